@@ -1,0 +1,1 @@
+"""How well scores predict accuracies: correlations, selection measures, and the band of chance."""

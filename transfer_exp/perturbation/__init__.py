@@ -1,0 +1,1 @@
+"""Perturbations: a seeded map of features and labels to features."""

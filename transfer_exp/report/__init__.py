@@ -1,0 +1,1 @@
+"""Tables and figures, for one cell and for a whole sweep."""

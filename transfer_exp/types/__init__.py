@@ -1,0 +1,19 @@
+"""What the layers hand each other: arrays, feature sets, class statistics, results, and the errors a user sees."""
+
+from transfer_exp.types.class_statistics import ClassStatistics, class_statistics
+from transfer_exp.types.errors import InputError, NotApplicableError, suggestion
+from transfer_exp.types.feature_set import FeatureSet, check_features, encode_labels
+from transfer_exp.types.results import CellResult, ModelResult
+
+__all__ = [
+    "CellResult",
+    "ClassStatistics",
+    "FeatureSet",
+    "InputError",
+    "ModelResult",
+    "NotApplicableError",
+    "check_features",
+    "class_statistics",
+    "encode_labels",
+    "suggestion",
+]
