@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -50,9 +51,29 @@ class LabelledImages:
             targets,
         )
 
+    def stratified(self, size: int | None, seed: int) -> LabelledImages:
+        """Return ``size`` of the images, chosen as `stratified_indices` does: how a probe is drawn."""
+        return self.subset(stratified_indices(self.labels, size, seed))
+
+    def joined(self, other: LabelledImages) -> LabelledImages:
+        """Return these images followed by the ``other`` ones of the same dataset."""
+        first = len(self)
+        targets = None
+        if self.targets is not None and other.targets is not None:
+            targets = np.concatenate([self.targets, other.targets])
+        return LabelledImages(
+            np.concatenate([self.labels, other.labels]),
+            lambda i: self.read(i) if i < first else other.read(i - first),
+            lambda i: self.fingerprint(i) if i < first else other.fingerprint(i - first),
+            targets,
+        )
+
+    @cached_property
     def digest(self) -> str:
-        """Return the sha256 of all images and labels, in order, as a key for what is computed from them."""
+        """The sha256 of all images, labels and targets, in order: a key for what derives from them."""
         total = hashlib.sha256(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
+        if self.targets is not None:
+            total.update(np.ascontiguousarray(self.targets, dtype=np.int64).tobytes())
         for i in range(len(self)):
             total.update(hashlib.sha256(self.fingerprint(i)).digest())
         return total.hexdigest()
@@ -69,12 +90,18 @@ class TargetDataset:
     class_names
         C names, in the order of the labels.
     train, validation, test
-        Disjoint splits. ``validation`` is None where the dataset publishes none: ground truth then holds out part of
-        ``train``. Nothing but the final accuracy ever sees ``test``.
+        Disjoint splits. ``validation`` is None where the dataset publishes none: ground truth then holds out
+        part of ``train``. Nothing but the final accuracy ever sees ``test``.
     probe
         The part of ``train`` that is scored.
     measure
         What the dataset's literature reports.
+
+    Raises
+    ------
+    InputError
+        When fewer than two classes can be trained on, or a class that occurs has fewer than two training
+        images: a single image has no spread, and a class absent from training cannot be recognised.
     """
 
     name: str
@@ -84,6 +111,30 @@ class TargetDataset:
     probe: LabelledImages
     validation: LabelledImages | None = None
     measure: Measure = "accuracy"
+
+    def __post_init__(self) -> None:
+        train, test = (self._counts(split) for split in (self.train, self.test))
+        for c in np.flatnonzero((train < 2) & (train + test > 0)):
+            raise InputError(
+                f"{self.name}: class {self.class_names[c]!r} has {train[c]} training and {test[c]} test "
+                "images, and needs at least two to train on: add images or leave the class out"
+            )
+        if np.count_nonzero(train) < 2:
+            only = [self.class_names[c] for c in np.flatnonzero(train)]
+            raise InputError(
+                f"{self.name} has no two classes to tell apart, only {only}: a ranking needs at least two"
+            )
+        if len(self.test) == 0:
+            raise InputError(f"{self.name} has no test image")
+
+    def _counts(self, split: LabelledImages) -> Int[np.ndarray, " classes"]:
+        """Images per class of ``split``, (C,)."""
+        counts = np.bincount(split.labels, minlength=len(self.class_names))
+        if len(counts) > len(self.class_names):
+            raise InputError(
+                f"{self.name} has label {len(counts) - 1} but names only {len(self.class_names)} classes"
+            )
+        return counts
 
 
 def stratified_indices(
@@ -101,21 +152,69 @@ def stratified_indices(
     """
     if size is None or size >= len(labels):
         return np.arange(len(labels))
-    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    classes, counts = np.unique(labels, return_counts=True)
     if size < len(classes):
-        raise InputError(f"probe_size={size} cannot hold one image of each of {len(classes)} classes: raise it")
+        raise InputError(
+            f"probe_size={size} cannot hold one image of each of {len(classes)} classes: raise it"
+        )
+    return take_per_class(labels, _quotas(counts, size), seed)[0]
+
+
+def stratified_split(
+    labels: Int[np.ndarray, " samples"], fraction: float, seed: int
+) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
+    """Hold out ``fraction`` of every class: at least one sample, and where possible leaving two.
+
+    Returns
+    -------
+    kept, held_out
+        Disjoint positions in ascending order, together all.
+
+    Raises
+    ------
+    InputError
+        When ``fraction`` is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"test_fraction={fraction} must lie between 0 and 1")
+    counts = np.unique(labels, return_counts=True)[1]
+    take = np.clip(np.rint(counts * fraction).astype(np.int64), 1, np.maximum(counts - 2, 1))
+    held_out, kept = take_per_class(labels, take, seed)
+    return kept, held_out
+
+
+def take_per_class(
+    labels: Int[np.ndarray, " samples"], take: Int[np.ndarray, " classes"], seed: int
+) -> tuple[Int[np.ndarray, " taken"], Int[np.ndarray, " rest"]]:
+    """Draw ``take[c]`` positions of the c-th class that occurs, without replacement.
+
+    Returns
+    -------
+    taken, rest
+        Disjoint positions in ascending order, together all.
+
+    Raises
+    ------
+    InputError
+        When a class has fewer samples than are to be taken.
+    """
+    classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    for bad in np.flatnonzero((take < 0) | (take > counts)):
+        raise InputError(f"cannot take {take[bad]} images of class {classes[bad]}: it has {counts[bad]}")
     rng = np.random.default_rng(seed)
-    quota = _quotas(counts, size)
-    chosen = [rng.choice(np.flatnonzero(codes == c), quota[c], replace=False) for c in range(len(classes))]
-    return np.sort(np.concatenate(chosen))
+    taken = np.zeros(len(labels), dtype=bool)
+    for c in range(len(classes)):
+        # A prefix of a shuffle: of two probes of one seed, the larger holds (nearly always) the smaller.
+        taken[rng.permutation(np.flatnonzero(codes == c))[: take[c]]] = True
+    return np.flatnonzero(taken), np.flatnonzero(~taken)
 
 
 def _quotas(counts: Int[np.ndarray, " classes"], size: int) -> Int[np.ndarray, " classes"]:
     """Split ``size`` over classes in proportion to ``counts``, at least one each."""
     share = counts * (size / counts.sum())
-    quota = np.maximum(np.floor(share).astype(np.int64), 1)
+    quota: np.ndarray = np.maximum(np.floor(share).astype(np.int64), 1)
     while quota.sum() != size:
         step = 1 if quota.sum() < size else -1
         gap = np.where((quota > 1) | (step > 0), step * (share - quota), -np.inf)
-        quota[int(np.argmax(gap))] += step
+        quota[np.argmax(gap)] += step
     return quota

@@ -2,7 +2,8 @@
 
 from transfer_exp.types.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.types.errors import InputError, NotApplicableError, suggestion
-from transfer_exp.types.feature_set import FeatureSet, check_features, encode_labels
+from transfer_exp.types.feature_set import FeatureSet, check_features, check_source_probabilities, encode_labels
+from transfer_exp.types.progress import Track, silent
 from transfer_exp.types.results import CellResult, ModelResult
 
 __all__ = [
@@ -12,8 +13,11 @@ __all__ = [
     "InputError",
     "ModelResult",
     "NotApplicableError",
+    "Track",
     "check_features",
+    "check_source_probabilities",
     "class_statistics",
     "encode_labels",
+    "silent",
     "suggestion",
 ]

@@ -29,6 +29,10 @@ class FeatureSet:
     source_probabilities: Float[np.ndarray, "samples source_classes"] | None = None
 
 
+LARGEST, SMALLEST = 1e50, 1e-50
+"""Magnitudes within which the squares of squares that metrics form neither overflow nor vanish in float64."""
+
+
 def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "samples dim"]:
     """Return ``features`` in float64, or refuse what no metric can score.
 
@@ -42,24 +46,66 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
     Raises
     ------
     InputError
-        When the shapes do not fit, a value is not finite, or fewer than two classes are present.
+        When the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not all
+        zero), or fewer than two classes are present.
     """
     features, labels = np.asarray(features), np.asarray(labels)
-    if features.ndim != 2 or labels.ndim != 1 or len(features) != len(labels):
-        raise InputError(f"need features (N, D) and labels (N,): got {features.shape} and {labels.shape}")
-    if labels.dtype.kind not in "iu":
-        raise InputError(f"labels must be integers, not {labels.dtype}: encode class names as 0, 1, ...")
+    _check_labels("features", features, labels)
     if features.dtype.kind not in "fiu" or features.size == 0:
-        raise InputError(f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}")
+        raise InputError(
+            f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}"
+        )
     if not np.isfinite(features).all():
         bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-        raise InputError(f"features hold NaN or infinity, first in row {bad}: check the model's weights and the image")
+        raise InputError(
+            f"features hold NaN or infinity, first in row {bad}: check the model's weights and the image"
+        )
+    largest = float(np.abs(features := features.astype(np.float64, copy=False)).max())
+    if largest > LARGEST or 0 < largest < SMALLEST:
+        raise InputError(
+            f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them"
+        )
+    return features
+
+
+def check_source_probabilities(
+    source_probabilities: np.ndarray, labels: np.ndarray
+) -> Float[np.ndarray, "samples source_classes"]:
+    """Return source probabilities (N, S) in float64 with rows that sum to one exactly, or refuse them.
+
+    Raises
+    ------
+    InputError
+        When the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01 (logits
+        were passed), or fewer than two target classes are present.
+    """
+    probabilities, labels = np.asarray(source_probabilities), np.asarray(labels)
+    _check_labels("source probabilities", probabilities, labels)
+    if probabilities.dtype.kind != "f" or probabilities.size == 0:
+        raise InputError(f"source probabilities must be non-empty floats, not {probabilities.dtype}")
+    probabilities = probabilities.astype(np.float64)
+    sums = probabilities.sum(axis=1, keepdims=True)
+    # Written so that NaN, which fails every comparison, is refused too.
+    if not ((probabilities >= 0).all() and (np.abs(sums - 1) <= 0.01).all()):
+        raise InputError(
+            "source probabilities must be non-negative with rows that sum to 1: pass the head's softmax"
+        )
+    return probabilities / sums
+
+
+def _check_labels(what: str, values: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse labels that do not fit ``values`` (N, anything), are no integers, or name fewer than two classes."""
+    if values.ndim != 2 or labels.ndim != 1 or len(values) != len(labels):
+        raise InputError(f"need {what} (N, D) and labels (N,): got {values.shape} and {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"labels must be integers, not {labels.dtype}: encode class names as 0, 1, ...")
     if len(labels) == 0 or (labels == labels[0]).all():
         raise InputError("all samples belong to one class: a ranking of models needs at least two")
-    return features.astype(np.float64, copy=False)
 
 
-def encode_labels(labels: Int[np.ndarray, " samples"]) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " classes"]]:
+def encode_labels(
+    labels: Int[np.ndarray, " samples"],
+) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " classes"]]:
     """Rename the classes that occur to 0 .. C-1 and count them.
 
     Returns

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,25 @@ class ModelResult:
 
 
 @dataclass(frozen=True)
+class RankedModel:
+    """One line of a ranking: a model and its place among the others by score and by accuracy.
+
+    Attributes
+    ----------
+    result
+        The model, its score and its accuracy.
+    score_rank
+        1 for the largest score; None for a skipped model. Ties share the mean of their ranks.
+    accuracy_rank
+        Likewise by accuracy, among the scored models only: the two ranks of a line are the ones that are compared.
+    """
+
+    result: ModelResult
+    score_rank: float | None
+    accuracy_rank: float | None
+
+
+@dataclass(frozen=True)
 class CellResult:
     """One correlation: all models of a pool, scored on one dataset under one perturbation by one metric.
 
@@ -41,9 +62,11 @@ class CellResult:
     measures
         Agreement of the two rankings by name (``weighted_tau``, ``regret``, ...); empty without ground truth.
     null_band
-        Interval that holds 95 % of ``weighted_tau`` for random scores at this number of models, or None.
+        Interval that holds ``null_level`` of ``weighted_tau`` for random scores at this number of models, or None.
     tied
-        True when all scores are equal, so that there is no ranking to speak of.
+        True when all scores (or all accuracies) are equal, so that there is no ranking to speak of.
+    null_level
+        Share of random scores inside ``null_band``, in (0, 1).
     """
 
     cell: Mapping[str, str]
@@ -51,3 +74,24 @@ class CellResult:
     measures: Mapping[str, float] = field(default_factory=dict)
     null_band: tuple[float, float] | None = None
     tied: bool = False
+    null_level: float = 0.95
+
+    @property
+    def compared(self) -> int:
+        """M, the number of models that have both a score and an accuracy."""
+        return sum(m.score is not None and m.accuracy is not None for m in self.models)
+
+    def ranking(self) -> tuple[RankedModel, ...]:
+        """Return all models, best score first, equal scores in pool order, skipped ones last."""
+        score_ranks = ranks([m.score for m in self.models])
+        accuracy_ranks = ranks([None if m.score is None else m.accuracy for m in self.models])
+        lines = [RankedModel(*line) for line in zip(self.models, score_ranks, accuracy_ranks, strict=True)]
+        return tuple(sorted(lines, key=lambda line: np.inf if line.score_rank is None else line.score_rank))
+
+
+def ranks(values: Sequence[float | None]) -> list[float | None]:
+    """Rank ``values`` from 1 for the largest; equal values share the mean of their ranks, None has no rank."""
+    known = np.array([v for v in values if v is not None], dtype=np.float64)
+    return [
+        None if v is None else float((known > v).sum() + ((known == v).sum() + 1) / 2) for v in values
+    ]

@@ -1,0 +1,47 @@
+"""The default target: real digits, twenty of each to train on."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+
+from transfer_exp.dataset.digits import digits
+from transfer_exp.types import InputError
+
+
+def test_splits_are_disjoint_and_balanced():
+    target = digits()
+    assert np.bincount(target.train.labels).tolist() == [20] * 10
+    assert len(target.test) == 1797 - 200
+    prints = [{split.fingerprint(i) for i in range(len(split))} for split in (target.train, target.test)]
+    assert not prints[0] & prints[1]
+    assert target.validation is None
+
+
+def test_images_are_the_published_pixels_in_rgb():
+    target, source = digits(seed=2), load_digits()
+    by_pixels = {
+        np.rint(image * 255 / 16).astype(np.uint8).tobytes(): label
+        for image, label in zip(source.images, source.target, strict=True)
+    }
+    image = target.test.read(5)
+    assert (image.mode, image.size) == ("RGB", (8, 8))
+    pixels = np.asarray(image)
+    assert pixels.max() > 200
+    assert (pixels == pixels[..., :1]).all()
+    assert by_pixels[pixels[..., 0].tobytes()] == target.test.labels[5]
+
+
+def test_seed_and_probe_size_choose():
+    target = digits(train_per_class=10, probe_size=50, seed=1)
+    assert np.bincount(target.probe.labels).tolist() == [5] * 10
+    assert target.train.digest == digits(train_per_class=10, seed=1).train.digest
+    assert target.train.digest != digits(train_per_class=10, seed=2).train.digest
+
+
+@pytest.mark.parametrize(
+    ("amount", "message"),
+    [(175, "cannot take 175 images of class 8"), (1, "1 training"), (-1, "cannot take -1")],
+)
+def test_refuses_a_number_of_training_images_that_cannot_be(amount, message):
+    with pytest.raises(InputError, match=message):
+        digits(train_per_class=amount)

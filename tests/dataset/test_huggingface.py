@@ -1,0 +1,113 @@
+"""Sets of the hub, from local folders with the hub's layout."""
+
+import sys
+
+import numpy as np
+import pytest
+from stand_ins import image_folders, picture
+
+from transfer_exp.dataset.huggingface import huggingface
+from transfer_exp.types import InputError
+
+datasets = pytest.importorskip("datasets", reason="needs the huggingface extra")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+
+
+def parquet(root, splits, label=None, column="label", extra=()):
+    """Write ``root/data/SPLIT-....parquet`` with images inside, as hub sets are stored."""
+    label = label or datasets.ClassLabel(names=["cat", "dog"])
+    (root / "data").mkdir(parents=True)
+    for start, (name, labels) in enumerate(splits.items()):
+        images = [picture(int(i % 2), 100 * start + i) for i in range(len(labels))]
+        features = {"image": datasets.Image(), column: label, **{name: datasets.Image() for name in extra}}
+        rows = {"image": images, column: labels, **dict.fromkeys(extra, images)}
+        table = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+        table.to_parquet(str(root / "data" / f"{name}-00000-of-00001.parquet"))
+    return str(root)
+
+
+def test_a_set_with_all_splits(tmp_path):
+    root = parquet(tmp_path / "pets2", {"train": [0, 1] * 4, "validation": [0, 1] * 2, "test": [1, 0] * 3})
+    target = huggingface(root, probe_size=4)
+    assert (target.name, target.class_names) == ("pets2", ("cat", "dog"))
+    assert target.train.labels.tolist() == [0, 1] * 4
+    assert target.test.labels.tolist() == [1, 0] * 3
+    assert len(target.validation) == 4
+    assert np.bincount(target.probe.labels).tolist() == [2, 2]
+    image = target.train.read(1)
+    assert image.mode == "RGB"
+    assert np.array_equal(np.asarray(image), picture(1, 1)), "the image of row 1"
+    assert target.train.fingerprint(1) != target.train.fingerprint(3)
+
+
+def test_a_folder_of_images_without_a_test_split_is_split(tmp_path):
+    image_folders(tmp_path / "leaves" / "train", ["oak", "elm"], 10)
+    target = huggingface(str(tmp_path / "leaves"))
+    assert target.class_names == ("elm", "oak")
+    assert np.bincount(target.test.labels).tolist() == [3, 3]
+    assert len(target.train) == 14
+    assert target.train.read(0).size == (32, 32)
+
+
+def test_string_labels_and_the_only_split(tmp_path):
+    root = parquet(tmp_path / "x", {"full": ["b", "a"] * 5}, datasets.Value("string"), "kind")
+    target = huggingface(root, label_column="kind")
+    assert target.class_names == ("a", "b")
+    assert len(target.train) + len(target.test) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"test": "tset"}, "has no split 'tset': did you mean test"),
+        ({"label_column": "lable"}, "has no column 'lable': did you mean label"),
+        ({"label_column": "image"}, "column 'image' of .* is not one label an image"),
+        ({"image_column": "label"}, "column 'label' of .* holds no images"),
+        ({}, "has 2 columns of type Image: set dataset.image_column to one of image, mask"),
+    ],
+)
+def test_a_wrong_or_ambiguous_name_is_told(tmp_path, options, message):
+    root = parquet(tmp_path / "x", {"train": [0, 1] * 3, "test": [0, 1]}, extra=["mask"])
+    with pytest.raises(InputError, match=message):
+        huggingface(root, **{"image_column": "image", **options} if options else {})
+
+
+def test_withheld_labels_are_refused(tmp_path):
+    root = parquet(tmp_path / "x", {"train": [0, 1] * 3, "test": [-1, -1]})
+    with pytest.raises(InputError, match=r"x, test: labels are withheld \(label=-1\)"):
+        huggingface(root)
+
+
+def test_a_damaged_image_is_named_by_its_row(tmp_path):
+    root = tmp_path / "x"
+    image_folders(root / "train", ["a", "b"], 3)
+    (root / "train" / "b" / "000.jpg").write_bytes(b"not an image")
+    target = huggingface(str(root), test="train")
+    with pytest.raises(InputError, match=r"x, train, row 3 is not a readable image"):
+        target.train.read(3)
+
+
+def test_a_set_that_cannot_be_fetched_is_told_in_one_line():
+    with pytest.raises(InputError, match=r"cannot load dataset\.id=no-such-owner/no-such-set") as caught:
+        huggingface("no-such-owner/no-such-set")
+    assert "\n" not in str(caught.value)
+
+
+def test_code_of_a_set_is_never_run(tmp_path):
+    root = tmp_path / "script"
+    root.mkdir()
+    (root / "script.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
+    with pytest.raises(InputError, match=r"cannot load dataset\.id="):
+        huggingface(str(root))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_extra_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(InputError, match=r"pip install 'transfer-exp\[huggingface\]'"):
+        huggingface("owner/name")

@@ -1,0 +1,71 @@
+"""Images become RGB in one way, and a bad one is named."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transfer_exp.dataset.image_file import labelled_files, read_bytes, read_rgb
+from transfer_exp.types import InputError
+
+RAMP = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
+
+
+def saved(tmp_path, image, name="a.png"):
+    image.save(tmp_path / name)
+    return tmp_path / name
+
+
+def test_grey_levels_of_8_and_16_bits_give_the_same_image(tmp_path):
+    deep = saved(tmp_path, Image.fromarray(RAMP.astype(np.uint16) * 257))
+    assert Image.open(deep).mode.startswith("I")
+    expected = np.repeat(RAMP[..., None], 3, axis=2)
+    assert np.array_equal(read_rgb(deep, "deep", ""), expected)
+    assert np.array_equal(read_rgb(saved(tmp_path, Image.fromarray(RAMP)), "flat", ""), expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_every_mode_becomes_rgb_without_a_warning(tmp_path, mode, recwarn):
+    image = Image.fromarray(RAMP).convert(mode)
+    if mode == "P":
+        image.info["transparency"] = bytes(range(256))
+    read = read_rgb(saved(tmp_path, image).read_bytes(), "bytes", "")
+    assert (read.mode, read.size) == ("RGB", (8, 8))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not an image", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
+)
+def test_what_is_no_image_is_named_with_the_remedy(tmp_path, content):
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.jpg is not a readable image: remove it$"):
+        read_rgb(path, str(path), "remove it")
+
+
+def test_a_truncated_image_is_refused(tmp_path):
+    path = saved(tmp_path, Image.effect_noise((64, 64), 90), "cut.jpg")
+    path.write_bytes(path.read_bytes()[:600])
+    with pytest.raises(InputError, match=r"cut\.jpg is not a readable image"):
+        read_rgb(path, str(path), "remove it")
+
+
+@pytest.mark.parametrize("limit", [10, 40])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_an_image_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch, limit):
+    """64 pixels are above the limit of 40, where Pillow warns, and above twice 10, where it raises."""
+    path = saved(tmp_path, Image.fromarray(RAMP), "bomb.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(
+        InputError, match=rf"bomb\.png has .*more .*than {limit}|more than {limit} pixels|than {limit}"
+    ):
+        read_rgb(path, str(path), "remove it")
+
+
+def test_fingerprint_is_the_file(tmp_path):
+    path = saved(tmp_path, Image.fromarray(RAMP))
+    images = labelled_files([path], np.array([0]), "remove it")
+    assert images.fingerprint(0) == path.read_bytes()
+    path.unlink()
+    with pytest.raises(InputError, match=r"cannot read .*a\.png"):
+        read_bytes(path)

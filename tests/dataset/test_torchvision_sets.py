@@ -1,0 +1,181 @@
+"""The paper's eleven sets, read by torchvision from small stand-ins with the real layout."""
+
+import numpy as np
+import pytest
+from stand_ins import STAND_INS, picture, trust_stand_ins, voc_object, write_lines
+
+from transfer_exp.dataset import torchvision_sets, voc2007
+from transfer_exp.types import InputError
+
+PER_CLASS = "mean_per_class_accuracy"
+# Classes, training, validation and test images of the stand-ins with three images a class and split; the measure.
+EXPECTED = {
+    "aircraft": (3, 9, 9, 9, PER_CLASS),
+    "caltech101": (3, 15, None, 3, PER_CLASS),
+    "cars": (3, 9, None, 9, "accuracy"),
+    "cifar10": (3, 45, None, 9, "accuracy"),
+    "cifar100": (4, 12, None, 12, "accuracy"),
+    "dtd": (3, 9, 9, 9, "accuracy"),
+    "flowers": (3, 9, 9, 9, PER_CLASS),
+    "food": (3, 9, None, 9, "accuracy"),
+    "pets": (3, 9, None, 9, PER_CLASS),
+    "sun397": (3, 9, None, 9, "accuracy"),
+    "voc2007": (3, 9, 9, 9, "map_11point"),
+}
+
+
+def function(name):
+    return voc2007.voc2007 if name == "voc2007" else getattr(torchvision_sets, name)
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """Write a stand-in and read it."""
+
+    def read(name, per_class=3, **options):
+        STAND_INS[name](tmp_path, per_class)
+        trust_stand_ins(monkeypatch, tmp_path)
+        return function(name)(str(tmp_path), **options)
+
+    return read
+
+
+def nearest_label(image, label):
+    """Whether a picture is more like its class's pictures than like those of the classes beside it."""
+    pixels = np.asarray(image, dtype=float).mean(axis=(0, 1))
+    distance = [np.abs(pixels - picture(other, 0).mean(axis=(0, 1))).sum() for other in range(4)]
+    return int(np.argmin(distance)) == label
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_splits_measure_and_images(opened, name):
+    classes, train, validation, test, measure = EXPECTED[name]
+    target = opened(name, seed=1)
+    assert (target.name, target.measure) == (name, measure)
+    assert len(np.unique(target.train.labels)) == classes
+    assert (len(target.train), len(target.test)) == (train, test)
+    assert (target.validation and len(target.validation)) == validation
+    splits = [target.train, target.test, *([target.validation] if validation else [])]
+    prints = [split.fingerprint(i) for split in splits for i in range(len(split))]
+    assert len(set(prints)) == len(prints), "splits share images"
+    assert all(split.read(len(split) - 1).mode == "RGB" for split in splits)
+
+
+@pytest.mark.parametrize("name", sorted(set(EXPECTED) - {"voc2007", "caltech101"}))
+def test_labels_belong_to_their_images(opened, name):
+    target = opened(name)
+    for split in (target.train, target.test):
+        assert all(nearest_label(split.read(i), split.labels[i]) for i in range(len(split)))
+
+
+@pytest.mark.parametrize("name", ["caltech101", "sun397"])
+def test_sets_without_published_lists_are_split_by_the_seed(opened, tmp_path, name):
+    first = opened(name, per_class=6)
+    again, other = (function(name)(str(tmp_path), seed=seed) for seed in (0, 1))
+    assert first.train.digest == again.train.digest != other.train.digest
+
+
+def test_caltech101_takes_thirty_and_leaves_the_background_out(opened):
+    target = opened("caltech101", per_class=16)
+    assert target.class_names == ("Faces", "ant", "wrench")
+    assert np.bincount(target.train.labels).tolist() == [30] * 3
+    assert np.bincount(target.test.labels).tolist() == [2] * 3
+
+
+def test_sun397_takes_fifty_and_fifty(opened):
+    target = opened("sun397", per_class=52)
+    assert target.class_names == ("abbey", "apse/indoor", "bakery/shop")
+    assert np.bincount(target.train.labels).tolist() == np.bincount(target.test.labels).tolist() == [50] * 3
+
+
+def test_sun397_does_not_depend_on_the_order_of_the_file_system(opened, tmp_path, monkeypatch):
+    from transfer_exp.vision import torchvision
+
+    class Reversed(torchvision.datasets.SUN397):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self._image_files, self._labels = self._image_files[::-1], self._labels[::-1]
+
+    target = opened("sun397")
+    monkeypatch.setattr(torchvision.datasets, "SUN397", Reversed)
+    assert torchvision_sets.sun397(str(tmp_path)).train.digest == target.train.digest
+
+
+def test_voc2007_labels_are_the_first_class_and_targets_all(opened):
+    target = opened("voc2007")
+    classes = list(voc2007.CLASSES)
+    aeroplane, dog, person = (classes.index(name) for name in ("aeroplane", "dog", "person"))
+    assert target.train.labels.tolist() == [aeroplane] * 3 + [dog] * 3 + [person] * 3
+    assert target.train.targets.shape == (9, 20)
+    assert [np.flatnonzero(row).tolist() for row in target.test.targets[::3]] == [
+        [aeroplane, person],
+        [dog, person],
+        [person],
+    ]
+
+
+def test_voc2007_counts_difficult_objects_only_where_there_is_no_other(tmp_path, opened):
+    opened("voc2007")
+    annotation = tmp_path / "VOCdevkit" / "VOC2007" / "Annotations" / "000000.xml"
+    write_lines(annotation, [f"<annotation>{voc_object('aeroplane', difficult=True)}</annotation>"])
+    assert voc2007.voc2007(str(tmp_path)).train.targets[0].sum() == 1
+    for bad in ("<annotation></annotation>", "<annotation>", f"<a>{voc_object('unicorn')}</a>"):
+        write_lines(annotation, [bad])
+        with pytest.raises(InputError, match=r"000000\.xml"):
+            voc2007.voc2007(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_missing_data_are_told_in_one_line(tmp_path, name):
+    for root in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(
+            InputError, match=f"{name} is missing or incomplete under dataset.root="
+        ) as caught:
+            function(name)(str(root))
+        remedy = "torchvision can no longer download" if name == "cars" else "dataset.download=true"
+        assert remedy in str(caught.value)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_incomplete_data_say_what_is_missing(tmp_path, opened):
+    opened("dtd")
+    (tmp_path / "dtd" / "dtd" / "labels" / "val1.txt").unlink()
+    with pytest.raises(InputError, match=r"dtd is missing or incomplete .*val1\.txt"):
+        torchvision_sets.dtd(str(tmp_path))
+
+
+def test_download_is_tried_only_for_what_is_missing(tmp_path, opened, monkeypatch):
+    from transfer_exp.vision import torchvision
+
+    asked = []
+
+    def fetch(self):
+        asked.append(self.root)
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision.datasets.DTD, "_download", fetch)
+    with pytest.raises(InputError, match=r"dtd is missing .*\(no route to host\)"):
+        torchvision_sets.dtd(str(tmp_path / "new"), download=True)
+    assert asked == [str(tmp_path / "new")]
+    opened("dtd", download=True)
+    assert len(asked) == 1
+
+
+def test_fewer_classes_than_published_are_reported(opened, caplog):
+    opened("pets")
+    assert [message for message in caplog.messages if "pets has 3 classes" in message and "37" in message]
+
+
+def test_splits_that_name_different_classes_are_refused(tmp_path, opened):
+    opened("food")
+    write_lines(tmp_path / "food-101" / "meta" / "test.json", ['{"ramen": [], "waffles": []}'])
+    with pytest.raises(InputError, match="the splits of food .* name different classes"):
+        torchvision_sets.food(str(tmp_path))
+
+
+def test_cifar_with_other_digests_is_not_unpickled(tmp_path):
+    STAND_INS["cifar10"](tmp_path)
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"cos\nsystem\n(S'exit 1'\ntR.")
+    with pytest.raises(InputError, match="cifar10 is missing or incomplete"):
+        torchvision_sets.cifar10(str(tmp_path))

@@ -1,0 +1,28 @@
+"""Every tracker option composes from its YAML and keeps the contract."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.utils import instantiate
+
+from transfer_exp.types import CellResult, ModelResult
+
+OPTIONS = sorted((Path(__file__).parents[2] / "conf" / "tracker").glob("*.yaml"))
+RESULT = CellResult({"metric": "logme", "dataset": "digits"}, (ModelResult("a", 1.0, 0.5), ModelResult("b", 2.0, 0.6)))
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda path: path.stem)
+def test_each_option_records_below_the_folder_it_is_given(option, tmp_path):
+    tracker = instantiate(yaml.safe_load(option.read_text(encoding="utf-8")))
+    where = tracker.record(RESULT, {"seed": 0}, "group", None, tmp_path)
+    if option.stem == "none":
+        assert where is None
+        assert not list(tmp_path.iterdir())
+    else:
+        assert Path(where).is_relative_to(tmp_path)
+        assert Path(where).is_dir()
+
+
+def test_both_options_are_there():
+    assert {path.stem for path in OPTIONS} >= {"none", "wandb"}

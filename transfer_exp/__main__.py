@@ -1,0 +1,148 @@
+"""The command line: ``python -m transfer_exp [group=option] [key=value] ...``; see ``--help``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, MissingConfigException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from transfer_exp import __version__
+from transfer_exp.types import CellResult, InputError, suggestion
+
+# Everything else is imported when a job runs: help and a typing error must not wait for torch.
+
+_HERE = Path(__file__).resolve().parent
+# Beside the package in a checkout, inside it once installed.
+_CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "config.yaml").is_file())
+_LABELLED = ("perturbation", "metric", "ground_truth")
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Run the application; every error of the user's ends in one line and exit code 1."""
+    if sys.argv[1:] == ["--version"]:
+        sys.exit(print(f"transfer_exp {__version__}"))
+    _multirun_for_sweeps(sys.argv)
+    # Otherwise Hydra prints errors itself, over many lines.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        _application()
+    except MissingConfigException as error:
+        _fail(_missing(error))
+    except (InputError, HydraException, OmegaConfBaseException) as error:
+        _fail(_one_line(error))
+    except KeyboardInterrupt:
+        _fail("interrupted: the same command goes on where this one stopped", code=130)
+
+
+@hydra.main(version_base="1.3", config_path=str(_CONF), config_name="config")
+def _application(config: DictConfig) -> None:
+    """Run one job; in a multirun a failure is recorded, and the other jobs go on."""
+    run = HydraConfig.get()
+    folder = Path(run.runtime.output_dir)
+    labels = _labels()
+    if run.mode is not RunMode.MULTIRUN:
+        _run(config, labels, folder, group=None)
+        return
+    try:
+        _run(config, labels, folder, group=folder.parent.name)
+    except Exception as error:  # whatever went wrong with one cell must not cost the others
+        if not isinstance(error, InputError):
+            _log.exception("unexpected failure")
+        status = {"state": "failed", "reason": _one_line(error), "cell": {**labels, "seed": str(config.seed)}}
+        (folder / "status.json").write_text(json.dumps(status, indent=1))
+        print(f"failed: {status['reason']}", file=sys.stderr)
+
+
+def _run(config: DictConfig, labels: dict[str, str], folder: Path, group: str | None) -> None:
+    """Build the parts of a cell, run it, and write and show what came out."""
+    from transfer_exp.experiment.cell import Experiment
+    from transfer_exp.experiment.plugin import build
+    from transfer_exp.features.extraction import best_device
+    from transfer_exp.store import Store
+
+    config.device = str(best_device(config.device))
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "evaluation", "tracker")
+    parts = {name: build(name, plain[name]) for name in groups}
+    tracker = parts.pop("tracker")
+    parts["pool"] = parts.pop("model_pool")
+    store = Store(Path(plain["store"]).expanduser())
+    experiment = Experiment(**parts, store=store, device=plain["device"], seed=plain["seed"], **plain["features"])
+    result = experiment.run(labels)
+    _report(result, plain, folder, lambda figure: tracker.record(result, plain, group, figure, folder))
+
+
+def _report(
+    result: CellResult, config: dict[str, Any], folder: Path, track: Callable[[Path], str | None]
+) -> None:
+    """Write the record and the figure, tell the tracker, and print the ranking and where everything is."""
+    from rich.console import Console
+
+    from transfer_exp.report.ranking_table import ranking_table
+    from transfer_exp.report.record import write_record
+    from transfer_exp.report.scatter import scatter
+
+    written = write_record(result, config, folder)
+    figure = folder / "scatter.png"
+    scatter(result, figure)
+    tracked = track(figure)
+    console = Console()
+    console.print(ranking_table(result))
+    for place in (*written, figure, tracked):
+        if place is not None:
+            console.print(f"  {place}", style="dim", soft_wrap=True, highlight=False)
+
+
+def _labels() -> dict[str, str]:
+    """Name the parts of this cell as the user chose them, with any hyperparameters set by hand."""
+    run = HydraConfig.get()
+    labels = {}
+    for group in _LABELLED:
+        prefix = f"{group}."
+        changed = [o.removeprefix(prefix) for o in run.overrides.task if o.startswith(prefix)]
+        choice = run.runtime.choices[group]
+        labels[group] = f"{choice}({', '.join(sorted(changed))})" if changed else str(choice)
+    return labels
+
+
+def _multirun_for_sweeps(arguments: list[str]) -> None:
+    """Let ``+sweep=NAME`` mean a multirun: Hydra 1.4 no longer lets a config file say so."""
+    place = next((i for i, a in enumerate(arguments) if a.startswith(("+sweep=", "sweep="))), None)
+    told = any(a in ("-m", "--multirun", "-c", "--cfg", "--help") or a.startswith("hydra.mode=") for a in arguments)
+    if place is not None and not told:
+        arguments[place] = "+" + arguments[place].lstrip("+")
+        arguments.insert(place + 1, "hydra.mode=MULTIRUN")
+
+
+def _missing(error: MissingConfigException) -> str:
+    """Say which option does not exist, and which near ones do."""
+    group, _, option = str(error.missing_cfg_file).rpartition("/")
+    return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
+
+
+def _one_line(error: BaseException) -> str:
+    """Join the lines of a message, without Hydra's pointers into its own config tree."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
+    return " ".join(kept) or type(error).__name__
+
+
+def _fail(message: str, code: int = 1) -> None:
+    print(f"transfer_exp: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Handwritten digits that ship with scikit-learn: real, tiny and offline, hence the default."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset, take_per_class
+
+_LEVELS = 16
+
+
+def digits(train_per_class: int = 20, probe_size: int | None = None, seed: int = 0) -> TargetDataset:
+    """Return 1,797 digits of 8 x 8 pixels, the test part of UCI's optical recognition of handwritten digits.
+
+    Parameters
+    ----------
+    train_per_class
+        Training images of each digit, drawn by ``seed``; all others are the test split.
+    probe_size
+        Training images to score on, stratified; None for all.
+    seed
+        Decides both draws.
+
+    Raises
+    ------
+    InputError
+        When ``train_per_class`` is below two or above what the rarest digit has (174), or ``probe_size``
+        below ten.
+    """
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    pixels = np.rint(source.images * (255 / _LEVELS)).astype(np.uint8)
+    labels = source.target.astype(np.int64)
+    images = LabelledImages(
+        labels, lambda i: Image.fromarray(pixels[i]).convert("RGB"), lambda i: pixels[i].tobytes()
+    )
+    chosen, rest = take_per_class(labels, np.full(10, train_per_class), seed)
+    train = images.subset(chosen)
+    names = tuple(str(digit) for digit in range(10))
+    return TargetDataset("digits", names, train, images.subset(rest), train.stratified(probe_size, seed))

@@ -1,0 +1,95 @@
+"""Read images safely: formats that run nothing, one RGB convention, and errors that name the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+from PIL import Image
+
+from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.types import InputError
+
+# Pillow goes by content, not suffix, and would hand PostScript to Ghostscript: only these decoders may try.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
+    """Decode an image to RGB.
+
+    Transparent palettes go by their own colours, 16-bit grey levels are scaled to 8 bits instead of clipped,
+    and an EXIF orientation is not applied (nor is it by torchvision, so published accuracies do not include
+    it).
+
+    Parameters
+    ----------
+    source
+        A file, or the bytes of one.
+    name
+        What to call it in an error.
+    remedy
+        What to do about it, in the same error.
+
+    Raises
+    ------
+    InputError
+        When it cannot be decoded, or has more pixels than Pillow allows (``PIL.Image.MAX_IMAGE_PIXELS``).
+    """
+    try:
+        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and image.width * image.height > limit:
+                raise InputError(
+                    f"{name} has {image.width} x {image.height} pixels, more than {limit}: shrink it"
+                )
+            return _to_rgb(image)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{name} has more pixels than {Image.MAX_IMAGE_PIXELS}: shrink it") from error
+    except InputError:
+        raise
+    # A damaged file makes decoders fail in every way there is (SyntaxError, struct.error, EOFError, ...).
+    except Exception as error:
+        raise InputError(f"{name} is not a readable image: {remedy}") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB, without clipping deep grey levels or dropping a palette's transparency unseen."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) / 257).clip(0, 255).round().astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a file's bytes.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path} ({error.strerror}): restore it or check its permissions"
+        ) from error
+
+
+def labelled_files(
+    paths: Sequence[Path],
+    labels: Int[np.ndarray, " samples"],
+    remedy: str,
+    targets: Int[np.ndarray, "samples classes"] | None = None,
+) -> LabelledImages:
+    """Return images kept one per file, whose bytes are the fingerprint; ``remedy`` is that of `read_rgb`."""
+    return LabelledImages(
+        labels, lambda i: read_rgb(paths[i], str(paths[i]), remedy), lambda i: read_bytes(paths[i]), targets
+    )

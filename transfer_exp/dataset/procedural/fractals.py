@@ -1,0 +1,74 @@
+"""Attractors of random iterated function systems, after Kataoka et al., ACCV 2020; source and target codes differ."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+
+from transfer_exp.dataset.procedural.canvas import Mask, paint, random_affine
+from transfer_exp.dataset.procedural.task import SIZE, Drawing, Task, as_dataset
+from transfer_exp.dataset.target_dataset import TargetDataset
+
+Maps = Float[np.ndarray, "maps 2 3"]
+
+_WALKERS, _STEPS, _BURN_IN = 128, 24, 6
+_LEAST_FILLED, _MOST_FILLED = 0.12, 0.7
+
+
+def _contraction(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
+    """Draw an affine map with singular values in [0.25, 0.85]."""
+    left, right = (np.linalg.qr(rng.normal(size=(2, 2)))[0] for _ in range(2))
+    linear = left @ np.diag(rng.uniform(0.25, 0.85, 2)) @ right
+    return np.hstack([linear, rng.uniform(-1, 1, (2, 1))])
+
+
+def _walk(maps: Maps, rng: np.random.Generator) -> Float[np.ndarray, "points 2"]:
+    """Play the chaos game: many walkers, each step through a map chosen at random."""
+    points, kept = np.zeros((_WALKERS, 2)), []
+    for step in range(_STEPS):
+        chosen = maps[rng.integers(len(maps), size=_WALKERS)]
+        points = np.einsum("wij,wj->wi", chosen[:, :, :2], points) + chosen[:, :, 2]
+        if step >= _BURN_IN:
+            kept.append(points)
+    return np.concatenate(kept)
+
+
+def _render(maps: Maps, rng: np.random.Generator) -> Mask:
+    """Draw an attractor, fitted to the canvas and posed at random, as a density in [0, 1]."""
+    points = _walk(maps, rng)
+    low, high = np.quantile(points, [0.01, 0.99], axis=0)
+    pose = random_affine(rng, turn=0.4, least=0.75, most=1.0)
+    points = (2 * (points - low) / np.maximum(high - low, 1e-6) - 1) @ pose[:, :2].T + pose[:, 2]
+    counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=SIZE, range=[[-1.1, 1.1]] * 2)
+    return np.minimum(counts / 4, 1.0)
+
+
+@lru_cache(maxsize=256)
+def _code(family: int, label: int) -> Maps:
+    """Find the maps of a class: the first system of its stream that neither collapses nor fills the canvas."""
+    rng = np.random.default_rng([family, label])
+    while True:
+        maps = np.stack([_contraction(rng) for _ in range(rng.integers(2, 5))])
+        if _LEAST_FILLED < (_render(maps, rng) > 0).mean() < _MOST_FILLED:
+            return maps
+
+
+def _task(name: str, family: int, classes: int) -> Task:
+    """Make a task of telling systems apart, each sample with slightly different coefficients."""
+
+    def draw(label: int, rng: np.random.Generator) -> Drawing:
+        maps = _code(family, label)
+        return paint(_render(maps + rng.normal(0, 0.03, maps.shape), rng), rng)
+
+    return Task(name, tuple(f"ifs_{family}_{label}" for label in range(classes)), draw)
+
+
+SOURCE = _task("source_fractals", family=2020, classes=30)
+TARGET = _task("fractals", family=7001, classes=10)
+
+
+def fractals(train_per_class: int, test_per_class: int, probe_size: int | None, seed: int) -> TargetDataset:
+    """Return ten fractals as a target dataset; their systems are not among those of the source task."""
+    return as_dataset(TARGET, train_per_class, test_per_class, probe_size, seed)

@@ -1,0 +1,61 @@
+"""Rendered characters: Latin letters in Computer Modern and STIX as source, Cyrillic in DejaVu as target.
+
+All fonts come with matplotlib. The digits dataset is another target, so no digit is a source class.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from transfer_exp.dataset.procedural.canvas import Mask, paint, random_affine
+from transfer_exp.dataset.procedural.task import SIZE, Drawing, Task, as_dataset
+from transfer_exp.dataset.target_dataset import TargetDataset
+
+SOURCE_FONTS = ("cmr10", "cmb10", "cmss10", "cmtt10", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic")
+TARGET_FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "DejaVuSerif-BoldItalic")
+_SOURCE_LETTERS = "ABCDEFGHJKLMNPQRSTUVXYZabdefghkqrt"
+_TARGET_LETTERS = "БДЖИЛФЦШЭЮ"
+_SIDE = 64
+
+
+@lru_cache(maxsize=32)
+def _font(name: str) -> ImageFont.FreeTypeFont:
+    """Load a font that matplotlib carries."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size=44)
+
+
+def _render(letter: str, font: str, rng: np.random.Generator) -> Mask:
+    """Draw a letter in the middle of a large canvas, then reduce it in a random pose."""
+    image = Image.new("L", (_SIDE, _SIDE))
+    ImageDraw.Draw(image).text((_SIDE / 2, _SIDE / 2), letter, fill=255, font=_font(font), anchor="mm")
+    pose = random_affine(rng, turn=0.25, least=0.85, most=1.25)
+    # PIL maps output to input in pixels; poses live on [-1, 1]^2.
+    half = _SIDE / 2
+    shift = half * (pose[:, 2] - pose[:, :2].sum(axis=1)) + half
+    matrix = (pose[0, 0], pose[0, 1], shift[0], pose[1, 0], pose[1, 1], shift[1])
+    posed = image.transform((_SIDE, _SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return np.asarray(posed.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float64) / 255
+
+
+def _task(name: str, letters: str, fonts: tuple[str, ...]) -> Task:
+    """Make a task of telling letters apart, whichever of the fonts they are set in."""
+
+    def draw(label: int, rng: np.random.Generator) -> Drawing:
+        return paint(_render(letters[label], fonts[rng.integers(len(fonts))], rng), rng)
+
+    return Task(name, tuple(letters), draw)
+
+
+SOURCE = _task("source_glyphs", _SOURCE_LETTERS, SOURCE_FONTS)
+TARGET = _task("glyphs", _TARGET_LETTERS, TARGET_FONTS)
+
+
+def glyphs(train_per_class: int, test_per_class: int, probe_size: int | None, seed: int) -> TargetDataset:
+    """Return ten Cyrillic capitals as a target dataset; no source task shares a letter or a font with it."""
+    return as_dataset(TARGET, train_per_class, test_per_class, probe_size, seed)

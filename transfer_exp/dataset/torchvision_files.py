@@ -1,0 +1,131 @@
+"""Open a torchvision dataset without decoding it, with one line on how to get it when it is missing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from transfer_exp.dataset.image_file import labelled_files
+from transfer_exp.dataset.target_dataset import LabelledImages, Measure, TargetDataset
+from transfer_exp.types import InputError
+
+logger = logging.getLogger(__name__)
+
+REMEDY = "fetch the dataset again"
+
+
+@dataclass(frozen=True)
+class PublishedSet:
+    """A set of the literature and where its copy lies.
+
+    Attributes
+    ----------
+    name
+        As in tables of accuracies.
+    torchvision_class
+        Of ``torchvision.datasets``.
+    classes
+        How many the literature counts; fewer on disk is reported, since results then do not compare.
+    root
+        The folder given to torchvision; ``~`` is expanded.
+    download
+        Fetch what is missing.
+    by_hand
+        Where to get it when torchvision cannot; empty when it can.
+    """
+
+    name: str
+    torchvision_class: str
+    classes: int
+    root: str
+    download: bool
+    by_hand: str = ""
+
+    def open(self, **arguments: Any) -> Any:
+        """Return the torchvision dataset, downloading it only if it is not there already.
+
+        Raises
+        ------
+        InputError
+            When it is missing or incomplete, with the way to get it.
+        """
+        from transfer_exp.vision import torchvision
+
+        maker = getattr(torchvision.datasets, self.torchvision_class)
+        folder = Path(self.root).expanduser()
+        error: Exception | None = None
+        for download in (False, True) if self.download and not self.by_hand else (False,):
+            try:
+                if download:
+                    folder.mkdir(parents=True, exist_ok=True)
+                if folder.is_dir():
+                    return maker(str(folder), **arguments, **({"download": True} if download else {}))
+            # Another library's constructor: a half-extracted archive shows as any kind of error.
+            except Exception as failure:
+                error = failure
+        raise InputError(self._missing(error)) from error
+
+    def _missing(self, error: Exception | None) -> str:
+        """One line: what was not found, why, and how to get it."""
+        # torchvision's own RuntimeError only repeats that the set is missing, in terms of its own arguments.
+        cause = (
+            f" ({str(error).splitlines()[0]})"
+            if str(error or "") and not isinstance(error, RuntimeError)
+            else ""
+        )
+        get = self.by_hand or "dataset.download=true fetches it"
+        return f"{self.name} is missing or incomplete under dataset.root={self.root}{cause}: {get}"
+
+    def assemble(
+        self,
+        class_names: Sequence[Sequence[str]],
+        splits: Sequence[LabelledImages],
+        measure: Measure,
+        probe_size: int | None,
+        seed: int,
+    ) -> TargetDataset:
+        """Put ``splits`` (train, test, and validation if there is one) together and draw the probe.
+
+        Raises
+        ------
+        InputError
+            When the splits name different classes, or as `TargetDataset`.
+        """
+        names = tuple(str(name) for name in class_names[0])
+        if any(tuple(map(str, other)) != names for other in class_names):
+            raise InputError(f"the splits of {self.name} under {self.root} name different classes: {REMEDY}")
+        if len(names) != self.classes:
+            logger.warning(
+                "%s has %d classes under %s, and %d where it is published: results do not compare",
+                *(self.name, len(names), self.root, self.classes),
+            )
+        train, test = splits[:2]
+        validation = splits[2] if len(splits) > 2 else None
+        probe = train.stratified(probe_size, seed)
+        return TargetDataset(self.name, names, train, test, probe, validation, measure)
+
+    def published(
+        self, splits: Sequence[str], measure: Measure, probe_size: int | None, seed: int
+    ) -> TargetDataset:
+        """Return the set with torchvision's splits of these names: train, test and, if any, validation."""
+        opened = [self.open(split=split) for split in splits]
+        names = [list(dataset.classes) for dataset in opened]
+        return self.assemble(names, [listed_images(dataset) for dataset in opened], measure, probe_size, seed)
+
+
+def listed_images(dataset: Any) -> LabelledImages:
+    """Return the images of a torchvision dataset that keeps lists of its files and labels.
+
+    Those lists are private to torchvision, but its public access decodes an image to give a label.
+    """
+    if hasattr(dataset, "_samples"):
+        files, labels = zip(*dataset._samples, strict=True)
+    else:
+        files = dataset._images if hasattr(dataset, "_images") else dataset._image_files
+        labels = dataset._labels
+    return labelled_files([Path(file) for file in files], np.array(labels, dtype=np.int64), REMEDY)

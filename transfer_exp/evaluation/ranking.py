@@ -1,0 +1,94 @@
+"""Everything there is to say about how well one ranking of models agrees with their accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from transfer_exp.evaluation.correlation import is_constant, kendall, pearson, spearman, weighted_tau
+from transfer_exp.evaluation.null_band import null_band
+from transfer_exp.evaluation.selection import recall_at_k, regret, rel_at_k
+from transfer_exp.types import InputError, ModelResult
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Agreement of two rankings, by name.
+
+    Attributes
+    ----------
+    measures
+        ``weighted_tau`` (symmetric convention), ``weighted_tau_by_accuracy``, ``kendall``, ``spearman``, ``pearson``,
+        ``rel_at_K``, ``recall_at_K``, ``regret``. Empty when fewer than two models have both score and accuracy.
+    null_band
+        Interval that holds ``null_level`` of ``weighted_tau`` for random scores; None where ``measures`` is empty.
+    tied
+        True when all scores, or all accuracies, are equal. Correlations are then 0.
+    null_level
+        Share of random scores inside ``null_band``.
+    """
+
+    measures: Mapping[str, float] = field(default_factory=dict)
+    null_band: tuple[float, float] | None = None
+    tied: bool = False
+    null_level: float = 0.95
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Compare scores with accuracies.
+
+    Attributes
+    ----------
+    k
+        How many of the top models rel@k and recall@k look at, at least 1.
+    level, draws, seed
+        Of the null band, see `null_band`.
+    """
+
+    k: int = 3
+    level: float = 0.95
+    draws: int = 10000
+    seed: int = 0
+
+    def __call__(self, metric_name: str, models: Sequence[ModelResult]) -> Agreement:
+        """Evaluate the models that have both a score and an accuracy.
+
+        Raises
+        ------
+        InputError
+            When any score or accuracy is NaN or infinite, naming metric and model.
+        """
+        for model in models:
+            _refuse_non_finite(metric_name, model)
+        pairs = np.array([(m.score, m.accuracy) for m in models if None not in (m.score, m.accuracy)], dtype=np.float64)
+        if len(pairs) < 2:
+            return Agreement(null_level=self.level)
+        scores, accuracies = pairs.T
+        measures = {
+            "weighted_tau": weighted_tau(scores, accuracies),
+            "weighted_tau_by_accuracy": weighted_tau(scores, accuracies, "by_accuracy"),
+            "kendall": kendall(scores, accuracies),
+            "spearman": spearman(scores, accuracies),
+            "pearson": pearson(scores, accuracies),
+            f"rel_at_{self.k}": rel_at_k(scores, accuracies, self.k),
+            f"recall_at_{self.k}": recall_at_k(scores, accuracies, self.k),
+            "regret": regret(scores, accuracies),
+        }
+        band = null_band(len(pairs), self.level, self.draws, self.seed)
+        return Agreement(measures, band, is_constant(scores) or is_constant(accuracies), self.level)
+
+
+def _refuse_non_finite(metric_name: str, model: ModelResult) -> None:
+    """Raise when the score or the accuracy of ``model`` is no number to rank."""
+    if model.score is not None and not np.isfinite(model.score):
+        raise InputError(
+            f"metric {metric_name} scored model {model.model} {model.score}: look at its features, or drop it from the pool"
+        )
+    if model.accuracy is not None and not np.isfinite(model.accuracy):
+        raise InputError(
+            f"model {model.model} has accuracy {model.accuracy}, which metric {metric_name} cannot be compared with: "
+            "correct the ground truth"
+        )

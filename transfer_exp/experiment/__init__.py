@@ -1,0 +1,1 @@
+"""The conductors: one cell of a study, and the making of the embedded pool."""

@@ -1,0 +1,125 @@
+"""One cell of a study: every model of a pool scored on one dataset, and the ranking compared with the truth."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.progress import progress_bars
+from transfer_exp.features.extraction import Extractor
+from transfer_exp.features.pairing import NetworkOnImages, Pairing, pair
+from transfer_exp.ground_truth.regime import Accuracy, Regime
+from transfer_exp.metric.metric import Metric
+from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.perturbation.perturbation import Perturbation
+from transfer_exp.store import Store
+from transfer_exp.types import CellResult, FeatureSet, InputError, ModelResult, NotApplicableError, Track
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """The parts of one cell.
+
+    Attributes
+    ----------
+    pool, dataset, perturbation, metric, ground_truth, evaluation
+        As their config groups describe them.
+    store
+        Keeps features and trained accuracies.
+    device, batch_size, workers
+        Of feature extraction.
+    seed
+        Of the perturbation; the same draw for every model.
+    """
+
+    pool: ModelPool
+    dataset: TargetDataset | FeatureArrays
+    perturbation: Perturbation
+    metric: Metric
+    ground_truth: Regime
+    evaluation: Ranking
+    store: Store
+    device: str
+    batch_size: int
+    workers: int
+    seed: int
+
+    def run(self, labels: Mapping[str, str]) -> CellResult:
+        """Score, adapt and compare.
+
+        Parameters
+        ----------
+        labels
+            What the cell is called in tables, by config group; pool and dataset name themselves.
+
+        Raises
+        ------
+        InputError
+            For bad input of any kind, naming the model where one is at fault.
+        """
+        if isinstance(self.dataset, FeatureArrays) != (self.pool.name == "arrays"):
+            raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
+        cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
+        found: list[bool] = []
+        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
+            models = tuple(
+                self._one(pair(candidate, self.dataset, self._extractor(track)), track, found, next_model)
+                for candidate in self.pool.candidates
+            )
+        if found:
+            _log.info("features: %d read from the store, %d computed", sum(found), len(found) - sum(found))
+        agreement = self.evaluation(labels["metric"], models)
+        return CellResult(cell, models, **vars(agreement))
+
+    def _extractor(self, track: Track) -> Extractor:
+        return Extractor(self.store, self.device, self.batch_size, self.workers, track)
+
+    def _one(self, pairing: Pairing, track: Track, found: list[bool], done: Callable[[], object]) -> ModelResult:
+        """Score one model and obtain its accuracy, or say why it is skipped."""
+        try:
+            score = self._score(pairing)
+            accuracy = self._accuracy(pairing, track)
+        except NotApplicableError as reason:
+            return ModelResult(pairing.name, None, reason=str(reason))
+        finally:
+            if isinstance(pairing, NetworkOnImages):
+                found.extend(pairing.found.values())
+            done()
+        return ModelResult(pairing.name, score, accuracy and accuracy.value)
+
+    def _score(self, pairing: Pairing) -> float:
+        probe = pairing.features("probe")
+        assert probe is not None, "every dataset has a probe"
+        try:
+            if "source_probabilities" in self.metric.inputs:
+                return self._score_source(probe)
+            rng = np.random.default_rng(self.seed)
+            return self.metric(self.perturbation(probe.features, probe.labels, rng), probe.labels)
+        except InputError as error:
+            raise InputError(f"{self.metric.name} on model {pairing.name}: {error}") from error
+
+    def _score_source(self, probe: FeatureSet) -> float:
+        if probe.source_probabilities is None:
+            raise NotApplicableError(f"{self.metric.name} needs source probabilities, and the model has no head")
+        return self.metric(probe.source_probabilities, probe.labels)
+
+    def _accuracy(self, pairing: Pairing, track: Track) -> Accuracy | None:
+        """Obtain the accuracy, from the store where training it gave it before."""
+        if not self.ground_truth.trains or not isinstance(pairing, NetworkOnImages):
+            return self.ground_truth(pairing, track)
+        key = {"regime": repr(self.ground_truth), **pairing.identity()}
+
+        def train() -> dict[str, object]:
+            accuracy = self.ground_truth(pairing, track)
+            return {} if accuracy is None else asdict(accuracy)
+
+        record, _ = self.store.record("accuracy", key, train)
+        return Accuracy(**record)

@@ -1,0 +1,130 @@
+"""One pass of a network over images: features, and source probabilities where there is a head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.model_pool.pool import LoadedModel, Transform
+from transfer_exp.store import Arrays, Store
+from transfer_exp.types import FeatureSet, NotApplicableError, Track
+
+# Part of every key: raise it whenever the same inputs would give other values than before.
+_VERSION = 1
+
+
+class _Tensors(Dataset[Tensor]):
+    """Images of a split, preprocessed one at a time."""
+
+    def __init__(self, images: LabelledImages, transform: Transform) -> None:
+        self.images, self.transform = images, transform
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.transform(self.images.read(index))
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Extracts features, or reads them where the store already has them.
+
+    Attributes
+    ----------
+    store
+        Where features are kept.
+    device
+        ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+    batch_size
+        Images in one forward pass.
+    workers
+        Processes that decode images; 0 decodes in this one.
+    track
+        Told how far each pass is.
+    """
+
+    store: Store
+    device: str
+    batch_size: int
+    workers: int
+    track: Track
+
+    def __call__(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[FeatureSet, bool]:
+        """Return the features of ``images`` and whether they were found in the store.
+
+        Raises
+        ------
+        NotApplicableError
+            When the network gives NaN or infinity.
+        InputError
+            For an image that cannot be read.
+        """
+        device = best_device(self.device)
+        arrays, found = self.store.arrays(
+            "features", self._key(model, images, device), lambda: self._extract(name, model, images, device)
+        )
+        return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), found
+
+    def _key(self, model: LoadedModel, images: LabelledImages, device: torch.device) -> dict[str, Any]:
+        return {
+            "version": _VERSION,
+            "model": dict(model.identity),
+            "layer": "head_input",
+            "transform": repr(model.transform),
+            "images": images.digest,
+            "precision": _precision(device),
+        }
+
+    def _extract(self, name: str, model: LoadedModel, images: LabelledImages, device: torch.device) -> Arrays:
+        backbone = model.backbone.eval().to(device, memory_format=torch.channels_last)
+        loader = DataLoader(_Tensors(images, model.transform), self.batch_size, num_workers=self.workers)
+        advance = self.track(f"{name}: features", len(loader))
+        parts: list[tuple[Tensor, Tensor | None]] = []
+        mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
+        with torch.inference_mode(), mixed:
+            for batch in loader:
+                batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+                features, logits = backbone.features_and_logits(batch)
+                parts.append((features.float().cpu(), None if logits is None else _softmax(logits)))
+                advance()
+        backbone.cpu()
+        return _joined(name, parts)
+
+
+def _softmax(logits: Float[Tensor, "batch source_classes"]) -> Float[Tensor, "batch source_classes"]:
+    """Return source probabilities in float32 on the CPU."""
+    return torch.softmax(logits.float(), dim=1).cpu()
+
+
+def _joined(name: str, parts: list[tuple[Tensor, Tensor | None]]) -> Arrays:
+    """Concatenate batches, refusing features that are not finite."""
+    features = np.concatenate([part[0].numpy() for part in parts])
+    if not np.isfinite(features).all():
+        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        raise NotApplicableError(f"{name} gives NaN or infinity, first for image {row}")
+    arrays = {"features": features}
+    if parts[0][1] is not None:
+        arrays["source_probabilities"] = np.concatenate([part[1].numpy() for part in parts if part[1] is not None])
+    return arrays
+
+
+def best_device(asked: str) -> torch.device:
+    """Return the device by name; ``auto`` prefers CUDA, then Apple's, then the CPU."""
+    if asked != "auto":
+        return torch.device(asked)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _precision(device: torch.device) -> str:
+    """Name the arithmetic of a forward pass: mixed on CUDA, where it is fast and harmless, else single."""
+    return "mixed" if device.type == "cuda" else "float32"

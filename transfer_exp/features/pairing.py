@@ -1,0 +1,94 @@
+"""One model on one target: where scores and ground truth get their features, whatever these come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.features.extraction import Extractor
+from transfer_exp.model_pool.pool import Candidate, LoadedModel
+from transfer_exp.types import FeatureSet, InputError
+
+Split: TypeAlias = Literal["probe", "train", "validation", "test"]
+
+
+@dataclass(eq=False)
+class NetworkOnImages:
+    """A network and a dataset of images; features are extracted, or read from the store.
+
+    Attributes
+    ----------
+    found
+        Splits whose features were in the store, as asked so far, by name.
+    """
+
+    candidate: Candidate
+    dataset: TargetDataset
+    extractor: Extractor
+    found: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.candidate.name
+
+    @cached_property
+    def model(self) -> LoadedModel:
+        """The network, loaded when first needed."""
+        return self.candidate.load()
+
+    def images(self, split: Split) -> LabelledImages | None:
+        """Return a split of the dataset; None where it has no validation split."""
+        images: LabelledImages | None = getattr(self.dataset, split)
+        return images
+
+    def features(self, split: Split) -> FeatureSet | None:
+        """Return features, labels and source probabilities of a split; None where there is no such split."""
+        images = self.images(split)
+        if images is None:
+            return None
+        features, self.found[split] = self.extractor(self.name, self.model, images)
+        return features
+
+    def identity(self) -> Mapping[str, Any]:
+        """Return plain data that decides the accuracy of any adaptation."""
+        splits = {split: self.images(split) for split in ("train", "validation", "test")}
+        return {
+            "model": dict(self.model.identity),
+            "transform": repr(self.model.transform),
+            "measure": self.dataset.measure,
+            **{name: images and images.digest for name, images in splits.items()},
+        }
+
+
+@dataclass(eq=False)
+class StoredArrays:
+    """A model of which only arrays of features are at hand."""
+
+    name: str
+    dataset: FeatureArrays
+    model: None = None
+
+    def images(self, split: Split) -> None:
+        """Return None: there are no images."""
+
+    def features(self, split: Split) -> FeatureSet | None:
+        """Return features, labels and source probabilities of a split; None for validation."""
+        return None if split == "validation" else self.dataset.feature_set(self.name, split)
+
+    def identity(self) -> None:
+        """Return None: nothing slow can be computed from arrays, so nothing is kept."""
+
+
+Pairing: TypeAlias = NetworkOnImages | StoredArrays
+
+
+def pair(candidate: Candidate, dataset: TargetDataset | FeatureArrays, extractor: Extractor) -> Pairing:
+    """Bring a candidate and a target together."""
+    if isinstance(dataset, FeatureArrays):
+        return StoredArrays(candidate.name, dataset)
+    return NetworkOnImages(candidate, dataset, extractor)

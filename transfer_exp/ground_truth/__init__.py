@@ -1,0 +1,1 @@
+"""Ground-truth accuracy: what a model reaches once it has been adapted to the target."""

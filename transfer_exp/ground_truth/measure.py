@@ -1,0 +1,48 @@
+"""What a classifier achieved on a test split, as each dataset's literature counts it."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float, Int
+
+Scores = Float[np.ndarray, "samples classes"]
+Labels = Int[np.ndarray, " samples"]
+
+
+def accuracy(scores: Scores, labels: Labels) -> float:
+    """Return the share of samples (N, C) whose highest score is that of the label, in [0, 1]."""
+    return float((scores.argmax(axis=1) == labels).mean())
+
+
+def mean_per_class_accuracy(scores: Scores, labels: Labels) -> float:
+    """Return the mean over the classes that occur of the accuracy within each, in [0, 1]."""
+    right = scores.argmax(axis=1) == labels
+    return float(np.mean([right[labels == value].mean() for value in np.unique(labels)]))
+
+
+def map_11point(scores: Scores, targets: Int[np.ndarray, "samples classes"]) -> float:
+    """Return the mean over classes of 11-point interpolated average precision, in [0, 1].
+
+    A class's average precision is the mean, over recalls 0, 0.1, ... 1, of the best precision at that recall or
+    above (Everingham et al., IJCV 2010, sec. 4.2). Classes without a positive sample are left out.
+    """
+    averages = []
+    for column, truth in zip(scores.T, targets.T, strict=True):
+        if truth.any():
+            hits = truth[np.argsort(-column, kind="stable")].cumsum()
+            recall, precision = hits / truth.sum(), hits / np.arange(1, len(truth) + 1)
+            averages.append(np.mean([precision[recall >= level - 1e-9].max() for level in np.linspace(0, 1, 11)]))
+    return float(np.mean(averages))
+
+
+def measured(
+    name: str, scores: Scores, labels: Labels, targets: Int[np.ndarray, "samples classes"] | None
+) -> float:
+    """Apply a measure by the name a dataset gives it.
+
+    Where images may show several classes, ``targets`` (N, C) replaces ``labels`` for ``map_11point``.
+    """
+    if name == "map_11point":
+        one_hot = np.eye(scores.shape[1], dtype=np.int64)[labels]
+        return map_11point(scores, one_hot if targets is None else targets)
+    return {"accuracy": accuracy, "mean_per_class_accuracy": mean_per_class_accuracy}[name](scores, labels)

@@ -1,0 +1,102 @@
+"""What every regime is given and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from jaxtyping import Int
+
+from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.types import FeatureSet, Track
+
+Split = Literal["probe", "train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """What a model reached on the test split.
+
+    Attributes
+    ----------
+    value
+        In [0, 1].
+    measure
+        ``accuracy``, ``mean_per_class_accuracy`` or ``map_11point``.
+    chosen
+        Hyperparameters selected on the validation split.
+    source
+        Who measured it.
+    """
+
+    value: float
+    measure: str
+    chosen: Mapping[str, float] = field(default_factory=dict)
+    source: str = "this project"
+
+
+class Pairing(Protocol):
+    """One model on one target, as a regime sees it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        ...
+
+    @property
+    def dataset(self) -> Any:
+        """The target: a `TargetDataset`, or `FeatureArrays` where only features are at hand."""
+        ...
+
+    @property
+    def model(self) -> LoadedModel | None:
+        """The network, or None where only features are at hand."""
+        ...
+
+    def images(self, split: Split) -> LabelledImages | None:
+        """Return a split, or None."""
+        ...
+
+    def features(self, split: Split) -> FeatureSet | None:
+        """Return the features of a split, or None where there is no such split."""
+        ...
+
+
+class Regime(Protocol):
+    """Obtains the accuracy of one model on one target.
+
+    ``trains`` says that it takes long and depends on nothing but its own fields and the pairing, so that its result
+    is worth keeping.
+    """
+
+    trains: bool
+
+    def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
+        """Return the accuracy, or None where there is no ground truth.
+
+        Raises
+        ------
+        NotApplicableError
+            When this model cannot be adapted to this target in this way.
+        """
+        ...
+
+
+def hold_out(
+    labels: Int[np.ndarray, " samples"], fraction: float, seed: int
+) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
+    """Split positions into a part to learn from and a part to choose by, class by class.
+
+    Every class with at least two samples gives at least one to each part; a single sample stays with the first.
+    """
+    rng = np.random.default_rng(seed)
+    held_out: list[np.ndarray] = []
+    for value in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == value))
+        share = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held_out.append(members[:share])
+    chosen = np.sort(np.concatenate(held_out))
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen

@@ -1,0 +1,67 @@
+"""LEEP: how well the target classes follow from the source classes the model's own head predicts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from transfer_exp.types import check_source_probabilities, encode_labels
+from transfer_exp.types.class_statistics import class_sums
+
+
+def leep(
+    source_probabilities: Float[np.ndarray, "samples source_classes"], labels: Int[np.ndarray, " samples"]
+) -> float:
+    """Return the mean over samples of ln sum_z P(y | z) theta(x)_z.
+
+    theta(x) are the source probabilities and P(y | z) = sum_{i: y_i = y} theta(x_i)_z / sum_i theta(x_i)_z.
+
+    Parameters
+    ----------
+    source_probabilities
+        theta, (N, S): rows non-negative that sum to 1 (within 0.01, then made exact). A source class that no sample
+        has mass on is left out: it adds nothing to any sample's sum.
+    labels
+        (N,), integers, at least two classes.
+
+    Returns
+    -------
+    float
+        In nats, at most 0 (each target class has source classes of its own). -H(Y), the negative entropy of the
+        labels, when the source says nothing: ln(1/C) for balanced classes.
+
+    Raises
+    ------
+    InputError
+        As `check_source_probabilities`.
+
+    References
+    ----------
+    Nguyen et al., "LEEP", ICML 2020, eqs. 1 and 2.
+    """
+    theta = check_source_probabilities(source_probabilities, labels)
+    codes, counts = encode_labels(labels)
+    joint = class_sums(theta, codes, len(counts))
+    mass = joint.sum(axis=0)
+    conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
+    predicted = np.einsum("ns,ns->n", conditional[codes], theta)
+    return float(np.log(np.minimum(predicted, 1.0)).mean())
+
+
+@dataclass(frozen=True)
+class LEEP:
+    """`leep` as a metric; no hyperparameters."""
+
+    name: ClassVar[str] = "leep"
+    source: ClassVar[str] = "Nguyen et al., ICML 2020"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = 0.0
+    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities",)
+    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
+
+    def __call__(self, source_probabilities: np.ndarray, labels: np.ndarray) -> float:
+        """Return `leep` of source probabilities (N, S) and labels (N,)."""
+        return leep(source_probabilities, labels)

@@ -1,0 +1,104 @@
+"""LogME: how probable the labels are under a Bayesian linear model of the features, its priors fitted per class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+
+from transfer_exp.metric.spectrum import spectrum
+from transfer_exp.types import InputError, check_features, encode_labels
+
+EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
+"""The released fixed point: added to both denominators, stop when alpha / beta moves less than this, at most so often."""
+
+
+def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+    """Return the largest log evidence per sample of one-hot labels given features, averaged over classes.
+
+    For one class with target y in {0, 1}^N, weights w ~ N(0, I / alpha) and noise of precision beta,
+
+        L = D/2 ln alpha + N/2 ln beta - 1/2 sum_k ln(alpha + beta s_k^2) - beta/2 |y - Xw|^2 - alpha/2 |w|^2
+            - N/2 ln(2 pi),
+
+    w being the posterior mean; alpha and beta follow MacKay's fixed point, started at 1 for each class. The sum runs
+    over the min(N, D) singular values s_k of X, as in the released code. With N < D it therefore leaves out
+    -(D - N)/2 ln alpha of the exact evidence, which favours models with large D: keep more samples than dimensions.
+
+    Parameters
+    ----------
+    features
+        X, (N, D), not centred: a rotation leaves the score alone, a shift does not.
+    labels
+        (N,), integers, at least two classes.
+
+    Returns
+    -------
+    float
+        Unbounded; in practice between -1 and 20.
+
+    Raises
+    ------
+    InputError
+        As `check_features`, or when every feature is zero (the evidence is then unbounded in alpha).
+
+    References
+    ----------
+    You, Liu, Wang, Long, "LogME", ICML 2021, eq. 2 and algorithm 1; fixed point and epsilon of You et al., "Ranking
+    and Tuning Pre-trained Models", JMLR 2022, algorithm 3.
+    """
+    features = check_features(features, labels)
+    codes, counts = encode_labels(labels)
+    eigenvalues, coordinates = spectrum(features, np.eye(len(counts))[codes])
+    if len(eigenvalues) == 0:
+        raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
+    return float(_evidence(eigenvalues[:, None], coordinates**2, counts, features.shape[1]).mean())
+
+
+def _evidence(
+    eigenvalues: Float[np.ndarray, "rank 1"],
+    squares: Float[np.ndarray, "rank classes"],
+    counts: Int[np.ndarray, " classes"],
+    dim: int,
+) -> Float[np.ndarray, " classes"]:
+    """Return L / N at the fixed point of each class, (C,), from s^2 and (U'y)^2."""
+    samples, rank = int(counts.sum()), len(eigenvalues)
+    outside = np.maximum(counts - squares.sum(axis=0), 0.0)
+    alpha, beta = np.ones(len(counts)), np.ones(len(counts))
+    weight, residual = np.zeros(len(counts)), np.zeros(len(counts))
+    active = np.full(len(counts), True)
+    for _ in range(ITERATIONS):
+        ratio = alpha[active] / beta[active]
+        unused = ratio / (eigenvalues + ratio)
+        known = (eigenvalues / (eigenvalues + ratio)).sum(axis=0)
+        weight[active] = (eigenvalues * squares[:, active] / (eigenvalues + ratio) ** 2).sum(axis=0)
+        residual[active] = (squares[:, active] * unused**2).sum(axis=0) + outside[active]
+        alpha[active] = known / (weight[active] + EPSILON)
+        # N - known, summed without the cancellation that would make it zero when the features fit all labels.
+        beta[active] = (samples - rank + unused.sum(axis=0)) / (residual[active] + EPSILON)
+        moved = np.abs(alpha[active] / beta[active] - ratio) > TOLERANCE * ratio
+        active[active] = moved
+        if not moved.any():
+            break
+    # Of D terms ln(alpha) the zeros among the min(N, D) singular values take back one each.
+    gain = (max(dim - samples, 0) + rank) * np.log(alpha) - np.log(alpha + beta * eigenvalues).sum(axis=0)
+    gain += samples * np.log(beta)
+    return (gain - beta * residual - alpha * weight - samples * np.log(2 * np.pi)) / (2 * samples)
+
+
+@dataclass(frozen=True)
+class LogME:
+    """`logme` as a metric; the fixed point's constants are those of the release and no hyperparameters."""
+
+    name: ClassVar[str] = "logme"
+    source: ClassVar[str] = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = np.inf
+    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    invariances: ClassVar[tuple[str, ...]] = ("rotation",)
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `logme` of features (N, D) and labels (N,)."""
+        return logme(features, labels)

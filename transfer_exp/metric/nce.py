@@ -1,0 +1,64 @@
+"""NCE: how little is left to know of the target class once the predicted source class is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import entropy
+
+from transfer_exp.types import check_source_probabilities, encode_labels
+
+
+def nce(
+    source_probabilities: Float[np.ndarray, "samples source_classes"], labels: Int[np.ndarray, " samples"]
+) -> float:
+    """Return the negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) ln(P(y, z) / P(z)).
+
+    Z is each sample's most probable source class, the first of equals; P counts samples.
+
+    Parameters
+    ----------
+    source_probabilities
+        (N, S): rows non-negative that sum to 1 (within 0.01).
+    labels
+        Y, (N,), integers, at least two classes.
+
+    Returns
+    -------
+    float
+        In nats, in [-ln C, 0].
+
+    Raises
+    ------
+    InputError
+        As `check_source_probabilities`.
+
+    References
+    ----------
+    Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019, eq. 6.
+    """
+    source = check_source_probabilities(source_probabilities, labels).argmax(axis=1)
+    codes, _ = encode_labels(labels)
+    _, source_counts = encode_labels(source)
+    _, pair_counts = np.unique(np.stack([codes, source]), axis=1, return_counts=True)
+    joint_entropy, source_entropy = entropy(pair_counts), entropy(source_counts)
+    return min(float(source_entropy - joint_entropy), 0.0)
+
+
+@dataclass(frozen=True)
+class NCE:
+    """`nce` as a metric; no hyperparameters."""
+
+    name: ClassVar[str] = "nce"
+    source: ClassVar[str] = "Tran, Nguyen and Hassner, ICCV 2019"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = 0.0
+    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities",)
+    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
+
+    def __call__(self, source_probabilities: np.ndarray, labels: np.ndarray) -> float:
+        """Return `nce` of source probabilities (N, S) and labels (N,)."""
+        return nce(source_probabilities, labels)

@@ -1,0 +1,62 @@
+"""NCM: how surely the nearest class mean, softened to a probability, is that of the true class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Int, Real
+
+from transfer_exp.metric.discriminant import centred_features, mean_true_posterior, posterior
+from transfer_exp.types import encode_labels
+from transfer_exp.types.class_statistics import class_means
+
+
+def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+    """Return the mean over samples of softmax_c(-|x - mu_c|^2 / 2 + ln(n_c / N)) at the true class.
+
+    This is what the released code of ETran and of Spread-Attract computes under the name "LDA": an eigendecomposition
+    for symmetric matrices is applied there to one that is not, so its eigenvectors cancel and no covariance is left.
+
+    Parameters
+    ----------
+    features
+        (N, D). Distances are absolute: features scaled by t have their logits scaled by t^2.
+    labels
+        (N,), integers, at least two classes.
+
+    Returns
+    -------
+    float
+        In [0, 1]; sum_c (n_c / N)^2 for constant features.
+
+    Raises
+    ------
+    InputError
+        As `check_features`.
+
+    References
+    ----------
+    Released code of Gholami et al., "ETran", ICCV 2023, and of Khoba et al., WACV 2025.
+    """
+    centred = centred_features(features, labels)
+    codes, counts = encode_labels(labels)
+    means = class_means(centred, codes, counts)
+    return mean_true_posterior(posterior(centred, means, counts, means), codes)
+
+
+@dataclass(frozen=True)
+class NCM:
+    """`ncm` as a metric; no hyperparameters."""
+
+    name: ClassVar[str] = "ncm"
+    source: ClassVar[str] = "released as LDA with Gholami et al., ICCV 2023, and Khoba et al., WACV 2025"
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation")
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `ncm` of features (N, D) and labels (N,)."""
+        return ncm(features, labels)

@@ -1,0 +1,140 @@
+"""A folder of local state dicts described by a manifest; nothing in it is executed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from transfer_exp.model_pool.backbone import backbone_of
+from transfer_exp.model_pool.manifest import Entry, read_manifest
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names, weights_digest
+from transfer_exp.model_pool.timm import evaluation_transform
+from transfer_exp.types import InputError, NotApplicableError, suggestion
+from transfer_exp.vision import timm, torchvision
+
+
+def checkpoints(
+    root: str, names: Sequence[str] | None = None, architectures: str | None = None, name: str | None = None
+) -> ModelPool:
+    """Return a pool of the networks in a folder.
+
+    Parameters
+    ----------
+    root
+        Folder with ``manifest.json`` (see `transfer_exp.model_pool.manifest`) and state dicts, as safetensors or as
+        torch files that hold tensors only.
+    names
+        Which entries, or all.
+    architectures
+        A Python file of yours that builds networks of other libraries than timm and torchvision. It is executed, so
+        name it only if you trust it; without it such networks are skipped.
+    name
+        The pool's name in tables; the folder's name when None.
+
+    Raises
+    ------
+    InputError
+        For a bad folder, manifest or file, or an unknown name.
+    """
+    folder = Path(root).expanduser()
+    entries = read_manifest(folder)
+    custom = _import(Path(architectures).expanduser()) if architectures else None
+    chosen = chosen_names(names, entries, str(folder))
+    candidates = tuple(Candidate(n, partial(_load, folder, n, entries[n], custom)) for n in chosen)
+    return ModelPool(name or folder.resolve().name, candidates)
+
+
+def _import(path: Path) -> ModuleType:
+    """Run the user's own file of architectures."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise InputError(f"no Python file {path}: set model_pool.architectures to one, or leave it out")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _load(folder: Path, name: str, entry: Entry, custom: ModuleType | None) -> LoadedModel:
+    """Build the architecture and fill in its weights, every one of them."""
+    network = _build(name, entry, custom)
+    state = {key: v.float() if v.is_floating_point() else v for key, v in _state(folder / entry.file).items()}
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        detail = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder / entry.file} does not fit {entry.architecture}: {detail}") from error
+    identity = {
+        "library": entry.library,
+        "architecture": entry.architecture,
+        "arguments": dict(entry.arguments),
+        "weights": weights_digest(network),
+    }
+    backbone = backbone_of(network.eval(), entry.source_classes)
+    return LoadedModel(backbone, _transform(network, entry), identity, entry.batch_norm_folded)
+
+
+def _build(name: str, entry: Entry, custom: ModuleType | None) -> nn.Module:
+    """Build a network of timm, of torchvision, or of the user's own file, without weights."""
+    builders: dict[str, tuple[Any, list[str]]] = {
+        "timm": (partial(timm.create_model, entry.architecture, pretrained=False), timm.list_models()),
+        "torchvision": (
+            partial(torchvision.models.get_model, entry.architecture, weights=None),
+            torchvision.models.list_models(module=torchvision.models),
+        ),
+    }
+    if entry.library in builders:
+        build, known = builders[entry.library]
+    elif custom is None:
+        raise NotApplicableError(
+            f"its architecture comes from '{entry.library}', code that is not run unasked: "
+            "if you trust it, set model_pool.architectures=FILE.py"
+        )
+    else:
+        build, known = getattr(custom, entry.architecture, None), [n for n in vars(custom) if n[0] != "_"]
+    if entry.architecture not in known:
+        hint = suggestion(entry.architecture, known)
+        raise InputError(f"'{name}': no architecture '{entry.architecture}' in {entry.library}: {hint}")
+    try:
+        network: nn.Module = build(**entry.arguments)
+    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+        raise InputError(f"'{name}': {entry.architecture} refuses its arguments {entry.arguments}: {error}") from error
+    return network
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict without running anything: safetensors, or a torch file of tensors only."""
+    if not path.is_file():
+        raise InputError(f"no weights file {path}: correct the manifest or add the file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
+    except Exception as error:  # torch.load raises many types; a refused pickle is one of them
+        raise InputError(f"{path} is not a torch file of tensors only: convert it to safetensors") from error
+    inner = state.get("state_dict", state) if isinstance(state, dict) else None
+    if not isinstance(inner, dict) or not all(isinstance(v, Tensor) for v in inner.values()):
+        raise InputError(f"{path} holds no state dict (names to tensors)")
+    return inner
+
+
+def _transform(network: nn.Module, entry: Entry) -> Any:
+    """Return the preprocessing of the manifest: resize the shorter side, crop the centre, normalise."""
+    settings = {
+        "input_size": (3, entry.input_size, entry.input_size),
+        "mean": entry.mean,
+        "std": entry.std,
+        "interpolation": entry.interpolation,
+        "crop_pct": 1.0,
+    }
+    return evaluation_transform(network, settings)

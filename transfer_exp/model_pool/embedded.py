@@ -1,0 +1,22 @@
+"""The pool that ships with the package: small networks this project trained on procedural tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from transfer_exp.model_pool.checkpoints import checkpoints
+from transfer_exp.model_pool.pool import ModelPool
+
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+def embedded(names: Sequence[str] | None = None) -> ModelPool:
+    """Return the embedded pool, or the named part of it; ``weights/MODEL_CARD.md`` describes the networks.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with near matches.
+    """
+    return checkpoints(str(_WEIGHTS), names, name="embedded")

@@ -1,0 +1,65 @@
+"""Any model of timm, by timm name or ``hf-hub:`` id, with its pretrained weights and its own preprocessing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from transfer_exp.model_pool.backbone import backbone_of
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, Transform, chosen_names, weights_digest
+from transfer_exp.types import InputError
+from transfer_exp.vision import timm as library
+
+_HUB_PREFIXES = ("hf-hub:", "hf_hub:")
+
+
+def timm(names: Sequence[str]) -> ModelPool:
+    """Return a pool of timm models.
+
+    Parameters
+    ----------
+    names
+        timm names, with or without a weights tag (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k``), or
+        ``hf-hub:owner/name``.
+
+    Raises
+    ------
+    InputError
+        For a name timm does not know, with near matches; on loading, when the weights cannot be fetched.
+    """
+    hub = [name for name in names if name.startswith(_HUB_PREFIXES)]
+    known = [*library.list_models(), *library.list_pretrained(), *hub]
+    chosen = chosen_names(names, known, "timm")
+    return ModelPool("timm", tuple(Candidate(name, partial(_load, name)) for name in chosen))
+
+
+def _load(name: str) -> LoadedModel:
+    """Fetch the weights of a timm model (from the local cache when they are there) and build it."""
+    try:
+        network = library.create_model(name, pretrained=True)
+    except Exception as error:  # hub clients raise dozens of types; all of them mean that there are no weights
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"no weights for timm model '{name}' ({reason}): connect once to fill the cache, or use "
+            "model_pool=checkpoints with a local folder"
+        ) from error
+    identity = {"library": "timm", "architecture": name, "weights": weights_digest(network)}
+    return LoadedModel(backbone_of(network.eval()), evaluation_transform(network), identity)
+
+
+def evaluation_transform(network: nn.Module, overrides: dict[str, Any] | None = None) -> Transform:
+    """Return timm's own evaluation preprocessing of a network, with some of its settings replaced.
+
+    Parameters
+    ----------
+    network
+        A timm network, whose pretrained configuration holds the defaults.
+    overrides
+        Any of ``input_size`` (3, H, W), ``mean``, ``std``, ``interpolation``, ``crop_pct``.
+    """
+    settings = library.data.resolve_data_config(overrides or {}, model=network)
+    transform: Transform = library.data.create_transform(**settings, is_training=False)
+    return transform

@@ -1,0 +1,67 @@
+"""Spread-Attract as its code was released: behind a gate, without the spread, and with the attraction's sign turned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import eigvalsh
+
+from transfer_exp.perturbation.attract import attract
+from transfer_exp.perturbation.pca import pca
+from transfer_exp.types import check_features
+from transfer_exp.types.class_statistics import deviations
+
+THRESHOLD = float(np.log(1e9) / 5)
+"""4.1447, in squared feature units: where exp(-5 x), the shrinkage of SFDA, falls below 1e-9."""
+
+
+def gate_opens(features: Float[np.ndarray, "samples dim"]) -> bool:
+    """Tell whether the mean of the two largest eigenvalues of the features' covariance exceeds `THRESHOLD`.
+
+    The covariance is that of the population (divided by N). The answer depends on the scale of the features, so one
+    ranking can mix models scored on perturbed and on raw features.
+    """
+    centred = deviations(features, features.mean(axis=0))
+    samples, dim = centred.shape
+    gram = centred @ centred.T if samples <= dim else centred.T @ centred
+    last = len(gram) - 1
+    largest = eigvalsh(gram / samples, subset_by_index=[max(last - 1, 0), last])
+    return bool(largest.mean() > THRESHOLD)
+
+
+@dataclass(frozen=True)
+class Released:
+    """What the released `SA` hands to its metric: the raw features where the gate is shut, else `pca` and `attract`.
+
+    The release computes the spread and then overwrites it, so no force appears here. Its attraction pushes separated
+    classes apart, is not clamped and grows with the number of classes.
+
+    Attributes
+    ----------
+    alpha
+        0.005 for the supervised pool, 0.1 for the self-supervised one.
+    sigma
+        As `attract`.
+    dim
+        Principal components to keep.
+    """
+
+    name: ClassVar[str] = "released"
+    source: ClassVar[str] = "released code of Khoba et al., WACV 2025"
+
+    alpha: float = 0.005
+    sigma: float = 0.6
+    dim: int = 64
+
+    def __call__(
+        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> Float[np.ndarray, "samples new_dim"]:
+        """Return features (N, D) as they are, or the moved principal components (N, min(dim, N, D))."""
+        features = check_features(features, labels)
+        if not gate_opens(features):
+            return features.copy()
+        reduced = pca(features, self.dim)
+        return attract(reduced, labels, self.alpha, self.sigma, "released", clamp=False, normalise=False)

@@ -1,0 +1,86 @@
+"""Spread: move every sample away from its class mean, which raises the variability within classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from transfer_exp.perturbation.direction import inverse_length
+from transfer_exp.types import InputError, check_features, encode_labels, suggestion
+from transfer_exp.types.class_statistics import class_means, class_radii
+
+ForceScale = Literal["absolute", "radius"]
+
+
+def spread(
+    features: Float[np.ndarray, "samples dim"],
+    labels: Int[np.ndarray, " samples"],
+    force: float = 1.0,
+    force_scale: ForceScale = "absolute",
+) -> Float[np.ndarray, "samples dim"]:
+    """Return x + force (x - mu_c) / |x - mu_c|, (N, D).
+
+    A sample that equals its class mean, such as the only one of its class, has no direction and stays where it is.
+
+    Parameters
+    ----------
+    features
+        (N, D).
+    labels
+        (N,), integers.
+    force
+        How far every sample moves, not negative.
+    force_scale
+        ``"absolute"``: in feature units, as published, so a model with small features is spread more than one with
+        large ones. ``"radius"``: in units of the class's radius s_c = sqrt(sum_k Var_k), so that models compare.
+
+    Raises
+    ------
+    InputError
+        As `check_features`; when ``force`` is negative or not finite, or ``force_scale`` is unknown.
+
+    References
+    ----------
+    Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code.
+    """
+    if not 0 <= force < np.inf:
+        raise InputError(f"force={force} of spread must be a finite number, at least 0")
+    if force_scale not in get_args(ForceScale):
+        raise InputError(
+            f"force_scale={force_scale} of spread: {suggestion(force_scale, get_args(ForceScale))}"
+        )
+    features = check_features(features, labels)
+    codes, counts = encode_labels(labels)
+    means = class_means(features, codes, counts)
+    offsets = features - means[codes]
+    outward = inverse_length(np.linalg.norm(offsets, axis=1), np.linalg.norm(means, axis=1)[codes])
+    distance = force * (class_radii(features, codes, counts)[codes] if force_scale == "radius" else 1.0)
+    return features + (distance * outward)[:, None] * offsets
+
+
+@dataclass(frozen=True)
+class Spread:
+    """`spread` as a perturbation, on the features as they are (no PCA).
+
+    Attributes
+    ----------
+    force
+        How far every sample moves.
+    force_scale
+        Whether ``force`` counts feature units (``"absolute"``) or class radii (``"radius"``).
+    """
+
+    name: ClassVar[str] = "spread"
+    source: ClassVar[str] = "Khoba et al., WACV 2025"
+
+    force: float = 1.0
+    force_scale: ForceScale = "absolute"
+
+    def __call__(
+        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> Float[np.ndarray, "samples dim"]:
+        """Return `spread` of features (N, D); ``rng`` is not used."""
+        return spread(check_features(features, labels), labels, self.force, self.force_scale)

@@ -1,0 +1,105 @@
+"""A cell on disk: ``result.json`` holds everything, ``ranking.csv`` is the table for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from transfer_exp import __version__
+from transfer_exp.store import write_atomically
+from transfer_exp.types import CellResult, InputError, ModelResult
+
+CSV_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
+
+
+def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write ``result.json`` and ``ranking.csv``, each in one step, so that no reader meets half a file.
+
+    Parameters
+    ----------
+    result
+        The cell.
+    config
+        The resolved configuration that led to it. What JSON has no word for is written as text.
+    folder
+        Made when absent.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    InputError
+        When a score, accuracy or measure is NaN or infinite: JSON has no such number.
+    """
+    paths = [folder / "result.json", folder / "ranking.csv"]
+    try:
+        record = json.loads(json.dumps(asdict(result), allow_nan=False, default=_number))
+    except ValueError as error:
+        raise InputError(f"result of {dict(result.cell)} holds NaN or infinity and is not written") from error
+    record |= {"config": plain(config), "package_version": __version__}
+    write_atomically(paths[0], lambda path: path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
+    write_atomically(paths[1], lambda path: path.write_text(_csv(result), encoding="utf-8", newline=""))
+    return paths
+
+
+def read_record(path: Path) -> CellResult:
+    """Read a ``result.json`` back.
+
+    Raises
+    ------
+    InputError
+        When the file is missing, is no JSON or is no record of a cell.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        band = found["null_band"]
+        return CellResult(
+            cell=found["cell"],
+            models=tuple(ModelResult(**model) for model in found["models"]),
+            measures=found["measures"],
+            null_band=None if band is None else (float(band[0]), float(band[1])),
+            tied=found["tied"],
+            null_level=found["null_level"],
+        )
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path} is not the record of a cell ({error!r}): delete it, or run the cell again") from error
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as what strict JSON can hold; anything else, NaN and infinity included, as text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
+
+
+def _number(value: Any) -> float:
+    """Let JSON take NumPy's scalars for the numbers they are."""
+    return float(value)
+
+
+def _csv(result: CellResult) -> str:
+    """Return the ranking as CSV, numbers in full precision and empty where there is none."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for line in result.ranking():
+        model = line.result
+        writer.writerow(
+            [line.score_rank, model.model, model.score, model.accuracy, line.accuracy_rank, model.reason]
+        )
+    return text.getvalue()

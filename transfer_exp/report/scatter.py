@@ -1,0 +1,72 @@
+"""The figure of one cell: score against accuracy, or the scores alone where there is no ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from transfer_exp.report.labels import place_labels
+from transfer_exp.report.ranking_table import headline
+from transfer_exp.store import write_atomically
+from transfer_exp.types import CellResult, ModelResult
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers.
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+
+
+def scatter(result: CellResult, path: Path) -> Path:
+    """Draw one cell to a PNG file at ``path`` and return it.
+
+    Every model with score and accuracy is a named point; the title gives tau_w and its null band. Fewer than two such
+    models leave a dot plot of the scores.
+    """
+    scored = [line.result for line in result.ranking() if line.result.score is not None]
+    compared = [m for m in scored if m.accuracy is not None]
+    height = 4.8 if len(compared) >= 2 else 1.6 + 0.24 * max(len(scored), 4)
+    figure = Figure(figsize=(7.2, height), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    missing = [m.model for m in result.models if m.score is None]
+    title = " / ".join(result.cell[key] for key in ("dataset", "perturbation", "metric") if key in result.cell)
+    axes.set_title("\n".join(filter(None, [title, headline(result)])), fontsize=10, loc="left")
+    if len(compared) >= 2:
+        missing += _points(figure, axes, compared)
+    else:
+        _dots(axes, scored)
+    if missing:
+        note = f"not shown: {', '.join(missing)}"
+        figure.supxlabel(note if len(note) < 110 else f"{note[:107]}...", fontsize=7, color="0.4", x=0.02, ha="left")
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+    return path
+
+
+def _points(figure: Figure, axes: Axes, models: list[ModelResult]) -> list[str]:
+    """Draw score against accuracy with names; return the names that found no place."""
+    points = np.array([(m.score, m.accuracy) for m in models], dtype=np.float64)
+    axes.scatter(*points.T, s=28, color=_BLUE, zorder=3)
+    chosen, best = points[:, 0] == points[:, 0].max(), points[:, 1] == points[:, 1].max()
+    for mask, colour, size, name in ((chosen, _ORANGE, 90, "chosen by the score"), (best, _GREEN, 170, "best accuracy")):
+        axes.scatter(*points[mask].T, s=size, facecolors="none", edgecolors=colour, lw=1.6, label=name, zorder=2)
+    axes.set(xlabel="score (larger is better)", ylabel="ground-truth accuracy")
+    axes.margins(0.1)
+    axes.grid(color="0.92", zorder=0)
+    figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
+    figure.draw_without_rendering()  # settles the layout, which the places of the names depend on
+    return place_labels(axes, points, [m.model for m in models])
+
+
+def _dots(axes: Axes, models: list[ModelResult]) -> None:
+    """Draw the scores alone, best on top."""
+    scores = [float(m.score) for m in models if m.score is not None]
+    heights = np.arange(len(scores))[::-1]
+    axes.scatter(scores, heights, s=28, color=_BLUE, zorder=3)
+    axes.set_yticks(heights, [m.model for m in models], fontsize=8)
+    axes.set(xlabel="score (larger is better)", ylim=(-0.7, max(len(scores), 1) - 0.3))
+    axes.grid(color="0.92", zorder=0)
+    if not models:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no model was scored", ha="center", transform=axes.transAxes)
