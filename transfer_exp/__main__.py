@@ -12,10 +12,10 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
 
 from transfer_exp import __version__
 from transfer_exp.types import CellResult, InputError, suggestion
@@ -40,7 +40,9 @@ def main() -> None:
         _application()
     except MissingConfigException as error:
         _fail(_missing(error))
-    except (InputError, HydraException, OmegaConfBaseException) as error:
+    except ConfigCompositionException as error:
+        _fail(_unknown_key(error))
+    except HydraException as error:
         _fail(_one_line(error))
     except KeyboardInterrupt:
         _fail("interrupted: the same command goes on where this one stopped", code=130)
@@ -53,12 +55,15 @@ def _application(config: DictConfig) -> None:
     folder = Path(run.runtime.output_dir)
     labels = _labels()
     if run.mode is not RunMode.MULTIRUN:
-        _run(config, labels, folder, group=None)
+        try:
+            _run(config, labels, folder, group=None)
+        except (InputError, OmegaConfBaseException) as error:
+            _fail(_one_line(error))
         return
     try:
         _run(config, labels, folder, group=folder.parent.name)
     except Exception as error:  # whatever went wrong with one cell must not cost the others
-        if not isinstance(error, InputError):
+        if not isinstance(error, InputError | OmegaConfBaseException):
             _log.exception("unexpected failure")
         status = {"state": "failed", "reason": _one_line(error), "cell": {**labels, "seed": str(config.seed)}}
         (folder / "status.json").write_text(json.dumps(status, indent=1))
@@ -130,6 +135,16 @@ def _missing(error: MissingConfigException) -> str:
     """Say which option does not exist, and which near ones do."""
     group, _, option = str(error.missing_cfg_file).rpartition("/")
     return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
+
+
+def _unknown_key(error: ConfigCompositionException) -> str:
+    """Say which key a group does not have, and which near ones it has."""
+    cause = error.__cause__
+    if not isinstance(cause, ConfigAttributeError) or not isinstance(cause.parent_node, DictConfig):
+        return _one_line(error)
+    known = [str(key) for key in cause.parent_node if not str(key).startswith("_")]
+    group = str(cause.full_key).rpartition(".")[0] or "the config"
+    return f"{group} has no option '{cause.key}': {suggestion(str(cause.key), known)}"
 
 
 def _one_line(error: BaseException) -> str:

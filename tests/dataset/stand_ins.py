@@ -1,8 +1,8 @@
 """Tiny sets laid out on disk as each torchvision dataset of the paper expects them, with generated images.
 
-``STAND_INS[name](root, per_class)`` writes the set ``name`` below ``root``, with ``per_class`` images of each class in
-each published split. CIFAR and Flowers are checked against published digests by torchvision: `trust_stand_ins` makes
-torchvision take those of the stand-ins instead.
+``STAND_INS[name](root, per_class)`` writes the set ``name`` below ``root``, with ``per_class`` images of each
+class in each published split. torchvision checks CIFAR and Flowers against published digests:
+`trust_stand_ins` makes it take those of the stand-ins instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIDE = 32
 
 
 def picture(label: int, number: int) -> np.ndarray:
-    """A class's own colour and stripes under noise, (32, 32, 3): learnable, and different for every number."""
+    """A class's own colour and stripes under noise, (32, 32, 3): learnable, and each number its own."""
     rng = np.random.default_rng([label, number])
     colour = np.random.default_rng(label).uniform(40, 215, 3)
     stripes = 40 * np.sin(np.arange(SIDE) * (1 + label % 7) * np.pi / 8)

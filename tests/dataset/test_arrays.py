@@ -92,6 +92,12 @@ def test_all_models_must_see_the_same_samples(tmp_path):
         arrays(str(tmp_path))
 
 
+def test_both_parts_come_from_one_model(tmp_path):
+    save(tmp_path / "m.npz", test_features=np.ones((2, 4)), test_labels=LABELS[:2])
+    with pytest.raises(InputError, match=r"features and test_features of .*m\.npz differ in width"):
+        arrays(str(tmp_path)).feature_set("m", "test")
+
+
 def test_what_is_not_there_is_told(tmp_path):
     with pytest.raises(InputError, match="is neither an npz file nor a folder of them"):
         arrays(str(tmp_path))

@@ -26,7 +26,7 @@ def test_options_are_what_the_function_takes(path):
     assert config.probe_size is None
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# ")
-    assert len(lines) <= 13
+    assert len(lines) <= 12
 
 
 def test_digits_instantiate():

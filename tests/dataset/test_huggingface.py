@@ -86,10 +86,33 @@ def test_withheld_labels_are_refused(tmp_path):
 def test_a_damaged_image_is_named_by_its_row(tmp_path):
     root = tmp_path / "x"
     image_folders(root / "train", ["a", "b"], 3)
+    image_folders(root / "test", ["a", "b"], 1)
     (root / "train" / "b" / "000.jpg").write_bytes(b"not an image")
-    target = huggingface(str(root), test="train")
+    target = huggingface(str(root))
     with pytest.raises(InputError, match=r"x, train, row 3 is not a readable image"):
         target.train.read(3)
+
+
+def test_no_split_is_used_twice(tmp_path):
+    root = parquet(tmp_path / "x", {"train": [0, 1] * 3, "test": [0, 1] * 3})
+    for twice in ({"test": "train"}, {"train": "test", "test": "test"}, {"validation": "train"}):
+        with pytest.raises(InputError, match="must be different splits"):
+            huggingface(root, **twice)
+    only = huggingface(parquet(tmp_path / "y", {"test": [0, 1] * 5}))
+    assert (len(only.train), len(only.test)) == (6, 4)
+
+
+def test_a_revision_follows_the_id(monkeypatch):
+    asked = {}
+
+    def load(path, **options):
+        asked.update(options, path=path)
+        raise ConnectionError("offline")
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    with pytest.raises(InputError, match="offline"):
+        huggingface("owner/name@abc", config="small")
+    assert asked == {"path": "owner/name", "name": "small", "revision": "abc", "trust_remote_code": False}
 
 
 def test_a_set_that_cannot_be_fetched_is_told_in_one_line():

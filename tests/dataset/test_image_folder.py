@@ -131,7 +131,7 @@ def test_a_missing_or_empty_folder_or_a_wrong_option_is_told(tmp_path):
     with pytest.raises(InputError, match="holds no class folders"):
         image_folder(str(tmp_path))
     with pytest.raises(InputError, match="on_unreadable=ignore must be refuse or skip"):
-        image_folder.__wrapped__(str(tmp_path), on_unreadable="ignore")
+        image_folder(str(tmp_path), on_unreadable="ignore")
 
 
 def test_a_class_with_one_image_cannot_be_split(tmp_path):

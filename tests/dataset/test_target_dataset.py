@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -35,6 +35,7 @@ def dataset(train, test, names=("a", "b")):
     return TargetDataset("toy", names, train, images(test), train)
 
 
+@settings(deadline=None)
 @given(counts_of_classes, st.data(), st.integers(0, 5))
 def test_probe_has_the_size_asked_for_and_every_class_its_share(counts, data, seed):
     labels = shuffled_labels(counts)
@@ -58,6 +59,7 @@ def test_probe_rounds_by_largest_remainder():
     assert np.bincount(labels[stratified_indices(labels, 7, 0)]).tolist() == [4, 2, 1]
 
 
+@settings(deadline=None)
 @given(counts_of_classes, st.integers(0, 5))
 def test_probe_depends_on_the_seed_alone(counts, seed):
     labels = shuffled_labels(counts)
@@ -85,6 +87,7 @@ def test_probe_smaller_than_the_number_of_classes_is_refused(size):
         stratified_indices(np.array([0, 1, 2, 2]), size, 0)
 
 
+@settings(deadline=None)
 @given(counts_of_classes, st.floats(0.05, 0.95), st.integers(0, 5))
 def test_split_is_a_partition_that_leaves_two_to_train_on(counts, fraction, seed):
     labels = shuffled_labels(counts)

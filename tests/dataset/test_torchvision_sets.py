@@ -8,7 +8,7 @@ from transfer_exp.dataset import torchvision_sets, voc2007
 from transfer_exp.types import InputError
 
 PER_CLASS = "mean_per_class_accuracy"
-# Classes, training, validation and test images of the stand-ins with three images a class and split; the measure.
+# Of stand-ins with three images a class and split: classes; training, validation and test images; measure.
 EXPECTED = {
     "aircraft": (3, 9, 9, 9, PER_CLASS),
     "caltech101": (3, 15, None, 3, PER_CLASS),
@@ -170,7 +170,7 @@ def test_fewer_classes_than_published_are_reported(opened, caplog):
 def test_splits_that_name_different_classes_are_refused(tmp_path, opened):
     opened("food")
     write_lines(tmp_path / "food-101" / "meta" / "test.json", ['{"ramen": [], "waffles": []}'])
-    with pytest.raises(InputError, match="the splits of food .* name different classes"):
+    with pytest.raises(InputError, match=r"the splits of food .* name different classes"):
         torchvision_sets.food(str(tmp_path))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -48,7 +49,7 @@ class FeatureArrays:
     files: dict[str, Path]
     labels: Int[np.ndarray, " samples"]
     probe: Int[np.ndarray, " chosen"]
-    test_labels: Int[np.ndarray, " test_samples"] | None = field(default=None)
+    test_labels: Int[np.ndarray, " test_samples"] | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -73,7 +74,12 @@ class FeatureArrays:
                 raise InputError(
                     f"{path} has no test_features and test_labels: add them or set ground_truth=none"
                 )
-            return FeatureSet(_features(path, "test_features", self.test_labels), self.test_labels)
+            test = _features(path, "test_features", self.test_labels)
+            if test.shape[1:] != _features(path, "features", self.labels).shape[1:]:
+                raise InputError(
+                    f"features and test_features of {path} differ in width: save both of one model"
+                )
+            return FeatureSet(test, self.test_labels)
         every = np.arange(len(self.labels)) if split == "train" else self.probe
         features = _features(path, "features", self.labels)[every]
         source = _probabilities(path, self.labels)
@@ -145,9 +151,9 @@ def _array(path: Path, key: str, optional: bool = False) -> np.ndarray | None:
             if key in stored.files:
                 return np.asarray(stored[key])
             present = ", ".join(stored.files)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"cannot read {key} of {path} ({error}): save plain arrays with np.savez") from error
     if optional:
         return None

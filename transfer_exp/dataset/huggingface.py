@@ -18,7 +18,6 @@ _VALIDATION = ("validation", "valid", "val")
 def huggingface(
     id: str,
     config: str | None = None,
-    revision: str | None = None,
     train: str | None = None,
     validation: str | None = None,
     test: str | None = None,
@@ -33,12 +32,12 @@ def huggingface(
     Parameters
     ----------
     id
-        ``owner/name`` on the hub, or a local folder.
-    config, revision
-        As `datasets.load_dataset`; None for its defaults. A pinned revision makes a result repeatable.
+        ``owner/name`` on the hub, ``owner/name@revision`` to make a result repeatable, or a local folder.
+    config
+        Name of a configuration; None for the default one.
     train, validation, test
         Names of the splits. None takes the one of the usual name (for ``train`` also the only one); without a
-        test split, ``test_fraction`` of every class of ``train`` is held out by ``seed``.
+        test split, ``test_fraction`` of every class of ``train`` is held out by ``seed``. All must differ.
     test_fraction
         In (0, 1); unused where there is a test split.
     image_column, label_column
@@ -55,13 +54,9 @@ def huggingface(
         When `datasets` is not installed, the set cannot be fetched, a split or column is missing or
         ambiguous, or labels are withheld.
     """
-    splits = _load(id, config, revision)
-    train = train or (next(iter(splits)) if len(splits) == 1 else "train")
-    if test is None and "test" in splits:
-        test = "test"
-    if validation is None:
-        validation = next((name for name in _VALIDATION if name in splits), None)
-    read = {name: _split(splits, name, id) for name in (train, validation, test) if name is not None}
+    splits = _load(id, config)
+    train, validation, test = names = _names(splits, train, validation, test)
+    read = {name: _split(splits, name, id) for name in names if name is not None}
     columns = _columns(read[train].features, image_column, label_column, id)
     class_names, known = _classes(read[train], columns[1])
     images = {name: _images(split, columns, known, f"{id}, {name}") for name, split in read.items()}
@@ -76,22 +71,40 @@ def huggingface(
     return TargetDataset(name, class_names, train_images, test_images, probe, held)
 
 
-def _load(id: str, config: str | None, revision: str | None) -> Any:
+def _load(id: str, config: str | None) -> Any:
     """Return the splits by name."""
     try:
         import datasets
     except ImportError as error:
         raise InputError("dataset=huggingface needs: pip install 'transfer-exp[huggingface]'") from error
-    path = str(Path(id).expanduser()) if Path(id).expanduser().is_dir() else id
+    folder = Path(id).expanduser()
+    path, _, revision = (str(folder), "", "") if folder.is_dir() else id.partition("@")
     try:
         # Releases before 4.0 would ask whether to run a dataset's script; later ones never do.
-        return datasets.load_dataset(path, name=config, revision=revision, trust_remote_code=False)
+        return datasets.load_dataset(path, name=config, revision=revision or None, trust_remote_code=False)
     # The hub, the network, the cache and the file formats each raise their own kinds of error.
     except Exception as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"cannot load dataset.id={id} ({cause}): check the id and the connection, or give a local folder"
         ) from error
+
+
+def _names(
+    splits: Any, train: str | None, validation: str | None, test: str | None
+) -> tuple[str, str | None, str | None]:
+    """Fill in the usual names of splits that exist; refuse to use one split twice."""
+    train = train or (next(iter(splits)) if len(splits) == 1 else "train")
+    usual = [name for name in _VALIDATION if name in splits and name not in (train, test)]
+    validation = validation or next(iter(usual), None)
+    if test is None and "test" in splits and "test" not in (train, validation):
+        test = "test"
+    given = [name for name in (train, validation, test) if name is not None]
+    if len(set(given)) < len(given):
+        raise InputError(
+            f"dataset.train, validation and test must be different splits, not {', '.join(given)}"
+        )
+    return train, validation, test
 
 
 def _split(splits: Any, name: str, id: str) -> Any:

@@ -21,9 +21,8 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", "
 def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
     """Decode an image to RGB.
 
-    Transparent palettes go by their own colours, 16-bit grey levels are scaled to 8 bits instead of clipped,
-    and an EXIF orientation is not applied (nor is it by torchvision, so published accuracies do not include
-    it).
+    Transparency is dropped, 16-bit grey levels are scaled to 8 bits instead of clipped, and an EXIF
+    orientation is not applied (nor is it by torchvision, so published accuracies do not include it).
 
     Parameters
     ----------
@@ -57,11 +56,12 @@ def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Convert to RGB, without clipping deep grey levels or dropping a palette's transparency unseen."""
+    """Convert to RGB without clipping grey levels of 16 bits."""
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image) / 257).clip(0, 255).round().astype(np.uint8)).convert("RGB")
     if image.mode == "F":
         raise ValueError("floating-point pixels have no agreed range")
+    # Pillow warns of a transparent palette unless its transparency is made explicit first.
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
     return image.convert("RGB")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -16,13 +15,12 @@ logger = logging.getLogger(__name__)
 
 _SHOWN = 5
 _REMEDY = "remove it or set dataset.on_unreadable=skip"
-OnUnreadable = Literal["refuse", "skip"]
 
 
 def image_folder(
     root: str,
     test_fraction: float = 0.3,
-    on_unreadable: OnUnreadable = "refuse",
+    on_unreadable: str = "refuse",
     name: str | None = None,
     probe_size: int | None = None,
     seed: int = 0,

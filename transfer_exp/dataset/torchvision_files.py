@@ -72,14 +72,15 @@ class PublishedSet:
 
     def _missing(self, error: Exception | None) -> str:
         """One line: what was not found, why, and how to get it."""
-        # torchvision's own RuntimeError only repeats that the set is missing, in terms of its own arguments.
-        cause = (
-            f" ({str(error).splitlines()[0]})"
-            if str(error or "") and not isinstance(error, RuntimeError)
-            else ""
+        lines = str(error or "").splitlines()
+        # torchvision's "Dataset not found" adds nothing and speaks of its own arguments.
+        known = not lines or lines[0].startswith("Dataset not found")
+        cause = "" if known else f" ({lines[0]})"
+        fetch = (
+            "remove what is there and fetch it again" if self.download else "dataset.download=true fetches it"
         )
-        get = self.by_hand or "dataset.download=true fetches it"
-        return f"{self.name} is missing or incomplete under dataset.root={self.root}{cause}: {get}"
+        where = f"{self.name} is missing or incomplete under dataset.root={self.root}"
+        return f"{where}{cause}: {self.by_hand or fetch}"
 
     def assemble(
         self,

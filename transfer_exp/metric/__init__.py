@@ -1,1 +1,1 @@
-"""Transferability metrics: features (or source probabilities) and labels in, one score out, larger is better."""
+"""Transferability metrics: features or source probabilities and labels in, one score out, larger better."""

@@ -24,7 +24,7 @@ def centred_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarr
 
 
 def shrunk_covariance(statistics: ClassStatistics, shrinkage: float) -> Float[np.ndarray, "dim dim"]:
-    """Return (1 - shrinkage) W + shrinkage tr(W)/D I, where W = within / N is the pooled within-class covariance."""
+    """Return (1 - shrinkage) W + shrinkage tr(W)/D I, where W = within / N is the pooled class covariance."""
     covariance = statistics.within * ((1 - shrinkage) / statistics.samples)
     variance = np.trace(statistics.within) / (statistics.samples * len(covariance))
     covariance.flat[:: len(covariance) + 1] += shrinkage * variance
@@ -37,7 +37,8 @@ def whitened_means(statistics: ClassStatistics, shrinkage: float) -> Float[np.nd
     Raises
     ------
     InputError
-        When S is singular: no sample differs from its class mean, or ``shrinkage`` is too small for so few samples.
+        When S is singular: no sample differs from its class mean, or ``shrinkage`` is too small for so few
+        samples.
     """
     if not np.trace(statistics.within) > 0:
         raise InputError(
@@ -47,7 +48,7 @@ def whitened_means(statistics: ClassStatistics, shrinkage: float) -> Float[np.nd
         factor = cho_factor(shrunk_covariance(statistics, shrinkage), lower=True, overwrite_a=True)
     except LinAlgError as error:
         raise InputError(
-            f"the within-class covariance is singular at shrinkage {shrinkage:g}: raise it, or take more samples"
+            f"within-class covariance is singular at shrinkage {shrinkage:g}: use more samples or raise it"
         ) from error
     return np.asarray(cho_solve(factor, statistics.means.T)).T
 

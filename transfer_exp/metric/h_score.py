@@ -16,13 +16,15 @@ from transfer_exp.types.class_statistics import deviations
 def h_score(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
     """Return tr(cov(f)^+ cov(E[f | y])), the expected squared norm of the whitened class means.
 
-    With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c), this equals
-    |U'Y|^2 (Frobenius), which needs no inverse. The pseudo-inverse drops what is rounding (`spectrum`).
+    With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c),
+    this equals |U'Y|^2 (Frobenius), which needs no inverse. The pseudo-inverse drops what is rounding
+    (`spectrum`).
 
     Parameters
     ----------
     features
-        (N, D). With D >= N - 1 independent directions the score is C - 1 whatever the labels: no ranking is in it.
+        (N, D). With D >= N - 1 independent directions the score is C - 1 whatever the labels: no ranking is
+        in it.
     labels
         (N,), integers, at least two classes.
 

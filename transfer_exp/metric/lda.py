@@ -27,8 +27,8 @@ def lda(
     labels
         (N,), integers, at least two classes.
     shrinkage
-        In [0, 1]. 0 is invariant to any affine map but needs N - C >= D; 1 ignores correlations. With N < D a small
-        value lets every posterior reach 1, and the ranking is gone, hence the default of one half.
+        In [0, 1]. 0 is invariant to any affine map but needs N - C >= D; 1 ignores correlations. With N < D a
+        small value lets every posterior reach 1, and the ranking is gone, hence the default of one half.
 
     Returns
     -------
@@ -38,12 +38,13 @@ def lda(
     Raises
     ------
     InputError
-        As `check_features`; when ``shrinkage`` is out of range or too small, or no sample differs from its class mean.
+        As `check_features`; when ``shrinkage`` is out of range or too small, or no sample differs from its
+        class mean.
 
     References
     ----------
-    Fisher, Annals of Eugenics 1936; Friedman, "Regularized Discriminant Analysis", JASA 1989, eq. 18 (with the
-    covariance common to all classes).
+    Fisher, Annals of Eugenics 1936; Friedman, "Regularized Discriminant Analysis", JASA 1989, eq. 18 (with
+    the covariance common to all classes).
     """
     if not 0 <= shrinkage <= 1:
         raise InputError(f"shrinkage={shrinkage} of lda must lie in [0, 1]")

@@ -22,16 +22,16 @@ def leep(
     Parameters
     ----------
     source_probabilities
-        theta, (N, S): rows non-negative that sum to 1 (within 0.01, then made exact). A source class that no sample
-        has mass on is left out: it adds nothing to any sample's sum.
+        theta, (N, S): rows non-negative that sum to 1 (within 0.01, then made exact). A source class that no
+        sample has mass on is left out: it adds nothing to any sample's sum.
     labels
         (N,), integers, at least two classes.
 
     Returns
     -------
     float
-        In nats, at most 0 (each target class has source classes of its own). -H(Y), the negative entropy of the
-        labels, when the source says nothing: ln(1/C) for balanced classes.
+        In nats, at most 0 (each target class has source classes of its own). -H(Y), the negative entropy of
+        the labels, when the source says nothing: ln(1/C) for balanced classes.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""LogME: how probable the labels are under a Bayesian linear model of the features, its priors fitted per class."""
+"""LogME: how probable the labels are under a Bayesian linear model of the features, fitted to each class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.types import InputError, check_features, encode_labels
 
 EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
-"""The released fixed point: added to both denominators, stop when alpha / beta moves less than this, at most so often."""
+"""Of the released fixed point: added to denominators; change of alpha / beta to stop at; most rounds."""
 
 
 def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
@@ -23,9 +23,9 @@ def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " s
         L = D/2 ln alpha + N/2 ln beta - 1/2 sum_k ln(alpha + beta s_k^2) - beta/2 |y - Xw|^2 - alpha/2 |w|^2
             - N/2 ln(2 pi),
 
-    w being the posterior mean; alpha and beta follow MacKay's fixed point, started at 1 for each class. The sum runs
-    over the min(N, D) singular values s_k of X, as in the released code. With N < D it therefore leaves out
-    -(D - N)/2 ln alpha of the exact evidence, which favours models with large D: keep more samples than dimensions.
+    w being the posterior mean; alpha and beta follow MacKay's fixed point, started at 1 for each class. The
+    sum runs over the min(N, D) singular values s_k of X, as in the released code. With N < D it therefore
+    leaves out -(D - N)/2 ln alpha of the exact evidence, which adds (D - N)/(2N) ln alpha to the score.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " s
 
     References
     ----------
-    You, Liu, Wang, Long, "LogME", ICML 2021, eq. 2 and algorithm 1; fixed point and epsilon of You et al., "Ranking
-    and Tuning Pre-trained Models", JMLR 2022, algorithm 3.
+    You, Liu, Wang, Long, "LogME", ICML 2021, eq. 2 and algorithm 1; fixed point and epsilon of You et al.,
+    "Ranking and Tuning Pre-trained Models", JMLR 2022, section 4.
     """
     features = check_features(features, labels)
     codes, counts = encode_labels(labels)

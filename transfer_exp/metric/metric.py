@@ -22,9 +22,9 @@ class Metric(Protocol):
         What the call takes before the labels: ``("features",)`` or ``("source_probabilities",)``.
     invariances
         Maps of that input which leave the score unchanged. For features: ``"rotation"`` (any orthogonal map),
-        ``"translation"``, ``"scaling"`` (one positive factor), ``"affine"`` (any invertible affine map). For source
-        probabilities: ``"source_permutation"`` (renaming source classes). Sample order and the names of the target
-        classes never matter.
+        ``"translation"``, ``"scaling"`` (one positive factor), ``"affine"`` (any invertible affine map). For
+        source probabilities: ``"source_permutation"`` (renaming source classes). Sample order and the names
+        of the target classes never matter.
     """
 
     name: ClassVar[str]

@@ -38,7 +38,8 @@ def nce(
 
     References
     ----------
-    Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019, eq. 6.
+    Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks",
+    ICCV 2019, section 4.
     """
     source = check_source_probabilities(source_probabilities, labels).argmax(axis=1)
     codes, _ = encode_labels(labels)

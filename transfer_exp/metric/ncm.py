@@ -16,8 +16,9 @@ from transfer_exp.types.class_statistics import class_means
 def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
     """Return the mean over samples of softmax_c(-|x - mu_c|^2 / 2 + ln(n_c / N)) at the true class.
 
-    This is what the released code of ETran and of Spread-Attract computes under the name "LDA": an eigendecomposition
-    for symmetric matrices is applied there to one that is not, so its eigenvectors cancel and no covariance is left.
+    This is what the released code of ETran and of Spread-Attract computes under the name "LDA": an
+    eigendecomposition for symmetric matrices is applied there to one that is not, so its eigenvectors cancel
+    and no covariance is left.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""SFDA: how surely a regularised Fisher discriminant tells the true class after hard samples are pulled to the others."""
+"""SFDA: how surely a Fisher discriminant tells the true class once unsure samples move to the others."""
 
 from __future__ import annotations
 
@@ -15,15 +15,17 @@ from transfer_exp.types import ClassStatistics, class_statistics, encode_labels
 from transfer_exp.types.class_statistics import RESOLUTION
 
 STRENGTH, FLOOR, POWER_STEPS = 5.0, 1e-10, 6
-"""The released regularisation: exp(-strength * largest eigenvalue), never below the floor, from so many power steps."""
+"""Of the released shrinkage: exp(-strength * largest eigenvalue), the least value, the power steps."""
 
 
 def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
-    """Return the mean posterior of the true class of a second Fisher discriminant, fitted on self-challenged features.
+    """Return the mean posterior of the true class under a Fisher discriminant of self-challenged features.
 
     1. Fit Gaussian classes that share the covariance (1 - l) W + l tr(W)/D I, with W the pooled within-class
-       covariance and l = max(exp(-5 lambda_max(W)), 1e-10). Let p(x) be the softmax of its posterior, true class.
-    2. Self-challenge (ConfMix): x' = p(x) x + (1 - p(x)) m_c, where m_c averages the means of the other classes.
+       covariance and l = max(exp(-5 lambda_max(W)), 1e-10). Let p(x) be the softmax of its posterior, true
+       class.
+    2. Self-challenge (ConfMix): x' = p(x) x + (1 - p(x)) m_c, where m_c averages the means of the other
+       classes.
     3. Fit again on x' with the same l, and average the posterior of the true class over x'.
 
     Parameters
@@ -36,17 +38,20 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     Returns
     -------
     float
-        In [0, 1]. Depends on the scale of the features through l, and slightly on their basis through lambda_max.
+        In [0, 1]. Depends on the scale of the features through l, and slightly on their basis through
+        lambda_max.
 
     Raises
     ------
     InputError
-        As `check_features`; when no sample differs from its class mean, or W is too ill-conditioned to invert.
+        As `check_features`; when no sample differs from its class mean, or W is too ill-conditioned to
+        invert.
 
     References
     ----------
-    Shao et al., "Not All Models Are Equal", ECCV 2022, eqs. 4-9, as released: no dimension is left out of the Fisher
-    space, the log of eq. 9 is dropped, and lambda_max comes from six power steps started at the row sums of W.
+    Shao et al., "Not All Models Are Equal", ECCV 2022, sections 3.2 and 3.3, as released: no dimension of the
+    Fisher space is dropped, nor is the log of the posterior taken, and lambda_max comes from six power steps
+    started at the row sums of W.
     """
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
@@ -61,7 +66,7 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
 
 
 def adaptive_shrinkage(statistics: ClassStatistics) -> float:
-    """Return max(exp(-5 lambda), 1e-10), in [1e-10, 1]; lambda approximates W's largest eigenvalue as released."""
+    """Return max(exp(-5 lambda), 1e-10), with lambda close to the largest eigenvalue of W, as released."""
     covariance = statistics.within / statistics.samples
     vector = covariance.sum(axis=1)
     if np.linalg.norm(vector) <= RESOLUTION * np.trace(covariance):

@@ -1,4 +1,4 @@
-"""Nonzero singular values of a feature matrix and the labels seen from their directions, by the smaller Gram matrix."""
+"""The nonzero singular values of features, and the labels in their basis, from the smaller Gram matrix."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def spectrum(
     Returns
     -------
     eigenvalues
-        s^2, (k,), ascending, all positive; k is the numerical rank. An eigenvalue below max(N, D) machine epsilons
-        of the largest is rounding: it also lies below what float32 features can resolve.
+        s^2, (k,), ascending, all positive; k is the numerical rank. An eigenvalue below max(N, D) machine
+        epsilons of the largest is rounding: it also lies below what float32 features can resolve.
     coordinates
         U'Y, (k, T).
     """

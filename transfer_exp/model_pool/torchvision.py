@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from collections.abc import Sequence
 from functools import partial
@@ -47,6 +48,8 @@ def _load(name: str, weights: str) -> LoadedModel:
     try:
         # Not `get_model(weights=...)`, which would allow a pickle that runs code.
         state = choice.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f"the weights of {name} in torch's cache hold more than tensors: delete them there") from error
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"no weights '{weights}' for torchvision's {name} ({error}): connect once to fill the cache, or use "

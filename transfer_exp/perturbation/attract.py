@@ -1,4 +1,4 @@
-"""Attract: move whole classes along the lines between their means, which makes them easier or harder to tell apart."""
+"""Attract: move whole classes along the lines between their means, together or, as released, mostly apart."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def class_displacements(
 ) -> Float[np.ndarray, "classes dim"]:
     """Return Delta_i = sum_{j != i} alpha (d_ij - sigma (s_i + s_j)) u_ij for every class, (C, D).
 
-    d_ij is the distance of the means of classes i and j, u_ij the unit vector from i to j, s_i the radius of class
-    i. Classes whose means coincide have no u_ij and do not act on each other.
+    d_ij is the distance of the means of classes i and j, u_ij the unit vector from i to j, s_i the radius of
+    class i. Classes whose means coincide have no u_ij and do not act on each other.
 
     Parameters
     ----------
@@ -75,18 +75,18 @@ def class_displacements(
     sigma
         How much of the radii counts as touching, not negative.
     sign
-        ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite, as its
-        code has it: only overlapping classes come together.
+        ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite, as
+        its code has it: only overlapping classes come together.
     clamp
-        Hold d_ij - sigma (s_i + s_j) at zero or above, so that overlapping classes are left alone rather than moved
-        the other way.
+        Hold d_ij - sigma (s_i + s_j) at zero or above, so that overlapping classes are left alone rather than
+        moved the other way.
     normalise
         Divide by C - 1. Without it the pull is alpha (C - 1): beyond 1 the classes pass through one another.
 
     References
     ----------
-    Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code; the clamp is that of Li et al.,
-    "PED", ICCV 2023.
+    Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code; the clamp is that of Li et
+    al., "PED", ICCV 2023.
     """
     distances = cdist(means, means)
     norms = np.linalg.norm(means, axis=1)
@@ -109,8 +109,9 @@ class Attract:
     Attributes
     ----------
     alpha, sigma, sign, clamp, normalise
-        As `class_displacements`. Published: alpha 0.005 (supervised pool) or 0.1 (self-supervised), sigma 0.6. By
-        default classes come together, overlapping ones are left alone, and the strength does not depend on C.
+        As `class_displacements`. Published: alpha 0.005 (supervised pool) or 0.1 (self-supervised), sigma
+        0.6. By default classes come together, overlapping ones are left alone, and the strength does not
+        depend on C.
     """
 
     name: ClassVar[str] = "attract"

@@ -1,4 +1,4 @@
-"""PCA: the features centred and reduced to their leading directions, the control for what Spread-Attract adds to it."""
+"""PCA: the features centred and reduced to their leading directions, the control for Spread-Attract."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def pca(features: Float[np.ndarray, "samples dim"], dim: int = 64) -> Float[np.n
 
     References
     ----------
-    Halko, Martinsson, Tropp, SIAM Review 2011, algorithm 4.4; settings of Bolya et al., "PARC", NeurIPS 2021, and of
-    Khoba et al., WACV 2025.
+    Halko, Martinsson, Tropp, SIAM Review 2011, algorithm 4.4; settings of Bolya et al., "PARC", NeurIPS 2021,
+    and of Khoba et al., WACV 2025.
     """
     # Imported here because scikit-learn takes a second to load and most runs do without it.
     from sklearn.decomposition import PCA

@@ -1,4 +1,4 @@
-"""Spread-Attract as its code was released: behind a gate, without the spread, and with the attraction's sign turned."""
+"""Spread-Attract as its code was released: gated, without the spread, the attraction's sign turned."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ THRESHOLD = float(np.log(1e9) / 5)
 def gate_opens(features: Float[np.ndarray, "samples dim"]) -> bool:
     """Tell whether the mean of the two largest eigenvalues of the features' covariance exceeds `THRESHOLD`.
 
-    The covariance is that of the population (divided by N). The answer depends on the scale of the features, so one
-    ranking can mix models scored on perturbed and on raw features.
+    The covariance is that of the population (divided by N). The answer depends on the scale of the features,
+    so one ranking can mix models scored on perturbed and on raw features.
     """
     centred = deviations(features, features.mean(axis=0))
     samples, dim = centred.shape
@@ -34,10 +34,10 @@ def gate_opens(features: Float[np.ndarray, "samples dim"]) -> bool:
 
 @dataclass(frozen=True)
 class Released:
-    """What the released `SA` hands to its metric: the raw features where the gate is shut, else `pca` and `attract`.
+    """What the released code hands to its metric: `pca` then `attract`, or raw features if the gate is shut.
 
-    The release computes the spread and then overwrites it, so no force appears here. Its attraction pushes separated
-    classes apart, is not clamped and grows with the number of classes.
+    The release computes the spread and then overwrites it, so no force appears here. Its attraction pushes
+    separated classes apart, is not clamped and grows with the number of classes.
 
     Attributes
     ----------

@@ -23,7 +23,8 @@ def spread(
 ) -> Float[np.ndarray, "samples dim"]:
     """Return x + force (x - mu_c) / |x - mu_c|, (N, D).
 
-    A sample that equals its class mean, such as the only one of its class, has no direction and stays where it is.
+    A sample that equals its class mean, such as the only one of its class, has no direction and stays where
+    it is.
 
     Parameters
     ----------
@@ -34,8 +35,9 @@ def spread(
     force
         How far every sample moves, not negative.
     force_scale
-        ``"absolute"``: in feature units, as published, so a model with small features is spread more than one with
-        large ones. ``"radius"``: in units of the class's radius s_c = sqrt(sum_k Var_k), so that models compare.
+        ``"absolute"``: in feature units, as published, so a model with small features is spread more than one
+        with large ones. ``"radius"``: in units of the class's radius s_c = sqrt(sum_k Var_k), so that models
+        compare.
 
     Raises
     ------

@@ -18,11 +18,12 @@ from transfer_exp.types import check_features
 class SpreadAttract:
     """`pca`, then `spread`, then `attract` on its output.
 
-    The paper gives dim 64, force 1, sigma 0.6 and alpha 0.005 (supervised pool) or 0.1 (self-supervised). Where only
-    its released code speaks, the defaults follow the paper's claim instead: classes come *together*; the force is
-    *clamped*, as in PED from which it descends, for otherwise overlapping classes would be driven apart; and it is
-    *normalised* by C - 1, for otherwise alpha (C - 1) passes 1 for many classes (397 x 0.005) and they swap sides.
-    Normalised, alpha 0.1 closes a tenth of the mean gap, as 0.005 does unnormalised at 21 classes.
+    The paper gives dim 64, force 1, sigma 0.6 and alpha 0.005 (supervised pool) or 0.1 (self-supervised).
+    Where only its released code speaks, the defaults follow the paper's claim instead: classes come
+    *together*; the force is *clamped*, as in PED from which it descends, for otherwise overlapping classes
+    would be driven apart; and it is *normalised* by C - 1, for otherwise alpha (C - 1) passes 1 for many
+    classes (397 x 0.005) and they swap sides. Normalised, alpha 0.1 closes a tenth of the mean gap, as 0.005
+    does unnormalised at 21 classes.
 
     Attributes
     ----------

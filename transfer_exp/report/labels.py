@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 _DOT = 5.0  # half the side, in pixels, of the square that a point keeps free
-_FAR = 18.0  # pixels from which a thin line joins a name to its point
+_FAR = 22.0  # pixels from which a thin line joins a name to its point
 _CROWDED = 30  # from here on a name that would hide another is left out
 
 
@@ -82,7 +82,7 @@ def _places(size: tuple[float, float]) -> Float[np.ndarray, "places corners"]:
     """Return candidate boxes (x0, y0, x1, y1) around the origin, nearest first: 12 directions at 4 distances."""
     width, height = size
     boxes = []
-    for distance in (8.0, 16.0, 28.0, 44.0):
+    for distance in (11.0, 19.0, 30.0, 46.0):
         for angle in np.radians([0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240]):
             x, y = distance * np.cos(angle), distance * np.sin(angle)
             left = x - width * (1 - np.round(np.cos(angle), 9)) / 2

@@ -1,8 +1,13 @@
-"""What the layers hand each other: arrays, feature sets, class statistics, results, and the errors a user sees."""
+"""What the layers hand each other: feature sets, class statistics, results, and the errors a user sees."""
 
 from transfer_exp.types.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.types.errors import InputError, NotApplicableError, suggestion
-from transfer_exp.types.feature_set import FeatureSet, check_features, check_source_probabilities, encode_labels
+from transfer_exp.types.feature_set import (
+    FeatureSet,
+    check_features,
+    check_source_probabilities,
+    encode_labels,
+)
 from transfer_exp.types.progress import Track, silent
 from transfer_exp.types.results import CellResult, ModelResult
 

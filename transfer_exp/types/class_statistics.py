@@ -75,8 +75,8 @@ def deviations(
 ) -> Float[np.ndarray, "samples dim"]:
     """Return features minus centres, with what is only rounding (`RESOLUTION`) set to exactly zero.
 
-    ``centres`` is one vector (D,) or one row per sample (N, D). A constant feature then has no scatter at all,
-    rather than a tiny one that a metric divides by.
+    ``centres`` is one vector (D,) or one row per sample (N, D). A constant feature then has no scatter at
+    all, rather than a tiny one that a metric divides by.
     """
     difference = features - centres
     difference[np.abs(difference) <= RESOLUTION * np.abs(centres)] = 0.0
@@ -88,7 +88,7 @@ def class_radii(
     codes: Int[np.ndarray, " samples"],
     counts: Int[np.ndarray, " classes"],
 ) -> Float[np.ndarray, " classes"]:
-    """Return s_c = sqrt(sum_k Var_k(class c)) with population variance, (C,), in feature units; 0 for one sample."""
+    """Return s_c = sqrt(sum_k Var_k(class c)), population variance, (C,), in feature units."""
     offsets = deviations(features, class_means(features, codes, counts)[codes])
     squares = np.einsum("nd,nd->n", offsets, offsets)
     return np.sqrt(np.bincount(codes, weights=squares, minlength=len(counts)) / counts)

@@ -46,8 +46,8 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
     Raises
     ------
     InputError
-        When the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not all
-        zero), or fewer than two classes are present.
+        When the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not
+        all zero), or fewer than two classes are present.
     """
     features, labels = np.asarray(features), np.asarray(labels)
     _check_labels("features", features, labels)
@@ -76,8 +76,8 @@ def check_source_probabilities(
     Raises
     ------
     InputError
-        When the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01 (logits
-        were passed), or fewer than two target classes are present.
+        When the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01
+        (logits were passed), or fewer than two target classes are present.
     """
     probabilities, labels = np.asarray(source_probabilities), np.asarray(labels)
     _check_labels("source probabilities", probabilities, labels)
@@ -94,7 +94,7 @@ def check_source_probabilities(
 
 
 def _check_labels(what: str, values: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse labels that do not fit ``values`` (N, anything), are no integers, or name fewer than two classes."""
+    """Refuse labels that do not fit ``values`` (N, anything), are not integers, or name only one class."""
     if values.ndim != 2 or labels.ndim != 1 or len(values) != len(labels):
         raise InputError(f"need {what} (N, D) and labels (N,): got {values.shape} and {labels.shape}")
     if labels.dtype.kind not in "iu":

@@ -99,23 +99,23 @@ def _task(name: str, textures: dict[str, Texture]) -> Task:
 SOURCE = _task(
     "source_textures",
     {
-        **{f"sine_{c}": partial(_grating, cycles=c, sharp=1) for c in (2, 4, 7)},
-        **{f"bars_{c}": partial(_grating, cycles=c, sharp=8) for c in (2, 4, 7)},
-        **{f"plaid_{c}": partial(_plaid, cycles=c) for c in (2, 4, 7)},
+        **{f"sine_{c:g}": partial(_grating, cycles=c, sharp=1.0) for c in (2.0, 4.0, 7.0)},
+        **{f"bars_{c:g}": partial(_grating, cycles=c, sharp=8.0) for c in (2.0, 4.0, 7.0)},
+        **{f"plaid_{c:g}": partial(_plaid, cycles=c) for c in (2.0, 4.0, 7.0)},
         **{f"noise_{e}": partial(_noise, exponent=e) for e in (0.3, 1.0, 1.8)},
         **{f"blobs_{e}": partial(_noise, exponent=e, threshold=True) for e in (0.8, 1.4, 2.2)},
-        **{f"wavy_{c}": partial(_wavy, cycles=c) for c in (2, 4)},
+        **{f"wavy_{c:g}": partial(_wavy, cycles=c) for c in (2.0, 4.0)},
     },
 )
 TARGET = _task(
     "textures",
     {
-        **{f"checker_{c}": partial(_checker, cycles=c) for c in (2, 5)},
-        "bricks": partial(_bricks, cycles=4),
-        **{f"dots_{c}": partial(_dots, cycles=c, radius=0.3) for c in (3, 6)},
+        **{f"checker_{c:g}": partial(_checker, cycles=c) for c in (2.0, 5.0)},
+        "bricks": partial(_bricks, cycles=4.0),
+        **{f"dots_{c:g}": partial(_dots, cycles=c, radius=0.3) for c in (3.0, 6.0)},
         **{f"cells_{n}": partial(_cells, seeds=n, walls=False) for n in (8, 30)},
         "cell_walls": partial(_cells, seeds=12, walls=True),
-        **{f"rings_{c}": partial(_rings, cycles=c) for c in (3, 6)},
+        **{f"rings_{c:g}": partial(_rings, cycles=c) for c in (3.0, 6.0)},
     },
 )
 

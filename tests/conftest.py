@@ -1,0 +1,43 @@
+"""What tests of several parts share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.store import Store
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Return the folder of golden values and real networks beside the checkout, or skip."""
+    if not (SHARED / "assets" / "weights" / "manifest.json").is_file():
+        pytest.skip("needs the real networks and images of ../shared/assets, which are not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def coloured(per_class: int, seed: int, classes: int = 3) -> LabelledImages:
+    """Return noisy images whose class is their brightest channel: learnable in a few steps."""
+    rng = np.random.default_rng(seed)
+    labels = np.tile(np.arange(classes), per_class)
+    pixels = rng.integers(0, 160, (len(labels), 12, 12, 3), dtype=np.uint8)
+    pixels[np.arange(len(labels)), :, :, labels] += 90
+    return LabelledImages(labels, lambda i: Image.fromarray(pixels[i]), lambda i: pixels[i].tobytes())
+
+
+@pytest.fixture
+def dataset() -> TargetDataset:
+    """Return a dataset of three easy classes, 12 training and 20 test images each."""
+    train = coloured(12, seed=0)
+    return TargetDataset("coloured", ("red", "green", "blue"), train=train, test=coloured(20, seed=1), probe=train)

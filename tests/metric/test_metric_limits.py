@@ -1,0 +1,122 @@
+"""What theory says of each metric at its extremes."""
+
+import numpy as np
+import pytest
+
+from transfer_exp.metric.h_score import h_score
+from transfer_exp.metric.lda import lda
+from transfer_exp.metric.leep import leep
+from transfer_exp.metric.logme import logme
+from transfer_exp.metric.nce import nce
+from transfer_exp.metric.ncm import ncm
+from transfer_exp.metric.sfda import sfda
+from transfer_exp.types import InputError
+
+LABELS = np.repeat(np.arange(4), [30, 20, 10, 5])
+SHARES = np.array([30, 20, 10, 5]) / 65
+ENTROPY = float(-(SHARES * np.log(SHARES)).sum())
+CONSTANT = np.full((65, 6), 0.1)
+
+
+def noise(dim=6, scale=1.0):
+    return scale * np.random.default_rng(3).standard_normal((65, dim))
+
+
+def separated(gap):
+    """Four classes on the axes, ``gap`` from the origin."""
+    return gap * np.eye(4, 6)[LABELS] + noise(scale=0.1)
+
+
+@pytest.mark.parametrize("metric", [leep, nce])
+def test_perfect_source_scores_zero_also_with_spare_source_classes(metric):
+    assert metric(np.eye(7)[LABELS + 2], LABELS) == 0.0
+
+
+@pytest.mark.parametrize("metric", [leep, nce])
+def test_uninformative_source_scores_minus_the_label_entropy(metric):
+    assert metric(np.full((65, 5), 0.2), LABELS) == pytest.approx(-ENTROPY)
+    assert metric(np.full((8, 5), 0.2), np.arange(8) % 4) == pytest.approx(np.log(1 / 4))
+
+
+@pytest.mark.parametrize("metric", [leep, nce])
+@pytest.mark.parametrize("bad", [np.full((65, 5), 0.3), noise(), np.tile([1.5, -0.5], (65, 1))])
+def test_what_is_no_probability_is_refused(metric, bad):
+    with pytest.raises(InputError, match="softmax"):
+        metric(bad, LABELS)
+
+
+def test_leep_grows_with_confidence_in_the_right_class():
+    right = np.eye(4)[LABELS]
+    scores = [leep(t * right + (1 - t) / 4, LABELS) for t in (0.0, 0.3, 0.6, 0.9, 1.0)]
+    assert scores == sorted(scores)
+    assert scores[0] < scores[1]
+
+
+def test_h_score_lies_between_zero_and_its_rank_bound():
+    assert h_score(CONSTANT, LABELS) == 0.0
+    assert 0 < h_score(noise(2), LABELS) < 2
+    assert h_score(4.0 * np.eye(4)[LABELS] + 7, LABELS) == pytest.approx(3)
+    assert h_score(noise(200), LABELS) == pytest.approx(3)
+
+
+def test_h_score_ignores_repeated_and_dead_dimensions():
+    features = noise() + np.eye(4, 6)[LABELS]
+    padded = np.concatenate([features, features[:, :2], CONSTANT], axis=1)
+    assert h_score(padded, LABELS) == pytest.approx(h_score(features, LABELS), rel=1e-9)
+
+
+def test_logme_refuses_zero_features_and_takes_constant_ones():
+    with pytest.raises(InputError, match="zero"):
+        logme(np.zeros((65, 6)), LABELS)
+    assert logme(CONSTANT, LABELS) < logme(separated(3), LABELS)
+
+
+def test_logme_is_finite_where_the_features_fit_every_label_exactly():
+    for scale in (1.0, 1e4, 1e8):
+        assert np.isfinite(logme(scale * np.eye(65), LABELS))
+
+
+def test_logme_ignores_dead_dimensions_while_samples_outnumber_dimensions():
+    features = noise(10) + np.eye(4, 10)[LABELS]
+    padded = np.concatenate([features, np.zeros((65, 40))], axis=1)
+    assert logme(padded, LABELS) == pytest.approx(logme(features, LABELS), rel=1e-9)
+
+
+@pytest.mark.parametrize("metric", [lda, ncm, sfda])
+def test_posteriors_approach_one_for_separated_classes_and_chance_without_signal(metric):
+    assert metric(separated(30), LABELS) == pytest.approx(1.0, abs=1e-6)
+    assert metric(noise(1, 0.01) if metric is ncm else noise(1), LABELS) == pytest.approx(
+        (SHARES**2).sum(), abs=0.05
+    )
+
+
+def test_ncm_of_constant_features_is_the_prior():
+    assert ncm(CONSTANT, LABELS) == pytest.approx((SHARES**2).sum())
+
+
+@pytest.mark.parametrize("metric", [lda, sfda])
+@pytest.mark.parametrize("features", [CONSTANT, np.eye(4)[LABELS] / 3 + 0.1], ids=["constant", "collapsed"])
+def test_classes_without_scatter_are_refused(metric, features):
+    with pytest.raises(InputError, match="class mean"):
+        metric(features, LABELS)
+
+
+def test_lda_refuses_shrinkage_that_is_out_of_range_or_too_small():
+    with pytest.raises(InputError, match="shrinkage"):
+        lda(noise(), LABELS, shrinkage=1.5)
+    with pytest.raises(InputError, match="shrinkage 0"):
+        lda(np.concatenate([noise(), np.zeros((65, 1))], axis=1), LABELS, shrinkage=0.0)
+
+
+def test_lda_without_shrinkage_is_invariant_to_affine_maps_and_with_full_shrinkage_to_none():
+    features = noise() + np.eye(4, 6)[LABELS]
+    skewed = features @ np.triu(np.ones((6, 6))) + 5
+    assert lda(skewed, LABELS, shrinkage=0.0) == pytest.approx(lda(features, LABELS, shrinkage=0.0), rel=1e-9)
+    assert lda(skewed, LABELS, shrinkage=1.0) != pytest.approx(lda(features, LABELS, shrinkage=1.0), rel=1e-3)
+
+
+def test_sfda_takes_scatter_whose_rows_sum_to_zero():
+    features = np.outer(noise(1)[:, 0], [1.0, -1.0]) + np.eye(4, 2)[LABELS]
+    centred = features - np.stack([features[c == LABELS].mean(axis=0) for c in range(4)])[LABELS]
+    assert np.allclose(centred.sum(axis=1), 0)
+    assert 0 < sfda(features, LABELS) <= 1

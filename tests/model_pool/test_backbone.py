@@ -1,0 +1,87 @@
+"""Backbones: features are the input of the head, whichever library the network comes from."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from transfer_exp.model_pool.backbone import backbone_of
+from transfer_exp.types import NotApplicableError
+from transfer_exp.vision import timm, torchvision
+
+TIMM = ["test_resnet", "test_vit", "test_convnext", "test_nfnet", "test_efficientnet", "test_byobnet", "test_mambaout"]
+TORCHVISION = {
+    "resnet18": 512,
+    "densenet121": 1024,
+    "mobilenet_v2": 1280,
+    "mnasnet0_5": 1280,
+    "googlenet": 1024,
+    "squeezenet1_1": 512,
+    "shufflenet_v2_x0_5": 1024,
+    "mobilenet_v3_small": 1024,
+    "vgg11": 4096,
+}
+_QUICK = {"googlenet": {"init_weights": False}}
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_the_head_of_a_timm_network_turns_its_features_into_its_logits(name):
+    size = timm.create_model(name).default_cfg["input_size"][-1]
+    network = timm.create_model(name, num_classes=7).eval()
+    images = torch.randn(2, 3, size, size)
+    with torch.inference_mode():
+        features, logits = backbone_of(network).features_and_logits(images)
+        torch.testing.assert_close(logits, network(images))
+    assert features.shape[0] == 2
+    assert features.ndim == 2
+
+
+def test_a_timm_network_without_a_head_gives_no_logits():
+    network = timm.create_model("test_resnet", num_classes=0).eval()
+    features, logits = backbone_of(network).features_and_logits(torch.randn(2, 3, 32, 32))
+    assert features.shape == (2, 96)
+    assert logits is None
+
+
+@pytest.mark.parametrize(("name", "dim"), TORCHVISION.items())
+def test_the_head_of_a_torchvision_network_turns_its_features_into_its_logits(name, dim):
+    network = torchvision.models.get_model(name, weights=None, **_QUICK.get(name, {})).eval()
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected = network(images)
+        backbone = backbone_of(network).eval()
+        features, logits = backbone.features_and_logits(images)
+    assert features.shape == (2, dim)
+    torch.testing.assert_close(logits, expected)
+
+
+def test_auxiliary_heads_stay_silent_in_training():
+    network = torchvision.models.googlenet(weights=None, init_weights=False)
+    features = backbone_of(network).train()(torch.randn(2, 3, 64, 64))
+    assert features.shape == (2, 1024)
+
+
+class _Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(5, 4)
+
+    def forward_features(self, images):
+        return images.mean((2, 3)).repeat(1, 2)[:, :5]
+
+    def forward(self, images):
+        return self.fc(self.forward_features(images))
+
+
+def test_a_network_of_the_users_own_gives_logits_only_where_it_has_a_head():
+    images = torch.randn(3, 3, 8, 8)
+    features, logits = backbone_of(_Own(), source_classes=4).features_and_logits(images)
+    assert features.shape == (3, 5)
+    assert logits.shape == (3, 4)
+    assert backbone_of(_Own(), source_classes=0).features_and_logits(images)[1] is None
+
+
+def test_a_network_without_a_linear_head_is_not_applicable():
+    with pytest.raises(NotApplicableError, match="no linear classifier head"):
+        backbone_of(nn.Sequential(nn.Conv2d(3, 4, 1)))

@@ -1,0 +1,202 @@
+"""Checkpoint folders: what is described is loaded exactly, and nothing a stranger wrote is run."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from transfer_exp.model_pool.checkpoints import checkpoints
+from transfer_exp.types import InputError, NotApplicableError
+from transfer_exp.vision import timm
+
+ENTRY = {
+    "library": "timm",
+    "architecture": "test_resnet",
+    "arguments": {"num_classes": 5},
+    "file": "net.safetensors",
+    "input_size": 32,
+    "mean": [0.5, 0.4, 0.3],
+    "std": [0.2, 0.2, 0.2],
+    "interpolation": "bicubic",
+    "source_classes": 5,
+}
+
+
+@pytest.fixture
+def network():
+    return timm.create_model("test_resnet", num_classes=5).eval()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, network):
+    save_file(network.state_dict(), tmp_path / "net.safetensors")
+    _describe(tmp_path, net=ENTRY)
+    return tmp_path
+
+
+def _describe(folder: Path, **entries):
+    (folder / "manifest.json").write_text(json.dumps(entries))
+
+
+def _load(folder: Path, **options):
+    return checkpoints(str(folder), **options).candidates[0].load()
+
+
+def test_a_network_comes_back_with_its_weights_and_preprocessing(folder, network):
+    loaded = _load(folder)
+    tensor = loaded.transform(Image.new("RGB", (40, 60), (255, 0, 51)))
+    assert tensor.shape == (3, 32, 32)
+    torch.testing.assert_close(tensor[:, 0, 0], torch.tensor([(1 - 0.5) / 0.2, -0.4 / 0.2, (0.2 - 0.3) / 0.2]))
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded.backbone.features_and_logits(tensor[None])[1], network(tensor[None]))
+    assert not loaded.freeze_batch_norm
+
+
+def test_the_identity_changes_with_the_weights_and_only_then(folder, network):
+    first, again = _load(folder).identity, _load(folder).identity
+    assert first == again
+    network.fc.bias.data[0] += 1e-3
+    save_file(network.state_dict(), folder / "net.safetensors")
+    assert _load(folder).identity != first
+
+
+def test_half_precision_is_computed_in_single(folder, network):
+    save_file({k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()},
+              folder / "net.safetensors")
+    assert {p.dtype for p in _load(folder).backbone.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state}])
+def test_a_torch_file_of_tensors_is_read(folder, network, wrap):
+    torch.save(wrap(network.state_dict()), folder / "net.pth")
+    _describe(folder, net={**ENTRY, "file": "net.pth"})
+    assert _load(folder).identity["weights"]
+
+
+class _Bomb:
+    """A pickle that leaves a trace when it is loaded."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("dump", [lambda o, p: torch.save(o, p), lambda o, p: p.write_bytes(pickle.dumps(o))])
+def test_a_pickle_that_would_run_code_is_refused_unrun(folder, dump):
+    trace = folder / "trace"
+    dump({"weight": _Bomb(trace)}, folder / "net.pth")
+    _describe(folder, net={**ENTRY, "file": "net.pth"})
+    with pytest.raises(InputError, match="tensors only"):
+        _load(folder)
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"file": "../outside.safetensors"}, "outside the folder"),
+        ({"file": "/etc/passwd"}, "outside the folder"),
+        ({"arguments": {"pretrained": True}}, "not allowed"),
+        ({"arguments": {"checkpoint_path": "x.pth"}}, "not allowed"),
+        ({"arguments": {"act_layer": {"_target_": "os.system"}}}, "not allowed"),
+        ({"architecture": "hf-hub:stranger/model"}, "no architecture"),
+        ({"architecture": "test_resnett"}, "did you mean test_resnet"),
+        ({"arguments": {"num_clases": 5}}, "refuses its arguments"),
+        ({"arguments": {"num_classes": 6}}, "does not fit test_resnet"),
+        ({"file": "absent.safetensors"}, "no weights file"),
+        ({"input_size": "32"}, "input_size"),
+        ({"mean": [0.5]}, "three numbers"),
+        ({"interpolation": "lanczoss"}, "bilinear"),
+        ({"library": 3}, "needs text"),
+    ],
+)
+def test_a_bad_entry_is_refused_by_name(folder, change, message):
+    _describe(folder, net={**ENTRY, **change})
+    with pytest.raises(InputError, match=message) as refusal:
+        _load(folder)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "not JSON"), ("[]", "JSON object"), ('{"net": {"library": "timm"}}', "lacks architecture, file")],
+)
+def test_a_bad_manifest_is_refused(tmp_path, text, message):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=message):
+        checkpoints(str(tmp_path))
+
+
+def test_missing_folders_and_manifests_say_what_to_do(tmp_path):
+    with pytest.raises(InputError, match=r"set model_pool\.root"):
+        checkpoints(str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="describe the checkpoints"):
+        checkpoints(str(tmp_path))
+
+
+def test_a_truncated_file_is_named(folder):
+    path = folder / "net.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"net\.safetensors is not a readable"):
+        _load(folder)
+
+
+def test_names_choose_and_order(folder):
+    _describe(folder, a=ENTRY, b=ENTRY, c=ENTRY)
+    assert [c.name for c in checkpoints(str(folder), names=("c", "a")).candidates] == ["c", "a"]
+    with pytest.raises(InputError, match="did you mean"):
+        checkpoints(str(folder), names=("aa",))
+    with pytest.raises(InputError, match="twice"):
+        checkpoints(str(folder), names=("a", "a"))
+
+
+OWN = """
+import torch
+class Tiny(torch.nn.Module):
+    def __init__(self, dim=3):
+        super().__init__()
+        self.fc = torch.nn.Linear(dim, 5)
+    def forward_features(self, x):
+        return x.mean((2, 3))
+    def forward(self, x):
+        return self.fc(self.forward_features(x))
+"""
+
+
+def test_architectures_of_the_users_own_run_only_when_asked(folder):
+    entry = {**ENTRY, "library": "mine", "architecture": "Tiny", "arguments": {}}
+    _describe(folder, net=entry)
+    save_file(torch.nn.Linear(3, 5).state_dict(prefix="fc."), folder / "net.safetensors")
+    (folder / "own.py").write_text(OWN)
+    with pytest.raises(NotApplicableError, match=r"model_pool\.architectures"):
+        _load(folder)
+    loaded = _load(folder, architectures=str(folder / "own.py"))
+    features, logits = loaded.backbone.features_and_logits(torch.ones(2, 3, 4, 4))
+    assert (features.shape, logits.shape) == ((2, 3), (2, 5))
+    with pytest.raises(InputError, match="no Python file"):
+        _load(folder, architectures=str(folder / "absent.py"))
+
+
+@pytest.mark.assets
+@pytest.mark.slow
+def test_every_real_network_loads_and_gives_its_features(shared):
+    folder = shared / "assets" / "weights"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    pool = checkpoints(str(folder), architectures=str(shared / "assets" / "nets.py"))
+    assert [c.name for c in pool.candidates] == list(manifest)
+    for candidate in pool.candidates:
+        entry, loaded = manifest[candidate.name], candidate.load()
+        image = loaded.transform(Image.new("RGB", (64, 64), (90, 120, 200)))[None]
+        with torch.inference_mode():
+            features, logits = loaded.backbone.features_and_logits(image)
+        assert features.shape == (1, entry["num_features"]), candidate.name
+        assert (0 if logits is None else logits.shape[1]) == entry["source_classes"], candidate.name
+        assert loaded.freeze_batch_norm == entry["batch_norm_folded"]

@@ -1,0 +1,144 @@
+"""What every perturbation owes, over all classes of the package and all options of conf/perturbation."""
+
+import dataclasses
+import inspect
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+import transfer_exp.perturbation
+from transfer_exp.perturbation.pca import pca
+from transfer_exp.types import InputError
+
+CONF = Path(__file__).parents[2] / "conf" / "perturbation"
+MODULES = [
+    import_module(f"transfer_exp.perturbation.{m.name}")
+    for m in pkgutil.iter_modules(transfer_exp.perturbation.__path__)
+]
+CLASSES = [
+    kind
+    for module in MODULES
+    for _, kind in inspect.getmembers(module, inspect.isclass)
+    if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str)
+]
+PERTURBATIONS = [pytest.param(kind(), id=kind.name) for kind in CLASSES]
+SHAPES = pytest.mark.parametrize("shape", [(120, 10), (50, 80)], ids=["tall", "wide"])
+
+
+def labelled(samples=120, dim=10, scale=4.0):
+    """Return features wide enough to open the release's gate, and labels of four uneven classes, one of one sample."""
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([rng.choice(3, samples - 1, p=[0.5, 0.3, 0.2]), [8]])
+    return scale * (rng.standard_normal((samples, dim)) + rng.standard_normal((9, dim))[labels]), labels
+
+
+def generator():
+    return np.random.default_rng(11)
+
+
+@pytest.fixture
+def untyped():
+    """Turn shape checking off, as it is outside the tests: the package's own checks must then refuse."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def test_every_perturbation_has_an_option_of_its_name():
+    assert {kind.name for kind in CLASSES} == {path.stem for path in CONF.glob("*.yaml")}
+    assert len(CLASSES) >= 6
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda p: p.stem)
+def test_option_instantiates_to_the_defaults(path):
+    perturbation = instantiate(OmegaConf.load(path))
+    assert perturbation.name == path.stem
+    assert perturbation == type(perturbation)()
+    assert perturbation.source
+    assert len(path.read_text().splitlines()) <= 12
+
+
+@SHAPES
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_output_is_finite_float64_with_the_samples_of_the_input_which_is_left_alone(perturbation, shape):
+    features, labels = labelled(*shape)
+    kept = features.copy(), labels.copy()
+    moved = perturbation(features, labels, generator())
+    assert moved.dtype == np.float64
+    assert len(moved) == len(features)
+    assert 1 <= moved.shape[1] <= features.shape[1]
+    assert np.isfinite(moved).all()
+    assert not np.shares_memory(moved, features)
+    np.testing.assert_array_equal(features, kept[0])
+    np.testing.assert_array_equal(labels, kept[1])
+
+
+@SHAPES
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_same_seed_gives_the_same_output(perturbation, shape):
+    first, second = (perturbation(*labelled(*shape), generator()) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+@SHAPES
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_zero_strength_is_the_identity_or_the_pca_it_begins_with(perturbation, shape):
+    names = {field.name for field in dataclasses.fields(perturbation)}
+    zero = dataclasses.replace(perturbation, **dict.fromkeys(names & {"force", "alpha"}, 0.0))
+    features, labels = labelled(*shape)
+    expected = pca(features, perturbation.dim) if "dim" in names else features
+    np.testing.assert_array_equal(zero(features, labels, generator()), expected)
+
+
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_sample_order_and_class_names_are_irrelevant(perturbation):
+    features, labels = labelled()
+    moved = perturbation(features, labels, generator())
+    order = np.random.default_rng(1).permutation(len(labels))
+    np.testing.assert_allclose(
+        perturbation(features[order], labels[order], generator()), moved[order], rtol=1e-9
+    )
+    np.testing.assert_allclose(perturbation(features, 100 - 3 * labels, generator()), moved, rtol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+@SHAPES
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_any_scale_is_finite(perturbation, shape, scale):
+    assert np.isfinite(perturbation(*labelled(*shape, scale=scale), generator())).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16])
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_any_real_type_is_taken_and_float64_returned(perturbation, dtype):
+    features, labels = labelled()
+    assert perturbation(features.astype(dtype), labels, generator()).dtype == np.float64
+
+
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+@pytest.mark.parametrize("features", [np.zeros((20, 5)), np.full((20, 5), 0.1)], ids=["zero", "constant"])
+def test_coincident_samples_and_class_means_do_not_move(perturbation, features):
+    moved = perturbation(features, np.arange(20) % 3, generator())
+    np.testing.assert_allclose(moved - moved[0], 0.0, atol=1e-12)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_bad_input_is_refused(perturbation):
+    features, labels = labelled()
+    holed = np.where(features == features[4, 2], np.nan, features)
+    for bad in [(holed, labels), (features[0], labels), (features, labels[1:]), (features, labels * 0)]:
+        with pytest.raises(InputError):
+            perturbation(*bad, generator())
+    for field in dataclasses.fields(perturbation):
+        wrong = {"str": "sideways"}.get(type(getattr(perturbation, field.name)).__name__, -1)
+        if isinstance(getattr(perturbation, field.name), bool):
+            continue
+        with pytest.raises(InputError, match=field.name):
+            dataclasses.replace(perturbation, **{field.name: wrong})(features, labels, generator())

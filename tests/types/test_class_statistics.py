@@ -1,0 +1,82 @@
+"""Class statistics against the loops they replace, and the checks that come before them."""
+
+import numpy as np
+import pytest
+
+from transfer_exp.types import InputError, check_features, check_source_probabilities, class_statistics
+from transfer_exp.types.class_statistics import class_means, class_radii, deviations
+
+RNG = np.random.default_rng(0)
+LABELS = np.array([5, 5, 5, -1, -1, 9])
+FEATURES = RNG.standard_normal((6, 3)) + 4
+CODES, COUNTS = np.array([1, 1, 1, 0, 0, 2]), np.array([2, 3, 1])
+
+
+def test_statistics_equal_loops_over_classes():
+    statistics = class_statistics(FEATURES, LABELS)
+    groups = [FEATURES[c == LABELS] for c in (-1, 5, 9)]
+    np.testing.assert_array_equal(statistics.counts, COUNTS)
+    np.testing.assert_allclose(statistics.means, [g.mean(axis=0) for g in groups])
+    within = sum((g - g.mean(axis=0)).T @ (g - g.mean(axis=0)) for g in groups)
+    np.testing.assert_allclose(statistics.within, within, atol=1e-12)
+    np.testing.assert_allclose(statistics.mean, FEATURES.mean(axis=0))
+    total = (FEATURES - FEATURES.mean(axis=0)).T @ (FEATURES - FEATURES.mean(axis=0))
+    np.testing.assert_allclose(statistics.within + statistics.between, total, atol=1e-12)
+
+
+def test_radii_are_population_standard_deviations_summed_in_square():
+    expected = [np.sqrt(FEATURES[c == LABELS].var(axis=0).sum()) for c in (-1, 5, 9)]
+    np.testing.assert_allclose(class_radii(FEATURES, CODES, COUNTS), expected)
+
+
+def test_equal_samples_have_no_scatter_at_all():
+    features = np.full((3000, 2), 0.1) * [1, 1e8]
+    codes, counts = np.arange(3000) % 2, np.array([1500, 1500])
+    np.testing.assert_array_equal(class_radii(features, codes, counts), 0.0)
+    np.testing.assert_array_equal(deviations(features, features.mean(axis=0)), 0.0)
+
+
+def test_real_scatter_on_a_large_offset_survives():
+    features = FEATURES + 1e8
+    offsets = features - class_means(features, CODES, COUNTS)[CODES]
+    np.testing.assert_allclose(
+        class_radii(features, CODES, COUNTS), class_radii(FEATURES, CODES, COUNTS), atol=1e-6
+    )
+    assert np.abs(offsets).max() < 10
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "words"),
+    [
+        (FEATURES[0], LABELS, "need features"),
+        (FEATURES, LABELS[:4], "need features"),
+        (FEATURES, LABELS.astype(float), "integers"),
+        (FEATURES.astype(complex), LABELS, "real numbers"),
+        (np.where(FEATURES[2, 1] == FEATURES, np.nan, FEATURES), LABELS, "row 2"),
+        (FEATURES, np.zeros(6, dtype=int), "one class"),
+        (FEATURES * 1e60, LABELS, "magnitude"),
+        (FEATURES * 1e-60, LABELS, "magnitude"),
+    ],
+)
+def test_what_no_metric_can_score_is_named(features, labels, words):
+    with pytest.raises(InputError, match=words):
+        check_features(features, labels)
+
+
+def test_any_real_type_becomes_float64_and_zeros_pass():
+    for dtype in (np.float16, np.float32, np.int32, np.uint8):
+        assert check_features(np.ones((6, 3), dtype=dtype), LABELS).dtype == np.float64
+    assert not check_features(np.zeros((6, 3)), LABELS).any()
+
+
+def test_probabilities_are_made_to_sum_to_one_and_logits_refused():
+    rough = RNG.dirichlet(np.ones(40), 6).astype(np.float16)
+    np.testing.assert_allclose(check_source_probabilities(rough, LABELS).sum(axis=1), 1.0, rtol=1e-14)
+    for bad in (
+        RNG.standard_normal((6, 4)),
+        np.full((6, 4), np.nan),
+        np.ones((6, 1)) * 2,
+        np.ones((6, 1), dtype=int),
+    ):
+        with pytest.raises(InputError, match="source probabilities"):
+            check_source_probabilities(bad, LABELS)

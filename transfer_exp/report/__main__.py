@@ -1,0 +1,46 @@
+"""Aggregate a finished or broken-off sweep again: ``python -m transfer_exp.report SWEEP_DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from transfer_exp.types import InputError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table of a sweep, write its CSV and figure, and return the exit code.
+
+    Parameters
+    ----------
+    arguments
+        The command line without the program's name; by default that of the process.
+
+    Returns
+    -------
+    int
+        0, or 1 after one line on stderr when there is nothing to aggregate. Failed cells are listed on stderr but are
+        no failure of this command.
+    """
+    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report", description=__doc__)
+    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="folder that a sweep wrote")
+    folder = parser.parse_args(arguments).sweep_dir
+
+    from rich.console import Console  # Slow to import, and so are pandas and matplotlib: --help needs none of them.
+
+    from transfer_exp.report.sweep import show_sweep
+
+    try:
+        failed = show_sweep(folder, Console())
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for line in failed:
+        print(f"not done: {line}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

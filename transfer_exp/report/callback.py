@@ -1,0 +1,47 @@
+"""What Hydra calls when the last job of a sweep is over."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from transfer_exp.types import InputError
+
+
+class SweepReport(Callback):
+    """Aggregate the sweep's cells, and end with exit code 1 when one of them failed.
+
+    A job catches its own failure and leaves a ``status.json``, because Hydra skips this callback after an exception.
+    """
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the tables and write the files of `show_sweep` for ``config.hydra.sweep.dir``.
+
+        Raises
+        ------
+        SystemExit
+            With code 1 when a cell failed, or nothing could be aggregated. (Hydra turns other exceptions of a callback
+            into warnings, so that the run would end as if all were well.)
+        """
+        # pandas and matplotlib are slow to import, and a single run needs neither.
+        from rich.console import Console
+
+        from transfer_exp.report.sweep import show_sweep
+
+        folder = Path(str(config.hydra.sweep.dir))
+        try:
+            failed = show_sweep(folder, Console())
+        except InputError as error:
+            print(error, file=sys.stderr)
+            raise SystemExit(1) from error
+        except Exception as error:
+            traceback.print_exc()
+            raise SystemExit(1) from error
+        if failed:
+            print(f"{len(failed)} cell(s) failed:", *failed, sep="\n", file=sys.stderr)
+            raise SystemExit(1)

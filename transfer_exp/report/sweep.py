@@ -1,0 +1,65 @@
+"""All cells of a sweep together: the table, the figure, the file, and which cells failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from transfer_exp.report.sweep_cells import cell_fields, collect
+from transfer_exp.report.sweep_figure import sweep_figure
+from transfer_exp.report.sweep_table import change_table, sweep_table
+from transfer_exp.store import write_atomically
+
+__all__ = ["collect", "failures", "show_sweep", "sweep_figure", "sweep_table", "write_sweep"]
+
+
+def write_sweep(folder: Path, frame: pd.DataFrame | None = None) -> list[Path]:
+    """Write ``sweep.csv`` and ``sweep.png`` for the cells below ``folder``, into it, and return their paths.
+
+    Parameters
+    ----------
+    folder
+        Of the sweep.
+    frame
+        Its cells where they are collected already.
+
+    Raises
+    ------
+    InputError
+        As `collect`.
+    """
+    cells = collect(folder) if frame is None else frame
+    table, figure = folder / "sweep.csv", folder / "sweep.png"
+    write_atomically(table, lambda path: cells.to_csv(path, index=False))
+    return [table, sweep_figure(cells, figure)]
+
+
+def failures(frame: pd.DataFrame) -> list[str]:
+    """Return one line per cell that did not finish: its fields, then why."""
+    lost = frame[frame["state"] != "done"]
+    names = lost[cell_fields(frame)].agg(lambda row: " ".join(f"{k}={v}" for k, v in row.items() if v != "?"), axis=1)
+    reasons = [" ".join(str(reason).split()) or state for reason, state in zip(lost["reason"], lost["state"], strict=True)]
+    return [f"{name or where}: {why}" for name, where, why in zip(names, lost["folder"], reasons, strict=True)]
+
+
+def show_sweep(folder: Path, console: Console) -> list[str]:
+    """Aggregate a sweep: write its files, print its tables and their paths, and return the lines of `failures`.
+
+    Raises
+    ------
+    InputError
+        As `collect`.
+    """
+    frame = collect(folder)
+    paths = write_sweep(folder, frame)
+    console.print(sweep_table(frame))
+    change = change_table(frame)
+    if change is not None:
+        console.print()
+        console.print(change)
+    console.print()
+    for path in paths:
+        console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+    return failures(frame)

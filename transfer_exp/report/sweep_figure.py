@@ -1,0 +1,81 @@
+"""A sweep in one figure: a heat map of metrics and perturbations for every dataset."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fields
+from transfer_exp.store import write_atomically
+
+_COLOURS = "RdBu"  # red is negative, blue positive: a pair that colour-blind readers can tell apart
+_EMPTY = "0.85"
+
+
+def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
+    """Draw all cells of a sweep to a PNG file at ``path`` and return it.
+
+    One panel per dataset (and whatever else varies), metrics downwards, perturbations across; weighted tau, averaged
+    over seeds, is written in every field, bold with a star outside the null band. Failed cells are grey.
+
+    Parameters
+    ----------
+    frame
+        As `collect` gives it.
+    path
+        Where to.
+    """
+    merged = mean_over_seeds(frame)
+    panel_fields = [name for name in row_fields(frame) if name != "perturbation"]
+    panels = list(merged.groupby(panel_fields))
+    metrics, perturbations = none_first(frame["metric"]), none_first(frame["perturbation"])
+    width, height = max(1.8, 0.85 * len(perturbations)), 0.45 + 0.34 * len(metrics)
+    columns = min(len(panels), math.ceil(math.sqrt(1.3 * len(panels) * height / width)))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(2 + columns * width, 1.3 + rows * height), dpi=150, layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes, (name, group) in zip(grid, panels, strict=False):
+        image = _panel(axes, group, metrics, perturbations)
+        axes.set_title(" / ".join(str(part) for part in name), fontsize=9)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    for axes in grid[max(0, len(panels) - columns) : len(panels)]:
+        _slant(axes)
+    figure.colorbar(image, ax=list(grid), label="tau_w (* outside the null band)", pad=0.01, aspect=30)
+    write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
+    return path
+
+
+def _panel(axes: Axes, group: pd.DataFrame, metrics: list[str], perturbations: list[str]) -> AxesImage:
+    """Draw one dataset."""
+    values = np.full((len(metrics), len(perturbations)), np.nan)
+    for _, row in group.iterrows():
+        i, j = metrics.index(row["metric"]), perturbations.index(row["perturbation"])
+        values[i, j] = row["weighted_tau"]
+        text = f"{values[i, j]:.2f}{'*' if row['outside'] else ''}"
+        if math.isnan(values[i, j]):
+            text = "failed" if row["failed"] else "no tau"
+        pale = math.isnan(values[i, j]) or abs(values[i, j]) < 0.65
+        weight = "bold" if row["outside"] else "normal"
+        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="black" if pale else "white", weight=weight)
+    axes.set_facecolor(_EMPTY)
+    image = axes.imshow(np.ma.masked_invalid(values), cmap=_COLOURS, vmin=-1, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(perturbations)), [fill(p.replace(",", ", "), 16) for p in perturbations])
+    axes.set_yticks(range(len(metrics)), [fill(m.replace(",", ", "), 24) for m in metrics])
+    axes.tick_params(labelsize=8, length=0)
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def _slant(axes: Axes) -> None:
+    """Show the perturbations below a panel that has no other below it, slanted so that long names keep apart."""
+    axes.tick_params(labelbottom=True)
+    for label in axes.get_xticklabels():
+        label.set(rotation=35, ha="right", rotation_mode="anchor")
