@@ -89,9 +89,7 @@ def _run(config: DictConfig, labels: dict[str, str], folder: Path, group: str | 
     _report(result, plain, folder, lambda figure: tracker.record(result, plain, group, figure, folder))
 
 
-def _report(
-    result: CellResult, config: dict[str, Any], folder: Path, track: Callable[[Path], str | None]
-) -> None:
+def _report(result: CellResult, config: dict[str, Any], folder: Path, track: Callable[[Path], str | None]) -> None:
     """Write the record and the figure, tell the tracker, and print the ranking and where everything is."""
     from rich.console import Console
 

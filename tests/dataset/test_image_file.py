@@ -45,9 +45,7 @@ def test_postscript_under_an_image_suffix_is_not_executed(tmp_path, monkeypatch)
     path = tmp_path / "script.jpg"
     Image.fromarray(RAMP).save(path, format="EPS")
     ran = []
-    monkeypatch.setattr(
-        EpsImagePlugin, "Ghostscript", lambda *a, **k: ran.append(a) or Image.core.new("RGB", (8, 8))
-    )
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *a, **k: ran.append(a) or Image.core.new("RGB", (8, 8)))
     Image.open(path).load()
     assert ran, "Pillow itself would have run it"
     ran.clear()

@@ -74,9 +74,7 @@ def test_an_unreadable_image_is_named_or_skipped(split_root, caplog):
     bad = split_root / "train" / "wren" / "002.jpg"
     bad.write_bytes(bad.read_bytes()[:300])
     refused = image_folder(str(split_root))
-    with pytest.raises(
-        InputError, match=r"002\.jpg is not a readable image: remove it or set dataset\.on_unre"
-    ):
+    with pytest.raises(InputError, match=r"002\.jpg is not a readable image: remove it or set dataset\.on_unre"):
         refused.train.read(6)
     assert not caplog.messages
     skipped = image_folder(str(split_root), on_unreadable="skip")

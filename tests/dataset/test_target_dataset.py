@@ -6,13 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transfer_exp.dataset.target_dataset import (
-    LabelledImages,
-    TargetDataset,
-    stratified_indices,
-    stratified_split,
-    take_per_class,
-)
+from transfer_exp.dataset.stratification import stratified_indices, stratified_split, take_per_class
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.types import InputError
 
 counts_of_classes = st.lists(st.integers(1, 30), min_size=2, max_size=8)
@@ -25,9 +20,7 @@ def shuffled_labels(counts, seed=0):
 
 def images(labels, targets=None):
     labels = np.array(labels)
-    return LabelledImages(
-        labels, lambda i: Image.new("RGB", (1, 1), (i, 0, 0)), lambda i: bytes([i]), targets
-    )
+    return LabelledImages(labels, lambda i: Image.new("RGB", (1, 1), (i, 0, 0)), lambda i: bytes([i]), targets)
 
 
 def dataset(train, test, names=("a", "b")):
@@ -63,9 +56,7 @@ def test_probe_rounds_by_largest_remainder():
 @given(counts_of_classes, st.integers(0, 5))
 def test_probe_depends_on_the_seed_alone(counts, seed):
     labels = shuffled_labels(counts)
-    assert np.array_equal(
-        stratified_indices(labels, len(counts), seed), stratified_indices(labels, len(counts), seed)
-    )
+    assert np.array_equal(stratified_indices(labels, len(counts), seed), stratified_indices(labels, len(counts), seed))
 
 
 def test_another_seed_draws_another_probe_and_a_larger_probe_holds_the_smaller():

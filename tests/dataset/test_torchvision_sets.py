@@ -128,9 +128,7 @@ def test_voc2007_counts_difficult_objects_only_where_there_is_no_other(tmp_path,
 @pytest.mark.parametrize("name", EXPECTED)
 def test_missing_data_are_told_in_one_line(tmp_path, name):
     for root in (tmp_path / "nowhere", tmp_path):
-        with pytest.raises(
-            InputError, match=f"{name} is missing or incomplete under dataset.root="
-        ) as caught:
+        with pytest.raises(InputError, match=f"{name} is missing or incomplete under dataset.root=") as caught:
             function(name)(str(root))
         remedy = "torchvision can no longer download" if name == "cars" else "dataset.download=true"
         assert remedy in str(caught.value)

@@ -54,7 +54,9 @@ def model_spider_cells():
     lines = rows("ModelSpider_baseline_metric_scores.csv")
     for printed in rows("published_weighted_taus.csv"):
         column = columns.get(printed["method"], printed["method"])
-        dataset = printed["dataset"].lower().removesuffix("s") if printed["dataset"] == "Pets" else printed["dataset"].lower()
+        dataset = (
+            printed["dataset"].lower().removesuffix("s") if printed["dataset"] == "Pets" else printed["dataset"].lower()
+        )
         chosen = [line for line in lines if line["Dataset"].lower() == dataset]
         if "Model-Spider" in printed["source"] and column in lines[0] and chosen:
             scores = np.array([float(line[column]) for line in chosen])

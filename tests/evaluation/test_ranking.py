@@ -36,7 +36,8 @@ def test_skipped_models_and_models_without_accuracy_are_left_out():
 
 
 @pytest.mark.parametrize(
-    ("scores", "accuracies"), [([], []), ([1.0], [0.5]), ([1.0, 2.0], [None, None]), ([None, 2.0], [0.1, 0.2])]
+    ("scores", "accuracies"),
+    [([], []), ([1.0], [0.5]), ([1.0, 2.0], [None, None]), ([None, 2.0], [0.1, 0.2])],
 )
 def test_fewer_than_two_comparable_models_give_no_measures(scores, accuracies):
     agreement = RANKING("logme", pool(scores, accuracies))

@@ -15,9 +15,7 @@ import transfer_exp.metric
 from transfer_exp.types import InputError
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
-MODULES = [
-    import_module(f"transfer_exp.metric.{m.name}") for m in pkgutil.iter_modules(transfer_exp.metric.__path__)
-]
+MODULES = [import_module(f"transfer_exp.metric.{m.name}") for m in pkgutil.iter_modules(transfer_exp.metric.__path__)]
 CLASSES = [
     kind
     for module in MODULES
@@ -47,9 +45,7 @@ def mapped(values, invariance):
         "rotation": lambda: values @ rotation,
         "translation": lambda: values + 3 * rng.standard_normal(dim),
         "scaling": lambda: 1.7 * values,
-        "affine": lambda: (
-            values @ (rotation * np.linspace(0.5, 2, dim)) @ rotation + rng.standard_normal(dim)
-        ),
+        "affine": lambda: values @ (rotation * np.linspace(0.5, 2, dim)) @ rotation + rng.standard_normal(dim),
         "source_permutation": lambda: values[:, rng.permutation(dim)],
     }[invariance]()
 
@@ -121,9 +117,7 @@ def test_declared_invariances_hold_and_no_others(metric, invariance):
 def test_source_classes_may_be_renamed(metric):
     values, labels = inputs_of(metric)
     assert "source_permutation" in metric.invariances
-    assert metric(mapped(values, "source_permutation"), labels) == pytest.approx(
-        metric(values, labels), rel=1e-9
-    )
+    assert metric(mapped(values, "source_permutation"), labels) == pytest.approx(metric(values, labels), rel=1e-9)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -137,9 +131,7 @@ def test_real_labels_beat_shuffled_labels(metric):
 @pytest.mark.parametrize("metric", METRICS)
 def test_lower_precision_is_accepted(metric, dtype):
     values, labels = inputs_of(metric)
-    assert metric(values.astype(dtype), labels.astype(np.int32)) == pytest.approx(
-        metric(values, labels), rel=0.05
-    )
+    assert metric(values.astype(dtype), labels.astype(np.int32)) == pytest.approx(metric(values, labels), rel=0.05)
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-3, 1e3, 1e8])

@@ -85,9 +85,7 @@ def test_logme_ignores_dead_dimensions_while_samples_outnumber_dimensions():
 @pytest.mark.parametrize("metric", [lda, ncm, sfda])
 def test_posteriors_approach_one_for_separated_classes_and_chance_without_signal(metric):
     assert metric(separated(30), LABELS) == pytest.approx(1.0, abs=1e-6)
-    assert metric(noise(1, 0.01) if metric is ncm else noise(1), LABELS) == pytest.approx(
-        (SHARES**2).sum(), abs=0.05
-    )
+    assert metric(noise(1, 0.01) if metric is ncm else noise(1), LABELS) == pytest.approx((SHARES**2).sum(), abs=0.05)
 
 
 def test_ncm_of_constant_features_is_the_prior():

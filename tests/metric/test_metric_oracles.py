@@ -22,7 +22,7 @@ oracle = settings(max_examples=30, deadline=None, derandomize=True)
 
 @st.composite
 def labelled(draw):
-    """Draw features (N, D) and labels of C classes, some with a single sample, the first with at least two."""
+    """Draw features (N, D) and labels of C classes of 1 to 12 samples, the first of at least 2."""
     classes = draw(st.integers(2, 5))
     sizes = [draw(st.integers(2, 12))] + [draw(st.integers(1, 12)) for _ in range(classes - 1)]
     labels = np.repeat(np.arange(classes), sizes)
@@ -60,8 +60,7 @@ def slow_fisher(features, labels, shrinkage=None):
     priors = np.array([np.mean(labels == c) for c in classes])
     means = np.array([features[labels == c].mean(axis=0) for c in classes])
     within = sum(
-        p * np.atleast_2d(np.cov(features[labels == c].T, bias=True))
-        for p, c in zip(priors, classes, strict=True)
+        p * np.atleast_2d(np.cov(features[labels == c].T, bias=True)) for p, c in zip(priors, classes, strict=True)
     )
     if shrinkage is None:
         right = within.sum(axis=1)
@@ -138,9 +137,7 @@ def with_source(draw):
     samples, sources = draw(st.integers(2, 30)), draw(st.integers(1, 8))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     labels = np.concatenate([[0, 1], rng.integers(0, 4, samples - 2)])
-    raw = rng.random((samples, sources)) ** 3 * (
-        rng.random((samples, sources)) < draw(st.sampled_from([0.4, 1.0]))
-    )
+    raw = rng.random((samples, sources)) ** 3 * (rng.random((samples, sources)) < draw(st.sampled_from([0.4, 1.0])))
     raw[raw.sum(axis=1) == 0] = 1.0
     return raw / raw.sum(axis=1, keepdims=True), labels
 
@@ -152,11 +149,7 @@ def test_leep_equals_its_slow_formula(data):
     total = 0.0
     for row, true in zip(theta, labels, strict=True):
         total += math.log(
-            sum(
-                row[z] * theta[labels == true, z].sum() / theta[:, z].sum()
-                for z in range(len(row))
-                if row[z] > 0
-            )
+            sum(row[z] * theta[labels == true, z].sum() / theta[:, z].sum() for z in range(len(row)) if row[z] > 0)
         )
     assert leep(theta, labels) == pytest.approx(total / len(labels), rel=1e-9, abs=1e-12)
 

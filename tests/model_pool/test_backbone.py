@@ -10,7 +10,15 @@ from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.types import NotApplicableError
 from transfer_exp.vision import timm, torchvision
 
-TIMM = ["test_resnet", "test_vit", "test_convnext", "test_nfnet", "test_efficientnet", "test_byobnet", "test_mambaout"]
+TIMM = [
+    "test_resnet",
+    "test_vit",
+    "test_convnext",
+    "test_nfnet",
+    "test_efficientnet",
+    "test_byobnet",
+    "test_mambaout",
+]
 TORCHVISION = {
     "resnet18": 512,
     "densenet121": 1024,

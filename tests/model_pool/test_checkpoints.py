@@ -67,8 +67,10 @@ def test_the_identity_changes_with_the_weights_and_only_then(folder, network):
 
 
 def test_half_precision_is_computed_in_single(folder, network):
-    save_file({k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()},
-              folder / "net.safetensors")
+    save_file(
+        {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()},
+        folder / "net.safetensors",
+    )
     assert {p.dtype for p in _load(folder).backbone.parameters()} == {torch.float32}
 
 

@@ -32,7 +32,7 @@ SHAPES = pytest.mark.parametrize("shape", [(120, 10), (50, 80)], ids=["tall", "w
 
 
 def labelled(samples=120, dim=10, scale=4.0):
-    """Return features wide enough to open the release's gate, and labels of four uneven classes, one of one sample."""
+    """Return features that open the release's gate, and labels of four uneven classes, one with one sample."""
     rng = np.random.default_rng(0)
     labels = np.concatenate([rng.choice(3, samples - 1, p=[0.5, 0.3, 0.2]), [8]])
     return scale * (rng.standard_normal((samples, dim)) + rng.standard_normal((9, dim))[labels]), labels
@@ -101,9 +101,7 @@ def test_sample_order_and_class_names_are_irrelevant(perturbation):
     features, labels = labelled()
     moved = perturbation(features, labels, generator())
     order = np.random.default_rng(1).permutation(len(labels))
-    np.testing.assert_allclose(
-        perturbation(features[order], labels[order], generator()), moved[order], rtol=1e-9
-    )
+    np.testing.assert_allclose(perturbation(features[order], labels[order], generator()), moved[order], rtol=1e-9)
     np.testing.assert_allclose(perturbation(features, 100 - 3 * labels, generator()), moved, rtol=1e-9)
 
 

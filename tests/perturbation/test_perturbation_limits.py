@@ -1,4 +1,4 @@
-"""What Spread and Attract must do by their definitions, against literal loops and the worked figures of the method."""
+"""What Spread, Attract and the gate must do, against literal loops and the method's worked figures."""
 
 from itertools import product
 
@@ -25,9 +25,7 @@ def labelled(draw):
     labels = np.repeat(np.arange(len(sizes)), sizes)
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
     dim = draw(st.integers(1, 20))
-    return 3 * (
-        rng.standard_normal((len(labels), dim)) + rng.standard_normal((len(sizes), dim))[labels]
-    ), labels
+    return 3 * (rng.standard_normal((len(labels), dim)) + rng.standard_normal((len(sizes), dim))[labels]), labels
 
 
 def means_of(features, labels):
@@ -57,7 +55,7 @@ def test_spread_raises_every_radius_and_leaves_single_samples(data):
     features, labels = data
     moved = spread(features, labels, 0.5)
     several = np.bincount(labels) > 1
-    # Moving outward along fixed rays can shift the mean, but never by as much as it widens the class around the old one.
+    # Outward moves may shift the class mean, but never by as much as they widen the class around the old one.
     assert (radii_of(moved, labels)[several] > radii_of(features, labels)[several]).all()
     np.testing.assert_array_equal(moved[~several[labels]], features[~several[labels]])
 

@@ -21,7 +21,11 @@ MODELS = (
     ModelResult("headless", None, 0.8, "LEEP needs a classifier head"),
 )
 RESULT = CellResult(CELL, MODELS, {"weighted_tau": 0.625, "regret": 0.0}, (-1.0, 0.875))
-CONFIG = {"seed": 0, "metric": {"_target_": "transfer_exp.metric.logme.LogME"}, "tracker": {"mode": "offline"}}
+CONFIG = {
+    "seed": 0,
+    "metric": {"_target_": "transfer_exp.metric.logme.LogME"},
+    "tracker": {"mode": "offline"},
+}
 
 
 def records(path):
@@ -148,7 +152,13 @@ def run_alone(mode, folder):
     nowhere = {"HOME": str(folder), "NETRC": str(folder / "none"), "WANDB_BASE_URL": "http://127.0.0.1:9"}
     command = [sys.executable, "-c", ALONE, mode, str(folder / "run")]
     return subprocess.run(
-        command, env=kept | nowhere, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=True
+        command,
+        env=kept | nowhere,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
 
 

@@ -39,9 +39,7 @@ def test_equal_samples_have_no_scatter_at_all():
 def test_real_scatter_on_a_large_offset_survives():
     features = FEATURES + 1e8
     offsets = features - class_means(features, CODES, COUNTS)[CODES]
-    np.testing.assert_allclose(
-        class_radii(features, CODES, COUNTS), class_radii(FEATURES, CODES, COUNTS), atol=1e-6
-    )
+    np.testing.assert_allclose(class_radii(features, CODES, COUNTS), class_radii(FEATURES, CODES, COUNTS), atol=1e-6)
     assert np.abs(offsets).max() < 10
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy.lib.npyio import NpzFile
 
-from transfer_exp.dataset.target_dataset import stratified_indices
+from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.types import (
     FeatureSet,
     InputError,
@@ -71,14 +71,10 @@ class FeatureArrays:
         path = self.files[model]
         if split == "test":
             if self.test_labels is None:
-                raise InputError(
-                    f"{path} has no test_features and test_labels: add them or set ground_truth=none"
-                )
+                raise InputError(f"{path} has no test_features and test_labels: add them or set ground_truth=none")
             test = _features(path, "test_features", self.test_labels)
             if test.shape[1:] != _features(path, "features", self.labels).shape[1:]:
-                raise InputError(
-                    f"features and test_features of {path} differ in width: save both of one model"
-                )
+                raise InputError(f"features and test_features of {path} differ in width: save both of one model")
             return FeatureSet(test, self.test_labels)
         every = np.arange(len(self.labels)) if split == "train" else self.probe
         features = _features(path, "features", self.labels)[every]
@@ -112,22 +108,16 @@ def arrays(root: str, probe_size: int | None = None, seed: int = 0) -> FeatureAr
     first, *others = files.values()
     raw, raw_test = _read_labels(first)
     for path in others:
-        for name, ours, theirs in zip(
-            ("labels", "test_labels"), (raw, raw_test), _read_labels(path), strict=True
-        ):
+        for name, ours, theirs in zip(("labels", "test_labels"), (raw, raw_test), _read_labels(path), strict=True):
             if ours is not theirs and (ours is None or theirs is None or not np.array_equal(ours, theirs)):
-                raise InputError(
-                    f"{name} of {path} differ from those of {first}: all models need the same samples"
-                )
+                raise InputError(f"{name} of {path} differ from those of {first}: all models need the same samples")
     values, labels = np.unique(raw, return_inverse=True)
     if len(values) < 2:
         raise InputError(f"labels of {first} hold one class only: a ranking of models needs at least two")
     test_labels = None if raw_test is None else _encode(raw_test, values, first)
     name = Path(root).expanduser().resolve().stem
     names = tuple(str(value) for value in values)
-    return FeatureArrays(
-        name, names, files, labels, stratified_indices(labels, probe_size, seed), test_labels
-    )
+    return FeatureArrays(name, names, files, labels, stratified_indices(labels, probe_size, seed), test_labels)
 
 
 def _files(root: str) -> dict[str, Path]:
@@ -166,9 +156,7 @@ def _read_labels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     assert labels is not None
     for name, values in (("labels", labels), ("test_labels", test)):
         if values is not None and (values.ndim != 1 or len(values) == 0 or values.dtype.kind not in "iuU"):
-            raise InputError(
-                f"{name} of {path} must be (N,) integers or strings, not {values.shape} {values.dtype}"
-            )
+            raise InputError(f"{name} of {path} must be (N,) integers or strings, not {values.shape} {values.dtype}")
     return labels, test
 
 
@@ -176,9 +164,7 @@ def _encode(labels: np.ndarray, classes: np.ndarray, path: Path) -> Int[np.ndarr
     """Positions of test labels among the training classes."""
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
-        raise InputError(
-            f"test_labels of {path} hold {unknown[0]}, which is not among labels: it cannot be learned"
-        )
+        raise InputError(f"test_labels of {path} hold {unknown[0]}, which is not among labels: it cannot be learned")
     return np.searchsorted(classes, labels)
 
 

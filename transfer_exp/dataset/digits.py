@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset, take_per_class
+from transfer_exp.dataset.stratification import take_per_class
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 
 _LEVELS = 16
 
@@ -33,9 +34,7 @@ def digits(train_per_class: int = 20, probe_size: int | None = None, seed: int =
     source = load_digits()
     pixels = np.rint(source.images * (255 / _LEVELS)).astype(np.uint8)
     labels = source.target.astype(np.int64)
-    images = LabelledImages(
-        labels, lambda i: Image.fromarray(pixels[i]).convert("RGB"), lambda i: pixels[i].tobytes()
-    )
+    images = LabelledImages(labels, lambda i: Image.fromarray(pixels[i]).convert("RGB"), lambda i: pixels[i].tobytes())
     chosen, rest = take_per_class(labels, np.full(10, train_per_class), seed)
     train = images.subset(chosen)
     names = tuple(str(digit) for digit in range(10))

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Int
 
 from transfer_exp.dataset.image_file import read_bytes, read_rgb
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset, stratified_split
+from transfer_exp.dataset.stratification import stratified_split
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.types import InputError, suggestion
 
 _VALIDATION = ("validation", "valid", "val")
@@ -101,9 +102,7 @@ def _names(
         test = "test"
     given = [name for name in (train, validation, test) if name is not None]
     if len(set(given)) < len(given):
-        raise InputError(
-            f"dataset.train, validation and test must be different splits, not {', '.join(given)}"
-        )
+        raise InputError(f"dataset.train, validation and test must be different splits, not {', '.join(given)}")
     return train, validation, test
 
 
@@ -123,9 +122,7 @@ def _columns(features: Any, image: str | None, label: str | None, id: str) -> tu
     if not isinstance(features[image], datasets.Image):
         raise InputError(f"column {image!r} of {id} holds no images: name another dataset.image_column")
     if not isinstance(features[label], (datasets.ClassLabel, datasets.Value)):
-        raise InputError(
-            f"column {label!r} of {id} is not one label an image: name another dataset.label_column"
-        )
+        raise InputError(f"column {label!r} of {id} is not one label an image: name another dataset.label_column")
     return image, label
 
 

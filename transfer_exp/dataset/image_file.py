@@ -42,9 +42,7 @@ def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
-                raise InputError(
-                    f"{name} has {image.width} x {image.height} pixels, more than {limit}: shrink it"
-                )
+                raise InputError(f"{name} has {image.width} x {image.height} pixels, more than {limit}: shrink it")
             return _to_rgb(image)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name} has more pixels than {Image.MAX_IMAGE_PIXELS}: shrink it") from error
@@ -78,9 +76,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"cannot read {path} ({error.strerror}): restore it or check its permissions"
-        ) from error
+        raise InputError(f"cannot read {path} ({error.strerror}): restore it or check its permissions") from error
 
 
 def labelled_files(

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from transfer_exp.dataset.image_file import SUFFIXES, labelled_files, read_rgb
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset, stratified_split
+from transfer_exp.dataset.stratification import stratified_split
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.types import InputError
 
 logger = logging.getLogger(__name__)
@@ -78,9 +79,7 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _read_splits(
-    folder: Path, skip: bool
-) -> tuple[list[str], LabelledImages, LabelledImages, LabelledImages | None]:
+def _read_splits(folder: Path, skip: bool) -> tuple[list[str], LabelledImages, LabelledImages, LabelledImages | None]:
     """Read ``train``, ``test`` and, if there is one, ``val`` or ``validation``."""
     if not (folder / "test").is_dir():
         raise InputError(
@@ -109,9 +108,7 @@ def _same_classes(classes: list[str], split: Path) -> None:
     found = {path.name for path in _folders(split)}
     for name in sorted(found.symmetric_difference(classes)):
         here, there = (split.name, "train") if name in found else ("train", split.name)
-        raise InputError(
-            f"class folder {name!r} is in {here} but not in {there} of {split.parent}: add or remove it"
-        )
+        raise InputError(f"class folder {name!r} is in {here} but not in {there} of {split.parent}: add or remove it")
 
 
 def _images(folder: Path, classes: list[str], skip: bool) -> LabelledImages:

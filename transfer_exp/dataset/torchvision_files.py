@@ -76,9 +76,7 @@ class PublishedSet:
         # torchvision's "Dataset not found" adds nothing and speaks of its own arguments.
         known = not lines or lines[0].startswith("Dataset not found")
         cause = "" if known else f" ({lines[0]})"
-        fetch = (
-            "remove what is there and fetch it again" if self.download else "dataset.download=true fetches it"
-        )
+        fetch = "remove what is there and fetch it again" if self.download else "dataset.download=true fetches it"
         where = f"{self.name} is missing or incomplete under dataset.root={self.root}"
         return f"{where}{cause}: {self.by_hand or fetch}"
 
@@ -110,9 +108,7 @@ class PublishedSet:
         probe = train.stratified(probe_size, seed)
         return TargetDataset(self.name, names, train, test, probe, validation, measure)
 
-    def published(
-        self, splits: Sequence[str], measure: Measure, probe_size: int | None, seed: int
-    ) -> TargetDataset:
+    def published(self, splits: Sequence[str], measure: Measure, probe_size: int | None, seed: int) -> TargetDataset:
         """Return the set with torchvision's splits of these names: train, test and, if any, validation."""
         opened = [self.open(split=split) for split in splits]
         names = [list(dataset.classes) for dataset in opened]

@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from transfer_exp.dataset.image_file import labelled_files
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset, take_per_class
+from transfer_exp.dataset.stratification import take_per_class
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.dataset.torchvision_files import REMEDY, PublishedSet, listed_images
 
 _SUN_PER_CLASS = 50
@@ -26,9 +27,7 @@ _CARS_BY_HAND = (
 )
 
 
-def aircraft(
-    root: str, download: bool = False, probe_size: int | None = None, seed: int = 0
-) -> TargetDataset:
+def aircraft(root: str, download: bool = False, probe_size: int | None = None, seed: int = 0) -> TargetDataset:
     """Return FGVC Aircraft (Maji et al., 2013) by variant: 3,334 / 3,333 / 3,333 images of 100 classes."""
     source = PublishedSet("aircraft", "FGVCAircraft", 100, root, download)
     return source.published(("train", "test", "val"), "mean_per_class_accuracy", probe_size, seed)
@@ -73,9 +72,7 @@ def cifar10(root: str, download: bool = False, probe_size: int | None = None, se
     return _cifar(PublishedSet("cifar10", "CIFAR10", 10, root, download), probe_size, seed)
 
 
-def cifar100(
-    root: str, download: bool = False, probe_size: int | None = None, seed: int = 0
-) -> TargetDataset:
+def cifar100(root: str, download: bool = False, probe_size: int | None = None, seed: int = 0) -> TargetDataset:
     """Return CIFAR-100 (Krizhevsky, 2009): 50,000 / none / 10,000 images of 100 classes, 32 x 32 pixels."""
     return _cifar(PublishedSet("cifar100", "CIFAR100", 100, root, download), probe_size, seed)
 
@@ -93,9 +90,7 @@ def _pixel_images(pixels: np.ndarray, labels: list[int]) -> LabelledImages:
     return LabelledImages(codes, lambda i: Image.fromarray(pixels[i]), lambda i: pixels[i].tobytes())
 
 
-def caltech101(
-    root: str, download: bool = False, probe_size: int | None = None, seed: int = 0
-) -> TargetDataset:
+def caltech101(root: str, download: bool = False, probe_size: int | None = None, seed: int = 0) -> TargetDataset:
     """Return Caltech-101 (Fei-Fei et al., 2004): 30 training images a class by ``seed``, the rest to test.
 
     That is the usual protocol, which publishes no lists. torchvision leaves out the background folder, so

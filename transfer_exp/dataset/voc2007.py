@@ -70,13 +70,9 @@ def _present(annotation: Path) -> Int[np.ndarray, " classes"]:
     """Ones for the classes an annotation names, (20,)."""
     try:
         objects = ElementTree.parse(annotation).getroot().findall("object")
-        seen = [
-            (CLASSES.index(item.findtext("name", "")), item.findtext("difficult") == "1") for item in objects
-        ]
+        seen = [(CLASSES.index(item.findtext("name", "")), item.findtext("difficult") == "1") for item in objects]
     except (OSError, ElementTree.ParseError, ValueError) as error:
-        raise InputError(
-            f"{annotation} is not an annotation of VOC 2007 ({error}): fetch the dataset again"
-        ) from error
+        raise InputError(f"{annotation} is not an annotation of VOC 2007 ({error}): fetch the dataset again") from error
     classes = [label for label, difficult in seen if not difficult] or [label for label, _ in seen]
     if not classes:
         raise InputError(f"{annotation} names no object: fetch the dataset again")

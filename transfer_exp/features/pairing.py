@@ -11,7 +11,7 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.model_pool.pool import Candidate, LoadedModel
-from transfer_exp.types import FeatureSet, InputError
+from transfer_exp.types import FeatureSet
 
 Split: TypeAlias = Literal["probe", "train", "validation", "test"]
 

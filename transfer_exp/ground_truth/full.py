@@ -12,10 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.ground_truth.measure import measured
 from transfer_exp.ground_truth.prepared_images import PreparedImages
-from transfer_exp.ground_truth.regime import Accuracy, Pairing, hold_out
+from transfer_exp.ground_truth.regime import Accuracy, Pairing
 from transfer_exp.ground_truth.training import Recipe, fit
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.types import NotApplicableError, Track
@@ -77,7 +78,7 @@ class FullFineTuning:
         if len(self.learning_rates) == 1:
             return self.learning_rates[0], {}
         if validation is None:
-            kept, held_out = hold_out(train.labels, self.validation_fraction, self.seed)
+            kept, held_out = stratified_split(train.labels, self.validation_fraction, self.seed)
             train, validation = train.subset(kept), train.subset(held_out)
         reached: dict[float, float] = {}
         for rate in self.learning_rates:

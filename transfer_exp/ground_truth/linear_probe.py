@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.ground_truth.measure import measured
-from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split, hold_out
+from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
 from transfer_exp.types import FeatureSet, NotApplicableError, Track
 
 
@@ -82,7 +83,7 @@ class LinearProbe:
             raise NotApplicableError("the dataset has no train and test split to probe with")
         validation = _part(pairing, "validation")
         if validation is None:
-            kept, held_out = hold_out(train.labels, self.validation_fraction, self.seed)
+            kept, held_out = stratified_split(train.labels, self.validation_fraction, self.seed)
             train, validation = train.at(kept), train.at(held_out)
         return train, validation, test
 

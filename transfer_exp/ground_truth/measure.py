@@ -35,9 +35,7 @@ def map_11point(scores: Scores, targets: Int[np.ndarray, "samples classes"]) -> 
     return float(np.mean(averages))
 
 
-def measured(
-    name: str, scores: Scores, labels: Labels, targets: Int[np.ndarray, "samples classes"] | None
-) -> float:
+def measured(name: str, scores: Scores, labels: Labels, targets: Int[np.ndarray, "samples classes"] | None) -> float:
     """Apply a measure by the name a dataset gives it.
 
     Where images may show several classes, ``targets`` (N, C) replaces ``labels`` for ``map_11point``.

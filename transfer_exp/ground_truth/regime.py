@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-import numpy as np
-from jaxtyping import Int
-
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.types import FeatureSet, Track
@@ -83,20 +80,3 @@ class Regime(Protocol):
             When this model cannot be adapted to this target in this way.
         """
         ...
-
-
-def hold_out(
-    labels: Int[np.ndarray, " samples"], fraction: float, seed: int
-) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
-    """Split positions into a part to learn from and a part to choose by, class by class.
-
-    Every class with at least two samples gives at least one to each part; a single sample stays with the first.
-    """
-    rng = np.random.default_rng(seed)
-    held_out: list[np.ndarray] = []
-    for value in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == value))
-        share = min(max(round(fraction * len(members)), 1), len(members) - 1)
-        held_out.append(members[:share])
-    chosen = np.sort(np.concatenate(held_out))
-    return np.setdiff1d(np.arange(len(labels)), chosen), chosen

@@ -78,7 +78,7 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"no table {path}: set ground_truth.path to a CSV with columns {', '.join(_COLUMNS)}")
     try:
-        rows = pd.read_csv(path, dtype={column: str for column in ("model", "dataset", "regime", "pool", "source")})
+        rows = pd.read_csv(path, dtype=dict.fromkeys(("model", "dataset", "regime", "pool", "source"), str))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a CSV table: {error}") from error
     missing = [column for column in _COLUMNS if column not in rows]

@@ -41,9 +41,7 @@ def whitened_means(statistics: ClassStatistics, shrinkage: float) -> Float[np.nd
         samples.
     """
     if not np.trace(statistics.within) > 0:
-        raise InputError(
-            "every sample equals its class mean: a within-class covariance needs classes that vary"
-        )
+        raise InputError("every sample equals its class mean: a within-class covariance needs classes that vary")
     try:
         factor = cho_factor(shrunk_covariance(statistics, shrinkage), lower=True, overwrite_a=True)
     except LinAlgError as error:

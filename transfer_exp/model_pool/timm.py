@@ -9,7 +9,14 @@ from typing import Any
 from torch import nn
 
 from transfer_exp.model_pool.backbone import backbone_of
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, Transform, chosen_names, weights_digest
+from transfer_exp.model_pool.pool import (
+    Candidate,
+    LoadedModel,
+    ModelPool,
+    Transform,
+    chosen_names,
+    weights_digest,
+)
 from transfer_exp.types import InputError
 from transfer_exp.vision import timm as library
 

@@ -51,9 +51,7 @@ def spread(
     if not 0 <= force < np.inf:
         raise InputError(f"force={force} of spread must be a finite number, at least 0")
     if force_scale not in get_args(ForceScale):
-        raise InputError(
-            f"force_scale={force_scale} of spread: {suggestion(force_scale, get_args(ForceScale))}"
-        )
+        raise InputError(f"force_scale={force_scale} of spread: {suggestion(force_scale, get_args(ForceScale))}")
     features = check_features(features, labels)
     codes, counts = encode_labels(labels)
     means = class_means(features, codes, counts)

@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="folder that a sweep wrote")
     folder = parser.parse_args(arguments).sweep_dir
 
-    from rich.console import Console  # Slow to import, and so are pandas and matplotlib: --help needs none of them.
+    from rich.console import (
+        Console,  # Slow to import, and so are pandas and matplotlib: --help needs none of them.
+    )
 
     from transfer_exp.report.sweep import show_sweep
 

@@ -50,9 +50,7 @@ def place_labels(
     return left_out
 
 
-def _write(
-    axes: Axes, point: np.ndarray, pixel: np.ndarray, box: np.ndarray, name: str, fontsize: float
-) -> None:
+def _write(axes: Axes, point: np.ndarray, pixel: np.ndarray, box: np.ndarray, name: str, fontsize: float) -> None:
     """Put ``name`` into ``box``, joined to its point by a thin line when that is not next to it."""
     gap = float(np.hypot(*(pixel - np.clip(pixel, box[:2], box[2:]))))
     axes.annotate(

@@ -99,7 +99,5 @@ def _csv(result: CellResult) -> str:
     writer.writerow(CSV_COLUMNS)
     for line in result.ranking():
         model = line.result
-        writer.writerow(
-            [line.score_rank, model.model, model.score, model.accuracy, line.accuracy_rank, model.reason]
-        )
+        writer.writerow([line.score_rank, model.model, model.score, model.accuracy, line.accuracy_rank, model.reason])
     return text.getvalue()

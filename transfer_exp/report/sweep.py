@@ -40,7 +40,9 @@ def failures(frame: pd.DataFrame) -> list[str]:
     """Return one line per cell that did not finish: its fields, then why."""
     lost = frame[frame["state"] != "done"]
     names = lost[cell_fields(frame)].agg(lambda row: " ".join(f"{k}={v}" for k, v in row.items() if v != "?"), axis=1)
-    reasons = [" ".join(str(reason).split()) or state for reason, state in zip(lost["reason"], lost["state"], strict=True)]
+    reasons = [
+        " ".join(str(reason).split()) or state for reason, state in zip(lost["reason"], lost["state"], strict=True)
+    ]
     return [f"{name or where}: {why}" for name, where, why in zip(names, lost["folder"], reasons, strict=True)]
 
 

@@ -81,9 +81,7 @@ def mean_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
         lies outside the band of a single run, which is the careful choice since seeds share models and accuracies.
     """
     keys = [*row_fields(frame), "metric"]
-    rows = [
-        dict(zip(keys, key, strict=True)) | _merged(group) for key, group in frame.groupby(keys, sort=True)
-    ]
+    rows = [dict(zip(keys, key, strict=True)) | _merged(group) for key, group in frame.groupby(keys, sort=True)]
     return pd.DataFrame(rows)
 
 

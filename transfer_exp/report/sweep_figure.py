@@ -48,7 +48,8 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
         axes.set_visible(False)
     for axes in grid[max(0, len(panels) - columns) : len(panels)]:
         _slant(axes)
-    figure.colorbar(image, ax=list(grid), label="tau_w (* outside the null band)", pad=0.01, aspect=30)
+    figure.colorbar(image, ax=list(grid), label="tau_w", pad=0.01, aspect=30)
+    figure.supxlabel("* outside the null band   = tied", fontsize=7, color="0.4", x=0.02, ha="left")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
     return path
 
@@ -59,16 +60,25 @@ def _panel(axes: Axes, group: pd.DataFrame, metrics: list[str], perturbations: l
     for _, row in group.iterrows():
         i, j = metrics.index(row["metric"]), perturbations.index(row["perturbation"])
         values[i, j] = row["weighted_tau"]
-        text = f"{values[i, j]:.2f}{'*' if row['outside'] else ''}"
+        text = f"{values[i, j]:.2f}{'=' if row['tied'] else '*' if row['outside'] else ''}"
         if math.isnan(values[i, j]):
             text = "failed" if row["failed"] else "no tau"
         pale = math.isnan(values[i, j]) or abs(values[i, j]) < 0.65
         weight = "bold" if row["outside"] else "normal"
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color="black" if pale else "white", weight=weight)
+        axes.text(
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="black" if pale else "white",
+            weight=weight,
+        )
     axes.set_facecolor(_EMPTY)
     image = axes.imshow(np.ma.masked_invalid(values), cmap=_COLOURS, vmin=-1, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(perturbations)), [fill(p.replace(",", ", "), 16) for p in perturbations])
-    axes.set_yticks(range(len(metrics)), [fill(m.replace(",", ", "), 24) for m in metrics])
+    axes.set_xticks(range(len(perturbations)), [_broken(p) for p in perturbations])
+    axes.set_yticks(range(len(metrics)), [_broken(m) for m in metrics])
     axes.tick_params(labelsize=8, length=0)
     axes.spines[:].set_visible(False)
     return image
@@ -79,3 +89,8 @@ def _slant(axes: Axes) -> None:
     axes.tick_params(labelbottom=True)
     for label in axes.get_xticklabels():
         label.set(rotation=35, ha="right", rotation_mode="anchor")
+
+
+def _broken(label: str) -> str:
+    """Break a label with hyperparameters after its commas."""
+    return fill(label.replace(",", ", "), 24, break_long_words=False)

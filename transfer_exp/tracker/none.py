@@ -15,6 +15,11 @@ class NoTracker:
     """A tracker that keeps nothing."""
 
     def record(
-        self, result: CellResult, config: Mapping[str, Any], group: str | None, figure: Path | None, folder: Path
+        self,
+        result: CellResult,
+        config: Mapping[str, Any],
+        group: str | None,
+        figure: Path | None,
+        folder: Path,
     ) -> None:
         """Do nothing; see `Tracker.record`."""

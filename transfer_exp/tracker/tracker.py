@@ -13,7 +13,12 @@ class Tracker(Protocol):
     """Keeps results where a person compares runs, besides the run's own folder."""
 
     def record(
-        self, result: CellResult, config: Mapping[str, Any], group: str | None, figure: Path | None, folder: Path
+        self,
+        result: CellResult,
+        config: Mapping[str, Any],
+        group: str | None,
+        figure: Path | None,
+        folder: Path,
     ) -> str | None:
         """Record one cell.
 

@@ -49,7 +49,12 @@ class WandbTracker:
     tags: Sequence[str] = ()
 
     def record(
-        self, result: CellResult, config: Mapping[str, Any], group: str | None, figure: Path | None, folder: Path
+        self,
+        result: CellResult,
+        config: Mapping[str, Any],
+        group: str | None,
+        figure: Path | None,
+        folder: Path,
     ) -> str | None:
         """Write one run below ``folder/wandb``; the cell's fields are in its config under ``cell``.
 
@@ -114,7 +119,11 @@ def run_id(result: CellResult, config: Mapping[str, Any], group: str | None) -> 
 
 def summary(result: CellResult) -> dict[str, float | int | bool]:
     """Return the final numbers of a cell by name: every measure, the null band's ends, how many models were compared."""
-    numbers: dict[str, float | int | bool] = {**result.measures, "models_compared": result.compared, "tied": result.tied}
+    numbers: dict[str, float | int | bool] = {
+        **result.measures,
+        "models_compared": result.compared,
+        "tied": result.tied,
+    }
     if result.null_band is not None:
         numbers["null_band_low"], numbers["null_band_high"] = result.null_band
     return numbers

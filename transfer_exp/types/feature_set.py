@@ -52,19 +52,13 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
     features, labels = np.asarray(features), np.asarray(labels)
     _check_labels("features", features, labels)
     if features.dtype.kind not in "fiu" or features.size == 0:
-        raise InputError(
-            f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}"
-        )
+        raise InputError(f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}")
     if not np.isfinite(features).all():
         bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-        raise InputError(
-            f"features hold NaN or infinity, first in row {bad}: check the model's weights and the image"
-        )
+        raise InputError(f"features hold NaN or infinity, first in row {bad}: check the model's weights and the image")
     largest = float(np.abs(features := features.astype(np.float64, copy=False)).max())
     if largest > LARGEST or 0 < largest < SMALLEST:
-        raise InputError(
-            f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them"
-        )
+        raise InputError(f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them")
     return features
 
 
@@ -87,9 +81,7 @@ def check_source_probabilities(
     sums = probabilities.sum(axis=1, keepdims=True)
     # Written so that NaN, which fails every comparison, is refused too.
     if not ((probabilities >= 0).all() and (np.abs(sums - 1) <= 0.01).all()):
-        raise InputError(
-            "source probabilities must be non-negative with rows that sum to 1: pass the head's softmax"
-        )
+        raise InputError("source probabilities must be non-negative with rows that sum to 1: pass the head's softmax")
     return probabilities / sums
 
 

@@ -92,6 +92,4 @@ class CellResult:
 def ranks(values: Sequence[float | None]) -> list[float | None]:
     """Rank ``values`` from 1 for the largest; equal values share the mean of their ranks, None has no rank."""
     known = np.array([v for v in values if v is not None], dtype=np.float64)
-    return [
-        None if v is None else float((known > v).sum() + ((known == v).sum() + 1) / 2) for v in values
-    ]
+    return [None if v is None else float((known > v).sum() + ((known == v).sum() + 1) / 2) for v in values]

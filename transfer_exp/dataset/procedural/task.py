@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset, stratified_indices
+from transfer_exp.dataset.stratification import stratified_indices
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 
 SIZE = 32
 """Height and width of every drawing, in pixels."""

@@ -1,0 +1,77 @@
+"""What is written can be read back, by us and by any other reader of strict JSON and CSV."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from transfer_exp.report.record import plain, read_record, write_record
+from transfer_exp.types import CellResult, InputError, ModelResult
+
+CELL = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
+MODELS = (ModelResult("a, b", 0.1 + 0.2, 0.7), ModelResult("ü", -1e-17, 0.9), ModelResult("c", None, None, "no head"))
+RESULT = CellResult(CELL, MODELS, {"weighted_tau": -1 / 3}, (-1.0, 0.9), tied=False, null_level=0.9)
+
+
+def test_a_record_survives_the_round_trip(tmp_path):
+    paths = write_record(RESULT, {}, tmp_path / "new" / "folder")
+    assert [path.name for path in paths] == ["result.json", "ranking.csv"]
+    assert read_record(paths[0]) == RESULT
+    bare = CellResult(CELL, MODELS[2:])
+    assert read_record(write_record(bare, {}, tmp_path)[0]) == bare
+
+
+def test_numbers_from_numpy_are_numbers(tmp_path):
+    result = CellResult(CELL, (ModelResult("a", np.float32(0.5), np.float64(0.25)),))
+    assert read_record(write_record(result, {}, tmp_path)[0]).models == (ModelResult("a", 0.5, 0.25),)
+
+
+def test_the_json_is_strict_and_keeps_the_config(tmp_path):
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    config = {"metric": {"_target_": "x.Y", "alpha": 0.1}, "limit": math.inf, "root": tmp_path, "names": ("a", None)}
+    write_record(RESULT, config, tmp_path)
+    found = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    kept = {"metric": {"_target_": "x.Y", "alpha": 0.1}, "limit": "inf", "root": str(tmp_path), "names": ["a", None]}
+    assert found["config"] == kept
+    assert found["package_version"]
+    assert plain({1: [True, math.nan]}) == {"1": [True, "nan"]}
+
+
+def test_the_csv_holds_the_ranking_in_full_precision(tmp_path):
+    write_record(RESULT, {}, tmp_path)
+    with (tmp_path / "ranking.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["score_rank"], row["accuracy_rank"]) for row in rows] == [
+        ("a, b", "1.0", "2.0"),
+        ("ü", "2.0", "1.0"),
+        ("c", "", ""),
+    ]
+    assert float(rows[0]["score"]) == 0.1 + 0.2
+    assert rows[2]["reason"] == "no head"
+
+
+def test_a_second_write_replaces_and_leaves_nothing_behind(tmp_path):
+    write_record(RESULT, {}, tmp_path)
+    changed = CellResult({**CELL, "seed": "1"}, MODELS)
+    write_record(changed, {}, tmp_path)
+    assert read_record(tmp_path / "result.json") == changed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ranking.csv", "result.json"]
+
+
+def test_a_result_with_nan_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(InputError, match="NaN or infinity"):
+        write_record(CellResult(CELL, (ModelResult("a", math.nan),)), {}, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cell": {}, "models": [{"x": 1}]}'])
+def test_what_is_no_record_is_refused_by_name(tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(InputError, match=r"result\.json is not the record of a cell"):
+        read_record(tmp_path / "result.json")
+    with pytest.raises(InputError, match="cannot read"):
+        read_record(tmp_path / "absent.json")

@@ -1,0 +1,101 @@
+"""The table of one cell: what it lists, how honest it is, and how it looks on a narrow terminal or in a pipe."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from transfer_exp.report.ranking_table import ranking_table, score_format
+from transfer_exp.types import CellResult, ModelResult
+from transfer_exp.types.results import ranks
+
+CELL = {"dataset": "digits", "perturbation": "none", "metric": "logme"}
+MODELS = (
+    ModelResult("resnet[small]", 0.51234, 0.7),
+    ModelResult("vit", 0.61234, 0.9),
+    ModelResult("convnext", 0.51234, 0.8),
+    ModelResult("headless", None, 0.95, "LEEP needs a classifier head"),
+)
+MEASURES = {"weighted_tau": 0.8123, "kendall": 0.5, "rel_at_3": 0.9876, "regret": 0.0123}
+
+
+def printed(result, width=80):
+    text = io.StringIO()
+    Console(file=text, width=width).print(ranking_table(result))
+    return text.getvalue()
+
+
+def result(tau=0.8123, band=(-0.5, 0.55), **others):
+    return CellResult(CELL, MODELS, {**MEASURES, "weighted_tau": tau}, band, **others)
+
+
+def test_ranks_start_at_one_and_ties_share_their_mean():
+    assert ranks([3.0, 1.0, None, 3.0, 7.0]) == [2.5, 4, None, 2.5, 1]
+    assert ranks([]) == []
+
+
+def test_the_best_score_comes_first_and_skipped_models_last_with_their_reason():
+    lines = printed(result()).splitlines()
+    rows = [line.split() for line in lines]
+    assert rows[3] == ["1", "vit", "0.612", "0.900", "1"]
+    assert rows[4] == ["2.5", "resnet[small]", "0.512", "0.700", "3"]
+    assert rows[5] == ["2.5", "convnext", "0.512", "0.800", "2"]
+    assert lines[6] == "skipped headless: LEEP needs a classifier head"
+
+
+@pytest.mark.parametrize(
+    ("tau", "tied", "words"),
+    [
+        (0.8, False, "better than chance"),
+        (0.55, False, "within chance"),
+        (-0.5, False, "within chance"),
+        (-0.8, False, "worse than chance"),
+        (0.0, True, "tied"),
+    ],
+)
+def test_the_verdict_names_chance(tau, tied, words):
+    text = printed(result(tau, tied=tied))
+    assert f"tau_w {tau:.2f}   95 % null band [-0.50, 0.55] for 3 models: {words}" in text
+    assert "rel@3 0.988   regret 0.012" in text
+
+
+def test_the_level_of_the_band_is_the_one_that_was_used():
+    assert "90 % null band" in printed(result(null_level=0.9))
+
+
+def test_without_ground_truth_there_are_no_columns_for_it():
+    bare = CellResult(CELL, tuple(ModelResult(m.model, m.score) for m in MODELS[:3]))
+    text = printed(bare)
+    assert "accuracy" not in text
+    assert "no ground truth" in text
+    assert "0.612" in text
+
+
+def test_one_comparable_model_is_said_and_not_correlated():
+    text = printed(CellResult(CELL, (ModelResult("a", 1.0, 0.5), ModelResult("b", 2.0))))
+    assert "a correlation needs two" in text
+    assert "tau_w" not in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_it_fits_the_width_and_is_plain_text_in_a_pipe(width):
+    long = ModelResult("hf-hub:someone/" + "a_very_long_name_" * 4, 0.7, 0.6)
+    text = printed(CellResult(CELL, (*MODELS, long), MEASURES, (-0.5, 0.5)), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "\x1b" not in text
+    assert "a_very_long_name_" * 4 in "".join(line[7:].split(" ")[0] for line in text.splitlines()) or width > 100
+
+
+@pytest.mark.parametrize(
+    ("scores", "texts"),
+    [
+        ([0.9345, 0.9412], ["0.93450", "0.94120"]),
+        ([-104442.5, -122435.3], ["-104442", "-122435"]),
+        ([5.0, 5.0], ["5.0000", "5.0000"]),
+        ([1e300, -1e300], ["1.000e+300", "-1.000e+300"]),
+        ([2e-9, 1e-9], ["2.000e-09", "1.000e-09"]),
+        ([], []),
+    ],
+)
+def test_scores_are_written_so_that_they_can_be_told_apart(scores, texts):
+    assert [score_format(scores).format(score) for score in scores] == texts

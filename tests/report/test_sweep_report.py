@@ -1,0 +1,208 @@
+"""A sweep read back from disk: which cells count, means over seeds, pairs, tables, figure, and the two ways in."""
+
+import io
+import json
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+from PIL import Image
+from rich.console import Console
+
+from transfer_exp.report.__main__ import main
+from transfer_exp.report.callback import SweepReport
+from transfer_exp.report.record import write_record
+from transfer_exp.report.sweep import collect, failures, sweep_figure, sweep_table, write_sweep
+from transfer_exp.report.sweep_cells import mean_over_seeds, paired_change
+from transfer_exp.report.sweep_table import change_table
+from transfer_exp.types import CellResult, InputError, ModelResult
+
+
+def cell(dataset, perturbation, metric, seed="0", **others):
+    fields = {"model_pool": "embedded", "dataset": dataset, "perturbation": perturbation, "metric": metric}
+    return {**fields, "ground_truth": "full", "seed": seed, **others}
+
+
+def write(folder, tau, at, band=(-0.5, 0.5), tied=False):
+    measures = {} if tau is None else {"weighted_tau": tau, "regret": 0.1}
+    models = (ModelResult("a", 1.0, 0.5), ModelResult("b", 2.0, 0.6), ModelResult("c", None, 0.6, "no head"))
+    result = CellResult(at, models, measures, None if tau is None else band, tied)
+    write_record(result, {}, folder / "-".join(at.values()))
+    return folder / "-".join(at.values())
+
+
+def fail(folder, at, reason="no head\nin the pool"):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "reason": reason, "cell": at}))
+
+
+def printed(renderable, width=100):
+    text = io.StringIO()
+    Console(file=text, width=width).print(renderable)
+    return text.getvalue()
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    for dataset, shift in (("digits", 0.1), ("glyphs", 0.3)):
+        write(tmp_path, 0.4, cell(dataset, "none", "logme"))
+        write(tmp_path, 0.4 + shift, cell(dataset, "attract(alpha=0.1)", "logme"))
+    write(tmp_path, 0.0, cell("digits", "none", "sfda"), tied=True)
+    write(tmp_path, None, cell("glyphs", "none", "sfda"))
+    fail(tmp_path / "3", cell("digits", "attract(alpha=0.1)", "sfda"))
+    return tmp_path
+
+
+def test_collect_gives_one_row_per_cell_with_its_numbers(sweep):
+    frame = collect(sweep)
+    assert list(frame.columns[:8]) == [*cell("", "", ""), "state", "reason"]
+    assert frame["state"].value_counts().to_dict() == {"done": 6, "failed": 1}
+    row = frame[(frame["dataset"] == "glyphs") & (frame["perturbation"] != "none")].iloc[0]
+    assert (row["weighted_tau"], row["outside"], row["null_low"], row["null_high"]) == (0.7, True, -0.5, 0.5)
+    assert (row["models"], row["skipped"], row["regret"]) == (2, 1, 0.1)
+    assert (sweep / row["folder"] / "result.json").is_file()
+
+
+def test_a_later_record_replaces_a_failure_and_a_later_failure_a_record(tmp_path):
+    at = cell("digits", "none", "logme")
+    folder = write(tmp_path, 0.4, at)
+    fail(folder, at)
+    os.utime(folder / "status.json", (2e9, 2e9))
+    assert list(collect(tmp_path)["state"]) == ["failed"]
+    os.utime(folder / "result.json", (2.1e9, 2.1e9))
+    assert list(collect(tmp_path)["state"]) == ["done"]
+
+
+def test_the_table_marks_what_is_outside_the_band_tied_or_lost(sweep):
+    lines = printed(sweep_table(collect(sweep))).splitlines()
+    rows = [line.split() for line in lines]
+    assert rows[1] == ["dataset", "perturbation", "logme", "sfda"]
+    assert rows[3] == ["digits", "none", "0.40", "0.00="]
+    assert rows[4] == ["attract(alpha=0.1)", "0.50", "failed"]
+    assert rows[6] == ["glyphs", "none", "0.40", "no", "tau"]
+    assert rows[7] == ["attract(alpha=0.1)", "0.70*"]
+    assert [line[0] for line in lines[8:]] == ["*", "=", "n"]
+
+
+def test_the_change_is_paired_over_datasets(sweep):
+    change = paired_change(collect(sweep))
+    assert change["metric"].tolist() == ["logme"]
+    assert change.iloc[0]["change"] == pytest.approx(0.2)
+    assert change.iloc[0]["error"] == pytest.approx(np.std([0.1, 0.3], ddof=1) / np.sqrt(2))
+    assert change.iloc[0]["pairs"] == 2
+    assert "+0.20 ±0.10 (2)" in printed(change_table(collect(sweep)))
+
+
+def test_without_the_perturbation_none_there_is_no_change(tmp_path):
+    write(tmp_path, 0.4, cell("digits", "pca", "logme"))
+    assert change_table(collect(tmp_path)) is None
+
+
+def test_seeds_are_averaged_and_counted_as_one_pair(tmp_path):
+    for seed, tau in (("0", 0.4), ("1", 0.6), ("2", 0.8)):
+        write(tmp_path, tau, cell("digits", "none", "logme", seed))
+    write(tmp_path, 0.5, cell("digits", "pca", "logme", "0"))
+    write(tmp_path, 0.5, cell("digits", "pca", "logme", "2"))
+    fail(tmp_path / "lost", cell("digits", "pca", "logme", "1"))
+    merged = mean_over_seeds(collect(tmp_path)).set_index("perturbation")
+    assert merged.loc["none", "weighted_tau"] == pytest.approx(0.6)
+    assert merged.loc["none", "deviation"] == pytest.approx(0.2)
+    assert (merged.loc["pca", "seeds"], merged.loc["pca", "failed"]) == (2, 1)
+    change = paired_change(collect(tmp_path)).iloc[0]
+    assert (change["change"], change["pairs"]) == (pytest.approx((0.1 - 0.3) / 2), 1)
+    text = printed(sweep_table(collect(tmp_path)))
+    assert "mean over 3 seeds" in text
+    assert "0.60* ±0.20" in text
+    assert "0.50  ±0.00!" in text
+
+
+def test_another_field_that_varies_becomes_a_column(tmp_path):
+    write(tmp_path, 0.4, cell("digits", "none", "logme", probe="100"))
+    write(tmp_path, 0.6, cell("digits", "none", "logme", probe="all"))
+    rows = [line.split() for line in printed(sweep_table(collect(tmp_path))).splitlines()]
+    assert rows[1] == ["dataset", "perturbation", "probe", "logme"]
+    assert [row[-2:] for row in rows[3:5]] == [["100", "0.40"], ["all", "0.60*"]]
+
+
+def test_many_metrics_are_split_so_that_nothing_is_cut(tmp_path):
+    names = [f"metric_with_a_long_name_{i}" for i in range(7)]
+    for i, name in enumerate(names):
+        write(tmp_path, i / 10, cell("digits", "none", name))
+    text = printed(sweep_table(collect(tmp_path)), width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(f"{i / 10:.2f}" in text for i in range(7))
+    assert text.count("dataset") > 1
+
+
+def test_write_sweep_leaves_a_csv_and_a_picture(sweep):
+    table, figure = write_sweep(sweep)
+    assert table.parent == figure.parent == sweep
+    assert len(pd.read_csv(table)) == 7
+    with Image.open(figure) as picture:
+        assert picture.format == "PNG"
+
+
+def test_the_figure_of_failed_cells_alone_is_drawn(tmp_path):
+    fail(tmp_path / "0", cell("digits", "none", "logme"))
+    fail(tmp_path / "1", {})
+    frame = collect(tmp_path)
+    assert sweep_figure(frame, tmp_path / "f.png").is_file()
+    assert "failed" in printed(sweep_table(frame))
+    assert change_table(frame) is None
+    assert len(failures(frame)) == 2
+
+
+def test_a_folder_without_cells_is_one_line_and_exit_code_one(tmp_path, capsys):
+    for folder in (tmp_path, tmp_path / "absent"):
+        assert main([str(folder)]) == 1
+        output = capsys.readouterr()
+        assert output.err.count("\n") == 1
+        assert str(folder) in output.err
+
+
+def test_a_damaged_record_is_named(sweep):
+    (sweep / "3" / "status.json").write_text("{")
+    with pytest.raises(InputError, match=r"status\.json"):
+        collect(sweep)
+    (sweep / "3" / "status.json").write_text("[]")
+    with pytest.raises(InputError, match=r"status\.json is not the status"):
+        collect(sweep)
+
+
+def test_the_command_aggregates_again_and_lists_what_is_not_done(sweep, capsys):
+    assert main([str(sweep)]) == 0
+    output = capsys.readouterr()
+    assert "sweep.png" in output.out
+    assert output.err == (
+        "not done: model_pool=embedded dataset=digits perturbation=attract(alpha=0.1) metric=sfda ground_truth=full "
+        "seed=0: no head in the pool\n"
+    )
+
+
+def hydra_config(folder):
+    return OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
+
+
+def test_the_callback_ends_with_exit_code_one_when_a_cell_failed(sweep, capsys):
+    with pytest.raises(SystemExit) as end:
+        SweepReport().on_multirun_end(hydra_config(sweep))
+    assert end.value.code == 1
+    output = capsys.readouterr()
+    assert "1 cell(s) failed:\nmodel_pool=embedded dataset=digits" in output.err
+    assert "tau_w" in output.out
+
+
+def test_the_callback_says_nothing_more_when_all_is_well(tmp_path, capsys):
+    write(tmp_path, 0.4, cell("digits", "none", "logme"))
+    SweepReport().on_multirun_end(hydra_config(tmp_path))
+    assert capsys.readouterr().err == ""
+    assert (tmp_path / "sweep.csv").is_file()
+
+
+def test_the_callback_does_not_let_an_empty_sweep_pass(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        SweepReport().on_multirun_end(hydra_config(tmp_path))
+    assert end.value.code == 1
+    assert "no cell found" in capsys.readouterr().err
