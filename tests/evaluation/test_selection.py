@@ -1,6 +1,6 @@
 """What the top of a ranking is worth, against the mean over every way to break its ties."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ scores_and_accuracies = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4))
 
 def over_all_draws(pairs, judge):
     """Mean of ``judge(accuracies, best first)`` over all orders in which the scores never rise."""
-    orders = [o for o in permutations(pairs) if all(a[0] >= b[0] for a, b in zip(o, o[1:], strict=False))]
+    orders = [o for o in permutations(pairs) if all(a[0] >= b[0] for a, b in pairwise(o))]
     return np.mean([judge(np.array([accuracy for _, accuracy in o]) / 5) for o in orders])
 
 

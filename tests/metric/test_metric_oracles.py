@@ -114,6 +114,7 @@ def slow_lda(features, labels):
     return np.mean(model.predict_proba(features)[np.arange(len(labels)), labels])
 
 
+@pytest.mark.filterwarnings("ignore:Only one sample available")
 @pytest.mark.parametrize(
     ("metric", "slow", "tolerance"),
     [

@@ -32,7 +32,7 @@ SHAPES = pytest.mark.parametrize("shape", [(120, 10), (50, 80)], ids=["tall", "w
 
 
 def labelled(samples=120, dim=10, scale=4.0):
-    """Return features that open the release's gate, and labels of four uneven classes, one with one sample."""
+    """Return features that open the gate, and labels of four uneven classes, one a single sample."""
     rng = np.random.default_rng(0)
     labels = np.concatenate([rng.choice(3, samples - 1, p=[0.5, 0.3, 0.2]), [8]])
     return scale * (rng.standard_normal((samples, dim)) + rng.standard_normal((9, dim))[labels]), labels

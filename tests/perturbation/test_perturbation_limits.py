@@ -128,6 +128,14 @@ def test_classes_that_coincide_do_not_act_on_each_other():
     np.testing.assert_allclose(pulled, [[0.4, 0.0], [0.4, 0.0], [-0.8, 0.0]])
 
 
+@pytest.mark.parametrize("reduce", [np.copy, pca], ids=["raw", "pca"])
+def test_samples_that_equal_their_class_mean_are_not_spread_by_rounding(reduce):
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 3, 500)
+    features = reduce(np.array([rng.standard_normal(30), np.zeros(30), np.full(30, 0.1)])[labels])
+    np.testing.assert_allclose(spread(features, labels, 1.0), features, atol=1e-9)
+
+
 def test_spread_attract_is_pca_then_spread_then_attract_and_draws_the_classes_together():
     rng = np.random.default_rng(2)
     labels = np.repeat(np.arange(5), 20)

@@ -4,7 +4,6 @@ import csv
 import json
 import math
 
-import numpy as np
 import pytest
 
 from transfer_exp.report.record import plain, read_record, write_record
@@ -21,11 +20,6 @@ def test_a_record_survives_the_round_trip(tmp_path):
     assert read_record(paths[0]) == RESULT
     bare = CellResult(CELL, MODELS[2:])
     assert read_record(write_record(bare, {}, tmp_path)[0]) == bare
-
-
-def test_numbers_from_numpy_are_numbers(tmp_path):
-    result = CellResult(CELL, (ModelResult("a", np.float32(0.5), np.float64(0.25)),))
-    assert read_record(write_record(result, {}, tmp_path)[0]).models == (ModelResult("a", 0.5, 0.25),)
 
 
 def test_the_json_is_strict_and_keeps_the_config(tmp_path):

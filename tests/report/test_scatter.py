@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from transfer_exp.report.labels import place_labels
@@ -43,8 +44,11 @@ def drawn_boxes(points):
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.set(xlim=(-1, 10), ylim=(-1, 10))
-    left_out = place_labels(axes, points, [f"model_number_{i}" for i in range(len(points))])
-    boxes = np.array([text.get_window_extent(canvas.get_renderer()).extents for text in axes.texts])
+    left_out = place_labels(figure, axes, points, [f"model_number_{i}" for i in range(len(points))])
+    for text in axes.texts:
+        text.update_positions(canvas.get_renderer())
+    # Of the text alone: an annotation counts its line too, which may pass under a name.
+    boxes = np.array([Text.get_window_extent(text, canvas.get_renderer()).extents for text in axes.texts])
     return axes, boxes, left_out
 
 

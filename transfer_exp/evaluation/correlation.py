@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -64,7 +65,8 @@ def weighted_tau(
     if convention not in CONVENTIONS:
         raise InputError(f"unknown convention {convention} of weighted tau: {suggestion(convention, CONVENTIONS)}")
     if convention == "by_accuracy":
-        return _or_zero(lambda s, a: stats.weightedtau(a, s, rank=None).statistic, scores, accuracies)
+        by_first: Any = None  # scipy's word for "ranked by the first argument", which its stubs leave out
+        return _or_zero(lambda s, a: stats.weightedtau(a, s, rank=by_first).statistic, scores, accuracies)
     return _or_zero(lambda s, a: stats.weightedtau(s, a).statistic, scores, accuracies)
 
 

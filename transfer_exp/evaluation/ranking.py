@@ -85,7 +85,8 @@ def _refuse_non_finite(metric_name: str, model: ModelResult) -> None:
     """Raise when the score or the accuracy of ``model`` is no number to rank."""
     if model.score is not None and not np.isfinite(model.score):
         raise InputError(
-            f"metric {metric_name} scored model {model.model} {model.score}: look at its features, or drop it from the pool"
+            f"metric {metric_name} scored model {model.model} {model.score}: "
+            "look at its features, or drop it from the pool"
         )
     if model.accuracy is not None and not np.isfinite(model.accuracy):
         raise InputError(

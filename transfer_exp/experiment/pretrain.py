@@ -53,7 +53,7 @@ POOL = (
     Pretraining("byobnet_glyphs", "test_byobnet", "source_glyphs", 3000),
     Pretraining("coatnet_fractals", "test_coatnet", "source_fractals", 2000, 1e-3, {"img_size": SIZE}),
     Pretraining("convnext_textures", "test_convnext", "source_textures", 1500),
-    Pretraining("convnext2_glyphs", "test_convnext2", "source_glyphs", 2000),
+    Pretraining("convnext2_glyphs", "test_convnext2", "source_glyphs", 2000, 5e-4),
     Pretraining("convnext3_shapes", "test_convnext3", "source_shapes", 100),
     Pretraining("efficientnet_glyphs", "test_efficientnet", "source_glyphs", 1000),
     Pretraining("efficientnet_evos_textures", "test_efficientnet_evos", "source_textures", 600),

@@ -47,7 +47,7 @@ def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " s
     References
     ----------
     You, Liu, Wang, Long, "LogME", ICML 2021, eq. 2 and algorithm 1; fixed point and epsilon of You et al.,
-    "Ranking and Tuning Pre-trained Models", JMLR 2022, section 4.
+    "Ranking and Tuning Pre-trained Models", JMLR 2022, their optimised fixed-point iteration.
     """
     features = check_features(features, labels)
     codes, counts = encode_labels(labels)

@@ -39,7 +39,7 @@ def nce(
     References
     ----------
     Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks",
-    ICCV 2019, section 4.
+    ICCV 2019: the empirical conditional entropy, with its sign turned.
     """
     source = check_source_probabilities(source_probabilities, labels).argmax(axis=1)
     codes, _ = encode_labels(labels)

@@ -49,7 +49,7 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
 
     References
     ----------
-    Shao et al., "Not All Models Are Equal", ECCV 2022, sections 3.2 and 3.3, as released: no dimension of the
+    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: no dimension of the
     Fisher space is dropped, nor is the log of the posterior taken, and lambda_max comes from six power steps
     started at the row sums of W.
     """

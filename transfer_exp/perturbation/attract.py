@@ -89,10 +89,9 @@ def class_displacements(
     al., "PED", ICCV 2023.
     """
     distances = cdist(means, means)
-    norms = np.linalg.norm(means, axis=1)
     gaps = distances - sigma * (radii[:, None] + radii)
     weights = alpha * (np.maximum(gaps, 0.0) if clamp else gaps)
-    weights *= inverse_length(distances, norms[:, None] + norms)
+    weights *= inverse_length(distances, means)
     if normalise:
         weights /= len(means) - 1
     if sign == "released":

@@ -9,7 +9,7 @@ from transfer_exp.types.class_statistics import RESOLUTION
 
 
 def inverse_length(
-    length: Float[np.ndarray, "*shape"], magnitude: Float[np.ndarray, "*shape"]
+    length: Float[np.ndarray, "*shape"], points: Float[np.ndarray, "points dim"]
 ) -> Float[np.ndarray, "*shape"]:
     """Return 1 / length, or 0 where the length is only rounding and has no direction.
 
@@ -17,7 +17,8 @@ def inverse_length(
     ----------
     length
         Of differences of points, not negative.
-    magnitude
-        Of the points themselves: a length up to `RESOLUTION` times this counts as zero.
+    points
+        (P, D), what was subtracted: a length up to `RESOLUTION` times the longest of them counts as zero.
     """
+    magnitude = np.linalg.norm(points, axis=1).max()
     return np.divide(1.0, length, out=np.zeros_like(length), where=length > RESOLUTION * magnitude)

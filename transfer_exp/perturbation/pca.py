@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.types import InputError, check_features
+from transfer_exp.types.class_statistics import deviations
 
 SEED = 1919
 """Of the randomised solver, fixed by the release: equal features give equal components in every run."""
@@ -43,9 +44,10 @@ def pca(features: Float[np.ndarray, "samples dim"], dim: int = 64) -> Float[np.n
     if dim < 1:
         raise InputError(f"dim={dim} of pca must be at least 1 (64 is the published choice)")
     solver = PCA(min(dim, *features.shape), svd_solver="randomized", iterated_power=1, random_state=SEED)
-    # Constant features have no variance to explain; only the ratio, which is not used, divides by it.
+    # Centred by us first, so that a constant feature gives exact zeros. Where all are constant the solver divides
+    # by no variance, for the explained ratio, which is not used.
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(solver.fit_transform(features), dtype=np.float64)
+        return np.asarray(solver.fit_transform(deviations(features, features.mean(axis=0))), dtype=np.float64)
 
 
 @dataclass(frozen=True)

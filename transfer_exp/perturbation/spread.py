@@ -56,7 +56,7 @@ def spread(
     codes, counts = encode_labels(labels)
     means = class_means(features, codes, counts)
     offsets = features - means[codes]
-    outward = inverse_length(np.linalg.norm(offsets, axis=1), np.linalg.norm(means, axis=1)[codes])
+    outward = inverse_length(np.linalg.norm(offsets, axis=1), features)
     distance = force * (class_radii(features, codes, counts)[codes] if force_scale == "radius" else 1.0)
     return features + (distance * outward)[:, None] * offsets
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 _DOT = 5.0  # half the side, in pixels, of the square that a point keeps free
 _FAR = 22.0  # pixels from which a thin line joins a name to its point
@@ -15,14 +16,16 @@ _CROWDED = 30  # from here on a name that would hide another is left out
 
 
 def place_labels(
-    axes: Axes, points: Float[np.ndarray, "points xy"], names: Sequence[str], fontsize: float = 8.0
+    figure: Figure, axes: Axes, points: Float[np.ndarray, "points xy"], names: Sequence[str], fontsize: float = 8.0
 ) -> list[str]:
     """Write each name beside its point, choosing among 48 places the one that covers least of points and other names.
 
     Parameters
     ----------
+    figure
+        Drawn by Agg, and
     axes
-        With its limits and layout already final: places are compared in pixels.
+        in it, with limits and layout already final: places are compared in pixels.
     points
         (P, 2), in data coordinates; the first ones choose first.
     names
@@ -39,24 +42,26 @@ def place_labels(
     taken = np.concatenate([pixels - _DOT, pixels + _DOT], axis=1)
     left_out = []
     for point, pixel, name in zip(points, pixels, names, strict=True):
-        boxes = pixel[[0, 1, 0, 1]] + _places(_size(axes, name, fontsize))
+        boxes = pixel[[0, 1, 0, 1]] + _places(_size(figure, name, fontsize))
         costs = [_hidden(box, taken) + _outside(box, axes) for box in boxes]
         best = int(np.argmin(costs))
         if costs[best] > 0 and len(points) > _CROWDED:
             left_out.append(name)
             continue
         taken = np.concatenate([taken, boxes[[best]]])
-        _write(axes, point, pixel, boxes[best], name, fontsize)
+        _write(figure, axes, point, pixel, boxes[best], name, fontsize)
     return left_out
 
 
-def _write(axes: Axes, point: np.ndarray, pixel: np.ndarray, box: np.ndarray, name: str, fontsize: float) -> None:
+def _write(
+    figure: Figure, axes: Axes, point: np.ndarray, pixel: np.ndarray, box: np.ndarray, name: str, fontsize: float
+) -> None:
     """Put ``name`` into ``box``, joined to its point by a thin line when that is not next to it."""
     gap = float(np.hypot(*(pixel - np.clip(pixel, box[:2], box[2:]))))
     axes.annotate(
         name,
-        point,
-        xytext=(box[:2] - pixel) * 72 / axes.get_figure(root=True).dpi,
+        (float(point[0]), float(point[1])),
+        xytext=(box[:2] - pixel) * 72 / figure.dpi,
         textcoords="offset points",
         ha="left",
         va="bottom",
@@ -66,9 +71,8 @@ def _write(axes: Axes, point: np.ndarray, pixel: np.ndarray, box: np.ndarray, na
     )
 
 
-def _size(axes: Axes, name: str, fontsize: float) -> tuple[float, float]:
+def _size(figure: Figure, name: str, fontsize: float) -> tuple[float, float]:
     """Return width and height of ``name`` in pixels."""
-    figure = axes.get_figure(root=True)
     assert isinstance(figure.canvas, FigureCanvasAgg)
     text = figure.text(0, 0, name, fontsize=fontsize)
     extent = text.get_window_extent(figure.canvas.get_renderer())

@@ -42,7 +42,7 @@ def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) ->
     """
     paths = [folder / "result.json", folder / "ranking.csv"]
     try:
-        record = json.loads(json.dumps(asdict(result), allow_nan=False, default=_number))
+        record = json.loads(json.dumps(asdict(result), allow_nan=False, default=float))
     except ValueError as error:
         raise InputError(f"result of {dict(result.cell)} holds NaN or infinity and is not written") from error
     record |= {"config": plain(config), "package_version": __version__}
@@ -85,11 +85,6 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return str(value)
-
-
-def _number(value: Any) -> float:
-    """Let JSON take NumPy's scalars for the numbers they are."""
-    return float(value)
 
 
 def _csv(result: CellResult) -> str:

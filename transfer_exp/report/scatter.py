@@ -48,19 +48,20 @@ def scatter(result: CellResult, path: Path) -> Path:
 def _points(figure: Figure, axes: Axes, models: list[ModelResult]) -> list[str]:
     """Draw score against accuracy with names; return the names that found no place."""
     points = np.array([(m.score, m.accuracy) for m in models], dtype=np.float64)
-    axes.scatter(*points.T, s=28, color=_BLUE, zorder=3)
+    axes.scatter(points[:, 0], points[:, 1], s=28, color=_BLUE, zorder=3)
     chosen, best = points[:, 0] == points[:, 0].max(), points[:, 1] == points[:, 1].max()
     rings = [(best, _GREEN, 170, "best accuracy")]
     if not chosen.all():
         rings.append((chosen, _ORANGE, 90, "chosen by the score"))
     for mask, colour, size, name in rings:
-        axes.scatter(*points[mask].T, s=size, facecolors="none", edgecolors=colour, lw=1.6, label=name, zorder=2)
+        x, y = points[mask].T
+        axes.scatter(x, y, s=size, facecolors="none", edgecolors=colour, lw=1.6, label=name, zorder=2)
     axes.set(xlabel="score (larger is better)", ylabel="ground-truth accuracy")
     axes.margins(0.1)
     axes.grid(color="0.92", zorder=0)
     figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     figure.draw_without_rendering()  # settles the layout, which the places of the names depend on
-    return place_labels(axes, points, [m.model for m in models])
+    return place_labels(figure, axes, points, [m.model for m in models])
 
 
 def _dots(axes: Axes, models: list[ModelResult]) -> list[str]:

@@ -38,12 +38,12 @@ def write_sweep(folder: Path, frame: pd.DataFrame | None = None) -> list[Path]:
 
 def failures(frame: pd.DataFrame) -> list[str]:
     """Return one line per cell that did not finish: its fields, then why."""
-    lost = frame[frame["state"] != "done"]
-    names = lost[cell_fields(frame)].agg(lambda row: " ".join(f"{k}={v}" for k, v in row.items() if v != "?"), axis=1)
-    reasons = [
-        " ".join(str(reason).split()) or state for reason, state in zip(lost["reason"], lost["state"], strict=True)
-    ]
-    return [f"{name or where}: {why}" for name, where, why in zip(names, lost["folder"], reasons, strict=True)]
+    fields = cell_fields(frame)
+    lines = []
+    for row in frame[frame["state"] != "done"].to_dict("records"):
+        name = " ".join(f"{field}={row[field]}" for field in fields if row[field] != "?") or row["folder"]
+        lines.append(f"{name}: {' '.join(str(row['reason']).split()) or row['state']}")
+    return lines
 
 
 def show_sweep(folder: Path, console: Console) -> list[str]:

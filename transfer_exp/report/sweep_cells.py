@@ -65,7 +65,7 @@ def row_fields(frame: pd.DataFrame) -> list[str]:
     return ["dataset", "perturbation"] + [name for name in rest if frame[name][frame[name] != "?"].nunique() > 1]
 
 
-def none_first(labels: pd.Series[Any]) -> list[str]:
+def none_first(labels: pd.Series) -> list[str]:
     """Return the distinct labels in order, ``none`` before all others: it is what they are compared with."""
     return sorted(set(labels), key=lambda label: (label != "none", label))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -51,7 +51,7 @@ class SweepTable:
     entry: Callable[[Sequence[str], str], str]
     notes: Mapping[str, str] = field(default_factory=dict)
 
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text | Table]:
         """Yield the title, the table in as many parts as its width takes, and the marks it uses."""
         yield Text(self.title, style="bold")
         left = list(self.metrics)
@@ -122,7 +122,7 @@ def change_table(frame: pd.DataFrame) -> SweepTable | None:
     return SweepTable(title, ["perturbation"], rows, metrics, lambda row, m: texts.get((row[0], m), ""))
 
 
-def _entry(row: pd.Series) -> str:  # type: ignore[type-arg]
+def _entry(row: pd.Series) -> str:
     """Write one value with its marks."""
     if row["seeds"] == 0:
         return "failed" if row["failed"] else "no tau"
@@ -131,7 +131,7 @@ def _entry(row: pd.Series) -> str:  # type: ignore[type-arg]
     return f"{row['weighted_tau']:5.2f}{mark}{deviation}{'!' if row['failed'] else ''}"
 
 
-def _change(row: pd.Series) -> str:  # type: ignore[type-arg]
+def _change(row: pd.Series) -> str:
     """Write one change with its error and the number of pairs."""
     error = "" if math.isnan(row["error"]) else f" ±{row['error']:.2f}"
     return f"{row['change']:+.2f}{error} ({row['pairs']})"

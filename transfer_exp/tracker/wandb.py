@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from transfer_exp.types import CellResult, InputError
 if TYPE_CHECKING:
     from wandb import Run, Table
 
-COLUMNS = ["model", "score", "accuracy", "score_rank", "accuracy_rank", "reason"]
-QUIET = {
+COLUMNS: list[str | int] = ["model", "score", "accuracy", "score_rank", "accuracy_rank", "reason"]
+QUIET: dict[str, Any] = {
     "console": "off",
     "silent": True,
     "disable_git": True,
@@ -92,7 +92,7 @@ class WandbTracker:
         return wandb.init(
             project=self.project,
             entity=self.entity,
-            mode=self.mode,
+            mode="online" if self.mode == "online" else "offline",
             tags=[str(tag) for tag in self.tags],
             dir=str(folder),
             # An agent of a W&B sweep has already chosen the id.
@@ -118,7 +118,7 @@ def run_id(result: CellResult, config: Mapping[str, Any], group: str | None) -> 
 
 
 def summary(result: CellResult) -> dict[str, float | int | bool]:
-    """Return the final numbers of a cell by name: every measure, the null band's ends, how many models were compared."""
+    """Return the final numbers by name: every measure, the null band's ends, how many models were compared."""
     numbers: dict[str, float | int | bool] = {
         **result.measures,
         "models_compared": result.compared,
@@ -133,7 +133,7 @@ def _table(result: CellResult) -> Table:
     """Return the ranking as a W&B table."""
     import wandb
 
-    lines = [
+    lines: list[Iterable[Any]] = [
         [r.result.model, r.result.score, r.result.accuracy, r.score_rank, r.accuracy_rank, r.result.reason]
         for r in result.ranking()
     ]
