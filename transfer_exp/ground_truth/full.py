@@ -45,7 +45,7 @@ class FullFineTuning:
     trains: ClassVar[bool] = True
 
     learning_rates: tuple[float, ...] = (1e-3, 4e-3)
-    steps: int = 40
+    steps: int = 30
     batch_size: int = 32
     weight_decay: float = 0.01
     optimizer: str = "adamw"
