@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +74,8 @@ def _run(config: DictConfig, labels: dict[str, str], folder: Path, group: str | 
     from transfer_exp.experiment.cell import Experiment
     from transfer_exp.experiment.plugin import build
     from transfer_exp.features.extraction import best_device
+    from transfer_exp.report.record import write_record
+    from transfer_exp.report.scatter import scatter
     from transfer_exp.store import Store
 
     config.device = str(best_device(config.device))
@@ -86,26 +87,32 @@ def _run(config: DictConfig, labels: dict[str, str], folder: Path, group: str | 
     store = Store(Path(plain["store"]).expanduser())
     experiment = Experiment(**parts, store=store, device=plain["device"], seed=plain["seed"], **plain["features"])
     result = experiment.run(labels)
-    _report(result, plain, folder, lambda figure: tracker.record(result, plain, group, figure, folder))
-
-
-def _report(result: CellResult, config: dict[str, Any], folder: Path, track: Callable[[Path], str | None]) -> None:
-    """Write the record and the figure, tell the tracker, and print the ranking and where everything is."""
-    from rich.console import Console
-
-    from transfer_exp.report.ranking_table import ranking_table
-    from transfer_exp.report.record import write_record
-    from transfer_exp.report.scatter import scatter
-
-    written = write_record(result, config, folder)
     figure = folder / "scatter.png"
     scatter(result, figure)
-    tracked = track(figure)
-    console = Console()
+    written = [*write_record(result, plain, folder), figure, tracker.record(result, plain, group, figure, folder)]
+    _report(result, written, alone=group is None)
+
+
+def _report(result: CellResult, written: list[Path | str | None], alone: bool) -> None:
+    """Print the ranking and where everything is; of one cell among many only the verdict."""
+    from rich.console import Console
+
+    from transfer_exp.report.ranking_table import headline, ranking_table
+
+    console = Console(highlight=False)
+    if not alone:
+        console.print(f"    {headline(result) or 'ranked'}")
+        return
     console.print(ranking_table(result))
-    for place in (*written, figure, tracked):
+    for place in written:
         if place is not None:
-            console.print(f"  {place}", style="dim", soft_wrap=True, highlight=False)
+            console.print(f"  {_from_here(place)}", style="dim", soft_wrap=True)
+
+
+def _from_here(place: Path | str) -> str:
+    """Return a path relative to the working directory where that is shorter; anything else as it is."""
+    path = Path(place)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(place)
 
 
 def _labels() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -69,31 +69,32 @@ class Experiment:
             raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
         found: list[bool] = []
+        models: list[ModelResult] = []
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
-            models = tuple(
-                self._one(pair(candidate, self.dataset, self._extractor(track)), track, found, next_model)
-                for candidate in self.pool.candidates
-            )
+            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+            for candidate in self.pool.candidates:
+                pairing = pair(candidate, self.dataset, extractor)
+                models.append(self._one(pairing, track))
+                found.extend(pairing.found.values())
+                next_model()
         if found:
             _log.info("features: %d read from the store, %d computed", sum(found), len(found) - sum(found))
         agreement = self.evaluation(labels["metric"], models)
-        return CellResult(cell, models, **vars(agreement))
+        return CellResult(
+            cell, tuple(models), agreement.measures, agreement.null_band, agreement.tied, agreement.null_level
+        )
 
-    def _extractor(self, track: Track) -> Extractor:
-        return Extractor(self.store, self.device, self.batch_size, self.workers, track)
-
-    def _one(self, pairing: Pairing, track: Track, found: list[bool], done: Callable[[], object]) -> ModelResult:
-        """Score one model and obtain its accuracy, or say why it is skipped."""
+    def _one(self, pairing: Pairing, track: Track) -> ModelResult:
+        """Score one model and obtain its accuracy, or say why either is missing."""
         try:
             score = self._score(pairing)
-            accuracy = self._accuracy(pairing, track)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason))
-        finally:
-            if isinstance(pairing, NetworkOnImages):
-                found.extend(pairing.found.values())
-            done()
-        return ModelResult(pairing.name, score, accuracy and accuracy.value)
+        try:
+            accuracy = self._accuracy(pairing, track)
+        except NotApplicableError as reason:
+            return ModelResult(pairing.name, score, reason=str(reason))
+        return ModelResult(pairing.name, score, None if accuracy is None else accuracy.value)
 
     def _score(self, pairing: Pairing) -> float:
         probe = pairing.features("probe")

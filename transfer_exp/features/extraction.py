@@ -84,7 +84,8 @@ class Extractor:
         }
 
     def _extract(self, name: str, model: LoadedModel, images: LabelledImages, device: torch.device) -> Arrays:
-        backbone = model.backbone.eval().to(device, memory_format=torch.channels_last)
+        backbone = model.backbone.eval().to(device)
+        backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         loader = DataLoader(_Tensors(images, model.transform), self.batch_size, num_workers=self.workers)
         advance = self.track(f"{name}: features", len(loader))
         parts: list[tuple[Tensor, Tensor | None]] = []

@@ -72,6 +72,7 @@ class StoredArrays:
     name: str
     dataset: FeatureArrays
     model: None = None
+    found: dict[str, bool] = field(default_factory=dict)
 
     def images(self, split: Split) -> None:
         """Return None: there are no images."""

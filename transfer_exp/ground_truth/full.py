@@ -19,7 +19,7 @@ from transfer_exp.ground_truth.prepared_images import PreparedImages
 from transfer_exp.ground_truth.regime import Accuracy, Pairing
 from transfer_exp.ground_truth.training import Recipe, fit
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.types import NotApplicableError, Track
+from transfer_exp.types import InputError, NotApplicableError, Track
 
 _EVALUATION_BATCH = 128
 
@@ -58,12 +58,14 @@ class FullFineTuning:
 
         Raises
         ------
+        InputError
+            When there is no network or there are no images to train on.
         NotApplicableError
-            When there are no images to train on, or training diverges at every learning rate.
+            When training diverges at every learning rate.
         """
         train, test, model = pairing.images("train"), pairing.images("test"), pairing.model
         if train is None or test is None or model is None:
-            raise NotApplicableError("full fine-tuning needs a network and images, not arrays of features")
+            raise InputError("ground_truth=full needs networks and images: here set ground_truth=none or linear_probe")
         runs = 1 if len(self.learning_rates) == 1 else len(self.learning_rates) + 1
         advance = track(f"{pairing.name}: fine-tuning", runs * self.steps)
         run = _Run(self, model, len(pairing.dataset.class_names), pairing.dataset.measure, advance)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.ground_truth.measure import measured
 from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
-from transfer_exp.types import FeatureSet, NotApplicableError, Track
+from transfer_exp.types import FeatureSet, InputError, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class LinearProbe:
 
         Raises
         ------
-        NotApplicableError
+        InputError
             When the dataset has no test split.
         """
         train, validation, test = self._parts(pairing)
@@ -80,7 +80,7 @@ class LinearProbe:
     def _parts(self, pairing: Pairing) -> tuple[_Part, _Part, _Part]:
         train, test = _part(pairing, "train"), _part(pairing, "test")
         if train is None or test is None:
-            raise NotApplicableError("the dataset has no train and test split to probe with")
+            raise InputError("ground_truth=linear_probe needs a train and a test split: set ground_truth=none")
         validation = _part(pairing, "validation")
         if validation is None:
             kept, held_out = stratified_split(train.labels, self.validation_fraction, self.seed)

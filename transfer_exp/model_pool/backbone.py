@@ -54,7 +54,7 @@ class TorchvisionBackbone(Backbone):
         super().__init__()
         if hasattr(network, "aux_logits"):
             # An auxiliary classifier speaks up in training mode only, and would change what the trunk returns.
-            network.aux_logits = False
+            setattr(network, "aux_logits", False)  # noqa: B010 (attributes of a module are typed as modules)
         self.head = _take_head(network)
         self.trunk = network
 

@@ -27,6 +27,8 @@ def ranking_table(result: CellResult) -> RenderableType:
     parts: list[RenderableType] = [Text(title, style="bold"), _table(result, known)]
     for model in (m for m in result.models if m.score is None):
         parts.append(Text(f"skipped {model.model}: {model.reason or 'no reason given'}", style="yellow"))
+    for model in (m for m in result.models if m.score is not None and m.reason):
+        parts.append(Text(f"no accuracy for {model.model}: {model.reason}", style="yellow"))
     return Group(*parts, *(Text(line) for line in verdict(result)))
 
 

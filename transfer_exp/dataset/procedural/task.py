@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import UInt8
@@ -37,15 +38,15 @@ class Task:
     draw: Callable[[int, np.random.Generator], Drawing]
 
 
+@lru_cache(maxsize=16)
 def drawings(task: Task, per_class: int, seed: int) -> LabelledImages:
-    """Return ``per_class`` drawings of every class, classes in turn; the same for the same seed."""
-    classes = len(task.class_names)
-    labels = np.tile(np.arange(classes), per_class)
+    """Return ``per_class`` drawings of every class, classes in turn; the same for the same seed.
 
-    def read(index: int) -> Image.Image:
-        return Image.fromarray(task.draw(int(labels[index]), np.random.default_rng([seed, index])))
-
-    return LabelledImages(labels, read, lambda index: read(index).tobytes())
+    They are drawn at once and kept: a sweep asks for the same ones again and again.
+    """
+    labels = np.tile(np.arange(len(task.class_names)), per_class)
+    drawn = [task.draw(int(label), np.random.default_rng([seed, i])) for i, label in enumerate(labels)]
+    return LabelledImages(labels, lambda i: Image.fromarray(drawn[i]), lambda i: drawn[i].tobytes())
 
 
 def as_dataset(
