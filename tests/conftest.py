@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,3 +42,8 @@ def dataset() -> TargetDataset:
     """Return a dataset of three easy classes, 12 training and 20 test images each."""
     train = coloured(12, seed=0)
     return TargetDataset("coloured", ("red", "green", "blue"), train=train, test=coloured(20, seed=1), probe=train)
+
+
+def fake_pairing(name="net", dataset=None, model=None, images=lambda split: None, features=lambda split: None):
+    """Return one model on one target, as a regime sees it."""
+    return SimpleNamespace(name=name, dataset=dataset, model=model, images=images, features=features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.model_pool.pool import LoadedModel
@@ -35,6 +35,7 @@ class Accuracy:
     source: str = "this project"
 
 
+@runtime_checkable
 class Pairing(Protocol):
     """One model on one target, as a regime sees it."""
 
@@ -62,6 +63,7 @@ class Pairing(Protocol):
         ...
 
 
+@runtime_checkable
 class Regime(Protocol):
     """Obtains the accuracy of one model on one target.
 

@@ -1,0 +1,28 @@
+.DEFAULT_GOAL := help
+.PHONY: help install check test format demo pretrain
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+install: ## Install the package with all that its checks need
+	pip install -c constraints.txt -e '.[test]'
+
+check: ## Lint, types, layers and fast tests: under a minute, offline
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	pytest -q -m "not slow"
+
+test: ## All tests
+	pytest
+
+format: ## Rewrite files as the linter wants them
+	ruff check --fix .
+	ruff format .
+
+demo: ## Several datasets, perturbations and metrics in one table and one figure
+	python -m transfer_exp +sweep=demo
+
+pretrain: ## Train the embedded pool again (fifteen minutes)
+	python -m transfer_exp.experiment.pretrain transfer_exp/model_pool/weights

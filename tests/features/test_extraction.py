@@ -1,0 +1,103 @@
+"""Features: what the network gives, once; the store is asked under everything that decides the values."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from transfer_exp.features.extraction import Extractor
+from transfer_exp.features.pairing import pair
+from transfer_exp.model_pool.embedded import embedded
+from transfer_exp.types import InputError, NotApplicableError, silent
+
+
+@pytest.fixture(scope="module")
+def model():
+    return embedded(("resnet_glyphs",)).candidates[0].load()
+
+
+@pytest.fixture
+def extractor(store):
+    return Extractor(store, device="cpu", batch_size=5, workers=0, track=silent)
+
+
+def test_features_are_those_of_the_bare_network(model, dataset, extractor):
+    features, found = extractor("resnet_glyphs", model, dataset.train)
+    images = torch.stack([model.transform(dataset.train.read(i)) for i in range(len(dataset.train))])
+    with torch.inference_mode():
+        network = model.backbone.network
+        expected = network.forward_head(network.forward_features(images), pre_logits=True)
+        probabilities = network(images).softmax(1)
+    assert not found
+    np.testing.assert_allclose(features.features, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(features.source_probabilities, probabilities, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(features.labels, dataset.train.labels)
+
+
+def test_a_second_pass_reads_what_the_first_wrote(model, dataset, extractor):
+    first, _ = extractor("resnet_glyphs", model, dataset.train)
+    second, found = extractor("resnet_glyphs", model, dataset.train)
+    assert found
+    np.testing.assert_array_equal(first.features, second.features)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda m, d: (replace(m, identity={**m.identity, "weights": "other"}), d.train),
+        lambda m, d: (replace(m, identity={**m.identity, "arguments": {"pad_type": "same"}}), d.train),
+        lambda m, d: (replace(m, transform=embedded(("vit_shapes",)).candidates[0].load().transform), d.test),
+        lambda m, d: (m, d.train.subset(np.arange(20))),
+        lambda m, d: (m, d.train.subset(np.arange(len(d.train))[::-1].copy())),
+    ],
+    ids=["weights", "arguments", "images", "subset", "order"],
+)
+def test_anything_that_decides_the_values_is_in_the_key(model, dataset, extractor, changed):
+    extractor("resnet_glyphs", model, dataset.train)
+    _, found = extractor("resnet_glyphs", *changed(model, dataset))
+    assert not found
+
+
+def test_preprocessing_is_in_the_key(model, dataset, extractor):
+    from transfer_exp.model_pool.timm import evaluation_transform
+
+    extractor("resnet_glyphs", model, dataset.train)
+    other = evaluation_transform(model.backbone.network, {"input_size": (3, 32, 32), "mean": (0.4, 0.5, 0.5)})
+    assert not extractor("resnet_glyphs", replace(model, transform=other), dataset.train)[1]
+
+
+def test_the_batch_size_decides_nothing(model, dataset, extractor):
+    small, _ = extractor("resnet_glyphs", model, dataset.train)
+    large, found = replace(extractor, batch_size=64)("resnet_glyphs", model, dataset.train)
+    assert found
+    np.testing.assert_array_equal(small.features, large.features)
+
+
+def test_a_network_that_gives_nan_is_skipped_by_name(dataset, extractor):
+    broken = embedded(("resnet_glyphs",)).candidates[0].load()
+    for parameter in broken.backbone.parameters():
+        parameter.data.fill_(float("nan"))
+    with pytest.raises(NotApplicableError, match="resnet_glyphs gives NaN or infinity, first for image 0"):
+        extractor("resnet_glyphs", replace(broken, identity={"weights": "nan"}), dataset.train)
+
+
+def test_an_image_that_cannot_be_read_is_an_input_error_with_workers_too(model, dataset, extractor):
+    def refuse(index):
+        raise InputError(f"picture {index} is not a readable image")
+
+    images = replace(dataset.train, read=refuse, fingerprint=lambda i: b"refused")
+    for workers in (0, 1):
+        with pytest.raises(InputError, match="picture 0 is not a readable image"):
+            replace(extractor, workers=workers)("resnet_glyphs", model, images)
+
+
+def test_a_pairing_loads_its_network_once_and_knows_what_it_found(dataset, extractor):
+    pairing = pair(embedded(("vit_shapes",)).candidates[0], dataset, extractor)
+    assert pairing.model is pairing.model
+    assert pairing.features("validation") is None
+    pairing.features("probe")
+    pairing.features("train")
+    assert pairing.found == {"probe": False, "train": True}, "the probe is all of train here"

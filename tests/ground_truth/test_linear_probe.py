@@ -1,0 +1,80 @@
+"""Linear probing against scikit-learn by hand, and its splits kept apart."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import fake_pairing
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.ground_truth.linear_probe import LinearProbe
+from transfer_exp.types import FeatureSet, InputError, silent
+
+
+def _features(samples, seed, classes=3, dim=6, noise=1.2):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(samples) % classes
+    centres = np.random.default_rng(9).normal(size=(classes, dim))
+    return FeatureSet((centres[labels] + noise * rng.normal(size=(samples, dim))).astype(np.float32), labels)
+
+
+def _pairing(splits, classes=3, images=None, measure="accuracy"):
+    dataset = SimpleNamespace(class_names=tuple("abcdef")[:classes], measure=measure)
+    return fake_pairing(dataset=dataset, features=splits.get, images=(images or {}).get)
+
+
+def test_one_strength_is_plain_logistic_regression():
+    splits = {"train": _features(90, 0), "validation": _features(60, 1), "test": _features(200, 2)}
+    value = LinearProbe(strengths=(0.1,))(_pairing(splits), silent).value
+    both = np.concatenate([splits["train"].features, splits["validation"].features])
+    scaler = StandardScaler().fit(both)
+    by_hand = LogisticRegression(C=0.1, max_iter=3000).fit(
+        scaler.transform(both), np.concatenate([splits["train"].labels, splits["validation"].labels])
+    )
+    assert value == by_hand.score(scaler.transform(splits["test"].features), splits["test"].labels)
+
+
+def test_the_strength_is_chosen_on_validation_and_never_on_test():
+    splits = {"train": _features(30, 0), "validation": _features(300, 1), "test": _features(50, 2)}
+    honest = LinearProbe()(_pairing(splits), silent)
+    shuffled = FeatureSet(splits["test"].features, np.roll(splits["test"].labels, 1))
+    misled = LinearProbe()(_pairing({**splits, "test": shuffled}), silent)
+    assert honest.chosen == misled.chosen
+    assert honest.value > misled.value
+
+
+def test_without_a_validation_split_a_part_of_train_is_held_out():
+    accuracy = LinearProbe()(_pairing({"train": _features(90, 0), "test": _features(90, 1)}), silent)
+    assert 0.5 < accuracy.value <= 1
+    assert accuracy.chosen["C"] in LinearProbe().strengths
+
+
+def test_two_classes_have_two_columns():
+    splits = {"train": _features(40, 0, classes=2), "test": _features(40, 1, classes=2)}
+    assert LinearProbe()(_pairing(splits, classes=2), silent).value > 0.5
+
+
+def test_a_class_absent_from_training_is_always_missed():
+    train, test = _features(60, 0), _features(60, 1)
+    kept = train.labels != 2
+    splits = {"train": FeatureSet(train.features[kept], train.labels[kept]), "test": test}
+    assert LinearProbe()(_pairing(splits), silent).value <= 2 / 3
+
+
+def test_several_classes_an_image_are_probed_one_against_the_rest():
+    splits = {"train": _features(90, 0), "test": _features(60, 1)}
+    images = {
+        split: LabelledImages(s.labels, str, str, np.eye(3, dtype=np.int64)[s.labels]) for split, s in splits.items()
+    }
+    accuracy = LinearProbe()(_pairing(splits, images=images, measure="map_11point"), silent)
+    assert accuracy.measure == "map_11point"
+    assert 0.5 < accuracy.value <= 1
+
+
+def test_without_a_test_split_there_is_one_clear_line():
+    with pytest.raises(InputError, match="ground_truth=none"):
+        LinearProbe()(_pairing({"train": _features(30, 0)}), silent)

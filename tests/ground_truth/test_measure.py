@@ -1,0 +1,47 @@
+"""Measures of success, against the literal definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfer_exp.ground_truth.measure import accuracy, map_11point, mean_per_class_accuracy, measured
+
+
+def test_a_rare_class_counts_as_much_as_a_frequent_one():
+    labels = np.array([0] * 9 + [1])
+    scores = np.tile([1.0, 0.0], (10, 1))
+    assert accuracy(scores, labels) == 0.9
+    assert mean_per_class_accuracy(scores, labels) == 0.5
+
+
+def _eleven_points(scores, truth):
+    """Everingham et al. 2010, sec. 4.2, point by point."""
+    order = sorted(range(len(scores)), key=lambda i: -scores[i])
+    points = []
+    for k in range(1, len(order) + 1):
+        hits = sum(truth[i] for i in order[:k])
+        points.append((hits / sum(truth), hits / k))
+    return sum(max(p for r, p in points if r >= level / 10 - 1e-12) for level in range(11)) / 11
+
+
+@given(st.integers(2, 25), st.integers(0, 10_000))
+def test_average_precision_is_the_published_one(samples, seed):
+    rng = np.random.default_rng(seed)
+    scores, targets = rng.normal(size=(samples, 3)), rng.integers(0, 2, (samples, 3))
+    targets[0] = 1
+    expected = np.mean([_eleven_points(scores[:, c], targets[:, c]) for c in range(3)])
+    assert map_11point(scores, targets) == pytest.approx(expected)
+
+
+def test_a_perfect_order_has_precision_one():
+    targets = np.array([[1, 0], [1, 1], [0, 1]])
+    assert map_11point(targets.astype(float), targets) == 1
+
+
+def test_a_measure_goes_by_its_name():
+    scores, labels = np.eye(3)[[0, 1, 1]], np.array([0, 1, 2])
+    assert measured("accuracy", scores, labels, None) == pytest.approx(2 / 3)
+    assert measured("map_11point", scores, labels, None) == map_11point(scores, np.eye(3, dtype=np.int64))

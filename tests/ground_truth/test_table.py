@@ -1,0 +1,71 @@
+"""Accuracy tables: the right row, or one clear line."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from conftest import fake_pairing
+
+from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.table import AccuracyTable
+from transfer_exp.types import InputError, silent
+
+ROWS = """pool,model,dataset,regime,accuracy,source
+cnn,a,pets,full,91.5,paper
+cnn,b,pets,full,80,paper
+cnn,b,pets,full,82,rerun
+cnn,a,pets,linear,70,paper
+cnn,a,cars,full,60,paper
+"""
+
+
+def _lookup(tmp_path, model="a", dataset="pets", rows=ROWS, **options):
+    path = tmp_path / "table.csv"
+    path.write_text(rows)
+    pairing = fake_pairing(model, dataset=SimpleNamespace(name=dataset))
+    return AccuracyTable(str(path), **{"unit": "percent", "regime": "full", **options})(pairing, silent)
+
+
+def test_a_row_is_found_with_its_source(tmp_path):
+    accuracy = _lookup(tmp_path)
+    assert (accuracy.value, accuracy.source) == (0.915, "paper")
+
+
+def test_rows_of_one_cell_are_averaged(tmp_path):
+    accuracy = _lookup(tmp_path, "b")
+    assert accuracy.value == pytest.approx(0.81)
+    assert accuracy.source == "paper; rerun"
+
+
+def test_a_model_the_table_lacks_has_no_accuracy(tmp_path):
+    assert _lookup(tmp_path, "c") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"regime": None}, "several values of regime"),
+        ({"regime": "ful"}, "did you mean full"),
+        ({"dataset": "pet"}, "no rows for dataset 'pet': did you mean pets"),
+        ({"unit": "percents"}, "fraction or percent"),
+        ({"unit": "fraction"}, r"line 2: accuracy 91.5 is not a fraction"),
+        ({"rows": ROWS.replace("80", "eighty")}, "line 3: accuracy eighty"),
+        ({"rows": ROWS.replace("source", "origin")}, "lacks the column source"),
+        ({"rows": ""}, "not a CSV table"),
+        ({"rows": "model,dataset,accuracy,source\na,pets,1,x\n"}, "no column regime"),
+    ],
+)
+def test_a_bad_table_or_question_is_refused(tmp_path, change, message):
+    with pytest.raises(InputError, match=message):
+        _lookup(tmp_path, **change)
+
+
+def test_an_absent_table_is_named(tmp_path):
+    pairing = fake_pairing("a", dataset=SimpleNamespace(name="pets"))
+    with pytest.raises(InputError, match=r"no table .*absent\.csv"):
+        AccuracyTable(str(tmp_path / "absent.csv"))(pairing, silent)
+
+
+def test_no_ground_truth_is_none():
+    assert NoGroundTruth()(fake_pairing(), silent) is None

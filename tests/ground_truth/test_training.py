@@ -1,0 +1,137 @@
+"""The training loop, and fine-tuning with it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from conftest import fake_pairing
+from torch import nn
+
+from transfer_exp.ground_truth.full import FullFineTuning
+from transfer_exp.ground_truth.prepared_images import PreparedImages
+from transfer_exp.ground_truth.training import Recipe, batches, fit, loss_of
+from transfer_exp.model_pool.embedded import embedded
+from transfer_exp.types import InputError, NotApplicableError, silent
+
+QUICK = FullFineTuning(learning_rates=(2e-3,), steps=25, batch_size=12)
+
+
+def _pairing(dataset, name="resnet_glyphs", **changes):
+    model = replace(embedded((name,)).candidates[0].load(), **changes)
+    return fake_pairing(name, dataset, model, images=lambda split: getattr(dataset, split))
+
+
+def test_an_epoch_shows_every_image_once():
+    epoch = torch.cat(list(islice(batches(12, 4, seed=0), 3)))
+    assert sorted(epoch.tolist()) == list(range(12))
+    assert torch.cat(list(islice(batches(12, 4, seed=0), 3))).tolist() == epoch.tolist()
+    assert torch.cat(list(islice(batches(12, 4, seed=1), 3))).tolist() != epoch.tolist()
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch():
+    assert [len(batch) for batch in islice(batches(3, 64, seed=0), 4)] == [3, 3, 3, 3]
+
+
+def test_training_lowers_the_loss_and_repeats_exactly():
+    torch.manual_seed(0)
+    start = nn.Linear(4, 3)
+    images, labels = torch.randn(30, 4), torch.arange(30) % 3
+    images[torch.arange(30), labels] += 3
+    results = []
+    for _ in range(2):
+        network = copy.deepcopy(start)
+        fit(network, lambda i: (images[i], labels[i]), 30, Recipe(60, 10, 0.05), seed=3)
+        results.append(network.weight.detach().clone())
+    before, after = (loss_of(n(images), labels).item() for n in (start, network))
+    assert after < 0.5 * before
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
+
+
+def test_divergence_is_said_and_not_returned():
+    images = torch.full((8, 4), float("inf"))
+    with pytest.raises(NotApplicableError, match="diverged at step 1 of 5"):
+        fit(nn.Linear(4, 2), lambda i: (images[i], torch.zeros(len(i), dtype=torch.long)), 8, Recipe(5, 8, 0.1), 0)
+
+
+def test_several_classes_an_image_are_trained_one_by_one():
+    logits = torch.tensor([[2.0, -2.0]])
+    several = loss_of(logits, torch.tensor([[1, 0]]))
+    assert several.item() == pytest.approx(np.log1p(np.exp(-2)))
+
+
+def test_fine_tuning_learns_what_can_be_learnt(dataset):
+    accuracy = QUICK(_pairing(dataset), silent)
+    assert accuracy.value > 0.8, "three colours; chance is a third"
+    assert accuracy.measure == "accuracy"
+
+
+def test_fine_tuning_repeats_exactly_and_leaves_the_model_alone(dataset):
+    pairing = _pairing(dataset)
+    before = {k: v.clone() for k, v in pairing.model.backbone.state_dict().items()}
+    few = replace(QUICK, steps=3)
+    assert few(pairing, silent) == few(pairing, silent)
+    for name, tensor in pairing.model.backbone.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+
+
+def test_the_learning_rate_is_chosen_without_a_look_at_test(dataset):
+    """A rate that cannot learn loses to one that can, whatever the test labels say."""
+    regime = replace(QUICK, learning_rates=(1e-7, 2e-3), steps=20)
+    wrong = replace(dataset, test=replace(dataset.test, labels=(dataset.test.labels + 1) % 3))
+    honest, misled = regime(_pairing(dataset), silent), regime(_pairing(wrong), silent)
+    assert honest.chosen == misled.chosen
+    assert honest.chosen["learning_rate"] == 2e-3
+    assert honest.value > 0.8 > misled.value
+
+
+def test_progress_counts_every_step(dataset):
+    announced, steps = [], []
+
+    def track(what, total):
+        announced.append(total)
+        return lambda: steps.append(1)
+
+    replace(QUICK, learning_rates=(1e-3, 2e-3), steps=4)(_pairing(dataset), track)
+    assert sum(announced) == len(steps) == 12
+
+
+def _norms(monkeypatch, pairing):
+    """Return which batch norms were in training mode during fine-tuning."""
+    seen = []
+    original = fit
+
+    def spy(network, *rest):
+        seen.extend(m.training for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+        original(network, *rest)
+
+    monkeypatch.setattr("transfer_exp.ground_truth.full.fit", spy)
+    replace(QUICK, steps=1)(pairing, silent)
+    return seen
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_batch_norms_move_only_where_they_may(dataset, monkeypatch, freeze):
+    seen = _norms(monkeypatch, _pairing(dataset, freeze_batch_norm=freeze))
+    assert seen
+    assert set(seen) == {not freeze}
+
+
+def test_without_images_there_is_one_clear_line():
+    arrays = fake_pairing()
+    with pytest.raises(InputError, match="ground_truth=none or linear_probe"):
+        QUICK(arrays, silent)
+
+
+def test_a_split_too_large_for_memory_gives_the_same_batches(dataset, monkeypatch):
+    model = embedded(("resnet_glyphs",)).candidates[0].load()
+    chosen, device = torch.tensor([4, 1]), torch.device("cpu")
+    kept = PreparedImages(dataset.train, model.transform, device)(chosen)
+    monkeypatch.setattr("transfer_exp.ground_truth.prepared_images._MOST_BYTES", 0)
+    streamed = PreparedImages(dataset.train, model.transform, device)(chosen)
+    for one, other in zip(kept, streamed, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
