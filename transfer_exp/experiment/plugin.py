@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from beartype import BeartypeConf
 from beartype.door import is_bearable
-from hydra.utils import get_method
+from hydra.utils import get_object
 
 from transfer_exp.types import InputError, suggestion
 
@@ -47,17 +47,31 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
         if key in hints and not is_bearable(value, hints[key], conf=_NUMBERS_WIDEN):
             wanted = getattr(hints[key], "__name__", None) or str(hints[key])
             raise InputError(f"{group}.{key}={value!r} is not of the right type: need {wanted}")
-    return target(**given)
+    return target(**{key: _widened(value, hints.get(key)) for key, value in given.items()})
 
 
 def _target(group: str, path: str) -> Callable[..., Any]:
-    """Find the callable of an allowed path."""
-    allowed = ["transfer_exp", *filter(None, os.environ.get(_TRUST, "").split(":"))]
+    """Find the callable at an allowed path, which must be defined in an allowed package as well."""
+    allowed = ("transfer_exp", *filter(None, os.environ.get(_TRUST, "").split(":")))
     if path.split(".")[0] not in allowed:
         raise InputError(f"{group} may not run '{path}': only {', '.join(allowed)} (add packages to {_TRUST})")
-    return get_method(path)
+    try:
+        target: Callable[..., Any] = get_object(path)
+    except Exception as error:  # Hydra's own, of several types, for a path that leads nowhere
+        raise InputError(f"{group}: there is no '{path}' to build") from error
+    if target.__module__.split(".")[0] not in allowed:
+        # A module of ours imports others, and a path may go through it to anything.
+        raise InputError(f"{group} may not run '{path}': it is not of this package")
+    return target
 
 
 def _frozen(value: Any) -> Any:
     """Turn lists into tuples, so that what is built can be printed, hashed and kept."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _widened(value: Any, hint: Any) -> Any:
+    """Turn whole numbers into real ones where those are asked for: 1 and 1.0 are one key of the store."""
+    if isinstance(value, tuple) and get_origin(hint) is tuple:
+        return tuple(_widened(item, get_args(hint)[0]) for item in value)
+    return float(value) if hint is float and type(value) is int else value

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
 
+@runtime_checkable
 class Metric(Protocol):
     """A frozen dataclass whose fields are its hyperparameters and whose class variables are its facts.
 

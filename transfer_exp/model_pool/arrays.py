@@ -9,7 +9,7 @@ from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chos
 from transfer_exp.types import InputError
 
 
-def arrays(root: str, names: Sequence[str] | None = None) -> ModelPool:
+def arrays(root: str | None, names: Sequence[str] | None = None) -> ModelPool:
     """Return one candidate per npz file of a folder (or of the one file), named by its stem.
 
     Raises
@@ -17,6 +17,8 @@ def arrays(root: str, names: Sequence[str] | None = None) -> ModelPool:
     InputError
         When there is no such file or folder, or an unknown name; on loading, as there is no network to load.
     """
+    if root is None:
+        raise InputError("model_pool=arrays goes with dataset=arrays: set both")
     path = Path(root).expanduser()
     files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
     chosen = chosen_names(names, [file.stem for file in files], str(path))

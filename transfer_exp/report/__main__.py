@@ -26,16 +26,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m transfer_exp.report", description=__doc__)
     parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="folder that a sweep wrote")
-    folder = parser.parse_args(arguments).sweep_dir
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write every model of every cell there as well")
+    asked = parser.parse_args(arguments)
 
-    from rich.console import (
-        Console,  # Slow to import, and so are pandas and matplotlib: --help needs none of them.
-    )
+    # Slow to import, and so are pandas and matplotlib: --help needs none of them.
+    from rich.console import Console
 
+    from transfer_exp.report.rows import write_rows
     from transfer_exp.report.sweep import show_sweep
 
     try:
-        failed = show_sweep(folder, Console())
+        failed = show_sweep(asked.sweep_dir, Console())
+        if asked.rows is not None:
+            print(f"wrote {asked.rows} ({write_rows(asked.sweep_dir, asked.rows)} cells)")
     except InputError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from transfer_exp.types import CellResult
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Keeps results where a person compares runs, besides the run's own folder."""
 

@@ -1,0 +1,56 @@
+"""Building from config: what a target takes, of the right type, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from transfer_exp.experiment.plugin import build
+from transfer_exp.ground_truth.full import FullFineTuning
+from transfer_exp.types import InputError
+
+FULL = {"_target_": "transfer_exp.ground_truth.full.FullFineTuning"}
+
+
+def test_options_become_fields_and_lists_become_tuples():
+    built = build("ground_truth", {**FULL, "steps": 7, "learning_rates": [1e-3, 1]})
+    assert built == FullFineTuning(steps=7, learning_rates=(1e-3, 1.0))
+    assert "1.0" in repr(built), "the printed form is a key of the store"
+    assert hash(built)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({**FULL, "step": 3}, "no option 'step': did you mean steps"),
+        ({**FULL, "steps": "many"}, "ground_truth.steps='many' is not of the right type: need int"),
+        ({**FULL, "learning_rates": 0.1}, "need tuple"),
+        ({**FULL, "device": "???"}, "set ground_truth.device="),
+        ({"_target_": "os.system", "command": "true"}, "may not run 'os.system'"),
+        ({"_target_": "builtins.exec"}, "may not run"),
+        ({"_target_": "transfer_exp.ground_truth.full.subprocess"}, "transfer_exp.ground_truth.full.subprocess"),
+        ({"_target_": "transfer_exp.model_pool.checkpoints.torch.load"}, "not of this package"),
+    ],
+)
+def test_bad_options_are_one_clear_line(options, message):
+    with pytest.raises(InputError, match=message):
+        build("ground_truth", options)
+
+
+def test_a_whole_number_will_do_for_a_real_one_but_not_the_reverse():
+    assert type(build("ground_truth", {**FULL, "weight_decay": 0}).weight_decay) is float
+    with pytest.raises(InputError, match="steps"):
+        build("ground_truth", {**FULL, "steps": 2.5})
+
+
+def test_a_package_of_the_users_own_is_run_only_when_the_environment_says_so(tmp_path: Path, monkeypatch):
+    (tmp_path / "own_metrics.py").write_text("def constant(value: float) -> float:\n    return value\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    options = {"_target_": "own_metrics.constant", "value": 3.0}
+    with pytest.raises(InputError, match="TRANSFER_EXP_TRUST"):
+        build("metric", options)
+    monkeypatch.setenv("TRANSFER_EXP_TRUST", "own_metrics")
+    assert build("metric", options) == 3.0
+    del sys.modules["own_metrics"]

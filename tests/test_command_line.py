@@ -1,0 +1,218 @@
+"""What a user types, and what comes back: tables, files, exit codes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+from transfer_exp.__main__ import main
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["model_pool.names=[resnet_glyphs,vit_shapes,efficientnet_gn_shapes]", "tracker=none"]
+
+
+def _type(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **environment}
+    command = [sys.executable, "-m", "transfer_exp", *arguments]
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """One working directory for all, so that they share a store."""
+    return tmp_path_factory.mktemp("work")
+
+
+def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
+    done = _type(folder, *QUICK, "ground_truth.steps=2")
+    assert done.returncode == 0, done.stderr
+    assert "accuracy rank" in done.stdout
+    assert "tau_w" in done.stdout
+    assert "95 % null band" in done.stdout
+    written = [folder / line.strip() for line in done.stdout.splitlines() if line.startswith("  outputs/")]
+    assert [path.name for path in written] == ["result.json", "ranking.csv", "scatter.png"]
+    assert all(path.is_file() for path in written)
+    record = json.loads(written[0].read_text())
+    assert record["cell"]["ground_truth"] == "full(steps=2)"
+    assert record["cell"]["dataset"] == "digits"
+    again = _type(folder, *QUICK, "ground_truth.steps=2")
+    assert "features: 3 read from the store, 0 computed" in again.stdout
+    table = lambda text: [line for line in text.splitlines() if "_" in line and "/" not in line]  # noqa: E731
+    assert table(again.stdout) == table(done.stdout)
+
+
+def test_a_multirun_ends_in_one_table_and_one_figure(folder):
+    done = _type(
+        folder, "-m", *QUICK, "perturbation=none,spread_attract", "metric=logme,sfda", "ground_truth=linear_probe"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "spread_attract" in done.stdout
+    (sweep,) = (folder / "outputs" / "sweeps").iterdir()
+    assert len(list(sweep.rglob("result.json"))) == 4
+    assert (sweep / "sweep.png").is_file()
+    assert len((sweep / "sweep.csv").read_text().splitlines()) == 5
+
+
+def test_a_stored_sweep_is_narrowed_by_the_command_line(tmp_path):
+    done = _type(tmp_path, "+sweep=demo", *QUICK, "dataset=digits", "metric=logme", "perturbation=none,pca")
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.rglob("result.json"))) == 2
+
+
+def test_one_failing_cell_costs_the_others_nothing(folder, tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "net.npz", features=rng.normal(size=(40, 4)) + labels[:, None], labels=labels)
+    options = ["dataset=arrays", f"dataset.root={tmp_path}", "ground_truth=none", "tracker=none"]
+    done = _type(tmp_path, "-m", *options, "dataset.probe_size=null,1")
+    assert done.returncode == 1
+    assert "1 cell(s) failed" in done.stderr
+    assert "probe_size=1" in done.stderr
+    assert len(list(tmp_path.rglob("result.json"))) == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_help_lists_every_group_and_option():
+    done = _type(ROOT, "--help")
+    assert done.returncode == 0
+    for group in sorted(p for p in (ROOT / "conf").iterdir() if p.is_dir()):
+        line = next(line for line in done.stdout.splitlines() if line.startswith(f"{group.name}: "))
+        assert set(line.split(": ")[1].split(", ")) == {p.stem for p in group.glob("*.yaml")}
+
+
+def test_version():
+    assert _type(ROOT, "--version").stdout.startswith("transfer_exp 0.")
+
+
+def _pictures(root: Path) -> Path:
+    for split in ("train", "test"):
+        for label in ("cat", "dog"):
+            folder = root / split / label
+            folder.mkdir(parents=True)
+            for i in range(3):
+                Image.new("RGB", (16, 16), (i * 9, 90, 200)).save(folder / f"{i}.png")
+    return root
+
+
+def _spoiled(root: Path) -> Path:
+    (_pictures(root) / "train" / "cat" / "1.png").write_bytes(b"not a picture")
+    return root
+
+
+def _empty(root: Path) -> Path:
+    root.mkdir()
+    return root
+
+
+def _lonely(root: Path) -> Path:
+    for path in (_pictures(root) / "train" / "dog").iterdir():
+        if path.name != "0.png":
+            path.unlink()
+    return root
+
+
+def _single(root: Path) -> Path:
+    for split in ("train", "test"):
+        for path in (root / split).glob("dog/*") if root.exists() else _pictures(root).glob(f"{split}/dog/*"):
+            path.unlink()
+        (root / split / "dog").rmdir()
+    return root
+
+
+MISTAKES = {
+    "unknown option": (["metric=logmee"], "metric has no option 'logmee': did you mean logme"),
+    "unknown group": (["metrik=logme"], "metrik"),
+    "unknown key": (["perturbation=pca", "perturbation.dims=3"], "perturbation has no option 'dims': did you mean dim"),
+    "added key": (["+metric.alpha=3"], "metric has no option 'alpha'"),
+    "wrong type": (["ground_truth.steps=many"], "ground_truth.steps='many' is not of the right type"),
+    "unknown model": (["model_pool.names=[resnet_glyph]"], "did you mean resnet_glyphs"),
+    "no value": (["model_pool=timm"], "model_pool.names has no value: set model_pool.names="),
+    "unknown timm model": (["model_pool=timm", "model_pool.names=[resnet1]"], "did you mean resnet18"),
+    "missing checkpoints": (["model_pool=checkpoints", "model_pool.root=absent"], "no folder absent"),
+    "missing images": (["dataset=image_folder", "dataset.root=absent"], "absent"),
+    "missing table": (["ground_truth=table", "ground_truth.path=absent.csv"], "no table absent.csv"),
+    "probe too small": (["dataset.probe_size=3"], "probe_size=3 cannot hold one image of each of 10 classes"),
+    "arrays without arrays": (["model_pool=arrays"], "goes with dataset=arrays"),
+    "foreign target": (["metric._target_=os.system"], "may not run 'os.system'"),
+    "store is a file": (["store=/dev/null"], "set store=FOLDER"),
+    "missing download": (["dataset=pets", "dataset.root=absent"], "dataset.download=true"),
+}
+
+
+@pytest.fixture
+def complaint(folder, monkeypatch, capfd):
+    """Return what the application says, in this process for speed, when it ends with exit code 1."""
+
+    def complain(*arguments: str) -> str:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "argv", ["transfer_exp", *arguments])
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        said = capfd.readouterr().err
+        assert stop.value.code == 1
+        assert len([line for line in said.splitlines() if line.strip()]) == 1, said
+        return said
+
+    return complain
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[m.replace(" ", "_") for m in MISTAKES])
+def test_a_mistake_gets_one_line_and_exit_code_1(complaint, mistake):
+    arguments, message = MISTAKES[mistake]
+    assert message in complaint(*arguments)
+
+
+def test_weights_that_cannot_be_fetched_get_one_line_in_a_process_of_their_own(folder):
+    options = ["model_pool=timm", "model_pool.names=[resnet18]", "ground_truth=none"]
+    done = _type(folder, *options, HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hub"))
+    assert done.returncode == 1
+    assert "no weights for timm model 'resnet18'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+SPOILED = {
+    _spoiled: "1.png",
+    _empty: "no class",
+    _lonely: "'dog'",
+    _single: "class",
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILED, ids=[f.__name__.strip("_") for f in SPOILED])
+def test_bad_images_get_one_line_and_exit_code_1(complaint, tmp_path, spoil):
+    root = spoil(tmp_path / "images")
+    said = complaint(*QUICK, "dataset=image_folder", f"dataset.root={root}", "ground_truth=none")
+    assert SPOILED[spoil] in said
+
+
+def test_an_unreadable_image_is_left_out_only_when_asked(tmp_path):
+    root = _spoiled(tmp_path / "images")
+    options = ["dataset=image_folder", f"dataset.root={root}", "dataset.on_unreadable=skip", "ground_truth=none"]
+    done = _type(tmp_path, *QUICK, *options)
+    assert done.returncode == 0, done.stderr
+    assert "1.png" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_any_folder(tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    done = _type(tmp_path, *QUICK, "ground_truth=none", PYTHONPATH=str(site))
+    assert done.returncode == 0, done.stderr
+    assert "resnet_glyphs" in done.stdout

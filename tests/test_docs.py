@@ -1,0 +1,42 @@
+"""Documents: every generated block agrees with its stored rows, every link leads somewhere, the README is short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from transfer_exp.report.page import filled
+
+ROOT = Path(__file__).parents[1]
+PAGES = [p for p in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if "<!-- rows:" in p.read_text()]
+TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[p.name for p in PAGES])
+def test_a_page_says_what_its_rows_say(page):
+    assert filled(page) == page.read_text(), f"run python -m transfer_exp.report.page {page.relative_to(ROOT)}"
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=[p.name for p in TEXTS])
+def test_every_link_leads_somewhere(text):
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text.read_text()):
+        assert (text.parent / target).exists(), target
+
+
+def test_the_readme_is_short_and_starts_with_its_two_commands():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) <= 150
+    commands = [i for i, line in enumerate(lines, 1) if line.startswith("pip install -c constraints.txt -e ")]
+    assert len(commands) == 2
+    assert max(commands) <= 12
+    assert next(i for i, line in enumerate(lines, 1) if line.startswith("rank ")) <= 25
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=[p.name for p in TEXTS])
+def test_every_option_a_document_names_exists(text):
+    groups = {p.name: {f.stem for f in p.glob("*.yaml")} for p in (ROOT / "conf").iterdir() if p.is_dir()}
+    for group, options in re.findall(r"(?<![\w.])([a-z_]+)=([a-z0-9_,]+)(?![\w.\[])", text.read_text()):
+        if group in groups:
+            assert set(options.split(",")) <= groups[group] | {"mine"}, f"{group}={options}"
