@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from transfer_exp import __version__
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.ranking import Ranking
@@ -116,7 +117,7 @@ class Experiment:
         """Obtain the accuracy, from the store where training it gave it before."""
         if not self.ground_truth.trains or not isinstance(pairing, NetworkOnImages):
             return self.ground_truth(pairing, track)
-        key = {"regime": repr(self.ground_truth), **pairing.identity()}
+        key = {"version": __version__, "regime": repr(self.ground_truth), **pairing.identity()}
 
         def train() -> dict[str, object]:
             accuracy = self.ground_truth(pairing, track)

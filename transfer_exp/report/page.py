@@ -1,7 +1,8 @@
 """Fill the generated blocks of a document from stored rows: ``python -m transfer_exp.report.page FILE.md ...``.
 
 A block begins with ``<!-- rows: FILE.csv -->`` (a path beside the document) and ends with ``<!-- end -->``; what lies
-between is replaced by tables. ``<!-- rows: FILE.csv dataset=digits metric=logme -->`` shows one cell as a run prints it.
+between is replaced by tables. With filters, as in
+``<!-- rows: FILE.csv dataset=digits metric=logme -->``, a block shows one cell as a run prints it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
@@ -132,8 +134,7 @@ def main() -> int:
     parser.add_argument("documents", type=Path, nargs="+", metavar="FILE.md")
     try:
         for path in parser.parse_args().documents:
-            text = filled(path)
-            write_atomically(path, lambda temporary, text=text: temporary.write_text(text, encoding="utf-8"))
+            write_atomically(path, partial(Path.write_text, data=filled(path), encoding="utf-8"))
     except InputError as error:
         print(error, file=sys.stderr)
         return 1

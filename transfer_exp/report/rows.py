@@ -47,13 +47,13 @@ def read_rows(path: Path) -> Sequence[CellResult]:
     """
     if not path.is_file():
         raise InputError(f"no rows {path}: write them with python -m transfer_exp.report SWEEP_DIR --rows {path}")
-    frame = pd.read_csv(path, dtype={key: str for key in (*_CELL, "model", "reason")}, keep_default_na=False)
+    frame = pd.read_csv(path, dtype=dict.fromkeys((*_CELL, "model", "reason"), str), keep_default_na=False)
     missing = [key for key in (*_CELL, *_MODEL) if key not in frame]
     if missing:
         raise InputError(f"{path} lacks the column {', '.join(missing)}")
     for key in ("score", "accuracy"):
         frame[key] = pd.to_numeric(frame[key].replace("", None))
-    return [_cell(dict(zip(_CELL, key, strict=True)), group) for key, group in frame.groupby(list(_CELL))]
+    return [_cell({key: str(group[key].iloc[0]) for key in _CELL}, group) for _, group in frame.groupby(list(_CELL))]
 
 
 def _cell(fields: dict[str, str], group: pd.DataFrame) -> CellResult:
