@@ -44,7 +44,8 @@ def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
     assert record["cell"]["ground_truth"] == "full(steps=2)"
     assert record["cell"]["dataset"] == "digits"
     again = _type(folder, *QUICK, "ground_truth.steps=2")
-    assert "features: 3 read from the store, 0 computed" in again.stdout
+    assert "features of probe: 3 read from the store, 0 computed" in again.stdout
+    assert "accuracy: 3 read from the store, 0 computed" in again.stdout
     table = lambda text: [line for line in text.splitlines() if "_" in line and "/" not in line]  # noqa: E731
     assert table(again.stdout) == table(done.stdout)
 
@@ -141,6 +142,11 @@ MISTAKES = {
     "missing table": (["ground_truth=table", "ground_truth.path=absent.csv"], "no table absent.csv"),
     "probe too small": (["dataset.probe_size=3"], "probe_size=3 cannot hold one image of each of 10 classes"),
     "arrays without arrays": (["model_pool=arrays"], "goes with dataset=arrays"),
+    "unknown sweep": (["+sweep=dem", "hydra.mode=RUN"], "did you mean demo"),
+    "unknown device": (["device=gpu"], "no device 'gpu' here"),
+    "negative seed": (["seed=-1"], "seed=-1: need a whole number, at least 0"),
+    "seed in words": (["seed=one"], "seed=one: need a whole number"),
+    "empty batch": (["features.batch_size=0"], "features.batch_size=0: need a whole number, at least 1"),
     "foreign target": (["metric._target_=os.system"], "may not run 'os.system'"),
     "store is a file": (["store=/dev/null"], "set store=FOLDER"),
     "missing download": (["dataset=pets", "dataset.root=absent"], "dataset.download=true"),

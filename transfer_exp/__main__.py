@@ -25,6 +25,7 @@ _HERE = Path(__file__).resolve().parent
 # Beside the package in a checkout, inside it once installed.
 _CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "config.yaml").is_file())
 _LABELLED = ("perturbation", "metric", "ground_truth")
+_LEAST = {"seed": 0, "features.batch_size": 1, "features.workers": 0}
 _log = logging.getLogger(__name__)
 
 
@@ -64,7 +65,9 @@ def _application(config: DictConfig) -> None:
     except Exception as error:  # whatever went wrong with one cell must not cost the others
         if not isinstance(error, InputError | OmegaConfBaseException):
             _log.exception("unexpected failure")
-        status = {"state": "failed", "reason": _one_line(error), "cell": {**labels, "seed": str(config.seed)}}
+        chosen = {group: str(run.runtime.choices[group]) for group in ("model_pool", "dataset")}
+        cell = {**chosen, **labels, "seed": str(config.seed)}
+        status = {"state": "failed", "reason": _one_line(error), "cell": cell}
         (folder / "status.json").write_text(json.dumps(status, indent=1))
         print(f"failed: {status['reason']}", file=sys.stderr)
 
@@ -78,6 +81,7 @@ def _run(config: DictConfig, labels: dict[str, str], folder: Path, group: str | 
     from transfer_exp.report.scatter import scatter
     from transfer_exp.store import Store
 
+    _check_numbers(config)
     config.device = str(best_device(config.device))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "evaluation", "tracker")
@@ -113,6 +117,14 @@ def _from_here(place: Path | str) -> str:
     """Return a path relative to the working directory where that is shorter; anything else as it is."""
     path = Path(place)
     return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(place)
+
+
+def _check_numbers(config: DictConfig) -> None:
+    """Refuse settings of the run itself that are not whole numbers, or too small; parts check their own."""
+    for key, least in _LEAST.items():
+        value = OmegaConf.select(config, key)
+        if type(value) is not int or value < least:
+            raise InputError(f"{key}={value}: need a whole number, at least {least}")
 
 
 def _labels() -> dict[str, str]:

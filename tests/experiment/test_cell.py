@@ -67,7 +67,8 @@ def test_a_second_run_computes_nothing_and_says_so(experiment, monkeypatch, capl
     monkeypatch.setattr("transfer_exp.features.extraction.Extractor._extract", never)
     with caplog.at_level("INFO"):
         assert experiment.run(LABELS) == first
-    assert "features: 3 read from the store, 0 computed" in caplog.text
+    assert "features of probe: 3 read from the store, 0 computed" in caplog.text
+    assert "accuracy: 3 read from the store, 0 computed" in caplog.text
 
 
 def test_another_regime_or_seed_is_another_accuracy(experiment, caplog):

@@ -100,4 +100,4 @@ def test_a_pairing_loads_its_network_once_and_knows_what_it_found(dataset, extra
     assert pairing.features("validation") is None
     pairing.features("probe")
     pairing.features("train")
-    assert pairing.found == {"probe": False, "train": True}, "the probe is all of train here"
+    assert pairing.found == {"features of probe": False, "features of train": True}, "the probe is all of train here"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -69,17 +70,16 @@ class Experiment:
         if isinstance(self.dataset, FeatureArrays) != (self.pool.name == "arrays"):
             raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
-        found: list[bool] = []
+        found: Counter[tuple[str, bool]] = Counter()
         models: list[ModelResult] = []
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
                 models.append(self._one(pairing, track))
-                found.extend(pairing.found.values())
+                found.update(pairing.found.items())
                 next_model()
-        if found:
-            _log.info("features: %d read from the store, %d computed", sum(found), len(found) - sum(found))
+        _say_what_was_found(found)
         agreement = self.evaluation(labels["metric"], models)
         return CellResult(
             cell, tuple(models), agreement.measures, agreement.null_band, agreement.tied, agreement.null_level
@@ -123,5 +123,11 @@ class Experiment:
             accuracy = self.ground_truth(pairing, track)
             return {} if accuracy is None else asdict(accuracy)
 
-        record, _ = self.store.record("accuracy", key, train)
+        record, pairing.found["accuracy"] = self.store.record("accuracy", key, train)
         return Accuracy(**record)
+
+
+def _say_what_was_found(found: Counter[tuple[str, bool]]) -> None:
+    """Log how much of what was asked for was in the store, and how much had to be computed."""
+    for what in sorted({name for name, _ in found}):
+        _log.info("%s: %d read from the store, %d computed", what, found[what, True], found[what, False])

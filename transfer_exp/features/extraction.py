@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.model_pool.pool import LoadedModel, Transform
 from transfer_exp.store import Arrays, Store
-from transfer_exp.types import FeatureSet, NotApplicableError, Track
+from transfer_exp.types import FeatureSet, InputError, NotApplicableError, Track
 
 # Part of every key: raise it whenever the same inputs would give other values than before.
 _VERSION = 1
@@ -118,12 +118,24 @@ def _joined(name: str, parts: list[tuple[Tensor, Tensor | None]]) -> Arrays:
 
 
 def best_device(asked: str) -> torch.device:
-    """Return the device by name; ``auto`` prefers CUDA, then Apple's, then the CPU."""
-    if asked != "auto":
-        return torch.device(asked)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Return the device by name; ``auto`` prefers CUDA, then Apple's, then the CPU.
+
+    Raises
+    ------
+    InputError
+        For a name torch does not know, or a device that is not here.
+    """
+    if asked == "auto":
+        here = ("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True)
+        return torch.device(next(name for name, available in here if available))
+    try:
+        device = torch.device(asked)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(
+            f"no device '{asked}' here: use device=cpu, cuda, mps, or auto for the best there is"
+        ) from error
+    return device
 
 
 def _precision(device: torch.device) -> str:

@@ -23,7 +23,7 @@ class NetworkOnImages:
     Attributes
     ----------
     found
-        Splits whose features were in the store, as asked so far, by name.
+        What was asked of the store so far, by name (``accuracy``, ``features of probe``, ...), and whether it was there.
     """
 
     candidate: Candidate
@@ -51,7 +51,7 @@ class NetworkOnImages:
         images = self.images(split)
         if images is None:
             return None
-        features, self.found[split] = self.extractor(self.name, self.model, images)
+        features, self.found[f"features of {split}"] = self.extractor(self.name, self.model, images)
         return features
 
     def identity(self) -> Mapping[str, Any]:
