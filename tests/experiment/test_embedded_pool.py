@@ -6,7 +6,8 @@ from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
-import pytest
+
+from transfer_exp.model_pool.embedded import embedded
 
 ROWS = pd.read_csv(Path(__file__).parents[2] / "docs" / "results" / "embedded_pool.csv")
 ACCURACY = ROWS.drop_duplicates(["dataset", "model"]).pivot(index="model", columns="dataset", values="accuracy")
@@ -23,8 +24,5 @@ def test_targets_rank_the_pool_differently():
     assert ACCURACY.idxmax().nunique() >= 3, "no one network is best everywhere"
 
 
-@pytest.mark.parametrize("dataset", list(ACCURACY))
-def test_the_default_pool_is_the_one_in_the_rows(dataset):
-    from transfer_exp.model_pool.embedded import embedded
-
-    assert [c.name for c in embedded().candidates] == list(ROWS[ROWS["dataset"] == dataset]["model"].unique())
+def test_the_rows_are_those_of_the_shipped_pool():
+    assert [c.name for c in embedded().candidates] == list(ROWS["model"].unique())

@@ -23,7 +23,7 @@ class NetworkOnImages:
     Attributes
     ----------
     found
-        What was asked of the store so far, by name (``accuracy``, ``features of probe``, ...), and whether it was there.
+        What was asked of the store so far (``accuracy``, ``features of probe``, ...), and whether it was there.
     """
 
     candidate: Candidate
