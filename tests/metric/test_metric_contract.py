@@ -23,6 +23,7 @@ CLASSES = [
     if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str)
 ]
 METRICS = [pytest.param(kind(), id=kind.name) for kind in CLASSES]
+NEED_TWO_SAMPLES_PER_CLASS = {"gbc"}
 FEATURE_METRICS = [p for p in METRICS if p.values[0].inputs == ("features",)]
 
 
@@ -145,11 +146,15 @@ def test_any_scale_gives_a_number_in_range(metric, shape, scale):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_one_sample_classes_duplicates_and_dead_dimensions_are_no_obstacle(metric):
+def test_one_sample_classes_duplicates_and_dead_dimensions_are_no_obstacle_or_named(metric):
     values, labels = inputs_of(metric)
     values = np.concatenate([values[:20], values[:20], values[20:22]])
     labels = np.concatenate([labels[:20], labels[:20], [17, 18]])
     values = np.concatenate([values, np.zeros((len(values), 3))], axis=1)
+    if metric.name in NEED_TWO_SAMPLES_PER_CLASS:
+        with pytest.raises(InputError, match="one sample"):
+            metric(values, labels)
+        values, labels = values[:40], labels[:40]
     assert np.isfinite(metric(values, labels))
 
 

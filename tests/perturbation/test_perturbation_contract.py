@@ -28,6 +28,8 @@ CLASSES = [
     if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str)
 ]
 PERTURBATIONS = [pytest.param(kind(), id=kind.name) for kind in CLASSES]
+NEEDS_SCATTER = {"mixup_means"}
+STRENGTHS = {"force", "alpha", "strength", "rate", "time_step"}
 SHAPES = pytest.mark.parametrize("shape", [(120, 10), (50, 80)], ids=["tall", "wide"])
 
 
@@ -40,6 +42,33 @@ def labelled(samples=120, dim=10, scale=4.0):
 
 def generator():
     return np.random.default_rng(11)
+
+
+class Reordered(np.random.Generator):
+    """A generator whose draw for sample k is the one that sample ``order[k]`` would get of `generator`."""
+
+    def __init__(self, order):
+        super().__init__(generator().bit_generator)
+        self.order = order
+
+    def standard_normal(self, size):
+        return super().standard_normal(size)[self.order]
+
+    def random(self, size):
+        return super().random(size)[self.order]
+
+
+def steps_of(perturbation):
+    """Return what a composition is made of; anything else is its own only step."""
+    return getattr(perturbation, "steps", (perturbation,))
+
+
+def at_zero_strength(perturbation):
+    names = {field.name for field in dataclasses.fields(perturbation)}
+    changed = dict.fromkeys(names & STRENGTHS, 0.0)
+    if "steps" in names:
+        changed["steps"] = tuple(map(at_zero_strength, perturbation.steps))
+    return dataclasses.replace(perturbation, **changed)
 
 
 @pytest.fixture
@@ -89,11 +118,11 @@ def test_same_seed_gives_the_same_output(perturbation, shape):
 @SHAPES
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
 def test_zero_strength_is_the_identity_or_the_pca_it_begins_with(perturbation, shape):
-    names = {field.name for field in dataclasses.fields(perturbation)}
-    zero = dataclasses.replace(perturbation, **dict.fromkeys(names & {"force", "alpha"}, 0.0))
     features, labels = labelled(*shape)
-    expected = pca(features, perturbation.dim) if "dim" in names else features
-    np.testing.assert_array_equal(zero(features, labels, generator()), expected)
+    expected = features
+    for step in steps_of(perturbation):
+        expected = pca(expected, step.dim) if hasattr(step, "dim") else expected
+    np.testing.assert_array_equal(at_zero_strength(perturbation)(features, labels, generator()), expected)
 
 
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
@@ -101,7 +130,8 @@ def test_sample_order_and_class_names_are_irrelevant(perturbation):
     features, labels = labelled()
     moved = perturbation(features, labels, generator())
     order = np.random.default_rng(1).permutation(len(labels))
-    np.testing.assert_allclose(perturbation(features[order], labels[order], generator()), moved[order], rtol=1e-9)
+    again = perturbation(features[order], labels[order], Reordered(order))
+    np.testing.assert_allclose(again, moved[order], rtol=1e-9)
     np.testing.assert_allclose(perturbation(features, 100 - 3 * labels, generator()), moved, rtol=1e-9)
 
 
@@ -122,7 +152,12 @@ def test_any_real_type_is_taken_and_float64_returned(perturbation, dtype):
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
 @pytest.mark.parametrize("features", [np.zeros((20, 5)), np.full((20, 5), 0.1)], ids=["zero", "constant"])
 def test_coincident_samples_and_class_means_do_not_move(perturbation, features):
-    moved = perturbation(features, np.arange(20) % 3, generator())
+    alike = Reordered(np.zeros(20, dtype=int))
+    if perturbation.name in NEEDS_SCATTER:
+        with pytest.raises(InputError, match="every sample equals its class mean"):
+            perturbation(features, np.arange(20) % 3, alike)
+        return
+    moved = perturbation(features, np.arange(20) % 3, alike)
     np.testing.assert_allclose(moved - moved[0], 0.0, atol=1e-12)
 
 

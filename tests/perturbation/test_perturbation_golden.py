@@ -11,9 +11,13 @@ from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
 from transfer_exp.metric.sfda import SFDA
 from transfer_exp.perturbation.attract import Attract
+from transfer_exp.perturbation.mixup_means import MixupMeans
 from transfer_exp.perturbation.pca import Pca
+from transfer_exp.perturbation.ped import Ped
 from transfer_exp.perturbation.released import Released, gate_opens
 from transfer_exp.perturbation.spread import Spread
+from transfer_exp.types import class_statistics
+from transfer_exp.types.discriminant import adaptive_shrinkage, fitted_posterior
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]
@@ -64,3 +68,22 @@ def test_spread_and_released_attract(golden):
     assert LogME()(wide, labels) == pytest.approx(expected["spread_force1_logme"], rel=1e-6)
     assert LogME()(moved, labels) == pytest.approx(expected["attract_release_logme"], rel=1e-6)
     assert LogME()(both, labels) == pytest.approx(expected["spread_attract_release_sign_logme"], rel=1e-6)
+
+
+def test_ped(golden):
+    arrays, expected = golden
+    # The reference set of these values is the features in reverse order, whose mean and deviation are their own.
+    features = perturbed(Ped(sigma=2.0), arrays)
+    assert LogME()(features, arrays["labels"]) == pytest.approx(expected["ped"]["LOGME"], rel=1e-6)
+    assert SFDA()(features, arrays["labels"]) == pytest.approx(expected["ped"]["SFDA"], rel=1e-6)
+
+
+def test_mixup_means_is_what_sfda_scores(golden):
+    arrays, expected = golden
+    features, labels = arrays["features"].astype(np.float64), arrays["labels"]
+    moved = perturbed(MixupMeans(), arrays)
+    shrinkage = adaptive_shrinkage(class_statistics(features, labels))
+    second = fitted_posterior(
+        moved - moved.mean(axis=0), class_statistics(moved - moved.mean(axis=0), labels), shrinkage
+    )
+    assert second[np.arange(len(labels)), labels].mean() == pytest.approx(expected["sfda"], rel=1e-6)

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, Real
 
-from transfer_exp.metric.discriminant import centred_features, mean_true_posterior, posterior, whitened_means
 from transfer_exp.types import InputError, class_statistics, encode_labels
+from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior, whitened_means
 
 
 def lda(

@@ -44,11 +44,17 @@ def leep(
     """
     theta = check_source_probabilities(source_probabilities, labels)
     codes, counts = encode_labels(labels)
-    joint = class_sums(theta, codes, len(counts))
+    return float(np.log(expected_prediction(theta, codes, len(counts))).mean())
+
+
+def expected_prediction(
+    theta: Float[np.ndarray, "samples source_classes"], codes: Int[np.ndarray, " samples"], classes: int
+) -> Float[np.ndarray, " samples"]:
+    """Return sum_z P(y | z) theta(x)_z at every sample's own class y, in (0, 1], (N,)."""
+    joint = class_sums(theta, codes, classes)
     mass = joint.sum(axis=0)
     conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
-    predicted = np.einsum("ns,ns->n", conditional[codes], theta)
-    return float(np.log(np.minimum(predicted, 1.0)).mean())
+    return np.minimum(np.einsum("ns,ns->n", conditional[codes], theta), 1.0)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, Real
 
-from transfer_exp.metric.discriminant import centred_features, mean_true_posterior, posterior
 from transfer_exp.types import encode_labels
 from transfer_exp.types.class_statistics import class_means
+from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior
 
 
 def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
-from scipy.linalg import eigvalsh
-from scipy.special import softmax
+from jaxtyping import Int, Real
 
-from transfer_exp.metric.discriminant import centred_features, mean_true_posterior, posterior, whitened_means
-from transfer_exp.types import ClassStatistics, class_statistics, encode_labels
-from transfer_exp.types.class_statistics import RESOLUTION
-
-STRENGTH, FLOOR, POWER_STEPS = 5.0, 1e-10, 6
-"""Of the released shrinkage: exp(-strength * largest eigenvalue), the least value, the power steps."""
+from transfer_exp.types import class_statistics, encode_labels
+from transfer_exp.types.discriminant import (
+    adaptive_shrinkage,
+    centred_features,
+    fitted_posterior,
+    mean_true_posterior,
+    self_challenge,
+)
 
 
 def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
@@ -54,38 +54,12 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     started at the row sums of W.
     """
     centred = centred_features(features, labels)
-    codes, counts = encode_labels(labels)
+    codes, _ = encode_labels(labels)
     statistics = class_statistics(centred, labels)
     shrinkage = adaptive_shrinkage(statistics)
-    first = _fitted_posterior(centred, statistics, shrinkage)
-    confidence = softmax(first, axis=1)[np.arange(len(codes)), codes][:, None]
-    others = (statistics.means.sum(axis=0) - statistics.means) / (len(counts) - 1)
-    challenged = confidence * centred + (1 - confidence) * others[codes]
-    second = _fitted_posterior(challenged, class_statistics(challenged, labels), shrinkage)
+    challenged = centred + self_challenge(centred, codes, statistics, shrinkage)
+    second = fitted_posterior(challenged, class_statistics(challenged, labels), shrinkage)
     return mean_true_posterior(second, codes)
-
-
-def adaptive_shrinkage(statistics: ClassStatistics) -> float:
-    """Return max(exp(-5 lambda), 1e-10), with lambda close to the largest eigenvalue of W, as released."""
-    covariance = statistics.within / statistics.samples
-    vector = covariance.sum(axis=1)
-    if np.linalg.norm(vector) <= RESOLUTION * np.trace(covariance):
-        # Rows that sum to zero give the power iteration nothing to start from: take its limit instead.
-        last = len(covariance) - 1
-        return max(float(np.exp(-STRENGTH * eigvalsh(covariance, subset_by_index=[last, last])[0])), FLOOR)
-    vector /= np.linalg.norm(vector)
-    for _ in range(POWER_STEPS):
-        previous, vector = vector, covariance @ vector
-        vector /= np.linalg.norm(vector)
-    return max(float(np.exp(-STRENGTH * (vector @ covariance @ previous))), FLOOR)
-
-
-def _fitted_posterior(
-    features: Float[np.ndarray, "samples dim"], statistics: ClassStatistics, shrinkage: float
-) -> Float[np.ndarray, "samples classes"]:
-    """Return the posterior of every class, (N, C), at the samples the discriminant was fitted on."""
-    coefficients = whitened_means(statistics, shrinkage)
-    return posterior(features, statistics.means, statistics.counts, coefficients)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 def spectrum(
@@ -26,11 +26,28 @@ def spectrum(
     coordinates
         U'Y, (k, T).
     """
-    samples, dim = features.shape
-    wide = samples <= dim
-    eigenvalues, vectors = np.linalg.eigh(features @ features.T if wide else features.T @ features)
-    kept = eigenvalues > max(samples, dim) * np.finfo(np.float64).eps * eigenvalues[-1]
+    eigenvalues, vectors = np.linalg.eigh(smaller_gram(features))
+    kept = _nonzero(eigenvalues, features)
     eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
-    if wide:
+    if len(features) <= features.shape[1]:
         return eigenvalues, vectors.T @ targets
     return eigenvalues, vectors.T @ (features.T @ targets) / np.sqrt(eigenvalues)[:, None]
+
+
+def squared_singular_values(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, " rank"]:
+    """Return the nonzero s^2 of `spectrum` alone, ascending, (k,), in a quarter of its time."""
+    eigenvalues = np.linalg.eigvalsh(smaller_gram(features))
+    return np.asarray(eigenvalues[_nonzero(eigenvalues, features)])
+
+
+def smaller_gram(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "size size"]:
+    """Return XX' (N, N) or X'X (D, D), whichever is smaller: they share nonzero eigenvalues, trace and norm."""
+    samples, dim = features.shape
+    return features @ features.T if samples <= dim else features.T @ features
+
+
+def _nonzero(
+    eigenvalues: Float[np.ndarray, " size"], features: Float[np.ndarray, "samples dim"]
+) -> Bool[np.ndarray, " size"]:
+    """Tell which ascending eigenvalues of a Gram matrix of ``features`` are more than rounding, (size,)."""
+    return eigenvalues > max(features.shape) * np.finfo(np.float64).eps * eigenvalues[-1]

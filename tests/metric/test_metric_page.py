@@ -1,0 +1,46 @@
+"""The page of metrics says what the classes declare."""
+
+import inspect
+import pkgutil
+import re
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+import transfer_exp.metric
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "metrics.md"
+
+
+def interval(kind):
+    """Return the declared bounds, an infinite end open."""
+    left, right = ("(" if np.isinf(kind.lower) else "["), (")" if np.isinf(kind.upper) else "]")
+    return f"{left}{kind.lower:g}, {kind.upper:g}{right}"
+
+
+def table():
+    """Return the Markdown table of all metrics in the package, by name, from their facts and module docstrings."""
+    rows = []
+    for name in [m.name for m in pkgutil.iter_modules(transfer_exp.metric.__path__)]:
+        module = import_module(f"transfer_exp.metric.{name}")
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str):
+                looks_at = inspect.getdoc(module).splitlines()[0].split(": ", 1)[1].rstrip(".")
+                needs = ", ".join(kind.inputs).replace("_", " ")
+                rows.append((f"`{kind.name}`", looks_at, interval(kind), needs, kind.source))
+    head = [("metric", "what it looks at", "range", "needs", "source"), ("---",) * 5]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (*head, *sorted(rows)))
+
+
+def test_the_table_is_what_the_classes_declare():
+    found = re.search(r"(?:^\|.*\n)+", PAGE.read_text(), re.MULTILINE)
+    assert found is not None
+    assert found[0].strip() == table(), f"put this in the place of the first table of docs/metrics.md:\n{table()}"
+
+
+def test_nothing_is_both_offered_and_left_out():
+    left_out = PAGE.read_text().split("## Left out, and why")[1]
+    names = {path.stem for path in (ROOT / "conf" / "metric").glob("*.yaml")}
+    assert not names & set(re.findall(r"^- \*\*(\w+)", left_out.lower(), re.MULTILINE))

@@ -1,0 +1,141 @@
+"""N-LEEP: how well the target classes follow from the clusters that the features form by themselves."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+
+from transfer_exp.metric.leep import expected_prediction
+from transfer_exp.metric.sample_order import sample_order
+from transfer_exp.metric.spectrum import smaller_gram
+from transfer_exp.types import InputError, check_features, encode_labels
+from transfer_exp.types.discriminant import centred_features
+
+ENERGY = 0.8
+"""Share of the features' variance that the leading principal components must exceed, as published."""
+
+
+def nleep(
+    features: Real[np.ndarray, "samples dim"],
+    labels: Int[np.ndarray, " samples"],
+    components_per_class: int = 5,
+    convention: str = "paper",
+    seed: int = 0,
+) -> float:
+    """Return LEEP with the posterior of a Gaussian mixture of the features in the place of source probabilities.
+
+    1. Reduce the features to the principal components that hold 80 % of the variance, scaled to unit total variance.
+    2. Fit a mixture of V = ``components_per_class`` * C Gaussians of full covariance; p_iv is its posterior.
+    3. With P(y | v) = sum_{i: y_i = y} p_iv / sum_i p_iv, average ln sum_v P(y_i | v) p_iv over the samples.
+
+    Parameters
+    ----------
+    features
+        (N, D), N at least V.
+    labels
+        (N,), integers, at least two classes.
+    components_per_class
+        5 in the paper.
+    convention
+        ``"paper"``: as above, samples sorted first so that their order is no second seed. ``"released"``: the average
+        without the logarithm, in the given order, as the releases of SFDA and Khoba et al. compute.
+    seed
+        Of the mixture's start. The mixture is a local optimum, and the start decides which: other seeds have moved the
+        released score by up to 0.2. Average several before reading much into a ranking.
+
+    Returns
+    -------
+    float
+        In nats, at most 0, for ``"paper"``; in [0, 1] for ``"released"``. Constant features form one cluster: then it
+        is minus the entropy of the labels, or the expected share of the true class.
+
+    Raises
+    ------
+    InputError
+        As `check_features`; when ``convention`` is unknown, ``components_per_class`` below 1, or V above N.
+
+    References
+    ----------
+    Li et al., "Ranking Neural Checkpoints", CVPR 2021. The scaling makes the regularisation of the
+    covariances (1e-6) relative; it is absolute in the releases.
+    """
+    if convention not in ("paper", "released"):
+        raise InputError(f"convention={convention} of nleep must be paper or released")
+    features = check_features(features, labels)
+    codes, counts = encode_labels(labels)
+    components = components_per_class * len(counts)
+    if not 1 <= components <= len(codes):
+        raise InputError(
+            f"components_per_class={components_per_class} of nleep needs 1 to {len(codes)} (samples) "
+            f"mixture components for {len(counts)} classes, not {components}"
+        )
+    if convention == "paper":
+        order = sample_order(features)
+        features, codes = features[order], codes[order]
+    clusters = mixture_posterior(leading_components(centred_features(features, codes)), components, seed)
+    predicted = expected_prediction(clusters, codes, len(counts))
+    return float((np.log(predicted) if convention == "paper" else predicted).mean())
+
+
+def leading_components(centred: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "samples new_dim"]:
+    """Return the fewest principal components that hold over 80 % of the variance, scaled to unit total variance.
+
+    Constant features have one component, of zeros. Signs are arbitrary: distances and mixtures do not see them.
+    """
+    eigenvalues, vectors = np.linalg.eigh(smaller_gram(centred))
+    eigenvalues, vectors = np.maximum(eigenvalues[::-1], 0.0), vectors[:, ::-1]
+    total = eigenvalues.sum()
+    if total == 0:
+        return np.zeros((len(centred), 1))
+    kept = min(int(np.searchsorted(eigenvalues.cumsum() / total, ENERGY, side="right")) + 1, len(eigenvalues))
+    wide = len(centred) <= centred.shape[1]
+    scores = vectors[:, :kept] * np.sqrt(eigenvalues[:kept]) if wide else centred @ vectors[:, :kept]
+    return np.asarray(scores * np.sqrt(len(centred) / total))
+
+
+def mixture_posterior(
+    points: Float[np.ndarray, "samples dim"], components: int, seed: int
+) -> Float[np.ndarray, "samples {components}"]:
+    """Return the posterior of a Gaussian mixture fitted to ``points`` by expectation maximisation, (N, V)."""
+    # Imported here because scikit-learn takes a second to load and most runs do without it.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    with warnings.catch_warnings():
+        # Fewer distinct points than components, or a hundred steps not being enough, is for the score to show.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return np.asarray(GaussianMixture(components, random_state=seed).fit(points).predict_proba(points))
+
+
+@dataclass(frozen=True)
+class NLEEP:
+    """`nleep` as a metric.
+
+    Attributes
+    ----------
+    components_per_class
+        Gaussians per target class, at least 1, and at most N / C.
+    convention
+        ``"paper"`` (mean logarithm) or ``"released"`` (mean probability, which sample order may change).
+    seed
+        Of the mixture's start.
+    """
+
+    name: ClassVar[str] = "nleep"
+    source: ClassVar[str] = "Li et al., CVPR 2021"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = 1.0
+    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
+
+    components_per_class: int = 5
+    convention: str = "paper"
+    seed: int = 0
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `nleep` of features (N, D) and labels (N,)."""
+        return nleep(features, labels, self.components_per_class, self.convention, self.seed)

@@ -1,0 +1,101 @@
+"""TransRate: how many fewer nats code a sample's features once its class is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+
+from transfer_exp.metric.spectrum import squared_singular_values
+from transfer_exp.types import InputError, encode_labels
+from transfer_exp.types.discriminant import centred_features
+
+
+def transrate(
+    features: Real[np.ndarray, "samples dim"],
+    labels: Int[np.ndarray, " samples"],
+    convention: str = "paper",
+    epsilon: float = 1e-4,
+) -> float:
+    """Return R(Z) - sum_c w_c R(Z_c), with R(Z) = ln det(I + Z'Z / (n epsilon)) / 2 for n rows Z.
+
+    Z are the features minus their overall mean, Z_c the rows of class c.
+
+    Parameters
+    ----------
+    features
+        (N, D). Directions with less than 1e-7 of the largest spread, what float32 resolves, count as empty.
+    labels
+        (N,), integers, at least two classes.
+    convention
+        ``"paper"``: w_c = n_c / N, and Z is scaled to tr(Z'Z) = N, as the authors' released analysis does; without it
+        epsilon, hence the ranking, depends on the scale of a model's features. ``"tllib"``: w_c = 1/C and no scaling,
+        as the listing of the paper and its copy in TLLIB.
+    epsilon
+        The distortion that coding may leave, positive.
+
+    Returns
+    -------
+    float
+        In nats. At least 0 for ``"paper"`` (ln det is concave); unbounded on either side for ``"tllib"``.
+
+    Raises
+    ------
+    InputError
+        As `check_features`; when ``convention`` is unknown or ``epsilon`` not positive; for ``"paper"``, when every
+        feature is constant.
+
+    References
+    ----------
+    Huang, Huang, Rong, Yang, Wei, "Frustratingly Easy Transferability Estimation", ICML 2022: definition of TransRate;
+    released code of the authors (weights, scaling) and of TLLIB.
+    """
+    if convention not in ("paper", "tllib"):
+        raise InputError(f"convention={convention} of transrate must be paper or tllib")
+    if not 0 < epsilon < np.inf:
+        raise InputError(f"epsilon={epsilon} of transrate must be positive (1e-4 is the published choice)")
+    centred = centred_features(features, labels)
+    codes, counts = encode_labels(labels)
+    weights = np.full(len(counts), 1 / len(counts))
+    if convention == "paper":
+        spread = np.sqrt((centred**2).sum() / len(centred))
+        if spread == 0:
+            raise InputError("every feature is constant, so transrate cannot scale them: check the model's last layer")
+        centred, weights = centred / spread, counts / counts.sum()
+    groups = np.split(centred[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
+    within = [coding_rate(group, epsilon) for group in groups]
+    return float(coding_rate(centred, epsilon) - weights @ within)
+
+
+def coding_rate(rows: Float[np.ndarray, "samples dim"], epsilon: float) -> float:
+    """Return ln det(I + Z'Z / (n epsilon)) / 2 in nats, from the nonzero singular values of the rows Z, (n, D)."""
+    return float(np.log1p(squared_singular_values(rows) / (len(rows) * epsilon)).sum() / 2)
+
+
+@dataclass(frozen=True)
+class TransRate:
+    """`transrate` as a metric.
+
+    Attributes
+    ----------
+    convention
+        ``"paper"`` (classes weighted by size, features scaled) or ``"tllib"`` (neither, and so not invariant to scale).
+    epsilon
+        Distortion of the code, positive.
+    """
+
+    name: ClassVar[str] = "transrate"
+    source: ClassVar[str] = "Huang et al., ICML 2022"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = np.inf
+    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
+
+    convention: str = "paper"
+    epsilon: float = 1e-4
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `transrate` of features (N, D) and labels (N,)."""
+        return transrate(features, labels, self.convention, self.epsilon)

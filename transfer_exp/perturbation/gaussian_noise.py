@@ -1,0 +1,76 @@
+"""Gaussian noise: every feature shaken alike, the control that looks at no label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from transfer_exp.types import InputError, check_features, suggestion
+from transfer_exp.types.class_statistics import deviations
+
+NoiseScale = Literal["absolute", "relative"]
+
+
+def gaussian_noise(
+    features: Float[np.ndarray, "samples dim"],
+    rng: np.random.Generator,
+    strength: float = 0.1,
+    scale: NoiseScale = "relative",
+) -> Float[np.ndarray, "samples dim"]:
+    """Return x + strength u z, (N, D), with z independent standard normal draws, one per feature and sample.
+
+    Parameters
+    ----------
+    features
+        (N, D), finite.
+    rng
+        Draws z, in the order of the samples.
+    strength
+        Standard deviation of the noise in units of u, not negative; 0 is the identity.
+    scale
+        ``"absolute"``: u = 1, in feature units, so a model with small features is shaken more. ``"relative"``:
+        u = sqrt(tr(covariance) / D), the overall standard deviation of the features about their mean, so that
+        models compare.
+
+    Raises
+    ------
+    InputError
+        When ``strength`` is negative or not finite, or ``scale`` is unknown.
+    """
+    if not 0 <= strength < np.inf:
+        raise InputError(f"strength={strength} of gaussian_noise must be a finite number, at least 0")
+    if scale not in get_args(NoiseScale):
+        raise InputError(f"scale={scale} of gaussian_noise: {suggestion(scale, get_args(NoiseScale))}")
+    unit = 1.0
+    if scale == "relative":
+        unit = float(np.sqrt(np.mean(deviations(features, features.mean(axis=0)) ** 2)))
+    return features + strength * unit * rng.standard_normal(features.shape)
+
+
+@dataclass(frozen=True)
+class GaussianNoise:
+    """`gaussian_noise` as a perturbation, seeded by the generator it is given.
+
+    Attributes
+    ----------
+    strength
+        Standard deviation of the noise.
+    scale
+        Whether ``strength`` counts feature units (``"absolute"``) or the features' overall standard deviation
+        (``"relative"``).
+    """
+
+    name: ClassVar[str] = "gaussian_noise"
+    source: ClassVar[str] = "control"
+
+    strength: float = 0.1
+    scale: NoiseScale = "relative"
+
+    def __call__(
+        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> Float[np.ndarray, "samples dim"]:
+        """Return `gaussian_noise` of features (N, D); the labels are only checked."""
+        return gaussian_noise(check_features(features, labels), rng, self.strength, self.scale)

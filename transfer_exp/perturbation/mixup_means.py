@@ -1,0 +1,71 @@
+"""Mixup with class means: samples whose class is unsure move towards the other classes, as in SFDA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from transfer_exp.types import InputError, check_features, class_statistics, encode_labels
+from transfer_exp.types.discriminant import adaptive_shrinkage, centred_features, self_challenge
+
+
+def mixup_means(
+    features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], strength: float = 1.0
+) -> Float[np.ndarray, "samples dim"]:
+    """Return x + strength (1 - p(x)) (m_c - x), (N, D); at strength 1 this is p(x) x + (1 - p(x)) m_c.
+
+    p(x) is the softmax of the posterior, true class, of a linear discriminant with the shrinkage of SFDA; m_c
+    averages the means of the other classes. The softmax of a probability stays between 1 / (C - 1 + e) and
+    e / (C - 1 + e), so that even a sure sample moves, and the more so the more classes there are.
+
+    Parameters
+    ----------
+    features
+        (N, D).
+    labels
+        (N,), integers.
+    strength
+        Not negative; 1 is the published mixture, 0 the identity.
+
+    Raises
+    ------
+    InputError
+        As `check_features`; when ``strength`` is negative or not finite, when no sample differs from its
+        class mean, or when the within-class covariance is too ill-conditioned to invert.
+
+    References
+    ----------
+    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as released.
+    """
+    if not 0 <= strength < np.inf:
+        raise InputError(f"strength={strength} of mixup_means must be a finite number, at least 0")
+    features = check_features(features, labels)
+    centred = centred_features(features, labels)
+    codes, _ = encode_labels(labels)
+    statistics = class_statistics(centred, labels)
+    return features + strength * self_challenge(centred, codes, statistics, adaptive_shrinkage(statistics))
+
+
+@dataclass(frozen=True)
+class MixupMeans:
+    """`mixup_means` as a perturbation: SFDA's self-challenge on its own, before any metric.
+
+    Attributes
+    ----------
+    strength
+        How much of the published mixture to apply.
+    """
+
+    name: ClassVar[str] = "mixup_means"
+    source: ClassVar[str] = "Shao et al., ECCV 2022"
+
+    strength: float = 1.0
+
+    def __call__(
+        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> Float[np.ndarray, "samples dim"]:
+        """Return `mixup_means` of features (N, D); ``rng`` is not used."""
+        return mixup_means(check_features(features, labels), labels, self.strength)
