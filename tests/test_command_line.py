@@ -31,6 +31,7 @@ def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("work")
 
 
+@pytest.mark.slow
 def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
     done = _type(folder, *QUICK, "ground_truth.steps=2")
     assert done.returncode == 0, done.stderr
@@ -50,6 +51,7 @@ def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
     assert table(again.stdout) == table(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_multirun_ends_in_one_table_and_one_figure(folder):
     done = _type(
         folder, "-m", *QUICK, "perturbation=none,spread_attract", "metric=logme,sfda", "ground_truth=linear_probe"
@@ -62,12 +64,14 @@ def test_a_multirun_ends_in_one_table_and_one_figure(folder):
     assert len((sweep / "sweep.csv").read_text().splitlines()) == 5
 
 
+@pytest.mark.slow
 def test_a_stored_sweep_is_narrowed_by_the_command_line(tmp_path):
     done = _type(tmp_path, "+sweep=demo", *QUICK, "dataset=digits", "metric=logme", "perturbation=none,pca")
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.rglob("result.json"))) == 2
 
 
+@pytest.mark.slow
 def test_one_failing_cell_costs_the_others_nothing(folder, tmp_path):
     rng = np.random.default_rng(0)
     labels = np.arange(40) % 2
@@ -177,6 +181,7 @@ def test_a_mistake_gets_one_line_and_exit_code_1(complaint, mistake):
     assert message in complaint(*arguments)
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_fetched_get_one_line_in_a_process_of_their_own(folder):
     options = ["model_pool=timm", "model_pool.names=[resnet18]", "ground_truth=none"]
     done = _type(folder, *options, HF_HUB_OFFLINE="1", HF_HOME=str(folder / "hub"))
@@ -200,6 +205,7 @@ def test_bad_images_get_one_line_and_exit_code_1(complaint, tmp_path, spoil):
     assert SPOILED[spoil] in said
 
 
+@pytest.mark.slow
 def test_an_unreadable_image_is_left_out_only_when_asked(tmp_path):
     root = _spoiled(tmp_path / "images")
     options = ["dataset=image_folder", f"dataset.root={root}", "dataset.on_unreadable=skip", "ground_truth=none"]

@@ -25,10 +25,7 @@ def ranking_table(result: CellResult) -> RenderableType:
     title = " / ".join(result.cell[key] for key in ("dataset", "perturbation", "metric") if key in result.cell)
     # A table as narrow as its content would fold a long title.
     parts: list[RenderableType] = [Text(title, style="bold"), _table(result, known)]
-    for model in (m for m in result.models if m.score is None):
-        parts.append(Text(f"skipped {model.model}: {model.reason or 'no reason given'}", style="yellow"))
-    for model in (m for m in result.models if m.score is not None and m.reason):
-        parts.append(Text(f"no accuracy for {model.model}: {model.reason}", style="yellow"))
+    parts.extend(Text(line, style="yellow") for line in _shortfalls(result))
     return Group(*parts, *(Text(line) for line in verdict(result)))
 
 
@@ -69,6 +66,17 @@ def against_chance(result: CellResult) -> str:
     if result.null_band is None or result.null_band[0] <= result.measures["weighted_tau"] <= result.null_band[1]:
         return "within chance"
     return "better than chance" if result.measures["weighted_tau"] > 0 else "worse than chance"
+
+
+def _shortfalls(result: CellResult) -> list[str]:
+    """Say which models lack a score or an accuracy and why, one line for all that share a reason."""
+    shared: dict[tuple[str, str], list[str]] = {}
+    for model in result.models:
+        if model.score is None:
+            shared.setdefault(("skipped", model.reason or "no reason given"), []).append(model.model)
+        elif model.reason:
+            shared.setdefault(("no accuracy for", model.reason), []).append(model.model)
+    return [f"{what} {', '.join(models)}: {reason}" for (what, reason), models in shared.items()]
 
 
 def _table(result: CellResult, known: bool) -> Table:
