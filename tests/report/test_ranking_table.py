@@ -102,7 +102,7 @@ def test_scores_are_written_so_that_they_can_be_told_apart(scores, texts):
 
 
 def test_models_skipped_for_one_reason_share_a_line():
-    models = tuple(ModelResult(name, None, reason="no head") for name in "ab") + (ModelResult("c", 1.0, 0.5),)
+    models = (*tuple(ModelResult(name, None, reason="no head") for name in "ab"), ModelResult("c", 1.0, 0.5))
     text = printed(CellResult({"dataset": "d", "metric": "m"}, models))
     assert text.count("no head") == 1
     assert "skipped a, b: no head" in text
