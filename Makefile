@@ -12,7 +12,7 @@ check: ## Lint, types, layers and fast tests: under a minute, offline
 	ruff format --check .
 	mypy
 	lint-imports
-	pytest -q -n 2 -m "not slow"
+	OMP_NUM_THREADS=1 pytest -q -n 2 -m "not slow"
 
 test: ## All tests
 	pytest

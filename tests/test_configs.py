@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -20,13 +22,14 @@ REQUIRED = {"root": "somewhere", "names": ["resnet18"], "path": "table.csv", "id
 NEEDS_FILES = {("model_pool", "checkpoints"), ("model_pool", "arrays")}
 
 
+@cache
 def _compose(*overrides: str):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", overrides=list(overrides))
 
 
 def _options(group: str, option: str) -> dict:
-    config = _compose(f"{group}={option}")
+    config = deepcopy(_compose(f"{group}={option}"))
     for key in [k for k in config[group] if OmegaConf.is_missing(config[group], k)]:
         config[group][key] = REQUIRED[key]
     config.device = "cpu"
