@@ -14,6 +14,7 @@ FILES = sorted((ROOT / "transfer_exp").rglob("*.py"))
 HEAVY = ("torch", "torchvision", "timm", "wandb", "pandas", "matplotlib", "sklearn")
 
 
+@pytest.mark.slow  # `make check` runs the same contracts by themselves
 def test_imports_point_one_way():
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -46,6 +47,7 @@ def test_help_and_scores_wait_for_no_heavy_library(module):
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_vision_works_beside_a_torch_built_otherwise():
     code = "from transfer_exp.vision import timm, torchvision; print(timm.create_model('test_vit').num_features)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -79,6 +79,7 @@ def test_fine_tuning_repeats_exactly_and_leaves_the_model_alone(dataset):
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_chosen_without_a_look_at_test(dataset):
     """A rate that cannot learn loses to one that can, whatever the test labels say."""
     regime = replace(QUICK, learning_rates=(1e-7, 2e-3), steps=20)

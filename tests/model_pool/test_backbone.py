@@ -52,6 +52,7 @@ def test_a_timm_network_without_a_head_gives_no_logits():
     assert logits is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dim"), TORCHVISION.items())
 def test_the_head_of_a_torchvision_network_turns_its_features_into_its_logits(name, dim):
     network = torchvision.models.get_model(name, weights=None, **_QUICK.get(name, {})).eval()

@@ -27,6 +27,9 @@ CONFIG = {
     "tracker": {"mode": "offline"},
 }
 
+# Each starts the service that W&B runs beside a program.
+pytestmark = pytest.mark.slow
+
 
 def records(path):
     """Yield a run's records: 7 bytes of header, then chunks in 32 KiB blocks (LevelDB's log format)."""

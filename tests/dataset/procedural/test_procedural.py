@@ -44,6 +44,7 @@ def test_the_dataset_is_balanced_and_its_splits_are_apart(name):
     assert not train & test
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_classes_can_be_told_apart(name):
     module = dict(zip(NAMES, TASKS, strict=True))[name]
