@@ -91,10 +91,10 @@ def _run(config: DictConfig, labels: dict[str, str], folder: Path, group: str | 
     store = Store(Path(plain["store"]).expanduser())
     experiment = Experiment(**parts, store=store, device=plain["device"], seed=plain["seed"], **plain["features"])
     result = experiment.run(labels)
-    figure = folder / "scatter.png"
-    scatter(result, figure)
-    written = [*write_record(result, plain, folder), figure, tracker.record(result, plain, group, figure, folder)]
-    _report(result, written, alone=group is None)
+    records = write_record(result, plain, folder)  # first: whatever follows may fail
+    figure = scatter(result, folder / "scatter.png")
+    tracked = tracker.record(result, plain, group, figure, folder)
+    _report(result, [*records, figure, tracked], alone=group is None)
 
 
 def _report(result: CellResult, written: list[Path | str | None], alone: bool) -> None:
