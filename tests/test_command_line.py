@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,10 +126,9 @@ def _lonely(root: Path) -> Path:
 
 
 def _single(root: Path) -> Path:
+    _pictures(root)
     for split in ("train", "test"):
-        for path in (root / split).glob("dog/*") if root.exists() else _pictures(root).glob(f"{split}/dog/*"):
-            path.unlink()
-        (root / split / "dog").rmdir()
+        shutil.rmtree(root / split / "dog")
     return root
 
 
@@ -194,7 +194,7 @@ SPOILED = {
     _spoiled: "1.png",
     _empty: "no class",
     _lonely: "'dog'",
-    _single: "class",
+    _single: "only the class folder 'cat'",
 }
 
 

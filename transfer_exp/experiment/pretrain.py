@@ -149,8 +149,10 @@ offline in a minute; they are of no use on photographs.
 Rebuild them with `python -m transfer_exp.experiment.pretrain FOLDER` (this page is written by it). Each network saw
 {_TRAIN_IMAGES:,} drawings in batches of {_BATCH}; some were stopped early on purpose, so that the pool differs in what
 it can transfer. `resnet_glyphs` was cut from 4000 steps to 500 after a first look, because it was best on every target
-and any ranking that knew this one name would have looked good. AdamW, weight decay 0.05, cosine schedule. Weights are
-stored in half precision; source accuracy is measured with them on {_TEST_IMAGES:,} fresh drawings. Apache-2.0.
+and any ranking that knew this one name would have looked good; `convnext2_glyphs` had learnt nothing and was trained
+again at a quarter of the learning rate. AdamW, weight decay 0.05, cosine schedule; learning rates are in the manifest.
+Weights are stored in half precision; source accuracy is measured with them on {_TEST_IMAGES:,} fresh drawings.
+Apache-2.0.
 """
 
 

@@ -81,9 +81,6 @@ class StoredArrays:
         """Return features, labels and source probabilities of a split; None for validation."""
         return None if split == "validation" else self.dataset.feature_set(self.name, split)
 
-    def identity(self) -> None:
-        """Return None: nothing slow can be computed from arrays, so nothing is kept."""
-
 
 Pairing: TypeAlias = NetworkOnImages | StoredArrays
 
