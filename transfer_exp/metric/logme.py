@@ -54,21 +54,23 @@ def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " s
     eigenvalues, coordinates = spectrum(features, np.eye(len(counts))[codes])
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
-    return float(_evidence(eigenvalues[:, None], coordinates**2, counts, features.shape[1]).mean())
+    norms = counts.astype(np.float64)  # a one-hot column's squared norm is the size of its class
+    return float(evidence(eigenvalues[:, None], coordinates**2, norms, *features.shape).mean())
 
 
-def _evidence(
+def evidence(
     eigenvalues: Float[np.ndarray, "rank 1"],
-    squares: Float[np.ndarray, "rank classes"],
-    counts: Int[np.ndarray, " classes"],
+    squares: Float[np.ndarray, "rank targets"],
+    norms: Float[np.ndarray, " targets"],
+    samples: int,
     dim: int,
-) -> Float[np.ndarray, " classes"]:
-    """Return L / N at the fixed point of each class, (C,), from s^2 and (U'y)^2."""
-    samples, rank = int(counts.sum()), len(eigenvalues)
-    outside = np.maximum(counts - squares.sum(axis=0), 0.0)
-    alpha, beta = np.ones(len(counts)), np.ones(len(counts))
-    weight, residual = np.zeros(len(counts)), np.zeros(len(counts))
-    active = np.full(len(counts), True)
+) -> Float[np.ndarray, " targets"]:
+    """Return L / N of `logme` at the fixed point of each target y, (T,), from s^2, (U'y)^2 and |y|^2."""
+    rank = len(eigenvalues)
+    outside = np.maximum(norms - squares.sum(axis=0), 0.0)
+    alpha, beta = np.ones(len(norms)), np.ones(len(norms))
+    weight, residual = np.zeros(len(norms)), np.zeros(len(norms))
+    active = np.full(len(norms), True)
     for _ in range(ITERATIONS):
         ratio = alpha[active] / beta[active]
         unused = ratio / (eigenvalues + ratio)
