@@ -73,5 +73,5 @@ class LogMERegression:
     invariances: ClassVar[tuple[str, ...]] = ("rotation",)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `logme_regression` of features (N, D) and labels (N,) read as numbers; refuses what `logme` refuses."""
+        """Return `logme_regression` of features (N, D) and labels (N,) read as numbers."""
         return logme_regression(check_features(features, labels), np.asarray(labels)[:, None])
