@@ -11,6 +11,7 @@ from jaxtyping import Float, Int, Real
 
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.types import InputError, encode_labels
+from transfer_exp.types.class_statistics import RESOLUTION
 from transfer_exp.types.discriminant import centred_features
 
 ONE_HOT = "one_hot"
@@ -118,7 +119,8 @@ def _loss(
     # The fit minus its projection, and what of Y(t) lies outside the features: two squares, neither below zero.
     inside = np.einsum("cd,cd->", mixture - final, fitted @ (mixture - final))
     outside = np.einsum("cd,cd->", final, share[:, None] * final - fitted @ final)
-    return float(0.0 - (max(inside, 0.0) + max(outside, 0.0)) / targets.shape[2])
+    loss = float(max(inside, 0.0) + max(outside, 0.0)) / targets.shape[2]
+    return -loss if loss > RESOLUTION else 0.0
 
 
 def onto_simplex(weights: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:

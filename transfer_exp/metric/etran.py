@@ -15,6 +15,7 @@ from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.pool_range import pool_range
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.types import InputError, check_features, encode_labels
+from transfer_exp.types.class_statistics import RESOLUTION
 
 
 def energy(
@@ -84,8 +85,8 @@ def linear_fit(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray
     if not features.any():
         return -1.0 / len(counts)
     _, coordinates = spectrum(features, np.eye(len(counts))[codes])
-    left = np.maximum(counts - (coordinates**2).sum(axis=0), 0.0)
-    return float(0.0 - left.sum() / (len(codes) * len(counts)))
+    left = counts - (coordinates**2).sum(axis=0)
+    return float(0.0 - left[left > RESOLUTION * counts].sum() / (len(codes) * len(counts)))
 
 
 @dataclass(frozen=True)
