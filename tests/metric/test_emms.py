@@ -94,6 +94,15 @@ def test_limits_of_one_hot_labels():
     assert emms(features, labels) == 0.0
 
 
+def test_a_constant_column_of_an_embedding_says_nothing():
+    features, labels = drawn(11)
+    embeddings = np.random.default_rng(12).standard_normal((2, 3, 4))
+    embeddings[:, :, 3] = 0.1
+    # The mean runs over the columns, and this one adds nothing to the sum.
+    expected = 0.75 * emms(features, labels, embeddings[:, :, :3])
+    assert emms(features, labels, embeddings) == pytest.approx(expected, rel=1e-9)
+
+
 def test_real_labels_beat_shuffled_ones():
     features, labels = drawn(5)
     shuffled = [emms(features, np.random.default_rng(s).permutation(labels)) for s in range(5)]
@@ -121,7 +130,9 @@ def test_files_and_embeddings_that_do_not_fit_are_refused_by_name(tmp_path):
             EMMS(embeddings=str(tmp_path / name))(features, labels)
     with pytest.raises(InputError, match="name 2 classes, labels reach 2"):
         EMMS(embeddings=str(tmp_path / "short.npz"))(features, labels)
-    with pytest.raises(InputError, match="finite numbers"):
+    with pytest.raises(InputError, match="hold NaN"):
         emms(features, labels, np.full((1, 3, 2), np.nan))
+    with pytest.raises(InputError, match="must be numbers"):
+        emms(features, labels, np.zeros((1, 3, 0)))
     with pytest.raises(InputError, match="rounds=0"):
         EMMS(rounds=0)(features, labels)

@@ -13,6 +13,7 @@ from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.types import InputError, encode_labels
 from transfer_exp.types.class_statistics import RESOLUTION
 from transfer_exp.types.discriminant import centred_features
+from transfer_exp.types.feature_set import LARGEST
 
 ONE_HOT = "one_hot"
 """In the place of a file of label embeddings: the labels themselves."""
@@ -46,7 +47,8 @@ def emms(
     Returns
     -------
     float
-        In [-4, 0]; in [-1, 0] for K = 1. With N <= D it is 0: nothing is left to rank by.
+        In [-4, 0], since neither the fit nor Y(t) has entries of more than unit mean square; in [-1, 0] for K = 1.
+        With N <= D the fit is exact, and nothing is left to rank by.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def emms(
     spread = np.sqrt((deviations**2).mean(axis=0))
     columns = deviations / np.where(spread > 0, spread, 1.0)
     share = counts / len(codes)
-    # Everything the fit needs of X is how it maps class indicators, here per sample and centred, onto each other.
+    # Of X the fit needs M'PM / N alone: M the indicators of the classes, P the projection on the columns.
     fitted = np.zeros((len(counts), len(counts)))
     if spread.any():
         _, coordinates = spectrum(columns, np.eye(len(counts))[codes])
@@ -90,15 +92,19 @@ def standardised_targets(
         rows = np.eye(len(counts))[None]
     else:
         embeddings = np.asarray(embeddings)
-        if embeddings.ndim != 3 or embeddings.dtype.kind not in "fiu" or not np.isfinite(embeddings).all():
-            raise InputError(f"label embeddings must be finite numbers (K, C, d): got {embeddings.shape}")
+        if embeddings.ndim != 3 or embeddings.size == 0 or embeddings.dtype.kind not in "fiu":
+            raise InputError(f"label embeddings must be numbers (K, C, d): got {embeddings.dtype} {embeddings.shape}")
+        # Written so that NaN, which fails every comparison, is refused too.
+        if not (np.abs(embeddings) <= LARGEST).all():
+            raise InputError(f"label embeddings hold NaN or values beyond {LARGEST:.0e}: check the foundation models")
         if present[0] < 0 or present[-1] >= embeddings.shape[1]:
             raise InputError(
                 f"label embeddings name {embeddings.shape[1]} classes, labels reach {present[-1]}: embed all"
             )
         rows = embeddings[:, present].astype(np.float64)
     share = (counts / counts.sum())[:, None]
-    rows = rows - (share * rows).sum(axis=1, keepdims=True)
+    means = (share * rows).sum(axis=1, keepdims=True)
+    rows = np.where(np.abs(rows - means) > RESOLUTION * np.abs(means), rows - means, 0.0)
     deviation = np.sqrt((share * rows**2).sum(axis=1, keepdims=True))
     return rows / np.where(deviation > 0, deviation, np.inf)
 
