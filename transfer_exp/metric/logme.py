@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from transfer_exp.metric.spectrum import label_spectrum
 from transfer_exp.types import ClassStatistics, InputError
@@ -50,21 +50,24 @@ def logme(statistics: ClassStatistics) -> float:
     eigenvalues, coordinates = label_spectrum(statistics, centred=False)
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
-    return float(_evidence(eigenvalues[:, None], coordinates**2, statistics.counts, len(statistics.mean)).mean())
+    norms = statistics.counts.astype(np.float64)  # a one-hot column's squared norm is the size of its class
+    shape = statistics.samples, len(statistics.mean)
+    return float(evidence(eigenvalues[:, None], coordinates**2, norms, *shape).mean())
 
 
-def _evidence(
+def evidence(
     eigenvalues: Float[np.ndarray, "rank 1"],
-    squares: Float[np.ndarray, "rank classes"],
-    counts: Int[np.ndarray, " classes"],
+    squares: Float[np.ndarray, "rank targets"],
+    norms: Float[np.ndarray, " targets"],
+    samples: int,
     dim: int,
-) -> Float[np.ndarray, " classes"]:
-    """Return L / N at the fixed point of each class, (C,), from s^2 and (U'y)^2."""
-    samples, rank = int(counts.sum()), len(eigenvalues)
-    outside = np.maximum(counts - squares.sum(axis=0), 0.0)
-    alpha, beta = np.ones(len(counts)), np.ones(len(counts))
-    weight, residual = np.zeros(len(counts)), np.zeros(len(counts))
-    active = np.full(len(counts), True)
+) -> Float[np.ndarray, " targets"]:
+    """Return L / N of `logme` at the fixed point of each target y, (T,), from s^2, (U'y)^2 and |y|^2."""
+    rank = len(eigenvalues)
+    outside = np.maximum(norms - squares.sum(axis=0), 0.0)
+    alpha, beta = np.ones(len(norms)), np.ones(len(norms))
+    weight, residual = np.zeros(len(norms)), np.zeros(len(norms))
+    active = np.full(len(norms), True)
     for _ in range(ITERATIONS):
         ratio = alpha[active] / beta[active]
         unused = ratio / (eigenvalues + ratio)
