@@ -7,6 +7,7 @@ import pytest
 
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.stability import flip_rate, leave_one_out, sub_pools, win_rates
+from transfer_exp.evaluation.weighted_tau_many import pool_differences
 from transfer_exp.types import InputError
 
 RNG = np.random.default_rng(0)
@@ -66,6 +67,15 @@ def test_a_clear_verdict_never_flips_and_no_verdict_is_one():
     assert flip_rate(truth, truth * 2, truth, pools) == 0
     swapped = np.array([0.0, 1, 2, 3, 5, 4])  # worse only while both of the top two are there: in 6 of 15 sub-pools
     assert flip_rate(truth, swapped, truth, pools) == pytest.approx(9 / 15)
+
+
+def test_rounding_is_no_verdict():
+    scores, truth = RNG.normal(size=(3, 8)), np.tile(RNG.normal(size=8), (3, 1))
+    again = np.roll(scores, 1, axis=0)  # the same scores on other rows of the same dataset: equal but for rounding
+    pools = sub_pools(8)
+    differences = pool_differences(scores, again, truth, pools)
+    assert 0 < np.abs(differences).max() < 1e-14
+    assert flip_rate(scores, again, truth, pools) == 0
 
 
 def test_wins_are_counted_as_written_and_equals_share():

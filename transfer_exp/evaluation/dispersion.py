@@ -127,7 +127,7 @@ def grouped_tau(
 
 
 def _ranks(accuracies: np.ndarray) -> np.ndarray:
-    """Return ranks within each dataset, 1 for the best, equal accuracies sharing their mean rank."""
+    """Return ranks from 1 within each dataset, worst first; equal accuracies share their mean rank."""
     if min(accuracies.shape) < 2:
         raise InputError(f"need two or more datasets and models to compare rankings: got shape {accuracies.shape}")
     if not np.isfinite(accuracies).all():
@@ -135,4 +135,4 @@ def _ranks(accuracies: np.ndarray) -> np.ndarray:
         raise InputError(
             f"accuracy of model {model} on dataset {dataset} is not finite: leave the model or dataset out"
         )
-    return np.asarray(stats.rankdata(-accuracies, axis=1))
+    return np.asarray(stats.rankdata(accuracies, axis=1))

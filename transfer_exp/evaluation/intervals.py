@@ -1,8 +1,8 @@
 """How far a correlation would move with another sample of models: bootstrap intervals.
 
 All are percentile intervals (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13): ends within
-[-1, 1], and defined even when every draw agrees. In simulations (11 or 23 models, normal, correlation 0, 0.5 or 0.9; 250
-pools of each) the 95 % interval held the expected weighted tau of such a pool in 93 to 97 % of pools. The
+[-1, 1], and defined even when every draw agrees. In simulations (11 or 23 models, normal, correlation 0, 0.5 or 0.9;
+250 pools of each) the 95 % interval held the expected weighted tau of such a pool in 93 to 97 % of pools. The
 bias-corrected BCa, undefined at a perfect ranking, held it in 91 to 96 % and was no narrower. Models are taken as
 independent: a pool of close relatives is less certain than its interval says.
 """
