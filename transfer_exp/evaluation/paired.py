@@ -56,7 +56,10 @@ def compare_paired(
     draws: int = 2000,
     seed: int = 0,
 ) -> PairedComparison:
-    """Compare two conditions over datasets, as Demšar advises ("Statistical Comparisons of Classifiers", JMLR 2006).
+    """Compare two conditions over datasets, matched by name; a dataset counts once, so average its seeds first.
+
+    Wilcoxon's test over datasets is the advice of Demšar, "Statistical Comparisons of Classifiers over Multiple Data
+    Sets", JMLR 2006.
 
     Parameters
     ----------
