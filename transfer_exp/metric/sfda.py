@@ -57,7 +57,8 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     codes, _ = encode_labels(labels)
     statistics = class_statistics(centred, labels)
     shrinkage = adaptive_shrinkage(statistics)
-    challenged = centred + self_challenge(centred, codes, statistics, shrinkage)
+    challenged = self_challenge(centred, codes, statistics, shrinkage)
+    challenged += centred
     second = fitted_posterior(challenged, class_statistics(challenged, labels), shrinkage)
     return mean_true_posterior(second, codes)
 

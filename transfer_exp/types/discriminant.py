@@ -147,4 +147,7 @@ def self_challenge(
     soft = softmax(fitted_posterior(features, statistics, shrinkage), axis=1)
     doubt = 1 - soft[np.arange(len(codes)), codes]
     others = (statistics.means.sum(axis=0) - statistics.means) / (len(statistics.counts) - 1)
-    return doubt[:, None] * (others[codes] - features)
+    move = others[codes]
+    move -= features
+    move *= doubt[:, None]
+    return move
