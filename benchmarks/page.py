@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cases import CASES, SHAPES, Case, Shape
+from benchmarks.cases import CASES, SHAPES, Case
 from benchmarks.measure import Row, read_rows
 
 _BLOCK = re.compile(r"(<!-- speed: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -45,14 +45,10 @@ def _verdict(case: Case, row: Row | None) -> tuple[str, str]:
     """Return the aim in words, with its shape where that is not the usual one, and whether it is reached."""
     if not case.aim:
         return "", ""
-    aim = f"at least {case.aim:.2g}" + ("" if case.at == SHAPES[1] else f" at {_letters(case.at)}")
+    aim = f"at least {case.aim:.2g}" + ("" if case.at == SHAPES[1] else f" at C = {case.at[2]}")
     if row is None:
         return aim, "not measured"
     return aim, "reached" if row.ratio >= case.aim else "**not reached**"
-
-
-def _letters(shape: Shape) -> str:
-    return f"C = {shape[2]}"
 
 
 def _notes(rows: Sequence[Row]) -> str:

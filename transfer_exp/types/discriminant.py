@@ -113,6 +113,27 @@ def fitted_posterior(
     return posterior(features, statistics.means, statistics.counts, coefficients)
 
 
+def block_posterior(
+    deviations: Float[np.ndarray, "samples dim"],
+    codes: Int[np.ndarray, " samples"],
+    statistics: ClassStatistics,
+    shrinkage: float,
+) -> Float[np.ndarray, "samples classes"]:
+    """Return `fitted_posterior` of samples given as ``deviations`` from the means of their classes ``codes``, (N, C).
+
+    Raises
+    ------
+    InputError
+        As `whitened_means`.
+    """
+    coefficients = whitened_means(statistics, shrinkage)
+    products = statistics.means @ coefficients.T
+    products += np.log(statistics.counts / statistics.samples) - np.diag(products) / 2
+    scores = deviations @ coefficients.T
+    scores += products[codes]
+    return np.asarray(softmax(scores, axis=1))
+
+
 def self_challenge(
     features: Float[np.ndarray, "samples dim"],
     codes: Int[np.ndarray, " samples"],
