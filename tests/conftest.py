@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
 
+import jaxtyping
 import numpy as np
 import pytest
 from PIL import Image
 
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.store import Store
+from transfer_exp.types import class_statistics
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -26,6 +29,14 @@ def shared() -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def untyped():
+    """Turn shape checking off, as it is outside the tests: the package's own checks must then refuse."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def coloured(per_class: int, seed: int, classes: int = 3) -> LabelledImages:
@@ -47,3 +58,20 @@ def dataset() -> TargetDataset:
 def fake_pairing(name="net", dataset=None, model=None, images=lambda split: None, features=lambda split: None):
     """Return one model on one target, as a regime sees it."""
     return SimpleNamespace(name=name, dataset=dataset, model=model, images=images, features=features)
+
+
+def on_samples(metric):
+    """Let a metric of class statistics take features and labels."""
+    return wraps(metric)(lambda features, labels, *options: metric(class_statistics(features, labels), *options))
+
+
+def evidence(metric, values, labels):
+    """Return what a metric takes of one model, from features (or source probabilities) and labels."""
+    known = {
+        "labels": lambda: labels,
+        "features": lambda: values,
+        "source_probabilities": lambda: values,
+        "class_statistics": lambda: class_statistics(values, labels),
+        "dataset": lambda: "this",
+    }
+    return [known[name]() for name in metric.inputs]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from transfer_exp.types import InputError
 _log = logging.getLogger(__name__)
 
 Arrays = dict[str, np.ndarray]
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 Value = TypeVar("Value")
 
 
@@ -76,6 +78,27 @@ class Store:
             save_file(whole, path, metadata={"key": json.dumps(key, sort_keys=True)})
 
         return self._fetch(self._path(kind, key, "safetensors"), load_file, save, compute)
+
+    def batches(self, kind: str, key: Mapping[str, Any], name: str, rows: int) -> Iterator[np.ndarray]:
+        """Yield one array under ``key`` in batches of up to ``rows`` rows, whatever its size never all at once.
+
+        Raises
+        ------
+        OSError, KeyError, ValueError
+            When there is no such file, no such array in it, or the file is damaged.
+        """
+        with self._path(kind, key, "safetensors").open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            whole = max(entry["data_offsets"][1] for entry in header.values() if "data_offsets" in entry)
+            if os.fstat(file.fileno()).st_size != file.tell() + whole:
+                raise ValueError(f"{file.name} is not as long as it says")
+            entry = header[name]
+            (samples, *shape), dtype = entry["shape"], np.dtype(_DTYPES[entry["dtype"]])
+            file.seek(entry["data_offsets"][0], os.SEEK_CUR)
+            for start in range(0, samples, rows):
+                count = min(rows, samples - start)
+                batch = np.fromfile(file, dtype, count * int(np.prod(shape)))
+                yield batch.reshape(count, *shape)
 
     def record(
         self, kind: str, key: Mapping[str, Any], compute: Callable[[], dict[str, Any]]

@@ -21,7 +21,7 @@ from transfer_exp.model_pool.arrays import arrays as arrays_pool
 from transfer_exp.model_pool.embedded import embedded
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.none import NoPerturbation
-from transfer_exp.types import InputError, NotApplicableError
+from transfer_exp.types import InputError, NotApplicableError, class_statistics
 
 NAMES = ("resnet_glyphs", "vit_shapes", "efficientnet_gn_shapes")
 LABELS = {"perturbation": "none", "metric": "logme", "ground_truth": "linear_probe"}
@@ -56,7 +56,11 @@ def test_a_cell_scores_and_compares_every_model(experiment):
 def test_the_score_is_the_metric_of_the_probe_features(experiment):
     result = experiment.run(LABELS)
     probes = [load_file(path)["features"] for path in experiment.store.root.rglob("*.safetensors")]
-    expected = {LogME()(p, experiment.dataset.probe.labels) for p in probes if len(p) == len(experiment.dataset.probe)}
+    expected = {
+        LogME()(class_statistics(p, experiment.dataset.probe.labels))
+        for p in probes
+        if len(p) == len(experiment.dataset.probe)
+    }
     assert {m.score for m in result.models} == expected
 
 

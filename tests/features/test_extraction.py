@@ -11,7 +11,7 @@ import torch
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pairing import pair
 from transfer_exp.model_pool.embedded import embedded
-from transfer_exp.types import InputError, NotApplicableError, silent
+from transfer_exp.types import InputError, NotApplicableError, class_statistics, silent
 
 
 @pytest.fixture(scope="module")
@@ -101,3 +101,30 @@ def test_a_pairing_loads_its_network_once_and_knows_what_it_found(dataset, extra
     pairing.features("probe")
     pairing.features("train")
     assert pairing.found == {"features of probe": False, "features of train": True}, "the probe is all of train here"
+
+
+def test_statistics_are_streamed_from_the_store_and_equal_those_of_the_features(model, dataset, extractor, monkeypatch):
+    features, _ = extractor("resnet_glyphs", model, dataset.test)
+    expected = class_statistics(np.tile(features.features, (3, 1)), np.tile(features.labels, 3))
+    whole, found = extractor.statistics("resnet_glyphs", model, dataset.test)
+    assert found
+    monkeypatch.setattr("transfer_exp.features.extraction._ROWS", 7)
+    monkeypatch.setattr(Extractor, "__call__", lambda *a: pytest.fail("read as a whole"))
+    streamed, found = extractor.statistics("resnet_glyphs", model, dataset.test)
+    assert found
+    for name in ("counts", "mean", "offsets", "squares", "within"):
+        np.testing.assert_allclose(getattr(streamed, name), getattr(whole, name), rtol=1e-9, atol=1e-9)
+        scale = 1 if name in ("mean", "offsets") else 3
+        np.testing.assert_allclose(getattr(expected, name), scale * getattr(whole, name), rtol=1e-6, atol=1e-6)
+
+
+def test_statistics_of_what_the_store_lacks_or_lost_are_computed(model, dataset, extractor, monkeypatch, caplog):
+    monkeypatch.setattr("transfer_exp.features.extraction._ROWS", 7)
+    first, found = extractor.statistics("resnet_glyphs", model, dataset.test)
+    assert not found
+    path = next(extractor.store.root.rglob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:-100])
+    again, found = extractor.statistics("resnet_glyphs", model, dataset.test)
+    assert not found
+    assert "damaged" in caplog.text
+    np.testing.assert_array_equal(again.offsets, first.offsets)

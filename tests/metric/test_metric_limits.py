@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import on_samples
 
 from transfer_exp.metric.h_score import h_score
 from transfer_exp.metric.lda import lda
@@ -13,6 +14,8 @@ from transfer_exp.metric.sfda import sfda
 from transfer_exp.types import InputError
 
 LABELS = np.repeat(np.arange(4), [30, 20, 10, 5])
+
+h_score, logme = map(on_samples, (h_score, logme))
 SHARES = np.array([30, 20, 10, 5]) / 65
 ENTROPY = float(-(SHARES * np.log(SHARES)).sum())
 CONSTANT = np.full((65, 6), 0.1)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from conftest import on_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import eigh
@@ -18,6 +19,9 @@ from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.sfda import sfda
 
 oracle = settings(max_examples=30, deadline=None, derandomize=True)
+
+
+h_score, logme = map(on_samples, (h_score, logme))
 
 
 @st.composite

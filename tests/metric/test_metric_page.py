@@ -28,7 +28,8 @@ def table():
         for _, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str):
                 looks_at = inspect.getdoc(module).splitlines()[0].split(": ", 1)[1].rstrip(".")
-                needs = ", ".join(kind.inputs).replace("_", " ")
+                inputs = [name.replace("_", " ") for name in kind().inputs if name != "labels"]
+                needs = ", ".join(inputs) or "nothing"
                 rows.append((f"`{kind.name}`", looks_at, interval(kind), needs, kind.source))
     head = [("metric", "what it looks at", "range", "needs", "source"), ("---",) * 5]
     return "\n".join(f"| {' | '.join(row)} |" for row in (*head, *sorted(rows)))

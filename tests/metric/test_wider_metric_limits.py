@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import on_samples
 
 from transfer_exp.metric.cka import cka
 from transfer_exp.metric.gbc import gbc
@@ -16,6 +17,8 @@ from transfer_exp.metric.transrate import transrate
 from transfer_exp.types import InputError
 
 LABELS = np.repeat(np.arange(4), [30, 20, 10, 5])
+
+cka, gbc, h_score, lfc = map(on_samples, (cka, gbc, h_score, lfc))
 SHARES = np.array([30, 20, 10, 5]) / 65
 CONSTANT = np.full((65, 6), 0.1)
 COLLAPSED = np.eye(4)[LABELS]

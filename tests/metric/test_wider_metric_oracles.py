@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from conftest import on_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
@@ -24,6 +25,9 @@ from transfer_exp.metric.regularised_h_score import regularised_h_score
 from transfer_exp.metric.transrate import transrate
 
 oracle = settings(max_examples=25, deadline=None, derandomize=True)
+
+
+cka, gbc, lfc = map(on_samples, (cka, gbc, lfc))
 
 
 @st.composite

@@ -6,13 +6,12 @@ import pkgutil
 from importlib import import_module
 from pathlib import Path
 
-import jaxtyping
 import numpy as np
 import pytest
-from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 import transfer_exp.perturbation
+from transfer_exp.experiment.plugin import build
 from transfer_exp.perturbation.pca import pca
 from transfer_exp.types import InputError
 
@@ -27,6 +26,9 @@ CLASSES = [
     for _, kind in inspect.getmembers(module, inspect.isclass)
     if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str)
 ]
+OPTIONS = [path for path in CONF.glob("*.yaml") if path.stem != "path"]
+"""All but the path, which is no map of features but says at which strengths one is applied."""
+CLASSES = [kind for kind in CLASSES if kind.name != "path"]
 PERTURBATIONS = [pytest.param(kind(), id=kind.name) for kind in CLASSES]
 NEEDS_SCATTER = {"mixup_means"}
 STRENGTHS = {"force", "alpha", "strength", "rate", "time_step"}
@@ -71,22 +73,14 @@ def at_zero_strength(perturbation):
     return dataclasses.replace(perturbation, **changed)
 
 
-@pytest.fixture
-def untyped():
-    """Turn shape checking off, as it is outside the tests: the package's own checks must then refuse."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
 def test_every_perturbation_has_an_option_of_its_name():
-    assert {kind.name for kind in CLASSES} == {path.stem for path in CONF.glob("*.yaml")}
+    assert {kind.name for kind in CLASSES} == {path.stem for path in OPTIONS}
     assert len(CLASSES) >= 6
 
 
-@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(OPTIONS), ids=lambda p: p.stem)
 def test_option_instantiates_to_the_defaults(path):
-    perturbation = instantiate(OmegaConf.load(path))
+    perturbation = build("perturbation", OmegaConf.to_container(OmegaConf.load(path)))
     assert perturbation.name == path.stem
     assert perturbation == type(perturbation)()
     assert perturbation.source

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 # Tests stand above the layers: a perturbation alone has few golden values, followed by a metric it has many.
+from conftest import on_samples
+
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
 from transfer_exp.metric.sfda import SFDA
@@ -18,6 +20,8 @@ from transfer_exp.perturbation.released import Released, gate_opens
 from transfer_exp.perturbation.spread import Spread
 from transfer_exp.types import class_statistics
 from transfer_exp.types.discriminant import adaptive_shrinkage, fitted_posterior
+
+logme_of = on_samples(LogME())
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]
@@ -46,7 +50,7 @@ def test_gate(golden):
 def test_released_end_to_end(golden, alpha):
     arrays, expected = golden
     features = perturbed(Released(alpha=alpha), arrays)
-    for metric, key in ((LogME(), "LOGME"), (SFDA(), "SFDA"), (NCM(), "LDA")):
+    for metric, key in ((logme_of, "LOGME"), (SFDA(), "SFDA"), (NCM(), "LDA")):
         score = expected["sa_release"][f"alpha={alpha},{key}"]
         assert metric(features, arrays["labels"]) == pytest.approx(score, rel=1e-6)
 
@@ -54,7 +58,7 @@ def test_released_end_to_end(golden, alpha):
 def test_pca(golden):
     arrays, expected = golden
     reduced = perturbed(Pca(64), arrays)
-    assert LogME()(reduced, arrays["labels"]) == pytest.approx(expected["pca64_logme"], rel=1e-6)
+    assert logme_of(reduced, arrays["labels"]) == pytest.approx(expected["pca64_logme"], rel=1e-6)
     assert SFDA()(reduced, arrays["labels"]) == pytest.approx(expected["pca64_sfda"], rel=1e-6)
 
 
@@ -65,16 +69,16 @@ def test_spread_and_released_attract(golden):
     both = RELEASED_ATTRACT(wide, labels, np.random.default_rng(0))
     np.testing.assert_allclose(wide[:5], arrays["spread_force1_first5"], rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(moved[:5], arrays["attract_release_alpha0.1_first5"], rtol=1e-6, atol=1e-12)
-    assert LogME()(wide, labels) == pytest.approx(expected["spread_force1_logme"], rel=1e-6)
-    assert LogME()(moved, labels) == pytest.approx(expected["attract_release_logme"], rel=1e-6)
-    assert LogME()(both, labels) == pytest.approx(expected["spread_attract_release_sign_logme"], rel=1e-6)
+    assert logme_of(wide, labels) == pytest.approx(expected["spread_force1_logme"], rel=1e-6)
+    assert logme_of(moved, labels) == pytest.approx(expected["attract_release_logme"], rel=1e-6)
+    assert logme_of(both, labels) == pytest.approx(expected["spread_attract_release_sign_logme"], rel=1e-6)
 
 
 def test_ped(golden):
     arrays, expected = golden
     # The reference set of these values is the features in reverse order, whose mean and deviation are their own.
     features = perturbed(Ped(sigma=2.0), arrays)
-    assert LogME()(features, arrays["labels"]) == pytest.approx(expected["ped"]["LOGME"], rel=1e-6)
+    assert logme_of(features, arrays["labels"]) == pytest.approx(expected["ped"]["LOGME"], rel=1e-6)
     assert SFDA()(features, arrays["labels"]) == pytest.approx(expected["ped"]["SFDA"], rel=1e-6)
 
 

@@ -48,6 +48,15 @@ def test_the_csv_holds_the_ranking_in_full_precision(tmp_path):
     assert rows[2]["reason"] == "no head"
 
 
+def test_parts_come_back_and_follow_the_columns_of_the_csv(tmp_path):
+    models = (ModelResult("a", 1.0, parts={"energy": 0.1 + 0.2, "lda": 1.0}), ModelResult("b", None, reason="none"))
+    write_record(CellResult(CELL, models), {}, tmp_path)
+    assert read_record(tmp_path / "result.json").models == models
+    with (tmp_path / "ranking.csv").open(newline="", encoding="utf-8") as file:
+        first, second = csv.DictReader(file)
+    assert (first["energy"], first["lda"], second["energy"]) == (str(0.1 + 0.2), "1.0", "")
+
+
 def test_a_second_write_replaces_and_leaves_nothing_behind(tmp_path):
     write_record(RESULT, {}, tmp_path)
     changed = CellResult({**CELL, "seed": "1"}, MODELS)

@@ -98,3 +98,29 @@ def test_a_store_that_cannot_be_written_says_what_to_set(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="set store="):
         Store(tmp_path / "file" / "store").record("accuracy", {}, dict)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16])
+@pytest.mark.parametrize("rows", [1, 4, 7, 100])
+def test_batches_are_the_array_in_pieces(store: Store, dtype, rows):
+    arrays = {"a": np.ones((3, 2)), "features": np.arange(14).reshape(7, 2).astype(dtype), "z": np.ones(5)}
+    store.arrays("features", {"b": 1}, lambda: arrays)
+    pieces = list(store.batches("features", {"b": 1}, "features", rows))
+    assert {len(piece) for piece in pieces[:-1]} <= {rows}
+    assert pieces[0].dtype == dtype
+    np.testing.assert_array_equal(np.concatenate(pieces), arrays["features"])
+
+
+def test_batches_of_what_is_absent_or_damaged_are_refused(store: Store):
+    with pytest.raises(OSError, match="No such file"):
+        next(store.batches("features", {"b": 2}, "features", 4))
+    store.arrays("features", {"b": 2}, lambda: {"features": np.ones((8, 2))})
+    with pytest.raises(KeyError):
+        next(store.batches("features", {"b": 2}, "other", 4))
+    path = next(store.root.rglob("*.safetensors"))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ValueError, match="as long"):
+        list(store.batches("features", {"b": 2}, "features", 4))
+    path.write_bytes(b"\x08\0\0\0\0\0\0\0nothing!")
+    with pytest.raises(ValueError, match="Expecting"):
+        next(store.batches("features", {"b": 2}, "features", 4))

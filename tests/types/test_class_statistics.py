@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transfer_exp.types import InputError, check_features, check_source_probabilities, class_statistics
-from transfer_exp.types.class_statistics import class_means, class_radii, deviations
+from transfer_exp.types.class_statistics import Accumulator, class_means, class_radii, deviations
 
 RNG = np.random.default_rng(0)
 LABELS = np.array([5, 5, 5, -1, -1, 9])
@@ -22,6 +22,33 @@ def test_statistics_equal_loops_over_classes():
     np.testing.assert_allclose(statistics.mean, FEATURES.mean(axis=0))
     total = (FEATURES - FEATURES.mean(axis=0)).T @ (FEATURES - FEATURES.mean(axis=0))
     np.testing.assert_allclose(statistics.within + statistics.between, total, atol=1e-12)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e8])
+@pytest.mark.parametrize("batch", [1, 7, 60])
+def test_batches_gather_to_the_statistics_of_the_whole(batch, offset):
+    features = RNG.standard_normal((60, 4)) + 3 * RNG.standard_normal((5, 4))[np.sort(np.arange(60) % 5)] + offset
+    codes = np.sort(np.arange(60) % 5)  # a class at a time, so that most batches lack most classes
+    gathered = Accumulator(5)
+    for start in range(0, 60, batch):
+        gathered.add(features[start : start + batch], codes[start : start + batch])
+    ours, whole = gathered.statistics(), class_statistics(features, codes)
+    for name in ("counts", "mean", "offsets", "squares", "within", "between", "radii"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(whole, name), rtol=1e-9, atol=1e-7 if offset else 1e-9)
+
+
+def test_few_samples_stand_for_their_scatter():
+    wide = RNG.standard_normal((6, 9))
+    few, many = class_statistics(wide, LABELS), Accumulator(3)
+    many.add(wide, CODES)
+    assert few.scatter is None
+    assert many.statistics().deviations is None
+    for name in ("mean", "offsets", "squares", "within", "between"):
+        np.testing.assert_allclose(getattr(few, name), getattr(many.statistics(), name), atol=1e-12)
+    for centred in (True, False):
+        rows = wide - wide.mean(axis=0) if centred else wide
+        np.testing.assert_allclose(few.smaller_gram(centred), rows @ rows.T, atol=1e-12)
+        np.testing.assert_allclose(many.statistics().smaller_gram(centred), rows.T @ rows, atol=1e-12)
 
 
 def test_radii_are_population_standard_deviations_summed_in_square():

@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-
-import numpy as np
+from dataclasses import asdict, dataclass, replace
 
 from transfer_exp import __version__
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.progress import progress_bars
+from transfer_exp.experiment.scoring import Parts, Scoring, flat
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pairing import NetworkOnImages, Pairing, pair
 from transfer_exp.ground_truth.regime import Accuracy, Regime
-from transfer_exp.metric.metric import Metric
+from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.store import Store
-from transfer_exp.types import CellResult, FeatureSet, InputError, ModelResult, NotApplicableError, Track
+from transfer_exp.types import CellResult, InputError, ModelResult, NotApplicableError, Track
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class Experiment:
 
     pool: ModelPool
     dataset: TargetDataset | FeatureArrays
-    perturbation: Perturbation
-    metric: Metric
+    perturbation: Perturbation | Path
+    metric: Metric | PoolMetric
     ground_truth: Regime
     evaluation: Ranking
     store: Store
@@ -71,47 +71,38 @@ class Experiment:
             raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
         found: Counter[tuple[str, bool]] = Counter()
+        scoring = Scoring(self.metric, self.perturbation, self.seed)
         models: list[ModelResult] = []
+        parts: dict[str, Mapping[str, Parts]] = {}
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
-                models.append(self._one(pairing, track))
+                models.append(self._one(pairing, scoring, parts, track))
                 found.update(pairing.found.items())
                 next_model()
         _say_what_was_found(found)
+        scores = dict(zip(parts, scoring.combine(list(parts.values())), strict=True))
+        models = [replace(m, score=scores[m.model]) if m.model in scores else m for m in models]
         agreement = self.evaluation(labels["metric"], models)
         return CellResult(
             cell, tuple(models), agreement.measures, agreement.null_band, agreement.tied, agreement.null_level
         )
 
-    def _one(self, pairing: Pairing, track: Track) -> ModelResult:
-        """Score one model and obtain its accuracy, or say why either is missing."""
+    def _one(
+        self, pairing: Pairing, scoring: Scoring, parts: dict[str, Mapping[str, Parts]], track: Track
+    ) -> ModelResult:
+        """Collect the parts of a model's score and obtain its accuracy, or say why either is missing."""
         try:
-            score = self._score(pairing)
+            own = scoring.parts(pairing, self.ground_truth)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason))
+        parts[pairing.name] = own
         try:
             accuracy = self._accuracy(pairing, track)
         except NotApplicableError as reason:
-            return ModelResult(pairing.name, score, reason=str(reason))
-        return ModelResult(pairing.name, score, None if accuracy is None else accuracy.value)
-
-    def _score(self, pairing: Pairing) -> float:
-        probe = pairing.features("probe")
-        assert probe is not None, "every dataset has a probe"
-        try:
-            if "source_probabilities" in self.metric.inputs:
-                return self._score_source(probe)
-            rng = np.random.default_rng(self.seed)
-            return self.metric(self.perturbation(probe.features, probe.labels, rng), probe.labels)
-        except InputError as error:
-            raise InputError(f"{self.metric.name} on model {pairing.name}: {error}") from error
-
-    def _score_source(self, probe: FeatureSet) -> float:
-        if probe.source_probabilities is None:
-            raise NotApplicableError(f"{self.metric.name} needs source probabilities, and the model has no head")
-        return self.metric(probe.source_probabilities, probe.labels)
+            return ModelResult(pairing.name, None, reason=str(reason), parts=flat(own))
+        return ModelResult(pairing.name, None, None if accuracy is None else accuracy.value, parts=flat(own))
 
     def _accuracy(self, pairing: Pairing, track: Track) -> Accuracy | None:
         """Obtain the accuracy, from the store where training it gave it before."""

@@ -14,8 +14,18 @@ from torch.utils.data import DataLoader, Dataset
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.model_pool.pool import LoadedModel, Transform
 from transfer_exp.store import Arrays, Store
-from transfer_exp.types import FeatureSet, InputError, NotApplicableError, Track
+from transfer_exp.types import (
+    ClassStatistics,
+    FeatureSet,
+    InputError,
+    NotApplicableError,
+    Track,
+    class_statistics,
+)
+from transfer_exp.types.class_statistics import streamed_statistics
 
+_ROWS = 4096
+"""Features in memory at a time where class statistics are all that is asked for: 64 MB at D = 2048."""
 # Part of every key: raise it whenever the same inputs would give other values than before.
 _VERSION = 1
 
@@ -72,6 +82,28 @@ class Extractor:
             "features", self._key(model, images, device), lambda: self._extract(name, model, images, device)
         )
         return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), found
+
+    def statistics(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[ClassStatistics, bool]:
+        """Return the class statistics of the features of ``images``, and whether the features were in the store.
+
+        Features that are there already are read in batches, so that memory does not grow with their number.
+
+        Raises
+        ------
+        NotApplicableError, InputError
+            As the call; InputError also as `check_features`.
+        """
+        if len(images) > _ROWS:
+            try:
+                return self._streamed(model, images), True
+            except (OSError, ValueError, KeyError):
+                pass  # absent or damaged: below they are computed, and what is wrong with the file is said
+        features, found = self(name, model, images)
+        return class_statistics(features.features, features.labels), found
+
+    def _streamed(self, model: LoadedModel, images: LabelledImages) -> ClassStatistics:
+        key = self._key(model, images, best_device(self.device))
+        return streamed_statistics(self.store.batches("features", key, "features", _ROWS), images.labels)
 
     def _key(self, model: LoadedModel, images: LabelledImages, device: torch.device) -> dict[str, Any]:
         return {

@@ -11,7 +11,7 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.model_pool.pool import Candidate, LoadedModel
-from transfer_exp.types import FeatureSet
+from transfer_exp.types import ClassStatistics, FeatureSet, ModelFacts, class_statistics
 
 Split: TypeAlias = Literal["probe", "train", "validation", "test"]
 
@@ -54,6 +54,18 @@ class NetworkOnImages:
         features, self.found[f"features of {split}"] = self.extractor(self.name, self.model, images)
         return features
 
+    def class_statistics(self, split: Split) -> ClassStatistics | None:
+        """Return the class statistics of a split's features; None where there is no such split."""
+        images = self.images(split)
+        if images is None:
+            return None
+        statistics, self.found[f"features of {split}"] = self.extractor.statistics(self.name, self.model, images)
+        return statistics
+
+    def facts(self) -> ModelFacts:
+        """Return what is known of the network without looking at the dataset."""
+        return ModelFacts(self.name, self.model.parameters, self.model.imagenet_accuracy)
+
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that decides the accuracy of any adaptation."""
         splits = {split: self.images(split) for split in ("train", "validation", "test")}
@@ -80,6 +92,15 @@ class StoredArrays:
     def features(self, split: Split) -> FeatureSet | None:
         """Return features, labels and source probabilities of a split; None for validation."""
         return None if split == "validation" else self.dataset.feature_set(self.name, split)
+
+    def class_statistics(self, split: Split) -> ClassStatistics | None:
+        """Return the class statistics of a split's features; None for validation."""
+        known = self.features(split)
+        return None if known is None else class_statistics(known.features, known.labels)
+
+    def facts(self) -> ModelFacts:
+        """Return the name: there is no network."""
+        return ModelFacts(self.name)
 
 
 Pairing: TypeAlias = NetworkOnImages | StoredArrays

@@ -82,3 +82,12 @@ class Regime(Protocol):
             When this model cannot be adapted to this target in this way.
         """
         ...
+
+
+@runtime_checkable
+class KnowsOtherTargets(Protocol):
+    """A regime that has accuracies on more targets than the one at hand."""
+
+    def elsewhere(self, model: str, dataset: str) -> Mapping[str, float]:
+        """Return the accuracies of ``model`` on every target but ``dataset``, by the target's name."""
+        ...

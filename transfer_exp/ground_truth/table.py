@@ -56,6 +56,18 @@ class AccuracyTable:
             return None
         return Accuracy(float(found["accuracy"].mean()), "accuracy", source="; ".join(sorted(set(found["source"]))))
 
+    def elsewhere(self, model: str, dataset: str) -> dict[str, float]:
+        """Return the accuracies of ``model`` on every dataset of the table but ``dataset``, by name, in [0, 1].
+
+        Raises
+        ------
+        InputError
+            As the call, but for a missing dataset.
+        """
+        rows = _rows(self.path, self.regime, self.pool, self.unit)
+        others = rows[(rows["model"] == model) & (rows["dataset"] != dataset)]
+        return {str(name): float(value) for name, value in others.groupby("dataset")["accuracy"].mean().items()}
+
 
 @lru_cache(maxsize=8)
 def _rows(path: str, regime: str | None, pool: str | None, unit: str) -> pd.DataFrame:

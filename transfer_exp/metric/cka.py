@@ -6,15 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
 
-from transfer_exp.metric.spectrum import smaller_gram
-from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.class_statistics import class_sums
-from transfer_exp.types.discriminant import centred_features
+from transfer_exp.types import ClassStatistics, InputError
 
 
-def cka(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def cka(statistics: ClassStatistics) -> float:
     """Return |X'Y|^2 / (|X'X| |Y'Y|), X the centred features, Y the centred one-hot labels, Frobenius norms.
 
     This is linear centred kernel alignment, the cosine of the centred kernels XX' and YY'. X'Y holds the class sums of
@@ -22,10 +18,8 @@ def cka(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
 
     Parameters
     ----------
-    features
-        (N, D).
-    labels
-        (N,), integers, at least two classes.
+    statistics
+        Of features (N, D) and their labels.
 
     Returns
     -------
@@ -35,7 +29,7 @@ def cka(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
     Raises
     ------
     InputError
-        As `check_features`, or when every feature is constant.
+        When every feature is constant.
 
     References
     ----------
@@ -43,13 +37,12 @@ def cka(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
     with one-hot labels the target alignment of Guo, "KITE", 2024, whose ratio to the alignment with a random network
     is not part of it.
     """
-    centred = centred_features(features, labels)
-    codes, counts = encode_labels(labels)
-    own = np.linalg.norm(smaller_gram(centred))
+    counts = statistics.counts
+    own = np.linalg.norm(statistics.smaller_gram())
     if own == 0:
         raise InputError("every feature is constant, so cka is undefined: check the model's last layer")
     label_norm = np.linalg.norm(np.diag(counts) - np.outer(counts, counts) / counts.sum())
-    shared = (class_sums(centred, codes, len(counts)) ** 2).sum()
+    shared = ((counts[:, None] * statistics.offsets) ** 2).sum()
     return float(min(shared / own / label_norm, 1.0))
 
 
@@ -61,9 +54,9 @@ class CKA:
     source: ClassVar[str] = "Kornblith et al., ICML 2019; with labels the target alignment of Guo, KITE, 2024"
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `cka` of features (N, D) and labels (N,)."""
-        return cka(features, labels)
+    def __call__(self, class_statistics: ClassStatistics) -> float:
+        """Return `cka` of class statistics."""
+        return cka(class_statistics)

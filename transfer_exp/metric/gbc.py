@@ -6,20 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.class_statistics import class_means, class_sums, deviations
-from transfer_exp.types.discriminant import centred_features
+from transfer_exp.types import ClassStatistics, InputError
 
 FLOOR = 1e-4
 """Of every variance, in squared feature units, as released."""
 
 
-def gbc(
-    features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], covariance: str = "spherical"
-) -> float:
+def gbc(statistics: ClassStatistics, covariance: str = "spherical") -> float:
     """Return minus the sum, over ordered pairs of classes, of exp(-B), B their Bhattacharyya distance.
 
     For diagonal covariances with variances v_c (D,), each at least 1e-4, and v = (v_i + v_j) / 2,
@@ -31,10 +27,9 @@ def gbc(
 
     Parameters
     ----------
-    features
-        (N, D). The floor is absolute: once variances fall below it, scale and basis of the features matter.
-    labels
-        (N,), integers, at least two classes of at least two samples each.
+    statistics
+        Of features (N, D) and their labels, classes of at least two samples each. The floor is absolute: once variances
+        fall below it, scale and basis of the features matter.
     covariance
         ``"spherical"`` or ``"diagonal"``.
 
@@ -46,7 +41,7 @@ def gbc(
     Raises
     ------
     InputError
-        As `check_features`; when a class has one sample, which has no variance, or ``covariance`` is unknown.
+        When a class has one sample, which has no variance, or ``covariance`` is unknown.
 
     References
     ----------
@@ -55,16 +50,13 @@ def gbc(
     """
     if covariance not in ("spherical", "diagonal"):
         raise InputError(f"covariance={covariance} of gbc must be spherical or diagonal")
-    centred = centred_features(features, labels)
-    codes, counts = encode_labels(labels)
+    counts = statistics.counts
     if counts.min() < 2:
-        name = np.unique(labels)[counts.argmin()]
-        raise InputError(f"class {name} has one sample, hence no variance for gbc: leave it out or take more samples")
-    means = class_means(centred, codes, counts)
-    squares = class_sums(deviations(centred, means[codes]) ** 2, codes, len(counts))
-    variances = np.maximum(squares / (counts - 1)[:, None], FLOOR)
+        lone = int(counts.argmin())
+        raise InputError(f"class {lone} has one sample, hence no variance for gbc: leave it out or take more samples")
+    variances = np.maximum(statistics.squares / (counts - 1)[:, None], FLOOR)
     distances = spherical_distances if covariance == "spherical" else diagonal_distances
-    return float(0.0 - 2 * np.exp(-distances(means, variances)).sum())
+    return float(0.0 - 2 * np.exp(-distances(statistics.offsets, variances)).sum())
 
 
 def spherical_distances(
@@ -105,11 +97,11 @@ class GBC:
     source: ClassVar[str] = "Pandy et al., CVPR 2022"
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
     covariance: str = "spherical"
 
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `gbc` of features (N, D) and labels (N,)."""
-        return gbc(features, labels, self.covariance)
+    def __call__(self, class_statistics: ClassStatistics) -> float:
+        """Return `gbc` of class statistics."""
+        return gbc(class_statistics, self.covariance)

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
 
-from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.types import check_features, encode_labels
-from transfer_exp.types.class_statistics import deviations
+from transfer_exp.metric.spectrum import label_spectrum
+from transfer_exp.types import ClassStatistics
 
 
-def h_score(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def h_score(statistics: ClassStatistics) -> float:
     """Return tr(cov(f)^+ cov(E[f | y])), the expected squared norm of the whitened class means.
 
     With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c),
@@ -22,32 +20,22 @@ def h_score(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, "
 
     Parameters
     ----------
-    features
-        (N, D). With D >= N - 1 independent directions the score is C - 1 whatever the labels: no ranking is
-        in it.
-    labels
-        (N,), integers, at least two classes.
+    statistics
+        Of features (N, D) and their labels. With D >= N - 1 independent directions the score is C - 1 whatever the
+        labels: no ranking is in it.
 
     Returns
     -------
     float
         In [0, min(D, N - 1, C - 1)]; 0 for constant features. Unchanged by any invertible affine map.
 
-    Raises
-    ------
-    InputError
-        As `check_features`.
-
     References
     ----------
     Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019,
     definition 2.
     """
-    features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
-    centred = deviations(features, features.mean(axis=0))
-    _, coordinates = spectrum(centred, np.diag(1 / np.sqrt(counts))[codes])
-    return float((coordinates**2).sum())
+    _, coordinates = label_spectrum(statistics, centred=True)
+    return float((coordinates**2 / statistics.counts).sum())
 
 
 @dataclass(frozen=True)
@@ -58,9 +46,9 @@ class HScore:
     source: ClassVar[str] = "Bao et al., ICIP 2019"
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling", "affine")
 
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `h_score` of features (N, D) and labels (N,)."""
-        return h_score(features, labels)
+    def __call__(self, class_statistics: ClassStatistics) -> float:
+        """Return `h_score` of class statistics."""
+        return h_score(class_statistics)

@@ -89,7 +89,7 @@ class KNN:
     source: ClassVar[str] = "Cover and Hart, IEEE Transactions on Information Theory 1967"
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
     k: int = 1

@@ -69,7 +69,7 @@ class LDA:
     source: ClassVar[str] = "Fisher, Annals of Eugenics 1936; shrinkage of Friedman, JASA 1989"
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
     shrinkage: float = 0.5

@@ -65,7 +65,7 @@ class LEEP:
     source: ClassVar[str] = "Nguyen et al., ICML 2020"
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities",)
+    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
 
     def __call__(self, source_probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
+from jaxtyping import Float
 
-from transfer_exp.metric.spectrum import smaller_gram
-from transfer_exp.types import InputError, check_features, encode_labels
-from transfer_exp.types.class_statistics import class_sums, deviations
+from transfer_exp.types import ClassStatistics, InputError
 
 
-def lfc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def lfc(statistics: ClassStatistics) -> float:
     """Return Pearson's correlation, over all N^2 entries, of XX' with the label matrix (1 same class, -1 not).
 
     With mean m and x_i = m + z_i, an entry of XX' minus their mean |m|^2 is a_i + a_j + z_i'z_j, where a_i = m'z_i. The
@@ -22,10 +20,9 @@ def lfc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
 
     Parameters
     ----------
-    features
-        X, (N, D), not centred: a rotation or a scale leaves the score alone, a shift does not.
-    labels
-        (N,), integers, at least two classes.
+    statistics
+        Of the features X (N, D), not centred (a rotation or a scale leaves the score alone, a shift does not), and
+        their labels.
 
     Returns
     -------
@@ -35,7 +32,7 @@ def lfc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
     Raises
     ------
     InputError
-        As `check_features`, or when every feature is constant.
+        When every feature is constant.
 
     References
     ----------
@@ -43,21 +40,25 @@ def lfc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
     feature correlation: a cosine, hence Frobenius norms, of matrices whose mean is taken out. Some ports divide by
     spectral norms instead, which leaves no bound.
     """
-    features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
-    mean = features.mean(axis=0)
-    centred = deviations(features, mean)
-    # Far from zero the mean is rounded by more than the sums below can bear.
-    centred -= centred.mean(axis=0)
-    sums = class_sums(centred, codes, len(counts))
-    offsets = centred @ mean
-    norm = np.hypot(np.sqrt(2 * len(codes)) * np.linalg.norm(offsets), np.linalg.norm(smaller_gram(centred)))
+    counts, mean, samples = statistics.counts, statistics.mean, statistics.samples
+    sums = counts[:, None] * statistics.offsets
+    norm = np.hypot(np.sqrt(2 * samples) * _spread_along(mean, statistics), np.linalg.norm(statistics.smaller_gram()))
     if norm == 0:
         raise InputError("every feature is constant, so lfc is undefined: check the model's last layer")
-    share = ((counts / len(codes)) ** 2).sum()
-    label_norm = len(codes) * np.sqrt(share * (1 - share))
+    share = ((counts / samples) ** 2).sum()
+    label_norm = samples * np.sqrt(share * (1 - share))
     within = (2 * counts * (sums @ mean) + (sums**2).sum(axis=1)).sum()
     return float(np.clip(within / norm / label_norm, -1.0, 1.0))
+
+
+def _spread_along(direction: Float[np.ndarray, " dim"], statistics: ClassStatistics) -> float:
+    """Return the norm of all z'``direction``, z the centred features."""
+    between = statistics.counts @ (statistics.offsets @ direction) ** 2
+    if statistics.deviations is not None:
+        within = ((statistics.deviations @ direction) ** 2).sum()
+    else:
+        within = direction @ statistics.within @ direction
+    return float(np.sqrt(within + between))
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class LFC:
     source: ClassVar[str] = "Deshpande et al., arXiv 2021"
     lower: ClassVar[float] = -1.0
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "scaling")
 
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `lfc` of features (N, D) and labels (N,)."""
-        return lfc(features, labels)
+    def __call__(self, class_statistics: ClassStatistics) -> float:
+        """Return `lfc` of class statistics."""
+        return lfc(class_statistics)

@@ -123,7 +123,7 @@ class LinearClassifier:
     source: ClassVar[str] = "logistic regression, cross-validated; after a baseline of Bolya et al., NeurIPS 2021"
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
 
     folds: int = 5

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 
-from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.types import InputError, check_features, encode_labels
+from transfer_exp.metric.spectrum import label_spectrum
+from transfer_exp.types import ClassStatistics, InputError
 
 EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
 """Of the released fixed point: added to denominators; change of alpha / beta to stop at; most rounds."""
 
 
-def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def logme(statistics: ClassStatistics) -> float:
     """Return the largest log evidence per sample of one-hot labels given features, averaged over classes.
 
     For one class with target y in {0, 1}^N, weights w ~ N(0, I / alpha) and noise of precision beta,
@@ -29,10 +29,8 @@ def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " s
 
     Parameters
     ----------
-    features
-        X, (N, D), not centred: a rotation leaves the score alone, a shift does not.
-    labels
-        (N,), integers, at least two classes.
+    statistics
+        Of the features X (N, D), not centred (a rotation leaves the score alone, a shift does not), and their labels.
 
     Returns
     -------
@@ -42,33 +40,34 @@ def logme(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " s
     Raises
     ------
     InputError
-        As `check_features`, or when every feature is zero (the evidence is then unbounded in alpha).
+        When every feature is zero (the evidence is then unbounded in alpha).
 
     References
     ----------
     You, Liu, Wang, Long, "LogME", ICML 2021, eq. 2 and algorithm 1; fixed point and epsilon of You et al.,
     "Ranking and Tuning Pre-trained Models", JMLR 2022, their optimised fixed-point iteration.
     """
-    features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
-    eigenvalues, coordinates = spectrum(features, np.eye(len(counts))[codes])
+    eigenvalues, coordinates = label_spectrum(statistics, centred=False)
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
-    return float(_evidence(eigenvalues[:, None], coordinates**2, counts, features.shape[1]).mean())
+    norms = statistics.counts.astype(np.float64)  # a one-hot column's squared norm is the size of its class
+    shape = statistics.samples, len(statistics.mean)
+    return float(evidence(eigenvalues[:, None], coordinates**2, norms, *shape).mean())
 
 
-def _evidence(
+def evidence(
     eigenvalues: Float[np.ndarray, "rank 1"],
-    squares: Float[np.ndarray, "rank classes"],
-    counts: Int[np.ndarray, " classes"],
+    squares: Float[np.ndarray, "rank targets"],
+    norms: Float[np.ndarray, " targets"],
+    samples: int,
     dim: int,
-) -> Float[np.ndarray, " classes"]:
-    """Return L / N at the fixed point of each class, (C,), from s^2 and (U'y)^2."""
-    samples, rank = int(counts.sum()), len(eigenvalues)
-    outside = np.maximum(counts - squares.sum(axis=0), 0.0)
-    alpha, beta = np.ones(len(counts)), np.ones(len(counts))
-    weight, residual = np.zeros(len(counts)), np.zeros(len(counts))
-    active = np.full(len(counts), True)
+) -> Float[np.ndarray, " targets"]:
+    """Return L / N of `logme` at the fixed point of each target y, (T,), from s^2, (U'y)^2 and |y|^2."""
+    rank = len(eigenvalues)
+    outside = np.maximum(norms - squares.sum(axis=0), 0.0)
+    alpha, beta = np.ones(len(norms)), np.ones(len(norms))
+    weight, residual = np.zeros(len(norms)), np.zeros(len(norms))
+    active = np.full(len(norms), True)
     for _ in range(ITERATIONS):
         ratio = alpha[active] / beta[active]
         unused = ratio / (eigenvalues + ratio)
@@ -96,9 +95,9 @@ class LogME:
     source: ClassVar[str] = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
     invariances: ClassVar[tuple[str, ...]] = ("rotation",)
 
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `logme` of features (N, D) and labels (N,)."""
-        return logme(features, labels)
+    def __call__(self, class_statistics: ClassStatistics) -> float:
+        """Return `logme` of class statistics."""
+        return logme(class_statistics)

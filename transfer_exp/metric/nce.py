@@ -57,7 +57,7 @@ class NCE:
     source: ClassVar[str] = "Tran, Nguyen and Hassner, ICCV 2019"
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities",)
+    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
 
     def __call__(self, source_probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -55,7 +55,7 @@ class NCM:
     source: ClassVar[str] = "released as LDA with Gholami et al., ICCV 2023, and Khoba et al., WACV 2025"
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation")
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:

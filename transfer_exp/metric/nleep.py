@@ -115,7 +115,7 @@ class NLEEP:
     source: ClassVar[str] = "Li et al., CVPR 2021"
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
 
     components_per_class: int = 5

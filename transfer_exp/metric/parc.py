@@ -106,7 +106,7 @@ class PARC:
     source: ClassVar[str] = "Bolya, Mittapalli and Hoffman, NeurIPS 2021"
     lower: ClassVar[float] = -1.0
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:

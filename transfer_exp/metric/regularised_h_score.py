@@ -78,7 +78,7 @@ class RegularisedHScore:
     source: ClassVar[str] = "Ibrahim, Ponomareva and Mazumder, ECML 2022"
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:

@@ -77,7 +77,7 @@ class SFDA:
     source: ClassVar[str] = "Shao et al., ECCV 2022"
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("translation",)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from transfer_exp.types import ClassStatistics
+from transfer_exp.types.class_statistics import class_sums
+
 
 def spectrum(
     features: Float[np.ndarray, "samples dim"], targets: Float[np.ndarray, "samples targets"]
@@ -26,18 +29,31 @@ def spectrum(
     coordinates
         U'Y, (k, T).
     """
-    eigenvalues, vectors = np.linalg.eigh(smaller_gram(features))
-    kept = _nonzero(eigenvalues, features)
-    eigenvalues, vectors = eigenvalues[kept], vectors[:, kept]
+    eigenvalues, vectors = _decomposed(smaller_gram(features), features.shape)
     if len(features) <= features.shape[1]:
         return eigenvalues, vectors.T @ targets
     return eigenvalues, vectors.T @ (features.T @ targets) / np.sqrt(eigenvalues)[:, None]
 
 
+def label_spectrum(
+    statistics: ClassStatistics, centred: bool
+) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "rank classes"]]:
+    """Return what `spectrum` gives for features, minus their mean where ``centred``, and their one-hot labels.
+
+    X'X and X'Y follow from class statistics, so the N samples themselves are not needed unless N <= D.
+    """
+    dim = len(statistics.mean)
+    eigenvalues, vectors = _decomposed(statistics.smaller_gram(centred), (statistics.samples, dim))
+    if statistics.codes is not None:
+        return eigenvalues, class_sums(vectors, statistics.codes, len(statistics.counts)).T
+    sums = statistics.counts[:, None] * (statistics.offsets if centred else statistics.means)
+    return eigenvalues, vectors.T @ sums.T / np.sqrt(eigenvalues)[:, None]
+
+
 def squared_singular_values(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, " rank"]:
     """Return the nonzero s^2 of `spectrum` alone, ascending, (k,), in a quarter of its time."""
     eigenvalues = np.linalg.eigvalsh(smaller_gram(features))
-    return np.asarray(eigenvalues[_nonzero(eigenvalues, features)])
+    return np.asarray(eigenvalues[_nonzero(eigenvalues, features.shape)])
 
 
 def smaller_gram(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "size size"]:
@@ -46,8 +62,15 @@ def smaller_gram(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray
     return features @ features.T if samples <= dim else features.T @ features
 
 
-def _nonzero(
-    eigenvalues: Float[np.ndarray, " size"], features: Float[np.ndarray, "samples dim"]
-) -> Bool[np.ndarray, " size"]:
-    """Tell which ascending eigenvalues of a Gram matrix of ``features`` are more than rounding, (size,)."""
-    return eigenvalues > max(features.shape) * np.finfo(np.float64).eps * eigenvalues[-1]
+def _decomposed(
+    gram: Float[np.ndarray, "size size"], shape: tuple[int, int]
+) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "size rank"]]:
+    """Return the eigenvalues of a Gram matrix of features (N, D) that are more than rounding, and their vectors."""
+    eigenvalues, vectors = np.linalg.eigh(gram)
+    kept = _nonzero(eigenvalues, shape)
+    return eigenvalues[kept], vectors[:, kept]
+
+
+def _nonzero(eigenvalues: Float[np.ndarray, " size"], shape: tuple[int, int]) -> Bool[np.ndarray, " size"]:
+    """Tell which ascending eigenvalues of a Gram matrix of features (N, D) are more than rounding, (size,)."""
+    return eigenvalues > max(shape) * np.finfo(np.float64).eps * eigenvalues[-1]

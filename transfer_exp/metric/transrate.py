@@ -90,7 +90,7 @@ class TransRate:
     source: ClassVar[str] = "Huang et al., ICML 2022"
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
     convention: str = "paper"

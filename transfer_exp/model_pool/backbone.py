@@ -52,9 +52,10 @@ class TorchvisionBackbone(Backbone):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        if hasattr(network, "aux_logits"):
+        for auxiliary in ("aux_logits", "aux1", "aux2", "AuxLogits"):
             # An auxiliary classifier speaks up in training mode only, and would change what the trunk returns.
-            setattr(network, "aux_logits", False)  # noqa: B010 (attributes of a module are typed as modules)
+            if hasattr(network, auxiliary):
+                setattr(network, auxiliary, None)
         self.head = _take_head(network)
         self.trunk = network
 

@@ -31,12 +31,20 @@ class LoadedModel:
         Plain data that decides what the network computes: library, architecture, arguments, digest of the weights.
     freeze_batch_norm
         True when batch norms must stay in evaluation mode even while training.
+    imagenet_accuracy
+        Top-1 accuracy on ImageNet-1k that was published with the weights, in [0, 1], or None.
     """
 
     backbone: Backbone
     transform: Transform
     identity: Mapping[str, Any]
     freeze_batch_norm: bool = False
+    imagenet_accuracy: float | None = None
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers can be trained, source head included."""
+        return sum(parameter.numel() for parameter in self.backbone.parameters())
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,4 +59,6 @@ def _load(name: str, weights: str) -> LoadedModel:
     network = library.models.get_model(name, weights=None, num_classes=len(choice.meta["categories"]), **arguments)
     network.load_state_dict({_DENSELAYER.sub(r"\1", key): value for key, value in state.items()}, strict=True)
     identity = {"library": "torchvision", "architecture": name, "weights": weights_digest(network)}
-    return LoadedModel(backbone_of(network.eval()), choice.transforms(), identity)
+    published = choice.meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
+    accuracy = None if published is None else published / 100
+    return LoadedModel(backbone_of(network.eval()), choice.transforms(), identity, imagenet_accuracy=accuracy)

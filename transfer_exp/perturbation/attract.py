@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from transfer_exp.perturbation.direction import inverse_length
-from transfer_exp.types import InputError, check_features, encode_labels, suggestion
+from transfer_exp.types import ClassStatistics, InputError, check_features, encode_labels, suggestion
 from transfer_exp.types.class_statistics import class_means, class_radii
 
 Sign = Literal["together", "released"]
@@ -41,15 +41,20 @@ def attract(
     InputError
         As `check_features`; when ``alpha`` or ``sigma`` is negative or not finite, or ``sign`` is unknown.
     """
+    _check(alpha, sigma, sign)
+    features = check_features(features, labels)
+    codes, counts = encode_labels(labels)
+    means, radii = class_means(features, codes, counts), class_radii(features, codes, counts)
+    return features + class_displacements(means, radii, alpha, sigma, sign, clamp, normalise)[codes]
+
+
+def _check(alpha: float, sigma: float, sign: str) -> None:
+    """Refuse a hyperparameter out of range."""
     for name, value in (("alpha", alpha), ("sigma", sigma)):
         if not 0 <= value < np.inf:
             raise InputError(f"{name}={value} of attract must be a finite number, at least 0")
     if sign not in get_args(Sign):
         raise InputError(f"sign={sign} of attract: {suggestion(sign, get_args(Sign))}")
-    features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
-    means, radii = class_means(features, codes, counts), class_radii(features, codes, counts)
-    return features + class_displacements(means, radii, alpha, sigma, sign, clamp, normalise)[codes]
 
 
 def class_displacements(
@@ -128,3 +133,15 @@ class Attract:
         """Return `attract` of features (N, D); ``rng`` is not used."""
         features = check_features(features, labels)
         return attract(features, labels, self.alpha, self.sigma, self.sign, self.clamp, self.normalise)
+
+    def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
+        """Return the statistics of the perturbed features: only class means move.
+
+        Raises
+        ------
+        InputError
+            As `attract`.
+        """
+        _check(self.alpha, self.sigma, self.sign)
+        options = (self.alpha, self.sigma, self.sign, self.clamp, self.normalise)
+        return statistics.moved(class_displacements(statistics.offsets, statistics.radii, *options))

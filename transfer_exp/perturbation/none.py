@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import check_features
+from transfer_exp.types import ClassStatistics, check_features
 
 
 @dataclass(frozen=True)
@@ -23,3 +23,7 @@ class NoPerturbation:
     ) -> Float[np.ndarray, "samples dim"]:
         """Return a float64 copy of features (N, D); ``rng`` is not used."""
         return check_features(features, labels).copy()
+
+    def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
+        """Return the statistics as they are."""
+        return statistics

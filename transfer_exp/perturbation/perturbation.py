@@ -7,6 +7,8 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.types import ClassStatistics
+
 
 @runtime_checkable
 class Perturbation(Protocol):
@@ -41,5 +43,20 @@ class Perturbation(Protocol):
         ------
         InputError
             As `check_features`, or when a hyperparameter is out of range.
+        """
+        ...
+
+
+@runtime_checkable
+class StatisticsPerturbation(Perturbation, Protocol):
+    """A perturbation whose effect on class statistics follows from these alone, so that samples can be streamed."""
+
+    def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
+        """Return the class statistics of what the call returns for features that have ``statistics``.
+
+        Raises
+        ------
+        InputError
+            When a hyperparameter is out of range.
         """
         ...

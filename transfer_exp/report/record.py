@@ -88,11 +88,13 @@ def plain(value: Any) -> Any:
 
 
 def _csv(result: CellResult) -> str:
-    """Return the ranking as CSV, numbers in full precision and empty where there is none."""
+    """Return the ranking as CSV, then the parts of the scores; numbers in full precision, empty where there is none."""
     text = io.StringIO()
+    parts = list(dict.fromkeys(name for model in result.models for name in model.parts))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow([*CSV_COLUMNS, *parts])
     for line in result.ranking():
         model = line.result
-        writer.writerow([line.score_rank, model.model, model.score, model.accuracy, line.accuracy_rank, model.reason])
+        row = [line.score_rank, model.model, model.score, model.accuracy, line.accuracy_rank, model.reason]
+        writer.writerow([*row, *(model.parts.get(name) for name in parts)])
     return text.getvalue()

@@ -8,6 +8,7 @@ from transfer_exp.types.feature_set import (
     check_source_probabilities,
     encode_labels,
 )
+from transfer_exp.types.model_facts import ModelFacts
 from transfer_exp.types.progress import Track, silent
 from transfer_exp.types.results import CellResult, ModelResult
 
@@ -16,6 +17,7 @@ __all__ = [
     "ClassStatistics",
     "FeatureSet",
     "InputError",
+    "ModelFacts",
     "ModelResult",
     "NotApplicableError",
     "Track",

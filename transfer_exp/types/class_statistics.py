@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 
-from transfer_exp.types.feature_set import check_features, encode_labels
+from transfer_exp.types.feature_set import check_features, check_values, encode_labels
 
 RESOLUTION = 1e-12
 """A difference this small, relative to what was subtracted, is rounding and counts as zero."""
@@ -19,35 +20,133 @@ RESOLUTION = 1e-12
 class ClassStatistics:
     """Sufficient statistics of N samples of C classes in D dimensions, in float64.
 
+    They hold the scatter within classes by the smaller of its two factors: as a matrix where N > D, so that memory does
+    not grow with N, and as the deviations of the samples where N <= D, whose products are cheaper to decompose.
+
     Attributes
     ----------
     counts
         (C,), samples per class.
-    means
-        (C, D), class means.
-    within
-        (D, D), the sum over all samples of (x - mu_c)(x - mu_c)', not divided by anything.
+    mean
+        (D,), of all samples.
+    offsets
+        (C, D), class means minus ``mean``: exact however far the features lie from zero.
+    squares
+        (C, D), the sum over each class of (x - mu_c)^2.
+    scatter
+        (D, D), the sum over all samples of (x - mu_c)(x - mu_c)'; None where ``deviations`` stand for it.
+    deviations, codes
+        x - mu_c of every sample, (N, D), and its class in [0, C), (N,); None where ``scatter`` stands for them.
     """
 
     counts: Int[np.ndarray, " classes"]
-    means: Float[np.ndarray, "classes dim"]
-    within: Float[np.ndarray, "dim dim"]
+    mean: Float[np.ndarray, " dim"]
+    offsets: Float[np.ndarray, "classes dim"]
+    squares: Float[np.ndarray, "classes dim"]
+    scatter: Float[np.ndarray, "dim dim"] | None = None
+    deviations: Float[np.ndarray, "samples dim"] | None = None
+    codes: Int[np.ndarray, " samples"] | None = None
 
     @property
     def samples(self) -> int:
         """N."""
         return int(self.counts.sum())
 
+    @property
+    def means(self) -> Float[np.ndarray, "classes dim"]:
+        """Class means, (C, D)."""
+        return self.mean + self.offsets
+
+    @property
+    def radii(self) -> Float[np.ndarray, " classes"]:
+        """s_c = sqrt(sum_k Var_k(class c)), population variance, (C,), in feature units."""
+        return np.sqrt(self.squares.sum(axis=1) / self.counts)
+
     @cached_property
-    def mean(self) -> Float[np.ndarray, " dim"]:
-        """The mean of all samples, (D,)."""
-        return self.counts @ self.means / self.samples
+    def within(self) -> Float[np.ndarray, "dim dim"]:
+        """The sum over all samples of (x - mu_c)(x - mu_c)', (D, D), not divided by anything."""
+        if self.scatter is not None:
+            return self.scatter
+        assert self.deviations is not None, "either form of the scatter is there"
+        return self.deviations.T @ self.deviations
 
     @cached_property
     def between(self) -> Float[np.ndarray, "dim dim"]:
         """The sum over classes of n_c (mu_c - mu)(mu_c - mu)', (D, D). Total scatter is within + between."""
-        weighted = np.sqrt(self.counts)[:, None] * (self.means - self.mean)
+        weighted = np.sqrt(self.counts)[:, None] * self.offsets
         return weighted.T @ weighted
+
+    def smaller_gram(self, centred: bool = True) -> Float[np.ndarray, "size size"]:
+        """Return ZZ' (N, N) where N <= D, else Z'Z (D, D): they share nonzero eigenvalues, trace and norm.
+
+        Z are the features, minus their mean where ``centred``.
+        """
+        if self.deviations is not None:
+            rows = self.deviations + (self.offsets if centred else self.means)[self.codes]
+            return rows @ rows.T
+        total = self.within + self.between
+        return total if centred else total + self.samples * np.outer(self.mean, self.mean)
+
+    def moved(self, displacements: Float[np.ndarray, "classes dim"]) -> ClassStatistics:
+        """Return the statistics after every sample of class c moved by ``displacements[c]``, (C, D)."""
+        drift = self.counts @ displacements / self.samples
+        return replace(self, mean=self.mean + drift, offsets=self.offsets + displacements - drift)
+
+
+class Accumulator:
+    """Class statistics gathered batch by batch, in memory that does not grow with N.
+
+    Parameters
+    ----------
+    classes
+        C; labels are given as codes in [0, C). Every class must have occurred when `statistics` is called.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._counts = np.zeros(classes, dtype=np.int64)
+        self._centre: np.ndarray | None = None
+
+    def add(self, features: Float[np.ndarray, "batch dim"], codes: Int[np.ndarray, " batch"]) -> None:
+        """Take in a batch of checked features (B, D) and their classes (B,).
+
+        References
+        ----------
+        Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance", American Statistician 1983, eq. 1.5: only
+        terms of one sign are added, so nothing cancels.
+        """
+        if self._centre is None:
+            classes, dim = len(self._counts), features.shape[1]
+            self._centre = features.mean(axis=0)
+            self._means, self._squares = np.zeros((classes, dim)), np.zeros((classes, dim))
+            self._scatter = np.zeros((dim, dim))
+        counts = np.bincount(codes, minlength=len(self._counts))
+        means, apart = _split(deviations(features, self._centre), codes, counts)
+        total = self._counts + counts
+        share = counts / np.maximum(total, 1)
+        gap = means - self._means
+        lever = np.sqrt(self._counts * share)[:, None] * gap
+        self._scatter += apart.T @ apart
+        if self._counts.any():
+            self._scatter += lever.T @ lever
+        self._squares += class_sums(apart**2, codes, len(counts)) + lever**2
+        self._means += share[:, None] * gap
+        self._counts = total
+
+    def statistics(self) -> ClassStatistics:
+        """Return the statistics of all batches so far."""
+        assert self._centre is not None, "at least one batch"
+        drift = self._counts @ self._means / self._counts.sum()
+        return ClassStatistics(
+            self._counts, self._centre + drift, self._means - drift, self._squares, scatter=self._scatter
+        )
+
+
+def _split(
+    centred: Float[np.ndarray, "batch dim"], codes: Int[np.ndarray, " batch"], counts: Int[np.ndarray, " classes"]
+) -> tuple[Float[np.ndarray, "classes dim"], Float[np.ndarray, "batch dim"]]:
+    """Return the mean of each class, zero where it does not occur, and what each sample deviates from its own."""
+    means = class_means(centred, codes, np.maximum(counts, 1))
+    return means, deviations(centred, means[codes])
 
 
 def class_sums(
@@ -104,6 +203,28 @@ def class_statistics(features: np.ndarray, labels: np.ndarray) -> ClassStatistic
     """
     features = check_features(features, labels)
     codes, counts = encode_labels(labels)
-    means = class_means(features, codes, counts)
-    centred = deviations(features, means[codes])
-    return ClassStatistics(counts, means, centred.T @ centred)
+    if len(features) > features.shape[1]:
+        whole = Accumulator(len(counts))
+        whole.add(features, codes)
+        return whole.statistics()
+    mean = features.mean(axis=0)
+    offsets, apart = _split(deviations(features, mean), codes, counts)
+    drift = counts @ offsets / counts.sum()
+    squares = class_sums(apart**2, codes, len(counts))
+    return ClassStatistics(counts, mean + drift, offsets - drift, squares, deviations=apart, codes=codes)
+
+
+def streamed_statistics(batches: Iterable[np.ndarray], labels: np.ndarray) -> ClassStatistics:
+    """Reduce features that come in batches, (B, D) each, in the order of labels (N,), to their class statistics.
+
+    Raises
+    ------
+    InputError
+        As `check_features`, for the batch at fault.
+    """
+    codes, counts = encode_labels(labels)
+    gathered, start = Accumulator(len(counts)), 0
+    for batch in batches:
+        gathered.add(check_values(batch), codes[start : start + len(batch)])
+        start += len(batch)
+    return gathered.statistics()

@@ -51,6 +51,17 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
     """
     features, labels = np.asarray(features), np.asarray(labels)
     _check_labels("features", features, labels)
+    return check_values(features)
+
+
+def check_values(features: np.ndarray) -> Float[np.ndarray, "samples dim"]:
+    """Return features (N, D) in float64 as `check_features` does, whatever their labels.
+
+    Raises
+    ------
+    InputError
+        As `check_features`, but for labels.
+    """
     if features.dtype.kind not in "fiu" or features.size == 0:
         raise InputError(f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}")
     if not np.isfinite(features).all():

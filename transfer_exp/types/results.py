@@ -22,12 +22,16 @@ class ModelResult:
         Ground truth in [0, 1], or None when there is none.
     reason
         Why the model was skipped; empty when it was scored.
+    parts
+        What the score was made of, by name: the parts of a metric that looks at the whole pool, or the scores along a
+        path of perturbations. Empty for a score that has none.
     """
 
     model: str
     score: float | None
     accuracy: float | None = None
     reason: str = ""
+    parts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,138 @@
+"""Evidence by name, parts over the pool, scores along a path, and statistics that follow their features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from transfer_exp.experiment.scoring import Scoring, flat
+from transfer_exp.features.pairing import StoredArrays
+from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.metric.logme import LogME
+from transfer_exp.metric.parameter_count import ParameterCount
+from transfer_exp.metric.random import Random
+from transfer_exp.metric.static_rank import StaticRank
+from transfer_exp.perturbation.attract import Attract
+from transfer_exp.perturbation.none import NoPerturbation
+from transfer_exp.perturbation.path import Path
+from transfer_exp.perturbation.spread import Spread
+from transfer_exp.types import FeatureSet, InputError, ModelFacts, NotApplicableError, class_statistics
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(60) % 3
+MODELS = [RNG.standard_normal((60, 8)) + gap * np.eye(3, 8)[LABELS] for gap in (0.5, 2.0, 1.0)]
+
+
+SEVEN = ModelFacts("net", parameters=7)
+
+
+class _Net(StoredArrays):
+    """A model of which only features are at hand, without the file they would lie in."""
+
+    def __init__(self, values, facts=None):
+        self.name, self.dataset, self.values, self.known = "net", SimpleNamespace(name="target"), values, facts or SEVEN
+
+    def features(self, split):
+        assert self.values is not None, "extracted, and nobody needs it"
+        return FeatureSet(self.values, LABELS)
+
+    def facts(self):
+        return self.known
+
+
+def scored(metric, perturbation=None, models=MODELS):
+    scoring = Scoring(metric, perturbation or NoPerturbation(), seed=0)
+    return scoring.combine([scoring.parts(_Net(model), NoGroundTruth()) for model in models])
+
+
+def test_a_metric_by_itself_is_its_own_score_and_has_no_parts():
+    assert scored(LogME()) == [LogME()(class_statistics(model, LABELS)) for model in MODELS]
+    assert flat(Scoring(LogME(), NoPerturbation(), 0).parts(_Net(MODELS[0]), NoGroundTruth())) == {}
+    assert scored(LogME(), models=[]) == []
+
+
+@pytest.mark.parametrize("perturbation", [Attract(0.3), Attract(0.3, sign="released", clamp=False), NoPerturbation()])
+@pytest.mark.parametrize("shape", [(60, 8), (60, 100)], ids=["tall", "wide"])
+def test_moved_statistics_are_those_of_the_moved_features(perturbation, shape):
+    features = RNG.standard_normal(shape) + np.eye(3, shape[1])[LABELS] + 7
+    moved = class_statistics(perturbation(features, LABELS, RNG), LABELS)
+    followed = perturbation.on_statistics(class_statistics(features, LABELS))
+    for name in ("mean", "offsets", "squares", "within", "between"):
+        np.testing.assert_allclose(getattr(followed, name), getattr(moved, name), atol=1e-10)
+    assert LogME()(followed) == pytest.approx(LogME()(moved), rel=1e-9)
+
+
+@dataclass(frozen=True)
+class _AboveTheMean:
+    name: ClassVar[str] = "above"
+    source: ClassVar[str] = "this test"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = np.inf
+    invariances: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[tuple[str, ...]] = ("features",)
+
+    def parts(self, features):
+        return {"norm": float(np.linalg.norm(features))}
+
+    def combine(self, parts):
+        norms = np.array([part["norm"] for part in parts])
+        return norms - norms.mean()
+
+
+def test_parts_are_combined_over_the_pool():
+    norms = np.array([np.linalg.norm(model) for model in MODELS])
+    np.testing.assert_allclose(scored(_AboveTheMean()), norms - norms.mean())
+    own = Scoring(_AboveTheMean(), NoPerturbation(), 0).parts(_Net(MODELS[0]), NoGroundTruth())
+    assert flat(own) == {"norm": pytest.approx(norms[0])}
+
+
+@pytest.mark.parametrize("metric", [LogME(), _AboveTheMean()])
+def test_a_path_is_the_mean_of_its_steps(metric):
+    path = Path(Spread(), "force", (0.0, 1.0, 3.0))
+    curves = np.array([scored(metric, Spread(force)) for force in (0.0, 1.0, 3.0)])
+    np.testing.assert_allclose(scored(metric, path), np.trapezoid(curves, [0, 1, 3], axis=0) / 3)
+
+
+def test_a_path_keeps_the_score_at_each_strength():
+    parts = flat(Scoring(LogME(), Path(Spread(), "force", (0.0, 1.0)), 0).parts(_Net(MODELS[0]), NoGroundTruth()))
+    assert parts == {f"force={f:g}": pytest.approx(scored(LogME(), Spread(f))[0]) for f in (0.0, 1.0)}
+    parts = flat(Scoring(_AboveTheMean(), Path(), 0).parts(_Net(MODELS[0]), NoGroundTruth()))
+    assert list(parts)[:2] == ["alpha=0 norm", "alpha=0.05 norm"]
+
+
+def test_baselines_need_no_features():
+    for metric, expected in ((ParameterCount(), 7.0), (Random(3), np.random.default_rng(3).random())):
+        scoring = Scoring(metric, NoPerturbation(), 0)
+        assert scoring.combine([scoring.parts(_Net(None), NoGroundTruth())]) == [expected]
+
+
+@dataclass(frozen=True)
+class _Misnamed(LogME):
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistic",)
+
+
+@dataclass(frozen=True)
+class _Private(LogME):
+    inputs: ClassVar[tuple[str, ...]] = ("_probe",)
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        (_Misnamed(), "logme on model net: no input 'class_statistic': did you mean class_statistics"),
+        (_Private(), "no input '_probe'"),
+        (StaticRank(), "static_rank on model net: needs accuracies on other targets"),
+    ],
+)
+def test_what_cannot_be_handed_over_is_named(metric, words):
+    with pytest.raises(InputError, match=words):
+        scored(metric)
+
+
+def test_a_metric_that_does_not_fit_a_model_says_why():
+    with pytest.raises(NotApplicableError, match="no network"):
+        Scoring(ParameterCount(), NoPerturbation(), 0).parts(_Net(None, ModelFacts("net")), NoGroundTruth())

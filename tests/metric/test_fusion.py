@@ -1,0 +1,120 @@
+"""Fusion: scores on one scale, weights learned on other targets only."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import evidence
+
+from transfer_exp.metric.fusion import Fusion, ranked, standardised
+from transfer_exp.metric.lda import LDA
+from transfer_exp.metric.learned_fusion import LearnedFusion, learned_weights
+from transfer_exp.metric.leep import LEEP
+from transfer_exp.metric.logme import LogME
+from transfer_exp.metric.random import Random
+from transfer_exp.types import InputError
+
+RNG = np.random.default_rng(0)
+LABELS = np.arange(90) % 3
+MODELS = [RNG.standard_normal((90, 6)) + gap * np.eye(3, 6)[LABELS] for gap in (0.2, 3.0, 1.0, 2.0)]
+PAIR = (LogME(), LDA())
+
+
+def parts_of(metric):
+    return [metric.parts(*evidence(metric, model, LABELS)) for model in MODELS]
+
+
+@pytest.mark.parametrize(("rule", "scale"), [("z_score", standardised), ("rank", ranked)])
+def test_fusion_is_the_mean_of_scaled_scores(rule, scale):
+    fused = Fusion(PAIR, rule)
+    parts = parts_of(fused)
+    assert list(parts[0]) == ["logme", "lda"]
+    alone = [[m(*evidence(m, model, LABELS)) for model in MODELS] for m in PAIR]
+    np.testing.assert_allclose(fused.combine(parts), np.mean([scale(np.array(s)) for s in alone], axis=0))
+
+
+def test_scales_ignore_units_and_take_ties_and_extremes():
+    scores = np.array([1.0, 4.0, 2.0, 2.0])
+    np.testing.assert_allclose(standardised(scores), (scores - 2.25) / scores.std())
+    np.testing.assert_allclose(ranked(scores), [0.0, 1.0, 0.5, 0.5])
+    for scale in (standardised, ranked):
+        np.testing.assert_allclose(scale(1e300 * scores), scale(scores))
+        np.testing.assert_allclose(scale(1e-300 * scores), scale(scores))
+    np.testing.assert_array_equal(standardised(np.full(3, 0.1)), 0.0)
+    np.testing.assert_array_equal(ranked(np.full(3, 0.1)), 0.5)
+    assert standardised(np.ones(1)) == 0.0
+    assert ranked(np.ones(1)) == 0.5
+
+
+def test_inputs_and_invariances_are_those_of_the_members():
+    fused = Fusion((LEEP(), LogME(), LDA()))
+    assert fused.inputs == ("source_probabilities", "labels", "class_statistics", "features")
+    assert Fusion(PAIR).invariances == ("rotation",)
+    assert Fusion([LogME()]).metrics == (LogME(),)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    ("metrics", "rule", "words"),
+    [
+        ((), "z_score", "at least one"),
+        ((Random(),), "z_score", "one model at a time"),
+        ((LDA(), LDA(0.1)), "z_score", "two of one name"),
+        (PAIR, "mean", "rule=mean"),
+    ],
+)
+def test_what_cannot_be_fused_is_named(metrics, rule, words):
+    with pytest.raises(InputError, match=words):
+        Fusion(metrics, rule)
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """Write rows in which logme alone tells the accuracies of targets a and b, and lda alone those of target c."""
+    frames = []
+    for dataset, helpful in (("a", "logme"), ("b", "logme"), ("c", "lda")):
+        accuracy = RNG.random(12)
+        for metric in ("logme", "lda"):
+            score = 30 * accuracy if metric == helpful else 30 * RNG.permutation(accuracy)
+            cell = {"model_pool": "p", "dataset": dataset, "perturbation": "none", "ground_truth": "t", "seed": "0"}
+            columns = {"model": [f"m{i}" for i in range(12)], "score": score, "accuracy": accuracy}
+            frames.append(pd.DataFrame({**cell, "metric": metric, **columns}))
+    path = tmp_path / "rows.csv"
+    pd.concat(frames).to_csv(path, index=False)
+    return str(path)
+
+
+def test_weights_are_learned_on_the_other_targets_alone(rows):
+    without_c = dict(zip(("logme", "lda"), learned_weights(rows, "none", ("logme", "lda"), "c"), strict=True))
+    assert without_c["logme"] > 0.7
+    without_a = dict(zip(("logme", "lda"), learned_weights(rows, "none", ("logme", "lda"), "a"), strict=True))
+    assert without_a["lda"] > without_c["lda"]
+    for weights in (without_a, without_c):
+        assert sum(weights.values()) == pytest.approx(1)
+        assert min(weights.values()) >= 0
+
+
+def test_learned_fusion_is_the_weighted_sum_and_shows_its_weights(rows):
+    fused = LearnedFusion(PAIR, rows)
+    parts = parts_of(fused)
+    weights = learned_weights(rows, "none", ("logme", "lda"), "this")
+    assert (parts[0]["weight of logme"], parts[0]["weight of lda"]) == weights
+    scaled = [standardised(np.array([part[name] for part in parts])) for name in ("logme", "lda")]
+    np.testing.assert_allclose(fused.combine(parts), np.array(weights) @ scaled)
+    assert list(np.argsort(fused.combine(parts))) == [0, 2, 3, 1]
+
+
+def test_what_cannot_be_learned_is_named(rows, tmp_path):
+    calls = {
+        "set metric.rows": lambda: parts_of(LearnedFusion(PAIR)),
+        "is no table of results": lambda: learned_weights(str(tmp_path / "absent.csv"), "none", ("lda",), "a"),
+        "no rows of sfda": lambda: learned_weights(rows, "none", ("lda", "sfda"), "a"),
+        "no rows of lda under pca": lambda: learned_weights(rows, "pca", ("lda",), "a"),
+    }
+    for words, call in calls.items():
+        with pytest.raises(InputError, match=words):
+            call()
+    worse = pd.read_csv(rows)
+    worse["accuracy"] = -worse["score"]
+    worse.to_csv(tmp_path / "worse.csv", index=False)
+    with pytest.raises(InputError, match="none of lda"):
+        learned_weights(str(tmp_path / "worse.csv"), "none", ("lda",), "a")

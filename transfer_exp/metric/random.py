@@ -1,0 +1,48 @@
+"""Random: scores drawn blindly, the baseline that any metric must beat by more than the null band."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from transfer_exp.types import InputError
+
+
+@dataclass(frozen=True)
+class Random:
+    """Uniform scores, drawn for the whole pool at once.
+
+    Attributes
+    ----------
+    seed
+        Of the draw, at least 0. Average many before comparing: a single one lies anywhere in the null band.
+    """
+
+    name: ClassVar[str] = "random"
+    source: ClassVar[str] = "baseline"
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    inputs: ClassVar[tuple[str, ...]] = ()
+    invariances: ClassVar[tuple[str, ...]] = ()
+
+    seed: int = 0
+
+    def parts(self) -> dict[str, float]:
+        """Return no parts: nothing about the model counts."""
+        return {}
+
+    def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
+        """Return a draw in [0, 1) for each model, (M,).
+
+        Raises
+        ------
+        InputError
+            When the seed is negative.
+        """
+        if self.seed < 0:
+            raise InputError(f"seed={self.seed} of random must be at least 0")
+        return np.random.default_rng(self.seed).random(len(parts))
