@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transfer_exp.types import class_statistics, encode_labels
-from transfer_exp.types.class_blocks import block_rows, class_blocks
+from transfer_exp.types.class_blocks import block_rows, block_statistics, class_blocks
 from transfer_exp.types.discriminant import block_posterior, centred_features, fitted_posterior
 
 
@@ -19,10 +19,11 @@ def test_blocks_hold_the_class_statistics(labelled):
     features, labels = labelled
     codes, counts = encode_labels(labels)
     order, offsets, deviations = class_blocks(features, codes, counts)
-    statistics = class_statistics(features, labels)
-    np.testing.assert_allclose(offsets + features.mean(axis=0), statistics.means, rtol=1e-13)
-    np.testing.assert_allclose(deviations.T @ deviations, statistics.within, rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose((deviations + offsets[codes[order]] + features.mean(axis=0)), features[order])
+    blocks, statistics = block_statistics(counts, offsets, deviations), class_statistics(features, labels)
+    np.testing.assert_allclose(blocks.means + features.mean(axis=0), statistics.means, rtol=1e-13)
+    np.testing.assert_allclose(blocks.within, statistics.within, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(blocks.squares, statistics.squares, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(deviations + offsets[codes[order]] + features.mean(axis=0), features[order])
     assert [set(labels[order[rows]]) for rows in block_rows(counts)] == [{2}, {4}, {5}, {9}]
 
 

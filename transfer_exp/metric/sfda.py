@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Int, Real
 from scipy.special import softmax
 
-from transfer_exp.types import ClassStatistics, check_features, encode_labels
-from transfer_exp.types.class_blocks import block_rows, centre_block, class_blocks
+from transfer_exp.types import check_features, encode_labels
+from transfer_exp.types.class_blocks import block_rows, block_statistics, centre_block, class_blocks
 from transfer_exp.types.discriminant import adaptive_shrinkage, block_posterior, mean_true_posterior
 
 
@@ -53,7 +53,7 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     codes, counts = encode_labels(labels)
     order, means, deviations = class_blocks(features, codes, counts)
     codes = codes[order]
-    statistics = ClassStatistics(counts, means, deviations.T @ deviations)
+    statistics = block_statistics(counts, means, deviations)
     shrinkage = adaptive_shrinkage(statistics)
     confidence = softmax(block_posterior(deviations, codes, statistics, shrinkage), axis=1)[
         np.arange(len(codes)), codes
@@ -65,7 +65,7 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
         block *= certain
         block += certain * (means[c] - others[c])
         others[c] += centre_block(block)
-    challenged = ClassStatistics(counts, others, deviations.T @ deviations)
+    challenged = block_statistics(counts, others, deviations)
     return mean_true_posterior(block_posterior(deviations, codes, challenged, shrinkage), codes)
 
 

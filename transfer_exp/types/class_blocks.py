@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
-from transfer_exp.types.class_statistics import RESOLUTION
+from transfer_exp.types.class_statistics import RESOLUTION, ClassStatistics
 
 
 def class_blocks(
@@ -36,6 +36,17 @@ def class_blocks(
         block[np.abs(block) <= RESOLUTION * np.abs(centre)] = 0.0
         offsets[c] = centre_block(block)
     return order, offsets, deviations
+
+
+def block_statistics(
+    counts: Int[np.ndarray, " classes"],
+    means: Float[np.ndarray, "classes dim"],
+    deviations: Float[np.ndarray, "samples dim"],
+) -> ClassStatistics:
+    """Return the statistics of samples sorted by class, from class means and deviations from these."""
+    mean = counts @ means / counts.sum()
+    squares = np.stack([np.einsum("nd,nd->d", deviations[rows], deviations[rows]) for rows in block_rows(counts)])
+    return ClassStatistics(counts, mean, means - mean, squares, scatter=deviations.T @ deviations)
 
 
 def block_rows(counts: Int[np.ndarray, " classes"]) -> list[slice]:
