@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
+from jaxtyping import Float, Int, Real
 
-from transfer_exp.types import class_statistics, encode_labels
+from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
+from transfer_exp.types import MovingClasses, class_statistics, encode_labels
 from transfer_exp.types.discriminant import (
     adaptive_shrinkage,
     centred_features,
@@ -76,3 +77,9 @@ class SFDA:
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `sfda` of features (N, D) and labels (N,)."""
         return sfda(features, labels)
+
+    def over_moves(
+        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+    ) -> Float[np.ndarray, " moves"]:
+        """Return `sfda` after each move of the classes, (moves,)."""
+        return sfda_over_moves(classes, mixings)
