@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
+from jaxtyping import Float, Int, Real
 from scipy.special import softmax
 
-from transfer_exp.types import check_features, encode_labels
+from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
+from transfer_exp.types import MovingClasses, check_features, encode_labels
 from transfer_exp.types.class_blocks import block_rows, block_statistics, centre_block, class_blocks
 from transfer_exp.types.discriminant import adaptive_shrinkage, block_posterior, mean_true_posterior
 
@@ -83,3 +84,9 @@ class SFDA:
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `sfda` of features (N, D) and labels (N,)."""
         return sfda(features, labels)
+
+    def over_moves(
+        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+    ) -> Float[np.ndarray, " moves"]:
+        """Return `sfda` after each move of the classes, (moves,)."""
+        return sfda_over_moves(classes, mixings)

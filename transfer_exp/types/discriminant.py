@@ -27,10 +27,12 @@ def centred_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarr
     return deviations(features, features.mean(axis=0))
 
 
-def shrunk_covariance(statistics: ClassStatistics, shrinkage: float) -> Float[np.ndarray, "dim dim"]:
+def shrunk_covariance(
+    within: Float[np.ndarray, "dim dim"], samples: int, shrinkage: float
+) -> Float[np.ndarray, "dim dim"]:
     """Return (1 - shrinkage) W + shrinkage tr(W)/D I, where W = within / N is the pooled class covariance."""
-    covariance = statistics.within * ((1 - shrinkage) / statistics.samples)
-    variance = np.trace(statistics.within) / (statistics.samples * len(covariance))
+    covariance = within * ((1 - shrinkage) / samples)
+    variance = np.trace(within) / (samples * len(covariance))
     covariance.flat[:: len(covariance) + 1] += shrinkage * variance
     return covariance
 
@@ -59,7 +61,20 @@ def adaptive_shrinkage(statistics: ClassStatistics) -> float:
 
 
 def whitened_means(statistics: ClassStatistics, shrinkage: float) -> Float[np.ndarray, "classes dim"]:
-    """Return the rows S^-1 mu_c for the shrunk within-class covariance S, by one Cholesky factorisation.
+    """Return the rows S^-1 mu_c for the shrunk within-class covariance S.
+
+    Raises
+    ------
+    InputError
+        As `whitened`.
+    """
+    return whitened(statistics.means, statistics.within, statistics.samples, shrinkage)
+
+
+def whitened(
+    rows: Float[np.ndarray, "rows dim"], within: Float[np.ndarray, "dim dim"], samples: int, shrinkage: float
+) -> Float[np.ndarray, "rows dim"]:
+    """Return the rows S^-1 x for the shrunk within-class covariance S, by one Cholesky factorisation.
 
     Raises
     ------
@@ -67,15 +82,16 @@ def whitened_means(statistics: ClassStatistics, shrinkage: float) -> Float[np.nd
         When S is singular: no sample differs from its class mean, or ``shrinkage`` is too small for so few
         samples.
     """
-    if not np.trace(statistics.within) > 0:
+    if not np.trace(within) > 0:
         raise InputError("every sample equals its class mean: a within-class covariance needs classes that vary")
     try:
-        factor = cho_factor(shrunk_covariance(statistics, shrinkage), lower=True, overwrite_a=True)
+        # Transposed it is the same matrix, in the order of rows and columns that LAPACK takes without a copy.
+        factor = cho_factor(shrunk_covariance(within, samples, shrinkage).T, lower=True, overwrite_a=True)
     except LinAlgError as error:
         raise InputError(
             f"within-class covariance is singular at shrinkage {shrinkage:g}: use more samples or raise it"
         ) from error
-    return np.asarray(cho_solve(factor, statistics.means.T)).T
+    return np.asarray(cho_solve(factor, rows.T)).T
 
 
 def posterior(

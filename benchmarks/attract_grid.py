@@ -1,0 +1,82 @@
+"""Five metrics over a grid of Attract against one of its cells: ``python -m benchmarks.attract_grid``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from itertools import product
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from benchmarks.made import made_features
+from transfer_exp.metric.gbc import GBC
+from transfer_exp.metric.h_score import HScore
+from transfer_exp.metric.lda import LDA
+from transfer_exp.metric.logme import LogME
+from transfer_exp.metric.metric import MetricOverMoves
+from transfer_exp.metric.sfda import SFDA
+from transfer_exp.perturbation.attract import Attract
+from transfer_exp.types import class_statistics, moving_classes
+
+ALPHAS, SIGMAS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4), (0.0, 0.3, 0.6, 0.9, 1.2)
+GRID = tuple(Attract(alpha, sigma) for alpha, sigma in product(ALPHAS, SIGMAS))
+METRICS: tuple[MetricOverMoves, ...] = (LogME(), SFDA(), LDA(), GBC(), HScore())
+CHECKED = (0, 17, 38)
+"""Cells of the grid that are also scored the ordinary way."""
+
+
+def attract_grid(
+    features: np.ndarray, labels: np.ndarray, metrics: tuple[MetricOverMoves, ...] = METRICS
+) -> dict[str, Float[np.ndarray, " cells"]]:
+    """Return the scores of every metric over the grid, (40,) each, from features (N, D) and labels (N,)."""
+    classes = moving_classes(features, labels)
+    radii = classes.statistics.radii
+    mixings = np.array([cell.mixing(classes.coordinates, radii) for cell in GRID])
+    return {metric.name: metric.over_moves(classes, mixings) for metric in metrics}
+
+
+def one_cell(
+    features: np.ndarray, labels: np.ndarray, cell: Attract, metrics: tuple[MetricOverMoves, ...] = METRICS
+) -> dict[str, float]:
+    """Return the scores of one cell as an experiment of its own computes them, each input obtained once."""
+    inputs = {name for metric in metrics for name in metric.inputs}
+    known: dict[str, Any] = {"labels": labels}
+    if "features" in inputs:
+        known["features"] = cell(features, labels, np.random.default_rng(0))
+    if "class_statistics" in inputs:
+        known["class_statistics"] = cell.on_statistics(class_statistics(features, labels))
+    return {metric.name: metric(*[known[name] for name in metric.inputs]) for metric in metrics}
+
+
+def timed(call: Callable[..., dict[str, Any]], *given: object) -> tuple[float, dict[str, Any]]:
+    """Return the seconds that a call takes, and what it returns."""
+    start = perf_counter()
+    found = call(*given)
+    return perf_counter() - start, found
+
+
+def main() -> int:
+    """Print seconds, ratios and the largest difference; return 1 where the two ways differ."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.attract_grid", description=__doc__)
+    parser.add_argument("--shape", type=int, nargs=3, default=(5000, 2048, 100), metavar=("N", "D", "C"))
+    shape = tuple(parser.parse_args().shape)
+    features, labels = made_features(*shape)
+    for name, metrics in [(m.name, (m,)) for m in METRICS] + [("all five", METRICS)]:
+        cells = [timed(one_cell, features, labels, GRID[cell], metrics) for cell in CHECKED]
+        seconds, grid = timed(attract_grid, features, labels, metrics)
+        cell = float(np.median([took for took, _ in cells]))
+        print(f"{name:9} {shape}  cell {cell:7.3f} s  grid {seconds:8.3f} s  {seconds / cell:6.2f} x", flush=True)
+    pairs = [
+        (grid[name][c], score) for c, (_, found) in zip(CHECKED, cells, strict=True) for name, score in found.items()
+    ]
+    difference = max(abs(fast - slow) / max(abs(slow), 1e-12) for fast, slow in pairs)
+    print(f"largest relative difference over {len(pairs)} scores: {difference:.1e}")
+    return 0 if difference <= 1e-6 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
