@@ -22,7 +22,7 @@ from transfer_exp.metric.ncti import ncti_parts
 from transfer_exp.metric.nleep import nleep
 from transfer_exp.metric.parc import parc
 from transfer_exp.metric.regularised_h_score import regularised_h_score
-from transfer_exp.metric.sfda import sfda
+from transfer_exp.metric.sfda_released import sfda_released
 from transfer_exp.metric.transrate import transrate
 from transfer_exp.types import ClassStatistics, class_statistics
 
@@ -79,7 +79,7 @@ CASES = (
         aim=1 / 1.3,
         tolerance=np.inf,
     ),
-    Case("sfda", sfda, fisher.sfda, aim=12.0),
+    Case("sfda_released", sfda_released, fisher.sfda, aim=12.0),
     Case("h_score", from_statistics(h_score), linear.h_score, aim=5.0),
     Case("lda", lda, fisher.lda, aim=5.0),
     Case("ncti", lambda x, y: sum(ncti_parts(x, y).values()), collapse.ncti, aim=5.0),

@@ -15,6 +15,7 @@ from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.logme_over_moves import logme_over_moves
 from transfer_exp.metric.metric import MetricOverMoves
 from transfer_exp.metric.sfda import SFDA
+from transfer_exp.metric.sfda_released import SFDAReleased
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.perturbation import ClassMixing
 from transfer_exp.types import InputError, MovingClasses, class_statistics, moving_classes
@@ -99,7 +100,7 @@ def test_without_strength_a_move_scores_as_no_move_and_others_do_not(metric, sha
         assert abs(np.diff(at_once[:3])).min() > 1e-4 * abs(unmoved)
 
 
-@pytest.mark.parametrize("metric", [LogME(), SFDA(), LDA(), HScore()], ids=lambda m: m.name)
+@pytest.mark.parametrize("metric", [LogME(), SFDA(), SFDAReleased(), LDA(), HScore()], ids=lambda m: m.name)
 @pytest.mark.parametrize("dim", [5, 40])
 def test_a_class_of_one_sample_moves_like_any_other(metric, dim):
     features, labels = made(30, dim, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.special import softmax
 
 from transfer_exp.types import MovingClasses
 from transfer_exp.types.class_statistics import RESOLUTION
-from transfer_exp.types.discriminant import adaptive_shrinkage, mean_true_posterior, whitened
+from transfer_exp.types.discriminant import adaptive_shrinkage, mean_true_posterior, true_log_posterior, whitened
 
 
 def lda_over_moves(
@@ -19,20 +20,23 @@ def lda_over_moves(
 ) -> Float[np.ndarray, " moves"]:
     """Return `lda` after each move, (moves,)."""
     fitted = _first_fit(classes, shrinkage)
-    return np.array([mean_true_posterior(fitted.posterior(classes.centred(a)), classes.codes) for a in mixings])
+    posteriors = (softmax(fitted.scores(classes.centred(mixing)), axis=1) for mixing in mixings)
+    return np.array([mean_true_posterior(posterior, classes.codes) for posterior in posteriors])
 
 
 def sfda_over_moves(
     classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-) -> Float[np.ndarray, " moves"]:
-    """Return `sfda` after each move, (moves,). The first fit is shared; of the second, what unsure samples change."""
+) -> Iterator[Float[np.ndarray, " samples"]]:
+    """Yield ln p of the true class of every sample, as `sfda` averages them, after each move, (N,).
+
+    The first fit is shared; of the second, what unsure samples change.
+    """
     shrinkage = adaptive_shrinkage(classes.statistics)
-    first, everyone, scores = _first_fit(classes, shrinkage), np.arange(len(classes.codes)), []
+    first, everyone = _first_fit(classes, shrinkage), np.arange(len(classes.codes))
     for mixing in map(classes.centred, mixings):
-        sure = softmax(first.posterior(mixing), axis=1)[everyone, classes.codes]
+        sure = softmax(softmax(first.scores(mixing), axis=1), axis=1)[everyone, classes.codes]
         second = _second_fit(classes, mixing @ classes.statistics.offsets, sure, shrinkage)
-        scores.append(mean_true_posterior(second.posterior(np.eye(len(mixing))), classes.codes))
-    return np.array(scores)
+        yield true_log_posterior(second.scores(np.eye(len(mixing))), classes.codes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,11 +58,11 @@ class _Fit:
     codes: Int[np.ndarray, " samples"]
     counts: Int[np.ndarray, " classes"]
 
-    def posterior(self, mixing: Float[np.ndarray, "classes classes"]) -> Float[np.ndarray, "samples classes"]:
-        """Return P(c | x) of every sample, (N, C), after the class means became ``mixing`` times themselves."""
+    def scores(self, mixing: Float[np.ndarray, "classes classes"]) -> Float[np.ndarray, "samples classes"]:
+        """Return scores whose softmax is P(c | x) of every sample, (N, C), once the means are ``mixing`` times themselves."""
         gram = mixing @ self.gram @ mixing.T
         constants = np.log(self.counts / self.counts.sum()) - np.diag(gram) / 2
-        return np.asarray(softmax(self.cross @ mixing.T + (gram + constants)[self.codes], axis=1))
+        return np.asarray(self.cross @ mixing.T + (gram + constants)[self.codes])
 
 
 def _first_fit(classes: MovingClasses, shrinkage: float) -> _Fit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
 from transfer_exp.types.class_statistics import RESOLUTION, ClassStatistics, deviations
 from transfer_exp.types.errors import InputError
@@ -108,6 +108,16 @@ def posterior(
     return np.asarray(softmax(features @ coefficients.T + constants, axis=1))
 
 
+def true_log_posterior(
+    scores: Float[np.ndarray, "samples classes"], codes: Int[np.ndarray, " samples"]
+) -> Float[np.ndarray, " samples"]:
+    """Return ln p of the true class, p the softmax of ``scores``, exact also where p is 1 but for rounding, (N,)."""
+    everyone = np.arange(len(codes))
+    against = scores - scores[everyone, codes][:, None]
+    against[everyone, codes] = -np.inf
+    return -np.logaddexp(0.0, logsumexp(against, axis=1))
+
+
 def mean_true_posterior(
     probabilities: Float[np.ndarray, "samples classes"], codes: Int[np.ndarray, " samples"]
 ) -> float:
@@ -129,13 +139,13 @@ def fitted_posterior(
     return posterior(features, statistics.means, statistics.counts, coefficients)
 
 
-def block_posterior(
+def block_scores(
     deviations: Float[np.ndarray, "samples dim"],
     codes: Int[np.ndarray, " samples"],
     statistics: ClassStatistics,
     shrinkage: float,
 ) -> Float[np.ndarray, "samples classes"]:
-    """Return `fitted_posterior` of samples given as ``deviations`` from the means of their classes ``codes``, (N, C).
+    """Return scores whose softmax is `fitted_posterior`, (N, C), of samples given as ``deviations`` from their class.
 
     Raises
     ------
@@ -147,7 +157,7 @@ def block_posterior(
     products += np.log(statistics.counts / statistics.samples) - np.diag(products) / 2
     scores = deviations @ coefficients.T
     scores += products[codes]
-    return np.asarray(softmax(scores, axis=1))
+    return np.asarray(scores)
 
 
 def self_challenge(
