@@ -21,10 +21,8 @@ from transfer_exp.types import (
     NotApplicableError,
     Track,
     class_statistics,
-    encode_labels,
 )
-from transfer_exp.types.class_statistics import Accumulator
-from transfer_exp.types.feature_set import check_values
+from transfer_exp.types.class_statistics import streamed_statistics
 
 _ROWS = 4096
 """Features in memory at a time where class statistics are all that is asked for: 64 MB at D = 2048."""
@@ -105,11 +103,7 @@ class Extractor:
 
     def _streamed(self, model: LoadedModel, images: LabelledImages) -> ClassStatistics:
         key = self._key(model, images, best_device(self.device))
-        codes, counts = encode_labels(images.labels)
-        gathered = Accumulator(len(counts))
-        for place, batch in enumerate(self.store.batches("features", key, "features", _ROWS)):
-            gathered.add(check_values(batch), codes[place * _ROWS : (place + 1) * _ROWS])
-        return gathered.statistics()
+        return streamed_statistics(self.store.batches("features", key, "features", _ROWS), images.labels)
 
     def _key(self, model: LoadedModel, images: LabelledImages, device: torch.device) -> dict[str, Any]:
         return {

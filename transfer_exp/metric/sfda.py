@@ -7,16 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int, Real
+from scipy.special import softmax
 
 from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
-from transfer_exp.types import MovingClasses, class_statistics, encode_labels
-from transfer_exp.types.discriminant import (
-    adaptive_shrinkage,
-    centred_features,
-    fitted_posterior,
-    mean_true_posterior,
-    self_challenge,
-)
+from transfer_exp.types import MovingClasses, check_features, encode_labels
+from transfer_exp.types.class_blocks import block_rows, block_statistics, centre_block, class_blocks
+from transfer_exp.types.discriminant import adaptive_shrinkage, block_posterior, mean_true_posterior
 
 
 def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
@@ -54,13 +50,24 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     Fisher space is dropped, nor is the log of the posterior taken, and lambda_max comes from six power steps
     started at the row sums of W.
     """
-    centred = centred_features(features, labels)
-    codes, _ = encode_labels(labels)
-    statistics = class_statistics(centred, labels)
+    features = check_features(features, labels)
+    codes, counts = encode_labels(labels)
+    order, means, deviations = class_blocks(features, codes, counts)
+    codes = codes[order]
+    statistics = block_statistics(counts, means, deviations)
     shrinkage = adaptive_shrinkage(statistics)
-    challenged = centred + self_challenge(centred, codes, statistics, shrinkage)
-    second = fitted_posterior(challenged, class_statistics(challenged, labels), shrinkage)
-    return mean_true_posterior(second, codes)
+    confidence = softmax(block_posterior(deviations, codes, statistics, shrinkage), axis=1)[
+        np.arange(len(codes)), codes
+    ]
+    # ConfMix, then the second fit: both in place, one class after the other.
+    others = (means.sum(axis=0) - means) / (len(counts) - 1)
+    for c, rows in enumerate(block_rows(counts)):
+        block, certain = deviations[rows], confidence[rows, None]
+        block *= certain
+        block += certain * (means[c] - others[c])
+        others[c] += centre_block(block)
+    challenged = block_statistics(counts, others, deviations)
+    return mean_true_posterior(block_posterior(deviations, codes, challenged, shrinkage), codes)
 
 
 @dataclass(frozen=True)

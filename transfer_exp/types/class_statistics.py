@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 
-from transfer_exp.types.feature_set import check_features, encode_labels
+from transfer_exp.types.feature_set import check_features, check_values, encode_labels
 
 RESOLUTION = 1e-12
 """A difference this small, relative to what was subtracted, is rounding and counts as zero."""
@@ -211,3 +212,19 @@ def class_statistics(features: np.ndarray, labels: np.ndarray) -> ClassStatistic
     drift = counts @ offsets / counts.sum()
     squares = class_sums(apart**2, codes, len(counts))
     return ClassStatistics(counts, mean + drift, offsets - drift, squares, deviations=apart, codes=codes)
+
+
+def streamed_statistics(batches: Iterable[np.ndarray], labels: np.ndarray) -> ClassStatistics:
+    """Reduce features that come in batches, (B, D) each, in the order of labels (N,), to their class statistics.
+
+    Raises
+    ------
+    InputError
+        As `check_features`, for the batch at fault.
+    """
+    codes, counts = encode_labels(labels)
+    gathered, start = Accumulator(len(counts)), 0
+    for batch in batches:
+        gathered.add(check_values(batch), codes[start : start + len(batch)])
+        start += len(batch)
+    return gathered.statistics()

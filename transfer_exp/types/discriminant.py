@@ -129,6 +129,27 @@ def fitted_posterior(
     return posterior(features, statistics.means, statistics.counts, coefficients)
 
 
+def block_posterior(
+    deviations: Float[np.ndarray, "samples dim"],
+    codes: Int[np.ndarray, " samples"],
+    statistics: ClassStatistics,
+    shrinkage: float,
+) -> Float[np.ndarray, "samples classes"]:
+    """Return `fitted_posterior` of samples given as ``deviations`` from the means of their classes ``codes``, (N, C).
+
+    Raises
+    ------
+    InputError
+        As `whitened_means`.
+    """
+    coefficients = whitened_means(statistics, shrinkage)
+    products = statistics.means @ coefficients.T
+    products += np.log(statistics.counts / statistics.samples) - np.diag(products) / 2
+    scores = deviations @ coefficients.T
+    scores += products[codes]
+    return np.asarray(softmax(scores, axis=1))
+
+
 def self_challenge(
     features: Float[np.ndarray, "samples dim"],
     codes: Int[np.ndarray, " samples"],
@@ -163,4 +184,7 @@ def self_challenge(
     soft = softmax(fitted_posterior(features, statistics, shrinkage), axis=1)
     doubt = 1 - soft[np.arange(len(codes)), codes]
     others = (statistics.means.sum(axis=0) - statistics.means) / (len(statistics.counts) - 1)
-    return doubt[:, None] * (others[codes] - features)
+    move = others[codes]
+    move -= features
+    move *= doubt[:, None]
+    return move

@@ -1,0 +1,75 @@
+"""Memory of scores from streamed class statistics: flat in the number of samples.
+
+``python -m benchmarks.streaming [N ...]`` writes made features (N, 2048) into a store, in a process of its own scores
+them with every metric that class statistics suffice for, and prints how far the memory of that process rose above what
+it held after its imports.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from transfer_exp.metric.cka import CKA
+from transfer_exp.metric.gbc import GBC
+from transfer_exp.metric.h_score import HScore
+from transfer_exp.metric.lfc import LFC
+from transfer_exp.metric.logme import LogME
+from transfer_exp.store import Store, digest
+from transfer_exp.types.class_statistics import streamed_statistics
+
+DIM, CLASSES, ROWS = 2048, 100, 4096
+METRICS = (LogME(), HScore(), GBC(), CKA(), LFC())
+
+
+def write_features(root: Path, samples: int) -> None:
+    """Write rectified float32 features (samples, 2048) as the store lays them out, a batch at a time."""
+    path = root / "features" / digest({})[:2] / f"{digest({})}.safetensors"
+    path.parent.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((CLASSES, DIM), dtype=np.float32)
+    entry = {"dtype": "F32", "shape": [samples, DIM], "data_offsets": [0, 4 * samples * DIM]}
+    header = json.dumps({"features": entry}).encode()
+    labels = np.arange(samples) % CLASSES
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for start in range(0, samples, ROWS):
+            rows = labels[start : start + ROWS]
+            noise = rng.standard_normal((len(rows), DIM), dtype=np.float32)
+            np.maximum(centres[rows] + 2 * noise, 0).tofile(file)
+
+
+def score(root: Path, samples: int) -> dict[str, float]:
+    """Return megabytes above the imports, seconds of the pass and of the scores, and the scores."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    labels = np.arange(samples) % CLASSES
+    statistics = streamed_statistics(Store(root).batches("features", {}, "features", ROWS), labels)
+    streamed = time.perf_counter()
+    scores = {metric.name: metric(statistics) for metric in METRICS}
+    risen = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    seconds = {"streaming_s": streamed - start, "scores_s": time.perf_counter() - streamed}
+    return {"samples": samples, "megabytes": risen / 1024, **seconds, **scores}
+
+
+def main() -> None:
+    """Print one line of JSON for each number of samples."""
+    if sys.argv[1:2] == ["score"]:
+        print(json.dumps(score(Path(sys.argv[2]), int(sys.argv[3]))))
+        return
+    for samples in map(int, sys.argv[1:] or ("62500", "250000", "1000000")):
+        with tempfile.TemporaryDirectory() as root:
+            write_features(Path(root), samples)
+            command = [sys.executable, "-m", "benchmarks.streaming", "score", root, str(samples)]
+            print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="", flush=True)
+
+
+if __name__ == "__main__":
+    main()

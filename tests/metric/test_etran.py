@@ -1,0 +1,107 @@
+"""ETran: its scores against slow formulas, and how a pool is combined."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transfer_exp.metric.etran import ETran, energy, linear_fit
+from transfer_exp.metric.lda import lda
+from transfer_exp.metric.ncm import ncm
+from transfer_exp.types import InputError
+
+oracle = settings(max_examples=30, deadline=None, derandomize=True)
+
+
+def drawn(seed=0, samples=150, dim=12, classes=3, signal=1.2):
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, samples - classes)])
+    return rng.standard_normal((samples, dim)) + signal * rng.standard_normal((classes, dim))[labels], labels
+
+
+@oracle
+@given(st.integers(4, 60), st.integers(1, 30), st.integers(0, 10**6), st.sampled_from([0.005, 0.29, 0.5, 1.0]))
+def test_energy_is_the_mean_of_the_lowest(samples, dim, seed, share):
+    features, labels = drawn(seed, samples, dim)
+    scores = sorted(math.log(sum(math.exp(v) for v in row)) for row in features)
+    count = max(1, sum(k / samples <= share + 1e-9 for k in range(1, samples + 1)))
+    assert energy(features, labels, share) == pytest.approx(sum(scores[:count]) / count, rel=1e-9)
+
+
+@oracle
+@given(st.integers(4, 40), st.integers(1, 60), st.integers(2, 4), st.integers(0, 10**6))
+def test_linear_fit_is_the_residual_of_least_squares(samples, dim, classes, seed):
+    features, labels = drawn(seed, samples, dim, classes)
+    targets = np.eye(classes)[labels]
+    residual = targets - features @ np.linalg.lstsq(features, targets, rcond=None)[0]
+    assert linear_fit(features, labels) == pytest.approx(-np.mean(residual**2), rel=1e-9, abs=1e-12)
+
+
+def test_linear_fit_has_the_bounds_it_claims():
+    labels = np.repeat(np.arange(4), 5)
+    assert linear_fit(np.eye(4)[labels], labels) == pytest.approx(0.0, abs=1e-12)
+    assert linear_fit(np.zeros((20, 3)), labels) == -0.25
+
+
+@pytest.mark.parametrize(("classifier", "score"), [("lda", lda), ("ncm", ncm)])
+def test_parts_are_the_scores_they_name(classifier, score):
+    features, labels = drawn()
+    parts = ETran(classifier=classifier, regression_weight=0.1).parts(features, labels)
+    assert parts == {
+        "energy": energy(features, labels),
+        "classification": score(features, labels),
+        "regression": linear_fit(features, labels),
+    }
+    assert set(ETran().parts(features, labels)) == {"energy", "classification"}
+    assert all(type(value) is float for value in parts.values())
+
+
+@pytest.mark.parametrize("shape", [(150, 12), (40, 90)])
+def test_order_and_names_are_irrelevant_and_any_scale_is_finite(shape):
+    features, labels = drawn(1, *shape)
+    metric = ETran(regression_weight=0.2)
+    parts = metric.parts(features, labels)
+    order = np.random.default_rng(2).permutation(len(labels))
+    assert metric.parts(features[order], labels[order]) == pytest.approx(parts, rel=1e-9, abs=1e-12)
+    assert metric.parts(features, np.array([70, -3, 9])[labels]) == pytest.approx(parts, rel=1e-9, abs=1e-12)
+    assert metric.parts(features.astype(np.float16), labels) == pytest.approx(parts, rel=0.05, abs=1e-3)
+    for scale in (1e-8, 1e8):
+        assert np.isfinite(list(metric.parts(scale * features, labels).values())).all()
+
+
+def test_small_classes_and_duplicates_are_no_obstacle():
+    features, labels = drawn(3)
+    stacked = np.concatenate([features[:20], features[:20], features[20:22]])
+    marks = np.concatenate([labels[:20], labels[:20], [17, 18]])
+    assert np.isfinite(list(ETran(regression_weight=0.2).parts(stacked, marks).values())).all()
+
+
+def test_the_pool_is_combined_as_released():
+    values = [(5.0, 0.2, -0.3), (7.0, 0.3, -0.1), (6.0, 0.6, -0.1)]
+    parts = [{"energy": e, "classification": c, "regression": r} for e, c, r in values]
+    np.testing.assert_allclose(ETran().combine(parts), [0.0, 0.15 + 0.85 * 0.25, 0.5 * 0.15 + 0.85])
+    np.testing.assert_allclose(ETran(energy_weight=0.5, regression_weight=0.5).combine(parts), [0.0, 1.0, 0.75])
+    np.testing.assert_array_equal(ETran().combine(parts[::-1]), ETran().combine(parts)[::-1])
+    np.testing.assert_array_equal(ETran().combine(parts[1:2]), [0.0])
+
+
+def test_better_told_classes_rank_higher_in_a_pool():
+    pool = [drawn(9, signal=s) for s in (0.0, 0.5, 1.5)]
+    assert (np.diff(ETran(energy_weight=0.0).combine([ETran().parts(*model) for model in pool])) > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"classifier": "svm"}, "classifier=svm"),
+        ({"energy_weight": -0.1}, "energy_weight"),
+        ({"energy_weight": 0.7, "regression_weight": 0.4}, "regression_weight"),
+        ({"energy_weight": np.nan}, "energy_weight"),
+        ({"energy_share": 0.0}, "energy_share=0.0"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(options, message):
+    with pytest.raises(InputError, match=message):
+        ETran(**options).parts(*drawn())

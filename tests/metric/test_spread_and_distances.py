@@ -1,0 +1,173 @@
+"""TMI, INT and concept variance: slow formulas, limits, invariances, and what they refuse."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import digamma
+
+from transfer_exp.metric.concept_variance import ConceptVariance, concept_variance
+from transfer_exp.metric.interclass_distance import InterclassDistance, interclass_distance
+from transfer_exp.metric.sample_distances import BLOCK, distance_blocks
+from transfer_exp.metric.tmi import TMI, tmi
+from transfer_exp.types import InputError
+
+oracle = settings(max_examples=25, deadline=None, derandomize=True)
+METRICS = [TMI(), InterclassDistance(), ConceptVariance()]
+each = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
+
+
+def drawn(seed=0, samples=150, dim=12, classes=3, signal=1.2, smallest=1):
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate(
+        [np.repeat(np.arange(classes), smallest), rng.integers(0, classes, samples - classes * smallest)]
+    )
+    features = rng.standard_normal((samples, dim)) + signal * rng.standard_normal((classes, dim))[labels]
+    features[-1] = features[0]
+    return features, labels
+
+
+def slow_tmi(features, labels, k, least):
+    total = 0.0
+    for c in set(labels):
+        rows = features[labels == c]
+        logs = 0.0
+        for i, row in enumerate(rows):
+            others = sorted(max(abs(row - other)) for j, other in enumerate(rows) if j != i)
+            logs += math.log(2 * max(others[k - 1], least))
+        total += len(rows) / len(labels) * (digamma(len(rows)) - digamma(k) + features.shape[1] * logs / len(rows))
+    return total
+
+
+def slow_interclass(features, labels):
+    means = []
+    for a in sorted(set(labels)):
+        for b in sorted(set(labels)):
+            if a < b:
+                pairs = [np.linalg.norm(x - y) for x in features[labels == a] for y in features[labels == b]]
+                means.append(sum(pairs) / len(pairs))
+    return sum(means) / len(means)
+
+
+def slow_variance(features, labels, alpha):
+    width = features.max(axis=0) - features.min(axis=0)
+    x = (features - features.min(axis=0)) / np.where(width > 0, width, 1)
+    shares = []
+    for i in range(len(x)):
+        above = below = 0.0
+        for j in set(range(len(x))) - {i}:
+            d = np.linalg.norm(x[i] - x[j])
+            weight = 2 ** (-alpha * d / max(math.sqrt(x.shape[1]) - d, 1e-9))
+            above, below = above + weight * (labels[i] != labels[j]), below + weight
+        shares.append(above / below)
+    return -sum(shares) / len(shares)
+
+
+@oracle
+@given(st.integers(12, 40), st.integers(1, 50), st.integers(0, 10**6), st.integers(1, 3), st.sampled_from([1e-6, 1.0]))
+def test_tmi_equals_the_slow_formula(samples, dim, seed, k, least):
+    features, labels = drawn(seed, samples, dim, smallest=4)
+    assert tmi(features, labels, k, least) == pytest.approx(slow_tmi(features, labels, k, least), rel=1e-9, abs=1e-9)
+
+
+@oracle
+@given(st.integers(4, 40), st.integers(1, 50), st.integers(2, 4), st.integers(0, 10**6))
+def test_interclass_distance_equals_the_slow_formula(samples, dim, classes, seed):
+    features, labels = drawn(seed, samples, dim, classes)
+    assert interclass_distance(features, labels) == pytest.approx(slow_interclass(features, labels), rel=1e-9)
+
+
+@oracle
+@given(st.integers(5, 40), st.integers(2, 50), st.integers(2, 4), st.integers(0, 10**6), st.sampled_from([0.5, 2.0]))
+def test_concept_variance_equals_the_slow_formula(samples, dim, classes, seed, alpha):
+    features, labels = drawn(seed, samples, dim, classes)
+    expected = slow_variance(features, labels, alpha)
+    assert concept_variance(features, labels, alpha) == pytest.approx(expected, rel=1e-8, abs=1e-9)
+
+
+def test_blocks_together_are_all_distances():
+    rows = np.random.default_rng(0).standard_normal((BLOCK + 7, 3))
+    rows[-1] = rows[0]
+    found = list(distance_blocks(rows))
+    assert [block for block, _ in found] == [slice(0, BLOCK), slice(BLOCK, BLOCK + 7)]
+    expected = np.linalg.norm(rows[:, None] - rows, axis=2)
+    np.testing.assert_allclose(np.concatenate([d for _, d in found]), expected, atol=1e-7)
+    assert found[1][1][-1, 0] == 0
+
+
+@each
+@pytest.mark.parametrize("shape", [(150, 12), (40, 90), (BLOCK + 60, 5)])
+def test_facts_hold(metric, shape):
+    features, labels = drawn(1, *shape, smallest=5)
+    rng = np.random.default_rng(2)
+    score = metric(features, labels)
+    order = rng.permutation(shape[0])
+    maps = {
+        "rotation": features @ np.linalg.qr(rng.standard_normal((shape[1], shape[1])))[0],
+        "translation": features + 3 * rng.standard_normal(shape[1]),
+        "scaling": 1.7 * features,
+        "affine": features @ (np.eye(shape[1]) + 0.1 * rng.standard_normal((shape[1], shape[1]))),
+    }
+    for kind, other in maps.items():
+        assert (metric(other, labels) == pytest.approx(score, rel=1e-9)) == (kind in metric.invariances), kind
+    assert metric(features[order], labels[order]) == pytest.approx(score, rel=1e-9)
+    assert metric(features, np.array([70, -3, 9])[labels]) == pytest.approx(score, rel=1e-9)
+    assert metric(features.astype(np.float16), labels) == pytest.approx(score, rel=0.05)
+    assert type(score) is float
+    for scale in (1e-8, 1e8):
+        assert metric.lower <= metric(scale * features, labels) <= metric.upper
+        assert np.isfinite(metric(scale * features, labels))
+
+
+def test_limits_of_tmi():
+    features, labels = drawn(3, smallest=5)
+    # A floor beyond all distances leaves D ln(2 floor) and the counts; doubling the scale adds D ln 2.
+    low = 12 * math.log(2e3) + np.bincount(labels) @ (digamma(np.bincount(labels)) - digamma(3)) / 150
+    assert tmi(features, labels, least_distance=1e3) == pytest.approx(low, rel=1e-12)
+    gain = tmi(2 * features, labels, least_distance=2e-9) - tmi(features, labels, least_distance=1e-9)
+    assert gain == pytest.approx(12 * math.log(2), rel=1e-9)
+    uniform = np.random.default_rng(4).random((6000, 2)) * 5
+    assert tmi(uniform, np.repeat([0, 1], 3000), least_distance=1e-6) == pytest.approx(2 * math.log(5), abs=0.1)
+
+
+def test_limits_of_interclass_distance():
+    labels = np.array([0, 0, 0, 1, 2])
+    assert interclass_distance(np.array([[0.0], [0], [0], [3], [4]]), labels) == pytest.approx((3 + 4 + 1) / 3)
+    assert interclass_distance(np.full((5, 2), 7.0), labels) == 0.0
+
+
+def test_limits_of_concept_variance():
+    corners = np.repeat(np.eye(2) @ np.array([[0.0, 0], [1, 1]]), 4, axis=0)
+    assert concept_variance(corners, np.repeat([0, 1], 4)) == 0.0
+    assert concept_variance(np.zeros((6, 2)), np.array([0, 0, 0, 1, 1, 1])) == pytest.approx(-3 / 5)
+    # A lone sample in the far corner sees only the other class, at no weight: still a share of 1.
+    assert concept_variance(np.array([[0.0], [0], [0], [1]]), np.array([0, 0, 0, 1])) == pytest.approx(-1 / 4)
+
+
+@pytest.mark.parametrize("score", [interclass_distance, concept_variance])
+def test_real_labels_beat_shuffled_ones(score):
+    features, labels = drawn(5)
+    shuffled = [score(features, np.random.default_rng(s).permutation(labels)) for s in range(5)]
+    assert score(features, labels) > max(shuffled)
+
+
+def test_tmi_praises_spread_within_classes():
+    features, labels = drawn(6, smallest=5)
+    shuffled = np.random.default_rng(7).permutation(labels)
+    assert tmi(features, shuffled) > tmi(features, labels)
+
+
+def test_wrong_options_and_small_classes_are_refused_by_name():
+    features, labels = drawn(8, smallest=5)
+    with pytest.raises(InputError, match="class 3 has one sample, tmi needs more than k=3"):
+        tmi(features, np.concatenate([labels[:-1], [3]]))
+    with pytest.raises(InputError, match="class 3 has 3 samples"):
+        tmi(features, np.concatenate([labels[:-3], [3, 3, 3]]))
+    with pytest.raises(InputError, match="k=0"):
+        tmi(features, labels, k=0)
+    with pytest.raises(InputError, match=r"least_distance=0\.0"):
+        tmi(features, labels, least_distance=0.0)
+    with pytest.raises(InputError, match=r"alpha=0\.0"):
+        concept_variance(features, labels, alpha=0.0)

@@ -1,0 +1,77 @@
+"""LogME for regression: how probable real-valued targets are under a Bayesian linear model of the features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Real
+
+from transfer_exp.metric.logme import evidence
+from transfer_exp.metric.spectrum import spectrum
+from transfer_exp.types import InputError, check_features
+
+
+def logme_regression(features: Real[np.ndarray, "samples dim"], targets: Real[np.ndarray, "samples targets"]) -> float:
+    """Return the largest log evidence per sample of each column of ``targets``, averaged over the columns.
+
+    The evidence and its fixed point are those of `logme`, with a real-valued column y in the place of one-hot labels.
+    Neither features nor targets are centred or scaled, as in the released code: the unit of a target matters.
+
+    Parameters
+    ----------
+    features
+        (N, D), N at least 2.
+    targets
+        (N, T), T at least 1: ages, counts, coordinates.
+
+    Returns
+    -------
+    float
+        Unbounded. Unchanged by a rotation of the features.
+
+    Raises
+    ------
+    InputError
+        As `check_features`, or when every feature is zero; when ``targets`` have another shape, are not real or not
+        finite.
+
+    References
+    ----------
+    You, Liu, Wang, Long, "LogME", ICML 2021, section 4 (regression); fixed point as in `logme`.
+    """
+    features, targets = np.asarray(features), np.asarray(targets)
+    # Rows told apart by their number pass the check on labels: there is no class here.
+    features = check_features(features, np.arange(len(features) if features.ndim else 0))
+    if targets.ndim != 2 or len(targets) != len(features) or targets.size == 0 or targets.dtype.kind not in "fiu":
+        raise InputError(
+            f"targets must be real numbers (N, T), N = {len(features)}: got {targets.dtype} {targets.shape}"
+        )
+    if not np.isfinite(targets := targets.astype(np.float64)).all():
+        raise InputError("targets hold NaN or infinity: leave those samples out")
+    eigenvalues, coordinates = spectrum(features, targets)
+    if len(eigenvalues) == 0:
+        raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
+    norms = np.einsum("nt,nt->t", targets, targets)
+    return float(evidence(eigenvalues[:, None], coordinates**2, norms, *features.shape).mean())
+
+
+@dataclass(frozen=True)
+class LogMERegression:
+    """`logme_regression` as a metric: the labels themselves are the one target.
+
+    It means something only where labels are ordered numbers (an age, a count, a severity grade). Their values count:
+    unlike every other metric it is not blind to the names of classes. No hyperparameters.
+    """
+
+    name: ClassVar[str] = "logme_regression"
+    source: ClassVar[str] = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = np.inf
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
+    invariances: ClassVar[tuple[str, ...]] = ("rotation",)
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `logme_regression` of features (N, D) and labels (N,) read as numbers."""
+        return logme_regression(check_features(features, labels), np.asarray(labels)[:, None])

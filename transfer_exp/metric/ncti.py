@@ -1,0 +1,148 @@
+"""NCTI: how near to neural collapse the features are, compared with the other models of the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+from scipy.linalg import eigh
+
+from transfer_exp.metric.pool_range import pool_range
+from transfer_exp.metric.spectrum import smaller_gram, squared_singular_values
+from transfer_exp.types import ClassStatistics, InputError, class_statistics, encode_labels
+from transfer_exp.types.class_statistics import RESOLUTION
+from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior
+
+DIMENSIONS, LEADING, LEAST = 64, 32, 1e-10
+"""Of the release: principal components kept; those whose variance sets the shrinkage; its least value."""
+THRESHOLD = 1e-8
+"""Of a variance, relative to one (within classes, standardised) or to the largest (between): below, no direction."""
+
+
+def ncti_parts(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> dict[str, float]:
+    """Return the three ingredients of NCTI for one model.
+
+    Keep the first 64 principal components Z and let v be the total variance (divided by N - 1) of the first 32.
+    Whiten Z by the pooled class covariance S, divided by N and shrunk as in `lda` by t = exp(-v); not shrunk once
+    t is below 1e-10.
+
+    - ``"seli"``: the nuclear norm of the whitened, centred Z in its C - 1 discriminant directions. High rank is near.
+    - ``"ncc"``: the mean posterior of the true class under Gaussian classes N(mu_c, S), in [0, 1].
+    - ``"vc"``: ln of the sum over classes of the nuclear norm of their posteriors (n_c, C). Low means collapsed.
+
+    Parameters
+    ----------
+    features
+        (N, D). A rotation or a shift leaves all three alone, a scale does not, through t.
+    labels
+        (N,), integers, at least two classes.
+
+    Returns
+    -------
+    dict
+        Finite floats by the names above.
+
+    Raises
+    ------
+    InputError
+        As `check_features`; when no sample differs from its class mean.
+
+    References
+    ----------
+    Wang, Luo, Zheng, Huang, Baktashmotlagh, "How Far Pre-trained Models Are from Neural Collapse on the Target Dataset
+    Informs their Transferability", ICCV 2023: the three scores; dimensions, shrinkage and logarithm of the release. Its
+    principal components are approximate, from a random start, where N or D exceeds 500; these are exact.
+    """
+    reduced, variances = principal_components(centred_features(features, labels))
+    codes, counts = encode_labels(labels)
+    statistics = class_statistics(reduced, labels)
+    whitening, directions = discriminant_directions(statistics, max(float(np.exp(-variances.sum())), LEAST))
+    white = reduced @ whitening
+    means = statistics.means @ whitening
+    probabilities = posterior(white, means, counts, means)
+    groups = np.split(probabilities[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
+    # Posteriors of well-told classes have tiny singular values, which squares in a Gram matrix would round away.
+    within = sum(np.linalg.svd(group, compute_uv=False).sum() for group in groups)
+    return {
+        "seli": float(np.sqrt(squared_singular_values(white @ directions)).sum()) if directions.size else 0.0,
+        "ncc": mean_true_posterior(probabilities, codes),
+        "vc": float(np.log(within)),
+    }
+
+
+def principal_components(
+    centred: Float[np.ndarray, "samples dim"],
+) -> tuple[Float[np.ndarray, "samples kept"], Float[np.ndarray, " leading"]]:
+    """Return the coordinates in the first min(64, N, D) principal components and the variances of the first 32.
+
+    Components without variance are exactly zero, and stay: the shrinkage of the release counts them.
+    """
+    samples, dim = centred.shape
+    size = min(samples, dim)
+    values, vectors = eigh(smaller_gram(centred), subset_by_index=[max(size - DIMENSIONS, 0), size - 1])
+    values, vectors = values[::-1], vectors[:, ::-1]
+    values = np.where(values > max(samples, dim) * np.finfo(np.float64).eps * values[0], values, 0.0)
+    reduced = vectors * np.sqrt(values) if samples <= dim else centred @ (vectors * (values > 0))
+    return reduced, values[:LEADING] / (samples - 1)
+
+
+def discriminant_directions(
+    statistics: ClassStatistics, shrinkage: float
+) -> tuple[Float[np.ndarray, "kept rank"], Float[np.ndarray, "rank directions"]]:
+    """Return a map A to features whose classes have covariance I, and in them at most C - 1 orthonormal directions.
+
+    Raises
+    ------
+    InputError
+        When no sample differs from its class mean.
+    """
+    if not (trace := float(np.trace(statistics.within))) > 0:
+        raise InputError("every sample equals its class mean: ncti needs classes that vary")
+    samples, classes = statistics.samples, len(statistics.counts)
+    if not (unshrunk := shrinkage == LEAST):
+        within = (1 - shrinkage) * statistics.within
+        within.flat[:: len(within) + 1] += shrinkage * trace / len(within)
+        values, vectors = np.linalg.eigh(within)
+        whitening = vectors * np.sqrt(samples / values)
+        # The release takes the between scatter as the shrunk total less the shrunk within. Less a multiple of the
+        # latter, which turns no direction, that is this difference, free of the shrinkage that would drown it.
+        target = statistics.between - np.trace(statistics.between) / trace * statistics.within
+        spread = whitening.T @ target @ whitening
+    else:
+        deviation = np.sqrt(np.diag(statistics.within) / samples)
+        deviation[deviation == 0] = 1.0
+        values, vectors = np.linalg.eigh(statistics.within / (samples * np.outer(deviation, deviation)))
+        kept = values > THRESHOLD
+        whitening = vectors[:, kept] / np.sqrt(values[kept]) / deviation[:, None]
+        spread = whitening.T @ statistics.between @ whitening
+    values, directions = np.linalg.eigh(spread)
+    chosen = np.arange(len(values)) > len(values) - classes
+    if unshrunk:
+        chosen &= values > max(THRESHOLD * values[-1], samples * RESOLUTION**2)
+    return whitening, directions[:, chosen]
+
+
+@dataclass(frozen=True)
+class NCTI:
+    """NCTI as a pool-relative metric: "ncc" + "seli" - "vc" of `ncti_parts`, each scaled to [0, 1] over the pool.
+
+    The release's constants, no hyperparameters. Invariances are those of the parts.
+    """
+
+    name: ClassVar[str] = "ncti"
+    source: ClassVar[str] = "Wang et al., ICCV 2023"
+    lower: ClassVar[float] = -1.0
+    upper: ClassVar[float] = 2.0
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
+    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation")
+
+    def parts(self, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Return `ncti_parts` of features (N, D) and labels (N,)."""
+        return ncti_parts(features, labels)
+
+    def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
+        """Return the score of every model of the pool, (M,), in [-1, 2]."""
+        return pool_range(parts, "ncc") + pool_range(parts, "seli") - pool_range(parts, "vc")

@@ -1,0 +1,111 @@
+"""TMI: how widely the features of a class spread, as the entropy left once the class is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+from scipy.spatial.distance import cdist
+from scipy.special import digamma
+
+from transfer_exp.types import InputError, encode_labels
+from transfer_exp.types.discriminant import centred_features
+
+BLOCK = 1024
+"""Samples whose distances are held at once: memory grows with the size of a class, not with its square."""
+
+
+def tmi(
+    features: Real[np.ndarray, "samples dim"],
+    labels: Int[np.ndarray, " samples"],
+    k: int = 3,
+    least_distance: float = 1.0,
+) -> float:
+    """Return sum_c (n_c / N) H_c, H_c estimating the differential entropy of the features of class c.
+
+    H_c = psi(n_c) - psi(k) + D / n_c sum_i ln(2 max(r_i, least distance)), the estimator of Kozachenko and Leonenko for
+    the maximum norm, r_i being the distance from sample i to its k-th nearest in the class. Large means transferable:
+    other than most scores this one praises classes that spread, and knows nothing of how they lie to each other.
+
+    Parameters
+    ----------
+    features
+        (N, D). The norm is tied to the basis, the entropy to the scale: both matter.
+    labels
+        (N,), integers, at least two classes of more than ``k`` samples each.
+    k
+        Which neighbour, at least 1.
+    least_distance
+        Positive, in feature units, as released: nearer neighbours count as this far. Features all nearer than that
+        (small scale, few dimensions) leave nothing to rank by.
+
+    Returns
+    -------
+    float
+        In nats, unbounded; at least D ln(2 least distance).
+
+    Raises
+    ------
+    InputError
+        As `check_features`; when a class has too few samples, or ``k`` or ``least_distance`` is not positive.
+
+    References
+    ----------
+    Xu and Kang, "Fast and Accurate Transferability Measurement by Evaluating Intra-class Feature Variance", ICCV 2023;
+    estimator, k and floor of the release, which also divides by C, alike for all models.
+    """
+    if k < 1:
+        raise InputError(f"k={k} of tmi must be at least 1")
+    if not 0 < least_distance < np.inf:
+        raise InputError(f"least_distance={least_distance} of tmi must be positive (the release takes 1)")
+    centred = centred_features(features, labels)
+    codes, counts = encode_labels(labels)
+    if counts.min() <= k:
+        few, size = np.unique(labels)[counts.argmin()], counts.min()
+        had = "one sample" if size == 1 else f"{size} samples"
+        raise InputError(f"class {few} has {had}, tmi needs more than k={k}: leave it out, or take more or a smaller k")
+    groups = np.split(centred[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
+    entropies = [
+        digamma(len(group)) - digamma(k) + centred.shape[1] * log_distance(group, k, least_distance) for group in groups
+    ]
+    return float(counts @ np.array(entropies) / len(codes))
+
+
+def log_distance(rows: Float[np.ndarray, "samples dim"], k: int, least: float) -> float:
+    """Return the mean of ln(2 max(r, least)), r the distance of a row to its k-th nearest other in the maximum norm."""
+    total = 0.0
+    for start in range(0, len(rows), BLOCK):
+        distances = cdist(rows[start : start + BLOCK], rows, "chebyshev")
+        # The nearest of all, in place 0, is the sample itself or its equal.
+        nearest = np.partition(distances, k, axis=1)[:, k]
+        total += float(np.log(2 * np.maximum(nearest, least)).sum())
+    return total / len(rows)
+
+
+@dataclass(frozen=True)
+class TMI:
+    """`tmi` as a metric.
+
+    Attributes
+    ----------
+    k
+        Which neighbour, at least 1 and below the size of every class.
+    least_distance
+        To which shorter distances are raised, in feature units, positive.
+    """
+
+    name: ClassVar[str] = "tmi"
+    source: ClassVar[str] = "Xu and Kang, ICCV 2023"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = np.inf
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
+    invariances: ClassVar[tuple[str, ...]] = ("translation",)
+
+    k: int = 3
+    least_distance: float = 1.0
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `tmi` of features (N, D) and labels (N,)."""
+        return tmi(features, labels, self.k, self.least_distance)
