@@ -59,7 +59,7 @@ class _Fit:
     counts: Int[np.ndarray, " classes"]
 
     def scores(self, mixing: Float[np.ndarray, "classes classes"]) -> Float[np.ndarray, "samples classes"]:
-        """Return scores whose softmax is P(c | x) of every sample, (N, C), once the means are ``mixing`` times themselves."""
+        """Return scores whose softmax is P(c | x), (N, C), once the class means are ``mixing`` times themselves."""
         gram = mixing @ self.gram @ mixing.T
         constants = np.log(self.counts / self.counts.sum()) - np.diag(gram) / 2
         return np.asarray(self.cross @ mixing.T + (gram + constants)[self.codes])

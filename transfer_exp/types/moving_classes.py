@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from transfer_exp.types.class_statistics import ClassStatistics, class_statistics, deviations
+from transfer_exp.types.class_blocks import class_blocks
+from transfer_exp.types.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.types.feature_set import check_features, encode_labels
 
 
@@ -88,7 +89,5 @@ def moving_classes(features: np.ndarray, labels: np.ndarray) -> MovingClasses:
         As `check_features`.
     """
     features = check_features(features, labels)
-    order = np.argsort(labels, kind="stable")
-    features, labels = features[order], labels[order]
-    statistics, (codes, _) = class_statistics(features, labels), encode_labels(labels)
-    return MovingClasses(statistics, deviations(deviations(features, statistics.mean), statistics.offsets[codes]))
+    _, _, apart = class_blocks(features, *encode_labels(labels))
+    return MovingClasses(class_statistics(features, labels), apart)
