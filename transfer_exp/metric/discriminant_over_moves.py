@@ -11,8 +11,8 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 
 from transfer_exp.types import MovingClasses
-from transfer_exp.types.class_statistics import RESOLUTION
 from transfer_exp.types.discriminant import adaptive_shrinkage, mean_true_posterior, true_log_posterior, whitened
+from transfer_exp.types.rounding import RESOLUTION
 
 
 def lda_over_moves(

@@ -7,10 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int, Real
+from scipy.special import softmax
 
 from transfer_exp.metric.discriminant_over_moves import lda_over_moves
-from transfer_exp.types import InputError, MovingClasses, class_statistics, encode_labels
-from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior, whitened_means
+from transfer_exp.types import InputError, MovingClasses
+from transfer_exp.types.class_statistics import statistics_and_deviations
+from transfer_exp.types.discriminant import block_scores, mean_true_posterior
 
 
 def lda(
@@ -48,11 +50,9 @@ def lda(
     the covariance common to all classes).
     """
     _check(shrinkage)
-    centred = centred_features(features, labels)
-    codes, counts = encode_labels(labels)
-    statistics = class_statistics(centred, labels)
-    coefficients = whitened_means(statistics, shrinkage)
-    return mean_true_posterior(posterior(centred, statistics.means, counts, coefficients), codes)
+    statistics, codes, deviations = statistics_and_deviations(features, labels)
+    scores = block_scores(deviations, codes, statistics.offsets, statistics.within, shrinkage)
+    return mean_true_posterior(softmax(scores, axis=1), codes)
 
 
 def _check(shrinkage: float) -> None:

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int, Real
 from scipy.special import softmax
 
 from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
-from transfer_exp.types import MovingClasses, check_features, encode_labels
-from transfer_exp.types.class_blocks import block_rows, block_statistics, centre_block, class_blocks
+from transfer_exp.types import MovingClasses
+from transfer_exp.types.class_blocks import block_rows, centre_block
+from transfer_exp.types.class_statistics import statistics_and_deviations
 from transfer_exp.types.discriminant import adaptive_shrinkage, block_scores, true_log_posterior
 
 
@@ -65,16 +66,11 @@ def challenged_log_posterior(
     InputError
         As `sfda_released`.
     """
-    features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
-    order, means, deviations = class_blocks(features, codes, counts)
-    codes = codes[order]
-    statistics = block_statistics(counts, means, deviations)
+    statistics, codes, deviations = statistics_and_deviations(features, labels)
+    counts, means, everyone = statistics.counts, statistics.offsets, np.arange(len(codes))
     shrinkage = adaptive_shrinkage(statistics)
-    everyone = np.arange(len(codes))
-    confidence = softmax(softmax(block_scores(deviations, codes, statistics, shrinkage), axis=1), axis=1)[
-        everyone, codes
-    ]
+    posterior = softmax(block_scores(deviations, codes, means, statistics.within, shrinkage), axis=1)
+    confidence = softmax(posterior, axis=1)[everyone, codes]
     # ConfMix, then the second fit: both in place, one class after the other.
     others = (means.sum(axis=0) - means) / (len(counts) - 1)
     for c, rows in enumerate(block_rows(counts)):
@@ -82,8 +78,8 @@ def challenged_log_posterior(
         block *= certain
         block += certain * (means[c] - others[c])
         others[c] += centre_block(block)
-    challenged = block_statistics(counts, others, deviations)
-    return true_log_posterior(block_scores(deviations, codes, challenged, shrinkage), codes)
+    others -= counts @ others / counts.sum()
+    return true_log_posterior(block_scores(deviations, codes, others, deviations.T @ deviations, shrinkage), codes)
 
 
 @dataclass(frozen=True)

@@ -1,52 +1,88 @@
-"""Samples sorted by class, so that a class is one block of memory and a pass over it stays in cache."""
+"""Samples class by class: each class is one block that stays in cache while it is centred."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from transfer_exp.types.class_statistics import RESOLUTION, ClassStatistics
+from transfer_exp.types.rounding import RESOLUTION, deviations
+
+_ROWS = 4096
+"""Of deviations in memory at a time where only their products are wanted."""
 
 
-def class_blocks(
-    features: Float[np.ndarray, "samples dim"], codes: Int[np.ndarray, " samples"], counts: Int[np.ndarray, " classes"]
-) -> tuple[Int[np.ndarray, " samples"], Float[np.ndarray, "classes dim"], Float[np.ndarray, "samples dim"]]:
-    """Sort samples by class and split them into class means and what each deviates from its own.
+@dataclass(frozen=True, eq=False)
+class ClassBlocks:
+    """Labelled features of any real type, never copied as a whole unless `deviations` are asked for.
 
-    Parameters
+    Attributes
     ----------
     features
         (N, D), checked.
-    codes, counts
-        As `encode_labels` gives them, (N,) and (C,).
-
-    Returns
-    -------
     order
         Indices that sort the samples by class, (N,).
-    offsets
-        Class means minus the mean of all samples, (C, D).
-    deviations
-        x - mu_c of every sample in that order, (N, D), with what is only rounding (`RESOLUTION`) exactly zero.
+    counts
+        (C,), samples per class, 0 for a class that does not occur.
+    centre
+        (D,), near the features: what is taken off first, so that nothing hangs on how far from zero they lie.
     """
-    order, centre = np.argsort(codes, kind="stable"), features.mean(axis=0)
-    deviations, offsets = np.empty(features.shape), np.empty((len(counts), features.shape[1]))
-    for c, rows in enumerate(block_rows(counts)):
-        block = np.subtract(features[order[rows]], centre, out=deviations[rows])
-        block[np.abs(block) <= RESOLUTION * np.abs(centre)] = 0.0
-        offsets[c] = centre_block(block)
-    return order, offsets, deviations
+
+    features: np.ndarray
+    order: Int[np.ndarray, " samples"]
+    counts: Int[np.ndarray, " classes"]
+    centre: Float[np.ndarray, " dim"]
+
+    @property
+    def codes(self) -> Int[np.ndarray, " samples"]:
+        """Class of each sample in [0, C), sorted, (N,)."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    def moments(self) -> tuple[Float[np.ndarray, "classes dim"], Float[np.ndarray, "classes dim"]]:
+        """Return class means minus ``centre``, and sums of squares about the means, (C, D); 0 for an absent class."""
+        means, squares = np.zeros((2, len(self.counts), self.features.shape[1]))
+        for c, rows in enumerate(block_rows(self.counts)):
+            if rows.start < rows.stop:
+                block = deviations(self.features[self.order[rows]].astype(np.float64), self.centre)
+                means[c] = centre_block(block)
+                squares[c] = np.einsum("nd,nd->d", block, block)
+        return means, squares
+
+    def deviations(self, first: int = 0, last: int | None = None) -> Float[np.ndarray, "members dim"]:
+        """Return x - mu_c of the samples of classes ``first`` up to ``last``, sorted by class; of all by default.
+
+        What is only rounding is exactly zero.
+        """
+        blocks = block_rows(self.counts)[first:last]
+        start = blocks[0].start
+        every = np.empty((blocks[-1].stop - start, self.features.shape[1]))
+        for rows in blocks:
+            if rows.start < rows.stop:
+                block = every[rows.start - start : rows.stop - start]
+                np.subtract(self.features[self.order[rows]], self.centre, out=block)
+                block[np.abs(block) <= RESOLUTION * np.abs(self.centre)] = 0.0
+                centre_block(block)
+        return every
+
+    def within(self) -> Float[np.ndarray, "dim dim"]:
+        """Return the sum over all samples of (x - mu_c)(x - mu_c)', (D, D), some thousands of samples at a time."""
+        total = np.zeros((self.features.shape[1],) * 2)
+        ends, first = self.counts.cumsum(), 0
+        while first < len(ends):
+            begin = ends[first] - self.counts[first]
+            last = max(int(np.searchsorted(ends, begin + _ROWS, side="right")), first + 1)
+            apart = self.deviations(first, last)
+            total += apart.T @ apart
+            first = last
+        return total
 
 
-def block_statistics(
-    counts: Int[np.ndarray, " classes"],
-    means: Float[np.ndarray, "classes dim"],
-    deviations: Float[np.ndarray, "samples dim"],
-) -> ClassStatistics:
-    """Return the statistics of samples sorted by class, from class means and deviations from these."""
-    mean = counts @ means / counts.sum()
-    squares = np.stack([np.einsum("nd,nd->d", deviations[rows], deviations[rows]) for rows in block_rows(counts)])
-    return ClassStatistics(counts, mean, means - mean, squares, scatter=deviations.T @ deviations)
+def class_blocks(
+    features: np.ndarray, codes: Int[np.ndarray, " samples"], classes: int, centre: Float[np.ndarray, " dim"]
+) -> ClassBlocks:
+    """Sort checked features (N, D) by their classes in [0, C)."""
+    return ClassBlocks(features, np.argsort(codes, kind="stable"), np.bincount(codes, minlength=classes), centre)
 
 
 def block_rows(counts: Int[np.ndarray, " classes"]) -> list[slice]:

@@ -7,9 +7,10 @@ from jaxtyping import Float, Int
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh
 from scipy.special import logsumexp, softmax
 
-from transfer_exp.types.class_statistics import RESOLUTION, ClassStatistics, deviations
+from transfer_exp.types.class_statistics import ClassStatistics
 from transfer_exp.types.errors import InputError
 from transfer_exp.types.feature_set import check_features
+from transfer_exp.types.rounding import RESOLUTION, deviations
 
 DECAY, LEAST, POWER_STEPS = 5.0, 1e-10, 6
 """Of SFDA's shrinkage, as released: exp(-decay * largest eigenvalue), its least value, the power steps."""
@@ -142,19 +143,30 @@ def fitted_posterior(
 def block_scores(
     deviations: Float[np.ndarray, "samples dim"],
     codes: Int[np.ndarray, " samples"],
-    statistics: ClassStatistics,
+    means: Float[np.ndarray, "classes dim"],
+    within: Float[np.ndarray, "dim dim"],
     shrinkage: float,
 ) -> Float[np.ndarray, "samples classes"]:
-    """Return scores whose softmax is `fitted_posterior`, (N, C), of samples given as ``deviations`` from their class.
+    """Return scores whose softmax is the posterior of every class, (N, C), at the samples a discriminant is fitted on.
+
+    Parameters
+    ----------
+    deviations, codes
+        x - mu_c of every sample, (N, D), and its class in [0, C), (N,).
+    means, within
+        mu_c, from any origin, (C, D), and the scatter of the deviations, (D, D).
+    shrinkage
+        As `shrunk_covariance`.
 
     Raises
     ------
     InputError
-        As `whitened_means`.
+        As `whitened`.
     """
-    coefficients = whitened_means(statistics, shrinkage)
-    products = statistics.means @ coefficients.T
-    products += np.log(statistics.counts / statistics.samples) - np.diag(products) / 2
+    counts = np.bincount(codes, minlength=len(means))
+    coefficients = whitened(means, within, len(codes), shrinkage)
+    products = means @ coefficients.T
+    products += np.log(counts / len(codes)) - np.diag(products) / 2
     scores = deviations @ coefficients.T
     scores += products[codes]
     return np.asarray(scores)

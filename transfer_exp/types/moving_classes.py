@@ -8,9 +8,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, Int
 
-from transfer_exp.types.class_blocks import class_blocks
-from transfer_exp.types.class_statistics import ClassStatistics, class_statistics
-from transfer_exp.types.feature_set import check_features, encode_labels
+from transfer_exp.types.class_statistics import ClassStatistics, statistics_and_deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +86,5 @@ def moving_classes(features: np.ndarray, labels: np.ndarray) -> MovingClasses:
     InputError
         As `check_features`.
     """
-    features = check_features(features, labels)
-    _, _, apart = class_blocks(features, *encode_labels(labels))
-    return MovingClasses(class_statistics(features, labels), apart)
+    statistics, _, apart = statistics_and_deviations(features, labels)
+    return MovingClasses(statistics, apart)
