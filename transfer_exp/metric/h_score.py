@@ -7,9 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
+from scipy.linalg import lapack, solve_triangular
 
 from transfer_exp.metric.spectrum import label_spectrum
 from transfer_exp.types import ClassStatistics, MovingClasses
+
+WELL_CONDITIONED = 1e-8
+"""Of a reciprocal condition number (1-norm): above, no eigenvalue is near rounding, whatever D up to some 10,000."""
 
 
 def h_score(statistics: ClassStatistics) -> float:
@@ -35,8 +39,27 @@ def h_score(statistics: ClassStatistics) -> float:
     Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019,
     definition 2.
     """
+    if statistics.few is None:
+        score = _by_cholesky(statistics)
+        if score is not None:
+            return score
     _, coordinates = label_spectrum(statistics, centred=True)
     return float((coordinates**2 / statistics.counts).sum())
+
+
+def _by_cholesky(statistics: ClassStatistics) -> float | None:
+    """Return the score from T = X'X and the class means alone, or None where T is too near singular for that.
+
+    Where T has a full spectrum, far above rounding, the pseudo-inverse is the inverse, and no eigenvectors are needed.
+    """
+    total = statistics.smaller_gram()
+    norm = np.abs(total).sum(axis=0).max()
+    factor, failed = lapack.dpotrf(total, lower=True)
+    if failed or lapack.dpocon(factor, norm, uplo="L")[0] < WELL_CONDITIONED:
+        return None
+    weighted = np.sqrt(statistics.counts)[:, None] * statistics.offsets
+    whitened = solve_triangular(factor, weighted.T, lower=True, check_finite=False)
+    return float((whitened**2).sum())
 
 
 def h_score_over_moves(
