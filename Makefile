@@ -24,8 +24,10 @@ format: ## Rewrite files as the linter wants them
 demo: ## Several datasets, perturbations and metrics in one table and one figure
 	python -m transfer_exp +sweep=demo
 
-bench: ## Our metrics against the published algorithms, and the page on speed (a quarter of an hour)
+bench: ## Our metrics against the published algorithms, and the page on speed (half an hour)
 	python -m benchmarks --rows docs/results/performance.csv
+	python -m benchmarks.attract_grid --rows docs/results/attract_grid.csv
+	python -m benchmarks.streaming --rows docs/results/streaming.csv
 	python -m benchmarks.page docs/results/performance.md
 
 pretrain: ## Train the embedded pool again (fifteen minutes)

@@ -6,15 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.cases import CASES, SHAPES, Shape
+from benchmarks.cases import CASES, SHAPES, shape
 from benchmarks.made import made_features, made_source_probabilities
 from benchmarks.measure import measured, write_rows
-
-
-def shape(text: str) -> Shape:
-    """Return N,D,C from the command line."""
-    samples, dim, classes = (int(part) for part in text.split(","))
-    return samples, dim, classes
 
 
 def arguments() -> argparse.Namespace:

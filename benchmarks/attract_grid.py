@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 
+from benchmarks.cases import shape
 from benchmarks.made import made_features
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore
@@ -59,23 +62,33 @@ def timed(call: Callable[..., dict[str, Any]], *given: object) -> tuple[float, d
     return perf_counter() - start, found
 
 
-def main() -> int:
-    """Print seconds, ratios and the largest difference; return 1 where the two ways differ."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.attract_grid", description=__doc__)
-    parser.add_argument("--shape", type=int, nargs=3, default=(5000, 2048, 100), metavar=("N", "D", "C"))
-    shape = tuple(parser.parse_args().shape)
+def measured(shape: Sequence[int]) -> list[dict[str, Any]]:
+    """Return a row for each metric, and one for all five, at (N, D, C)."""
     features, labels = made_features(*shape)
+    rows = []
     for name, metrics in [(m.name, (m,)) for m in METRICS] + [("all five", METRICS)]:
         cells = [timed(one_cell, features, labels, GRID[cell], metrics) for cell in CHECKED]
         seconds, grid = timed(attract_grid, features, labels, metrics)
         cell = float(np.median([took for took, _ in cells]))
-        print(f"{name:9} {shape}  cell {cell:7.3f} s  grid {seconds:8.3f} s  {seconds / cell:6.2f} x", flush=True)
-    pairs = [
-        (grid[name][c], score) for c, (_, found) in zip(CHECKED, cells, strict=True) for name, score in found.items()
-    ]
-    difference = max(abs(fast - slow) / max(abs(slow), 1e-12) for fast, slow in pairs)
-    print(f"largest relative difference over {len(pairs)} scores: {difference:.1e}")
-    return 0 if difference <= 1e-6 else 1
+        pairs = [(grid[m][c], s) for c, (_, found) in zip(CHECKED, cells, strict=True) for m, s in found.items()]
+        difference = max(abs(fast - slow) / max(abs(slow), 1e-12) for fast, slow in pairs)
+        sizes = dict(zip("NDC", shape, strict=True))
+        took = {"cell_s": round(cell, 3), "grid_s": round(seconds, 3), "grid / cell": round(seconds / cell, 2)}
+        rows.append({"metrics": name, **sizes, **took, "difference": f"{difference:.0e}"})
+        print(rows[-1], flush=True)
+    return rows
+
+
+def main() -> int:
+    """Print every row; return 1 where the two ways differ."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.attract_grid", description=__doc__)
+    parser.add_argument("--shapes", type=shape, nargs="+", default=[(5000, 2048, 100)], metavar="N,D,C")
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="where to put the rows")
+    asked = parser.parse_args()
+    rows = [row for size in asked.shapes for row in measured(size)]
+    if asked.rows:
+        pd.DataFrame(rows).to_csv(asked.rows, index=False, lineterminator="\n")
+    return 0 if all(float(row["difference"]) <= 1e-6 for row in rows) else 1
 
 
 if __name__ == "__main__":

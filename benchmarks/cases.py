@@ -64,6 +64,12 @@ class Case:
     tolerance: float = 1e-6
 
 
+def shape(text: str) -> Shape:
+    """Return (N, D, C) from ``N,D,C`` on a command line."""
+    samples, dim, classes = (int(part) for part in text.split(","))
+    return samples, dim, classes
+
+
 def from_statistics(metric: Callable[[ClassStatistics], float]) -> Callable[[np.ndarray, np.ndarray], float]:
     """Return a metric of class statistics as one of features (N, D) and labels (N,)."""
     return lambda features, labels: metric(class_statistics(features, labels))
