@@ -1,8 +1,8 @@
 """Memory of scores from streamed class statistics: flat in the number of samples.
 
-``python -m benchmarks.streaming [--rows FILE.csv] [N ...]`` writes made features (N, 2048) into a store, in a process of
-its own scores them with every metric that class statistics suffice for, and prints how far the memory of that process
-rose above what it held after its imports.
+``python -m benchmarks.streaming [--rows FILE.csv] [N ...]`` writes made features (N, 2048) into a store. A process of
+its own scores them with every metric that class statistics suffice for, and prints how far its memory rose above what
+it held after its imports.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, log, sqrt
+from math import exp
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -20,15 +20,26 @@ def gbc(features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     """
     groups = class_rows(features, labels)
     means = [group.mean(axis=0) for group in groups]
-    variances = [float(np.maximum(group.var(axis=0, ddof=1), 1e-4).mean()) for group in groups]
+    variances = [np.maximum(group.var(axis=0, ddof=1), 1e-4).mean() for group in groups]
     total = 0.0
-    for i, (mean, variance) in enumerate(zip(means, variances, strict=True)):
-        for j, (other, other_variance) in enumerate(zip(means, variances, strict=True)):
+    for i in range(len(groups)):
+        for j in range(len(groups)):
             if i != j:
-                pooled = (variance + other_variance) / 2
-                distance = float(np.sum((mean - other) ** 2 / pooled)) / 8
-                total += exp(-distance - log(pooled / sqrt(variance) / sqrt(other_variance)) / 2)
-    return -total
+                total -= exp(-bhattacharyya(means[i], means[j], variances[i], variances[j]))
+    return total
+
+
+def bhattacharyya(
+    mean: Float[np.ndarray, " dim"],
+    other_mean: Float[np.ndarray, " dim"],
+    variance: np.float64,
+    other_variance: np.float64,
+) -> float:
+    """Return the Bhattacharyya distance of two spherical Gaussians, its terms summed as for diagonal ones."""
+    pooled = (variance + other_variance) / 2
+    apart = np.sum((mean - other_mean) ** 2 / pooled) / 8
+    logs = np.sum(np.log(pooled)) - np.sum(np.log(variance)) / 2 - np.sum(np.log(other_variance)) / 2
+    return float(apart + logs / 2)
 
 
 def parc(features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
