@@ -1,0 +1,106 @@
+"""Models left out: which sub-pools there are, and what is counted over them."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from transfer_exp.evaluation.correlation import weighted_tau
+from transfer_exp.evaluation.stability import flip_rate, leave_one_out, sub_pools, win_rates
+from transfer_exp.evaluation.weighted_tau_many import pool_differences
+from transfer_exp.types import InputError
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(("models", "leave_out"), [(3, 1), (7, 2), (8, 5), (6, 4)])
+def test_all_sub_pools_once_each(models, leave_out):
+    found = sub_pools(models, leave_out)
+    assert sorted(map(tuple, found)) == list(combinations(range(models), models - leave_out))
+
+
+def test_too_many_are_sampled_evenly_and_seeded():
+    found = sub_pools(12, 4, most=400, seed=3)
+    assert found.shape == (400, 8)
+    assert all(len(set(row)) == 8 for row in found)
+    kept = np.bincount(found.ravel(), minlength=12) / 400
+    np.testing.assert_allclose(kept, 8 / 12, atol=0.1)
+    np.testing.assert_array_equal(found, sub_pools(12, 4, most=400, seed=3))
+    assert (found != sub_pools(12, 4, most=400, seed=4)).any()
+
+
+@pytest.mark.parametrize("wrong", [(5, 0, 9), (5, 4, 9), (5, 2, 0), (0, 1, 9)])
+def test_impossible_sub_pools_are_refused(wrong):
+    with pytest.raises(InputError, match="no sub-pools of"):
+        sub_pools(*wrong)
+
+
+def test_leaving_one_out_names_the_model_that_carries_the_result():
+    scores, accuracies = RNG.normal(size=(2, 6))
+    literal = [weighted_tau(np.delete(scores, i), np.delete(accuracies, i)) for i in range(6)]
+    np.testing.assert_allclose(leave_one_out(scores, accuracies), literal, atol=1e-12)
+    accuracies, scores = np.arange(6.0), np.array([9.0, 1, 2, 3, 4, 5])
+    assert leave_one_out(scores, accuracies)[0] == pytest.approx(1)
+    assert (leave_one_out(scores, accuracies)[1:] < 0.6).all()
+    with pytest.raises(InputError, match="no sub-pools of 2"):
+        leave_one_out(scores[:2], accuracies[:2])
+
+
+def test_flips_are_counted_as_written():
+    first, second, truth = RNG.normal(size=(3, 3, 7))
+    pools = sub_pools(7, 2)
+
+    def sign(kept):
+        rows = zip(first[:, kept], second[:, kept], truth[:, kept], strict=True)
+        return np.sign(round(sum(weighted_tau(a, t) - weighted_tau(b, t) for a, b, t in rows), 9))
+
+    literal = np.mean([sign(kept) != sign(np.arange(7)) for kept in pools])
+    assert 0 < literal < 1
+    assert flip_rate(first, second, truth, pools) == pytest.approx(literal)
+    assert flip_rate(second, first, truth, pools) == pytest.approx(literal)
+
+
+def test_a_clear_verdict_never_flips_and_no_verdict_is_one():
+    truth = np.arange(6.0)
+    pools = sub_pools(6)
+    assert flip_rate(truth, -truth, truth, pools) == 0
+    assert flip_rate(truth, truth * 2, truth, pools) == 0
+    swapped = np.array([0.0, 1, 2, 3, 5, 4])  # worse only while both of the top two are there: in 6 of 15 sub-pools
+    assert flip_rate(truth, swapped, truth, pools) == pytest.approx(9 / 15)
+
+
+def test_rounding_is_no_verdict():
+    scores, truth = RNG.normal(size=(3, 8)), np.tile(RNG.normal(size=8), (3, 1))
+    again = np.roll(scores, 1, axis=0)  # the same scores on other rows of the same dataset: equal but for rounding
+    pools = sub_pools(8)
+    differences = pool_differences(scores, again, truth, pools)
+    assert 0 < np.abs(differences).max() < 1e-14
+    assert flip_rate(scores, again, truth, pools) == 0
+
+
+def test_wins_are_counted_as_written_and_equals_share():
+    scores, truth = RNG.normal(size=(3, 2, 6)), RNG.normal(size=(2, 6))
+    scores = np.concatenate([scores, 2 * scores[:1]])  # the first metric again
+    pools = sub_pools(6)
+    literal = np.zeros((4, 2))
+    for dataset in range(2):
+        for kept in pools:
+            taus = [round(weighted_tau(metric[dataset][kept], truth[dataset][kept]), 9) for metric in scores]
+            winners = np.flatnonzero(np.array(taus) == max(taus))
+            literal[winners, dataset] += 1 / len(winners) / len(pools)
+    found = win_rates(scores, truth, pools)
+    assert 0 < found[0, 0] < 1
+    np.testing.assert_allclose(found, literal, atol=1e-12)
+    np.testing.assert_allclose(found.sum(axis=0), 1)
+    np.testing.assert_array_equal(found[0], found[3])
+    assert win_rates(np.stack([truth, -truth]), truth, pools).tolist() == [[1, 1], [0, 0]]
+
+
+def test_nothing_to_count_is_refused():
+    truth, nothing = np.ones((1, 4)), np.zeros((0, 3), dtype=int)
+    with pytest.raises(InputError, match="no sub-pool to count"):
+        flip_rate(truth, truth, truth, nothing)
+    with pytest.raises(InputError, match="no sub-pool to count"):
+        win_rates(truth[None], truth, nothing)
+    with pytest.raises(InputError, match="one metric or more"):
+        win_rates(np.ones((0, 1, 4)), truth, sub_pools(4))
