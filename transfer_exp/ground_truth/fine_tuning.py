@@ -94,9 +94,10 @@ class FineTuning:
         self, run_of: Callable[[int], _Run], grid: tuple[Recipe, ...], validation: LabelledImages
     ) -> tuple[int, dict[str, float]]:
         """Return the place in the grid that does best on validation, and what else is worth telling of the choice."""
-        alive, reached = list(range(len(grid))), {}
+        runs = [run_of(place) for place in range(len(grid))]
+        alive, reached = list(range(len(grid))), dict[int, float]()
         for until in (*self.protocol.rungs, self.protocol.steps):
-            reached = {place: run_of(place).reached(until, validation) for place in alive}
+            reached = {place: runs[place].reached(until, validation) for place in alive}
             if max(reached.values()) == -math.inf:
                 raise NotApplicableError(f"training diverged at each of the {len(alive)} points of the grid")
             # Equals keep the order of the grid.
@@ -121,6 +122,11 @@ class _Run:
     recipe: Recipe
     checkpoint: Checkpoint
     advance: Callable[[], object]
+    _counted: int = 0
+
+    def _advance(self) -> None:
+        self._counted += 1
+        self.advance()
 
     def reached(self, until: int, held_out: LabelledImages) -> float:
         """Return the measure on ``held_out`` after ``until`` steps, minus infinity where training diverged by then."""
@@ -131,12 +137,13 @@ class _Run:
         if str(until) not in reached:
             training = self._training(state)
             try:
-                training.run(until, self.advance, self.checkpoint)
+                training.run(until, self._advance, self.checkpoint)
                 reached |= {str(until): self._measured(training.network, held_out)}
             except NotApplicableError:  # too large a rate diverges; that is what choosing is for
                 reached |= {"-1": -math.inf}
             done = until == self.recipe.steps or "-1" in reached
             self.checkpoint.write({"reached": reached} if done else {**training.state(), "reached": reached})
+        self._count(until)
         return reached.get(str(until), -math.inf)
 
     def _training(self, state: State) -> Training:
@@ -153,9 +160,13 @@ class _Run:
         training = Training(network, batch_at, len(self.train), self.recipe, owner.seed)
         if "network" in state:
             training.restore(state)
-            for _ in range(training.step):
-                self.advance()
+            self._count(training.step)
         return training
+
+    def _count(self, step: int) -> None:
+        """Tell the progress of steps up to ``step`` that were not told of yet, because another process took them."""
+        for _ in range(self._counted, step):
+            self._advance()
 
     def _measured(self, network: nn.Module, images: LabelledImages) -> float:
         model, dataset = self.owner.pairing.model, self.owner.pairing.dataset
