@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test format demo pretrain
+.PHONY: help install check test format demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,12 @@ format: ## Rewrite files as the linter wants them
 
 demo: ## Several datasets, perturbations and metrics in one table and one figure
 	python -m transfer_exp +sweep=demo
+
+bench: ## Our metrics against the published algorithms, and the page on speed (half an hour)
+	python -m benchmarks --rows docs/results/performance.csv
+	python -m benchmarks.attract_grid --rows docs/results/attract_grid.csv
+	python -m benchmarks.streaming --rows docs/results/streaming.csv
+	python -m benchmarks.page docs/results/performance.md
 
 pretrain: ## Train the embedded pool again (fifteen minutes)
 	python -m transfer_exp.experiment.pretrain transfer_exp/model_pool/weights

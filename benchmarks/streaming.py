@@ -1,12 +1,13 @@
 """Memory of scores from streamed class statistics: flat in the number of samples.
 
-``python -m benchmarks.streaming [N ...]`` writes made features (N, 2048) into a store, in a process of its own scores
-them with every metric that class statistics suffice for, and prints how far the memory of that process rose above what
+``python -m benchmarks.streaming [--rows FILE.csv] [N ...]`` writes made features (N, 2048) into a store. A process of
+its own scores them with every metric that class statistics suffice for, and prints how far its memory rose above what
 it held after its imports.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import subprocess
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from transfer_exp.metric.cka import CKA
 from transfer_exp.metric.gbc import GBC
@@ -56,19 +58,27 @@ def score(root: Path, samples: int) -> dict[str, float]:
     scores = {metric.name: metric(statistics) for metric in METRICS}
     risen = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     seconds = {"streaming_s": streamed - start, "scores_s": time.perf_counter() - streamed}
-    return {"samples": samples, "megabytes": risen / 1024, **seconds, **scores}
+    rounded = {name: round(took, 1) for name, took in seconds.items()}
+    return {"N": samples, "D": DIM, "C": CLASSES, "megabytes": round(risen / 1024), **rounded, **scores}
 
 
 def main() -> None:
-    """Print one line of JSON for each number of samples."""
+    """Print one row for each number of samples."""
     if sys.argv[1:2] == ["score"]:
         print(json.dumps(score(Path(sys.argv[2]), int(sys.argv[3]))))
         return
-    for samples in map(int, sys.argv[1:] or ("62500", "250000", "1000000")):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__.splitlines()[0])
+    parser.add_argument("samples", type=int, nargs="*", default=(62_500, 250_000, 1_000_000), metavar="N")
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="where to put the rows")
+    asked, rows = parser.parse_args(), []
+    for samples in asked.samples:
         with tempfile.TemporaryDirectory() as root:
             write_features(Path(root), samples)
             command = [sys.executable, "-m", "benchmarks.streaming", "score", root, str(samples)]
-            print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="", flush=True)
+            rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+            print(rows[-1], flush=True)
+    if asked.rows:
+        pd.DataFrame(rows).to_csv(asked.rows, index=False, lineterminator="\n", float_format="%.6g")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / "transfer_exp").rglob("*.py"))
+FILES = sorted(path for part in ("transfer_exp", "benchmarks") for path in (ROOT / part).rglob("*.py"))
 HEAVY = ("torch", "torchvision", "timm", "wandb", "pandas", "matplotlib", "sklearn")
 
 

@@ -17,7 +17,7 @@ from transfer_exp.metric.ncm import NCM
 from transfer_exp.metric.nleep import NLEEP
 from transfer_exp.metric.parc import PARC
 from transfer_exp.metric.regularised_h_score import RegularisedHScore
-from transfer_exp.metric.sfda import SFDA
+from transfer_exp.metric.sfda_released import SFDAReleased
 from transfer_exp.metric.transrate import TransRate
 from transfer_exp.perturbation.pca import pca
 from transfer_exp.types import class_statistics
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="golden values (../s
     [
         (LogME(), "logme"),
         (LogME(), "logme_thuml"),
-        (SFDA(), "sfda"),
+        (SFDAReleased(), "sfda"),
         (HScore(), "h_score"),
         (RegularisedHScore(), "regularized_h_score"),
         (TransRate(convention="tllib"), "transrate"),

@@ -11,6 +11,7 @@ from transfer_exp.metric.logme import logme
 from transfer_exp.metric.nce import nce
 from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.sfda import sfda
+from transfer_exp.metric.sfda_released import sfda_released
 from transfer_exp.types import InputError
 
 LABELS = np.repeat(np.arange(4), [30, 20, 10, 5])
@@ -85,7 +86,7 @@ def test_logme_ignores_dead_dimensions_while_samples_outnumber_dimensions():
     assert logme(padded, LABELS) == pytest.approx(logme(features, LABELS), rel=1e-9)
 
 
-@pytest.mark.parametrize("metric", [lda, ncm, sfda])
+@pytest.mark.parametrize("metric", [lda, ncm, sfda_released])
 def test_posteriors_approach_one_for_separated_classes_and_chance_without_signal(metric):
     assert metric(separated(30), LABELS) == pytest.approx(1.0, abs=1e-6)
     assert metric(noise(1, 0.01) if metric is ncm else noise(1), LABELS) == pytest.approx((SHARES**2).sum(), abs=0.05)
@@ -95,7 +96,7 @@ def test_ncm_of_constant_features_is_the_prior():
     assert ncm(CONSTANT, LABELS) == pytest.approx((SHARES**2).sum())
 
 
-@pytest.mark.parametrize("metric", [lda, sfda])
+@pytest.mark.parametrize("metric", [lda, sfda_released])
 @pytest.mark.parametrize("features", [CONSTANT, np.eye(4)[LABELS] / 3 + 0.1], ids=["constant", "collapsed"])
 def test_classes_without_scatter_are_refused(metric, features):
     with pytest.raises(InputError, match="class mean"):
@@ -120,4 +121,10 @@ def test_sfda_takes_scatter_whose_rows_sum_to_zero():
     features = np.outer(noise(1)[:, 0], [1.0, -1.0]) + np.eye(4, 2)[LABELS]
     centred = features - np.stack([features[c == LABELS].mean(axis=0) for c in range(4)])[LABELS]
     assert np.allclose(centred.sum(axis=1), 0)
-    assert 0 < sfda(features, LABELS) <= 1
+    assert 0 < sfda_released(features, LABELS) <= 1
+
+
+def test_sfda_still_ranks_where_its_release_has_saturated():
+    features = [separated(gap) for gap in (2.5, 3)]
+    assert sfda_released(features[0], LABELS) == sfda_released(features[1], LABELS) == 1.0
+    assert sfda(features[0], LABELS) < sfda(features[1], LABELS) < 0

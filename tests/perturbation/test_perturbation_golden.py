@@ -11,7 +11,7 @@ from conftest import on_samples
 
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
-from transfer_exp.metric.sfda import SFDA
+from transfer_exp.metric.sfda_released import SFDAReleased
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.mixup_means import MixupMeans
 from transfer_exp.perturbation.pca import Pca
@@ -50,7 +50,7 @@ def test_gate(golden):
 def test_released_end_to_end(golden, alpha):
     arrays, expected = golden
     features = perturbed(Released(alpha=alpha), arrays)
-    for metric, key in ((logme_of, "LOGME"), (SFDA(), "SFDA"), (NCM(), "LDA")):
+    for metric, key in ((logme_of, "LOGME"), (SFDAReleased(), "SFDA"), (NCM(), "LDA")):
         score = expected["sa_release"][f"alpha={alpha},{key}"]
         assert metric(features, arrays["labels"]) == pytest.approx(score, rel=1e-6)
 
@@ -59,7 +59,7 @@ def test_pca(golden):
     arrays, expected = golden
     reduced = perturbed(Pca(64), arrays)
     assert logme_of(reduced, arrays["labels"]) == pytest.approx(expected["pca64_logme"], rel=1e-6)
-    assert SFDA()(reduced, arrays["labels"]) == pytest.approx(expected["pca64_sfda"], rel=1e-6)
+    assert SFDAReleased()(reduced, arrays["labels"]) == pytest.approx(expected["pca64_sfda"], rel=1e-6)
 
 
 def test_spread_and_released_attract(golden):
@@ -79,7 +79,7 @@ def test_ped(golden):
     # The reference set of these values is the features in reverse order, whose mean and deviation are their own.
     features = perturbed(Ped(sigma=2.0), arrays)
     assert logme_of(features, arrays["labels"]) == pytest.approx(expected["ped"]["LOGME"], rel=1e-6)
-    assert SFDA()(features, arrays["labels"]) == pytest.approx(expected["ped"]["SFDA"], rel=1e-6)
+    assert SFDAReleased()(features, arrays["labels"]) == pytest.approx(expected["ped"]["SFDA"], rel=1e-6)
 
 
 def test_mixup_means_is_what_sfda_scores(golden):

@@ -11,16 +11,19 @@ import numpy as np
 
 from transfer_exp.features.pairing import Pairing
 from transfer_exp.ground_truth.regime import KnowsOtherTargets, Regime
-from transfer_exp.metric.metric import Metric, PoolMetric
+from transfer_exp.metric.metric import Metric, MetricOverMoves, PoolMetric
+from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
-from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPerturbation
+from transfer_exp.perturbation.perturbation import ClassMixing, Perturbation, StatisticsPerturbation
 from transfer_exp.types import (
     ClassStatistics,
     FeatureSet,
     InputError,
     ModelFacts,
+    MovingClasses,
     NotApplicableError,
     class_statistics,
+    moving_classes,
     suggestion,
 )
 
@@ -145,7 +148,12 @@ class Scoring:
         """
         path = self.perturbation
         steps = path.steps() if isinstance(path, Path) else {_ALONE: path}
+        moves = [step for step in steps.values() if isinstance(step, ClassMixing)]
         try:
+            if isinstance(self.metric, MetricOverMoves) and 1 < len(moves) == len(steps):
+                evidence = Evidence(pairing, NoPerturbation(), self.seed, ground_truth).named(self.metric.inputs)
+                scores = _over_moves(self.metric, moves, evidence)
+                return {step: {_SCORE: score} for step, score in zip(steps, scores, strict=True)}
             found = {}
             for step, perturbation in steps.items():
                 evidence = Evidence(pairing, perturbation, self.seed, ground_truth).named(self.metric.inputs)
@@ -178,6 +186,14 @@ class Scoring:
         if isinstance(self.metric, PoolMetric):
             return np.asarray(self.metric.combine(parts))
         return np.array([part[_SCORE] for part in parts])
+
+
+def _over_moves(metric: MetricOverMoves, moves: Sequence[ClassMixing], evidence: Sequence[Any]) -> list[float]:
+    """Return the scores after each of several moves of whole classes, by what the moves have in common."""
+    of_statistics = metric.inputs == ("class_statistics",)
+    classes = MovingClasses(*evidence) if of_statistics else moving_classes(*evidence)
+    mixings = [move.mixing(classes.coordinates, classes.statistics.radii) for move in moves]
+    return [float(score) for score in metric.over_moves(classes, np.array(mixings))]
 
 
 def flat(parts: Mapping[str, Parts]) -> dict[str, float]:

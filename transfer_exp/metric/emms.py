@@ -12,9 +12,9 @@ from jaxtyping import Float, Int, Real
 
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.class_statistics import RESOLUTION
 from transfer_exp.types.discriminant import centred_features
 from transfer_exp.types.feature_set import LARGEST
+from transfer_exp.types.rounding import RESOLUTION
 
 ONE_HOT = "one_hot"
 """In the place of a file of label embeddings: the labels themselves."""

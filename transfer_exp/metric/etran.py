@@ -15,7 +15,7 @@ from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.pool_range import pool_range
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.types import InputError, check_features, encode_labels
-from transfer_exp.types.class_statistics import RESOLUTION
+from transfer_exp.types.rounding import RESOLUTION
 
 
 def energy(

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.types import ClassStatistics, InputError
+from transfer_exp.types import ClassStatistics, InputError, MovingClasses
 
 FLOOR = 1e-4
 """Of every variance, in squared feature units, as released."""
@@ -48,21 +48,34 @@ def gbc(statistics: ClassStatistics, covariance: str = "spherical") -> float:
     Pandy et al., "Transferability Estimation Using Bhattacharyya Class Separability", CVPR 2022; variances
     divided by n_c - 1 as in the release of Khoba et al., WACV 2025.
     """
+    variances = class_variances(statistics, covariance)
+    distances = spherical_distances if covariance == "spherical" else diagonal_distances
+    return total_overlap(distances(statistics.offsets, variances))
+
+
+def class_variances(statistics: ClassStatistics, covariance: str) -> Float[np.ndarray, "classes dim"]:
+    """Return the variance of every class and dimension, (C, D), none below the floor, or refuse as `gbc`."""
     if covariance not in ("spherical", "diagonal"):
         raise InputError(f"covariance={covariance} of gbc must be spherical or diagonal")
     counts = statistics.counts
     if counts.min() < 2:
         lone = int(counts.argmin())
         raise InputError(f"class {lone} has one sample, hence no variance for gbc: leave it out or take more samples")
-    variances = np.maximum(statistics.squares / (counts - 1)[:, None], FLOOR)
-    distances = spherical_distances if covariance == "spherical" else diagonal_distances
-    return float(0.0 - 2 * np.exp(-distances(statistics.offsets, variances)).sum())
+    return np.maximum(statistics.squares / (counts - 1)[:, None], FLOOR)
+
+
+def total_overlap(distances: Float[np.ndarray, " pairs"]) -> float:
+    """Return the score from B of every unordered pair, (C(C-1)/2,)."""
+    return float(0.0 - 2 * np.exp(-distances).sum())
 
 
 def spherical_distances(
-    means: Float[np.ndarray, "classes dim"], variances: Float[np.ndarray, "classes dim"]
+    means: Float[np.ndarray, "classes places"], variances: Float[np.ndarray, "classes dim"]
 ) -> Float[np.ndarray, " pairs"]:
-    """Return B of every unordered pair of classes with one variance each, the mean over dimensions, (C(C-1)/2,)."""
+    """Return B of every unordered pair of classes with one variance each, the mean over dimensions, (C(C-1)/2,).
+
+    Of the means only distances count, so that they may be given in another basis than the variances.
+    """
     first, second = np.triu_indices(len(means), 1)
     single = variances.mean(axis=1)
     pooled = (single[first] + single[second]) / 2
@@ -105,3 +118,14 @@ class GBC:
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `gbc` of class statistics."""
         return gbc(class_statistics, self.covariance)
+
+    def over_moves(
+        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+    ) -> Float[np.ndarray, " moves"]:
+        """Return `gbc` after each move of the classes, (moves,)."""
+        if self.covariance != "spherical":
+            return np.array([self(classes.moved(mixing)) for mixing in mixings])
+        # One variance for all dimensions leaves only distances, which the span of the class means holds in full.
+        variances = class_variances(classes.statistics, self.covariance)
+        places = mixings @ classes.coordinates
+        return np.array([total_overlap(spherical_distances(means, variances)) for means in places])

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
+from scipy.linalg import lapack, solve_triangular
 
 from transfer_exp.metric.spectrum import label_spectrum
-from transfer_exp.types import ClassStatistics
+from transfer_exp.types import ClassStatistics, MovingClasses
+
+WELL_CONDITIONED = 1e-8
+"""Of a reciprocal condition number (1-norm): above, no eigenvalue is near rounding, whatever D up to some 10,000."""
 
 
 def h_score(statistics: ClassStatistics) -> float:
@@ -34,8 +39,62 @@ def h_score(statistics: ClassStatistics) -> float:
     Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019,
     definition 2.
     """
+    if statistics.few is None:
+        score = _by_cholesky(statistics)
+        if score is not None:
+            return score
     _, coordinates = label_spectrum(statistics, centred=True)
     return float((coordinates**2 / statistics.counts).sum())
+
+
+def _by_cholesky(statistics: ClassStatistics) -> float | None:
+    """Return the score from T = X'X and the class means alone, or None where T is too near singular for that.
+
+    Where T has a full spectrum, far above rounding, the pseudo-inverse is the inverse, and no eigenvectors are needed.
+    """
+    total = statistics.smaller_gram()
+    norm = np.abs(total).sum(axis=0).max()
+    factor, failed = lapack.dpotrf(total, lower=True)
+    if failed or lapack.dpocon(factor, norm, uplo="L")[0] < WELL_CONDITIONED:
+        return None
+    weighted = np.sqrt(statistics.counts)[:, None] * statistics.offsets
+    whitened = solve_triangular(factor, weighted.T, lower=True, check_finite=False)
+    return float((whitened**2).sum())
+
+
+def h_score_over_moves(
+    classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+) -> Float[np.ndarray, " moves"]:
+    """Return `h_score` after each move, (moves,), from one eigendecomposition of the scatter W within classes.
+
+    With M the moved class means from their mean, each row times sqrt(n_c), W + M'M is the moved scatter and
+
+        tr((W + M'M)^-1 M'M) = sum_i r_i / (1 + r_i), r the eigenvalues of M W^-1 M' (C, C).
+
+    A move is scored by itself where W has no inverse on the span of the class means.
+    """
+    statistics = classes.statistics
+    if statistics.samples <= len(statistics.mean):
+        return np.array([h_score(classes.moved(mixing)) for mixing in mixings])
+    spectrum, scores = classes.within_spectrum, []
+    kept = spectrum.eigenvalues > 0
+    eigenvalues, inside, outside = spectrum.eigenvalues[kept], spectrum.offsets[:, kept], spectrum.offsets[:, ~kept]
+    whitened = inside / eigenvalues @ inside.T
+    for mixing in mixings:
+        weighted = np.sqrt(statistics.counts)[:, None] * classes.centred(mixing)
+        # Nothing that `h_score` keeps may be left out here, and nothing that it drops as rounding may be kept.
+        total = eigenvalues.sum() + ((weighted @ inside) ** 2).sum()
+        lost = ((weighted @ outside) ** 2).sum()
+        if (
+            not kept.any()
+            or classes.rounding * total >= eigenvalues[0]
+            or lost > classes.rounding * eigenvalues[-1] / 9
+        ):
+            scores.append(h_score(classes.moved(mixing)))
+            continue
+        ratios = np.maximum(np.linalg.eigvalsh(weighted @ whitened @ weighted.T), 0.0)
+        scores.append(float((ratios / (1 + ratios)).sum()))
+    return np.array(scores)
 
 
 @dataclass(frozen=True)
@@ -52,3 +111,9 @@ class HScore:
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `h_score` of class statistics."""
         return h_score(class_statistics)
+
+    def over_moves(
+        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+    ) -> Float[np.ndarray, " moves"]:
+        """Return `h_score` after each move of the classes, (moves,)."""
+        return h_score_over_moves(classes, mixings)

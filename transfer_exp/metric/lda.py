@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
+from jaxtyping import Float, Int, Real
+from scipy.special import softmax
 
-from transfer_exp.types import InputError, class_statistics, encode_labels
-from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior, whitened_means
+from transfer_exp.metric.discriminant_over_moves import lda_over_moves
+from transfer_exp.types import InputError, MovingClasses
+from transfer_exp.types.class_statistics import statistics_and_deviations
+from transfer_exp.types.discriminant import block_scores, mean_true_posterior
 
 
 def lda(
@@ -46,13 +49,16 @@ def lda(
     Fisher, Annals of Eugenics 1936; Friedman, "Regularized Discriminant Analysis", JASA 1989, eq. 18 (with
     the covariance common to all classes).
     """
+    _check(shrinkage)
+    statistics, codes, deviations = statistics_and_deviations(features, labels)
+    scores = block_scores(deviations, codes, statistics.offsets, statistics.within, shrinkage)
+    return mean_true_posterior(softmax(scores, axis=1), codes)
+
+
+def _check(shrinkage: float) -> None:
+    """Refuse a hyperparameter out of range."""
     if not 0 <= shrinkage <= 1:
         raise InputError(f"shrinkage={shrinkage} of lda must lie in [0, 1]")
-    centred = centred_features(features, labels)
-    codes, counts = encode_labels(labels)
-    statistics = class_statistics(centred, labels)
-    coefficients = whitened_means(statistics, shrinkage)
-    return mean_true_posterior(posterior(centred, statistics.means, counts, coefficients), codes)
 
 
 @dataclass(frozen=True)
@@ -77,3 +83,10 @@ class LDA:
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `lda` of features (N, D) and labels (N,)."""
         return lda(features, labels, self.shrinkage)
+
+    def over_moves(
+        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+    ) -> Float[np.ndarray, " moves"]:
+        """Return `lda` after each move of the classes, (moves,)."""
+        _check(self.shrinkage)
+        return lda_over_moves(classes, mixings, self.shrinkage)

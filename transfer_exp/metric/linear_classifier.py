@@ -11,8 +11,8 @@ from jaxtyping import Float, Int, Real
 
 from transfer_exp.metric.sample_order import labelled_order
 from transfer_exp.types import InputError, check_features, encode_labels
-from transfer_exp.types.class_statistics import deviations
 from transfer_exp.types.discriminant import centred_features
+from transfer_exp.types.rounding import deviations
 
 STEPS = 200
 """Of the solver, at most: held-out accuracy has settled long before the weights have."""

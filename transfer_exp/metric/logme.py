@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from transfer_exp.metric.logme_fixed_point import fixed_point
+from transfer_exp.metric.logme_over_moves import logme_over_moves
 from transfer_exp.metric.spectrum import label_spectrum
-from transfer_exp.types import ClassStatistics, InputError
-
-EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
-"""Of the released fixed point: added to denominators; change of alpha / beta to stop at; most rounds."""
+from transfer_exp.types import ClassStatistics, InputError, MovingClasses
 
 
 def logme(statistics: ClassStatistics) -> float:
@@ -51,8 +50,8 @@ def logme(statistics: ClassStatistics) -> float:
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
     norms = statistics.counts.astype(np.float64)  # a one-hot column's squared norm is the size of its class
-    shape = statistics.samples, len(statistics.mean)
-    return float(evidence(eigenvalues[:, None], coordinates**2, norms, *shape).mean())
+    scores = evidence(eigenvalues[:, None], coordinates**2, norms, statistics.samples, len(statistics.mean))
+    return float(scores.mean())
 
 
 def evidence(
@@ -65,26 +64,20 @@ def evidence(
     """Return L / N of `logme` at the fixed point of each target y, (T,), from s^2, (U'y)^2 and |y|^2."""
     rank = len(eigenvalues)
     outside = np.maximum(norms - squares.sum(axis=0), 0.0)
-    alpha, beta = np.ones(len(norms)), np.ones(len(norms))
-    weight, residual = np.zeros(len(norms)), np.zeros(len(norms))
-    active = np.full(len(norms), True)
-    for _ in range(ITERATIONS):
-        ratio = alpha[active] / beta[active]
+
+    def ridge(ratio: Float[np.ndarray, " active"], active: Bool[np.ndarray, " targets"]) -> tuple[np.ndarray, ...]:
         unused = ratio / (eigenvalues + ratio)
         known = (eigenvalues / (eigenvalues + ratio)).sum(axis=0)
-        weight[active] = (eigenvalues * squares[:, active] / (eigenvalues + ratio) ** 2).sum(axis=0)
-        residual[active] = (squares[:, active] * unused**2).sum(axis=0) + outside[active]
-        alpha[active] = known / (weight[active] + EPSILON)
+        weight = (eigenvalues * squares[:, active] / (eigenvalues + ratio) ** 2).sum(axis=0)
+        residual = (squares[:, active] * unused**2).sum(axis=0) + outside[active]
         # N - known, summed without the cancellation that would make it zero when the features fit all labels.
-        beta[active] = (samples - rank + unused.sum(axis=0)) / (residual[active] + EPSILON)
-        moved = np.abs(alpha[active] / beta[active] - ratio) > TOLERANCE * ratio
-        active[active] = moved
-        if not moved.any():
-            break
+        return known, samples - rank + unused.sum(axis=0), weight, residual
+
+    found = fixed_point(ridge, len(norms))
     # Of D terms ln(alpha) the zeros among the min(N, D) singular values take back one each.
-    gain = (max(dim - samples, 0) + rank) * np.log(alpha) - np.log(alpha + beta * eigenvalues).sum(axis=0)
-    gain += samples * np.log(beta)
-    return (gain - beta * residual - alpha * weight - samples * np.log(2 * np.pi)) / (2 * samples)
+    gain = (max(dim - samples, 0) + rank) * np.log(found.alpha)
+    gain -= np.log(found.alpha + found.beta * eigenvalues).sum(axis=0)
+    return found.evidence(gain, samples)
 
 
 @dataclass(frozen=True)
@@ -101,3 +94,14 @@ class LogME:
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `logme` of class statistics."""
         return logme(class_statistics)
+
+    def over_moves(
+        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+    ) -> Float[np.ndarray, " moves"]:
+        """Return `logme` after each move of the classes, (moves,)."""
+        scores, statistics = np.full(len(mixings), np.nan), classes.statistics
+        if statistics.samples > len(statistics.mean) and statistics.squares.any():
+            scores = logme_over_moves(classes, mixings)
+        for i in np.flatnonzero(np.isnan(scores)):
+            scores[i] = self(classes.moved(mixings[i]))
+        return scores

@@ -13,8 +13,8 @@ from scipy.linalg import eigh
 from transfer_exp.metric.pool_range import pool_range
 from transfer_exp.metric.spectrum import smaller_gram, squared_singular_values
 from transfer_exp.types import ClassStatistics, InputError, class_statistics, encode_labels
-from transfer_exp.types.class_statistics import RESOLUTION
 from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior
+from transfer_exp.types.rounding import RESOLUTION
 
 DIMENSIONS, LEADING, LEAST = 64, 32, 1e-10
 """Of the release: principal components kept; those whose variance sets the shrinkage; its least value."""

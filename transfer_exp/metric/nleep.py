@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from transfer_exp.metric.gaussian_mixture import fitted_mixture
 from transfer_exp.metric.leep import expected_prediction
 from transfer_exp.metric.sample_order import sample_order
 from transfer_exp.metric.spectrum import smaller_gram
@@ -76,7 +76,7 @@ def nleep(
     if convention == "paper":
         order = sample_order(features)
         features, codes = features[order], codes[order]
-    clusters = mixture_posterior(leading_components(centred_features(features, codes)), components, seed)
+    clusters, _ = fitted_mixture(leading_components(centred_features(features, codes)), components, seed)
     predicted = expected_prediction(clusters, codes, len(counts))
     return float((np.log(predicted) if convention == "paper" else predicted).mean())
 
@@ -95,20 +95,6 @@ def leading_components(centred: Float[np.ndarray, "samples dim"]) -> Float[np.nd
     wide = len(centred) <= centred.shape[1]
     scores = vectors[:, :kept] * np.sqrt(eigenvalues[:kept]) if wide else centred @ vectors[:, :kept]
     return np.asarray(scores * np.sqrt(len(centred) / total))
-
-
-def mixture_posterior(
-    points: Float[np.ndarray, "samples dim"], components: int, seed: int
-) -> Float[np.ndarray, "samples {components}"]:
-    """Return the posterior of a Gaussian mixture fitted to ``points`` by expectation maximisation, (N, V)."""
-    # Imported here because scikit-learn takes a second to load and most runs do without it.
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.mixture import GaussianMixture
-
-    with warnings.catch_warnings():
-        # Fewer distinct points than components, or a hundred steps not being enough, is for the score to show.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return np.asarray(GaussianMixture(components, random_state=seed).fit(points).predict_proba(points))
 
 
 @dataclass(frozen=True)

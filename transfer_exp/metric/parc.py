@@ -7,11 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int, Real
-from scipy.stats import rankdata
 
 from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.class_statistics import deviations
 from transfer_exp.types.discriminant import centred_features
+from transfer_exp.types.rounding import deviations
 
 DECIMALS = 12
 """Correlations of samples that agree to so many decimals are equal: the rest is rounding, and ranks would show it."""
@@ -55,14 +54,29 @@ def parc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     codes, counts = encode_labels(labels)
     if counts.max() == 1:
         raise InputError("no two samples share a class, so parc has nothing to compare: use larger classes")
-    pairs = np.triu_indices(len(codes), 1)
-    ranks = -rankdata(np.round(similarity[pairs], DECIMALS))
-    ranks -= ranks.mean()
-    same = codes[pairs[0]] == codes[pairs[1]]
-    spread = np.sqrt((ranks @ ranks) * same.sum() * (1 - same.mean()))
-    if spread == 0:
+    ordered, same = pair_values(similarity, codes)
+    pairs, alike = len(ordered), len(same)
+    # The variance of ranks is that of 1 .. P less what ties take away, so only pairs of one class need their ranks.
+    runs = np.diff(np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])))
+    ties = runs[runs > 1].astype(float)
+    variance = (float(pairs) ** 3 - pairs - (ties**3 - ties).sum()) / 12
+    if variance == 0:
         raise InputError("all pairs of samples are equally unlike, so parc is undefined: check the model's last layer")
-    return float(np.clip(-ranks[same].sum() / spread, -1.0, 1.0))
+    ranks = (np.searchsorted(ordered, same) + np.searchsorted(ordered, same, side="right") - pairs) / 2
+    return float(np.clip(ranks.sum() / np.sqrt(variance * alike * (1 - alike / pairs)), -1.0, 1.0))
+
+
+def pair_values(
+    similarity: Float[np.ndarray, "samples samples"], codes: Int[np.ndarray, " samples"]
+) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " alike"]]:
+    """Return the rounded similarities of all unordered pairs of samples, and of those of one class, both ascending."""
+    starts = np.concatenate([[0], np.arange(len(codes) - 1, 0, -1).cumsum()])
+    values, same = np.empty(starts[-1]), []
+    for i in range(len(codes) - 1):
+        row = np.round(similarity[i, i + 1 :], DECIMALS, out=values[starts[i] : starts[i + 1]])
+        same.append(row[codes[i + 1 :] == codes[i]])
+    values.sort()
+    return values, np.sort(np.concatenate(same))
 
 
 def sample_correlations(centred: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "samples samples"]:
@@ -75,7 +89,7 @@ def sample_correlations(centred: Float[np.ndarray, "samples dim"]) -> Float[np.n
     """
     scale = np.sqrt((centred**2).mean(axis=0))
     standardised = np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0)
-    rows = deviations(standardised, standardised.mean(axis=1, keepdims=True) * np.ones_like(standardised))
+    rows = deviations(standardised, np.broadcast_to(standardised.mean(axis=1, keepdims=True), standardised.shape))
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     if not norms.all():
         flat = int(np.flatnonzero(norms == 0)[0])

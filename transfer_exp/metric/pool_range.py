@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.types import InputError
-from transfer_exp.types.class_statistics import RESOLUTION
+from transfer_exp.types.rounding import RESOLUTION
 
 
 def pool_range(parts: Sequence[Mapping[str, float]], name: str) -> Float[np.ndarray, " models"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Real
 
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.types import check_features, encode_labels
-from transfer_exp.types.class_statistics import deviations
+from transfer_exp.types.rounding import deviations
 
 
 def regularised_h_score(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:

@@ -6,60 +6,44 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
+from jaxtyping import Float, Int, Real
 
-from transfer_exp.types import class_statistics, encode_labels
-from transfer_exp.types.discriminant import (
-    adaptive_shrinkage,
-    centred_features,
-    fitted_posterior,
-    mean_true_posterior,
-    self_challenge,
-)
+from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
+from transfer_exp.metric.sfda_released import challenged_log_posterior
+from transfer_exp.types import MovingClasses
 
 
 def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
-    """Return the mean posterior of the true class under a Fisher discriminant of self-challenged features.
+    """Return the mean log posterior of the true class under a Fisher discriminant of self-challenged features.
 
-    1. Fit Gaussian classes that share the covariance (1 - l) W + l tr(W)/D I, with W the pooled within-class
-       covariance and l = max(exp(-5 lambda_max(W)), 1e-10). Let p(x) be the softmax of its posterior, true
-       class.
-    2. Self-challenge (ConfMix): x' = p(x) x + (1 - p(x)) m_c, where m_c averages the means of the other
-       classes.
-    3. Fit again on x' with the same l, and average the posterior of the true class over x'.
+    As `sfda_released`, whose steps 1 to 3 it shares, but for the logarithm. Where most posteriors are near 1, the mean
+    of these is 1 for every model and ranks none; their logarithms still differ.
+
+    The paper states the shrinkage in three ways that exclude each other (equation 3, the text after it, algorithm 1),
+    so that of the release is taken, which is equation 3 with the covariance for the scatter.
 
     Parameters
     ----------
     features
-        (N, D). With N < D the score often is exactly 1: nothing is left to rank by.
+        (N, D). With N < D the score often is 0 but for rounding: nothing is left to rank by.
     labels
         (N,), integers, at least two classes.
 
     Returns
     -------
     float
-        In [0, 1]. Depends on the scale of the features through l, and slightly on their basis through
-        lambda_max.
+        In nats, at most 0. Depends on the scale of the features through the shrinkage.
 
     Raises
     ------
     InputError
-        As `check_features`; when no sample differs from its class mean, or W is too ill-conditioned to
-        invert.
+        As `sfda_released`.
 
     References
     ----------
-    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: no dimension of the
-    Fisher space is dropped, nor is the log of the posterior taken, and lambda_max comes from six power steps
-    started at the row sums of W.
+    Shao et al., "Not All Models Are Equal", ECCV 2022, equations 1, 2 and 5 to 7.
     """
-    centred = centred_features(features, labels)
-    codes, _ = encode_labels(labels)
-    statistics = class_statistics(centred, labels)
-    shrinkage = adaptive_shrinkage(statistics)
-    challenged = centred + self_challenge(centred, codes, statistics, shrinkage)
-    second = fitted_posterior(challenged, class_statistics(challenged, labels), shrinkage)
-    return mean_true_posterior(second, codes)
+    return float(challenged_log_posterior(features, labels).mean())
 
 
 @dataclass(frozen=True)
@@ -68,11 +52,17 @@ class SFDA:
 
     name: ClassVar[str] = "sfda"
     source: ClassVar[str] = "Shao et al., ECCV 2022"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = 0.0
     inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("translation",)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `sfda` of features (N, D) and labels (N,)."""
         return sfda(features, labels)
+
+    def over_moves(
+        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+    ) -> Float[np.ndarray, " moves"]:
+        """Return `sfda` after each move of the classes, (moves,)."""
+        return np.array([log_p.mean() for log_p in sfda_over_moves(classes, mixings)])

@@ -44,8 +44,8 @@ def label_spectrum(
     """
     dim = len(statistics.mean)
     eigenvalues, vectors = _decomposed(statistics.smaller_gram(centred), (statistics.samples, dim))
-    if statistics.codes is not None:
-        return eigenvalues, class_sums(vectors, statistics.codes, len(statistics.counts)).T
+    if statistics.few is not None:
+        return eigenvalues, class_sums(vectors, statistics.few.codes, len(statistics.counts)).T
     sums = statistics.counts[:, None] * (statistics.offsets if centred else statistics.means)
     return eigenvalues, vectors.T @ sums.T / np.sqrt(eigenvalues)[:, None]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types.class_statistics import RESOLUTION
+from transfer_exp.types.rounding import RESOLUTION
 
 
 def inverse_length(

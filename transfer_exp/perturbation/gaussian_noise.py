@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.types import InputError, check_features, suggestion
-from transfer_exp.types.class_statistics import deviations
+from transfer_exp.types.rounding import deviations
 
 NoiseScale = Literal["absolute", "relative"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.types import InputError, check_features
-from transfer_exp.types.class_statistics import deviations
+from transfer_exp.types.rounding import deviations
 
 SEED = 1919
 """Of the randomised solver, fixed by the release: equal features give equal components in every run."""

@@ -11,7 +11,8 @@ from scipy.spatial.distance import cdist
 
 from transfer_exp.perturbation.direction import inverse_length
 from transfer_exp.types import InputError, check_features, encode_labels
-from transfer_exp.types.class_statistics import class_means, class_radii, deviations
+from transfer_exp.types.class_statistics import class_means, class_radii
+from transfer_exp.types.rounding import deviations
 
 FLOOR = 1e-3
 """Least standard deviation to divide by, in feature units, as released: a constant feature exerts no force."""

@@ -9,6 +9,7 @@ from transfer_exp.types.feature_set import (
     encode_labels,
 )
 from transfer_exp.types.model_facts import ModelFacts
+from transfer_exp.types.moving_classes import MovingClasses, moving_classes
 from transfer_exp.types.progress import Track, silent
 from transfer_exp.types.results import CellResult, ModelResult
 
@@ -19,12 +20,14 @@ __all__ = [
     "InputError",
     "ModelFacts",
     "ModelResult",
+    "MovingClasses",
     "NotApplicableError",
     "Track",
     "check_features",
     "check_source_probabilities",
     "class_statistics",
     "encode_labels",
+    "moving_classes",
     "silent",
     "suggestion",
 ]

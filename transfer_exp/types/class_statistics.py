@@ -10,18 +10,17 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 
-from transfer_exp.types.feature_set import check_features, check_values, encode_labels
-
-RESOLUTION = 1e-12
-"""A difference this small, relative to what was subtracted, is rounding and counts as zero."""
+from transfer_exp.types.class_blocks import ClassBlocks, class_blocks
+from transfer_exp.types.feature_set import encode_labels, refuse_unfit, refuse_unfit_values
+from transfer_exp.types.rounding import deviations
 
 
 @dataclass(frozen=True, eq=False)
 class ClassStatistics:
     """Sufficient statistics of N samples of C classes in D dimensions, in float64.
 
-    They hold the scatter within classes by the smaller of its two factors: as a matrix where N > D, so that memory does
-    not grow with N, and as the deviations of the samples where N <= D, whose products are cheaper to decompose.
+    The scatter within classes is a matrix where samples were streamed, so that memory does not grow with N. Where they
+    are at hand it is formed when it is asked for; with N <= D it need not be, as products of samples are fewer.
 
     Attributes
     ----------
@@ -34,9 +33,10 @@ class ClassStatistics:
     squares
         (C, D), the sum over each class of (x - mu_c)^2.
     scatter
-        (D, D), the sum over all samples of (x - mu_c)(x - mu_c)'; None where ``deviations`` stand for it.
-    deviations, codes
-        x - mu_c of every sample, (N, D), and its class in [0, C), (N,); None where ``scatter`` stands for them.
+        (D, D), the sum over all samples of (x - mu_c)(x - mu_c)'; None where ``blocks`` stand for it.
+    blocks
+        The samples, whose deviations from their class means are those of these statistics; None where ``scatter``
+        stands for them.
     """
 
     counts: Int[np.ndarray, " classes"]
@@ -44,8 +44,7 @@ class ClassStatistics:
     offsets: Float[np.ndarray, "classes dim"]
     squares: Float[np.ndarray, "classes dim"]
     scatter: Float[np.ndarray, "dim dim"] | None = None
-    deviations: Float[np.ndarray, "samples dim"] | None = None
-    codes: Int[np.ndarray, " samples"] | None = None
+    blocks: ClassBlocks | None = None
 
     @property
     def samples(self) -> int:
@@ -67,8 +66,13 @@ class ClassStatistics:
         """The sum over all samples of (x - mu_c)(x - mu_c)', (D, D), not divided by anything."""
         if self.scatter is not None:
             return self.scatter
-        assert self.deviations is not None, "either form of the scatter is there"
-        return self.deviations.T @ self.deviations
+        assert self.blocks is not None, "either form of the scatter is there"
+        return self.blocks.within()
+
+    @property
+    def few(self) -> ClassBlocks | None:
+        """The samples where they are at hand and N <= D, else None."""
+        return self.blocks if self.samples <= len(self.mean) else None
 
     @cached_property
     def between(self) -> Float[np.ndarray, "dim dim"]:
@@ -81,8 +85,8 @@ class ClassStatistics:
 
         Z are the features, minus their mean where ``centred``.
         """
-        if self.deviations is not None:
-            rows = self.deviations + (self.offsets if centred else self.means)[self.codes]
+        if self.few is not None:
+            rows = self.few.deviations() + (self.offsets if centred else self.means)[self.few.codes]
             return rows @ rows.T
         total = self.within + self.between
         return total if centred else total + self.samples * np.outer(self.mean, self.mean)
@@ -90,7 +94,9 @@ class ClassStatistics:
     def moved(self, displacements: Float[np.ndarray, "classes dim"]) -> ClassStatistics:
         """Return the statistics after every sample of class c moved by ``displacements[c]``, (C, D)."""
         drift = self.counts @ displacements / self.samples
-        return replace(self, mean=self.mean + drift, offsets=self.offsets + displacements - drift)
+        # The scatter stays, so that it is formed once for all moves.
+        scatter = self.within if self.few is None else None
+        return replace(self, mean=self.mean + drift, offsets=self.offsets + displacements - drift, scatter=scatter)
 
 
 class Accumulator:
@@ -106,7 +112,7 @@ class Accumulator:
         self._counts = np.zeros(classes, dtype=np.int64)
         self._centre: np.ndarray | None = None
 
-    def add(self, features: Float[np.ndarray, "batch dim"], codes: Int[np.ndarray, " batch"]) -> None:
+    def add(self, features: np.ndarray, codes: Int[np.ndarray, " batch"]) -> None:
         """Take in a batch of checked features (B, D) and their classes (B,).
 
         References
@@ -116,19 +122,19 @@ class Accumulator:
         """
         if self._centre is None:
             classes, dim = len(self._counts), features.shape[1]
-            self._centre = features.mean(axis=0)
+            self._centre = features.mean(axis=0, dtype=np.float64)
             self._means, self._squares = np.zeros((classes, dim)), np.zeros((classes, dim))
             self._scatter = np.zeros((dim, dim))
-        counts = np.bincount(codes, minlength=len(self._counts))
-        means, apart = _split(deviations(features, self._centre), codes, counts)
+        blocks = class_blocks(features, codes, len(self._counts), self._centre)
+        counts, (means, squares) = blocks.counts, blocks.moments()
         total = self._counts + counts
         share = counts / np.maximum(total, 1)
         gap = means - self._means
         lever = np.sqrt(self._counts * share)[:, None] * gap
-        self._scatter += apart.T @ apart
+        self._scatter += blocks.within()
         if self._counts.any():
             self._scatter += lever.T @ lever
-        self._squares += class_sums(apart**2, codes, len(counts)) + lever**2
+        self._squares += squares + lever**2
         self._means += share[:, None] * gap
         self._counts = total
 
@@ -139,14 +145,6 @@ class Accumulator:
         return ClassStatistics(
             self._counts, self._centre + drift, self._means - drift, self._squares, scatter=self._scatter
         )
-
-
-def _split(
-    centred: Float[np.ndarray, "batch dim"], codes: Int[np.ndarray, " batch"], counts: Int[np.ndarray, " classes"]
-) -> tuple[Float[np.ndarray, "classes dim"], Float[np.ndarray, "batch dim"]]:
-    """Return the mean of each class, zero where it does not occur, and what each sample deviates from its own."""
-    means = class_means(centred, codes, np.maximum(counts, 1))
-    return means, deviations(centred, means[codes])
 
 
 def class_sums(
@@ -169,19 +167,6 @@ def class_means(
     return means + class_sums(features - means[codes], codes, len(counts)) / counts[:, None]
 
 
-def deviations(
-    features: Float[np.ndarray, "samples dim"], centres: Float[np.ndarray, "*samples dim"]
-) -> Float[np.ndarray, "samples dim"]:
-    """Return features minus centres, with what is only rounding (`RESOLUTION`) set to exactly zero.
-
-    ``centres`` is one vector (D,) or one row per sample (N, D). A constant feature then has no scatter at
-    all, rather than a tiny one that a metric divides by.
-    """
-    difference = features - centres
-    difference[np.abs(difference) <= RESOLUTION * np.abs(centres)] = 0.0
-    return difference
-
-
 def class_radii(
     features: Float[np.ndarray, "samples dim"],
     codes: Int[np.ndarray, " samples"],
@@ -201,17 +186,37 @@ def class_statistics(features: np.ndarray, labels: np.ndarray) -> ClassStatistic
     InputError
         As `check_features`.
     """
-    features = check_features(features, labels)
+    refuse_unfit(features, labels)
     codes, counts = encode_labels(labels)
-    if len(features) > features.shape[1]:
-        whole = Accumulator(len(counts))
-        whole.add(features, codes)
-        return whole.statistics()
-    mean = features.mean(axis=0)
-    offsets, apart = _split(deviations(features, mean), codes, counts)
-    drift = counts @ offsets / counts.sum()
-    squares = class_sums(apart**2, codes, len(counts))
-    return ClassStatistics(counts, mean + drift, offsets - drift, squares, deviations=apart, codes=codes)
+    blocks = class_blocks(features, codes, len(counts), features.mean(axis=0, dtype=np.float64))
+    means, squares = blocks.moments()
+    drift = counts @ means / counts.sum()
+    return ClassStatistics(counts, blocks.centre + drift, means - drift, squares, blocks=blocks)
+
+
+def statistics_and_deviations(
+    features: np.ndarray, labels: np.ndarray
+) -> tuple[ClassStatistics, Int[np.ndarray, " samples"], Float[np.ndarray, "samples dim"]]:
+    """Return class statistics for what goes on to look at the samples: with their scatter, and with these.
+
+    Returns
+    -------
+    statistics
+        Of features (N, D) and labels (N,).
+    codes
+        Class of each sample in [0, C), sorted, (N,).
+    deviations
+        x - mu_c in that order, (N, D), an array of the caller's own.
+
+    Raises
+    ------
+    InputError
+        As `check_features`.
+    """
+    statistics = class_statistics(features, labels)
+    assert statistics.blocks is not None, "the samples are at hand"
+    apart = statistics.blocks.deviations()
+    return replace(statistics, scatter=apart.T @ apart), statistics.blocks.codes, apart
 
 
 def streamed_statistics(batches: Iterable[np.ndarray], labels: np.ndarray) -> ClassStatistics:
@@ -225,6 +230,7 @@ def streamed_statistics(batches: Iterable[np.ndarray], labels: np.ndarray) -> Cl
     codes, counts = encode_labels(labels)
     gathered, start = Accumulator(len(counts)), 0
     for batch in batches:
-        gathered.add(check_values(batch), codes[start : start + len(batch)])
+        refuse_unfit_values(batch)
+        gathered.add(batch, codes[start : start + len(batch)])
         start += len(batch)
     return gathered.statistics()

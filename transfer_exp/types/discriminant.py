@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigvalsh
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 
-from transfer_exp.types.class_statistics import RESOLUTION, ClassStatistics, deviations
+from transfer_exp.types.class_statistics import ClassStatistics
 from transfer_exp.types.errors import InputError
 from transfer_exp.types.feature_set import check_features
+from transfer_exp.types.rounding import RESOLUTION, deviations
 
 DECAY, LEAST, POWER_STEPS = 5.0, 1e-10, 6
 """Of SFDA's shrinkage, as released: exp(-decay * largest eigenvalue), its least value, the power steps."""
@@ -27,10 +28,12 @@ def centred_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarr
     return deviations(features, features.mean(axis=0))
 
 
-def shrunk_covariance(statistics: ClassStatistics, shrinkage: float) -> Float[np.ndarray, "dim dim"]:
+def shrunk_covariance(
+    within: Float[np.ndarray, "dim dim"], samples: int, shrinkage: float
+) -> Float[np.ndarray, "dim dim"]:
     """Return (1 - shrinkage) W + shrinkage tr(W)/D I, where W = within / N is the pooled class covariance."""
-    covariance = statistics.within * ((1 - shrinkage) / statistics.samples)
-    variance = np.trace(statistics.within) / (statistics.samples * len(covariance))
+    covariance = within * ((1 - shrinkage) / samples)
+    variance = np.trace(within) / (samples * len(covariance))
     covariance.flat[:: len(covariance) + 1] += shrinkage * variance
     return covariance
 
@@ -59,7 +62,20 @@ def adaptive_shrinkage(statistics: ClassStatistics) -> float:
 
 
 def whitened_means(statistics: ClassStatistics, shrinkage: float) -> Float[np.ndarray, "classes dim"]:
-    """Return the rows S^-1 mu_c for the shrunk within-class covariance S, by one Cholesky factorisation.
+    """Return the rows S^-1 mu_c for the shrunk within-class covariance S.
+
+    Raises
+    ------
+    InputError
+        As `whitened`.
+    """
+    return whitened(statistics.means, statistics.within, statistics.samples, shrinkage)
+
+
+def whitened(
+    rows: Float[np.ndarray, "rows dim"], within: Float[np.ndarray, "dim dim"], samples: int, shrinkage: float
+) -> Float[np.ndarray, "rows dim"]:
+    """Return the rows S^-1 x for the shrunk within-class covariance S, by one Cholesky factorisation.
 
     Raises
     ------
@@ -67,15 +83,16 @@ def whitened_means(statistics: ClassStatistics, shrinkage: float) -> Float[np.nd
         When S is singular: no sample differs from its class mean, or ``shrinkage`` is too small for so few
         samples.
     """
-    if not np.trace(statistics.within) > 0:
+    if not np.trace(within) > 0:
         raise InputError("every sample equals its class mean: a within-class covariance needs classes that vary")
     try:
-        factor = cho_factor(shrunk_covariance(statistics, shrinkage), lower=True, overwrite_a=True)
+        # Transposed it is the same matrix, in the order of rows and columns that LAPACK takes without a copy.
+        factor = cho_factor(shrunk_covariance(within, samples, shrinkage).T, lower=True, overwrite_a=True)
     except LinAlgError as error:
         raise InputError(
             f"within-class covariance is singular at shrinkage {shrinkage:g}: use more samples or raise it"
         ) from error
-    return np.asarray(cho_solve(factor, statistics.means.T)).T
+    return np.asarray(cho_solve(factor, rows.T)).T
 
 
 def posterior(
@@ -90,6 +107,16 @@ def posterior(
     """
     constants = np.log(counts / counts.sum()) - np.einsum("cd,cd->c", means, coefficients) / 2
     return np.asarray(softmax(features @ coefficients.T + constants, axis=1))
+
+
+def true_log_posterior(
+    scores: Float[np.ndarray, "samples classes"], codes: Int[np.ndarray, " samples"]
+) -> Float[np.ndarray, " samples"]:
+    """Return ln p of the true class, p the softmax of ``scores``, exact also where p is 1 but for rounding, (N,)."""
+    everyone = np.arange(len(codes))
+    against = scores - scores[everyone, codes][:, None]
+    against[everyone, codes] = -np.inf
+    return -np.logaddexp(0.0, logsumexp(against, axis=1))
 
 
 def mean_true_posterior(
@@ -111,6 +138,38 @@ def fitted_posterior(
     """
     coefficients = whitened_means(statistics, shrinkage)
     return posterior(features, statistics.means, statistics.counts, coefficients)
+
+
+def block_scores(
+    deviations: Float[np.ndarray, "samples dim"],
+    codes: Int[np.ndarray, " samples"],
+    means: Float[np.ndarray, "classes dim"],
+    within: Float[np.ndarray, "dim dim"],
+    shrinkage: float,
+) -> Float[np.ndarray, "samples classes"]:
+    """Return scores whose softmax is the posterior of every class, (N, C), at the samples a discriminant is fitted on.
+
+    Parameters
+    ----------
+    deviations, codes
+        x - mu_c of every sample, (N, D), and its class in [0, C), (N,).
+    means, within
+        mu_c, from any origin, (C, D), and the scatter of the deviations, (D, D).
+    shrinkage
+        As `shrunk_covariance`.
+
+    Raises
+    ------
+    InputError
+        As `whitened`.
+    """
+    counts = np.bincount(codes, minlength=len(means))
+    coefficients = whitened(means, within, len(codes), shrinkage)
+    products = means @ coefficients.T
+    products += np.log(counts / len(codes)) - np.diag(products) / 2
+    scores = deviations @ coefficients.T
+    scores += products[codes]
+    return np.asarray(scores)
 
 
 def self_challenge(
@@ -147,4 +206,7 @@ def self_challenge(
     soft = softmax(fitted_posterior(features, statistics, shrinkage), axis=1)
     doubt = 1 - soft[np.arange(len(codes)), codes]
     others = (statistics.means.sum(axis=0) - statistics.means) / (len(statistics.counts) - 1)
-    return doubt[:, None] * (others[codes] - features)
+    move = others[codes]
+    move -= features
+    move *= doubt[:, None]
+    return move

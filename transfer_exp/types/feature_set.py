@@ -46,31 +46,43 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
     Raises
     ------
     InputError
-        When the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not
-        all zero), or fewer than two classes are present.
+        As `refuse_unfit`.
     """
-    features, labels = np.asarray(features), np.asarray(labels)
-    _check_labels("features", features, labels)
-    return check_values(features)
+    refuse_unfit(features, labels)
+    return np.asarray(features).astype(np.float64, copy=False)
 
 
-def check_values(features: np.ndarray) -> Float[np.ndarray, "samples dim"]:
-    """Return features (N, D) in float64 as `check_features` does, whatever their labels.
+def refuse_unfit(features: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse features (N, D) with labels (N,) that no metric can score.
 
     Raises
     ------
     InputError
-        As `check_features`, but for labels.
+        When the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not
+        all zero), or fewer than two classes are present.
     """
+    _check_labels("features", np.asarray(features), np.asarray(labels))
+    refuse_unfit_values(features)
+
+
+def refuse_unfit_values(features: np.ndarray) -> None:
+    """Refuse features (N, D) as `refuse_unfit` does, whatever their labels.
+
+    Raises
+    ------
+    InputError
+        As `refuse_unfit`, but for labels.
+    """
+    features = np.asarray(features)
     if features.dtype.kind not in "fiu" or features.size == 0:
         raise InputError(f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}")
-    if not np.isfinite(features).all():
+    # Both ends are NaN where any value is, and no array of the size of the features is made.
+    largest = max(abs(float(features.min())), abs(float(features.max())))
+    if not np.isfinite(largest):
         bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
         raise InputError(f"features hold NaN or infinity, first in row {bad}: check the model's weights and the image")
-    largest = float(np.abs(features := features.astype(np.float64, copy=False)).max())
     if largest > LARGEST or 0 < largest < SMALLEST:
         raise InputError(f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them")
-    return features
 
 
 def check_source_probabilities(

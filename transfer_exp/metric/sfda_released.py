@@ -1,0 +1,104 @@
+"""SFDA as released: the mean probability, not its logarithm, that its discriminant gives to the true class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int, Real
+from scipy.special import softmax
+
+from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
+from transfer_exp.types import MovingClasses
+from transfer_exp.types.class_blocks import block_rows, centre_block
+from transfer_exp.types.class_statistics import statistics_and_deviations
+from transfer_exp.types.discriminant import adaptive_shrinkage, block_scores, true_log_posterior
+
+
+def sfda_released(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+    """Return the mean posterior of the true class under a Fisher discriminant of self-challenged features.
+
+    1. Fit Gaussian classes that share the covariance (1 - l) W + l tr(W)/D I, with W the pooled within-class
+       covariance and l = max(exp(-5 lambda_max(W)), 1e-10). Let p(x) be the softmax of its posterior, true
+       class.
+    2. Self-challenge (ConfMix): x' = p(x) x + (1 - p(x)) m_c, where m_c averages the means of the other
+       classes.
+    3. Fit again on x' with the same l, and average the posterior of the true class over x'.
+
+    What every published table of SFDA was made with. `sfda` takes the logarithm that the paper asks for.
+
+    Parameters
+    ----------
+    features
+        (N, D). With N < D the score often is exactly 1: nothing is left to rank by.
+    labels
+        (N,), integers, at least two classes.
+
+    Returns
+    -------
+    float
+        In [0, 1]. Depends on the scale of the features through l, and slightly on their basis through
+        lambda_max.
+
+    Raises
+    ------
+    InputError
+        As `check_features`; when no sample differs from its class mean, or W is too ill-conditioned to
+        invert.
+
+    References
+    ----------
+    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: no dimension of the
+    Fisher space is dropped, nor is the log of the posterior taken, and lambda_max comes from six power steps
+    started at the row sums of W.
+    """
+    return float(np.exp(challenged_log_posterior(features, labels)).mean())
+
+
+def challenged_log_posterior(
+    features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]
+) -> Float[np.ndarray, " samples"]:
+    """Return ln p of the true class of every sample after step 3 of `sfda_released`, sorted by class, (N,).
+
+    Raises
+    ------
+    InputError
+        As `sfda_released`.
+    """
+    statistics, codes, deviations = statistics_and_deviations(features, labels)
+    counts, means, everyone = statistics.counts, statistics.offsets, np.arange(len(codes))
+    shrinkage = adaptive_shrinkage(statistics)
+    posterior = softmax(block_scores(deviations, codes, means, statistics.within, shrinkage), axis=1)
+    confidence = softmax(posterior, axis=1)[everyone, codes]
+    # ConfMix, then the second fit: both in place, one class after the other.
+    others = (means.sum(axis=0) - means) / (len(counts) - 1)
+    for c, rows in enumerate(block_rows(counts)):
+        block, certain = deviations[rows], confidence[rows, None]
+        block *= certain
+        block += certain * (means[c] - others[c])
+        others[c] += centre_block(block)
+    others -= counts @ others / counts.sum()
+    return true_log_posterior(block_scores(deviations, codes, others, deviations.T @ deviations, shrinkage), codes)
+
+
+@dataclass(frozen=True)
+class SFDAReleased:
+    """`sfda_released` as a metric; deterministic, with the release's constants and no hyperparameters."""
+
+    name: ClassVar[str] = "sfda_released"
+    source: ClassVar[str] = "released code of Shao et al., ECCV 2022"
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
+    invariances: ClassVar[tuple[str, ...]] = ("translation",)
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `sfda_released` of features (N, D) and labels (N,)."""
+        return sfda_released(features, labels)
+
+    def over_moves(
+        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
+    ) -> Float[np.ndarray, " moves"]:
+        """Return `sfda_released` after each move of the classes, (moves,)."""
+        return np.array([np.exp(log_p).mean() for log_p in sfda_over_moves(classes, mixings)])
