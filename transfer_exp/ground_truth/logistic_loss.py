@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -13,6 +14,7 @@ Link: TypeAlias = Literal["softmax", "sigmoid"]
 Weights: TypeAlias = Float[np.ndarray, "directions grid outputs"]
 Logits: TypeAlias = Float[np.ndarray, "samples grid outputs"]
 PerPoint: TypeAlias = Float[np.ndarray, " grid"]
+_FLAT = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,14 @@ class LogisticLoss:
         self.penalty[-1] = 0
         self.passes = 0
 
+    def single(self) -> LogisticLoss:
+        """Return the same in float32, with a count of its own."""
+        twin = copy.copy(self)
+        twin.passes = 0
+        twin.features, twin.targets = self.features.astype(np.float32), self.targets.astype(np.float32)
+        twin.moments, twin.penalty = self.moments.astype(np.float32), self.penalty.astype(np.float32)
+        return twin
+
     def start(self, grid: int) -> Weights:
         """Return zero weights, and the intercepts that are best with them."""
         rates = self.targets.mean(axis=0)
@@ -106,8 +116,9 @@ class LogisticLoss:
             spread = -np.einsum("ngk,ngm->gkm", probabilities, probabilities) / len(probabilities)
             spread[:, each, each] += mean
         values, turn = np.linalg.eigh(spread)
-        floor = np.finfo(np.float64).eps  # adding a constant to all classes has no curvature, and need have none
-        scale = strengths[:, None] * self.moments * np.maximum(values, floor) + self.penalty
+        scale = strengths[:, None] * self.moments * np.maximum(values, 0) + self.penalty
+        # A constant added to all classes' intercepts meets no curvature; it gets some, lest rounding be blown up.
+        scale[-1] = np.maximum(scale[-1], _FLAT * scale[-1].max(axis=1, keepdims=True))
         return Curvature(turn, scale)
 
 

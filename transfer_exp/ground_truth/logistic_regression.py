@@ -22,7 +22,10 @@ from transfer_exp.types import InputError, NotApplicableError
 
 _MEMORY, _REFRESH = 10, 5
 _ARMIJO, _HALVINGS = 1e-4, 40
-_TINY, _ROUNDING = float(np.finfo(np.float64).tiny), 64 * float(np.finfo(np.float64).eps)
+# Gradient, as a share of the first, at which float32 hands over, above what its rounding reaches; and the largest
+# numbers that are trusted to it.
+_ROUGH, _SAFE = 1e-4, 1e12
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,9 @@ class Fits:
     weights, intercepts
         Logits of strength g are ``features @ weights[g] + intercepts[g]``.
     gradient
-        Norm of the last gradient over that of the first. The objective is at least as curved as its penalty, so the
-        norm of the last gradient itself bounds how far the weights are from the solution.
+        Norm of the last gradient over that of the first: how well each strength is solved. The objective is at least as
+        curved as its penalty. So with the intercepts at their best, the norm of the last gradient itself bounds how
+        far the weights are from the solution.
     iterations
         Steps each strength took.
     passes
@@ -57,11 +61,12 @@ def logistic_regression(
     tolerance: float = 1e-5,
     iterations: int = 1000,
 ) -> Fits:
-    """Minimise ``strength * (sum of losses) + |weights|^2 / 2`` for every strength together, in float64.
+    """Minimise ``strength * (sum of losses) + |weights|^2 / 2`` for every strength together.
 
     L-BFGS (Nocedal & Wright, algorithm 7.4) that starts from `Curvature` instead of a multiple of the identity. With
     N < D the weights lie in the span of the samples, because anything outside it is penalised and changes no logit; so
-    the problem is solved there, and D stops to matter.
+    the problem is solved there, and D stops to matter. The way to a gradient of 1e-4 is gone in float32, the rest in
+    float64. Memory: some ten arrays of (N, G, K).
 
     Parameters
     ----------
@@ -94,7 +99,7 @@ def logistic_regression(
     directions, basis = _eigenbasis(np.asarray(features, dtype=np.float64))
     problem = LogisticLoss(directions, targets, link)
     grid = np.asarray(strengths, dtype=np.float64)
-    weights, gradient, steps = _minimised(problem, grid, tolerance, iterations)
+    weights, gradient, steps = _solved(problem, grid, tolerance, iterations)
     if (gradient > tolerance).any():
         worst = int(gradient.argmax())
         raise NotApplicableError(
@@ -128,7 +133,7 @@ class _Memory:
     def add(self, move: Weights, change: Weights) -> None:
         """Remember a move, but for the strengths at which rounding drowned it."""
         product = dot(move, change)
-        sound = product > _ROUNDING * np.sqrt(dot(move, move) * dot(change, change))
+        sound = product > 64 * np.finfo(move.dtype).eps * norm(move) * norm(change)
         inverse = np.divide(1, product, out=np.zeros_like(product), where=sound)
         self.pairs = [*self.pairs, (move, change, inverse)][-_MEMORY:]
 
@@ -161,54 +166,79 @@ class _State:
     logits: Logits
     value: PerPoint
     probabilities: Logits
+    gradient: Weights
+    curvature: Curvature
+
+    @classmethod
+    def at(cls, problem: LogisticLoss, weights: Weights, strengths: PerPoint) -> _State:
+        """Return the state at given weights, in the problem's precision."""
+        strengths, weights = (a.astype(problem.features.dtype) for a in (strengths, weights))
+        logits = problem.logits(weights)
+        value, probabilities = problem.value(weights, logits, strengths)
+        gradient = problem.gradient(weights, probabilities, strengths)
+        curvature = problem.curvature(probabilities, strengths)
+        return cls(strengths, weights, logits, value, probabilities, gradient, curvature)
 
     def keep(self, going: Int[np.ndarray, " kept"]) -> None:
         """Forget the strengths that are solved."""
         self.strengths, self.value = self.strengths[going], self.value[going]
         self.weights, self.logits = self.weights[:, going], self.logits[:, going]
-        self.probabilities = self.probabilities[:, going]
+        self.probabilities, self.gradient = self.probabilities[:, going], self.gradient[:, going]
+        self.curvature = self.curvature.of(going)
 
-    def advance(self, problem: LogisticLoss, move: Weights, slope: PerPoint) -> Weights:
-        """Move, halving the step of each strength until its objective falls enough (Armijo); return the step."""
-        turn, length = problem.logits(move), np.ones(len(slope))
+    def advance(self, problem: LogisticLoss, move: Weights) -> tuple[Weights, Weights]:
+        """Move, halving each strength's step until its objective falls enough (Armijo); return step and change."""
+        turn, slope, length = problem.logits(move), dot(self.gradient, move), np.ones_like(self.strengths)
+        slack = 64 * np.finfo(length.dtype).eps * np.abs(self.value)
         for _ in range(_HALVINGS):
             step = length[:, None] * move
             weights, logits = self.weights + step, self.logits + length[:, None] * turn
             value, probabilities = problem.value(weights, logits, self.strengths)
-            short = value > self.value + _ARMIJO * length * slope + _ROUNDING * np.abs(self.value)
+            short = value > self.value + _ARMIJO * length * slope + slack
             if not short.any():
                 break
             length[short] /= 2
+        gradient = problem.gradient(weights, probabilities, self.strengths)
+        change = gradient - self.gradient
         self.weights, self.logits, self.value, self.probabilities = weights, logits, value, probabilities
-        return step
+        self.gradient = gradient
+        return step, change
+
+
+def _solved(
+    problem: LogisticLoss, strengths: PerPoint, tolerance: float, iterations: int
+) -> tuple[Weights, PerPoint, Int[np.ndarray, " grid"]]:
+    """Return weights, final over initial gradient norm, and steps taken: most of the way in float32, then float64."""
+    start = problem.start(len(strengths))
+    first = np.maximum(norm(_State.at(problem, start, strengths).gradient), _TINY)
+    rough, steps = start, np.zeros(len(strengths), dtype=np.int64)
+    if max(problem.moments.max(), *strengths, *(1 / strengths)) < _SAFE:
+        single = problem.single()
+        rough, _, steps = _minimised(single, strengths, max(tolerance, _ROUGH) * first, iterations, start)
+        problem.passes += single.passes
+    found, left, more = _minimised(problem, strengths, tolerance * first, iterations, rough)
+    if problem.link == "softmax":
+        found -= found.mean(axis=2, keepdims=True)  # adding a constant to all classes changes nothing
+    return found, left / first, steps + more
 
 
 def _minimised(
-    problem: LogisticLoss, strengths: PerPoint, tolerance: float, iterations: int
+    problem: LogisticLoss, strengths: PerPoint, goal: PerPoint, iterations: int, start: Weights
 ) -> tuple[Weights, PerPoint, Int[np.ndarray, " grid"]]:
-    """Return weights, final over initial gradient norm, and steps taken; solved strengths drop out of the work."""
-    found = problem.start(len(strengths))
-    logits = problem.logits(found)
-    state, memory = _State(strengths, found, logits, *problem.value(found, logits, strengths)), _Memory()
-    gradient = problem.gradient(found, state.probabilities, strengths)
-    curvature = problem.curvature(state.probabilities, strengths)
-    first = np.maximum(norm(gradient), _TINY)
-    relative, steps, todo = norm(gradient) / first, np.zeros(len(strengths), dtype=np.int64), np.arange(len(strengths))
+    """Return weights, gradient norm, and steps taken; strengths at their goal drop out of the work."""
+    found, steps, todo = start.copy(), np.zeros(len(strengths), dtype=np.int64), np.arange(len(strengths))
+    state, memory = _State.at(problem, start, strengths), _Memory()
+    left = norm(state.gradient)
     for step in range(1, iterations + 1):
-        going = np.flatnonzero(relative[todo] > tolerance)
+        going = np.flatnonzero(left[todo] > goal[todo])
         if not len(going):
             break
         if len(going) < len(todo):
-            todo, gradient, curvature = todo[going], gradient[:, going], curvature.of(going)
+            todo = todo[going]
             state.keep(going)
             memory.keep(going)
-        direction = memory.direction(gradient, curvature)
-        move = state.advance(problem, direction, dot(direction, gradient))
-        last, gradient = gradient, problem.gradient(state.weights, state.probabilities, state.strengths)
-        memory.add(move, gradient - last)
         if step % _REFRESH == 0:
-            curvature = problem.curvature(state.probabilities, state.strengths)
-        found[:, todo], steps[todo], relative[todo] = state.weights, step, norm(gradient) / first[todo]
-    if problem.link == "softmax":
-        found -= found.mean(axis=2, keepdims=True)  # adding a constant to all classes changes nothing
-    return found, relative, steps
+            state.curvature = problem.curvature(state.probabilities, state.strengths)
+        memory.add(*state.advance(problem, memory.direction(state.gradient, state.curvature)))
+        found[:, todo], steps[todo], left[todo] = state.weights, step, norm(state.gradient)
+    return found, left, steps
