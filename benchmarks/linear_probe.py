@@ -11,6 +11,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def against_a_loop(samples: int, dim: int, classes: int) -> dict[str, Any]:
         ("float64", exact, 1e-4),
         ("float64_1e-6", exact, 1e-6),
     ):
-        taken, last = seconds(lambda given=given, tolerance=tolerance: loop(given, tolerance))
+        taken, last = seconds(partial(loop, given, tolerance))
         result[f"loop_{name}"] = {"seconds": taken, "times_slower": taken / ours, "off": off(last.coef_.T)}
     return result
 

@@ -11,8 +11,10 @@ from conftest import fake_pairing
 from torch import nn
 
 from transfer_exp.ground_truth.augmentation import training_batches
+from transfer_exp.ground_truth.block_definitions import last_block
 from transfer_exp.ground_truth.checkpoint import Checkpoint
 from transfer_exp.ground_truth.full import FullFineTuning
+from transfer_exp.ground_truth.last_block import LastBlockFineTuning
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.training import Recipe, Training
@@ -179,3 +181,32 @@ def test_mixup_mixes_images_and_classes_alike(dataset, model):
         training_batches(several, model, 3, "none", 0.4, CPU)
     with pytest.raises(InputError, match="augmentation=crop_flip"):
         training_batches(dataset.train, replace(model, augmented=None), 3, "crop_flip", 0.0, CPU)
+
+
+def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monkeypatch):
+    networks = []
+    run = Training.run
+
+    def spy(training, *rest):
+        networks.append(training.network)
+        run(training, *rest)
+
+    monkeypatch.setattr(Training, "run", spy)
+    protocol = replace(GRID, learning_rates=(4e-3,), weight_decays=(0.01,), augmentation="none", mixup=0.0, steps=20)
+    accuracy = LastBlockFineTuning(protocol)(pairing(dataset, model), silent)
+    assert accuracy.value > 0.6, "three colours; chance is a third"
+    trained = networks[0].state_dict()
+    changed = {
+        name
+        for name, value in model.backbone.state_dict().items()
+        if not torch.equal(value, trained[f"0.network.{name}"])
+    }
+    block = last_block(model)
+    assert changed
+    assert all(name.startswith(tuple(f"{part}." for part in block)) for name in changed)
+
+
+def test_a_family_without_a_definition_is_skipped_by_name(dataset, model):
+    unknown = replace(model, identity={**model.identity, "architecture": "mystery"})
+    with pytest.raises(NotApplicableError, match="timm/mystery"):
+        LastBlockFineTuning(GRID)(pairing(dataset, unknown), silent)

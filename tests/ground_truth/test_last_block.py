@@ -12,8 +12,8 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 import transfer_exp.model_pool.embedded as embedded_pool
+from transfer_exp.ground_truth.block_definitions import freeze, last_block
 from transfer_exp.ground_truth.boundary import split_at
-from transfer_exp.ground_truth.last_block import freeze, last_block
 from transfer_exp.model_pool.backbone import Backbone, backbone_of
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.model_pool.pool import LoadedModel

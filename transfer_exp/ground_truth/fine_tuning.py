@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.types import InputError, NotApplicableError, Track
 
 _EVALUATION_BATCH = 128
+Adapt: TypeAlias = Callable[[LoadedModel, Backbone], nn.Module]
 Prepared = TypeVar("Prepared")
 
 
@@ -41,15 +42,15 @@ class FineTuning:
         As the regime has them.
     pairing
         The model and the target.
-    freeze
-        Called on a fresh copy of the backbone, to keep parts of it as they are.
+    adapt
+        Makes of a fresh copy of the backbone what is trained, parts of it frozen maybe.
     """
 
     protocol: Protocol
     seed: int
     device: str
     pairing: Pairing
-    freeze: Callable[[Backbone], object]
+    adapt: Adapt
     _prepared: dict[int, tuple[LabelledImages, Any]] = field(default_factory=dict, repr=False)
 
     def __call__(self, regime: str, track: Track) -> Accuracy:
@@ -156,7 +157,7 @@ class _Run:
             self.train,
             lambda: training_batches(self.train, model, classes, protocol.augmentation, protocol.mixup, device),
         )
-        network = _with_new_head(model, self.train, classes, owner.seed, owner.freeze).to(device)
+        network = _with_new_head(model, self.train, classes, owner.seed, owner.adapt).to(device)
         training = Training(network, batch_at, len(self.train), self.recipe, owner.seed)
         if "network" in state:
             training.restore(state)
@@ -194,16 +195,19 @@ class _Tuned(nn.Sequential):
 
 
 def _with_new_head(
-    model: LoadedModel, images: LabelledImages, classes: int, seed: int, freeze: Callable[[Backbone], object]
+    model: LoadedModel,
+    images: LabelledImages,
+    classes: int,
+    seed: int,
+    adapt: Adapt,
 ) -> nn.Module:
     """Put a new head on a copy of the backbone, in training mode."""
     backbone = copy.deepcopy(model.backbone).cpu().eval()
     with torch.inference_mode():
         dim = backbone(model.transform(images.read(0))[None]).shape[1]
     with random_state(seeded_random_state(seed)):
-        network = _Tuned(backbone, nn.Linear(dim, classes))
+        network = _Tuned(adapt(model, backbone), nn.Linear(dim, classes))
     network.freeze_batch_norm = model.freeze_batch_norm
-    freeze(backbone)
     return network.train()
 
 

@@ -39,4 +39,5 @@ class FullFineTuning:
         InputError, NotApplicableError
             As `FineTuning`.
         """
-        return FineTuning(self.protocol, self.seed, self.device, pairing, lambda backbone: None)("full", track)
+        tuning = FineTuning(self.protocol, self.seed, self.device, pairing, lambda model, backbone: backbone)
+        return tuning("full", track)
