@@ -55,9 +55,10 @@ def dataset() -> TargetDataset:
     return TargetDataset("coloured", ("red", "green", "blue"), train=train, test=coloured(20, seed=1), probe=train)
 
 
-def fake_pairing(name="net", dataset=None, model=None, images=lambda split: None, features=lambda split: None):
-    """Return one model on one target, as a regime sees it."""
-    return SimpleNamespace(name=name, dataset=dataset, model=model, images=images, features=features)
+def fake_pairing(name="net", dataset=None, model=None, unfinished=None, **splits):
+    """Return one model on one target, as a regime sees it; ``images`` and ``features`` give splits, or nothing."""
+    nothing = dict.fromkeys(("images", "features"), lambda split: None)
+    return SimpleNamespace(name=name, dataset=dataset, model=model, unfinished=unfinished, **{**nothing, **splits})
 
 
 def on_samples(metric):

@@ -53,15 +53,15 @@ def _application(config: DictConfig) -> None:
     """Run one job; in a multirun a failure is recorded, and the other jobs go on."""
     run = HydraConfig.get()
     folder = Path(run.runtime.output_dir)
-    labels = _labels()
+    labels, protocol = _labels(config)
     if run.mode is not RunMode.MULTIRUN:
         try:
-            _run(config, labels, folder, group=None)
+            _run(config, labels, protocol, folder, group=None)
         except (InputError, OmegaConfBaseException) as error:
             _fail(_one_line(error))
         return
     try:
-        _run(config, labels, folder, group=folder.parent.name)
+        _run(config, labels, protocol, folder, group=folder.parent.name)
     except Exception as error:  # whatever went wrong with one cell must not cost the others
         if not isinstance(error, InputError | OmegaConfBaseException):
             _log.exception("unexpected failure")
@@ -72,7 +72,7 @@ def _application(config: DictConfig) -> None:
         print(f"failed: {status['reason']}", file=sys.stderr)
 
 
-def _run(config: DictConfig, labels: dict[str, str], folder: Path, group: str | None) -> None:
+def _run(config: DictConfig, labels: dict[str, str], protocol: str, folder: Path, group: str | None) -> None:
     """Build the parts of a cell, run it, and write and show what came out."""
     from transfer_exp.experiment.cell import Experiment
     from transfer_exp.experiment.plugin import build
@@ -89,7 +89,8 @@ def _run(config: DictConfig, labels: dict[str, str], folder: Path, group: str | 
     tracker = parts.pop("tracker")
     parts["pool"] = parts.pop("model_pool")
     store = Store(Path(plain["store"]).expanduser())
-    experiment = Experiment(**parts, store=store, device=plain["device"], seed=plain["seed"], **plain["features"])
+    run = {name: plain[name] for name in ("device", "seed")}
+    experiment = Experiment(**parts, **plain["features"], **run, store=store, protocol=protocol)
     result = experiment.run(labels)
     records = write_record(result, plain, folder)  # first: whatever follows may fail
     figure = scatter(result, folder / "scatter.png")
@@ -127,16 +128,25 @@ def _check_numbers(config: DictConfig) -> None:
             raise InputError(f"{key}={value}: need a whole number, at least {least}")
 
 
-def _labels() -> dict[str, str]:
-    """Name the parts of this cell as the user chose them, with any hyperparameters set by hand."""
+def _labels(config: DictConfig) -> tuple[dict[str, str], str]:
+    """Name the parts of this cell as the user chose them, and the protocol, empty where the regime has none.
+
+    A protocol other than the default shows in the name of the regime.
+    """
+    labels = {group: _label(group) for group in _LABELLED}
+    protocol = _label("protocol") if "protocol" in config.ground_truth else ""
+    if protocol not in ("", "quick"):
+        labels["ground_truth"] += f"/{protocol}"
+    return labels, protocol
+
+
+def _label(group: str) -> str:
+    """Name what was chosen of a group, with any hyperparameters set by hand."""
     run = HydraConfig.get()
-    labels = {}
-    for group in _LABELLED:
-        prefix = f"{group}."
-        changed = [o.removeprefix(prefix) for o in run.overrides.task if o.startswith(prefix)]
-        choice = run.runtime.choices[group]
-        labels[group] = f"{choice}({', '.join(sorted(changed))})" if changed else str(choice)
-    return labels
+    prefix = f"{group}."
+    changed = [o.removeprefix(prefix) for o in run.overrides.task if o.startswith(prefix)]
+    choice = str(run.runtime.choices[group])
+    return f"{choice}({', '.join(sorted(changed))})" if changed else choice
 
 
 def _multirun_for_sweeps(arguments: list[str]) -> None:

@@ -114,6 +114,10 @@ class Store:
 
         return self._fetch(self._path(kind, key, "json"), load, save, compute)
 
+    def folder(self, kind: str, key: Mapping[str, Any]) -> Path:
+        """Return a folder of its own for ``key``, for work that is not finished; it may not exist yet."""
+        return self._path(kind, key, "d")
+
     def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
         name = digest(key)
         return self.root / kind / name[:2] / f"{name}.{suffix}"

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from transfer_exp.dataset.target_dataset import LabelledImages
-from transfer_exp.ground_truth.linear_probe import LinearProbe
-from transfer_exp.types import FeatureSet, InputError, silent
+from transfer_exp.ground_truth.linear_probe import LinearProbe, _Part
+from transfer_exp.types import FeatureSet, InputError, NotApplicableError, silent
 
 
 def _features(samples, seed, classes=3, dim=6, noise=1.2):
@@ -73,6 +73,49 @@ def test_several_classes_an_image_are_probed_one_against_the_rest():
     accuracy = LinearProbe()(_pairing(splits, images=images, measure="map_11point"), silent)
     assert accuracy.measure == "map_11point"
     assert 0.5 < accuracy.value <= 1
+
+
+def test_scores_are_those_of_scikit_learn_whatever_the_problem():
+    """One logit for two classes, a dead feature, and features in their own units."""
+    for classes in (2, 3):
+        train, test = _features(60, 0, classes=classes), _features(40, 1, classes=classes)
+        scaled = [FeatureSet(np.c_[s.features * 50 + 7, np.full(len(s.labels), 0.1)], s.labels) for s in (train, test)]
+        part, other = (_Part(s.features, s.labels, None) for s in scaled)
+        scores = LinearProbe(tolerance=1e-8)._fit(part, (0.3,), classes).scores(other)[0]
+        scaler = StandardScaler().fit(part.features)
+        by_hand = LogisticRegression(C=0.3, tol=1e-10, max_iter=10_000).fit(
+            scaler.transform(part.features), part.labels
+        )
+        expected = by_hand.decision_function(scaler.transform(other.features))
+        expected = np.stack([-expected, expected], axis=1) if classes == 2 else expected
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_how_well_it_converged_is_reported_and_refused_when_not():
+    splits = {"train": _features(90, 0), "test": _features(60, 1)}
+    chosen = LinearProbe()(_pairing(splits), silent).chosen
+    assert 0 < chosen["gradient"] <= 1e-5
+    assert 1 < chosen["iterations"] < 100
+    assert LinearProbe()(_pairing(splits), silent) == LinearProbe()(_pairing(splits), silent)
+    with pytest.raises(NotApplicableError, match="did not converge"):
+        LinearProbe(iterations=2)(_pairing(splits), silent)
+
+
+def test_classes_never_or_always_seen_have_infinite_scores():
+    train = _features(60, 0)
+    targets = np.stack([train.labels == 0, np.zeros(60), np.ones(60)], axis=1).astype(np.int64)
+    part = _Part(train.features, train.labels, targets)
+    scores = LinearProbe()._fit(part, (0.1, 1.0), 3).scores(part)
+    assert np.isfinite(scores[:, :, 0]).all()
+    assert (scores[:, :, 1] == -np.inf).all()
+    assert (scores[:, :, 2] == np.inf).all()
+
+
+def test_one_class_alone_cannot_be_probed():
+    train = _features(30, 0)
+    alone = FeatureSet(train.features, np.zeros(30, dtype=np.int64))
+    with pytest.raises(InputError, match="two classes"):
+        LinearProbe()(_pairing({"train": alone, "test": train}), silent)
 
 
 def test_without_a_test_split_there_is_one_clear_line():

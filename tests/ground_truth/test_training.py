@@ -14,11 +14,17 @@ from torch import nn
 
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.prepared_images import PreparedImages
-from transfer_exp.ground_truth.training import Recipe, batches, fit, loss_of
+from transfer_exp.ground_truth.protocol import Protocol
+from transfer_exp.ground_truth.training import Recipe, Training, batches, fit, loss_of
 from transfer_exp.model_pool.embedded import embedded
 from transfer_exp.types import InputError, NotApplicableError, silent
 
-QUICK = FullFineTuning(learning_rates=(2e-3,), steps=25, batch_size=12)
+QUICK = Protocol(steps=25, batch_size=12, learning_rates=(2e-3,), weight_decays=(0.01,), clip=1.0)
+
+
+def tuned(pairing, track=silent, protocol=QUICK, **changes):
+    """Fine-tune with some of the protocol changed."""
+    return FullFineTuning(replace(protocol, **changes))(pairing, track)
 
 
 def _pairing(dataset, name="resnet_glyphs", **changes):
@@ -65,7 +71,7 @@ def test_several_classes_an_image_are_trained_one_by_one():
 
 
 def test_fine_tuning_learns_what_can_be_learnt(dataset):
-    accuracy = QUICK(_pairing(dataset), silent)
+    accuracy = tuned(_pairing(dataset))
     assert accuracy.value > 0.8, "three colours; chance is a third"
     assert accuracy.measure == "accuracy"
 
@@ -73,8 +79,7 @@ def test_fine_tuning_learns_what_can_be_learnt(dataset):
 def test_fine_tuning_repeats_exactly_and_leaves_the_model_alone(dataset):
     pairing = _pairing(dataset)
     before = {k: v.clone() for k, v in pairing.model.backbone.state_dict().items()}
-    few = replace(QUICK, steps=3)
-    assert few(pairing, silent) == few(pairing, silent)
+    assert tuned(pairing, steps=3) == tuned(pairing, steps=3)
     for name, tensor in pairing.model.backbone.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
@@ -82,9 +87,9 @@ def test_fine_tuning_repeats_exactly_and_leaves_the_model_alone(dataset):
 @pytest.mark.slow
 def test_the_learning_rate_is_chosen_without_a_look_at_test(dataset):
     """A rate that cannot learn loses to one that can, whatever the test labels say."""
-    regime = replace(QUICK, learning_rates=(1e-7, 2e-3), steps=20)
     wrong = replace(dataset, test=replace(dataset.test, labels=(dataset.test.labels + 1) % 3))
-    honest, misled = regime(_pairing(dataset), silent), regime(_pairing(wrong), silent)
+    rates = {"learning_rates": (1e-7, 2e-3), "steps": 20}
+    honest, misled = tuned(_pairing(dataset), **rates), tuned(_pairing(wrong), **rates)
     assert honest.chosen == misled.chosen
     assert honest.chosen["learning_rate"] == 2e-3
     assert honest.value > 0.8 > misled.value
@@ -97,27 +102,19 @@ def test_progress_counts_every_step(dataset):
         announced.append(total)
         return lambda: steps.append(1)
 
-    replace(QUICK, learning_rates=(1e-3, 2e-3), steps=4)(_pairing(dataset), track)
+    tuned(_pairing(dataset), track, learning_rates=(1e-3, 2e-3), steps=4)
     assert sum(announced) == len(steps) == 12
-
-
-def _norms(monkeypatch, pairing):
-    """Return which batch norms were in training mode during fine-tuning."""
-    seen = []
-    original = fit
-
-    def spy(network, *rest):
-        seen.extend(m.training for m in network.modules() if isinstance(m, nn.BatchNorm2d))
-        original(network, *rest)
-
-    monkeypatch.setattr("transfer_exp.ground_truth.full.fit", spy)
-    replace(QUICK, steps=1)(pairing, silent)
-    return seen
 
 
 @pytest.mark.parametrize("freeze", [True, False])
 def test_batch_norms_move_only_where_they_may(dataset, monkeypatch, freeze):
-    seen = _norms(monkeypatch, _pairing(dataset, freeze_batch_norm=freeze))
+    seen = []
+
+    def spy(training, *rest):
+        seen.extend(m.training for m in training.network.modules() if isinstance(m, nn.BatchNorm2d))
+
+    monkeypatch.setattr(Training, "run", spy)
+    tuned(_pairing(dataset, freeze_batch_norm=freeze), steps=1)
     assert seen
     assert set(seen) == {not freeze}
 
@@ -125,7 +122,7 @@ def test_batch_norms_move_only_where_they_may(dataset, monkeypatch, freeze):
 def test_without_images_there_is_one_clear_line():
     arrays = fake_pairing()
     with pytest.raises(InputError, match="ground_truth=none or linear_probe"):
-        QUICK(arrays, silent)
+        tuned(arrays)
 
 
 def test_a_split_too_large_for_memory_gives_the_same_batches(dataset, monkeypatch):

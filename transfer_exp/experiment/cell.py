@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
-from transfer_exp import __version__
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.measuring import Measuring
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pairing import NetworkOnImages, Pairing, pair
-from transfer_exp.ground_truth.regime import Accuracy, Regime
+from transfer_exp.features.pairing import Pairing, pair
+from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.path import Path
@@ -40,6 +40,8 @@ class Experiment:
         Of feature extraction.
     seed
         Of the perturbation; the same draw for every model.
+    protocol
+        What the protocol of fine-tuning is called in tables; empty for a regime that has none.
     """
 
     pool: ModelPool
@@ -53,6 +55,7 @@ class Experiment:
     batch_size: int
     workers: int
     seed: int
+    protocol: str = ""
 
     def run(self, labels: Mapping[str, str]) -> CellResult:
         """Score, adapt and compare.
@@ -72,13 +75,16 @@ class Experiment:
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
         found: Counter[tuple[str, bool]] = Counter()
         scoring = Scoring(self.metric, self.perturbation, self.seed)
+        names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
+        names |= {"protocol": self.protocol, "seed": str(self.seed)}
+        measuring = Measuring(self.ground_truth, self.store, self.device, names)
         models: list[ModelResult] = []
         parts: dict[str, Mapping[str, Parts]] = {}
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
-                models.append(self._one(pairing, scoring, parts, track))
+                models.append(self._one(pairing, scoring, measuring, parts, track))
                 found.update(pairing.found.items())
                 next_model()
         _say_what_was_found(found)
@@ -90,7 +96,12 @@ class Experiment:
         )
 
     def _one(
-        self, pairing: Pairing, scoring: Scoring, parts: dict[str, Mapping[str, Parts]], track: Track
+        self,
+        pairing: Pairing,
+        scoring: Scoring,
+        measuring: Measuring,
+        parts: dict[str, Mapping[str, Parts]],
+        track: Track,
     ) -> ModelResult:
         """Collect the parts of a model's score and obtain its accuracy, or say why either is missing."""
         try:
@@ -99,23 +110,10 @@ class Experiment:
             return ModelResult(pairing.name, None, reason=str(reason))
         parts[pairing.name] = own
         try:
-            accuracy = self._accuracy(pairing, track)
+            accuracy = measuring(pairing, track)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason), parts=flat(own))
         return ModelResult(pairing.name, None, None if accuracy is None else accuracy.value, parts=flat(own))
-
-    def _accuracy(self, pairing: Pairing, track: Track) -> Accuracy | None:
-        """Obtain the accuracy, from the store where training it gave it before."""
-        if not self.ground_truth.trains or not isinstance(pairing, NetworkOnImages):
-            return self.ground_truth(pairing, track)
-        key = {"version": __version__, "regime": repr(self.ground_truth), **pairing.identity()}
-
-        def train() -> dict[str, object]:
-            accuracy = self.ground_truth(pairing, track)
-            return {} if accuracy is None else asdict(accuracy)
-
-        record, pairing.found["accuracy"] = self.store.record("accuracy", key, train)
-        return Accuracy(**record)
 
 
 def _say_what_was_found(found: Counter[tuple[str, bool]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from transfer_exp.dataset.arrays import FeatureArrays
@@ -24,12 +25,15 @@ class NetworkOnImages:
     ----------
     found
         What was asked of the store so far (``accuracy``, ``features of probe``, ...), and whether it was there.
+    unfinished
+        A folder for training in progress; None to keep nothing.
     """
 
     candidate: Candidate
     dataset: TargetDataset
     extractor: Extractor
     found: dict[str, bool] = field(default_factory=dict)
+    unfinished: Path | None = None
 
     @property
     def name(self) -> str:
@@ -85,6 +89,7 @@ class StoredArrays:
     dataset: FeatureArrays
     model: None = None
     found: dict[str, bool] = field(default_factory=dict)
+    unfinished: None = None
 
     def images(self, split: Split) -> None:
         """Return None: there are no images."""

@@ -16,14 +16,14 @@ _MOST_BYTES = 2 * 1024**3
 class PreparedImages:
     """Images and targets of a split as batches on a device.
 
-    A split of up to 2 GiB is decoded once and stays in memory; a larger one is decoded batch by batch.
+    A split of up to 2 GiB is decoded once and stays in memory; a larger one is decoded batch by batch, and so is any
+    split with ``keep=False``, for a transform that draws at random.
     """
 
-    def __init__(self, images: LabelledImages, transform: Transform, device: torch.device) -> None:
+    def __init__(self, images: LabelledImages, transform: Transform, device: torch.device, keep: bool = True) -> None:
         self._images, self._transform, self._device = images, transform, device
         self._targets = torch.from_numpy(np.asarray(images.labels if images.targets is None else images.targets))
-        first = transform(images.read(0))
-        fits = first.nbytes * len(images) <= _MOST_BYTES
+        fits = keep and transform(images.read(0)).nbytes * len(images) <= _MOST_BYTES
         self._decoded = torch.stack([transform(images.read(i)) for i in range(len(images))]) if fits else None
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from transfer_exp.dataset.target_dataset import LabelledImages
@@ -27,12 +28,15 @@ class Accuracy:
         Hyperparameters selected on the validation split.
     source
         Who measured it.
+    steps
+        Optimiser steps of the final training; None where there are none.
     """
 
     value: float
     measure: str
     chosen: Mapping[str, float] = field(default_factory=dict)
     source: str = "this project"
+    steps: int | None = None
 
 
 @runtime_checkable
@@ -52,6 +56,11 @@ class Pairing(Protocol):
     @property
     def model(self) -> LoadedModel | None:
         """The network, or None where only features are at hand."""
+        ...
+
+    @property
+    def unfinished(self) -> Path | None:
+        """A folder for training in progress, private to this model, target and regime; None to keep nothing."""
         ...
 
     def images(self, split: Split) -> LabelledImages | None:

@@ -24,9 +24,10 @@ class AccuracyTable:
     Attributes
     ----------
     path
-        CSV with columns ``model``, ``dataset``, ``accuracy``, ``source``, and optionally ``regime`` and ``pool``.
-    regime, pool
-        Rows to keep. Either may be None where the table has a single one (or no such column).
+        CSV with columns ``model``, ``dataset``, ``accuracy``, ``source``, and optionally ``regime``, ``pool`` and
+        ``protocol``; ``accuracies.csv`` in the store is one.
+    regime, pool, protocol
+        Rows to keep. Each may be None where the table has a single one (or no such column).
     unit
         ``fraction`` for accuracies in [0, 1], ``percent`` for [0, 100].
     """
@@ -36,6 +37,7 @@ class AccuracyTable:
     path: str
     regime: str | None = None
     pool: str | None = None
+    protocol: str | None = None
     unit: str = "fraction"
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
@@ -46,7 +48,7 @@ class AccuracyTable:
         InputError
             When the table cannot be read, lacks a column or the dataset, or its rows are ambiguous.
         """
-        rows = _rows(self.path, self.regime, self.pool, self.unit)
+        rows = _rows(self.path, self.regime, self.pool, self.protocol, self.unit)
         of_dataset = rows[rows["dataset"] == pairing.dataset.name]
         if of_dataset.empty:
             hint = suggestion(pairing.dataset.name, set(rows["dataset"]))
@@ -64,18 +66,18 @@ class AccuracyTable:
         InputError
             As the call, but for a missing dataset.
         """
-        rows = _rows(self.path, self.regime, self.pool, self.unit)
+        rows = _rows(self.path, self.regime, self.pool, self.protocol, self.unit)
         others = rows[(rows["model"] == model) & (rows["dataset"] != dataset)]
         return {str(name): float(value) for name, value in others.groupby("dataset")["accuracy"].mean().items()}
 
 
 @lru_cache(maxsize=8)
-def _rows(path: str, regime: str | None, pool: str | None, unit: str) -> pd.DataFrame:
-    """Read the rows of one regime and pool, accuracies in [0, 1]."""
+def _rows(path: str, regime: str | None, pool: str | None, protocol: str | None, unit: str) -> pd.DataFrame:
+    """Read the rows of one regime, pool and protocol, accuracies in [0, 1]."""
     if unit not in _FULL_MARK:
         raise InputError(f"ground_truth.unit={unit}: choose fraction or percent")
     rows = _read(Path(path).expanduser())
-    for column, wanted in (("regime", regime), ("pool", pool)):
+    for column, wanted in (("regime", regime), ("pool", pool), ("protocol", protocol)):
         rows = _kept(rows, column, wanted, path)
     accuracies = pd.to_numeric(rows["accuracy"], errors="coerce") / _FULL_MARK[unit]
     bad = rows[~np.isfinite(accuracies) | (accuracies < 0) | (accuracies > 1)]
@@ -90,7 +92,7 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"no table {path}: set ground_truth.path to a CSV with columns {', '.join(_COLUMNS)}")
     try:
-        rows = pd.read_csv(path, dtype=dict.fromkeys(("model", "dataset", "regime", "pool", "source"), str))
+        rows = pd.read_csv(path, dtype=dict.fromkeys(("model", "dataset", "regime", "pool", "protocol", "source"), str))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a CSV table: {error}") from error
     missing = [column for column in _COLUMNS if column not in rows]

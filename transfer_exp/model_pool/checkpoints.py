@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.model_pool.manifest import Entry, read_manifest
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names, weights_digest
-from transfer_exp.model_pool.timm import evaluation_transform
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, Transform, chosen_names, weights_digest
+from transfer_exp.model_pool.timm import transforms
 from transfer_exp.types import InputError, NotApplicableError, suggestion
 from transfer_exp.vision import timm, torchvision
 
@@ -79,7 +79,8 @@ def _load(folder: Path, name: str, entry: Entry, custom: ModuleType | None) -> L
         "weights": weights_digest(network),
     }
     backbone = backbone_of(network.eval(), entry.source_classes)
-    return LoadedModel(backbone, _transform(network, entry), identity, entry.batch_norm_folded)
+    plain, augmented = _transforms(network, entry)
+    return LoadedModel(backbone, plain, identity, entry.batch_norm_folded, augmented=augmented)
 
 
 def _build(name: str, entry: Entry, custom: ModuleType | None) -> nn.Module:
@@ -128,8 +129,8 @@ def _state(path: Path) -> dict[str, Tensor]:
     return inner
 
 
-def _transform(network: nn.Module, entry: Entry) -> Any:
-    """Return the preprocessing of the manifest: resize the shorter side, crop the centre, normalise."""
+def _transforms(network: nn.Module, entry: Entry) -> tuple[Transform, Transform]:
+    """Return the preprocessing of the manifest (shorter side resized, centre cropped, normalised), and it augmented."""
     settings = {
         "input_size": (3, entry.input_size, entry.input_size),
         "mean": entry.mean,
@@ -137,4 +138,4 @@ def _transform(network: nn.Module, entry: Entry) -> Any:
         "interpolation": entry.interpolation,
         "crop_pct": 1.0,
     }
-    return evaluation_transform(network, settings)
+    return transforms(network, settings)

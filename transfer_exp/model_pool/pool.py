@@ -33,6 +33,8 @@ class LoadedModel:
         True when batch norms must stay in evaluation mode even while training.
     imagenet_accuracy
         Top-1 accuracy on ImageNet-1k that was published with the weights, in [0, 1], or None.
+    augmented
+        As ``transform``, but of a random crop, mirrored half of the time; None where a pool has none.
     """
 
     backbone: Backbone
@@ -40,6 +42,7 @@ class LoadedModel:
     identity: Mapping[str, Any]
     freeze_batch_norm: bool = False
     imagenet_accuracy: float | None = None
+    augmented: Transform | None = None
 
     @property
     def parameters(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from transfer_exp.model_pool.backbone import backbone_of
+from transfer_exp.model_pool.crop_flip import crop_flip
 from transfer_exp.model_pool.pool import (
     Candidate,
     LoadedModel,
@@ -54,19 +55,21 @@ def _load(name: str) -> LoadedModel:
             "model_pool=checkpoints with a local folder"
         ) from error
     identity = {"library": "timm", "architecture": name, "weights": weights_digest(network)}
-    return LoadedModel(backbone_of(network.eval()), evaluation_transform(network), identity)
+    plain, augmented = transforms(network)
+    return LoadedModel(backbone_of(network.eval()), plain, identity, augmented=augmented)
 
 
-def evaluation_transform(network: nn.Module, overrides: dict[str, Any] | None = None) -> Transform:
-    """Return timm's own evaluation preprocessing of a network, with some of its settings replaced.
+def transforms(network: nn.Module, overrides: dict[str, Any] | None = None) -> tuple[Transform, Transform]:
+    """Return timm's own evaluation preprocessing of a network, and `crop_flip` with the same settings.
 
     Parameters
     ----------
     network
         A timm network, whose pretrained configuration holds the defaults.
     overrides
-        Any of ``input_size`` (3, H, W), ``mean``, ``std``, ``interpolation``, ``crop_pct``.
+        Settings to replace: ``input_size`` (3, H, W), ``mean``, ``std``, ``interpolation``, ``crop_pct``.
     """
     settings = library.data.resolve_data_config(overrides or {}, model=network)
-    transform: Transform = library.data.create_transform(**settings, is_training=False)
-    return transform
+    plain: Transform = library.data.create_transform(**settings, is_training=False)
+    size, *normalisation = (settings[key] for key in ("input_size", "mean", "std", "interpolation"))
+    return plain, crop_flip(size[1], *normalisation)

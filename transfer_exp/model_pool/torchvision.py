@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from transfer_exp.model_pool.backbone import backbone_of
+from transfer_exp.model_pool.crop_flip import crop_flip
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names, weights_digest
 from transfer_exp.types import InputError, suggestion
 from transfer_exp.vision import torchvision as library
@@ -61,4 +62,7 @@ def _load(name: str, weights: str) -> LoadedModel:
     identity = {"library": "torchvision", "architecture": name, "weights": weights_digest(network)}
     published = choice.meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
     accuracy = None if published is None else published / 100
-    return LoadedModel(backbone_of(network.eval()), choice.transforms(), identity, imagenet_accuracy=accuracy)
+    plain = choice.transforms()
+    augmented = crop_flip(plain.crop_size[0], plain.mean, plain.std, plain.interpolation.value)
+    backbone = backbone_of(network.eval())
+    return LoadedModel(backbone, plain, identity, imagenet_accuracy=accuracy, augmented=augmented)

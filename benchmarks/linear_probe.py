@@ -1,0 +1,146 @@
+"""The linear probe against a loop of scikit-learn's fits, and against training the same head through the network.
+
+``python -m benchmarks.linear_probe`` prints one line of JSON for each shape of made features, and one for a network of
+the embedded pool on one of the procedural datasets. ``passes`` are times over all training samples, for all strengths
+together; through the network each costs a forward pass of every image.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+
+from transfer_exp.dataset.digits import digits
+from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.ground_truth.linear_probe import LinearProbe
+from transfer_exp.ground_truth.logistic_regression import logistic_regression
+from transfer_exp.model_pool.embedded import embedded
+from transfer_exp.model_pool.pool import LoadedModel
+
+SHAPES = ((720, 1024, 10), (1800, 512, 10))
+NETWORK, REPEATS = "resnet_glyphs", 3
+
+
+def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the shortest of a few runs, and what the last returned."""
+    shortest, result = float("inf"), None
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        result = work()
+        shortest = min(shortest, time.perf_counter() - start)
+    return shortest, result
+
+
+def made_features(samples: int, dim: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return standardised float32 features with the decaying spectrum that networks give, and overlapping classes."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(samples) % classes
+    axes = np.arange(1, dim + 1) ** -0.7
+    turn = np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+    features = ((0.8 * rng.normal(size=(classes, dim))[labels] + rng.normal(size=(samples, dim))) * axes) @ turn
+    return ((features - features.mean(axis=0)) / features.std(axis=0)).astype(np.float32), labels
+
+
+def against_a_loop(samples: int, dim: int, classes: int) -> dict[str, Any]:
+    """Return seconds of both, and how far their weights are from the solution at the weakest penalty."""
+    features, labels = made_features(samples, dim, classes)
+    exact, targets, strengths = features.astype(np.float64), np.eye(classes)[labels], LinearProbe().strengths
+    ours, fits = seconds(lambda: logistic_regression(exact, targets, strengths, "softmax"))
+    solution = logistic_regression(exact, targets, strengths[-1:], "softmax", tolerance=1e-8).weights[0]
+
+    def loop(features: np.ndarray, tolerance: float) -> Any:
+        return [LogisticRegression(C=c, max_iter=3000, tol=tolerance).fit(features, labels) for c in strengths][-1]
+
+    def off(weights: np.ndarray) -> float:
+        return float(np.linalg.norm(weights - solution) / np.linalg.norm(solution))
+
+    result: dict[str, Any] = {"shape": [samples, dim, classes], "seconds": ours, "off": off(fits.weights[-1])}
+    taken, rough = seconds(lambda: logistic_regression(exact, targets, strengths, "softmax", tolerance=1e-4))
+    result["tolerance_1e-4"] = {"seconds": taken, "off": off(rough.weights[-1])}
+    for name, given, tolerance in (
+        ("float32", features, 1e-4),
+        ("float64", exact, 1e-4),
+        ("float64_1e-6", exact, 1e-6),
+    ):
+        taken, last = seconds(partial(loop, given, tolerance))
+        result[f"loop_{name}"] = {"seconds": taken, "times_slower": taken / ours, "off": off(last.coef_.T)}
+    return result
+
+
+def _images(model: LoadedModel, images: LabelledImages) -> torch.Tensor:
+    return torch.stack([model.transform(images.read(i)) for i in range(len(images))])
+
+
+def _features(model: LoadedModel, images: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return torch.cat([model.backbone(part) for part in images.split(128)])
+
+
+def through_the_network() -> dict[str, Any]:
+    """Return seconds and accuracy of a probe, and of the same head trained through the network it stands on."""
+    dataset, model = digits(), embedded((NETWORK,)).candidates[0].load()
+    train, test = (_images(model, split) for split in (dataset.train, dataset.test))
+    labels, truth = (torch.as_tensor(np.asarray(split.labels)) for split in (dataset.train, dataset.test))
+    classes, strengths = len(dataset.class_names), LinearProbe().strengths
+    forward, stored = seconds(lambda: _features(model, train))
+    centre, scale = stored.mean(dim=0), stored.std(dim=0).clamp_min(1e-6)
+    standard, targets = ((stored - centre) / scale).double().numpy(), np.eye(classes)[labels]
+    grid, fits = seconds(lambda: logistic_regression(standard, targets, strengths, "softmax"))
+    alone = logistic_regression(standard, targets, strengths[-1:], "softmax")
+
+    head = nn.Linear(stored.shape[1], classes)
+    nn.init.zeros_(head.weight)
+    optimizer = torch.optim.LBFGS(
+        head.parameters(), max_iter=10_000, max_eval=alone.passes, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        logits = head((_features(model, train) - centre) / scale)
+        losses = strengths[-1] * nn.functional.cross_entropy(logits, labels, reduction="sum")
+        (total := losses + 0.5 * head.weight.square().sum()).backward()
+        return total
+
+    start = time.perf_counter()
+    optimizer.step(loss)
+    taken = time.perf_counter() - start
+    with torch.no_grad():
+        seen = (_features(model, test) - centre) / scale
+        right = [
+            (head(seen).argmax(1) == truth),
+            torch.as_tensor((seen.double().numpy() @ alone.weights[0] + alone.intercepts[0]).argmax(1)) == truth,
+        ]
+    whole_grid = taken * fits.passes / alone.passes
+    return {
+        "network": NETWORK,
+        "images": len(labels),
+        "passes": fits.passes,
+        "probe_s": grid,
+        "one_forward_pass_s": forward,
+        "through_the_network_s": whole_grid,
+        "times_cheaper_once_stored": whole_grid / grid,
+        "times_cheaper_with_extraction": whole_grid / (grid + forward),
+        "accuracy": [float(r.double().mean()) for r in right],
+        "points_apart": 100 * abs(float(right[0].double().mean() - right[1].double().mean())),
+    }
+
+
+def main() -> None:
+    """Print one line of JSON for each comparison."""
+    warnings.simplefilter("ignore")  # scikit-learn's remarks on unfinished fits
+    for shape in SHAPES:
+        print(json.dumps(against_a_loop(*shape)), flush=True)
+    print(json.dumps(through_the_network()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,208 @@
+"""Last blocks of every family used: they exist, end the network, are all that trains, and can be split off."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+import transfer_exp.model_pool.embedded as embedded_pool
+from transfer_exp.ground_truth.block_definitions import freeze, last_block
+from transfer_exp.ground_truth.boundary import split_at
+from transfer_exp.model_pool.backbone import Backbone, backbone_of
+from transfer_exp.model_pool.checkpoints import checkpoints
+from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.types import InputError, NotApplicableError
+from transfer_exp.vision import timm, torchvision
+
+EMBEDDED = json.loads((Path(embedded_pool.__file__).parent / "weights" / "manifest.json").read_text())
+PAPER = [*(f"resnet{depth}" for depth in (34, 50, 101, 152)), *(f"densenet{depth}" for depth in (121, 169, 201))]
+PAPER += ["mnasnet1_0", "mobilenet_v2", "googlenet", "inception_v3"]
+# One of each block structure is enough for every check; that names exist is checked on all.
+FEW = ["resnet34", "densenet121", "mnasnet1_0", "mobilenet_v2", "googlenet", "inception_v3", "squeezenet1_1"]
+TIMM = ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "resnet18.a1_in1k", "resnetv2_50", "densenet121"]
+TIMM += ["mobilenetv1_100", "mobilenetv2_035", "efficientnet_b0", "convnext_atto", "coatnet_0_rw_224", "mambaout_femto"]
+ASSETS = ["mobilenet_v1_025_people", "mobilenet_v1_100_224", "mobilenet_v2_035_keras", "squeezenet1_0_tf"]
+ASSETS += ["squeezenet1_0_caffe", "mobilenet_v2_100_gluon", "resnet50v2_trunk", "cifar10_resnet20", "tiny_darknet"]
+ASSETS += ["cifar100_densenet_bc100_12", "doodlenet_quickdraw"]
+
+
+class Bare(Backbone):
+    """Two layers that no definition knows."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(2, 2), nn.Linear(2, 2)
+
+
+def _model(library, architecture, **arguments):
+    if library == "timm":
+        network = timm.create_model(architecture, pretrained=False, **arguments)
+    else:
+        plain = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
+        network = torchvision.models.get_model(architecture, weights=None, **plain)
+    identity = {"library": library, "architecture": architecture}
+    return LoadedModel(backbone_of(network.eval()), str, identity)
+
+
+def _embedded(name):
+    return _model("timm", EMBEDDED[name]["architecture"], **EMBEDDED[name]["arguments"]), 32
+
+
+def _images(size, count=2):
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+class _Uses(TorchFunctionMode):
+    """Lists the parameters that computations take, in the order of first use."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.names = {id(parameter): name for name, parameter in network.named_parameters()}
+        self.order = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if getattr(function, "__name__", "") != "__get__":
+            taken = [self.names.get(id(value)) for value in (*args, *(kwargs or {}).values())]
+            self.order += [name for name in taken if name and name not in self.order]
+        return function(*args, **(kwargs or {}))
+
+
+def _check(model, size):
+    """Check all that is promised of one network."""
+    backbone, images = copy.deepcopy(model.backbone).eval(), _images(size)
+    block = last_block(model)
+    network = freeze(backbone, block)
+    trained = [n for n, p in backbone.named_parameters() if p.requires_grad]
+    with torch.no_grad(), _Uses(backbone) as uses:
+        expected = network.eval()(images)
+    order = uses.order
+    assert 0 < len(trained) < len(order)
+    assert set(order[-len(trained) :]) == set(trained), "a suffix of the network, and all of it"
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    _check_split(backbone, block, images, expected)
+    network.train().eval()
+    nn.Sequential(network).train()
+    optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    network(images).square().mean().backward()
+    optimizer.step()
+    inside = tuple(f"{name}." for name in block)
+    moved = {n for n, value in backbone.state_dict().items() if not torch.equal(value, before[n])}
+    assert all(name.startswith(inside) for name in moved)
+    assert any(name in moved for name in trained)
+    assert {n for n in before if n.endswith("running_mean") and n.startswith(inside)} <= moved, "its own norms do move"
+
+
+def _check_split(backbone, block, images, expected):
+    trunk, rest = split_at(backbone, block, images[:1])
+    stored = trunk(images)
+    kept = stored.clone()
+    rest(stored)
+    assert torch.equal(stored, kept), "stored activations can be used again"
+    assert not stored.requires_grad
+    with torch.no_grad():  # attention takes another path where gradients are wanted
+        assert torch.equal(rest(stored), expected)
+    trained = [p for p in backbone.parameters() if p.requires_grad]
+    assert {id(p) for p in rest.parameters() if p.requires_grad} == {id(p) for p in trained}
+    gradients = [torch.autograd.grad(n(x).square().mean(), trained) for n, x in ((rest, stored), (backbone, images))]
+    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_last_block_of_each_embedded_network(name):
+    _check(*_embedded(name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", FEW)
+def test_the_last_block_of_each_family_of_the_paper(architecture):
+    _check(_model("torchvision", architecture), 299 if architecture == "inception_v3" else 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", TIMM)
+def test_the_last_block_of_families_of_timm(architecture):
+    _check(_model("timm", architecture), 224)
+
+
+@pytest.mark.assets
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ASSETS)
+def test_the_last_block_of_each_family_of_real_networks(shared, name):
+    folder = shared / "assets" / "weights"
+    pool = checkpoints(str(folder), (name,), str(shared / "assets" / "nets.py"))
+    _check(pool.candidates[0].load(), json.loads((folder / "manifest.json").read_text())[name]["input_size"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", PAPER)
+def test_the_eleven_networks_of_the_paper_have_one(architecture):
+    with torch.device("meta"):
+        model = _model("torchvision", architecture)
+    own = {n.removeprefix("trunk.") for n in last_block(model)}
+    assert own <= set(dict(model.backbone.trunk.named_modules()))
+
+
+@pytest.mark.assets
+def test_every_real_network_matches_a_definition(shared):
+    """The backbone is a stand-in without modules: what is missing is then its module, not a definition."""
+    entries = json.loads((shared / "assets" / "weights" / "manifest.json").read_text())
+    for entry in entries.values():
+        with pytest.raises(NotApplicableError, match="has no module"):
+            last_block(LoadedModel(Bare(), str, entry))
+
+
+def test_dropout_and_norms_of_the_frozen_part_stay_still():
+    network = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.9), nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.9)))
+    partly = freeze(network, ["2"]).train()
+    assert [m.training for m in network] == [False, False, True]
+    assert partly.training
+    assert [m.training for m in copy.deepcopy(partly).eval().train().network] == [False, False, True]
+    with pytest.raises(InputError, match="no module '3'"):
+        freeze(network, ["3"])
+
+
+def test_an_unknown_family_is_refused_until_it_is_defined(tmp_path):
+    model = LoadedModel(Bare(), str, {"library": "mine", "architecture": "Odd"})
+    with pytest.raises(NotApplicableError, match=r"mine/Odd.*last_blocks\.yaml.*ground_truth\.definitions"):
+        last_block(model)
+    own = tmp_path / "mine.yaml"
+    own.write_text("- networks: mine/.*\n  block: [last, 'extra?']\n")
+    assert last_block(model, str(own)) == ("last",)
+    assert last_block(_embedded("resnet_glyphs")[0], str(own)) == ("network.layer4",)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("networks: a", "must be a list"),
+        ("- networks: a", "needs 'networks'"),
+        ("- networks: (\n  block: [a]", "no regular expression"),
+        ("- [", "not YAML"),
+        (None, "no file"),
+    ],
+)
+def test_bad_definitions_are_refused(tmp_path, text, message):
+    path = tmp_path / "own.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        last_block(_embedded("resnet_glyphs")[0], str(path))
+
+
+def test_a_network_whose_block_depends_on_two_values_is_not_split():
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.last = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def forward(self, x):
+            return self.last(self.a(x)) + self.b(x)
+
+    with pytest.raises(NotApplicableError, match="another value crosses"):
+        split_at(Two().eval(), ["last"], torch.ones(1, 3, 1, 2))

@@ -1,0 +1,129 @@
+"""Logistic regression over a grid: against scikit-learn, against its own gradient, and its refusals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+
+from transfer_exp.ground_truth.logistic_regression import logistic_regression
+from transfer_exp.types import InputError, NotApplicableError
+
+GRID = (1e-3, 1e-1, 10.0)
+
+
+def _draw(samples, dim, classes, seed):
+    """Return correlated features in which classes overlap, one class with a single sample."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([[0], 1 + np.arange(samples - 1) % (classes - 1)])
+    features = rng.normal(size=(classes, dim))[labels] + rng.normal(size=(samples, dim)) @ rng.normal(size=(dim, dim))
+    return features / features.std(axis=0), labels
+
+
+def _gradient(features, targets, strength, weights, intercepts, link):
+    """Differentiate the objective literally: loops over samples."""
+    of_weights, of_intercepts = weights.copy(), np.zeros_like(intercepts)
+    for x, y in zip(features, targets, strict=True):
+        logits = x @ weights + intercepts
+        p = np.exp(logits) / np.exp(logits).sum() if link == "softmax" else 1 / (1 + np.exp(-logits))
+        of_weights += strength * np.outer(x, p - y)
+        of_intercepts += strength * (p - y)
+    return np.sqrt((of_weights**2).sum() + (of_intercepts**2).sum())
+
+
+shapes = st.tuples(st.integers(12, 60), st.integers(1, 40), st.integers(3, 6), st.integers(0, 10_000))
+
+
+@settings(max_examples=25, deadline=None)
+@given(shapes)
+def test_weights_are_those_of_scikit_learn(shape):
+    features, labels = _draw(*shape)
+    fits = logistic_regression(features, np.eye(shape[2])[labels], GRID, "softmax", tolerance=1e-8)
+    for strength, weights, intercepts in zip(GRID, fits.weights, fits.intercepts, strict=True):
+        other = LogisticRegression(C=strength, tol=1e-10, max_iter=100_000).fit(features, labels)
+        np.testing.assert_allclose(weights, other.coef_.T, atol=1e-4 * np.abs(other.coef_).max())
+        scores = features @ weights + intercepts
+        np.testing.assert_allclose(scores, other.decision_function(features), atol=1e-4 * np.abs(scores).max())
+
+
+@settings(max_examples=25, deadline=None)
+@given(shapes, st.sampled_from(["softmax", "sigmoid"]))
+def test_what_is_left_of_the_gradient_is_what_is_said(shape, link):
+    features, labels = _draw(*shape)
+    targets = np.eye(shape[2])[labels]
+    fits = logistic_regression(features, targets, GRID, link, tolerance=1e-5)
+    rates = targets.mean(axis=0)
+    base = np.log(rates) if link == "softmax" else np.log(rates / (1 - rates))
+    for g, strength in enumerate(GRID):
+        first = _gradient(features, targets, strength, np.zeros_like(fits.weights[g]), base, link)
+        left = _gradient(features, targets, strength, fits.weights[g], fits.intercepts[g], link)
+        assert left / first == pytest.approx(fits.gradient[g], rel=0.1, abs=1e-7)
+        assert left / first <= 1.1e-5
+
+
+def test_independent_questions_are_one_regression_each():
+    features, labels = _draw(50, 8, 4, 0)
+    targets = np.eye(4)[labels] + np.eye(4)[np.roll(labels, 1)] > 0
+    fits = logistic_regression(features, targets.astype(float), (0.5,), "sigmoid", tolerance=1e-9)
+    other = OneVsRestClassifier(LogisticRegression(C=0.5, tol=1e-10, max_iter=100_000)).fit(features, targets)
+    by_hand = np.concatenate([e.coef_ for e in other.estimators_]).T
+    np.testing.assert_allclose(fits.weights[0], by_hand, atol=1e-5)
+
+
+def test_more_features_than_samples_are_solved_in_their_span():
+    """Features repeated in new directions: the weights stay in the span, and each strength is solved as if alone."""
+    features, labels = _draw(20, 6, 3, 1)
+    turn = np.linalg.qr(np.random.default_rng(2).normal(size=(500, 6)))[0]
+    targets = np.eye(3)[labels]
+    few = logistic_regression(features, targets, GRID, "softmax", tolerance=1e-9)
+    many = logistic_regression(features @ turn.T, targets, GRID, "softmax", tolerance=1e-9)
+    np.testing.assert_allclose(np.einsum("dr,gdk->grk", turn, many.weights), few.weights, atol=1e-6)
+    assert np.linalg.norm(many.weights - turn @ few.weights) < 1e-5
+    alone = logistic_regression(features, targets, GRID[1:2], "softmax", tolerance=1e-9)
+    np.testing.assert_allclose(alone.weights[0], few.weights[1], atol=1e-6)
+
+
+def test_the_same_call_gives_the_same_bits():
+    features, labels = _draw(60, 30, 5, 3)
+    one, other = (logistic_regression(features, np.eye(5)[labels], GRID, "softmax") for _ in range(2))
+    assert one.weights.tobytes() == other.weights.tobytes()
+    assert one.passes == other.passes > len(GRID)
+
+
+def test_features_too_large_for_single_precision_are_solved_all_the_same():
+    features, labels = _draw(40, 5, 3, 4)
+    plain = logistic_regression(features, np.eye(3)[labels], (0.1,), "softmax", tolerance=1e-8)
+    large = logistic_regression(features * 1e25, np.eye(3)[labels], (1e-51,), "softmax", tolerance=1e-8)
+    np.testing.assert_allclose(large.weights * 1e25, plain.weights, atol=1e-6)
+
+
+def test_classes_that_can_be_separated_have_finite_weights():
+    features = np.repeat(np.eye(3), 10, axis=0) * 100
+    fits = logistic_regression(features, np.repeat(np.eye(3), 10, axis=0), (1e4,), "softmax")
+    assert np.isfinite(fits.weights).all()
+    assert (features @ fits.weights[0] + fits.intercepts[0]).argmax(axis=1).tolist() == sorted([0, 1, 2] * 10)
+
+
+def test_what_is_not_solved_is_refused():
+    features, labels = _draw(60, 30, 5, 3)
+    with pytest.raises(NotApplicableError, match="did not converge at strength 10: after 3 steps"):
+        logistic_regression(features, np.eye(5)[labels], GRID, "softmax", iterations=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"strengths": (0.0,)}, InputError, "positive"),
+        ({"strengths": ()}, InputError, "positive"),
+        ({"tolerance": 0.0}, InputError, "positive"),
+        ({"targets": np.eye(4)[[0, 1] * 10]}, InputError, "targets that vary"),
+        ({"features": np.full((20, 2), np.nan)}, NotApplicableError, "finite"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused(change, error, message):
+    plain = {"features": _draw(20, 2, 3, 0)[0], "targets": np.eye(2)[[0, 1] * 10], "strengths": (1.0,)}
+    with pytest.raises(error, match=message):
+        logistic_regression(**{**plain, "link": "softmax", **change})
