@@ -1,11 +1,13 @@
 """Fill the tables of a document from measured rows: ``python -m benchmarks.page docs/results/performance.md``.
 
-A table stands between ``<!-- speed: FILE.csv -->`` (a path beside the document) and ``<!-- end -->``.
+A table stands between ``<!-- speed: FILE.csv -->`` (a path beside the document; ratios and verdicts) or
+``<!-- csv: FILE.csv -->`` (the rows as they are) and ``<!-- end -->``.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,13 +15,25 @@ from pathlib import Path
 from benchmarks.cases import CASES, SHAPES, Case
 from benchmarks.measure import Row, read_rows
 
-_BLOCK = re.compile(r"(<!-- speed: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- (speed|csv): (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def filled(path: Path) -> str:
     """Return the text of a document with its tables filled."""
     text = path.read_text(encoding="utf-8")
-    return _BLOCK.sub(lambda m: f"{m[1]}{table(read_rows(path.parent / m[2]))}\n{m[3]}", text)
+
+    def block(found: re.Match[str]) -> str:
+        file = path.parent / found[3]
+        return f"{found[1]}{table(read_rows(file)) if found[2] == 'speed' else plain(file)}\n{found[4]}"
+
+    return _BLOCK.sub(block, text)
+
+
+def plain(path: Path) -> str:
+    """Return a CSV as a Markdown table."""
+    with path.open(newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def table(rows: Sequence[Row]) -> str:
