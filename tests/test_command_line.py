@@ -34,7 +34,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
-    done = _type(folder, *QUICK, "ground_truth.steps=2")
+    done = _type(folder, *QUICK, "protocol.steps=2")
     assert done.returncode == 0, done.stderr
     assert "accuracy rank" in done.stdout
     assert "tau_w" in done.stdout
@@ -43,9 +43,9 @@ def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
     assert [path.name for path in written] == ["result.json", "ranking.csv", "scatter.png"]
     assert all(path.is_file() for path in written)
     record = json.loads(written[0].read_text())
-    assert record["cell"]["ground_truth"] == "full(steps=2)"
+    assert record["cell"]["ground_truth"] == "full/quick(steps=2)"
     assert record["cell"]["dataset"] == "digits"
-    again = _type(folder, *QUICK, "ground_truth.steps=2")
+    again = _type(folder, *QUICK, "protocol.steps=2")
     assert "features of probe: 3 read from the store, 0 computed" in again.stdout
     assert "accuracy: 3 read from the store, 0 computed" in again.stdout
     table = lambda text: [line for line in text.splitlines() if "_" in line and "/" not in line]  # noqa: E731
@@ -137,7 +137,7 @@ MISTAKES = {
     "unknown group": (["metrik=logme"], "metrik"),
     "unknown key": (["perturbation=pca", "perturbation.dims=3"], "perturbation has no option 'dims': did you mean dim"),
     "added key": (["+metric.alpha=3"], "metric has no option 'alpha'"),
-    "wrong type": (["ground_truth.steps=many"], "ground_truth.steps='many' is not of the right type"),
+    "wrong type": (["protocol.steps=many"], "ground_truth.protocol.steps='many' is not of the right type"),
     "unknown model": (["model_pool.names=[resnet_glyph]"], "did you mean resnet_glyphs"),
     "no value": (["model_pool=timm"], "model_pool.names has no value: set model_pool.names="),
     "unknown timm model": (["model_pool=timm", "model_pool.names=[resnet1]"], "did you mean resnet18"),

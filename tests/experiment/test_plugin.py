@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from transfer_exp.experiment.plugin import build
-from transfer_exp.ground_truth.full import FullFineTuning
+from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.perturbation.pca import Pca
 from transfer_exp.perturbation.sequence import Sequence
 from transfer_exp.perturbation.spread import Spread
@@ -17,12 +17,15 @@ from transfer_exp.types import InputError
 STEPS = "transfer_exp.perturbation"
 SEQUENCE = {"_target_": f"{STEPS}.sequence.Sequence"}
 PCA, SPREAD = {"_target_": f"{STEPS}.pca.Pca"}, {"_target_": f"{STEPS}.spread.Spread"}
-FULL = {"_target_": "transfer_exp.ground_truth.full.FullFineTuning"}
+PROTOCOL = {
+    "_target_": "transfer_exp.ground_truth.protocol.Protocol",
+    **{"steps": 5, "batch_size": 4, "learning_rates": [1e-3], "weight_decays": [0.0]},
+}
 
 
 def test_options_become_fields_and_lists_become_tuples():
-    built = build("ground_truth", {**FULL, "steps": 7, "learning_rates": [1e-3, 1]})
-    assert built == FullFineTuning(steps=7, learning_rates=(1e-3, 1.0))
+    built = build("protocol", {**PROTOCOL, "steps": 7, "learning_rates": [1e-3, 1]})
+    assert built == Protocol(7, 4, learning_rates=(1e-3, 1.0), weight_decays=(0.0,))
     assert "1.0" in repr(built), "the printed form is a key of the store"
     assert hash(built)
 
@@ -30,10 +33,10 @@ def test_options_become_fields_and_lists_become_tuples():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({**FULL, "step": 3}, "no option 'step': did you mean steps"),
-        ({**FULL, "steps": "many"}, "ground_truth.steps='many' is not of the right type: need int"),
-        ({**FULL, "learning_rates": 0.1}, "need tuple"),
-        ({**FULL, "device": "???"}, "set ground_truth.device="),
+        ({**PROTOCOL, "step": 3}, "no option 'step': did you mean steps"),
+        ({**PROTOCOL, "steps": "many"}, "protocol.steps='many' is not of the right type: need int"),
+        ({**PROTOCOL, "learning_rates": 0.1}, "need tuple"),
+        ({**PROTOCOL, "optimizer": "???"}, "set protocol.optimizer="),
         ({"_target_": "os.system", "command": "true"}, "may not run 'os.system'"),
         ({"_target_": "builtins.exec"}, "may not run"),
         ({"_target_": "transfer_exp.ground_truth.full.subprocess"}, "transfer_exp.ground_truth.full.subprocess"),
@@ -42,21 +45,21 @@ def test_options_become_fields_and_lists_become_tuples():
 )
 def test_bad_options_are_one_clear_line(options, message):
     with pytest.raises(InputError, match=message):
-        build("ground_truth", options)
+        build("protocol", options)
 
 
 def test_a_whole_number_will_do_for_a_real_one_but_not_the_reverse():
-    assert type(build("ground_truth", {**FULL, "weight_decay": 0}).weight_decay) is float
+    assert type(build("protocol", {**PROTOCOL, "mixup": 0}).mixup) is float
     with pytest.raises(InputError, match="steps"):
-        build("ground_truth", {**FULL, "steps": 2.5})
+        build("protocol", {**PROTOCOL, "steps": 2.5})
 
 
 def test_every_item_of_a_list_is_held_to_its_type():
     rates = [0.1] * 30
     for place in (0, 7, 29):
         wrong = [*rates[:place], "fast", *rates[place + 1 :]]
-        with pytest.raises(InputError, match=rf"ground_truth.learning_rates.{place}='fast' .* need float"):
-            build("ground_truth", {**FULL, "learning_rates": wrong})
+        with pytest.raises(InputError, match=rf"protocol.learning_rates.{place}='fast' .* need float"):
+            build("protocol", {**PROTOCOL, "learning_rates": wrong})
 
 
 def test_targets_within_options_are_built_at_any_depth():

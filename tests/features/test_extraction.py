@@ -62,10 +62,10 @@ def test_anything_that_decides_the_values_is_in_the_key(model, dataset, extracto
 
 
 def test_preprocessing_is_in_the_key(model, dataset, extractor):
-    from transfer_exp.model_pool.timm import evaluation_transform
+    from transfer_exp.model_pool.timm import transforms
 
     extractor("resnet_glyphs", model, dataset.train)
-    other = evaluation_transform(model.backbone.network, {"input_size": (3, 32, 32), "mean": (0.4, 0.5, 0.5)})
+    other, _ = transforms(model.backbone.network, {"input_size": (3, 32, 32), "mean": (0.4, 0.5, 0.5)})
     assert not extractor("resnet_glyphs", replace(model, transform=other), dataset.train)[1]
 
 

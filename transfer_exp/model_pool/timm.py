@@ -71,5 +71,5 @@ def transforms(network: nn.Module, overrides: dict[str, Any] | None = None) -> t
     """
     settings = library.data.resolve_data_config(overrides or {}, model=network)
     plain: Transform = library.data.create_transform(**settings, is_training=False)
-    size, *normalisation = (settings[key] for key in ("input_size", "mean", "std", "interpolation"))
-    return plain, crop_flip(size[1], *normalisation)
+    mean, std = (tuple(map(float, settings[key])) for key in ("mean", "std"))  # a hub's may be whole numbers
+    return plain, crop_flip(settings["input_size"][1], mean, std, settings["interpolation"])
