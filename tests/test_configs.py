@@ -14,7 +14,8 @@ from omegaconf import OmegaConf
 from transfer_exp.experiment.plugin import build
 
 CONF = Path(__file__).parents[1] / "conf"
-GROUPS = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "evaluation", "tracker")
+GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
+LONGEST = {"protocol": 16}  # all that decides a fine-tuned accuracy stands there
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 # Fields that only the user can fill, and plain values that pass their type.
 REQUIRED = {"root": "somewhere", "names": ["resnet18"], "path": "table.csv", "id": "owner/name"}
@@ -49,7 +50,7 @@ def test_an_option_says_exactly_what_its_target_takes(group, option):
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=["/".join(o) for o in OPTIONS])
 def test_an_option_is_short_and_says_what_it_is(group, option):
     lines = (CONF / group / f"{option}.yaml").read_text().splitlines()
-    assert len(lines) <= 12
+    assert len(lines) <= LONGEST.get(group, 12)
     assert any(line.startswith("# ") and "@package" not in line for line in lines[:2])
 
 
