@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -134,6 +135,15 @@ def test_runs_that_take_turns_do_not_see_each_other():
         other.run(until)
     for ours, theirs in zip(alone.network.parameters(), one.network.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_what_was_done_with_the_model_before_does_not_show(dataset, model, monkeypatch):
+    name = "transfer_exp.ground_truth.fine_tuning.measured"
+    monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
+    fresh = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.contiguous_format))
+    used = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.channels_last))
+    regime = FullFineTuning(GRID)
+    assert regime(pairing(dataset, fresh), silent) == regime(pairing(dataset, used), silent)
 
 
 def test_halving_trains_fewer_steps_and_says_what_it_skipped(dataset, model):

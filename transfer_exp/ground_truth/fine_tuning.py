@@ -203,6 +203,8 @@ def _with_new_head(
 ) -> nn.Module:
     """Put a new head on a copy of the backbone, in training mode."""
     backbone = copy.deepcopy(model.backbone).cpu().eval()
+    # As extraction leaves it: the layout decides the rounding, which must not hang on whether that came before.
+    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with torch.inference_mode():
         dim = backbone(model.transform(images.read(0))[None]).shape[1]
     with random_state(seeded_random_state(seed)):
