@@ -8,8 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, Real
 
-from transfer_exp.types import encode_labels
-from transfer_exp.types.class_statistics import class_means
+from transfer_exp.types import class_statistics, encode_labels
 from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior
 
 
@@ -43,7 +42,7 @@ def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
     """
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
-    means = class_means(centred, codes, counts)
+    means = class_statistics(centred, labels).means
     return mean_true_posterior(posterior(centred, means, counts, means), codes)
 
 

@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from transfer_exp.perturbation.direction import inverse_length
-from transfer_exp.types import ClassStatistics, InputError, check_features, encode_labels, suggestion
-from transfer_exp.types.class_statistics import class_means, class_radii
+from transfer_exp.types import ClassStatistics, InputError, check_features, class_statistics, encode_labels, suggestion
 
 Sign = Literal["together", "released"]
 
@@ -43,9 +42,9 @@ def attract(
     """
     _check(alpha, sigma, sign)
     features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
-    means, radii = class_means(features, codes, counts), class_radii(features, codes, counts)
-    return features + class_displacements(means, radii, alpha, sigma, sign, clamp, normalise)[codes]
+    codes, _ = encode_labels(labels)
+    classes = class_statistics(features, labels)
+    return features + class_displacements(classes.offsets, classes.radii, alpha, sigma, sign, clamp, normalise)[codes]
 
 
 def _check(alpha: float, sigma: float, sign: str) -> None:

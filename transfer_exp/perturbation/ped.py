@@ -10,8 +10,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from transfer_exp.perturbation.direction import inverse_length
-from transfer_exp.types import InputError, check_features, encode_labels
-from transfer_exp.types.class_statistics import class_means, class_radii
+from transfer_exp.types import InputError, check_features, class_statistics, encode_labels
 from transfer_exp.types.rounding import deviations
 
 FLOOR = 1e-3
@@ -64,12 +63,12 @@ def ped(
     """
     _check(sigma, time_step, exit_ratio, max_steps)
     features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
+    codes, _ = encode_labels(labels)
     centred = deviations(features, features.mean(axis=0))
     units = np.maximum(np.sqrt(np.mean(centred**2, axis=0)), FLOOR)
     standard = centred / units
-    start = class_means(standard, codes, counts)
-    radii = class_radii(standard, codes, counts)
+    classes = class_statistics(standard, labels)
+    start, radii = classes.means, classes.radii
     means, reach, first = start, sigma * (radii[:, None] + radii), None
     for _ in range(max_steps):
         # Classes move as a whole, so the radii stay and the samples need not move until the end.

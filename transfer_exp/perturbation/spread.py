@@ -9,8 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from transfer_exp.perturbation.direction import inverse_length
-from transfer_exp.types import InputError, check_features, encode_labels, suggestion
-from transfer_exp.types.class_statistics import class_means, class_radii
+from transfer_exp.types import InputError, check_features, class_statistics, encode_labels, suggestion
 
 ForceScale = Literal["absolute", "radius"]
 
@@ -53,11 +52,11 @@ def spread(
     if force_scale not in get_args(ForceScale):
         raise InputError(f"force_scale={force_scale} of spread: {suggestion(force_scale, get_args(ForceScale))}")
     features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
-    means = class_means(features, codes, counts)
-    offsets = features - means[codes]
+    codes, _ = encode_labels(labels)
+    classes = class_statistics(features, labels)
+    offsets = features - classes.means[codes]
     outward = inverse_length(np.linalg.norm(offsets, axis=1), features)
-    distance = force * (class_radii(features, codes, counts)[codes] if force_scale == "radius" else 1.0)
+    distance = force * (classes.radii[codes] if force_scale == "radius" else 1.0)
     return features + (distance * outward)[:, None] * offsets
 
 

@@ -12,7 +12,6 @@ from scipy.sparse import csr_matrix
 
 from transfer_exp.types.class_blocks import ClassBlocks, class_blocks
 from transfer_exp.types.feature_set import encode_labels, refuse_unfit, refuse_unfit_values
-from transfer_exp.types.rounding import deviations
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,28 +153,6 @@ def class_sums(
     samples = len(codes)
     members = csr_matrix((np.ones(samples), (codes, np.arange(samples))), shape=(classes, samples))
     return np.asarray(members @ values)
-
-
-def class_means(
-    features: Float[np.ndarray, "samples dim"],
-    codes: Int[np.ndarray, " samples"],
-    counts: Int[np.ndarray, " classes"],
-) -> Float[np.ndarray, "classes dim"]:
-    """Return the mean of each class, (C, D), for labels already encoded as 0 .. C-1."""
-    means = class_sums(features, codes, len(counts)) / counts[:, None]
-    # The mean of what is left takes out the rounding of long sums, so that equal samples equal their mean.
-    return means + class_sums(features - means[codes], codes, len(counts)) / counts[:, None]
-
-
-def class_radii(
-    features: Float[np.ndarray, "samples dim"],
-    codes: Int[np.ndarray, " samples"],
-    counts: Int[np.ndarray, " classes"],
-) -> Float[np.ndarray, " classes"]:
-    """Return s_c = sqrt(sum_k Var_k(class c)), population variance, (C,), in feature units."""
-    offsets = deviations(features, class_means(features, codes, counts)[codes])
-    squares = np.einsum("nd,nd->n", offsets, offsets)
-    return np.sqrt(np.bincount(codes, weights=squares, minlength=len(counts)) / counts)
 
 
 def class_statistics(features: np.ndarray, labels: np.ndarray) -> ClassStatistics:
