@@ -11,11 +11,12 @@ import torch
 from conftest import fake_pairing
 from torch import nn
 
-from transfer_exp.ground_truth.augmentation import training_batches
+from transfer_exp.ground_truth.augmentation import crop_flip_views, mixed
 from transfer_exp.ground_truth.block_definitions import last_block
 from transfer_exp.ground_truth.checkpoint import Checkpoint
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.last_block import LastBlockFineTuning
+from transfer_exp.ground_truth.prepared_images import PreparedImages
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.training import Recipe, Training
@@ -167,9 +168,9 @@ def test_a_point_that_diverges_loses_and_all_of_them_end_it(dataset, model):
 
 def test_augmented_views_differ_at_every_look_and_repeat_with_the_generator(dataset, model):
     positions = torch.arange(4)
-    plain = training_batches(dataset.train, model, 3, "none", 0.0, CPU)
+    plain = PreparedImages(dataset.train, model.transform, CPU)
     torch.testing.assert_close(plain(positions)[0], plain(positions)[0], rtol=0, atol=0)
-    views = training_batches(dataset.train, model, 3, "crop_flip", 0.0, CPU)
+    views = crop_flip_views(dataset.train, model, CPU)
     with random_state(seeded_random_state(1)):
         first, second = views(positions)[0], views(positions)[0]
     with random_state(seeded_random_state(1)):
@@ -180,17 +181,18 @@ def test_augmented_views_differ_at_every_look_and_repeat_with_the_generator(data
 
 
 def test_mixup_mixes_images_and_classes_alike(dataset, model):
-    mixed = training_batches(dataset.train, model, 3, "none", 0.4, CPU)
-    _, targets = mixed(torch.arange(6))
+    plain = PreparedImages(dataset.train, model.transform, CPU)
+    pairs = mixed(plain, dataset.train, 3, 0.4)
+    _, targets = pairs(torch.arange(6))
     assert targets.shape == (6, 3)
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(6))
     assert (targets.max(dim=1).values < 1).any()
-    assert mixed(torch.arange(5))[1].ndim == 1
+    assert pairs(torch.arange(5))[1].ndim == 1
     several = replace(dataset.train, targets=np.eye(3, dtype=np.int64)[dataset.train.labels])
     with pytest.raises(InputError, match="mixup"):
-        training_batches(several, model, 3, "none", 0.4, CPU)
+        mixed(plain, several, 3, 0.4)
     with pytest.raises(InputError, match="augmentation=crop_flip"):
-        training_batches(dataset.train, replace(model, augmented=None), 3, "crop_flip", 0.0, CPU)
+        crop_flip_views(dataset.train, replace(model, augmented=None), CPU)
 
 
 def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monkeypatch):
@@ -202,7 +204,7 @@ def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monk
         run(training, *rest)
 
     monkeypatch.setattr(Training, "run", spy)
-    protocol = replace(GRID, learning_rates=(4e-3,), weight_decays=(0.01,), augmentation="none", mixup=0.0, steps=20)
+    protocol = replace(GRID, learning_rates=(4e-3,), weight_decays=(0.01,), mixup=0.0, steps=40)
     accuracy = LastBlockFineTuning(protocol)(pairing(dataset, model), silent)
     assert accuracy.value > 0.6, "three colours; chance is a third"
     trained = networks[0].state_dict()
@@ -214,6 +216,32 @@ def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monk
     block = last_block(model)
     assert changed
     assert all(name.startswith(tuple(f"{part}." for part in block)) for name in changed)
+
+
+def test_the_last_block_is_trained_on_stored_activations_to_the_same_end(dataset, model, monkeypatch):
+    name = "transfer_exp.ground_truth.fine_tuning.measured"
+    monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
+    seen = []
+    run = Training.run
+
+    def spy(training, *rest):
+        seen.append(len(list(training.network.parameters())))
+        run(training, *rest)
+
+    monkeypatch.setattr(Training, "run", spy)
+    regime = LastBlockFineTuning(replace(GRID, learning_rates=(4e-3,), augmentation="none", mixup=0.0))
+    stored = regime(pairing(dataset, model), silent)
+    monkeypatch.setattr("transfer_exp.ground_truth.trained_part.MOST_BYTES", 0)
+    again = regime(pairing(dataset, model), silent)
+    assert again.value == pytest.approx(stored.value, rel=1e-4), "computed batch by batch where memory is short"
+    monkeypatch.setattr("transfer_exp.ground_truth.last_block.split_at", _refuse)
+    through = regime(pairing(dataset, model), silent)
+    assert through.value == pytest.approx(stored.value, rel=1e-4)
+    assert seen[0] < seen[-1], "the trunk is no part of what is trained"
+
+
+def _refuse(*given):
+    raise NotApplicableError("cannot be split")
 
 
 def test_a_family_without_a_definition_is_skipped_by_name(dataset, model):

@@ -129,7 +129,7 @@ def test_a_split_too_large_for_memory_gives_the_same_batches(dataset, monkeypatc
     model = embedded(("resnet_glyphs",)).candidates[0].load()
     chosen, device = torch.tensor([4, 1]), torch.device("cpu")
     kept = PreparedImages(dataset.train, model.transform, device)(chosen)
-    monkeypatch.setattr("transfer_exp.ground_truth.prepared_images._MOST_BYTES", 0)
+    monkeypatch.setattr("transfer_exp.ground_truth.prepared_images.MOST_BYTES", 0)
     streamed = PreparedImages(dataset.train, model.transform, device)(chosen)
     for one, other in zip(kept, streamed, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)

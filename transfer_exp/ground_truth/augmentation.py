@@ -1,4 +1,4 @@
-"""What training sees of a split: its images as they are, or another random view of each at every step."""
+"""What training sees instead of the images as they are: another random view of each, or mixtures of two."""
 
 from __future__ import annotations
 
@@ -16,31 +16,34 @@ from transfer_exp.types import InputError
 from transfer_exp.vision import timm
 
 
-def training_batches(
-    images: LabelledImages, model: LoadedModel, classes: int, augmentation: str, mixup: float, device: torch.device
-) -> BatchAt:
-    """Return images and targets of a split by position, as `Protocol.augmentation` and `Protocol.mixup` say.
+def crop_flip_views(images: LabelledImages, model: LoadedModel, device: torch.device) -> PreparedImages:
+    """Return random crops and mirror images of a split by position, new ones each time.
 
     Raises
     ------
     InputError
-        When the pool has no augmented preprocessing, or images that show several classes should be mixed.
+        When the pool has no augmented preprocessing.
     """
-    if augmentation == "none":
-        batch_at: BatchAt = PreparedImages(images, model.transform, device)
-    elif model.augmented is None:
-        raise InputError(f"this pool has no augmentation={augmentation}: set protocol.augmentation=none")
-    else:
-        batch_at = PreparedImages(images, model.augmented, device, keep=False)
-    if mixup == 0:
-        return batch_at
+    if model.augmented is None:
+        raise InputError("this pool has no augmentation=crop_flip: set protocol.augmentation=none")
+    return PreparedImages(images, model.augmented, device, keep=False)
+
+
+def mixed(batch_at: BatchAt, images: LabelledImages, classes: int, alpha: float) -> BatchAt:
+    """Return batches in which each image is mixed with another, and the targets alike (C classes).
+
+    Raises
+    ------
+    InputError
+        For images that show several classes.
+    """
     if images.targets is not None:
         raise InputError("mixup needs one class an image, and here images show several: set protocol.mixup=0")
-    mixed = timm.data.Mixup(mixup_alpha=mixup, label_smoothing=0.0, num_classes=classes)
+    mixup = timm.data.Mixup(mixup_alpha=alpha, label_smoothing=0.0, num_classes=classes)
 
     def mixed_at(positions: Int[Tensor, " batch"]) -> Batch:
         batch, targets = batch_at(positions)
         # It mixes each image with one from the other end, so that an odd batch has one too many.
-        return cast("Batch", mixed(batch, targets)) if len(batch) % 2 == 0 else (batch, targets)
+        return cast("Batch", mixup(batch, targets)) if len(batch) % 2 == 0 else (batch, targets)
 
     return mixed_at

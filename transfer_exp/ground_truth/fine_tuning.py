@@ -5,31 +5,29 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import nn
 
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages
-from transfer_exp.ground_truth.augmentation import training_batches
+from transfer_exp.ground_truth.augmentation import crop_flip_views, mixed
 from transfer_exp.ground_truth.checkpoint import Checkpoint, State
+from transfer_exp.ground_truth.examples import Examples
 from transfer_exp.ground_truth.measure import measured
 from transfer_exp.ground_truth.prepared_images import PreparedImages
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.trained_part import PartOf, TrainedPart
 from transfer_exp.ground_truth.training import Recipe, Training
-from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.types import InputError, NotApplicableError, Track
 
 _EVALUATION_BATCH = 128
-Adapt: TypeAlias = Callable[[LoadedModel, Backbone], nn.Module]
-Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +40,15 @@ class FineTuning:
         As the regime has them.
     pairing
         The model and the target.
-    adapt
-        Makes of a fresh copy of the backbone what is trained, parts of it frozen maybe.
+    part_of
+        Says which part of the model is trained, and on what.
     """
 
     protocol: Protocol
     seed: int
     device: str
     pairing: Pairing
-    adapt: Adapt
-    _prepared: dict[int, tuple[LabelledImages, Any]] = field(default_factory=dict, repr=False)
+    part_of: PartOf
 
     def __call__(self, regime: str, track: Track) -> Accuracy:
         """Return test accuracy after training on train and validation with the best point of the grid.
@@ -68,31 +65,53 @@ class FineTuning:
             raise InputError(
                 f"ground_truth={regime} needs networks and images: here set ground_truth=none or linear_probe"
             )
-        validation, grid, steps = self.pairing.images("validation"), self.protocol.grid(), self.protocol.steps
+        grid, steps = self.protocol.grid(), self.protocol.steps
+        validation = self.pairing.images("validation")
         every = train if validation is None else train.joined(validation)
         advance = track(f"{self.pairing.name}: fine-tuning", steps + _steps_of_the_choice(self.protocol))
+        tuned = self._tuned(model, every)
+        plain = tuned.examples(every)
+        views = self._views(plain, every, model)
         best, told = 0, dict[str, float]()
         if len(grid) > 1:
-            if validation is None:
-                kept, held_out = stratified_split(train.labels, self.protocol.validation_fraction, self.seed)
-                train, validation = train.subset(kept), train.subset(held_out)
-            chosen_on = train
-            best, told = self._choose(lambda i: self._run(f"point{i}", chosen_on, grid[i], advance), grid, validation)
-        value = self._run("final", every, grid[best], advance).reached(steps, test)
+            kept, held_out = self._choice_by(train, validation)
+            on, by = views.subset(kept), plain.subset(held_out)
+            best, told = self._choose(lambda i: self._run(f"point{i}", tuned, on, grid[i], advance), grid, by)
+        value = self._run("final", tuned, views, grid[best], advance).reached(steps, tuned.examples(test))
         if value == -math.inf:
             raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
         point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
         return Accuracy(value, self.pairing.dataset.measure, {**point, **told}, steps=steps)
 
-    def prepared(self, images: LabelledImages, prepare: Callable[[], Prepared]) -> Prepared:
-        """Return what ``prepare`` makes of a split, made once for all points of the grid."""
-        if id(images) not in self._prepared:
-            self._prepared[id(images)] = images, prepare()  # kept with the images, whose id no others get meanwhile
-        kept: Prepared = self._prepared[id(images)][1]
-        return kept
+    def _tuned(self, model: LoadedModel, images: LabelledImages) -> _Tuned:
+        backbone = copy.deepcopy(model.backbone).cpu().eval()
+        # As extraction leaves it: the layout decides the rounding, which must not hang on whether that came before.
+        backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        image = model.transform(images.read(0))[None]
+        with torch.inference_mode():
+            dim = backbone(image).shape[1]
+        classes = len(self.pairing.dataset.class_names)
+        return _Tuned(self.part_of(model, backbone, image), model, dim, classes, self.seed, torch.device(self.device))
+
+    def _views(self, plain: Examples, images: LabelledImages, model: LoadedModel) -> Examples:
+        """Return what training sees of the images."""
+        batch_at, protocol = plain.batch_at, self.protocol
+        if protocol.augmentation == "crop_flip":
+            batch_at = crop_flip_views(images, model, torch.device(self.device))
+        if protocol.mixup:
+            batch_at = mixed(batch_at, images, len(self.pairing.dataset.class_names), protocol.mixup)
+        return replace(plain, batch_at=batch_at)
+
+    def _choice_by(
+        self, train: LabelledImages, validation: LabelledImages | None
+    ) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
+        """Return which of train and validation the grid is trained on, and which decide."""
+        if validation is None:
+            return stratified_split(train.labels, self.protocol.validation_fraction, self.seed)
+        return np.arange(len(train)), len(train) + np.arange(len(validation))
 
     def _choose(
-        self, run_of: Callable[[int], _Run], grid: tuple[Recipe, ...], validation: LabelledImages
+        self, run_of: Callable[[int], _Run], grid: tuple[Recipe, ...], validation: Examples
     ) -> tuple[int, dict[str, float]]:
         """Return the place in the grid that does best on validation, and what else is worth telling of the choice."""
         runs = [run_of(place) for place in range(len(grid))]
@@ -108,19 +127,45 @@ class FineTuning:
         skipped = len(grid) - len(reached)
         return best, {"validation": reached[best]} | ({"stopped_early": skipped} if skipped else {})
 
-    def _run(self, name: str, train: LabelledImages, recipe: Recipe, advance: Callable[[], object]) -> _Run:
+    def _run(self, name: str, tuned: _Tuned, examples: Examples, recipe: Recipe, advance: Callable[[], object]) -> _Run:
         folder = self.pairing.unfinished
         checkpoint = Checkpoint(None if folder is None else folder / f"{name}.pt")
-        return _Run(self, train, recipe, checkpoint, advance)
+        return _Run(tuned, examples, recipe, self.seed, self.pairing.dataset.measure, checkpoint, advance)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tuned:
+    """Makes networks to train, all alike, and shows them images."""
+
+    part: TrainedPart
+    model: LoadedModel
+    dim: int
+    classes: int
+    seed: int
+    device: torch.device
+
+    def fresh(self) -> nn.Module:
+        """Return what is trained and a new head, in training mode."""
+        with random_state(seeded_random_state(self.seed)):
+            network = _WithHead(self.part.fresh(), nn.Linear(self.dim, self.classes))
+        network.freeze_batch_norm = self.model.freeze_batch_norm
+        return network.to(self.device).train()
+
+    def examples(self, images: LabelledImages) -> Examples:
+        """Return images as the network is measured with."""
+        prepared = PreparedImages(images, self.model.transform, self.device)
+        return Examples(self.part.shown(prepared), images.labels, images.targets)
 
 
 @dataclass(eq=False)
 class _Run:
-    """One point of the grid: trains a fresh copy of a model, in several goes if need be, and measures it."""
+    """One point of the grid: trains a network, in several goes if need be, and measures it."""
 
-    owner: FineTuning
-    train: LabelledImages
+    tuned: _Tuned
+    examples: Examples
     recipe: Recipe
+    seed: int
+    measure: str
     checkpoint: Checkpoint
     advance: Callable[[], object]
     _counted: int = 0
@@ -129,7 +174,7 @@ class _Run:
         self._counted += 1
         self.advance()
 
-    def reached(self, until: int, held_out: LabelledImages) -> float:
+    def reached(self, until: int, held_out: Examples) -> float:
         """Return the measure on ``held_out`` after ``until`` steps, minus infinity where training diverged by then."""
         state = self.checkpoint.read()
         reached: dict[str, float] = state.get("reached", {})
@@ -148,17 +193,7 @@ class _Run:
         return reached.get(str(until), -math.inf)
 
     def _training(self, state: State) -> Training:
-        owner, model = self.owner, self.owner.pairing.model
-        assert model is not None, "checked where fine-tuning starts"
-        device = torch.device(owner.device)
-        classes = len(owner.pairing.dataset.class_names)
-        protocol = owner.protocol
-        batch_at = owner.prepared(
-            self.train,
-            lambda: training_batches(self.train, model, classes, protocol.augmentation, protocol.mixup, device),
-        )
-        network = _with_new_head(model, self.train, classes, owner.seed, owner.adapt).to(device)
-        training = Training(network, batch_at, len(self.train), self.recipe, owner.seed)
+        training = Training(self.tuned.fresh(), self.examples.batch_at, len(self.examples), self.recipe, self.seed)
         if "network" in state:
             training.restore(state)
             self._count(training.step)
@@ -169,23 +204,19 @@ class _Run:
         for _ in range(self._counted, step):
             self._advance()
 
-    def _measured(self, network: nn.Module, images: LabelledImages) -> float:
-        model, dataset = self.owner.pairing.model, self.owner.pairing.dataset
-        assert model is not None, "checked where fine-tuning starts"
+    def _measured(self, network: nn.Module, examples: Examples) -> float:
         training = network.training
-        device = torch.device(self.owner.device)
-        prepared = self.owner.prepared(images, lambda: PreparedImages(images, model.transform, device))
-        scores = _predict(network.eval(), prepared)
+        scores = _predict(network.eval(), examples)
         network.train(training)
-        return measured(dataset.measure, scores, images.labels, images.targets)
+        return measured(self.measure, scores, examples.labels, examples.targets)
 
 
-class _Tuned(nn.Sequential):
-    """A backbone and a new head, in which batch norms stay in evaluation mode where the weights ask for it."""
+class _WithHead(nn.Sequential):
+    """What gives features and a new head, in which batch norms stay in evaluation mode where the weights ask for it."""
 
     freeze_batch_norm = False
 
-    def train(self, mode: bool = True) -> _Tuned:
+    def train(self, mode: bool = True) -> _WithHead:
         """Enter training mode, or evaluation mode."""
         super().train(mode)
         for module in self.modules():
@@ -194,29 +225,11 @@ class _Tuned(nn.Sequential):
         return self
 
 
-def _with_new_head(
-    model: LoadedModel,
-    images: LabelledImages,
-    classes: int,
-    seed: int,
-    adapt: Adapt,
-) -> nn.Module:
-    """Put a new head on a copy of the backbone, in training mode."""
-    backbone = copy.deepcopy(model.backbone).cpu().eval()
-    # As extraction leaves it: the layout decides the rounding, which must not hang on whether that came before.
-    backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _predict(network: nn.Module, examples: Examples) -> Float[np.ndarray, "samples classes"]:
+    """Return logits of all examples."""
+    every = torch.arange(len(examples)).split(_EVALUATION_BATCH)
     with torch.inference_mode():
-        dim = backbone(model.transform(images.read(0))[None]).shape[1]
-    with random_state(seeded_random_state(seed)):
-        network = _Tuned(adapt(model, backbone), nn.Linear(dim, classes))
-    network.freeze_batch_norm = model.freeze_batch_norm
-    return network.train()
-
-
-def _predict(network: nn.Module, images: PreparedImages) -> Float[np.ndarray, "samples classes"]:
-    """Return logits of all images."""
-    with torch.inference_mode():
-        parts = [network(images(chosen)[0]).cpu() for chosen in torch.arange(len(images)).split(_EVALUATION_BATCH)]
+        parts = [network(examples.batch_at(chosen)[0]).cpu() for chosen in every]
     return torch.cat(parts).float().numpy()
 
 

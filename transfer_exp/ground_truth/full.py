@@ -8,6 +8,7 @@ from typing import ClassVar
 from transfer_exp.ground_truth.fine_tuning import FineTuning
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.trained_part import OnImages, PartOf
 from transfer_exp.types import Track
 
 
@@ -39,5 +40,5 @@ class FullFineTuning:
         InputError, NotApplicableError
             As `FineTuning`.
         """
-        tuning = FineTuning(self.protocol, self.seed, self.device, pairing, lambda model, backbone: backbone)
-        return tuning("full", track)
+        part_of: PartOf = lambda model, backbone, images: OnImages(backbone)  # noqa: E731
+        return FineTuning(self.protocol, self.seed, self.device, pairing, part_of)("full", track)

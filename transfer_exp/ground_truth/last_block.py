@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import nn
-
-from transfer_exp.ground_truth.block_definitions import freeze, last_block
+from transfer_exp.ground_truth.block_definitions import last_block
+from transfer_exp.ground_truth.boundary import split_at
 from transfer_exp.ground_truth.fine_tuning import FineTuning
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.trained_part import Images, OnActivations, OnImages, TrainedPart
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.types import Track
+from transfer_exp.types import NotApplicableError, Track
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LastBlockFineTuning:
     """Test accuracy after training the last block of each family and a new head.
+
+    Without augmentation, what comes before the block is run once for each image and its activations are kept.
 
     Attributes
     ----------
@@ -43,8 +48,14 @@ class LastBlockFineTuning:
         InputError, NotApplicableError
             As `FineTuning` and `last_block`.
         """
+        return FineTuning(self.protocol, self.seed, self.device, pairing, self._part)("last_block", track)
 
-        def adapt(model: LoadedModel, backbone: Backbone) -> nn.Module:
-            return freeze(backbone, last_block(model, self.definitions))
-
-        return FineTuning(self.protocol, self.seed, self.device, pairing, adapt)("last_block", track)
+    def _part(self, model: LoadedModel, backbone: Backbone, images: Images) -> TrainedPart:
+        """Return the last block on stored activations, or on images where they differ at every step."""
+        block = last_block(model, self.definitions)
+        if self.protocol.augmentation == "none" and self.protocol.mixup == 0:
+            try:
+                return OnActivations(*split_at(backbone, block, images), block)
+            except NotApplicableError as reason:
+                _log.info("%s: training through the whole network, which takes longer", reason)
+        return OnImages(backbone, block)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,11 @@ from transfer_exp.vision import timm, torchvision
 
 
 def checkpoints(
-    root: str, names: Sequence[str] | None = None, architectures: str | None = None, name: str | None = None
+    root: str,
+    names: Sequence[str] | None = None,
+    architectures: str | None = None,
+    largest_input: int | None = None,
+    name: str | None = None,
 ) -> ModelPool:
     """Return a pool of the networks in a folder.
 
@@ -37,20 +42,31 @@ def checkpoints(
     architectures
         A Python file of yours that builds networks of other libraries than timm and torchvision. It is executed, so
         name it only if you trust it; without it such networks are skipped.
+    largest_input
+        Side in pixels that larger inputs of the manifest are brought down to, for features and fine-tuning alike;
+        None keeps them.
     name
         The pool's name in tables; the folder's name when None.
 
     Raises
     ------
     InputError
-        For a bad folder, manifest or file, or an unknown name.
+        For a bad folder, manifest or file, an unknown name, or a side below 1.
     """
+    if largest_input is not None and largest_input < 1:
+        raise InputError(f"model_pool.largest_input={largest_input}: need a side in pixels, or null")
     folder = Path(root).expanduser()
     entries = read_manifest(folder)
     custom = _import(Path(architectures).expanduser()) if architectures else None
     chosen = chosen_names(names, entries, str(folder))
+    entries = {n: _at_most(entries[n], largest_input) for n in chosen}
     candidates = tuple(Candidate(n, partial(_load, folder, n, entries[n], custom)) for n in chosen)
     return ModelPool(name or folder.resolve().name, candidates)
+
+
+def _at_most(entry: Entry, side: int | None) -> Entry:
+    """Return the entry with its input no larger than ``side``."""
+    return entry if side is None else replace(entry, input_size=min(entry.input_size, side))
 
 
 def _import(path: Path) -> ModuleType:
