@@ -11,16 +11,19 @@ import torch
 from conftest import fake_pairing
 from torch import nn
 
+from transfer_exp.features.extraction import Extractor
 from transfer_exp.ground_truth.augmentation import crop_flip_views, mixed
 from transfer_exp.ground_truth.block_definitions import last_block
 from transfer_exp.ground_truth.checkpoint import Checkpoint
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.last_block import LastBlockFineTuning
 from transfer_exp.ground_truth.prepared_images import PreparedImages
+from transfer_exp.ground_truth.probe_fit import fit_probe, labelled_features
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.training import Recipe, Training
 from transfer_exp.model_pool.embedded import embedded
+from transfer_exp.store import Store
 from transfer_exp.types import InputError, NotApplicableError, silent
 
 GRID = Protocol(
@@ -242,6 +245,33 @@ def test_the_last_block_is_trained_on_stored_activations_to_the_same_end(dataset
 
 def _refuse(*given):
     raise NotApplicableError("cannot be split")
+
+
+@pytest.mark.parametrize("regime", [FullFineTuning, LastBlockFineTuning])
+def test_a_head_from_a_linear_probe_begins_where_that_ends(dataset, model, regime, tmp_path):
+    extractor = Extractor(Store(tmp_path), "cpu", 8, 0, silent)
+    still = replace(GRID, learning_rates=(1e-12,), weight_decays=(0.0,), augmentation="none", mixup=0.0, steps=1)
+    still = replace(still, head="linear_probe", batch_norm="frozen")
+    accuracies = []
+    for protocol in (still, replace(still, learning_rates=(1e-12, 2e-12))):
+        place = pairing(dataset, model)
+        place.features = lambda split: (i := getattr(dataset, split)) and extractor("net", model, i)[0]
+        accuracies.append(regime(protocol)(place, silent).value)
+    probe = fit_probe(labelled_features(place, "train"), 3, (1e-2,), 1e-3)
+    test = labelled_features(place, "test")
+    assert accuracies == [np.mean(probe.scores(test.features)[0].argmax(axis=1) == test.labels)] * 2
+
+
+def test_frozen_batch_norms_stay_still(dataset, model, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        Training,
+        "run",
+        lambda t, *_: seen.extend(m.training for m in t.network.modules() if isinstance(m, nn.BatchNorm2d)),
+    )
+    FullFineTuning(replace(GRID, batch_norm="frozen", learning_rates=(1e-3,)))(pairing(dataset, model), silent)
+    assert seen
+    assert not any(seen)
 
 
 def test_a_family_without_a_definition_is_skipped_by_name(dataset, model):

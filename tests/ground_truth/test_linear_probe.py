@@ -6,12 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from conftest import fake_pairing
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from transfer_exp.dataset.target_dataset import LabelledImages
-from transfer_exp.ground_truth.linear_probe import LinearProbe, _Part
+from transfer_exp.ground_truth.linear_probe import LinearProbe
+from transfer_exp.ground_truth.probe_fit import LabelledFeatures, fit_probe
 from transfer_exp.types import FeatureSet, InputError, NotApplicableError, silent
 
 
@@ -80,8 +82,8 @@ def test_scores_are_those_of_scikit_learn_whatever_the_problem():
     for classes in (2, 3):
         train, test = _features(60, 0, classes=classes), _features(40, 1, classes=classes)
         scaled = [FeatureSet(np.c_[s.features * 50 + 7, np.full(len(s.labels), 0.1)], s.labels) for s in (train, test)]
-        part, other = (_Part(s.features, s.labels, None) for s in scaled)
-        scores = LinearProbe(tolerance=1e-8)._fit(part, (0.3,), classes).scores(other)[0]
+        part, other = (LabelledFeatures(s.features, s.labels) for s in scaled)
+        scores = fit_probe(part, classes, (0.3,), 1e-8).scores(other.features)[0]
         scaler = StandardScaler().fit(part.features)
         by_hand = LogisticRegression(C=0.3, tol=1e-10, max_iter=10_000).fit(
             scaler.transform(part.features), part.labels
@@ -104,8 +106,8 @@ def test_how_well_it_converged_is_reported_and_refused_when_not():
 def test_classes_never_or_always_seen_have_infinite_scores():
     train = _features(60, 0)
     targets = np.stack([train.labels == 0, np.zeros(60), np.ones(60)], axis=1).astype(np.int64)
-    part = _Part(train.features, train.labels, targets)
-    scores = LinearProbe()._fit(part, (0.1, 1.0), 3).scores(part)
+    part = LabelledFeatures(train.features, train.labels, targets)
+    scores = fit_probe(part, 3, (0.1, 1.0)).scores(part.features)
     assert np.isfinite(scores[:, :, 0]).all()
     assert (scores[:, :, 1] == -np.inf).all()
     assert (scores[:, :, 2] == np.inf).all()
@@ -121,3 +123,18 @@ def test_one_class_alone_cannot_be_probed():
 def test_without_a_test_split_there_is_one_clear_line():
     with pytest.raises(InputError, match="ground_truth=none"):
         LinearProbe()(_pairing({"train": _features(30, 0)}), silent)
+
+
+@pytest.mark.parametrize("shown", [(0, 1, 2, 3), (0, 2, 3), (1, 3)], ids=["all", "one never", "two"])
+def test_the_layer_of_a_fit_decides_as_its_scores_do(shown):
+    rng = np.random.default_rng(0)
+    labels = np.resize(shown, 60)
+    features = (rng.normal(size=(60, 5)) + np.eye(5)[labels] * 3).astype(np.float32)
+    fit = fit_probe(LabelledFeatures(features, labels), 4, (0.1,))
+    with torch.no_grad():
+        logits = fit.layer(60)(torch.from_numpy(features)).numpy()
+    scores = fit.scores(features)[0]
+    assert (logits.argmax(axis=1) == scores.argmax(axis=1)).all()
+    ours, theirs = (s[:, shown[-1]] - s[:, shown[0]] for s in (logits, scores))
+    np.testing.assert_allclose(ours, theirs / (2 if len(shown) == 2 else 1), rtol=1e-4, atol=1e-4)
+    assert np.allclose(np.delete(logits, shown, axis=1), -np.log(61))

@@ -6,6 +6,8 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache, reduce
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -19,15 +21,20 @@ from transfer_exp.ground_truth.checkpoint import Checkpoint, State
 from transfer_exp.ground_truth.examples import Examples
 from transfer_exp.ground_truth.measure import measured
 from transfer_exp.ground_truth.prepared_images import PreparedImages
+from transfer_exp.ground_truth.probe_fit import LabelledFeatures, fit_probe, labelled_features
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.regime import Accuracy, Pairing
 from transfer_exp.ground_truth.trained_part import PartOf, TrainedPart
 from transfer_exp.ground_truth.training import Recipe, Training
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.pool import LoadedModel, Transform
 from transfer_exp.types import InputError, NotApplicableError, Track
 
 _EVALUATION_BATCH = 128
+_STRENGTH = 1e-2
+"""Of the linear probe that a head begins with: the middle of the usual grid."""
+NewHead: TypeAlias = Callable[[int], nn.Linear]
+"""Makes a head for features of some dimension."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +83,10 @@ class FineTuning:
         if len(grid) > 1:
             kept, held_out = self._choice_by(train, validation)
             on, by = views.subset(kept), plain.subset(held_out)
-            best, told = self._choose(lambda i: self._run(f"point{i}", tuned, on, grid[i], advance), grid, by)
-        value = self._run("final", tuned, views, grid[best], advance).reached(steps, tuned.examples(test))
+            head = self._head(kept)
+            best, told = self._choose(lambda i: self._run(f"point{i}", tuned, head, on, grid[i], advance), grid, by)
+        run = self._run("final", tuned, self._head(np.arange(len(every))), views, grid[best], advance)
+        value = run.reached(steps, tuned.examples(test))
         if value == -math.inf:
             raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
         point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
@@ -90,8 +99,23 @@ class FineTuning:
         image = model.transform(images.read(0))[None]
         with torch.inference_mode():
             dim = backbone(image).shape[1]
+        part = self.part_of(model, backbone, image)
+        frozen = model.freeze_batch_norm or self.protocol.batch_norm == "frozen"
+        return _Tuned(part, model.transform, dim, frozen, self.seed, torch.device(self.device))
+
+    def _head(self, chosen: Int[np.ndarray, " chosen"]) -> NewHead:
+        """Return what makes new heads for some of the images of train and validation."""
         classes = len(self.pairing.dataset.class_names)
-        return _Tuned(self.part_of(model, backbone, image), model, dim, classes, self.seed, torch.device(self.device))
+
+        @cache
+        def fitted() -> nn.Linear:
+            parts = [labelled_features(self.pairing, split) for split in ("train", "validation")]
+            on = reduce(LabelledFeatures.joined, [part for part in parts if part is not None]).at(chosen)
+            return fit_probe(on, classes, (_STRENGTH,), tolerance=1e-3).layer(len(chosen))
+
+        if self.protocol.head == "linear_probe":
+            return lambda dim: copy.deepcopy(fitted())
+        return lambda dim: nn.Linear(dim, classes)
 
     def _views(self, plain: Examples, images: LabelledImages, model: LoadedModel) -> Examples:
         """Return what training sees of the images."""
@@ -127,10 +151,18 @@ class FineTuning:
         skipped = len(grid) - len(reached)
         return best, {"validation": reached[best]} | ({"stopped_early": skipped} if skipped else {})
 
-    def _run(self, name: str, tuned: _Tuned, examples: Examples, recipe: Recipe, advance: Callable[[], object]) -> _Run:
+    def _run(
+        self,
+        name: str,
+        tuned: _Tuned,
+        head: NewHead,
+        examples: Examples,
+        recipe: Recipe,
+        advance: Callable[[], object],
+    ) -> _Run:
         folder = self.pairing.unfinished
         checkpoint = Checkpoint(None if folder is None else folder / f"{name}.pt")
-        return _Run(tuned, examples, recipe, self.seed, self.pairing.dataset.measure, checkpoint, advance)
+        return _Run(tuned, head, examples, recipe, self.seed, self.pairing.dataset.measure, checkpoint, advance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,22 +170,22 @@ class _Tuned:
     """Makes networks to train, all alike, and shows them images."""
 
     part: TrainedPart
-    model: LoadedModel
+    transform: Transform
     dim: int
-    classes: int
+    freeze_batch_norm: bool
     seed: int
     device: torch.device
 
-    def fresh(self) -> nn.Module:
+    def fresh(self, head: NewHead) -> nn.Module:
         """Return what is trained and a new head, in training mode."""
         with random_state(seeded_random_state(self.seed)):
-            network = _WithHead(self.part.fresh(), nn.Linear(self.dim, self.classes))
-        network.freeze_batch_norm = self.model.freeze_batch_norm
+            network = _WithHead(self.part.fresh(), head(self.dim))
+        network.freeze_batch_norm = self.freeze_batch_norm
         return network.to(self.device).train()
 
     def examples(self, images: LabelledImages) -> Examples:
         """Return images as the network is measured with."""
-        prepared = PreparedImages(images, self.model.transform, self.device)
+        prepared = PreparedImages(images, self.transform, self.device)
         return Examples(self.part.shown(prepared), images.labels, images.targets)
 
 
@@ -162,6 +194,7 @@ class _Run:
     """One point of the grid: trains a network, in several goes if need be, and measures it."""
 
     tuned: _Tuned
+    head: NewHead
     examples: Examples
     recipe: Recipe
     seed: int
@@ -193,7 +226,9 @@ class _Run:
         return reached.get(str(until), -math.inf)
 
     def _training(self, state: State) -> Training:
-        training = Training(self.tuned.fresh(), self.examples.batch_at, len(self.examples), self.recipe, self.seed)
+        training = Training(
+            self.tuned.fresh(self.head), self.examples.batch_at, len(self.examples), self.recipe, self.seed
+        )
         if "network" in state:
             training.restore(state)
             self._count(training.step)
@@ -212,7 +247,7 @@ class _Run:
 
 
 class _WithHead(nn.Sequential):
-    """What gives features and a new head, in which batch norms stay in evaluation mode where the weights ask for it."""
+    """What gives features and a new head, in which batch norms stay in evaluation mode where they are frozen."""
 
     freeze_batch_norm = False
 

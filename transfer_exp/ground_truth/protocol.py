@@ -9,6 +9,8 @@ from transfer_exp.ground_truth.training import Recipe
 from transfer_exp.types import InputError
 
 Augmentation = Literal["none", "crop_flip"]
+Head = Literal["random", "linear_probe"]
+BatchNorm = Literal["batch", "frozen"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Protocol:
         Part of the training split to choose by, where the dataset publishes no validation split.
     mixed_precision
         Train in bfloat16 where the device is CUDA.
+    head
+        What the new head begins with: ``"random"`` weights, or those of a ``"linear_probe"`` on the features before
+        fine-tuning (Kumar et al., ICLR 2022), without which a few steps hardly teach it anything.
+    batch_norm
+        ``"batch"``: normalise by the batch in training; ``"frozen"``: by the statistics of pretraining throughout.
 
     Raises
     ------
@@ -47,6 +54,8 @@ class Protocol:
 
     References
     ----------
+    Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can Distort Pretrained Features and Underperform
+    Out-of-Distribution", ICLR 2022: the head from a linear probe.
     Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", AISTATS 2016: successive halving.
     """
 
@@ -63,6 +72,8 @@ class Protocol:
     rungs: tuple[int, ...] = ()
     validation_fraction: float = 0.25
     mixed_precision: bool = False
+    head: Head = "random"
+    batch_norm: BatchNorm = "batch"
 
     def __post_init__(self) -> None:
         checks = {
@@ -75,6 +86,8 @@ class Protocol:
             "augmentation": self.augmentation in ("none", "crop_flip"),
             "mixup": self.mixup >= 0,
             "rungs": list(self.rungs) == sorted({r for r in self.rungs if 0 < r < self.steps}),
+            "head": self.head in ("random", "linear_probe"),
+            "batch_norm": self.batch_norm in ("batch", "frozen"),
             "validation_fraction": 0 < self.validation_fraction < 1,
         }
         for name, holds in checks.items():
