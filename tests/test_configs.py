@@ -15,7 +15,7 @@ from transfer_exp.experiment.plugin import build
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
-LONGEST = {"protocol": 16}  # all that decides a fine-tuned accuracy stands there
+LONGEST = {"protocol": 18}  # all that decides a fine-tuned accuracy stands there
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 # Fields that only the user can fill, and plain values that pass their type.
 REQUIRED = {"root": "somewhere", "names": ["resnet18"], "path": "table.csv", "id": "owner/name"}
@@ -60,12 +60,24 @@ def test_an_option_can_be_built(group, option):
 
 
 @pytest.mark.parametrize("sweep", [path.stem for path in (CONF / "sweep").glob("*.yaml")])
-def test_a_sweep_varies_groups_over_options_that_exist(sweep):
+def test_a_sweep_varies_what_exists(sweep):
+    application = "score_grid" if "-cn score_grid" in (CONF / "sweep" / f"{sweep}.yaml").read_text() else "config"
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", overrides=[f"+sweep={sweep}"], return_hydra_config=True)
-    for group, options in config.hydra.sweeper.params.items():
-        for option in str(options).split(","):
-            assert (CONF / group / f"{option.strip()}.yaml").is_file()
+        config = compose(application, overrides=[f"+sweep={sweep}"], return_hydra_config=True)
+    for axis, values in config.hydra.sweeper.params.items():
+        if (CONF / axis).is_dir():
+            assert all((CONF / axis / f"{value.strip()}.yaml").is_file() for value in str(values).split(","))
+        else:
+            assert OmegaConf.select(config, axis) is not None, "an axis is a group, or a key that has a value"
+
+
+def test_the_grid_of_scores_names_options_that_exist_and_leaves_out_what_needs_more():
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        grid = compose("score_grid")
+    assert all((CONF / "perturbation" / f"{name}.yaml").is_file() for name in grid.perturbations)
+    every = {path.stem for path in (CONF / "metric").glob("*.yaml")}
+    assert every - set(grid.metrics) == {"imagenet_accuracy", "static_rank", "learned_fusion"}
+    assert set(grid.metrics) <= every
 
 
 def test_options_have_no_name_that_yaml_would_read_as_something_else():

@@ -53,26 +53,27 @@ def _application(config: DictConfig) -> None:
     """Run one job; in a multirun a failure is recorded, and the other jobs go on."""
     run = HydraConfig.get()
     folder = Path(run.runtime.output_dir)
-    labels, protocol = _labels(config)
+    job = _score_grid if run.job.config_name == "score_grid" else _run
     if run.mode is not RunMode.MULTIRUN:
         try:
-            _run(config, labels, protocol, folder, group=None)
+            job(config, folder, group=None)
         except (InputError, OmegaConfBaseException) as error:
             _fail(_one_line(error))
         return
     try:
-        _run(config, labels, protocol, folder, group=folder.parent.name)
+        job(config, folder, group=folder.parent.name)
     except Exception as error:  # whatever went wrong with one cell must not cost the others
         if not isinstance(error, InputError | OmegaConfBaseException):
             _log.exception("unexpected failure")
         chosen = {group: str(run.runtime.choices[group]) for group in ("model_pool", "dataset")}
+        labels = {} if job is _score_grid else _labels(config)[0]
         cell = {**chosen, **labels, "seed": str(config.seed)}
         status = {"state": "failed", "reason": _one_line(error), "cell": cell}
         (folder / "status.json").write_text(json.dumps(status, indent=1))
         print(f"failed: {status['reason']}", file=sys.stderr)
 
 
-def _run(config: DictConfig, labels: dict[str, str], protocol: str, folder: Path, group: str | None) -> None:
+def _run(config: DictConfig, folder: Path, group: str | None) -> None:
     """Build the parts of a cell, run it, and write and show what came out."""
     from transfer_exp.experiment.cell import Experiment
     from transfer_exp.experiment.plugin import build
@@ -82,6 +83,7 @@ def _run(config: DictConfig, labels: dict[str, str], protocol: str, folder: Path
     from transfer_exp.store import Store
 
     _check_numbers(config)
+    labels, protocol = _labels(config)
     config.device = str(best_device(config.device))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "evaluation", "tracker")
@@ -96,6 +98,39 @@ def _run(config: DictConfig, labels: dict[str, str], protocol: str, folder: Path
     figure = scatter(result, folder / "scatter.png")
     tracked = tracker.record(result, plain, group, figure, folder)
     _report(result, [*records, figure, tracked], alone=group is None)
+
+
+def _score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
+    """Score a pool with every metric after every perturbation, and keep the rows."""
+    from transfer_exp.experiment.plugin import build
+    from transfer_exp.experiment.score_grid import ScoreGrid
+    from transfer_exp.features.extraction import best_device
+    from transfer_exp.report.score_rows import keep_scores
+    from transfer_exp.store import Store
+
+    _check_numbers(config)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    grid = ScoreGrid(
+        build("model_pool", plain["model_pool"]),
+        build("dataset", plain["dataset"]),
+        {name: build("metric", _option("metric", name, config.seed)) for name in plain["metrics"]},
+        {name: build("perturbation", _option("perturbation", name, config.seed)) for name in plain["perturbations"]},
+        tuple(plain["images_per_class"]),
+        build("ground_truth", plain["ground_truth"]),
+        Store(Path(plain["store"]).expanduser()),
+        str(best_device(config.device)),
+        **plain["features"],
+        seed=config.seed,
+    )
+    path = Path(plain["rows"]).expanduser()
+    print(f"wrote {keep_scores(path, list(grid.run()))} rows to {path}")
+
+
+def _option(group: str, name: str, seed: int) -> dict[str, Any]:
+    """Return the config of one option of a group."""
+    config = hydra.compose("config", overrides=[f"{group}={name}", f"seed={seed}"])
+    chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
+    return chosen
 
 
 def _report(result: CellResult, written: list[Path | str | None], alone: bool) -> None:

@@ -206,3 +206,12 @@ def test_every_real_network_loads_and_gives_its_features(shared):
         assert features.shape == (1, entry["num_features"]), candidate.name
         assert (0 if logits is None else logits.shape[1]) == entry["source_classes"], candidate.name
         assert loaded.freeze_batch_norm == entry["batch_norm_folded"]
+
+
+def test_a_largest_input_brings_down_larger_ones_alone(folder):
+    _describe(folder, small={**ENTRY, "input_size": 16}, large={**ENTRY, "input_size": 96})
+    for name, side in (("small", 16), ("large", 32)):
+        tensor = _load(folder, names=(name,), largest_input=32).transform(Image.new("RGB", (100, 80)))
+        assert tensor.shape == (3, side, side)
+    with pytest.raises(InputError, match="largest_input=0"):
+        _load(folder, largest_input=0)

@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from transfer_exp.features.pairing import Pairing
+from transfer_exp.features.pairing import Pairing, PartOfTraining
 from transfer_exp.ground_truth.regime import KnowsOtherTargets, Regime
 from transfer_exp.metric.metric import Metric, MetricOverMoves, PoolMetric
 from transfer_exp.perturbation.none import NoPerturbation
@@ -48,7 +49,7 @@ class Evidence:
         Asked for accuracies on other targets.
     """
 
-    pairing: Pairing
+    pairing: Pairing | PartOfTraining
     perturbation: Perturbation
     seed: int
     ground_truth: Regime
@@ -156,11 +157,7 @@ class Scoring:
                 return {step: {_SCORE: score} for step, score in zip(steps, scores, strict=True)}
             found = {}
             for step, perturbation in steps.items():
-                evidence = Evidence(pairing, perturbation, self.seed, ground_truth).named(self.metric.inputs)
-                if isinstance(self.metric, PoolMetric):
-                    found[step] = self.metric.parts(*evidence)
-                else:
-                    found[step] = {_SCORE: self.metric(*evidence)}
+                found[step] = parts_of(self.metric, Evidence(pairing, perturbation, self.seed, ground_truth))
             return found
         except InputError as error:
             raise InputError(f"{self.metric.name} on model {pairing.name}: {error}") from error
@@ -176,16 +173,30 @@ class Scoring:
         if not models:
             return []
         try:
-            curves = np.array([self._over_pool([model[step] for model in models]) for step in models[0]])
+            curves = np.array([over_pool(self.metric, [model[step] for model in models]) for step in models[0]])
         except InputError as error:
             raise InputError(f"{self.metric.name}: {error}") from error
         averaged = self.perturbation.average(curves) if isinstance(self.perturbation, Path) else curves[0]
         return [float(score) for score in averaged]
 
-    def _over_pool(self, parts: Sequence[Parts]) -> np.ndarray:
-        if isinstance(self.metric, PoolMetric):
-            return np.asarray(self.metric.combine(parts))
-        return np.array([part[_SCORE] for part in parts])
+
+def parts_of(metric: Metric | PoolMetric, evidence: Evidence) -> Parts:
+    """Return the parts of one model's score.
+
+    Raises
+    ------
+    InputError, NotApplicableError
+        As the metric and the evidence.
+    """
+    given = evidence.named(metric.inputs)
+    return metric.parts(*given) if isinstance(metric, PoolMetric) else {_SCORE: metric(*given)}
+
+
+def over_pool(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:
+    """Return the scores of all models from the parts of each."""
+    if isinstance(metric, PoolMetric):
+        return np.asarray(metric.combine(parts))
+    return np.array([part[_SCORE] for part in parts])
 
 
 def _over_moves(metric: MetricOverMoves, moves: Sequence[ClassMixing], evidence: Sequence[Any]) -> list[float]:

@@ -8,6 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+from jaxtyping import Int
+
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.features.extraction import Extractor
@@ -106,6 +109,50 @@ class StoredArrays:
     def facts(self) -> ModelFacts:
         """Return the name: there is no network."""
         return ModelFacts(self.name)
+
+
+@dataclass(eq=False)
+class PartOfTraining:
+    """Another pairing of which only some of the training split is scored, by the features of all of it.
+
+    Attributes
+    ----------
+    whole
+        The model and the target.
+    chosen
+        (N,), positions in the training split.
+    """
+
+    whole: NetworkOnImages | StoredArrays
+    chosen: Int[np.ndarray, " chosen"]
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.whole.name
+
+    @property
+    def dataset(self) -> TargetDataset | FeatureArrays:
+        """The target."""
+        return self.whole.dataset
+
+    def features(self, split: Split) -> FeatureSet | None:
+        """Return the chosen part of the training split's features as the probe, any other split as it is."""
+        if split != "probe":
+            return self.whole.features(split)
+        train = self.whole.features("train")
+        assert train is not None, "every dataset has a training split"
+        probabilities = None if train.source_probabilities is None else train.source_probabilities[self.chosen]
+        return FeatureSet(train.features[self.chosen], train.labels[self.chosen], probabilities)
+
+    def class_statistics(self, split: Split) -> ClassStatistics | None:
+        """Return the class statistics of the same."""
+        known = self.features(split)
+        return None if known is None else class_statistics(known.features, known.labels)
+
+    def facts(self) -> ModelFacts:
+        """Return what is known of the model without looking at the dataset."""
+        return self.whole.facts()
 
 
 Pairing: TypeAlias = NetworkOnImages | StoredArrays

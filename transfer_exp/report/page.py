@@ -20,6 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from transfer_exp.evaluation.correlation import kendall
+from transfer_exp.report.markdown import markdown
 from transfer_exp.report.ranking_table import against_chance, band_text, ranking_table
 from transfer_exp.report.rows import read_rows
 from transfer_exp.store import write_atomically
@@ -75,7 +76,7 @@ def _taus(cells: Sequence[CellResult]) -> str:
     ]
     bands = sorted({f"{band_text(c)} for {c.compared} models" for c in cells if c.null_band is not None})
     note = f"tau_w; bold lies outside the {' or '.join(bands)}." if bands else "No ground truth."
-    return f"{_markdown(['dataset', 'perturbation', *metrics], rows)}\n\n{note}"
+    return f"{markdown(['dataset', 'perturbation', *metrics], rows)}\n\n{note}"
 
 
 def _tau(cell: CellResult | None) -> str:
@@ -92,7 +93,7 @@ def _accuracies(cells: Sequence[CellResult]) -> str:
     best = {dataset: max(accuracies.values()) for dataset, accuracies in known.items()}
     rows = [[model, *(_accuracy(known[d].get(model), best[d]) for d in known)] for model in models]
     spread = ["spread", *(f"{max(a.values()) - min(a.values()):.3f}" for a in known.values())]
-    return _markdown(["model", *known], [*rows, spread])
+    return markdown(["model", *known], [*rows, spread])
 
 
 def _accuracy(value: float | None, best: float) -> str:
@@ -107,7 +108,7 @@ def _agreement(cells: Sequence[CellResult]) -> str:
         shared = sorted(first.keys() & second.keys())
         pair = (np.array([a[model] for model in shared]) for a in (first, second))
         rows.append([one, other, f"{kendall(*pair):.2f}"])
-    return _markdown(["target", "target", "Kendall's tau of the accuracies"], rows)
+    return markdown(["target", "target", "Kendall's tau of the accuracies"], rows)
 
 
 def _by_dataset(cells: Sequence[CellResult]) -> dict[str, dict[str, float]]:
@@ -120,12 +121,6 @@ def _by_dataset(cells: Sequence[CellResult]) -> dict[str, dict[str, float]]:
 def _values(cells: Iterable[CellResult], field: str) -> list[str]:
     """Return the values of a field in order, ``none`` first."""
     return sorted({cell.cell[field] for cell in cells}, key=lambda value: (value != "none", value))
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> int:

@@ -1,0 +1,143 @@
+"""A grid of scores: the numbers of single cells, each thing made once, and what cannot be scored left out by name."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from transfer_exp.experiment.score_grid import ScoreGrid
+from transfer_exp.experiment.scoring import Scoring
+from transfer_exp.features.extraction import Extractor
+from transfer_exp.features.pairing import PartOfTraining, StoredArrays, pair
+from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.metric.etran import ETran
+from transfer_exp.metric.h_score import HScore
+from transfer_exp.metric.knn import KNN
+from transfer_exp.metric.leep import LEEP
+from transfer_exp.metric.logme import LogME
+from transfer_exp.model_pool.backbone import Backbone
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
+from transfer_exp.perturbation.none import NoPerturbation
+from transfer_exp.perturbation.pca import Pca
+from transfer_exp.store import Store
+from transfer_exp.types import FeatureSet, InputError, NotApplicableError, silent
+
+
+class Pooled(Backbone):
+    """Features and logits that differ from network to network."""
+
+    def __init__(self, scale, head):
+        super().__init__()
+        self.scale, self.head = scale, nn.Linear(3, 5) if head else None
+
+    def forward(self, images):
+        return images.mean((2, 3)) ** self.scale
+
+    def features_and_logits(self, images):
+        features = self(images)
+        return features, None if self.head is None else self.head(features)
+
+
+class Broken(KNN):
+    """A metric that refuses everything."""
+
+    def __call__(self, features, labels):
+        raise InputError("no good")
+
+
+def _image(picture):
+    return torch.from_numpy((np.asarray(picture, dtype=np.float32) / 255).transpose(2, 0, 1))
+
+
+def _load(scale, head):
+    identity = {"library": "mine", "architecture": "Pooled", "weights": f"{scale}{head}"}
+    torch.manual_seed(scale)
+    return LoadedModel(Pooled(scale, head), _image, identity)
+
+
+POOL = ModelPool("mine", tuple(Candidate(f"net{n}", partial(_load, n, n < 3)) for n in (1, 2, 3)))
+
+
+def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0):
+    perturbations = perturbations or {"none": NoPerturbation()}
+    where = Store(tmp_path / "store"), "cpu", 8, 0, seed
+    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, NoGroundTruth(), *where)
+
+
+def test_scores_are_those_of_single_cells(dataset, tmp_path):
+    metrics = {"h_score": HScore(), "logme": LogME(), "leep": LEEP(), "etran": ETran()}
+    perturbations = {"none": NoPerturbation(), "pca": Pca(2)}
+    rows = list(grid(dataset, tmp_path, metrics, (None, 6), perturbations).run())
+    found = {(r["images_per_class"], r["perturbation"], r["metric"]): r for r in rows}
+    assert len(found) == len(rows) == 2 * 2 * 4
+    assert {r["dataset"] for r in rows} == {dataset.name}
+    extractor = Extractor(Store(tmp_path / "cells"), "cpu", 8, 0, silent)
+    for (size, perturbed, name), row in found.items():
+        probe = dataset.train if size == "all" else dataset.train.stratified(6 * 3, 0)
+        scoring, parts = Scoring(metrics[name], perturbations[perturbed], 0), {}
+        for candidate in POOL.candidates:
+            with suppress(NotApplicableError):
+                place = pair(candidate, replace(dataset, probe=probe), extractor)
+                parts[candidate.name] = scoring.parts(place, NoGroundTruth())
+        for model, score in zip(parts, scoring.combine(list(parts.values())), strict=True):
+            assert float(row[model]) == pytest.approx(score, rel=1e-5), (size, perturbed, name, model)
+        assert {c.name for c in POOL.candidates if row[c.name] == ""} == {c.name for c in POOL.candidates} - set(parts)
+    assert found["all", "none", "leep"]["net3"] == "", "it has no head"
+
+
+def test_a_perturbation_is_made_once_for_all_metrics(dataset, tmp_path):
+    calls = []
+
+    class Counted:
+        name = source = "counted"
+
+        def __call__(self, features, labels, rng):
+            calls.append(len(features))
+            return features
+
+    metrics = {"knn": KNN(), "again": KNN(), "h_score": HScore()}
+    list(grid(dataset, tmp_path, metrics, (None,), {"counted": Counted()}).run())
+    assert len(calls) == len(POOL.candidates)
+
+
+def test_what_a_perturbation_does_not_touch_is_scored_once(dataset, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(LEEP, "__call__", lambda self, *given: calls.append(1) or 1.0)
+    perturbations = {"none": NoPerturbation(), "pca": Pca(2), "less": Pca(1)}
+    rows = list(grid(dataset, tmp_path, {"leep": LEEP()}, (None,), perturbations).run())
+    assert len(calls) == 2, "two of the networks have a head"
+    assert [r["net1"] for r in rows] == ["1"] * 3
+
+
+def test_a_metric_that_refuses_is_left_out_by_name_and_the_others_stay(dataset, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        rows = list(grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()}).run())
+    assert [r["metric"] for r in rows] == ["h_score"]
+    assert "broken after none of all images is left out: on model" in caplog.text
+    assert "no good" in caplog.text
+
+
+def test_a_part_of_training_is_scored_by_the_features_of_all_of_it():
+    known = FeatureSet(np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1]), np.full((6, 2), 0.5))
+
+    class Whole(StoredArrays):
+        def __init__(self):
+            self.name = "net"
+
+        def features(self, split):
+            return known
+
+    whole = Whole()
+    part = PartOfTraining(whole, np.array([4, 1]))
+    probe = part.features("probe")
+    assert probe.features.tolist() == [[8.0, 9.0], [2.0, 3.0]]
+    assert probe.labels.tolist() == [0, 1]
+    assert probe.source_probabilities.shape == (2, 2)
+    assert part.features("test") is known

@@ -1,0 +1,131 @@
+"""Every metric after every perturbation on parts of a target's training split: scores only, from one reading of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from transfer_exp.dataset.stratification import stratified_indices
+from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.experiment.progress import progress_bars
+from transfer_exp.experiment.scoring import Evidence, Parts, over_pool, parts_of
+from transfer_exp.features.extraction import Extractor
+from transfer_exp.features.pairing import PartOfTraining, pair
+from transfer_exp.ground_truth.regime import Regime
+from transfer_exp.metric.metric import Metric, PoolMetric
+from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.perturbation.perturbation import Perturbation
+from transfer_exp.store import Store
+from transfer_exp.types import InputError, NotApplicableError
+
+_log = logging.getLogger(__name__)
+_PERTURBED = ("features", "class_statistics")
+Size: TypeAlias = int | None
+Cell: TypeAlias = tuple[Size, str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreGrid:
+    """The axes of a grid, all on one target.
+
+    A perturbation is made once for all metrics, and features are read once for everything.
+
+    Attributes
+    ----------
+    pool, dataset, metrics, perturbations
+        As their config groups describe them, the last two by name.
+    images_per_class
+        How many images of each class are scored: C times as many of the training split, classes in its proportions.
+        None is all there are.
+    ground_truth
+        Asked for accuracies on other targets, by metrics that go by them.
+    store, device, batch_size, workers
+        Of feature extraction.
+    seed
+        Draws the images and perturbs, the same for every model.
+    """
+
+    pool: ModelPool
+    dataset: TargetDataset
+    metrics: Mapping[str, Metric | PoolMetric]
+    perturbations: Mapping[str, Perturbation]
+    images_per_class: tuple[Size, ...]
+    ground_truth: Regime
+    store: Store
+    device: str
+    batch_size: int
+    workers: int
+    seed: int
+    _given_up: set[Cell] = field(default_factory=set, repr=False)
+
+    def run(self) -> Iterator[dict[str, str]]:
+        """Return one row per cell: what it is, and the score of every model under its name, empty where it has none.
+
+        A metric that refuses its input is said once, and its row stays away.
+        """
+        parts: dict[Cell, dict[str, Parts]] = {}
+        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
+            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+            for candidate in self.pool.candidates:
+                whole = pair(candidate, self.dataset, extractor)
+                for size in self.images_per_class:
+                    probe = PartOfTraining(whole, self._chosen(size))
+                    for cell, found in self._one(size, probe):
+                        parts.setdefault(cell, {})[candidate.name] = found
+                next_model()
+        for cell, by_model in parts.items():
+            if cell not in self._given_up:
+                yield from self._row(cell, by_model)
+
+    def _chosen(self, size: Size) -> np.ndarray:
+        labels = self.dataset.train.labels
+        total = None if size is None else min(size * len(self.dataset.class_names), len(labels))
+        return stratified_indices(labels, total, self.seed)
+
+    def _one(self, size: Size, probe: PartOfTraining) -> Iterator[tuple[Cell, Parts]]:
+        """Return the parts of one model in every cell with so many images."""
+        alike: dict[str, Parts] = {}
+        for perturbed_by, perturbation in self.perturbations.items():
+            evidence = Evidence(probe, perturbation, self.seed, self.ground_truth)
+            for name, metric in self.metrics.items():
+                cell = size, perturbed_by, name
+                if cell in self._given_up:
+                    continue
+                try:
+                    found = alike[name] if name in alike else parts_of(metric, evidence)
+                except NotApplicableError:
+                    continue
+                except InputError as error:
+                    self._give_up(cell, f"on model {probe.name}: {error}")
+                    continue
+                if not set(_PERTURBED) & set(metric.inputs):
+                    alike[name] = found
+                yield cell, found
+
+    def _row(self, cell: Cell, parts: Mapping[str, Parts]) -> Iterator[dict[str, str]]:
+        size, perturbation, name = cell
+        try:
+            scores = over_pool(self.metrics[name], list(parts.values()))
+        except InputError as error:
+            self._give_up(cell, str(error))
+            return
+        by_model = {model: f"{score:.9g}" for model, score in zip(parts, scores, strict=True)}
+        yield {
+            "model_pool": self.pool.name,
+            "dataset": self.dataset.name,
+            "images_per_class": "all" if size is None else str(size),
+            "seed": str(self.seed),
+            "perturbation": perturbation,
+            "metric": name,
+            **{candidate.name: by_model.get(candidate.name, "") for candidate in self.pool.candidates},
+        }
+
+    def _give_up(self, cell: Cell, reason: str) -> None:
+        self._given_up.add(cell)
+        size, perturbation, metric = cell
+        images = "all images" if size is None else f"{size} images a class"
+        _log.warning("%s after %s of %s is left out: %s", metric, perturbation, images, reason)

@@ -1,0 +1,86 @@
+"""Rebuild the page of a study from its rows: ``python -m transfer_exp.report.study docs/results/real_pool.md``.
+
+The page says where its rows are, as ``<!-- study: accuracies=FILE.csv scores=FILE.csv control=TARGET -->`` (paths
+beside it). A block begins with ``<!-- table: NAME -->``, or ``<!-- table: NAME REGIME -->``, and ends with
+``<!-- end -->``. Two figures are drawn beside the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from functools import partial
+from pathlib import Path
+
+from transfer_exp.report.study.data import Study, read_study
+from transfer_exp.report.study.tables import TABLES, table
+from transfer_exp.store import digest, write_atomically
+from transfer_exp.types import InputError, suggestion
+
+_STUDY = re.compile(r"<!-- study: ([^>]*) -->")
+_BLOCK = re.compile(r"(<!-- table: ([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def sources(page: Path) -> tuple[Path, Path, str]:
+    """Return where a page's accuracies and scores are, and its control.
+
+    Raises
+    ------
+    InputError
+        When the page does not say.
+    """
+    found = _STUDY.search(page.read_text(encoding="utf-8"))
+    said = dict(item.split("=", 1) for item in found[1].split()) if found else {}
+    if not {"accuracies", "scores"} <= set(said):
+        raise InputError(f"{page} does not say its rows: add <!-- study: accuracies=FILE.csv scores=FILE.csv -->")
+    return page.parent / said["accuracies"], page.parent / said["scores"], said.get("control", "")
+
+
+def source_digest(page: Path) -> str:
+    """Return a digest of a page's rows, which its figures carry."""
+    accuracies, scores, control = sources(page)
+    return digest({"accuracies": accuracies.read_text(), "scores": scores.read_text(), "control": control})
+
+
+def filled(page: Path, study: Study) -> str:
+    """Return the text of a page with its blocks filled.
+
+    Raises
+    ------
+    InputError
+        For a block of an unknown name.
+    """
+
+    def fill(match: re.Match[str]) -> str:
+        asked = match[2].split()
+        if asked[0] not in TABLES:
+            raise InputError(f"{page} asks for a table '{asked[0]}': {suggestion(asked[0], TABLES)}")
+        return f"{match[1]}{table(study, asked)}\n{match[3]}"
+
+    return _BLOCK.sub(fill, page.read_text(encoding="utf-8"))
+
+
+def main() -> int:
+    """Rebuild the pages named on the command line, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.study", description=__doc__)
+    parser.add_argument("pages", type=Path, nargs="+", metavar="PAGE.md")
+    asked = parser.parse_args()
+
+    from transfer_exp.report.study.figures import before_after, heat_map
+
+    try:
+        for page in asked.pages:
+            study = read_study(*sources(page))
+            write_atomically(page, partial(Path.write_text, data=filled(page, study), encoding="utf-8"))
+            source = source_digest(page)
+            heat_map(study, page.with_name(f"{page.stem}_heat_map.png"), source)
+            before_after(study, page.with_name(f"{page.stem}_before_after.png"), source)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

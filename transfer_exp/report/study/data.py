@@ -1,0 +1,168 @@
+"""The rows of a study as arrays: accuracies by regime, scores by cell, all over the same targets and models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
+from transfer_exp.report.score_rows import CELL, read_scores
+from transfer_exp.types import InputError
+
+Accuracies = Float[np.ndarray, "seeds targets models"]
+Scores = Float[np.ndarray, "draws targets models"]
+Pools = Int[np.ndarray, "pools members"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What decides a score besides model and target."""
+
+    metric: str
+    perturbation: str = "none"
+    images: str = "all"
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Accuracies and scores of one pool on the same targets.
+
+    Attributes
+    ----------
+    models, targets
+        M and T names, the order of the last two axes of all arrays.
+    accuracies
+        By regime, full fine-tuning first; NaN where a seed is missing.
+    scores
+        By cell; NaN where a metric does not apply to a model.
+    control
+        A target that is shown but left out of every mean, because models of the pool were trained on it.
+    """
+
+    models: tuple[str, ...]
+    targets: tuple[str, ...]
+    accuracies: Mapping[str, Accuracies]
+    scores: Mapping[Cell, Scores]
+    control: str
+
+    @cached_property
+    def averaged(self) -> tuple[str, ...]:
+        """The targets that means are over."""
+        return tuple(t for t in self.targets if t != self.control)
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """All metrics by name."""
+        return tuple(sorted({cell.metric for cell in self.scores}))
+
+    @cached_property
+    def perturbations(self) -> tuple[str, ...]:
+        """All perturbations, ``none`` and ``pca`` first, which the others are compared with."""
+        found = {cell.perturbation for cell in self.scores}
+        return tuple(sorted(found, key=lambda p: ({"none": 0, "pca": 1}.get(p, 2), p)))
+
+    @cached_property
+    def sizes(self) -> tuple[str, ...]:
+        """How many images a class were scored, fewest first."""
+        found = {cell.images for cell in self.scores}
+        return tuple(sorted(found, key=lambda size: np.inf if size == "all" else int(size)))
+
+    @cached_property
+    def perturbable(self) -> tuple[str, ...]:
+        """Metrics whose scores a perturbation can change: those that look at features, of every model."""
+        return tuple(
+            metric
+            for metric in self.metrics
+            if all(
+                any(
+                    not np.array_equal(self.scores[cell], self.scores[Cell(metric, "none", size)], equal_nan=True)
+                    for p in self.perturbations
+                    if (cell := Cell(metric, p, size)) in self.scores
+                )
+                for size in self.sizes
+            )
+        )
+
+    def truth(self, regime: str) -> Float[np.ndarray, "targets models"]:
+        """Return accuracies, mean over seeds."""
+        return np.asarray(np.nanmean(self.accuracies[regime], axis=0))
+
+    def tau(self, cell: Cell, regime: str, target: str) -> float:
+        """Return the weighted tau on one target, mean over draws of the images."""
+        return float(self.taus(cell, regime, (target,)).mean())
+
+    def taus(
+        self, cell: Cell, regime: str, targets: tuple[str, ...], pools: Pools | None = None
+    ) -> Float[np.ndarray, " pools"]:
+        """Return the weighted tau of each pool of models, mean over targets and draws of the images.
+
+        Without pools: of all models that the metric applies to. With them, it must apply to all.
+        """
+        at = [self.targets.index(target) for target in targets]
+        scores, truth = self.scores[cell][:, at], self.truth(regime)[at]
+        if pools is None:
+            pools = np.flatnonzero(np.isfinite(scores).all(axis=(0, 1)))[None]
+        rows = [
+            weighted_tau_many(draw[place][pools], truth[place][pools])
+            for draw in scores
+            for place in range(len(targets))
+        ]
+        return np.asarray(np.mean(rows, axis=0))
+
+
+def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
+    """Read the rows of a study.
+
+    Parameters
+    ----------
+    accuracies
+        As ``STORE/accuracies.csv``: pool, model, dataset, regime, protocol, seed, accuracy.
+    scores
+        As ``python -m transfer_exp -cn score_grid`` writes them.
+    control
+        See `Study`.
+
+    Raises
+    ------
+    InputError
+        When a file is missing, or a score lacks its accuracy.
+    """
+    if not accuracies.is_file():
+        raise InputError(f"no accuracies {accuracies}: run the sweep and copy accuracies.csv of its store there")
+    measured, scored = pd.read_csv(accuracies), read_scores(scores)
+    models = tuple(str(name) for name in scored.columns[len(CELL) :])
+    targets = tuple(sorted(set(scored["dataset"])))
+    missing = {(d, m) for d in targets for m in models} - set(zip(measured["dataset"], measured["model"], strict=True))
+    if missing:
+        raise InputError(f"{accuracies} has no accuracy of {min(missing)[1]} on {min(missing)[0]}")
+    return Study(models, targets, _accuracies(measured, targets, models), _scores(scored, targets, models), control)
+
+
+def _accuracies(rows: pd.DataFrame, targets: tuple[str, ...], models: tuple[str, ...]) -> dict[str, Accuracies]:
+    """Return accuracies by regime, without the name of the protocol."""
+    names = rows["regime"].str.partition("/")[0]
+    found = {}
+    for regime in sorted(set(names), key=lambda name: (name != "full", name)):
+        own = rows[names == regime]
+        wide = own.pivot_table(index=["seed", "dataset"], columns="model", values="accuracy")
+        seeds = sorted(set(own["seed"]))
+        wide = wide.reindex(index=pd.MultiIndex.from_product([seeds, targets]), columns=list(models))
+        found[regime] = wide.to_numpy().reshape(len(seeds), len(targets), len(models))
+    return found
+
+
+def _scores(rows: pd.DataFrame, targets: tuple[str, ...], models: tuple[str, ...]) -> dict[Cell, Scores]:
+    """Return scores by cell, for the cells that all targets have."""
+    found = {}
+    for (metric, perturbation, images), own in rows.groupby(["metric", "perturbation", "images_per_class"]):
+        by_draw = [draw.set_index("dataset").reindex(list(targets)) for _, draw in own.groupby("seed")]
+        values = np.array([draw[list(models)].to_numpy(dtype=np.float64) for draw in by_draw])
+        if np.isfinite(values).any(axis=2).all():
+            found[Cell(str(metric), str(perturbation), str(images))] = values
+    return found
