@@ -92,7 +92,7 @@ def test_a_protocol_out_of_range_is_refused_by_name(change):
 def test_a_killed_run_goes_on_to_the_same_bits(dataset, model, tmp_path, monkeypatch, rungs, always):
     monkeypatch.setattr(Checkpoint, "due", property(lambda self: always and self.path is not None))
     # The first logit of the test set instead of an accuracy, which hides all but gross differences.
-    name = "transfer_exp.ground_truth.fine_tuning.measured"
+    name = "transfer_exp.ground_truth.grid_point.measured"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     regime = FullFineTuning(replace(GRID, rungs=rungs))
     whole = regime(pairing(dataset, model), silent)
@@ -142,7 +142,7 @@ def test_runs_that_take_turns_do_not_see_each_other():
 
 
 def test_what_was_done_with_the_model_before_does_not_show(dataset, model, monkeypatch):
-    name = "transfer_exp.ground_truth.fine_tuning.measured"
+    name = "transfer_exp.ground_truth.grid_point.measured"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     fresh = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.contiguous_format))
     used = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.channels_last))
@@ -222,7 +222,7 @@ def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monk
 
 
 def test_the_last_block_is_trained_on_stored_activations_to_the_same_end(dataset, model, monkeypatch):
-    name = "transfer_exp.ground_truth.fine_tuning.measured"
+    name = "transfer_exp.ground_truth.grid_point.measured"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     seen = []
     run = Training.run

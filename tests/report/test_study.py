@@ -17,7 +17,7 @@ from transfer_exp.report.study.__main__ import filled, main, source_digest, sour
 from transfer_exp.report.study.baselines import blind_band, seed_ceiling, static_tau
 from transfer_exp.report.study.comparison import comparisons
 from transfer_exp.report.study.data import Cell, read_study
-from transfer_exp.report.study.tables import TABLES, table
+from transfer_exp.report.study.tables import TABLES, every_tau, table
 from transfer_exp.types import InputError
 
 MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
@@ -128,18 +128,17 @@ def test_the_command_fills_the_page_and_draws_its_figures(rows, study, monkeypat
     assert main() == 0
     assert "| logme |" in page.read_text()
     assert filled(page, study) == page.read_text()
+    taus = pd.read_csv(rows / "page_taus.csv").set_index(["regime", "metric", "perturbation", "images_per_class"])
+    assert len(taus) == 2 * 2 * 4 * 2
+    assert taus.loc["full", "logme", "good", "all"].tolist() == [1.0] * 5
     for figure in ("page_heat_map.png", "page_before_after.png"):
         with Image.open(rows / figure) as image:
             assert image.text["Source"] == source_digest(page)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("<!-- table: mean full -->\n<!-- end -->", "asks for a table 'mean'.*means")],
-)
-def test_what_is_wrong_with_a_page_is_said(rows, study, text, message, monkeypatch, capsys):
-    with pytest.raises(InputError, match=message):
-        filled(_page(rows, text), study)
+def test_what_is_wrong_with_a_page_is_said(rows, study, monkeypatch, capsys):
+    with pytest.raises(InputError, match=r"asks for a table 'mean'.*means"):
+        filled(_page(rows, "<!-- table: mean full -->\n<!-- end -->"), study)
     (rows / "bare.md").write_text("no rows")
     monkeypatch.setattr(sys, "argv", ["study", str(rows / "bare.md")])
     assert main() == 1
@@ -157,7 +156,9 @@ def test_a_missing_accuracy_is_said(rows):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_shipped_page_agrees_with_its_rows(page):
     text = page.read_text()
-    assert filled(page, read_study(*sources(page))) == text
+    study = read_study(*sources(page))
+    assert filled(page, study) == text
+    pd.testing.assert_frame_equal(pd.read_csv(page.with_name(f"{page.stem}_taus.csv")), every_tau(study))
     figures = re.findall(r"\]\((\w+\.png)\)", text)
     assert len(figures) == 2
     for figure in figures:

@@ -2,7 +2,7 @@
 
 The page says where its rows are, as ``<!-- study: accuracies=FILE.csv scores=FILE.csv control=TARGET -->`` (paths
 beside it). A block begins with ``<!-- table: NAME -->``, or ``<!-- table: NAME REGIME -->``, and ends with
-``<!-- end -->``. Two figures are drawn beside the page.
+``<!-- end -->``. Beside the page it writes two figures, and every tau_w of the study as CSV.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from transfer_exp.report.study.data import Study, read_study
-from transfer_exp.report.study.tables import TABLES, table
+from transfer_exp.report.study.tables import TABLES, every_tau, table
 from transfer_exp.store import digest, write_atomically
 from transfer_exp.types import InputError, suggestion
 
@@ -73,6 +73,9 @@ def main() -> int:
         for page in asked.pages:
             study = read_study(*sources(page))
             write_atomically(page, partial(Path.write_text, data=filled(page, study), encoding="utf-8"))
+            taus = every_tau(study)
+            beside = page.with_name(f"{page.stem}_taus.csv")
+            write_atomically(beside, partial(taus.to_csv, index=False, lineterminator="\n"))
             source = source_digest(page)
             heat_map(study, page.with_name(f"{page.stem}_heat_map.png"), source)
             before_after(study, page.with_name(f"{page.stem}_before_after.png"), source)

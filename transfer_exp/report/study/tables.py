@@ -7,6 +7,7 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
+import pandas as pd
 
 from transfer_exp.evaluation.correlation import kendall
 from transfer_exp.evaluation.dispersion import accuracy_spread, kendalls_w
@@ -39,10 +40,11 @@ def ground_truth(study: Study) -> str:
     for regime, runs in study.accuracies.items():
         truth = study.truth(regime)
         for place, target in enumerate(study.targets):
-            spread, noise = accuracy_spread(truth[place]), 100 * np.nanstd(runs[:, place], axis=0, ddof=1).mean()
-            ceiling = seed_ceiling(study, regime, target)
+            spread, ceiling = accuracy_spread(truth[place]), seed_ceiling(study, regime, target)
+            several = runs[np.isfinite(runs[:, place]).all(axis=1), place]
+            noise = f"{100 * several.std(axis=0, ddof=1).mean():.1f}" if len(several) > 1 else ""
             best = study.models[int(truth[place].argmax())]
-            row = [_words(regime), target, best, f"{spread.whole:.0f}", f"{spread.lead:.1f}", f"{noise:.1f}"]
+            row = [_words(regime), target, best, f"{spread.whole:.0f}", f"{spread.lead:.1f}", noise]
             rows.append([*row, "" if ceiling is None else f"{ceiling:.2f}"])
     head = ["regime", "target", "best model", "best to worst", "best to second", "seed to seed", "tau_w of seeds"]
     return (
@@ -181,6 +183,19 @@ def _said(what: str, found: Comparison) -> str:
     if found.beyond_the_models:
         return f"{what} **{'better' if found.mean > 0 else 'worse'}**, {numbers}"
     return f"{what} not told apart, {numbers}"
+
+
+def every_tau(study: Study) -> pd.DataFrame:
+    """Return tau_w of every cell with every regime: a column per target, to four digits, and their mean."""
+    rows = []
+    for regime in study.accuracies:
+        for cell in sorted(study.scores, key=lambda c: (c.metric, c.perturbation, study.sizes.index(c.images))):
+            taus = {t: study.tau(cell, regime, t) for t in study.targets}
+            mean = float(np.mean([taus[t] for t in study.averaged]))
+            what = [regime, cell.metric, cell.perturbation, cell.images]
+            rows.append([*what, *(round(tau, 4) for tau in (*taus.values(), mean))])
+    head = ["regime", "metric", "perturbation", "images_per_class", *study.targets, f"mean without {study.control}"]
+    return pd.DataFrame(rows, columns=head)
 
 
 def _bold(value: float, above: float) -> str:
