@@ -69,3 +69,19 @@ def test_an_absent_table_is_named(tmp_path):
 
 def test_no_ground_truth_is_none():
     assert NoGroundTruth()(fake_pairing(), silent) is None
+
+
+SOUND = ROWS.replace("source\n", "source,sound\n").replace(
+    "\ncnn,a,cars,full,60,paper", "\ncnn,a,cars,full,60,paper,no"
+)
+
+
+def test_unsound_rows_are_used_only_when_asked_for(tmp_path):
+    head, *lines = ROWS.strip().splitlines()
+    sound = "\n".join([f"{head},sound", *(f"{line},{'no' if 'cars' in line else 'yes'}" for line in lines)])
+    with pytest.raises(InputError, match=r"only unsound rows for dataset 'cars'.*ground_truth\.unsound=true"):
+        _lookup(tmp_path, dataset="cars", rows=sound)
+    assert _lookup(tmp_path, dataset="cars", rows=sound, unsound=True).value == pytest.approx(0.6)
+    table = AccuracyTable(str(tmp_path / "table.csv"), "full", unit="percent")
+    assert table.elsewhere("a", "pets") == {}
+    assert AccuracyTable(str(tmp_path / "table.csv"), "full", unit="percent", unsound=True).elsewhere("a", "pets")

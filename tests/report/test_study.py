@@ -109,11 +109,12 @@ def test_every_table_shows_numbers_of_the_study(study):
 
 
 def test_the_verdict_follows_from_the_numbers(study):
-    lines = {line.split("`")[1]: line for line in table(study, ["verdict"]).splitlines()[:5] if "`" in line}
-    assert "**better**" in lines["good"]
-    assert "**worse**" in lines["bad"]
-    assert "not told apart" in lines["pca"]
-    assert "better" not in lines["pca"] + lines["bad"]
+    lines = {line.split("`")[1]: line for line in table(study, ["verdict"]).splitlines() if line.startswith("- ")}
+    assert "LogME better than (2) the raw features and better than (2) PCA alone;" in lines["good"]
+    assert "LogME worse than (2) the raw features and worse than (2) PCA alone;" in lines["bad"]
+    assert "LogME not told apart from (2) the raw features;" in lines["pca"]
+    found = {(c.perturbation, c.control): c for c in comparisons(study, "full", ("logme",))}
+    assert f"| full | good | **{found['good', 'none'].mean:+.3f}** [" in table(study, ["changes"])
 
 
 def _page(rows, text="<!-- table: means full -->\nold\n<!-- end -->"):
@@ -143,6 +144,13 @@ def test_what_is_wrong_with_a_page_is_said(rows, study, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["study", str(rows / "bare.md")])
     assert main() == 1
     assert "does not say its rows" in capsys.readouterr().err
+
+
+def test_one_target_is_no_study(rows):
+    scores = pd.read_csv(rows / "scores.csv", dtype=str, keep_default_na=False)
+    scores[scores["dataset"].isin(["a", "control"])].to_csv(rows / "scores.csv", index=False)
+    with pytest.raises(InputError, match="fewer than two targets"):
+        read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
 
 
 def test_a_missing_accuracy_is_said(rows):

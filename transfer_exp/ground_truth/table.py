@@ -14,6 +14,7 @@ from transfer_exp.ground_truth.regime import Accuracy, Pairing
 from transfer_exp.types import InputError, Track, suggestion
 
 _COLUMNS = ("model", "dataset", "accuracy", "source")
+_TEXT = ("model", "dataset", "regime", "pool", "protocol", "source", "sound")
 _FULL_MARK = {"fraction": 1.0, "percent": 100.0}
 
 
@@ -24,12 +25,14 @@ class AccuracyTable:
     Attributes
     ----------
     path
-        CSV with columns ``model``, ``dataset``, ``accuracy``, ``source``, and optionally ``regime``, ``pool`` and
-        ``protocol``; ``accuracies.csv`` in the store is one.
+        CSV with columns ``model``, ``dataset``, ``accuracy``, ``source``, and optionally ``regime``, ``pool``,
+        ``protocol`` and ``sound``; ``accuracies.csv`` in the store is one.
     regime, pool, protocol
         Rows to keep. Each may be None where the table has a single one (or no such column).
     unit
         ``fraction`` for accuracies in [0, 1], ``percent`` for [0, 100].
+    unsound
+        Use rows whose column ``sound``, where there is one, says no.
     """
 
     trains: ClassVar[bool] = False
@@ -39,6 +42,7 @@ class AccuracyTable:
     pool: str | None = None
     protocol: str | None = None
     unit: str = "fraction"
+    unsound: bool = False
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
         """Return the accuracy of a model, or None where the table lacks it.
@@ -48,8 +52,13 @@ class AccuracyTable:
         InputError
             When the table cannot be read, lacks a column or the dataset, or its rows are ambiguous.
         """
-        rows = _rows(self.path, self.regime, self.pool, self.protocol, self.unit)
+        rows = self._rows()
         of_dataset = rows[rows["dataset"] == pairing.dataset.name]
+        if of_dataset.empty and not self.unsound and pairing.dataset.name in set(self._rows(True)["dataset"]):
+            raise InputError(
+                f"{self.path} has only unsound rows for dataset '{pairing.dataset.name}': leave it out, or set "
+                "ground_truth.unsound=true"
+            )
         if of_dataset.empty:
             hint = suggestion(pairing.dataset.name, set(rows["dataset"]))
             raise InputError(f"{self.path} has no rows for dataset '{pairing.dataset.name}': {hint}")
@@ -66,9 +75,14 @@ class AccuracyTable:
         InputError
             As the call, but for a missing dataset.
         """
-        rows = _rows(self.path, self.regime, self.pool, self.protocol, self.unit)
+        rows = self._rows()
         others = rows[(rows["model"] == model) & (rows["dataset"] != dataset)]
         return {str(name): float(value) for name, value in others.groupby("dataset")["accuracy"].mean().items()}
+
+    def _rows(self, unsound: bool = False) -> pd.DataFrame:
+        rows = _rows(self.path, self.regime, self.pool, self.protocol, self.unit)
+        keep = "sound" not in rows or self.unsound or unsound
+        return rows if keep else rows[rows["sound"] != "no"]
 
 
 @lru_cache(maxsize=8)
@@ -92,7 +106,7 @@ def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"no table {path}: set ground_truth.path to a CSV with columns {', '.join(_COLUMNS)}")
     try:
-        rows = pd.read_csv(path, dtype=dict.fromkeys(("model", "dataset", "regime", "pool", "protocol", "source"), str))
+        rows = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is not a CSV table: {error}") from error
     missing = [column for column in _COLUMNS if column not in rows]

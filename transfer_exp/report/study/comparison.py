@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -56,7 +57,8 @@ class Comparison:
         return self.interval[0] > 0 or self.interval[1] < 0
 
 
-def comparisons(study: Study, regime: str, metrics: Sequence[str], images: str = "all") -> tuple[Comparison, ...]:
+@cache  # several tables tell of the same comparisons, which take seconds
+def comparisons(study: Study, regime: str, metrics: tuple[str, ...], images: str = "all") -> tuple[Comparison, ...]:
     """Compare every perturbation with ``none`` and with ``pca``, as one family of comparisons."""
     pairs = [(p, c) for c in ("none", "pca") for p in study.perturbations if p not in ("none", c)]
     models = len(study.models)
@@ -77,7 +79,7 @@ def comparisons(study: Study, regime: str, metrics: Sequence[str], images: str =
     return tuple(
         Comparison(
             *pair,
-            tuple(metrics),
+            metrics,
             paired[pair],
             percentile_interval(differences(drawn, *pair), _LEVEL),
             float((np.sign(differences(without_two, *pair)) != np.sign(paired[pair].mean or 0.0)).mean()),

@@ -131,13 +131,15 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     Raises
     ------
     InputError
-        When a file is missing, or a score lacks its accuracy.
+        When a file is missing, a score lacks its accuracy, or there are fewer than two targets besides the control.
     """
     if not accuracies.is_file():
         raise InputError(f"no accuracies {accuracies}: run the sweep and copy accuracies.csv of its store there")
     measured, scored = pd.read_csv(accuracies), read_scores(scores)
     models = tuple(str(name) for name in scored.columns[len(CELL) :])
     targets = tuple(sorted(set(scored["dataset"])))
+    if len(set(targets) - {control}) < 2:
+        raise InputError(f"{scores} has fewer than two targets to average: score more, or set another control")
     missing = {(d, m) for d in targets for m in models} - set(zip(measured["dataset"], measured["model"], strict=True))
     if missing:
         raise InputError(f"{accuracies} has no accuracy of {min(missing)[1]} on {min(missing)[0]}")

@@ -58,7 +58,7 @@ def before_after(study: Study, path: Path, source: str) -> None:
         axis.set(xlim=(-_LIMIT, _LIMIT), ylim=(-_LIMIT, _LIMIT), aspect="equal")
         axis.tick_params(labelsize=7)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
     figure.supxlabel("tau_w of the control", fontsize=9)
     figure.supylabel(f"tau_w after the perturbation, {regime.replace('_', ' ')}", fontsize=9)
     _save(figure, path, source)

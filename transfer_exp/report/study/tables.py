@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from math import comb
@@ -19,6 +20,7 @@ from transfer_exp.report.study.data import Cell, Study
 
 HEADLINE = "logme"
 """The metric of the paper's headline."""
+_CONTROLS = ("none", "pca")
 
 
 def accuracies(study: Study) -> str:
@@ -112,9 +114,9 @@ def _line(study: Study, regime: str, name: str, models: int, taus: Mapping[str, 
 def paired(study: Study, regime: str) -> str:
     """Return every perturbation against ``none`` and ``pca``: for the headline metric, and for the mean of all."""
     rows = []
-    for label, metrics in ((HEADLINE, (HEADLINE,)), (f"all {len(study.perturbable)}", study.perturbable)):
+    for label, metrics in _families(study).items():
         rows += [[label, *_compared(c)] for c in comparisons(study, regime, metrics)]
-    head = ["metric", "perturbation", "against", "difference", "over models", "better, equal, worse"]
+    head = ["", "perturbation", "against", "difference", "over models", "better, equal, worse"]
     head += ["Wilcoxon p", "permutation p", "Holm p", "flips"]
     targets, models = len(study.averaged), len(study.models)
     return (
@@ -154,35 +156,63 @@ def probe_size_effects(study: Study, regime: str) -> str:
     for at, first in enumerate(next(iter(by_size.values()))):
         found = [by_size[size][at] for size in study.sizes]
         rows.append([first.perturbation, first.control, *(_compared(c)[2] + " " + _compared(c)[3] for c in found)])
-    return markdown(["perturbation", "against", *(f"{size} images a class" for size in study.sizes)], rows)
+    return markdown(
+        ["perturbation", "against", *(f"{size} images" + " a class" * (size != "all") for size in study.sizes)], rows
+    )
 
 
 def verdict(study: Study) -> str:
-    """Return what can be said of each perturbation, in words that follow from the numbers by rule."""
+    """Return what can be said of each perturbation, in words that follow from the comparisons by rule."""
     lines = []
-    for regime in study.accuracies:
-        by_metrics = {
-            name: {(c.perturbation, c.control): c for c in comparisons(study, regime, metrics)}
-            for name, metrics in (("LogME", (HEADLINE,)), ("all metrics", study.perturbable))
-        }
-        lines.append(f"With {_words(regime)}:\n")
-        for perturbation in study.perturbations[1:]:
-            against = [c for c in ("none", "pca") if c != perturbation]
-            said = [
-                _said(f"{name} against {c}", by_metrics[name][perturbation, c]) for name in by_metrics for c in against
+    for perturbation in study.perturbations[1:]:
+        said = []
+        for name, metrics in _families(study).items():
+            found = [
+                f"{_outcomes(study, metrics, perturbation, control)} {words}"
+                for control, words in (("none", "the raw features"), ("pca", "PCA alone"))
+                if control != perturbation
             ]
-            lines.append(f"- `{perturbation}`: {'; '.join(said)}.")
-        lines.append("")
-    return "\n".join(lines).rstrip()
+            said.append(f"{name} {' and '.join(found)}")
+        lines.append(f"- `{perturbation}`: {'; '.join(said)}.")
+    counted = f"{len(study.accuracies)} regimes" if len(study.accuracies) > 1 else "one regime"
+    return "\n".join(lines) + f"\n\nIn brackets, in how many of {counted}."
 
 
-def _said(what: str, found: Comparison) -> str:
-    """Say a difference, calling it one only where it outlasts a change of models."""
-    low, high = found.interval
-    numbers = f"{found.mean:+.3f} [{low:+.2f}, {high:+.2f}]"
-    if found.beyond_the_models:
-        return f"{what} **{'better' if found.mean > 0 else 'worse'}**, {numbers}"
-    return f"{what} not told apart, {numbers}"
+def changes(study: Study) -> str:
+    """Return the numbers behind the verdict, bold where the interval over models leaves out 0."""
+    rows = []
+    for regime in study.accuracies:
+        by_family = {
+            name: {(c.perturbation, c.control): _compared(c)[2:4] for c in comparisons(study, regime, metrics)}
+            for name, metrics in _families(study).items()
+        }
+        for perturbation in study.perturbations[1:]:
+            cells = [
+                " ".join(found.get((perturbation, control), []))
+                for found in by_family.values()
+                for control in _CONTROLS
+            ]
+            rows.append([_words(regime), perturbation, *cells])
+    head = [f"{name} against {control}" for name in _families(study) for control in _CONTROLS]
+    return markdown(["regime", "perturbation", *head], rows)
+
+
+def _families(study: Study) -> dict[str, tuple[str, ...]]:
+    """Return the sets of metrics that are told of together."""
+    return {"LogME": (HEADLINE,), f"the mean of {len(study.perturbable)} metrics": study.perturbable}
+
+
+def _outcomes(study: Study, metrics: tuple[str, ...], perturbation: str, control: str) -> str:
+    """Say in how many regimes a perturbation does better or worse, which only counts where the models cannot be why."""
+    found = []
+    for regime in study.accuracies:
+        pairs = {(c.perturbation, c.control): c for c in comparisons(study, regime, metrics)}
+        one = pairs[perturbation, control]
+        found.append(
+            ("better than" if one.mean > 0 else "worse than") if one.beyond_the_models else "not told apart from"
+        )
+    counts = Counter(found).most_common()
+    return ", ".join(f"{outcome} ({count})" for outcome, count in counts)
 
 
 def every_tau(study: Study) -> pd.DataFrame:
@@ -216,6 +246,7 @@ TABLES: Mapping[str, Callable[..., str]] = {
     "probe_sizes": probe_sizes,
     "probe_size_effects": probe_size_effects,
     "verdict": verdict,
+    "changes": changes,
 }
 """Tables by the name of their block; what follows the name is a regime."""
 

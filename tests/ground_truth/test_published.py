@@ -1,0 +1,71 @@
+"""The published accuracies: carried over without a slip, never mixed, unsound cells out unless asked for."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+from conftest import fake_pairing
+
+from transfer_exp.ground_truth.published import TABLE, published
+from transfer_exp.types import InputError, silent
+
+LINEAGE = ("group1_supervised_cnn11", "group2_ssl_resnet50_12")
+# What is no accuracy: errors of regression, and marks of what is missing.
+REGRESSION = {"dsprites", "utkface"}
+
+
+def rows(path=TABLE):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def accuracy(model, dataset, **options):
+    return published(**options)(fake_pairing(model, dataset=SimpleNamespace(name=dataset)), silent)
+
+
+@pytest.mark.assets
+def test_every_accuracy_is_the_one_that_was_transcribed(shared):
+    carried = Counter((r["pool"], r["model"], r["dataset"], r["regime"], r["source"], r["accuracy"]) for r in rows())
+    expected = Counter()
+    for path in sorted((shared / "published").glob("*.csv")):
+        for row in rows(path):
+            if not {"regime", "accuracy"} <= set(row) or row["regime"] == "caption_finetune":
+                continue
+            value = Decimal(row["accuracy"]) / (1 if path.name.startswith("TransferGraph") else 100)
+            missing = value < 0 or (value == 0 and path.name.startswith("NCTI"))
+            if not missing and row["dataset"] not in REGRESSION:
+                text = format(value.normalize(), "f")
+                expected[row["pool"], row["model"], row["dataset"], row["regime"], row["source"], text] += 1
+    assert carried == expected
+
+
+def test_every_row_is_an_accuracy_with_a_source_and_stands_once():
+    known = rows()
+    assert all(0 <= Decimal(r["accuracy"]) <= 1 and r["source"] and r["sound"] in ("yes", "no") for r in known)
+    assert len({(r["pool"], r["model"], r["dataset"], r["regime"]) for r in known}) == len(known)
+
+
+def test_three_targets_are_unsound_in_two_regimes_of_the_lineage():
+    unsound = {(r["pool"], r["dataset"], r["regime"]) for r in rows() if r["sound"] == "no"}
+    targets, regimes = ("sun397", "cifar10", "cifar100"), ("last_block_ft", "linear_ft")
+    assert unsound == {(pool, target, regime) for pool in LINEAGE for target in targets for regime in regimes}
+
+
+def test_an_accuracy_is_found_in_its_pool():
+    assert accuracy("resnet34", "aircraft", pool=LINEAGE[0]).value == pytest.approx(0.8406)
+    assert accuracy("inception_v3", "aircraft", pool=LINEAGE[0]).value == pytest.approx(0.8015)
+    assert accuracy("inception_v3", "aircraft", pool="tllib_cnn10").value == pytest.approx(0.888)
+    assert "prafful-kumar" in accuracy("byol", "aircraft", pool=LINEAGE[1]).source
+
+
+def test_pools_are_not_mixed_and_unsound_cells_need_a_word():
+    with pytest.raises(InputError, match="several values of pool"):
+        accuracy("resnet34", "aircraft")
+    with pytest.raises(InputError, match="only unsound rows"):
+        accuracy("resnet34", "sun397", pool=LINEAGE[0], regime="linear_ft")
+    assert accuracy("resnet34", "sun397", pool=LINEAGE[0], regime="linear_ft", unsound=True).value > 0.7
+    assert accuracy("resnet34", "sun397", pool=LINEAGE[0]).value < 0.7
