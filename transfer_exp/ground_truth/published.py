@@ -23,8 +23,8 @@ def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsoun
     regime
         ``vanilla_ft``, ``last_block_ft`` or ``linear_ft`` in the lineage; as the table has it elsewhere.
     unsound
-        Use cells marked unsound, too: sun397, cifar10 and cifar100 in the lineage's ``last_block_ft`` and ``linear_ft``.
-        They look like training accuracy (sun397: 91 and 99 % with the last block, 62 and 60 % with full fine-tuning, in
-        the mean of either pool), and the released loaders do read the training split there.
+        Use cells marked unsound, too: sun397, cifar10 and cifar100 in the lineage's ``last_block_ft`` and
+        ``linear_ft``. They look like training accuracy (sun397: 91 and 99 % with the last block, 62 and 60 % with full
+        fine-tuning, in the mean of either pool), and the released loaders do read the training split there.
     """
     return AccuracyTable(str(TABLE), regime, pool, unsound=unsound)
