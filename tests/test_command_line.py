@@ -66,6 +66,19 @@ def test_a_multirun_ends_in_one_table_and_one_figure(folder):
 
 
 @pytest.mark.slow
+def test_a_grid_of_scores_ends_in_rows_that_the_next_one_joins(folder):
+    two = ("-cn", "score_grid", "model_pool.names=[resnet_glyphs,vit_shapes]", "perturbations=[none,pca]")
+    done = _type(folder, *two, "metrics=[h_score,leep]", "rows=grid/scores.csv")
+    assert done.returncode == 0, done.stderr
+    assert "wrote 4 rows to grid/scores.csv" in done.stdout
+    again = _type(folder, *two, "metrics=[logme]", "dataset.probe_size=200", "rows=grid/scores.csv")
+    assert again.returncode == 0, again.stderr
+    lines = (folder / "grid" / "scores.csv").read_text().splitlines()
+    assert lines[0].endswith("metric,resnet_glyphs,vit_shapes")
+    assert len(lines) == 1 + 4 + 2
+
+
+@pytest.mark.slow
 def test_a_stored_sweep_is_narrowed_by_the_command_line(tmp_path):
     done = _type(tmp_path, "+sweep=demo", *QUICK, "dataset=digits", "metric=logme", "perturbation=none,pca")
     assert done.returncode == 0, done.stderr
@@ -153,6 +166,9 @@ MISTAKES = {
     "empty batch": (["features.batch_size=0"], "features.batch_size=0: need a whole number, at least 1"),
     "foreign target": (["metric._target_=os.system"], "may not run 'os.system'"),
     "store is a file": (["store=/dev/null"], "set store=FOLDER"),
+    "unknown metric of a grid": (["-cn", "score_grid", "metrics=[logmee]"], "metric has no option 'logmee'"),
+    "too few images of a grid": (["-cn", "score_grid", "images_per_class=[1]"], "images_per_class=1"),
+    "grid of what needs more": (["-cn", "score_grid", "metrics=[learned_fusion]"], "nothing could be scored"),
     "missing download": (["dataset=pets", "dataset.root=absent"], "dataset.download=true"),
 }
 

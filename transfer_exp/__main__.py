@@ -123,12 +123,15 @@ def _score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
         seed=config.seed,
     )
     path = Path(plain["rows"]).expanduser()
-    print(f"wrote {keep_scores(path, list(grid.run()))} rows to {path}")
+    print(f"wrote {keep_scores(path, grid.run())} rows to {path}")
 
 
 def _option(group: str, name: str, seed: int) -> dict[str, Any]:
     """Return the config of one option of a group."""
-    config = hydra.compose("config", overrides=[f"{group}={name}", f"seed={seed}"])
+    try:
+        config = hydra.compose("config", overrides=[f"{group}={name}", f"seed={seed}"])
+    except MissingConfigException as error:
+        raise InputError(_missing(error)) from error
     chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
     return chosen
 

@@ -12,22 +12,24 @@ import pytest
 import torch
 from torch import nn
 
+from transfer_exp.dataset.arrays import arrays
 from transfer_exp.experiment.score_grid import ScoreGrid
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pairing import PartOfTraining, StoredArrays, pair
+from transfer_exp.features.pairing import pair
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.etran import ETran
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.knn import KNN
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
+from transfer_exp.model_pool.arrays import arrays as arrays_pool
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.pca import Pca
 from transfer_exp.store import Store
-from transfer_exp.types import FeatureSet, InputError, NotApplicableError, silent
+from transfer_exp.types import InputError, NotApplicableError, class_statistics, silent
 
 
 class Pooled(Backbone):
@@ -74,7 +76,7 @@ def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0):
 def test_scores_are_those_of_single_cells(dataset, tmp_path):
     metrics = {"h_score": HScore(), "logme": LogME(), "leep": LEEP(), "etran": ETran()}
     perturbations = {"none": NoPerturbation(), "pca": Pca(2)}
-    rows = list(grid(dataset, tmp_path, metrics, (None, 6), perturbations).run())
+    rows = grid(dataset, tmp_path, metrics, (None, 6), perturbations).run()
     found = {(r["images_per_class"], r["perturbation"], r["metric"]): r for r in rows}
     assert len(found) == len(rows) == 2 * 2 * 4
     assert {r["dataset"] for r in rows} == {dataset.name}
@@ -103,7 +105,7 @@ def test_a_perturbation_is_made_once_for_all_metrics(dataset, tmp_path):
             return features
 
     metrics = {"knn": KNN(), "again": KNN(), "h_score": HScore()}
-    list(grid(dataset, tmp_path, metrics, (None,), {"counted": Counted()}).run())
+    grid(dataset, tmp_path, metrics, (None,), {"counted": Counted()}).run()
     assert len(calls) == len(POOL.candidates)
 
 
@@ -111,33 +113,34 @@ def test_what_a_perturbation_does_not_touch_is_scored_once(dataset, tmp_path, mo
     calls = []
     monkeypatch.setattr(LEEP, "__call__", lambda self, *given: calls.append(1) or 1.0)
     perturbations = {"none": NoPerturbation(), "pca": Pca(2), "less": Pca(1)}
-    rows = list(grid(dataset, tmp_path, {"leep": LEEP()}, (None,), perturbations).run())
+    rows = grid(dataset, tmp_path, {"leep": LEEP()}, (None,), perturbations).run()
     assert len(calls) == 2, "two of the networks have a head"
     assert [r["net1"] for r in rows] == ["1"] * 3
 
 
 def test_a_metric_that_refuses_is_left_out_by_name_and_the_others_stay(dataset, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
-        rows = list(grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()}).run())
+        rows = grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()}).run()
     assert [r["metric"] for r in rows] == ["h_score"]
-    assert "broken after none of all images is left out: on model" in caplog.text
-    assert "no good" in caplog.text
+    assert "broken after none of all images is left out: broken on model net1: no good" in caplog.text
+    with pytest.raises(InputError, match="nothing could be scored: broken on model net1: no good"):
+        grid(dataset, tmp_path, {"broken": Broken()}).run()
 
 
-def test_a_part_of_training_is_scored_by_the_features_of_all_of_it():
-    known = FeatureSet(np.arange(12.0).reshape(6, 2), np.array([0, 1, 0, 1, 0, 1]), np.full((6, 2), 0.5))
+def test_arrays_are_scored_as_well(dataset, tmp_path):
+    rng, labels = np.random.default_rng(0), np.arange(24) % 3
+    values = {name: rng.random((24, 5)) for name in ("one", "two")}
+    for name, features in values.items():
+        np.savez(tmp_path / f"{name}.npz", features=features, labels=labels)
+    own = replace(grid(dataset, tmp_path, {"h_score": HScore()}), dataset=arrays(str(tmp_path)))
+    with pytest.raises(InputError, match="go together"):
+        own.run()
+    (row,) = replace(own, pool=arrays_pool(str(tmp_path))).run()
+    for name, features in values.items():
+        assert float(row[name]) == pytest.approx(HScore()(class_statistics(features, labels)), rel=1e-8)
 
-    class Whole(StoredArrays):
-        def __init__(self):
-            self.name = "net"
 
-        def features(self, split):
-            return known
-
-    whole = Whole()
-    part = PartOfTraining(whole, np.array([4, 1]))
-    probe = part.features("probe")
-    assert probe.features.tolist() == [[8.0, 9.0], [2.0, 3.0]]
-    assert probe.labels.tolist() == [0, 1]
-    assert probe.source_probabilities.shape == (2, 2)
-    assert part.features("test") is known
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_class_of_one_image_is_refused(dataset, tmp_path, size):
+    with pytest.raises(InputError, match=f"images_per_class={size}"):
+        grid(dataset, tmp_path, {"h_score": HScore()}, (size,)).run()

@@ -14,14 +14,14 @@ from transfer_exp.experiment.measuring import Measuring
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pairing import Pairing, pair
+from transfer_exp.features.pairing import Pairing, check_together, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.store import Store
-from transfer_exp.types import CellResult, InputError, ModelResult, NotApplicableError, Track
+from transfer_exp.types import CellResult, ModelResult, NotApplicableError, Track
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +70,7 @@ class Experiment:
         InputError
             For bad input of any kind, naming the model where one is at fault.
         """
-        if isinstance(self.dataset, FeatureArrays) != (self.pool.name == "arrays"):
-            raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
+        check_together(self.pool, self.dataset)
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
         found: Counter[tuple[str, bool]] = Counter()
         scoring = Scoring(self.metric, self.perturbation, self.seed)

@@ -7,20 +7,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import numpy as np
-
+from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.experiment.scoring import Evidence, Parts, over_pool, parts_of
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pairing import PartOfTraining, pair
+from transfer_exp.features.pairing import PartOfTraining, check_together, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.store import Store
-from transfer_exp.types import InputError, NotApplicableError
+from transfer_exp.types import FeatureSet, InputError, NotApplicableError
 
 _log = logging.getLogger(__name__)
 _PERTURBED = ("features", "class_statistics")
@@ -50,7 +49,7 @@ class ScoreGrid:
     """
 
     pool: ModelPool
-    dataset: TargetDataset
+    dataset: TargetDataset | FeatureArrays
     metrics: Mapping[str, Metric | PoolMetric]
     perturbations: Mapping[str, Perturbation]
     images_per_class: tuple[Size, ...]
@@ -60,31 +59,48 @@ class ScoreGrid:
     batch_size: int
     workers: int
     seed: int
-    _given_up: set[Cell] = field(default_factory=set, repr=False)
+    _given_up: dict[Cell, str] = field(default_factory=dict, repr=False)
 
-    def run(self) -> Iterator[dict[str, str]]:
+    def run(self) -> list[dict[str, str]]:
         """Return one row per cell: what it is, and the score of every model under its name, empty where it has none.
 
         A metric that refuses its input is said once, and its row stays away.
+
+        Raises
+        ------
+        InputError
+            For a number of images below 2, arrays without their pool, or when nothing could be scored.
         """
+        check_together(self.pool, self.dataset)
+        for size in self.images_per_class:
+            if size is not None and size < 2:
+                raise InputError(f"images_per_class={size}: a class needs at least 2, or null for all")
         parts: dict[Cell, dict[str, Parts]] = {}
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
                 whole = pair(candidate, self.dataset, extractor)
+                train = whole.features("train")
+                assert train is not None, "every dataset has a training split"
                 for size in self.images_per_class:
-                    probe = PartOfTraining(whole, self._chosen(size))
-                    for cell, found in self._one(size, probe):
+                    for cell, found in self._one(size, PartOfTraining(whole, self._drawn(train, size))):
                         parts.setdefault(cell, {})[candidate.name] = found
                 next_model()
-        for cell, by_model in parts.items():
-            if cell not in self._given_up:
-                yield from self._row(cell, by_model)
+        rows = [
+            row for cell, by_model in parts.items() if cell not in self._given_up for row in self._row(cell, by_model)
+        ]
+        if not rows:
+            raise InputError(f"nothing could be scored: {next(iter(self._given_up.values()), 'no metric applies')}")
+        for (size, perturbation, metric), reason in self._given_up.items():
+            images = "all images" if size is None else f"{size} images a class"
+            _log.warning("%s after %s of %s is left out: %s", metric, perturbation, images, reason)
+        return rows
 
-    def _chosen(self, size: Size) -> np.ndarray:
-        labels = self.dataset.train.labels
-        total = None if size is None else min(size * len(self.dataset.class_names), len(labels))
-        return stratified_indices(labels, total, self.seed)
+    def _drawn(self, train: FeatureSet, size: Size) -> FeatureSet:
+        total = None if size is None else min(size * len(self.dataset.class_names), len(train.labels))
+        chosen = stratified_indices(train.labels, total, self.seed)
+        probabilities = None if train.source_probabilities is None else train.source_probabilities[chosen]
+        return FeatureSet(train.features[chosen], train.labels[chosen], probabilities)
 
     def _one(self, size: Size, probe: PartOfTraining) -> Iterator[tuple[Cell, Parts]]:
         """Return the parts of one model in every cell with so many images."""
@@ -100,7 +116,7 @@ class ScoreGrid:
                 except NotApplicableError:
                     continue
                 except InputError as error:
-                    self._give_up(cell, f"on model {probe.name}: {error}")
+                    self._given_up[cell] = f"{name} on model {probe.name}: {error}"
                     continue
                 if not set(_PERTURBED) & set(metric.inputs):
                     alike[name] = found
@@ -111,7 +127,7 @@ class ScoreGrid:
         try:
             scores = over_pool(self.metrics[name], list(parts.values()))
         except InputError as error:
-            self._give_up(cell, str(error))
+            self._given_up[cell] = f"{name}: {error}"
             return
         by_model = {model: f"{score:.9g}" for model, score in zip(parts, scores, strict=True)}
         yield {
@@ -123,9 +139,3 @@ class ScoreGrid:
             "metric": name,
             **{candidate.name: by_model.get(candidate.name, "") for candidate in self.pool.candidates},
         }
-
-    def _give_up(self, cell: Cell, reason: str) -> None:
-        self._given_up.add(cell)
-        size, perturbation, metric = cell
-        images = "all images" if size is None else f"{size} images a class"
-        _log.warning("%s after %s of %s is left out: %s", metric, perturbation, images, reason)

@@ -8,14 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from jaxtyping import Int
-
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.model_pool.pool import Candidate, LoadedModel
-from transfer_exp.types import ClassStatistics, FeatureSet, ModelFacts, class_statistics
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
+from transfer_exp.types import ClassStatistics, FeatureSet, InputError, ModelFacts, class_statistics
 
 Split: TypeAlias = Literal["probe", "train", "validation", "test"]
 
@@ -113,18 +110,18 @@ class StoredArrays:
 
 @dataclass(eq=False)
 class PartOfTraining:
-    """Another pairing of which only some of the training split is scored, by the features of all of it.
+    """Another pairing of which some of the training split is scored.
 
     Attributes
     ----------
     whole
         The model and the target.
-    chosen
-        (N,), positions in the training split.
+    probe
+        Features, labels and source probabilities of that part.
     """
 
     whole: NetworkOnImages | StoredArrays
-    chosen: Int[np.ndarray, " chosen"]
+    probe: FeatureSet
 
     @property
     def name(self) -> str:
@@ -137,13 +134,8 @@ class PartOfTraining:
         return self.whole.dataset
 
     def features(self, split: Split) -> FeatureSet | None:
-        """Return the chosen part of the training split's features as the probe, any other split as it is."""
-        if split != "probe":
-            return self.whole.features(split)
-        train = self.whole.features("train")
-        assert train is not None, "every dataset has a training split"
-        probabilities = None if train.source_probabilities is None else train.source_probabilities[self.chosen]
-        return FeatureSet(train.features[self.chosen], train.labels[self.chosen], probabilities)
+        """Return the part as the probe, any other split as it is."""
+        return self.probe if split == "probe" else self.whole.features(split)
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of the same."""
@@ -156,6 +148,18 @@ class PartOfTraining:
 
 
 Pairing: TypeAlias = NetworkOnImages | StoredArrays
+
+
+def check_together(pool: ModelPool, dataset: TargetDataset | FeatureArrays) -> None:
+    """Refuse arrays without the pool that names their models, and that pool without arrays.
+
+    Raises
+    ------
+    InputError
+        When only one of them is of arrays.
+    """
+    if isinstance(dataset, FeatureArrays) != (pool.name == "arrays"):
+        raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
 
 
 def pair(candidate: Candidate, dataset: TargetDataset | FeatureArrays, extractor: Extractor) -> Pairing:
