@@ -127,6 +127,17 @@ def test_a_metric_that_refuses_is_left_out_by_name_and_the_others_stay(dataset, 
         grid(dataset, tmp_path, {"broken": Broken()}).run()
 
 
+def test_a_model_that_cannot_be_used_is_said_and_leaves_its_column_empty(dataset, tmp_path, caplog):
+    def unusable():
+        raise NotApplicableError("its code is not run unasked")
+
+    own = grid(dataset, tmp_path, {"h_score": HScore()})
+    pool = ModelPool("mine", (*POOL.candidates, Candidate("stranger", unusable)))
+    (row,) = replace(own, pool=pool).run()
+    assert row["stranger"] == "" != row["net1"]
+    assert "stranger is skipped: its code is not run unasked" in caplog.text
+
+
 def test_arrays_are_scored_as_well(dataset, tmp_path):
     rng, labels = np.random.default_rng(0), np.arange(24) % 3
     values = {name: rng.random((24, 5)) for name in ("one", "two")}

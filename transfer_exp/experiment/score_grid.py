@@ -13,7 +13,7 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.experiment.scoring import Evidence, Parts, over_pool, parts_of
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pairing import PartOfTraining, check_together, pair
+from transfer_exp.features.pairing import Pairing, PartOfTraining, check_together, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
@@ -64,7 +64,8 @@ class ScoreGrid:
     def run(self) -> list[dict[str, str]]:
         """Return one row per cell: what it is, and the score of every model under its name, empty where it has none.
 
-        A metric that refuses its input is said once, and its row stays away.
+        A metric that refuses its input is said once, and its row stays away; a model that cannot be used is said, and
+        its column stays empty.
 
         Raises
         ------
@@ -79,12 +80,11 @@ class ScoreGrid:
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
-                whole = pair(candidate, self.dataset, extractor)
-                train = whole.features("train")
-                assert train is not None, "every dataset has a training split"
-                for size in self.images_per_class:
-                    for cell, found in self._one(size, PartOfTraining(whole, self._drawn(train, size))):
+                try:
+                    for cell, found in self._model(pair(candidate, self.dataset, extractor)):
                         parts.setdefault(cell, {})[candidate.name] = found
+                except NotApplicableError as unusable:
+                    _log.warning("%s is skipped: %s", candidate.name, unusable)
                 next_model()
         rows = [
             row for cell, by_model in parts.items() if cell not in self._given_up for row in self._row(cell, by_model)
@@ -95,6 +95,13 @@ class ScoreGrid:
             images = "all images" if size is None else f"{size} images a class"
             _log.warning("%s after %s of %s is left out: %s", metric, perturbation, images, reason)
         return rows
+
+    def _model(self, whole: Pairing) -> Iterator[tuple[Cell, Parts]]:
+        """Return the parts of one model in every cell."""
+        train = whole.features("train")
+        assert train is not None, "every dataset has a training split"
+        for size in self.images_per_class:
+            yield from self._one(size, PartOfTraining(whole, self._drawn(train, size)))
 
     def _drawn(self, train: FeatureSet, size: Size) -> FeatureSet:
         total = None if size is None else min(size * len(self.dataset.class_names), len(train.labels))
