@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from hydra.types import RunMode
@@ -110,10 +111,11 @@ def _score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
 
     _check_numbers(config)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    metrics = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
     grid = ScoreGrid(
         build("model_pool", plain["model_pool"]),
         build("dataset", plain["dataset"]),
-        {name: build("metric", _option("metric", name, config.seed)) for name in plain["metrics"]},
+        {name: build("metric", _option("metric", name, config.seed)) for name in metrics},
         {name: build("perturbation", _option("perturbation", name, config.seed)) for name in plain["perturbations"]},
         tuple(plain["images_per_class"]),
         build("ground_truth", plain["ground_truth"]),

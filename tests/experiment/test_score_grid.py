@@ -122,7 +122,7 @@ def test_a_metric_that_refuses_is_left_out_by_name_and_the_others_stay(dataset, 
     with caplog.at_level(logging.WARNING):
         rows = grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()}).run()
     assert [r["metric"] for r in rows] == ["h_score"]
-    assert "broken after none of all images is left out: broken on model net1: no good" in caplog.text
+    assert "left out of 1 cells: broken on model net1: no good" in caplog.text
     with pytest.raises(InputError, match="nothing could be scored: broken on model net1: no good"):
         grid(dataset, tmp_path, {"broken": Broken()}).run()
 

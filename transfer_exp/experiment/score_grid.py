@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -91,9 +92,8 @@ class ScoreGrid:
         ]
         if not rows:
             raise InputError(f"nothing could be scored: {next(iter(self._given_up.values()), 'no metric applies')}")
-        for (size, perturbation, metric), reason in self._given_up.items():
-            images = "all images" if size is None else f"{size} images a class"
-            _log.warning("%s after %s of %s is left out: %s", metric, perturbation, images, reason)
+        for reason, cells in Counter(self._given_up.values()).items():
+            _log.warning("left out of %d cells: %s", cells, reason)
         return rows
 
     def _model(self, whole: Pairing) -> Iterator[tuple[Cell, Parts]]:
