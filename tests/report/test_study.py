@@ -30,13 +30,13 @@ SIGN = {"none": 0.3, "pca": 0.3, "good": 1.0, "bad": -1.0}
 def rows(tmp_path):
     rng = np.random.default_rng(0)
     truth = {t: rng.permutation(len(MODELS)) / 10 for t in TARGETS}
-    measured = [
-        {"pool": "p", "model": m, "dataset": t, "regime": r, "seed": s, "accuracy": truth[t][i] + 0.001 * s * (i % 2)}
-        for t in TARGETS
-        for i, m in enumerate(MODELS)
-        for r in ("full/short", "linear_probe")
-        for s in (0, 1)
-    ]
+    measured = []
+    for t in TARGETS:
+        for i, m in enumerate(MODELS):
+            for r in ("full/short", "linear_probe"):
+                for seed in (0, 1):
+                    row = {"pool": "p", "model": m, "dataset": t, "regime": r, "seed": seed, "seconds": 9}
+                    measured.append({**row, "accuracy": truth[t][i] + 0.001 * seed * (i % 2)})
     pd.DataFrame(measured).to_csv(tmp_path / "accuracies.csv", index=False)
     noise = {t: rng.standard_normal(len(MODELS)) for t in TARGETS}
     scored = []
@@ -64,6 +64,7 @@ def test_rows_become_arrays_by_name(study):
     assert study.averaged == ("a", "b", "c")
     assert list(study.accuracies) == ["full", "linear_probe"]
     assert study.accuracies["full"].shape == (2, 4, 8)
+    assert study.hours["full"] == pytest.approx(8 * 4 * 2 * 9 / 3600)
     assert study.perturbations == ("none", "pca", "bad", "good")
     assert study.sizes == ("20", "all")
     assert study.perturbable == ("logme",)

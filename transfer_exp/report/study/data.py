@@ -39,6 +39,8 @@ class Study:
         M and T names, the order of the last two axes of all arrays.
     accuracies
         By regime, full fine-tuning first; NaN where a seed is missing.
+    hours
+        By regime, spent on measuring them, all seeds together.
     scores
         By cell; NaN where a metric does not apply to a model.
     control
@@ -48,6 +50,7 @@ class Study:
     models: tuple[str, ...]
     targets: tuple[str, ...]
     accuracies: Mapping[str, Accuracies]
+    hours: Mapping[str, float]
     scores: Mapping[Cell, Scores]
     control: str
 
@@ -122,7 +125,7 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     Parameters
     ----------
     accuracies
-        As ``STORE/accuracies.csv``: pool, model, dataset, regime, protocol, seed, accuracy.
+        As ``STORE/accuracies.csv``: model, dataset, regime, seed, accuracy, seconds; rows of other targets stay out.
     scores
         As ``python -m transfer_exp -cn score_grid`` writes them.
     control
@@ -143,15 +146,18 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     missing = {(d, m) for d in targets for m in models} - set(zip(measured["dataset"], measured["model"], strict=True))
     if missing:
         raise InputError(f"{accuracies} has no accuracy of {min(missing)[1]} on {min(missing)[0]}")
-    return Study(models, targets, _accuracies(measured, targets, models), _scores(scored, targets, models), control)
+    measured = measured[measured["dataset"].isin(targets) & measured["model"].isin(models)]
+    measured = measured.assign(regime=measured["regime"].str.partition("/")[0])
+    hours = {str(regime): float(spent) / 3600 for regime, spent in measured.groupby("regime")["seconds"].sum().items()}
+    measured_by, by_cell = _accuracies(measured, targets, models), _scores(scored, targets, models)
+    return Study(models, targets, measured_by, hours, by_cell, control)
 
 
 def _accuracies(rows: pd.DataFrame, targets: tuple[str, ...], models: tuple[str, ...]) -> dict[str, Accuracies]:
-    """Return accuracies by regime, without the name of the protocol."""
-    names = rows["regime"].str.partition("/")[0]
+    """Return accuracies by regime."""
     found = {}
-    for regime in sorted(set(names), key=lambda name: (name != "full", name)):
-        own = rows[names == regime]
+    for regime in sorted(set(rows["regime"]), key=lambda name: (name != "full", name)):
+        own = rows[rows["regime"] == regime]
         wide = own.pivot_table(index=["seed", "dataset"], columns="model", values="accuracy")
         seeds = sorted(set(own["seed"]))
         wide = wide.reindex(index=pd.MultiIndex.from_product([seeds, targets]), columns=list(models))

@@ -32,8 +32,11 @@ def accuracies(study: Study) -> str:
         return " ".join(f"**{v[model]:.2f}**" if v[model] == v.max() else f"{v[model]:.2f}" for v in values)
 
     rows = [[name, *(cell(t, m) for t in range(len(study.targets)))] for m, name in enumerate(study.models)]
-    seeds = ", ".join(f"{_words(regime)} ({len(runs)} seeds)" for regime, runs in study.accuracies.items())
-    return f"{markdown(['model', *study.targets], rows)}\n\nIn each cell: {seeds}."
+    spent = [
+        f"{_words(regime)} ({len(runs)} seed{'s' * (len(runs) > 1)}, {study.hours[regime]:.1f} hours)"
+        for regime, runs in study.accuracies.items()
+    ]
+    return f"{markdown(['model', *study.targets], rows)}\n\nIn each cell: {', '.join(spent)}."
 
 
 def ground_truth(study: Study) -> str:
