@@ -17,7 +17,8 @@ from transfer_exp.report.study.__main__ import filled, main, source_digest, sour
 from transfer_exp.report.study.baselines import blind_band, seed_ceiling, static_tau
 from transfer_exp.report.study.comparison import comparisons
 from transfer_exp.report.study.data import Cell, read_study
-from transfer_exp.report.study.tables import TABLES, every_tau, table
+from transfer_exp.report.study.score_tables import every_tau
+from transfer_exp.report.study.tables import TABLES, table
 from transfer_exp.types import InputError
 
 MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from transfer_exp.report.study.data import Study, read_study
-from transfer_exp.report.study.tables import TABLES, every_tau, table
+from transfer_exp.report.study.score_tables import every_tau
+from transfer_exp.report.study.tables import TABLES, table
 from transfer_exp.store import digest, write_atomically
 from transfer_exp.types import InputError, suggestion
 
