@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from transfer_exp.evaluation.correlation import weighted_tau
-from transfer_exp.evaluation.stability import flip_rate, leave_one_out, sub_pools, win_rates
+from transfer_exp.evaluation.stability import flip_rate, leave_one_out, share_of_flips, sub_pools, win_rates
 from transfer_exp.evaluation.weighted_tau_many import pool_differences
 from transfer_exp.types import InputError
 
@@ -104,3 +104,9 @@ def test_nothing_to_count_is_refused():
         win_rates(truth[None], truth, nothing)
     with pytest.raises(InputError, match="one metric or more"):
         win_rates(np.ones((0, 1, 4)), truth, sub_pools(4))
+
+
+def test_what_is_zero_to_rounding_is_equal_and_a_flip_only_where_the_verdict_is_not():
+    differences = np.array([0.2, 1e-17, -1e-17, -0.1])
+    assert share_of_flips(0.3, differences) == 0.75
+    assert share_of_flips(1e-17, differences) == 0.5

@@ -155,6 +155,27 @@ def test_one_target_is_no_study(rows):
         read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
 
 
+def test_a_metric_without_all_its_cells_is_no_part_of_comparisons(rows):
+    scores = pd.read_csv(rows / "scores.csv", dtype=str, keep_default_na=False)
+    half = scores[(scores["metric"] == "logme") & (scores["images_per_class"] == "all")].assign(metric="sfda")
+    pd.concat([scores, half]).to_csv(rows / "scores.csv", index=False)
+    study = read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
+    assert "sfda" in study.metrics
+    assert study.perturbable == ("logme",)
+    assert study.blind == ("leep",)
+
+
+def test_means_are_of_what_was_not_rounded(study):
+    row = next(line for line in table(study, ["probe_sizes", "full"]).splitlines() if line.startswith("| mean"))
+    assert row.split(" | ")[1] == f"{study.taus(Cell('logme', 'none', '20'), 'full', study.averaged)[0]:.2f}"
+
+
+def test_accuracies_of_another_form_are_refused(rows):
+    pd.read_csv(rows / "accuracies.csv").drop(columns="seconds").to_csv(rows / "accuracies.csv", index=False)
+    with pytest.raises(InputError, match="lacks the column seconds"):
+        read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
+
+
 def test_a_missing_accuracy_is_said(rows):
     table = pd.read_csv(rows / "accuracies.csv")
     table[(table["model"] != "net3") | (table["dataset"] != "b")].to_csv(rows / "accuracies.csv", index=False)

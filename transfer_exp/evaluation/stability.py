@@ -78,8 +78,13 @@ def flip_rate(
     """
     _need_pools(pools)
     everyone = np.arange(first.shape[-1])[None]
-    verdict = _sign(pool_differences(first, second, accuracies, everyone))
-    return float((_sign(pool_differences(first, second, accuracies, pools)) != verdict).mean())
+    verdict = pool_differences(first, second, accuracies, everyone)
+    return share_of_flips(float(verdict[0]), pool_differences(first, second, accuracies, pools))
+
+
+def share_of_flips(verdict: float, differences: Float[np.ndarray, " pools"]) -> float:
+    """Share of the differences whose sign is not that of ``verdict``, in [0, 1]; what is 0 to rounding has its own."""
+    return float((_sign(differences) != _sign(np.array([verdict]))).mean())
 
 
 def win_rates(

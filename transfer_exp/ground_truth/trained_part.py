@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transfer_exp.ground_truth.block_definitions import freeze
 from transfer_exp.ground_truth.boundary import Trunk
 from transfer_exp.ground_truth.prepared_images import MOST_BYTES, PreparedImages
-from transfer_exp.ground_truth.training import BatchAt
+from transfer_exp.ground_truth.training import Batch, BatchAt
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
 
@@ -89,9 +89,11 @@ class OnActivations:
         self.trunk.backbone.to(images.device)
         one = self.trunk(images(torch.arange(1))[0])
         if one.nbytes * len(images) > MOST_BYTES:
-            return lambda positions: (self.trunk(images(positions)[0]), images(positions)[1])
+            return lambda positions: self._through(*images(positions))
         # Always the same batches: a resumed run must compute the same bits.
-        batches = [images(chosen) for chosen in torch.arange(len(images)).split(_CHUNK)]
-        inputs = torch.cat([self.trunk(batch) for batch, _ in batches])
-        targets = torch.cat([target for _, target in batches])
+        chunks = [self._through(*images(chosen)) for chosen in torch.arange(len(images)).split(_CHUNK)]
+        inputs, targets = (torch.cat(parts) for parts in zip(*chunks, strict=True))
         return lambda positions: (inputs[positions], targets[positions])
+
+    def _through(self, images: Images, targets: Tensor) -> Batch:
+        return self.trunk(images), targets

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from transfer_exp.evaluation.intervals import percentile_interval, resamples
 from transfer_exp.evaluation.paired import PairedComparison, compare_paired, holm
-from transfer_exp.evaluation.stability import sub_pools
+from transfer_exp.evaluation.stability import ROUNDING, share_of_flips, sub_pools
 from transfer_exp.report.study.data import Cell, Pools, Study
 
 _DRAWS, _LEVEL = 1000, 0.95
@@ -25,8 +25,6 @@ class Comparison:
     ----------
     perturbation, control
         What is compared.
-    metrics
-        What the mean is over; the same metrics on both sides.
     paired
         Over targets.
     interval
@@ -39,7 +37,6 @@ class Comparison:
 
     perturbation: str
     control: str
-    metrics: tuple[str, ...]
     paired: PairedComparison
     interval: tuple[float, float]
     flips: float
@@ -53,8 +50,8 @@ class Comparison:
 
     @property
     def beyond_the_models(self) -> bool:
-        """Whether resampling the models leaves the sign as it is."""
-        return self.interval[0] > 0 or self.interval[1] < 0
+        """Whether resampling the models leaves the sign as it is; 0 to rounding has none."""
+        return self.interval[0] > ROUNDING or self.interval[1] < -ROUNDING
 
 
 @cache  # several tables tell of the same comparisons, which take seconds
@@ -62,27 +59,26 @@ def comparisons(study: Study, regime: str, metrics: tuple[str, ...], images: str
     """Compare every perturbation with ``none`` and with ``pca``, as one family of comparisons."""
     pairs = [(p, c) for c in ("none", "pca") for p in study.perturbations if p not in ("none", c)]
     models = len(study.models)
-    drawn, without_two = resamples(models, _DRAWS, 0), sub_pools(models)
-    by_pool = {
-        (pools is drawn, metric, p): study.taus(Cell(metric, p, images), regime, study.averaged, pools)
-        for pools in (drawn, without_two)
-        for metric in metrics
+    drawn, without_two, everyone = resamples(models, _DRAWS, 0), sub_pools(models), np.arange(models)[None]
+    means = {
+        (id(pools), p): np.mean(
+            [study.taus(Cell(m, p, images), regime, study.averaged, pools) for m in metrics], axis=0
+        )
+        for pools in (drawn, without_two, everyone)
         for p in study.perturbations
     }
     paired = {pair: _paired(study, regime, metrics, images, *pair) for pair in pairs}
     corrected = holm(np.array([max(p.wilcoxon_p, p.permutation_p) for p in paired.values()]))
 
     def differences(pools: Pools, first: str, second: str) -> Float[np.ndarray, " pools"]:
-        each = [by_pool[pools is drawn, m, first] - by_pool[pools is drawn, m, second] for m in metrics]
-        return np.asarray(np.mean(each, axis=0))
+        return np.asarray(means[id(pools), first] - means[id(pools), second])
 
     return tuple(
         Comparison(
             *pair,
-            metrics,
             paired[pair],
             percentile_interval(differences(drawn, *pair), _LEVEL),
-            float((np.sign(differences(without_two, *pair)) != np.sign(paired[pair].mean or 0.0)).mean()),
+            share_of_flips(float(differences(everyone, *pair)[0]), differences(without_two, *pair)),
             float(p),
         )
         for pair, p in zip(pairs, corrected, strict=True)

@@ -78,19 +78,22 @@ class Study:
 
     @cached_property
     def perturbable(self) -> tuple[str, ...]:
-        """Metrics whose scores a perturbation can change: those that look at features, of every model."""
-        return tuple(
-            metric
-            for metric in self.metrics
-            if all(
-                any(
-                    not np.array_equal(self.scores[cell], self.scores[Cell(metric, "none", size)], equal_nan=True)
-                    for p in self.perturbations
-                    if (cell := Cell(metric, p, size)) in self.scores
-                )
-                for size in self.sizes
-            )
-        )
+        """Metrics that perturbations change, and that score every model in every cell."""
+        return tuple(metric for metric in self.metrics if self._complete(metric) and self._moved(metric))
+
+    @cached_property
+    def blind(self) -> tuple[str, ...]:
+        """Metrics that no perturbation changes, because they look at no features."""
+        return tuple(metric for metric in self.metrics if Cell(metric) in self.scores and not self._moved(metric))
+
+    def _complete(self, metric: str) -> bool:
+        cells = [Cell(metric, p, size) for p in self.perturbations for size in self.sizes]
+        return all(cell in self.scores and np.isfinite(self.scores[cell]).all() for cell in cells)
+
+    def _moved(self, metric: str) -> bool:
+        bare = self.scores[Cell(metric)]
+        found = [self.scores[cell] for p in self.perturbations if (cell := Cell(metric, p)) in self.scores]
+        return any(not np.array_equal(scores, bare, equal_nan=True) for scores in found)
 
     def truth(self, regime: str) -> Float[np.ndarray, "targets models"]:
         """Return accuracies, mean over seeds."""
@@ -139,6 +142,9 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     if not accuracies.is_file():
         raise InputError(f"no accuracies {accuracies}: run the sweep and copy accuracies.csv of its store there")
     measured, scored = pd.read_csv(accuracies), read_scores(scores)
+    lacking = [name for name in ("model", "dataset", "regime", "seed", "accuracy", "seconds") if name not in measured]
+    if lacking:
+        raise InputError(f"{accuracies} lacks the column {', '.join(lacking)}: give accuracies.csv of a store")
     models = tuple(str(name) for name in scored.columns[len(CELL) :])
     targets = tuple(sorted(set(scored["dataset"])))
     if len(set(targets) - {control}) < 2:

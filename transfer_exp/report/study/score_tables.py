@@ -16,18 +16,17 @@ from transfer_exp.report.study.words import compared, families, words
 
 def means(study: Study, regime: str) -> str:
     """Return tau_w of every metric after every perturbation, mean over targets, bold above what blind luck reaches."""
-    high = blind_band(study, regime)[1]
-
-    def cell(metric: str, perturbation: str) -> str:
-        known = Cell(metric, perturbation) in study.scores
-        return _bold(study.taus(Cell(metric, perturbation), regime, study.averaged)[0], high) if known else ""
-
-    rows = [[m, *(cell(m, p) for p in study.perturbations)] for m in study.perturbable]
-    body = markdown(["metric", *study.perturbations], rows)
     low, high = blind_band(study, regime)
+
+    def shown(metric: str, perturbation: str) -> str:
+        tau = study.taus(Cell(metric, perturbation), regime, study.averaged)[0]
+        return f"**{tau:.2f}**" if tau > high else f"{tau:.2f}"
+
+    rows = [[m, *(shown(m, p) for p in study.perturbations)] for m in study.perturbable]
     return (
-        f"{body}\n\ntau_w with {words(regime)}, mean over {len(study.averaged)} targets, all training images scored. "
-        f"Bold lies above the 95 % band of rankings drawn blindly and kept for all targets, [{low:.2f}, {high:.2f}]."
+        f"{markdown(['metric', *study.perturbations], rows)}\n\ntau_w with {words(regime)}, mean over "
+        f"{len(study.averaged)} targets, all training images scored. Bold lies above the 95 % band of rankings drawn "
+        f"blindly and kept for all targets, [{low:.2f}, {high:.2f}]."
     )
 
 
@@ -50,13 +49,11 @@ def paired(study: Study, regime: str) -> str:
 def probe_sizes(study: Study, regime: str) -> str:
     """Return tau_w by number of images scored: every metric as it is, after PCA, and after the paper's method."""
     shown = [p for p in ("none", "pca", "spread_attract", "released") if p in study.perturbations]
-    rows = []
-    for metric in study.perturbable:
-        cells = [Cell(metric, p, size) for p in shown for size in study.sizes]
-        rows.append([metric, *(f"{study.taus(c, regime, study.averaged)[0]:.2f}" for c in cells)])
-    everywhere = np.array([[float(value) for value in row[1:]] for row in rows])
-    rows.append(["mean", *(f"{value:.2f}" for value in everywhere.mean(axis=0))])
-    head = ["metric", *(f"{p} {size}" for p in shown for size in study.sizes)]
+    places = [(p, size) for p in shown for size in study.sizes]
+    taus = {m: [study.taus(Cell(m, *at), regime, study.averaged)[0] for at in places] for m in study.perturbable}
+    taus["mean"] = np.mean(list(taus.values()), axis=0).tolist()
+    rows = [[name, *(f"{tau:.2f}" for tau in values)] for name, values in taus.items()]
+    head = ["metric", *(f"{p} {size}" for p, size in places)]
     return f"{markdown(head, rows)}\n\ntau_w with {words(regime)}, mean over targets, by images a class."
 
 
@@ -83,7 +80,3 @@ def every_tau(study: Study) -> pd.DataFrame:
             rows.append([*what, *(round(tau, 4) for tau in (*taus.values(), mean))])
     head = ["regime", "metric", "perturbation", "images_per_class", *study.targets, f"mean without {study.control}"]
     return pd.DataFrame(rows, columns=head)
-
-
-def _bold(value: float, above: float) -> str:
-    return f"**{value:.2f}**" if value > above else f"{value:.2f}"

@@ -72,13 +72,10 @@ def blind(study: Study) -> str:
     for regime in study.accuracies:
         static = {t: static_tau(study, regime, t) for t in study.targets}
         rows.append(_line(study, regime, "static_rank", len(study.models), static))
-        for metric in study.metrics:
-            if metric not in study.perturbable:
-                cell = Cell(metric)
-                models = int(np.isfinite(study.scores[cell]).all(axis=(0, 1)).sum())
-                rows.append(
-                    _line(study, regime, metric, models, {t: study.tau(cell, regime, t) for t in study.targets})
-                )
+        for metric in study.blind:
+            models = int(np.isfinite(study.scores[Cell(metric)]).all(axis=(0, 1)).sum())
+            taus = {t: study.tau(Cell(metric), regime, t) for t in study.targets}
+            rows.append(_line(study, regime, metric, models, taus))
     sizes = sorted({int(row[2]) for row in rows})
     bands = ["[{:.2f}, {:.2f}] for {}".format(*null_band(models), models) for models in sizes]
     head = ["regime", "ranked by", "models", *study.targets, f"mean without {study.control}"]

@@ -45,7 +45,11 @@ def changes(study: Study) -> str:
             ]
             rows.append([words(regime), perturbation, *cells])
     head = [f"{name} against {control}" for name in families(study) for control in _CONTROLS]
-    return markdown(["regime", "perturbation", *head], rows)
+    table = markdown(["regime", "perturbation", *head], rows)
+    return (
+        f"{table}\n\nDifferences of tau_w, mean over {len(study.averaged)} targets, with the 95 % interval when the "
+        f"{len(study.models)} models are drawn anew; bold where it leaves out 0."
+    )
 
 
 def _outcomes(study: Study, metrics: tuple[str, ...], perturbation: str, control: str) -> str:
@@ -58,4 +62,4 @@ def _outcomes(study: Study, metrics: tuple[str, ...], perturbation: str, control
             ("better than" if one.mean > 0 else "worse than") if one.beyond_the_models else "not told apart from"
         )
     counts = Counter(found).most_common()
-    return ", ".join(f"{outcome} ({count})" for outcome, count in counts)
+    return " or ".join(f"{outcome} ({count})" for outcome, count in counts)
