@@ -68,7 +68,7 @@ def test_a_multirun_ends_in_one_table_and_one_figure(folder):
 @pytest.mark.slow
 def test_a_grid_of_scores_ends_in_rows_that_the_next_one_joins(folder):
     two = ("-cn", "score_grid", "model_pool.names=[resnet_glyphs,vit_shapes]", "perturbations=[none,pca]")
-    done = _type(folder, *two, "metrics=[h_score,leep]", "rows=grid/scores.csv")
+    done = _type(folder, *two, "metrics=['h_score','knn(k=3)']", "rows=grid/scores.csv")
     assert done.returncode == 0, done.stderr
     assert "wrote 4 rows to grid/scores.csv" in done.stdout
     again = _type(folder, *two[:3], "perturbations=[none]", "rows=grid/scores.csv")
@@ -77,7 +77,17 @@ def test_a_grid_of_scores_ends_in_rows_that_the_next_one_joins(folder):
     lines = (folder / "grid" / "scores.csv").read_text().splitlines()
     assert lines[0].endswith("metric,resnet_glyphs,vit_shapes")
     every = len(list((Path(__file__).parents[1] / "conf" / "metric").glob("*.yaml")))
-    assert len(lines) == 1 + 2 + every - 3, "three metrics need files or accuracies"
+    assert len(lines) == 1 + 4 - 1 + every - 3, "h_score is written over; three metrics need files or accuracies"
+
+
+@pytest.mark.slow
+def test_a_sweep_of_grids_goes_on_after_one_that_fails_and_ends_with_exit_code_1(folder):
+    grids = ("-m", "-cn", "score_grid", "images_per_class=[null],[1]", "metrics=[h_score]")
+    done = _type(folder, *grids, "model_pool.names=[resnet_glyphs,vit_shapes]", "perturbations=[none]")
+    assert done.returncode == 1
+    assert "wrote outputs/scores.csv" in done.stdout
+    assert "1 cell(s) failed" in done.stderr
+    assert "images_per_class=1: a class needs at least 2" in done.stderr
 
 
 @pytest.mark.slow
@@ -170,6 +180,11 @@ MISTAKES = {
     "store is a file": (["store=/dev/null"], "set store=FOLDER"),
     "unknown metric of a grid": (["-cn", "score_grid", "metrics=[logmee]"], "metric has no option 'logmee'"),
     "too few images of a grid": (["-cn", "score_grid", "images_per_class=[1]"], "images_per_class=1"),
+    "option of a grid with an unknown key": (["-cn", "score_grid", "metrics=['knn(n=3)']"], "metric has no option 'n'"),
+    "option of a grid that is no name": (["-cn", "score_grid", "metrics=[3 nn]"], "'3 nn' is no name of an option"),
+    "one metric for a grid": (["-cn", "score_grid", "metric=knn"], "metric=knn means nothing to a grid"),
+    "one perturbation for a grid": (["-cn", "score_grid", "perturbation=pca"], "'perturbations=[NAME"),
+    "grid without the training split": (["-cn", "score_grid", "splits=[test]"], "splits=[test]: need train"),
     "grid of what needs more": (["-cn", "score_grid", "metrics=[learned_fusion]"], "nothing could be scored"),
     "missing download": (["dataset=pets", "dataset.root=absent"], "dataset.download=true"),
 }

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp import __version__
-from transfer_exp.types import CellResult, InputError, suggestion
+from transfer_exp.experiment.composition import named_option, options_of, problem
+from transfer_exp.types import CellResult, InputError
 
 # Everything else is imported when a job runs: help and a typing error must not wait for torch.
 
@@ -39,12 +39,8 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _application()
-    except MissingConfigException as error:
-        _fail(_missing(error))
-    except ConfigCompositionException as error:
-        _fail(_unknown_key(error))
     except HydraException as error:
-        _fail(_one_line(error))
+        _fail(problem(error))
     except KeyboardInterrupt:
         _fail("interrupted: the same command goes on where this one stopped", code=130)
 
@@ -54,12 +50,12 @@ def _application(config: DictConfig) -> None:
     """Run one job; in a multirun a failure is recorded, and the other jobs go on."""
     run = HydraConfig.get()
     folder = Path(run.runtime.output_dir)
-    job = _score_grid if run.job.config_name == "score_grid" else _run
+    job = _score_grid if "rows" in config else _run
     if run.mode is not RunMode.MULTIRUN:
         try:
             job(config, folder, group=None)
         except (InputError, OmegaConfBaseException) as error:
-            _fail(_one_line(error))
+            _fail(problem(error))
         return
     try:
         job(config, folder, group=folder.parent.name)
@@ -69,7 +65,7 @@ def _application(config: DictConfig) -> None:
         chosen = {group: str(run.runtime.choices[group]) for group in ("model_pool", "dataset")}
         labels = {} if job is _score_grid else _labels(config)[0]
         cell = {**chosen, **labels, "seed": str(config.seed)}
-        status = {"state": "failed", "reason": _one_line(error), "cell": cell}
+        status = {"state": "failed", "reason": problem(error), "cell": cell}
         (folder / "status.json").write_text(json.dumps(status, indent=1))
         print(f"failed: {status['reason']}", file=sys.stderr)
 
@@ -110,14 +106,17 @@ def _score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
     from transfer_exp.store import Store
 
     _check_numbers(config)
+    _refuse_single_axes()
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    metrics = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
+    axes = {"metric": plain["metrics"] or options_of("metric"), "perturbation": plain["perturbations"]}
+    built = {axis: {n: build(axis, named_option(axis, n, config.seed)) for n in names} for axis, names in axes.items()}
     grid = ScoreGrid(
         build("model_pool", plain["model_pool"]),
         build("dataset", plain["dataset"]),
-        {name: build("metric", _option("metric", name, config.seed)) for name in metrics},
-        {name: build("perturbation", _option("perturbation", name, config.seed)) for name in plain["perturbations"]},
+        built["metric"],
+        built["perturbation"],
         tuple(plain["images_per_class"]),
+        tuple(plain["splits"]),
         build("ground_truth", plain["ground_truth"]),
         Store(Path(plain["store"]).expanduser()),
         str(best_device(config.device)),
@@ -128,14 +127,12 @@ def _score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
     print(f"wrote {keep_scores(path, grid.run())} rows to {path}")
 
 
-def _option(group: str, name: str, seed: int) -> dict[str, Any]:
-    """Return the config of one option of a group."""
-    try:
-        config = hydra.compose("config", overrides=[f"{group}={name}", f"seed={seed}"])
-    except MissingConfigException as error:
-        raise InputError(_missing(error)) from error
-    chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
-    return chosen
+def _refuse_single_axes() -> None:
+    """Refuse a metric or perturbation set as for a single cell: a grid has lists of them, and would ignore it."""
+    for axis in ("metric", "perturbation"):
+        for override in HydraConfig.get().overrides.task:
+            if override.startswith((f"{axis}=", f"{axis}.")):
+                raise InputError(f"{override} means nothing to a grid: set '{axis}s=[NAME, NAME(KEY=VALUE), ...]'")
 
 
 def _report(result: CellResult, written: list[Path | str | None], alone: bool) -> None:
@@ -196,29 +193,6 @@ def _multirun_for_sweeps(arguments: list[str]) -> None:
     if place is not None and not told:
         arguments[place] = "+" + arguments[place].lstrip("+")
         arguments.insert(place + 1, "hydra.mode=MULTIRUN")
-
-
-def _missing(error: MissingConfigException) -> str:
-    """Say which option does not exist, and which near ones do."""
-    group, _, option = str(error.missing_cfg_file).rpartition("/")
-    return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
-
-
-def _unknown_key(error: ConfigCompositionException) -> str:
-    """Say which key a group does not have, and which near ones it has."""
-    cause = error.__cause__
-    if not isinstance(cause, ConfigAttributeError) or not isinstance(cause.parent_node, DictConfig):
-        return _one_line(error)
-    known = [str(key) for key in cause.parent_node if not str(key).startswith("_")]
-    group = str(cause.full_key).rpartition(".")[0] or "the config"
-    return f"{group} has no option '{cause.key}': {suggestion(str(cause.key), known)}"
-
-
-def _one_line(error: BaseException) -> str:
-    """Join the lines of a message, without Hydra's pointers into its own config tree."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
-    return " ".join(kept) or type(error).__name__
 
 
 def _fail(message: str, code: int = 1) -> None:

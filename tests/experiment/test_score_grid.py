@@ -67,10 +67,10 @@ def _load(scale, head):
 POOL = ModelPool("mine", tuple(Candidate(f"net{n}", partial(_load, n, n < 3)) for n in (1, 2, 3)))
 
 
-def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0):
+def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0, splits=("train",)):
     perturbations = perturbations or {"none": NoPerturbation()}
     where = Store(tmp_path / "store"), "cpu", 8, 0, seed
-    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, NoGroundTruth(), *where)
+    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *where)
 
 
 def test_scores_are_those_of_single_cells(dataset, tmp_path):
@@ -149,6 +149,22 @@ def test_arrays_are_scored_as_well(dataset, tmp_path):
     (row,) = replace(own, pool=arrays_pool(str(tmp_path))).run()
     for name, features in values.items():
         assert float(row[name]) == pytest.approx(HScore()(class_statistics(features, labels)), rel=1e-8)
+
+
+def test_splits_are_scored_together_and_one_that_is_not_there_is_passed_over(dataset, tmp_path):
+    whole = dataset.train.joined(dataset.test)
+    wanted = grid(replace(dataset, train=whole, probe=whole), tmp_path, {"h_score": HScore()}).run()
+    (row,) = grid(dataset, tmp_path, {"h_score": HScore()}, splits=("train", "validation", "test")).run()
+    assert row["splits"] == "train+validation+test"
+    assert {c.name: row[c.name] for c in POOL.candidates} == {c.name: wanted[0][c.name] for c in POOL.candidates}
+    (alone,) = grid(dataset, tmp_path, {"h_score": HScore()}).run()
+    assert alone["net1"] != row["net1"]
+
+
+@pytest.mark.parametrize("splits", [("test",), ("train", "probe"), ()])
+def test_splits_without_training_or_with_a_part_of_it_are_refused(dataset, tmp_path, splits):
+    with pytest.raises(InputError, match="need train"):
+        grid(dataset, tmp_path, {"h_score": HScore()}, splits=splits).run()
 
 
 @pytest.mark.parametrize("size", [0, 1])

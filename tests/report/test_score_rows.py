@@ -10,7 +10,14 @@ from transfer_exp.types import InputError
 
 
 def row(metric, **scores):
-    cell = {"model_pool": "p", "dataset": "d", "images_per_class": "all", "seed": "0", "perturbation": "none"}
+    cell = {
+        "model_pool": "p",
+        "dataset": "d",
+        "splits": "train",
+        "images_per_class": "all",
+        "seed": "0",
+        "perturbation": "none",
+    }
     return {**cell, "metric": metric, **scores}
 
 

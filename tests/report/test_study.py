@@ -46,11 +46,11 @@ def rows(tmp_path):
             for size in ("20", "all"):
                 values = {"logme": weight * truth[t] + (1 - abs(weight)) * noise[t], "leep": noise[t]}
                 for metric, score in values.items():
-                    cell = {"model_pool": "p", "dataset": t, "images_per_class": size, "seed": "0"}
+                    cell = {"model_pool": "p", "dataset": t, "splits": "train", "images_per_class": size}
                     by_model = dict(zip(MODELS, (f"{v:.9g}" for v in score), strict=True))
                     if metric == "leep":
                         by_model["net7"] = ""
-                    scored.append({**cell, "perturbation": p, "metric": metric, **by_model})
+                    scored.append({**cell, "seed": "0", "perturbation": p, "metric": metric, **by_model})
     keep_scores(tmp_path / "scores.csv", scored)
     return tmp_path
 

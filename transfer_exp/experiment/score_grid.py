@@ -1,12 +1,14 @@
-"""Every metric after every perturbation on parts of a target's training split: scores only, from one reading of it."""
+"""Every metric after every perturbation on parts of a target's images: scores only, from one reading of them."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
+
+import numpy as np
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
@@ -14,7 +16,7 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.experiment.scoring import Evidence, Parts, over_pool, parts_of
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pairing import Pairing, PartOfTraining, check_together, pair
+from transfer_exp.features.pairing import Pairing, PartOfSplits, Split, check_together, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
@@ -24,6 +26,7 @@ from transfer_exp.types import FeatureSet, InputError, NotApplicableError
 
 _log = logging.getLogger(__name__)
 _PERTURBED = ("features", "class_statistics")
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Size: TypeAlias = int | None
 Cell: TypeAlias = tuple[Size, str, str]
 
@@ -39,8 +42,10 @@ class ScoreGrid:
     pool, dataset, metrics, perturbations
         As their config groups describe them, the last two by name.
     images_per_class
-        How many images of each class are scored: C times as many of the training split, classes in its proportions.
-        None is all there are.
+        How many images of each class are scored: C times as many of the splits, classes in their proportions. None is
+        all there are.
+    splits
+        What is scored: ``train``, and others joined to it, those that the dataset has.
     ground_truth
         Asked for accuracies on other targets, by metrics that go by them.
     store, device, batch_size, workers
@@ -54,6 +59,7 @@ class ScoreGrid:
     metrics: Mapping[str, Metric | PoolMetric]
     perturbations: Mapping[str, Perturbation]
     images_per_class: tuple[Size, ...]
+    splits: tuple[Split, ...]
     ground_truth: Regime
     store: Store
     device: str
@@ -71,12 +77,15 @@ class ScoreGrid:
         Raises
         ------
         InputError
-            For a number of images below 2, arrays without their pool, or when nothing could be scored.
+            For fewer than two images of a class, splits without ``train``, arrays without their pool, or when nothing
+            could be scored.
         """
         check_together(self.pool, self.dataset)
         for size in self.images_per_class:
             if size is not None and size < 2:
                 raise InputError(f"images_per_class={size}: a class needs at least 2, or null for all")
+        if "train" not in self.splits or not set(self.splits) <= set(_SPLITS):
+            raise InputError(f"splits=[{', '.join(self.splits)}]: need train, which validation and test may join")
         parts: dict[Cell, dict[str, Parts]] = {}
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
@@ -98,18 +107,17 @@ class ScoreGrid:
 
     def _model(self, whole: Pairing) -> Iterator[tuple[Cell, Parts]]:
         """Return the parts of one model in every cell."""
-        train = whole.features("train")
-        assert train is not None, "every dataset has a training split"
+        known = _joined([found for split in self.splits if (found := whole.features(split)) is not None])
         for size in self.images_per_class:
-            yield from self._one(size, PartOfTraining(whole, self._drawn(train, size)))
+            yield from self._one(size, PartOfSplits(whole, self._drawn(known, size)))
 
-    def _drawn(self, train: FeatureSet, size: Size) -> FeatureSet:
-        total = None if size is None else min(size * len(self.dataset.class_names), len(train.labels))
-        chosen = stratified_indices(train.labels, total, self.seed)
-        probabilities = None if train.source_probabilities is None else train.source_probabilities[chosen]
-        return FeatureSet(train.features[chosen], train.labels[chosen], probabilities)
+    def _drawn(self, known: FeatureSet, size: Size) -> FeatureSet:
+        total = None if size is None else min(size * len(self.dataset.class_names), len(known.labels))
+        chosen = stratified_indices(known.labels, total, self.seed)
+        probabilities = None if known.source_probabilities is None else known.source_probabilities[chosen]
+        return FeatureSet(known.features[chosen], known.labels[chosen], probabilities)
 
-    def _one(self, size: Size, probe: PartOfTraining) -> Iterator[tuple[Cell, Parts]]:
+    def _one(self, size: Size, probe: PartOfSplits) -> Iterator[tuple[Cell, Parts]]:
         """Return the parts of one model in every cell with so many images."""
         alike: dict[str, Parts] = {}
         for perturbed_by, perturbation in self.perturbations.items():
@@ -140,9 +148,22 @@ class ScoreGrid:
         yield {
             "model_pool": self.pool.name,
             "dataset": self.dataset.name,
+            "splits": "+".join(self.splits),
             "images_per_class": "all" if size is None else str(size),
             "seed": str(self.seed),
             "perturbation": perturbation,
             "metric": name,
             **{candidate.name: by_model.get(candidate.name, "") for candidate in self.pool.candidates},
         }
+
+
+def _joined(sets: Sequence[FeatureSet]) -> FeatureSet:
+    """Return the samples of several sets as one."""
+    if len(sets) == 1:
+        return sets[0]
+    probabilities = [own.source_probabilities for own in sets if own.source_probabilities is not None]
+    return FeatureSet(
+        np.concatenate([own.features for own in sets]),
+        np.concatenate([own.labels for own in sets]),
+        np.concatenate(probabilities) if probabilities else None,
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.features.pairing import Pairing, PartOfTraining
+from transfer_exp.features.pairing import Pairing, PartOfSplits
 from transfer_exp.ground_truth.regime import KnowsOtherTargets, Regime
 from transfer_exp.metric.metric import Metric, MetricOverMoves, PoolMetric
 from transfer_exp.perturbation.none import NoPerturbation
@@ -49,7 +49,7 @@ class Evidence:
         Asked for accuracies on other targets.
     """
 
-    pairing: Pairing | PartOfTraining
+    pairing: Pairing | PartOfSplits
     perturbation: Perturbation
     seed: int
     ground_truth: Regime

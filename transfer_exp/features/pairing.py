@@ -109,8 +109,8 @@ class StoredArrays:
 
 
 @dataclass(eq=False)
-class PartOfTraining:
-    """Another pairing of which some of the training split is scored.
+class PartOfSplits:
+    """Another pairing of which some of the splits' images are scored.
 
     Attributes
     ----------

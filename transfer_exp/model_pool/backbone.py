@@ -80,6 +80,22 @@ def _take_head(network: nn.Module) -> nn.Linear:
     raise NotApplicableError(f"{type(network).__name__} has no linear classifier head to take features from")
 
 
+class TrunkBackbone(Backbone):
+    """A network that ends in its features and has no head."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, images: Images) -> Features:
+        """Return features (B, D), what the network returns."""
+        return cast("Tensor", self.trunk(images))
+
+    def features_and_logits(self, images: Images) -> tuple[Features, None]:
+        """Return features (B, D) and None."""
+        return self(images), None
+
+
 class MapBackbone(Backbone):
     """A network that classifies a feature map and averages over space (SqueezeNet): features are the map's mean."""
 
@@ -111,6 +127,25 @@ class CustomBackbone(Backbone):
     def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
         """Return features (B, D) and source logits (B, S); the trunk runs twice, as its inside is not known."""
         return self(images), self.network(images) if self.source_classes else None
+
+
+class SourceLogits(Backbone):
+    """Another backbone with its head on: the logits (B, S) are the features."""
+
+    def __init__(self, whole: Backbone) -> None:
+        super().__init__()
+        self.whole = whole
+
+    def forward(self, images: Images) -> Features:
+        """Return the logits (B, S)."""
+        return self.features_and_logits(images)[0]
+
+    def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
+        """Return the logits (B, S) twice; raises `NotApplicableError` for a network without a head."""
+        logits = self.whole.features_and_logits(images)[1]
+        if logits is None:
+            raise NotApplicableError("it has no head for source classes, whose logits were asked for")
+        return logits, logits
 
 
 def backbone_of(network: nn.Module, source_classes: int | None = None) -> Backbone:

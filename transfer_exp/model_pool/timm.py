@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,24 +24,27 @@ from transfer_exp.vision import timm as library
 _HUB_PREFIXES = ("hf-hub:", "hf_hub:")
 
 
-def timm(names: Sequence[str]) -> ModelPool:
+def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelPool:
     """Return a pool of timm models.
 
     Parameters
     ----------
     names
         timm names, with or without a weights tag (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k``), or
-        ``hf-hub:owner/name``.
+        ``hf-hub:owner/name``; as the values of a mapping, where tables are to call the models otherwise.
+    name
+        The pool's name in tables.
 
     Raises
     ------
     InputError
         For a name timm does not know, with near matches; on loading, when the weights cannot be fetched.
     """
-    hub = [name for name in names if name.startswith(_HUB_PREFIXES)]
-    known = [*library.list_models(), *library.list_pretrained(), *hub]
-    chosen = chosen_names(names, known, "timm")
-    return ModelPool("timm", tuple(Candidate(name, partial(_load, name)) for name in chosen))
+    called = names if isinstance(names, Mapping) else {model: model for model in names}
+    models = list(names.values()) if isinstance(names, Mapping) else names
+    hub = [model for model in models if model.startswith(_HUB_PREFIXES)]
+    chosen_names(models, [*library.list_models(), *library.list_pretrained(), *hub], "timm")
+    return ModelPool(name, tuple(Candidate(own, partial(_load, model)) for own, model in called.items()))
 
 
 def _load(name: str) -> LoadedModel:

@@ -20,7 +20,7 @@ class SweepReport(Callback):
     """
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the tables and write the files of `show_sweep` for ``config.hydra.sweep.dir``.
+        """Print the tables and write the files of a sweep: `show_scores` for grids of scores, else `show_sweep`.
 
         Raises
         ------
@@ -31,11 +31,15 @@ class SweepReport(Callback):
         # pandas and matplotlib are slow to import, and a single run needs neither.
         from rich.console import Console
 
+        from transfer_exp.report.score_sweep import show_scores
         from transfer_exp.report.sweep import show_sweep
 
-        folder = Path(str(config.hydra.sweep.dir))
+        folder, console = Path(str(config.hydra.sweep.dir)), Console()
         try:
-            failed = show_sweep(folder, Console())
+            if "rows" in config:
+                failed = show_scores(folder, Path(str(config.rows)).expanduser(), console)
+            else:
+                failed = show_sweep(folder, console)
         except InputError as error:
             print(error, file=sys.stderr)
             raise SystemExit(1) from error

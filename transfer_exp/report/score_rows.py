@@ -11,7 +11,7 @@ from filelock import FileLock
 from transfer_exp.store import write_atomically
 from transfer_exp.types import InputError
 
-CELL = ["model_pool", "dataset", "images_per_class", "seed", "perturbation", "metric"]
+CELL = ["model_pool", "dataset", "splits", "images_per_class", "seed", "perturbation", "metric"]
 
 
 def keep_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:

@@ -1,0 +1,65 @@
+"""Options of config groups by name, and one line about what Hydra could not compose."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError
+
+from transfer_exp.types import InputError, suggestion
+
+_NAMED = re.compile(r"(?P<option>\w+)(?:\((?P<changes>[^()]*)\))?")
+
+
+def options_of(group: str) -> list[str]:
+    """Return the names of all options of a group."""
+    return list(GlobalHydra.instance().config_loader().get_group_options(group))
+
+
+def named_option(group: str, text: str, seed: int) -> dict[str, Any]:
+    """Return the config of one option of a group, as tables of results call it: ``pca``, or ``pca(dim=32)``.
+
+    Parameters
+    ----------
+    group, text
+        Such as ``perturbation`` and ``released(alpha=0.1, dim=32)``: the option, and what differs from its file.
+    seed
+        Of the run, which some options repeat.
+
+    Raises
+    ------
+    InputError
+        When there is no such option, or it has no such key.
+    """
+    named = _NAMED.fullmatch(text.strip())
+    if named is None:
+        raise InputError(f"{group} '{text}' is no name of an option: write NAME or NAME(KEY=VALUE, ...)")
+    changes = [change.strip() for change in (named["changes"] or "").split(",") if change.strip()]
+    overrides = [f"{group}={named['option']}", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
+    try:
+        config = hydra.compose("config", overrides=overrides)
+    except (MissingConfigException, ConfigCompositionException) as error:
+        raise InputError(problem(error)) from error
+    chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
+    return chosen
+
+
+def problem(error: BaseException) -> str:
+    """Say in one line what is wrong; what does not exist, with the near ones that do."""
+    if isinstance(error, MissingConfigException):
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
+    cause = error.__cause__
+    if isinstance(cause, ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
+        known = [str(key) for key in cause.parent_node if not str(key).startswith("_")]
+        group = str(cause.full_key).rpartition(".")[0] or "the config"
+        return f"{group} has no option '{cause.key}': {suggestion(str(cause.key), known)}"
+    # Without Hydra's pointers into its own config tree.
+    lines = [line.strip() for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
+    return " ".join(kept) or type(error).__name__
