@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test format demo bench pretrain
+.PHONY: help install check test rehearse format demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -16,6 +16,9 @@ check: ## Lint, types, layers and fast tests: under a minute, offline
 
 test: ## All tests
 	pytest
+
+rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)
+	pytest -m rehearsal
 
 format: ## Rewrite files as the linter wants them
 	ruff check --fix .

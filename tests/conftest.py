@@ -9,11 +9,14 @@ from types import SimpleNamespace
 import jaxtyping
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.store import Store
 from transfer_exp.types import class_statistics
+from transfer_exp.vision import torchvision
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -59,6 +62,18 @@ def fake_pairing(name="net", dataset=None, model=None, unfinished=None, **splits
     """Return one model on one target, as a regime sees it; ``images`` and ``features`` give splits, or nothing."""
     nothing = dict.fromkeys(("images", "features"), lambda split: None)
     return SimpleNamespace(name=name, dataset=dataset, model=model, unfinished=unfinished, **{**nothing, **splits})
+
+
+def cache_random_weights(root: Path, name: str) -> nn.Module:
+    """Fill torch's cache below ``root`` with a network of random weights under the name of the published file."""
+    torch.manual_seed(0)
+    arguments = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    network = torchvision.models.get_model(name, weights=None, **arguments).eval()
+    choice = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
+    checkpoints = root / "hub" / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    torch.save(network.state_dict(), checkpoints / choice.url.rsplit("/", 1)[1])
+    return network
 
 
 def on_samples(metric):

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.types import InputError, NotApplicableError
-from transfer_exp.vision import timm
+from transfer_exp.vision import timm, torchvision
 
 ENTRY = {
     "library": "timm",
@@ -64,6 +64,15 @@ def test_the_identity_changes_with_the_weights_and_only_then(folder, network):
     network.fc.bias.data[0] += 1e-3
     save_file(network.state_dict(), folder / "net.safetensors")
     assert _load(folder).identity != first
+
+
+def test_a_network_that_asks_for_the_layout_of_its_file_gets_todays(tmp_path):
+    network = torchvision.models.get_model("mnasnet0_5", weights=None, num_classes=5).eval()
+    save_file(network.state_dict(), tmp_path / "net.safetensors")
+    _describe(tmp_path, net={**ENTRY, "library": "torchvision", "architecture": "mnasnet0_5"})
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(_load(tmp_path).backbone.features_and_logits(image)[1], network(image))
 
 
 def test_half_precision_is_computed_in_single(folder, network):

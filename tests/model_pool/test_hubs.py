@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import cache_random_weights
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -86,13 +87,9 @@ def test_unknown_names_get_near_matches():
         torchvision_pool(["resnet50"], weights="IMAGENET1K_V9")
 
 
-@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5"])
+@pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5", "mnasnet0_5"])
 def test_a_torchvision_model_loads_from_the_cache_with_its_own_preprocessing(hub, name):
-    network = torchvision.models.get_model(name, weights=None).eval()
-    choice = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
-    checkpoints = hub / "torch" / "hub" / "checkpoints"
-    checkpoints.mkdir(parents=True)
-    torch.save(network.state_dict(), checkpoints / choice.url.rsplit("/", 1)[1])
+    network = cache_random_weights(hub / "torch", name)
     loaded = torchvision_pool([name], weights="IMAGENET1K_V1").candidates[0].load()
     image = loaded.transform(Image.new("RGB", (300, 260), (50, 60, 70)))[None]
     assert image.shape == (1, 3, 224, 224)

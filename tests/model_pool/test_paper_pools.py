@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import cache_random_weights
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.experiment.plugin import build
-from transfer_exp.ground_truth.published import TABLE
+from transfer_exp.ground_truth.accuracy_file import PUBLISHED
 from transfer_exp.model_pool.backbone import SourceLogits, backbone_of
 from transfer_exp.model_pool.torchvision import torchvision as torchvision_pool
 from transfer_exp.types import InputError, NotApplicableError
@@ -25,7 +27,7 @@ CNN = "group1_supervised_cnn11"
 
 
 def published(pool):
-    rows = pd.read_csv(TABLE)
+    rows = pd.read_csv(PUBLISHED)
     return rows[(rows["pool"] == pool) & (rows["regime"] == "vanilla_ft")]
 
 
@@ -67,18 +69,8 @@ def test_baselines_that_need_no_features_reach_what_is_known_of_them(baseline, p
 def cached(tmp_path, monkeypatch):
     """Fill torch's cache with networks of random weights, under the names of the published files."""
 
-    def fill(name):
-        torch.manual_seed(0)
-        arguments = {"init_weights": False} if name == "inception_v3" else {}
-        network = torchvision.models.get_model(name, weights=None, **arguments).eval()
-        choice = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]
-        checkpoints = tmp_path / "hub" / "checkpoints"
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        torch.save(network.state_dict(), checkpoints / choice.url.rsplit("/", 1)[1])
-        return network
-
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    return fill
+    return partial(cache_random_weights, tmp_path)
 
 
 def load(option, name):

@@ -17,7 +17,15 @@ from torch import Tensor, nn
 
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.model_pool.manifest import Entry, read_manifest
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, Transform, chosen_names, weights_digest
+from transfer_exp.model_pool.pool import (
+    Candidate,
+    LoadedModel,
+    ModelPool,
+    Transform,
+    chosen_names,
+    fill_in,
+    weights_digest,
+)
 from transfer_exp.model_pool.timm import transforms
 from transfer_exp.types import InputError, NotApplicableError, suggestion
 from transfer_exp.vision import timm, torchvision
@@ -84,8 +92,8 @@ def _load(folder: Path, name: str, entry: Entry, custom: ModuleType | None) -> L
     network = _build(name, entry, custom)
     state = {key: v.float() if v.is_floating_point() else v for key, v in _state(folder / entry.file).items()}
     try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
+        fill_in(network, state)
+    except (RuntimeError, ValueError) as error:
         detail = " ".join(str(error).split())[:200]
         raise InputError(f"{folder / entry.file} does not fit {entry.architecture}: {detail}") from error
     identity = {

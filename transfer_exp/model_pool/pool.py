@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,30 @@ def weights_digest(network: nn.Module) -> str:
         total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
         total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()
+
+
+def fill_in(network: nn.Module, state: Mapping[str, Tensor], versions: Mapping[str, Any] | None = None) -> None:
+    """Fill in weights, every one of them, and nothing that has no place.
+
+    Parameters
+    ----------
+    network
+        Of a matching architecture.
+    state
+        Its parameters and buffers by name.
+    versions
+        What a torch file carries as ``_metadata``: the layout of each module. A network that asks for its own (MNASNet
+        does) gets today's where a file, such as safetensors, has none.
+
+    Raises
+    ------
+    RuntimeError, ValueError
+        When the two do not fit.
+    """
+    complete = OrderedDict(state)
+    whole = network.state_dict()._metadata[""]  # type: ignore[attr-defined]
+    complete._metadata = versions if versions is not None else {"": whole}  # type: ignore[attr-defined]
+    network.load_state_dict(complete, strict=True)
 
 
 def chosen_names(asked: Sequence[str] | None, known: Iterable[str], where: str) -> tuple[str, ...]:

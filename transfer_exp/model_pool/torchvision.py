@@ -12,7 +12,7 @@ from torch import nn
 
 from transfer_exp.model_pool.backbone import SourceLogits, backbone_of
 from transfer_exp.model_pool.crop_flip import crop_flip
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names, weights_digest
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names, fill_in, weights_digest
 from transfer_exp.types import InputError, suggestion
 from transfer_exp.vision import torchvision as library
 
@@ -102,5 +102,6 @@ def _network(name: str, weights: str, choice: Any) -> nn.Module:
     network: nn.Module = library.models.get_model(
         name, weights=None, num_classes=len(choice.meta["categories"]), **arguments
     )
-    network.load_state_dict({_DENSELAYER.sub(r"\1", key): value for key, value in state.items()}, strict=True)
+    named = {_DENSELAYER.sub(r"\1", key): value for key, value in state.items()}
+    fill_in(network, named, getattr(state, "_metadata", None))
     return network

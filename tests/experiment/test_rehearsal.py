@@ -1,0 +1,114 @@
+"""The reproductions from end to end on stand-ins, so that on the day the data is there only the download is new."""
+
+from __future__ import annotations
+
+import sys
+
+import pandas as pd
+import pytest
+import torch
+from conftest import cache_random_weights
+from hydra.core.global_hydra import GlobalHydra
+
+from tests.dataset.stand_ins import STAND_INS, trust_stand_ins
+from transfer_exp.__main__ import main
+from transfer_exp.report.score_rows import CELL, read_scores
+from transfer_exp.vision import torchvision
+
+PER_CLASS = 8
+CNNS = ["resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "mnasnet1_0"]
+CNNS += ["densenet121", "densenet169", "densenet201", "googlenet", "inception_v3"]
+SSL = ["byol", "deepcluster-v2", "infomin", "insdis", "moco-v1", "moco-v2", "pcl-v1", "pcl-v2", "sela-v2"]
+SSL += ["simclr-v1", "simclr-v2", "swav"]
+QUICK = ["mobilenet_v2", "mnasnet1_0"]
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """All eleven targets on disk, an empty cache of weights, and a place to run in."""
+    for lay_out in STAND_INS.values():
+        lay_out(tmp_path / "data", PER_CLASS)
+    trust_stand_ins(monkeypatch, tmp_path / "data")
+    for variable, folder in {"TRANSFER_EXP_DATA": "data", "TORCH_HOME": "torch"}.items():
+        monkeypatch.setenv(variable, str(tmp_path / folder))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def type_line(monkeypatch, *arguments):
+    """Run the application in this process, where the digests of the stand-ins are trusted."""
+    monkeypatch.setattr(sys, "argv", ["transfer_exp", *arguments])
+    GlobalHydra.instance().clear()
+    main()
+
+
+def check(folder, models):
+    """Every target, metric and perturbation of the sweep has its row, every model its score, and the page its parts."""
+    scores = read_scores(folder / "scores.csv")
+    assert set(scores["dataset"]) == set(STAND_INS)
+    assert list(scores.columns[len(CELL) :]) == list(models)
+    assert set(scores["splits"]) == {"train+validation"}
+    page = (folder / "reproduction.md").read_text()
+    assert page.count("\n## ") == 3
+    assert "11 targets" in page
+    measures = pd.read_csv(folder / "measures.csv")
+    assert measures["weighted_tau"].between(-1, 1).all()
+    assert set(measures["regime"]) == {"vanilla_ft", "last_block_ft", "linear_ft"}
+    return scores
+
+
+@pytest.mark.slow
+def test_the_supervised_reproduction_runs_from_one_line(data, monkeypatch, capsys):
+    for name in QUICK:
+        cache_random_weights(data / "torch", name)
+    narrowed = f"model_pool.names=[{','.join(QUICK)}]"
+    type_line(monkeypatch, "+sweep=paper_supervised", narrowed)
+    assert "outputs/paper_supervised/reproduction.md" in capsys.readouterr().out
+    scores = check(data / "outputs" / "paper_supervised", QUICK)
+    assert {"logme", "sfda", "leep", "gbc", "ncti", "imagenet_accuracy"} <= set(scores["metric"])
+    assert {"none", "pca", "spread_attract", "released(alpha=0.005)", "ped"} <= set(scores["perturbation"])
+    assert scores[QUICK].notna().all().all()
+
+
+@pytest.mark.slow
+def test_the_release_runs_from_one_line(data, monkeypatch):
+    cache_random_weights(data / "torch", "mobilenet_v2")
+    cache_random_weights(data / "torch", "mnasnet1_0")
+    type_line(monkeypatch, "+sweep=paper_released", f"model_pool.names=[{','.join(QUICK)}]")
+    scores = check(data / "outputs" / "paper_released", QUICK)
+    assert set(scores["perturbation"]) == {"none", "released(alpha=0.005)"}
+
+
+def lay_out_checkpoints(folder, names):
+    """Write networks of random weights under the names of the self-supervised pool."""
+    folder.mkdir(parents=True)
+    for seed, name in enumerate(names):
+        torch.manual_seed(seed)
+        torch.save({"state_dict": torchvision.models.resnet50(weights=None).state_dict()}, folder / f"{name}.pth")
+
+
+@pytest.mark.slow
+def test_the_self_supervised_reproduction_runs_from_one_line(data, monkeypatch):
+    lay_out_checkpoints(data / "checkpoints" / "self_supervised", SSL[:2])
+    metrics, perturbations = "metrics=[logme,leep,sfda_released]", "perturbations=[none,pca,ped]"
+    narrowed = f"model_pool.names=[{','.join(SSL[:2])}]"
+    type_line(monkeypatch, "+sweep=paper_self_supervised", narrowed, metrics, perturbations)
+    scores = check(data / "outputs" / "paper_self_supervised", SSL[:2])
+    assert set(scores["metric"]) == {"logme", "sfda_released"}, "there is no head for leep"
+
+
+@pytest.mark.slow
+@pytest.mark.rehearsal
+def test_all_twelve_self_supervised_networks_reproduce(data, monkeypatch):
+    lay_out_checkpoints(data / "checkpoints" / "self_supervised", SSL)
+    type_line(monkeypatch, "+sweep=paper_self_supervised")
+    check(data / "outputs" / "paper_self_supervised", SSL)
+
+
+@pytest.mark.slow
+@pytest.mark.rehearsal
+def test_all_eleven_networks_reproduce(data, monkeypatch):
+    for name in CNNS:
+        cache_random_weights(data / "torch", name)
+    type_line(monkeypatch, "+sweep=paper_supervised")
+    check(data / "outputs" / "paper_supervised", CNNS)
