@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 from conftest import fake_pairing
 
-from transfer_exp.ground_truth.published import TABLE, published
+from transfer_exp.ground_truth.accuracy_file import PUBLISHED
+from transfer_exp.ground_truth.published import published
 from transfer_exp.types import InputError, silent
 
 LINEAGE = ("group1_supervised_cnn11", "group2_ssl_resnet50_12")
@@ -18,7 +19,7 @@ LINEAGE = ("group1_supervised_cnn11", "group2_ssl_resnet50_12")
 REGRESSION = {"dsprites", "utkface"}
 
 
-def rows(path=TABLE):
+def rows(path=PUBLISHED):
     with path.open() as file:
         return list(csv.DictReader(file))
 

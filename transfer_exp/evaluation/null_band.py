@@ -38,10 +38,25 @@ def null_band(models: int, level: float = 0.95, draws: int = 10000, seed: int = 
     """
     if models < 2 or draws < 1 or not 0 < level < 1:
         raise InputError(f"no null band for models={models}, level={level}, draws={draws}: need >= 2, (0, 1), >= 1")
-    rng = np.random.default_rng(seed)
-    orders = rng.permuted(np.tile(np.arange(models), (draws, 1)), axis=1)
-    low, high = np.quantile(_taus(orders), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(_random_taus(models, draws, seed), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=256)
+def null_deviation(models: int, draws: int = 10000, seed: int = 0) -> float:
+    """Standard deviation of the symmetric weighted tau of random scores: 0.28 for 11 models, 0.20 for 23.
+
+    Parameters and errors as `null_band`.
+    """
+    if models < 2 or draws < 1:
+        raise InputError(f"no deviation for models={models}, draws={draws}: need >= 2, >= 1")
+    return float(_random_taus(models, draws, seed).std())
+
+
+def _random_taus(models: int, draws: int, seed: int) -> Float[np.ndarray, " draws"]:
+    """Return the weighted tau of random rankings."""
+    rng = np.random.default_rng(seed)
+    return _taus(rng.permuted(np.tile(np.arange(models), (draws, 1)), axis=1))
 
 
 def _taus(orders: Int[np.ndarray, "draws models"]) -> Float[np.ndarray, " draws"]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from transfer_exp.ground_truth.accuracy_file import PUBLISHED
 from transfer_exp.ground_truth.table import AccuracyTable
-
-TABLE = Path(__file__).with_name("tables") / "published.csv"
 
 
 def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsound: bool = False) -> AccuracyTable:
@@ -27,4 +24,4 @@ def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsoun
         ``linear_ft``. They look like training accuracy (sun397: 91 and 99 % with the last block, 62 and 60 % with full
         fine-tuning, in the mean of either pool), and the released loaders do read the training split there.
     """
-    return AccuracyTable(str(TABLE), regime, pool, unsound=unsound)
+    return AccuracyTable(str(PUBLISHED), regime, pool, unsound=unsound)

@@ -7,15 +7,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pandas as pd
 
+from transfer_exp.ground_truth.accuracy_file import in_fractions, is_unsound, read_rows, rows_of
 from transfer_exp.ground_truth.regime import Accuracy, Pairing
 from transfer_exp.types import InputError, Track, suggestion
 
 _COLUMNS = ("model", "dataset", "accuracy", "source")
-_TEXT = ("model", "dataset", "regime", "pool", "protocol", "source", "sound")
-_FULL_MARK = {"fraction": 1.0, "percent": 100.0}
 
 
 @dataclass(frozen=True)
@@ -81,49 +79,14 @@ class AccuracyTable:
 
     def _rows(self, unsound: bool = False) -> pd.DataFrame:
         rows = _rows(self.path, self.regime, self.pool, self.protocol, self.unit)
-        keep = "sound" not in rows or self.unsound or unsound
-        return rows if keep else rows[rows["sound"] != "no"]
+        return rows if self.unsound or unsound else rows[~is_unsound(rows)]
 
 
 @lru_cache(maxsize=8)
 def _rows(path: str, regime: str | None, pool: str | None, protocol: str | None, unit: str) -> pd.DataFrame:
     """Read the rows of one regime, pool and protocol, accuracies in [0, 1]."""
-    if unit not in _FULL_MARK:
-        raise InputError(f"ground_truth.unit={unit}: choose fraction or percent")
-    rows = _read(Path(path).expanduser())
+    place = Path(path).expanduser()
+    rows = read_rows(place, _COLUMNS)
     for column, wanted in (("regime", regime), ("pool", pool), ("protocol", protocol)):
-        rows = _kept(rows, column, wanted, path)
-    accuracies = pd.to_numeric(rows["accuracy"], errors="coerce") / _FULL_MARK[unit]
-    bad = rows[~np.isfinite(accuracies) | (accuracies < 0) | (accuracies > 1)]
-    if len(bad):
-        line, value = int(bad.index[0]) + 2, bad["accuracy"].iloc[0]
-        raise InputError(f"{path} line {line}: accuracy {value} is not a {unit}: correct it or ground_truth.unit")
-    return rows.assign(accuracy=accuracies)
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Read the CSV and check its columns."""
-    if not path.is_file():
-        raise InputError(f"no table {path}: set ground_truth.path to a CSV with columns {', '.join(_COLUMNS)}")
-    try:
-        rows = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV table: {error}") from error
-    missing = [column for column in _COLUMNS if column not in rows]
-    if missing:
-        raise InputError(f"{path} lacks the column {', '.join(missing)}: need {', '.join(_COLUMNS)}")
-    return rows
-
-
-def _kept(rows: pd.DataFrame, column: str, wanted: str | None, path: str) -> pd.DataFrame:
-    """Keep the rows with the wanted value of a column, which may go unsaid where there is a single one."""
-    if column not in rows:
-        if wanted is not None:
-            raise InputError(f"{path} has no column {column}: leave ground_truth.{column} out")
-        return rows
-    values = sorted(set(rows[column].dropna()))
-    if wanted is None and len(values) > 1:
-        raise InputError(f"{path} has several values of {column}: set ground_truth.{column} to one of {values[:8]}")
-    if wanted is not None and wanted not in values:
-        raise InputError(f"{path} has no {column} '{wanted}': {suggestion(wanted, values)}")
-    return rows if wanted is None else rows[rows[column] == wanted]
+        rows = rows_of(rows, column, wanted, place, f"ground_truth.{column}")
+    return in_fractions(rows, unit, place, "ground_truth.unit")

@@ -7,7 +7,7 @@ import numpy as np
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.intervals import percentile_interval
 from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
-from transfer_exp.metric.static_rank import StaticRank
+from transfer_exp.report.static_ranking import tau_of_static_rank
 from transfer_exp.report.study.data import Study
 
 _DRAWS = 10_000
@@ -15,13 +15,9 @@ _DRAWS = 10_000
 
 def static_tau(study: Study, regime: str, target: str) -> float:
     """Return the weighted tau of the mean accuracy rank on the other targets, the control left out."""
-    truth, metric = study.truth(regime), StaticRank()
-    others = [t for t in study.averaged if t != target]
-    parts = [
-        metric.parts({t: float(truth[study.targets.index(t), place]) for t in others})
-        for place in range(len(study.models))
-    ]
-    return weighted_tau(metric.combine(parts), truth[study.targets.index(target)])
+    truth = study.truth(regime)
+    others = [study.targets.index(t) for t in study.averaged if t != target]
+    return tau_of_static_rank(truth[study.targets.index(target)], truth[others])
 
 
 def seed_ceiling(study: Study, regime: str, target: str) -> float | None:
