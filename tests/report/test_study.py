@@ -18,7 +18,7 @@ from transfer_exp.report.study.baselines import blind_band, seed_ceiling, static
 from transfer_exp.report.study.comparison import comparisons
 from transfer_exp.report.study.data import Cell, read_study
 from transfer_exp.report.study.score_tables import every_tau
-from transfer_exp.report.study.tables import TABLES, table
+from transfer_exp.report.study.tables import TABLES
 from transfer_exp.types import InputError
 
 MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
@@ -104,19 +104,19 @@ def test_baselines_do_not_look_at_the_target(study):
 def test_every_table_shows_numbers_of_the_study(study):
     for name in TABLES:
         takes_regime = name in ("means", "paired", "probe_sizes", "probe_size_effects")
-        text = table(study, [name, "full"] if takes_regime else [name])
+        text = TABLES[name](study, "full") if takes_regime else TABLES[name](study)
         assert text
         assert "nan" not in text
-    assert f"{study.taus(Cell('logme', 'good'), 'full', study.averaged)[0]:.2f}" in table(study, ["means", "full"])
+    assert f"{study.taus(Cell('logme', 'good'), 'full', study.averaged)[0]:.2f}" in TABLES["means"](study, "full")
 
 
 def test_the_verdict_follows_from_the_numbers(study):
-    lines = {line.split("`")[1]: line for line in table(study, ["verdict"]).splitlines() if line.startswith("- ")}
+    lines = {line.split("`")[1]: line for line in TABLES["verdict"](study).splitlines() if line.startswith("- ")}
     assert "LogME better than (2) the raw features and better than (2) PCA alone;" in lines["good"]
     assert "LogME worse than (2) the raw features and worse than (2) PCA alone;" in lines["bad"]
     assert "LogME not told apart from (2) the raw features;" in lines["pca"]
     found = {(c.perturbation, c.control): c for c in comparisons(study, "full", ("logme",))}
-    assert f"| full | good | **{found['good', 'none'].mean:+.3f}** [" in table(study, ["changes"])
+    assert f"| full | good | **{found['good', 'none'].mean:+.3f}** [" in TABLES["changes"](study)
 
 
 def _page(rows, text="<!-- table: means full -->\nold\n<!-- end -->"):
@@ -166,7 +166,7 @@ def test_a_metric_without_all_its_cells_is_no_part_of_comparisons(rows):
 
 
 def test_means_are_of_what_was_not_rounded(study):
-    row = next(line for line in table(study, ["probe_sizes", "full"]).splitlines() if line.startswith("| mean"))
+    row = next(line for line in TABLES["probe_sizes"](study, "full").splitlines() if line.startswith("| mean"))
     assert row.split(" | ")[1] == f"{study.taus(Cell('logme', 'none', '20'), 'full', study.averaged)[0]:.2f}"
 
 

@@ -13,14 +13,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from transfer_exp.report.blocks import with_tables
 from transfer_exp.report.study.data import Study, read_study
 from transfer_exp.report.study.score_tables import every_tau
-from transfer_exp.report.study.tables import TABLES, table
+from transfer_exp.report.study.tables import TABLES
 from transfer_exp.store import digest, write_atomically
-from transfer_exp.types import InputError, suggestion
+from transfer_exp.types import InputError
 
 _STUDY = re.compile(r"<!-- study: ([^>]*) -->")
-_BLOCK = re.compile(r"(<!-- table: ([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def sources(page: Path) -> tuple[Path, Path, str]:
@@ -52,14 +52,7 @@ def filled(page: Path, study: Study) -> str:
     InputError
         For a block of an unknown name.
     """
-
-    def fill(match: re.Match[str]) -> str:
-        asked = match[2].split()
-        if asked[0] not in TABLES:
-            raise InputError(f"{page} asks for a table '{asked[0]}': {suggestion(asked[0], TABLES)}")
-        return f"{match[1]}{table(study, asked)}\n{match[3]}"
-
-    return _BLOCK.sub(fill, page.read_text(encoding="utf-8"))
+    return with_tables(page, {name: partial(maker, study) for name, maker in TABLES.items()})
 
 
 def main() -> int:

@@ -96,8 +96,8 @@ class Study:
         return any(not np.array_equal(scores, bare, equal_nan=True) for scores in found)
 
     def truth(self, regime: str) -> Float[np.ndarray, "targets models"]:
-        """Return accuracies, mean over seeds."""
-        return np.asarray(np.nanmean(self.accuracies[regime], axis=0))
+        """Return accuracies, mean over seeds; equal ones stay equal, whatever the order in which they were added."""
+        return np.asarray(np.nanmean(self.accuracies[regime], axis=0).round(12))
 
     def tau(self, cell: Cell, regime: str, target: str) -> float:
         """Return the weighted tau on one target, mean over draws of the images."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from transfer_exp.report.study.data import Study
 from transfer_exp.report.study.score_tables import means, paired, probe_size_effects, probe_sizes
 from transfer_exp.report.study.truth_tables import accuracies, agreement, blind, ground_truth
 from transfer_exp.report.study.verdict import changes, verdict
@@ -22,8 +21,3 @@ TABLES: Mapping[str, Callable[..., str]] = {
     "changes": changes,
 }
 """Tables by the name of their block; what follows the name is a regime."""
-
-
-def table(study: Study, asked: Sequence[str]) -> str:
-    """Return one table by its name and options."""
-    return TABLES[asked[0]](study, *asked[1:])
