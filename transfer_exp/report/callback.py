@@ -37,7 +37,9 @@ class SweepReport(Callback):
         folder, console = Path(str(config.hydra.sweep.dir)), Console()
         try:
             if "rows" in config:
-                failed = show_scores(folder, Path(str(config.rows)).expanduser(), console)
+                published = config.hydra.runtime.choices.ground_truth == "published"
+                pool = config.ground_truth.pool if published else None
+                failed = show_scores(folder, Path(str(config.rows)).expanduser(), pool, console)
             else:
                 failed = show_sweep(folder, console)
         except InputError as error:

@@ -47,7 +47,7 @@ def collect(folder: Path) -> pd.DataFrame:
     measures = sorted({key for row in rows for key in row if not key.startswith("cell.")} - {*FACTS, "folder"})
     frame = pd.DataFrame(rows).rename(columns=lambda name: name.removeprefix("cell."))
     frame = frame.reindex(columns=[*fields, *FACTS, *measures, "folder"])
-    frame[fields] = frame[fields].fillna("?").astype(str)
+    frame[fields] = frame[fields].astype(object).fillna("?").astype(str)
     return frame.sort_values(fields, kind="stable").reset_index(drop=True)
 
 

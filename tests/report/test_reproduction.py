@@ -1,0 +1,121 @@
+"""A reproduction: printed values carried over without a slip, and a page that says what its scores say."""
+
+from __future__ import annotations
+
+import csv
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import weightedtau
+
+from transfer_exp.ground_truth.accuracy_file import PUBLISHED
+from transfer_exp.report.reproduction.__main__ import main
+from transfer_exp.report.reproduction.printed import TABLE as PRINTED
+from transfer_exp.report.reproduction.printed import printed
+from transfer_exp.report.reproduction.writing import write_reproduction
+from transfer_exp.report.score_rows import keep_scores
+
+CNN, SSL = "group1_supervised_cnn11", "group2_ssl_resnet50_12"
+# Means over targets as the issue of each table has them.
+MEANS = {
+    (CNN, "leep", "none"): 0.410,
+    (CNN, "logme", "none"): 0.509,
+    (CNN, "nleep(convention=released)", "none"): 0.611,
+    (CNN, "parc", "none"): 0.467,
+    (CNN, "sfda_released", "none"): 0.710,
+    (SSL, "nleep(convention=released)", "none"): 0.365,
+    (SSL, "parc", "none"): 0.314,
+    (SSL, "logme", "none"): 0.358,
+    (SSL, "logme", "ped"): 0.627,
+    (SSL, "sfda_released", "none"): 0.582,
+    (SSL, "sfda_released", "ped"): 0.628,
+    (SSL, "gbc", "none"): 0.151,
+    (SSL, "gbc", "ped"): 0.407,
+}
+
+
+@pytest.mark.assets
+def test_every_printed_value_is_the_one_that_was_transcribed(shared):
+    with (shared / "published" / "published_weighted_taus.csv").open() as file:
+        theirs = {
+            (r["pool"], r["method"], r["dataset"].lower().replace("voc2007", "voc"), float(r["weighted_tau"]))
+            for r in csv.DictReader(file)
+            if r["pool"] in (CNN, SSL)
+        }
+    ours = pd.read_csv(PRINTED)
+    datasets = ours["dataset"].str.replace("voc2007", "voc")
+    assert set(zip(ours["pool"], ours["printed_as"], datasets, ours["weighted_tau"], strict=True)) == theirs
+    assert len(ours) == len(theirs) == 135
+
+
+@pytest.mark.parametrize(("pool", "metric", "perturbation"), MEANS)
+def test_the_means_are_those_that_are_quoted(pool, metric, perturbation):
+    found = printed(pool, "vanilla_ft")[metric, perturbation].taus
+    assert np.mean(list(found.values())) == pytest.approx(MEANS[pool, metric, perturbation], abs=1e-3)
+
+
+def test_nothing_was_printed_of_other_regimes():
+    assert printed(CNN, "linear_ft") == {}
+
+
+@pytest.fixture
+def scores(tmp_path):
+    """Scores of the eleven CNNs on three targets: noise, better after pca; leep as it was."""
+    rows = pd.read_csv(PUBLISHED)
+    own = rows[(rows["pool"] == CNN) & (rows["regime"] == "vanilla_ft")]
+    truth = own.pivot_table(index="dataset", columns="model", values="accuracy")
+    rng, cells = np.random.default_rng(0), []
+    for target in ("cars", "pets", "sun397"):
+        noise = rng.standard_normal((2, truth.shape[1]))
+        for perturbation, weight in (("none", 0.0), ("pca", 30.0)):
+            for metric, values in (("logme", weight * truth.loc[target] + noise[0]), ("leep", noise[1])):
+                cell = {"model_pool": "p", "dataset": target, "splits": "train", "images_per_class": "all"}
+                cell |= {"seed": "0", "perturbation": perturbation, "metric": metric}
+                cells.append(cell | dict(zip(truth.columns, (f"{v:.9g}" for v in values), strict=True)))
+    keep_scores(tmp_path / "scores.csv", cells)
+    return tmp_path / "scores.csv"
+
+
+def test_the_page_has_the_tau_of_the_scores_beside_what_was_printed(scores):
+    page, measures = write_reproduction(scores, CNN)
+    text, rows = page.read_text(), pd.read_csv(measures)
+    assert text.count("\n## ") == 3
+    assert "Full fine-tuning: 11 models, 3 targets" in text
+    table = pd.read_csv(PUBLISHED)
+    truth = table[(table["pool"] == CNN) & (table["regime"] == "vanilla_ft")]
+    truth = truth.pivot_table(index="dataset", columns="model", values="accuracy")
+    bare = pd.read_csv(scores).query("metric == 'logme' and perturbation == 'none'").set_index("dataset")
+    taus = {t: weightedtau(bare.loc[t, truth.columns].astype(float), truth.loc[t]).statistic for t in bare.index}
+    own = rows.query("regime == 'vanilla_ft' and metric == 'logme' and perturbation == 'none'").set_index("dataset")
+    assert own["weighted_tau"].to_dict() == pytest.approx(taus)
+    known = printed(CNN, "vanilla_ft")["logme", "none"].taus
+    ours, theirs = np.mean(list(taus.values())), np.mean([known[t] for t in taus])
+    line = next(line for line in text.splitlines() if line.startswith("| logme | none |"))
+    assert f"| {ours:.3f} |" in line
+    assert line.endswith(f"| {theirs:.3f} | {ours - theirs:+.3f} |")
+    assert f"| logme | none | pets | {taus['pets']:.3f} | {known['pets']:.3f} |" in text
+
+
+def test_what_no_perturbation_changes_stands_once_and_unsound_targets_stay_out(scores):
+    page, _ = write_reproduction(scores, CNN)
+    full, last_block, linear = page.read_text().split("\n## ")[1:]
+    assert full.count("\n| leep |") == 2 + 3, "once in each table, and its three targets beside the printed values"
+    assert full.count("\n| logme | pca |") == 2
+    assert "Static ranking" in full
+    for regime in (last_block, linear):
+        assert "2 targets" in regime.splitlines()[0]
+        assert "printed" not in regime
+        assert "unsound accuracies left out" in page.read_text()
+
+
+def test_the_command_line_says_what_it_wrote_or_why_not(scores, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["reproduction", str(scores), "--pool", CNN])
+    assert main() == 0
+    assert "reproduction.md" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["reproduction", str(scores), "--pool", SSL])
+    assert main() == 1
+    said = capsys.readouterr().err
+    assert "0 models" in said
+    assert len(said.splitlines()) == 1

@@ -1,0 +1,1 @@
+"""Our scores of a published pool beside what was printed of it."""

@@ -1,0 +1,55 @@
+"""Rebuild the tables of ``docs/reproduction.md``: ``python -m transfer_exp.report.reproduction.document FILE.md``.
+
+They need no images and no networks: published accuracies and correlations, and rows of our own that lie beside the
+document in ``results``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from transfer_exp.report.blocks import Maker, with_tables
+from transfer_exp.report.reproduction.cost import cost
+from transfer_exp.report.reproduction.known import ours, ped, pools, teaser
+from transfer_exp.store import write_atomically
+from transfer_exp.types import InputError
+
+
+def filled(page: Path) -> str:
+    """Return the text of the document with its tables made anew.
+
+    Raises
+    ------
+    InputError
+        As `with_tables`; when rows are missing.
+    """
+    rows = page.parent / "results"
+    makers: Mapping[str, Maker] = {
+        "pools": pools,
+        "ped": ped,
+        "teaser": partial(teaser, rows / "teaser_pets.csv"),
+        "ours": partial(ours, rows / "real_pool_taus.csv"),
+        "cost": partial(cost, rows / "extraction_cost.csv"),
+    }
+    return with_tables(page, makers)
+
+
+def main() -> int:
+    """Rebuild the documents named on the command line, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.reproduction.document", description=__doc__)
+    parser.add_argument("documents", type=Path, nargs="+", metavar="FILE.md")
+    try:
+        for page in parser.parse_args().documents:
+            write_atomically(page, partial(Path.write_text, data=filled(page), encoding="utf-8"))
+    except (InputError, OSError) as error:
+        print(f"transfer_exp: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
