@@ -1,0 +1,85 @@
+"""The notebooks run from top to bottom on what the commands they name leave in ``outputs``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+from transfer_exp.ground_truth.accuracy_file import PUBLISHED
+from transfer_exp.report.score_rows import keep_scores
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SUPERVISED = "group1_supervised_cnn11"
+
+
+def ran(name, folder, monkeypatch):
+    """Run a notebook as it would in ``folder``/notebooks, and return what its cells show, as text."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    here = folder / "notebooks"
+    here.mkdir()
+    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(here)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+    shown = [output.get("data", {}) for output in outputs]
+    return "\n".join("".join(data.get(kind, "")) for data in shown for kind in ("text/markdown", "text/plain")), shown
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_without_what_it_shows(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert not any(cell.outputs or cell.execution_count for cell in code)
+    assert sum(len(cell.source.splitlines()) for cell in code) <= 40, "what is longer belongs into the package"
+
+
+@pytest.mark.slow
+def test_quickstart_shows_the_last_run_and_the_last_sweep(tmp_path, monkeypatch):
+    quick = ["model_pool.names=[resnet_glyphs,vit_shapes,efficientnet_gn_shapes]", "tracker=none"]
+    quick += ["ground_truth=linear_probe"]
+    for asked in ([], ["-m", "perturbation=none,pca", "metric=logme,h_score"]):
+        command = [sys.executable, "-m", "transfer_exp", *asked, *quick]
+        subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    text, shown = ran("quickstart.ipynb", tmp_path, monkeypatch)
+    assert "digits / none / logme" in text
+    assert "95 % null band" in text
+    assert "pairs" in text
+    assert sum("image/png" in data for data in shown) == 2
+
+
+@pytest.mark.slow
+def test_the_paper_notebook_shows_the_page_of_the_scores(tmp_path, monkeypatch):
+    rows = pd.read_csv(PUBLISHED).query(f"pool == '{SUPERVISED}' and regime == 'vanilla_ft'")
+    truth = rows.pivot_table(index="dataset", columns="model", values="accuracy")
+    cell = {"model_pool": "p", "splits": "train", "images_per_class": "all", "seed": "0"}
+    scores = truth + np.random.default_rng(0).normal(0, 3, truth.shape)
+    named = [cell | {"dataset": d, "perturbation": p, "metric": "logme"} for d in truth.index for p in ("none", "pca")]
+    keep_scores(
+        tmp_path / "outputs" / "paper_supervised" / "scores.csv",
+        [fields | {m: f"{v:.9g}" for m, v in scores.loc[fields["dataset"]].items()} for fields in named],
+    )
+    text, shown = ran("reproduce_paper.ipynb", tmp_path, monkeypatch)
+    assert "0.837" in text, "the static ranking"
+    assert f"# {SUPERVISED}, reproduced" in text
+    assert (tmp_path / "outputs" / "paper_supervised" / "measures.csv").is_file()
+    assert "logme" in "".join(shown[-1]["text/html"])
+
+
+@pytest.mark.slow
+def test_without_outputs_a_notebook_says_what_to_run(tmp_path, monkeypatch):
+    with pytest.raises(Exception, match="run the two commands above first"):
+        ran("quickstart.ipynb", tmp_path, monkeypatch)
+    shutil.rmtree(tmp_path / "notebooks")
+    with pytest.raises(Exception, match="no scores"):
+        ran("reproduce_paper.ipynb", tmp_path, monkeypatch)
