@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from transfer_exp.model_pool import vit_files
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.store import write_atomically
 from transfer_exp.vision import timm, torchvision
@@ -35,8 +36,10 @@ def networks() -> list[tuple[str, str, int, int, nn.Module]]:
         network = torchvision.models.get_model(name, weights=None, **arguments)
         found.append(("supervised_cnn", name, 1, side, network))
     found.append(("self_supervised", "resnet50", _SELF_SUPERVISED, 224, torchvision.models.resnet50(weights=None)))
-    for name, model in OmegaConf.load(_POOLS / "vit.yaml").names.items():
+    of_timm, _ = OmegaConf.load(_POOLS / "vit.yaml").pools
+    for name, model in of_timm.names.items():
         found.append(("vit", name, 1, 224, timm.create_model(model, pretrained=False)))
+    found += [("vit", name, 1, 224, source.build()) for name, source in vit_files.PUBLISHED.items()]
     return found
 
 

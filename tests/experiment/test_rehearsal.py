@@ -15,7 +15,7 @@ from transfer_exp.__main__ import main
 from transfer_exp.report.score_rows import CELL, read_scores
 from transfer_exp.vision import torchvision
 
-PER_CLASS = 8
+PER_CLASS = 4
 CNNS = ["resnet34", "resnet50", "resnet101", "resnet152", "mobilenet_v2", "mnasnet1_0"]
 CNNS += ["densenet121", "densenet169", "densenet201", "googlenet", "inception_v3"]
 SSL = ["byol", "deepcluster-v2", "infomin", "insdis", "moco-v1", "moco-v2", "pcl-v1", "pcl-v2", "sela-v2"]
@@ -62,11 +62,12 @@ def test_the_supervised_reproduction_runs_from_one_line(data, monkeypatch, capsy
     for name in QUICK:
         cache_random_weights(data / "torch", name)
     narrowed = f"model_pool.names=[{','.join(QUICK)}]"
-    type_line(monkeypatch, "+sweep=paper_supervised", narrowed)
+    few = "perturbations=[none,'spread_attract(alpha=0.005, normalise=false)']"
+    type_line(monkeypatch, "+sweep=paper_supervised", narrowed, few)
     assert "outputs/paper_supervised/reproduction.md" in capsys.readouterr().out
     scores = check(data / "outputs" / "paper_supervised", QUICK)
     assert {"logme", "sfda", "leep", "gbc", "ncti", "imagenet_accuracy"} <= set(scores["metric"])
-    assert {"none", "pca", "spread_attract", "released(alpha=0.005)", "ped"} <= set(scores["perturbation"])
+    assert set(scores["perturbation"]) == {"none", "spread_attract(alpha=0.005, normalise=false)"}
     assert scores[QUICK].notna().all().all()
 
 

@@ -136,6 +136,9 @@ def test_a_model_that_cannot_be_used_is_said_and_leaves_its_column_empty(dataset
     (row,) = replace(own, pool=pool).run()
     assert row["stranger"] == "" != row["net1"]
     assert "stranger is skipped: its code is not run unasked" in caplog.text
+    none = replace(own, pool=ModelPool("mine", (Candidate("stranger", unusable),)))
+    with pytest.raises(InputError, match="nothing could be scored: stranger is skipped: its code is not run"):
+        none.run()
 
 
 def test_arrays_are_scored_as_well(dataset, tmp_path):

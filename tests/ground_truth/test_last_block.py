@@ -17,6 +17,7 @@ from transfer_exp.ground_truth.boundary import split_at
 from transfer_exp.model_pool.backbone import Backbone, backbone_of
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.pvt import DEPTHS, PVT
 from transfer_exp.types import InputError, NotApplicableError
 from transfer_exp.vision import timm, torchvision
 
@@ -27,6 +28,7 @@ PAPER += ["mnasnet1_0", "mobilenet_v2", "googlenet", "inception_v3"]
 FEW = ["resnet34", "densenet121", "mnasnet1_0", "mobilenet_v2", "googlenet", "inception_v3", "squeezenet1_1"]
 TIMM = ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "resnet18.a1_in1k", "resnetv2_50", "densenet121"]
 TIMM += ["mobilenetv1_100", "mobilenetv2_035", "efficientnet_b0", "convnext_atto", "coatnet_0_rw_224", "mambaout_femto"]
+TIMM += ["swin_tiny_patch4_window7_224", "pvt_v2_b0"]
 ASSETS = ["mobilenet_v1_025_people", "mobilenet_v1_100_224", "mobilenet_v2_035_keras", "squeezenet1_0_tf"]
 ASSETS += ["squeezenet1_0_caffe", "mobilenet_v2_100_gluon", "resnet50v2_trunk", "cifar10_resnet20", "tiny_darknet"]
 ASSETS += ["cifar100_densenet_bc100_12", "doodlenet_quickdraw"]
@@ -128,6 +130,12 @@ def test_the_last_block_of_each_family_of_the_paper(architecture):
 @pytest.mark.parametrize("architecture", TIMM)
 def test_the_last_block_of_families_of_timm(architecture):
     _check(_model("timm", architecture), 224)
+
+
+@pytest.mark.slow
+def test_the_last_block_of_the_first_pvt():
+    network = PVT(DEPTHS["pvt_tiny"]).eval()
+    _check(LoadedModel(backbone_of(network), str, {"library": "pvt", "architecture": "pvt_tiny"}), 224)
 
 
 @pytest.mark.assets

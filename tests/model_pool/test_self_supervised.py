@@ -23,7 +23,7 @@ from transfer_exp.ground_truth.block_definitions import last_block
 from transfer_exp.ground_truth.boundary import split_at
 from transfer_exp.model_pool.key_layouts import trunk_state
 from transfer_exp.model_pool.self_supervised import published, self_supervised
-from transfer_exp.types import InputError
+from transfer_exp.types import InputError, NotApplicableError
 from transfer_exp.vision import torchvision
 
 ROOT = Path(__file__).parents[2]
@@ -185,7 +185,9 @@ def test_a_network_as_the_converter_of_simclr_v2_builds_it_gives_the_same_featur
 
 def test_a_missing_file_is_named_with_where_to_get_it(tmp_path):
     (tmp_path / "swav.pth").write_bytes(b"")
-    with pytest.raises(InputError, match=r"sela-v2\.pth \(or \.pth\.tar, \.pt, \.safetensors\): get selav2.*github"):
+    with pytest.raises(
+        NotApplicableError, match=r"sela-v2\.pth \(or \.pth\.tar, \.pt, \.safetensors\): get selav2.*github"
+    ):
         _load(tmp_path, "sela-v2")
 
 
@@ -342,5 +344,5 @@ def test_the_option_builds_the_pool_from_a_folder_of_the_environment(monkeypatch
     options = OmegaConf.to_container(config.model_pool, resolve=True)
     pool = build("model_pool", options)
     assert (pool.name, len(pool.candidates)) == ("self_supervised", 12)
-    with pytest.raises(InputError, match=r"/my/self_supervised/byol\.pth"):
+    with pytest.raises(NotApplicableError, match=r"/my/self_supervised/byol\.pth"):
         pool.candidates[0].load()

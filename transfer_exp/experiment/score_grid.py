@@ -87,6 +87,7 @@ class ScoreGrid:
         if "train" not in self.splits or not set(self.splits) <= set(_SPLITS):
             raise InputError(f"splits=[{', '.join(self.splits)}]: need train, which validation and test may join")
         parts: dict[Cell, dict[str, Parts]] = {}
+        reason = "no metric applies"
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
@@ -94,13 +95,14 @@ class ScoreGrid:
                     for cell, found in self._model(pair(candidate, self.dataset, extractor)):
                         parts.setdefault(cell, {})[candidate.name] = found
                 except NotApplicableError as unusable:
-                    _log.warning("%s is skipped: %s", candidate.name, unusable)
+                    reason = f"{candidate.name} is skipped: {unusable}"
+                    _log.warning("%s", reason)
                 next_model()
         rows = [
             row for cell, by_model in parts.items() if cell not in self._given_up for row in self._row(cell, by_model)
         ]
         if not rows:
-            raise InputError(f"nothing could be scored: {next(iter(self._given_up.values()), 'no metric applies')}")
+            raise InputError(f"nothing could be scored: {next(iter(self._given_up.values()), reason)}")
         for reason, cells in Counter(self._given_up.values()).items():
             _log.warning("left out of %d cells: %s", cells, reason)
         return rows
