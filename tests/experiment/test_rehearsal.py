@@ -102,8 +102,9 @@ def test_the_self_supervised_reproduction_runs_from_one_line(data, monkeypatch):
 @pytest.mark.rehearsal
 def test_all_twelve_self_supervised_networks_reproduce(data, monkeypatch):
     lay_out_checkpoints(data / "checkpoints" / "self_supervised", SSL)
-    type_line(monkeypatch, "+sweep=paper_self_supervised")
-    check(data / "outputs" / "paper_self_supervised", SSL)
+    for sweep in ("paper_self_supervised", "paper_released_self_supervised"):
+        type_line(monkeypatch, f"+sweep={sweep}")
+        check(data / "outputs" / sweep, SSL)
 
 
 @pytest.mark.slow
@@ -111,5 +112,6 @@ def test_all_twelve_self_supervised_networks_reproduce(data, monkeypatch):
 def test_all_eleven_networks_reproduce(data, monkeypatch):
     for name in CNNS:
         cache_random_weights(data / "torch", name)
-    type_line(monkeypatch, "+sweep=paper_supervised")
-    check(data / "outputs" / "paper_supervised", CNNS)
+    for sweep in ("paper_supervised", "paper_released"):
+        type_line(monkeypatch, f"+sweep={sweep}")
+        check(data / "outputs" / sweep, CNNS)
