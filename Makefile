@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test rehearse format demo bench pretrain
+.PHONY: help install check test rehearse kills format demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: ## All tests
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)
 	pytest -m rehearsal
+
+kills: ## A sweep killed at fifty instants, which ends each time as one that was not (half an hour)
+	pytest -m kills
 
 format: ## Rewrite files as the linter wants them
 	ruff check --fix .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from pathlib import Path
@@ -46,8 +47,17 @@ def test_another_key_is_another_value(store: Store):
     assert store.record("accuracy", {"seed": 1}, lambda: {"value": 1}) == ({"value": 1}, False)
 
 
-@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes()[:-9])])
-def test_a_damaged_file_is_computed_again(store: Store, damage, caplog):
+def _flipped(path: Path):
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = [lambda p: p.write_bytes(b""), lambda p: p.write_bytes(p.read_bytes()[:-9]), _flipped]
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=["empty", "torn", "flipped"])
+def test_a_damaged_file_is_said_and_computed_again(store: Store, damage, caplog):
     compute = lambda: {"features": np.ones((4, 2))}  # noqa: E731
     store.arrays("features", {}, compute)
     (path,) = store.root.rglob("*.safetensors")
@@ -56,6 +66,74 @@ def test_a_damaged_file_is_computed_again(store: Store, damage, caplog):
     assert not found
     np.testing.assert_array_equal(arrays["features"], np.ones((4, 2)))
     assert "damaged" in caplog.text
+    assert store.arrays("features", {}, _never)[1]
+
+
+def _flips(path: Path):
+    """Yield the place of every byte of a file, each once while one of its bits is turned."""
+    content = path.read_bytes()
+    for place in range(len(content)):
+        spoiled = bytearray(content)
+        spoiled[place] ^= 1 << place % 8
+        path.write_bytes(spoiled)
+        yield place
+    path.write_bytes(content)
+
+
+def test_no_turned_bit_of_a_record_gives_another_value(store: Store):
+    value = {"accuracy": 0.5, "n": [1, 2]}
+    store.record("accuracy", {"model": "a"}, lambda: value)
+    (path,) = store.root.rglob("*.json")
+    refused = 0
+    for _ in _flips(path):
+        found, was_there = store.record("accuracy", {"model": "a"}, lambda: value)
+        assert found == value
+        refused += not was_there
+    assert refused > path.stat().st_size / 2, "most bits matter"
+
+
+def test_no_turned_bit_of_arrays_gives_other_numbers(store: Store):
+    arrays = {"features": np.arange(6.0).reshape(3, 2), "z": np.ones(2, dtype=np.float32)}
+    store.arrays("features", {"m": 1}, lambda: arrays)
+    (path,) = store.root.rglob("*.safetensors")
+    for _ in _flips(path):
+        try:
+            read = np.concatenate(list(store.batches("features", {"m": 1}, "features", 2)))
+        except (ValueError, KeyError):
+            read = arrays["features"]
+        np.testing.assert_array_equal(read, arrays["features"])
+        found, _ = store.arrays("features", {"m": 1}, lambda: arrays)
+        np.testing.assert_array_equal(found["features"], arrays["features"])
+
+
+def test_a_file_under_the_name_of_another_key_is_refused(store: Store):
+    for key, value in (({"k": 1}, 1.0), ({"k": 2}, 2.0)):
+        store.arrays("features", key, lambda value=value: {"features": np.full((2, 2), value)})
+        store.record("accuracy", key, lambda value=value: {"value": value})
+    for ending in ("safetensors", "json"):
+        first, second = store.root.rglob(f"*.{ending}")
+        first.write_bytes(second.read_bytes())
+    assert [store.record("accuracy", {"k": k}, lambda k=k: {"value": k})[0]["value"] for k in (1, 2)] == [1, 2]
+    for k in (1, 2):
+        found, _ = store.arrays("features", {"k": k}, lambda k=k: {"features": np.full((2, 2), float(k))})
+        assert found["features"][0, 0] == k
+
+
+def test_what_is_there_is_read_without_a_lease(store: Store, monkeypatch):
+    store.record("accuracy", {}, lambda: {"value": 1})
+    monkeypatch.setattr("transfer_exp.store.store.Lease", None)
+    assert store.record("accuracy", {}, _never) == ({"value": 1}, True)
+    assert [path.suffix for path in store.root.rglob("*") if path.is_file()] == [".json"], "no lease is left behind"
+
+
+def test_a_full_disk_is_said_in_one_line_and_leaves_nothing(store: Store, monkeypatch):
+    def full(path, *rest):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr("transfer_exp.store.store.save_arrays", full)
+    with pytest.raises(InputError, match=r"cannot write to the store .* \(No space left on device\): make room"):
+        store.arrays("features", {}, lambda: {"features": np.ones((2, 2))})
+    assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
 @given(st.dictionaries(st.text(), _PLAIN, max_size=4))
@@ -119,8 +197,8 @@ def test_batches_of_what_is_absent_or_damaged_are_refused(store: Store):
         next(store.batches("features", {"b": 2}, "other", 4))
     path = next(store.root.rglob("*.safetensors"))
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="as long"):
+    with pytest.raises(ValueError, match="is damaged"):
         list(store.batches("features", {"b": 2}, "features", 4))
     path.write_bytes(b"\x08\0\0\0\0\0\0\0nothing!")
-    with pytest.raises(ValueError, match="Expecting"):
+    with pytest.raises(ValueError, match="is damaged"):
         next(store.batches("features", {"b": 2}, "features", 4))

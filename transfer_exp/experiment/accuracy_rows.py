@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock
 
 from transfer_exp.ground_truth.regime import Accuracy
-from transfer_exp.store import digest, write_atomically
+from transfer_exp.store import Lease, digest, write_atomically
 from transfer_exp.types import InputError
 
 COLUMNS = (
@@ -64,7 +63,7 @@ def keep_row(path: Path, row: Mapping[str, Any]) -> None:
         When the file there is another table.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
+    with Lease(path.with_suffix(".lease")):
         table = _read(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
         if row["key"] in set(table["key"]):
             return

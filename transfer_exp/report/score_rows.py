@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from filelock import FileLock
 
-from transfer_exp.store import write_atomically
+from transfer_exp.store import Lease, write_atomically
 from transfer_exp.types import InputError
 
 CELL = ["model_pool", "dataset", "splits", "images_per_class", "seed", "perturbation", "metric"]
@@ -24,7 +23,7 @@ def keep_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = pd.DataFrame(rows, dtype=str)
-    with FileLock(path.with_suffix(".lock")):
+    with Lease(path.with_suffix(".lease")):
         if path.is_file() and rows:
             known = _read(path)
             if list(known.columns) != list(new.columns):

@@ -1,0 +1,37 @@
+"""Names for keys, and files that are never seen half written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+
+def digest(key: Mapping[str, Any]) -> str:
+    """Return the sha256 of a key, written as canonical JSON (sorted keys, no spaces, no NaN).
+
+    Raises
+    ------
+    TypeError
+        When a value is not plain data.
+    """
+    canonical = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then move it there in one step.
+
+    A reader sees the old file or the new one, never a part. Missing folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Not `tempfile`, whose files only their owner may read.
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
