@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -26,6 +27,8 @@ _HERE = Path(__file__).resolve().parent
 # Beside the package in a checkout, inside it once installed.
 _CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "config.yaml").is_file())
 _LABELLED = ("perturbation", "metric", "ground_truth")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_FOLDERS = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
 _LEAST = {"seed": 0, "features.batch_size": 1, "features.workers": 0}
 _log = logging.getLogger(__name__)
 
@@ -35,12 +38,18 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.exit(print(f"transfer_exp {__version__}"))
     _multirun_for_sweeps(sys.argv)
+    # A log that cannot be written must not bury what is wrong under a traceback of its own.
+    logging.raiseExceptions = False
     # Otherwise Hydra prints errors itself, over many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _application()
     except HydraException as error:
         _fail(problem(error))
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        _fail(f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or set {_FOLDERS}")
     except KeyboardInterrupt:
         _fail("interrupted: the same command goes on where this one stopped", code=130)
 
@@ -60,6 +69,8 @@ def _application(config: DictConfig) -> None:
     try:
         job(config, folder, group=folder.parent.name)
     except Exception as error:  # whatever went wrong with one cell must not cost the others
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise  # it would be the same with all of them, and could not even be recorded
         if not isinstance(error, InputError | OmegaConfBaseException):
             _log.exception("unexpected failure")
         chosen = {group: str(run.runtime.choices[group]) for group in ("model_pool", "dataset")}

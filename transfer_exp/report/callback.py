@@ -42,8 +42,8 @@ class SweepReport(Callback):
                 failed = show_scores(folder, Path(str(config.rows)).expanduser(), pool, console)
             else:
                 failed = show_sweep(folder, console)
-        except InputError as error:
-            print(error, file=sys.stderr)
+        except (InputError, OSError) as error:
+            print(" ".join(str(error).split()), file=sys.stderr)
             raise SystemExit(1) from error
         except Exception as error:
             traceback.print_exc()

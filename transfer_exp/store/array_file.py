@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,23 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 
 
 def save_arrays(path: Path, key: Mapping[str, Any], arrays: Arrays) -> None:
-    """Write arrays, with their key and digests beside them."""
+    """Write arrays, with their key and digests beside them.
+
+    Raises
+    ------
+    OSError
+        When the disk refuses.
+    """
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     digests = {name: _begun(array.dtype, array.shape, array.data).hexdigest() for name, array in whole.items()}
     told = {"key": json.dumps(key, sort_keys=True), "sha256": json.dumps(digests, sort_keys=True)}
-    save_file(whole, path, metadata=told)
+    try:
+        save_file(whole, path, metadata=told)
+    except SafetensorError as error:  # the library's own word for what the disk says
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def load_arrays(path: Path, key: Mapping[str, Any]) -> Arrays:
