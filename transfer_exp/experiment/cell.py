@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.filling import Found, say_what_was_found
 from transfer_exp.experiment.measuring import Measuring
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
@@ -22,8 +22,6 @@ from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.store import Store
 from transfer_exp.types import CellResult, ModelResult, NotApplicableError, Track
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +70,7 @@ class Experiment:
         """
         check_together(self.pool, self.dataset)
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
-        found: Counter[tuple[str, bool]] = Counter()
+        found: Found = Counter()
         scoring = Scoring(self.metric, self.perturbation, self.seed)
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}
@@ -86,7 +84,7 @@ class Experiment:
                 models.append(self._one(pairing, scoring, measuring, parts, track))
                 found.update(pairing.found.items())
                 next_model()
-        _say_what_was_found(found)
+        say_what_was_found(found)
         scores = dict(zip(parts, scoring.combine(list(parts.values())), strict=True))
         models = [replace(m, score=scores[m.model]) if m.model in scores else m for m in models]
         agreement = self.evaluation(labels["metric"], models)
@@ -113,9 +111,3 @@ class Experiment:
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason), parts=flat(own))
         return ModelResult(pairing.name, None, None if accuracy is None else accuracy.value, parts=flat(own))
-
-
-def _say_what_was_found(found: Counter[tuple[str, bool]]) -> None:
-    """Log how much of what was asked for was in the store, and how much had to be computed."""
-    for what in sorted({name for name, _ in found}):
-        _log.info("%s: %d read from the store, %d computed", what, found[what, True], found[what, False])

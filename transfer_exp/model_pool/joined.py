@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from transfer_exp.model_pool.pool import ModelPool, chosen_names
+from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.types import InputError
 
 
@@ -26,9 +26,9 @@ def joined(pools: Sequence[ModelPool], name: str, names: Sequence[str] | None = 
     InputError
         For a name that two models have, or none.
     """
-    candidates = {candidate.name: candidate for pool in pools for candidate in pool.candidates}
-    counts = Counter(candidate.name for pool in pools for candidate in pool.candidates)
+    candidates = tuple(candidate for pool in pools for candidate in pool.candidates)
+    counts = Counter(candidate.name for candidate in candidates)
     for model, count in counts.items():
         if count > 1:
             raise InputError(f"{count} models of {name} are called '{model}': give them names of their own")
-    return ModelPool(name, tuple(candidates[model] for model in chosen_names(names, candidates, name)))
+    return ModelPool(name, candidates).only(names)

@@ -66,6 +66,17 @@ class ModelPool:
     name: str
     candidates: tuple[Candidate, ...]
 
+    def only(self, names: Sequence[str] | None) -> ModelPool:
+        """Return the pool with some of its models, or all when None is asked for.
+
+        Raises
+        ------
+        InputError
+            As `chosen_names`.
+        """
+        by_name = {candidate.name: candidate for candidate in self.candidates}
+        return ModelPool(self.name, tuple(by_name[n] for n in chosen_names(names, by_name, self.name)))
+
 
 def weights_digest(network: nn.Module) -> str:
     """Return the sha256 of a network's parameters and buffers, names and shapes included."""

@@ -20,7 +20,7 @@ class SweepReport(Callback):
     """
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the tables and write the files of a sweep: `show_scores` for grids of scores, else `show_sweep`.
+        """Print the tables and write the files of a sweep: `show_filled`, `show_scores` or `show_sweep`.
 
         Raises
         ------
@@ -31,12 +31,15 @@ class SweepReport(Callback):
         # pandas and matplotlib are slow to import, and a single run needs neither.
         from rich.console import Console
 
+        from transfer_exp.report.filled import show_filled
         from transfer_exp.report.score_sweep import show_scores
         from transfer_exp.report.sweep import show_sweep
 
         folder, console = Path(str(config.hydra.sweep.dir)), Console()
         try:
-            if "rows" in config:
+            if config.stage != "score":
+                failed = show_filled(folder, console)
+            elif "rows" in config:
                 published = config.hydra.runtime.choices.ground_truth == "published"
                 pool = config.ground_truth.pool if published else None
                 failed = show_scores(folder, Path(str(config.rows)).expanduser(), pool, console)

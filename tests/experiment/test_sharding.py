@@ -1,0 +1,126 @@
+"""Stages: their jobs are the models on the targets, and together they leave nothing for scoring to compute."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from rich.console import Console
+
+from transfer_exp.experiment.sharding import sharded
+from transfer_exp.report.filled import show_filled
+from transfer_exp.types import InputError
+
+ROOT = Path(__file__).parents[2]
+TWO = "model_pool.names=[resnet_glyphs,vit_shapes]"
+AXIS = 'models=["resnet_glyphs"],["vit_shapes"]'
+
+
+@pytest.fixture(autouse=True)
+def no_hydra():
+    GlobalHydra.instance().clear()
+    yield
+    GlobalHydra.instance().clear()
+
+
+def jobs(*arguments):
+    return sharded(list(arguments), ROOT / "conf")
+
+
+def test_scoring_and_whatever_is_no_run_are_left_as_they_are():
+    for arguments in (["metric=a,b"], ["-m", "stage=score"], ["stage=features", "--cfg", "job"], ["stage=none"]):
+        assert jobs(*arguments) == arguments
+
+
+def test_features_know_no_metric_perturbation_or_regime():
+    found = jobs("-m", "stage=features", TWO, "metric=logme,sfda", "perturbation.dim=2,3", "dataset=digits,glyphs")
+    assert found == ["-m", "stage=features", TWO, "dataset=digits,glyphs", "hydra.mode=MULTIRUN", AXIS]
+    assert "ground_truth=full,linear_probe" not in jobs("stage=features", TWO, "ground_truth=full,linear_probe")
+
+
+def test_fine_tuning_knows_regimes_and_protocols_and_seeds():
+    axes = ["ground_truth=full,linear_probe", "protocol.steps=2,3", "seed=0,1"]
+    found = jobs("stage=finetune", TWO, *axes, "metric=logme,sfda")
+    assert found == ["stage=finetune", TWO, *axes, "hydra.mode=MULTIRUN", AXIS]
+
+
+def test_axes_of_a_sweep_file_are_taken_out_by_name():
+    found = jobs("+sweep=demo", "stage=features", TWO)
+    dropped = ["~hydra.sweeper.params.perturbation", "~hydra.sweeper.params.metric"]
+    assert found == ["+sweep=demo", "stage=features", TWO, "hydra.mode=MULTIRUN", *dropped, AXIS]
+
+
+def test_some_models_can_be_asked_for_and_an_axis_of_models_stays():
+    assert jobs("stage=features", TWO, "models=[vit_shapes]")[-1] == 'models=["vit_shapes"]'
+    own = "models=[vit_shapes],[resnet_glyphs]"
+    assert jobs("stage=features", TWO, own) == ["stage=features", TWO, own, "hydra.mode=MULTIRUN"]
+
+
+def test_a_grid_of_scores_is_composed_from_its_own_file():
+    found = jobs("-cn", "score_grid", "stage=features", TWO, "images_per_class=[null],[5]")
+    assert found == ["-cn", "score_grid", "stage=features", TWO, "hydra.mode=MULTIRUN", AXIS]
+
+
+def test_several_pools_at_once_are_refused():
+    with pytest.raises(InputError, match="one model_pool at a time"):
+        jobs("stage=features", "model_pool=embedded,timm")
+
+
+def _type(folder, *arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "transfer_exp", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_stages_fill_the_store_and_scoring_computes_nothing(tmp_path):
+    sweep = ["+sweep=demo", TWO, "dataset=digits", "tracker=none"]
+    plain = _type(tmp_path / "..", *sweep, f"hydra.sweep.dir={tmp_path}/plain", f"store={tmp_path}/other")
+    features, accuracies, scores = (
+        _type(tmp_path, *sweep, f"stage={stage}", f"hydra.sweep.dir={tmp_path}/{stage}")
+        for stage in ("features", "finetune", "score")
+    )
+    assert [done.returncode for done in (plain, features, accuracies, scores)] == [0] * 4, plain.stderr
+    assert "features of probe: 0 read from the store, 2 computed\n2 jobs, 0 failed" in features.stdout
+    assert "accuracy: 0 read from the store, 2 computed" in accuracies.stdout
+    assert not re.search(r", [1-9]\d* computed", scores.stdout)
+    assert (tmp_path / "score" / "sweep.csv").read_bytes() == (tmp_path / "plain" / "sweep.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_jobs_that_fail_are_named_and_the_others_count(tmp_path):
+    done = _type(tmp_path, "stage=finetune", "ground_truth=full,none", "models=[vit_shapes]", "protocol.steps=2")
+    assert done.returncode == 1
+    assert "2 jobs, 1 failed" in done.stdout
+    assert "models=vit_shapes ground_truth=none seed=0: stage=finetune needs a ground_truth that trains" in done.stderr
+
+
+@pytest.mark.slow
+def test_an_unknown_stage_and_an_unknown_model_get_one_line(tmp_path):
+    for arguments, message in {
+        ("stage=feature",): "no stage 'feature': did you mean features",
+        ("stage=features", "models=[vit_shape]"): "no model 'vit_shape' in embedded: did you mean vit_shapes",
+        ("models=[vit_shape]",): "no model 'vit_shape' in embedded",
+    }.items():
+        done = _type(tmp_path, *arguments)
+        assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)
+        assert message in done.stderr
+
+
+def test_word_that_cannot_be_read_is_refused(tmp_path):
+    console = Console(file=StringIO())
+    with pytest.raises(InputError, match="no job left word"):
+        show_filled(tmp_path, console)
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "status.json").write_text(json.dumps({"state": "done"}))
+    assert show_filled(tmp_path, console) == []
+    (tmp_path / "0" / "status.json").write_text("[]")
+    with pytest.raises(InputError, match="run the job again"):
+        show_filled(tmp_path, console)
