@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from transfer_exp import __version__
 from transfer_exp.experiment.composition import problem
 from transfer_exp.experiment.sharding import sharded
-from transfer_exp.jobs import job_of, name_of, write_status
+from transfer_exp.jobs import job_of, name_of, plan, write_status
 from transfer_exp.types import InputError
 
 _HERE = Path(__file__).resolve().parent
@@ -39,6 +39,8 @@ def main() -> None:
     # Otherwise Hydra prints errors itself, over many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        if "stage=plan" in sys.argv:
+            return plan(sys.argv[1:], _CONF)
         sys.argv[1:] = sharded(sys.argv[1:], _CONF)
         _application()
     except InputError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -132,6 +132,24 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
         found = filling.accuracies(build("ground_truth", plain["ground_truth"]), names)
     counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(found.items())]
     write_status(folder, {"state": "done", "cell": name_of(config), "found": counts})
+
+
+def plan(arguments: Sequence[str], conf: Path) -> None:
+    """Print what the jobs of a command line will take, on this device and one after the other.
+
+    Raises
+    ------
+    InputError
+        For bad input of any kind.
+    """
+    from rich.console import Console
+
+    from transfer_exp.experiment.command_line import CommandLine
+    from transfer_exp.experiment.planning import Planner
+    from transfer_exp.report.plan_table import show_plan
+
+    planner = Planner(CommandLine(arguments, conf))
+    show_plan(planner.work(), planner.pace, planner.left_out, Console(highlight=False))
 
 
 def name_of(config: DictConfig) -> dict[str, str]:

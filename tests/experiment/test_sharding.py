@@ -41,7 +41,7 @@ def test_scoring_and_whatever_is_no_run_are_left_as_they_are():
 
 def test_features_know_no_metric_perturbation_or_regime():
     found = jobs("-m", "stage=features", TWO, "metric=logme,sfda", "perturbation.dim=2,3", "dataset=digits,glyphs")
-    assert found == ["-m", "stage=features", TWO, "dataset=digits,glyphs", "hydra.mode=MULTIRUN", AXIS]
+    assert found == ["-m", "stage=features", TWO, "dataset=digits,glyphs", AXIS]
     assert "ground_truth=full,linear_probe" not in jobs("stage=features", TWO, "ground_truth=full,linear_probe")
 
 

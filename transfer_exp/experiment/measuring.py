@@ -47,8 +47,7 @@ class Measuring:
         """
         if not self.regime.trains or not isinstance(pairing, NetworkOnImages):
             return self.regime(pairing, track)
-        identity = pairing.identity()
-        key = {"version": __version__, "regime": repr(self.regime), **identity}
+        identity, key = pairing.identity(), self._key(pairing)
         pairing.unfinished = self.store.folder("unfinished", key)
 
         def measure() -> dict[str, Any]:
@@ -63,3 +62,10 @@ class Measuring:
         keep_row(self.store.root / "accuracies.csv", {**record["row"], "key": digest(key)})
         shutil.rmtree(pairing.unfinished, ignore_errors=True)
         return Accuracy(**record["accuracy"])
+
+    def known(self, pairing: NetworkOnImages) -> bool:
+        """Tell whether the store has the accuracy of a model."""
+        return self.store.has("accuracy", self._key(pairing))
+
+    def _key(self, pairing: NetworkOnImages) -> dict[str, Any]:
+        return {"version": __version__, "regime": repr(self.regime), **pairing.identity()}

@@ -77,10 +77,8 @@ class Extractor:
         InputError
             For an image that cannot be read.
         """
-        device = best_device(self.device)
-        arrays, found = self.store.arrays(
-            "features", self._key(model, images, device), lambda: self._extract(name, model, images, device)
-        )
+        key = self._key(model, images, best_device(self.device))
+        arrays, found = self.store.arrays("features", key, lambda: self.computed(name, model, images))
         return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), found
 
     def statistics(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[ClassStatistics, bool]:
@@ -101,6 +99,10 @@ class Extractor:
         features, found = self(name, model, images)
         return class_statistics(features.features, features.labels), found
 
+    def known(self, model: LoadedModel, images: LabelledImages) -> bool:
+        """Tell whether the store has the features of ``images``."""
+        return self.store.has("features", self._key(model, images, best_device(self.device)))
+
     def _streamed(self, model: LoadedModel, images: LabelledImages) -> ClassStatistics:
         key = self._key(model, images, best_device(self.device))
         return streamed_statistics(self.store.batches("features", key, "features", _ROWS), images.labels)
@@ -115,7 +117,15 @@ class Extractor:
             "precision": _precision(device),
         }
 
-    def _extract(self, name: str, model: LoadedModel, images: LabelledImages, device: torch.device) -> Arrays:
+    def computed(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
+        """Return features, and source probabilities where there is a head, whether the store has them or not.
+
+        Raises
+        ------
+        NotApplicableError, InputError
+            As the call.
+        """
+        device = best_device(self.device)
         backbone = model.backbone.eval().to(device)
         backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         loader = DataLoader(_Tensors(images, model.transform), self.batch_size, num_workers=self.workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from transfer_exp.ground_truth.examples import Examples
 from transfer_exp.ground_truth.grid_point import GridPoint
 from transfer_exp.ground_truth.new_network import NewHead, NewNetwork, new_network, probed_head
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
 from transfer_exp.ground_truth.trained_part import PartOf
 from transfer_exp.ground_truth.training import Recipe
 from transfer_exp.model_pool.pool import LoadedModel
@@ -133,6 +133,15 @@ class FineTuning:
         folder = self.pairing.unfinished
         checkpoint = Checkpoint(None if folder is None else folder / f"{name}.pt")
         return GridPoint(network, head, examples, recipe, self.seed, self.pairing.dataset.measure, checkpoint, advance)
+
+
+def passes(protocol: Protocol, images: Mapping[Split, int]) -> int:
+    """Return how often an image goes through a network that is trained whole, see `CountsPasses`."""
+    held_out = images["validation"] or math.ceil(protocol.validation_fraction * images["train"])
+    points = len(protocol.grid())
+    steps = protocol.steps + _steps_of_the_choice(protocol)
+    looks = points * held_out if points > 1 else 0
+    return 3 * protocol.batch_size * steps + looks + images["test"]
 
 
 def _steps_of_the_choice(protocol: Protocol) -> int:

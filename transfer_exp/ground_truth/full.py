@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from transfer_exp.ground_truth.fine_tuning import FineTuning
+from transfer_exp.ground_truth.fine_tuning import FineTuning, passes
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
 from transfer_exp.ground_truth.trained_part import OnImages, PartOf
 from transfer_exp.types import Track
 
@@ -42,3 +43,7 @@ class FullFineTuning:
         """
         part_of: PartOf = lambda model, backbone, images: OnImages(backbone)  # noqa: E731
         return FineTuning(self.protocol, self.seed, self.device, pairing, part_of)("full", track)
+
+    def passes(self, images: Mapping[Split, int]) -> int:
+        """As `CountsPasses`."""
+        return passes(self.protocol, images)

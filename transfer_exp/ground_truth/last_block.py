@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from transfer_exp.ground_truth.block_definitions import last_block
 from transfer_exp.ground_truth.boundary import split_at
-from transfer_exp.ground_truth.fine_tuning import FineTuning
+from transfer_exp.ground_truth.fine_tuning import FineTuning, passes
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
 from transfer_exp.ground_truth.trained_part import Images, OnActivations, OnImages, TrainedPart
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
@@ -49,6 +50,10 @@ class LastBlockFineTuning:
             As `FineTuning` and `last_block`.
         """
         return FineTuning(self.protocol, self.seed, self.device, pairing, self._part)("last_block", track)
+
+    def passes(self, images: Mapping[Split, int]) -> int:
+        """As `CountsPasses`; those of full fine-tuning, which are more."""
+        return passes(self.protocol, images)
 
     def _part(self, model: LoadedModel, backbone: Backbone, images: Images) -> TrainedPart:
         """Return the last block on stored activations, or on images where they differ at every step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.ground_truth.measure import measured
 from transfer_exp.ground_truth.probe_fit import LabelledFeatures, fit_probe, labelled_features
-from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
 from transfer_exp.types import InputError, Track
 
 
@@ -71,6 +72,10 @@ class LinearProbe:
             "iterations": float(max(grid.fits.iterations.max(), final.fits.iterations.max())),
         }
         return Accuracy(value, measure, {"C": self.strengths[best], "validation": reached[best], **converged})
+
+    def passes(self, images: Mapping[Split, int]) -> int:
+        """As `CountsPasses`: each image once, for its features."""
+        return sum(images.values())
 
     def _parts(self, pairing: Pairing) -> tuple[LabelledFeatures, LabelledFeatures, LabelledFeatures]:
         train, test = labelled_features(pairing, "train"), labelled_features(pairing, "test")

@@ -94,6 +94,18 @@ class Regime(Protocol):
 
 
 @runtime_checkable
+class CountsPasses(Protocol):
+    """A regime that knows what it will take."""
+
+    def passes(self, images: Mapping[Split, int]) -> int:
+        """Return how often an image goes forward through the network, for splits of so many images.
+
+        The way back counts as two.
+        """
+        ...
+
+
+@runtime_checkable
 class KnowsOtherTargets(Protocol):
     """A regime that has accuracies on more targets than the one at hand."""
 

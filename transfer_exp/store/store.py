@@ -80,6 +80,10 @@ class Store:
 
         return self._fetch(path, load, save, compute)
 
+    def has(self, kind: str, key: Mapping[str, Any]) -> bool:
+        """Tell whether there is a file for ``key``, whole or not."""
+        return any(self._path(kind, key, ending).is_file() for ending in ("safetensors", "json"))
+
     def folder(self, kind: str, key: Mapping[str, Any]) -> Path:
         """Return a folder of its own for ``key``, for work that is not finished; it may not exist yet."""
         return self._path(kind, key, "d")

@@ -12,6 +12,7 @@ from transfer_exp.types.model_facts import ModelFacts
 from transfer_exp.types.moving_classes import MovingClasses, moving_classes
 from transfer_exp.types.progress import Track, silent
 from transfer_exp.types.results import CellResult, ModelResult
+from transfer_exp.types.work import Work
 
 __all__ = [
     "CellResult",
@@ -23,6 +24,7 @@ __all__ = [
     "MovingClasses",
     "NotApplicableError",
     "Track",
+    "Work",
     "check_features",
     "check_source_probabilities",
     "class_statistics",
