@@ -7,11 +7,12 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError
+from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
 
 from transfer_exp.types import InputError, suggestion
+from transfer_exp.types.errors import one_line
 
 _NAMED = re.compile(r"(?P<option>\w+)(?:\((?P<changes>[^()]*)\))?")
 
@@ -43,9 +44,9 @@ def named_option(group: str, text: str, seed: int) -> dict[str, Any]:
     overrides = [f"{group}={named['option']}", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
     try:
         config = hydra.compose("config", overrides=overrides)
-    except (MissingConfigException, ConfigCompositionException) as error:
+        chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
+    except (HydraException, OmegaConfBaseException) as error:
         raise InputError(problem(error)) from error
-    chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
     return chosen
 
 
@@ -62,4 +63,4 @@ def problem(error: BaseException) -> str:
     # Without Hydra's pointers into its own config tree.
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
-    return " ".join(kept) or type(error).__name__
+    return one_line(" ".join(kept)) or type(error).__name__

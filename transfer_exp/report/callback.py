@@ -43,7 +43,7 @@ class SweepReport(Callback):
             else:
                 failed = show_sweep(folder, console)
         except InputError as error:
-            print(error, file=sys.stderr)
+            print(f"transfer_exp: {error}", file=sys.stderr)
             raise SystemExit(1) from error
         except Exception as error:
             traceback.print_exc()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import read_record
 from transfer_exp.types import CellResult, InputError
+from transfer_exp.types.text_file import read_json
 
 CELL_FIELDS = ["model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed"]
 FACTS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]
@@ -127,9 +127,9 @@ def _row(at: Path) -> dict[str, Any]:
 def _status(path: Path) -> dict[str, Any]:
     """Read a job's status."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; delete it, or run the cell again") from error
+        told = read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}; delete it, or run the cell again") from error
     if not isinstance(told, dict) or not isinstance(told.get("cell", {}), dict):
         raise InputError(f"{path} is not the status of a cell: delete it, or run the cell again")
     return told

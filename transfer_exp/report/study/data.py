@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
 from transfer_exp.report.score_rows import CELL, read_scores
 from transfer_exp.types import InputError
+from transfer_exp.types.table_file import numbers, read_table
 
 Accuracies = Float[np.ndarray, "seeds targets models"]
 Scores = Float[np.ndarray, "draws targets models"]
@@ -137,14 +138,16 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     Raises
     ------
     InputError
-        When a file is missing, a score lacks its accuracy, or there are fewer than two targets besides the control.
+        When a file is missing or no sound table, a score lacks its accuracy, or there are fewer than two targets
+        besides the control.
     """
     if not accuracies.is_file():
         raise InputError(f"no accuracies {accuracies}: run the sweep and copy accuracies.csv of its store there")
-    measured, scored = pd.read_csv(accuracies), read_scores(scores)
+    measured, scored = read_table(accuracies, dtype=str, keep_default_na=False), read_scores(scores)
     lacking = [name for name in ("model", "dataset", "regime", "seed", "accuracy", "seconds") if name not in measured]
     if lacking:
         raise InputError(f"{accuracies} lacks the column {', '.join(lacking)}: give accuracies.csv of a store")
+    measured = measured.assign(**{n: numbers(measured[n], accuracies) for n in ("seed", "accuracy", "seconds")})
     models = tuple(str(name) for name in scored.columns[len(CELL) :])
     targets = tuple(sorted(set(scored["dataset"])))
     if len(set(targets) - {control}) < 2:
