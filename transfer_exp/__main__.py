@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp import __version__
 from transfer_exp.experiment.composition import named_option, options_of, problem
@@ -39,7 +40,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _application()
-    except HydraException as error:
+    except (HydraException, YAMLError, UnicodeDecodeError) as error:  # the last two of an option's own file
         _fail(problem(error))
     except KeyboardInterrupt:
         _fail("interrupted: the same command goes on where this one stopped", code=130)

@@ -7,9 +7,10 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.types import InputError, suggestion
 from transfer_exp.types.errors import one_line
@@ -55,6 +56,14 @@ def problem(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
+    if isinstance(error, OverrideParseException):
+        reason = str(error).partition("\n")[0]
+        return one_line(f"cannot read '{error.override}' ({reason}): write KEY=VALUE, in quotes for the shell")
+    if isinstance(error, YAMLError):
+        return one_line(f"an option's file is not YAML of plain data: {error}: correct it")
+    if isinstance(error, UnicodeDecodeError):
+        before = error.object[max(0, error.start - 40) : error.start].decode(errors="replace")
+        return one_line(f"an option's file is not UTF-8 text after '{before}': save it as UTF-8")
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
         known = [str(key) for key in cause.parent_node if not str(key).startswith("_")]

@@ -72,7 +72,7 @@ def read_record(path: Path) -> CellResult:
             null_level=_number(found["null_level"]),
         )
     except InputError as error:
-        raise InputError(f"{error}; delete it, or run the cell again") from error
+        raise InputError(f"{error}; or delete it, and run the cell again") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path} is not the record of a cell ({error!r}): delete it, or run the cell again") from error
 

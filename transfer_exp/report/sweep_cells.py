@@ -129,7 +129,7 @@ def _status(path: Path) -> dict[str, Any]:
     try:
         told = read_json(path)
     except InputError as error:
-        raise InputError(f"{error}; delete it, or run the cell again") from error
+        raise InputError(f"{error}; or delete it, and run the cell again") from error
     if not isinstance(told, dict) or not isinstance(told.get("cell", {}), dict):
         raise InputError(f"{path} is not the status of a cell: delete it, or run the cell again")
     return told

@@ -52,7 +52,7 @@ def read_json(path: Path, largest: int = LARGEST) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
     except RecursionError as error:
-        raise InputError(f"{path} is nested too deeply: is it the right file?") from error
+        raise InputError(f"{path} is nested too deeply to be the right file: correct it") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}): correct it") from error
 

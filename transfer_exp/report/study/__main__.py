@@ -36,7 +36,7 @@ def sources(page: Path) -> tuple[Path, Path, str]:
     """
     found = _STUDY.search(read_text(page))
     said = {name: value for name, _, value in (item.partition("=") for item in found[1].split())} if found else {}
-    if not {"accuracies", "scores"} <= set(said):
+    if not (said.get("accuracies") and said.get("scores")):
         raise InputError(f"{page} does not say its rows: add <!-- study: accuracies=FILE.csv scores=FILE.csv -->")
     return page.parent / said["accuracies"], page.parent / said["scores"], said.get("control", "")
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
 from transfer_exp.report.score_rows import CELL, read_scores
-from transfer_exp.types import InputError
+from transfer_exp.types import InputError, suggestion
 from transfer_exp.types.table_file import numbers, read_table
 
 Accuracies = Float[np.ndarray, "seeds targets models"]
@@ -97,7 +97,15 @@ class Study:
         return any(not np.array_equal(scores, bare, equal_nan=True) for scores in found)
 
     def truth(self, regime: str) -> Float[np.ndarray, "targets models"]:
-        """Return accuracies, mean over seeds; equal ones stay equal, whatever the order in which they were added."""
+        """Return accuracies, mean over seeds; equal ones stay equal, whatever the order in which they were added.
+
+        Raises
+        ------
+        InputError
+            For a regime that the study has not.
+        """
+        if regime not in self.accuracies:
+            raise InputError(f"the study has no regime '{regime}': {suggestion(regime, self.accuracies)}")
         return np.asarray(np.nanmean(self.accuracies[regime], axis=0).round(12))
 
     def tau(self, cell: Cell, regime: str, target: str) -> float:
