@@ -73,6 +73,22 @@ class Fuzzed:
         return not refusal
 
 
+def cut_off(*sound: bytes) -> st.SearchStrategy[bytes]:
+    """Return sound files of which the end is missing."""
+    return st.builds(lambda content, end: content[: int(end * len(content))], st.sampled_from(sound), st.floats(0, 1))
+
+
+def flipped(sound: bytes) -> st.SearchStrategy[bytes]:
+    """Return a sound file in which one bit is another."""
+
+    def flip(bit: int) -> bytes:
+        content = bytearray(sound)
+        content[bit // 8] ^= 1 << bit % 8
+        return bytes(content)
+
+    return st.integers(0, 8 * len(sound) - 1).map(flip)
+
+
 def spoiled(*sound: bytes) -> st.SearchStrategy[bytes]:
     """Return sound files of which some bytes are others, some are missing, or others are put in."""
     edit = st.tuples(st.floats(0, 1), st.integers(0, 3), st.binary(max_size=4))
@@ -84,10 +100,11 @@ def spoiled(*sound: bytes) -> st.SearchStrategy[bytes]:
             content = content[:at] + new + content[at + gone :]
         return content
 
-    cut = st.builds(lambda content, end: content[: int(end * len(content))], st.sampled_from(sound), st.floats(0, 1))
-    return st.tuples(st.sampled_from(sound), st.lists(edit, max_size=4)).map(spoil) | cut | st.binary(max_size=64)
+    edited = st.tuples(st.sampled_from(sound), st.lists(edit, max_size=4)).map(spoil)
+    return edited | cut_off(*sound) | st.binary(max_size=64)
 
 
+CHARACTERS = st.text(st.sampled_from("knn logme(=),k3[]{}${:}'\"~+.!\\\n"), max_size=12)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
@@ -229,7 +246,9 @@ FUZZED = [
     ),
     Fuzzed(
         "name of an option",
-        st.text(st.sampled_from("knn logme(=),k3[]{}${:}'\"~+.!\\\n"), max_size=20).map(str.encode),
+        (st.sampled_from(["knn", "knn(k=3)", "knn(k=", "emms(rounds=2)"]) | CHARACTERS).flatmap(
+            lambda text: CHARACTERS.map(lambda more: (text + more).encode()) | st.just(text.encode())
+        ),
         "text",
         _read_named_option,
     ),

@@ -42,7 +42,8 @@ def named_option(group: str, text: str, seed: int) -> dict[str, Any]:
     if named is None:
         raise InputError(f"{group} '{text}' is no name of an option: write NAME or NAME(KEY=VALUE, ...)")
     changes = [change.strip() for change in (named["changes"] or "").split(",") if change.strip()]
-    overrides = [f"{group}={named['option']}", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
+    # In quotes, because an option is a name even where it reads like a number or a truth value.
+    overrides = [f"{group}='{named['option']}'", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
     try:
         config = hydra.compose("config", overrides=overrides)
         chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
