@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp import __version__
-from transfer_exp.experiment.composition import named_option, options_of, problem
+from transfer_exp.experiment.composition import keep_secrets, named_option, options_of, problem
 from transfer_exp.types import CellResult, InputError
 
 # Everything else is imported when a job runs: help and a typing error must not wait for torch.
@@ -38,6 +38,7 @@ def main() -> None:
     _multirun_for_sweeps(sys.argv)
     # Otherwise Hydra prints errors itself, over many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    keep_secrets()
     try:
         _application()
     except (HydraException, YAMLError, UnicodeDecodeError) as error:  # the last two of an option's own file

@@ -54,6 +54,7 @@ KINDS = [
     _typed("grid without the training split", "splits=[test]: need train", *GRID, "splits=[test]"),
     _typed("grid of what needs more", "nothing could be scored", *GRID, "metrics=[learned_fusion]"),
     _typed("missing download", "dataset.download=true", "dataset=pets", "dataset.root=absent"),
+    _typed("secret as a setting", "HF_TOKEN looks like a secret", "tracker.project=${oc.env:HF_TOKEN}"),
     _typed("foreign target", "may not run 'os.system'", "metric._target_=os.system"),
     _own("foreign target in a file", "may not run 'os.system'", TARGET.format("os.system")),
     _own("target through one of our modules", "not of this package", TARGET.format("transfer_exp.store.os.system")),

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,9 @@ class Fuzzed:
             path = Path(folder) / self.name_of_file
             path.write_bytes(content)
             try:
-                self.read(path)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")  # it would stand on stderr, beside the one line
+                    self.read(path)
             except InputError as refused:
                 refusal = str(refused)
             else:

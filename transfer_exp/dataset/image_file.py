@@ -43,6 +43,8 @@ def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
     """
     try:
         with warnings.catch_warnings():
+            # Of every oddity in a damaged file, which either decodes or is refused.
+            warnings.filterwarnings("ignore", module=r"PIL\.\w+Plugin")
             # Pillow's error comes at twice its limit, and at the limit a warning that names no file.
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:

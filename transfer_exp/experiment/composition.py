@@ -10,12 +10,25 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
+from omegaconf.resolvers import oc
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.types import InputError, suggestion
 from transfer_exp.types.errors import one_line
 
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
 _NAMED = re.compile(r"(?P<option>\w+)(?:\((?P<changes>[^()]*)\))?")
+
+
+def keep_secrets() -> None:
+    """Let configs read the environment, as ``${oc.env:NAME}``, but for secrets: settings are kept with every result."""
+    OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
+
+
+def _environment(name: str, *default: str | None) -> str | None:
+    if _SECRET.search(name.upper()):
+        raise ValueError(f"{name} looks like a secret, and settings are written down: leave it to whoever needs it")
+    return oc.env(name, *default)
 
 
 def options_of(group: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +32,8 @@ def read_tensors(path: Path, allowed: Sequence[Any] = ()) -> Any:
     if path.suffix == ".safetensors":
         return load_file(path)
     _refuse_compressed(path)
-    with torch.serialization.safe_globals(list(allowed)):
+    with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of oddities in a file that loads or is refused
         content = torch.load(path, map_location="cpu", weights_only=True)
     size = path.stat().st_size
     for tensor in _tensors(content):
