@@ -61,6 +61,11 @@ KINDS = [
         "record with a score in words", "'high' is no finite number", models=[{**RECORD["models"][0], "score": "high"}]
     ),
     _record("record with a cell that is a list", "is not the record of a cell", cell=["logme"]),
+    _sweep(
+        "status with a field that is taken",
+        "has a field 'state'",
+        text("status.json", '{"state": "failed", "cell": {"state": "none"}}'),
+    ),
     _sweep("status that is a list", "is not the status of a cell", text("status.json", "[]")),
     _sweep("status nested without end", "nested too deeply", text("status.json", "[" * 200_000)),
     Kind("page that is not there", ("absent.md",), "cannot read absent.md", None, "report.study.__main__"),

@@ -34,7 +34,8 @@ def collect(folder: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the folder is missing, holds no cell, or holds a record that cannot be read.
+        When the folder is missing, holds no cell, or holds a record that cannot be read or has a field of the name of
+        another column.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give the one that a sweep wrote")
@@ -45,6 +46,8 @@ def collect(folder: Path) -> pd.DataFrame:
     named = {key.removeprefix("cell.") for row in rows for key in row if key.startswith("cell.")}
     fields = CELL_FIELDS + sorted(named - set(CELL_FIELDS))
     measures = sorted({key for row in rows for key in row if not key.startswith("cell.")} - {*FACTS, "folder"})
+    for name in sorted(set(fields) & {*FACTS, *measures, "folder"}):
+        raise InputError(f"a cell below {folder} has a field '{name}', as its table has a column: rename the field")
     frame = pd.DataFrame(rows).rename(columns=lambda name: name.removeprefix("cell."))
     frame = frame.reindex(columns=[*fields, *FACTS, *measures, "folder"])
     frame[fields] = frame[fields].astype(object).fillna("?").astype(str)
