@@ -1,20 +1,17 @@
-"""What a user types, and what comes back: tables, files, exit codes, and one line for every mistake."""
+"""What a user types, and what comes back: tables, files, exit codes; mistakes are in ``tests/bad_input``."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra.core.global_hydra import GlobalHydra
-from PIL import Image
 
-from transfer_exp.__main__ import main
+from tests.bad_input.files import spoiled
 
 ROOT = Path(__file__).parents[1]
 QUICK = ["model_pool.names=[resnet_glyphs,vit_shapes,efficientnet_gn_shapes]", "tracker=none"]
@@ -123,97 +120,6 @@ def test_version():
     assert _type(ROOT, "--version").stdout.startswith("transfer_exp 0.")
 
 
-def _pictures(root: Path) -> Path:
-    for split in ("train", "test"):
-        for label in ("cat", "dog"):
-            folder = root / split / label
-            folder.mkdir(parents=True)
-            for i in range(3):
-                Image.new("RGB", (16, 16), (i * 9, 90, 200)).save(folder / f"{i}.png")
-    return root
-
-
-def _spoiled(root: Path) -> Path:
-    (_pictures(root) / "train" / "cat" / "1.png").write_bytes(b"not a picture")
-    return root
-
-
-def _empty(root: Path) -> Path:
-    root.mkdir()
-    return root
-
-
-def _lonely(root: Path) -> Path:
-    for path in (_pictures(root) / "train" / "dog").iterdir():
-        if path.name != "0.png":
-            path.unlink()
-    return root
-
-
-def _single(root: Path) -> Path:
-    _pictures(root)
-    for split in ("train", "test"):
-        shutil.rmtree(root / split / "dog")
-    return root
-
-
-MISTAKES = {
-    "unknown option": (["metric=logmee"], "metric has no option 'logmee': did you mean logme"),
-    "unknown group": (["metrik=logme"], "metrik"),
-    "unknown key": (["perturbation=pca", "perturbation.dims=3"], "perturbation has no option 'dims': did you mean dim"),
-    "added key": (["+metric.alpha=3"], "metric has no option 'alpha'"),
-    "wrong type": (["protocol.steps=many"], "ground_truth.protocol.steps='many' is not of the right type"),
-    "unknown model": (["model_pool.names=[resnet_glyph]"], "did you mean resnet_glyphs"),
-    "no value": (["model_pool=timm"], "model_pool.names has no value: set model_pool.names="),
-    "unknown timm model": (["model_pool=timm", "model_pool.names=[resnet1]"], "did you mean resnet18"),
-    "missing checkpoints": (["model_pool=checkpoints", "model_pool.root=absent"], "no folder absent"),
-    "missing images": (["dataset=image_folder", "dataset.root=absent"], "absent"),
-    "missing table": (["ground_truth=table", "ground_truth.path=absent.csv"], "no table absent.csv"),
-    "probe too small": (["dataset.probe_size=3"], "probe_size=3 cannot hold one image of each of 10 classes"),
-    "arrays without arrays": (["model_pool=arrays"], "goes with dataset=arrays"),
-    "unknown sweep": (["+sweep=dem", "hydra.mode=RUN"], "did you mean demo"),
-    "unknown device": (["device=gpu"], "no device 'gpu' here"),
-    "negative seed": (["seed=-1"], "seed=-1: need a whole number, at least 0"),
-    "seed in words": (["seed=one"], "seed=one: need a whole number"),
-    "empty batch": (["features.batch_size=0"], "features.batch_size=0: need a whole number, at least 1"),
-    "foreign target": (["metric._target_=os.system"], "may not run 'os.system'"),
-    "store is a file": (["store=/dev/null"], "set store=FOLDER"),
-    "unknown metric of a grid": (["-cn", "score_grid", "metrics=[logmee]"], "metric has no option 'logmee'"),
-    "too few images of a grid": (["-cn", "score_grid", "images_per_class=[1]"], "images_per_class=1"),
-    "option of a grid with an unknown key": (["-cn", "score_grid", "metrics=['knn(n=3)']"], "metric has no option 'n'"),
-    "option of a grid that is no name": (["-cn", "score_grid", "metrics=[3 nn]"], "'3 nn' is no name of an option"),
-    "one metric for a grid": (["-cn", "score_grid", "metric=knn"], "metric=knn means nothing to a grid"),
-    "one perturbation for a grid": (["-cn", "score_grid", "perturbation=pca"], "'perturbations=[NAME"),
-    "grid without the training split": (["-cn", "score_grid", "splits=[test]"], "splits=[test]: need train"),
-    "grid of what needs more": (["-cn", "score_grid", "metrics=[learned_fusion]"], "nothing could be scored"),
-    "missing download": (["dataset=pets", "dataset.root=absent"], "dataset.download=true"),
-}
-
-
-@pytest.fixture
-def complaint(folder, monkeypatch, capfd):
-    """Return what the application says, in this process for speed, when it ends with exit code 1."""
-
-    def complain(*arguments: str) -> str:
-        monkeypatch.chdir(folder)
-        monkeypatch.setattr(sys, "argv", ["transfer_exp", *arguments])
-        GlobalHydra.instance().clear()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        said = capfd.readouterr().err
-        assert stop.value.code == 1
-        assert len([line for line in said.splitlines() if line.strip()]) == 1, said
-        return said
-
-    return complain
-
-
-@pytest.mark.parametrize("mistake", MISTAKES, ids=[m.replace(" ", "_") for m in MISTAKES])
-def test_a_mistake_gets_one_line_and_exit_code_1(complaint, mistake):
-    arguments, message = MISTAKES[mistake]
-    assert message in complaint(*arguments)
-
-
 @pytest.mark.slow
 def test_weights_that_cannot_be_fetched_get_one_line_in_a_process_of_their_own(folder):
     options = ["model_pool=timm", "model_pool.names=[resnet18]", "ground_truth=none"]
@@ -223,25 +129,10 @@ def test_weights_that_cannot_be_fetched_get_one_line_in_a_process_of_their_own(f
     assert "Traceback" not in done.stderr
 
 
-SPOILED = {
-    _spoiled: "1.png",
-    _empty: "no class",
-    _lonely: "'dog'",
-    _single: "only the class folder 'cat'",
-}
-
-
-@pytest.mark.parametrize("spoil", SPOILED, ids=[f.__name__.strip("_") for f in SPOILED])
-def test_bad_images_get_one_line_and_exit_code_1(complaint, tmp_path, spoil):
-    root = spoil(tmp_path / "images")
-    said = complaint(*QUICK, "dataset=image_folder", f"dataset.root={root}", "ground_truth=none")
-    assert SPOILED[spoil] in said
-
-
 @pytest.mark.slow
 def test_an_unreadable_image_is_left_out_only_when_asked(tmp_path):
-    root = _spoiled(tmp_path / "images")
-    options = ["dataset=image_folder", f"dataset.root={root}", "dataset.on_unreadable=skip", "ground_truth=none"]
+    spoiled(lambda path: path.write_bytes(b"not a picture"))(tmp_path)
+    options = ["dataset=image_folder", "dataset.root=images", "dataset.on_unreadable=skip", "ground_truth=none"]
     done = _type(tmp_path, *QUICK, *options)
     assert done.returncode == 0, done.stderr
     assert "1.png" in done.stdout + done.stderr

@@ -14,9 +14,10 @@ from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp import __version__
-from transfer_exp.experiment.composition import problem
+from transfer_exp.experiment.composition import keep_secrets, problem
 from transfer_exp.experiment.sharding import sharded
 from transfer_exp.jobs import job_of, name_of, plan, write_status
 from transfer_exp.types import InputError
@@ -38,6 +39,7 @@ def main() -> None:
     logging.raiseExceptions = False
     # Otherwise Hydra prints errors itself, over many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    keep_secrets()
     try:
         if "stage=plan" in sys.argv:
             return plan(sys.argv[1:], _CONF)
@@ -45,7 +47,7 @@ def main() -> None:
         _application()
     except InputError as error:
         _fail(str(error))
-    except HydraException as error:
+    except (HydraException, YAMLError, UnicodeDecodeError) as error:  # the last two of an option's own file
         _fail(problem(error))
     except OSError as error:
         if error.errno not in _NO_ROOM:

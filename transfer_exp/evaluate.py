@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfer_exp.types import InputError
+from transfer_exp.types.errors import one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _evaluate(asked)
     except (InputError, OSError) as error:
-        print(f"transfer_exp: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
         return 1
     return 0
 

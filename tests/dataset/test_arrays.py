@@ -105,7 +105,7 @@ def test_what_is_not_there_is_told(tmp_path):
     with pytest.raises(InputError, match=r"single\.npy is a single array"):
         arrays(str(tmp_path / "single.npy"))
     (tmp_path / "m.npz").write_bytes(b"PK\x03\x04 cut")
-    with pytest.raises(InputError, match=r"cannot read labels of .*m\.npz"):
+    with pytest.raises(InputError, match=r"cannot read the names of .*m\.npz"):
         arrays(str(tmp_path / "m.npz"))
     save(tmp_path / "m.npz")
     target = arrays(str(tmp_path))

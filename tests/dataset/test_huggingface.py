@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 from stand_ins import image_folders, picture
 
 from transfer_exp.dataset.huggingface import huggingface
@@ -134,3 +135,18 @@ def test_a_missing_extra_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(InputError, match=r"pip install 'transfer-exp\[huggingface\]'"):
         huggingface("owner/name")
+
+
+def test_a_row_cannot_name_a_file_outside_the_dataset(tmp_path):
+    rows = {"image": [{"bytes": None, "path": str(tmp_path / f"{i}.png")} for i in range(8)], "label": [0, 1] * 4}
+    for i in range(8):
+        Image.fromarray(np.asarray(picture(i % 2, i))).save(tmp_path / f"{i}.png")
+    features = datasets.Features(
+        {"image": datasets.Image(decode=False), "label": datasets.ClassLabel(names=["a", "b"])}
+    )
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    table = datasets.Dataset.from_dict(rows, features=features)
+    table.cast_column("image", datasets.Image()).to_parquet(str(tmp_path / "set" / "data" / "train.parquet"))
+    target = huggingface(str(tmp_path / "set"))
+    with pytest.raises(InputError, match=r"row \d names a file outside the dataset, .*\.png"):
+        target.train.read(0)

@@ -62,12 +62,11 @@ def test_a_truncated_image_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("limit", [10, 40])
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_an_image_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch, limit):
     """64 pixels are above the limit of 40, where Pillow warns, and above twice 10, where it raises."""
     path = saved(tmp_path, Image.fromarray(RAMP), "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
-    with pytest.raises(InputError, match=rf"bomb\.png has .*more.* than {limit}: shrink it"):
+    with pytest.raises(InputError, match=rf"bomb\.png has more pixels than {limit}: shrink it"):
         read_rgb(path, str(path), "remove it")
 
 

@@ -128,3 +128,14 @@ def test_statistics_of_what_the_store_lacks_or_lost_are_computed(model, dataset,
     assert not found
     assert "damaged" in caplog.text
     np.testing.assert_array_equal(again.offsets, first.offsets)
+
+
+@pytest.mark.slow  # starts processes
+def test_an_image_that_a_process_of_its_own_cannot_read_is_named_without_the_way_there(model, dataset, extractor):
+    def unreadable(i):
+        raise InputError(f"image {i} is not readable: remove it")
+
+    images = replace(dataset.train, read=unreadable)
+    with pytest.raises(InputError) as refusal:
+        replace(extractor, workers=1)("resnet_glyphs", model, images)
+    assert str(refusal.value) == "image 0 is not readable: remove it"

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
-from numpy.lib.npyio import NpzFile
 
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.types import (
@@ -20,6 +17,7 @@ from transfer_exp.types import (
     check_source_probabilities,
     suggestion,
 )
+from transfer_exp.types.npz_file import array_names, read_array
 
 Split = Literal["probe", "train", "test"]
 
@@ -133,21 +131,12 @@ def _files(root: str) -> dict[str, Path]:
 
 def _array(path: Path, key: str, optional: bool = False) -> np.ndarray | None:
     """Read one array; None if it is absent and may be."""
-    try:
-        stored = np.load(path, allow_pickle=False)
-        if not isinstance(stored, NpzFile):
-            raise InputError(f"{path} is a single array: save features=... and labels=... with np.savez")
-        with stored:
-            if key in stored.files:
-                return np.asarray(stored[key])
-            present = ", ".join(stored.files)
-    except InputError:
-        raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"cannot read {key} of {path} ({error}): save plain arrays with np.savez") from error
+    present = array_names(path)
+    if key in present:
+        return read_array(path, key)
     if optional:
         return None
-    raise InputError(f"{path} has no array {key!r}, only {present or 'nothing'}: save it with np.savez")
+    raise InputError(f"{path} has no array {key!r}, only {', '.join(present) or 'nothing'}: save it with np.savez")
 
 
 def _read_labels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def huggingface(
     read = {name: _split(splits, name, id) for name in names if name is not None}
     columns = _columns(read[train].features, image_column, label_column, id)
     class_names, known = _classes(read[train], columns[1])
-    images = {name: _images(split, columns, known, f"{id}, {name}") for name, split in read.items()}
+    images = {name: _images(split, columns, known, f"{id}, {name}", _homes(id)) for name, split in read.items()}
     if test is None:
         kept, held_out = stratified_split(images[train].labels, test_fraction, seed)
         train_images, test_images = images[train].subset(kept), images[train].subset(held_out)
@@ -150,7 +151,18 @@ def _classes(split: Any, column: str) -> tuple[tuple[str, ...], dict[Any, int]]:
     return tuple(str(value) for value in values), {value: i for i, value in enumerate(values)}
 
 
-def _images(split: Any, columns: tuple[str, str], known: dict[Any, int], where: str) -> LabelledImages:
+def _homes(id: str) -> list[Path]:
+    """Folders in which a set keeps its files: its own where it is local, and what the libraries fetch to."""
+    import datasets
+    from huggingface_hub import constants
+
+    caches = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    return [home.resolve() for home in map(Path, (Path(id).expanduser(), *caches)) if home.is_dir()]
+
+
+def _images(
+    split: Any, columns: tuple[str, str], known: dict[Any, int], where: str, homes: Sequence[Path]
+) -> LabelledImages:
     """Images of one split, left encoded until they are read; the fingerprint is the encoded bytes."""
     import datasets
 
@@ -161,7 +173,12 @@ def _images(split: Any, columns: tuple[str, str], known: dict[Any, int], where: 
         cell = encoded[i][image]
         if cell is None:
             raise InputError(f"{where}, row {i} has no image: leave it out")
-        return bytes(cell["bytes"]) if cell["bytes"] is not None else read_bytes(Path(cell["path"]))
+        if cell["bytes"] is not None:
+            return bytes(cell["bytes"])
+        path = Path(cell["path"]).resolve()
+        if not any(path.is_relative_to(home) for home in homes):
+            raise InputError(f"{where}, row {i} names a file outside the dataset, {path}: leave it out")
+        return read_bytes(path)
 
     def read(i: int) -> Any:
         return read_rgb(content(i), f"{where}, row {i}", "leave it out or fetch the dataset again")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from transfer_exp.types import InputError
 
 # Pillow goes by content, not suffix, and would hand PostScript to Ghostscript: only these decoders may try.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+LARGEST = 1 << 30
+"""Bytes of an image file: the most pixels that Pillow allows need fewer, whatever the format."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
@@ -39,15 +42,15 @@ def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
         When it cannot be decoded, or has more pixels than Pillow allows (``PIL.Image.MAX_IMAGE_PIXELS``).
     """
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and image.width * image.height > limit:
-                raise InputError(f"{name} has {image.width} x {image.height} pixels, more than {limit}: shrink it")
-            return _to_rgb(image)
-    except Image.DecompressionBombError as error:
+        with warnings.catch_warnings():
+            # Of every oddity in a damaged file, which either decodes or is refused.
+            warnings.filterwarnings("ignore", module=r"PIL\.\w+Plugin")
+            # Pillow's error comes at twice its limit, and at the limit a warning that names no file.
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
+                return _to_rgb(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InputError(f"{name} has more pixels than {Image.MAX_IMAGE_PIXELS}: shrink it") from error
-    except InputError:
-        raise
     # A damaged file makes decoders fail in every way there is (SyntaxError, struct.error, EOFError, ...).
     except Exception as error:
         raise InputError(f"{name} is not a readable image: {remedy}") from error
@@ -71,12 +74,32 @@ def read_bytes(path: Path) -> bytes:
     Raises
     ------
     InputError
-        When it cannot be read.
+        When it cannot be read, or is larger than `LARGEST`.
     """
     try:
+        if path.stat().st_size > LARGEST:
+            raise InputError(f"{path} has {path.stat().st_size} bytes, more than {LARGEST}: is it an image?")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror}): restore it or check its permissions") from error
+
+
+def refuse_outside(folder: Path, paths: Iterable[Path]) -> None:
+    """Refuse files that a link, or ``..`` in a list of files, puts outside a dataset's folder.
+
+    Raises
+    ------
+    InputError
+        For the first of them.
+    """
+    home, parents = folder.resolve(), dict[Path, Path]()
+    for path in paths:
+        if path.parent not in parents:
+            parents[path.parent] = path.parent.resolve()
+        # The parents of many files are few, and resolving each file anew would take seconds.
+        place = path.resolve() if path.is_symlink() else parents[path.parent] / path.name
+        if not place.is_relative_to(home):
+            raise InputError(f"{path} leads out of {folder}, to {place}: copy it into the folder, or leave it out")
 
 
 def labelled_files(

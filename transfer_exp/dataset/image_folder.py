@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer_exp.dataset.image_file import SUFFIXES, labelled_files, read_rgb
+from transfer_exp.dataset.image_file import SUFFIXES, labelled_files, read_rgb, refuse_outside
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.types import InputError
@@ -51,8 +51,8 @@ def image_folder(
     Raises
     ------
     InputError
-        When the folder is missing, has no or one class, a class is empty or too small, or the splits' classes
-        differ.
+        When the folder is missing, has no or one class, a class is empty or too small, the splits' classes
+        differ, or a link leads out of it.
     """
     folder = Path(root).expanduser().resolve()
     if not folder.is_dir():
@@ -65,7 +65,7 @@ def image_folder(
         classes, train, test, validation = _read_splits(folder, skip)
     else:
         classes = _classes(folder)
-        images = _images(folder, classes, skip)
+        images = _images(folder, folder, classes, skip)
         kept, held_out = stratified_split(images.labels, test_fraction, seed)
         train, test = images.subset(kept), images.subset(held_out)
     probe = train.stratified(probe_size, seed)
@@ -86,12 +86,12 @@ def _read_splits(folder: Path, skip: bool) -> tuple[list[str], LabelledImages, L
             f"{folder} has a train but no test folder: add one, or let dataset.root={folder}/train be split"
         )
     classes = _classes(folder / "train")
-    train = _images(folder / "train", classes, skip)
+    train = _images(folder, folder / "train", classes, skip)
     held_out = [path for path in (folder / "val", folder / "validation") if path.is_dir()]
     for path in (folder / "test", *held_out):
         _same_classes(classes, path)
-    validation = _images(held_out[0], classes, skip) if held_out else None
-    return classes, train, _images(folder / "test", classes, skip), validation
+    validation = _images(folder, held_out[0], classes, skip) if held_out else None
+    return classes, train, _images(folder, folder / "test", classes, skip), validation
 
 
 def _classes(folder: Path) -> list[str]:
@@ -111,13 +111,14 @@ def _same_classes(classes: list[str], split: Path) -> None:
         raise InputError(f"class folder {name!r} is in {here} but not in {there} of {split.parent}: add or remove it")
 
 
-def _images(folder: Path, classes: list[str], skip: bool) -> LabelledImages:
-    """Read the image files of each class, sorted by name."""
+def _images(root: Path, folder: Path, classes: list[str], skip: bool) -> LabelledImages:
+    """Read the image files of each class of a split, sorted by name; none may lie outside ``root``."""
     paths: list[Path] = []
     labels: list[int] = []
     unreadable: list[str] = []
     for label, name in enumerate(classes):
         files = _image_files(folder / name)
+        refuse_outside(root, files)
         if skip:
             damaged = {path for path in files if not _readable(path)}
             unreadable += [str(path) for path in files if path in damaged]

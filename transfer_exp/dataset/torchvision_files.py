@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from transfer_exp.dataset.image_file import labelled_files
+from transfer_exp.dataset.image_file import labelled_files, refuse_outside
 from transfer_exp.dataset.target_dataset import LabelledImages, Measure, TargetDataset
 from transfer_exp.types import InputError
 
@@ -125,4 +125,21 @@ def listed_images(dataset: Any) -> LabelledImages:
     else:
         files = dataset._images if hasattr(dataset, "_images") else dataset._image_files
         labels = dataset._labels
-    return labelled_files([Path(file) for file in files], np.array(labels, dtype=np.int64), REMEDY)
+    return labelled_files(inside(dataset, files), np.array(labels, dtype=np.int64), REMEDY)
+
+
+def inside(dataset: Any, files: Iterable[str | Path]) -> list[Path]:
+    """Return the paths of the images of a torchvision dataset, none of which its lists or links put elsewhere.
+
+    What lies directly in the root may be a link of the user's to wherever the set is kept.
+
+    Raises
+    ------
+    InputError
+        As `refuse_outside`.
+    """
+    root, paths = Path(dataset.root), [Path(file) for file in files]
+    homes = {path: root / path.relative_to(root).parts[0] if path.is_relative_to(root) else root for path in paths}
+    for home in dict.fromkeys(homes.values()):
+        refuse_outside(home, [path for path in paths if homes[path] == home])
+    return paths

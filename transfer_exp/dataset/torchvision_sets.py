@@ -17,7 +17,7 @@ from PIL import Image
 from transfer_exp.dataset.image_file import labelled_files
 from transfer_exp.dataset.stratification import take_per_class
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.dataset.torchvision_files import REMEDY, PublishedSet, listed_images
+from transfer_exp.dataset.torchvision_files import REMEDY, PublishedSet, inside, listed_images
 
 _SUN_PER_CLASS = 50
 _CALTECH_PER_CLASS = 30
@@ -103,7 +103,7 @@ def caltech101(root: str, download: bool = False, probe_size: int | None = None,
         folder / dataset.categories[label] / f"image_{number:04d}.jpg"
         for label, number in zip(dataset.y, dataset.index, strict=True)
     ]
-    images = labelled_files(paths, np.array(dataset.y, dtype=np.int64), REMEDY)
+    images = labelled_files(inside(dataset, paths), np.array(dataset.y, dtype=np.int64), REMEDY)
     counts = np.unique(images.labels, return_counts=True)[1]
     chosen, rest = take_per_class(images.labels, np.minimum(_CALTECH_PER_CLASS, counts - 1), seed)
     splits = [images.subset(chosen), images.subset(rest)]

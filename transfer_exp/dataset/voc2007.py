@@ -11,8 +11,12 @@ from jaxtyping import Int
 
 from transfer_exp.dataset.image_file import labelled_files
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.dataset.torchvision_files import REMEDY, PublishedSet
+from transfer_exp.dataset.torchvision_files import REMEDY, PublishedSet, inside
 from transfer_exp.types import InputError
+from transfer_exp.types.text_file import read_text
+
+_LARGEST = 1 << 20
+"""Bytes of an annotation."""
 
 CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -62,14 +66,13 @@ def voc2007(root: str, download: bool = False, probe_size: int | None = None, se
 def _images(dataset: Any) -> LabelledImages:
     """Images and annotations of one split."""
     targets = np.array([_present(Path(path)) for path in dataset.annotations], dtype=np.int64)
-    paths = [Path(path) for path in dataset.images]
-    return labelled_files(paths, targets.argmax(axis=1), REMEDY, targets)
+    return labelled_files(inside(dataset, dataset.images), targets.argmax(axis=1), REMEDY, targets)
 
 
 def _present(annotation: Path) -> Int[np.ndarray, " classes"]:
     """Ones for the classes an annotation names, (20,)."""
     try:
-        objects = ElementTree.parse(annotation).getroot().findall("object")
+        objects = ElementTree.fromstring(read_text(annotation, _LARGEST)).findall("object")
         seen = [(CLASSES.index(item.findtext("name", "")), item.findtext("difficult") == "1") for item in objects]
     except (OSError, ElementTree.ParseError, ValueError) as error:
         raise InputError(f"{annotation} is not an annotation of VOC 2007 ({error}): fetch the dataset again") from error

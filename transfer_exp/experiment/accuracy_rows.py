@@ -14,6 +14,7 @@ import pandas as pd
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.store import Lease, digest, write_atomically
 from transfer_exp.types import InputError
+from transfer_exp.types.table_file import read_table
 
 COLUMNS = (
     *("pool", "model", "dataset", "regime", "protocol", "seed", "accuracy", "measure", "source"),
@@ -74,7 +75,7 @@ def keep_row(path: Path, row: Mapping[str, Any]) -> None:
 
 def _read(path: Path) -> pd.DataFrame:
     """Read the table as text, so that what is written again is what was read."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    table = read_table(path, dtype=str, keep_default_na=False)
     if list(table.columns) != list(COLUMNS):
         raise InputError(f"{path} is not a table of accuracies of this version: move it away")
     return table

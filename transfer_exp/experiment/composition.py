@@ -7,13 +7,28 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError
+from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
+from omegaconf.resolvers import oc
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.types import InputError, suggestion
+from transfer_exp.types.errors import one_line
 
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
 _NAMED = re.compile(r"(?P<option>\w+)(?:\((?P<changes>[^()]*)\))?")
+
+
+def keep_secrets() -> None:
+    """Let configs read the environment, as ``${oc.env:NAME}``, but for secrets: settings are kept with every result."""
+    OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
+
+
+def _environment(name: str, *default: str | None) -> str | None:
+    if _SECRET.search(name.upper()):
+        raise ValueError(f"{name} looks like a secret, and settings are written down: leave it to whoever needs it")
+    return oc.env(name, *default)
 
 
 def options_of(group: str) -> list[str]:
@@ -40,12 +55,13 @@ def named_option(group: str, text: str, seed: int) -> dict[str, Any]:
     if named is None:
         raise InputError(f"{group} '{text}' is no name of an option: write NAME or NAME(KEY=VALUE, ...)")
     changes = [change.strip() for change in (named["changes"] or "").split(",") if change.strip()]
-    overrides = [f"{group}={named['option']}", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
+    # In quotes, because an option is a name even where it reads like a number or a truth value.
+    overrides = [f"{group}='{named['option']}'", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
     try:
         config = hydra.compose("config", overrides=overrides)
-    except (MissingConfigException, ConfigCompositionException) as error:
+        chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
+    except (HydraException, OmegaConfBaseException) as error:
         raise InputError(problem(error)) from error
-    chosen: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
     return chosen
 
 
@@ -54,6 +70,14 @@ def problem(error: BaseException) -> str:
     if isinstance(error, MissingConfigException):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
+    if isinstance(error, OverrideParseException):
+        reason = str(error).partition("\n")[0]
+        return one_line(f"cannot read '{error.override}' ({reason}): write KEY=VALUE, in quotes for the shell")
+    if isinstance(error, YAMLError):
+        return one_line(f"an option's file is not YAML of plain data: {error}: correct it")
+    if isinstance(error, UnicodeDecodeError):
+        before = error.object[max(0, error.start - 40) : error.start].decode(errors="replace")
+        return one_line(f"an option's file is not UTF-8 text after '{before}': save it as UTF-8")
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
         known = [str(key) for key in cause.parent_node if not str(key).startswith("_")]
@@ -62,4 +86,4 @@ def problem(error: BaseException) -> str:
     # Without Hydra's pointers into its own config tree.
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
-    return " ".join(kept) or type(error).__name__
+    return one_line(" ".join(kept)) or type(error).__name__

@@ -37,7 +37,10 @@ def progress_bars(models: int, title: str) -> Iterator[tuple[Track, Callable[[],
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # Into a file or a pipe go no bars, and not the empty line that would be left of them.
+    console.quiet = not (console.is_terminal or console.is_jupyter)
+    with Progress(*columns, console=console, transient=True) as progress:
         upper = progress.add_task(title, total=models)
         lower = progress.add_task("", total=None, visible=False)
 

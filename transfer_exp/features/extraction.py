@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,13 +134,27 @@ class Extractor:
         parts: list[tuple[Tensor, Tensor | None]] = []
         mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
         with torch.inference_mode(), mixed:
-            for batch in loader:
+            for batch in _told(loader):
                 batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
                 features, logits = backbone.features_and_logits(batch)
                 parts.append((features.float().cpu(), None if logits is None else _softmax(logits)))
                 advance()
         backbone.cpu()
         return _joined(name, parts)
+
+
+def _told(loader: DataLoader[Tensor]) -> Iterator[Tensor]:
+    """Yield the batches; of what went wrong in a process of its own, only what was said there, without the way there.
+
+    Raises
+    ------
+    InputError
+        For an image that cannot be read.
+    """
+    try:
+        yield from loader
+    except InputError as error:
+        raise InputError(str(error).rpartition("InputError: ")[2]) from error
 
 
 def _softmax(logits: Float[Tensor, "batch source_classes"]) -> Float[Tensor, "batch source_classes"]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_exp.types import InputError, suggestion
+from transfer_exp.types.table_file import read_table
 
 PUBLISHED = Path(__file__).with_name("tables") / "published.csv"
 _TEXT = ("model", "dataset", "regime", "pool", "protocol", "source", "sound")
@@ -25,10 +26,7 @@ def read_rows(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     """
     if not path.is_file():
         raise InputError(f"no table {path}: give a CSV with columns {', '.join(needed)}")
-    try:
-        rows = pd.read_csv(path, dtype=dict.fromkeys(_TEXT, str))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV table: {error}") from error
+    rows = read_table(path, dtype=dict.fromkeys(_TEXT, str))
     missing = [column for column in needed if column not in rows]
     if missing:
         raise InputError(f"{path} lacks the column {', '.join(missing)}: need {', '.join(needed)}")

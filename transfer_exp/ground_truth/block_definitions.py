@@ -8,12 +8,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.types import InputError, NotApplicableError
+from transfer_exp.types.text_file import read_text
 
+_LARGEST = 1 << 20
+"""Bytes of a file of definitions."""
 _SHIPPED = Path(__file__).with_name("last_blocks.yaml")
 # Where each view of a network keeps what the library built; a view that is the network itself has neither.
 _INNER = ("network", "trunk")
@@ -101,8 +105,12 @@ def _definitions(path: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Read pairs of pattern and module names."""
     if not path.is_file():
         raise InputError(f"no file {path}: set ground_truth.definitions to a YAML file, or leave it out")
+    text = read_text(path, _LARGEST)
     try:
-        entries = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        # OmegaConf copies what an alias names: a few lines of aliases of aliases would fill the memory.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("aliases are not allowed")
+        entries = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except Exception as error:  # the parser has many types of its own
         raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(entries, list):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -14,6 +13,7 @@ from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.types import InputError, encode_labels
 from transfer_exp.types.discriminant import centred_features
 from transfer_exp.types.feature_set import LARGEST
+from transfer_exp.types.npz_file import array_names, read_array
 from transfer_exp.types.rounding import RESOLUTION
 
 ONE_HOT = "one_hot"
@@ -145,10 +145,10 @@ def read_embeddings(path: str) -> Float[np.ndarray, "foundations classes dims"]:
     InputError
         When the file is missing or no such archive, or its arrays differ in shape.
     """
+    place = Path(path).expanduser()
     try:
-        with np.load(Path(path).expanduser(), allow_pickle=False) as arrays:
-            found = {name: np.asarray(arrays[name]) for name in sorted(arrays.files)}
-    except (OSError, ValueError, AttributeError, TypeError, BadZipFile) as error:
+        found = {name: read_array(place, name) for name in sorted(array_names(place))}
+    except InputError as error:
         raise InputError(f"embeddings={path} of emms is no readable .npz of arrays (C, d): {error}") from error
     if not found or {a.ndim for a in found.values()} != {2} or len({a.shape for a in found.values()}) > 1:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in found.items())

@@ -8,9 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-import pandas as pd
-
 from transfer_exp.types import InputError, ModelFacts, NotApplicableError
+from transfer_exp.types.table_file import read_table
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class ImagenetAccuracy:
 def _top1(path: str) -> dict[str, float]:
     """Read top-1 accuracies by model, in [0, 1]; a name is known with its weights tag and, where unique, without."""
     try:
-        rows = pd.read_csv(Path(path).expanduser(), usecols=["model", "top1"], dtype={"model": str, "top1": float})
+        rows = read_table(Path(path).expanduser(), usecols=["model", "top1"], dtype={"model": str, "top1": float})
     except (OSError, ValueError) as error:
         raise InputError(f"metric.table={path} is no table with columns model and top1 (percent): {error}") from error
     accuracies = rows.set_index("model")["top1"] / 100

@@ -23,6 +23,7 @@ from transfer_exp.metric.fusion import (
 )
 from transfer_exp.metric.metric import Metric
 from transfer_exp.types import InputError
+from transfer_exp.types.table_file import numbers, read_table
 
 _CELL = ["model_pool", "dataset", "perturbation", "ground_truth", "seed"]
 
@@ -127,9 +128,9 @@ def _standard_cell(cell: pd.DataFrame, metrics: tuple[str, ...]) -> Float[np.nda
 
 def _read(path: str) -> pd.DataFrame:
     """Read the columns of a CSV of results that weights are learned from."""
-    wanted = [*_CELL, "metric", "model", "score", "accuracy"]
-    text = dict.fromkeys([*_CELL, "metric", "model"], str)
+    wanted, place = [*_CELL, "metric", "model", "score", "accuracy"], Path(path).expanduser()
     try:
-        return pd.read_csv(Path(path).expanduser(), usecols=wanted, dtype=text | {"score": float, "accuracy": float})
+        rows = read_table(place, usecols=wanted, dtype=str, keep_default_na=False)
+        return rows.assign(**{name: numbers(rows[name], place) for name in ("score", "accuracy")})
     except (OSError, ValueError) as error:
         raise InputError(f"metric.rows={path} is no table of results ({error}): see metric.rows in the docs") from error

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file
-
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names
+from transfer_exp.model_pool.tensor_file import read_tensors
 from transfer_exp.types import InputError, NotApplicableError, suggestion
 
 _ENDINGS = (".pth", ".pth.tar", ".pt", ".safetensors")
@@ -108,12 +106,10 @@ def _check_digest(path: Path, expected: str) -> None:
 def _content(path: Path) -> object:
     """Read a file without running anything that is in it."""
     try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
         # PyContrast's predecessor saves the options of its script. A namespace is attributes with values and has no
         # code that loading would run; each value is still refused unless it is a tensor or plain.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        content: object = read_tensors(path, [argparse.Namespace])
+        return content
     except Exception as error:  # either library raises many types; a refused pickle is one of them
         raise InputError(
             f"{path} is damaged, or holds more than tensors and plain values: save its state dict alone"

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from transfer_exp.model_pool.backbone import backbone_of
@@ -26,6 +23,8 @@ from transfer_exp.model_pool.pool import (
     fill_in,
     weights_digest,
 )
+from transfer_exp.model_pool.size_bound import SizeBound
+from transfer_exp.model_pool.tensor_file import read_tensors
 from transfer_exp.model_pool.timm import transforms
 from transfer_exp.types import InputError, NotApplicableError, suggestion
 from transfer_exp.vision import timm, torchvision
@@ -89,13 +88,18 @@ def _import(path: Path) -> ModuleType:
 
 def _load(folder: Path, name: str, entry: Entry, custom: ModuleType | None) -> LoadedModel:
     """Build the architecture and fill in its weights, every one of them."""
-    network = _build(name, entry, custom)
-    state = {key: v.float() if v.is_floating_point() else v for key, v in _state(folder / entry.file).items()}
+    path, build = folder / entry.file, _builder(name, entry, custom)
+    state = _state(path)
+    try:
+        with SizeBound(path.stat().st_size):
+            network: nn.Module = build(**entry.arguments)
+    except Exception as error:  # a constructor may stumble over an argument in any way
+        raise InputError(f"'{name}': {entry.architecture} refuses its arguments {entry.arguments}: {error}") from error
     try:
         fill_in(network, state)
     except (RuntimeError, ValueError) as error:
         detail = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder / entry.file} does not fit {entry.architecture}: {detail}") from error
+        raise InputError(f"{path} does not fit {entry.architecture}: {detail}") from error
     identity = {
         "library": entry.library,
         "architecture": entry.architecture,
@@ -107,8 +111,8 @@ def _load(folder: Path, name: str, entry: Entry, custom: ModuleType | None) -> L
     return LoadedModel(backbone, plain, identity, entry.batch_norm_folded, augmented=augmented)
 
 
-def _build(name: str, entry: Entry, custom: ModuleType | None) -> nn.Module:
-    """Build a network of timm, of torchvision, or of the user's own file, without weights."""
+def _builder(name: str, entry: Entry, custom: ModuleType | None) -> Callable[..., Any]:
+    """Find a network, without weights, in timm, in torchvision, or in the user's own file."""
     builders: dict[str, tuple[Any, list[str]]] = {
         "timm": (partial(timm.create_model, entry.architecture, pretrained=False), timm.list_models()),
         "torchvision": (
@@ -128,11 +132,7 @@ def _build(name: str, entry: Entry, custom: ModuleType | None) -> nn.Module:
     if entry.architecture not in known:
         hint = suggestion(entry.architecture, known)
         raise InputError(f"'{name}': no architecture '{entry.architecture}' in {entry.library}: {hint}")
-    try:
-        network: nn.Module = build(**entry.arguments)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
-        raise InputError(f"'{name}': {entry.architecture} refuses its arguments {entry.arguments}: {error}") from error
-    return network
+    return build
 
 
 def _state(path: Path) -> dict[str, Tensor]:
@@ -140,16 +140,16 @@ def _state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"no weights file {path}: correct the manifest or add the file")
     try:
+        state = read_tensors(path)
+    except Exception as error:  # either library raises many types; a refused pickle is one of them
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except SafetensorError as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from error
-    except Exception as error:  # torch.load raises many types; a refused pickle is one of them
-        raise InputError(f"{path} is not a torch file of tensors only: convert it to safetensors") from error
+            raise InputError(f"{path} is not a readable safetensors file: {error}: fetch it again") from error
+        # torch goes on for many lines, and advises to run the file.
+        reason = str(error).partition("\n")[0][:100] if isinstance(error, ValueError) else "damaged, or it holds code"
+        raise InputError(f"{path} is not a torch file of tensors only ({reason}): convert it to safetensors") from error
     inner = state.get("state_dict", state) if isinstance(state, dict) else None
-    if not isinstance(inner, dict) or not all(isinstance(v, Tensor) for v in inner.values()):
-        raise InputError(f"{path} holds no state dict (names to tensors)")
+    if not isinstance(inner, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in inner.items()):
+        raise InputError(f"{path} holds no state dict (names to tensors): save model.state_dict() alone")
     return inner
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from transfer_exp.types import InputError
+from transfer_exp.types.text_file import read_json
 
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 _PLAIN = (bool, int, float, str)
+_LARGEST = 1 << 24
+"""Bytes of a manifest, and classes of a network: no more than that."""
 # Constructor arguments with which a library would fetch or unpickle something on its own.
 _FORBIDDEN = ("pretrained", "checkpoint", "weights", "cfg", "cache", "scriptable", "url", "path", "file")
 
@@ -52,17 +55,15 @@ def read_manifest(folder: Path) -> dict[str, Entry]:
     Raises
     ------
     InputError
-        When the folder or manifest is missing, is not JSON, or an entry is incomplete or asks for what is not allowed.
+        When the folder or manifest is missing, is not JSON or too large, or an entry is incomplete or asks for what is
+        not allowed.
     """
     path = folder / "manifest.json"
     if not folder.is_dir():
         raise InputError(f"no folder {folder}: set model_pool.root to a folder of checkpoints")
     if not path.is_file():
         raise InputError(f"no {path}: describe the checkpoints there (docs/checkpoints.md shows how)")
-    try:
-        content = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
+    content = read_json(path, _LARGEST)
     if not isinstance(content, dict) or not content:
         raise InputError(f"{path} must be a JSON object of one entry per network")
     return {name: _entry(name, raw, path) for name, raw in content.items()}
@@ -95,16 +96,35 @@ def _shape_problem(given: dict[str, Any]) -> str:
         return f"has input_size {given['input_size']!r}: need a side in pixels, 1 to 4096"
     for key in ("mean", "std"):
         triple = given[key]
-        if not isinstance(triple, list) or len(triple) != 3 or not all(isinstance(v, int | float) for v in triple):
+        if not isinstance(triple, list) or len(triple) != 3 or not all(_is_number(v) for v in triple):
             return f"has {key} {triple!r}: need three numbers"
+    if not all(deviation > 0 for deviation in given["std"]):
+        return f"has std {given['std']!r}: need numbers above 0"
     if given.get("interpolation", "bilinear") not in _INTERPOLATIONS:
         return f"has interpolation {given['interpolation']!r}: choose one of {', '.join(_INTERPOLATIONS)}"
+    classes = given.get("source_classes", 0)
+    if type(classes) is not int or not 0 <= classes <= _LARGEST:
+        return f"has source_classes {classes!r}: need a whole number, 0 for no head"
+    if type(given.get("batch_norm_folded", False)) is not bool:
+        return f"has batch_norm_folded {given['batch_norm_folded']!r}: need true or false"
     return ""
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number that a network may compute with."""
+    return type(value) in (int, float) and abs(value) < 1e9 and math.isfinite(value)
 
 
 def _safety_problem(given: dict[str, Any], folder: Path) -> str:
     """Say what reaches outside the folder or into a library's own loading; empty when nothing does."""
-    if not (folder / given["file"]).resolve().is_relative_to(folder.resolve()):
+    try:
+        place = (folder / given["file"]).resolve()
+        place.stat()
+    except FileNotFoundError:
+        pass  # said when the network is loaded
+    except (OSError, ValueError, RuntimeError):  # what no file can be called, or links that lead in a circle
+        return f"names no file: {given['file']!r}"
+    if not place.is_relative_to(folder.resolve()):
         return f"names a file outside the folder: {given['file']}"
     arguments = given["arguments"]
     if not isinstance(arguments, dict):

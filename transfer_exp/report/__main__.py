@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfer_exp.types import InputError
+from transfer_exp.types.errors import one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failed = show_sweep(asked.sweep_dir, Console())
         if asked.rows is not None:
             print(f"wrote {asked.rows} ({write_rows(asked.sweep_dir, asked.rows)} cells)")
-    except InputError as error:
-        print(error, file=sys.stderr)
+    except (InputError, OSError) as error:
+        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
         return 1
     for line in failed:
         print(f"not done: {line}", file=sys.stderr)

@@ -46,7 +46,7 @@ class SweepReport(Callback):
             else:
                 failed = show_sweep(folder, console)
         except (InputError, OSError) as error:
-            print(" ".join(str(error).split()), file=sys.stderr)
+            print(f"transfer_exp: {' '.join(str(error).split())}", file=sys.stderr)
             raise SystemExit(1) from error
         except Exception as error:
             traceback.print_exc()

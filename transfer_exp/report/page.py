@@ -25,6 +25,8 @@ from transfer_exp.report.ranking_table import against_chance, band_text, ranking
 from transfer_exp.report.rows import read_rows
 from transfer_exp.store import write_atomically
 from transfer_exp.types import CellResult, InputError
+from transfer_exp.types.errors import one_line
+from transfer_exp.types.text_file import read_text
 
 _BLOCK = re.compile(r"(<!-- rows: (\S+)([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -37,7 +39,7 @@ def filled(path: Path) -> str:
     InputError
         When the document has no block, or a block's rows are missing or do not hold the one cell it asks for.
     """
-    text = path.read_text(encoding="utf-8")
+    text = read_text(path)
     if not _BLOCK.search(text):
         raise InputError(f"{path} has no block to fill: mark one with <!-- rows: FILE.csv --> and <!-- end -->")
 
@@ -130,8 +132,8 @@ def main() -> int:
     try:
         for path in parser.parse_args().documents:
             write_atomically(path, partial(Path.write_text, data=filled(path), encoding="utf-8"))
-    except InputError as error:
-        print(error, file=sys.stderr)
+    except (InputError, OSError) as error:
+        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -14,6 +14,7 @@ from typing import Any
 from transfer_exp import __version__
 from transfer_exp.store import write_atomically
 from transfer_exp.types import CellResult, InputError, ModelResult
+from transfer_exp.types.text_file import read_json
 
 CSV_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
 
@@ -60,20 +61,45 @@ def read_record(path: Path) -> CellResult:
         When the file is missing, is no JSON or is no record of a cell.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         band = found["null_band"]
         return CellResult(
-            cell=found["cell"],
-            models=tuple(ModelResult(**model) for model in found["models"]),
-            measures=found["measures"],
-            null_band=None if band is None else (float(band[0]), float(band[1])),
-            tied=found["tied"],
-            null_level=found["null_level"],
+            cell={_text(name): _text(value) for name, value in found["cell"].items()},
+            models=tuple(_model(model) for model in found["models"]),
+            measures=_numbers(found["measures"]),
+            null_band=None if band is None else (_number(band[0]), _number(band[1])),
+            tied=bool(found["tied"]),
+            null_level=_number(found["null_level"]),
         )
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except InputError as error:
+        raise InputError(f"{error}; or delete it, and run the cell again") from error
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path} is not the record of a cell ({error!r}): delete it, or run the cell again") from error
+
+
+def _model(found: Mapping[str, Any]) -> ModelResult:
+    """Return a model of a record, each fact of its kind."""
+    score, accuracy = (None if found.get(name) is None else _number(found[name]) for name in ("score", "accuracy"))
+    return ModelResult(
+        _text(found["model"]), score, accuracy, _text(found.get("reason", "")), _numbers(found.get("parts", {}))
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _number(value: Any) -> float:
+    # A number of many digits is none that a float can hold.
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is no finite number")
+    return value
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {_text(name): _number(value) for name, value in values.items()}
 
 
 def plain(value: Any) -> Any:

@@ -11,6 +11,7 @@ from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.report.record import read_record
 from transfer_exp.store import write_atomically
 from transfer_exp.types import CellResult, InputError, ModelResult
+from transfer_exp.types.table_file import numbers, read_table
 
 _CELL = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
 _MODEL = ("model", "score", "accuracy", "reason")
@@ -43,16 +44,16 @@ def read_rows(path: Path) -> Sequence[CellResult]:
     Raises
     ------
     InputError
-        When the file is missing or is no table of rows.
+        When the file is missing or is no table of rows, or a score or accuracy is no finite number.
     """
     if not path.is_file():
         raise InputError(f"no rows {path}: write them with python -m transfer_exp.report SWEEP_DIR --rows {path}")
-    frame = pd.read_csv(path, dtype=dict.fromkeys((*_CELL, "model", "reason"), str), keep_default_na=False)
+    frame = read_table(path, dtype=str, keep_default_na=False)
     missing = [key for key in (*_CELL, *_MODEL) if key not in frame]
     if missing:
         raise InputError(f"{path} lacks the column {', '.join(missing)}")
     for key in ("score", "accuracy"):
-        frame[key] = pd.to_numeric(frame[key].replace("", None))
+        frame[key] = numbers(frame[key], path)
     return [_cell({key: str(group[key].iloc[0]) for key in _CELL}, group) for _, group in frame.groupby(list(_CELL))]
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from transfer_exp.store import Lease, write_atomically
 from transfer_exp.types import InputError
+from transfer_exp.types.table_file import numbers, read_table
 
 CELL = ["model_pool", "dataset", "splits", "images_per_class", "seed", "perturbation", "metric"]
 
@@ -41,7 +42,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the file is missing or is no table of scores.
+        When the file is missing or is no table of scores, one cell is scored twice, or a score is no finite number.
     """
     if not path.is_file():
         raise InputError(f"no scores {path}: write them with python -m transfer_exp -cn score_grid rows={path}")
@@ -49,10 +50,13 @@ def read_scores(path: Path) -> pd.DataFrame:
     missing = [name for name in CELL if name not in frame]
     if missing:
         raise InputError(f"{path} lacks the column {', '.join(missing)}")
+    again = frame.index[frame.duplicated(CELL)]
+    if len(again):
+        raise InputError(f"{path} line {again[0] + 2} scores a cell that an earlier line scores: keep one")
     for model in frame.columns[len(CELL) :]:
-        frame[model] = pd.to_numeric(frame[model].replace("", None))
+        frame[model] = numbers(frame[model], path)
     return frame
 
 
 def _read(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return read_table(path, dtype=str, keep_default_na=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import read_record
 from transfer_exp.types import CellResult, InputError
+from transfer_exp.types.text_file import read_json
 
 CELL_FIELDS = ["model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed"]
 FACTS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]
@@ -34,7 +34,8 @@ def collect(folder: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        When the folder is missing, holds no cell, or holds a record that cannot be read.
+        When the folder is missing, holds no cell, or holds a record that cannot be read or has a field of the name of
+        another column.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder: give the one that a sweep wrote")
@@ -45,6 +46,8 @@ def collect(folder: Path) -> pd.DataFrame:
     named = {key.removeprefix("cell.") for row in rows for key in row if key.startswith("cell.")}
     fields = CELL_FIELDS + sorted(named - set(CELL_FIELDS))
     measures = sorted({key for row in rows for key in row if not key.startswith("cell.")} - {*FACTS, "folder"})
+    for name in sorted(set(fields) & {*FACTS, *measures, "folder"}):
+        raise InputError(f"a cell below {folder} has a field '{name}', as its table has a column: rename the field")
     frame = pd.DataFrame(rows).rename(columns=lambda name: name.removeprefix("cell."))
     frame = frame.reindex(columns=[*fields, *FACTS, *measures, "folder"])
     frame[fields] = frame[fields].astype(object).fillna("?").astype(str)
@@ -127,9 +130,9 @@ def _row(at: Path) -> dict[str, Any]:
 def _status(path: Path) -> dict[str, Any]:
     """Read a job's status."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; delete it, or run the cell again") from error
+        told = read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}; or delete it, and run the cell again") from error
     if not isinstance(told, dict) or not isinstance(told.get("cell", {}), dict):
         raise InputError(f"{path} is not the status of a cell: delete it, or run the cell again")
     return told

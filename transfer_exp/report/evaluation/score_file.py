@@ -10,6 +10,7 @@ import pandas as pd
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.report.score_rows import CELL
 from transfer_exp.types import InputError, ModelResult
+from transfer_exp.types.table_file import read_table
 
 NOT_OF_A_CELL = ("accuracy", "reason")
 """Columns of rows that this project writes which tell of the model, not of the cell."""
@@ -56,10 +57,7 @@ def _rows(path: Path) -> pd.DataFrame:
     """Return a row per score, all columns text, with the line of the file as index."""
     if not path.is_file():
         raise InputError(f"no scores {path}: give a CSV with columns model and score, or the rows of a score_grid")
-    try:
-        rows = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV table: {error}") from error
+    rows = read_table(path, dtype=str, keep_default_na=False)
     rows.index += 2
     if {"model", "score"} <= set(rows):
         return rows

@@ -7,24 +7,37 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from transfer_exp.types import InputError
+from transfer_exp.types.errors import one_line
 
 
-def main() -> int:
-    """Write the page that the command line asks for, and return the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page of a reproduction, and return the exit code.
+
+    Parameters
+    ----------
+    arguments
+        The command line without the program's name; by default that of the process.
+
+    Returns
+    -------
+    int
+        0, or 1 after one line on stderr when the scores cannot be used or the page cannot be written.
+    """
     parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.reproduction", description=__doc__)
     parser.add_argument("scores", type=Path, metavar="SCORES.csv", help="rows of a grid of scores")
     parser.add_argument("--pool", required=True, help="of the published accuracies, group1_supervised_cnn11 say")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
     try:
         from transfer_exp.report.reproduction.writing import write_reproduction
 
         for path in write_reproduction(asked.scores, asked.pool):
             print(f"wrote {path}")
     except (InputError, OSError) as error:
-        print(f"transfer_exp: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
         return 1
     return 0
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from transfer_exp.report.markdown import markdown
 from transfer_exp.types import InputError
+from transfer_exp.types.table_file import read_table
 
 IMAGES = {
     "aircraft": 6_667,
@@ -42,7 +43,7 @@ def cost(path: Path) -> str:
     """
     if not path.is_file():
         raise InputError(f"no costs {path}: measure them with python -m benchmarks.extraction --rows {path}")
-    rows = pd.read_csv(path)
+    rows = read_table(path)
     if missing := [name for name in _COLUMNS if name not in rows]:
         raise InputError(f"{path} lacks the column {', '.join(missing)}")
     pools = rows.assign(

@@ -18,6 +18,7 @@ from transfer_exp.report.markdown import markdown
 from transfer_exp.report.reproduction.printed import printed
 from transfer_exp.report.static_ranking import tau_of_static_rank
 from transfer_exp.types import InputError
+from transfer_exp.types.table_file import read_table
 
 POOLS = {"group1_supervised_cnn11": "supervised", "group2_ssl_resnet50_12": "self-supervised"}
 _LATER = ("resisc", "eurosat")
@@ -118,7 +119,7 @@ def _static(accuracies: pd.DataFrame) -> dict[str, float]:
 def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"no rows {path}: a document's rows lie in results beside it")
-    rows = pd.read_csv(path)
+    rows = read_table(path)
     if missing := [name for name in needed if name not in rows]:
         raise InputError(f"{path} lacks the column {', '.join(missing)}")
     return rows

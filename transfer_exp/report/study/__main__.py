@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from transfer_exp.report.study.score_tables import every_tau
 from transfer_exp.report.study.tables import TABLES
 from transfer_exp.store import digest, write_atomically
 from transfer_exp.types import InputError
+from transfer_exp.types.errors import one_line
+from transfer_exp.types.text_file import read_text
 
 _STUDY = re.compile(r"<!-- study: ([^>]*) -->")
 
@@ -31,9 +34,9 @@ def sources(page: Path) -> tuple[Path, Path, str]:
     InputError
         When the page does not say.
     """
-    found = _STUDY.search(page.read_text(encoding="utf-8"))
-    said = dict(item.split("=", 1) for item in found[1].split()) if found else {}
-    if not {"accuracies", "scores"} <= set(said):
+    found = _STUDY.search(read_text(page))
+    said = {name: value for name, _, value in (item.partition("=") for item in found[1].split())} if found else {}
+    if not (said.get("accuracies") and said.get("scores")):
         raise InputError(f"{page} does not say its rows: add <!-- study: accuracies=FILE.csv scores=FILE.csv -->")
     return page.parent / said["accuracies"], page.parent / said["scores"], said.get("control", "")
 
@@ -55,11 +58,22 @@ def filled(page: Path, study: Study) -> str:
     return with_tables(page, {name: partial(maker, study) for name, maker in TABLES.items()})
 
 
-def main() -> int:
-    """Rebuild the pages named on the command line, and return the exit code."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Rebuild pages, and return the exit code.
+
+    Parameters
+    ----------
+    arguments
+        The command line without the program's name; by default that of the process.
+
+    Returns
+    -------
+    int
+        0, or 1 after one line on stderr when a page or its rows cannot be used or written.
+    """
     parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.study", description=__doc__)
     parser.add_argument("pages", type=Path, nargs="+", metavar="PAGE.md")
-    asked = parser.parse_args()
+    asked = parser.parse_args(arguments)
 
     from transfer_exp.report.study.figures import before_after, heat_map
 
@@ -73,8 +87,8 @@ def main() -> int:
             source = source_digest(page)
             heat_map(study, page.with_name(f"{page.stem}_heat_map.png"), source)
             before_after(study, page.with_name(f"{page.stem}_before_after.png"), source)
-    except InputError as error:
-        print(error, file=sys.stderr)
+    except (InputError, OSError) as error:
+        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
         return 1
     return 0
 

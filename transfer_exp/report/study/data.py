@@ -13,7 +13,8 @@ from jaxtyping import Float, Int
 
 from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
 from transfer_exp.report.score_rows import CELL, read_scores
-from transfer_exp.types import InputError
+from transfer_exp.types import InputError, suggestion
+from transfer_exp.types.table_file import numbers, read_table
 
 Accuracies = Float[np.ndarray, "seeds targets models"]
 Scores = Float[np.ndarray, "draws targets models"]
@@ -96,7 +97,15 @@ class Study:
         return any(not np.array_equal(scores, bare, equal_nan=True) for scores in found)
 
     def truth(self, regime: str) -> Float[np.ndarray, "targets models"]:
-        """Return accuracies, mean over seeds; equal ones stay equal, whatever the order in which they were added."""
+        """Return accuracies, mean over seeds; equal ones stay equal, whatever the order in which they were added.
+
+        Raises
+        ------
+        InputError
+            For a regime that the study has not.
+        """
+        if regime not in self.accuracies:
+            raise InputError(f"the study has no regime '{regime}': {suggestion(regime, self.accuracies)}")
         return np.asarray(np.nanmean(self.accuracies[regime], axis=0).round(12))
 
     def tau(self, cell: Cell, regime: str, target: str) -> float:
@@ -137,14 +146,16 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     Raises
     ------
     InputError
-        When a file is missing, a score lacks its accuracy, or there are fewer than two targets besides the control.
+        When a file is missing or no sound table, a score lacks its accuracy, or there are fewer than two targets
+        besides the control.
     """
     if not accuracies.is_file():
         raise InputError(f"no accuracies {accuracies}: run the sweep and copy accuracies.csv of its store there")
-    measured, scored = pd.read_csv(accuracies), read_scores(scores)
+    measured, scored = read_table(accuracies, dtype=str, keep_default_na=False), read_scores(scores)
     lacking = [name for name in ("model", "dataset", "regime", "seed", "accuracy", "seconds") if name not in measured]
     if lacking:
         raise InputError(f"{accuracies} lacks the column {', '.join(lacking)}: give accuracies.csv of a store")
+    measured = measured.assign(**{n: numbers(measured[n], accuracies) for n in ("seed", "accuracy", "seconds")})
     models = tuple(str(name) for name in scored.columns[len(CELL) :])
     targets = tuple(sorted(set(scored["dataset"])))
     if len(set(targets) - {control}) < 2:

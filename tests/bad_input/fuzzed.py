@@ -1,0 +1,258 @@
+"""What readers are fuzzed with: for each a sound file spoiled at random, and what must hold whatever comes of it."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hypothesis import strategies as st
+from PIL import Image
+from torch.utils._pytree import tree_leaves
+
+from tests.bad_input import reports
+from tests.bad_input.files import ENTRY, npz
+from transfer_exp.dataset.arrays import arrays
+from transfer_exp.dataset.image_file import read_rgb
+from transfer_exp.experiment.composition import named_option
+from transfer_exp.ground_truth.accuracy_file import in_fractions, read_rows
+from transfer_exp.model_pool.author_files import Source, author_files
+from transfer_exp.model_pool.manifest import read_manifest
+from transfer_exp.report.evaluation.score_file import read_score_file
+from transfer_exp.report.record import read_record
+from transfer_exp.report.score_rows import read_scores
+from transfer_exp.report.sweep_cells import collect
+from transfer_exp.types import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Fuzzed:
+    """One reader.
+
+    Attributes
+    ----------
+    name
+        In words.
+    inputs
+        Draws what the file holds; text for what is no file.
+    name_of_file
+        Under which it lies in a folder of its own.
+    read
+        Reads it, and asserts that what it returns is sound.
+    """
+
+    name: str
+    inputs: st.SearchStrategy[bytes]
+    name_of_file: str
+    read: Callable[[Path], object]
+
+    def accepted(self, content: bytes) -> bool:
+        """Return whether the reader took an input; anything but a value or one line of refusal is an error."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / self.name_of_file
+            path.write_bytes(content)
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")  # it would stand on stderr, beside the one line
+                    self.read(path)
+            except InputError as refused:
+                refusal = str(refused)
+            else:
+                refusal = ""
+            assert refusal.isprintable(), refusal
+            assert [place.name for place in Path(folder).iterdir()] == [self.name_of_file], "it wrote something"
+        return not refusal
+
+
+def cut_off(*sound: bytes) -> st.SearchStrategy[bytes]:
+    """Return sound files of which the end is missing."""
+    return st.builds(lambda content, end: content[: int(end * len(content))], st.sampled_from(sound), st.floats(0, 1))
+
+
+def flipped(sound: bytes) -> st.SearchStrategy[bytes]:
+    """Return a sound file in which one bit is another."""
+
+    def flip(bit: int) -> bytes:
+        content = bytearray(sound)
+        content[bit // 8] ^= 1 << bit % 8
+        return bytes(content)
+
+    return st.integers(0, 8 * len(sound) - 1).map(flip)
+
+
+def spoiled(*sound: bytes) -> st.SearchStrategy[bytes]:
+    """Return sound files of which some bytes are others, some are missing, or others are put in."""
+    edit = st.tuples(st.floats(0, 1), st.integers(0, 3), st.binary(max_size=4))
+
+    def spoil(drawn: tuple[bytes, list[tuple[float, int, bytes]]]) -> bytes:
+        content, edits = drawn
+        for place, gone, new in edits:
+            at = int(place * len(content))
+            content = content[:at] + new + content[at + gone :]
+        return content
+
+    edited = st.tuples(st.sampled_from(sound), st.lists(edit, max_size=4)).map(spoil)
+    return edited | cut_off(*sound) | st.binary(max_size=64)
+
+
+CHARACTERS = st.text(st.sampled_from("knn logme(=),k3[]{}${:}'\"~+.!\\\n"), max_size=12)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+)
+
+
+def _json(**sound: Any) -> st.SearchStrategy[bytes]:
+    """Return an object some of whose values are anything, as JSON."""
+    values = st.fixed_dictionaries({name: st.just(value) | ANYTHING for name, value in sound.items()})
+    return values.map(lambda value: json.dumps(value).encode())
+
+
+def _manifest() -> st.SearchStrategy[bytes]:
+    entry = _json(**ENTRY, source_classes=3, interpolation="bicubic").map(lambda raw: b'{"net": ' + raw + b"}")
+    return entry | _json(net=ENTRY) | spoiled(json.dumps({"net": ENTRY}).encode())
+
+
+def _table(*head: str) -> st.SearchStrategy[bytes]:
+    """Return a CSV with these columns and entries that people (and attackers) write."""
+    odd = [
+        "",
+        "a",
+        "b",
+        "1",
+        "0.5",
+        "-1",
+        "nan",
+        "inf",
+        "1e999",
+        "1,2",
+        '"',
+        '""',
+        "\n",
+        "\r",
+        "\0",
+        "é",
+        "a b",
+        "None",
+    ]
+    entry = st.sampled_from(odd) | st.text(max_size=3)
+    rows = st.lists(st.lists(entry, min_size=len(head), max_size=len(head)), max_size=4)
+    whole = rows.map(
+        lambda lines: "\n".join(",".join(line) for line in [list(head), *lines]).encode("utf-8", "replace")
+    )
+    sound = ",".join(head) + "\n" + "".join(",".join([f"{i}"] * len(head)) + "\n" for i in range(3))
+    return whole | spoiled(sound.encode())
+
+
+def _image(kind: str) -> bytes:
+    pixels = np.arange(12 * 9 * 3, dtype=np.uint8).reshape(12, 9, 3)
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, format=kind)
+    return content.getvalue()
+
+
+def _npz() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        npz()(Path(folder))
+        return (Path(folder) / "net.npz").read_bytes()
+
+
+def _safetensors() -> st.SearchStrategy[bytes]:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
+    whole = struct.pack("<Q", len(header)) + header + bytes(24)
+    drawn = _json(a={"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]})
+    return drawn.map(lambda raw: struct.pack("<Q", len(raw)) + raw + bytes(24)) | spoiled(whole)
+
+
+def _torch() -> bytes:
+    content = io.BytesIO()
+    torch.save({"state_dict": {"a": torch.ones(2, 3), "b": torch.arange(3)}, "epoch": 3}, content)
+    return content.getvalue()
+
+
+def _read_weights(path: Path) -> None:
+    load = lambda name, content, file: content  # noqa: E731
+    (candidate,) = author_files("pool", {"net": Source("page", "file")}, load, str(path.parent)).candidates
+    for value in tree_leaves(candidate.load()):
+        assert not isinstance(value, torch.Tensor) or value.nbytes <= path.stat().st_size
+
+
+def _read_features(path: Path) -> None:
+    target = arrays(str(path))
+    found = target.feature_set(path.stem, "probe")
+    assert np.isfinite(found.features).all()
+    assert len(found.features) == len(found.labels)
+
+
+def _read_image(path: Path) -> None:
+    image = read_rgb(path, "1.png", "remove it")
+    assert image.mode == "RGB"
+    assert image.width * image.height <= (Image.MAX_IMAGE_PIXELS or 0)
+
+
+def _read_manifest(path: Path) -> None:
+    for entry in read_manifest(path.parent).values():
+        assert (path.parent / entry.file).resolve().is_relative_to(path.parent.resolve())
+        assert np.isfinite([*entry.mean, *entry.std]).all()
+
+
+def _read_accuracies(path: Path) -> None:
+    assert (
+        in_fractions(read_rows(path, ("model", "accuracy")), "fraction", path, "--unit")["accuracy"].between(0, 1).all()
+    )
+
+
+def _read_scores(path: Path) -> None:
+    values = read_score_file(path).to_numpy()
+    assert not np.isinf(values).any()
+
+
+def _read_rows_of_scores(path: Path) -> None:
+    values = read_scores(path).iloc[:, 7:].to_numpy(dtype=np.float64)
+    assert not np.isinf(values).any()
+
+
+def _read_named_option(path: Path) -> None:
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        text = path.read_bytes().decode("utf-8", "replace")
+        assert isinstance(named_option("metric", text, 0), dict)
+
+
+FUZZED = [
+    Fuzzed("manifest of checkpoints", _manifest(), "manifest.json", _read_manifest),
+    Fuzzed("weights as safetensors", _safetensors(), "net.safetensors", _read_weights),
+    Fuzzed("weights as a torch file", spoiled(_torch()), "net.pth", _read_weights),
+    Fuzzed("npz of features", spoiled(_npz()), "net.npz", _read_features),
+    Fuzzed("image", spoiled(*map(_image, ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"))), "1.png", _read_image),
+    Fuzzed("table of accuracies", _table("model", "dataset", "accuracy"), "t.csv", _read_accuracies),
+    Fuzzed("scores made elsewhere", _table("model", "dataset", "score"), "s.csv", _read_scores),
+    Fuzzed("rows of a grid of scores", _table(*reports.HEAD.strip().split(",")), "s.csv", _read_rows_of_scores),
+    Fuzzed("record of a cell", _json(**reports.RECORD), "result.json", read_record),
+    Fuzzed(
+        "status of a cell",
+        _json(state="failed", reason="", cell={"metric": "a"}),
+        "status.json",
+        lambda p: collect(p.parent),
+    ),
+    Fuzzed(
+        "name of an option",
+        (st.sampled_from(["knn", "knn(k=3)", "knn(k=", "emms(rounds=2)"]) | CHARACTERS).flatmap(
+            lambda text: CHARACTERS.map(lambda more: (text + more).encode()) | st.just(text.encode())
+        ),
+        "text",
+        _read_named_option,
+    ),
+]
