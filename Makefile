@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test rehearse format demo bench pretrain
+.PHONY: help install check test rehearse engines format demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: ## All tests
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)
 	pytest -m rehearsal
+
+engines: ## Sweeps on a real SLURM and a real Ray, installed and started for it (ten minutes; root, Debian)
+	.ci/engines
 
 format: ## Rewrite files as the linter wants them
 	ruff check --fix .

@@ -114,7 +114,7 @@ def test_one_failing_cell_costs_the_others_nothing(folder, tmp_path):
 def test_help_lists_every_group_and_option():
     done = _type(ROOT, "--help")
     assert done.returncode == 0
-    for group in sorted(p for p in (ROOT / "conf").iterdir() if p.is_dir()):
+    for group in sorted(p for p in (ROOT / "conf").iterdir() if p.is_dir() and p.name != "hydra"):
         line = next(line for line in done.stdout.splitlines() if line.startswith(f"{group.name}: "))
         assert set(line.split(": ")[1].split(", ")) == {p.stem for p in group.glob("*.yaml")}
 
@@ -172,6 +172,8 @@ MISTAKES = {
     "probe too small": (["dataset.probe_size=3"], "probe_size=3 cannot hold one image of each of 10 classes"),
     "arrays without arrays": (["model_pool=arrays"], "goes with dataset=arrays"),
     "unknown sweep": (["+sweep=dem", "hydra.mode=RUN"], "did you mean demo"),
+    "unknown option of a sweep": (["+sweep=demo", "metric=sfda,h_score", "dataset=digit"], "did you mean digits"),
+    "unknown launcher": (["+sweep=demo", "metric=sfda,h_score", "hydra/launcher=basik"], "did you mean basic"),
     "unknown device": (["device=gpu"], "no device 'gpu' here"),
     "negative seed": (["seed=-1"], "seed=-1: need a whole number, at least 0"),
     "seed in words": (["seed=one"], "seed=one: need a whole number"),

@@ -13,6 +13,8 @@ from omegaconf.errors import ConfigAttributeError
 
 from transfer_exp.types import InputError, suggestion
 
+# Hydra finds a launcher once the plugin that has it is installed.
+_EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 _NAMED = re.compile(r"(?P<option>\w+)(?:\((?P<changes>[^()]*)\))?")
 
 
@@ -53,6 +55,8 @@ def problem(error: BaseException) -> str:
     """Say in one line what is wrong; what does not exist, with the near ones that do."""
     if isinstance(error, MissingConfigException):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if group == "hydra/launcher" and option in _EXTRAS:
+            return f"launcher '{option}' is not installed: pip install 'transfer-exp[{_EXTRAS[option]}]'"
         return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
