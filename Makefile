@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test rehearse kills format demo bench pretrain
+.PHONY: help install check test rehearse kills engines format demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ rehearse: ## The reproductions with every network, on stand-ins of the eleven ta
 
 kills: ## A sweep killed at fifty instants, which ends each time as one that was not (half an hour)
 	pytest -m kills
+
+engines: ## Sweeps on a real SLURM and a real Ray, installed and started for it (ten minutes; root, Debian)
+	.ci/engines
 
 format: ## Rewrite files as the linter wants them
 	ruff check --fix .

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
+from transfer_exp.experiment.composition import problem
 from transfer_exp.experiment.plugin import build
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -68,6 +70,27 @@ def test_a_sweep_varies_what_exists(sweep):
             assert all((CONF / axis / f"{value.strip()}.yaml").is_file() for value in str(values).split(","))
         else:
             assert OmegaConf.select(config, axis) is not None, "an axis is a group, or a key that has a value"
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "hydra" / "launcher").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_launcher_changes_what_the_plugin_it_builds_on_knows(path):
+    own = OmegaConf.load(path)
+    (plugin,) = own.pop("defaults")
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 12
+    assert lines[0].startswith("# ")
+    try:
+        composed = _launcher(path.stem)
+    except MissingConfigException as error:
+        pytest.skip(problem(error))
+    assert composed == OmegaConf.merge(_launcher(plugin), own)
+    assert set(own) <= set(_launcher(plugin)), "a job array has no such option"
+
+
+def _launcher(name: str):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        launcher = compose("config", overrides=[f"hydra/launcher={name}"], return_hydra_config=True).hydra.launcher
+    return OmegaConf.create(OmegaConf.to_container(launcher))
 
 
 def test_the_grid_of_scores_has_every_metric_and_perturbations_that_exist():

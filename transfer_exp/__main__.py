@@ -27,6 +27,8 @@ _HERE = Path(__file__).resolve().parent
 _CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "config.yaml").is_file())
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _FOLDERS = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
+# What says already what to do, or asks for no run at all.
+_MODES = {"-m", "--multirun", "-r", "--run", "hydra.mode", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
 _log = logging.getLogger(__name__)
 
 
@@ -49,18 +51,25 @@ def main() -> None:
         _fail(str(error))
     except (HydraException, YAMLError, UnicodeDecodeError) as error:  # the last two of an option's own file
         _fail(problem(error))
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        _fail(f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or set {_FOLDERS}")
     except KeyboardInterrupt:
         _fail("interrupted: the same command goes on where this one stopped", code=130)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            _fail(f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or set {_FOLDERS}")
+        if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+            raise
+        # Jobs catch what goes wrong in them: this comes from the launcher, or from a job that died.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        done = f"python -m transfer_exp.report {HydraConfig.get().sweep.dir}"
+        _fail(f"the launcher gave up: {reason} (what is done: {done}; the same command goes on from there)")
 
 
 @hydra.main(version_base="1.3", config_path=str(_CONF), config_name="config")
 def _application(config: DictConfig) -> None:
     """Run one job; in a multirun a failure is recorded, and the other jobs go on."""
     run = HydraConfig.get()
+    if not run.job.chdir:
+        os.chdir(run.runtime.cwd)  # the workers of a cluster start elsewhere
     folder = Path(run.runtime.output_dir)
     if run.mode is not RunMode.MULTIRUN:
         try:
@@ -80,12 +89,16 @@ def _application(config: DictConfig) -> None:
 
 
 def _multirun_for_sweeps(arguments: list[str]) -> None:
-    """Let ``+sweep=NAME`` mean a multirun: Hydra 1.4 no longer lets a config file say so."""
+    """Let ``+sweep=NAME`` mean a multirun: Hydra 1.4 no longer lets a config file say so.
+
+    The flag, because ``hydra.mode=MULTIRUN`` is not heard where the config cannot be composed, and Hydra then complains
+    of the lists of a sweep in place of what is wrong.
+    """
     place = next((i for i, a in enumerate(arguments) if a.startswith(("+sweep=", "sweep="))), None)
-    told = any(a in ("-m", "--multirun", "-c", "--cfg", "--help") or a.startswith("hydra.mode=") for a in arguments)
+    told = any(a.split("=")[0] in _MODES for a in arguments[1:])
     if place is not None and not told:
         arguments[place] = "+" + arguments[place].lstrip("+")
-        arguments.insert(place + 1, "hydra.mode=MULTIRUN")
+        arguments.insert(1, "--multirun")
 
 
 def _fail(message: str, code: int = 1) -> None:

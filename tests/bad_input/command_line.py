@@ -38,6 +38,14 @@ KINDS = [
     _typed("probe too small", "probe_size=3 cannot hold one image of each of 10 classes", "dataset.probe_size=3"),
     _typed("arrays without arrays", "goes with dataset=arrays", "model_pool=arrays"),
     _typed("unknown sweep", "did you mean demo", "+sweep=dem", "hydra.mode=RUN"),
+    _typed("unknown option of a sweep", "did you mean digits", "+sweep=demo", "metric=sfda,h_score", "dataset=digit"),
+    _typed("unknown launcher", "did you mean basic", "+sweep=demo", "metric=sfda,h_score", "hydra/launcher=basik"),
+    _typed("unknown stage", "did you mean features", "stage=feature"),
+    _typed("unknown model of a stage", "did you mean vit_shapes", "stage=features", "models=[vit_shape]"),
+    _typed("several pools for a stage", "one model_pool at a time", "stage=features", "model_pool=embedded,timm"),
+    _typed(
+        "stage that trains nothing", "needs a ground_truth that trains", "stage=finetune", "ground_truth=none", "-m"
+    ),
     _typed("unknown device", "no device 'gpu' here", "device=gpu"),
     _typed("negative seed", "seed=-1: need a whole number, at least 0", "seed=-1"),
     _typed("seed in words", "seed=one: need a whole number", "seed=one"),

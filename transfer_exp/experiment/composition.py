@@ -17,6 +17,8 @@ from transfer_exp.types import InputError, suggestion
 from transfer_exp.types.errors import one_line
 
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
+# Hydra finds a launcher once the plugin that has it is installed.
+_EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 _NAMED = re.compile(r"(?P<option>\w+)(?:\((?P<changes>[^()]*)\))?")
 
 
@@ -69,6 +71,8 @@ def problem(error: BaseException) -> str:
     """Say in one line what is wrong; what does not exist, with the near ones that do."""
     if isinstance(error, MissingConfigException):
         group, _, option = str(error.missing_cfg_file).rpartition("/")
+        if group == "hydra/launcher" and option in _EXTRAS:
+            return f"launcher '{option}' is not installed: pip install 'transfer-exp[{_EXTRAS[option]}]'"
         return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
     if isinstance(error, OverrideParseException):
         reason = str(error).partition("\n")[0]

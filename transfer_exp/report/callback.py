@@ -7,6 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -18,6 +19,10 @@ class SweepReport(Callback):
 
     A job catches its own failure and leaves a ``status.json``, because Hydra skips this callback after an exception.
     """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Let the process that launches jobs know of its sweep: Hydra tells the jobs alone."""
+        HydraConfig.instance().set_config(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the tables and write the files of a sweep: `show_filled`, `show_scores` or `show_sweep`.
@@ -35,7 +40,7 @@ class SweepReport(Callback):
         from transfer_exp.report.score_sweep import show_scores
         from transfer_exp.report.sweep import show_sweep
 
-        folder, console = Path(str(config.hydra.sweep.dir)), Console()
+        folder, console = _from_here(Path(str(config.hydra.sweep.dir))), Console()
         try:
             if config.stage != "score":
                 failed = show_filled(folder, console)
@@ -54,3 +59,8 @@ class SweepReport(Callback):
         if failed:
             print(f"{len(failed)} cell(s) failed:", *failed, sep="\n", file=sys.stderr)
             raise SystemExit(1)
+
+
+def _from_here(folder: Path) -> Path:
+    """Return a folder relative to the working directory where it lies below it."""
+    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

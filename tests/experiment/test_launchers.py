@@ -1,0 +1,166 @@
+"""The demo sweep through every launcher, on real engines: the same table as one job after another gives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.errors import MissingConfigException
+
+from transfer_exp.experiment.composition import problem
+
+ROOT = Path(__file__).parents[2]
+SWEEP = ["+sweep=demo", "dataset=digits", "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]
+SWEEP += ["model_pool.names=[resnet_glyphs,vit_shapes,efficientnet_gn_shapes]"]
+SMALL = ["hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2"]
+PRIVATE_RAY = ["hydra/launcher=ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=2"]
+LAUNCHERS = {
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit_local": ["hydra/launcher=submitit_local"],
+    "submitit_slurm": ["hydra/launcher=submitit_slurm"],
+    "slurm": ["hydra/launcher=slurm", *SMALL],
+    "ray": PRIVATE_RAY,
+    "ray_cluster": ["hydra/launcher=ray_cluster"],
+}
+PLUGINS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "slurm": "submitit"}
+EXTRAS = {"joblib": "joblib", "submitit": "slurm", "ray": "ray"}
+NEEDS_ENGINE = ("submitit_slurm", "slurm", "ray", "ray_cluster")
+MARKS = {name: [pytest.mark.slow, *([pytest.mark.engine] if name in NEEDS_ENGINE else [])] for name in LAUNCHERS}
+EVERY = [pytest.param(name, marks=MARKS[name]) for name in LAUNCHERS]
+
+
+def _type(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", **environment}
+    command = [sys.executable, "-m", "transfer_exp", *arguments]
+    return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=400)
+
+
+def _answers(*command: str) -> bool:
+    """Say whether an engine's own command finds the engine."""
+    found = shutil.which(command[0], path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    return found is not None and subprocess.run([found, *command[1:]], capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def launcher(request) -> list[str]:
+    """Return what is typed for a launcher, or skip where its plugin or its engine is absent."""
+    plugin = PLUGINS.get(request.param, "ray")
+    if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is None:
+        pytest.skip(f"needs the launcher's plugin: pip install 'transfer-exp[{EXTRAS[plugin]}]'")
+    if request.param in ("submitit_slurm", "slurm") and not _answers("sinfo"):
+        pytest.skip("needs a SLURM that answers sinfo: `make engines` installs and starts one of Debian's packages")
+    if request.param == "ray_cluster" and not _answers("ray", "health-check"):
+        pytest.skip("needs a Ray cluster at the default address: `ray start --head`, or `make engines`")
+    return LAUNCHERS[request.param]
+
+
+def _table(folder: Path) -> str:
+    (path,) = folder.glob("outputs/sweeps/*/sweep.csv")
+    return path.read_text()
+
+
+def _summary(printed: str) -> str:
+    """Return the tables that end a sweep, without what jobs print before and with Ray even after them."""
+    return printed[printed.index("\ntau_w") : printed.index("\nwrote ")]
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory) -> tuple[str, str]:
+    """Return the rows of the sweep, and the tables printed at its end, of one job after another."""
+    folder = tmp_path_factory.mktemp("serial")
+    done = _type(folder, *SWEEP)
+    assert done.returncode == 0, done.stderr
+    return _table(folder), _summary(done.stdout)
+
+
+@pytest.mark.parametrize("launcher", EVERY, indirect=True)
+def test_a_launcher_gives_the_table_of_the_serial_run(launcher, serial, tmp_path):
+    done = _type(tmp_path, *SWEEP, *launcher)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (_table(tmp_path), _summary(done.stdout)) == serial, "row for row, each in the folder with the same number"
+    assert len(serial[0].splitlines()) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"], "and nothing beside it"
+
+
+@pytest.fixture(scope="module")
+def half(tmp_path_factory) -> list[str]:
+    """Return a sweep of two quick cells, of which the second fails."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("arrays")
+    labels = np.arange(40) % 2
+    np.savez(folder / "net.npz", features=rng.normal(size=(40, 4)) + labels[:, None], labels=labels)
+    options = ["dataset=arrays", f"dataset.root={folder}", "ground_truth=none", "tracker=none"]
+    return ["-m", *options, "dataset.probe_size=null,1"]
+
+
+def _end(folder: Path, *arguments: str) -> tuple[str, list[str]]:
+    """Return the rows of a sweep with a cell that fails, and the last lines of its errors."""
+    done = _type(folder, *arguments)
+    assert done.returncode == 1, done.stderr[-3000:]
+    return _table(folder), done.stderr[done.stderr.index("1 cell(s) failed:") :].splitlines()[:2]
+
+
+@pytest.fixture(scope="module")
+def serial_half(half, tmp_path_factory) -> tuple[str, list[str]]:
+    """Return how that sweep ends when one job runs after another."""
+    return _end(tmp_path_factory.mktemp("serial_half"), *half)
+
+
+@pytest.mark.parametrize("launcher", EVERY, indirect=True)
+def test_a_cell_that_fails_elsewhere_is_recorded_and_ends_the_sweep_as_it_does_serially(
+    launcher, half, serial_half, tmp_path
+):
+    assert _end(tmp_path, *half, *launcher) == serial_half
+    assert "probe_size=1" in serial_half[1][1]
+    assert len(list(tmp_path.rglob("status.json"))) == 1
+
+
+FATAL = """
+import os
+class Fatal:
+    name, inputs, source, lower, upper, invariances = "fatal", ("features",), "none", None, None, ()
+    def __init__(self):
+        os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib"], indirect=True)
+def test_a_job_that_dies_gets_one_line_that_says_where_the_others_are(launcher, half, tmp_path):
+    (tmp_path / "fatal.py").write_text(FATAL)
+    (tmp_path / "conf" / "metric").mkdir(parents=True)
+    (tmp_path / "conf" / "metric" / "fatal.yaml").write_text("# Ends its process.\n_target_: fatal.Fatal\n")
+    options = ["--config-dir", str(tmp_path / "conf"), *half[:-1], "metric=logme,fatal", *launcher]
+    here = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "TRANSFER_EXP_TRUST": "fatal"}
+    done = _type(tmp_path, *options, **here)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert last.startswith("transfer_exp: the launcher gave up: ")
+    (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
+    assert f"python -m transfer_exp.report {sweep}" in last
+
+
+@pytest.mark.parametrize(("name", "extra"), [("joblib", "joblib"), ("submitit_slurm", "slurm"), ("ray", "ray")])
+def test_a_launcher_that_is_not_installed_is_named_with_its_extra(name, extra):
+    error = MissingConfigException("not found", missing_cfg_file=f"hydra/launcher/{name}", options=["basic"])
+    assert problem(error) == f"launcher '{name}' is not installed: pip install 'transfer-exp[{extra}]'"
+    error = MissingConfigException("not found", missing_cfg_file="hydra/launcher/basik", options=["basic"])
+    assert problem(error) == "hydra/launcher has no option 'basik': did you mean basic?"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["joblib", "submitit_local", "submitit_slurm", "slurm", "ray", "ray_cluster"])
+def test_a_sweep_without_the_plugin_gets_one_line_and_exit_code_1(name, tmp_path):
+    without = "import sys; sys.modules['hydra_plugins'] = None; from transfer_exp.__main__ import main; main()"
+    command = [sys.executable, "-c", without, *SWEEP, f"hydra/launcher={name}"]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert f"pip install 'transfer-exp[{EXTRAS[PLUGINS.get(name, 'ray')]}]'" in line
