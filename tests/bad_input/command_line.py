@@ -44,7 +44,11 @@ KINDS = [
     _typed("unknown model of a stage", "did you mean vit_shapes", "stage=features", "models=[vit_shape]"),
     _typed("several pools for a stage", "one model_pool at a time", "stage=features", "model_pool=embedded,timm"),
     _typed(
-        "stage that trains nothing", "needs a ground_truth that trains", "stage=finetune", "ground_truth=none", "-m"
+        "stage that trains nothing",
+        "needs a ground_truth that trains",
+        "stage=finetune",
+        "ground_truth=none",
+        "hydra.mode=RUN",
     ),
     _typed("unknown device", "no device 'gpu' here", "device=gpu"),
     _typed("negative seed", "seed=-1: need a whole number, at least 0", "seed=-1"),
@@ -65,7 +69,7 @@ KINDS = [
     _typed("secret as a setting", "HF_TOKEN looks like a secret", "tracker.project=${oc.env:HF_TOKEN}"),
     _typed("foreign target", "may not run 'os.system'", "metric._target_=os.system"),
     _own("foreign target in a file", "may not run 'os.system'", TARGET.format("os.system")),
-    _own("target through one of our modules", "not of this package", TARGET.format("transfer_exp.store.os.system")),
+    _own("target through one of our modules", "not of this package", TARGET.format("transfer_exp.store.lease.os.system")),
     _own(
         "target that is nowhere", "there is no 'transfer_exp.nowhere' to build", TARGET.format("transfer_exp.nowhere")
     ),
