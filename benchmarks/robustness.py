@@ -17,6 +17,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import transfer_exp
 from tests.bad_input.damaged_store import comes_back, stored
 from tests.bad_input.fuzzed import FUZZED, cut_off
 from tests.bad_input.kind import complaint
@@ -25,6 +26,7 @@ from transfer_exp.report.blocks import with_tables
 from transfer_exp.report.markdown import markdown
 
 Row = Sequence[str]
+_PACKAGE = str(Path(transfer_exp.__file__).parent)
 KIND, FUZZ = ("kind", "command", "line"), ("reader", "inputs", "taken", "refused")
 
 
@@ -41,7 +43,7 @@ def tried() -> Iterator[Row]:
             code, said = complaint(kind, Path(folder))
             if code != 1 or said.count("\n") != 1:
                 raise RuntimeError(f"{kind.name} ends with code {code} and says {said!r}")
-            yield kind.name, kind.typed, said.strip().replace(folder, "FOLDER")
+            yield kind.name, kind.typed, said.strip().replace(folder, "FOLDER").replace(_PACKAGE, "transfer_exp")
 
 
 def fuzzed(examples: int) -> Iterator[Row]:

@@ -55,7 +55,11 @@ KINDS = [
     _scores("scores with a column too many", "line 2 has 3 entries for 2 columns", "model,score\na,1,2\nb,2,3\n"),
     _scores("scores in UTF-16", "s.csv is not UTF-8 text", SCORES.encode("utf-16")),
     _scores("scores with a column without name", "has no name for column 3", "model,score,\na,1,2\n"),
-    _blocks("definitions with code", "blocks.yaml is not YAML", "- !!python/object/apply:os.system [touch trace]\n"),
+    _blocks(
+        "definitions with code",
+        "blocks.yaml is not YAML of plain data",
+        "- !!python/object/apply:os.system [touch trace]\n",
+    ),
     _blocks("definitions of aliases of aliases", "aliases are not allowed", LAUGHS),
     _blocks("definitions that are no list", "must be a list of entries", "networks: a\n"),
     Kind(

@@ -56,7 +56,7 @@ def image_folder(
     """
     folder = Path(root).expanduser().resolve()
     if not folder.is_dir():
-        raise InputError(f"dataset.root={root} is not a folder")
+        raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
     if on_unreadable not in ("refuse", "skip"):
         raise InputError(f"dataset.on_unreadable={on_unreadable} must be refuse or skip")
     skip = on_unreadable == "skip"

@@ -19,6 +19,7 @@ from transfer_exp.types.errors import one_line
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
 # Hydra finds a launcher once the plugin that has it is installed.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+_RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 _NAMED = re.compile(r"(?P<option>\w+)(?:\((?P<changes>[^()]*)\))?")
 
 
@@ -88,6 +89,6 @@ def problem(error: BaseException) -> str:
         group = str(cause.full_key).rpartition(".")[0] or "the config"
         return f"{group} has no option '{cause.key}': {suggestion(str(cause.key), known)}"
     # Without Hydra's pointers into its own config tree.
-    lines = [line.strip() for line in str(error).splitlines()]
+    lines = [_RESOLVING.sub("", line.strip()) for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
     return one_line(" ".join(kept)) or type(error).__name__

@@ -71,7 +71,7 @@ def _target(group: str, path: str) -> Callable[..., Any]:
     try:
         target: Callable[..., Any] = get_object(path)
     except Exception as error:  # Hydra's own, of several types, for a path that leads nowhere
-        raise InputError(f"{group}: there is no '{path}' to build") from error
+        raise InputError(f"{group}: there is no '{path}' to build: correct its _target_") from error
     if target.__module__.split(".")[0] not in allowed:
         # A module of ours imports others, and a path may go through it to anything.
         raise InputError(f"{group} may not run '{path}': it is not of this package")

@@ -112,7 +112,7 @@ def _definitions(path: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
             raise ValueError("aliases are not allowed")
         entries = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
     except Exception as error:  # the parser has many types of its own
-        raise InputError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        raise InputError(f"{path} is not YAML of plain data: {error}: correct it") from error
     if not isinstance(entries, list):
         raise InputError(f"{path} must be a list of entries with 'networks' and 'block'")
     return tuple(_definition(entry, path) for entry in entries)

@@ -94,7 +94,8 @@ def _load(folder: Path, name: str, entry: Entry, custom: ModuleType | None) -> L
         with SizeBound(path.stat().st_size):
             network: nn.Module = build(**entry.arguments)
     except Exception as error:  # a constructor may stumble over an argument in any way
-        raise InputError(f"'{name}': {entry.architecture} refuses its arguments {entry.arguments}: {error}") from error
+        refusal = f"{entry.architecture} refuses its arguments {entry.arguments}: {error}"
+        raise InputError(f"'{name}': {refusal}: correct them in the manifest") from error
     try:
         fill_in(network, state)
     except (RuntimeError, ValueError) as error:

@@ -75,7 +75,7 @@ def _entry(name: str, raw: Any, path: Path) -> Entry:
     given = {k: v for k, v in raw.items() if k in known} if isinstance(raw, dict) else {}
     missing = [f for f in ("library", "architecture", "file", "input_size", "mean", "std") if f not in given]
     if missing:
-        raise InputError(f"{path}: '{name}' lacks {', '.join(missing)}")
+        raise InputError(f"{path}: '{name}' lacks {', '.join(missing)}: add what is missing")
     given["arguments"] = given.get("arguments", {})
     _check(name, given, path)
     return Entry(**{**given, "mean": tuple(given["mean"]), "std": tuple(given["std"])})
@@ -123,9 +123,9 @@ def _safety_problem(given: dict[str, Any], folder: Path) -> str:
     except FileNotFoundError:
         pass  # said when the network is loaded
     except (OSError, ValueError, RuntimeError):  # what no file can be called, or links that lead in a circle
-        return f"names no file: {given['file']!r}"
+        return f"names no file: {given['file']!r}: correct it"
     if not place.is_relative_to(folder.resolve()):
-        return f"names a file outside the folder: {given['file']}"
+        return f"names a file outside the folder: {given['file']}: copy it into the folder"
     arguments = given["arguments"]
     if not isinstance(arguments, dict):
         return "needs an object of keyword arguments under 'arguments'"
@@ -134,5 +134,5 @@ def _safety_problem(given: dict[str, Any], folder: Path) -> str:
             isinstance(value, list) and all(isinstance(item, _PLAIN) for item in value)
         )
         if not plain or any(word in key for word in _FORBIDDEN):
-            return f"has an argument that is not allowed: {key}={value!r}"
+            return f"has an argument that is not allowed: {key}={value!r}: leave it out"
     return ""

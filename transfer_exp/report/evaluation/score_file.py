@@ -85,7 +85,9 @@ def _refuse_no_number(rows: pd.DataFrame, fields: list[str], path: Path) -> None
     try:
         score = float(row["score"])
     except ValueError:
-        raise InputError(f"{path} line {odd.index[0]}: score '{row['score']}' is no number") from None
+        raise InputError(
+            f"{path} line {odd.index[0]}: score '{row['score']}' is no number: correct or empty it"
+        ) from None
     rest = _named(row[[name for name in fields if name != "metric"]])
     Ranking()(f"{row['metric']} ({rest})" if rest else str(row["metric"]), [ModelResult(str(row["model"]), score)])
 
