@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import transfer_exp
 from tests.bad_input.damaged_store import comes_back, stored
-from tests.bad_input.fuzzed import FUZZED, cut_off
+from tests.bad_input.fuzzed import FUZZED, spoiled
 from tests.bad_input.kind import complaint
 from tests.bad_input.kinds import KINDS
 from transfer_exp.report.blocks import with_tables
@@ -56,7 +56,7 @@ def fuzzed(examples: int) -> Iterator[Row]:
     """
     readers = [(f.name, f.inputs, f.accepted) for f in FUZZED]
     for kind in ("arrays", "record"):
-        readers.append((f"{kind} of the store, cut off", cut_off(stored(kind)), partial(comes_back, kind)))
+        readers.append((f"{kind} of the store", spoiled(stored(kind)), partial(comes_back, kind)))
     for name, inputs, taken in readers:
         counts = _counted(inputs, taken, examples)
         yield name, str(counts.total()), str(counts[True]), str(counts[False])

@@ -69,7 +69,9 @@ KINDS = [
     _typed("secret as a setting", "HF_TOKEN looks like a secret", "tracker.project=${oc.env:HF_TOKEN}"),
     _typed("foreign target", "may not run 'os.system'", "metric._target_=os.system"),
     _own("foreign target in a file", "may not run 'os.system'", TARGET.format("os.system")),
-    _own("target through one of our modules", "not of this package", TARGET.format("transfer_exp.store.lease.os.system")),
+    _own(
+        "target through one of our modules", "not of this package", TARGET.format("transfer_exp.store.lease.os.system")
+    ),
     _own(
         "target that is nowhere", "there is no 'transfer_exp.nowhere' to build", TARGET.format("transfer_exp.nowhere")
     ),

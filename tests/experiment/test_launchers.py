@@ -102,7 +102,9 @@ def _end(folder: Path, *arguments: str) -> tuple[str, list[str]]:
     """Return the rows of a sweep with a cell that fails, and the last lines of its errors."""
     done = _type(folder, *arguments)
     assert done.returncode == 1, done.stderr[-3000:]
-    return _table(folder), done.stderr[done.stderr.index("1 cell(s) failed:") :].splitlines()[:2]
+    lines = done.stderr.strip().splitlines()
+    (place,) = (i for i, line in enumerate(lines) if line.startswith("1 cell(s) failed: "))
+    return _table(folder), lines[place - 1 : place + 1]
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +118,7 @@ def test_a_cell_that_fails_elsewhere_is_recorded_and_ends_the_sweep_as_it_does_s
     launcher, half, serial_half, tmp_path
 ):
     assert _end(tmp_path, *half, *launcher) == serial_half
-    assert "probe_size=1" in serial_half[1][1]
+    assert "probe_size=1" in serial_half[1][0]
     assert len(list(tmp_path.rglob("status.json"))) == 1
 
 

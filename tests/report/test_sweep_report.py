@@ -182,7 +182,7 @@ def test_the_command_aggregates_again_and_lists_what_is_not_done(sweep, capsys):
 
 
 def hydra_config(folder):
-    return OmegaConf.create({"hydra": {"sweep": {"dir": str(folder)}}})
+    return OmegaConf.create({"stage": "score", "hydra": {"sweep": {"dir": str(folder)}}})
 
 
 def test_the_callback_ends_with_exit_code_one_when_a_cell_failed(sweep, capsys):
@@ -190,7 +190,9 @@ def test_the_callback_ends_with_exit_code_one_when_a_cell_failed(sweep, capsys):
         SweepReport().on_multirun_end(hydra_config(sweep))
     assert end.value.code == 1
     output = capsys.readouterr()
-    assert "1 cell(s) failed:\nmodel_pool=embedded dataset=digits" in output.err
+    first, last = output.err.strip().splitlines()[-2:]
+    assert first.startswith("model_pool=embedded dataset=digits")
+    assert last == "1 cell(s) failed: the same command does just these again"
     assert "tau_w" in output.out
 
 

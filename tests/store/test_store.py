@@ -202,3 +202,13 @@ def test_batches_of_what_is_absent_or_damaged_are_refused(store: Store):
     path.write_bytes(b"\x08\0\0\0\0\0\0\0nothing!")
     with pytest.raises(ValueError, match="is damaged"):
         next(store.batches("features", {"b": 2}, "features", 4))
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", "3", "null", '{"value": 1}', '{"value": 1, "key": 2, "sha256": 3}', "[" * 100000]
+)
+def test_a_record_that_is_no_record_is_computed_again(store: Store, content):
+    store.record("accuracy", {}, lambda: {"value": 1})
+    (path,) = store.root.rglob("*.json")
+    path.write_text(content)
+    assert store.record("accuracy", {}, lambda: {"value": 1}) == ({"value": 1}, False)

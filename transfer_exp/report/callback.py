@@ -57,7 +57,8 @@ class SweepReport(Callback):
             traceback.print_exc()
             raise SystemExit(1) from error
         if failed:
-            print(f"{len(failed)} cell(s) failed:", *failed, sep="\n", file=sys.stderr)
+            print(*failed, sep="\n", file=sys.stderr)
+            print(f"{len(failed)} cell(s) failed: the same command does just these again", file=sys.stderr)
             raise SystemExit(1)
 
 

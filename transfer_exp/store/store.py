@@ -19,6 +19,8 @@ from transfer_exp.types import InputError
 
 _log = logging.getLogger(__name__)
 Value = TypeVar("Value")
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a file ends in that is absent, or not as it was written."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,14 @@ class Store:
     ) -> tuple[Value, bool]:
         try:
             return load(), True
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except _UNREADABLE:
             pass  # absent, or damaged, which is said below by the one who computes
         with self._alone(path):
             try:
                 return load(), True
             except FileNotFoundError:
                 pass
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            except _UNREADABLE as error:
                 _log.warning("%s: computing it again", error if str(path) in str(error) else f"{path} ({error!r})")
             value = compute()
             try:
