@@ -22,7 +22,7 @@ from transfer_exp.report.study.tables import TABLES
 from transfer_exp.types import InputError
 
 MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
-PAGES = [p for p in (Path(__file__).parents[2] / "docs").rglob("*.md") if "<!-- study:" in p.read_text()]
+PAGES = [p for p in (Path(__file__).parents[2] / "docs").rglob("*.md") if "\n<!-- study:" in p.read_text()]
 # A score that ranks as the accuracies do after "good", the other way round after "bad", and in part without either.
 SIGN = {"none": 0.3, "pca": 0.3, "good": 1.0, "bad": -1.0}
 
