@@ -68,7 +68,7 @@ def test_a_second_run_computes_nothing_and_says_so(experiment, monkeypatch, capl
     first = experiment.run(LABELS)
     never = lambda *a, **k: pytest.fail("computed again")  # noqa: E731
     monkeypatch.setattr(LinearProbe, "__call__", never)
-    monkeypatch.setattr("transfer_exp.features.extraction.Extractor._extract", never)
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", never)
     with caplog.at_level("INFO"):
         assert experiment.run(LABELS) == first
     assert "features of probe: 3 read from the store, 0 computed" in caplog.text
