@@ -8,8 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer_exp.types import InputError
-from transfer_exp.types.errors import one_line
+from transfer_exp.report.terminal import ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,13 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 1 after one line on stderr when a table cannot be used or written.
     """
     asked = _parser().parse_args(arguments)
-
-    try:
-        _evaluate(asked)
-    except (InputError, OSError) as error:
-        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    return 0
+    return ending(lambda: _evaluate(asked))
 
 
 def _evaluate(asked: argparse.Namespace) -> None:

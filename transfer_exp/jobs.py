@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.experiment.composition import named_option, options_of
+from transfer_exp.report.terminal import from_here
 from transfer_exp.types import CellResult, InputError, suggestion
 
 # Everything else is imported when a job runs: help and a typing error must not wait for torch.
@@ -191,13 +192,7 @@ def _report(result: CellResult, written: list[Path | str | None], alone: bool) -
     console.print(ranking_table(result))
     for place in written:
         if place is not None:
-            console.print(f"  {_from_here(place)}", style="dim", soft_wrap=True)
-
-
-def _from_here(place: Path | str) -> str:
-    """Return a path relative to the working directory where that is shorter; anything else as it is."""
-    path = Path(place)
-    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(place)
+            console.print(f"  {from_here(place)}", style="dim", soft_wrap=True)
 
 
 def _check_numbers(config: DictConfig) -> None:

@@ -122,5 +122,5 @@ def test_word_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "0" / "status.json").write_text(json.dumps({"state": "done"}))
     assert show_filled(tmp_path, console) == []
     (tmp_path / "0" / "status.json").write_text("[]")
-    with pytest.raises(InputError, match="run the job again"):
+    with pytest.raises(InputError, match="or run the cell again"):
         show_filled(tmp_path, console)

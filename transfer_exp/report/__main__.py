@@ -7,8 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer_exp.types import InputError
-from transfer_exp.types.errors import one_line
+from transfer_exp.report.terminal import ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,16 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from transfer_exp.report.rows import write_rows
     from transfer_exp.report.sweep import show_sweep
 
-    try:
+    def show() -> None:
         failed = show_sweep(asked.sweep_dir, Console())
         if asked.rows is not None:
             print(f"wrote {asked.rows} ({write_rows(asked.sweep_dir, asked.rows)} cells)")
-    except (InputError, OSError) as error:
-        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    for line in failed:
-        print(f"not done: {line}", file=sys.stderr)
-    return 0
+        for line in failed:
+            print(f"not done: {line}", file=sys.stderr)
+
+    return ending(show)
 
 
 if __name__ == "__main__":

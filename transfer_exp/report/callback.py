@@ -11,7 +11,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from transfer_exp.report.terminal import from_here
 from transfer_exp.types import InputError
+from transfer_exp.types.errors import one_line
 
 
 class SweepReport(Callback):
@@ -40,7 +42,7 @@ class SweepReport(Callback):
         from transfer_exp.report.score_sweep import show_scores
         from transfer_exp.report.sweep import show_sweep
 
-        folder, console = _from_here(Path(str(config.hydra.sweep.dir))), Console()
+        folder, console = Path(from_here(str(config.hydra.sweep.dir))), Console()
         try:
             if config.stage != "score":
                 failed = show_filled(folder, console)
@@ -51,7 +53,7 @@ class SweepReport(Callback):
             else:
                 failed = show_sweep(folder, console)
         except (InputError, OSError) as error:
-            print(f"transfer_exp: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
             raise SystemExit(1) from error
         except Exception as error:
             traceback.print_exc()
@@ -60,8 +62,3 @@ class SweepReport(Callback):
             print(*failed, sep="\n", file=sys.stderr)
             print(f"{len(failed)} cell(s) failed: the same command does just these again", file=sys.stderr)
             raise SystemExit(1)
-
-
-def _from_here(folder: Path) -> Path:
-    """Return a folder relative to the working directory where it lies below it."""
-    return folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder

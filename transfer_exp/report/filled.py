@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
 from rich.console import Console
 
+from transfer_exp.report.sweep_cells import read_status
 from transfer_exp.types import InputError
 
 
@@ -22,16 +22,16 @@ def show_filled(folder: Path, console: Console) -> list[str]:
     found: Counter[tuple[str, bool]] = Counter()
     failed, jobs = [], 0
     for path in sorted(folder.glob("*/status.json")):
-        try:
-            status = json.loads(path.read_text(encoding="utf-8"))
-            jobs += 1
-            if status["state"] == "failed":
-                name = " ".join(f"{key}={value}" for key, value in status["cell"].items())
-                failed.append(f"{name}: {' '.join(status['reason'].split())}")
-            for part in status.get("found", ()):
+        status = read_status(path)
+        jobs += 1
+        if status.get("state") == "failed":
+            name = " ".join(f"{key}={value}" for key, value in status.get("cell", {}).items())
+            failed.append(f"{name}: {' '.join(str(status.get('reason', '')).split())}")
+        for part in status.get("found", ()):
+            try:
                 found[part["what"], part["was_there"]] += part["count"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"cannot read {path} ({error}): delete it, or run the job again") from error
+            except (KeyError, TypeError) as error:
+                raise InputError(f"{path} is not the status of a job: delete it, or run the job again") from error
     if not jobs:
         raise InputError(f"no job left word below {folder}: run the stage first")
     for what in sorted({what for what, _ in found}):

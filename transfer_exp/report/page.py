@@ -23,9 +23,9 @@ from transfer_exp.evaluation.correlation import kendall
 from transfer_exp.report.markdown import markdown
 from transfer_exp.report.ranking_table import against_chance, band_text, ranking_table
 from transfer_exp.report.rows import read_rows
+from transfer_exp.report.terminal import ending
 from transfer_exp.store import write_atomically
 from transfer_exp.types import CellResult, InputError
-from transfer_exp.types.errors import one_line
 from transfer_exp.types.text_file import read_text
 
 _BLOCK = re.compile(r"(<!-- rows: (\S+)([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -129,13 +129,13 @@ def main() -> int:
     """Fill the documents named on the command line, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.page", description=__doc__)
     parser.add_argument("documents", type=Path, nargs="+", metavar="FILE.md")
-    try:
-        for path in parser.parse_args().documents:
+    asked = parser.parse_args()
+
+    def fill() -> None:
+        for path in asked.documents:
             write_atomically(path, partial(Path.write_text, data=filled(path), encoding="utf-8"))
-    except (InputError, OSError) as error:
-        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    return 0
+
+    return ending(fill)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,7 @@ def paired_change(frame: pd.DataFrame) -> pd.DataFrame:
 def _row(at: Path) -> dict[str, Any]:
     """Read the cell in folder ``at``; its fields get the prefix ``cell.``, as a measure might have the same name."""
     record, status = at / "result.json", at / "status.json"
-    told = _status(status) if status.is_file() else {}
+    told = read_status(status) if status.is_file() else {}
     failed_last = told.get("state") == "failed" and (
         not record.is_file() or status.stat().st_mtime_ns >= record.stat().st_mtime_ns
     )
@@ -127,8 +127,14 @@ def _row(at: Path) -> dict[str, Any]:
     return cell | {"state": state, "reason": reason, "outside": False, "tied": False}
 
 
-def _status(path: Path) -> dict[str, Any]:
-    """Read a job's status."""
+def read_status(path: Path) -> dict[str, Any]:
+    """Return how a job ended, as it left word.
+
+    Raises
+    ------
+    InputError
+        When that cannot be read.
+    """
     try:
         told = read_json(path)
     except InputError as error:

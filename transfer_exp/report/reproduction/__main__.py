@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer_exp.types import InputError
-from transfer_exp.types.errors import one_line
+from transfer_exp.report.terminal import ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,15 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("scores", type=Path, metavar="SCORES.csv", help="rows of a grid of scores")
     parser.add_argument("--pool", required=True, help="of the published accuracies, group1_supervised_cnn11 say")
     asked = parser.parse_args(arguments)
-    try:
-        from transfer_exp.report.reproduction.writing import write_reproduction
 
+    from transfer_exp.report.reproduction.writing import write_reproduction
+
+    def write() -> None:
         for path in write_reproduction(asked.scores, asked.pool):
             print(f"wrote {path}")
-    except (InputError, OSError) as error:
-        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    return 0
+
+    return ending(write)
 
 
 if __name__ == "__main__":

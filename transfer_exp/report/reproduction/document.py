@@ -15,8 +15,8 @@ from pathlib import Path
 from transfer_exp.report.blocks import Maker, with_tables
 from transfer_exp.report.reproduction.cost import cost
 from transfer_exp.report.reproduction.known import ours, ped, pools, teaser
+from transfer_exp.report.terminal import ending
 from transfer_exp.store import write_atomically
-from transfer_exp.types import InputError
 
 
 def filled(page: Path) -> str:
@@ -42,13 +42,13 @@ def main() -> int:
     """Rebuild the documents named on the command line, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.reproduction.document", description=__doc__)
     parser.add_argument("documents", type=Path, nargs="+", metavar="FILE.md")
-    try:
-        for page in parser.parse_args().documents:
+    asked = parser.parse_args()
+
+    def fill() -> None:
+        for page in asked.documents:
             write_atomically(page, partial(Path.write_text, data=filled(page), encoding="utf-8"))
-    except (InputError, OSError) as error:
-        print(f"transfer_exp: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    return 0
+
+    return ending(fill)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,9 @@ from transfer_exp.report.blocks import with_tables
 from transfer_exp.report.study.data import Study, read_study
 from transfer_exp.report.study.score_tables import every_tau
 from transfer_exp.report.study.tables import TABLES
+from transfer_exp.report.terminal import ending
 from transfer_exp.store import digest, write_atomically
 from transfer_exp.types import InputError
-from transfer_exp.types.errors import one_line
 from transfer_exp.types.text_file import read_text
 
 _STUDY = re.compile(r"<!-- study: ([^>]*) -->")
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from transfer_exp.report.study.figures import before_after, heat_map
 
-    try:
+    def rebuild() -> None:
         for page in asked.pages:
             study = read_study(*sources(page))
             write_atomically(page, partial(Path.write_text, data=filled(page, study), encoding="utf-8"))
@@ -87,10 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source = source_digest(page)
             heat_map(study, page.with_name(f"{page.stem}_heat_map.png"), source)
             before_after(study, page.with_name(f"{page.stem}_before_after.png"), source)
-    except (InputError, OSError) as error:
-        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    return 0
+
+    return ending(rebuild)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,26 @@
+"""How every command ends, and how it says where things are."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from transfer_exp.types import InputError
+from transfer_exp.types.errors import one_line
+
+
+def ending(work: Callable[[], object]) -> int:
+    """Do the work of a command, and return its exit code: 0, or 1 after one line on stderr for what is bad input."""
+    try:
+        work()
+    except (InputError, OSError) as error:
+        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def from_here(place: Path | str) -> str:
+    """Return a path relative to the working directory where that is shorter; anything else as it is."""
+    path = Path(place)
+    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(place)
