@@ -12,10 +12,10 @@ check: ## Lint, types, layers and fast tests: under a minute, offline
 	ruff format --check .
 	mypy
 	lint-imports
-	OMP_NUM_THREADS=1 pytest -q -n 2 -m "not slow"
+	pytest -q -n auto -m "not slow"
 
-test: ## All tests
-	pytest
+test: ## All tests: ten minutes on two cores
+	pytest -n auto
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)
 	pytest -m rehearsal

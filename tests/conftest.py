@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import os
+
+# Before torch is imported: tests run beside each other, and each would want all cores for itself.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from functools import wraps
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import jaxtyping
 import numpy as np
@@ -32,6 +39,34 @@ def shared() -> Path:
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(tmp_path / "store")
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """Return the address of a server of S3's protocol on this machine."""
+    from moto.server import ThreadedMotoServer  # not for tests that do without: it takes a second
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # each request
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """Return the URL of an empty bucket, for which the environment has address and key."""
+    from s3fs import S3FileSystem
+
+    for name, value in (("ENDPOINT_URL", s3_server), ("ACCESS_KEY_ID", "me"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
+    S3FileSystem.clear_instance_cache()
+    bucket = f"bucket-{uuid4().hex}"
+    S3FileSystem().mkdir(bucket)
+    yield f"s3://{bucket}"
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

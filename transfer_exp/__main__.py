@@ -11,15 +11,18 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp import __version__
+from transfer_exp.experiment.command_line import CommandLine
 from transfer_exp.experiment.composition import keep_secrets, problem
+from transfer_exp.experiment.early_check import check_choices
 from transfer_exp.experiment.sharding import sharded
-from transfer_exp.jobs import job_of, name_of, plan, write_status
+from transfer_exp.jobs import job_of, name_of, plan, report_again, write_status
 from transfer_exp.types import InputError
 
 _HERE = Path(__file__).resolve().parent
@@ -42,9 +45,11 @@ def main() -> None:
     # Otherwise Hydra prints errors itself, over many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     keep_secrets()
+    Sweeper.validate_batch_is_legal = check_choices  # type: ignore[method-assign, assignment]
     try:
-        if "stage=plan" in sys.argv:
-            return plan(sys.argv[1:], _CONF)
+        stage = CommandLine(sys.argv[1:], _CONF).stage
+        if stage in ("plan", "report"):
+            return {"plan": plan, "report": report_again}[stage](sys.argv[1:], _CONF)
         sys.argv[1:] = sharded(sys.argv[1:], _CONF)
         _application()
     except InputError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -30,7 +31,8 @@ def job_of(config: DictConfig) -> Job:
     InputError
         For an unknown stage.
     """
-    jobs = {"score": score_grid if "rows" in config else score_cell, "features": fill_store, "finetune": fill_store}
+    score = score_grid if "rows" in config else score_cell
+    jobs = {"score": score, **dict.fromkeys(("features", "grid", "finetune"), fill_store)}
     if config.stage not in jobs:
         raise InputError(f"no stage '{config.stage}': {suggestion(str(config.stage), jobs)}")
     return jobs[config.stage]
@@ -59,7 +61,7 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     parts = {name: build(name, plain[name]) for name in groups}
     tracker = parts.pop("tracker")
     parts["pool"] = parts.pop("model_pool").only(plain["models"])
-    store = Store(Path(plain["store"]).expanduser())
+    store = Store(plain["store"])
     run = {name: plain[name] for name in ("device", "seed")}
     experiment = Experiment(**parts, **plain["features"], **run, store=store, protocol=protocol)
     result = experiment.run(labels)
@@ -96,7 +98,7 @@ def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
         tuple(plain["images_per_class"]),
         tuple(plain["splits"]),
         build("ground_truth", plain["ground_truth"]),
-        Store(Path(plain["store"]).expanduser()),
+        Store(plain["store"]),
         str(best_device(config.device)),
         **plain["features"],
         seed=config.seed,
@@ -106,7 +108,7 @@ def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
 
 
 def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
-    """Put the features, or the accuracies, of a pool on one target into the store, and write what was found there.
+    """Put features, accuracies, or what leads to these, into the store, and write what was found there.
 
     Raises
     ------
@@ -122,7 +124,7 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
     config.device = str(best_device(config.device))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     pool, dataset = build("model_pool", plain["model_pool"]).only(plain["models"]), build("dataset", plain["dataset"])
-    store = Store(Path(plain["store"]).expanduser())
+    store = Store(plain["store"])
     filling = Filling(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":
         found = filling.features(plain.get("splits", ["probe"]))
@@ -130,7 +132,11 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
         labels, protocol = labels_of(config)
         names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": protocol, "seed": str(plain["seed"])}
-        found = filling.accuracies(build("ground_truth", plain["ground_truth"]), names)
+        regime = build("ground_truth", plain["ground_truth"])
+        if plain["stage"] == "grid":
+            found = filling.grid_point(regime, names, plain["point"])
+        else:
+            found = filling.accuracies(regime, names)
     counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(found.items())]
     write_status(folder, {"state": "done", "cell": name_of(config), "found": counts})
 
@@ -153,14 +159,32 @@ def plan(arguments: Sequence[str], conf: Path) -> None:
     show_plan(planner.work(), planner.pace, planner.left_out, Console(highlight=False))
 
 
+def report_again(arguments: Sequence[str], conf: Path) -> None:
+    """Show what there is so far of a sweep whose folder is given, as the sweep does at its end.
+
+    Raises
+    ------
+    InputError
+        When no folder is given.
+    """
+    from transfer_exp.report.__main__ import main
+
+    key = "hydra.sweep.dir="
+    folders = [argument.removeprefix(key) for argument in arguments if argument.startswith(key)]
+    if not folders:
+        raise InputError(f"stage=report needs to know which sweep: add {key}FOLDER")
+    sys.exit(main([folders[-1]]))
+
+
 def name_of(config: DictConfig) -> dict[str, str]:
     """Return what a job is called in tables, before anything of it is built."""
     choices = HydraConfig.get().runtime.choices
     name = {group: str(choices[group]) for group in ("model_pool", "dataset")}
     if config.models is not None:
         name["models"] = ", ".join(config.models)
-    if config.stage == "finetune":
+    if config.stage in ("grid", "finetune"):
         name["ground_truth"] = labels_of(config)[0]["ground_truth"]
+        name |= {"point": str(config.point)} if "point" in config else {}
     elif config.stage == "score" and "rows" not in config:
         name |= labels_of(config)[0]
     return {**name, "seed": str(config.seed)}

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 from conftest import fake_pairing
 
-from transfer_exp.experiment.accuracy_rows import COLUMNS, keep_row, row_of
+from transfer_exp.experiment.accuracy_rows import COLUMNS, TABLE, keep_row, row_of
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.table import AccuracyTable
+from transfer_exp.store import place_at
 from transfer_exp.types import InputError, silent
 
 IDENTITY = {"model": {"weights": "w"}, "train": "a", "validation": None, "test": "b", "measure": "accuracy"}
@@ -27,9 +28,9 @@ def test_a_row_says_all_there_is_to_say():
 
 
 def test_each_accuracy_is_one_row_and_comes_back_exactly(tmp_path):
-    path = tmp_path / "accuracies.csv"
+    path = tmp_path / TABLE
     for key, seed, value in (("k", "0", 0.1 + 0.2), ("k", "0", 0.9), ("l", "1", 0.5)):
-        keep_row(path, row(key, value, seed=seed))
+        keep_row(place_at(tmp_path), row(key, value, seed=seed))
     table = pd.read_csv(path)
     assert list(table["key"]) == ["k", "l"]
     assert table["accuracy"][0] == 0.1 + 0.2
@@ -38,9 +39,9 @@ def test_each_accuracy_is_one_row_and_comes_back_exactly(tmp_path):
 
 
 def test_rows_of_several_protocols_are_told_apart(tmp_path):
-    path = tmp_path / "accuracies.csv"
-    keep_row(path, row("k", 0.4))
-    keep_row(path, row("l", 0.6, protocol="paper"))
+    path = tmp_path / TABLE
+    keep_row(place_at(tmp_path), row("k", 0.4))
+    keep_row(place_at(tmp_path), row("l", 0.6, protocol="paper"))
     pairing = fake_pairing("m", type("Target", (), {"name": "d"}))
     with pytest.raises(InputError, match="several values of protocol"):
         AccuracyTable(str(path))(pairing, silent)
@@ -48,8 +49,8 @@ def test_rows_of_several_protocols_are_told_apart(tmp_path):
 
 
 def test_another_table_is_not_written_over(tmp_path):
-    path = tmp_path / "accuracies.csv"
+    path = tmp_path / TABLE
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="move it away"):
-        keep_row(path, row())
+        keep_row(place_at(tmp_path), row())
     assert path.read_text() == "a,b\n1,2\n"

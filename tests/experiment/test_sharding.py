@@ -51,6 +51,19 @@ def test_fine_tuning_knows_regimes_and_protocols_and_seeds():
     assert found == ["stage=finetune", TWO, *axes, "hydra.mode=MULTIRUN", AXIS]
 
 
+def test_the_grid_has_a_job_for_each_point_and_model():
+    found = jobs("stage=grid", TWO, "metric=logme,sfda")
+    assert found == ["stage=grid", TWO, "hydra.mode=MULTIRUN", AXIS, "+point=range(2)"]
+    assert jobs("stage=grid", TWO, "protocol=quick,paper", "ground_truth=full")[-1] == "+point=range(20)"
+    assert jobs("stage=grid", TWO, "protocol.learning_rates=[1,2,3]", "+point=2")[-2:] == ["hydra.mode=MULTIRUN", AXIS]
+
+
+@pytest.mark.parametrize("override", ["ground_truth=linear_probe", "protocol.learning_rates=[0.1]"])
+def test_a_regime_without_a_choice_has_no_grid_stage(override):
+    with pytest.raises(InputError, match="stage=grid needs a ground_truth with a grid"):
+        jobs("stage=grid", TWO, override)
+
+
 def test_axes_of_a_sweep_file_are_taken_out_by_name():
     found = jobs("+sweep=demo", "stage=features", TWO)
     dropped = ["~hydra.sweeper.params.perturbation", "~hydra.sweeper.params.metric"]
@@ -92,6 +105,37 @@ def test_stages_fill_the_store_and_scoring_computes_nothing(tmp_path):
     assert "accuracy: 0 read from the store, 2 computed" in accuracies.stdout
     assert not re.search(r", [1-9]\d* computed", scores.stdout)
     assert (tmp_path / "score" / "sweep.csv").read_bytes() == (tmp_path / "plain" / "sweep.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_points_of_a_grid_trained_apart_in_an_object_store_give_the_accuracy_of_one_job(tmp_path, s3):
+    asked = ["model_pool.names=[resnet_glyphs]", "protocol.steps=3", "tracker=none", "seed=0,1"]
+    (tmp_path / "plain").mkdir()
+    plain = _type(tmp_path / "plain", "-m", *asked, f"hydra.sweep.dir={tmp_path}/plain")
+    grid, accuracies = (
+        _type(tmp_path, *asked, f"stage={stage}", f"store={s3}/some/store", f"hydra.sweep.dir={tmp_path}/{stage}")
+        for stage in ("grid", "finetune")
+    )
+    scores = _type(tmp_path, "-m", *asked, f"store={s3}/some/store", f"hydra.sweep.dir={tmp_path}/score")
+    assert [done.returncode for done in (plain, grid, accuracies, scores)] == [0] * 4, grid.stderr
+    assert "points of the grid: 0 read from the store, 4 computed\n4 jobs, 0 failed" in grid.stdout
+    assert "accuracy: 0 read from the store, 2 computed" in accuracies.stdout
+    assert "accuracy: 1 read from the store, 0 computed" in scores.stdout
+    assert (tmp_path / "score" / "sweep.csv").read_bytes() == (tmp_path / "plain" / "sweep.csv").read_bytes()
+    assert not (tmp_path / "outputs").exists()
+    again = _type(tmp_path, *asked, "stage=grid", f"store={s3}/some/store")
+    assert "points of the grid: 4 read from the store, 0 computed" in again.stdout
+
+
+@pytest.mark.slow
+def test_the_table_of_a_sweep_is_shown_again_by_its_folder(tmp_path):
+    done = _type(tmp_path, "stage=report")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "transfer_exp: stage=report needs to know which sweep: add hydra.sweep.dir=FOLDER\n",
+    )
+    done = _type(tmp_path, "stage=report", "hydra.sweep.dir=absent")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
 
 
 @pytest.mark.slow

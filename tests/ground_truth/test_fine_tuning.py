@@ -23,7 +23,7 @@ from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.training import Recipe, Training
 from transfer_exp.model_pool.embedded import embedded
-from transfer_exp.store import Store
+from transfer_exp.store import Store, place_at
 from transfer_exp.types import InputError, NotApplicableError, silent
 
 GRID = Protocol(
@@ -38,7 +38,8 @@ def model():
 
 
 def pairing(dataset, model, folder=None):
-    return fake_pairing("net", dataset, model, folder, images=lambda split: getattr(dataset, split))
+    place = None if folder is None else place_at(folder)
+    return fake_pairing("net", dataset, model, place, images=lambda split: getattr(dataset, split))
 
 
 class Killed(BaseException):
@@ -90,7 +91,7 @@ def test_a_protocol_out_of_range_is_refused_by_name(change):
 @pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["whole grid", "halving"])
 @pytest.mark.parametrize("always", [True, False], ids=["written at every step", "written after runs"])
 def test_a_killed_run_goes_on_to_the_same_bits(dataset, model, tmp_path, monkeypatch, rungs, always):
-    monkeypatch.setattr(Checkpoint, "due", property(lambda self: always and self.path is not None))
+    monkeypatch.setattr(Checkpoint, "due", property(lambda self: always and self.place is not None))
     # The first logit of the test set instead of an accuracy, which hides all but gross differences.
     name = "transfer_exp.ground_truth.grid_point.measured"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
@@ -105,6 +106,24 @@ def test_a_killed_run_goes_on_to_the_same_bits(dataset, model, tmp_path, monkeyp
     assert len(list(tmp_path.glob("*.pt"))) == 5
 
 
+@pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["whole grid", "halving"])
+def test_points_trained_apart_leave_the_regime_what_comes_after(dataset, model, tmp_path, monkeypatch, rungs):
+    regime = FullFineTuning(replace(GRID, rungs=rungs))
+    whole = regime(pairing(dataset, model), silent)
+    for point in (2, 0, 3, 1):
+        assert not regime.reach(pairing(dataset, model, tmp_path), point, silent)
+        assert regime.reach(pairing(dataset, model, tmp_path), point, silent)
+    trained, run = [], Training.run
+
+    def counted(training, until, *rest):
+        trained.append(until - training.step)
+        run(training, until, *rest)
+
+    monkeypatch.setattr(Training, "run", counted)
+    assert regime(pairing(dataset, model, tmp_path), silent) == whole
+    assert trained == ([2, 2, 2, 6] if rungs else [6])
+
+
 def test_what_is_done_is_not_done_again(dataset, model, tmp_path, monkeypatch):
     regime = FullFineTuning(replace(GRID, steps=2))
     first = regime(pairing(dataset, model, tmp_path), silent)
@@ -113,13 +132,14 @@ def test_what_is_done_is_not_done_again(dataset, model, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_cut_off_is_as_good_as_none(tmp_path):
-    kept = Checkpoint(tmp_path / "a.pt")
+    kept = Checkpoint(place_at(tmp_path), "a.pt")
     assert kept.read() == {}
     kept.write({"step": 3, "network": {"w": torch.ones(2)}})
     assert kept.read()["step"] == 3
-    kept.path.write_bytes(kept.path.read_bytes()[:-30])
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-30])
     assert kept.read() == {}
-    kept.path.write_bytes(b"")
+    path.write_bytes(b"")
     assert kept.read() == {}
 
 

@@ -12,25 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from transfer_exp.store import Lease
-from transfer_exp.store.lease import _take_away
+from transfer_exp.store import FileLease
 
 ROOT = Path(__file__).parents[2]
 COUNT = """
 import sys
 from pathlib import Path
-from transfer_exp.store import Lease
+from transfer_exp.store import FileLease
 folder = Path(sys.argv[1])
 for _ in range(20):
-    with Lease(folder / "a.lease"):
+    with FileLease(folder / "a.lease"):
         total = int((folder / "total").read_text())
         (folder / "total").write_text(str(total + 1))
 """
 HOLD = """
 import sys, time
 from pathlib import Path
-from transfer_exp.store import Lease
-with Lease(Path(sys.argv[1]) / "a.lease", patience=0.4):
+from transfer_exp.store import FileLease
+with FileLease(Path(sys.argv[1]) / "a.lease", patience=0.4):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -61,7 +60,7 @@ def test_threads_wait_for_each_other(tmp_path):
     inside, most = [], []
 
     def work():
-        with Lease(tmp_path / "a.lease"):
+        with FileLease(tmp_path / "a.lease"):
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.01)
@@ -81,7 +80,7 @@ def test_a_lease_whose_process_was_killed_is_taken_at_once(tmp_path):
     holder.kill()
     holder.wait()
     start = time.monotonic()
-    with Lease(tmp_path / "a.lease", patience=60.0):
+    with FileLease(tmp_path / "a.lease", patience=60.0):
         assert time.monotonic() - start < 10
 
 
@@ -91,7 +90,7 @@ def test_a_living_holder_keeps_it_beyond_anybodys_patience(tmp_path):
     waiting = threading.Event()
 
     def ask():
-        with Lease(tmp_path / "a.lease", patience=0.4):
+        with FileLease(tmp_path / "a.lease", patience=0.4):
             waiting.set()
 
     asker = threading.Thread(target=ask, daemon=True)
@@ -110,7 +109,7 @@ def test_a_silent_lease_of_another_machine_is_taken_after_the_patience_of_who_wa
     for year in (0, 4e9):  # what the clocks of files say does not matter
         os.utime(path, (year, year))
     start = time.monotonic()
-    with Lease(path, patience=0.3):
+    with FileLease(path, patience=0.3):
         assert 0.3 <= time.monotonic() - start < 5
     assert not path.exists()
 
@@ -126,22 +125,22 @@ def test_a_lease_of_another_machine_that_changes_is_waited_for(tmp_path):
         over.set()
 
     threading.Thread(target=live).start()
-    with Lease(path, patience=0.5):
+    with FileLease(path, patience=0.5):
         assert over.is_set()
 
 
 def test_a_lease_that_was_cut_off_before_it_said_anything_is_taken(tmp_path):
     (tmp_path / "a.lease").touch()
-    with Lease(tmp_path / "a.lease", patience=0.1):
+    with FileLease(tmp_path / "a.lease", patience=0.1):
         assert (tmp_path / "a.lease").read_text()
 
 
 def test_who_was_given_up_does_not_give_back_what_is_anothers(tmp_path):
     path = tmp_path / "a.lease"
-    first = Lease(path)
+    first = FileLease(path)
     first.take()
-    _take_away(path, path.read_text())
-    with Lease(path):
+    FileLease(path)._take_away(path.read_text())
+    with FileLease(path):
         mine = path.read_text()
         first.give_back()
         assert path.read_text() == mine
@@ -149,13 +148,13 @@ def test_who_was_given_up_does_not_give_back_what_is_anothers(tmp_path):
 
 def test_a_lease_that_lives_after_all_is_put_back(tmp_path):
     path = tmp_path / "a.lease"
-    with Lease(path):
+    with FileLease(path):
         said = path.read_text()
-        _take_away(path, "what a dead holder had said")
+        FileLease(path)._take_away("what a dead holder had said")
         assert path.read_text() == said
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(OSError, match="No such file"):
-        Lease(tmp_path / "absent" / "a.lease").take()
+        FileLease(tmp_path / "absent" / "a.lease").take()

@@ -121,7 +121,7 @@ def test_a_file_under_the_name_of_another_key_is_refused(store: Store):
 
 def test_what_is_there_is_read_without_a_lease(store: Store, monkeypatch):
     store.record("accuracy", {}, lambda: {"value": 1})
-    monkeypatch.setattr("transfer_exp.store.store.Lease", None)
+    monkeypatch.setattr("transfer_exp.store.place.FileLease", None)
     assert store.record("accuracy", {}, _never) == ({"value": 1}, True)
     assert [path.suffix for path in store.root.rglob("*") if path.is_file()] == [".json"], "no lease is left behind"
 

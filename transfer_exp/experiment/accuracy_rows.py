@@ -6,16 +6,16 @@ import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from transfer_exp.ground_truth.regime import Accuracy
-from transfer_exp.store import Lease, digest, write_atomically
+from transfer_exp.store import Place, digest
 from transfer_exp.types import InputError
 from transfer_exp.types.table_file import read_table
 
+TABLE = "accuracies.csv"
 COLUMNS = (
     *("pool", "model", "dataset", "regime", "protocol", "seed", "accuracy", "measure", "source"),
     *("chosen", "steps", "seconds", "device", "versions", "weights", "data", "key"),
@@ -55,27 +55,29 @@ def row_of(
     }
 
 
-def keep_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Add a row to the table at ``path``, unless one with its ``key`` is there.
+def keep_row(place: Place, row: Mapping[str, Any]) -> None:
+    """Add a row to the table of a store, unless one with its ``key`` is there.
 
     Raises
     ------
     InputError
         When the file there is another table.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with Lease(path.with_suffix(".lease")):
-        table = _read(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
+    with place.lease("accuracies.lease"):
+        table = _read(place)
         if row["key"] in set(table["key"]):
             return
         text = {name: "" if row[name] is None else str(row[name]) for name in COLUMNS}
         table.loc[len(table)] = text
-        write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, lineterminator="\n"))
+        place.write(TABLE, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(place: Place) -> pd.DataFrame:
     """Read the table as text, so that what is written again is what was read."""
-    table = read_table(path, dtype=str, keep_default_na=False)
+    if not place.has(TABLE):
+        return pd.DataFrame(columns=list(COLUMNS))
+    with place.reading(TABLE) as path:
+        table = read_table(path, dtype=str, keep_default_na=False)
     if list(table.columns) != list(COLUMNS):
-        raise InputError(f"{path} is not a table of accuracies of this version: move it away")
+        raise InputError(f"{place}/{TABLE} is not a table of accuracies of this version: move it away")
     return table

@@ -12,8 +12,8 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.experiment.measuring import Measuring
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pairing import Pairing, Split, check_together, pair
-from transfer_exp.ground_truth.regime import Regime
+from transfer_exp.features.pairing import NetworkOnImages, Pairing, Split, check_together, pair
+from transfer_exp.ground_truth.regime import Regime, with_grid
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.store import Store
 from transfer_exp.types import InputError, NotApplicableError, Track
@@ -77,6 +77,29 @@ class Filling:
         if not regime.trains:
             raise InputError("stage=finetune needs a ground_truth that trains: full, last_block or linear_probe")
         return self._each(Measuring(regime, self.store, self.device, names))
+
+    def grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> Found:
+        """See to it that a point of a regime's grid is trained as far as all of them go.
+
+        Parameters
+        ----------
+        regime, names
+            As `accuracies`.
+        point
+            Of the grid, from 0.
+
+        Raises
+        ------
+        InputError
+            When the regime has no grid; for bad input of any kind.
+        """
+        grid, measuring = with_grid(regime), Measuring(regime, self.store, self.device, names)
+
+        def reach(pairing: Pairing, track: Track) -> None:
+            if isinstance(pairing, NetworkOnImages):
+                measuring.reach(grid, pairing, point, track)
+
+        return self._each(reach)
 
     def _each(self, work: Callable[[Pairing, Track], object]) -> Found:
         """Do something for every model, and say which could not be used."""

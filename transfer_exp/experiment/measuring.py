@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,8 +9,9 @@ from typing import Any
 
 from transfer_exp import __version__
 from transfer_exp.experiment.accuracy_rows import keep_row, row_of
+from transfer_exp.features.memory import within_memory
 from transfer_exp.features.pairing import NetworkOnImages, Pairing
-from transfer_exp.ground_truth.regime import Accuracy, Regime
+from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.store import Store, digest
 from transfer_exp.types import Track
 
@@ -48,20 +48,47 @@ class Measuring:
         if not self.regime.trains or not isinstance(pairing, NetworkOnImages):
             return self.regime(pairing, track)
         identity, key = pairing.identity(), self._key(pairing)
-        pairing.unfinished = self.store.folder("unfinished", key)
+        pairing.unfinished = self.store.unfinished(key)
 
         def measure() -> dict[str, Any]:
             start = time.perf_counter()
-            accuracy = self.regime(pairing, track)
+            with within_memory(pairing.name, "protocol.batch_size"):
+                accuracy = self.regime(pairing, track)
             assert accuracy is not None, "a regime that trains measures"
             names = {**self.names, "model": pairing.name}
             row = row_of(accuracy, names, identity, self.device, time.perf_counter() - start)
             return {"accuracy": asdict(accuracy), "row": row}
 
         record, pairing.found["accuracy"] = self.store.record("accuracy", key, measure)
-        keep_row(self.store.root / "accuracies.csv", {**record["row"], "key": digest(key)})
-        shutil.rmtree(pairing.unfinished, ignore_errors=True)
+        keep_row(self.store.place, {**record["row"], "key": digest(key)})
+        self.store.forget_unfinished(key)
         return Accuracy(**record["accuracy"])
+
+    def reach(self, grid: HasGrid, pairing: NetworkOnImages, point: int, track: Track) -> None:
+        """Train one point of the regime's grid, unless it or the accuracy is there, or the grid has no such point.
+
+        Parameters
+        ----------
+        grid
+            The regime, as one that has a grid.
+        pairing, point, track
+            As `HasGrid`.
+
+        Raises
+        ------
+        InputError, NotApplicableError
+            As the regime.
+        """
+        key, found = self._key(pairing), "points of the grid"
+        pairing.found[found] = True
+        if point >= grid.points or self.known(pairing):
+            return
+        pairing.unfinished = self.store.unfinished(key)
+        lease = pairing.unfinished.lease(f"point{point}.lease", self.store.patience)
+        with lease, within_memory(pairing.name, "protocol.batch_size"):
+            pairing.found[found] = grid.reach(pairing, point, track)
+        if self.known(pairing):  # somebody finished meanwhile, and this was not needed any more
+            self.store.forget_unfinished(key)
 
     def known(self, pairing: NetworkOnImages) -> bool:
         """Tell whether the store has the accuracy of a model."""

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,7 +88,7 @@ class Planner:
             composed = self.line.composed(point)
             composed.device = str(best_device(composed.device))  # as jobs do: regimes repeat it
             config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
-            store = Store(Path(config["store"]).expanduser())
+            store = Store(config["store"])
             extractor = Extractor(store, config["device"], **config["features"], track=silent)
             try:
                 dataset = build("dataset", config["dataset"])

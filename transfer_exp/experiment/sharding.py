@@ -13,7 +13,7 @@ from transfer_exp.experiment.plugin import build
 from transfer_exp.types import InputError
 
 _SCORED = ("perturbation", "perturbations", "metric", "metrics", "images_per_class", "evaluation", "tracker")
-FOREIGN = {"features": (*_SCORED, "ground_truth", "protocol"), "finetune": _SCORED}
+FOREIGN = {"features": (*_SCORED, "ground_truth", "protocol"), "grid": _SCORED, "finetune": _SCORED}
 """By stage that fills the store: config groups and lists that make no difference to it."""
 _NOT_A_RUN = ("-c", "--cfg", "-h", "--help", "--info", "hydra.mode=RUN")
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
@@ -45,6 +45,8 @@ def sharded(arguments: Sequence[str], conf: Path) -> list[str]:
     if "models" not in line.axes.values():
         own = [o for o in own if not o.startswith("models=")]
         shards = [f"models={','.join(_quoted(name) for name in _names(line.composed([])))}"]
+    if line.stage == "grid" and not any(override.startswith("+point=") for override in own):
+        shards.append(f"+point=range({_points(line)})")
     told = [] if any(argument in _MULTIRUN for argument in arguments) else ["hydra.mode=MULTIRUN"]
     return [*line.flags, *own, *told, *dropped, *shards]
 
@@ -56,8 +58,21 @@ def is_foreign(axis: str, stage: str) -> bool:
 
 def _names(config: DictConfig) -> list[str]:
     """Return the models there is a job for."""
-    options: dict[str, Any] = OmegaConf.to_container(config.model_pool, resolve=True)  # type: ignore[assignment]
-    return [candidate.name for candidate in build("model_pool", options).only(config.models).candidates]
+    return [candidate.name for candidate in _built("model_pool", config).only(config.models).candidates]
+
+
+def _points(line: CommandLine) -> int:
+    """Return how many points the largest grid has that is asked for."""
+    from transfer_exp.ground_truth.regime import with_grid  # torch, which other stages are not to wait for here
+
+    decide = ("ground_truth", "protocol")
+    points = line.points(lambda axis: axis.partition(".")[0] in decide)
+    return max(with_grid(_built("ground_truth", line.composed(point))).points for point in points)
+
+
+def _built(group: str, config: DictConfig) -> Any:
+    options: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
+    return build(group, options)
 
 
 def _quoted(name: str) -> str:

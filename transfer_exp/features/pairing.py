@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.features.extraction import Extractor
+from transfer_exp.features.memory import within_memory
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
+from transfer_exp.store import Place
 from transfer_exp.types import ClassStatistics, FeatureSet, InputError, ModelFacts, class_statistics
 
 Split: TypeAlias = Literal["probe", "train", "validation", "test"]
@@ -26,14 +27,14 @@ class NetworkOnImages:
     found
         What was asked of the store so far (``accuracy``, ``features of probe``, ...), and whether it was there.
     unfinished
-        A folder for training in progress; None to keep nothing.
+        A place for training in progress; None to keep nothing.
     """
 
     candidate: Candidate
     dataset: TargetDataset
     extractor: Extractor
     found: dict[str, bool] = field(default_factory=dict)
-    unfinished: Path | None = None
+    unfinished: Place | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +56,8 @@ class NetworkOnImages:
         images = self.images(split)
         if images is None:
             return None
-        features, self.found[f"features of {split}"] = self.extractor(self.name, self.model, images)
+        with within_memory(self.name, "features.batch_size"):
+            features, self.found[f"features of {split}"] = self.extractor(self.name, self.model, images)
         return features
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
@@ -63,7 +65,8 @@ class NetworkOnImages:
         images = self.images(split)
         if images is None:
             return None
-        statistics, self.found[f"features of {split}"] = self.extractor.statistics(self.name, self.model, images)
+        with within_memory(self.name, "features.batch_size"):
+            statistics, self.found[f"features of {split}"] = self.extractor.statistics(self.name, self.model, images)
         return statistics
 
     def facts(self) -> ModelFacts:

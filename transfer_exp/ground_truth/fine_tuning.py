@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,17 @@ from transfer_exp.ground_truth.trained_part import PartOf
 from transfer_exp.ground_truth.training import Recipe
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.types import InputError, NotApplicableError, Track
+
+
+class _Material(NamedTuple):
+    """What a network is trained on: train and validation as they are, as training sees them, and apart; and test."""
+
+    network: NewNetwork
+    plain: Examples
+    views: Examples
+    train: LabelledImages
+    validation: LabelledImages | None
+    test: LabelledImages
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,32 +68,57 @@ class FineTuning:
         NotApplicableError
             When training diverges at every point of the grid.
         """
+        material, steps, grid = self._material(regime), self.protocol.steps, self.protocol.grid()
+        advance = track(f"{self.pairing.name}: fine-tuning", steps + _steps_of_the_choice(self.protocol))
+        best, told = 0, dict[str, float]()
+        if len(grid) > 1:
+            best, told = self._choose(*self._points(material, advance))
+        head = self._head(np.arange(len(material.views)))
+        final = self._point("final", material.network, head, material.views, grid[best], advance)
+        value = final.reached(steps, material.network.examples(material.test))
+        if value == -math.inf:
+            raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
+        point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
+        return Accuracy(value, self.pairing.dataset.measure, {**point, **told}, steps=steps)
+
+    def reach(self, regime: str, point: int, track: Track) -> bool:
+        """Train one point of the grid as far as all points go, and keep it; return whether that was there already.
+
+        Raises
+        ------
+        InputError
+            As the call.
+        """
+        until = (*self.protocol.rungs, self.protocol.steps)[0]
+        advance = track(f"{self.pairing.name}: point {point} of the grid", until)
+        points, validation = self._points(self._material(regime), advance)
+        known = points[point].knows(until)
+        points[point].reached(until, validation)
+        return known
+
+    def _material(self, regime: str) -> _Material:
+        """Return the network and what it is trained and tested on."""
         train, test, model = (self.pairing.images("train"), self.pairing.images("test"), self.pairing.model)
         if train is None or test is None or model is None:
             raise InputError(
                 f"ground_truth={regime} needs networks and images: here set ground_truth=none or linear_probe"
             )
-        grid, steps = self.protocol.grid(), self.protocol.steps
         validation = self.pairing.images("validation")
         every = train if validation is None else train.joined(validation)
-        advance = track(f"{self.pairing.name}: fine-tuning", steps + _steps_of_the_choice(self.protocol))
         frozen = self.protocol.batch_norm == "frozen"
         network = new_network(model, self.part_of, every, frozen, self.seed, self.device)
         plain = network.examples(every)
-        views = self._views(plain, every, model)
-        best, told = 0, dict[str, float]()
-        if len(grid) > 1:
-            kept, held_out = self._choice_by(train, validation)
-            on, by = views.subset(kept), plain.subset(held_out)
-            head = self._head(kept)
-            points = [self._point(f"point{i}", network, head, on, recipe, advance) for i, recipe in enumerate(grid)]
-            best, told = self._choose(points, by)
-        final = self._point("final", network, self._head(np.arange(len(every))), views, grid[best], advance)
-        value = final.reached(steps, network.examples(test))
-        if value == -math.inf:
-            raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
-        point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
-        return Accuracy(value, self.pairing.dataset.measure, {**point, **told}, steps=steps)
+        return _Material(network, plain, self._views(plain, every, model), train, validation, test)
+
+    def _points(self, material: _Material, advance: Callable[[], object]) -> tuple[list[GridPoint], Examples]:
+        """Return the points of the grid, and what decides between them."""
+        kept, held_out = self._choice_by(material.train, material.validation)
+        on, head = material.views.subset(kept), self._head(kept)
+        points = [
+            self._point(f"point{i}", material.network, head, on, recipe, advance)
+            for i, recipe in enumerate(self.protocol.grid())
+        ]
+        return points, material.plain.subset(held_out)
 
     def _head(self, chosen: Int[np.ndarray, " chosen"]) -> NewHead:
         """Return what makes new heads for training on some of the images of train and validation."""
@@ -130,8 +167,7 @@ class FineTuning:
         recipe: Recipe,
         advance: Callable[[], object],
     ) -> GridPoint:
-        folder = self.pairing.unfinished
-        checkpoint = Checkpoint(None if folder is None else folder / f"{name}.pt")
+        checkpoint = Checkpoint(self.pairing.unfinished, f"{name}.pt")
         return GridPoint(network, head, examples, recipe, self.seed, self.pairing.dataset.measure, checkpoint, advance)
 
 

@@ -9,7 +9,9 @@ from typing import ClassVar
 from transfer_exp.ground_truth.fine_tuning import FineTuning, passes
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
-from transfer_exp.ground_truth.trained_part import OnImages, PartOf
+from transfer_exp.ground_truth.trained_part import Images, OnImages, TrainedPart
+from transfer_exp.model_pool.backbone import Backbone
+from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.types import Track
 
 
@@ -41,9 +43,22 @@ class FullFineTuning:
         InputError, NotApplicableError
             As `FineTuning`.
         """
-        part_of: PartOf = lambda model, backbone, images: OnImages(backbone)  # noqa: E731
-        return FineTuning(self.protocol, self.seed, self.device, pairing, part_of)("full", track)
+        return FineTuning(self.protocol, self.seed, self.device, pairing, _whole)("full", track)
+
+    @property
+    def points(self) -> int:
+        """As `HasGrid`."""
+        return len(self.protocol.grid())
+
+    def reach(self, pairing: Pairing, point: int, track: Track) -> bool:
+        """As `HasGrid`."""
+        return FineTuning(self.protocol, self.seed, self.device, pairing, _whole).reach("full", point, track)
 
     def passes(self, images: Mapping[Split, int]) -> int:
         """As `CountsPasses`."""
         return passes(self.protocol, images)
+
+
+def _whole(model: LoadedModel, backbone: Backbone, images: Images) -> TrainedPart:
+    """Return all of the network, trained on images."""
+    return OnImages(backbone)

@@ -55,6 +55,11 @@ class GridPoint:
         self._counted += 1
         self.advance()
 
+    def knows(self, until: int) -> bool:
+        """Tell whether the measure after ``until`` steps is there, or training had diverged by then."""
+        reached: dict[str, float] = self.checkpoint.read().get("reached", {})
+        return "-1" in reached or str(until) in reached
+
     def reached(self, until: int, held_out: Examples) -> float:
         """Return the measure on ``held_out`` after ``until`` steps, minus infinity where training diverged by then."""
         state = self.checkpoint.read()

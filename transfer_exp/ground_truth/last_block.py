@@ -51,6 +51,15 @@ class LastBlockFineTuning:
         """
         return FineTuning(self.protocol, self.seed, self.device, pairing, self._part)("last_block", track)
 
+    @property
+    def points(self) -> int:
+        """As `HasGrid`."""
+        return len(self.protocol.grid())
+
+    def reach(self, pairing: Pairing, point: int, track: Track) -> bool:
+        """As `HasGrid`."""
+        return FineTuning(self.protocol, self.seed, self.device, pairing, self._part).reach("last_block", point, track)
+
     def passes(self, images: Mapping[Split, int]) -> int:
         """As `CountsPasses`; those of full fine-tuning, which are more."""
         return passes(self.protocol, images)

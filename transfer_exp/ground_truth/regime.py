@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.types import FeatureSet, Track
+from transfer_exp.store import Place
+from transfer_exp.types import FeatureSet, InputError, Track
 
 Split = Literal["probe", "train", "validation", "test"]
 
@@ -59,8 +59,8 @@ class Pairing(Protocol):
         ...
 
     @property
-    def unfinished(self) -> Path | None:
-        """A folder for training in progress, private to this model, target and regime; None to keep nothing."""
+    def unfinished(self) -> Place | None:
+        """A place for training in progress, private to this model, target and regime; None to keep nothing."""
         ...
 
     def images(self, split: Split) -> LabelledImages | None:
@@ -103,6 +103,44 @@ class CountsPasses(Protocol):
         The way back counts as two.
         """
         ...
+
+
+@runtime_checkable
+class HasGrid(Protocol):
+    """A regime that chooses from a grid, whose points can be trained apart from each other."""
+
+    @property
+    def points(self) -> int:
+        """How many there are."""
+        ...
+
+    def reach(self, pairing: Pairing, point: int, track: Track) -> bool:
+        """Train a point as far as all of them go, and leave it in ``pairing.unfinished`` for the regime to go on from.
+
+        Returns
+        -------
+        bool
+            True when it was there already.
+
+        Raises
+        ------
+        InputError, NotApplicableError
+            As the regime.
+        """
+        ...
+
+
+def with_grid(regime: Regime) -> HasGrid:
+    """Return a regime that has a grid.
+
+    Raises
+    ------
+    InputError
+        When it has none, or one with nothing to choose from.
+    """
+    if not isinstance(regime, HasGrid) or regime.points < 2:
+        raise InputError("stage=grid needs a ground_truth with a grid to choose from: full or last_block")
+    return regime
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_exp.store import Lease, write_atomically
+from transfer_exp.store import FileLease, write_atomically
 from transfer_exp.types import InputError
 from transfer_exp.types.table_file import numbers, read_table
 
@@ -24,7 +24,7 @@ def keep_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     new = pd.DataFrame(rows, dtype=str)
-    with Lease(path.with_suffix(".lease")):
+    with FileLease(path.with_suffix(".lease")):
         if path.is_file() and rows:
             known = _read(path)
             if list(known.columns) != list(new.columns):

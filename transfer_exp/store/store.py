@@ -7,14 +7,15 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from transfer_exp.store.array_file import Arrays, array_batches, load_arrays, save_arrays
-from transfer_exp.store.files import digest, write_atomically
-from transfer_exp.store.lease import Lease
+from transfer_exp.store.files import digest
+from transfer_exp.store.place import Place, place_at
 from transfer_exp.types import InputError
 
 _log = logging.getLogger(__name__)
@@ -25,21 +26,32 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, Recursi
 
 @dataclass(frozen=True)
 class Store:
-    """A folder of arrays (safetensors) and records (JSON), one file per key, each with a digest of its content.
+    """A place of arrays (safetensors) and records (JSON), one file per key, each with a digest of its content.
 
-    Of several processes that ask for one missing key, on one machine or on several that share the folder, one
+    Of several processes that ask for one missing key, on one machine or on several that share the place, one
     computes and the others wait. What is there is read without asking anybody, so a store may be read-only.
 
     Attributes
     ----------
     root
-        The folder.
+        A folder, or the URL of an object store as fsspec has them: ``s3://bucket/folder``, ``memory://name``.
     patience
         Seconds without a sign of life after which a process that computes counts as dead, see `Lease`.
     """
 
-    root: Path
+    root: str | Path
     patience: float = 60.0
+
+    @cached_property
+    def place(self) -> Place:
+        """Where the files are.
+
+        Raises
+        ------
+        InputError
+            When there can be no such place.
+        """
+        return place_at(self.root)
 
     def arrays(self, kind: str, key: Mapping[str, Any], compute: Callable[[], Arrays]) -> tuple[Arrays, bool]:
         """Return the arrays under ``key``, computing and keeping them when absent or damaged.
@@ -56,75 +68,80 @@ class Store:
         InputError
             When they cannot be kept; whatever ``compute`` raises.
         """
-        path = self._path(kind, key, "safetensors")
-        return self._fetch(path, lambda: load_arrays(path, key), lambda at, new: save_arrays(at, key, new), compute)
+        save = lambda path, new: save_arrays(path, key, new)  # noqa: E731
+        return self._fetch(_name(kind, key, "safetensors"), lambda path: load_arrays(path, key), save, compute)
 
     def batches(self, kind: str, key: Mapping[str, Any], name: str, rows: int) -> Iterator[np.ndarray]:
         """Yield one array under ``key`` in batches, as `array_batches` does."""
-        return array_batches(self._path(kind, key, "safetensors"), key, name, rows)
+        with self.place.reading(_name(kind, key, "safetensors")) as path:
+            yield from array_batches(path, key, name, rows)
 
     def record(
         self, kind: str, key: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
     ) -> tuple[dict[str, Any], bool]:
         """Return the JSON object under ``key``, as `arrays` does for arrays; the file holds the key as well."""
-        path = self._path(kind, key, "json")
 
-        def load() -> dict[str, Any]:
+        def load(path: Path) -> dict[str, Any]:
             held = json.loads(path.read_text())
             value: dict[str, Any] = held["value"]
-            if digest(held["key"]) != path.stem or digest(value) != held["sha256"]:
+            if digest(held["key"]) != digest(key) or digest(value) != held["sha256"]:
                 raise ValueError(f"{path} is damaged: it is not what was written")
             return value
 
-        def save(temporary: Path, value: dict[str, Any]) -> None:
+        def save(path: Path, value: dict[str, Any]) -> None:
             held = {"key": key, "sha256": digest(value), "value": value}
-            temporary.write_text(json.dumps(held, sort_keys=True, indent=1, allow_nan=False))
+            path.write_text(json.dumps(held, sort_keys=True, indent=1, allow_nan=False))
 
-        return self._fetch(path, load, save, compute)
+        return self._fetch(_name(kind, key, "json"), load, save, compute)
 
     def has(self, kind: str, key: Mapping[str, Any]) -> bool:
         """Tell whether there is a file for ``key``, whole or not."""
-        return any(self._path(kind, key, ending).is_file() for ending in ("safetensors", "json"))
+        return any(self.place.has(_name(kind, key, ending)) for ending in ("safetensors", "json"))
 
-    def folder(self, kind: str, key: Mapping[str, Any]) -> Path:
-        """Return a folder of its own for ``key``, for work that is not finished; it may not exist yet."""
-        return self._path(kind, key, "d")
+    def unfinished(self, key: Mapping[str, Any]) -> Place:
+        """Return a place of its own for work on ``key`` that is not finished."""
+        return self.place.below(_name("unfinished", key, "d"))
 
-    def _path(self, kind: str, key: Mapping[str, Any], suffix: str) -> Path:
-        name = digest(key)
-        return self.root / kind / name[:2] / f"{name}.{suffix}"
+    def forget_unfinished(self, key: Mapping[str, Any]) -> None:
+        """Remove what is in that place."""
+        self.place.remove(_name("unfinished", key, "d"))
 
     def _fetch(
         self,
-        path: Path,
-        load: Callable[[], Value],
+        name: str,
+        load: Callable[[Path], Value],
         save: Callable[[Path, Value], None],
         compute: Callable[[], Value],
     ) -> tuple[Value, bool]:
+        def read() -> Value:
+            with self.place.reading(name) as path:
+                return load(path)
+
         try:
-            return load(), True
+            return read(), True
+        except InputError:
+            raise  # of the place, not of the file
         except _UNREADABLE:
             pass  # absent, or damaged, which is said below by the one who computes
-        with self._alone(path):
+        with self._alone(name):
             try:
-                return load(), True
+                return read(), True
             except FileNotFoundError:
                 pass
             except _UNREADABLE as error:
-                _log.warning("%s: computing it again", error if str(path) in str(error) else f"{path} ({error!r})")
+                _log.warning("%s/%s is damaged, and is computed again: %s", self.place, name, str(error) or repr(error))
             value = compute()
             try:
-                write_atomically(path, lambda temporary: save(temporary, value))
+                self.place.write(name, lambda path: save(path, value))
             except OSError as error:
                 raise self._refusal(error) from error
             return value, False
 
     @contextmanager
-    def _alone(self, path: Path) -> Iterator[None]:
-        """Hold the lease of a path."""
-        lease = Lease(path.with_suffix(".lease"), self.patience)
+    def _alone(self, name: str) -> Iterator[None]:
+        """Hold the lease of a file."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            lease = self.place.lease(f"{name.rpartition('.')[0]}.lease", self.patience)
             lease.take()
         except OSError as error:
             raise self._refusal(error) from error
@@ -134,4 +151,11 @@ class Store:
             lease.give_back()
 
     def _refusal(self, error: OSError) -> InputError:
-        return InputError(f"cannot write to the store {self.root} ({error.strerror}): make room, or set store=FOLDER")
+        reason = error.strerror or str(error)
+        return InputError(f"cannot write to the store {self.root} ({reason}): make room, or set store=FOLDER")
+
+
+def _name(kind: str, key: Mapping[str, Any], ending: str) -> str:
+    """Return the name of a file: its kind, and the digest of its key, in folders that stay small."""
+    name = digest(key)
+    return f"{kind}/{name[:2]}/{name}.{ending}"
