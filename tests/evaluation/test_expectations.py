@@ -1,0 +1,132 @@
+"""What a ranking asks of the shipped calibrations, and what a file of them must be."""
+
+import json
+
+import numpy as np
+import pytest
+
+from transfer_exp.evaluation.expectations import (
+    COLUMNS,
+    NO_ANCHOR,
+    SHIPPED,
+    Expectations,
+    as_row,
+    expectations,
+    read_calibrations,
+)
+from transfer_exp.evaluation.expected_accuracy import Calibration, Scored, expected_accuracies
+from transfer_exp.evaluation.expected_regret import expected_regrets
+from transfer_exp.types import InputError
+
+SCORES, ANCHORS = np.array([0.3, -0.1, 0.7]), np.array([0.6, 0.5, 0.8])
+
+
+def test_it_is_the_shipped_calibration_of_its_name():
+    key = ("last_block", "knn", "pca", "logme")
+    found = expectations("logme", SCORES, 7, ANCHORS, anchor="knn", regime="last_block", perturbation="pca", level=0.5)
+    calibration, pool = read_calibrations(SHIPPED)[key], Scored(SCORES, 7, ANCHORS)
+    expected = expected_accuracies(calibration, pool, 0.5)
+    assert (found.accuracies == expected.accuracies).all()
+    assert (found.low == expected.low).all()
+    assert (found.high == expected.high).all()
+    assert (found.regrets == expected_regrets(calibration, pool)).all()
+
+
+def test_without_anchors_the_intervals_are_far_wider():
+    with_level, without = expectations("logme", SCORES, 10, ANCHORS), expectations("logme", SCORES, 10)
+    assert ((without.high - without.low) > 2 * (with_level.high - with_level.low)).all()
+
+
+def test_models_that_lack_something_are_left_out_and_change_nothing():
+    scores, anchors = np.array([0.3, np.nan, -0.1, 5.0, 0.7]), np.array([0.6, 0.9, 0.5, np.nan, 0.8])
+    found, bare = expectations("logme", scores, 10, anchors), expectations("logme", SCORES, 10, ANCHORS)
+    for values, expected in ((found.accuracies, bare.accuracies), (found.low, bare.low), (found.high, bare.high)):
+        assert np.isnan(values[[1, 3]]).all()
+        assert (values[[0, 2, 4]] == expected).all()
+    assert (found.regrets == bare.regrets).all()
+    assert len(expectations("logme", scores, 10).regrets) == 4, "without anchors nobody lacks one"
+
+
+def test_one_model_is_expected_something_and_risks_nothing():
+    found = expectations("logme", np.array([3.0]), 10, np.array([0.7]))
+    assert isinstance(found, Expectations)
+    assert found.low[0] < found.accuracies[0] < found.high[0]
+    assert found.regrets.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("regime", ["full", "last_block", "linear_probe"])
+def test_what_ships_is_sane(regime):
+    shipped = {key: found for key, found in read_calibrations(SHIPPED).items() if key[0] == regime}
+    assert {key[1] for key in shipped} == {NO_ANCHOR, "knn", "linear_classifier"}
+    assert {key[2] for key in shipped} == {"none", "pca"}
+    for (_, anchor, _, _), calibration in shipped.items():
+        assert (calibration.anchor_slope is None) == (anchor == NO_ANCHOR)
+        assert calibration.between > 0
+        assert calibration.within > 0
+    alone, beside = (shipped[regime, anchor, "pca", "h_score"] for anchor in (NO_ANCHOR, "linear_classifier"))
+    assert beside.between < alone.between / 2
+    assert beside.within < alone.within
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"metric": "logmee"}, r"no calibration for metric 'logmee': did you mean logme"),
+        ({"regime": "linear"}, r"no calibration for regime 'linear': did you mean linear_probe"),
+        ({"perturbation": "spread"}, r"no calibration for perturbation 'spread'"),
+        ({"anchor": "ncm"}, r"no calibration for anchor 'ncm'"),
+        ({"anchors": np.array([0.5])}, "1 anchors for 3 scores"),
+        ({"anchors": np.full(3, np.nan)}, "no model has a score of logme and one of linear_classifier"),
+        ({"anchors": ANCHORS + 1}, "anchors must be accuracies"),
+        ({"scores": np.full(3, np.nan), "anchors": None}, "no model has a score of logme"),
+        ({"scores": np.array([1.0, np.inf, 0.0])}, "scores must be finite"),
+        ({"classes": 1}, "classes=1"),
+        ({"level": 80.0}, "level=80"),
+    ],
+)
+def test_what_cannot_be_answered_is_refused(options, said):
+    with pytest.raises(InputError, match=said):
+        expectations(**{"metric": "logme", "scores": SCORES, "classes": 10, "anchors": ANCHORS, **options})
+
+
+GOOD = as_row(("full", "knn", "none", "logme"), Calibration(0.1, 0.9, 0.02, 0.05, 4, 0.06, 100))
+
+
+def test_a_row_holds_a_calibration(tmp_path):
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps({"columns": COLUMNS, "rows": [GOOD]}))
+    assert read_calibrations(path) == {tuple(GOOD[:4]): Calibration(0.1, 0.9, 0.02, 0.05, 4, 0.06, 100)}
+    assert expectations("logme", SCORES, 10, ANCHORS, anchor="knn", path=path).accuracies.shape == (3,)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "{}",
+        json.dumps({"columns": COLUMNS, "rows": [GOOD]}).replace("0.06", "1e999"),
+        json.dumps({"columns": ["metric"], "rows": [GOOD]}),
+        *(
+            json.dumps({"columns": COLUMNS, "rows": [row]})
+            for row in (
+                GOOD[:-1],
+                [*GOOD, 1],
+                [*GOOD[:-1], 0],
+                [*GOOD[:-1], 1.5],
+                [*GOOD[:-3], 0, *GOOD[-2:]],
+                [*GOOD[:7], -0.1, *GOOD[8:]],
+                [*GOOD[:6], None, *GOOD[7:]],
+                [*GOOD[:4], "0.1", *GOOD[5:]],
+                [*GOOD[:4], None, *GOOD[5:]],
+                [*GOOD[:4], True, *GOOD[5:]],
+                [["full"], *GOOD[1:]],
+                7,
+            )
+        ),
+    ],
+)
+def test_another_file_is_no_file_of_calibrations(tmp_path, content, untyped):
+    path = tmp_path / "own.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=r"own.json is no file of calibrations .*: make it anew"):
+        read_calibrations(path)
