@@ -1,0 +1,1 @@
+"""What the calibrations of expected accuracy are made from, and what they are worth on targets left out."""
