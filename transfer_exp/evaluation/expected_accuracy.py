@@ -144,7 +144,8 @@ def fit(pools: Sequence[Scored], accuracies: Sequence[Float[np.ndarray, " _"]]) 
         raise InputError("some datasets have anchors and some have none: give anchors of all, or of none")
     angles = [_truth(pool, truth) for pool, truth in zip(pools, accuracies, strict=True)]
     designs = [_columns(pool) for pool in pools]
-    slopes, _ = nnls(np.concatenate(designs), np.concatenate([own - own.mean() for own in angles]))
+    # The columns are centred within datasets, so the level of a dataset has no say in the slopes.
+    slopes, _ = nnls(np.concatenate(designs), np.concatenate(angles))
     left = [y - _level(pool) - x @ slopes for y, pool, x in zip(angles, pools, designs, strict=True)]
     means = np.array([own.mean() for own in left])
     within_df = sum(len(own) - 1 for own in left) - len(slopes)
