@@ -135,7 +135,7 @@ def test_an_image_that_a_process_of_its_own_cannot_read_is_named_without_the_way
     def unreadable(i):
         raise InputError(f"image {i} is not readable: remove it")
 
-    images = replace(dataset.train, read=unreadable)
+    images = replace(dataset.train, read=unreadable, fingerprint=lambda i: b"unreadable")
     with pytest.raises(InputError) as refusal:
         replace(extractor, workers=1)("resnet_glyphs", model, images)
     assert str(refusal.value) == "image 0 is not readable: remove it"

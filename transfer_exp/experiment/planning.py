@@ -18,6 +18,7 @@ from transfer_exp.experiment.plugin import build
 from transfer_exp.experiment.sharding import is_foreign
 from transfer_exp.features.extraction import Extractor, best_device
 from transfer_exp.features.pairing import NetworkOnImages
+from transfer_exp.features.pixels import Pixels
 from transfer_exp.ground_truth.regime import CountsPasses, Regime, Split
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import Candidate, LoadedModel
@@ -89,7 +90,8 @@ class Planner:
             composed.device = str(best_device(composed.device))  # as jobs do: regimes repeat it
             config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
             store = Store(config["store"])
-            extractor = Extractor(store, config["device"], **config["features"], track=silent)
+            # No pixels are kept: the job of a model may have a process to itself, and decode all images.
+            extractor = Extractor(store, config["device"], **config["features"], track=silent, pixels=Pixels(0))
             try:
                 dataset = build("dataset", config["dataset"])
             except InputError as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.features.pixels import PIXELS, Pixels
+from transfer_exp.model_pool.parted import parted
 from transfer_exp.model_pool.pool import LoadedModel, Transform
 from transfer_exp.store import Arrays, Store
 from transfer_exp.types import (
@@ -60,6 +63,8 @@ class Extractor:
         Processes that decode images; 0 decodes in this one.
     track
         Told how far each pass is.
+    pixels
+        Of images that were decoded before, for models whose preprocessing differs in normalisation alone.
     """
 
     store: Store
@@ -67,6 +72,7 @@ class Extractor:
     batch_size: int
     workers: int
     track: Track
+    pixels: Pixels = field(default=PIXELS, repr=False)
 
     def __call__(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[FeatureSet, bool]:
         """Return the features of ``images`` and whether they were found in the store.
@@ -129,12 +135,11 @@ class Extractor:
         device = best_device(self.device)
         backbone = model.backbone.eval().to(device)
         backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        loader = DataLoader(_Tensors(images, model.transform), self.batch_size, num_workers=self.workers)
-        advance = self.track(f"{name}: features", len(loader))
+        advance = self.track(f"{name}: features", ceil(len(images) / self.batch_size))
         parts: list[tuple[Tensor, Tensor | None]] = []
         mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
         with torch.inference_mode(), mixed:
-            for batch in _told(loader):
+            for batch in _told(self._batches(model.transform, images)):
                 batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
                 features, logits = backbone.features_and_logits(batch)
                 parts.append((features.float().cpu(), None if logits is None else _softmax(logits)))
@@ -142,8 +147,17 @@ class Extractor:
         backbone.cpu()
         return _joined(name, parts)
 
+    def _batches(self, transform: Transform, images: LabelledImages) -> Iterator[Float[Tensor, "batch 3 height width"]]:
+        """Yield preprocessed images, from pixels that models share where the transform has parts."""
+        parts = parted(transform)
+        if parts is None:
+            yield from DataLoader(_Tensors(images, transform), self.batch_size, num_workers=self.workers)
+            return
+        for pixels in self.pixels.batches(images, parts.geometry, self.batch_size, self.workers):
+            yield parts.normalised(pixels)
 
-def _told(loader: DataLoader[Tensor]) -> Iterator[Tensor]:
+
+def _told(batches: Iterator[Tensor]) -> Iterator[Tensor]:
     """Yield the batches; of what went wrong in a process of its own, only what was said there, without the way there.
 
     Raises
@@ -152,7 +166,7 @@ def _told(loader: DataLoader[Tensor]) -> Iterator[Tensor]:
         For an image that cannot be read.
     """
     try:
-        yield from loader
+        yield from batches
     except InputError as error:
         raise InputError(str(error).rpartition("InputError: ")[2]) from error
 
