@@ -106,7 +106,11 @@ def test_geometry_is_named_by_all_that_it_goes_by():
 
 
 class _OwnCrop(T.CenterCrop):
-    """Could do anything, under the name of what it is made from or not."""
+    """Could do anything, whatever it prints."""
+
+
+class _OwnNormalisation(T.Normalize):
+    """The same."""
 
 
 @pytest.mark.parametrize(
@@ -117,11 +121,12 @@ class _OwnCrop(T.CenterCrop):
         of_timm(crop_mode="border"),
         T.Compose([_OwnCrop(32), T.ToTensor(), T.Normalize(MEAN, STD)]),
         T.Compose([T.RandomCrop(32), T.ToTensor(), T.Normalize(MEAN, STD)]),
+        T.Compose([T.CenterCrop(32), T.ToTensor(), _OwnNormalisation(MEAN, STD)]),
         T.Compose([T.CenterCrop(32), T.ToTensor()]),
         T.Compose([T.CenterCrop(32), T.ToTensor(), T.Normalize(MEAN, STD), T.RandomErasing()]),
         T.Compose([T.ToTensor(), T.CenterCrop(32), T.Normalize(MEAN, STD)]),
     ],
-    ids=["function", "augmented", "border", "subclass", "random", "bare", "erased", "late crop"],
+    ids=["function", "augmented", "border", "own crop", "random", "own normalisation", "bare", "erased", "late crop"],
 )
 def test_what_is_not_known_for_certain_stays_whole(transform):
     assert parted(transform) is None
