@@ -76,6 +76,27 @@ def take_per_class(
     return np.flatnonzero(taken), np.flatnonzero(~taken)
 
 
+def nested_order(labels: Int[np.ndarray, " samples"], seed: int) -> Int[np.ndarray, " samples"]:
+    """Order all positions so that every beginning of the order is a stratified sample, and holds all shorter ones.
+
+    One sample of each class comes first, then a second of each, which is what most scores need; then the j-th of n_c
+    (from 0) samples of a class stands at (j + 1/2) / n_c of the way, so that a class is never more than one sample
+    from its share where that is two or more. Which samples of a class come first is drawn, and which class is.
+
+    Returns
+    -------
+    np.ndarray
+        (N,), a permutation: ``order[:n]`` is the probe of n images, for any n of at least the number of classes.
+    """
+    rng = np.random.default_rng(seed)
+    codes, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
+    shuffled = np.lexsort((rng.random(len(labels)), codes))
+    place = np.empty(len(labels), dtype=np.int64)
+    place[shuffled] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    way = np.where(place < 2, place - 2.0, (place + 0.5) / counts[codes])
+    return np.lexsort((rng.permutation(len(counts))[codes], way))
+
+
 def _quotas(counts: Int[np.ndarray, " classes"], size: int) -> Int[np.ndarray, " classes"]:
     """Split ``size`` over classes in proportion to ``counts``, at least one each."""
     share = counts * (size / counts.sum())

@@ -1,0 +1,44 @@
+"""Nested orders: every beginning is a stratified sample, and the longer holds the shorter."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transfer_exp.dataset.stratification import nested_order
+
+LABELS = st.lists(st.integers(1, 30), min_size=1, max_size=8).flatmap(
+    lambda counts: st.permutations(np.repeat(np.arange(len(counts)) * 7 - 3, counts).tolist())
+)
+
+
+@given(LABELS, st.integers(0, 9))
+def test_every_beginning_holds_the_classes_in_their_proportions(labels, seed):
+    labels = np.array(labels)
+    order = nested_order(labels, seed)
+    assert sorted(order) == list(range(len(labels)))
+    counts = np.unique(labels, return_counts=True)[1]
+    for n in range(len(counts), len(labels) + 1):
+        held = (labels[order[:n], None] == np.unique(labels)).sum(axis=0)
+        assert (held >= 1).all()
+        assert n < 2 * len(counts) or (held >= np.minimum(2, counts)).all()
+        share = counts * n / len(labels)
+        # Those that two samples of every class come first for are repaid by the classes that have more than that.
+        assert (np.abs(held - share)[share >= 2] <= 1 + np.maximum(2 - share, 0).sum()).all()
+
+
+def test_classes_of_one_size_keep_step_and_the_seed_draws():
+    labels = np.repeat(np.arange(5), 20)
+    order = nested_order(labels, 0)
+    for n in range(1, 101):
+        assert np.ptp(np.bincount(labels[order[:n]], minlength=5)) <= 1
+    assert (order == nested_order(labels, 0)).all()
+    assert len({tuple(nested_order(labels, seed)[:5]) for seed in range(20)}) == 20
+    first_classes = {labels[nested_order(labels, seed)[0]] for seed in range(40)}
+    assert first_classes == set(range(5))
+
+
+def test_every_sample_is_as_likely_to_come_first_in_its_class():
+    labels = np.array([0] * 4 + [1] * 2)
+    first = [min(nested_order(labels, seed)[:2]) for seed in range(400)]
+    assert np.bincount(first, minlength=4)[:4] == pytest.approx(np.full(4, 100), abs=35)
