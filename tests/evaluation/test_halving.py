@@ -1,0 +1,245 @@
+"""Successive halving: exact rounds on made-up scores, what is counted, and what holds of any search."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transfer_exp.evaluation.halving import Halving
+from transfer_exp.types import InputError
+
+NAMES = tuple("abcdefgh")
+FIXED = dict(zip(NAMES, [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0], strict=True))
+
+
+def always(values):
+    """Return scores that do not depend on the images, and the questions that were asked."""
+    asked = []
+
+    def scores(names, images):
+        asked.append((names, images))
+        return {name: values[name] for name in names if name in values}
+
+    return scores, asked
+
+
+def test_rounds_are_those_of_the_schedule():
+    scores, asked = always(FIXED)
+    search = Halving(first=10, top=2, stable=9)(NAMES, 100, scores)
+    assert asked == [(NAMES, 10), (NAMES[:4], 20)]
+    assert [r.pushed for r in search.rounds] == [80, 40]
+    assert (search.pushed, search.cost, search.stopped) == (120, 120.0, "top alone")
+    assert search.rounds[0].dropped == {"e": 1, "f": 2, "g": 3, "h": 4}
+    assert search.rounds[1].dropped == {"c": 1, "d": 2}
+    assert search.ranking == list(NAMES)
+    assert list(search.rounds[1].scores) == list("abcd")
+
+
+def test_a_candidate_that_is_late_is_found_if_it_is_kept():
+    def scores(names, images):
+        return {name: FIXED[name] + (10 if name == "d" and images >= 20 else 0) for name in names}
+
+    search = Halving(first=10, top=1, stable=9)(NAMES, 100, scores)
+    assert search.ranking == list("dabcefgh")
+    assert [r.images for r in search.rounds] == [10, 20, 40]
+
+
+def test_the_end_comes_with_all_images_or_a_stable_top():
+    scores, _ = always(FIXED)
+    search = Halving(first=10, top=1, keep=0.9, stable=99)(NAMES, 50, scores)
+    assert [r.images for r in search.rounds] == [10, 20, 40, 50]
+    assert search.stopped == "all images"
+    search = Halving(first=10, top=1, keep=0.9, stable=2)(NAMES, 50, scores)
+    assert ([r.images for r in search.rounds], search.stopped) == ([10, 20], "top stable")
+
+
+def test_a_top_that_changes_is_not_stable_and_one_in_another_order_is():
+    def swapping(names, images):
+        return {name: FIXED[name] + (1.5 if name == "b" and images == 20 else 0) for name in names}
+
+    assert len(Halving(first=10, top=2, keep=0.9, stable=2)(NAMES, 80, swapping).rounds) == 2
+    assert [r.images for r in Halving(first=10, top=1, keep=0.9, stable=2)(NAMES, 80, swapping).rounds] == [
+        10,
+        20,
+        40,
+        80,
+    ]
+
+
+def test_a_budget_cuts_the_last_round_short():
+    scores, asked = always(FIXED)
+    search = Halving(first=10, top=2, stable=9, budget=100.0)(NAMES, 100, scores)
+    assert [images for _, images in asked] == [10, 15]
+    assert (search.cost, search.stopped) == (100, "top alone")
+    search = Halving(first=10, top=1, stable=9, budget=101.0)(NAMES, 100, scores)
+    assert (search.cost, search.stopped) == (100, "budget")
+    search = Halving(first=10, top=1, stable=9, budget=83.0)(NAMES, 100, scores)
+    assert (search.cost, search.stopped, len(search.rounds)) == (80, "budget", 1)
+    with pytest.raises(InputError, match="budget=79 is below the first round, 80: raise it, or lower first"):
+        Halving(first=10, budget=79.0)(NAMES, 100, scores)
+
+
+def test_costs_are_those_of_each_candidate():
+    scores, _ = always(FIXED)
+    cost = dict(zip(NAMES, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0], strict=True))
+    search = Halving(first=10, top=2, stable=9)(NAMES, 100, scores, cost=cost)
+    assert [r.cost for r in search.rounds] == [1275, 75]
+    assert search.pushed == 120
+    cut = Halving(first=10, top=2, stable=9, budget=1300.0)(NAMES, 100, scores, cost=cost)
+    assert [r.images for r in cut.rounds] == [10, 13]
+    with pytest.raises(InputError, match=r"an image costs 0\.0 with c"):
+        Halving(first=10)(NAMES, 100, scores, cost={**cost, "c": 0.0})
+    with pytest.raises(InputError, match="an image costs None with h"):
+        Halving(first=10)(NAMES, 100, scores, cost=dict.fromkeys(NAMES[:-1], 1.0))
+
+
+def test_equals_of_the_last_one_kept_go_on_and_are_ranked_as_given():
+    scores, asked = always(dict.fromkeys(NAMES, 1.0))
+    search = Halving(first=10, top=2, stable=9)(NAMES, 40, scores)
+    assert [names for names, _ in asked] == [NAMES] * 3
+    assert (search.ranking, search.stopped) == (list(NAMES), "all images")
+
+
+@pytest.mark.parametrize("top", [8, 9, 100])
+def test_a_top_as_large_as_the_pool_takes_one_round(top):
+    scores, _ = always(FIXED)
+    search = Halving(first=10, top=top)(NAMES, 100, scores)
+    assert (len(search.rounds), search.pushed, search.stopped) == (1, 80, "top alone")
+    assert search.ranking == list(NAMES)
+    assert search.rounds[0].dropped == {}
+
+
+def test_more_images_than_there_are_is_all():
+    scores, asked = always(FIXED)
+    assert Halving(first=500)(NAMES, 100, scores).stopped == "all images"
+    assert asked == [(NAMES, 100)]
+
+
+def test_who_fails_is_named_paid_and_gone():
+    def scores(names, images):
+        bad = {"a": np.nan, "b": np.inf if images > 10 else 7.0}
+        return {name: bad.get(name, FIXED[name]) for name in names if name != "h"}
+
+    search = Halving(first=10, top=2, stable=9)(NAMES, 100, scores)
+    assert [r.failed for r in search.rounds] == [("a", "h"), ("b",)]
+    assert [r.pushed for r in search.rounds] == [80, 30]
+    assert search.ranking == list("cdefg")
+    with pytest.raises(InputError, match="none of 8 candidates has a score on 10 images"):
+        Halving(first=10)(NAMES, 100, always({})[0])
+
+
+def test_a_prior_speaks_first_and_less_with_every_image():
+    scores, asked = always(FIXED)
+    best_last = {name: -value for name, value in FIXED.items()}
+    Halving(first=10, top=1, stable=9, prior_images=1000.0)(NAMES, 100, scores, best_last)
+    assert asked[1][0] == NAMES[4:]
+    asked.clear()
+    search = Halving(first=10, top=1, stable=9, prior_images=9.0)(NAMES, 100, scores, best_last)
+    assert asked[1][0] == NAMES[:4]
+    assert search.ranking == list(NAMES)
+    asked.clear()
+    Halving(first=10, top=1, stable=9, prior_images=1000.0)(NAMES, 100, scores)  # no prior, no weight
+    assert asked[1][0] == NAMES[:4]
+    # 15 images against 10: the prior wins the first round and loses the second.
+    asked.clear()
+    late = Halving(first=10, top=1, stable=9, prior_images=15.0)(NAMES, 100, scores, best_last)
+    assert [names for names, _ in asked] == [NAMES, NAMES[4:], NAMES[4:6]]
+    assert late.rounds[0].dropped == {"a": -7, "b": -6, "c": -5, "d": -4}
+    assert late.ranking == list("efghabcd")
+
+
+def test_who_has_no_prior_stands_in_the_middle():
+    scores, asked = always(dict.fromkeys(NAMES, 1.0))
+    prior = {"a": 0.9, "b": 0.1}
+    Halving(first=10, top=1, keep=0.1, stable=9, prior_images=5.0)(NAMES, 100, scores, prior)
+    assert asked[1][0] == ("a",) if len(asked) > 1 else True
+    search = Halving(first=10, top=7, keep=0.1, stable=9, prior_images=5.0)(NAMES, 100, scores, prior)
+    assert list(search.rounds[0].dropped) == ["b"]
+    with pytest.raises(InputError, match="the prior of b is nan: leave it out"):
+        Halving(first=10)(NAMES, 100, scores, {"b": np.nan})
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"first": 0},
+        {"top": 0},
+        {"growth": 1.0},
+        {"keep": 0.0},
+        {"keep": 1.0},
+        {"stable": 1},
+        {"prior_images": -1.0},
+        {"prior_images": np.inf},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match="first, top and the images are at least 1"):
+        replace(Halving(first=10), **wrong)(NAMES, 100, always(FIXED)[0])
+
+
+def test_nothing_to_search_is_refused():
+    for candidates in ((), ("a", "a")):
+        with pytest.raises(InputError, match="give each once"):
+            Halving(first=10)(candidates, 100, always(FIXED)[0])
+    with pytest.raises(InputError, match="over 0 images"):
+        Halving(first=10)(NAMES, 0, always(FIXED)[0])
+    with pytest.raises(InputError, match="budget=nan"):
+        Halving(first=10, budget=np.nan)(NAMES, 100, always(FIXED)[0])
+
+
+SETTINGS = st.builds(
+    Halving,
+    first=st.integers(1, 40),
+    top=st.integers(1, 6),
+    growth=st.floats(1.01, 5),
+    keep=st.floats(0.05, 0.95),
+    stable=st.integers(2, 5),
+    prior_images=st.floats(0, 100),
+    budget=st.none() | st.integers(0, 2000).map(float),
+)
+VALUES = st.lists(st.integers(-3, 9), min_size=1, max_size=25)
+
+
+@settings(max_examples=60)
+@given(SETTINGS, VALUES, st.integers(1, 150), st.integers(0, 99))
+def test_what_holds_of_any_search(halving, values, images, seed):
+    names = [str(i) for i in range(len(values))]
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(len(values), images)).round(1).cumsum(axis=1)
+    prior = dict(zip(names, rng.normal(size=len(values)), strict=True))
+    counts = dict.fromkeys(names, 0)
+    if halving.budget is not None and halving.budget < min(halving.first, images) * len(names):
+        halving = replace(halving, budget=float(min(halving.first, images) * len(names)))
+
+    def scores(left, n):
+        assert len(left) > halving.top or n == min(halving.first, images)
+        for name in left:
+            assert n > counts[name]
+            counts[name] = n
+        found = {name: values[int(name)] + noise[int(name), n - 1] / n for name in left}
+        return {name: score for name, score in found.items() if rng.random() > 0.02 or score == max(found.values())}
+
+    search = halving(names, images, scores, prior)
+    assert search.pushed == search.cost == sum(counts.values())
+    assert halving.budget is None or search.cost <= halving.budget
+    sizes = [held.images for held in search.rounds]
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] <= images
+    for held, following in zip(search.rounds, search.rounds[1:], strict=False):
+        assert set(following.scores) | set(following.failed) == set(held.scores) - set(held.dropped)
+        assert len(set(held.scores) - set(held.dropped)) >= min(halving.top, len(held.scores))
+    failed = {name for held in search.rounds for name in held.failed}
+    assert sorted([*search.ranking, *failed]) == sorted(names)
+    last = list(search.rounds[-1].scores)
+    assert search.ranking[: len(last)] == last
+
+
+@settings(max_examples=50)
+@given(VALUES, st.integers(1, 5))
+def test_scores_that_do_not_move_are_ranked_as_all_images_rank_them(values, top):
+    names = [str(i) for i in range(len(values))]
+    fixed = dict(zip(names, map(float, values), strict=True))
+    search = Halving(first=5, top=top)(names, 80, lambda left, n: {name: fixed[name] for name in left})
+    assert [fixed[name] for name in search.ranking] == sorted(fixed.values(), reverse=True)
