@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,11 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from transfer_exp.experiment.composition import named_option, options_of
 from transfer_exp.report.terminal import from_here
 from transfer_exp.types import CellResult, InputError, suggestion
+from transfer_exp.types.command import typed
 
 # Everything else is imported when a job runs: help and a typing error must not wait for torch.
 
 Job: TypeAlias = Callable[[DictConfig, Path, "str | None"], None]
 """Takes the config, the folder for what it writes, and the sweep it is of, if any."""
+_VIEWS = {True: 5, False: 3}
+"""Models whose features a page shows, of a run alone and of a cell among many."""
 _LABELLED = ("perturbation", "metric", "ground_truth")
 _LEAST = {"seed": 0, "features.batch_size": 1, "features.workers": 0}
 
@@ -47,8 +51,10 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
         For bad input of any kind.
     """
     from transfer_exp.experiment.cell import Experiment
+    from transfer_exp.experiment.observed import Observed
     from transfer_exp.experiment.plugin import build
     from transfer_exp.features.extraction import best_device
+    from transfer_exp.report.html.notes import notes_of, write_notes
     from transfer_exp.report.record import write_record
     from transfer_exp.report.scatter import scatter
     from transfer_exp.store import Store
@@ -64,11 +70,16 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     store = Store(plain["store"])
     run = {name: plain[name] for name in ("device", "seed")}
     experiment = Experiment(**parts, **plain["features"], **run, store=store, protocol=protocol)
-    result = experiment.run(labels)
+    observed = Observed()
+    result = experiment.run(labels, observed)
     records = write_record(result, plain, folder)  # first: whatever follows may fail
     figure = scatter(result, folder / "scatter.png")
     tracked = tracker.record(result, plain, group, figure, folder)
-    _report(result, [*records, figure, tracked], alone=group is None)
+    alone = group is None
+    classes, most = experiment.dataset.class_names, _VIEWS[alone]
+    notes = notes_of(result, _command(alone), observed.seconds, classes, observed.probes, experiment.perturbed, most)
+    write_notes(notes, folder)
+    _report(result, [*records, figure, *([_page(folder)] if alone else []), tracked], alone)
 
 
 def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
@@ -193,6 +204,18 @@ def name_of(config: DictConfig) -> dict[str, str]:
 def write_status(folder: Path, status: Mapping[str, Any]) -> None:
     """Leave word of how a job ended."""
     (folder / "status.json").write_text(json.dumps(status, indent=1))
+
+
+def _command(alone: bool) -> str:
+    """Return what was typed; of one cell among many, what would make that one again."""
+    return typed(sys.argv[1:] if alone else list(HydraConfig.get().overrides.task), os.environ)
+
+
+def _page(folder: Path) -> Path:
+    """Write the page of a run; in a sweep that is done for all cells at once."""
+    from transfer_exp.report.html.writing import write_page
+
+    return write_page(folder)
 
 
 def _refuse_single_axes() -> None:

@@ -6,22 +6,26 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+from jaxtyping import Float
+
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.filling import Found, say_what_was_found
 from transfer_exp.experiment.measuring import Measuring
+from transfer_exp.experiment.observed import Observed, ObservedExtractor
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
-from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pairing import Pairing, check_together, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.store import Store
-from transfer_exp.types import CellResult, ModelResult, NotApplicableError, Track
+from transfer_exp.types import CellResult, FeatureSet, ModelResult, NotApplicableError, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +59,15 @@ class Experiment:
     seed: int
     protocol: str = ""
 
-    def run(self, labels: Mapping[str, str]) -> CellResult:
+    def run(self, labels: Mapping[str, str], observed: Observed | None = None) -> CellResult:
         """Score, adapt and compare.
 
         Parameters
         ----------
         labels
             What the cell is called in tables, by config group; pool and dataset name themselves.
+        observed
+            Filled on the way.
 
         Raises
         ------
@@ -75,13 +81,14 @@ class Experiment:
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}
         measuring = Measuring(self.ground_truth, self.store, self.device, names)
+        observed = observed or Observed()
         models: list[ModelResult] = []
         parts: dict[str, Mapping[str, Parts]] = {}
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
-            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+            extractor = ObservedExtractor(self.store, self.device, self.batch_size, self.workers, track, observed)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
-                models.append(self._one(pairing, scoring, measuring, parts, track))
+                models.append(self._one(pairing, scoring, measuring, parts, track, observed))
                 found.update(pairing.found.items())
                 next_model()
         say_what_was_found(found)
@@ -92,6 +99,13 @@ class Experiment:
             cell, tuple(models), agreement.measures, agreement.null_band, agreement.tied, agreement.null_level
         )
 
+    def perturbed(self, probe: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
+        """Return features as the metric saw them, of a path at its last step; None where nothing perturbs them."""
+        steps = list(self.perturbation.steps().values()) if isinstance(self.perturbation, Path) else [self.perturbation]
+        if isinstance(steps[-1], NoPerturbation):
+            return None
+        return steps[-1](probe.features, probe.labels, np.random.default_rng(self.seed))
+
     def _one(
         self,
         pairing: Pairing,
@@ -99,15 +113,19 @@ class Experiment:
         measuring: Measuring,
         parts: dict[str, Mapping[str, Parts]],
         track: Track,
+        observed: Observed,
     ) -> ModelResult:
         """Collect the parts of a model's score and obtain its accuracy, or say why either is missing."""
         try:
-            own = scoring.parts(pairing, self.ground_truth)
+            with observed.stage(pairing.name, "scoring"):
+                own = scoring.parts(pairing, self.ground_truth)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason))
         parts[pairing.name] = own
+        observed.probes[pairing.name] = pairing.kept("probe")
         try:
-            accuracy = measuring(pairing, track)
+            with observed.stage(pairing.name, "ground_truth"):
+                accuracy = measuring(pairing, track)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason), parts=flat(own))
         return ModelResult(pairing.name, None, None if accuracy is None else accuracy.value, parts=flat(own))

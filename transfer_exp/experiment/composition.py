@@ -14,9 +14,9 @@ from omegaconf.resolvers import oc
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.types import InputError, suggestion
+from transfer_exp.types.command import SECRET
 from transfer_exp.types.errors import one_line
 
-_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
 # Hydra finds a launcher once the plugin that has it is installed.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
@@ -29,7 +29,7 @@ def keep_secrets() -> None:
 
 
 def _environment(name: str, *default: str | None) -> str | None:
-    if _SECRET.search(name.upper()):
+    if SECRET.search(name.upper()):
         raise ValueError(f"{name} looks like a secret, and settings are written down: leave it to whoever needs it")
     return oc.env(name, *default)
 

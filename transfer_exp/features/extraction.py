@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from transfer_exp.types import (
 )
 from transfer_exp.types.class_statistics import streamed_statistics
 
+Kept: TypeAlias = Callable[[int], FeatureSet | None]
+"""Reads features again, of up to so many numbers (more raise `InputError`); None where nobody has computed them."""
 _ROWS = 4096
 """Features in memory at a time where class statistics are all that is asked for: 64 MB at D = 2048."""
 # Part of every key: raise it whenever the same inputs would give other values than before.
@@ -105,6 +107,23 @@ class Extractor:
                 pass  # absent or damaged: below they are computed, and what is wrong with the file is said
         features, found = self(name, model, images)
         return class_statistics(features.features, features.labels), found
+
+    def kept(self, model: LoadedModel, images: LabelledImages) -> Kept:
+        """Return what reads the features of ``images`` from the store later, when the network is long gone."""
+        key = self._key(model, images, best_device(self.device))
+
+        def read(largest: int) -> FeatureSet | None:
+            batches = []
+            try:
+                for batch in self.store.batches("features", key, "features", _ROWS):
+                    batches.append(batch)
+                    if batch.shape[1] * len(images) > largest:
+                        raise InputError(f"the probe has {len(images)} samples of {batch.shape[1]} features")
+            except (OSError, KeyError):
+                return None
+            return FeatureSet(np.concatenate(batches), images.labels)
+
+        return read
 
     def known(self, model: LoadedModel, images: LabelledImages) -> bool:
         """Tell whether the store has the features of ``images``."""

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.features.extraction import Extractor
+from transfer_exp.features.extraction import Extractor, Kept
 from transfer_exp.features.memory import within_memory
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
 from transfer_exp.store import Place
@@ -60,6 +60,11 @@ class NetworkOnImages:
             features, self.found[f"features of {split}"] = self.extractor(self.name, self.model, images)
         return features
 
+    def kept(self, split: Split) -> Kept:
+        """Return what reads the features of a split later, without the network; it gives None where nobody has any."""
+        images = self.images(split)
+        return (lambda largest: None) if images is None else self.extractor.kept(self.model, images)
+
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None where there is no such split."""
         images = self.images(split)
@@ -100,6 +105,10 @@ class StoredArrays:
     def features(self, split: Split) -> FeatureSet | None:
         """Return features, labels and source probabilities of a split; None for validation."""
         return None if split == "validation" else self.dataset.feature_set(self.name, split)
+
+    def kept(self, split: Split) -> Kept:
+        """Return what reads the features of a split later."""
+        return lambda largest: self.features(split)
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None for validation."""

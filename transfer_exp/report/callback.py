@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -13,6 +14,7 @@ from omegaconf import DictConfig
 
 from transfer_exp.report.terminal import from_here
 from transfer_exp.types import InputError
+from transfer_exp.types.command import typed
 from transfer_exp.types.errors import one_line
 
 
@@ -39,6 +41,7 @@ class SweepReport(Callback):
         from rich.console import Console
 
         from transfer_exp.report.filled import show_filled
+        from transfer_exp.report.html.notes import Notes, versions, write_notes
         from transfer_exp.report.score_sweep import show_scores
         from transfer_exp.report.sweep import show_sweep
 
@@ -51,6 +54,7 @@ class SweepReport(Callback):
                 pool = config.ground_truth.pool if published else None
                 failed = show_scores(folder, Path(str(config.rows)).expanduser(), pool, console)
             else:
+                write_notes(Notes(typed(sys.argv[1:], os.environ), versions()), folder)
                 failed = show_sweep(folder, console)
         except (InputError, OSError) as error:
             print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)

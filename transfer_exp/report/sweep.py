@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
+from transfer_exp.report.html.writing import write_page
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
@@ -55,7 +56,7 @@ def show_sweep(folder: Path, console: Console) -> list[str]:
         As `collect`.
     """
     frame = collect(folder)
-    paths = write_sweep(folder, frame)
+    paths = [*write_sweep(folder, frame), write_page(folder, frame)]
     console.print(sweep_table(frame))
     change = change_table(frame)
     if change is not None:

@@ -1,0 +1,151 @@
+/* Charts. Each says in words what it shows, and a table beside it has the numbers. */
+
+const LETTER = "11px system-ui, sans-serif";
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = LETTER;
+const lengthOf = (text) => pen.measureText(text).width;
+
+/* Where tau_w lies between -1 and 1, and the null band behind it. */
+function strip(tau, band, width, height) {
+  const x = (value) => 1 + ((value + 1) / 2) * (width - 2);
+  const middle = height / 2;
+  return draw(
+    "svg",
+    { class: "strip", width, height, viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" },
+    draw("line", { class: "track", x1: 1, x2: width - 1, y1: middle, y2: middle }),
+    band && draw("rect", { class: "band", x: x(band[0]), width: x(band[1]) - x(band[0]), y: 0, height, rx: 1 }),
+    draw("line", { class: "zero", x1: x(0), x2: x(0), y1: 0, y2: height }),
+    draw("line", { class: "tau", x1: x(tau), x2: x(tau), y1: 0, y2: height }),
+  );
+}
+
+function ticks(low, high, count) {
+  const raw = (high - low) / Math.max(1, count);
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = power * [1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999);
+  const found = [];
+  for (let i = Math.ceil(low / step); i * step <= high * (1 + 1e-12) + 1e-300; i++) found.push(i * step);
+  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  const plain = high < 1e6 && digits < 7;
+  return found.map((value) => [value, signed(plain ? value.toFixed(digits) : value.toExponential(1))]);
+}
+
+function widened(values, share) {
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const margin = (high - low) * share || Math.abs(high) * share || share;
+  return [low - margin, high + margin];
+}
+
+const scale = ([low, high], from, to) => (value) => from + ((value - low) / (high - low)) * (to - from);
+
+/* Score against accuracy; `rangeY` is shared by the two pictures of one comparison. */
+function scatter(title, models, rangeY, width) {
+  const height = Math.max(260, Math.min(400, width * 0.72));
+  const [left, right, top, bottom] = [46, 12, 26, 40];
+  const rangeX = widened(models.map((m) => m.score), 0.08);
+  const x = scale(rangeX, left, width - right);
+  const y = scale(rangeY, height - bottom, top);
+  const chosen = Math.max(...models.map((m) => m.score));
+  const best = Math.max(...models.map((m) => m.accuracy));
+  const first = models.filter((m) => m.score === chosen).map((m) => m.name);
+  const most = models.filter((m) => m.accuracy === best).map((m) => m.name);
+  const words = `${title}: score against accuracy of ${plural(models.length, "model")}. Highest score: ${first.join(", ")}.
+    Best accuracy: ${most.join(", ")}, ${fixed(best, 3)}.`;
+  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words });
+  svg.append(draw("text", { class: "title", x: left, y: 14 }, title));
+  for (const [value, text] of ticks(...rangeX, width / 110)) {
+    svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: height - bottom }));
+    svg.append(draw("text", { class: "tick", x: x(value), y: height - bottom + 16, "text-anchor": "middle" }, text));
+  }
+  for (const [value, text] of ticks(...rangeY, height / 60)) {
+    svg.append(draw("line", { class: "grid", x1: left, x2: width - right, y1: y(value), y2: y(value) }));
+    svg.append(draw("text", { class: "tick", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
+  }
+  svg.append(draw("text", { class: "axis", x: width - right, y: height - 6, "text-anchor": "end" }, "score →"));
+  svg.append(draw("text", { class: "axis", x: 2, y: top - 12 }, "↑ acc."));
+  const spots = models.map((m) => ({ name: m.name, x: x(m.score), y: y(m.accuracy) }));
+  const places = placed(spots, [left, top - 4, width, height - bottom]);
+  models.forEach((m, i) => {
+    const kind = m.accuracy === best ? "best" : m.score === chosen ? "chosen" : "";
+    const group = draw("g", { class: `model ${kind}`, "data-model": m.name });
+    group.append(draw("title", {}, `${m.name}: score ${short(m.score)}, accuracy ${fixed(m.accuracy, 3)}`));
+    if (kind) group.append(draw("circle", { class: "ring", cx: spots[i].x, cy: spots[i].y, r: 7.5 }));
+    group.append(draw("circle", { class: "dot", cx: spots[i].x, cy: spots[i].y, r: 3.8 }));
+    const place = places[i] ?? { x: spots[i].x + 8, y: spots[i].y - 6 };
+    group.append(draw("text", { class: places[i] ? "name" : "name crowded", x: place.x, y: place.y }, m.name));
+    svg.append(group);
+  });
+  return svg;
+}
+
+/* A place beside each point where its name covers neither point nor name; none where there is no room. */
+function placed(spots, [left, top, right, bottom]) {
+  const taken = spots.map((s) => [s.x - 5, s.y - 5, s.x + 5, s.y + 5]);
+  return spots.map((s) => {
+    const [w, h] = [lengthOf(s.name), 12];
+    const tries = [];
+    for (const gap of [8, 14, 22]) {
+      tries.push([s.x + gap, s.y + 4], [s.x - gap - w, s.y + 4], [s.x - w / 2, s.y - gap], [s.x - w / 2, s.y + gap + 9]);
+      tries.push([s.x + gap * 0.7, s.y - gap * 0.7], [s.x + gap * 0.7, s.y + gap * 0.7 + 8]);
+      tries.push([s.x - gap * 0.7 - w, s.y - gap * 0.7], [s.x - gap * 0.7 - w, s.y + gap * 0.7 + 8]);
+    }
+    for (const [x, y] of tries) {
+      const box = [x - 1, y - h + 2, x + w + 1, y + 3];
+      if (box[0] < left || box[1] < top || box[2] > right || box[3] > bottom) continue;
+      if (taken.some((t) => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3])) continue;
+      taken.push(box);
+      return { x, y };
+    }
+    return null;
+  });
+}
+
+/* Scores alone, where there is no accuracy to hold them against. */
+function dots(models, width) {
+  const label = Math.min(width * 0.5, Math.max(...models.map((m) => lengthOf(m.name))) + 14);
+  const height = 34 + 20 * models.length;
+  const range = widened(models.map((m) => m.score), 0.05);
+  const x = scale(range, label, width - 12);
+  const words = `Scores of ${plural(models.length, "model")}, highest first: ${models.map((m) => m.name).join(", ")}.`;
+  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words });
+  for (const [value, text] of ticks(...range, width / 140)) {
+    svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: 4, y2: height - 26 }));
+    svg.append(draw("text", { class: "tick", x: x(value), y: height - 10, "text-anchor": "middle" }, text));
+  }
+  models.forEach((m, i) => {
+    const y = 16 + 20 * i;
+    const group = draw("g", { class: i ? "model" : "model chosen", "data-model": m.name });
+    group.append(draw("text", { class: "name", x: label - 10, y: y + 4, "text-anchor": "end" }, m.name));
+    group.append(draw("circle", { class: "dot", cx: x(m.score), cy: y, r: 3.8 }));
+    svg.append(group);
+  });
+  return svg;
+}
+
+/* Samples on the plane of their first two components, one unit as long both ways. */
+function plane(title, samples, side, reach, width) {
+  const size = Math.min(width, 460);
+  const svg = draw("svg", { class: "plane", width: size, height: size + 20, viewBox: `0 0 ${size} ${size + 20}` });
+  const words = `${title}: ${plural(samples.labels.length, "sample")} of ${plural(samples.names.length, "class", "classes")} on two principal
+    components. The table has how far the classes lie apart.`;
+  filled(svg, { role: "img", "aria-label": words }, [draw("text", { class: "title", x: 0, y: 13 }, title)]);
+  const at = scale([-reach, reach], 0, size);
+  svg.append(draw("rect", { class: "frame", x: 0.5, y: 20.5, width: size - 1, height: size - 1 }));
+  svg.append(draw("path", { class: "cross", d: `M0 ${20 + size / 2}H${size}M${size / 2} 20V${size + 20}` }));
+  samples.labels.forEach((c, i) => {
+    const [px, py] = [side.points[2 * i], side.points[2 * i + 1]];
+    const dot = draw("circle", { cx: at(px), cy: 20 + size - at(py), r: samples.labels.length > 400 ? 2.2 : 3 });
+    dot.dataset.class = c;
+    coloured(dot, c, samples.names.length);
+    svg.append(dot);
+  });
+  return svg;
+}
+
+/* Ten colours that were chosen; past them hues as far apart as may be, and the toggles of the table tell them apart. */
+function coloured(node, c, classes) {
+  if (classes <= 10) node.classList.add(`class${c}`);
+  else node.style.setProperty("--class", `oklch(0.64 0.15 ${(c * 137.508) % 360})`);
+}
+
+const reachOf = (side) => side.points.reduce((most, value) => Math.max(most, Math.abs(value)), 1) * 1.06;

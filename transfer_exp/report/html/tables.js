@@ -1,0 +1,114 @@
+/* Tables whose headings sort them. */
+
+const sorting = new Map(); /* by table: what the reader chose last holds for the next cell too */
+
+/* Columns have: key, label, value(row) to sort by, cell(row) to show, and of these: hint, text (is no number),
+   rising (best is smallest), head (names the row). */
+function sortable(name, caption, columns, rows, first, marked = () => ({})) {
+  const order = sorting.get(name) ?? first;
+  const body = el("tbody");
+  const heads = columns.map((column) => heading(column, () => turn(column)));
+  const table = el("table", {}, el("caption", { class: "unseen" }, caption), el("thead", {}, el("tr", {}, ...heads)), body);
+
+  function turn(column) {
+    const same = order.key === column.key;
+    const natural = column.text || column.rising ? "ascending" : "descending";
+    const other = order.way === "ascending" ? "descending" : "ascending";
+    Object.assign(order, { key: column.key, way: same ? other : natural });
+    sorting.set(name, order);
+    fill();
+    say(`Sorted by ${column.label}, ${order.way}.`);
+  }
+
+  function fill() {
+    const column = columns.find((c) => c.key === order.key) ?? columns[0];
+    columns.forEach((c, i) => {
+      if (c === column) heads[i].setAttribute("aria-sort", order.way);
+      else heads[i].removeAttribute("aria-sort");
+    });
+    const sorted = [...rows].sort((a, b) => compare(column.value(a), column.value(b), order.way));
+    body.replaceChildren(...sorted.map((row) => el("tr", marked(row), ...columns.map((c) => entry(c, row)))));
+  }
+
+  fill();
+  return el("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" }, table);
+}
+
+function heading(column, onclick) {
+  const button = el("button", { type: "button", title: column.hint, onclick }, column.label);
+  return el("th", { scope: "col", class: column.text ? "text" : null }, button);
+}
+
+function entry(column, row) {
+  const content = column.cell(row);
+  if (column.head) return el("th", { scope: "row", class: "text" }, content);
+  return el("td", { class: column.text ? "text" : null }, content);
+}
+
+/* What is missing comes last whichever way. */
+function compare(a, b, way) {
+  const [noA, noB] = [a, b].map((value) => value === null || value === undefined || value === "");
+  if (noA || noB) return noA - noB;
+  const order = typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
+  return way === "ascending" ? order : -order;
+}
+
+function leaderboard(cell, before) {
+  const format = formatOf(cell.models.map((m) => m.score));
+  const known = cell.models.some((m) => m.accuracy !== null);
+  const ranks = new Map((before?.models ?? []).map((m) => [m.name, m.score_rank]));
+  const moved = (m) => (ranks.get(m.name) == null || m.score_rank === null ? null : ranks.get(m.name) - m.score_rank);
+  const columns = [
+    { key: "rank", label: "rank", rising: true, value: (m) => m.score_rank, cell: (m) => whole(m.score_rank) },
+    { key: "model", label: "model", text: true, head: true, value: (m) => m.name, cell: (m) => m.name },
+    { key: "score", label: "score", value: (m) => m.score, cell: (m) => format(m.score) },
+  ];
+  if (known) {
+    columns.push(
+      { key: "accuracy", label: "accuracy", value: (m) => m.accuracy, cell: (m) => fixed(m.accuracy, 3) },
+      {
+        key: "accuracy_rank",
+        label: "accuracy rank",
+        rising: true,
+        value: (m) => m.accuracy_rank,
+        cell: (m) => whole(m.accuracy_rank),
+      },
+    );
+  }
+  if (before) {
+    columns.push({
+      key: "moved",
+      label: "moved",
+      hint: "places gained in the ranking by score, against perturbation none",
+      value: moved,
+      cell: (m) => (moved(m) === null ? "–" : `${moved(m) > 0 ? "+" : ""}${signed(whole(moved(m)))}`),
+    });
+  }
+  if (cell.models.some((m) => m.reason)) {
+    columns.push({ key: "reason", label: "note", text: true, value: (m) => m.reason, cell: (m) => m.reason });
+  }
+  const mark = (m) => ({ "data-model": m.name });
+  const rising = { key: "rank", way: "ascending" };
+  return sortable("leaderboard", "Leaderboard: models by score", columns, cell.models, rising, mark);
+}
+
+function timings(cell) {
+  const stages = ["features", "scoring", "ground_truth"];
+  const rows = cell.models.filter((m) => Object.keys(m.seconds).length);
+  if (!rows.length) return note("No times were kept with this run.");
+  const total = (m) => stages.reduce((sum, stage) => sum + (m.seconds[stage] ?? 0), 0);
+  const column = (key, value) => ({ key, label: key.replace("_", " "), value, cell: (m) => fixed(value(m), 2) });
+  const columns = [
+    { key: "model", label: "model", text: true, head: true, value: (m) => m.name, cell: (m) => m.name },
+    ...stages.map((stage) => column(stage, (m) => m.seconds[stage] ?? null)),
+    column("total", total),
+  ];
+  const sum = rows.reduce((all, m) => all + total(m), 0);
+  return el(
+    "div",
+    { class: "narrow" },
+    sortable("timings", "Seconds by model and stage", columns, rows, { key: "total", way: "descending" }),
+    note(`${fixed(sum, 2)} s in all. Seconds of this run: what the store had already was only read, which shows as a
+      dash or as next to nothing.`),
+  );
+}
