@@ -51,7 +51,7 @@ function scatter(title, models, rangeY, width) {
   const most = models.filter((m) => m.accuracy === best).map((m) => m.name);
   const words = `${title}: score against accuracy of ${plural(models.length, "model")}. Highest score: ${first.join(", ")}.
     Best accuracy: ${most.join(", ")}, ${fixed(best, 3)}.`;
-  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words });
+  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(words) });
   svg.append(draw("text", { class: "title", x: left, y: 14 }, title));
   for (const [value, text] of ticks(...rangeX, width / 110)) {
     svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: height - bottom }));
@@ -107,7 +107,7 @@ function dots(models, width) {
   const range = widened(models.map((m) => m.score), 0.05);
   const x = scale(range, label, width - 12);
   const words = `Scores of ${plural(models.length, "model")}, highest first: ${models.map((m) => m.name).join(", ")}.`;
-  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": words });
+  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(words) });
   for (const [value, text] of ticks(...range, width / 140)) {
     svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: 4, y2: height - 26 }));
     svg.append(draw("text", { class: "tick", x: x(value), y: height - 10, "text-anchor": "middle" }, text));
@@ -128,7 +128,7 @@ function plane(title, samples, side, reach, width) {
   const svg = draw("svg", { class: "plane", width: size, height: size + 20, viewBox: `0 0 ${size} ${size + 20}` });
   const words = `${title}: ${plural(samples.labels.length, "sample")} of ${plural(samples.names.length, "class", "classes")} on two principal
     components. The table has how far the classes lie apart.`;
-  filled(svg, { role: "img", "aria-label": words }, [draw("text", { class: "title", x: 0, y: 13 }, title)]);
+  filled(svg, { role: "img", "aria-label": oneLine(words) }, [draw("text", { class: "title", x: 0, y: 13 }, title)]);
   const at = scale([-reach, reach], 0, size);
   svg.append(draw("rect", { class: "frame", x: 0.5, y: 20.5, width: size - 1, height: size - 1 }));
   svg.append(draw("path", { class: "cross", d: `M0 ${20 + size / 2}H${size}M${size / 2} 20V${size + 20}` }));

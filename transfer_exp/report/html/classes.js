@@ -5,7 +5,7 @@ const shown = { model: null, sides: "both", picked: new Set() };
 function separates(cell) {
   const box = el("div");
   const names = Object.keys(cell.views);
-  if (!names.length) return section("What separates", note(`No map: ${cell.left_out}.`));
+  if (!names.length) return part("What separates", note(`No map: ${cell.left_out}.`));
   const render = () => {
     const model = names.includes(shown.model) ? shown.model : names[0];
     const [before, after] = cell.views[model].map((place) => (place === null ? null : data.sides[place]));
@@ -24,7 +24,7 @@ function separates(cell) {
     root mean square radius. Both look at class means alone, and need not agree with the metric. A class's button picks
     it out on the map.`,
   );
-  return section("What separates", box, explained);
+  return part("What separates", box, explained);
 }
 
 const modelPicker = (cell, names, model, render) => {

@@ -81,4 +81,12 @@ function section(title, ...children) {
   return el("section", { "aria-labelledby": id }, el("h2", { id }, title), ...children);
 }
 
+/* A section of a cell, which in a sweep stands one level below. */
+function part(title, ...children) {
+  const made = section(title, ...children);
+  if (data.kind === "sweep") made.firstChild.replaceWith(el("h3", { id: made.firstChild.id }, title));
+  return made;
+}
+
+const oneLine = (text) => text.replace(/\s+/g, " ");
 const note = (...text) => el("p", { class: "note" }, ...text);

@@ -8,7 +8,11 @@ function verdict(cell) {
   if (cell.state !== "done") return note(`${cell.state}: ${cell.reason || "no reason was given"}`);
   if (cell.tau === null) {
     const known = cell.models.some((m) => m.accuracy !== null);
-    return note(known ? "A correlation needs two models with both score and accuracy." : "No ground truth: models are ranked, and there is nothing to compare the ranking with.");
+    return note(
+      known
+        ? "A correlation needs two models with both score and accuracy."
+        : "No ground truth: models are ranked, and there is nothing to compare the ranking with.",
+    );
   }
   const band = cell.band
     ? `${100 * cell.level} % null band [${fixed(cell.band[0], 2)}, ${fixed(cell.band[1], 2)}] for ${plural(cell.compared, "model")}: `
@@ -30,7 +34,7 @@ function scatters(cell, before) {
   if (drawn(cell).length < 2) {
     const scored = cell.models.filter((m) => m.score !== null);
     const charts = scored.length ? [responsive((width) => dots(scored, width))] : [note("No model was scored.")];
-    return section("Scores", ...charts);
+    return part("Scores", ...charts);
   }
   const both = [["before", "perturbation none", before], ["after", cell.fields.perturbation, cell]].filter(
     ([, , c]) => drawn(c).length >= 2,
@@ -54,7 +58,7 @@ function scatters(cell, before) {
     el("span", { class: "ring best" }), "best accuracy ",
     el("span", { class: "ring chosen" }), "highest score. Names that find no room show when pointed at.",
   );
-  return section(
+  return part(
     "Score against accuracy",
     both.length > 1 ? el("div", { class: "controls" }, choice("Perturbation", options, comparison.sides, toggle)) : null,
     box,
@@ -66,19 +70,19 @@ function details(cell) {
   if (cell.state !== "done") return [verdict(cell)];
   const before = cell.before === null ? null : data.cells[cell.before];
   const wide = before !== null && before.models.some((m) => m.accuracy !== null);
-  const board = section("Leaderboard", leaderboard(cell, before));
+  const board = part("Leaderboard", leaderboard(cell, before));
   return [
     verdict(cell),
-    el("div", { class: wide ? "stacked" : "beside" }, wide ? scatters(cell, before) : board, wide ? board : scatters(cell, before)),
+    wide ? el("div", { class: "stacked" }, scatters(cell, before), board) : el("div", { class: "beside" }, board, scatters(cell, before)),
     separates(cell),
-    section("Timings", timings(cell)),
-    again(data.kind === "sweep" ? "This cell again" : "Again", cell.command, cell.versions),
+    part("Timings", timings(cell)),
+    again(part, data.kind === "sweep" ? "This cell again" : "Again", cell.command, cell.versions),
   ];
 }
 
-function again(title, command, versions) {
+function again(kind, title, command, versions) {
   const list = Object.entries(versions).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)));
-  return section(
+  return kind(
     title,
     command ? el("pre", { tabindex: "0" }, el("code", {}, command)) : note("The command was not kept."),
     list.length ? el("dl", { class: "versions" }, ...list) : null,
@@ -119,7 +123,7 @@ function overview(onselect) {
     })),
   ];
   const table = sortable("overview", "Cells: tau_w", columns, [...rows.values()], { key: `by ${named[0]}`, way: "ascending" });
-  const legend = Object.entries(marks).map(([words, mark]) => `${mark} ${words}`).join("   ");
+  const legend = Object.entries(marks).map(([words, mark]) => `${mark} ${words}`).join(", ");
   const lines = note(`${legend}. In each strip tau_w stands as a line between −1 and 1, the null band as a bar. A cell's
     button shows it below.`);
   return [section("Cells", table, lines), buttons];
@@ -154,7 +158,7 @@ function sweepPage(main) {
   }
   const asked = Number(/^#cell-(\d+)$/.exec(location.hash)?.[1] ?? -1);
   const done = Math.max(0, data.cells.findIndex((c) => c.state === "done"));
-  main.replaceChildren(table, box, data.command ? again("The sweep again", data.command, {}) : "");
+  main.replaceChildren(table, box, data.command ? again(section, "The sweep again", data.command, {}) : "");
   select(asked >= 0 && asked < data.cells.length ? asked : done, false);
 }
 

@@ -45,6 +45,7 @@ def rendered(page: Page) -> str:
     the program shows them as text alone; the title is escaped by the template.
     """
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # in the order of the records, unsorted
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     program = "".join((_HERE / name).read_text(encoding="utf-8") for name in _PROGRAM)
     return environment.get_template("page.html.j2").render(

@@ -1,0 +1,65 @@
+"""Folders of runs and sweeps as pages read them, without a network."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from transfer_exp.report.html.notes import Notes, notes_of, write_notes
+from transfer_exp.report.record import write_record
+from transfer_exp.types import CellResult, FeatureSet, ModelResult
+
+NAMES = ("clear", "dim", "dark")
+LABELS = np.repeat([0, 1, 2], 12)
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'`${1}\u2028"
+
+
+def probe(model):
+    """Return features whose classes lie the closer together the later the model stands in `NAMES`."""
+    rng = np.random.default_rng(len(model))
+    noise = 0.3 * 4 ** NAMES.index(model) if model in NAMES else 1.0
+    return FeatureSet(np.eye(3)[LABELS] @ rng.normal(size=(3, 6)) + noise * rng.normal(size=(36, 6)), LABELS)
+
+
+def halved(known):
+    return known.features / 2
+
+
+def unperturbed(known):
+    return None
+
+
+def fields(**changed):
+    known = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme"}
+    return {**known, "ground_truth": "full", "seed": "0", **changed}
+
+
+def cell_result(names=NAMES, accuracies=(0.9, 0.7, 0.8), tau=0.6, **changed):
+    """Return a cell in which the first of several models scores highest, and one more is skipped."""
+    scored = [ModelResult(name, 1.0 - i, known) for i, (name, known) in enumerate(zip(names, accuracies, strict=True))]
+    models = (*scored, ModelResult("odd", None, None, "no head"))
+    if tau is None:
+        return CellResult(fields(**changed), models)
+    return CellResult(fields(**changed), models, {"weighted_tau": tau, "regret": 0.0}, (-0.5, 0.5))
+
+
+def write_run(folder, result, class_names=("red", "green", "blue"), perturb=unperturbed, command="python -m it"):
+    seconds = {model.model: {"features": 1.25, "scoring": 0.5} for model in result.models}
+    probes = {m.model: (lambda largest, name=m.model: probe(name)) for m in result.models}
+    write_record(result, {}, folder)
+    write_notes(notes_of(result, command, seconds, class_names, probes, perturb, 3), folder)
+    return folder
+
+
+def write_sweep_folder(folder):
+    """Write four cells of a sweep, two of them perturbed, and one that failed."""
+    for metric, shift in (("logme", 0.0), ("sfda", 0.1)):
+        write_run(folder / f"{metric}-none", cell_result(metric=metric, tau=0.3 + shift))
+        moved = cell_result(metric=metric, tau=0.7 + shift, perturbation="halved", accuracies=(0.8, 0.9, 0.7))
+        write_run(folder / f"{metric}-halved", moved, perturb=halved)
+    (folder / "lost").mkdir(parents=True)
+    failed = {"state": "failed", "reason": "no <b>head</b>", "cell": fields(dataset="glyphs")}
+    (folder / "lost" / "status.json").write_text(json.dumps(failed))
+    write_notes(Notes("python -m transfer_exp --multirun", {"numpy": "2.0"}), folder)
+    return folder

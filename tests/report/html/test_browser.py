@@ -1,0 +1,223 @@
+"""Pages in a real browser: they draw without a complaint, ask for nothing, and do what their controls say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from itertools import pairwise
+
+import pytest
+
+from tests.report.html.folders import HOSTILE, NAMES, cell_result, halved, write_run, write_sweep_folder
+from transfer_exp.report.html.writing import write_page
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+CHROMIUM = shutil.which("chromium")
+SIZES = {"wide": (1200, 900), "narrow": (400, 800)}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return Debian's Chromium, or skip where it or what drives it is absent."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[browser]'")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        # Its own sandbox does not work for root, as whom containers run.
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def show(browser):
+    """Open a page from disk; whatever it asks for, or complains about, fails the test."""
+    contexts, asked, said = [], [], []
+
+    def opened(path, size="wide", scheme="light", anchor=""):
+        width, height = SIZES[size]
+        context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.goto(path.as_uri() + anchor)
+        asked.remove(path.as_uri())
+        page.wait_for_selector("main h2")
+        page.wait_for_timeout(50)  # charts are drawn once the browser has told them their width
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == []
+
+
+@pytest.fixture
+def run(tmp_path):
+    return write_page(write_run(tmp_path / "run", cell_result(), perturb=halved))
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    return write_page(write_sweep_folder(tmp_path / "sweep"))
+
+
+def column(page, table, index):
+    return page.locator(f'[aria-label^="{table}"] tbody tr > :nth-child({index})').all_inner_texts()
+
+
+def order(page, table):
+    return page.locator(f'[aria-label^="{table}"] th[aria-sort]').evaluate_all(
+        "heads => heads.map(h => [h.innerText.trim(), h.ariaSort])"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_pages_are_drawn_whole_at_every_size_in_both_themes(show, run, sweep, size, scheme):
+    for path, anchor in ((run, ""), (sweep, "#cell-0")):
+        page = show(path, size, scheme, anchor)
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+        assert page.locator("svg .model .dot").count() >= 3
+        assert page.locator("svg.plane circle").count() == 36 * 2
+        boxes = page.locator(".chart > svg").evaluate_all("all => all.map(s => s.getBoundingClientRect().width)")
+        assert all(40 < width <= SIZES[size][0] for width in boxes)
+        paper = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        assert (paper == "rgb(21, 23, 26)") == (scheme == "dark")
+
+
+def test_the_headings_of_a_table_sort_it_by_mouse_and_by_keyboard(show, run):
+    page = show(run)
+    assert column(page, "Leaderboard", 2) == ["clear", "dim", "dark", "odd"]
+    assert order(page, "Leaderboard") == [["rank", "ascending"]]
+    page.get_by_role("button", name="accuracy", exact=True).click()
+    assert column(page, "Leaderboard", 2) == ["clear", "dark", "dim", "odd"]
+    assert order(page, "Leaderboard") == [["accuracy", "descending"]]
+    page.keyboard.press("Enter")
+    assert column(page, "Leaderboard", 2) == ["dim", "dark", "clear", "odd"], "what is missing stays last"
+    assert order(page, "Leaderboard") == [["accuracy", "ascending"]]
+    assert "accuracy, ascending" in page.locator("[role=status]").inner_text()
+    page.locator('[aria-label^="Leaderboard"]').get_by_role("button", name="model").focus()
+    page.keyboard.press("Space")
+    assert column(page, "Leaderboard", 2) == ["clear", "dark", "dim", "odd"]
+
+
+def test_everything_can_be_reached_by_keyboard_and_shows_where_it_is(show, sweep):
+    page = show(sweep)
+    every = page.locator("button, select, a[href], input:checked, pre, .scroll").count()
+    reached = set()
+    for _ in range(every + 10):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                """() => {
+                    const a = document.activeElement;
+                    if (a === document.body) return "body";
+                    const seen = a.matches("input") ? a.nextElementSibling : a;
+                    const style = getComputedStyle(seen);
+                    const name = a.ariaLabel || a.innerText || a.value;
+                    return [...document.querySelectorAll("*")].indexOf(a) + " " + name.slice(0, 20) +
+                        (style.outlineStyle === "solid" || a.matches(".skip") ? "" : " UNSEEN");
+                }"""
+            )
+        )
+    assert not [name for name in reached if name.endswith("UNSEEN")]
+    assert len(reached - {"body"}) == every
+
+
+def test_every_control_and_picture_has_a_name_for_those_who_do_not_see_it(show, sweep):
+    page = show(sweep)
+    for role in ("button", "radio", "combobox", "img", "region", "table"):
+        places = page.get_by_role(role)
+        assert places.count() > 0, role
+        assert page.get_by_role(role, name=re.compile(r"\S")).count() == places.count(), role
+    levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(h => Number(h.tagName[1]))")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_the_theme_is_the_readers(show, run):
+    page = show(run)
+    paper = "getComputedStyle(document.documentElement).backgroundColor"
+    light = page.evaluate(paper)
+    page.get_by_role("radio", name="dark").check(force=True)
+    assert page.evaluate(paper) != light
+    page.get_by_role("radio", name="system").check(force=True)
+    assert page.evaluate(paper) == light
+
+
+def test_a_cell_of_a_sweep_is_shown_by_its_button_and_by_its_address(show, sweep):
+    page = show(sweep)
+    page.get_by_role("button", name=re.compile("halved, sfda.*0.80 better than chance")).click()
+    assert page.locator("h2.cellname").inner_text() == "digits / halved / sfda"
+    assert page.locator('button.cell[aria-pressed="true"]').count() == 1
+    titles = page.locator("#cell svg text.title").all_text_contents()
+    assert titles == ["perturbation none, tau_w 0.40", "halved, tau_w 0.80", "before", "halved"]
+    page.locator("#cell fieldset").first.get_by_role("radio", name="after").check(force=True)
+    page.wait_for_timeout(50)
+    assert "perturbation none, tau_w 0.40" not in page.locator("#cell svg text.title").all_text_contents()
+    assert column(page, "Leaderboard", 6) == ["0", "0", "0", "–"]
+    again = show(sweep, anchor="#" + page.url.partition("#")[2])
+    assert again.locator("h2.cellname").inner_text() == "digits / halved / sfda"
+    again.get_by_role("button", name=re.compile("glyphs.*failed")).click()
+    assert "no <b>head</b>" in again.locator("#cell").inner_text()
+
+
+def test_the_map_changes_with_its_model_and_side_and_a_class_is_picked_out(show, run):
+    page = show(run)
+    assert page.locator("svg.plane").count() == 2
+    page.locator("section", has_text="What separates").get_by_role("radio", name="before").check(force=True)
+    page.wait_for_timeout(50)
+    assert page.locator("svg.plane").count() == 1
+    places = "all => all.map(c => c.getAttribute('cx')).join()"
+    clear = page.locator("svg.plane circle").evaluate_all(places)
+    page.get_by_label("Model", exact=True).select_option(NAMES[1])
+    page.wait_for_timeout(50)
+    assert page.locator("svg.plane circle").evaluate_all(places) != clear
+    page.get_by_role("button", name="green").click()
+    assert page.locator("svg.plane circle:not(.faded)").count() == 12
+    assert page.get_by_role("button", name="green").get_attribute("aria-pressed") == "true"
+    page.get_by_role("button", name="green").click()
+    assert page.locator("svg.plane circle.faded").count() == 0
+
+
+def test_pointing_at_a_line_of_the_leaderboard_points_at_its_dot(show, run):
+    page = show(run)
+    page.locator('tr[data-model="dim"]').hover()
+    assert page.locator("svg .pointed").get_attribute("data-model") == "dim"
+
+
+def test_strangers_names_are_text(show, tmp_path):
+    result = cell_result(names=(HOSTILE, "dim", "dark"), dataset=HOSTILE, perturbation=HOSTILE, metric=HOSTILE)
+    page = show(write_page(write_run(tmp_path, result, (HOSTILE, "<b>", "a"), halved)))
+    assert page.locator("script").count() == 2
+    assert page.locator("main img, main b").count() == 0
+    assert HOSTILE.replace("\u2028", "") in page.locator("h1").inner_text().replace("\u2028", "").replace("\n", "")
+
+
+@pytest.mark.parametrize("accuracies", [(None, None, None), (0.5, None, None)])
+def test_without_ground_truth_models_are_ranked(show, tmp_path, accuracies):
+    page = show(write_page(write_run(tmp_path, cell_result(accuracies=accuracies, tau=None))))
+    assert re.search("No ground truth|needs two models", page.locator("main").inner_text())
+    assert page.locator("svg .model").count() == 3
+    (tmp_path / "page.json").unlink()
+    page = show(write_page(tmp_path))
+    assert "No map: nothing of the features was kept with this run." in page.locator("main").inner_text()
+
+
+def test_a_program_that_is_not_the_pages_own_does_not_run(browser, run):
+    added = "</main><script>document.title = 'taken'</script><img src='https://example.org/x.png' onerror='alert(1)'>"
+    run.write_text(run.read_text(encoding="utf-8").replace("</main>", added), encoding="utf-8")
+    page, said, answered = browser.new_page(), [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("response", lambda response: answered.append(response.url))
+    page.goto(run.as_uri())
+    page.wait_for_selector("main h2")
+    assert page.title() != "taken"
+    assert len([text for text in said if "Content Security Policy" in text]) == 3
+    assert answered == [run.as_uri()]
+    page.close()
