@@ -5,6 +5,12 @@ const pen = document.createElement("canvas").getContext("2d");
 pen.font = LETTER;
 const lengthOf = (text) => pen.measureText(text).width;
 
+/* A heading cut where its picture ends; what was cut stands in the picture's own name. */
+function heading(text, x, y, width) {
+  const room = Math.floor((width - x) / (1.3 * Math.max(1, lengthOf(text) / text.length)));
+  return draw("text", { class: "title", x, y }, text.length > room ? `${text.slice(0, Math.max(1, room - 1))}…` : text);
+}
+
 /* Where tau_w lies between -1 and 1, and the null band behind it. */
 function strip(tau, band, width, height) {
   const x = (value) => 1 + ((value + 1) / 2) * (width - 2);
@@ -52,7 +58,7 @@ function scatter(title, models, rangeY, width) {
   const words = `${title}: score against accuracy of ${plural(models.length, "model")}. Highest score: ${first.join(", ")}.
     Best accuracy: ${most.join(", ")}, ${fixed(best, 3)}.`;
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(words) });
-  svg.append(draw("text", { class: "title", x: left, y: 14 }, title));
+  svg.append(heading(title, left, 14, width));
   for (const [value, text] of ticks(...rangeX, width / 110)) {
     svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: height - bottom }));
     svg.append(draw("text", { class: "tick", x: x(value), y: height - bottom + 16, "text-anchor": "middle" }, text));
@@ -71,8 +77,9 @@ function scatter(title, models, rangeY, width) {
     group.append(draw("title", {}, `${m.name}: score ${short(m.score)}, accuracy ${fixed(m.accuracy, 3)}`));
     if (kind) group.append(draw("circle", { class: "ring", cx: spots[i].x, cy: spots[i].y, r: 7.5 }));
     group.append(draw("circle", { class: "dot", cx: spots[i].x, cy: spots[i].y, r: 3.8 }));
-    const place = places[i] ?? { x: spots[i].x + 8, y: spots[i].y - 6 };
-    group.append(draw("text", { class: places[i] ? "name" : "name crowded", x: place.x, y: place.y }, m.name));
+    const inward = spots[i].x > width / 2 ? { x: spots[i].x - 8, "text-anchor": "end" } : { x: spots[i].x + 8 };
+    const place = places[i] ?? { ...inward, y: spots[i].y - 6 };
+    group.append(draw("text", { class: places[i] ? "name" : "name crowded", ...place }, m.name));
     svg.append(group);
   });
   return svg;
@@ -128,7 +135,7 @@ function plane(title, samples, side, reach, width) {
   const svg = draw("svg", { class: "plane", width: size, height: size + 20, viewBox: `0 0 ${size} ${size + 20}` });
   const words = `${title}: ${plural(samples.labels.length, "sample")} of ${plural(samples.names.length, "class", "classes")} on two principal
     components. The table has how far the classes lie apart.`;
-  filled(svg, { role: "img", "aria-label": oneLine(words) }, [draw("text", { class: "title", x: 0, y: 13 }, title)]);
+  filled(svg, { role: "img", "aria-label": oneLine(words) }, [heading(title, 0, 13, size)]);
   const at = scale([-reach, reach], 0, size);
   svg.append(draw("rect", { class: "frame", x: 0.5, y: 20.5, width: size - 1, height: size - 1 }));
   svg.append(draw("path", { class: "cross", d: `M0 ${20 + size / 2}H${size}M${size / 2} 20V${size + 20}` }));

@@ -85,7 +85,7 @@ function classTable(samples, before, after, onpick) {
   ];
   if (after) {
     columns.push(
-      { key: "recall_after", label: "recall after", value: recall(after), cell: (r) => share(recall(after)(r)) },
+      { key: "recall_after", label: "recall after", value: recall(after), cell: (r) => fixed(recall(after)(r), 2) },
       { key: "gap_after", label: "gap after", value: gap(after), cell: (r) => fixed(gap(after)(r), 2) },
     );
   }

@@ -7,7 +7,7 @@ const sorting = new Map(); /* by table: what the reader chose last holds for the
 function sortable(name, caption, columns, rows, first, marked = () => ({})) {
   const order = sorting.get(name) ?? first;
   const body = el("tbody");
-  const heads = columns.map((column) => heading(column, () => turn(column)));
+  const heads = columns.map((column) => sortingHead(column, () => turn(column)));
   const table = el("table", {}, el("caption", { class: "unseen" }, caption), el("thead", {}, el("tr", {}, ...heads)), body);
 
   function turn(column) {
@@ -34,15 +34,16 @@ function sortable(name, caption, columns, rows, first, marked = () => ({})) {
   return el("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" }, table);
 }
 
-function heading(column, onclick) {
+function sortingHead(column, onclick) {
   const button = el("button", { type: "button", title: column.hint, onclick }, column.label);
   return el("th", { scope: "col", class: column.text ? "text" : null }, button);
 }
 
 function entry(column, row) {
   const content = column.cell(row);
-  if (column.head) return el("th", { scope: "row", class: "text" }, content);
-  return el("td", { class: column.text ? "text" : null }, content);
+  const long = column.text && column.value(row).length > 24 ? " long" : "";
+  if (column.head) return el("th", { scope: "row", class: `text${long}` }, content);
+  return el("td", { class: column.text ? `text${long}` : null }, content);
 }
 
 /* What is missing comes last whichever way. */
