@@ -22,7 +22,9 @@ from transfer_exp.experiment.command_line import CommandLine
 from transfer_exp.experiment.composition import keep_secrets, problem
 from transfer_exp.experiment.early_check import check_choices
 from transfer_exp.experiment.sharding import sharded
-from transfer_exp.jobs import job_of, name_of, plan, report_again, write_status
+from transfer_exp.jobs import job_of
+from transfer_exp.jobs.asking import plan, report_again
+from transfer_exp.jobs.naming import name_of, write_status
 from transfer_exp.types import InputError
 
 _HERE = Path(__file__).resolve().parent

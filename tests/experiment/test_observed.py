@@ -90,7 +90,7 @@ def test_features_as_the_metric_saw_them(parts, dataset):
     experiment = Experiment(**parts)
     experiment.run(LABELS, observed)
     probe = observed.probes[NAMES[0]](10**6)
-    assert experiment.perturbed(probe) is None
+    assert experiment.scoring.perturbed(probe) is None
     rng = np.random.default_rng(0)
     expected = Pca(dim=2)(probe.features, probe.labels, rng)
     assert (Experiment(**{**parts, "perturbation": Pca(dim=2)}).perturbed(probe) == expected).all()

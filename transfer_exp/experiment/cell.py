@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-
-import numpy as np
-from jaxtyping import Float
+from functools import cached_property
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
@@ -21,11 +19,10 @@ from transfer_exp.features.pairing import Pairing, check_together, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
-from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.store import Store
-from transfer_exp.types import CellResult, FeatureSet, ModelResult, NotApplicableError, Track
+from transfer_exp.types import CellResult, ModelResult, NotApplicableError, Track
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +56,11 @@ class Experiment:
     seed: int
     protocol: str = ""
 
+    @cached_property
+    def scoring(self) -> Scoring:
+        """The metric after the perturbation."""
+        return Scoring(self.metric, self.perturbation, self.seed)
+
     def run(self, labels: Mapping[str, str], observed: Observed | None = None) -> CellResult:
         """Score, adapt and compare.
 
@@ -77,7 +79,6 @@ class Experiment:
         check_together(self.pool, self.dataset)
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
         found: Found = Counter()
-        scoring = Scoring(self.metric, self.perturbation, self.seed)
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}
         measuring = Measuring(self.ground_truth, self.store, self.device, names)
@@ -85,31 +86,24 @@ class Experiment:
         models: list[ModelResult] = []
         parts: dict[str, Mapping[str, Parts]] = {}
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
-            extractor = ObservedExtractor(self.store, self.device, self.batch_size, self.workers, track, observed)
+            how = (self.store, self.device, self.batch_size, self.workers)
+            extractor = ObservedExtractor(*how, track, observed=observed)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
-                models.append(self._one(pairing, scoring, measuring, parts, track, observed))
+                models.append(self._one(pairing, measuring, parts, track, observed))
                 found.update(pairing.found.items())
                 next_model()
         say_what_was_found(found)
-        scores = dict(zip(parts, scoring.combine(list(parts.values())), strict=True))
+        scores = dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
         models = [replace(m, score=scores[m.model]) if m.model in scores else m for m in models]
         agreement = self.evaluation(labels["metric"], models)
         return CellResult(
             cell, tuple(models), agreement.measures, agreement.null_band, agreement.tied, agreement.null_level
         )
 
-    def perturbed(self, probe: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
-        """Return features as the metric saw them, of a path at its last step; None where nothing perturbs them."""
-        steps = list(self.perturbation.steps().values()) if isinstance(self.perturbation, Path) else [self.perturbation]
-        if isinstance(steps[-1], NoPerturbation):
-            return None
-        return steps[-1](probe.features, probe.labels, np.random.default_rng(self.seed))
-
     def _one(
         self,
         pairing: Pairing,
-        scoring: Scoring,
         measuring: Measuring,
         parts: dict[str, Mapping[str, Parts]],
         track: Track,
@@ -118,7 +112,7 @@ class Experiment:
         """Collect the parts of a model's score and obtain its accuracy, or say why either is missing."""
         try:
             with observed.stage(pairing.name, "scoring"):
-                own = scoring.parts(pairing, self.ground_truth)
+                own = self.scoring.parts(pairing, self.ground_truth)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason))
         parts[pairing.name] = own

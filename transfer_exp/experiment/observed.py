@@ -55,7 +55,7 @@ class ObservedExtractor(Extractor):
         Told of each pass.
     """
 
-    observed: Observed
+    observed: Observed = field(default_factory=Observed)
 
     def computed(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
         """Return features as `Extractor.computed`, and tell how long that took."""

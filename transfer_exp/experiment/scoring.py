@@ -137,7 +137,7 @@ class Scoring:
     perturbation: Perturbation | Path
     seed: int
 
-    def parts(self, pairing: Pairing, ground_truth: Regime) -> dict[str, Parts]:
+    def parts(self, pairing: Pairing | PartOfSplits, ground_truth: Regime) -> dict[str, Parts]:
         """Return the parts of one model's score at every step.
 
         Raises
@@ -161,6 +161,14 @@ class Scoring:
             return found
         except InputError as error:
             raise InputError(f"{self.metric.name} on model {pairing.name}: {error}") from error
+
+    def perturbed(self, probe: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
+        """Return features as the metric sees them, of a path at its last step; None where nothing perturbs them."""
+        path = self.perturbation
+        last = list(path.steps().values())[-1] if isinstance(path, Path) else path
+        if isinstance(last, NoPerturbation):
+            return None
+        return last(probe.features, probe.labels, np.random.default_rng(self.seed))
 
     def combine(self, models: Sequence[Mapping[str, Parts]]) -> list[float]:
         """Return the score of every model from the parts of all, averaged along the path.

@@ -1,0 +1,73 @@
+"""The job behind ``transfer-exp rank``: a pool searched within a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from transfer_exp.jobs.naming import check_numbers, command, labels_of
+from transfer_exp.rank_words import seconds_of
+from transfer_exp.report.terminal import from_here
+
+# Everything else is imported when the job runs: help and a typing error must not wait for torch.
+
+_VIEWS = 5
+"""Models whose features the page shows."""
+
+
+def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
+    """Look at the data, search the pool, and write and show what was found.
+
+    Raises
+    ------
+    InputError
+        For bad input of any kind.
+    """
+    from rich.console import Console
+
+    from transfer_exp.dataset.inspection import inspect
+    from transfer_exp.dataset.target_dataset import TargetDataset
+    from transfer_exp.evaluation.halving import Halving
+    from transfer_exp.experiment.plugin import build
+    from transfer_exp.experiment.pool_search import PoolSearch
+    from transfer_exp.features.extraction import best_device
+    from transfer_exp.report.found_files import as_cell, write_found
+    from transfer_exp.report.found_table import found_table
+    from transfer_exp.report.html.notes import notes_of, write_notes
+    from transfer_exp.report.html.writing import write_page
+    from transfer_exp.report.record import write_record
+    from transfer_exp.store import Store
+
+    check_numbers(config)
+    labels, _ = labels_of(config)
+    config.device = str(best_device(config.device))
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    seconds, console = seconds_of(plain["budget"]), Console(highlight=False)
+    groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
+    parts = {name: build(name, plain[name]) for name in groups}
+    parts["pool"] = parts.pop("model_pool").only(plain["models"])
+    if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
+        for line in inspect(parts["dataset"]).lines():
+            console.print(line, markup=False, soft_wrap=True)
+    search = PoolSearch(
+        **parts,
+        halving=Halving(**plain["halving"]),
+        seconds=seconds,
+        draws=plain["draws"],
+        store=Store(plain["store"]),
+        **{name: plain[name] for name in ("device", "seed")},
+        **plain["features"],
+    )
+    found, seen = search.run({name: labels[name] for name in ("perturbation", "metric")})
+    written = write_found(found, folder)
+    result = as_cell(found)
+    write_record(result, plain, folder)
+    classes, alone = parts["dataset"].class_names, group is None
+    probes = {name: (lambda largest, probe=probe: probe) for name, probe in seen.probes.items()}
+    notes = notes_of(result, command(alone), seen.seconds, classes, probes, search.scoring.perturbed, _VIEWS)
+    write_notes(notes, folder)
+    console.print(found_table(found))
+    for path in [*written, write_page(folder)]:
+        console.print(f"  {from_here(path)}", style="dim", soft_wrap=True)
