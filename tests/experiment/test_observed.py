@@ -13,8 +13,9 @@ from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.cell import Experiment
 from transfer_exp.experiment.observed import Observed
 from transfer_exp.ground_truth.linear_probe import LinearProbe
+from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.logme import LogME
-from transfer_exp.metric.parameter_count import ParameterCount
+from transfer_exp.metric.random import Random
 from transfer_exp.model_pool.embedded import embedded
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
@@ -75,11 +76,17 @@ def test_the_probe_is_read_again_up_to_a_size(parts, monkeypatch, dataset):
         observed.probes[NAMES[0]](10)
 
 
-def test_what_no_metric_asked_for_is_not_computed_for_a_page(parts):
+def test_for_what_no_metric_asked_no_network_is_loaded(parts, monkeypatch):
+    never = lambda *a, **k: pytest.fail("asked for the network")  # noqa: E731
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.kept", never)
     observed = Observed()
-    Experiment(**{**parts, "metric": ParameterCount()}).run({**LABELS, "metric": "parameter_count"}, observed)
-    assert observed.probes.keys() == set(NAMES)
-    # The linear probe has features of the same images: without it nobody would.
+    Experiment(**{**parts, "metric": Random(), "ground_truth": NoGroundTruth()}).run(LABELS, observed)
+    assert [observed.probes[name](10**6) for name in NAMES] == [None, None]
+
+
+def test_features_that_are_no_longer_in_the_store_are_not_shown(parts):
+    observed = Observed()
+    Experiment(**parts).run(LABELS, observed)
     for path in parts["store"].root.rglob("*.safetensors"):
         path.unlink()
     assert observed.probes[NAMES[0]](10**6) is None

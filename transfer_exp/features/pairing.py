@@ -61,9 +61,11 @@ class NetworkOnImages:
         return features
 
     def kept(self, split: Split) -> Kept:
-        """Return what reads the features of a split later, without the network; it gives None where nobody has any."""
+        """Return what reads the features of a split later, without the network; None for what nobody asked for yet."""
         images = self.images(split)
-        return (lambda largest: None) if images is None else self.extractor.kept(self.model, images)
+        if images is None or f"features of {split}" not in self.found:
+            return lambda largest: None
+        return self.extractor.kept(self.model, images)
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None where there is no such split."""

@@ -1,4 +1,4 @@
-"""Aggregate a finished or broken-off sweep again: ``python -m transfer_exp.report SWEEP_DIR``."""
+"""Aggregate a finished or broken-off sweep, or make the page of a run, again: ``python -m transfer_exp.report DIR``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfer_exp.report.terminal import ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table of a sweep, write its CSV and figure, and return the exit code.
+    """Print the table of a sweep, write its CSV, figure and page, and return the exit code.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         no failure of this command.
     """
     parser = argparse.ArgumentParser(prog="python -m transfer_exp.report", description=__doc__)
-    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="folder that a sweep wrote")
+    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="folder that a sweep or a run wrote")
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write every model of every cell there as well")
     asked = parser.parse_args(arguments)
 

@@ -1,4 +1,4 @@
-"""All cells of a sweep together: the table, the figure, the file, and which cells failed."""
+"""All cells of a sweep together: the table, the figure, the file, the page, and which cells failed."""
 
 from __future__ import annotations
 
