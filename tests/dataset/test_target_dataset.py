@@ -110,6 +110,7 @@ def test_subset_keeps_images_labels_fingerprints_and_targets_together():
     assert part.labels.tolist() == [1, 0]
     assert [part.read(i).getpixel((0, 0))[0] for i in range(2)] == [1, 3]
     assert [part.fingerprint(i) for i in range(2)] == [b"\x01", b"\x03"]
+    assert [part.name(i) for i in range(2)] == ["image 1", "image 3"]
     assert part.targets.tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
 
 
@@ -120,6 +121,7 @@ def test_joined_puts_one_after_the_other():
     assert both.targets.tolist() == [[1, 0], [0, 1], [1, 1]]
     assert [both.fingerprint(i) for i in range(3)] == [b"\x00", b"\x01", b"\x00"]
     assert [both.read(i).getpixel((0, 0))[0] for i in range(3)] == [0, 1, 0]
+    assert [both.name(i) for i in range(3)] == ["image 0", "image 1", "image 0"]
 
 
 def test_digest_changes_with_anything_it_stands_for():

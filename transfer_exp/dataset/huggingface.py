@@ -169,21 +169,24 @@ def _images(
     image, label = columns
     encoded = split.cast_column(image, datasets.Image(decode=False)).select_columns([image])
 
+    def called(i: int) -> str:
+        return f"{where}, row {i}"
+
     def content(i: int) -> bytes:
         cell = encoded[i][image]
         if cell is None:
-            raise InputError(f"{where}, row {i} has no image: leave it out")
+            raise InputError(f"{called(i)} has no image: leave it out")
         if cell["bytes"] is not None:
             return bytes(cell["bytes"])
         path = Path(cell["path"]).resolve()
         if not any(path.is_relative_to(home) for home in homes):
-            raise InputError(f"{where}, row {i} names a file outside the dataset, {path}: leave it out")
+            raise InputError(f"{called(i)} names a file outside the dataset, {path}: leave it out")
         return read_bytes(path)
 
     def read(i: int) -> Any:
-        return read_rgb(content(i), f"{where}, row {i}", "leave it out or fetch the dataset again")
+        return read_rgb(content(i), called(i), "leave it out or fetch the dataset again")
 
-    return LabelledImages(_labels(split, label, known, where), read, content)
+    return LabelledImages(_labels(split, label, known, where), read, content, name=called)
 
 
 def _labels(split: Any, column: str, known: dict[Any, int], where: str) -> Int[np.ndarray, " samples"]:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import numpy as np
 
-from transfer_exp.dataset.image_file import SUFFIXES, labelled_files, read_rgb, refuse_outside
+from transfer_exp.dataset.image_file import REMEDY, SUFFIXES, labelled_files, leaves_out, readable, refuse_outside
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.types import InputError
-
-logger = logging.getLogger(__name__)
-
-_SHOWN = 5
-_REMEDY = "remove it or set dataset.on_unreadable=skip"
 
 
 def image_folder(
@@ -57,9 +51,7 @@ def image_folder(
     folder = Path(root).expanduser().resolve()
     if not folder.is_dir():
         raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
-    if on_unreadable not in ("refuse", "skip"):
-        raise InputError(f"dataset.on_unreadable={on_unreadable} must be refuse or skip")
-    skip = on_unreadable == "skip"
+    skip = leaves_out(on_unreadable)
     validation = None
     if _folders(folder / "train"):
         classes, train, test, validation = _read_splits(folder, skip)
@@ -113,38 +105,18 @@ def _same_classes(classes: list[str], split: Path) -> None:
 
 def _images(root: Path, folder: Path, classes: list[str], skip: bool) -> LabelledImages:
     """Read the image files of each class of a split, sorted by name; none may lie outside ``root``."""
-    paths: list[Path] = []
-    labels: list[int] = []
-    unreadable: list[str] = []
-    for label, name in enumerate(classes):
-        files = _image_files(folder / name)
-        refuse_outside(root, files)
-        if skip:
-            damaged = {path for path in files if not _readable(path)}
-            unreadable += [str(path) for path in files if path in damaged]
-            files = [path for path in files if path not in damaged]
-        if not files:
-            raise InputError(
-                f"class folder {folder / name} holds no {'readable ' if skip else ''}image: fill or remove it"
-            )
-        paths += files
-        labels += [label] * len(files)
-    if unreadable:
-        shown = ", ".join(unreadable[:_SHOWN]) + (", ..." if len(unreadable) > _SHOWN else "")
-        logger.warning("left out %d unreadable image(s) of %s: %s", len(unreadable), folder, shown)
-    return labelled_files(paths, np.array(labels, dtype=np.int64), _REMEDY)
+    files = [_image_files(folder / name) for name in classes]
+    paths = [path for found in files for path in found]
+    labels = np.repeat(np.arange(len(classes)), [len(found) for found in files])
+    refuse_outside(root, paths)
+    kept = readable(paths, folder) if skip else np.ones(len(paths), dtype=bool)
+    for label in np.flatnonzero(np.bincount(labels[kept], minlength=len(classes)) == 0):
+        kind = "readable image" if skip else "image"
+        raise InputError(f"class folder {folder / classes[label]} holds no {kind}: fill or remove it")
+    return labelled_files([paths[i] for i in np.flatnonzero(kept)], labels[kept], REMEDY)
 
 
 def _image_files(folder: Path) -> list[Path]:
     """Image files directly below ``folder``, sorted."""
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted(path for path in visible if path.suffix.lower() in SUFFIXES and path.is_file())
-
-
-def _readable(path: Path) -> bool:
-    """Whether the whole image decodes."""
-    try:
-        read_rgb(path, str(path), _REMEDY)
-    except InputError:
-        return False
-    return True

@@ -32,12 +32,15 @@ class LabelledImages:
         Gives bytes that change whenever the image at a position changes; cheaper than decoding it.
     targets
         (N, C) zeros and ones where an image may show several classes (voc2007), else None.
+    name
+        What to call the image at a position when it is spoken of; its number where it has no other name.
     """
 
     labels: Int[np.ndarray, " samples"]
     read: Callable[[int], Image]
     fingerprint: Callable[[int], bytes]
     targets: Int[np.ndarray, "samples classes"] | None = None
+    name: Callable[[int], str] = "image {}".format
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,6 +53,7 @@ class LabelledImages:
             lambda i: self.read(int(indices[i])),
             lambda i: self.fingerprint(int(indices[i])),
             targets,
+            lambda i: self.name(int(indices[i])),
         )
 
     def stratified(self, size: int | None, seed: int) -> LabelledImages:
@@ -67,6 +71,7 @@ class LabelledImages:
             lambda i: self.read(i) if i < first else other.read(i - first),
             lambda i: self.fingerprint(i) if i < first else other.fingerprint(i - first),
             targets,
+            lambda i: self.name(i) if i < first else other.name(i - first),
         )
 
     @cached_property

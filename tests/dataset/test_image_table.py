@@ -1,0 +1,157 @@
+"""Images named in a CSV: split by it or here, and every line that can be wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from stand_ins import image_folders, write_lines
+
+from transfer_exp.dataset.image_folder import image_folder
+from transfer_exp.dataset.image_table import image_table
+from transfer_exp.types import InputError
+
+BIRDS = [f"{name}/{number:03d}.jpg,{name}" for name in ("wren", "heron") for number in range(6)]
+SPLITS = ["train"] * 3 + ["validation", "test", "test"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with six images of each of two classes, and a CSV that splits them."""
+    image_folders(tmp_path / "birds", ["wren", "heron"], 6)
+    listed = [f"{line},{split}" for line, split in zip(BIRDS, SPLITS * 2, strict=True)]
+    write_lines(tmp_path / "birds" / "split.csv", ["file,label,split", *listed])
+    write_lines(tmp_path / "birds" / "whole.csv", ["file,label", *BIRDS])
+    return tmp_path / "birds"
+
+
+def spoil(folder, line, text, table="split.csv"):
+    """Write another text in a line of the CSV, counted from one."""
+    lines = (folder / table).read_text().splitlines()
+    lines[line - 1] = text
+    write_lines(folder / table, lines)
+    return str(folder / table)
+
+
+def prints(images):
+    return {images.fingerprint(i) for i in range(len(images))}
+
+
+def test_the_splits_of_the_table_are_kept(folder):
+    target = image_table(str(folder / "split.csv"))
+    assert (target.name, target.class_names, target.measure) == ("split", ("heron", "wren"), "accuracy")
+    assert target.train.labels.tolist() == [1, 1, 1, 0, 0, 0], "in the order of the lines"
+    assert target.validation.labels.tolist() == [1, 0]
+    assert target.test.labels.tolist() == [1, 1, 0, 0]
+    assert target.train.fingerprint(4) == (folder / "heron" / "001.jpg").read_bytes()
+    assert target.train.read(4).size == (32, 32)
+    assert target.train.name(4) == str(folder / "heron" / "001.jpg")
+
+
+def test_without_splits_it_is_split_as_the_same_folders_are(folder):
+    target, same = image_table(str(folder / "whole.csv"), seed=3), image_folder(str(folder), seed=3)
+    assert (len(target.train), len(target.test), target.validation) == (8, 4, None)
+    assert np.bincount(target.test.labels).tolist() == [2, 2]
+    assert not prints(target.train) & prints(target.test)
+    assert prints(target.train) != prints(image_table(str(folder / "whole.csv"), seed=4).train)
+    assert {len(same.train), len(same.test)} == {8, 4}
+
+
+def test_test_images_are_drawn_where_the_table_has_none(folder):
+    table = folder / "split.csv"
+    table.write_text(table.read_text().replace(",test", ",train"))
+    target = image_table(str(table), test_fraction=0.4)
+    assert (len(target.train), len(target.validation), len(target.test)) == (6, 2, 4)
+
+
+def test_files_may_be_elsewhere_and_names_may_have_blanks_around_them(folder, tmp_path, monkeypatch):
+    write_lines(tmp_path / "t.csv", ["note,label,file", *(f"x, {b.split(',')[1]} ,{b.split(',')[0]}" for b in BIRDS)])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    target = image_table("~/t.csv", root="~/birds", name="mine", probe_size=4)
+    assert (target.name, target.class_names, len(target.probe)) == ("mine", ("heron", "wren"), 4)
+    assert prints(target.probe) < prints(target.train)
+
+
+def test_val_is_validation(folder):
+    table = folder / "split.csv"
+    table.write_text(table.read_text().replace(",validation", ",val"))
+    assert len(image_table(str(table)).validation) == 2
+
+
+WRONG = {
+    "no label": (2, "wren/000.jpg,,train", r"split\.csv line 2: label '' is empty: fill it in"),
+    "no file": (4, " ,wren,train", r"line 4: file '' is empty"),
+    "no split": (3, "wren/001.jpg,wren,", r"line 3: split '' is unknown: use train, validation or test"),
+    "unknown split": (3, "wren/001.jpg,wren,dev", r"line 3: split 'dev' is unknown"),
+    "file not there": (
+        5,
+        "wren/009.jpg,wren,train",
+        r"line 5: file 'wren/009\.jpg' is not in .*birds: mend it, or set",
+    ),
+    "folder": (5, "wren,wren,train", r"line 5: file 'wren' is not in"),
+    "another label": (6, "wren/000.jpg,heron,train", r"line 6: file 'wren/000\.jpg' stands in an earlier line too"),
+    "same file": (
+        6,
+        "heron/../wren/000.jpg,wren,test",
+        r"line 6: file 'heron/\.\./wren/000\.jpg' stands in an earlier",
+    ),
+    "outside": (6, "../secret.jpg,wren,train", r"secret\.jpg leads out of"),
+    "outside, absolute": (6, "/etc/hostname,wren,train", r"/etc/hostname leads out of"),
+    "endless name": (6, f"{'x' * 300},wren,train", "cannot be looked for"),
+    "column": (1, "path,label,split", r"lacks the column 'file': known: label, path, split"),
+    "class without training images": (7, "wren/005.jpg,owl,test", "class 'owl' has 0 training and 1 test images"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_line_is_told_in_one_line(folder, case):
+    line, text, message = WRONG[case]
+    (folder.parent / "secret.jpg").write_bytes((folder / "wren" / "000.jpg").read_bytes())
+    with pytest.raises(InputError, match=message) as caught:
+        image_table(spoil(folder, line, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("on_unreadable", ["refuse", "skip"])
+def test_a_link_in_the_folder_cannot_lead_out_of_it(folder, on_unreadable):
+    link = folder / "wren" / "000.jpg"
+    link.rename(folder.parent / "secret.jpg")
+    link.symlink_to(folder.parent / "secret.jpg")
+    with pytest.raises(InputError, match=r"000\.jpg leads out of"):
+        image_table(str(folder / "split.csv"), on_unreadable=on_unreadable)
+
+
+def test_what_is_missing_or_damaged_is_left_out_only_when_asked(folder, caplog):
+    bad = folder / "heron" / "002.jpg"
+    bad.write_bytes(bad.read_bytes()[:300])
+    refused = image_table(str(folder / "split.csv"))
+    with pytest.raises(InputError, match=r"002\.jpg is not a readable image: remove it or set dataset\.on_unre"):
+        refused.train.read(5)
+    (folder / "wren" / "001.jpg").unlink()
+    skipped = image_table(str(folder / "split.csv"), on_unreadable="skip")
+    assert skipped.train.labels.tolist() == [1, 1, 0, 0]
+    assert caplog.messages == [
+        f"left out 2 unreadable image(s) of {folder}: {folder / 'wren' / '001.jpg'}, {folder / 'heron' / '002.jpg'}"
+    ]
+
+
+def test_a_class_of_which_nothing_can_be_read_is_told(folder):
+    for path in (folder / "heron").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match="names no readable image of class 'heron'"):
+        image_table(str(folder / "split.csv"), on_unreadable="skip")
+
+
+def test_a_missing_table_or_folder_or_training_split_or_a_wrong_option_is_told(folder):
+    table = folder / "split.csv"
+    with pytest.raises(InputError, match=r"no table dataset\.path=/no/such\.csv"):
+        image_table("/no/such.csv")
+    with pytest.raises(InputError, match=r"dataset\.root=/no/such is not a folder"):
+        image_table(str(table), root="/no/such")
+    with pytest.raises(InputError, match="on_unreadable=ignore must be refuse or skip"):
+        image_table(str(table), on_unreadable="ignore")
+    table.write_text(table.read_text().replace(",train", ",test"))
+    with pytest.raises(InputError, match="has no line of split train"):
+        image_table(str(table))
+    write_lines(table, ["file,label"])
+    with pytest.raises(InputError, match="has no line of split train"):
+        image_table(str(table))
