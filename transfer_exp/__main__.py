@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import hydra
@@ -34,6 +35,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _FOLDERS = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
 # What says already what to do, or asks for no run at all.
 _MODES = {"-m", "--multirun", "-r", "--run", "hydra.mode", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
+_COMMANDS = ("cache", "doctor")  # modules of this package with a `main` of their own
 _log = logging.getLogger(__name__)
 
 
@@ -41,6 +43,10 @@ def main() -> None:
     """Run the application; every error of the user's ends in one line and exit code 1."""
     if sys.argv[1:] == ["--version"]:
         sys.exit(print(f"transfer_exp {__version__}"))
+    if sys.argv[1:2] and sys.argv[1] in _COMMANDS:
+        sys.exit(import_module(f"transfer_exp.{sys.argv[1]}").main(sys.argv[2:]))
+    if "query=bash" in sys.argv and _completed_command():
+        return
     _multirun_for_sweeps(sys.argv)
     # A log that cannot be written must not bury what is wrong under a traceback of its own.
     logging.raiseExceptions = False
@@ -106,6 +112,14 @@ def _multirun_for_sweeps(arguments: list[str]) -> None:
     if place is not None and not told:
         arguments[place] = "+" + arguments[place].lstrip("+")
         arguments.insert(1, "--multirun")
+
+
+def _completed_command() -> bool:
+    """Offer the commands to a shell that completes the first word, and tell whether that word is one already."""
+    first, *further = os.environ.get("COMP_LINE", "").split(" ")[1:] or [""]
+    if not further:
+        print(*(name for name in _COMMANDS if name.startswith(first)))
+    return bool(further) and first in _COMMANDS
 
 
 def _fail(message: str, code: int = 1) -> None:

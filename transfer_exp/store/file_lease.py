@@ -6,10 +6,14 @@ Kernel locks do not hold on every shared folder, and a bare file stays when its 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from uuid import uuid4
 
-from transfer_exp.store.lease import Lease
+from transfer_exp.store.lease import Lease, is_dead
+
+_SILENCE = 3600.0
+"""Seconds without a sign of life after which a holder is dead even by a clock that is not that of who waits."""
 
 
 class FileLease(Lease):
@@ -27,6 +31,30 @@ class FileLease(Lease):
         super().__init__(str(path), patience)
         self.path = path
         self._file = -1
+
+    def is_held(self) -> bool:
+        """Tell at a glance whether somebody seems to hold the lease.
+
+        A holder of another machine counts as dead after an hour: a glance does not see for how long it is silent.
+        """
+        said = _read(self.path)
+        return said is not None and not is_dead(said) and _age(self.path) < _SILENCE
+
+    def try_take(self) -> bool:
+        """Hold the lease unless `is_held`, without waiting, and tell whether that is so.
+
+        Raises
+        ------
+        OSError
+            When no file can be made there.
+        """
+        said = _read(self.path)
+        if said is not None and not self.is_held():
+            self._take_away(said)
+        if not self._made(self._said(0)):
+            return False
+        self._beats.start()
+        return True
 
     def _made(self, said: str) -> bool:
         try:
@@ -74,3 +102,11 @@ def _read(path: Path) -> str | None:
         return path.read_text(errors="replace")
     except FileNotFoundError:
         return None
+
+
+def _age(path: Path) -> float:
+    """Return for how many seconds a lease has not been written, 0 when it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -56,7 +56,7 @@ class Lease(ABC):
                 continue
             if now != seen:
                 seen, since = now, time.monotonic()
-            if _is_dead(now) or time.monotonic() - since > self.patience:
+            if is_dead(now) or time.monotonic() - since > self.patience:
                 self._take_away(now)
                 continue
             time.sleep(pause)
@@ -121,7 +121,7 @@ def _here() -> str:
     return f"{socket.gethostname()}/{space}"
 
 
-def _is_dead(said: str) -> bool:
+def is_dead(said: str) -> bool:
     """Tell whether the holder was a process of this machine that is there no more."""
     here, _, rest = said.partition(" ")
     process = rest.partition(" ")[0]
