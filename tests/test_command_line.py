@@ -120,6 +120,36 @@ def test_version():
     assert _type(ROOT, "--version").stdout.startswith("transfer_exp 0.")
 
 
+# What pip makes of the entry point, whether it is installed here or not.
+ENTRY = "import sys; sys.argv[0] = 'transfer-exp'; from transfer_exp.__main__ import main; main()"
+COMPLETE = """
+eval "$(transfer-exp -sc install=bash)"
+for typed; do
+    COMP_LINE=$typed COMP_POINT=${#typed} COMP_WORDS=($typed) COMP_CWORD=$(( $(wc -w <<<"$typed") - 1 ))
+    hydra_bash_completion
+    echo "${COMPREPLY[@]}"
+done
+"""
+OFFERED = {
+    "transfer-exp metric=lo": "metric=logme metric=logme_regression",
+    "transfer-exp metric=sfda +sweep=de": "+sweep=demo",
+    "transfer-exp do": "doctor",
+    "transfer-exp cache metric=lo": "",
+}
+
+
+@pytest.mark.slow
+def test_bash_completes_commands_groups_and_options(tmp_path):
+    program = tmp_path / "transfer-exp"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{ENTRY}" "$@"\n')
+    program.chmod(0o755)
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["bash", "-c", COMPLETE, "bash", *OFFERED]
+    done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert dict(zip(OFFERED, done.stdout.splitlines(), strict=True)) == OFFERED
+
+
 @pytest.mark.slow
 def test_weights_that_cannot_be_fetched_get_one_line_in_a_process_of_their_own(folder):
     options = ["model_pool=timm", "model_pool.names=[resnet18]", "ground_truth=none"]
