@@ -167,6 +167,15 @@ def test_what_was_left_out_is_no_finding(root):
     assert found(root, on_unreadable="skip") == []
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_the_dataset_refuses_for_its_size_is_unreadable_in_any_thread(root, monkeypatch, workers):
+    """1,600 pixels are above the limit of 1,000, where Pillow alone would warn."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    inspection = inspect(image_folder(str(root)), workers)
+    assert (inspection.widths, inspection.heights, inspection.kinds) == (None, None, {})
+    assert inspection.lines()[4].startswith("warning: 18 of 18 images cannot be read: ")
+
+
 def test_a_label_of_one_split_is_found(root, tmp_path):
     lines = [f"{path.relative_to(root)},{path.parent.name},{path.parts[-3]}" for path in sorted(root.rglob("*.png"))]
     for i in range(5):

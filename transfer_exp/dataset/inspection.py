@@ -115,7 +115,7 @@ def inspect(dataset: TargetDataset, workers: int = 1, track: Track = silent) -> 
     for images in others:
         whole = whole.joined(images)
     seen = list(_seen(whole, workers, track(f"{dataset.name}: images", len(whole))))
-    sizes = np.array([one.size for one in seen if one is not None]).reshape(-1, 2)
+    sizes = np.array([one.size for one in seen if one is not None], dtype=np.int64).reshape(-1, 2)
     names = [whole.name(i) for i in range(len(whole))]
     home = os.path.commonpath(names) if all(map(os.path.isabs, names)) else ""
     listed = Listed(

@@ -18,6 +18,7 @@ from transfer_exp.report.terminal import from_here
 
 _PATIENCE = 4.0
 """Seconds for an answer; looking a name up has no limit of its own."""
+_YES = ("1", "ON", "YES", "TRUE")  # what huggingface_hub takes for it
 _OFFLINE = "offline works with model_pool=embedded, tracker.mode=offline, HF_HUB_OFFLINE=1 and what is kept already"
 
 
@@ -46,12 +47,7 @@ def network() -> Iterator[Fact]:
 
 def _hub() -> str:
     """Return the address of the hub, or nothing where the user wants it left alone."""
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in (
-        "1",
-        "ON",
-        "YES",
-        "TRUE",
-    )  # what the library takes for yes
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in _YES
     return "" if offline else os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
 
 
