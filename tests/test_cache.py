@@ -10,7 +10,7 @@ import pytest
 
 from transfer_exp.cache import main
 from transfer_exp.report.terminal import in_bytes
-from transfer_exp.store import Lease, Store
+from transfer_exp.store import FileLease, Store
 
 
 def record(store, name, dataset, digest):
@@ -119,7 +119,7 @@ def test_prune_of_what_is_damaged_leaves_what_is_whole(root, capsys):
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_prune_keeps_what_a_process_works_on_and_says_so(root, capsys, dry):
     (record,) = root.rglob("*.json")
-    with Lease(record.with_suffix(".lease")):
+    with FileLease(record.with_suffix(".lease")):
         told = cache(root, capsys, "prune", "--kind", "accuracy", *dry)
     assert told[0].startswith("kept, because a process works on it, accuracy of my_vit, ")
     assert told[1].endswith("0 entries, 0 B")

@@ -26,6 +26,7 @@ from transfer_exp.experiment.sharding import sharded
 from transfer_exp.jobs import job_of
 from transfer_exp.jobs.asking import plan, report_again
 from transfer_exp.jobs.naming import name_of, write_status
+from transfer_exp.rank_words import overrides_of
 from transfer_exp.types import InputError
 
 _HERE = Path(__file__).resolve().parent
@@ -55,6 +56,8 @@ def main() -> None:
     keep_secrets()
     Sweeper.validate_batch_is_legal = check_choices  # type: ignore[method-assign, assignment]
     try:
+        if sys.argv[1:2] == ["rank"]:
+            sys.argv[1:] = overrides_of(sys.argv[2:])
         stage = CommandLine(sys.argv[1:], _CONF).stage
         if stage in ("plan", "report"):
             return {"plan": plan, "report": report_again}[stage](sys.argv[1:], _CONF)
@@ -118,8 +121,8 @@ def _completed_command() -> bool:
     """Offer the commands to a shell that completes the first word, and tell whether that word is one already."""
     first, *further = os.environ.get("COMP_LINE", "").split(" ")[1:] or [""]
     if not further:
-        print(*(name for name in _COMMANDS if name.startswith(first)))
-    return bool(further) and first in _COMMANDS
+        print(*(name for name in (*_COMMANDS, "rank") if name.startswith(first)))
+    return bool(further) and first in (*_COMMANDS, "rank")
 
 
 def _fail(message: str, code: int = 1) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from transfer_exp.report.terminal import Parser
 from transfer_exp.types import InputError
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
 _HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -19,11 +18,11 @@ def overrides_of(arguments: Sequence[str]) -> list[str]:
     Raises
     ------
     InputError
-        When the target is not there, or is nothing that could be ranked on.
+        When the target is not there or is nothing that could be ranked on, and for options that do not exist.
     SystemExit
-        After the help, or for options that do not exist.
+        After the help.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="transfer-exp rank",
         description="Rank pretrained models for your images, and say how sure the order is.",
         epilog="Any KEY=VALUE of `python -m transfer_exp -cn rank --help` may follow.",
@@ -60,20 +59,3 @@ def _quoted(text: str) -> str:
     """Return a text as a value in Hydra's grammar, whatever is in it."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
-
-
-def seconds_of(budget: str | float | None) -> float | None:
-    """Return a time in seconds: a number, or one with its unit, ``s``, ``m`` or ``h``; None is no bound.
-
-    Raises
-    ------
-    InputError
-        For anything else, or no time at all.
-    """
-    if budget is None:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(budget).strip())
-    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
-    if seconds <= 0:
-        raise InputError(f"budget={budget} is no time: give one such as 90s, 10m or 2h, or null for no bound")
-    return seconds

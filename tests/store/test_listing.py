@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from transfer_exp.store import Lease, Store
+from transfer_exp.store import FileLease, Store
 from transfer_exp.store.listing import KINDS, entries
 from transfer_exp.types import InputError
 
@@ -116,7 +116,7 @@ def test_what_is_worked_on_stays(full, kind):
     entry = of(full, kind)
     worked_on = "features" if kind in ("features", "leftover") else "accuracy"
     (file,) = full.root.glob(f"{worked_on}/*/[!.]*")
-    with Lease(file.with_suffix(".lease")):
+    with FileLease(file.with_suffix(".lease")):
         assert entry.lease.is_held()
         assert not entry.remove()
         assert entry.path.exists()
@@ -135,7 +135,7 @@ def test_a_lease_of_another_machine_holds_for_an_hour_of_silence(full):
 
 def test_a_lease_of_a_dead_process_of_this_machine_holds_nothing(full, monkeypatch):
     entry = of(full, "accuracy")
-    lease = Lease(entry.lease.path)
+    lease = FileLease(entry.lease.path)
     entry.lease.path.write_text(lease._name.replace(f" {os.getpid()} ", " 999999999 "))
     assert not entry.lease.is_held()
     assert entry.remove()

@@ -107,14 +107,18 @@ class PoolSearch:
             beginnings = Beginnings(candidates, self.dataset, extractor, self.seed)
             looked_at = self._first_look(beginnings, next_model)
             search = self._search(beginnings, looked_at)
-        last = search.rounds[-1]
-        scored = {name: beginnings.pairing(name, last.images) for name in last.scores}
+            scored = self._shown_all(beginnings, search)
+        scores = self._scores(scored)
         certainty = Certainty(self._scores, labels, self.draws, self.seed)
-        surest, regret, notes = certainty.of(last.scores, scored, len(self.dataset.class_names))
+        known, regret, notes = certainty.of(scores, scored, len(self.dataset.class_names))
+        first = next(iter(scored.values()))
+        if len(first.probe.labels) < len(beginnings.order):
+            notes.append("expected accuracies are of models trained on the images that were scored, not on all")
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
+        models = self._models(search, {n: replace(known[n], score=scores[n]) for n in scores}, len(first.probe.labels))
         found = Found(
             cell,
-            (*self._models(search, surest), *self._unscored(search.ranking)),
+            (*models, *self._unscored([model.model for model in models])),
             search.stopped,
             len(beginnings.order),
             beginnings.pushed,
@@ -173,15 +177,23 @@ class PoolSearch:
                 self._reasons[name] = str(reason)
         return dict(zip(found, self.scoring.combine(list(found.values())), strict=True))
 
-    def _models(self, search: Search, surest: Mapping[str, FoundModel]) -> list[FoundModel]:
-        """Return all that were ranked."""
+    def _shown_all(self, beginnings: Beginnings, search: Search) -> dict[str, PartOfSplits]:
+        """Return the models of the last round, on all images if there is time for that."""
+        last, every = search.rounds[-1], len(beginnings.order)
+        spent = sum(beginnings.seconds.values())
+        longer = sum(beginnings.seconds[name] for name in last.scores) * (every / last.images - 1)
+        images = every if self.seconds is None or spent + longer <= self.seconds else last.images
+        pairings = {name: self._pairing(beginnings, name, images) for name in last.scores}
+        return {name: pairing for name, pairing in pairings.items() if pairing is not None}
+
+    def _models(self, search: Search, last: Mapping[str, FoundModel], images: int) -> list[FoundModel]:
+        """Return all that were ranked: those of the last round by what is known of them by now, then the others."""
         seen = {name: (held.images, score) for held in search.rounds for name, score in held.scores.items()}
-        models = []
-        for place, name in enumerate(search.ranking, start=1):
-            images, score = seen[name]
-            known = surest.get(name, FoundModel(name))
-            models.append(replace(known, rank=place, score=score, images=images))
-        return models
+        models = [replace(last[n], images=images) for n in sorted(last, key=lambda n: -(last[n].score or 0.0))]
+        for name in search.ranking:
+            if name not in last and name not in self._reasons:
+                models.append(FoundModel(name, images=seen[name][0], score=seen[name][1]))
+        return [replace(model, rank=place) for place, model in enumerate(models, start=1)]
 
     def _unscored(self, ranked: Sequence[str]) -> list[FoundModel]:
         return [FoundModel(name, reason=reason) for name, reason in self._reasons.items() if name not in ranked]

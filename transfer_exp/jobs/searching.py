@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.jobs.naming import check_numbers, command, labels_of
-from transfer_exp.rank_words import seconds_of
 from transfer_exp.report.terminal import from_here
+from transfer_exp.types import InputError
 
 # Everything else is imported when the job runs: help and a typing error must not wait for torch.
 
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 _VIEWS = 5
 """Models whose features the page shows."""
 
@@ -71,3 +73,20 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     console.print(found_table(found))
     for path in [*written, write_page(folder)]:
         console.print(f"  {from_here(path)}", style="dim", soft_wrap=True)
+
+
+def seconds_of(budget: str | float | None) -> float | None:
+    """Return a time in seconds: a number, or one with its unit, ``s``, ``m`` or ``h``; None is no bound.
+
+    Raises
+    ------
+    InputError
+        For anything else, or no time at all.
+    """
+    if budget is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(budget).strip())
+    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    if seconds <= 0:
+        raise InputError(f"budget={budget} is no time: give one such as 90s, 10m or 2h, or null for no bound")
+    return seconds

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer_exp.report.terminal import ending
+from transfer_exp.report.terminal import Parser, ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 1 after one line on stderr when there is nothing to aggregate. Failed cells are listed on stderr but are
         no failure of this command.
     """
-    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report", description=__doc__)
+    parser = Parser(prog="python -m transfer_exp.report", description=__doc__)
     parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="folder that a sweep or a run wrote")
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write every model of every cell there as well")
     asked = parser.parse_args(arguments)

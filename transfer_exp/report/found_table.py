@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -13,15 +15,17 @@ from transfer_exp.types.found import Found, FoundModel
 _STOPPED = {
     "all images": "all images were used",
     "top alone": "no more models were left than were looked for",
-    "top stable": "more images did not change the top any more",
+    "top stable": "more images did not change the top",
     "budget": "the time was used up",
 }
 
 
 def found_table(found: Found) -> RenderableType:
     """Return a search for `rich.console.Console.print`: the models, who may be the best, and how it went."""
+    last = [m for m in found.models if m.rank is not None and m.images == found.models[0].images]
     title = " / ".join(found.cell[key] for key in ("dataset", "perturbation", "metric"))
-    parts: list[RenderableType] = [Text(title, style="bold"), _table(found)]
+    parts: list[RenderableType] = [Text(f"{title}, on {last[0].images} images", style="bold"), _table(last)]
+    parts.extend(Text(line, style="dim") for line in _dropped(found))
     parts.extend(Text(line, style="yellow") for line in _shortfalls(found))
     return Group(*parts, *(Text(line) for line in verdict(found)))
 
@@ -34,42 +38,54 @@ def verdict(found: Found) -> list[str]:
     elif any(m.best_rank is not None for m in found.models):
         lines.append(f"{best[0]} is told from all others of the last round (95 %)")
     if found.regret is not None:
-        lines.append(
-            f"fine-tuning only the first is expected to cost {found.regret:.3f} of accuracy against trying all"
-        )
+        lines.append(f"fine-tuning the first alone is expected to cost {found.regret:.3f} of accuracy")
     ranked = [m for m in found.models if m.rank is not None]
     whole = found.images * len(ranked)
     lines.append(
-        f"{len(ranked)} models ranked in {found.seconds:.0f} s with {found.pushed:,} images pushed"
-        f" ({100 * found.pushed / whole:.0f} % of {whole:,}): {_STOPPED[found.stopped]}"
+        f"{len(ranked)} models ranked in {found.seconds:.0f} s with {100 * found.pushed / whole:.0f} % of the images "
+        f"of all pushed: {_STOPPED[found.stopped]}"
     )
     return [*lines, *found.notes]
 
 
-def _table(found: Found) -> Table:
+def _table(models: list[FoundModel]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("rank", no_wrap=True)
     table.add_column("model", overflow="fold")
-    for heading in ("may be", "images", "score", "expected accuracy"):
+    for heading in ("score", "expected accuracy"):
         table.add_column(heading, justify="right", no_wrap=True)
-    ranked = [m for m in found.models if m.rank is not None]
-    most = max((m.images for m in ranked), default=0)
-    show = score_format([m.score for m in ranked if m.score is not None and m.images == most])
-    for model in ranked:
-        table.add_row(*(Text(cell) for cell in _cells(model, show)), style="dim" if model.images < most else None)
+    show = _format(models)
+    for model in models:
+        table.add_row(*(Text(cell) for cell in _cells(model, show)))
     return table
 
 
+def _format(models: list[FoundModel]) -> str:
+    """Return the format that shows scores to about two digits of their intervals."""
+    widths = [m.high - m.low for m in models if m.low is not None and m.high is not None and m.high > m.low]
+    if not widths:
+        return score_format([m.score for m in models if m.score is not None])
+    return f"{{:.{min(8, max(0, 1 - math.floor(math.log10(min(widths)))))}f}}"
+
+
 def _cells(model: FoundModel, show: str) -> list[str]:
-    score = show.format(model.score)
+    rank, score, expected = str(model.rank), show.format(model.score), ""
+    if model.best_rank is not None:
+        rank += f" [{model.best_rank}, {model.worst_rank}]"
     if model.low is not None and model.high is not None:
         score += f" [{show.format(model.low)}, {show.format(model.high)}]"
-    may_be, expected = "", ""
-    if model.best_rank is not None:
-        may_be = "-".join(dict.fromkeys([str(model.best_rank), str(model.worst_rank)]))
     if model.expected is not None:
         expected = f"{model.expected:.2f} [{model.expected_low:.2f}, {model.expected_high:.2f}]"
-    return [str(model.rank), model.model, may_be, str(model.images), score, expected]
+    return [rank, model.model, score, expected]
+
+
+def _dropped(found: Found) -> list[str]:
+    """Name the models that went no further, by the images they were shown, best first."""
+    shared: dict[int, list[str]] = {}
+    for model in found.models:
+        if model.rank is not None and model.images < found.models[0].images:
+            shared.setdefault(model.images, []).append(model.model)
+    return [f"dropped after {images} images: {', '.join(models)}" for images, models in shared.items()]
 
 
 def _shortfalls(found: Found) -> list[str]:

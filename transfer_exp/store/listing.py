@@ -16,8 +16,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from transfer_exp.store.array_file import load_arrays
+from transfer_exp.store.file_lease import FileLease
 from transfer_exp.store.files import digest
-from transfer_exp.store.lease import Lease
 from transfer_exp.types import InputError
 from transfer_exp.types.text_file import read_json
 
@@ -81,12 +81,12 @@ class Entry:
         return False
 
     @property
-    def lease(self) -> Lease:
+    def lease(self) -> FileLease:
         """The lease under which it is written."""
         name, kind = re.search(_NAME, self.path.name), self.path.parents[1]
         assert name is not None
         folder = kind.with_name(_LEASED_AS.get(kind.name, kind.name)) / self.path.parent.name
-        return Lease(folder / f"{name[0]}.lease")
+        return FileLease(folder / f"{name[0]}.lease")
 
     def remove(self) -> bool:
         """Remove it unless somebody works on it, and tell whether it is gone.
@@ -96,6 +96,8 @@ class Entry:
         OSError
             When it may not be removed.
         """
+        if any(FileLease(point).is_held() for point in self.path.glob("*.lease")):
+            return False  # a point of a grid, which is trained by a job of its own
         lease = self.lease
         lease.path.parent.mkdir(parents=True, exist_ok=True)
         if not lease.try_take():
