@@ -1,0 +1,150 @@
+"""The search of `Halving` replayed on stored features, against the ranking by all images of all candidates.
+
+``python -m benchmarks.halving docs/results/halving.md --store FOLDER --assets FOLDER`` writes the rows beside the page
+and fills it; without the two folders it fills the page from the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.halving_page import filled
+from benchmarks.probe_scores import MADE_METRICS, METRICS, TARGETS, ProbeScores, made, real
+from transfer_exp.evaluation.halving import Halving
+
+MADE_ON = "textures10"
+"""Target that the made pool stands on."""
+PROBES = (1 / 16, 1 / 8, 3 / 16, 1 / 5, 1 / 4)
+"""Shares of N that one uniform probe may have; it gets the smallest that costs no less than the search."""
+DRAWS = 10
+TOP = 3
+ACCURACIES = Path(__file__).parents[1] / "transfer_exp" / "ground_truth" / "tables" / "real_pool.csv"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A search in shares of the images: ``first`` of N, ``budget`` of all images of all candidates."""
+
+    first: float
+    keep: float
+    growth: float = 2.0
+    stable: int = 3
+    prior: float = 0.0
+    budget: float = 0.2
+
+    def halving(self, images: int, candidates: int) -> Halving:
+        """Return the search for so many images and candidates."""
+        return Halving(
+            first=round(self.first * images),
+            top=TOP,
+            growth=self.growth,
+            keep=self.keep,
+            stable=self.stable,
+            prior_images=self.prior * images,
+            budget=self.budget * images * candidates,
+        )
+
+
+_BEST = Setting(1 / 16, 1 / 2)
+SETTINGS: Mapping[str, Setting] = {
+    "1/16, half": _BEST,
+    "1/16, two thirds": Setting(1 / 16, 2 / 3),
+    "1/16, third": Setting(1 / 16, 1 / 3),
+    "1/8, half": Setting(1 / 8, 1 / 2),
+    "1/8, third": Setting(1 / 8, 1 / 3),
+    "1/16, half, prior of 1/32": replace(_BEST, prior=1 / 32),
+    "1/16, half, prior of 1/8": replace(_BEST, prior=1 / 8),
+}
+MADE_SETTINGS = ("1/16, half",)
+
+
+def accuracies() -> pd.DataFrame:
+    """Return accuracy by full fine-tuning, a row per model and a column per target, mean over seeds."""
+    rows = pd.read_csv(ACCURACIES)
+    rows = rows[rows["regime"] == "full/short"]
+    return rows.pivot_table(index="model", columns="dataset", values="accuracy")
+
+
+def replayed(scores: ProbeScores, settings: Sequence[str], truth: pd.DataFrame | None) -> Iterator[dict[str, object]]:
+    """Yield a row for each setting and draw: the search, one probe of the same cost, and what all images say."""
+    target, names, images = scores.candidates.name, scores.names, scores.images
+    final = scores(0, names, images)
+    best = _ranked(final)
+    prior = None
+    if truth is not None:
+        prior = {str(name): float(own) for name, own in truth.drop(columns=target).mean(axis=1).items()}
+    for setting in settings:
+        for draw in range(DRAWS):
+            search = SETTINGS[setting].halving(images, len(names))(names, images, partial(scores, draw), prior)
+            probe = min(round(s * images) for s in PROBES if round(s * images) * len(names) >= search.pushed)
+            row: dict[str, object] = {"target": target, "metric": scores.metric, "setting": setting, "draw": draw}
+            row |= {"pushed": round(search.pushed / len(names) / images, 4), "probe": probe, "stopped": search.stopped}
+            row |= {"rounds": len(search.rounds), "last_images": search.rounds[-1].images}
+            ways = {"search": search.ranking, "uniform": _ranked(scores(draw, names, probe)), "all": best}
+            if prior is not None:
+                ways |= {"half": _ranked(scores(draw, names, images // 2)), "prior": _ranked(prior)}
+            for way, found in ways.items():
+                row |= {f"{way}_{key}": value for key, value in _judged(found, best, final, target, truth).items()}
+            yield row
+
+
+def _ranked(scores: Mapping[str, float]) -> list[str]:
+    """Return the names that have a score, best first."""
+    return sorted((name for name, score in scores.items() if np.isfinite(score)), key=lambda name: -scores[name])
+
+
+def _judged(
+    found: Sequence[str], best: Sequence[str], final: Mapping[str, float], target: str, truth: pd.DataFrame | None
+) -> dict[str, object]:
+    """Return what of the best few was found, and what the first choice loses: in score and in accuracy."""
+    spread = final[best[0]] - final[best[-1]]
+    lost = max(final[best[0]] - final[found[0]], 0.0) if found[0] in best else spread
+    judged: dict[str, object] = {
+        "same": int(set(found[:TOP]) == set(best[:TOP])),
+        "order": int(list(found[:TOP]) == list(best[:TOP])),
+        "common": len(set(found[:TOP]) & set(best[:TOP])),
+        "first": int(found[0] == best[0]),
+        "lost_score": round(lost / spread, 5) if spread > 0 else 0.0,
+    }
+    if truth is not None:
+        own = truth[target]
+        judged["lost_accuracy"] = round(float(own.max() - own[found[0]]), 5)
+        judged["lost_accuracy_top"] = round(float(own.max() - own[list(found[:TOP])].max()), 5)
+    return judged
+
+
+def main() -> None:
+    """Replay, keep the rows, fill the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.halving", description=__doc__)
+    parser.add_argument("page", type=Path, metavar="FILE.md", help="rows lie beside it")
+    parser.add_argument("--store", type=Path, help="where features are, or will be")
+    parser.add_argument("--assets", type=Path, default=Path("../shared/assets"), help="networks and images")
+    parser.add_argument("--scores", type=Path, default=Path("outputs/halving"), help="where scores are kept")
+    parser.add_argument("--targets", nargs="+", default=TARGETS)
+    parser.add_argument("--metrics", nargs="+", default=tuple(METRICS))
+    parser.add_argument("--made", action="store_true", help="also the made pool")
+    asked = parser.parse_args()
+    rows: list[dict[str, object]] = []
+    if asked.store:
+        truth = accuracies()
+        for target in asked.targets:
+            candidates = real(target, asked.store, asked.assets)
+            for metric in asked.metrics:
+                rows += replayed(ProbeScores(candidates, metric, asked.scores), tuple(SETTINGS), truth)
+                print(target, metric, flush=True)
+            for metric in MADE_METRICS if target == MADE_ON and asked.made else ():
+                rows += replayed(ProbeScores(made(candidates), metric, asked.scores), MADE_SETTINGS, None)
+                print(target, "made", metric, flush=True)
+        pd.DataFrame(rows).to_csv(asked.page.with_suffix(".csv"), index=False, lineterminator="\n")
+    asked.page.write_text(filled(asked.page), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
