@@ -75,6 +75,8 @@ def test_a_budget_cuts_the_last_round_short():
     assert (search.cost, search.stopped) == (100, "top alone")
     search = Halving(first=10, top=1, stable=9, budget=101.0)(NAMES, 100, scores)
     assert (search.cost, search.stopped) == (100, "budget")
+    search = Halving(first=10, top=1, stable=9, budget=103.0)(NAMES, 100, scores)
+    assert (search.cost, len(search.rounds)) == (100, 2)  # what is left would pay one image more: no round of its own
     search = Halving(first=10, top=1, stable=9, budget=83.0)(NAMES, 100, scores)
     assert (search.cost, search.stopped, len(search.rounds)) == (80, "budget", 1)
     with pytest.raises(InputError, match="budget=79 is below the first round, 80: raise it, or lower first"):
