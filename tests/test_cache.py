@@ -31,8 +31,7 @@ def root(tmp_path):
         features(store, architecture, "1234567890")
     features(store, "vit", "abcdefghijk")
     record(store, "my_vit", "pets", "1234567890")
-    store.folder("unfinished", {"n": 1}).mkdir(parents=True)
-    (store.folder("unfinished", {"n": 1}) / "state").write_bytes(b"x" * 5000)
+    store.unfinished({"n": 1}).write("state", lambda path: path.write_bytes(b"x" * 5000))
     return store.root
 
 

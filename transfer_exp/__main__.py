@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp import __version__
-from transfer_exp.experiment.command_line import CommandLine
+from transfer_exp.experiment.command_line import CONF, CommandLine
 from transfer_exp.experiment.composition import keep_secrets, problem
 from transfer_exp.experiment.early_check import check_choices
 from transfer_exp.experiment.sharding import sharded
@@ -29,9 +29,6 @@ from transfer_exp.jobs.naming import name_of, write_status
 from transfer_exp.rank_words import overrides_of
 from transfer_exp.types import InputError
 
-_HERE = Path(__file__).resolve().parent
-# Beside the package in a checkout, inside it once installed.
-_CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "config.yaml").is_file())
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _FOLDERS = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
 # What says already what to do, or asks for no run at all.
@@ -58,10 +55,10 @@ def main() -> None:
     try:
         if sys.argv[1:2] == ["rank"]:
             sys.argv[1:] = overrides_of(sys.argv[2:])
-        stage = CommandLine(sys.argv[1:], _CONF).stage
+        stage = CommandLine(sys.argv[1:], CONF).stage
         if stage in ("plan", "report"):
-            return {"plan": plan, "report": report_again}[stage](sys.argv[1:], _CONF)
-        sys.argv[1:] = sharded(sys.argv[1:], _CONF)
+            return {"plan": plan, "report": report_again}[stage](sys.argv[1:], CONF)
+        sys.argv[1:] = sharded(sys.argv[1:], CONF)
         _application()
     except InputError as error:
         _fail(str(error))
@@ -80,7 +77,7 @@ def main() -> None:
         _fail(f"the launcher gave up: {reason} (what is done: {done}; the same command goes on from there)")
 
 
-@hydra.main(version_base="1.3", config_path=str(_CONF), config_name="config")
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def _application(config: DictConfig) -> None:
     """Run one job; in a multirun a failure is recorded, and the other jobs go on."""
     run = HydraConfig.get()

@@ -45,7 +45,7 @@ def _target(target: str) -> list[str]:
     path = Path(target).expanduser()
     value = _quoted(str(path))
     if path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npz"))):
-        return ["dataset=arrays", f"dataset.root={value}"]
+        return ["dataset=arrays", "model_pool=arrays", f"dataset.root={value}"]
     if path.is_file() and path.suffix == ".csv":
         return ["dataset=image_table", f"dataset.path={value}"]
     if path.is_dir():

@@ -100,7 +100,7 @@ def test_features_as_the_metric_saw_them(parts, dataset):
     assert experiment.scoring.perturbed(probe) is None
     rng = np.random.default_rng(0)
     expected = Pca(dim=2)(probe.features, probe.labels, rng)
-    assert (Experiment(**{**parts, "perturbation": Pca(dim=2)}).perturbed(probe) == expected).all()
+    assert (Experiment(**{**parts, "perturbation": Pca(dim=2)}).scoring.perturbed(probe) == expected).all()
     path = Path(strengths=(0.0, 0.5))
     last = path.steps()["alpha=0.5"](probe.features, probe.labels, rng)
-    assert (Experiment(**{**parts, "perturbation": path}).perturbed(probe) == last).all()
+    assert (Experiment(**{**parts, "perturbation": path}).scoring.perturbed(probe) == last).all()

@@ -20,7 +20,7 @@ def full(store: Store) -> Store:
     """Return a store with one entry of every kind; the unfinished one belongs to the record."""
     store.arrays("features", KEY, lambda: {"features": np.ones((4, 2))})
     store.record("accuracy", KEY, lambda: {"row": {"model": "mine"}})
-    work = store.folder("unfinished", KEY)
+    work = store.unfinished(KEY).root
     (work / "deep").mkdir(parents=True)
     (work / "deep" / "state.pt").write_bytes(b"x" * 1000)
     (path,) = store.root.glob("features/*/*")
@@ -136,6 +136,6 @@ def test_a_lease_of_another_machine_holds_for_an_hour_of_silence(full):
 def test_a_lease_of_a_dead_process_of_this_machine_holds_nothing(full, monkeypatch):
     entry = of(full, "accuracy")
     lease = FileLease(entry.lease.path)
-    entry.lease.path.write_text(lease._name.replace(f" {os.getpid()} ", " 999999999 "))
+    entry.lease.path.write_text(lease._said(0).replace(f" {os.getpid()} ", " 999999999 "))
     assert not entry.lease.is_held()
     assert entry.remove()

@@ -80,8 +80,9 @@ def nested_order(labels: Int[np.ndarray, " samples"], seed: int) -> Int[np.ndarr
     """Order all positions so that every beginning of the order is a stratified sample, and holds all shorter ones.
 
     One sample of each class comes first, then a second of each, which is what most scores need; then the j-th of n_c
-    (from 0) samples of a class stands at (j + 1/2) / n_c of the way, so that a class is never more than one sample
-    from its share where that is two or more. Which samples of a class come first is drawn, and which class is.
+    (from 0) samples of a class stands at (j + 1/2) / n_c of the way, so that, once every class has a share of three,
+    none of C classes is further from its share than 1/2 + C/2 n_c/N samples. Which samples of a class come first is
+    drawn, and which class is.
 
     Returns
     -------

@@ -13,6 +13,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
+"""Folder of the configs: beside the package in a checkout, inside it once installed."""
 _WITHOUT_VALUE = ("-m", "--multirun", "-r", "--run")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
@@ -51,21 +52,22 @@ def check_numbers(config: DictConfig) -> None:
             raise InputError(f"{key}={value}: need a whole number, at least {least}")
 
 
-def labels_of(config: DictConfig) -> tuple[dict[str, str], str]:
+def labels_of(config: DictConfig, run: HydraConf | DictConfig | None = None) -> tuple[dict[str, str], str]:
     """Name the parts of this cell as the user chose them, and the protocol, empty where the regime has none.
 
-    A protocol other than the default shows in the name of the regime.
+    A protocol other than the default shows in the name of the regime. What was chosen is in Hydra's part of the config,
+    that of the running job if none is given.
     """
-    labels = {group: _label(group) for group in _LABELLED}
-    protocol = _label("protocol") if "protocol" in config.ground_truth else ""
+    run = HydraConfig.get() if run is None else run
+    labels = {group: _label(group, run) for group in _LABELLED}
+    protocol = _label("protocol", run) if "protocol" in config.ground_truth else ""
     if protocol not in ("", "quick"):
         labels["ground_truth"] += f"/{protocol}"
     return labels, protocol
 
 
-def _label(group: str) -> str:
+def _label(group: str, run: HydraConf | DictConfig) -> str:
     """Name what was chosen of a group, with any hyperparameters set by hand."""
-    run = HydraConfig.get()
     prefix = f"{group}."
     changed = [o.removeprefix(prefix) for o in run.overrides.task if o.startswith(prefix)]
     choice = str(run.runtime.choices[group])

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.jobs.naming import check_numbers, command, labels_of
 from transfer_exp.report.terminal import from_here
 from transfer_exp.types import InputError
+from transfer_exp.types.found import Found
+
+if TYPE_CHECKING:
+    from transfer_exp.experiment.pool_search import PoolSearch, Seen
 
 # Everything else is imported when the job runs: help and a typing error must not wait for torch.
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 _VIEWS = 5
 """Models whose features the page shows."""
+
+
+class Searched(NamedTuple):
+    """What was found, and what pages need besides: the search, and what was seen on the way."""
+
+    found: Found
+    search: PoolSearch
+    seen: Seen
 
 
 def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
@@ -29,30 +42,61 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     """
     from rich.console import Console
 
+    from transfer_exp.report.found_files import as_cell, write_found
+    from transfer_exp.report.found_table import found_table
+    from transfer_exp.report.html.notes import notes_of, write_notes
+    from transfer_exp.report.html.writing import write_page
+    from transfer_exp.report.record import write_record
+
+    console = Console(highlight=False)
+    labels, _ = labels_of(config)
+    found, search, seen = searched(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
+    written, result = write_found(found, folder), as_cell(found)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    write_record(result, plain, folder)
+    classes, typed = search.dataset.class_names, command(alone=group is None)
+    probes = {name: (lambda largest, probe=probe: probe) for name, probe in seen.probes.items()}
+    write_notes(notes_of(result, typed, seen.seconds, classes, probes, search.scoring.perturbed, _VIEWS), folder)
+    console.print(found_table(found))
+    for path in [*written, write_page(folder)]:
+        console.print(f"  {from_here(path)}", style="dim", soft_wrap=True)
+
+
+def searched(config: DictConfig, labels: Mapping[str, str], say: Callable[[str], object]) -> Searched:
+    """Build what the config asks for, and search.
+
+    Parameters
+    ----------
+    config
+        Composed from ``conf/rank.yaml``.
+    labels
+        As `labels_of` gives them.
+    say
+        Told what the data look like, line by line.
+
+    Raises
+    ------
+    InputError
+        For bad input of any kind.
+    """
     from transfer_exp.dataset.inspection import inspect
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.plugin import build
     from transfer_exp.experiment.pool_search import PoolSearch
     from transfer_exp.features.extraction import best_device
-    from transfer_exp.report.found_files import as_cell, write_found
-    from transfer_exp.report.found_table import found_table
-    from transfer_exp.report.html.notes import notes_of, write_notes
-    from transfer_exp.report.html.writing import write_page
-    from transfer_exp.report.record import write_record
     from transfer_exp.store import Store
 
     check_numbers(config)
-    labels, _ = labels_of(config)
     config.device = str(best_device(config.device))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    seconds, console = seconds_of(plain["budget"]), Console(highlight=False)
+    seconds = seconds_of(plain["budget"])
     groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
     parts = {name: build(name, plain[name]) for name in groups}
     parts["pool"] = parts.pop("model_pool").only(plain["models"])
     if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
         for line in inspect(parts["dataset"]).lines():
-            console.print(line, markup=False, soft_wrap=True)
+            say(line)
     search = PoolSearch(
         **parts,
         halving=Halving(**plain["halving"]),
@@ -63,19 +107,10 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
         **plain["features"],
     )
     found, seen = search.run({name: labels[name] for name in ("perturbation", "metric")})
-    written = write_found(found, folder)
-    result = as_cell(found)
-    write_record(result, plain, folder)
-    classes, alone = parts["dataset"].class_names, group is None
-    probes = {name: (lambda largest, probe=probe: probe) for name, probe in seen.probes.items()}
-    notes = notes_of(result, command(alone), seen.seconds, classes, probes, search.scoring.perturbed, _VIEWS)
-    write_notes(notes, folder)
-    console.print(found_table(found))
-    for path in [*written, write_page(folder)]:
-        console.print(f"  {from_here(path)}", style="dim", soft_wrap=True)
+    return Searched(found, search, seen)
 
 
-def seconds_of(budget: str | float | None) -> float | None:
+def seconds_of(budget: str | int | float | None) -> float | None:
     """Return a time in seconds: a number, or one with its unit, ``s``, ``m`` or ``h``; None is no bound.
 
     Raises
