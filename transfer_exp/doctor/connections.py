@@ -7,48 +7,37 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 from transfer_exp.doctor.fact import Fact
+from transfer_exp.model_pool.hub import PATIENCE, answer, hub_url
 from transfer_exp.report.terminal import from_here
 
-_PATIENCE = 4.0
-"""Seconds for an answer; looking a name up has no limit of its own."""
-_YES = ("1", "ON", "YES", "TRUE")  # what huggingface_hub takes for it
 _OFFLINE = "offline works with model_pool=embedded, tracker.mode=offline, HF_HUB_OFFLINE=1 and what is kept already"
 
 
 def network() -> Iterator[Fact]:
-    """Yield for the hub and W&B whether they answer, within `_PATIENCE` seconds for both."""
-    asked = {"Hugging Face": _hub(), "W&B": _base()}
+    """Yield for the hub and W&B whether they answer, within `PATIENCE` seconds for both."""
+    asked = {"Hugging Face": hub_url(), "W&B": _base()}
     answers: dict[str, str] = {}
     threads = [
         # Daemons, because one that looks a name up cannot be stopped, and must not hold the process.
-        threading.Thread(target=lambda n=name, u=url: answers.update({n: _answer(u)}), daemon=True)
+        threading.Thread(target=lambda n=name, u=url: answers.update({n: answer(u)}), daemon=True)
         for name, url in asked.items()
         if url
     ]
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + PATIENCE
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(end - time.monotonic(), 0))
     in_time = dict(answers)
     for name, url in asked.items():
-        answer = in_time.get(name, "no answer") if url else "not asked, as the environment says offline"
-        yield Fact(f"network {name}", f"{_host(url)}: {answer}" if url else answer)
-    if threads and not any(answer == "reached" for answer in in_time.values()):
+        said = in_time.get(name, "no answer") if url else "not asked, as the environment says offline"
+        yield Fact(f"network {name}", f"{_host(url)}: {said}" if url else said)
+    if threads and not any(said == "reached" for said in in_time.values()):
         yield Fact("no network", _OFFLINE)
-
-
-def _hub() -> str:
-    """Return the address of the hub, or nothing where the user wants it left alone."""
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in _YES
-    return "" if offline else os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
 
 
 def _base() -> str:
@@ -66,19 +55,6 @@ def _host(url: str) -> str:
         return urlsplit(url).hostname or "an address without a name"
     except ValueError:
         return "an address that is none"
-
-
-def _answer(url: str) -> str:
-    """Ask for the head of a page: any answer will do."""
-    try:
-        with urlopen(Request(url, method="HEAD"), timeout=_PATIENCE):
-            return "reached"
-    except HTTPError:
-        return "reached"
-    except OSError as error:
-        return f"not reached ({getattr(error, 'reason', error)})"
-    except (HTTPException, ValueError) as error:  # whose own words may hold a password of the address
-        return f"not reached ({type(error).__name__})"
 
 
 def wandb_state(outputs: Path) -> Iterator[Fact]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.model_pool.crop_flip import crop_flip
+from transfer_exp.model_pool.hub import settle_hub
 from transfer_exp.model_pool.pool import (
     Candidate,
     LoadedModel,
@@ -49,6 +50,7 @@ def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelP
 
 def _load(name: str) -> LoadedModel:
     """Fetch the weights of a timm model (from the local cache when they are there) and build it."""
+    settle_hub()
     try:
         network = library.create_model(name, pretrained=True)
     except Exception as error:  # hub clients raise dozens of types; all of them mean that there are no weights
