@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test rehearse kills engines format demo bench pretrain
+.PHONY: help install check test rehearse kills browser engines format demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,10 @@ rehearse: ## The reproductions with every network, on stand-ins of the eleven ta
 kills: ## A sweep killed at fifty instants, which ends each time as one that was not (half an hour)
 	pytest -m kills
 
+browser: ## Pages in a real Chromium (Debian: apt-get install chromium)
+	pip install -c constraints.txt -e '.[test,browser]'
+	pytest -m browser -n 0
+
 engines: ## Sweeps on a real SLURM and a real Ray, installed and started for it (ten minutes; root, Debian)
 	.ci/engines
 
@@ -37,6 +41,7 @@ bench: ## Our metrics against the published algorithms, and the page on speed (h
 	python -m benchmarks --rows docs/results/performance.csv
 	python -m benchmarks.attract_grid --rows docs/results/attract_grid.csv
 	python -m benchmarks.streaming --rows docs/results/streaming.csv
+	python -m benchmarks.shared_decoding --rows docs/results/shared_decoding.csv
 	python -m benchmarks.page docs/results/performance.md
 
 pretrain: ## Train the embedded pool again (fifteen minutes)

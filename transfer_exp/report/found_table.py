@@ -42,8 +42,8 @@ def verdict(found: Found) -> list[str]:
     ranked = [m for m in found.models if m.rank is not None]
     whole = found.images * len(ranked)
     lines.append(
-        f"{len(ranked)} models ranked in {found.seconds:.0f} s with {100 * found.pushed / whole:.0f} % of the images "
-        f"of all pushed: {_STOPPED[found.stopped]}"
+        f"{len(ranked)} models ranked in {found.seconds:.0f} s with {100 * found.pushed / whole:.0f} % of the passes that "
+        f"all images through all models take: {_STOPPED[found.stopped]}"
     )
     return [*lines, *found.notes]
 
