@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -43,7 +44,7 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     from rich.console import Console
 
     from transfer_exp.report.found_files import as_cell, write_found
-    from transfer_exp.report.found_table import found_table
+    from transfer_exp.report.found_table import found_table, remark, verdict
     from transfer_exp.report.html.notes import notes_of, write_notes
     from transfer_exp.report.html.writing import write_page
     from transfer_exp.report.record import write_record
@@ -56,7 +57,9 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     write_record(result, plain, folder)
     classes, typed = search.dataset.class_names, command(alone=group is None)
     probes = {name: (lambda largest, probe=probe: probe) for name, probe in seen.probes.items()}
-    write_notes(notes_of(result, typed, seen.seconds, classes, probes, search.scoring.perturbed, _VIEWS), folder)
+    notes = notes_of(result, typed, seen.seconds, classes, probes, search.scoring.perturbed, _VIEWS)
+    remarks = {model.model: remark(model) for model in found.models if model.best_rank is not None}
+    write_notes(replace(notes, remarks=remarks, verdict=tuple(verdict(found))), folder)
     console.print(found_table(found))
     for path in [*written, write_page(folder)]:
         console.print(f"  {from_here(path)}", style="dim", soft_wrap=True)

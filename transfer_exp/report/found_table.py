@@ -40,12 +40,17 @@ def verdict(found: Found) -> list[str]:
     if found.regret is not None:
         lines.append(f"fine-tuning the first alone is expected to cost {found.regret:.3f} of accuracy")
     ranked = [m for m in found.models if m.rank is not None]
-    whole = found.images * len(ranked)
-    lines.append(
-        f"{len(ranked)} models ranked in {found.seconds:.0f} s with {100 * found.pushed / whole:.0f} % of the passes that "
-        f"all images through all models take: {_STOPPED[found.stopped]}"
-    )
+    share = found.pushed / (found.images * len(ranked))
+    lines.append(f"{len(ranked)} models ranked in {found.seconds:.0f} s: {_STOPPED[found.stopped]}")
+    lines.append(f"images pushed: {100 * share:.0f} % of showing all of them to all models")
     return [*lines, *found.notes]
+
+
+def remark(model: FoundModel) -> str:
+    """Say of a model of the last round which ranks it may have, and what accuracy is expected of it."""
+    ranks = "-".join(dict.fromkeys([str(model.best_rank), str(model.worst_rank)]))
+    expected = f"; expected accuracy {_expected(model)}" if model.expected is not None else ""
+    return f"may be {ranks}{expected}"
 
 
 def _table(models: list[FoundModel]) -> Table:
@@ -75,8 +80,12 @@ def _cells(model: FoundModel, show: str) -> list[str]:
     if model.low is not None and model.high is not None:
         score += f" [{show.format(model.low)}, {show.format(model.high)}]"
     if model.expected is not None:
-        expected = f"{model.expected:.2f} [{model.expected_low:.2f}, {model.expected_high:.2f}]"
+        expected = _expected(model)
     return [rank, model.model, score, expected]
+
+
+def _expected(model: FoundModel) -> str:
+    return f"{model.expected:.2f} [{model.expected_low:.2f}, {model.expected_high:.2f}]"
 
 
 def _dropped(found: Found) -> list[str]:

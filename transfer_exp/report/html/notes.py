@@ -43,6 +43,10 @@ class Notes:
         By model, for a few of the pool.
     left_out
         Why there is no view; empty where there is one.
+    remarks
+        What is worth saying of a model beside its score, by model.
+    verdict
+        What is worth saying of all, line by line.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -53,6 +57,8 @@ class Notes:
     samples: Samples | None = None
     views: dict[str, View] = field(default_factory=dict)
     left_out: str = ""
+    remarks: dict[str, str] = field(default_factory=dict)
+    verdict: tuple[str, ...] = ()
 
 
 def versions() -> dict[str, str]:

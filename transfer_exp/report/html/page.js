@@ -6,6 +6,7 @@ const root = document.documentElement;
 
 function verdict(cell) {
   if (cell.state !== "done") return note(`${cell.state}: ${cell.reason || "no reason was given"}`);
+  if (cell.verdict.length) return el("div", { class: "search" }, ...cell.verdict.map((line) => el("p", {}, line)));
   if (cell.tau === null) {
     const known = cell.models.some((m) => m.accuracy !== null);
     return note(

@@ -24,7 +24,7 @@ _Shared = TypeVar("_Shared")
 
 @dataclass(frozen=True)
 class ShownModel:
-    """A line of a leaderboard; ranks as `RankedModel`, seconds as `Notes`."""
+    """A line of a leaderboard; ranks as `RankedModel`, seconds as `Notes`, which may remark on it in ``reason``."""
 
     name: str
     score: float | None
@@ -63,6 +63,8 @@ class ShownCell:
         By model, the positions of its sides before and after the perturbation, in `Page`.
     left_out
         Why there are no views.
+    verdict
+        What a search says of its models, line by line.
     """
 
     fields: Mapping[str, str]
@@ -81,6 +83,7 @@ class ShownCell:
     samples: int | None = None
     views: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
     left_out: str = ""
+    verdict: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,8 @@ def _cell(
         model = line.result
         ranks = (line.score_rank, line.accuracy_rank)
         seconds = notes.seconds.get(model.model, {})
-        models.append(ShownModel(model.model, model.score, model.accuracy, *ranks, model.reason, seconds))
+        reason = model.reason or notes.remarks.get(model.model, "")
+        models.append(ShownModel(model.model, model.score, model.accuracy, *ranks, reason, seconds))
     measures = {name: value for name, value in result.measures.items() if name != "weighted_tau"}
     full = len(sides) >= _SIDES
     views = {} if full else notes.views
@@ -188,6 +192,7 @@ def _cell(
             for name, view in views.items()
         },
         left_out=_FULL if full else notes.left_out,
+        verdict=notes.verdict,
     )
 
 
