@@ -6,16 +6,17 @@ import pytest
 import yaml
 from hydra.utils import instantiate
 
-from transfer_exp.types import CellResult, ModelResult
+from transfer_exp.tracker.tracker import TrackedRun, Tracker
 
 OPTIONS = sorted((Path(__file__).parents[2] / "conf" / "tracker").glob("*.yaml"))
-RESULT = CellResult({"metric": "logme", "dataset": "digits"}, (ModelResult("a", 1.0, 0.5), ModelResult("b", 2.0, 0.6)))
+RUN = TrackedRun("score", {"metric": "logme", "dataset": "digits"}, {"seed": 0}, "group", {"weighted_tau": 0.5})
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda path: path.stem)
 def test_each_option_records_below_the_folder_it_is_given(option, tmp_path):
     tracker = instantiate(yaml.safe_load(option.read_text(encoding="utf-8")))
-    where = tracker.record(RESULT, {"seed": 0}, "group", None, tmp_path)
+    assert isinstance(tracker, Tracker)
+    where = tracker.record(RUN, tmp_path)
     if option.stem == "none":
         assert where is None
         assert not list(tmp_path.iterdir())

@@ -2,95 +2,67 @@
 
 import json
 import os
-import struct
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from tests.tracker.offline_run import read_offline
+from transfer_exp.tracker.tracker import Artifact, TrackedRun
 from transfer_exp.tracker.wandb import WandbTracker, run_id
-from transfer_exp.types import CellResult, InputError, ModelResult
+from transfer_exp.types import InputError
 
 CELL = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
-MODELS = (
-    ModelResult("small", 0.5, 0.71),
-    ModelResult("large", 0.75, 0.9),
-    ModelResult("headless", None, 0.8, "LEEP needs a classifier head"),
-)
-RESULT = CellResult(CELL, MODELS, {"weighted_tau": 0.625, "regret": 0.0}, (-1.0, 0.875))
 CONFIG = {
     "seed": 0,
     "metric": {"_target_": "transfer_exp.metric.logme.LogME"},
     "tracker": {"mode": "offline"},
 }
+ROWS = ({"model": "large", "score": 0.75, "reason": ""}, {"model": "headless", "score": None, "reason": "no head"})
+FEATURES = Artifact(
+    "hub/net:1-digits-probe",
+    "features",
+    addresses={"abc.safetensors": "s3://bucket/features/ab/abc.safetensors"},
+    metadata={"sha256": "abc"},
+)
+RUN = TrackedRun("score", CELL, CONFIG, "sweep-7", {"weighted_tau": 0.625, "regret": 0.0}, {"models": ROWS})
 
 # Each starts the service that W&B runs beside a program.
 pytestmark = pytest.mark.slow
 
 
-def records(path):
-    """Yield a run's records: 7 bytes of header, then chunks in 32 KiB blocks (LevelDB's log format)."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, position, message = path.read_bytes(), 7, b""
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:
-            position += left
-            continue
-        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
-        message = (b"" if kind in (1, 2) else message) + data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):
-            record = Record()
-            record.ParseFromString(message)
-            yield record
-
-
-def read_offline(folder):
-    """Return run, config, summary and history, once the service has written the last record."""
-    (path,) = Path(folder).glob("*.wandb")
-    until = time.monotonic() + 20
-    while "exit" not in {record.WhichOneof("record_type") for record in records(path)} and time.monotonic() < until:
-        time.sleep(0.02)
-    found = {"config": {}, "summary": {}, "history": {}}
-    for record in records(path):
-        if record.HasField("run"):
-            found["run"] = record.run
-        for part, items in (
-            ("config", record.run.config.update),
-            ("config", record.config.update),
-            ("summary", record.summary.update),
-            ("history", record.history.item),
-        ):
-            found[part] |= {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-    return found
-
-
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    figure = folder / "scatter.png"
+    folder, home = tmp_path_factory.mktemp("run"), tmp_path_factory.mktemp("home")
+    figure, table = folder / "scatter.png", folder / "ranking.csv"
     Image.new("RGB", (8, 8)).save(figure)
-    where = WandbTracker(tags=["first"]).record(RESULT, CONFIG, "sweep-7", figure, folder)
-    return folder, Path(where), read_offline(where)
+    table.write_text("model,score\nlarge,0.75\n")
+    ranking = Artifact("ranking", "ranking", [table], metadata=CELL)
+    run = replace(RUN, images={"scatter": figure}, made=[ranking], used=[FEATURES])
+    tracker = WandbTracker(tags=["first"], artifacts=("tables", "features"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(home))
+        where = tracker.record(run, folder)
+    return folder, Path(where), read_offline(where), home
 
 
-def test_the_run_lies_below_the_run_folder(offline):
-    folder, where, _ = offline
+def test_the_run_lies_below_the_run_folder_with_all_that_a_sync_needs(offline):
+    folder, where, _, home = offline
     assert where.parent == folder / "wandb"
-    assert where.name.endswith(run_id(RESULT, CONFIG, "sweep-7"))
+    assert where.name.endswith(run_id(RUN))
+    staged = {path.read_bytes() for path in (where / "artifacts" / "staging").iterdir()}
+    assert (folder / "ranking.csv").read_bytes() in staged
+    assert list(home.iterdir()) == []
+    assert "WANDB_DATA_DIR" not in os.environ
 
 
-def test_summary_holds_the_correlation_and_its_band(offline):
+def test_summary_holds_the_final_numbers(offline):
     summary = offline[2]["summary"]
     assert summary["weighted_tau"] == 0.625
     assert summary["regret"] == 0
-    assert (summary["null_band_low"], summary["null_band_high"]) == (-1, 0.875)
-    assert summary["models_compared"] == 2
 
 
 def test_config_group_and_kind_are_there_to_filter_by(offline):
@@ -99,38 +71,84 @@ def test_config_group_and_kind_are_there_to_filter_by(offline):
     assert found["config"]["metric"] == CONFIG["metric"]
     assert (found["run"].run_group, found["run"].job_type) == ("sweep-7", "score")
     assert (found["run"].project, list(found["run"].tags)) == ("transfer_exp", ["first"])
+    assert found["run"].display_name == "logme none digits"
 
 
-def test_the_table_lists_every_model_with_both_ranks(offline):
-    _, where, _ = offline
+def test_a_table_has_its_rows(offline):
+    _, where, found, _ = offline
+    assert found["history"]["models/nrows"] == 2
     (path,) = (where / "files" / "media" / "table").glob("*.table.json")
     table = json.loads(path.read_text())
-    assert table["columns"] == ["model", "score", "accuracy", "score_rank", "accuracy_rank", "reason"]
-    assert table["data"] == [
-        ["large", 0.75, 0.9, 1, 1, ""],
-        ["small", 0.5, 0.71, 2, 2, ""],
-        ["headless", None, 0.8, None, None, "LEEP needs a classifier head"],
-    ]
+    assert table["columns"] == ["model", "score", "reason"]
+    assert table["data"] == [["large", 0.75, ""], ["headless", None, "no head"]]
 
 
-def test_the_scatter_plot_is_attached(offline):
-    _, where, found = offline
-    assert "scatter" in {key.split("/")[0] for key in found["history"]}
+def test_the_image_is_attached(offline):
+    _, where, found, _ = offline
+    assert found["history"]["scatter/_type"] == "image-file"
     assert len(list((where / "files" / "media" / "images").glob("*.png"))) == 1
 
 
-def test_a_cell_without_ground_truth_or_figure_is_recorded(tmp_path):
-    bare = CellResult(CELL, (ModelResult("a", 1.0), ModelResult("b", 2.0)))
-    found = read_offline(WandbTracker().record(bare, CONFIG, None, None, tmp_path))
-    assert found["summary"]["models_compared"] == 0
-    assert "weighted_tau" not in found["summary"]
+def test_the_files_of_the_ranking_are_made_and_the_features_used_where_they_are(offline):
+    made, used = (offline[2]["artifacts"][name] for name in ("ranking", "hub-net-1-digits-probe"))
+    assert (made.type, made.use_after_commit, json.loads(made.metadata)) == ("ranking", False, CELL)
+    assert [entry.path for entry in made.manifest.contents] == ["ranking.csv"]
+    assert (used.type, used.use_after_commit, json.loads(used.metadata)) == ("features", True, {"sha256": "abc"})
+    (entry,) = used.manifest.contents
+    assert (entry.path, entry.ref) == ("abc.safetensors", FEATURES.addresses["abc.safetensors"])
+    assert entry.local_path == "", "nothing of it is uploaded"
+
+
+@pytest.mark.parametrize(("asked", "kept"), [(("tables",), {"t"}), (("features",), {"f"}), ((), set())])
+def test_artifacts_are_of_the_kinds_that_were_asked_for(tmp_path, asked, kept):
+    table = tmp_path / "t.csv"
+    table.write_text("a\n")
+    made = [Artifact("t", "ranking", [table]), Artifact("f", "features", addresses={"f": "s3://b/f"})]
+    found = read_offline(WandbTracker(artifacts=asked).record(TrackedRun("features", {}, {}, made=made), tmp_path))
+    assert set(found["artifacts"]) == kept
+
+
+def test_per_says_which_runs_are_kept(tmp_path):
+    whole, alone = replace(RUN, stage="report"), replace(RUN, group=None)
+    assert WandbTracker(per="cell").record(whole, tmp_path) is None
+    assert WandbTracker(per="sweep").record(RUN, tmp_path) is None
+    assert not list(tmp_path.iterdir())
+    for run, per in ((whole, "sweep"), (alone, "sweep"), (alone, "cell")):
+        found = read_offline(WandbTracker(per=per).record(run, tmp_path / f"{run.stage} {per}"))
+        assert found["run"].job_type == run.stage
+
+
+def test_where_the_user_wants_files_for_upload_they_stay(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "mine"))
+    WandbTracker().record(RUN, tmp_path / "run")
+    assert list((tmp_path / "mine" / "artifacts" / "staging").iterdir())
+    assert os.environ["WANDB_DATA_DIR"] == str(tmp_path / "mine")
+
+
+def test_an_agent_has_chosen_run_and_project(tmp_path, monkeypatch):
+    import wandb
+
+    parameters = tmp_path / "config.yaml"
+    parameters.write_text("metric:\n  value: sfda\n")
+    chosen = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "run1", "WANDB_PROJECT": "theirs", "WANDB_ENTITY": "them"}
+    for name, value in {**chosen, "WANDB_SWEEP_PARAM_PATH": str(parameters)}.items():
+        monkeypatch.setenv(name, value)
+    wandb.teardown()  # it reads the environment once a process
+    try:
+        found = read_offline(WandbTracker(project="mine").record(RUN, tmp_path))
+    finally:
+        wandb.teardown()
+    run = found["run"]
+    assert (run.run_id, run.sweep_id, run.project, run.entity) == ("run1", "sweep1", "theirs", "them")
+    assert found["config"]["metric"] == "sfda", "the word of the agent, which its pages filter by"
+    assert found["config"]["cell"] == CELL
 
 
 def test_the_id_follows_what_was_run_and_not_how_it_is_tracked():
-    same = run_id(RESULT, {**CONFIG, "tracker": {"mode": "online"}}, "s")
-    assert run_id(RESULT, dict(reversed(CONFIG.items())), "s") == same
-    others = [run_id(RESULT, {**CONFIG, "seed": 1}, "s"), run_id(RESULT, CONFIG, "t")]
-    others.append(run_id(CellResult({**CELL, "metric": "sfda"}, MODELS), CONFIG, "s"))
+    same = run_id(replace(RUN, config={**CONFIG, "tracker": {"mode": "online"}}))
+    assert run_id(replace(RUN, config=dict(reversed(CONFIG.items())), tables={})) == same
+    others = [run_id(replace(RUN, config={**CONFIG, "seed": 1})), run_id(replace(RUN, group="t"))]
+    others.append(run_id(replace(RUN, cell={**CELL, "metric": "sfda"})))
     assert len({same, *others}) == 4
 
 
@@ -139,11 +157,11 @@ import sys
 import time
 from pathlib import Path
 from transfer_exp.tracker.wandb import WandbTracker
-from transfer_exp.types import CellResult, InputError, ModelResult
+from transfer_exp.tracker.tracker import TrackedRun
+from transfer_exp.types import InputError
 assert "wandb" not in sys.modules
 try:
-    WandbTracker(mode=sys.argv[1]).record(
-        CellResult({"metric": "m"}, (ModelResult("a", 1.0),)), {}, None, None, Path(sys.argv[2]))
+    WandbTracker(mode=sys.argv[1]).record(TrackedRun("score", {"metric": "m"}, {}), Path(sys.argv[2]))
 except InputError as error:
     print("refused:", error)
 """
@@ -178,6 +196,8 @@ def test_online_without_a_login_is_one_line_with_the_way_out(tmp_path):
     assert done.stdout.count("\n") == 1
 
 
-def test_an_unknown_mode_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"tracker\.mode=on is unknown"):
-        WandbTracker(mode="on").record(RESULT, CONFIG, None, None, tmp_path)
+@pytest.mark.parametrize("options", [{"mode": "on"}, {"per": "job"}, {"artifacts": ("tables", "models")}])
+def test_an_unknown_choice_is_refused_before_anything_is_computed(options):
+    (name,) = options
+    with pytest.raises(InputError, match=rf"tracker\.{name}=(on|job|models) is unknown"):
+        WandbTracker(**options)

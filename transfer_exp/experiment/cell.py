@@ -92,6 +92,7 @@ class Experiment:
                 pairing = pair(candidate, self.dataset, extractor)
                 models.append(self._one(pairing, measuring, parts, track, observed))
                 found.update(pairing.found.items())
+                observed.stored.extend(pairing.stored())
                 next_model()
         say_what_was_found(found)
         scores = dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.experiment.measuring import Measuring
+from transfer_exp.experiment.observed import Observed
 from transfer_exp.experiment.progress import progress_bars
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pairing import NetworkOnImages, Pairing, Split, check_together, pair
@@ -35,6 +36,8 @@ class Filling:
         What is filled.
     device, batch_size, workers
         Of feature extraction.
+    observed
+        Told where features are.
     """
 
     pool: ModelPool
@@ -43,6 +46,7 @@ class Filling:
     device: str
     batch_size: int
     workers: int
+    observed: Observed = field(default_factory=Observed)
 
     def features(self, splits: Sequence[Split]) -> Found:
         """See to it that the store has the features of the splits, of those that the dataset has.
@@ -114,6 +118,7 @@ class Filling:
                 except NotApplicableError as reason:
                     _log.warning("%s is skipped: %s", candidate.name, reason)
                 found.update(pairing.found.items())
+                self.observed.stored.extend(pairing.stored())
                 next_model()
         say_what_was_found(found)
         return found

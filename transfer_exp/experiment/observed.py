@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.features.extraction import Extractor, Kept
+from transfer_exp.features.stored import StoredFeatures
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.store import Arrays
 
@@ -24,10 +25,13 @@ class Observed:
         alone, so that the stages of a model add up to its time.
     probes
         Give the probe of each model again, by its name.
+    stored
+        What the store has of the features that were asked for.
     """
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     probes: dict[str, Kept] = field(default_factory=dict)
+    stored: list[StoredFeatures] = field(default_factory=list)
     _within: list[float] = field(default_factory=list)
 
     @contextmanager

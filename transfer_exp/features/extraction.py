@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, TypeAlias
@@ -124,6 +124,11 @@ class Extractor:
             return FeatureSet(np.concatenate(batches), images.labels)
 
         return read
+
+    def stored(self, model: LoadedModel, images: LabelledImages) -> tuple[Mapping[str, Any], str]:
+        """Return the key of the features of ``images``, and the URL of their file in the store."""
+        key = self._key(model, images, best_device(self.device))
+        return key, self.store.address("features", key)
 
     def known(self, model: LoadedModel, images: LabelledImages) -> bool:
         """Tell whether the store has the features of ``images``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -11,6 +11,7 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.features.extraction import Extractor, Kept
 from transfer_exp.features.memory import within_memory
+from transfer_exp.features.stored import StoredFeatures
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
 from transfer_exp.store import Place
 from transfer_exp.types import ClassStatistics, FeatureSet, InputError, ModelFacts, class_statistics
@@ -67,6 +68,14 @@ class NetworkOnImages:
             return lambda largest: None
         return self.extractor.kept(self.model, images)
 
+    def stored(self) -> Iterator[StoredFeatures]:
+        """Yield what the store has by now of the features that were asked for."""
+        for asked in self.found:
+            split = asked.removeprefix("features of ")
+            images = None if split == asked else getattr(self.dataset, split)
+            if images is not None:
+                yield StoredFeatures(self.name, self.dataset.name, split, *self.extractor.stored(self.model, images))
+
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None where there is no such split."""
         images = self.images(split)
@@ -111,6 +120,10 @@ class StoredArrays:
     def kept(self, split: Split) -> Kept:
         """Return what reads the features of a split later."""
         return lambda largest: self.features(split)
+
+    def stored(self) -> Iterator[StoredFeatures]:
+        """Yield nothing: the arrays are the user's, not the store's."""
+        yield from ()
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None for validation."""

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.jobs.naming import check_numbers, labels_of, name_of, write_status
+from transfer_exp.jobs.tracking import filled
 
 # Everything else is imported when a job runs: help and a typing error must not wait for torch.
 
@@ -29,7 +30,7 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
     config.device = str(best_device(config.device))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     pool, dataset = build("model_pool", plain["model_pool"]).only(plain["models"]), build("dataset", plain["dataset"])
-    store = Store(plain["store"])
+    store, tracker = Store(plain["store"]), build("tracker", plain["tracker"])
     filling = Filling(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":
         found = filling.features(plain.get("splits", ["probe"]))
@@ -43,4 +44,6 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
         else:
             found = filling.accuracies(regime, names)
     counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(found.items())]
-    write_status(folder, {"state": "done", "cell": name_of(config), "found": counts})
+    name = name_of(config)
+    write_status(folder, {"state": "done", "cell": name, "found": counts})
+    tracker.record(filled(name, plain, group, counts, filling.observed.stored), folder)

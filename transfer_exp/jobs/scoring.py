@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.experiment.composition import named_option, options_of
 from transfer_exp.jobs.naming import check_numbers, command, labels_of
+from transfer_exp.jobs.tracking import scored
 from transfer_exp.report.terminal import from_here
 from transfer_exp.types import CellResult, InputError
 
@@ -51,7 +52,7 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     result = experiment.run(labels, observed)
     records = write_record(result, plain, folder)  # first: whatever follows may fail
     figure = scatter(result, folder / "scatter.png")
-    tracked = tracker.record(result, plain, group, figure, folder)
+    tracked = tracker.record(scored(result, plain, group, figure, records, observed.stored), folder)
     alone = group is None
     classes, most = experiment.dataset.class_names, _VIEWS[alone]
     seen = (observed.seconds, classes, observed.probes, experiment.scoring.perturbed)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
+from transfer_exp.jobs import tracking
 from transfer_exp.jobs.naming import check_numbers, command, labels_of
 from transfer_exp.report.terminal import from_here
 from transfer_exp.types import InputError
@@ -43,6 +44,7 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     """
     from rich.console import Console
 
+    from transfer_exp.experiment.plugin import build
     from transfer_exp.report.found_files import as_cell, write_found
     from transfer_exp.report.found_table import found_table, remark, verdict
     from transfer_exp.report.html.notes import notes_of, write_notes
@@ -51,18 +53,21 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
 
     console = Console(highlight=False)
     labels, _ = labels_of(config)
+    tracker = build("tracker", OmegaConf.to_container(config.tracker, resolve=True))  # type: ignore[arg-type]
     found, search, seen = searched(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
     written, result = write_found(found, folder), as_cell(found)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    write_record(result, plain, folder)
+    records = [*written, *write_record(result, plain, folder)]
+    tracked = tracker.record(tracking.searched(found, plain, group, records), folder)
     classes, typed = search.dataset.class_names, command(alone=group is None)
     probes = {name: (lambda largest, probe=probe: probe) for name, probe in seen.probes.items()}
     notes = notes_of(result, typed, seen.seconds, classes, probes, search.scoring.perturbed, _VIEWS)
     remarks = {model.model: remark(model) for model in found.models if model.best_rank is not None}
     write_notes(replace(notes, remarks=remarks, verdict=tuple(verdict(found))), folder)
     console.print(found_table(found))
-    for path in [*written, write_page(folder)]:
-        console.print(f"  {from_here(path)}", style="dim", soft_wrap=True)
+    for path in [*written, write_page(folder), tracked]:
+        if path is not None:
+            console.print(f"  {from_here(path)}", style="dim", soft_wrap=True)
 
 
 def searched(config: DictConfig, labels: Mapping[str, str], say: Callable[[str], object]) -> Searched:

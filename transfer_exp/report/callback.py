@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,16 @@ class SweepReport(Callback):
     """Aggregate the sweep's cells, and end with exit code 1 when one of them failed.
 
     A job catches its own failure and leaves a ``status.json``, because Hydra skips this callback after an exception.
+
+    Parameters
+    ----------
+    then
+        Called with the config and the sweep's folder once the files of the sweep are there, whatever became of its
+        cells.
     """
+
+    def __init__(self, then: Callable[[DictConfig, Path], object] = lambda config, folder: None) -> None:
+        self.then = then
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Let the process that launches jobs know of its sweep: Hydra tells the jobs alone."""
@@ -56,6 +66,7 @@ class SweepReport(Callback):
             else:
                 write_notes(Notes(typed(sys.argv[1:], os.environ), versions()), folder)
                 failed = show_sweep(folder, console)
+            self.then(config, folder)
         except (InputError, OSError) as error:
             print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
             raise SystemExit(1) from error

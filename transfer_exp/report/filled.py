@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from rich.console import Console
 
 from transfer_exp.report.sweep_cells import read_status
@@ -20,10 +22,9 @@ def show_filled(folder: Path, console: Console) -> list[str]:
         When no job left word there, or word that cannot be read.
     """
     found: Counter[tuple[str, bool]] = Counter()
-    failed, jobs = [], 0
-    for path in sorted(folder.glob("*/status.json")):
-        status = read_status(path)
-        jobs += 1
+    failed = []
+    statuses = _statuses(folder)
+    for path, status in statuses.items():
         if status.get("state") == "failed":
             name = " ".join(f"{key}={value}" for key, value in status.get("cell", {}).items())
             failed.append(f"{name}: {' '.join(str(status.get('reason', '')).split())}")
@@ -32,10 +33,35 @@ def show_filled(folder: Path, console: Console) -> list[str]:
                 found[part["what"], part["was_there"]] += part["count"]
             except (KeyError, TypeError) as error:
                 raise InputError(f"{path} is not the status of a job: delete it, or run the job again") from error
-    if not jobs:
-        raise InputError(f"no job left word below {folder}: run the stage first")
     for what in sorted({what for what, _ in found}):
         there, new = found[what, True], found[what, False]
         console.print(f"{what}: {there} read from the store, {new} computed", highlight=False)
-    console.print(f"{jobs} jobs, {len(failed)} failed", highlight=False)
+    console.print(f"{len(statuses)} jobs, {len(failed)} failed", highlight=False)
     return failed
+
+
+def frame_of_jobs(folder: Path) -> pd.DataFrame:
+    """Return a row for each job below a folder: the fields of its cell, ``state``, ``reason``, ``folder``.
+
+    Raises
+    ------
+    InputError
+        As `show_filled`.
+    """
+    rows = [
+        {
+            **status.get("cell", {}),
+            **{key: str(status.get(key, "")) for key in ("state", "reason")},
+            "folder": path.parent.name,
+        }
+        for path, status in _statuses(folder).items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def _statuses(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Return how each job ended, by the file that says so."""
+    found = {path: read_status(path) for path in sorted(folder.glob("*/status.json"))}
+    if not found:
+        raise InputError(f"no job left word below {folder}: run the stage first")
+    return found

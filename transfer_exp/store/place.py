@@ -52,6 +52,10 @@ class Place(Protocol):
         """Return a lease of that name, not yet taken."""
         ...
 
+    def address(self, name: str) -> str:
+        """Return the URL of a file, whether it is there or not."""
+        ...
+
     def below(self, name: str) -> Place:
         """Return a folder of this place as a place of its own; it need not be there."""
         ...
@@ -116,6 +120,10 @@ class Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLease(path, patience)
 
+    def address(self, name: str) -> str:
+        """As `Place`; of this machine alone."""
+        return (self.root / name).absolute().as_uri()
+
     def below(self, name: str) -> Folder:
         """As `Place`."""
         return Folder(self.root / name)
@@ -171,6 +179,10 @@ class ObjectStore:
     def lease(self, name: str, patience: float = 60.0) -> Lease:
         """As `Place`."""
         return ObjectLease(self.system, f"{self.root}/{name}", self.url, patience)
+
+    def address(self, name: str) -> str:
+        """As `Place`."""
+        return f"{self.url}/{name}"
 
     def below(self, name: str) -> ObjectStore:
         """As `Place`."""

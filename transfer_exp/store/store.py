@@ -98,6 +98,10 @@ class Store:
         """Tell whether there is a file for ``key``, whole or not."""
         return any(self.place.has(_name(kind, key, ending)) for ending in ("safetensors", "json"))
 
+    def address(self, kind: str, key: Mapping[str, Any]) -> str:
+        """Return the URL of the file of the arrays under ``key``, whether it is there or not."""
+        return self.place.address(_name(kind, key, "safetensors"))
+
     def unfinished(self, key: Mapping[str, Any]) -> Place:
         """Return a place of its own for work on ``key`` that is not finished."""
         return self.place.below(_name("unfinished", key, "d"))

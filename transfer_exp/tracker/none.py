@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from transfer_exp.types import CellResult
+from transfer_exp.tracker.tracker import TrackedRun
 
 
 @dataclass(frozen=True)
 class NoTracker:
     """A tracker that keeps nothing."""
 
-    def record(
-        self,
-        result: CellResult,
-        config: Mapping[str, Any],
-        group: str | None,
-        figure: Path | None,
-        folder: Path,
-    ) -> None:
+    def record(self, run: TrackedRun, folder: Path) -> None:
         """Do nothing; see `Tracker.record`."""

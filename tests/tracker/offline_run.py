@@ -1,0 +1,49 @@
+"""An offline run of W&B, read back from its file."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from pathlib import Path
+
+
+def records(path):
+    """Yield a run's records: 7 bytes of header, then chunks in 32 KiB blocks (LevelDB's log format)."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, position, message = path.read_bytes(), 7, b""
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        message = (b"" if kind in (1, 2) else message) + data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):
+            record = Record()
+            record.ParseFromString(message)
+            yield record
+
+
+def read_offline(folder):
+    """Return run, config, summary, history and artifacts, once the service has written the last record."""
+    (path,) = Path(folder).glob("*.wandb")
+    until = time.monotonic() + 20
+    while "exit" not in {record.WhichOneof("record_type") for record in records(path)} and time.monotonic() < until:
+        time.sleep(0.02)
+    found = {"config": {}, "summary": {}, "history": {}, "artifacts": {}}
+    for record in records(path):
+        if record.HasField("run"):
+            found["run"] = record.run
+        if record.HasField("artifact"):
+            found["artifacts"][record.artifact.name] = record.artifact
+        for part, items in (
+            ("config", record.run.config.update),
+            ("config", record.config.update),
+            ("summary", record.summary.update),
+            ("history", record.history.item),
+        ):
+            found[part] |= {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+    return found
