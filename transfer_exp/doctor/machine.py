@@ -12,6 +12,7 @@ from transfer_exp.doctor.fact import Fact
 from transfer_exp.report.terminal import in_bytes
 
 _PACKAGE = "transfer-exp"
+_OF_DEVELOPERS = ("browser", "docs", "test")
 
 
 def libraries() -> Iterator[Fact]:
@@ -29,6 +30,8 @@ def libraries() -> Iterator[Fact]:
         if not _fits(one):
             yield Fact(one.name, f"{_found(one)}, needed is {one}: pip install '{one}'", broken=True)
     for extra in metadata(_PACKAGE).get_all("Provides-Extra") or ():
+        if extra in _OF_DEVELOPERS:
+            continue
         own = [one for one in needed if one not in always and one.marker and one.marker.evaluate({"extra": extra})]
         missing = [f"{one.name} ({_found(one)})" for one in own if not _fits(one)]
         way_out = f"without {', '.join(missing)}: pip install '{_PACKAGE}[{extra}]'"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
 
 from transfer_exp.evaluation.bootstrap import half_samples, rank_intervals, score_intervals
 from transfer_exp.evaluation.expectations import Expectations, expectations
@@ -85,9 +86,11 @@ class Certainty:
         if np.unique(labels, return_counts=True)[1].min() < _FEWEST:
             raise InputError(f"some class has fewer than {_FEWEST} images among those scored")
         halves = np.empty((self.draws, len(values)))
-        for draw, chosen in enumerate(half_samples(labels, self.draws, self.seed)):
-            found = self.scores({n: PartOfSplits(p.whole, subset(probes[n], chosen)) for n, p in pairings.items()})
-            halves[draw] = [found.get(name, np.nan) for name in pairings]
+        # Thousands of small problems, for each of which threads would wait for each other longer than they work.
+        with threadpool_limits(1):
+            for draw, chosen in enumerate(half_samples(labels, self.draws, self.seed)):
+                found = self.scores({n: PartOfSplits(p.whole, subset(probes[n], chosen)) for n, p in pairings.items()})
+                halves[draw] = [found.get(name, np.nan) for name in pairings]
         return score_intervals(values, halves), rank_intervals(values, halves)
 
     def _expected(

@@ -35,6 +35,13 @@ def answer(url: str) -> str:
         return f"not reached ({type(error).__name__})"
 
 
+def hub_is_off() -> bool:
+    """Tell whether the hub's client looks into its cache alone."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
 @lru_cache(maxsize=1)
 def settle_hub() -> None:
     """Take the hub's client offline for this process where nobody answers: else it asks again and again for a minute.
@@ -44,7 +51,7 @@ def settle_hub() -> None:
     from huggingface_hub import constants
 
     url, heard = hub_url(), list[str]()
-    if not url or constants.HF_HUB_OFFLINE:
+    if not url or hub_is_off():
         return
     # A daemon, because looking a name up has no limit of its own, and must not hold the process.
     asking = threading.Thread(target=lambda: heard.append(answer(url)), daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -10,7 +11,7 @@ from torch import nn
 
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.model_pool.crop_flip import crop_flip
-from transfer_exp.model_pool.hub import settle_hub
+from transfer_exp.model_pool.hub import hub_is_off, settle_hub
 from transfer_exp.model_pool.pool import (
     Candidate,
     LoadedModel,
@@ -22,6 +23,8 @@ from transfer_exp.model_pool.pool import (
 from transfer_exp.types import InputError
 from transfer_exp.vision import timm as library
 
+# It names each file that it reads.
+logging.getLogger("timm").setLevel(logging.WARNING)
 _HUB_PREFIXES = ("hf-hub:", "hf_hub:")
 
 
@@ -55,6 +58,7 @@ def _load(name: str) -> LoadedModel:
         network = library.create_model(name, pretrained=True)
     except Exception as error:  # hub clients raise dozens of types; all of them mean that there are no weights
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = "the hub is not reached, and they are not in its cache" if hub_is_off() else reason
         raise InputError(
             f"no weights for timm model '{name}' ({reason}): connect once to fill the cache, or use "
             "model_pool=checkpoints with a local folder"

@@ -33,15 +33,17 @@ def found_table(found: Found) -> RenderableType:
 def verdict(found: Found) -> list[str]:
     """Say which models may be the best, what choosing the first may cost, and how the search went."""
     best, lines = found.best, list[str]()
+    ranked = [m for m in found.models if m.rank is not None]
     if len(best) > 1:
         lines.append(f"cannot be told from the best (95 %): {', '.join(best)}")
-    elif any(m.best_rank is not None for m in found.models):
+    elif sum(m.best_rank is not None for m in found.models) > 1:
         lines.append(f"{best[0]} is told from all others of the last round (95 %)")
-    if found.regret is not None:
+    if found.regret is not None and len(ranked) > 1:
         lines.append(f"fine-tuning the first alone is expected to cost {found.regret:.3f} of accuracy")
-    ranked = [m for m in found.models if m.rank is not None]
     share = found.pushed / (found.images * len(ranked))
-    lines.append(f"{len(ranked)} models ranked in {found.seconds:.0f} s: {_STOPPED[found.stopped]}")
+    lines.append(
+        f"{len(ranked)} model{'s' * (len(ranked) > 1)} ranked in {found.seconds:.0f} s: {_STOPPED[found.stopped]}"
+    )
     lines.append(f"images pushed: {100 * share:.0f} % of showing all of them to all models")
     return [*lines, *found.notes]
 
