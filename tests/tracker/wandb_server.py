@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import threading
@@ -10,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import yaml
 
 WHERE = {"entity": "someone", "project": "transfer_exp"}
 
@@ -24,13 +27,13 @@ class Received:
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     used: list[tuple[str, str]] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
-    sweep: dict[str, Any] = field(default_factory=dict)
-    commands: list[list[dict[str, Any]]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    sweep: str = ""
+    given_out: list[str] = field(default_factory=list)
 
     def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
         """Answer a query by its name."""
-        self.asked.append(operation)
         known: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "ServerFeaturesQuery": lambda _: {"serverInfo": {"features": []}},
             "Viewer": lambda _: {"viewer": _VIEWER},
@@ -43,9 +46,29 @@ class Received:
             "CreateArtifactFiles": self._files_of_artifact,
             "CommitArtifact": self._commit,
             "UseArtifact": self._use,
-            "ClientIDMapping": lambda given: {"clientIDMapping": {"serverID": given["clientID"]}},
+            "ArtifactType": lambda _: {"project": None},
+            "UpsertSweep": self._upsert_sweep,
+            "SweepWithRuns": lambda _: {"project": {"sweep": {"config": self.sweep, "runs": {"edges": []}}}},
+            "CreateAgent": lambda _: {"createAgent": {"agent": {"id": "agent"}}},
+            "Heartbeat": lambda _: {
+                "agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(self._next_run())}
+            },
         }
         return known[operation](given)
+
+    def _upsert_sweep(self, given: dict[str, Any]) -> dict[str, Any]:
+        self.sweep = given["config"]
+        where = {"id": "p", "name": WHERE["project"], "entity": {"id": "e", "name": WHERE["entity"]}}
+        return {"upsertSweep": {"sweep": {"name": "sweep1", "project": where}, "configValidationWarnings": []}}
+
+    def _next_run(self) -> list[dict[str, Any]]:
+        """Tell the agent to run the first point of the grid, and then no more."""
+        if "run1" in self.given_out:
+            return []
+        self.given_out.append("run1")
+        parameters = yaml.safe_load(self.sweep)["parameters"]
+        first = {name: {"value": known["values"][0]} for name, known in parameters.items()}
+        return [{"type": "run", "run_id": "run1", "program": None, "args": first}]
 
     def _upsert_run(self, given: dict[str, Any]) -> dict[str, Any]:
         name = given["name"]
@@ -127,20 +150,20 @@ def server():
         def do_POST(self) -> None:
             body = self._body()
             if self.headers.get("Content-Encoding") == "gzip":
-                import gzip
-
                 body = gzip.decompress(body)
-            sent = json.loads(body)
+            if self.path.endswith("/file_stream"):
+                received.take(self.path, json.loads(body))
             if not self.path.endswith("/graphql"):
-                received.take(self.path, sent)
+                received.paths.append(self.path)
                 self._reply({})
                 return
+            sent = json.loads(body)
             name = re.search(r"(?:query|mutation)\s+(\w+)", sent["query"])[1]
             try:
                 self._reply({"data": received.answer(name, sent.get("variables") or {})})
-            except Exception as e:
-                print("ERR", name, repr(e), json.dumps(sent)[:1500], flush=True)
-                self._reply({"errors": [{"message": repr(e)}]})
+            except (KeyError, IndexError) as error:
+                received.unknown.append(f"{name}: {error!r}")
+                self._reply({"errors": [{"message": received.unknown[-1]}]})
 
         def do_PUT(self) -> None:
             received.uploads[self.path.removeprefix("/up/")] = self._body()
