@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,10 +138,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
 
     def rebuild() -> None:
-        found = shipped_features()
-        text = with_tables(asked.page, {"moves": lambda: moves_table(found)})
+        # Only once the page has been read: it takes seconds.
+        found = cache(shipped_features)
+        text = with_tables(asked.page, {"moves": lambda: moves_table(found())})
         write_atomically(asked.page, partial(Path.write_text, data=text, encoding="utf-8"))
-        draw(found[DRAWN], asked.page.with_suffix(".png"))
+        draw(found()[DRAWN], asked.page.with_suffix(".png"))
 
     return ending(rebuild)
 
