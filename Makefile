@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test rehearse kills browser engines format demo bench pretrain
+.PHONY: help install check test rehearse kills browser engines format site demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,10 @@ engines: ## Sweeps on a real SLURM and a real Ray, installed and started for it 
 format: ## Rewrite files as the linter wants them
 	ruff check --fix .
 	ruff format .
+
+site: ## The documentation as a site, in site/
+	pip install -c constraints.txt -e '.[docs]'
+	python -m mkdocs build --strict
 
 demo: ## Several datasets, perturbations and metrics in one table and one figure
 	python -m transfer_exp +sweep=demo
