@@ -86,6 +86,28 @@ def test_time_that_is_up_leaves_models_out_by_name(search, monkeypatch):
     assert any("not on all" in note for note in found.notes)
 
 
+def test_a_budget_that_the_first_look_used_up_is_no_error(search):
+    found, _ = replace(search, seconds=1e-9).run(LABELS)
+    assert sum(model.rank is not None for model in found.models) == search.halving.top + 1
+
+
+def test_a_model_that_fails_on_all_images_is_left_out_of_the_last_round(search, monkeypatch):
+    whole = type(search)._shown_all
+
+    def broken(self, beginnings, held):
+        pairings = whole(self, beginnings, held)
+        features = pairings["best"].probe.features.copy()
+        features[0, 0] = np.nan
+        probe = replace(pairings["best"].probe, features=features)
+        return {**pairings, "best": replace(pairings["best"], probe=probe)}
+
+    monkeypatch.setattr(type(search), "_shown_all", broken)
+    found, _ = search.run(LABELS)
+    assert found.models[0].model == "good"
+    assert found.models[0].best_rank == 1
+    assert "best" in {model.model for model in found.models if model.reason}
+
+
 def _without_weights():
     raise InputError("no weights: connect")
 

@@ -109,6 +109,7 @@ class PoolSearch:
             search = self._search(beginnings, looked_at)
             scored = self._shown_all(beginnings, search)
         scores = self._scores(scored)
+        scored = {name: scored[name] for name in scores}
         certainty = Certainty(self._scores, labels, self.draws, self.seed)
         known, regret, notes = certainty.of(scores, scored, len(self.dataset.class_names))
         first = next(iter(scored.values()))
@@ -154,8 +155,8 @@ class PoolSearch:
             pairings = {name: self._pairing(beginnings, name, count) for name in left}
             return self._scores({name: pairing for name, pairing in pairings.items() if pairing is not None})
 
-        # What the first round takes was spent by the first look, whatever the budget.
-        budget = None if self.seconds is None else max(self.seconds, sum(beginnings.seconds.values()))
+        # What the first round takes was spent by the first look, whatever the budget; the rest is rounding.
+        budget = None if self.seconds is None else max(self.seconds, sum(beginnings.seconds.values()) * (1 + 1e-9))
         halving = replace(self.halving, budget=budget)
         return halving(names, len(beginnings.order), scores, beginnings.imagenet_accuracies, pace)
 
