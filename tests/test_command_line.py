@@ -37,7 +37,7 @@ def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
     assert "tau_w" in done.stdout
     assert "95 % null band" in done.stdout
     written = [folder / line.strip() for line in done.stdout.splitlines() if line.startswith("  outputs/")]
-    assert [path.name for path in written] == ["result.json", "ranking.csv", "scatter.png"]
+    assert [path.name for path in written] == ["result.json", "ranking.csv", "scatter.png", "report.html"]
     assert all(path.is_file() for path in written)
     record = json.loads(written[0].read_text())
     assert record["cell"]["ground_truth"] == "full/quick(steps=2)"

@@ -8,17 +8,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from transfer_exp import __version__
-from transfer_exp.features.extraction import Kept
 from transfer_exp.report.html.separation import STRICT
 from transfer_exp.report.html.view import LARGEST, Samples, View, check_size, samples_of, view_of
 from transfer_exp.store import write_atomically
 from transfer_exp.types import CellResult, FeatureSet, InputError
 from transfer_exp.types.text_file import read_text
+
+if TYPE_CHECKING:
+    from transfer_exp.features.extraction import Kept  # with torch, which pages of what is stored do without
 
 NAME = "page.json"
 _LARGEST = 1 << 24
