@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from transfer_exp import __version__
 from transfer_exp.experiment.command_line import CONF, CommandLine
 from transfer_exp.experiment.composition import keep_secrets, problem
 from transfer_exp.experiment.early_check import check_choices
@@ -28,6 +27,7 @@ from transfer_exp.jobs.asking import plan, report_again
 from transfer_exp.jobs.naming import name_of, write_status
 from transfer_exp.rank_words import overrides_of
 from transfer_exp.types import InputError
+from transfer_exp.types.version import __version__
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _FOLDERS = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"

@@ -75,7 +75,7 @@ def _searched(target: str, pool: str | None, budget: str | None, settings: Seque
 
     from transfer_exp.experiment.command_line import CONF, CommandLine
     from transfer_exp.jobs.naming import labels_of
-    from transfer_exp.jobs.searching import searched
+    from transfer_exp.jobs.searching import outcome_of
     from transfer_exp.rank_words import overrides_of
     from transfer_exp.report.found_files import frame_of
 
@@ -85,7 +85,7 @@ def _searched(target: str, pool: str | None, budget: str | None, settings: Seque
     with open_dict(config):
         del config["hydra"]
     labels, _ = labels_of(config, run)
-    return frame_of(searched(config, labels, say=print).found)
+    return frame_of(outcome_of(config, labels, say=print).found)
 
 
 def _write_arrays(target: Any, labels: Any, folder: Path) -> None:

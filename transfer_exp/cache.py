@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer_exp.report.terminal import Parser, ending, from_here, in_bytes
+from transfer_exp.report.terminal import Parser, from_here, in_bytes
 from transfer_exp.store.listing import KINDS, UNFINISHED, Entry, entries
 from transfer_exp.types.errors import one_line
 
@@ -31,12 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0, or 1 after one line on stderr when the arguments mean nothing, there is no store or it cannot be written.
     """
-
-    def run() -> None:
-        asked = _parser().parse_args(arguments)
-        _list(asked.store.expanduser()) if asked.command == "ls" else _prune(asked)
-
-    return ending(run)
+    return _parser().run(lambda asked: _list(asked) if asked.command == "ls" else _prune(asked), arguments)
 
 
 def _parser() -> Parser:
@@ -64,8 +59,9 @@ def _duration(text: str) -> float:
     return float(found[1]) * _SECONDS[found[2]]
 
 
-def _list(root: Path) -> None:
+def _list(asked: argparse.Namespace) -> None:
     """Print a line for each kind, and lines of models and datasets."""
+    root = asked.store.expanduser()
     found = list(entries(root))
     print(f"{from_here(root)}: {len(found)} entries, {in_bytes(sum(entry.bytes for entry in found))}")
     if not found:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer_exp.report.terminal import ending
+from transfer_exp.report.terminal import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,11 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0, or 1 after one line on stderr when a table cannot be used or written.
     """
-    asked = _parser().parse_args(arguments)
-    return ending(lambda: _evaluate(asked))
+    return _parser().run(_evaluate, arguments)
 
 
-def _evaluate(asked: argparse.Namespace) -> None:
+def _evaluate(asked: Namespace) -> None:
     """Read, join, write and print."""
     # Slow to import: --help needs none of it.
     from rich.console import Console
@@ -57,8 +56,8 @@ def _evaluate(asked: argparse.Namespace) -> None:
         print(f"wrote {asked.out} ({write_measures(joined, asked.out)} rows)")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m transfer_exp.evaluate", description=__doc__)
+def _parser() -> Parser:
+    parser = Parser(prog="python -m transfer_exp.evaluate", description=__doc__)
     parser.add_argument("scores", type=Path, metavar="SCORES.csv", help="model, score and what else says what a row is")
     parser.add_argument("accuracies", metavar="ACCURACIES.csv", help="model, dataset, accuracy; or the word published")
     parser.add_argument("--pool", help="of the accuracies; may go unsaid where there is one")

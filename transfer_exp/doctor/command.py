@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import platform
 import sys
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from transfer_exp import __version__
 from transfer_exp.doctor.connections import network, wandb_state
 from transfer_exp.doctor.fact import Fact
 from transfer_exp.doctor.folders import downloads, store_at
 from transfer_exp.doctor.machine import devices, libraries
-from transfer_exp.report.terminal import Parser, ending
+from transfer_exp.report.terminal import Parser
 from transfer_exp.types import InputError
 from transfer_exp.types.errors import one_line
+from transfer_exp.types.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,19 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0, or 1 after one line on stderr when something that every run needs is broken, or the arguments mean nothing.
     """
+    parser = Parser(prog="transfer-exp doctor", description="Say what is installed, and what can be reached.")
+    parser.add_argument("--store", type=Path, default=Path("outputs/store"), metavar="FOLDER")
+    return parser.run(_look, arguments)
 
-    def run() -> None:
-        parser = Parser(prog="transfer-exp doctor", description="Say what is installed, and what can be reached.")
-        parser.add_argument("--store", type=Path, default=Path("outputs/store"), metavar="FOLDER")
-        asked = parser.parse_args(arguments)
-        broken = 0
-        for fact in _facts(asked.store.expanduser()):
-            broken += fact.broken
-            print(one_line(f"{'BROKEN ' if fact.broken else ''}{fact.name}: {fact.text}"), flush=True)
-        if broken:
-            raise InputError(f"{broken} thing(s) that a run needs are broken: see the lines that begin with BROKEN")
 
-    return ending(run)
+def _look(asked: Namespace) -> None:
+    """Print every fact, and refuse when one is broken."""
+    broken = 0
+    for fact in _facts(asked.store.expanduser()):
+        broken += fact.broken
+        print(one_line(f"{'BROKEN ' if fact.broken else ''}{fact.name}: {fact.text}"), flush=True)
+    if broken:
+        raise InputError(f"{broken} thing(s) that a run needs are broken: see the lines that begin with BROKEN")
 
 
 def _facts(store: Path) -> Iterator[Fact]:

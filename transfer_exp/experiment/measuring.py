@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from transfer_exp import __version__
 from transfer_exp.experiment.accuracy_rows import keep_row, row_of
 from transfer_exp.features.memory import within_memory
 from transfer_exp.features.pairing import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.store import Store, digest
 from transfer_exp.types import Track
+from transfer_exp.types.version import __version__
 
 
 @dataclass(frozen=True, eq=False)

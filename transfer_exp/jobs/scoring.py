@@ -9,15 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.experiment.composition import named_option, options_of
-from transfer_exp.jobs.naming import check_numbers, command, labels_of
+from transfer_exp.jobs.naming import check_numbers, command, labels_of, views
 from transfer_exp.jobs.tracking import scored
-from transfer_exp.report.terminal import from_here
+from transfer_exp.report.terminal import show_places
 from transfer_exp.types import CellResult, InputError
 
 # Everything else is imported when a job runs: help and a typing error must not wait for torch.
-
-_VIEWS = {True: 5, False: 3}
-"""Models whose features a page shows, of a run alone and of a cell among many."""
 
 
 def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
@@ -54,9 +51,8 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     figure = scatter(result, folder / "scatter.png")
     tracked = tracker.record(scored(result, plain, group, figure, records, observed.stored), folder)
     alone = group is None
-    classes, most = experiment.dataset.class_names, _VIEWS[alone]
-    seen = (observed.seconds, classes, observed.probes, experiment.scoring.perturbed)
-    write_notes(notes_of(result, command(alone), *seen, most), folder)
+    seen = (observed.seconds, experiment.dataset.class_names, observed.probes, experiment.scoring.perturbed)
+    write_notes(notes_of(result, command(alone), *seen, views(alone)), folder)
     _report(result, [*records, figure, *([_page(folder)] if alone else []), tracked], alone)
 
 
@@ -122,6 +118,4 @@ def _report(result: CellResult, written: list[Path | str | None], alone: bool) -
         console.print(f"    {headline(result) or 'ranked'}")
         return
     console.print(ranking_table(result))
-    for place in written:
-        if place is not None:
-            console.print(f"  {from_here(place)}", style="dim", soft_wrap=True)
+    show_places(console, written)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.jobs import tracking
-from transfer_exp.jobs.naming import check_numbers, command, labels_of
-from transfer_exp.report.terminal import from_here
+from transfer_exp.jobs.naming import check_numbers, command, labels_of, views
+from transfer_exp.report.terminal import show_places
 from transfer_exp.types import InputError
 from transfer_exp.types.found import Found
 
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 # Everything else is imported when the job runs: help and a typing error must not wait for torch.
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
-_VIEWS = 5
-"""Models whose features the page shows."""
 
 
-class Searched(NamedTuple):
+class Outcome(NamedTuple):
     """What was found, and what pages need besides: the search, and what was seen on the way."""
 
     found: Found
@@ -54,23 +52,21 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     console = Console(highlight=False)
     labels, _ = labels_of(config)
     tracker = build("tracker", OmegaConf.to_container(config.tracker, resolve=True))  # type: ignore[arg-type]
-    found, search, seen = searched(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
+    found, search, seen = outcome_of(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
     written, result = write_found(found, folder), as_cell(found)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     records = [*written, *write_record(result, plain, folder)]
     tracked = tracker.record(tracking.searched(found, plain, group, records), folder)
-    classes, typed = search.dataset.class_names, command(alone=group is None)
+    alone, classes = group is None, search.dataset.class_names
     probes = {name: (lambda largest, probe=probe: probe) for name, probe in seen.probes.items()}
-    notes = notes_of(result, typed, seen.seconds, classes, probes, search.scoring.perturbed, _VIEWS)
+    notes = notes_of(result, command(alone), seen.seconds, classes, probes, search.scoring.perturbed, views(alone))
     remarks = {model.model: remark(model) for model in found.models if model.best_rank is not None}
     write_notes(replace(notes, remarks=remarks, verdict=tuple(verdict(found))), folder)
     console.print(found_table(found))
-    for path in [*written, write_page(folder), tracked]:
-        if path is not None:
-            console.print(f"  {from_here(path)}", style="dim", soft_wrap=True)
+    show_places(console, [*written, write_page(folder), tracked])
 
 
-def searched(config: DictConfig, labels: Mapping[str, str], say: Callable[[str], object]) -> Searched:
+def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str], object]) -> Outcome:
     """Build what the config asks for, and search.
 
     Parameters
@@ -115,7 +111,7 @@ def searched(config: DictConfig, labels: Mapping[str, str], say: Callable[[str],
         **plain["features"],
     )
     found, seen = search.run({name: labels[name] for name in ("perturbation", "metric")})
-    return Searched(found, search, seen)
+    return Outcome(found, search, seen)
 
 
 def seconds_of(budget: str | int | float | None) -> float | None:

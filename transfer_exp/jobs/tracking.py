@@ -121,7 +121,7 @@ def track_sweep(config: DictConfig, folder: Path) -> None:
     """
     from transfer_exp.experiment.plugin import build
 
-    if "rows" in config or "tracker" not in config:
+    if "rows" in config:
         return  # the rows of a grid are all there is of it
     # Of Hydra's own part some can be resolved within a job alone.
     own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])

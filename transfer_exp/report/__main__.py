@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer_exp.report.terminal import Parser, ending
+from transfer_exp.report.terminal import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,22 +27,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = Parser(prog="python -m transfer_exp.report", description=__doc__)
     parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="folder that a sweep or a run wrote")
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write every model of every cell there as well")
-    asked = parser.parse_args(arguments)
+    return parser.run(_show, arguments)
 
+
+def _show(asked: Namespace) -> None:
     # Slow to import, and so are pandas and matplotlib: --help needs none of them.
     from rich.console import Console
 
     from transfer_exp.report.rows import write_rows
     from transfer_exp.report.sweep import show_sweep
 
-    def show() -> None:
-        failed = show_sweep(asked.sweep_dir, Console())
-        if asked.rows is not None:
-            print(f"wrote {asked.rows} ({write_rows(asked.sweep_dir, asked.rows)} cells)")
-        for line in failed:
-            print(f"not done: {line}", file=sys.stderr)
-
-    return ending(show)
+    failed = show_sweep(asked.sweep_dir, Console())
+    if asked.rows is not None:
+        print(f"wrote {asked.rows} ({write_rows(asked.sweep_dir, asked.rows)} cells)")
+    for line in failed:
+        print(f"not done: {line}", file=sys.stderr)
 
 
 if __name__ == "__main__":

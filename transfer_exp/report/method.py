@@ -6,10 +6,10 @@ Both are computed anew from what ships, the embedded networks on the digits. The
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,8 @@ from transfer_exp.perturbation.spread import spread
 from transfer_exp.perturbation.spread_attract import SpreadAttract
 from transfer_exp.report.blocks import with_tables
 from transfer_exp.report.markdown import markdown
-from transfer_exp.report.terminal import ending
-from transfer_exp.store import Store, write_atomically
+from transfer_exp.report.terminal import Parser
+from transfer_exp.store import Store, write_atomically, write_text
 from transfer_exp.types import FeatureSet, class_statistics
 
 if TYPE_CHECKING:
@@ -133,18 +133,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0, or 1 after one line on stderr when the page cannot be used or written.
     """
-    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.method", description=__doc__)
+    parser = Parser(prog="python -m transfer_exp.report.method", description=__doc__)
     parser.add_argument("page", type=Path, metavar="PAGE.md")
-    asked = parser.parse_args(arguments)
+    return parser.run(_rebuild, arguments)
 
-    def rebuild() -> None:
-        # Only once the page has been read: it takes seconds.
-        found = cache(shipped_features)
-        text = with_tables(asked.page, {"moves": lambda: moves_table(found())})
-        write_atomically(asked.page, partial(Path.write_text, data=text, encoding="utf-8"))
-        draw(found()[DRAWN], asked.page.with_suffix(".png"))
 
-    return ending(rebuild)
+def _rebuild(asked: Namespace) -> None:
+    # Only once the page has been read: it takes seconds.
+    found = cache(shipped_features)
+    write_text(asked.page, with_tables(asked.page, {"moves": lambda: moves_table(found())}))
+    draw(found()[DRAWN], asked.page.with_suffix(".png"))
 
 
 if __name__ == "__main__":

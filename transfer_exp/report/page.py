@@ -7,11 +7,10 @@ between is replaced by tables. With filters, as in
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Iterable, Sequence
-from functools import partial
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
@@ -23,8 +22,8 @@ from transfer_exp.evaluation.correlation import kendall
 from transfer_exp.report.markdown import markdown
 from transfer_exp.report.ranking_table import against_chance, band_text, ranking_table
 from transfer_exp.report.rows import read_rows
-from transfer_exp.report.terminal import ending
-from transfer_exp.store import write_atomically
+from transfer_exp.report.terminal import Parser
+from transfer_exp.store import write_text
 from transfer_exp.types import CellResult, InputError
 from transfer_exp.types.text_file import read_text
 
@@ -127,15 +126,14 @@ def _values(cells: Iterable[CellResult], field: str) -> list[str]:
 
 def main() -> int:
     """Fill the documents named on the command line, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.page", description=__doc__)
+    parser = Parser(prog="python -m transfer_exp.report.page", description=__doc__)
     parser.add_argument("documents", type=Path, nargs="+", metavar="FILE.md")
-    asked = parser.parse_args()
+    return parser.run(_fill)
 
-    def fill() -> None:
-        for path in asked.documents:
-            write_atomically(path, partial(Path.write_text, data=filled(path), encoding="utf-8"))
 
-    return ending(fill)
+def _fill(asked: Namespace) -> None:
+    for path in asked.documents:
+        write_text(path, filled(path))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transfer_exp import __version__
-from transfer_exp.store import write_atomically
+from transfer_exp.store import write_atomically, write_text
 from transfer_exp.types import CellResult, InputError, ModelResult
 from transfer_exp.types.text_file import read_json
+from transfer_exp.types.version import __version__
 
 CSV_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
 
@@ -47,7 +47,7 @@ def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) ->
     except ValueError as error:
         raise InputError(f"result of {dict(result.cell)} holds NaN or infinity and is not written") from error
     record |= {"config": plain(config), "package_version": __version__}
-    write_atomically(paths[0], lambda path: path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8"))
+    write_text(paths[0], json.dumps(record, indent=1) + "\n")
     write_atomically(paths[1], lambda path: path.write_text(_csv(result), encoding="utf-8", newline=""))
     return paths
 

@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from transfer_exp.types import InputError
 from transfer_exp.types.errors import one_line
 
-
-def ending(work: Callable[[], object]) -> int:
-    """Do the work of a command, and return its exit code: 0, or 1 after one line on stderr for what is bad input."""
-    try:
-        work()
-    except (InputError, OSError) as error:
-        print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    return 0
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser of which a wrong argument is bad input as any other."""
+    """The arguments of a command; a wrong one is bad input as any other."""
+
+    def run(self, work: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None = None) -> int:
+        """Do the work of the command with its arguments, and return the exit code.
+
+        Parameters
+        ----------
+        work
+            Given the arguments.
+        arguments
+            The command line without the program's name; by default that of the process.
+
+        Returns
+        -------
+        int
+            0, or 1 after one line on stderr for wrong arguments, for other bad input, and where the disk refuses.
+        """
+        try:
+            work(self.parse_args(arguments))
+        except (InputError, OSError) as error:
+            print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
+            return 1
+        return 0
 
     def error(self, message: str) -> NoReturn:
         """Refuse the arguments.
@@ -43,6 +58,13 @@ def in_bytes(count: int) -> str:
         size /= 1000
         units.pop(0)
     return f"{size:.3g} {units[0]}"
+
+
+def show_places(console: Console, places: Iterable[Path | str | None]) -> None:
+    """Print where what was written is, a line for each that is not None."""
+    for place in places:
+        if place is not None:
+            console.print(f"  {from_here(place)}", style="dim", soft_wrap=True)
 
 
 def from_here(place: Path | str) -> str:

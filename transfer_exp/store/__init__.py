@@ -2,8 +2,8 @@
 
 from transfer_exp.store.array_file import Arrays
 from transfer_exp.store.file_lease import FileLease
-from transfer_exp.store.files import digest, write_atomically
+from transfer_exp.store.files import digest, write_atomically, write_text
 from transfer_exp.store.place import Place, place_at
 from transfer_exp.store.store import Store
 
-__all__ = ["Arrays", "FileLease", "Place", "Store", "digest", "place_at", "write_atomically"]
+__all__ = ["Arrays", "FileLease", "Place", "Store", "digest", "place_at", "write_atomically", "write_text"]

@@ -6,8 +6,8 @@ beside it, and its figure is written there; the calibrations go into the package
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from transfer_exp.report.blocks import with_tables
 from transfer_exp.report.calibration.rows import Rows, read_rows, sources
 from transfer_exp.report.calibration.shipped import shipped
 from transfer_exp.report.calibration.tables import TABLES
-from transfer_exp.report.terminal import ending
-from transfer_exp.store import write_atomically
+from transfer_exp.report.terminal import Parser
+from transfer_exp.store import write_text
 
 
 def filled(page: Path, pools: Mapping[str, Rows]) -> str:
@@ -39,27 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0, or 1 after one line on stderr when the page or its rows cannot be used or written.
     """
-    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.calibration", description=__doc__)
+    parser = Parser(prog="python -m transfer_exp.report.calibration", description=__doc__)
     parser.add_argument("page", type=Path, metavar="PAGE.md")
     parser.add_argument("--out", type=Path, default=SHIPPED, metavar="FILE.json", help="of the calibrations")
-    asked = parser.parse_args(arguments)
-
-    def rebuild() -> None:
-        found = sources(asked.page.parent)
-        pools = {name: read_rows(source) for name, source in found.items()}
-        first, digest = pools["real_pool"], found["real_pool"].digest
-        _write(asked.page, filled(asked.page, pools))
-        _write(asked.out, shipped(first, digest))
-        # Slow to import, and bad rows are said before.
-        from transfer_exp.report.calibration.figure import expected_against_reached
-
-        expected_against_reached(first, asked.page.with_suffix(".png"), digest)
-
-    return ending(rebuild)
+    return parser.run(_rebuild, arguments)
 
 
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, partial(Path.write_text, data=text, encoding="utf-8"))
+def _rebuild(asked: Namespace) -> None:
+    found = sources(asked.page.parent)
+    pools = {name: read_rows(source) for name, source in found.items()}
+    first, digest = pools["real_pool"], found["real_pool"].digest
+    write_text(asked.page, filled(asked.page, pools))
+    write_text(asked.out, shipped(first, digest))
+    # Slow to import, and bad rows are said before.
+    from transfer_exp.report.calibration.figure import expected_against_reached
+
+    expected_against_reached(first, asked.page.with_suffix(".png"), digest)
 
 
 if __name__ == "__main__":

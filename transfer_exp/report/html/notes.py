@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from transfer_exp import __version__
 from transfer_exp.report.html.separation import STRICT
 from transfer_exp.report.html.view import LARGEST, Samples, View, check_size, samples_of, view_of
-from transfer_exp.store import write_atomically
+from transfer_exp.store import write_text
 from transfer_exp.types import CellResult, FeatureSet, InputError
 from transfer_exp.types.text_file import read_text
+from transfer_exp.types.version import __version__
 
 if TYPE_CHECKING:
     from transfer_exp.features.extraction import Kept  # with torch, which pages of what is stored do without
@@ -112,7 +112,7 @@ def notes_of(
 def write_notes(notes: Notes, folder: Path) -> None:
     """Write notes into the folder of a run or a sweep."""
     text = json.dumps(asdict(notes), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    write_atomically(folder / NAME, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    write_text(folder / NAME, text + "\n")
 
 
 def read_notes(folder: Path) -> Notes:

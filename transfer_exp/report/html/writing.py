@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from transfer_exp.report.html.shown import Page, page_of
-from transfer_exp.store import write_atomically
+from transfer_exp.store import write_text
 
 NAME = "report.html"
 _HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ def write_page(folder: Path, frame: pd.DataFrame | None = None) -> Path:
     """
     text = rendered(page_of(folder, frame))
     path = folder / NAME
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_text(path, text)
     return path
 
 

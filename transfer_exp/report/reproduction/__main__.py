@@ -5,12 +5,12 @@ Beside the scores, which a sweep ``paper_...`` writes; with it ``measures.csv``,
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from transfer_exp.report.terminal import ending
+from transfer_exp.report.terminal import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,18 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0, or 1 after one line on stderr when the scores cannot be used or the page cannot be written.
     """
-    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.reproduction", description=__doc__)
+    parser = Parser(prog="python -m transfer_exp.report.reproduction", description=__doc__)
     parser.add_argument("scores", type=Path, metavar="SCORES.csv", help="rows of a grid of scores")
     parser.add_argument("--pool", required=True, help="of the published accuracies, group1_supervised_cnn11 say")
-    asked = parser.parse_args(arguments)
+    return parser.run(_write, arguments)
 
+
+def _write(asked: Namespace) -> None:
     from transfer_exp.report.reproduction.writing import write_reproduction
 
-    def write() -> None:
-        for path in write_reproduction(asked.scores, asked.pool):
-            print(f"wrote {path}")
-
-    return ending(write)
+    for path in write_reproduction(asked.scores, asked.pool):
+        print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ document in ``results``.
 
 from __future__ import annotations
 
-import argparse
 import sys
+from argparse import Namespace
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,8 @@ from pathlib import Path
 from transfer_exp.report.blocks import Maker, with_tables
 from transfer_exp.report.reproduction.cost import cost
 from transfer_exp.report.reproduction.known import ours, ped, pools, teaser
-from transfer_exp.report.terminal import ending
-from transfer_exp.store import write_atomically
+from transfer_exp.report.terminal import Parser
+from transfer_exp.store import write_text
 
 
 def filled(page: Path) -> str:
@@ -40,15 +40,14 @@ def filled(page: Path) -> str:
 
 def main() -> int:
     """Rebuild the documents named on the command line, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.reproduction.document", description=__doc__)
+    parser = Parser(prog="python -m transfer_exp.report.reproduction.document", description=__doc__)
     parser.add_argument("documents", type=Path, nargs="+", metavar="FILE.md")
-    asked = parser.parse_args()
+    return parser.run(_fill)
 
-    def fill() -> None:
-        for page in asked.documents:
-            write_atomically(page, partial(Path.write_text, data=filled(page), encoding="utf-8"))
 
-    return ending(fill)
+def _fill(asked: Namespace) -> None:
+    for path in asked.documents:
+        write_text(path, filled(path))
 
 
 if __name__ == "__main__":

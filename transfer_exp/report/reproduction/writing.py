@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from transfer_exp.evaluation.ranking import Ranking
@@ -11,7 +10,7 @@ from transfer_exp.report.evaluation.joined import join_all, write_measures
 from transfer_exp.report.evaluation.score_file import read_score_file
 from transfer_exp.report.evaluation.truth import read_truths
 from transfer_exp.report.reproduction.page import page
-from transfer_exp.store import write_atomically
+from transfer_exp.store import write_text
 
 
 def write_reproduction(scores: Path, pool: str) -> list[Path]:
@@ -33,5 +32,5 @@ def write_reproduction(scores: Path, pool: str) -> list[Path]:
     command = f"python -m transfer_exp.report.reproduction {scores.name} --pool {pool}"
     text, measures = scores.with_name("reproduction.md"), scores.with_name("measures.csv")
     write_measures(joined, measures)
-    write_atomically(text, partial(Path.write_text, data=page(joined, pool, notes, command), encoding="utf-8"))
+    write_text(text, page(joined, pool, notes, command))
     return [text, measures]

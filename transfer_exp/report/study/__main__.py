@@ -7,9 +7,9 @@ beside it). A block begins with ``<!-- table: NAME -->``, or ``<!-- table: NAME 
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,8 @@ from transfer_exp.report.blocks import with_tables
 from transfer_exp.report.study.data import Study, read_study
 from transfer_exp.report.study.score_tables import every_tau
 from transfer_exp.report.study.tables import TABLES
-from transfer_exp.report.terminal import ending
-from transfer_exp.store import digest, write_atomically
+from transfer_exp.report.terminal import Parser
+from transfer_exp.store import digest, write_atomically, write_text
 from transfer_exp.types import InputError
 from transfer_exp.types.text_file import read_text
 
@@ -71,24 +71,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         0, or 1 after one line on stderr when a page or its rows cannot be used or written.
     """
-    parser = argparse.ArgumentParser(prog="python -m transfer_exp.report.study", description=__doc__)
+    parser = Parser(prog="python -m transfer_exp.report.study", description=__doc__)
     parser.add_argument("pages", type=Path, nargs="+", metavar="PAGE.md")
-    asked = parser.parse_args(arguments)
+    return parser.run(_rebuild, arguments)
 
+
+def _rebuild(asked: Namespace) -> None:
     from transfer_exp.report.study.figures import before_after, heat_map
 
-    def rebuild() -> None:
-        for page in asked.pages:
-            study = read_study(*sources(page))
-            write_atomically(page, partial(Path.write_text, data=filled(page, study), encoding="utf-8"))
-            taus = every_tau(study)
-            beside = page.with_name(f"{page.stem}_taus.csv")
-            write_atomically(beside, partial(taus.to_csv, index=False, lineterminator="\n"))
-            source = source_digest(page)
-            heat_map(study, page.with_name(f"{page.stem}_heat_map.png"), source)
-            before_after(study, page.with_name(f"{page.stem}_before_after.png"), source)
-
-    return ending(rebuild)
+    for page in asked.pages:
+        study = read_study(*sources(page))
+        write_text(page, filled(page, study))
+        taus = every_tau(study)
+        beside = page.with_name(f"{page.stem}_taus.csv")
+        write_atomically(beside, partial(taus.to_csv, index=False, lineterminator="\n"))
+        source = source_digest(page)
+        heat_map(study, page.with_name(f"{page.stem}_heat_map.png"), source)
+        before_after(study, page.with_name(f"{page.stem}_before_after.png"), source)
 
 
 if __name__ == "__main__":
