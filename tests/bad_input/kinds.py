@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tests.bad_input import arrays, command_line, images, reports, tables, weights
+from tests.bad_input import arrays, command_line, commands, image_tables, images, reports, tables, weights
 
-KINDS = [kind for part in (command_line, images, arrays, weights, tables, reports) for kind in part.KINDS]
+PARTS = (command_line, commands, images, image_tables, arrays, weights, tables, reports)
+KINDS = [kind for part in PARTS for kind in part.KINDS]
