@@ -47,23 +47,27 @@ def cache(root, capsys, *arguments):
 
 
 def test_ls_counts_by_kind_and_names_models_and_datasets(root, capsys):
+    of = {"dataset": "pets", "names": {"metric": "sfda", "perturbation": "pca"}}
+    Store(root).add("scores", of, {"of one model": [0.5]})
     for path in root.rglob("*.safetensors"):
         os.utime(path, (86400 * 365.5, 86400 * 365.5))
     lines = cache(root, capsys, "ls")
     size = sum(path.stat().st_size for path in files(root))
-    assert lines[0] == f"STORE: 5 entries, {size / 1000:.3g} kB"
+    assert lines[0] == f"STORE: 6 entries, {size / 1000:.3g} kB"
     assert lines[1].split() == ["kind", "entries", "size", "oldest", "newest"]
     today = time.strftime("%Y-%m-%d")
-    assert [line.split()[0] for line in lines[2:5]] == ["accuracy", "features", "unfinished"]
-    table = {line.split()[0]: line.split()[1:] for line in lines[2:5]}
+    assert [line.split()[0] for line in lines[2:6]] == ["accuracy", "features", "scores", "unfinished"]
+    table = {line.split()[0]: line.split()[1:] for line in lines[2:6]}
     assert table["features"][0] == "3"
     assert table["features"][-2:] == ["1971-01-01", "1971-01-01"]
     assert table["unfinished"] == ["1", "5", "kB", today, today]
-    assert lines[5:] == [
+    assert lines[6:] == [
         "accuracy: models my_vit (1)",
         "accuracy: datasets pets (1)",
         "features: models vit (2), resnet (1)",
         "features: datasets pets (2), abcdefgh (1)",
+        "scores: metrics sfda (1)",
+        "scores: datasets pets (1)",
     ]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_exp.report.terminal import Parser, from_here, in_bytes
-from transfer_exp.store.listing import KINDS, UNFINISHED, Entry, entries
+from transfer_exp.store.listing import KINDS, SCORES, UNFINISHED, Entry, entries
 from transfer_exp.types.errors import one_line
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -77,7 +77,7 @@ def _list(asked: argparse.Namespace) -> None:
     for kind in kinds:
         contents = [entry.content for entry in found if entry.kind == kind and entry.content]
         if contents:
-            print(one_line(f"{kind}: models {_most(map(_model, contents))}"))
+            print(one_line(f"{kind}: {_what(kind)} {_most(map(_name, contents))}"))
             print(one_line(f"{kind}: datasets {_most(_dataset(content, known) for content in contents)}"))
 
 
@@ -87,7 +87,7 @@ def _prune(asked: argparse.Namespace) -> None:
         _parser().error("prune removes nothing unless told what: give --older-than, --kind, --unfinished or --damaged")
     verb, gone = "would remove" if asked.dry_run else "removed", list[Entry]()
     for entry in [entry for entry in entries(asked.store.expanduser()) if _is_meant(entry, asked)]:
-        what = f" of {_model(entry.content)}" if entry.content else ""
+        what = f" of {_name(entry.content)}" if entry.content else ""
         days = max(time.time() - entry.changed, 0) / _SECONDS["d"]
         line = f"{entry.kind}{what}, {in_bytes(entry.bytes)}, {days:.1f} days old: {from_here(entry.path)}"
         goes = not entry.lease.is_held() if asked.dry_run else entry.remove()
@@ -115,10 +115,16 @@ def _known_images(found: Iterable[Entry]) -> dict[str, str]:
     return known
 
 
-def _model(content: Mapping[str, Any]) -> str:
-    """Return the name of the model, or else of its architecture."""
-    row, model = _part(_part(content, "value"), "row"), _part(_part(content, "key"), "model")
-    return str(row.get("model") or model.get("architecture") or "unknown")
+def _what(kind: str) -> str:
+    """Return what `_name` names."""
+    return "metrics" if kind == SCORES else "models"
+
+
+def _name(content: Mapping[str, Any]) -> str:
+    """Return the name of the model, or else of its architecture; of scores, which are of many models, the metric's."""
+    row, key = _part(_part(content, "value"), "row"), _part(content, "key")
+    model, names = _part(key, "model"), _part(key, "names")
+    return str(row.get("model") or model.get("architecture") or names.get("metric") or "unknown")
 
 
 def _dataset(content: Mapping[str, Any], known: Mapping[str, str]) -> str:
@@ -126,7 +132,7 @@ def _dataset(content: Mapping[str, Any], known: Mapping[str, str]) -> str:
     key = _part(content, "key")
     images = str(key.get("images") or key.get("train") or "unknown")
     row = _part(_part(content, "value"), "row")
-    return str(row.get("dataset") or known.get(images) or images[:8])
+    return str(row.get("dataset") or key.get("dataset") or known.get(images) or images[:8])
 
 
 def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:

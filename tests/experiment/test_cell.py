@@ -71,13 +71,13 @@ def test_a_second_run_computes_nothing_and_says_so(experiment, monkeypatch, capl
     monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", never)
     with caplog.at_level("INFO"):
         assert experiment.run(LABELS) == first
-    assert "features of probe: 3 read from the store, 0 computed" in caplog.text
+    assert "scores: 3 read from the store, 0 computed" in caplog.text
     assert "accuracy: 3 read from the store, 0 computed" in caplog.text
 
 
 def test_another_regime_or_seed_is_another_accuracy(experiment, caplog):
     experiment.run(LABELS)
-    files = lambda: len(list(experiment.store.root.rglob("*.json")))  # noqa: E731
+    files = lambda: len(list(experiment.store.root.glob("accuracy/*/*.json")))  # noqa: E731
     before = files()
     replace(experiment, ground_truth=LinearProbe(strengths=(0.2,))).run(LABELS)
     assert files() == 2 * before

@@ -48,6 +48,13 @@ def _load(folder: Path, **options):
     return checkpoints(str(folder), **options).candidates[0].load()
 
 
+def test_whole_numbers_are_real_ones_for_they_are_the_same_preprocessing(folder):
+    _describe(folder, net={**ENTRY, "mean": [0, 0, 0], "std": [1, 1, 1]})
+    whole = _load(folder)
+    _describe(folder, net={**ENTRY, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]})
+    assert repr(whole.transform) == repr(_load(folder).transform)
+
+
 def test_a_network_comes_back_with_its_weights_and_preprocessing(folder, network):
     loaded = _load(folder)
     tensor = loaded.transform(Image.new("RGB", (40, 60), (255, 0, 51)))

@@ -19,6 +19,7 @@ KEY = {"model": {"architecture": "net"}, "images": "abc"}
 def full(store: Store) -> Store:
     """Return a store with one entry of every kind; the unfinished one belongs to the record."""
     store.arrays("features", KEY, lambda: {"features": np.ones((4, 2))})
+    store.add("scores", {**KEY, "names": {"metric": "logme"}}, {"one": [0.5]})
     store.record("accuracy", KEY, lambda: {"row": {"model": "mine"}})
     work = store.unfinished(KEY).root
     (work / "deep").mkdir(parents=True)
@@ -71,6 +72,7 @@ def test_no_store_is_told(tmp_path):
 def test_whole_files_are_not_damaged_and_half_written_ones_are(full):
     assert {kind: of(full, kind).is_damaged() for kind in KINDS} == {
         "features": False,
+        "scores": False,
         "accuracy": False,
         "unfinished": False,
         "leftover": True,
@@ -114,7 +116,7 @@ def test_what_nobody_works_on_is_removed_and_nothing_else(full, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_worked_on_stays(full, kind):
     entry = of(full, kind)
-    worked_on = "features" if kind in ("features", "leftover") else "accuracy"
+    worked_on = {"leftover": "features", "unfinished": "accuracy"}.get(kind, kind)
     (file,) = full.root.glob(f"{worked_on}/*/[!.]*")
     with FileLease(file.with_suffix(".lease")):
         assert entry.lease.is_held()

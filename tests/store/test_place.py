@@ -117,6 +117,31 @@ def test_a_damaged_file_is_computed_again(url, caplog):
     assert store.record("accuracy", key, _never) == ({"value": 1}, True)
 
 
+def test_what_several_add_at_once_is_all_there(url):
+    store = Store(url)
+    assert store.gathered("scores", {"k": 1}) == {}
+    adding = [threading.Thread(target=store.add, args=("scores", {"k": 1}, {f"n{i}": [i / 3]})) for i in range(4)]
+    for thread in adding:
+        thread.start()
+    for thread in adding:
+        thread.join()
+    assert store.gathered("scores", {"k": 1}) == {f"n{i}": [i / 3] for i in range(4)}
+    store.add("scores", {"k": 1}, {"n0": [7]})
+    assert store.gathered("scores", {"k": 1})["n0"] == [7]
+    assert store.gathered("scores", {"k": 2}) == {}
+
+
+def test_what_is_gathered_in_a_damaged_file_begins_anew(url, caplog):
+    store, key = Store(url), {"a": 1}
+    store.add("scores", key, {"one": 1})
+    name = f"scores/{digest(key)[:2]}/{digest(key)}.json"
+    _put(store.place, name, _got(store.place, name).replace('"one": 1', '"one": 2'))
+    assert store.gathered("scores", key) == {}
+    assert "damaged, and begins anew" in caplog.text
+    store.add("scores", key, {"two": 2})
+    assert store.gathered("scores", key) == {"two": 2}
+
+
 def test_one_thread_computes_and_the_others_wait(url):
     store, computed, values = Store(url), [], []
 

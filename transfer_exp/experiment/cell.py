@@ -11,6 +11,7 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.filling import Found, say_what_was_found
+from transfer_exp.experiment.kept_scores import KeptScores, kept_scores
 from transfer_exp.experiment.measuring import Measuring
 from transfer_exp.experiment.observed import Observed, ObservedExtractor
 from transfer_exp.experiment.progress import progress_bars
@@ -34,7 +35,7 @@ class Experiment:
     pool, dataset, perturbation, metric, ground_truth, evaluation
         As their config groups describe them.
     store
-        Keeps features and trained accuracies.
+        Keeps features, scores and trained accuracies.
     device, batch_size, workers
         Of feature extraction.
     seed
@@ -85,12 +86,14 @@ class Experiment:
         observed = observed or Observed()
         models: list[ModelResult] = []
         parts: dict[str, Mapping[str, Parts]] = {}
-        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
+        kept = kept_scores(self.scoring, self.store, self.dataset.name)
+        bars = progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models")
+        with kept as scoring, bars as (track, next_model):
             how = (self.store, self.device, self.batch_size, self.workers)
             extractor = ObservedExtractor(*how, track, observed=observed)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
-                models.append(self._one(pairing, measuring, parts, track, observed))
+                models.append(self._one(pairing, scoring, measuring, parts, track, observed))
                 found.update(pairing.found.items())
                 observed.stored.extend(pairing.stored())
                 next_model()
@@ -105,6 +108,7 @@ class Experiment:
     def _one(
         self,
         pairing: Pairing,
+        scoring: KeptScores,
         measuring: Measuring,
         parts: dict[str, Mapping[str, Parts]],
         track: Track,
@@ -113,7 +117,7 @@ class Experiment:
         """Collect the parts of a model's score and obtain its accuracy, or say why either is missing."""
         try:
             with observed.stage(pairing.name, "scoring"):
-                own = self.scoring.parts(pairing, self.ground_truth)
+                own = scoring.parts(pairing, self.ground_truth)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason))
         parts[pairing.name] = own

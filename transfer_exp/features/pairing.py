@@ -27,6 +27,8 @@ class NetworkOnImages:
     ----------
     found
         What was asked of the store so far (``accuracy``, ``features of probe``, ...), and whether it was there.
+    used
+        The splits whose features what came out rests on.
     unfinished
         A place for training in progress; None to keep nothing.
     """
@@ -35,6 +37,7 @@ class NetworkOnImages:
     dataset: TargetDataset
     extractor: Extractor
     found: dict[str, bool] = field(default_factory=dict)
+    used: set[Split] = field(default_factory=set)
     unfinished: Place | None = None
 
     @property
@@ -59,20 +62,18 @@ class NetworkOnImages:
             return None
         with within_memory(self.name, "features.batch_size"):
             features, self.found[f"features of {split}"] = self.extractor(self.name, self.model, images)
+        self.used.add(split)
         return features
 
     def kept(self, split: Split) -> Kept:
-        """Return what reads the features of a split later, without the network; None for what nobody asked for yet."""
+        """Return what reads the features of a split later, without the network; None for what nobody used yet."""
         images = self.images(split)
-        if images is None or f"features of {split}" not in self.found:
-            return lambda largest: None
-        return self.extractor.kept(self.model, images)
+        return self.extractor.kept(self.model, images) if images and split in self.used else lambda largest: None
 
     def stored(self) -> Iterator[StoredFeatures]:
-        """Yield what the store has by now of the features that were asked for."""
-        for asked in self.found:
-            split = asked.removeprefix("features of ")
-            images = None if split == asked else getattr(self.dataset, split)
+        """Yield what the store has by now of the features that were used."""
+        for split in sorted(self.used):
+            images = self.images(split)
             if images is not None:
                 yield StoredFeatures(self.name, self.dataset.name, split, *self.extractor.stored(self.model, images))
 
@@ -83,7 +84,17 @@ class NetworkOnImages:
             return None
         with within_memory(self.name, "features.batch_size"):
             statistics, self.found[f"features of {split}"] = self.extractor.statistics(self.name, self.model, images)
+        self.used.add(split)
         return statistics
+
+    def probed(self) -> Mapping[str, Any]:
+        """Return plain data that decides the features of the probe."""
+        return self.extractor.stored(self.model, self.dataset.probe)[0]
+
+    def use_probe(self) -> None:
+        """Count the features of the probe as used, if they are there: what was computed from them is used again."""
+        if self.extractor.known(self.model, self.dataset.probe):
+            self.used.add("probe")
 
     def facts(self) -> ModelFacts:
         """Return what is known of the network without looking at the dataset."""
@@ -108,6 +119,7 @@ class StoredArrays:
     dataset: FeatureArrays
     model: None = None
     found: dict[str, bool] = field(default_factory=dict)
+    used: set[Split] = field(default_factory=set)
     unfinished: None = None
 
     def images(self, split: Split) -> None:
@@ -129,6 +141,12 @@ class StoredArrays:
         """Return the class statistics of a split's features; None for validation."""
         known = self.features(split)
         return None if known is None else class_statistics(known.features, known.labels)
+
+    def probed(self) -> None:
+        """Return None: arrays are the user's, and may change under their name."""
+
+    def use_probe(self) -> None:
+        """Do nothing: there is no store."""
 
     def facts(self) -> ModelFacts:
         """Return the name: there is no network."""

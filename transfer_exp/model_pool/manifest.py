@@ -78,7 +78,9 @@ def _entry(name: str, raw: Any, path: Path) -> Entry:
         raise InputError(f"{path}: '{name}' lacks {', '.join(missing)}: add what is missing")
     given["arguments"] = given.get("arguments", {})
     _check(name, given, path)
-    return Entry(**{**given, "mean": tuple(given["mean"]), "std": tuple(given["std"])})
+    # As real numbers: 1 and 1.0 are one key of the store.
+    mean, std = (tuple(float(value) for value in given[key]) for key in ("mean", "std"))
+    return Entry(**{**given, "mean": mean, "std": std})
 
 
 def _check(name: str, given: dict[str, Any], path: Path) -> None:

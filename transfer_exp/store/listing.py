@@ -21,8 +21,8 @@ from transfer_exp.store.files import digest
 from transfer_exp.types import InputError
 from transfer_exp.types.text_file import read_json
 
-UNFINISHED, LEFTOVER = "unfinished", "leftover"
-KINDS = ("features", "accuracy", UNFINISHED, LEFTOVER)
+SCORES, UNFINISHED, LEFTOVER = "scores", "unfinished", "leftover"
+KINDS = ("features", SCORES, "accuracy", UNFINISHED, LEFTOVER)
 """Kinds of entries; the last are files that a process which was killed left half written, and that nobody will read."""
 _NAME = r"[0-9a-f]{64}"
 _WHOLE = re.compile(rf"{_NAME}\.(?:safetensors|json|d)")
@@ -40,7 +40,7 @@ class Entry:
     path
         The file, or the folder.
     kind
-        ``features``, ``accuracy``, ``unfinished``, or `LEFTOVER`.
+        ``features``, ``scores``, ``accuracy``, ``unfinished``, or `LEFTOVER`.
     bytes
         Its size, of a folder with all that is in it.
     changed

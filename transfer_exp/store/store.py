@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy as np
 from transfer_exp.store.array_file import Arrays, array_batches, load_arrays, save_arrays
 from transfer_exp.store.files import digest
 from transfer_exp.store.place import Place, place_at
+from transfer_exp.store.record_file import load_record, save_record
 from transfer_exp.types import InputError
 
 _log = logging.getLogger(__name__)
@@ -80,19 +80,35 @@ class Store:
         self, kind: str, key: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
     ) -> tuple[dict[str, Any], bool]:
         """Return the JSON object under ``key``, as `arrays` does for arrays; the file holds the key as well."""
+        save = lambda path, new: save_record(path, key, new)  # noqa: E731
+        return self._fetch(_name(kind, key, "json"), lambda path: load_record(path, key), save, compute)
 
-        def load(path: Path) -> dict[str, Any]:
-            held = json.loads(path.read_text())
-            value: dict[str, Any] = held["value"]
-            if digest(held["key"]) != digest(key) or digest(value) != held["sha256"]:
-                raise ValueError(f"{path} is damaged: it is not what was written")
-            return value
+    def gathered(self, kind: str, key: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what was added under ``key`` so far; empty where nothing was, or where the file is damaged."""
+        name = _name(kind, key, "json")
+        try:
+            with self.place.reading(name) as path:
+                return load_record(path, key)
+        except InputError:
+            raise  # of the place, not of the file
+        except FileNotFoundError:
+            pass
+        except _UNREADABLE as error:
+            _log.warning("%s/%s is damaged, and begins anew: %s", self.place, name, str(error) or repr(error))
+        return {}
 
-        def save(path: Path, value: dict[str, Any]) -> None:
-            held = {"key": key, "sha256": digest(value), "value": value}
-            path.write_text(json.dumps(held, sort_keys=True, indent=1, allow_nan=False))
+    def add(self, kind: str, key: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Add to what is gathered under ``key``, whoever else adds to it meanwhile.
 
-        return self._fetch(_name(kind, key, "json"), load, save, compute)
+        Raises
+        ------
+        InputError
+            When it cannot be kept.
+        """
+        name = _name(kind, key, "json")
+        with self._alone(name):
+            whole = {**self.gathered(kind, key), **new}
+            self._write(name, lambda path: save_record(path, key, whole))
 
     def has(self, kind: str, key: Mapping[str, Any]) -> bool:
         """Tell whether there is a file for ``key``, whole or not."""
@@ -135,11 +151,14 @@ class Store:
             except _UNREADABLE as error:
                 _log.warning("%s/%s is damaged, and is computed again: %s", self.place, name, str(error) or repr(error))
             value = compute()
-            try:
-                self.place.write(name, lambda path: save(path, value))
-            except OSError as error:
-                raise self._refusal(error) from error
+            self._write(name, lambda path: save(path, value))
             return value, False
+
+    def _write(self, name: str, save: Callable[[Path], object]) -> None:
+        try:
+            self.place.write(name, save)
+        except OSError as error:
+            raise self._refusal(error) from error
 
     @contextmanager
     def _alone(self, name: str) -> Iterator[None]:
