@@ -43,7 +43,7 @@ def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
     assert record["cell"]["ground_truth"] == "full/quick(steps=2)"
     assert record["cell"]["dataset"] == "digits"
     again = _type(folder, *QUICK, "protocol.steps=2")
-    assert "features of probe: 3 read from the store, 0 computed" in again.stdout
+    assert "scores: 3 read from the store, 0 computed" in again.stdout
     assert "accuracy: 3 read from the store, 0 computed" in again.stdout
     table = lambda text: [line for line in text.splitlines() if "_" in line and "/" not in line]  # noqa: E731
     assert table(again.stdout) == table(done.stdout)

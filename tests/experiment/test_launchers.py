@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hydra.errors import MissingConfigException
 
@@ -121,6 +126,38 @@ def test_a_cell_that_fails_elsewhere_is_recorded_and_ends_the_sweep_as_it_does_s
     assert _end(tmp_path, *half, *launcher) == serial_half
     assert "probe_size=1" in serial_half[1][0]
     assert len(list(tmp_path.rglob("status.json"))) == 1
+
+
+LONG = ["-m", "model_pool.names=[resnet_glyphs]", "dataset.probe_size=100", "tracker=none", "ground_truth=full"]
+LONG += ["protocol.learning_rates=[0.001]", "protocol.steps=6000"]
+
+
+def _wait(until: Callable[[], object]) -> None:
+    end = time.monotonic() + 120
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.engine
+@pytest.mark.parametrize("launcher", ["slurm"], indirect=True)
+def test_a_job_that_slurm_queues_again_goes_on_within_its_training(launcher, tmp_path):
+    how = {"queued": launcher, "undisturbed": []}
+    for name in how:
+        (tmp_path / name).mkdir()
+    with ThreadPoolExecutor() as threads:
+        done = [threads.submit(_type, tmp_path / name, *LONG, *typed) for name, typed in how.items()]
+        _wait(lambda: list((tmp_path / "queued").glob("outputs/store/unfinished/*/*/final.pt")))
+        (job,) = subprocess.check_output(["squeue", "--noheader", "--format=%A"], text=True).split()
+        subprocess.run(["scontrol", "requeue", job], check=True)
+        _wait(lambda: "JobState=PENDING" in subprocess.check_output(["scontrol", "show", "job", job], text=True))
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # not in two minutes
+        assert [one.result().returncode for one in done] == [0, 0]
+    (said,) = (tmp_path / "queued").glob("outputs/sweeps/*/.submitit/*/*_log.out")
+    assert re.search(r"final: training goes on from step [1-9]\d* of 6000", said.read_text())
+    rows = [pd.read_csv(tmp_path / name / "outputs/store/accuracies.csv") for name in how]
+    pd.testing.assert_frame_equal(*(row.drop(columns="seconds") for row in rows))
 
 
 FATAL = """

@@ -93,18 +93,21 @@ def _type(folder, *arguments):
 
 
 @pytest.mark.slow
-def test_stages_fill_the_store_and_scoring_computes_nothing(tmp_path):
+def test_stages_fill_the_store_and_scoring_computes_scores_alone_and_once(tmp_path):
     sweep = ["+sweep=demo", TWO, "dataset=digits", "tracker=none"]
     plain = _type(tmp_path / "..", *sweep, f"hydra.sweep.dir={tmp_path}/plain", f"store={tmp_path}/other")
-    features, accuracies, scores = (
-        _type(tmp_path, *sweep, f"stage={stage}", f"hydra.sweep.dir={tmp_path}/{stage}")
-        for stage in ("features", "finetune", "score")
+    features, accuracies, scores, again = (
+        _type(tmp_path, *sweep, f"stage={stage}", f"hydra.sweep.dir={tmp_path}/{folder}")
+        for stage, folder in (("features", "f"), ("finetune", "t"), ("score", "score"), ("score", "again"))
     )
-    assert [done.returncode for done in (plain, features, accuracies, scores)] == [0] * 4, plain.stderr
+    assert [done.returncode for done in (plain, features, accuracies, scores, again)] == [0] * 5, plain.stderr
     assert "features of probe: 0 read from the store, 2 computed\n2 jobs, 0 failed" in features.stdout
     assert "accuracy: 0 read from the store, 2 computed" in accuracies.stdout
-    assert not re.search(r", [1-9]\d* computed", scores.stdout)
-    assert (tmp_path / "score" / "sweep.csv").read_bytes() == (tmp_path / "plain" / "sweep.csv").read_bytes()
+    computed = r"(.+): \d+ read from the store, [1-9]\d* computed"
+    assert set(re.findall(computed, scores.stdout)) == {"scores"}
+    assert not re.findall(computed, again.stdout)
+    tables = {(tmp_path / name / "sweep.csv").read_bytes() for name in ("plain", "score", "again")}
+    assert len(tables) == 1
 
 
 @pytest.mark.slow

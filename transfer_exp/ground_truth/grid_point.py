@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from transfer_exp.ground_truth.new_network import NewHead, NewNetwork
 from transfer_exp.ground_truth.training import Recipe, Training
 from transfer_exp.types import NotApplicableError
 
+_log = logging.getLogger(__name__)
 _EVALUATION_BATCH = 128
 
 
@@ -83,6 +85,9 @@ class GridPoint:
         training = Training(network, self.examples.batch_at, len(self.examples), self.recipe, self.seed)
         if "network" in state:
             training.restore(state)
+            if training.step > self._counted:
+                name = self.checkpoint.name.removesuffix(".pt")
+                _log.info("%s: training goes on from step %d of %d", name, training.step, self.recipe.steps)
             self._count(training.step)
         return training
 
