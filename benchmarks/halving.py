@@ -7,20 +7,21 @@ and fills it; without the two folders it fills the page from the rows.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.halving_page import filled
-from benchmarks.probe_scores import MADE_METRICS, METRICS, TARGETS, ProbeScores, made, real
+from benchmarks.probe_scores import MADE_METRICS, METRICS, NOISE, TARGETS, ProbeScores, made, real
 from transfer_exp.evaluation.halving import Halving
 
-MADE_ON = "textures10"
-"""Target that the made pool stands on."""
+MADE_ON = ("flowers5", "textures10")
+"""Targets that made pools stand on, of those that nothing was tuned on."""
 PROBES = (1 / 16, 1 / 8, 3 / 16, 1 / 5, 1 / 4)
 """Shares of N that one uniform probe may have; it gets the smallest that costs no less than the search."""
 DRAWS = 10
@@ -88,8 +89,8 @@ def replayed(scores: ProbeScores, settings: Sequence[str], truth: pd.DataFrame |
             row |= {"pushed": round(search.pushed / len(names) / images, 4), "probe": probe, "stopped": search.stopped}
             row |= {"rounds": len(search.rounds), "last_images": search.rounds[-1].images}
             ways = {"search": search.ranking, "uniform": _ranked(scores(draw, names, probe)), "all": best}
-            if prior is not None:
-                ways |= {"half": _ranked(scores(draw, names, images // 2)), "prior": _ranked(prior)}
+            ways |= {"half": _ranked(scores(draw, names, images // 2))}
+            ways |= {} if prior is None else {"prior": _ranked(prior)}
             for way, found in ways.items():
                 row |= {f"{way}_{key}": value for key, value in _judged(found, best, final, target, truth).items()}
             yield row
@@ -128,22 +129,28 @@ def main() -> None:
     parser.add_argument("--assets", type=Path, default=Path("../shared/assets"), help="networks and images")
     parser.add_argument("--scores", type=Path, default=Path("outputs/halving"), help="where scores are kept")
     parser.add_argument("--targets", nargs="+", default=TARGETS)
-    parser.add_argument("--metrics", nargs="+", default=tuple(METRICS))
-    parser.add_argument("--made", action="store_true", help="also the made pool")
+    parser.add_argument("--metrics", nargs="*", default=tuple(METRICS))
+    parser.add_argument("--made", nargs="*", default=(), choices=tuple(NOISE), help="made pools, beside the real one")
     asked = parser.parse_args()
-    rows: list[dict[str, object]] = []
-    if asked.store:
-        truth = accuracies()
-        for target in asked.targets:
-            candidates = real(target, asked.store, asked.assets)
-            for metric in asked.metrics:
-                rows += replayed(ProbeScores(candidates, metric, asked.scores), tuple(SETTINGS), truth)
-                print(target, metric, flush=True)
-            for metric in MADE_METRICS if target == MADE_ON and asked.made else ():
-                rows += replayed(ProbeScores(made(candidates), metric, asked.scores), MADE_SETTINGS, None)
-                print(target, "made", metric, flush=True)
-        pd.DataFrame(rows).to_csv(asked.page.with_suffix(".csv"), index=False, lineterminator="\n")
+    for target in asked.targets if asked.store else ():
+        candidates = real(target, asked.store, asked.assets)
+        for metric in asked.metrics:
+            scores = ProbeScores(candidates, metric, asked.scores)
+            _keep(replayed(scores, tuple(SETTINGS), accuracies()), asked.page.with_suffix(".csv"))
+        for kind, metric in product(asked.made if target in MADE_ON else (), MADE_METRICS):
+            scores = ProbeScores(made(candidates, kind), metric, asked.scores)
+            _keep(replayed(scores, MADE_SETTINGS, None), asked.page.with_suffix(".csv"))
     asked.page.write_text(filled(asked.page), encoding="utf-8")
+
+
+def _keep(rows: Iterable[Mapping[str, object]], path: Path) -> None:
+    """Put rows in the place of those of the same target and metric."""
+    new = pd.DataFrame(list(rows))
+    if path.is_file():
+        known, cell = pd.read_csv(path), ["target", "metric"]
+        again = pd.MultiIndex.from_frame(known[cell]).isin(pd.MultiIndex.from_frame(new[cell]))
+        new = pd.concat([known[~again], new])
+    new.to_csv(path, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -13,14 +13,13 @@ AIM = 0.9
 """Share of draws that are to have the same top."""
 TUNED_ON = ("sign_digits10", "steel_defects6")
 """Targets that the setting was chosen on; the others only confirm."""
-MADE = ", made"
 
 
 def filled(page: Path) -> str:
     """Return the text of the page with its tables made anew from the rows beside it."""
     rows = pd.read_csv(page.with_suffix(".csv"))
     intervals = pd.read_csv(page.with_name(f"{page.stem}_intervals.csv"), dtype=str)
-    real = rows[~rows["target"].str.endswith(MADE)]
+    real = rows[~rows["target"].str.contains(", ")]  # what follows is of a made pool
     tuned = real["target"].isin(TUNED_ON)
     return with_tables(
         page,
@@ -29,7 +28,7 @@ def filled(page: Path) -> str:
             "settings": lambda which: settings(real[tuned] if which == "tuned" else real[~tuned]),
             "tuned": lambda *setting: by_metric(real[tuned], " ".join(setting)),
             "confirmed": lambda *setting: by_metric(real[~tuned], " ".join(setting)),
-            "made": lambda: by_metric(rows[rows["target"].str.endswith(MADE)], None),
+            "pool": lambda kind: by_metric(rows[rows["target"].str.endswith(f", {kind}")], None),
             "intervals": lambda: markdown(list(intervals.columns), intervals.to_numpy().tolist()),
         },
     )

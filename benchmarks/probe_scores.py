@@ -29,7 +29,7 @@ from transfer_exp.types import InputError, class_statistics, silent
 Score = Callable[[np.ndarray, np.ndarray], float]
 TARGETS = ("cifar10", "flowers5", "oracle_mnist10", "sign_digits10", "steel_defects6", "textures10")
 MADE = 1000
-"""Candidates of the made pool."""
+"""Candidates of a made pool."""
 
 
 def _scored(metric: Metric) -> Score:
@@ -46,9 +46,12 @@ def _after_pca(metric: Metric) -> Score:
 METRICS: Mapping[str, Score] = {
     **{m.name: _scored(m) for m in (HScore(), KNN(), LDA(), LinearClassifier(), LogME(), NCM(), SFDA())},
     "h_score, pca": _after_pca(HScore()),
+    "logme, pca": _after_pca(LogME()),
 }
-MADE_METRICS = ("logme",)
-"""Of the made pool, where every score counts a thousandfold."""
+MADE_METRICS = ("logme", "logme, pca", "ncm", "knn", "lda")
+"""Of made pools, where every score counts a thousandfold."""
+NOISE = {"made": 2.0, "parts": 0.0}
+"""Made pools: the most noise that a candidate may have, in standard deviations of each dimension."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,23 +82,23 @@ def real(target: str, store: Path, assets: Path) -> Candidates:
     return Candidates(target, images.labels, {name: partial(np.asarray, own) for name, own in found.items()})
 
 
-def made(base: Candidates, count: int = MADE) -> Candidates:
-    """Return candidates made of real ones: some dimensions of a network's features, with noise added.
+def made(base: Candidates, kind: str, count: int = MADE) -> Candidates:
+    """Return candidates made of real ones: some dimensions of a network's features, with noise added or none.
 
     8 to 128 dimensions (as many small as large, on a logarithmic scale) drawn from one of the networks in turn; the
-    noise has 0 to 2 times each dimension's standard deviation.
+    noise has 0 to `NOISE` of the kind times each dimension's standard deviation.
     """
-    networks = list(base.features)
+    networks, most = list(base.features), NOISE[kind]
 
     def one(number: int) -> np.ndarray:
         rng = np.random.default_rng(number)
         whole = base.features[networks[number % len(networks)]]()
         dims = min(whole.shape[1], int(2 ** rng.uniform(3, 7)))
         part = whole[:, np.sort(rng.choice(whole.shape[1], dims, replace=False))]
-        return np.asarray(part + rng.uniform(0, 2) * part.std(axis=0) * rng.standard_normal(part.shape))
+        return np.asarray(part + rng.uniform(0, most) * part.std(axis=0) * rng.standard_normal(part.shape))
 
     names = [f"{networks[number % len(networks)]} {number}" for number in range(count)]
-    return Candidates(f"{base.name}, made", base.labels, {n: partial(one, i) for i, n in enumerate(names)})
+    return Candidates(f"{base.name}, {kind}", base.labels, {n: partial(one, i) for i, n in enumerate(names)})
 
 
 @dataclass(eq=False)
