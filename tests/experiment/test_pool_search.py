@@ -10,6 +10,8 @@ import pytest
 
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.evaluation.halving import Halving
+from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.cell import Experiment
 from transfer_exp.experiment.pool_search import PoolSearch
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.logme import LogME
@@ -138,6 +140,36 @@ def test_no_image_is_pushed_twice_and_a_second_search_pushes_none(search, datase
     monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", lambda *a: pytest.fail("pushed again"))
     again, _ = search.run(LABELS)
     assert again.models == first.models
+
+
+@pytest.fixture
+def small_pool(search, dataset):
+    """Return a search of three networks, all of which see all images, and a run on the same probe."""
+    pool = embedded(("resnet_glyphs", "vit_shapes", "convnext_textures"))
+    search = replace(search, pool=pool, dataset=dataset, halving=Halving(first=9, top=3, stable=9))
+    how = {"store": search.store, "device": "cpu", "batch_size": 16, "workers": 0, "seed": 0}
+    parts = {"metric": LogME(), "perturbation": NoPerturbation(), "ground_truth": NoGroundTruth()}
+    return search, Experiment(pool, dataset, **parts, evaluation=Ranking(), **how)
+
+
+def _scores(models):
+    return {model.model: model.score for model in models}
+
+
+def test_a_run_after_a_search_extracts_nothing_and_scores_the_same(small_pool, monkeypatch):
+    search, run = small_pool
+    found, _ = search.run(LABELS)
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", lambda *a: pytest.fail("pushed again"))
+    scored = run.run({**LABELS, "ground_truth": "none"})
+    assert _scores(scored.models) == pytest.approx(_scores(found.models), rel=1e-9)
+
+
+def test_a_search_after_a_run_extracts_nothing_and_scores_the_same(small_pool, monkeypatch):
+    search, run = small_pool
+    scored = run.run({**LABELS, "ground_truth": "none"})
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", lambda *a: pytest.fail("pushed again"))
+    found, _ = search.run(LABELS)
+    assert _scores(found.models) == pytest.approx(_scores(scored.models), rel=1e-9)
 
 
 def test_too_few_images_of_a_class_and_unknown_metrics_are_notes(search, dataset):

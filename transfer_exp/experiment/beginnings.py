@@ -76,6 +76,9 @@ class Beginnings:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
             self.pushed += images - seen
             self._kept[name] = known
+            if images == len(self.order) and isinstance(whole, NetworkOnImages):
+                # A run on the same probe, as follows a search, finds it whole.
+                self.extractor.keep(whole.model, whole.dataset.probe, subset(known, np.argsort(self.order)))
             accuracy = whole.facts().imagenet_accuracy
             self.imagenet_accuracies |= {} if accuracy is None else {name: accuracy}
         assert known is not None, "a search begins with one image or more"
@@ -86,10 +89,12 @@ class Beginnings:
         self._kept.pop(name, None)
 
     def _part(self, whole: Pairing, positions: Int[np.ndarray, " chosen"]) -> FeatureSet:
-        if isinstance(whole, NetworkOnImages):
+        if isinstance(whole, NetworkOnImages) and not self.extractor.known(whole.model, whole.dataset.probe):
             with within_memory(whole.name, "features.batch_size"):
                 return self.extractor(whole.name, whole.model, whole.dataset.probe.subset(positions))[0]
-        return subset(whole.dataset.feature_set(whole.name, "probe"), positions)
+        probe = whole.features("probe")
+        assert probe is not None, "every dataset has a probe"
+        return subset(probe, positions)
 
 
 def subset(features: FeatureSet, chosen: np.ndarray) -> FeatureSet:

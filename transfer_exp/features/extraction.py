@@ -134,6 +134,13 @@ class Extractor:
         """Tell whether the store has the features of ``images``."""
         return self.store.has("features", self._key(model, images, best_device(self.device)))
 
+    def keep(self, model: LoadedModel, images: LabelledImages, features: FeatureSet) -> None:
+        """Give the store the features of ``images``, which were extracted part by part, unless it has them."""
+        arrays = {"features": features.features}
+        if features.source_probabilities is not None:
+            arrays["source_probabilities"] = features.source_probabilities
+        self.store.arrays("features", self._key(model, images, best_device(self.device)), lambda: arrays)
+
     def _streamed(self, model: LoadedModel, images: LabelledImages) -> ClassStatistics:
         key = self._key(model, images, best_device(self.device))
         return streamed_statistics(self.store.batches("features", key, "features", _ROWS), images.labels)
