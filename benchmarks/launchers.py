@@ -38,7 +38,7 @@ LAUNCHERS: Mapping[str, Sequence[str]] = {
     "submitit_local, six at once": ("hydra/launcher=submitit_local",),
 }
 _FEW, _MANY = 2, 6
-COLUMNS = ("launcher", "two jobs (s)", "six jobs (s)", "one more job (s)", "turns", "cores", "load before")
+COLUMNS = ("launcher", "two jobs (s)", "six jobs (s)", "one more job (s)", "turns", "cores")
 
 
 def is_here(launcher: str) -> bool:
@@ -78,11 +78,10 @@ def measured(turns: int) -> Iterator[Sequence[object]]:
         if not is_here(launcher):
             print(f"left out: {launcher} is not here", file=sys.stderr)
             continue
-        load = os.getloadavg()[0]
         times = [[seconds(arguments, jobs) for jobs in (_FEW, _MANY)] for _ in range(turns)]
         more = median((many - few) / (_MANY - _FEW) for few, many in times)
         both = [median(side) for side in zip(*times, strict=True)]
-        yield launcher, *(f"{time:.1f}" for time in both), f"{more:.2f}", turns, os.cpu_count(), f"{load:.1f}"
+        yield launcher, *(f"{time:.1f}" for time in both), f"{more:.2f}", turns, os.cpu_count()
 
 
 def main() -> None:

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 import transfer_exp
 from tests.bad_input.damaged_store import comes_back, stored
-from tests.bad_input.fuzzed import FUZZED, spoiled
+from tests.bad_input.drawn import spoiled
+from tests.bad_input.fuzzed import FUZZED
 from tests.bad_input.kind import complaint
 from tests.bad_input.kinds import KINDS
 from transfer_exp.report.blocks import with_tables

@@ -9,9 +9,8 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import hydra
 import numpy as np
@@ -22,21 +21,26 @@ from PIL import Image
 from torch.utils._pytree import tree_leaves
 
 from tests.bad_input import reports
+from tests.bad_input.drawn import CHARACTERS, json_of, spoiled, table_of
 from tests.bad_input.files import ENTRY, npz
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.dataset.image_file import read_rgb
+from transfer_exp.dataset.image_table import image_table
 from transfer_exp.experiment.composition import named_option
 from transfer_exp.ground_truth.accuracy_file import in_fractions, read_rows
 from transfer_exp.model_pool.author_files import Source, author_files
 from transfer_exp.model_pool.manifest import read_manifest
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.report.evaluation.score_file import read_score_file
+from transfer_exp.report.html.notes import Notes, read_notes
+from transfer_exp.report.html.view import samples_of, view_of
 from transfer_exp.report.record import read_record
 from transfer_exp.report.score_rows import read_scores
 from transfer_exp.report.sweep_cells import collect
 from transfer_exp.types import InputError, NotApplicableError
 
 ROOT = Path(__file__).parents[2]
+PICTURES = ("a.png", "b.png", "c.png", "d.png", "e.png", "f.png")
 
 
 @dataclass(frozen=True)
@@ -78,84 +82,9 @@ class Fuzzed:
         return not refusal
 
 
-def cut_off(*sound: bytes) -> st.SearchStrategy[bytes]:
-    """Return sound files of which the end is missing."""
-    return st.builds(lambda content, end: content[: int(end * len(content))], st.sampled_from(sound), st.floats(0, 1))
-
-
-def flipped(sound: bytes) -> st.SearchStrategy[bytes]:
-    """Return a sound file in which one bit is another."""
-
-    def flip(bit: int) -> bytes:
-        content = bytearray(sound)
-        content[bit // 8] ^= 1 << bit % 8
-        return bytes(content)
-
-    return st.integers(0, 8 * len(sound) - 1).map(flip)
-
-
-def spoiled(*sound: bytes) -> st.SearchStrategy[bytes]:
-    """Return sound files of which some bytes are others, some are missing, or others are put in."""
-    edit = st.tuples(st.floats(0, 1), st.integers(0, 3), st.binary(max_size=4))
-
-    def spoil(drawn: tuple[bytes, list[tuple[float, int, bytes]]]) -> bytes:
-        content, edits = drawn
-        for place, gone, new in edits:
-            at = int(place * len(content))
-            content = content[:at] + new + content[at + gone :]
-        return content
-
-    edited = st.tuples(st.sampled_from(sound), st.lists(edit, max_size=4)).map(spoil)
-    return edited | cut_off(*sound) | st.binary(max_size=64)
-
-
-CHARACTERS = st.text(st.sampled_from("knn logme(=),k3[]{}${:}'\"~+.!\\\n"), max_size=12)
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
-ANYTHING = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
-)
-
-
-def _json(**sound: Any) -> st.SearchStrategy[bytes]:
-    """Return an object some of whose values are anything, as JSON."""
-    values = st.fixed_dictionaries({name: st.just(value) | ANYTHING for name, value in sound.items()})
-    return values.map(lambda value: json.dumps(value).encode())
-
-
 def _manifest() -> st.SearchStrategy[bytes]:
-    entry = _json(**ENTRY, source_classes=3, interpolation="bicubic").map(lambda raw: b'{"net": ' + raw + b"}")
-    return entry | _json(net=ENTRY) | spoiled(json.dumps({"net": ENTRY}).encode())
-
-
-def _table(*head: str) -> st.SearchStrategy[bytes]:
-    """Return a CSV with these columns and entries that people (and attackers) write."""
-    odd = [
-        "",
-        "a",
-        "b",
-        "1",
-        "0.5",
-        "-1",
-        "nan",
-        "inf",
-        "1e999",
-        "1,2",
-        '"',
-        '""',
-        "\n",
-        "\r",
-        "\0",
-        "é",
-        "a b",
-        "None",
-    ]
-    entry = st.sampled_from(odd) | st.text(max_size=3)
-    rows = st.lists(st.lists(entry, min_size=len(head), max_size=len(head)), max_size=4)
-    whole = rows.map(
-        lambda lines: "\n".join(",".join(line) for line in [list(head), *lines]).encode("utf-8", "replace")
-    )
-    sound = ",".join(head) + "\n" + "".join(",".join([f"{i}"] * len(head)) + "\n" for i in range(3))
-    return whole | spoiled(sound.encode())
+    entry = json_of(**ENTRY, source_classes=3, interpolation="bicubic").map(lambda raw: b'{"net": ' + raw + b"}")
+    return entry | json_of(net=ENTRY) | spoiled(json.dumps({"net": ENTRY}).encode())
 
 
 def _image(kind: str) -> bytes:
@@ -174,7 +103,7 @@ def _npz() -> bytes:
 def _safetensors() -> st.SearchStrategy[bytes]:
     header = json.dumps({"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
     whole = struct.pack("<Q", len(header)) + header + bytes(24)
-    drawn = _json(a={"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]})
+    drawn = json_of(a={"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]})
     return drawn.map(lambda raw: struct.pack("<Q", len(raw)) + raw + bytes(24)) | spoiled(whole)
 
 
@@ -182,6 +111,22 @@ def _torch() -> bytes:
     content = io.BytesIO()
     torch.save({"state_dict": {"a": torch.ones(2, 3), "b": torch.arange(3)}, "epoch": 3}, content)
     return content.getvalue()
+
+
+def _list() -> st.SearchStrategy[bytes]:
+    names = st.sampled_from([*PICTURES, "gone.png", "../a.png", ""])
+    line = st.tuples(names, st.sampled_from(["cat", "dog", "", "1"]), st.sampled_from(["train", "test", "dev"]))
+    drawn = st.lists(line, max_size=6).map(lambda lines: "\n".join(map(",".join, lines)))
+    sound = "".join(f"{name},{'cat' if name < 'c' else 'dog'},train\n" for name in PICTURES)
+    head = b"file,label,split\n"
+    return drawn.map(lambda lines: head + lines.encode()) | spoiled(head + sound.encode())
+
+
+def _notes() -> st.SearchStrategy[bytes]:
+    labels = np.arange(8) % 2
+    view = view_of(np.eye(2)[labels] + np.arange(8)[:, None] / 9, labels, None)
+    sound = asdict(Notes("typed", {"numpy": "2"}, {"a": {"scoring": 0.5}}, samples_of(labels, ("x", "y")), {"a": view}))
+    return json_of(**sound) | spoiled(json.dumps(sound).encode())
 
 
 def _read_weights(path: Path) -> None:
@@ -206,6 +151,14 @@ def _read_image(path: Path) -> None:
     image = read_rgb(path, "1.png", "remove it")
     assert image.mode == "RGB"
     assert image.width * image.height <= (Image.MAX_IMAGE_PIXELS or 0)
+
+
+def _read_list(path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name in PICTURES:
+            (Path(folder) / name).write_bytes(_image("PNG"))
+        found = image_table(str(path), root=folder)
+        assert len(found.train) + len(found.test) <= len(PICTURES)
 
 
 def _read_manifest(path: Path) -> None:
@@ -243,13 +196,15 @@ FUZZED = [
     Fuzzed("weights as a torch file", spoiled(_torch()), "net.pth", _read_weights),
     Fuzzed("npz of features", spoiled(_npz()), "net.npz", _read_features),
     Fuzzed("image", spoiled(*map(_image, ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"))), "1.png", _read_image),
-    Fuzzed("table of accuracies", _table("model", "dataset", "accuracy"), "t.csv", _read_accuracies),
-    Fuzzed("scores made elsewhere", _table("model", "dataset", "score"), "s.csv", _read_scores),
-    Fuzzed("rows of a grid of scores", _table(*reports.HEAD.strip().split(",")), "s.csv", _read_rows_of_scores),
-    Fuzzed("record of a cell", _json(**reports.RECORD), "result.json", read_record),
+    Fuzzed("table of accuracies", table_of("model", "dataset", "accuracy"), "t.csv", _read_accuracies),
+    Fuzzed("scores made elsewhere", table_of("model", "dataset", "score"), "s.csv", _read_scores),
+    Fuzzed("rows of a grid of scores", table_of(*reports.HEAD.strip().split(",")), "s.csv", _read_rows_of_scores),
+    Fuzzed("list of images", _list(), "list.csv", _read_list),
+    Fuzzed("notes of a page", _notes(), "page.json", lambda p: read_notes(p.parent)),
+    Fuzzed("record of a cell", json_of(**reports.RECORD), "result.json", read_record),
     Fuzzed(
         "status of a cell",
-        _json(state="failed", reason="", cell={"metric": "a"}),
+        json_of(state="failed", reason="", cell={"metric": "a"}),
         "status.json",
         lambda p: collect(p.parent),
     ),

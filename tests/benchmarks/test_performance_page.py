@@ -13,8 +13,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "results" / "performance.md"
 ROW = Row("sfda_released", *SHAPES[1], 1.0, 12.3, 12.3, 2e-9, repeats=5, reference_repeats=2, threads=2)
 
 
-def test_the_page_says_what_its_rows_say():
-    assert filled(PAGE) == PAGE.read_text(), "run python -m benchmarks.page docs/results/performance.md"
+@pytest.mark.parametrize("page", ["results/performance.md", "scale.md"])
+def test_a_page_says_what_its_rows_say(page):
+    path = PAGE.parents[1] / page
+    assert filled(path) == path.read_text(), f"run python -m benchmarks.page docs/{page}"
 
 
 def test_every_comparison_was_measured_wherever_it_is_run():

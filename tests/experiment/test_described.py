@@ -73,10 +73,12 @@ def test_a_folder_is_refused_for_its_files_decide(tmp_path):
         described(str(tmp_path))
 
 
-def test_a_change_of_any_file_of_a_package_is_other_code(tmp_path, monkeypatch):
+@pytest.mark.parametrize("bare", [False, True])
+def test_a_change_of_any_file_of_a_package_is_other_code(bare, tmp_path, monkeypatch):
     package = tmp_path / "laboratory"
     package.mkdir()
-    (package / "__init__.py").write_text("")
+    if not bare:
+        (package / "__init__.py").write_text("")
     (package / "helper.py").write_text("LEVEL = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()

@@ -7,7 +7,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.bad_input.damaged_store import comes_back, stored
-from tests.bad_input.fuzzed import cut_off, flipped, spoiled
+from tests.bad_input.drawn import cut_off, flipped, spoiled
 
 KINDS = ("arrays", "record")
 
