@@ -9,7 +9,7 @@ from pathlib import Path
 from transfer_exp.report.terminal import Parser
 from transfer_exp.types import InputError
 
-_HUB = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 
 
 def overrides_of(arguments: Sequence[str]) -> list[str]:

@@ -211,3 +211,18 @@ def trust_stand_ins(monkeypatch, root: Path) -> None:
     for key in ("label", "setid"):
         file = sets.Flowers102._file_dict[key][0]
         monkeypatch.setitem(sets.Flowers102._file_dict, key, (file, digest(root / "flowers-102" / file)))
+
+
+def parquet(root, splits, label=None, column="label", extra=()):
+    """Write ``root/data/SPLIT-....parquet`` with images inside, as hub sets are stored."""
+    import datasets
+
+    label = label or datasets.ClassLabel(names=["cat", "dog"])
+    (root / "data").mkdir(parents=True)
+    for start, (name, labels) in enumerate(splits.items()):
+        images = [picture(int(i % 2), 100 * start + i) for i in range(len(labels))]
+        features = {"image": datasets.Image(), column: label, **{name: datasets.Image() for name in extra}}
+        rows = {"image": images, column: labels, **dict.fromkeys(extra, images)}
+        table = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
+        table.to_parquet(str(root / "data" / f"{name}-00000-of-00001.parquet"))
+    return str(root)

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
-from stand_ins import image_folders, picture
+from stand_ins import image_folders, parquet, picture
 
 from transfer_exp.dataset.huggingface import huggingface
 from transfer_exp.types import InputError
@@ -17,19 +17,6 @@ datasets = pytest.importorskip("datasets", reason="needs the huggingface extra")
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-
-
-def parquet(root, splits, label=None, column="label", extra=()):
-    """Write ``root/data/SPLIT-....parquet`` with images inside, as hub sets are stored."""
-    label = label or datasets.ClassLabel(names=["cat", "dog"])
-    (root / "data").mkdir(parents=True)
-    for start, (name, labels) in enumerate(splits.items()):
-        images = [picture(int(i % 2), 100 * start + i) for i in range(len(labels))]
-        features = {"image": datasets.Image(), column: label, **{name: datasets.Image() for name in extra}}
-        rows = {"image": images, column: labels, **dict.fromkeys(extra, images)}
-        table = datasets.Dataset.from_dict(rows, features=datasets.Features(features))
-        table.to_parquet(str(root / "data" / f"{name}-00000-of-00001.parquet"))
-    return str(root)
 
 
 def test_a_set_with_all_splits(tmp_path):

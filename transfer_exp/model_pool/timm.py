@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -23,8 +22,6 @@ from transfer_exp.model_pool.pool import (
 from transfer_exp.types import InputError
 from transfer_exp.vision import timm as library
 
-# It names each file that it reads.
-logging.getLogger("timm").setLevel(logging.WARNING)
 _HUB_PREFIXES = ("hf-hub:", "hf_hub:")
 
 

@@ -59,8 +59,8 @@ def _table(models: list[FoundModel]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("rank", no_wrap=True)
     table.add_column("model", overflow="fold")
-    for heading in ("score", "expected accuracy"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("score", justify="right")  # its interval may stand below it, before a name is broken
+    table.add_column("expected accuracy", justify="right", no_wrap=True)
     show = _format(models)
     for model in models:
         table.add_row(*(Text(cell) for cell in _cells(model, show)))
