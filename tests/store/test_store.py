@@ -197,10 +197,10 @@ def test_batches_of_what_is_absent_or_damaged_are_refused(store: Store):
         next(store.batches("features", {"b": 2}, "other", 4))
     path = next(store.root.rglob("*.safetensors"))
     path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(ValueError, match=r"[Hh]eader|not what"):
         list(store.batches("features", {"b": 2}, "features", 4))
     path.write_bytes(b"\x08\0\0\0\0\0\0\0nothing!")
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(ValueError, match="header"):
         next(store.batches("features", {"b": 2}, "features", 4))
 
 

@@ -49,11 +49,11 @@ def load_arrays(path: Path, key: Mapping[str, Any]) -> Arrays:
         When the file is of another key, or is not as it was written.
     """
     with _opened(path) as file:
-        digests = _digests(path, file.metadata() or {}, key)
+        digests = _digests(file.metadata() or {}, key)
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
     found = {name: _begun(array.dtype, array.shape, array.data).hexdigest() for name, array in arrays.items()}
     if found != digests:
-        raise ValueError(f"{path} is damaged: its arrays are not those that were written")
+        raise ValueError("its arrays are not those that were written")
     return arrays
 
 
@@ -70,7 +70,7 @@ def array_batches(path: Path, key: Mapping[str, Any], name: str, rows: int) -> I
         When the file has no such array.
     """
     with _opened(path) as whole:  # which also sees to it that header and length are in order
-        told = _digests(path, whole.metadata() or {}, key)
+        told = _digests(whole.metadata() or {}, key)
     with path.open("rb") as file:
         entry = json.loads(file.read(int.from_bytes(file.read(8), "little")))[name]
         (samples, *shape), dtype = entry["shape"], np.dtype(_DTYPES[entry["dtype"]])
@@ -82,20 +82,20 @@ def array_batches(path: Path, key: Mapping[str, Any], name: str, rows: int) -> I
             total.update(batch.data)
             yield batch
     if total.hexdigest() != told[name]:
-        raise ValueError(f"{path} is damaged: {name} is not what was written")
+        raise ValueError(f"{name} is not what was written")
 
 
 def _opened(path: Path) -> Any:
     try:
         return safe_open(path, framework="numpy")
     except SafetensorError as error:
-        raise ValueError(f"{path} is damaged: {error}") from error
+        raise ValueError(str(error)) from error
 
 
-def _digests(path: Path, told: Mapping[str, str], key: Mapping[str, Any]) -> dict[str, str]:
+def _digests(told: Mapping[str, str], key: Mapping[str, Any]) -> dict[str, str]:
     """Return the digests that a file has of its arrays, when it is the file of the key."""
     if told.get("key") != json.dumps(key, sort_keys=True):
-        raise ValueError(f"{path} is damaged: its key is not the one it is kept under")
+        raise ValueError("its key is not the one it is kept under")
     digests: dict[str, str] = json.loads(told.get("sha256", "{}"))
     return digests
 

@@ -27,5 +27,5 @@ def load_record(path: Path, key: Mapping[str, Any]) -> dict[str, Any]:
     held = json.loads(path.read_text())
     value: dict[str, Any] = held["value"]
     if digest(held["key"]) != digest(key) or digest(value) != held["sha256"]:
-        raise ValueError(f"{path} is damaged: it is not what was written")
+        raise ValueError("it is not what was written")
     return value
