@@ -40,7 +40,7 @@ from transfer_exp.report.sweep_cells import collect
 from transfer_exp.types import InputError, NotApplicableError
 
 ROOT = Path(__file__).parents[2]
-PICTURES = ("a.png", "b.png", "c.png", "d.png", "e.png", "f.png")
+PICTURES = tuple(f"{name}.png" for name in "abcdefgh")
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ def _torch() -> bytes:
 def _list() -> st.SearchStrategy[bytes]:
     names = st.sampled_from([*PICTURES, "gone.png", "../a.png", ""])
     line = st.tuples(names, st.sampled_from(["cat", "dog", "", "1"]), st.sampled_from(["train", "test", "dev"]))
-    drawn = st.lists(line, max_size=6).map(lambda lines: "\n".join(map(",".join, lines)))
-    sound = "".join(f"{name},{'cat' if name < 'c' else 'dog'},train\n" for name in PICTURES)
+    drawn = st.lists(line, max_size=9).map(lambda lines: "\n".join(map(",".join, lines)))
+    sound = "".join(f"{name},{'cat' if name < 'e' else 'dog'},train\n" for name in PICTURES)
     head = b"file,label,split\n"
     return drawn.map(lambda lines: head + lines.encode()) | spoiled(head + sound.encode())
 

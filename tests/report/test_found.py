@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 
 import pandas as pd
@@ -20,8 +21,8 @@ GONE = FoundModel("gone", reason="no weights")
 FOUND = Found(CELL, (FIRST, SECOND, DROPPED, GONE), "top stable", 200, 450, 3.2, 0.012, ("a note",))
 
 
-def shown(found):
-    console = Console(file=StringIO(), width=100)
+def shown(found, width=100):
+    console = Console(file=StringIO(), width=width)
     console.print(found_table(found))
     return console.file.getvalue()
 
@@ -37,6 +38,16 @@ def test_the_table_says_order_doubt_and_what_to_expect():
     assert "3 models ranked in 3 s: more images did not change the top" in text
     assert "images pushed: 75 % of" in text
     assert text.rstrip().endswith("a note")
+
+
+def test_intervals_go_below_their_numbers_before_a_name_is_broken():
+    name = "convnextv2_nano.fcmae_ft_in22k_in1k"
+    named = replace(FOUND, models=(replace(FIRST, model=name), SECOND))
+    assert f"1 [1, 2]   {name}   0.512 [0.490, 0.534]   0.80 [0.70, 0.90]" in shown(named)
+    first, below = (line for line in shown(named, 80).splitlines() if name in line or "[0.490" in line)
+    assert first.split() == ["1", name, "0.512", "0.80"]
+    assert below.split() == "[1, 2] [0.490, 0.534] [0.70, 0.90]".split()
+    assert "".join(shown(named, 60).split()).count("[0.490,0.534]") == 1, "on fewer columns a name is broken after all"
 
 
 def test_one_that_stands_alone_and_one_of_which_nothing_is_known():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -18,13 +20,15 @@ _STOPPED = {
     "top stable": "more images did not change the top",
     "budget": "the time was used up",
 }
+_WIDEST = 1000
+"""Columns that no table needs."""
 
 
 def found_table(found: Found) -> RenderableType:
     """Return a search for `rich.console.Console.print`: the models, who may be the best, and how it went."""
     last = [m for m in found.models if m.rank is not None and m.images == found.models[0].images]
     title = " / ".join(found.cell[key] for key in ("dataset", "perturbation", "metric"))
-    parts: list[RenderableType] = [Text(f"{title}, on {last[0].images} images", style="bold"), _table(last)]
+    parts: list[RenderableType] = [Text(f"{title}, on {last[0].images} images", style="bold"), _Models(last)]
     parts.extend(Text(line, style="dim") for line in _dropped(found))
     parts.extend(Text(line, style="yellow") for line in _shortfalls(found))
     return Group(*parts, *(Text(line) for line in verdict(found)))
@@ -55,19 +59,30 @@ def remark(model: FoundModel) -> str:
     return f"may be {ranks}{expected}"
 
 
-def _table(models: list[FoundModel]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("rank", no_wrap=True)
-    table.add_column("model", overflow="fold")
-    table.add_column("score", justify="right")  # its interval may stand below it, before a name is broken
-    table.add_column("expected accuracy", justify="right", no_wrap=True)
-    show = _format(models)
-    for model in models:
-        table.add_row(*(Text(cell) for cell in _cells(model, show)))
-    return table
+@dataclass(frozen=True)
+class _Models:
+    """A row for each model; intervals stand below what they are of where they would break names beside it."""
+
+    models: Sequence[FoundModel]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        beside = self._table(" ")
+        needed = console.measure(beside, options=options.update(width=_WIDEST)).maximum
+        yield beside if needed <= options.max_width else self._table("\n")
+
+    def _table(self, between: str) -> Table:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        table.add_column("rank", no_wrap=True)
+        table.add_column("model", overflow="fold")
+        for heading in ("score", f"expected{between}accuracy"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        show = _format(self.models)
+        for model in self.models:
+            table.add_row(*(Text(cell) for cell in _cells(model, show, between)))
+        return table
 
 
-def _format(models: list[FoundModel]) -> str:
+def _format(models: Sequence[FoundModel]) -> str:
     """Return the format that shows scores to about two digits of their intervals."""
     widths = [m.high - m.low for m in models if m.low is not None and m.high is not None and m.high > m.low]
     if not widths:
@@ -75,19 +90,19 @@ def _format(models: list[FoundModel]) -> str:
     return f"{{:.{min(8, max(0, 1 - math.floor(math.log10(min(widths)))))}f}}"
 
 
-def _cells(model: FoundModel, show: str) -> list[str]:
+def _cells(model: FoundModel, show: str, between: str) -> list[str]:
     rank, score, expected = str(model.rank), show.format(model.score), ""
     if model.best_rank is not None:
-        rank += f" [{model.best_rank}, {model.worst_rank}]"
+        rank += f"{between}[{model.best_rank}, {model.worst_rank}]"
     if model.low is not None and model.high is not None:
-        score += f" [{show.format(model.low)}, {show.format(model.high)}]"
+        score += f"{between}[{show.format(model.low)}, {show.format(model.high)}]"
     if model.expected is not None:
-        expected = _expected(model)
+        expected = _expected(model, between)
     return [rank, model.model, score, expected]
 
 
-def _expected(model: FoundModel) -> str:
-    return f"{model.expected:.2f} [{model.expected_low:.2f}, {model.expected_high:.2f}]"
+def _expected(model: FoundModel, between: str = " ") -> str:
+    return f"{model.expected:.2f}{between}[{model.expected_low:.2f}, {model.expected_high:.2f}]"
 
 
 def _dropped(found: Found) -> list[str]:
