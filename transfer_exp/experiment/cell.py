@@ -11,10 +11,10 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.filling import Found, say_what_was_found
-from transfer_exp.experiment.kept_scores import KeptScores, kept_scores
 from transfer_exp.experiment.measuring import Measuring
 from transfer_exp.experiment.observed import Observed, ObservedExtractor
 from transfer_exp.experiment.progress import progress_bars
+from transfer_exp.experiment.remembered_scores import RememberedScores, remembered_scores
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
 from transfer_exp.features.pairing import Pairing, check_together, pair
 from transfer_exp.ground_truth.regime import Regime
@@ -86,9 +86,9 @@ class Experiment:
         observed = observed or Observed()
         models: list[ModelResult] = []
         parts: dict[str, Mapping[str, Parts]] = {}
-        kept = kept_scores(self.scoring, self.store, self.dataset.name)
+        remembered = remembered_scores(self.scoring, self.store, self.dataset.name)
         bars = progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models")
-        with kept as scoring, bars as (track, next_model):
+        with remembered as scoring, bars as (track, next_model):
             how = (self.store, self.device, self.batch_size, self.workers)
             extractor = ObservedExtractor(*how, track, observed=observed)
             for candidate in self.pool.candidates:
@@ -108,7 +108,7 @@ class Experiment:
     def _one(
         self,
         pairing: Pairing,
-        scoring: KeptScores,
+        scoring: RememberedScores,
         measuring: Measuring,
         parts: dict[str, Mapping[str, Parts]],
         track: Track,

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from transfer_exp.experiment import kept_scores as module
-from transfer_exp.experiment.kept_scores import kept_scores
+from transfer_exp.experiment import remembered_scores as module
 from transfer_exp.experiment.progress import progress_bars
+from transfer_exp.experiment.remembered_scores import remembered_scores
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pairing import StoredArrays, pair
@@ -42,7 +42,7 @@ def pairings(store, dataset):
 
 def _run(store, pairings, scoring=SCORING):
     """Score models, and return the parts of each and how many were read."""
-    with kept_scores(scoring, store, "target") as kept:
+    with remembered_scores(scoring, store, "target") as kept:
         found = [kept.parts(pairing, NoGroundTruth()) for pairing in pairings]
     return found, sum(pairing.found.get("scores", False) for pairing in pairings)
 
@@ -129,7 +129,7 @@ def test_what_was_scored_before_an_error_is_kept(store, pairings):
     class _Breaks(Exception):
         pass
 
-    with suppress(_Breaks), kept_scores(SCORING, store, "target") as kept:
+    with suppress(_Breaks), remembered_scores(SCORING, store, "target") as kept:
         kept.parts(pairings()[0], NoGroundTruth())
         raise _Breaks
     assert _run(store, pairings())[1] == 1
@@ -137,7 +137,7 @@ def test_what_was_scored_before_an_error_is_kept(store, pairings):
 
 def test_long_cells_are_kept_on_the_way(store, pairings, monkeypatch):
     monkeypatch.setattr(module, "_SECONDS", -1.0)
-    with kept_scores(SCORING, store, "target") as kept:
+    with remembered_scores(SCORING, store, "target") as kept:
         for pairing in pairings():
             kept.parts(pairing, NoGroundTruth())
         assert _run(store, pairings())[1] == 2

@@ -26,7 +26,7 @@ _SECONDS = 30.0
 
 
 @dataclass(eq=False)
-class KeptScores:
+class RememberedScores:
     """A scoring with a memory, for the models of one cell: one file of the store, to which every run adds.
 
     A score is read again where all that decides it is as it was: the features, the settings of metric and perturbation
@@ -106,10 +106,10 @@ def _in_order(parts: Mapping[str, Parts]) -> list[list[Any]]:
 
 
 @contextmanager
-def kept_scores(scoring: Scoring, store: Store, dataset: str) -> Iterator[KeptScores]:
+def remembered_scores(scoring: Scoring, store: Store, dataset: str) -> Iterator[RememberedScores]:
     """Enter with a scoring that remembers, and keep what is new in the end, whatever that is."""
-    kept = KeptScores(scoring, store, dataset)
+    scores = RememberedScores(scoring, store, dataset)
     try:
-        yield kept
+        yield scores
     finally:
-        kept.keep()
+        scores.keep()
