@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.halving_page import filled
-from benchmarks.probe_scores import MADE_METRICS, METRICS, NOISE, TARGETS, ProbeScores, made, real
+from benchmarks.probe_scores import MADE_METRICS, METRICS, POOLS, TARGETS, ProbeScores, made, real
 from transfer_exp.evaluation.halving import Halving
 
 MADE_ON = ("flowers5", "textures10")
@@ -130,15 +130,15 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, default=Path("outputs/halving"), help="where scores are kept")
     parser.add_argument("--targets", nargs="+", default=TARGETS)
     parser.add_argument("--metrics", nargs="*", default=tuple(METRICS))
-    parser.add_argument("--made", nargs="*", default=(), choices=tuple(NOISE), help="made pools, beside the real one")
+    parser.add_argument("--made", nargs="*", default=(), choices=tuple(POOLS), help="made pools, beside the real one")
     asked = parser.parse_args()
     for target in asked.targets if asked.store else ():
         candidates = real(target, asked.store, asked.assets)
         for metric in asked.metrics:
             scores = ProbeScores(candidates, metric, asked.scores)
             _keep(replayed(scores, tuple(SETTINGS), accuracies()), asked.page.with_suffix(".csv"))
-        for kind, metric in product(asked.made if target in MADE_ON else (), MADE_METRICS):
-            scores = ProbeScores(made(candidates, kind), metric, asked.scores)
+        for pool, metric in product(asked.made if target in MADE_ON else (), MADE_METRICS):
+            scores = ProbeScores(made(candidates, pool), metric, asked.scores)
             _keep(replayed(scores, MADE_SETTINGS, None), asked.page.with_suffix(".csv"))
     asked.page.write_text(filled(asked.page), encoding="utf-8")
 

@@ -11,6 +11,8 @@ from transfer_exp.report.markdown import markdown
 
 AIM = 0.9
 """Share of draws that are to have the same top."""
+SHARE = 0.2
+"""Of the images of all candidates, which that may take."""
 TUNED_ON = ("sign_digits10", "steel_defects6")
 """Targets that the setting was chosen on; the others only confirm."""
 
@@ -28,7 +30,9 @@ def filled(page: Path) -> str:
             "settings": lambda which: settings(real[tuned] if which == "tuned" else real[~tuned]),
             "tuned": lambda *setting: by_metric(real[tuned], " ".join(setting)),
             "confirmed": lambda *setting: by_metric(real[~tuned], " ".join(setting)),
-            "pool": lambda kind: by_metric(rows[rows["target"].str.endswith(f", {kind}")], None),
+            "pools": lambda: pools(rows[rows["target"].str.contains(", ")]),
+            "pool": lambda *pool: by_pool(rows, " ".join(pool)),
+            "named": lambda: named(pd.read_csv(page.with_name(f"{page.stem}_named.csv"))),
             "intervals": lambda: markdown(list(intervals.columns), intervals.to_numpy().tolist()),
         },
     )
@@ -68,17 +72,15 @@ def settings(rows: pd.DataFrame) -> str:
     return f"{markdown(head, lines)}\n\n{_about(rows)}"
 
 
-def by_metric(rows: pd.DataFrame, setting: str | None) -> str:
-    """Return what one setting, or each, finds by each metric."""
-    chosen = rows if setting is None else rows[rows["setting"] == setting]
+def by_metric(rows: pd.DataFrame, setting: str) -> str:
+    """Return what one setting finds by each metric."""
+    chosen = rows[rows["setting"] == setting]
     lines = []
-    for (metric, name), own in chosen.groupby(["metric", "setting"], sort=True):
-        label = str(metric) if setting else f"{metric}; {name}"
-        same = own["search_same"].mean()
-        lost = [_mean(own, f"{way}_lost_accuracy_top") for way in ("search", "uniform", "all")]
+    for metric, own in chosen.groupby("metric"):
+        lost = [f"{own[f'{way}_lost_accuracy_top'].mean():.4f}" for way in ("search", "uniform", "all")]
         lines.append(
             [
-                label,
+                str(metric),
                 str(len(own)),
                 *_three(own),
                 f"{own['search_order'].mean():.2f}",
@@ -86,7 +88,7 @@ def by_metric(rows: pd.DataFrame, setting: str | None) -> str:
                 *_both(own, "lost_score", 3),
                 f"{own['pushed'].mean():.3f}",
                 *lost,
-                "reached" if same >= AIM and own["pushed"].mean() <= 0.2 else "**not reached**",
+                _verdict(own),
             ]
         )
     head = [
@@ -104,6 +106,51 @@ def by_metric(rows: pd.DataFrame, setting: str | None) -> str:
     return f"{markdown(head, lines)}\n\n{_about(chosen)}"
 
 
+def pools(rows: pd.DataFrame) -> str:
+    """Return a line for each made pool: how often the aim is reached, and what is found for how much."""
+    lines = []
+    for pool, own in rows.groupby(rows["target"].str.partition(", ")[2], sort=False):
+        verdicts = [_verdict(cell) for _, cell in own.groupby(["target", "metric"])]
+        search, probe, half = (f"{own[f'{way}_same'].mean():.0%}" for way in ("search", "uniform", "half"))
+        lines.append(
+            f"- `{pool}`: reached in {verdicts.count('reached')} of {len(verdicts)} cases, each a metric on a target. "
+            f"The same top 3 in {search} of searches, for {own['pushed'].mean():.0%} of the images; one probe for no "
+            f"less: {probe}; half of all images: {half}."
+        )
+    return "\n".join(lines)
+
+
+def by_pool(rows: pd.DataFrame, pool: str) -> str:
+    """Return what the search finds in a made pool by each metric, on each target that it was made on."""
+    chosen = rows[rows["target"].str.endswith(f", {pool}")]
+    lines = []
+    for (metric, target), own in chosen.groupby(["metric", "target"]):
+        found = [*_three(own), *_both(own, "common"), f"{own['pushed'].mean():.3f}", _verdict(own)]
+        lines.append([str(metric), f"`{str(target).partition(', ')[0]}`", *found])
+    head = ["metric", "target", "same top 3", "one probe", "half of all images", "of 3 found", "one probe", "images"]
+    return f"{markdown([*head, '9 of 10 for a fifth'], lines)}\n\n{rows['draw'].nunique()} orders of the images each."
+
+
+def named(rows: pd.DataFrame) -> str:
+    """Return how often the best of the images left aside is among those that were named, and what naming costs."""
+    lines = []
+    for score, own in rows.groupby("score", sort=False):
+        shares = [f"{own[key].mean():.0%}" for key in ("held", "first")]
+        lost = [f"{100 * own[key].mean():.1f}" for key in ("first_loses", "named_lose")]
+        lines.append([str(score), str(len(own)), f"{own['named'].mean():.1f}", *shares, *lost])
+    head = [
+        "score",
+        "searches",
+        "named",
+        "best elsewhere is named",
+        "is first",
+        "the first loses",
+        "the best named loses",
+    ]
+    targets = ", ".join(f"`{target}`" for target in sorted(set(rows["target"])))
+    return f"{markdown(head, lines)}\n\nOver {targets}; losses in points of accuracy."
+
+
 def _both(rows: pd.DataFrame, key: str, digits: int = 2) -> list[str]:
     """Return a mean for the search, and for one probe of all candidates that costs no less."""
     return [f"{rows[f'{way}_{key}'].mean():.{digits}f}" for way in ("search", "uniform")]
@@ -111,11 +158,13 @@ def _both(rows: pd.DataFrame, key: str, digits: int = 2) -> list[str]:
 
 def _three(rows: pd.DataFrame) -> list[str]:
     """Return how often the top is the same: for both, and for one probe of half of all images."""
-    return [*_both(rows, "same"), "" if rows["half_same"].isna().all() else f"{rows['half_same'].mean():.2f}"]
+    return [*_both(rows, "same"), f"{rows['half_same'].mean():.2f}"]
 
 
-def _mean(rows: pd.DataFrame, column: str) -> str:
-    return "" if rows[column].isna().all() else f"{rows[column].mean():.4f}"
+def _verdict(rows: pd.DataFrame) -> str:
+    """Say whether the aim is reached."""
+    reached = rows["search_same"].mean() >= AIM and rows["pushed"].mean() <= SHARE
+    return "reached" if reached else "**not reached**"
 
 
 def _about(rows: pd.DataFrame) -> str:

@@ -28,8 +28,6 @@ from transfer_exp.types import InputError, class_statistics, silent
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 TARGETS = ("cifar10", "flowers5", "oracle_mnist10", "sign_digits10", "steel_defects6", "textures10")
-MADE = 1000
-"""Candidates of a made pool."""
 
 
 def _scored(metric: Metric) -> Score:
@@ -50,8 +48,8 @@ METRICS: Mapping[str, Score] = {
 }
 MADE_METRICS = ("logme", "logme, pca", "ncm", "knn", "lda")
 """Of made pools, where every score counts a thousandfold."""
-NOISE = {"made": 2.0, "parts": 0.0}
-"""Made pools: the most noise that a candidate may have, in standard deviations of each dimension."""
+POOLS = {"made": (1000, 2.0), "parts": (1000, 0.0), "hundred parts": (100, 0.0)}
+"""Made pools: candidates, and the most noise that one may have, in standard deviations of each dimension."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +80,13 @@ def real(target: str, store: Path, assets: Path) -> Candidates:
     return Candidates(target, images.labels, {name: partial(np.asarray, own) for name, own in found.items()})
 
 
-def made(base: Candidates, kind: str, count: int = MADE) -> Candidates:
+def made(base: Candidates, pool: str) -> Candidates:
     """Return candidates made of real ones: some dimensions of a network's features, with noise added or none.
 
     8 to 128 dimensions (as many small as large, on a logarithmic scale) drawn from one of the networks in turn; the
-    noise has 0 to `NOISE` of the kind times each dimension's standard deviation.
+    noise has 0 to so many times each dimension's standard deviation as `POOLS` says.
     """
-    networks, most = list(base.features), NOISE[kind]
+    networks, (count, most) = list(base.features), POOLS[pool]
 
     def one(number: int) -> np.ndarray:
         rng = np.random.default_rng(number)
@@ -98,7 +96,7 @@ def made(base: Candidates, kind: str, count: int = MADE) -> Candidates:
         return np.asarray(part + rng.uniform(0, most) * part.std(axis=0) * rng.standard_normal(part.shape))
 
     names = [f"{networks[number % len(networks)]} {number}" for number in range(count)]
-    return Candidates(f"{base.name}, {kind}", base.labels, {n: partial(one, i) for i, n in enumerate(names)})
+    return Candidates(f"{base.name}, {pool}", base.labels, {n: partial(one, i) for i, n in enumerate(names)})
 
 
 @dataclass(eq=False)
@@ -130,7 +128,7 @@ class ProbeScores:
 
     @property
     def _path(self) -> Path:
-        return self.folder / f"{self.candidates.name}_{self.metric}.csv".replace(", ", "_")
+        return self.folder / f"{self.candidates.name}_{self.metric}.csv".replace(", ", "_").replace(" ", "_")
 
     @cached_property
     def _known(self) -> dict[tuple[int, int, str], float]:

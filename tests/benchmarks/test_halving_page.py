@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from benchmarks.halving import SETTINGS, _keep, replayed
-from benchmarks.halving_page import TUNED_ON, by_metric, filled
-from benchmarks.probe_scores import Candidates, ProbeScores, made
+from benchmarks.halving_page import TUNED_ON, by_metric, filled, named
+from benchmarks.probe_scores import POOLS, Candidates, ProbeScores, made
 
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "halving.md"
 LABELS = np.arange(160) % 4
@@ -67,15 +67,22 @@ def test_a_verdict_follows_the_rows():
         assert "**not reached**" in by_metric(pd.DataFrame([row | worse]), "s")
 
 
-@pytest.mark.parametrize("kind", ["made", "parts"])
-def test_made_candidates_are_parts_of_real_ones_noisy_or_as_they_are(kind):
+def test_what_is_named_is_counted_by_score():
+    row = {"target": "t", "score": "s", "split": 0, "first": 0, "first_loses": 0.02, "named_lose": 0.0}
+    rows = [{**row, "named": 2, "held": 1}, {**row, "named": 5, "held": 0}]
+    assert "| s | 2 | 3.5 | 50% | 0% | 2.0 | 0.0 |" in named(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_made_candidates_are_parts_of_real_ones_noisy_or_as_they_are(pool, monkeypatch):
     base = candidates()
-    found = made(Candidates("toy", LABELS, base.features), kind, count=9)
-    assert list(found.features)[7] == "m0 7"
+    monkeypatch.setitem(POOLS, pool, (9, POOLS[pool][1]))
+    found = made(Candidates("toy", LABELS, base.features), pool)
+    assert (len(found.features), list(found.features)[7]) == (9, "m0 7")
     for name, features in found.features.items():
         assert features().shape == (160, 4), name
         np.testing.assert_array_equal(features(), features())
-        assert np.allclose(features(), base.features[name.split()[0]]()) == (kind == "parts")
+        assert np.allclose(features(), base.features[name.split()[0]]()) == (not POOLS[pool][1])
 
 
 def test_rows_take_the_place_of_those_of_their_target_and_metric_alone(tmp_path):
