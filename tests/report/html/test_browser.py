@@ -221,3 +221,21 @@ def test_a_program_that_is_not_the_pages_own_does_not_run(browser, run):
     assert len([text for text in said if "Content Security Policy" in text]) == 3
     assert answered == [run.as_uri()]
     page.close()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_long_names_are_cut_in_their_middle_and_stay_in_the_picture(show, tmp_path, size):
+    names = [f"vit_base_patch16_clip_224.openai_ft_in12k_in1k_and_{part}" for part in ("more", "less", "else")]
+    result = cell_result(names, (None, None, None), tau=None)
+    page = show(write_page(write_run(tmp_path / "run", result)), size)
+    drawn = page.locator("svg g.model").evaluate_all(
+        """groups => groups.map(group => {
+            const [text, title] = [group.querySelector("text"), group.querySelector("title")];
+            const inside = text.getBoundingClientRect().left >= group.closest("svg").getBoundingClientRect().left;
+            return [text.textContent, title.textContent, inside];
+        })"""
+    )
+    for name, (text, title, inside) in zip(names, drawn, strict=True):
+        assert inside, text
+        assert re.fullmatch(r"vit_.*….*_(more|less|else)", text)
+        assert title.startswith(f"{name}: score ")

@@ -11,6 +11,16 @@ function heading(text, x, y, width) {
   return draw("text", { class: "title", x, y }, text.length > room ? `${text.slice(0, Math.max(1, room - 1))}…` : text);
 }
 
+/* A name cut in its middle where it does not fit: what tells names apart stands at either end. */
+function fitted(name, room) {
+  if (lengthOf(name) <= room) return name;
+  for (let kept = name.length - 1; kept > 1; kept--) {
+    const cut = `${name.slice(0, Math.ceil(kept / 2))}…${name.slice(name.length - Math.floor(kept / 2))}`;
+    if (lengthOf(cut) <= room) return cut;
+  }
+  return "…";
+}
+
 /* Where tau_w lies between -1 and 1, and the null band behind it. */
 function strip(tau, band, width, height) {
   const x = (value) => 1 + ((value + 1) / 2) * (width - 2);
@@ -122,7 +132,9 @@ function dots(models, width) {
   models.forEach((m, i) => {
     const y = 16 + 20 * i;
     const group = draw("g", { class: i ? "model" : "model chosen", "data-model": m.name });
-    group.append(draw("text", { class: "name", x: label - 10, y: y + 4, "text-anchor": "end" }, m.name));
+    group.append(draw("title", {}, `${m.name}: score ${short(m.score)}`));
+    const name = fitted(m.name, label - 14);
+    group.append(draw("text", { class: "name", x: label - 10, y: y + 4, "text-anchor": "end" }, name));
     group.append(draw("circle", { class: "dot", cx: x(m.score), cy: y, r: 3.8 }));
     svg.append(group);
   });
