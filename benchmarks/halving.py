@@ -136,14 +136,14 @@ def main() -> None:
         candidates = real(target, asked.store, asked.assets)
         for metric in asked.metrics:
             scores = ProbeScores(candidates, metric, asked.scores)
-            _keep(replayed(scores, tuple(SETTINGS), accuracies()), asked.page.with_suffix(".csv"))
+            keep_rows(replayed(scores, tuple(SETTINGS), accuracies()), asked.page.with_suffix(".csv"))
         for pool, metric in product(asked.made if target in MADE_ON else (), MADE_METRICS):
             scores = ProbeScores(made(candidates, pool), metric, asked.scores)
-            _keep(replayed(scores, MADE_SETTINGS, None), asked.page.with_suffix(".csv"))
+            keep_rows(replayed(scores, MADE_SETTINGS, None), asked.page.with_suffix(".csv"))
     asked.page.write_text(filled(asked.page), encoding="utf-8")
 
 
-def _keep(rows: Iterable[Mapping[str, object]], path: Path) -> None:
+def keep_rows(rows: Iterable[Mapping[str, object]], path: Path) -> None:
     """Put rows in the place of those of the same target and metric."""
     new = pd.DataFrame(list(rows))
     if path.is_file():

@@ -24,18 +24,19 @@ import pandas as pd
 
 from transfer_exp.store import write_atomically
 
+_ALONE = "tracker=none"
 LAUNCHERS: Mapping[str, Sequence[str]] = {
-    "none": (),
-    "joblib, two workers": ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+    "none": (_ALONE,),
+    "none, with an offline W&B run a job": ("tracker=wandb",),
+    "joblib, two workers": (_ALONE, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
     "ray, two workers, with its start": (
-        *("hydra/launcher=ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=2"),
+        *(_ALONE, "hydra/launcher=ray", "hydra.launcher.ray.init.address=local"),
+        "+hydra.launcher.ray.init.num_cpus=2",
     ),
     "slurm, one node of two CPUs": (
-        "hydra/launcher=slurm",
-        "hydra.launcher.cpus_per_task=1",
-        "hydra.launcher.mem_gb=2",
+        *(_ALONE, "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2"),
     ),
-    "submitit_local, six at once": ("hydra/launcher=submitit_local",),
+    "submitit_local, six at once": (_ALONE, "hydra/launcher=submitit_local"),
 }
 _FEW, _MANY = 2, 6
 COLUMNS = ("launcher", "two jobs (s)", "six jobs (s)", "one more job (s)", "turns", "cores")
@@ -62,7 +63,7 @@ def seconds(arguments: Sequence[str], jobs: int) -> float:
         labels = np.arange(40) % 2
         features = np.random.default_rng(0).normal(size=(40, 4)) + labels[:, None]
         np.savez(Path(folder) / "net.npz", features=features, labels=labels)
-        options = ("dataset=arrays", f"dataset.root={folder}", "ground_truth=none", "tracker=none")
+        options = ("dataset=arrays", f"dataset.root={folder}", "ground_truth=none")
         axis = f"seed={','.join(map(str, range(jobs)))}"
         command = [sys.executable, "-m", "transfer_exp", "-m", *options, axis, *arguments]
         paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]

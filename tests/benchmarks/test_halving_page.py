@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.halving import SETTINGS, _keep, replayed
+from benchmarks.halving import SETTINGS, keep_rows, replayed
 from benchmarks.halving_page import TUNED_ON, by_metric, filled, named
 from benchmarks.probe_scores import POOLS, Candidates, ProbeScores, made
 
@@ -87,7 +87,7 @@ def test_made_candidates_are_parts_of_real_ones_noisy_or_as_they_are(pool, monke
 
 def test_rows_take_the_place_of_those_of_their_target_and_metric_alone(tmp_path):
     row = {"target": "a", "metric": "m", "draw": 0, "value": 1}
-    _keep([row, {**row, "draw": 1}, {**row, "metric": "n"}], tmp_path / "rows.csv")
-    _keep([{**row, "value": 2}], tmp_path / "rows.csv")
+    keep_rows([row, {**row, "draw": 1}, {**row, "metric": "n"}], tmp_path / "rows.csv")
+    keep_rows([{**row, "value": 2}], tmp_path / "rows.csv")
     kept = pd.read_csv(tmp_path / "rows.csv")
     assert sorted(zip(kept["metric"], kept["value"], strict=True)) == [("m", 2), ("n", 1)]

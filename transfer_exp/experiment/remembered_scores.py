@@ -13,13 +13,13 @@ from typing import Any
 
 from transfer_exp.experiment.described import UnknownSettingsError, described
 from transfer_exp.experiment.scoring import Parts, Scoring
-from transfer_exp.features.pairing import Pairing
+from transfer_exp.features.pairing import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.store import Store, digest
+from transfer_exp.store.listing import SCORES
 from transfer_exp.types import InputError
 
 _log = logging.getLogger(__name__)
-_KIND = "scores"
 _OF_FEATURES = {"features", "labels", "class_statistics", "source_probabilities"}
 _SECONDS = 30.0
 """After so many since the last time, what is new is kept at once: a sweep may be killed within a cell."""
@@ -57,10 +57,9 @@ class RememberedScores:
         InputError, NotApplicableError
             As `Scoring.parts`; InputError when there can be no such store.
         """
-        features = None if self._key is None else pairing.probed()
-        if features is None:
+        if self._key is None or not isinstance(pairing, NetworkOnImages):
             return self.scoring.parts(pairing, ground_truth)
-        name = digest(features)
+        name = digest(pairing.probed())
         known = self._known.get(name)
         pairing.found["scores"] = known is not None
         if known is not None:
@@ -77,7 +76,7 @@ class RememberedScores:
         """Add what is new to the store; where nothing can be written there, say so and go on."""
         if self._key is not None and self._new:
             try:
-                self.store.add(_KIND, self._key, {name: _in_order(parts) for name, parts in self._new.items()})
+                self.store.add(SCORES, self._key, {name: _in_order(parts) for name, parts in self._new.items()})
             except InputError as reason:
                 _log.warning("scores are not kept: %s", reason)
         self._new, self._last = {}, time.monotonic()
@@ -96,7 +95,7 @@ class RememberedScores:
 
     @cached_property
     def _known(self) -> dict[str, dict[str, Parts]]:
-        held = {} if self._key is None else self.store.gathered(_KIND, self._key)
+        held = {} if self._key is None else self.store.gathered(SCORES, self._key)
         return {name: {step: dict(parts) for step, parts in steps} for name, steps in held.items()}
 
 

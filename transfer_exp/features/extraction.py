@@ -136,6 +136,8 @@ class Extractor:
 
     def keep(self, model: LoadedModel, images: LabelledImages, features: FeatureSet) -> None:
         """Give the store the features of ``images``, which were extracted part by part, unless it has them."""
+        if self.known(model, images):
+            return
         arrays = {"features": features.features}
         if features.source_probabilities is not None:
             arrays["source_probabilities"] = features.source_probabilities

@@ -119,7 +119,6 @@ class StoredArrays:
     dataset: FeatureArrays
     model: None = None
     found: dict[str, bool] = field(default_factory=dict)
-    used: set[Split] = field(default_factory=set)
     unfinished: None = None
 
     def images(self, split: Split) -> None:
@@ -141,12 +140,6 @@ class StoredArrays:
         """Return the class statistics of a split's features; None for validation."""
         known = self.features(split)
         return None if known is None else class_statistics(known.features, known.labels)
-
-    def probed(self) -> None:
-        """Return None: arrays are the user's, and may change under their name."""
-
-    def use_probe(self) -> None:
-        """Do nothing: there is no store."""
 
     def facts(self) -> ModelFacts:
         """Return the name: there is no network."""

@@ -44,11 +44,6 @@ def command(alone: bool) -> str:
     return typed(sys.argv[1:] if alone else list(HydraConfig.get().overrides.task), os.environ)
 
 
-def views(alone: bool) -> int:
-    """Return of how many models a page shows the features: fewer of one cell among many."""
-    return 5 if alone else 3
-
-
 def check_numbers(config: DictConfig) -> None:
     """Refuse settings of the run itself that are not whole numbers, or too small; parts check their own."""
     for key, least in _LEAST.items():

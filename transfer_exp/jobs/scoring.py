@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.experiment.composition import named_option, options_of
-from transfer_exp.jobs.naming import check_numbers, command, labels_of, views
+from transfer_exp.jobs.naming import check_numbers, command, labels_of
 from transfer_exp.jobs.tracking import scored
 from transfer_exp.report.terminal import show_places
 from transfer_exp.types import CellResult, InputError
@@ -29,7 +29,7 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     from transfer_exp.experiment.observed import Observed
     from transfer_exp.experiment.plugin import build
     from transfer_exp.features.extraction import best_device
-    from transfer_exp.report.html.notes import notes_of, write_notes
+    from transfer_exp.report.html.notes import notes_of, views, write_notes
     from transfer_exp.report.record import write_record
     from transfer_exp.report.scatter import scatter
     from transfer_exp.store import Store

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.jobs import tracking
-from transfer_exp.jobs.naming import check_numbers, command, labels_of, views
+from transfer_exp.jobs.naming import check_numbers, command, labels_of
 from transfer_exp.report.terminal import show_places
 from transfer_exp.types import InputError
 from transfer_exp.types.found import Found
@@ -45,7 +45,7 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     from transfer_exp.experiment.plugin import build
     from transfer_exp.report.found_files import as_cell, write_found
     from transfer_exp.report.found_table import found_table, remark, verdict
-    from transfer_exp.report.html.notes import notes_of, write_notes
+    from transfer_exp.report.html.notes import notes_of, views, write_notes
     from transfer_exp.report.html.writing import write_page
     from transfer_exp.report.record import write_record
 
