@@ -1,8 +1,9 @@
 """What one more job costs under each launcher: ``python -m benchmarks.launchers --rows docs/results/launchers.csv``.
 
-Sweeps of two and of six jobs of next to no work go by turns; a job costs a quarter of what they differ by, in the
-median over the turns. A launcher whose plugin or engine is not here keeps the rows it has. With engines started for
-it: ``.ci/engines FOLDER python -m benchmarks.launchers --rows FILE.csv``.
+Sweeps of two and of six jobs of next to no work go by turns (of 42 where all run in one process); what they differ by,
+divided by the jobs that the longer one has more, is what a job costs, in the median over the turns. A launcher whose
+plugin or engine is not here keeps the rows it has. With engines started for it: ``.ci/engines FOLDER python -m
+benchmarks.launchers --rows FILE.csv``.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ LAUNCHERS: Mapping[str, Sequence[str]] = {
     ),
     "submitit_local, six at once": (_ALONE, "hydra/launcher=submitit_local"),
 }
-_FEW, _MANY = 2, 6
-COLUMNS = ("launcher", "two jobs (s)", "six jobs (s)", "one more job (s)", "turns", "cores")
+_FEW, _MANY, _MANY_IN_PROCESS = 2, 6, 42
+COLUMNS = ("launcher", "jobs", "two jobs (s)", "all jobs (s)", "one more job (s)", "turns", "cores")
 
 
 def is_here(launcher: str) -> bool:
@@ -73,16 +74,17 @@ def seconds(arguments: Sequence[str], jobs: int) -> float:
         return time.perf_counter() - start
 
 
-def measured(turns: int) -> Iterator[Sequence[object]]:
+def measured(names: Sequence[str], turns: int) -> Iterator[Sequence[object]]:
     """Yield a row for each launcher that is here."""
-    for launcher, arguments in LAUNCHERS.items():
+    for launcher in names:
         if not is_here(launcher):
             print(f"left out: {launcher} is not here", file=sys.stderr)
             continue
-        times = [[seconds(arguments, jobs) for jobs in (_FEW, _MANY)] for _ in range(turns)]
-        more = median((many - few) / (_MANY - _FEW) for few, many in times)
+        jobs = _MANY_IN_PROCESS if launcher.startswith("none") else _MANY
+        times = [[seconds(LAUNCHERS[launcher], count) for count in (_FEW, jobs)] for _ in range(turns)]
+        more = median((many - few) / (jobs - _FEW) for few, many in times)
         both = [median(side) for side in zip(*times, strict=True)]
-        yield launcher, *(f"{time:.1f}" for time in both), f"{more:.2f}", turns, os.cpu_count()
+        yield launcher, jobs, *(f"{time:.1f}" for time in both), f"{more:.2f}", turns, os.cpu_count()
 
 
 def main() -> None:
@@ -90,8 +92,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.launchers", description=__doc__)
     parser.add_argument("--rows", type=Path, required=True, metavar="FILE.csv")
     parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=tuple(LAUNCHERS), default=tuple(LAUNCHERS), metavar="LAUNCHER")
     asked = parser.parse_args()
-    new = pd.DataFrame(measured(asked.turns), columns=list(COLUMNS), dtype=str).set_index("launcher")
+    new = pd.DataFrame(measured(asked.only, asked.turns), columns=list(COLUMNS), dtype=str).set_index("launcher")
     known = pd.read_csv(asked.rows, dtype=str, index_col="launcher") if asked.rows.is_file() else new[:0]
     frame = new.combine_first(known).reindex([name for name in LAUNCHERS if name in new.index.union(known.index)])
     write_atomically(asked.rows, lambda path: frame[list(COLUMNS[1:])].to_csv(path, lineterminator="\n"))
