@@ -49,4 +49,4 @@ bench: ## Our metrics against the published algorithms, and the page on speed (h
 	python -m benchmarks.page docs/results/performance.md
 
 pretrain: ## Train the embedded pool again (fifteen minutes)
-	python -m transfer_exp.experiment.pretrain transfer_exp/model_pool/weights
+	python -m studies.builtin_pool transfer_exp/model_pool/weights

@@ -23,7 +23,8 @@ from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.metric import MetricOverMoves
 from transfer_exp.metric.sfda_released import SFDAReleased
 from transfer_exp.perturbation.attract import Attract
-from transfer_exp.types import class_statistics, moving_classes
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.moving_classes import moving_classes
 
 ALPHAS, SIGMAS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4), (0.0, 0.3, 0.6, 0.9, 1.2)
 GRID = tuple(Attract(alpha, sigma) for alpha, sigma in product(ALPHAS, SIGMAS))

@@ -18,7 +18,7 @@ import pandas as pd
 from benchmarks.halving import accuracies
 from benchmarks.probe_scores import METRICS, Candidates, real
 from transfer_exp import rank
-from transfer_exp.evaluation.bootstrap import half_samples
+from transfer_exp.evaluation.half_samples import half_samples
 
 TARGETS = ("sign_digits10", "steel_defects6", "flowers5", "textures10")
 SETTINGS: Mapping[str, Sequence[str]] = {

@@ -24,7 +24,7 @@ from transfer_exp.metric.parc import parc
 from transfer_exp.metric.regularised_h_score import regularised_h_score
 from transfer_exp.metric.sfda_released import sfda_released
 from transfer_exp.metric.transrate import transrate
-from transfer_exp.types import ClassStatistics, class_statistics
+from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 
 Shape = tuple[int, int, int]
 SHAPES: tuple[Shape, ...] = ((5000, 512, 37), (5000, 2048, 100), (20000, 2048, 397))

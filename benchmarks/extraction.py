@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from transfer_exp.io.atomic import write_atomically
 from transfer_exp.model_pool import vit_files
 from transfer_exp.model_pool.backbone import backbone_of
-from transfer_exp.store import write_atomically
 from transfer_exp.vision import timm, torchvision
 
 _POOLS = Path(__file__).parents[1] / "conf" / "model_pool"

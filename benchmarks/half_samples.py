@@ -17,7 +17,7 @@ import pandas as pd
 
 from benchmarks.made import made_features
 from benchmarks.probe_scores import METRICS, Candidates, Score, real
-from transfer_exp.evaluation.bootstrap import half_samples, score_intervals
+from transfer_exp.evaluation.half_samples import half_samples, score_intervals
 
 COMPARED = ("ncm", "knn", "logme")
 DRAWS, TRIALS, PROBES = 60, 50, 200

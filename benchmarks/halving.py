@@ -26,7 +26,7 @@ PROBES = (1 / 16, 1 / 8, 3 / 16, 1 / 5, 1 / 4)
 """Shares of N that one uniform probe may have; it gets the smallest that costs no less than the search."""
 DRAWS = 10
 TOP = 3
-ACCURACIES = Path(__file__).parents[1] / "transfer_exp" / "ground_truth" / "tables" / "real_pool.csv"
+ACCURACIES = Path(__file__).parents[1] / "studies" / "real_pool" / "accuracies.csv"
 
 
 @dataclass(frozen=True)

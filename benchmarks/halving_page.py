@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_exp.report.blocks import with_tables
+from studies.document_tables import with_tables
 from transfer_exp.report.markdown import markdown
 
 AIM = 0.9

@@ -23,7 +23,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 
-from transfer_exp.store import write_atomically
+from transfer_exp.io.atomic import write_atomically
 
 _ALONE = "tracker=none"
 LAUNCHERS: Mapping[str, Sequence[str]] = {

@@ -23,7 +23,7 @@ from transfer_exp.dataset.digits import digits
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.logistic_regression import logistic_regression
-from transfer_exp.model_pool.embedded import embedded
+from transfer_exp.model_pool.builtin import embedded
 from transfer_exp.model_pool.pool import LoadedModel
 
 SHAPES = ((720, 1024, 10), (1800, 512, 10))

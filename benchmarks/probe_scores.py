@@ -12,6 +12,7 @@ import numpy as np
 
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.dataset.stratification import nested_order
+from transfer_exp.errors import InputError
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.knn import KNN
@@ -23,8 +24,9 @@ from transfer_exp.metric.ncm import NCM
 from transfer_exp.metric.sfda import SFDA
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.perturbation.pca import pca
+from transfer_exp.progress import silent
+from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.store import Store
-from transfer_exp.types import InputError, class_statistics, silent
 
 Score = Callable[[np.ndarray, np.ndarray], float]
 TARGETS = ("cifar10", "flowers5", "oracle_mnist10", "sign_digits10", "steel_defects6", "textures10")

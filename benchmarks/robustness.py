@@ -18,12 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import transfer_exp
+from studies.document_tables import with_tables
 from tests.bad_input.damaged_store import comes_back, stored
 from tests.bad_input.drawn import spoiled
 from tests.bad_input.fuzzed import FUZZED
 from tests.bad_input.kind import complaint
 from tests.bad_input.kinds import KINDS
-from transfer_exp.report.blocks import with_tables
 from transfer_exp.report.markdown import markdown
 
 Row = Sequence[str]

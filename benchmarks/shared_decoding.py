@@ -28,11 +28,12 @@ from torch.utils.data import DataLoader, Dataset
 from transfer_exp.dataset.image_file import labelled_files
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pixels import Pixels
+from transfer_exp.io.atomic import write_atomically
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.model_pool.timm import transforms
-from transfer_exp.store import Store, write_atomically
-from transfer_exp.types import silent
+from transfer_exp.progress import silent
+from transfer_exp.store import Store
 from transfer_exp.vision import timm
 
 NETWORKS = (

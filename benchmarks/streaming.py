@@ -19,13 +19,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from transfer_exp.io.atomic import digest
 from transfer_exp.metric.cka import CKA
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.lfc import LFC
 from transfer_exp.metric.logme import LogME
-from transfer_exp.store import Store, digest
-from transfer_exp.types.class_statistics import streamed_statistics
+from transfer_exp.statistics.class_statistics import streamed_statistics
+from transfer_exp.store import Store
 
 DIM, CLASSES, ROWS = 2048, 100, 4096
 METRICS = (LogME(), HScore(), GBC(), CKA(), LFC())

@@ -21,8 +21,8 @@ from PIL import Image
 from torch import nn
 
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.store import Store
-from transfer_exp.types import class_statistics
 from transfer_exp.vision import torchvision
 
 SHARED = Path(__file__).parents[2] / "shared"

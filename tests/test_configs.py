@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
-from transfer_exp.experiment.composition import problem
-from transfer_exp.experiment.plugin import build
+from transfer_exp.cli.hydra_errors import problem
+from transfer_exp.cli.instantiate import build
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")

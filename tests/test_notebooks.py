@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from transfer_exp.ground_truth.accuracy_file import PUBLISHED
-from transfer_exp.report.score_rows import keep_scores
+from transfer_exp.evaluation.score_rows import keep_scores
+from transfer_exp.io.accuracies import PUBLISHED
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

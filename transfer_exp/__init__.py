@@ -1,6 +1,6 @@
 """Transferability estimation: which pretrained model to fine-tune, before fine-tuning any."""
 
 from transfer_exp.api import rank
-from transfer_exp.types.version import __version__
+from transfer_exp.version import __version__
 
 __all__ = ["__version__", "rank"]

@@ -18,16 +18,16 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from transfer_exp.experiment.command_line import CONF, CommandLine
-from transfer_exp.experiment.composition import keep_secrets, problem
-from transfer_exp.experiment.early_check import check_choices
-from transfer_exp.experiment.sharding import sharded
-from transfer_exp.jobs import job_of
-from transfer_exp.jobs.asking import plan, report_again
-from transfer_exp.jobs.naming import name_of, write_status
-from transfer_exp.rank_words import overrides_of
-from transfer_exp.types import InputError
-from transfer_exp.types.version import __version__
+from transfer_exp.cli.early_check import check_choices
+from transfer_exp.cli.hydra_errors import keep_secrets, problem
+from transfer_exp.cli.job_labels import name_of, write_status
+from transfer_exp.cli.jobs import job_of
+from transfer_exp.cli.overrides import CONF, CommandLine
+from transfer_exp.cli.rank_arguments import overrides_of
+from transfer_exp.cli.stages import sharded
+from transfer_exp.cli.stages_without_jobs import plan, report_again
+from transfer_exp.errors import InputError
+from transfer_exp.version import __version__
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _FOLDERS = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
@@ -42,7 +42,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.exit(print(f"transfer_exp {__version__}"))
     if sys.argv[1:2] and sys.argv[1] in _COMMANDS:
-        sys.exit(import_module(f"transfer_exp.{sys.argv[1]}").main(sys.argv[2:]))
+        sys.exit(import_module(f"transfer_exp.cli.{sys.argv[1]}").main(sys.argv[2:]))
     if "query=bash" in sys.argv and _completed_command():
         return
     _multirun_for_sweeps(sys.argv)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,11 +73,11 @@ def _searched(target: str, pool: str | None, budget: str | None, settings: Seque
     """Compose the config that the command would, and do what its job does but for the printing."""
     from omegaconf import open_dict
 
-    from transfer_exp.experiment.command_line import CONF, CommandLine
-    from transfer_exp.jobs.naming import labels_of
-    from transfer_exp.jobs.searching import outcome_of
-    from transfer_exp.rank_words import overrides_of
-    from transfer_exp.report.found_files import frame_of
+    from transfer_exp.cli.job_labels import labels_of
+    from transfer_exp.cli.overrides import CONF, CommandLine
+    from transfer_exp.cli.rank import outcome_of
+    from transfer_exp.cli.rank_arguments import overrides_of
+    from transfer_exp.report.search_files import frame_of
 
     words = [target, "--budget", budget or "none", *(["--pool", pool] if pool else []), *settings]
     config = CommandLine(overrides_of(words), CONF).composed([], return_hydra_config=True)

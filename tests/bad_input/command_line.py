@@ -70,7 +70,7 @@ KINDS = [
     _typed("foreign target", "may not run 'os.system'", "metric._target_=os.system"),
     _own("foreign target in a file", "may not run 'os.system'", TARGET.format("os.system")),
     _own(
-        "target through one of our modules", "not of this package", TARGET.format("transfer_exp.store.lease.os.system")
+        "target through one of our modules", "not of this package", TARGET.format("transfer_exp.store.lock.os.system")
     ),
     _own(
         "target that is nowhere", "there is no 'transfer_exp.nowhere' to build", TARGET.format("transfer_exp.nowhere")

@@ -7,7 +7,7 @@ import numpy as np
 from tests.bad_input.files import Build, both, npz, pictures, text
 from tests.bad_input.kind import Kind
 
-PAGES = ("calibration.__main__", "method", "page", "reproduction.document", "study.__main__")
+PAGES = ("calibration.__main__", "method_figure", "stored_rows_pages", "paper.document", "real_pool.__main__")
 
 
 def _wrong(command: str, *arguments: str) -> Kind:
@@ -20,10 +20,10 @@ def _rank(name: str, message: str, *arguments: str, build: Build | None = None) 
 
 
 KINDS = [
-    *(_wrong(f"report.{page}", "page.md") for page in PAGES),
-    _wrong("report.__main__", "sweep"),
-    _wrong("report.reproduction.__main__", "s.csv", "--pool", "p"),
-    _wrong("evaluate", "s.csv", "t.csv"),
+    *(_wrong(f"studies.{page}", "page.md") for page in PAGES),
+    _wrong("cli.report", "sweep"),
+    _wrong("cli.reproduction", "s.csv", "--pool", "p"),
+    _wrong("cli.evaluate", "s.csv", "t.csv"),
     _wrong("__main__", "cache", "ls"),
     _wrong("__main__", "doctor"),
     _wrong("__main__", "rank", "images"),

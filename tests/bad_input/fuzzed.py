@@ -23,21 +23,21 @@ from torch.utils._pytree import tree_leaves
 from tests.bad_input import reports
 from tests.bad_input.drawn import CHARACTERS, json_of, spoiled, table_of
 from tests.bad_input.files import ENTRY, npz
+from transfer_exp.cli.hydra_errors import named_option
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.dataset.image_file import read_rgb
 from transfer_exp.dataset.image_table import image_table
-from transfer_exp.experiment.composition import named_option
-from transfer_exp.ground_truth.accuracy_file import in_fractions, read_rows
-from transfer_exp.model_pool.author_files import Source, author_files
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.evaluation.score_file import read_score_file
+from transfer_exp.evaluation.score_rows import read_scores
+from transfer_exp.io.accuracies import in_fractions, read_rows
 from transfer_exp.model_pool.manifest import read_manifest
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.report.evaluation.score_file import read_score_file
-from transfer_exp.report.html.notes import Notes, read_notes
-from transfer_exp.report.html.view import samples_of, view_of
+from transfer_exp.model_pool.published_checkpoints import Source, author_files
+from transfer_exp.report.html.projection import samples_of, view_of
+from transfer_exp.report.html.run_details import Notes, read_notes
 from transfer_exp.report.record import read_record
-from transfer_exp.report.score_rows import read_scores
 from transfer_exp.report.sweep_cells import collect
-from transfer_exp.types import InputError, NotApplicableError
 
 ROOT = Path(__file__).parents[2]
 PICTURES = tuple(f"{name}.png" for name in "abcdefgh")

@@ -30,7 +30,7 @@ class Kind:
     build
         Puts the bad file into that folder.
     command
-        Module below ``transfer_exp``; the application itself by default.
+        Module of `studies`, or below ``transfer_exp``; the application itself by default.
     """
 
     name: str
@@ -40,16 +40,21 @@ class Kind:
     command: str = "__main__"
 
     @property
+    def module(self) -> str:
+        """The module whose ``main`` runs the command."""
+        return self.command if self.command.startswith("studies.") else f"transfer_exp.{self.command}"
+
+    @property
     def typed(self) -> str:
         """The command as a user types it."""
-        return f"transfer_exp.{self.command}".removesuffix(".__main__")
+        return self.module.removesuffix(".__main__")
 
 
 def complaint(kind: Kind, folder: Path) -> tuple[int, str]:
     """Return the exit code and what is on stderr when ``kind`` is put before its command line in an empty folder."""
     if kind.build is not None:
         kind.build(folder)
-    module = import_module(f"transfer_exp.{kind.command}")
+    module = import_module(kind.module)
     here, said, code = Path.cwd(), io.StringIO(), 0
     GlobalHydra.instance().clear()
     os.chdir(folder)

@@ -31,7 +31,7 @@ def _sweep(name: str, message: str, build: Build | None) -> Kind:
         if build is not None:
             build(folder / "sweep")
 
-    return Kind(name, ("sweep",), message, make, "report.__main__")
+    return Kind(name, ("sweep",), message, make, "cli.report")
 
 
 def _record(name: str, message: str, **changes: Any) -> Kind:
@@ -40,7 +40,7 @@ def _record(name: str, message: str, **changes: Any) -> Kind:
 
 def _study(name: str, message: str, page: str | bytes, scores: str = HEAD + SOUND, truth: str = TRUTH) -> Kind:
     build = both(text("page.md", page), text("s.csv", scores), text("t.csv", truth))
-    return Kind(name, ("page.md",), message, build, "report.study.__main__")
+    return Kind(name, ("page.md",), message, build, "studies.real_pool.__main__")
 
 
 def _block(name: str, message: str, block: str) -> Kind:
@@ -48,11 +48,11 @@ def _block(name: str, message: str, block: str) -> Kind:
 
 
 def _reproduction(name: str, message: str, build: Build | None, pool: str = "group1_supervised_cnn11") -> Kind:
-    return Kind(name, ("s.csv", "--pool", pool), message, build, "report.reproduction.__main__")
+    return Kind(name, ("s.csv", "--pool", pool), message, build, "cli.reproduction")
 
 
 KINDS = [
-    Kind("sweep that is not there", ("absent",), "absent is no folder", None, "report.__main__"),
+    Kind("sweep that is not there", ("absent",), "absent is no folder", None, "cli.report"),
     _sweep("sweep without cells", "no cell found below sweep", None),
     _sweep("record that is no JSON", "result.json is not JSON", text("result.json", "{")),
     _sweep("record that is a list", "is not the record of a cell", text("result.json", "[]")),
@@ -68,7 +68,7 @@ KINDS = [
     ),
     _sweep("status that is a list", "is not the status of a cell", text("status.json", "[]")),
     _sweep("status nested without end", "nested too deeply", text("status.json", "[" * 200_000)),
-    Kind("page that is not there", ("absent.md",), "cannot read absent.md", None, "report.study.__main__"),
+    Kind("page that is not there", ("absent.md",), "cannot read absent.md", None, "studies.real_pool.__main__"),
     _study("page in Latin-1", "page.md is not UTF-8 text", "é".encode("latin-1")),
     _study("page that names no rows", "does not say its rows", "# A study\n"),
     _study("page with a scrambled comment", "does not say its rows", "<!-- study: accuracies scores -->\n"),

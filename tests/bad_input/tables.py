@@ -24,7 +24,7 @@ def _row(name: str, message: str, row: str) -> Kind:
 
 def _scores(name: str, message: str, content: str | bytes) -> Kind:
     build: Build = both(text("s.csv", content), text("t.csv", "model,accuracy\na,0.5\nb,0.6\n"))
-    return Kind(name, ("s.csv", "t.csv"), message, build, "evaluate")
+    return Kind(name, ("s.csv", "t.csv"), message, build, "cli.evaluate")
 
 
 def _blocks(name: str, message: str, content: str) -> Kind:
@@ -46,7 +46,7 @@ KINDS = [
     _row("accuracy that is infinite", "line 2: accuracy inf is not a fraction", "inf,me"),
     _row("accuracy in percent", "line 2: accuracy 71 is not a fraction", "71,me"),
     _row("accuracy in words", "line 2: accuracy high is not a fraction", "high,me"),
-    Kind("scores that are not there", ("s.csv", "published"), "no scores s.csv", None, "evaluate"),
+    Kind("scores that are not there", ("s.csv", "published"), "no scores s.csv", None, "cli.evaluate"),
     _scores("scores without models", "has neither the columns model and score", "name,value\na,1\n"),
     _scores("score in words", "line 3: score 'high' is no number", "model,score\na,1\nb,high\n"),
     _scores("score that is NaN", "scored model b nan", "model,score\na,1\nb,nan\n"),

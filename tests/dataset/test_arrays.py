@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transfer_exp.dataset.arrays import arrays
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 LABELS = np.array([3, 7, 3, 7, 7, 3, 3, 7])
 

@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from transfer_exp.dataset.digits import digits
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 
 def test_splits_are_disjoint_and_balanced():

@@ -8,7 +8,7 @@ from PIL import Image
 from stand_ins import image_folders, parquet, picture
 
 from transfer_exp.dataset.huggingface import huggingface
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 datasets = pytest.importorskip("datasets", reason="needs the huggingface extra")
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import EpsImagePlugin, Image
 
 from transfer_exp.dataset.image_file import labelled_files, read_bytes, read_rgb
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 RAMP = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
 

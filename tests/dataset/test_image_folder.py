@@ -7,7 +7,7 @@ import pytest
 from stand_ins import image_folders, write_lines, write_picture
 
 from transfer_exp.dataset.image_folder import image_folder
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 ASSETS = Path(__file__).parents[2].parent / "shared" / "assets" / "datasets"
 

@@ -8,7 +8,7 @@ from stand_ins import image_folders, write_lines
 
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.dataset.image_table import image_table
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 BIRDS = [f"{name}/{number:03d}.jpg,{name}" for name in ("wren", "heron") for number in range(6)]
 SPLITS = ["train"] * 3 + ["validation", "test", "test"]

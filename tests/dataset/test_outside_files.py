@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from transfer_exp.dataset.torchvision_files import inside
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from PIL import Image
 
 from transfer_exp.dataset.stratification import stratified_indices, stratified_split, take_per_class
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 counts_of_classes = st.lists(st.integers(1, 30), min_size=2, max_size=8)
 

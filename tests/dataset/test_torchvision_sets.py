@@ -5,7 +5,7 @@ import pytest
 from stand_ins import STAND_INS, picture, trust_stand_ins, voc_object, write_lines
 
 from transfer_exp.dataset import torchvision_sets, voc2007
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 PER_CLASS = "mean_per_class_accuracy"
 # Of stand-ins with three images a class and split: classes; training, validation and test images; measure.

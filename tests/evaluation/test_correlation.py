@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import kendall, pearson, spearman, weighted_tau
-from transfer_exp.types import InputError
 
 
 def by_accuracy(scores, accuracies):

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.dispersion import accuracy_spread, grouped_tau, kendalls_w, rank_deviation
-from transfer_exp.types import InputError
 
 shapes = st.tuples(st.integers(2, 6), st.integers(3, 8), st.integers(0, 2**32 - 1))
 

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expectations import (
     COLUMNS,
     NO_ANCHOR,
@@ -16,7 +17,6 @@ from transfer_exp.evaluation.expectations import (
 )
 from transfer_exp.evaluation.expected_accuracy import Calibration, Scored, expected_accuracies
 from transfer_exp.evaluation.expected_regret import expected_regrets
-from transfer_exp.types import InputError
 
 SCORES, ANCHORS = np.array([0.3, -0.1, 0.7]), np.array([0.6, 0.5, 0.8])
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
     Scored,
@@ -18,7 +19,6 @@ from transfer_exp.evaluation.expected_accuracy import (
     fit,
     predicted_angles,
 )
-from transfer_exp.types import InputError
 
 ANCHORED = Calibration(0.05, 0.8, 0.1, 0.06, 4, 0.08, 90)
 ALONE = Calibration(0.9, None, 0.1, 0.2, 4, 0.08, 90)

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expected_accuracy import Calibration, Scored, accuracy_at, predicted_angles
 from transfer_exp.evaluation.expected_regret import expected_regrets
 from transfer_exp.evaluation.selection import regret, rel_at_k
-from transfer_exp.types import InputError
 
 CALIBRATION = Calibration(0.8, None, 0.1, 0.1, 8, 0.12, 90)
 SURE = replace(CALIBRATION, between=0.0, within=0.0)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.halving import Halving
-from transfer_exp.types import InputError
 
 NAMES = tuple("abcdefgh")
 FIXED = dict(zip(NAMES, [8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0], strict=True))

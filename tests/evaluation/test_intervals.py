@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.intervals import bootstrap_interval, mean_interval, paired_interval
 from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
-from transfer_exp.types import InputError
 
 
 def related(rng, models, correlation):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.null_band import _taus, null_band
-from transfer_exp.types import InputError
 
 
 def test_the_fast_taus_are_scipys():

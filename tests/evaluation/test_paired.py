@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.paired import compare_paired, holm, sign_flip_p, wilcoxon_p
-from transfer_exp.types import InputError
 
 tied = st.lists(st.integers(-3, 3), max_size=8).map(lambda drawn: np.array(drawn, dtype=float))
 

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import kendall, weighted_tau
 from transfer_exp.evaluation.ranking import Ranking
-from transfer_exp.types import InputError, ModelResult
+from transfer_exp.results.cell import ModelResult
 
 RANKING = Ranking(draws=200)
 

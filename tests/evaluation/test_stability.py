@@ -5,10 +5,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.stability import flip_rate, leave_one_out, share_of_flips, sub_pools, win_rates
 from transfer_exp.evaluation.weighted_tau_many import pool_differences
-from transfer_exp.types import InputError
 
 RNG = np.random.default_rng(0)
 

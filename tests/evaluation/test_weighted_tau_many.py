@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.weighted_tau_many import pool_differences, pool_taus, weighted_tau_many
-from transfer_exp.types import InputError
 
 RNG = np.random.default_rng(0)
 

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from hydra.errors import MissingConfigException
 
-from transfer_exp.experiment.composition import problem
+from transfer_exp.cli.hydra_errors import problem
 
 ROOT = Path(__file__).parents[2]
 SWEEP = ["+sweep=demo", "dataset=digits", "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]

@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from tests.dataset.stand_ins import STAND_INS, trust_stand_ins
 from transfer_exp.__main__ import main
-from transfer_exp.report.score_rows import CELL, read_scores
+from transfer_exp.evaluation.score_rows import CELL, read_scores
 from transfer_exp.vision import torchvision
 
 PER_CLASS = 4

@@ -9,13 +9,15 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.scoring import Scoring, flat
-from transfer_exp.features.pairing import StoredArrays
+from transfer_exp.features.model_on_target import StoredArrays
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
+from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.metric.parameter_count import ParameterCount
 from transfer_exp.metric.random import Random
 from transfer_exp.metric.sfda import SFDA
@@ -24,7 +26,8 @@ from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.spread import Spread
-from transfer_exp.types import FeatureSet, InputError, ModelFacts, NotApplicableError, class_statistics
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.feature_set import FeatureSet
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(60) % 3

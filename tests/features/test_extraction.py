@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pairing import pair
-from transfer_exp.model_pool.embedded import embedded
-from transfer_exp.types import InputError, NotApplicableError, class_statistics, silent
+from transfer_exp.features.model_on_target import pair
+from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.progress import silent
+from transfer_exp.statistics.class_statistics import class_statistics
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from transfer_exp.features.memory import within_memory
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
+from transfer_exp.features.out_of_memory import within_memory
 
 
 def _more_than_there_is():

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_exp.experiment.filling import Filling
+from transfer_exp.errors import InputError
+from transfer_exp.experiment.precompute import Filling
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pixels import Pixels
-from transfer_exp.model_pool.embedded import embedded
+from transfer_exp.model_pool.builtin import embedded
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.model_pool.timm import transforms
-from transfer_exp.types import InputError, silent
+from transfer_exp.progress import silent
 
 SIDE, SIZE = 8, 5
 ONE = SIDE * SIDE * 3

@@ -11,6 +11,7 @@ import torch
 from conftest import fake_pairing
 from torch import nn
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.ground_truth.augmentation import crop_flip_views, mixed
 from transfer_exp.ground_truth.block_definitions import last_block
@@ -22,9 +23,9 @@ from transfer_exp.ground_truth.probe_fit import fit_probe, labelled_features
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.training import Recipe, Training
-from transfer_exp.model_pool.embedded import embedded
+from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.progress import silent
 from transfer_exp.store import Store, place_at
-from transfer_exp.types import InputError, NotApplicableError, silent
 
 GRID = Protocol(
     steps=6, batch_size=12, learning_rates=(1e-3, 4e-3), weight_decays=(0.0, 0.01), augmentation="crop_flip", mixup=0.2

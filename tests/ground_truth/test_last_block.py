@@ -11,14 +11,14 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-import transfer_exp.model_pool.embedded as embedded_pool
+import transfer_exp.model_pool.builtin as embedded_pool
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.block_definitions import freeze, last_block
-from transfer_exp.ground_truth.boundary import split_at
+from transfer_exp.ground_truth.split_network import split_at
 from transfer_exp.model_pool.backbone import Backbone, backbone_of
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.model_pool.pvt import DEPTHS, PVT
-from transfer_exp.types import InputError, NotApplicableError
 from transfer_exp.vision import timm, torchvision
 
 EMBEDDED = json.loads((Path(embedded_pool.__file__).parent / "weights" / "manifest.json").read_text())

@@ -12,9 +12,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.probe_fit import LabelledFeatures, fit_probe
-from transfer_exp.types import FeatureSet, InputError, NotApplicableError, silent
+from transfer_exp.progress import silent
+from transfer_exp.statistics.feature_set import FeatureSet
 
 
 def _features(samples, seed, classes=3, dim=6, noise=1.2):

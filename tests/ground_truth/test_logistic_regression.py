@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.logistic_regression import logistic_regression
-from transfer_exp.types import InputError, NotApplicableError
 
 GRID = (1e-3, 1e-1, 10.0)
 

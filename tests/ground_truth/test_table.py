@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 from conftest import fake_pairing
 
+from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.ground_truth.table import AccuracyTable
-from transfer_exp.types import InputError, silent
+from transfer_exp.progress import silent
 
 ROWS = """pool,model,dataset,regime,accuracy,source
 cnn,a,pets,full,91.5,paper

@@ -12,12 +12,13 @@ import torch
 from conftest import fake_pairing
 from torch import nn
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.prepared_images import PreparedImages
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.training import Recipe, Training, batches, fit, loss_of
-from transfer_exp.model_pool.embedded import embedded
-from transfer_exp.types import InputError, NotApplicableError, silent
+from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.progress import silent
 
 QUICK = Protocol(steps=25, batch_size=12, learning_rates=(2e-3,), weight_decays=(0.01,), clip=1.0)
 

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.metric.imagenet_accuracy import ImagenetAccuracy
+from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.metric.parameter_count import ParameterCount
 from transfer_exp.metric.random import Random
 from transfer_exp.metric.static_rank import StaticRank
-from transfer_exp.types import InputError, ModelFacts, NotApplicableError
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "published"
 

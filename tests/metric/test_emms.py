@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.emms import EMMS, emms, onto_simplex, read_embeddings
-from transfer_exp.types import InputError
 
 
 def drawn(seed=0, samples=150, dim=12, classes=3, signal=1.2):

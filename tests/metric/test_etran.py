@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.etran import ETran, energy, linear_fit
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.ncm import ncm
-from transfer_exp.types import InputError
 
 oracle = settings(max_examples=30, deadline=None, derandomize=True)
 

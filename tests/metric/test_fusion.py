@@ -5,13 +5,13 @@ import pandas as pd
 import pytest
 from conftest import evidence
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.fusion import Fusion, ranked, standardised
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.learned_fusion import LearnedFusion, learned_weights
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.random import Random
-from transfer_exp.types import InputError
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(90) % 3

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.logme_regression import LogMERegression, logme_regression
-from transfer_exp.types import InputError
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]

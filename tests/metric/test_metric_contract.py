@@ -11,9 +11,9 @@ from conftest import evidence
 from omegaconf import OmegaConf
 
 import transfer_exp.metric
-from transfer_exp.experiment.plugin import build
+from transfer_exp.cli.instantiate import build
+from transfer_exp.errors import InputError
 from transfer_exp.metric.metric import Metric, PoolMetric
-from transfer_exp.types import InputError
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
 MODULES = [import_module(f"transfer_exp.metric.{m.name}") for m in pkgutil.iter_modules(transfer_exp.metric.__path__)]

@@ -20,7 +20,7 @@ from transfer_exp.metric.regularised_h_score import RegularisedHScore
 from transfer_exp.metric.sfda_released import SFDAReleased
 from transfer_exp.metric.transrate import TransRate
 from transfer_exp.perturbation.pca import pca
-from transfer_exp.types import class_statistics
+from transfer_exp.statistics.class_statistics import class_statistics
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import on_samples
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.h_score import h_score
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.leep import leep
@@ -12,7 +13,6 @@ from transfer_exp.metric.nce import nce
 from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.sfda import sfda
 from transfer_exp.metric.sfda_released import sfda_released
-from transfer_exp.types import InputError
 
 LABELS = np.repeat(np.arange(4), [30, 20, 10, 5])
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_metric_contract import METRICS
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.lda import LDA
@@ -18,7 +19,8 @@ from transfer_exp.metric.sfda import SFDA
 from transfer_exp.metric.sfda_released import SFDAReleased
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.perturbation import ClassMixing
-from transfer_exp.types import InputError, MovingClasses, class_statistics, moving_classes
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.moving_classes import MovingClasses, moving_classes
 
 OVER_MOVES = [p.values[0] for p in METRICS if isinstance(p.values[0], MetricOverMoves)] + [
     GBC("diagonal"),

@@ -11,9 +11,9 @@ from scipy.linalg import eigh
 from scipy.special import softmax
 from sklearn.decomposition import PCA
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.ncti import NCTI, ncti_parts
 from transfer_exp.metric.pool_range import pool_range
-from transfer_exp.types import InputError
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]

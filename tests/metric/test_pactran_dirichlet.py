@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import digamma, gammaln
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.pactran_dirichlet import PACTranDirichlet, pactran_dirichlet
-from transfer_exp.types import InputError
 
 
 def drawn(seed=0, samples=150, sources=12, classes=3, signal=1.2):

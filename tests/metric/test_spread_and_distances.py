@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import digamma
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.concept_variance import ConceptVariance, concept_variance
 from transfer_exp.metric.interclass_distance import InterclassDistance, interclass_distance
 from transfer_exp.metric.sample_distances import BLOCK, distance_blocks
 from transfer_exp.metric.tmi import TMI, tmi
-from transfer_exp.types import InputError
 
 oracle = settings(max_examples=25, deadline=None, derandomize=True)
 METRICS = [TMI(), InterclassDistance(), ConceptVariance()]

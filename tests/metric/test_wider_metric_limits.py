@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import on_samples
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.cka import cka
 from transfer_exp.metric.gbc import gbc
 from transfer_exp.metric.h_score import h_score
@@ -14,7 +15,6 @@ from transfer_exp.metric.nleep import nleep
 from transfer_exp.metric.parc import parc
 from transfer_exp.metric.regularised_h_score import regularised_h_score
 from transfer_exp.metric.transrate import transrate
-from transfer_exp.types import InputError
 
 LABELS = np.repeat(np.arange(4), [30, 20, 10, 5])
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from transfer_exp.errors import NotApplicableError
 from transfer_exp.model_pool.backbone import backbone_of
-from transfer_exp.types import NotApplicableError
 from transfer_exp.vision import timm, torchvision
 
 TIMM = [

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.model_pool.checkpoints import checkpoints
-from transfer_exp.types import InputError, NotApplicableError
 from transfer_exp.vision import timm, torchvision
 
 ENTRY = {

@@ -12,10 +12,10 @@ from conftest import cache_random_weights
 from PIL import Image
 from safetensors.torch import save_file
 
+from transfer_exp.errors import InputError
 from transfer_exp.model_pool.timm import timm as timm_pool
 from transfer_exp.model_pool.torchvision import _DENSELAYER
 from transfer_exp.model_pool.torchvision import torchvision as torchvision_pool
-from transfer_exp.types import InputError
 from transfer_exp.vision import timm, torchvision
 
 REVISION = "0" * 40

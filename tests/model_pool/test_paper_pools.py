@@ -14,12 +14,12 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
 
+from transfer_exp.cli.instantiate import build
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.correlation import weighted_tau
-from transfer_exp.experiment.plugin import build
-from transfer_exp.ground_truth.accuracy_file import PUBLISHED
+from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.model_pool.backbone import SourceLogits, backbone_of
 from transfer_exp.model_pool.torchvision import torchvision as torchvision_pool
-from transfer_exp.types import InputError, NotApplicableError
 from transfer_exp.vision import timm, torchvision
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -18,12 +18,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from transfer_exp.experiment.plugin import build
+from transfer_exp.cli.instantiate import build
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.block_definitions import last_block
-from transfer_exp.ground_truth.boundary import split_at
+from transfer_exp.ground_truth.split_network import split_at
 from transfer_exp.model_pool.key_layouts import trunk_state
 from transfer_exp.model_pool.self_supervised import published, self_supervised
-from transfer_exp.types import InputError, NotApplicableError
 from transfer_exp.vision import torchvision
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.model_pool.pvt import DEPTHS, PVT, renamed
 from transfer_exp.model_pool.vit_files import vit_files
-from transfer_exp.types import InputError, NotApplicableError
 from transfer_exp.vision import timm
 
 IMAGES = torch.sin(torch.arange(3 * 224 * 224, dtype=torch.float64) * 0.01).float().reshape(1, 3, 224, 224)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from transfer_exp.errors import InputError
 from transfer_exp.perturbation.dropout import Dropout, dropout
 from transfer_exp.perturbation.gaussian_noise import GaussianNoise, gaussian_noise
-from transfer_exp.types import InputError
 
 oracle = settings(max_examples=30, deadline=None, derandomize=True)
 LABELS = np.arange(400) % 5

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 # Tests stand above the layers: the metric that this perturbation was taken from must agree with it.
 from transfer_exp.metric.sfda_released import sfda_released
 from transfer_exp.perturbation.mixup_means import MixupMeans, mixup_means
-from transfer_exp.types import class_statistics
-from transfer_exp.types.discriminant import adaptive_shrinkage, fitted_posterior
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.discriminant import adaptive_shrinkage, fitted_posterior
 
 oracle = settings(max_examples=30, deadline=None, derandomize=True)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from transfer_exp.experiment.plugin import build
+from transfer_exp.cli.instantiate import build
+from transfer_exp.errors import InputError
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.spread import Spread
-from transfer_exp.types import InputError
 
 OPTION = FilePath(__file__).parents[2] / "conf" / "perturbation" / "path.yaml"
 

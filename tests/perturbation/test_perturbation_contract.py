@@ -11,9 +11,9 @@ import pytest
 from omegaconf import OmegaConf
 
 import transfer_exp.perturbation
-from transfer_exp.experiment.plugin import build
+from transfer_exp.cli.instantiate import build
+from transfer_exp.errors import InputError
 from transfer_exp.perturbation.pca import pca
-from transfer_exp.types import InputError
 
 CONF = Path(__file__).parents[2] / "conf" / "perturbation"
 MODULES = [

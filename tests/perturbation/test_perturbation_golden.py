@@ -18,8 +18,8 @@ from transfer_exp.perturbation.pca import Pca
 from transfer_exp.perturbation.ped import Ped
 from transfer_exp.perturbation.released import Released, gate_opens
 from transfer_exp.perturbation.spread import Spread
-from transfer_exp.types import class_statistics
-from transfer_exp.types.discriminant import adaptive_shrinkage, fitted_posterior
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.discriminant import adaptive_shrinkage, fitted_posterior
 
 logme_of = on_samples(LogME())
 

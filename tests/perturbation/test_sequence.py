@@ -8,7 +8,8 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from transfer_exp.experiment.plugin import build
+from transfer_exp.cli.instantiate import build
+from transfer_exp.errors import InputError
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.dropout import Dropout
 from transfer_exp.perturbation.gaussian_noise import GaussianNoise
@@ -17,7 +18,6 @@ from transfer_exp.perturbation.pca import Pca
 from transfer_exp.perturbation.sequence import Sequence
 from transfer_exp.perturbation.spread import Spread
 from transfer_exp.perturbation.spread_attract import SpreadAttract
-from transfer_exp.types import InputError
 
 OPTION = Path(__file__).parents[2] / "conf" / "perturbation" / "sequence.yaml"
 SEQUENCE = "transfer_exp.perturbation.sequence.Sequence"

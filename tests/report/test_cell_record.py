@@ -6,8 +6,9 @@ import math
 
 import pytest
 
+from transfer_exp.errors import InputError
 from transfer_exp.report.record import plain, read_record, write_record
-from transfer_exp.types import CellResult, InputError, ModelResult
+from transfer_exp.results.cell import CellResult, ModelResult
 
 CELL = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 MODELS = (ModelResult("a, b", 0.1 + 0.2, 0.7), ModelResult("ü", -1e-17, 0.9), ModelResult("c", None, None, "no head"))

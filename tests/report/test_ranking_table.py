@@ -6,8 +6,7 @@ import pytest
 from rich.console import Console
 
 from transfer_exp.report.ranking_table import ranking_table, score_format
-from transfer_exp.types import CellResult, ModelResult
-from transfer_exp.types.results import ranks
+from transfer_exp.results.cell import CellResult, ModelResult, ranks
 
 CELL = {"dataset": "digits", "perturbation": "none", "metric": "logme"}
 MODELS = (

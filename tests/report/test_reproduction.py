@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from scipy.stats import weightedtau
 
-from transfer_exp.ground_truth.accuracy_file import PUBLISHED
-from transfer_exp.report.reproduction.__main__ import main
+from transfer_exp.cli.reproduction import main
+from transfer_exp.evaluation.score_rows import keep_scores
+from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.report.reproduction.printed import TABLE as PRINTED
 from transfer_exp.report.reproduction.printed import printed
 from transfer_exp.report.reproduction.writing import write_reproduction
-from transfer_exp.report.score_rows import keep_scores
 
 CNN, SSL = "group1_supervised_cnn11", "group2_ssl_resnet50_12"
 # Means over targets as the issue of each table has them.

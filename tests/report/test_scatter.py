@@ -9,7 +9,7 @@ from PIL import Image
 
 from transfer_exp.report.labels import place_labels
 from transfer_exp.report.scatter import scatter
-from transfer_exp.types import CellResult, ModelResult
+from transfer_exp.results.cell import CellResult, ModelResult
 
 CELL = {"dataset": "digits", "perturbation": "none", "metric": "logme"}
 

@@ -11,13 +11,14 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
-from transfer_exp.report.__main__ import main
-from transfer_exp.report.callback import SweepReport
+from transfer_exp.cli.report import main
+from transfer_exp.cli.sweep_callback import SweepReport
+from transfer_exp.errors import InputError
 from transfer_exp.report.record import write_record
 from transfer_exp.report.sweep import collect, failures, sweep_figure, sweep_table, write_sweep
 from transfer_exp.report.sweep_cells import mean_over_seeds, paired_change
 from transfer_exp.report.sweep_table import change_table
-from transfer_exp.types import CellResult, InputError, ModelResult
+from transfer_exp.results.cell import CellResult, ModelResult
 
 
 def cell(dataset, perturbation, metric, seed="0", **others):

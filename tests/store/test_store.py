@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_exp.store import Store, digest, write_atomically
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
+from transfer_exp.io.atomic import digest, write_atomically
+from transfer_exp.store import Store
 
 _PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -121,7 +122,7 @@ def test_a_file_under_the_name_of_another_key_is_refused(store: Store):
 
 def test_what_is_there_is_read_without_a_lease(store: Store, monkeypatch):
     store.record("accuracy", {}, lambda: {"value": 1})
-    monkeypatch.setattr("transfer_exp.store.place.FileLease", None)
+    monkeypatch.setattr("transfer_exp.store.backend.FileLease", None)
     assert store.record("accuracy", {}, _never) == ({"value": 1}, True)
     assert [path.suffix for path in store.root.rglob("*") if path.is_file()] == [".json"], "no lease is left behind"
 

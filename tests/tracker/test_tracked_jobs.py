@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from transfer_exp.features.stored import StoredFeatures
-from transfer_exp.jobs.tracking import filled, scored, searched
-from transfer_exp.store import digest
-from transfer_exp.types import CellResult, ModelResult
-from transfer_exp.types.found import Found, FoundModel
+from transfer_exp.cli.tracking import filled, scored, searched
+from transfer_exp.features.cache_reference import StoredFeatures
+from transfer_exp.io.atomic import digest
+from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.results.search import Found, FoundModel
 
 CELL = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 MODELS = (

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.tracker.offline_run import read_offline
+from transfer_exp.errors import InputError
 from transfer_exp.tracker.tracker import Artifact, TrackedRun
 from transfer_exp.tracker.wandb import WandbTracker, run_id
-from transfer_exp.types import InputError
 
 CELL = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 CONFIG = {

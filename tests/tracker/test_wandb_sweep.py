@@ -37,7 +37,7 @@ def test_an_agent_runs_this_application_with_options_that_there_are():
 
 def test_what_the_sweep_goes_by_is_a_number_of_the_summary():
     from transfer_exp.evaluation.ranking import Ranking
-    from transfer_exp.types import ModelResult
+    from transfer_exp.results.cell import ModelResult
 
     models = [ModelResult(str(i), float(i), i / 10) for i in range(3)]
     assert SWEEP["metric"] == {"name": "weighted_tau", "goal": "maximize"}

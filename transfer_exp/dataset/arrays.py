@@ -10,14 +10,9 @@ import numpy as np
 from jaxtyping import Int
 
 from transfer_exp.dataset.stratification import stratified_indices
-from transfer_exp.types import (
-    FeatureSet,
-    InputError,
-    check_features,
-    check_source_probabilities,
-    suggestion,
-)
-from transfer_exp.types.npz_file import array_names, read_array
+from transfer_exp.errors import InputError, suggestion
+from transfer_exp.io.npz import array_names, read_array
+from transfer_exp.statistics.feature_set import FeatureSet, check_features, check_source_probabilities
 
 Split = Literal["probe", "train", "test"]
 

@@ -12,7 +12,7 @@ from jaxtyping import Int
 from transfer_exp.dataset.image_file import read_bytes, read_rgb
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.types import InputError, suggestion
+from transfer_exp.errors import InputError, suggestion
 
 _VALIDATION = ("validation", "valid", "val")
 

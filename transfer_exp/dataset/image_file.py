@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int
 from PIL import Image
 
 from transfer_exp.dataset.target_dataset import LabelledImages
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 # Pillow goes by content, not suffix, and would hand PostScript to Ghostscript: only these decoders may try.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")

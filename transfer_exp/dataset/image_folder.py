@@ -9,7 +9,7 @@ import numpy as np
 from transfer_exp.dataset.image_file import REMEDY, SUFFIXES, labelled_files, leaves_out, readable, refuse_outside
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 
 def image_folder(

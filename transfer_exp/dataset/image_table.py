@@ -11,8 +11,8 @@ import pandas as pd
 from transfer_exp.dataset.image_file import REMEDY, labelled_files, leaves_out, readable, refuse_outside
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.types import InputError, suggestion
-from transfer_exp.types.table_file import read_table
+from transfer_exp.errors import InputError, suggestion
+from transfer_exp.io.csv import read_table
 
 _NEEDED = ("file", "label")
 _SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}

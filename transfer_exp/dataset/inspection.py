@@ -18,8 +18,8 @@ from transfer_exp.dataset.duplicates import Group, copies, look_alikes, thumbnai
 from transfer_exp.dataset.findings import Finding, Listed, of_classes, of_copies, of_look_alikes, of_unreadable
 from transfer_exp.dataset.image_file import FORMATS, settled_warnings, to_rgb
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.types import InputError, Track, silent
-from transfer_exp.types.errors import one_line
+from transfer_exp.errors import InputError, one_line
+from transfer_exp.progress import Track, silent
 
 _AT_A_TIME = 256
 """Images of which results are waited for, so that memory holds no queue of all."""

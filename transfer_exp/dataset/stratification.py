@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Int
 
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 
 def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, seed: int) -> Int[np.ndarray, " chosen"]:

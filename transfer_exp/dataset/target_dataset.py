@@ -13,7 +13,7 @@ from jaxtyping import Int
 from PIL.Image import Image
 
 from transfer_exp.dataset.stratification import stratified_indices
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 Measure = Literal["accuracy", "mean_per_class_accuracy", "map_11point"]
 

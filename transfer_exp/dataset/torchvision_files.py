@@ -12,7 +12,7 @@ import numpy as np
 
 from transfer_exp.dataset.image_file import labelled_files, refuse_outside
 from transfer_exp.dataset.target_dataset import LabelledImages, Measure, TargetDataset
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from jaxtyping import Int
 from transfer_exp.dataset.image_file import labelled_files
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.dataset.torchvision_files import REMEDY, PublishedSet, inside
-from transfer_exp.types import InputError
-from transfer_exp.types.text_file import read_text
+from transfer_exp.errors import InputError
+from transfer_exp.io.text import read_text
 
 _LARGEST = 1 << 20
 """Bytes of an annotation."""

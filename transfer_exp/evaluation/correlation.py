@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from transfer_exp.types import InputError, suggestion
+from transfer_exp.errors import InputError, suggestion
 
 CONVENTIONS = ("symmetric", "by_accuracy")
 

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import check_pair, weighted_tau
-from transfer_exp.types import InputError
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.expected_accuracy import Calibration, Scored, expected_accuracies
 from transfer_exp.evaluation.expected_regret import expected_regrets
-from transfer_exp.types import InputError, suggestion
-from transfer_exp.types.text_file import read_json
+from transfer_exp.io.text import read_json
 
 SHIPPED = Path(__file__).with_name("calibrations.json")
-"""Made by ``python -m transfer_exp.report.calibration docs/results/calibration.md``, which says what it is worth."""
+"""Made by ``python -m studies.calibration docs/results/calibration.md``, which says what it is worth."""
 
 NO_ANCHOR = "none"
 """Stands for the anchor of a calibration that has none."""

@@ -21,8 +21,8 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.optimize import nnls
 
-from transfer_exp.types import InputError
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.rounding import RESOLUTION
 
 
 @dataclass(frozen=True, eq=False)

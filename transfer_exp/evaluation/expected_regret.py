@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expected_accuracy import Calibration, Scored, accuracy_at, predicted_angles
-from transfer_exp.types import InputError
 
 
 def expected_regrets(

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 Scores = Callable[[Sequence[str], int], Mapping[str, float]]
 """Scores of candidates, by name, on the first n images of one fixed order; a failed one is absent, or not finite."""

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.weighted_tau_many import pool_differences, pool_taus
-from transfer_exp.types import InputError
 
 
 def bootstrap_interval(

@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float, Int
 
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 
 @lru_cache(maxsize=256)

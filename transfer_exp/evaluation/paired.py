@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.intervals import mean_interval
-from transfer_exp.types import InputError
 
 DECIMALS = 12
 """Differences are rounded to this many places, so that rounding makes no win out of a tie."""

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import is_constant, kendall, pearson, spearman, weighted_tau
 from transfer_exp.evaluation.null_band import null_band
 from transfer_exp.evaluation.selection import recall_at_k, regret, rel_at_k
-from transfer_exp.types import InputError, ModelResult
+from transfer_exp.results.cell import ModelResult
 
 
 @dataclass(frozen=True)

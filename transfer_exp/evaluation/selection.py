@@ -7,8 +7,8 @@ from math import comb
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import check_pair
-from transfer_exp.types import InputError
 
 
 def rel_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"], k: int) -> float:

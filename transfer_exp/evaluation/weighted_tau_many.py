@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import check_pair
-from transfer_exp.types import InputError
 
 
 def weighted_tau_many(

@@ -10,23 +10,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.features.pairing import Pairing, PartOfSplits
+from transfer_exp.errors import InputError, NotApplicableError, suggestion
+from transfer_exp.features.model_on_target import Pairing, PartOfSplits
 from transfer_exp.ground_truth.regime import KnowsOtherTargets, Regime
 from transfer_exp.metric.metric import Metric, MetricOverMoves, PoolMetric
+from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import ClassMixing, Perturbation, StatisticsPerturbation
-from transfer_exp.types import (
-    ClassStatistics,
-    FeatureSet,
-    InputError,
-    ModelFacts,
-    MovingClasses,
-    NotApplicableError,
-    class_statistics,
-    moving_classes,
-    suggestion,
-)
+from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
+from transfer_exp.statistics.feature_set import FeatureSet
+from transfer_exp.statistics.moving_classes import MovingClasses, moving_classes
 
 Parts = Mapping[str, float]
 _ALONE, _SCORE = "", "score"

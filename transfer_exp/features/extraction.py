@@ -14,19 +14,14 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.pixels import PIXELS, Pixels
-from transfer_exp.model_pool.parted import parted
 from transfer_exp.model_pool.pool import LoadedModel, Transform
+from transfer_exp.model_pool.preprocessing import parted
+from transfer_exp.progress import Track
+from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics, streamed_statistics
+from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Arrays, Store
-from transfer_exp.types import (
-    ClassStatistics,
-    FeatureSet,
-    InputError,
-    NotApplicableError,
-    Track,
-    class_statistics,
-)
-from transfer_exp.types.class_statistics import streamed_statistics
 
 Kept: TypeAlias = Callable[[int], FeatureSet | None]
 """Reads features again, of up to so many numbers (more raise `InputError`); None where nobody has computed them."""

@@ -9,10 +9,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.prepared_images import PreparedImages
 from transfer_exp.ground_truth.training import Batch, BatchAt
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.types import InputError
 from transfer_exp.vision import timm
 
 

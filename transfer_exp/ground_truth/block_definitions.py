@@ -12,9 +12,9 @@ import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.io.text import read_text
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.types import InputError, NotApplicableError
-from transfer_exp.types.text_file import read_text
 
 _LARGEST = 1 << 20
 """Bytes of a file of definitions."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from transfer_exp.errors import InputError
 from transfer_exp.store import Place
-from transfer_exp.types import InputError
 
 State = dict[str, Any]
 """Tensors, numbers, strings, and lists and dictionaries of these."""

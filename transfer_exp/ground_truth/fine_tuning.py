@@ -14,6 +14,7 @@ from torch import nn
 
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.augmentation import crop_flip_views, mixed
 from transfer_exp.ground_truth.checkpoint import Checkpoint
 from transfer_exp.ground_truth.examples import Examples
@@ -24,7 +25,7 @@ from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
 from transfer_exp.ground_truth.trained_part import PartOf
 from transfer_exp.ground_truth.training import Recipe
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.types import InputError, NotApplicableError, Track
+from transfer_exp.progress import Track
 
 
 class _Material(NamedTuple):

@@ -12,7 +12,7 @@ from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
 from transfer_exp.ground_truth.trained_part import Images, OnImages, TrainedPart
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.types import Track
+from transfer_exp.progress import Track
 
 
 @dataclass(frozen=True)

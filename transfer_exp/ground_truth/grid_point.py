@@ -12,12 +12,12 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from transfer_exp.errors import NotApplicableError
 from transfer_exp.ground_truth.checkpoint import Checkpoint, State
 from transfer_exp.ground_truth.examples import Examples
 from transfer_exp.ground_truth.measure import measured
 from transfer_exp.ground_truth.new_network import NewHead, NewNetwork
 from transfer_exp.ground_truth.training import Recipe, Training
-from transfer_exp.types import NotApplicableError
 
 _log = logging.getLogger(__name__)
 _EVALUATION_BATCH = 128

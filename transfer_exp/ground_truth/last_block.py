@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from transfer_exp.errors import NotApplicableError
 from transfer_exp.ground_truth.block_definitions import last_block
-from transfer_exp.ground_truth.boundary import split_at
 from transfer_exp.ground_truth.fine_tuning import FineTuning, passes
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
+from transfer_exp.ground_truth.split_network import split_at
 from transfer_exp.ground_truth.trained_part import Images, OnActivations, OnImages, TrainedPart
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.types import NotApplicableError, Track
+from transfer_exp.progress import Track
 
 _log = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from transfer_exp.dataset.stratification import stratified_split
+from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.measure import measured
 from transfer_exp.ground_truth.probe_fit import LabelledFeatures, fit_probe, labelled_features
 from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
-from transfer_exp.types import InputError, Track
+from transfer_exp.progress import Track
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.logistic_loss import (
     Curvature,
     Link,
@@ -18,7 +19,6 @@ from transfer_exp.ground_truth.logistic_loss import (
     dot,
     norm,
 )
-from transfer_exp.types import InputError, NotApplicableError
 
 _MEMORY, _REFRESH = 10, 5
 _ARMIJO, _HALVINGS = 1e-4, 40

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from transfer_exp.ground_truth.regime import Pairing
-from transfer_exp.types import Track
+from transfer_exp.progress import Track
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
+from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
 from transfer_exp.ground_truth.regime import Pairing, Split
-from transfer_exp.types import FeatureSet, InputError
+from transfer_exp.statistics.feature_set import FeatureSet
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.training import Recipe
-from transfer_exp.types import InputError
 
 Augmentation = Literal["none", "crop_flip"]
 Head = Literal["random", "linear_probe"]

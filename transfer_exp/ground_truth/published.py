@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from transfer_exp.ground_truth.accuracy_file import PUBLISHED
 from transfer_exp.ground_truth.table import AccuracyTable
+from transfer_exp.io.accuracies import PUBLISHED
 
 
 def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsound: bool = False) -> AccuracyTable:

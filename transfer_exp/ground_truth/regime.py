@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.errors import InputError
 from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.progress import Track
+from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Place
-from transfer_exp.types import FeatureSet, InputError, Track
 
 Split = Literal["probe", "train", "validation", "test"]
 

@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import pandas as pd
 
-from transfer_exp.ground_truth.accuracy_file import in_fractions, is_unsound, read_rows, rows_of
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.ground_truth.regime import Accuracy, Pairing
-from transfer_exp.types import InputError, Track, suggestion
+from transfer_exp.io.accuracies import in_fractions, is_unsound, read_rows, rows_of
+from transfer_exp.progress import Track
 
 _COLUMNS = ("model", "dataset", "accuracy", "source")
 

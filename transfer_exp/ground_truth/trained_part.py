@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from transfer_exp.ground_truth.block_definitions import freeze
-from transfer_exp.ground_truth.boundary import Trunk
 from transfer_exp.ground_truth.prepared_images import MOST_BYTES, PreparedImages
+from transfer_exp.ground_truth.split_network import Trunk
 from transfer_exp.ground_truth.training import Batch, BatchAt
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from transfer_exp.errors import NotApplicableError
 from transfer_exp.ground_truth.checkpoint import Checkpoint, State
 from transfer_exp.ground_truth.random_state import current_random_state, random_state, seeded_random_state
-from transfer_exp.types import NotApplicableError
 from transfer_exp.vision import timm
 
 Batch = tuple[Tensor, Tensor]

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from transfer_exp.types import ClassStatistics, InputError
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.class_statistics import ClassStatistics
 
 
 def cka(statistics: ClassStatistics) -> float:

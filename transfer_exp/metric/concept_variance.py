@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, Real
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.sample_distances import distance_blocks
-from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.discriminant import centred_features
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import encode_labels
 
 LEAST_GAP = 1e-9
 """Of sqrt(D) - d, as pymfe has it: two samples at opposite corners have no weight but a defined one."""

@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 from scipy.special import softmax
 
-from transfer_exp.types import MovingClasses
-from transfer_exp.types.discriminant import adaptive_shrinkage, mean_true_posterior, true_log_posterior, whitened
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.statistics.discriminant import adaptive_shrinkage, mean_true_posterior, true_log_posterior, whitened
+from transfer_exp.statistics.moving_classes import MovingClasses
+from transfer_exp.statistics.rounding import RESOLUTION
 
 
 def lda_over_moves(

@@ -9,12 +9,12 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from transfer_exp.errors import InputError
+from transfer_exp.io.npz import array_names, read_array
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.discriminant import centred_features
-from transfer_exp.types.feature_set import LARGEST
-from transfer_exp.types.npz_file import array_names, read_array
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import LARGEST, encode_labels
+from transfer_exp.statistics.rounding import RESOLUTION
 
 ONE_HOT = "one_hot"
 """In the place of a file of label embeddings: the labels themselves."""

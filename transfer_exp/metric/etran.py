@@ -10,12 +10,13 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.special import logsumexp
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.pool_range import pool_range
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.types import InputError, check_features, encode_labels
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.rounding import RESOLUTION
 
 
 def energy(

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.metric import Metric
 from transfer_exp.metric.regularised_h_score import RegularisedHScore
-from transfer_exp.types import InputError
 
 EXAMPLE: tuple[Metric, ...] = (LogME(), LDA(), RegularisedHScore())
 """What ``conf/metric/fusion.yaml`` shows."""

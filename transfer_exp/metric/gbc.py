@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.types import ClassStatistics, InputError, MovingClasses
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.class_statistics import ClassStatistics
+from transfer_exp.statistics.moving_classes import MovingClasses
 
 FLOOR = 1e-4
 """Of every variance, in squared feature units, as released."""

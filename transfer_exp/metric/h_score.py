@@ -10,7 +10,8 @@ from jaxtyping import Float
 from scipy.linalg import lapack, solve_triangular
 
 from transfer_exp.metric.spectrum import label_spectrum
-from transfer_exp.types import ClassStatistics, MovingClasses
+from transfer_exp.statistics.class_statistics import ClassStatistics
+from transfer_exp.statistics.moving_classes import MovingClasses
 
 WELL_CONDITIONED = 1e-8
 """Of a reciprocal condition number (1-norm): above, no eigenvalue is near rounding, whatever D up to some 10,000."""

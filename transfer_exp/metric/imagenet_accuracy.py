@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
-from transfer_exp.types import InputError, ModelFacts, NotApplicableError
-from transfer_exp.types.table_file import read_table
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.io.csv import read_table
+from transfer_exp.metric.model_facts import ModelFacts
 
 
 @dataclass(frozen=True)

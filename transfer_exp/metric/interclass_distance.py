@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Int, Real
 
 from transfer_exp.metric.sample_distances import distance_blocks
-from transfer_exp.types import encode_labels
-from transfer_exp.types.class_statistics import class_sums
-from transfer_exp.types.discriminant import centred_features
+from transfer_exp.statistics.class_statistics import class_sums
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import encode_labels
 
 
 def interclass_distance(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:

@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.discriminant import centred_features
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.rounding import RESOLUTION
 
 BLOCK = 1024
 """Samples whose distances are held at once: memory grows with N, not with N^2."""

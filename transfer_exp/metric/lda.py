@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.special import softmax
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.discriminant_over_moves import lda_over_moves
-from transfer_exp.types import InputError, MovingClasses
-from transfer_exp.types.class_statistics import statistics_and_deviations
-from transfer_exp.types.discriminant import block_scores, mean_true_posterior
+from transfer_exp.statistics.class_statistics import statistics_and_deviations
+from transfer_exp.statistics.discriminant import block_scores, mean_true_posterior
+from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 def lda(

@@ -13,6 +13,8 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.optimize import nnls
 
+from transfer_exp.errors import InputError
+from transfer_exp.io.csv import numbers, read_table
 from transfer_exp.metric.fusion import (
     EXAMPLE,
     checked_members,
@@ -22,8 +24,6 @@ from transfer_exp.metric.fusion import (
     standardised,
 )
 from transfer_exp.metric.metric import Metric
-from transfer_exp.types import InputError
-from transfer_exp.types.table_file import numbers, read_table
 
 _CELL = ["model_pool", "dataset", "perturbation", "ground_truth", "seed"]
 

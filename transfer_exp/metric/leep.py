@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from transfer_exp.types import check_source_probabilities, encode_labels
-from transfer_exp.types.class_statistics import class_sums
+from transfer_exp.statistics.class_statistics import class_sums
+from transfer_exp.statistics.feature_set import check_source_probabilities, encode_labels
 
 
 def leep(

@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.sample_order import labelled_order
-from transfer_exp.types import InputError, check_features, encode_labels
-from transfer_exp.types.discriminant import centred_features
-from transfer_exp.types.rounding import deviations
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.rounding import deviations
 
 STEPS = 200
 """Of the solver, at most: held-out accuracy has settled long before the weights have."""

@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.logme_fixed_point import fixed_point
 from transfer_exp.metric.logme_over_moves import logme_over_moves
 from transfer_exp.metric.spectrum import label_spectrum
-from transfer_exp.types import ClassStatistics, InputError, MovingClasses
+from transfer_exp.statistics.class_statistics import ClassStatistics
+from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 def logme(statistics: ClassStatistics) -> float:

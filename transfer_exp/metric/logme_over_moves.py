@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from transfer_exp.metric.logme_fixed_point import fixed_point
-from transfer_exp.types import MovingClasses
+from transfer_exp.statistics.moving_classes import MovingClasses
 
 WIDTH, NODES = float(np.log(10.0)), 16
 """Of a panel in ln r, and its nodes: the poles, at a distance of pi or more, leave an error of 5.6^-16 = 1e-12."""

@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Real
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.logme import evidence
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.types import InputError, check_features
+from transfer_exp.statistics.feature_set import check_features
 
 
 def logme_regression(features: Real[np.ndarray, "samples dim"], targets: Real[np.ndarray, "samples targets"]) -> float:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import MovingClasses
+from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 class Facts(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import entropy
 
-from transfer_exp.types import check_source_probabilities, encode_labels
+from transfer_exp.statistics.feature_set import check_source_probabilities, encode_labels
 
 
 def nce(

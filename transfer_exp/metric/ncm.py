@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, Real
 
-from transfer_exp.types import class_statistics, encode_labels
-from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.discriminant import centred_features, mean_true_posterior, posterior
+from transfer_exp.statistics.feature_set import encode_labels
 
 
 def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:

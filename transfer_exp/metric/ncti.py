@@ -10,11 +10,13 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.linalg import eigh
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.pool_range import pool_range
 from transfer_exp.metric.spectrum import smaller_gram, squared_singular_values
-from transfer_exp.types import ClassStatistics, InputError, class_statistics, encode_labels
-from transfer_exp.types.discriminant import centred_features, mean_true_posterior, posterior
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
+from transfer_exp.statistics.discriminant import centred_features, mean_true_posterior, posterior
+from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.rounding import RESOLUTION
 
 DIMENSIONS, LEADING, LEAST = 64, 32, 1e-10
 """Of the release: principal components kept; those whose variance sets the shrinkage; its least value."""

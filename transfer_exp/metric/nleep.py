@@ -8,12 +8,13 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 from transfer_exp.metric.leep import expected_prediction
 from transfer_exp.metric.sample_order import sample_order
 from transfer_exp.metric.spectrum import smaller_gram
-from transfer_exp.types import InputError, check_features, encode_labels
-from transfer_exp.types.discriminant import centred_features
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import check_features, encode_labels
 
 ENERGY = 0.8
 """Share of the features' variance that the leading principal components must exceed, as published."""

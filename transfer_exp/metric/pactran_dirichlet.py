@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.special import digamma, gammaln, rel_entr
 
-from transfer_exp.types import InputError, check_source_probabilities, encode_labels
-from transfer_exp.types.class_statistics import class_sums
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.class_statistics import class_sums
+from transfer_exp.statistics.feature_set import check_source_probabilities, encode_labels
 
 
 def pactran_dirichlet(

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from transfer_exp.types import ModelFacts, NotApplicableError
+from transfer_exp.errors import NotApplicableError
+from transfer_exp.metric.model_facts import ModelFacts
 
 
 @dataclass(frozen=True)

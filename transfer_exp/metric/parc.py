@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.discriminant import centred_features
-from transfer_exp.types.rounding import deviations
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.rounding import deviations
 
 DECIMALS = 12
 """Correlations of samples that agree to so many decimals are equal: the rest is rounding, and ranks would show it."""

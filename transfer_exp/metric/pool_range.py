@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import InputError
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.rounding import RESOLUTION
 
 
 def pool_range(parts: Sequence[Mapping[str, float]], name: str) -> Float[np.ndarray, " models"]:

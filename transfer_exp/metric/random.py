@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.types import check_features, encode_labels
-from transfer_exp.types.rounding import deviations
+from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.rounding import deviations
 
 
 def regularised_h_score(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:

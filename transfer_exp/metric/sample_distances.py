@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.statistics.rounding import RESOLUTION
 
 BLOCK = 1024
 """Rows held at once: memory grows with N, not with N^2."""

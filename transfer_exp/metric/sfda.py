@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, Real
 
 from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
 from transfer_exp.metric.sfda_released import challenged_log_posterior
-from transfer_exp.types import MovingClasses
+from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:

@@ -10,10 +10,10 @@ from jaxtyping import Float, Int, Real
 from scipy.special import softmax
 
 from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
-from transfer_exp.types import MovingClasses
-from transfer_exp.types.class_blocks import block_rows, centre_block
-from transfer_exp.types.class_statistics import statistics_and_deviations
-from transfer_exp.types.discriminant import adaptive_shrinkage, block_scores, true_log_posterior
+from transfer_exp.statistics.class_blocks import block_rows, centre_block
+from transfer_exp.statistics.class_statistics import statistics_and_deviations
+from transfer_exp.statistics.discriminant import adaptive_shrinkage, block_scores, true_log_posterior
+from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 def sfda_released(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:

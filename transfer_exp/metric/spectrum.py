@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
-from transfer_exp.types import ClassStatistics
-from transfer_exp.types.class_statistics import class_sums
+from transfer_exp.statistics.class_statistics import ClassStatistics, class_sums
 
 
 def spectrum(

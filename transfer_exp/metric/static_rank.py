@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-from transfer_exp.types import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int, Real
 from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
-from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.discriminant import centred_features
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import encode_labels
 
 BLOCK = 1024
 """Samples whose distances are held at once: memory grows with the size of a class, not with its square."""

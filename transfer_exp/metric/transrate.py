@@ -8,9 +8,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from transfer_exp.errors import InputError
 from transfer_exp.metric.spectrum import squared_singular_values
-from transfer_exp.types import InputError, encode_labels
-from transfer_exp.types.discriminant import centred_features
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import encode_labels
 
 
 def transrate(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from transfer_exp.errors import InputError
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names
-from transfer_exp.types import InputError
 
 
 def arrays(root: str | None, names: Sequence[str] | None = None) -> ModelPool:

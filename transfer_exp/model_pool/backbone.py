@@ -7,7 +7,7 @@ from typing import Any, cast
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from transfer_exp.types import NotApplicableError
+from transfer_exp.errors import NotApplicableError
 from transfer_exp.vision import torchvision
 
 Images = Float[Tensor, "batch 3 height width"]

@@ -12,8 +12,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from transfer_exp.errors import InputError, NotApplicableError, suggestion
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.model_pool.manifest import Entry, read_manifest
+from transfer_exp.model_pool.memory_limit import SizeBound
 from transfer_exp.model_pool.pool import (
     Candidate,
     LoadedModel,
@@ -23,10 +25,8 @@ from transfer_exp.model_pool.pool import (
     fill_in,
     weights_digest,
 )
-from transfer_exp.model_pool.size_bound import SizeBound
-from transfer_exp.model_pool.tensor_file import read_tensors
 from transfer_exp.model_pool.timm import transforms
-from transfer_exp.types import InputError, NotApplicableError, suggestion
+from transfer_exp.model_pool.weight_file import read_tensors
 from transfer_exp.vision import timm, torchvision
 
 

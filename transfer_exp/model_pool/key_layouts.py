@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 
 _HOLDERS = ("state_dict", "model", "resnet")
 """Where a file keeps its state dict when it keeps more: epochs, options, momentum encoders, states of optimisers."""

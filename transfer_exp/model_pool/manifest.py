@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from transfer_exp.types import InputError
-from transfer_exp.types.text_file import read_json
+from transfer_exp.errors import InputError
+from transfer_exp.io.text import read_json
 
 _INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 _PLAIN = (bool, int, float, str)

@@ -12,8 +12,8 @@ import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.model_pool.backbone import Backbone
-from transfer_exp.types import InputError, suggestion
 
 Transform = Callable[[Image], Tensor]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from torch import nn
 
-from transfer_exp.model_pool.author_files import Source, author_files
 from transfer_exp.model_pool.backbone import TrunkBackbone
 from transfer_exp.model_pool.key_layouts import trunk_state
 from transfer_exp.model_pool.pool import LoadedModel, ModelPool, weights_digest
+from transfer_exp.model_pool.published_checkpoints import Source, author_files
 from transfer_exp.model_pool.timm import transforms
 from transfer_exp.vision import torchvision
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from transfer_exp.errors import InputError
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.model_pool.crop_flip import crop_flip
 from transfer_exp.model_pool.hub import hub_is_off, settle_hub
@@ -19,7 +20,6 @@ from transfer_exp.model_pool.pool import (
     chosen_names,
     weights_digest,
 )
-from transfer_exp.types import InputError
 from transfer_exp.vision import timm as library
 
 _HUB_PREFIXES = ("hf-hub:", "hf_hub:")

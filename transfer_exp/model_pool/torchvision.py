@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeAlias
 
 from torch import nn
 
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.model_pool.backbone import SourceLogits, backbone_of
 from transfer_exp.model_pool.crop_flip import crop_flip
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names, fill_in, weights_digest
-from transfer_exp.types import InputError, suggestion
 from transfer_exp.vision import torchvision as library
 
 Layer: TypeAlias = Literal["head_input", "logits"]

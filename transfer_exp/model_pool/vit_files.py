@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from transfer_exp.model_pool.author_files import Source, author_files
+from transfer_exp.errors import InputError
 from transfer_exp.model_pool.backbone import backbone_of
 from transfer_exp.model_pool.pool import LoadedModel, ModelPool, fill_in, weights_digest
+from transfer_exp.model_pool.published_checkpoints import Source, author_files
 from transfer_exp.model_pool.pvt import DEPTHS, PVT, renamed
 from transfer_exp.model_pool.timm import transforms
-from transfer_exp.types import InputError
 from transfer_exp.vision import timm
 
 _HOLDERS = ("state_dict", "model")

@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.perturbation.direction import inverse_length
-from transfer_exp.types import ClassStatistics, InputError, check_features, class_statistics, encode_labels, suggestion
+from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
+from transfer_exp.statistics.feature_set import check_features, encode_labels
 
 Sign = Literal["together", "released"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types.rounding import RESOLUTION
+from transfer_exp.statistics.rounding import RESOLUTION
 
 
 def inverse_length(

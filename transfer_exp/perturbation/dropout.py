@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import InputError, check_features
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.feature_set import check_features
 
 
 def dropout(

@@ -8,8 +8,9 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import InputError, check_features, suggestion
-from transfer_exp.types.rounding import deviations
+from transfer_exp.errors import InputError, suggestion
+from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.rounding import deviations
 
 NoiseScale = Literal["absolute", "relative"]
 

@@ -8,8 +8,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from transfer_exp.types import InputError, check_features, class_statistics, encode_labels
-from transfer_exp.types.discriminant import adaptive_shrinkage, centred_features, self_challenge
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.discriminant import adaptive_shrinkage, centred_features, self_challenge
+from transfer_exp.statistics.feature_set import check_features, encode_labels
 
 
 def mixup_means(

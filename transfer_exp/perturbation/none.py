@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import ClassStatistics, check_features
+from transfer_exp.statistics.class_statistics import ClassStatistics
+from transfer_exp.statistics.feature_set import check_features
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.perturbation import Perturbation
-from transfer_exp.types import InputError, suggestion
 
 EXAMPLE = Attract()
 """What ``conf/perturbation/path.yaml`` shows."""

@@ -8,8 +8,9 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import InputError, check_features
-from transfer_exp.types.rounding import deviations
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.rounding import deviations
 
 SEED = 1919
 """Of the randomised solver, fixed by the release: equal features give equal components in every run."""

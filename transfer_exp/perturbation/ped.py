@@ -9,9 +9,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
+from transfer_exp.errors import InputError
 from transfer_exp.perturbation.direction import inverse_length
-from transfer_exp.types import InputError, check_features, class_statistics, encode_labels
-from transfer_exp.types.rounding import deviations
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.rounding import deviations
 
 FLOOR = 1e-3
 """Least standard deviation to divide by, in feature units, as released: a constant feature exerts no force."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.types import ClassStatistics
+from transfer_exp.statistics.class_statistics import ClassStatistics
 
 
 @runtime_checkable

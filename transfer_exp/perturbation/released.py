@@ -11,8 +11,8 @@ from scipy.linalg import eigvalsh
 
 from transfer_exp.perturbation.attract import attract
 from transfer_exp.perturbation.pca import pca
-from transfer_exp.types import check_features
-from transfer_exp.types.rounding import deviations
+from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.rounding import deviations
 
 THRESHOLD = float(np.log(1e9) / 5)
 """4.1447, in squared feature units: where exp(-5 x), the shrinkage of SFDA, falls below 1e-9."""

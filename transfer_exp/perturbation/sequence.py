@@ -9,10 +9,10 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.errors import InputError
 from transfer_exp.perturbation.pca import Pca
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.spread import Spread
-from transfer_exp.types import InputError
 
 EXAMPLE: tuple[Perturbation, ...] = (Pca(), Spread())
 """What ``conf/perturbation/sequence.yaml`` shows: the first two of the three steps of Spread-Attract."""

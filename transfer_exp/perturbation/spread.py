@@ -8,8 +8,10 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float, Int
 
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.perturbation.direction import inverse_length
-from transfer_exp.types import InputError, check_features, class_statistics, encode_labels, suggestion
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.statistics.feature_set import check_features, encode_labels
 
 ForceScale = Literal["absolute", "radius"]
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from transfer_exp.perturbation.attract import Sign, attract
 from transfer_exp.perturbation.pca import pca
 from transfer_exp.perturbation.spread import ForceScale, spread
-from transfer_exp.types import check_features
+from transfer_exp.statistics.feature_set import check_features
 
 
 @dataclass(frozen=True)

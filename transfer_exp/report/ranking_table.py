@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from transfer_exp.types import CellResult
+from transfer_exp.results.cell import CellResult
 
 # On the first line already, or one of several near synonyms: two lines of 80 columns hold no more.
 _LEFT_OUT = ("weighted_tau", "weighted_tau_by_accuracy", "pearson")

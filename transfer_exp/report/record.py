@@ -11,10 +11,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transfer_exp.store import write_atomically, write_text
-from transfer_exp.types import CellResult, InputError, ModelResult
-from transfer_exp.types.text_file import read_json
-from transfer_exp.types.version import __version__
+from transfer_exp.errors import InputError
+from transfer_exp.io.atomic import write_atomically, write_text
+from transfer_exp.io.text import read_json
+from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.version import __version__
 
 CSV_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
 

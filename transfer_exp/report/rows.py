@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from transfer_exp.errors import InputError
 from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.csv import numbers, read_table
 from transfer_exp.report.record import read_record
-from transfer_exp.store import write_atomically
-from transfer_exp.types import CellResult, InputError, ModelResult
-from transfer_exp.types.table_file import numbers, read_table
+from transfer_exp.results.cell import CellResult, ModelResult
 
 _CELL = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
 _MODEL = ("model", "score", "accuracy", "reason")

@@ -11,10 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from transfer_exp.io.atomic import write_atomically
 from transfer_exp.report.labels import place_labels
 from transfer_exp.report.ranking_table import headline
-from transfer_exp.store import write_atomically
-from transfer_exp.types import CellResult, ModelResult
+from transfer_exp.results.cell import CellResult, ModelResult
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from transfer_exp.report.html.writing import write_page
+from transfer_exp.io.atomic import write_atomically
+from transfer_exp.report.html.write import write_page
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
-from transfer_exp.store import write_atomically
 
 __all__ = ["collect", "failures", "show_sweep", "sweep_figure", "sweep_table", "write_sweep"]
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from transfer_exp.errors import InputError
+from transfer_exp.io.text import read_json
 from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import read_record
-from transfer_exp.types import CellResult, InputError
-from transfer_exp.types.text_file import read_json
+from transfer_exp.results.cell import CellResult
 
 CELL_FIELDS = ["model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed"]
 FACTS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]

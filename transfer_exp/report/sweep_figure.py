@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from transfer_exp.io.atomic import write_atomically
 from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fields
-from transfer_exp.store import write_atomically
 
 _COLOURS = "RdBu"  # red is negative, blue positive: a pair that colour-blind readers can tell apart
 _EMPTY = "0.85"

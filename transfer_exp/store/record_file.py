@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transfer_exp.store.files import digest
+from transfer_exp.io.atomic import digest
 
 
 def save_record(path: Path, key: Mapping[str, Any], value: Mapping[str, Any]) -> None:

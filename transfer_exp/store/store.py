@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from transfer_exp.errors import InputError
+from transfer_exp.io.atomic import digest
 from transfer_exp.store.array_file import Arrays, array_batches, load_arrays, save_arrays
-from transfer_exp.store.files import digest
-from transfer_exp.store.place import Place, place_at
+from transfer_exp.store.backend import Place, place_at
 from transfer_exp.store.record_file import load_record, save_record
-from transfer_exp.types import InputError
 
 _log = logging.getLogger(__name__)
 Value = TypeVar("Value")

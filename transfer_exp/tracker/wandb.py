@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun
-from transfer_exp.types import InputError, suggestion
 
 if TYPE_CHECKING:
     import wandb

@@ -6,9 +6,10 @@ import json
 
 import numpy as np
 
-from transfer_exp.report.html.notes import Notes, notes_of, write_notes
+from transfer_exp.report.html.run_details import Notes, notes_of, write_notes
 from transfer_exp.report.record import write_record
-from transfer_exp.types import CellResult, FeatureSet, ModelResult
+from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.statistics.feature_set import FeatureSet
 
 NAMES = ("clear", "dim", "dark")
 LABELS = np.repeat([0, 1, 2], 12)

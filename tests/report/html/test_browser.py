@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.report.html.folders import HOSTILE, NAMES, cell_result, halved, write_run, write_sweep_folder
-from transfer_exp.report.html.writing import write_page
+from transfer_exp.report.html.write import write_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 CHROMIUM = shutil.which("chromium")

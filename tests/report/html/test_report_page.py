@@ -15,11 +15,12 @@ import pytest
 
 from tests.bad_input.kind import Kind, complaint
 from tests.report.html.folders import HOSTILE, NAMES, cell_result, fields, halved, write_run, write_sweep_folder
-from transfer_exp.report.__main__ import main
-from transfer_exp.report.html import shown, writing
-from transfer_exp.report.html.shown import page_of
-from transfer_exp.report.html.writing import write_page
-from transfer_exp.types import InputError
+from transfer_exp.cli.report import main
+from transfer_exp.errors import InputError
+from transfer_exp.report.html import page as page_module
+from transfer_exp.report.html import write
+from transfer_exp.report.html.page import page_of
+from transfer_exp.report.html.write import write_page
 
 VOID = {"meta", "link"}
 
@@ -103,7 +104,7 @@ def test_a_page_of_a_sweep_knows_what_is_before_what_and_keeps_a_picture_once(tm
 
 
 def test_a_large_sweep_leaves_out_views_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(shown, "_SIDES", 6)
+    monkeypatch.setattr(page_module, "_SIDES", 6)
     write_sweep_folder(tmp_path)
     data = opened(tmp_path).data
     assert [len(c["views"]) for c in data["cells"]] == [3, 0, 0, 0, 0]
@@ -209,7 +210,7 @@ def _luminance(colour):
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize("ground", ["paper", "raised", "faint"])
 def test_letters_have_the_contrast_of_wcag_aa_and_marks_that_of_graphics(theme, ground):
-    style = (Path(writing.__file__).parent / "page.css").read_text(encoding="utf-8")
+    style = (Path(write.__file__).parent / "page.css").read_text(encoding="utf-8")
     pairs = re.findall(r"(?:--(\w+)|\.(class\d) \{ --class): light-dark\((#\w{6}), (#\w{6})\)", style)
     colours = {name or number: (light, dark)[theme] for name, number, light, dark in pairs}
     for name in ("ink", "soft", "accent", "good", "bad", *(f"class{i}" for i in range(10))):

@@ -8,8 +8,8 @@ import numpy as np
 
 from transfer_exp.evaluation.null_band import null_band, null_deviation
 from transfer_exp.evaluation.paired import PairedComparison
-from transfer_exp.report.evaluation.joined import Joined
-from transfer_exp.report.evaluation.summary import Summary, interval, summaries
+from transfer_exp.evaluation.score_table import Joined
+from transfer_exp.evaluation.summary import Summary, interval, summaries
 from transfer_exp.report.markdown import markdown
 from transfer_exp.report.reproduction.printed import Printed, printed
 from transfer_exp.report.reproduction.stability import stability

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from transfer_exp.evaluation.dispersion import accuracy_spread, grouped_tau, kendalls_w
+from transfer_exp.evaluation.score_table import Joined
 from transfer_exp.evaluation.stability import leave_one_out, sub_pools, win_rates
-from transfer_exp.report.evaluation.joined import Joined
-from transfer_exp.report.evaluation.summary import Summary
+from transfer_exp.evaluation.summary import Summary
 from transfer_exp.report.markdown import markdown
 
 _HEAD = ("metric", "perturbation", "wins", "without one model", "within families")

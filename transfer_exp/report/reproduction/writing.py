@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from transfer_exp.evaluation.accuracy_source import read_truths
 from transfer_exp.evaluation.ranking import Ranking
-from transfer_exp.ground_truth.accuracy_file import PUBLISHED
-from transfer_exp.report.evaluation.joined import join_all, write_measures
-from transfer_exp.report.evaluation.score_file import read_score_file
-from transfer_exp.report.evaluation.truth import read_truths
+from transfer_exp.evaluation.score_file import read_score_file
+from transfer_exp.evaluation.score_table import join_all, write_measures
+from transfer_exp.io.accuracies import PUBLISHED
+from transfer_exp.io.atomic import write_text
 from transfer_exp.report.reproduction.page import page
-from transfer_exp.store import write_text
 
 
 def write_reproduction(scores: Path, pool: str) -> list[Path]:

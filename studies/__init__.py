@@ -1,0 +1,1 @@
+"""The project's own studies: they import the package, and the package never imports them."""

@@ -1,0 +1,1 @@
+"""Facts of the paper and of published tables, as tables of docs/reproduction.md."""

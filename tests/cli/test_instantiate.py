@@ -1,0 +1,105 @@
+"""Building from config: what a target takes, of the right type, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from transfer_exp.cli.instantiate import build
+from transfer_exp.errors import InputError
+from transfer_exp.ground_truth.protocol import Protocol
+from transfer_exp.perturbation.pca import Pca
+from transfer_exp.perturbation.sequence import Sequence
+from transfer_exp.perturbation.spread import Spread
+
+STEPS = "transfer_exp.perturbation"
+SEQUENCE = {"_target_": f"{STEPS}.sequence.Sequence"}
+PCA, SPREAD = {"_target_": f"{STEPS}.pca.Pca"}, {"_target_": f"{STEPS}.spread.Spread"}
+PROTOCOL = {
+    "_target_": "transfer_exp.ground_truth.protocol.Protocol",
+    **{"steps": 5, "batch_size": 4, "learning_rates": [1e-3], "weight_decays": [0.0]},
+}
+
+
+def test_options_become_fields_and_lists_become_tuples():
+    built = build("protocol", {**PROTOCOL, "steps": 7, "learning_rates": [1e-3, 1]})
+    assert built == Protocol(7, 4, learning_rates=(1e-3, 1.0), weight_decays=(0.0,))
+    assert "1.0" in repr(built), "the printed form is a key of the store"
+    assert hash(built)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({**PROTOCOL, "step": 3}, "no option 'step': did you mean steps"),
+        ({**PROTOCOL, "steps": "many"}, "protocol.steps='many' is not of the right type: need int"),
+        ({**PROTOCOL, "learning_rates": 0.1}, "need tuple"),
+        ({**PROTOCOL, "optimizer": "???"}, "set protocol.optimizer="),
+        ({"_target_": "os.system", "command": "true"}, "may not run 'os.system'"),
+        ({"_target_": "builtins.exec"}, "may not run"),
+        ({"_target_": "transfer_exp.ground_truth.full.subprocess"}, "transfer_exp.ground_truth.full.subprocess"),
+        ({"_target_": "transfer_exp.model_pool.weight_file.torch.load"}, "not of this package"),
+    ],
+)
+def test_bad_options_are_one_clear_line(options, message):
+    with pytest.raises(InputError, match=message):
+        build("protocol", options)
+
+
+def test_a_whole_number_will_do_for_a_real_one_but_not_the_reverse():
+    assert type(build("protocol", {**PROTOCOL, "mixup": 0}).mixup) is float
+    with pytest.raises(InputError, match="steps"):
+        build("protocol", {**PROTOCOL, "steps": 2.5})
+
+
+def test_every_item_of_a_list_is_held_to_its_type():
+    rates = [0.1] * 30
+    for place in (0, 7, 29):
+        wrong = [*rates[:place], "fast", *rates[place + 1 :]]
+        with pytest.raises(InputError, match=rf"protocol.learning_rates.{place}='fast' .* need float"):
+            build("protocol", {**PROTOCOL, "learning_rates": wrong})
+
+
+def test_targets_within_options_are_built_at_any_depth():
+    inner = {**SEQUENCE, "_convert_": "all", "steps": [{**SPREAD, "force": 2}, {**PCA, "dim": 3}]}
+    built = build("perturbation", {**SEQUENCE, "steps": [{**PCA, "dim": 8}, inner]})
+    assert built == Sequence((Pca(8), Sequence((Spread(2.0), Pca(3)))))
+    assert "force=2.0" in repr(built), "whole numbers widen within, too"
+    assert hash(built)
+
+
+def test_a_list_of_perturbations_is_not_empty():
+    with pytest.raises(InputError, match=r"steps=\(\) of sequence must be a list of perturbations"):
+        build("perturbation", {**SEQUENCE, "steps": []})
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"_target_": "os.system", "command": "true"}, "perturbation.steps.1 may not run 'os.system'"),
+        ({"_target_": f"{STEPS}.pca.np.load", "file": "x"}, "not of this package"),
+        ({**PCA, "dims": 3}, "perturbation.steps.1 has no option 'dims': did you mean dim"),
+        ({**PCA, "dim": "many"}, "perturbation.steps.1.dim='many' is not of the right type: need int"),
+        ({**PCA, "dim": "???"}, r"perturbation.steps.1.dim has no value: set perturbation.steps.1.dim="),
+        ({**SEQUENCE, "steps": [{"_target_": "builtins.exec"}]}, "perturbation.steps.1.steps.0 may not run"),
+        ({"held": {"_target_": "builtins.exec"}}, "perturbation.steps.1.held may not run"),
+        ({"dim": 3}, "perturbation.steps.1={'dim': 3} is not of the right type: need Perturbation"),
+        ({**PCA, "_partial_": True}, "has no option '_partial_'"),
+    ],
+)
+def test_targets_within_options_are_held_to_the_same_rules(step, message):
+    with pytest.raises(InputError, match=message):
+        build("perturbation", {**SEQUENCE, "steps": [SPREAD, step]})
+
+
+def test_a_package_of_the_users_own_is_run_only_when_the_environment_says_so(tmp_path: Path, monkeypatch):
+    (tmp_path / "own_metrics.py").write_text("def constant(value: float) -> float:\n    return value\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    options = {"_target_": "own_metrics.constant", "value": 3.0}
+    with pytest.raises(InputError, match="TRANSFER_EXP_TRUST"):
+        build("metric", options)
+    monkeypatch.setenv("TRANSFER_EXP_TRUST", "own_metrics")
+    assert build("metric", options) == 3.0
+    del sys.modules["own_metrics"]

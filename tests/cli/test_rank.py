@@ -1,0 +1,134 @@
+"""``transfer-exp rank`` and ``transfer_exp.rank``: the words, the files, and the way from a folder to a ranking."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from PIL import Image
+
+from transfer_exp import rank
+from transfer_exp.cli.rank import seconds_of
+from transfer_exp.cli.rank_arguments import overrides_of
+from transfer_exp.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+TWO = "model_pool.names=[resnet_glyphs,vit_shapes,convnext_textures]"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a folder with two classes of pictures, which any network tells apart."""
+    rng = np.random.default_rng(0)
+    for name, level in (("dark", 40), ("light", 200)):
+        folder = tmp_path / "my photos" / name
+        folder.mkdir(parents=True)
+        for i in range(14):
+            pixels = np.clip(rng.normal(level, 30, (20, 24, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "my photos"
+
+
+@pytest.fixture(autouse=True)
+def no_hydra():
+    GlobalHydra.instance().clear()
+    yield
+    GlobalHydra.instance().clear()
+
+
+def test_a_path_chooses_the_dataset(photos, tmp_path, monkeypatch):
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    np.savez(tmp_path / "net.npz", features=np.ones((2, 2)), labels=[0, 1])
+    monkeypatch.chdir(tmp_path)
+    for target, words in {
+        "my photos": ["dataset=image_folder", 'dataset.root="my photos"'],
+        "labels.csv": ["dataset=image_table", 'dataset.path="labels.csv"'],
+        "net.npz": ["dataset=arrays", "model_pool=arrays", 'dataset.root="net.npz"'],
+        ".": ["dataset=arrays", "model_pool=arrays", 'dataset.root="."'],
+        "owner/set": ["dataset=huggingface", 'dataset.id="owner/set"'],
+    }.items():
+        assert overrides_of([target]) == ["-cn", "rank", *words]
+
+
+def test_settings_and_options_may_be_mixed(photos):
+    settings = ["budget=90s", "model_pool=embedded", "metric=sfda", "seed=1"]
+    assert overrides_of([str(photos), "--budget", "90s", "metric=sfda", "--pool", "embedded", "seed=1"])[4:] == settings
+    assert "budget=null" in overrides_of([str(photos), "--budget", "none"])
+
+
+@pytest.mark.parametrize("words", [["absent"], ["absent.npz.txt"], [], [".", "--bugdet", "1m"]])
+def test_what_is_not_there_is_refused(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError):
+        overrides_of(words)
+
+
+def test_a_budget_is_a_time():
+    assert [seconds_of(b) for b in ("90s", "10m", "2h", "1.5m", 30, "30", None)] == [90, 600, 7200, 90, 30, 30, None]
+    for nonsense in ("0", "-3m", "soon", "3 weeks", ""):
+        with pytest.raises(InputError, match="is no time"):
+            seconds_of(nonsense)
+
+
+def test_features_are_ranked_from_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng, labels = np.random.default_rng(0), np.array(["cat", "dog"]).repeat(40)
+    good = rng.normal(size=(80, 6)) + 3 * (labels == "dog")[:, None]
+    frame = rank({"bad": rng.normal(size=(80, 6)).tolist(), "good": good}, labels, settings=["metric=ncm"])
+    assert list(frame["model"]) == ["good", "bad"]
+    assert list(frame["rank"]) == [1, 2]
+    assert frame.loc[0, "score"] > 0.9
+    assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_what_python_gives_wrongly_is_refused():
+    features, labels = np.ones((4, 2)), [0, 1, 0, 1]
+    with pytest.raises(InputError, match="features need labels"):
+        rank(features)
+    with pytest.raises(InputError, match="labels go with features"):
+        rank("path", labels)
+    with pytest.raises(InputError, match="leave it out"):
+        rank(features, labels, pool="embedded")
+    with pytest.raises(InputError, match="rename it"):
+        rank({"../out": features}, labels)
+
+
+def _type(folder, *words):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "transfer_exp", *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_folder_is_ranked_by_one_command(photos, tmp_path):
+    done = _type(tmp_path, "rank", "my photos", "--pool", "embedded", "--budget", "5m", TWO, "halving.first=8")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "my photos: 2 classes, 28 images" in done.stdout
+    assert "nothing looks wrong" in done.stdout
+    assert "3 models ranked in" in done.stdout
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+    table, same = pd.read_csv(folder / "rank.csv"), pd.read_parquet(folder / "rank.parquet")
+    assert list(table["model"]) == list(same["model"])
+    assert list(table["rank"]) == [1, 2, 3]
+    assert table["expected"].between(0, 1).all()
+    page = (folder / "report.html").read_text()
+    assert "resnet_glyphs" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.slow
+def test_bad_words_get_one_line(tmp_path):
+    for words, message in {
+        ("rank", "absent"): "absent is no folder of images, CSV, npz or id of a hub",
+        ("rank", ".", "--pool", "embeded"): "did you mean embedded",
+        ("rank", ".", "--pool", "embedded", "--budget", "soon"): "budget=soon is no time",
+    }.items():
+        done = _type(tmp_path, *words)
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert message in done.stderr

@@ -1,0 +1,166 @@
+"""One cell: every model is scored or says why not, and what was computed once is not computed again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from transfer_exp.dataset.arrays import arrays
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.experiment import Experiment
+from transfer_exp.ground_truth.linear_probe import LinearProbe
+from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import Accuracy
+from transfer_exp.metric.leep import LEEP
+from transfer_exp.metric.logme import LogME
+from transfer_exp.model_pool.arrays import arrays as arrays_pool
+from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.pool import Candidate, ModelPool
+from transfer_exp.perturbation.none import NoPerturbation
+from transfer_exp.statistics.class_statistics import class_statistics
+
+NAMES = ("resnet_glyphs", "vit_shapes", "efficientnet_gn_shapes")
+LABELS = {"perturbation": "none", "metric": "logme", "ground_truth": "linear_probe"}
+
+
+@pytest.fixture
+def experiment(store, dataset):
+    return Experiment(
+        pool=embedded(NAMES),
+        dataset=dataset,
+        perturbation=NoPerturbation(),
+        metric=LogME(),
+        ground_truth=LinearProbe(strengths=(0.1,)),
+        evaluation=Ranking(draws=200),
+        store=store,
+        device="cpu",
+        batch_size=16,
+        workers=0,
+        seed=0,
+    )
+
+
+def test_a_cell_scores_and_compares_every_model(experiment):
+    result = experiment.run(LABELS)
+    assert [m.model for m in result.models] == list(NAMES)
+    assert all(np.isfinite(m.score) and 0 <= m.accuracy <= 1 for m in result.models)
+    assert result.cell == {**LABELS, "model_pool": "embedded", "dataset": "coloured", "seed": "0"}
+    assert -1 <= result.measures["weighted_tau"] <= 1
+    assert result.null_band is not None
+
+
+def test_the_score_is_the_metric_of_the_probe_features(experiment):
+    result = experiment.run(LABELS)
+    probes = [load_file(path)["features"] for path in experiment.store.root.rglob("*.safetensors")]
+    expected = {
+        LogME()(class_statistics(p, experiment.dataset.probe.labels))
+        for p in probes
+        if len(p) == len(experiment.dataset.probe)
+    }
+    assert {m.score for m in result.models} == expected
+
+
+def test_a_second_run_computes_nothing_and_says_so(experiment, monkeypatch, caplog):
+    first = experiment.run(LABELS)
+    never = lambda *a, **k: pytest.fail("computed again")  # noqa: E731
+    monkeypatch.setattr(LinearProbe, "__call__", never)
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", never)
+    with caplog.at_level("INFO"):
+        assert experiment.run(LABELS) == first
+    assert "scores: 3 read from the store, 0 computed" in caplog.text
+    assert "accuracy: 3 read from the store, 0 computed" in caplog.text
+
+
+def test_another_regime_or_seed_is_another_accuracy(experiment, caplog):
+    experiment.run(LABELS)
+    files = lambda: len(list(experiment.store.root.glob("accuracy/*/*.json")))  # noqa: E731
+    before = files()
+    replace(experiment, ground_truth=LinearProbe(strengths=(0.2,))).run(LABELS)
+    assert files() == 2 * before
+
+
+def _broken(error):
+    def load():
+        raise error
+
+    return load
+
+
+def test_a_model_that_cannot_be_used_is_skipped_with_its_reason(experiment):
+    pool = ModelPool("mixed", (*experiment.pool.candidates, Candidate("odd", _broken(NotApplicableError("no head")))))
+    result = replace(experiment, pool=pool).run(LABELS)
+    assert result.models[-1].score is None
+    assert result.models[-1].reason == "no head"
+    assert result.compared == 3
+
+
+def test_bad_input_ends_the_cell_and_keeps_what_was_computed(experiment):
+    pool = ModelPool("mixed", (*experiment.pool.candidates, Candidate("bad", _broken(InputError("no weights of bad")))))
+    with pytest.raises(InputError, match="no weights of bad"):
+        replace(experiment, pool=pool).run(LABELS)
+    assert len(list(experiment.store.root.rglob("*.safetensors"))) == 6
+
+
+@dataclass(frozen=True)
+class _NoAccuracy:
+    trains: ClassVar[bool] = True
+
+    def __call__(self, pairing, track) -> Accuracy | None:
+        raise NotApplicableError("training diverged")
+
+
+def test_a_score_survives_a_failed_adaptation(experiment):
+    result = replace(experiment, ground_truth=_NoAccuracy()).run(LABELS)
+    assert all(m.score is not None and m.accuracy is None and "diverged" in m.reason for m in result.models)
+
+
+def test_source_metrics_get_source_probabilities(experiment):
+    result = replace(experiment, metric=LEEP()).run({**LABELS, "metric": "leep"})
+    assert all(m.score <= 0 for m in result.models)
+
+
+@dataclass(frozen=True)
+class _Collapse:
+    name: ClassVar[str] = "_Collapse"
+    source: ClassVar[str] = "this test"
+
+    def __call__(self, features, labels, rng):
+        return np.full_like(features, np.nan)
+
+
+def test_a_refusal_names_metric_and_model(experiment):
+    with pytest.raises(InputError, match=r"logme on model resnet_glyphs: .*NaN"):
+        replace(experiment, perturbation=_Collapse()).run(LABELS)
+
+
+@dataclass(frozen=True)
+class _Noise:
+    name: ClassVar[str] = "_Noise"
+    source: ClassVar[str] = "this test"
+
+    def __call__(self, features, labels, rng):
+        return features + 5 * rng.normal(size=features.shape)
+
+
+def test_the_seed_decides_the_perturbation(experiment):
+    noisy = replace(experiment, perturbation=_Noise(), ground_truth=NoGroundTruth())
+    scores = [[m.score for m in replace(noisy, seed=seed).run(LABELS).models] for seed in (0, 0, 1)]
+    assert scores[0] == scores[1] != scores[2]
+
+
+def test_features_one_already_has_are_ranked_without_a_network(experiment, tmp_path, dataset):
+    rng, labels = np.random.default_rng(0), np.arange(60) % 3
+    for name, noise in (("clear", 0.5), ("dim", 5.0)):
+        features = np.eye(3)[labels] + noise * rng.normal(size=(60, 3))
+        np.savez(tmp_path / f"{name}.npz", features=features, labels=labels)
+    target = arrays(str(tmp_path))
+    ranked = replace(experiment, pool=arrays_pool(str(tmp_path)), dataset=target, ground_truth=NoGroundTruth())
+    scores = {m.model: m.score for m in ranked.run(LABELS).models}
+    assert scores["clear"] > scores["dim"]
+    with pytest.raises(InputError, match="go together"):
+        replace(ranked, pool=experiment.pool).run(LABELS)

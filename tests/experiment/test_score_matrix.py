@@ -1,0 +1,178 @@
+"""A grid of scores: the numbers of single cells, each thing made once, and what cannot be scored left out by name."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from transfer_exp.dataset.arrays import arrays
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.experiment.score_matrix import ScoreGrid
+from transfer_exp.experiment.scoring import Scoring
+from transfer_exp.features.extraction import Extractor
+from transfer_exp.features.model_on_target import pair
+from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.metric.etran import ETran
+from transfer_exp.metric.h_score import HScore
+from transfer_exp.metric.knn import KNN
+from transfer_exp.metric.leep import LEEP
+from transfer_exp.metric.logme import LogME
+from transfer_exp.model_pool.arrays import arrays as arrays_pool
+from transfer_exp.model_pool.backbone import Backbone
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
+from transfer_exp.perturbation.none import NoPerturbation
+from transfer_exp.perturbation.pca import Pca
+from transfer_exp.progress import silent
+from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.store import Store
+
+
+class Pooled(Backbone):
+    """Features and logits that differ from network to network."""
+
+    def __init__(self, scale, head):
+        super().__init__()
+        self.scale, self.head = scale, nn.Linear(3, 5) if head else None
+
+    def forward(self, images):
+        return images.mean((2, 3)) ** self.scale
+
+    def features_and_logits(self, images):
+        features = self(images)
+        return features, None if self.head is None else self.head(features)
+
+
+class Broken(KNN):
+    """A metric that refuses everything."""
+
+    def __call__(self, features, labels):
+        raise InputError("no good")
+
+
+def _image(picture):
+    return torch.from_numpy((np.asarray(picture, dtype=np.float32) / 255).transpose(2, 0, 1))
+
+
+def _load(scale, head):
+    identity = {"library": "mine", "architecture": "Pooled", "weights": f"{scale}{head}"}
+    torch.manual_seed(scale)
+    return LoadedModel(Pooled(scale, head), _image, identity)
+
+
+POOL = ModelPool("mine", tuple(Candidate(f"net{n}", partial(_load, n, n < 3)) for n in (1, 2, 3)))
+
+
+def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0, splits=("train",)):
+    perturbations = perturbations or {"none": NoPerturbation()}
+    where = Store(tmp_path / "store"), "cpu", 8, 0, seed
+    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *where)
+
+
+def test_scores_are_those_of_single_cells(dataset, tmp_path):
+    metrics = {"h_score": HScore(), "logme": LogME(), "leep": LEEP(), "etran": ETran()}
+    perturbations = {"none": NoPerturbation(), "pca": Pca(2)}
+    rows = grid(dataset, tmp_path, metrics, (None, 6), perturbations).run()
+    found = {(r["images_per_class"], r["perturbation"], r["metric"]): r for r in rows}
+    assert len(found) == len(rows) == 2 * 2 * 4
+    assert {r["dataset"] for r in rows} == {dataset.name}
+    extractor = Extractor(Store(tmp_path / "cells"), "cpu", 8, 0, silent)
+    for (size, perturbed, name), row in found.items():
+        probe = dataset.train if size == "all" else dataset.train.stratified(6 * 3, 0)
+        scoring, parts = Scoring(metrics[name], perturbations[perturbed], 0), {}
+        for candidate in POOL.candidates:
+            with suppress(NotApplicableError):
+                place = pair(candidate, replace(dataset, probe=probe), extractor)
+                parts[candidate.name] = scoring.parts(place, NoGroundTruth())
+        for model, score in zip(parts, scoring.combine(list(parts.values())), strict=True):
+            assert float(row[model]) == pytest.approx(score, rel=1e-5), (size, perturbed, name, model)
+        assert {c.name for c in POOL.candidates if row[c.name] == ""} == {c.name for c in POOL.candidates} - set(parts)
+    assert found["all", "none", "leep"]["net3"] == "", "it has no head"
+
+
+def test_a_perturbation_is_made_once_for_all_metrics(dataset, tmp_path):
+    calls = []
+
+    class Counted:
+        name = source = "counted"
+
+        def __call__(self, features, labels, rng):
+            calls.append(len(features))
+            return features
+
+    metrics = {"knn": KNN(), "again": KNN(), "h_score": HScore()}
+    grid(dataset, tmp_path, metrics, (None,), {"counted": Counted()}).run()
+    assert len(calls) == len(POOL.candidates)
+
+
+def test_what_a_perturbation_does_not_touch_is_scored_once(dataset, tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(LEEP, "__call__", lambda self, *given: calls.append(1) or 1.0)
+    perturbations = {"none": NoPerturbation(), "pca": Pca(2), "less": Pca(1)}
+    rows = grid(dataset, tmp_path, {"leep": LEEP()}, (None,), perturbations).run()
+    assert len(calls) == 2, "two of the networks have a head"
+    assert [r["net1"] for r in rows] == ["1"] * 3
+
+
+def test_a_metric_that_refuses_is_left_out_by_name_and_the_others_stay(dataset, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        rows = grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()}).run()
+    assert [r["metric"] for r in rows] == ["h_score"]
+    assert "left out of 1 cells: broken on model net1: no good" in caplog.text
+    with pytest.raises(InputError, match="nothing could be scored: broken on model net1: no good"):
+        grid(dataset, tmp_path, {"broken": Broken()}).run()
+
+
+def test_a_model_that_cannot_be_used_is_said_and_leaves_its_column_empty(dataset, tmp_path, caplog):
+    def unusable():
+        raise NotApplicableError("its code is not run unasked")
+
+    own = grid(dataset, tmp_path, {"h_score": HScore()})
+    pool = ModelPool("mine", (*POOL.candidates, Candidate("stranger", unusable)))
+    (row,) = replace(own, pool=pool).run()
+    assert row["stranger"] == "" != row["net1"]
+    assert "stranger is skipped: its code is not run unasked" in caplog.text
+    none = replace(own, pool=ModelPool("mine", (Candidate("stranger", unusable),)))
+    with pytest.raises(InputError, match="nothing could be scored: stranger is skipped: its code is not run"):
+        none.run()
+
+
+def test_arrays_are_scored_as_well(dataset, tmp_path):
+    rng, labels = np.random.default_rng(0), np.arange(24) % 3
+    values = {name: rng.random((24, 5)) for name in ("one", "two")}
+    for name, features in values.items():
+        np.savez(tmp_path / f"{name}.npz", features=features, labels=labels)
+    own = replace(grid(dataset, tmp_path, {"h_score": HScore()}), dataset=arrays(str(tmp_path)))
+    with pytest.raises(InputError, match="go together"):
+        own.run()
+    (row,) = replace(own, pool=arrays_pool(str(tmp_path))).run()
+    for name, features in values.items():
+        assert float(row[name]) == pytest.approx(HScore()(class_statistics(features, labels)), rel=1e-8)
+
+
+def test_splits_are_scored_together_and_one_that_is_not_there_is_passed_over(dataset, tmp_path):
+    whole = dataset.train.joined(dataset.test)
+    wanted = grid(replace(dataset, train=whole, probe=whole), tmp_path, {"h_score": HScore()}).run()
+    (row,) = grid(dataset, tmp_path, {"h_score": HScore()}, splits=("train", "validation", "test")).run()
+    assert row["splits"] == "train+validation+test"
+    assert {c.name: row[c.name] for c in POOL.candidates} == {c.name: wanted[0][c.name] for c in POOL.candidates}
+    (alone,) = grid(dataset, tmp_path, {"h_score": HScore()}).run()
+    assert alone["net1"] != row["net1"]
+
+
+@pytest.mark.parametrize("splits", [("test",), ("train", "probe"), ()])
+def test_splits_without_training_or_with_a_part_of_it_are_refused(dataset, tmp_path, splits):
+    with pytest.raises(InputError, match="need train"):
+        grid(dataset, tmp_path, {"h_score": HScore()}, splits=splits).run()
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_class_of_one_image_is_refused(dataset, tmp_path, size):
+    with pytest.raises(InputError, match=f"images_per_class={size}"):
+        grid(dataset, tmp_path, {"h_score": HScore()}, (size,)).run()

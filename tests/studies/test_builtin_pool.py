@@ -1,0 +1,60 @@
+"""The making of the embedded pool, in small, and the pool that was made."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from studies import builtin_pool as pretrain
+from transfer_exp.model_pool.checkpoints import checkpoints
+
+WEIGHTS = Path(pretrain.__file__).parents[1] / "transfer_exp" / "model_pool" / "weights"
+MANIFEST = json.loads((WEIGHTS / "manifest.json").read_text())
+
+
+def test_what_is_made_can_be_loaded_and_is_made_alike_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "_TRAIN_IMAGES", 90)
+    monkeypatch.setattr(pretrain, "_TEST_IMAGES", 60)
+    plan = replace(pretrain.POOL[7], steps=2)
+    entries = []
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        entries.append(pretrain.pretrain(plan, folder))
+        (folder / "manifest.json").write_text(json.dumps({plan.name: entries[-1]}))
+    one, two = (checkpoints(str(tmp_path / n)).candidates[0].load() for n in ("one", "two"))
+    assert one.identity == two.identity
+    assert entries[0] == entries[1]
+    assert 0 <= entries[0]["source_accuracy"] <= 1
+    assert f"| `{plan.name}` |" in pretrain.model_card({plan.name: entries[0]})
+
+
+def test_the_shipped_pool_is_the_one_that_is_described():
+    assert list(MANIFEST) == [plan.name for plan in pretrain.POOL]
+    for plan in pretrain.POOL:
+        entry = MANIFEST[plan.name]
+        assert entry["architecture"] == plan.architecture
+        assert entry["arguments"] == plan.constructor
+        assert entry["training"]["steps"] == plan.steps
+        assert entry["training"]["learning_rate"] == plan.learning_rate
+    assert (WEIGHTS / "MODEL_CARD.md").read_text() == pretrain.model_card(MANIFEST)
+
+
+def test_the_shipped_pool_is_small_and_varied():
+    files = sorted(WEIGHTS.glob("*.safetensors"))
+    assert [f.stem for f in files] == sorted(MANIFEST)
+    assert sum(f.stat().st_size for f in files) <= 10 * 1024**2
+    assert len({e["architecture"] for e in MANIFEST.values()}) >= 12
+    assert len({e["source_dataset"] for e in MANIFEST.values()}) == 4
+    accuracies = [e["source_accuracy"] for e in MANIFEST.values()]
+    assert min(accuracies) < 0.5 < 0.95 < max(accuracies), "trained to different degrees"
+
+
+@pytest.mark.parametrize("name", MANIFEST)
+def test_no_weight_was_lost_in_half_precision(name):
+    import numpy as np
+
+    assert all(np.isfinite(v.astype(np.float32)).all() for v in load_file(WEIGHTS / f"{name}.safetensors").values())

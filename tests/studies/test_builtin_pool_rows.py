@@ -1,0 +1,28 @@
+"""The shipped pool teaches something: it spreads, and targets rank it differently (from the stored rows)."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from transfer_exp.model_pool.builtin import embedded
+
+ROWS = pd.read_csv(Path(__file__).parents[2] / "docs" / "results" / "embedded_pool.csv")
+ACCURACY = ROWS.drop_duplicates(["dataset", "model"]).pivot(index="model", columns="dataset", values="accuracy")
+
+
+def test_the_pool_spreads_by_ten_points_on_every_target():
+    assert len(ACCURACY) >= 12
+    assert ((ACCURACY.max() - ACCURACY.min()) >= 0.10).all()
+
+
+def test_targets_rank_the_pool_differently():
+    agreement = ACCURACY.corr(method="kendall")
+    assert min(agreement.loc[a, b] for a, b in combinations(ACCURACY, 2)) < 0.3
+    assert ACCURACY.idxmax().nunique() >= 3, "no one network is best everywhere"
+
+
+def test_the_rows_are_those_of_the_shipped_pool():
+    assert [c.name for c in embedded().candidates] == list(ROWS["model"].unique())

@@ -1,0 +1,197 @@
+"""A study: its numbers are those of the evaluation, its words follow from them, and its page from its rows."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from studies.real_pool.__main__ import filled, main, source_digest, sources
+from studies.real_pool.baselines import blind_band, seed_ceiling, static_tau
+from studies.real_pool.comparison import comparisons
+from studies.real_pool.data import Cell, read_study
+from studies.real_pool.score_tables import every_tau
+from studies.real_pool.tables import TABLES
+from transfer_exp.errors import InputError
+from transfer_exp.evaluation.correlation import weighted_tau
+from transfer_exp.evaluation.score_rows import keep_scores
+
+MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
+PAGES = [p for p in (Path(__file__).parents[2] / "docs").rglob("*.md") if "\n<!-- study:" in p.read_text()]
+# A score that ranks as the accuracies do after "good", the other way round after "bad", and in part without either.
+SIGN = {"none": 0.3, "pca": 0.3, "good": 1.0, "bad": -1.0}
+
+
+@pytest.fixture
+def rows(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = {t: rng.permutation(len(MODELS)) / 10 for t in TARGETS}
+    measured = []
+    for t in TARGETS:
+        for i, m in enumerate(MODELS):
+            for r in ("full/short", "linear_probe"):
+                for seed in (0, 1):
+                    row = {"pool": "p", "model": m, "dataset": t, "regime": r, "seed": seed, "seconds": 9}
+                    measured.append({**row, "accuracy": truth[t][i] + 0.001 * seed * (i % 2)})
+    pd.DataFrame(measured).to_csv(tmp_path / "accuracies.csv", index=False)
+    noise = {t: rng.standard_normal(len(MODELS)) for t in TARGETS}
+    scored = []
+    for t in TARGETS:
+        for p, weight in SIGN.items():
+            for size in ("20", "all"):
+                values = {"logme": weight * truth[t] + (1 - abs(weight)) * noise[t], "leep": noise[t]}
+                for metric, score in values.items():
+                    cell = {"model_pool": "p", "dataset": t, "splits": "train", "images_per_class": size}
+                    by_model = dict(zip(MODELS, (f"{v:.9g}" for v in score), strict=True))
+                    if metric == "leep":
+                        by_model["net7"] = ""
+                    scored.append({**cell, "seed": "0", "perturbation": p, "metric": metric, **by_model})
+    keep_scores(tmp_path / "scores.csv", scored)
+    return tmp_path
+
+
+@pytest.fixture
+def study(rows):
+    return read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
+
+
+def test_rows_become_arrays_by_name(study):
+    assert study.models == tuple(MODELS)
+    assert study.averaged == ("a", "b", "c")
+    assert list(study.accuracies) == ["full", "linear_probe"]
+    assert study.accuracies["full"].shape == (2, 4, 8)
+    assert study.hours["full"] == pytest.approx(8 * 4 * 2 * 9 / 3600)
+    assert study.perturbations == ("none", "pca", "bad", "good")
+    assert study.sizes == ("20", "all")
+    assert study.perturbable == ("logme",)
+
+
+def test_tau_is_that_of_the_models_with_a_score(study):
+    for metric, models in (("logme", slice(None)), ("leep", slice(7))):
+        scores, truth = study.scores[Cell(metric)][0, 1, models], study.truth("full")[1, models]
+        assert study.tau(Cell(metric), "full", "b") == pytest.approx(weighted_tau(scores, truth))
+    mean = np.mean([study.tau(Cell("logme"), "full", t) for t in study.averaged])
+    assert study.taus(Cell("logme"), "full", study.averaged)[0] == pytest.approx(mean)
+
+
+def test_a_comparison_says_how_much_and_how_surely(study):
+    found = {(c.perturbation, c.control): c for c in comparisons(study, "full", ("logme",))}
+    assert list(found) == [("pca", "none"), ("bad", "none"), ("good", "none"), ("bad", "pca"), ("good", "pca")]
+    good, bad, pca = found["good", "none"], found["bad", "none"], found["pca", "none"]
+    expected = 1 - np.mean([study.tau(Cell("logme"), "full", t) for t in study.averaged])
+    assert good.mean == pytest.approx(expected)
+    assert [c.beyond_the_models for c in (good, bad, pca)] == [True, True, False]
+    assert (good.paired.wins, bad.paired.losses, pca.paired.ties) == (3, 3, 3)
+    assert pca.mean == pca.flips == 0
+    assert good.flips == 0
+    assert good.holm_p == bad.holm_p == 1.0, "five comparisons on three targets cannot be significant"
+
+
+def test_baselines_do_not_look_at_the_target(study):
+    truth = study.truth("full")
+    others = sum(np.argsort(np.argsort(truth[place])) for place in (1, 2))
+    assert static_tau(study, "full", "a") == pytest.approx(weighted_tau(others.astype(float), truth[0]))
+    low, high = blind_band(study, "full")
+    assert -1 < low < 0 < high < 1
+    assert seed_ceiling(study, "full", "a") == pytest.approx(1.0)
+
+
+def test_every_table_shows_numbers_of_the_study(study):
+    for name in TABLES:
+        takes_regime = name in ("means", "paired", "probe_sizes", "probe_size_effects")
+        text = TABLES[name](study, "full") if takes_regime else TABLES[name](study)
+        assert text
+        assert "nan" not in text
+    assert f"{study.taus(Cell('logme', 'good'), 'full', study.averaged)[0]:.2f}" in TABLES["means"](study, "full")
+
+
+def test_the_verdict_follows_from_the_numbers(study):
+    lines = {line.split("`")[1]: line for line in TABLES["verdict"](study).splitlines() if line.startswith("- ")}
+    assert "LogME better than (2) the raw features and better than (2) PCA alone;" in lines["good"]
+    assert "LogME worse than (2) the raw features and worse than (2) PCA alone;" in lines["bad"]
+    assert "LogME not told apart from (2) the raw features;" in lines["pca"]
+    found = {(c.perturbation, c.control): c for c in comparisons(study, "full", ("logme",))}
+    assert f"| full | good | **{found['good', 'none'].mean:+.3f}** [" in TABLES["changes"](study)
+
+
+def _page(rows, text="<!-- table: means full -->\nold\n<!-- end -->"):
+    page = rows / "page.md"
+    page.write_text(f"# Title\n\n<!-- study: accuracies=accuracies.csv scores=scores.csv control=control -->\n{text}\n")
+    return page
+
+
+def test_the_command_fills_the_page_and_draws_its_figures(rows, study, monkeypatch):
+    page = _page(rows)
+    monkeypatch.setattr(sys, "argv", ["study", str(page)])
+    assert main() == 0
+    assert "| logme |" in page.read_text()
+    assert filled(page, study) == page.read_text()
+    taus = pd.read_csv(rows / "page_taus.csv").set_index(["regime", "metric", "perturbation", "images_per_class"])
+    assert len(taus) == 2 * 2 * 4 * 2
+    assert taus.loc["full", "logme", "good", "all"].tolist() == [1.0] * 5
+    for figure in ("page_heat_map.png", "page_before_after.png"):
+        with Image.open(rows / figure) as image:
+            assert image.text["Source"] == source_digest(page)
+
+
+def test_what_is_wrong_with_a_page_is_said(rows, study, monkeypatch, capsys):
+    with pytest.raises(InputError, match=r"asks for a table 'mean'.*means"):
+        filled(_page(rows, "<!-- table: mean full -->\n<!-- end -->"), study)
+    (rows / "bare.md").write_text("no rows")
+    monkeypatch.setattr(sys, "argv", ["study", str(rows / "bare.md")])
+    assert main() == 1
+    assert "does not say its rows" in capsys.readouterr().err
+
+
+def test_one_target_is_no_study(rows):
+    scores = pd.read_csv(rows / "scores.csv", dtype=str, keep_default_na=False)
+    scores[scores["dataset"].isin(["a", "control"])].to_csv(rows / "scores.csv", index=False)
+    with pytest.raises(InputError, match="fewer than two targets"):
+        read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
+
+
+def test_a_metric_without_all_its_cells_is_no_part_of_comparisons(rows):
+    scores = pd.read_csv(rows / "scores.csv", dtype=str, keep_default_na=False)
+    half = scores[(scores["metric"] == "logme") & (scores["images_per_class"] == "all")].assign(metric="sfda")
+    pd.concat([scores, half]).to_csv(rows / "scores.csv", index=False)
+    study = read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
+    assert "sfda" in study.metrics
+    assert study.perturbable == ("logme",)
+    assert study.blind == ("leep",)
+
+
+def test_means_are_of_what_was_not_rounded(study):
+    row = next(line for line in TABLES["probe_sizes"](study, "full").splitlines() if line.startswith("| mean"))
+    assert row.split(" | ")[1] == f"{study.taus(Cell('logme', 'none', '20'), 'full', study.averaged)[0]:.2f}"
+
+
+def test_accuracies_of_another_form_are_refused(rows):
+    pd.read_csv(rows / "accuracies.csv").drop(columns="seconds").to_csv(rows / "accuracies.csv", index=False)
+    with pytest.raises(InputError, match="lacks the column seconds"):
+        read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
+
+
+def test_a_missing_accuracy_is_said(rows):
+    table = pd.read_csv(rows / "accuracies.csv")
+    table[(table["model"] != "net3") | (table["dataset"] != "b")].to_csv(rows / "accuracies.csv", index=False)
+    with pytest.raises(InputError, match="no accuracy of net3 on b"):
+        read_study(rows / "accuracies.csv", rows / "scores.csv")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_shipped_page_agrees_with_its_rows(page):
+    text = page.read_text()
+    study = read_study(*sources(page))
+    assert filled(page, study) == text
+    pd.testing.assert_frame_equal(pd.read_csv(page.with_name(f"{page.stem}_taus.csv")), every_tau(study))
+    figures = re.findall(r"\]\((\w+\.png)\)", text)
+    assert len(figures) == 2
+    for figure in figures:
+        with Image.open(page.with_name(figure)) as image:
+            assert image.text["Source"] == source_digest(page), "drawn from other rows: rebuild the page"

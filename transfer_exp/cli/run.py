@@ -1,0 +1,122 @@
+"""Jobs that score: a cell, or a grid of cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from transfer_exp.cli.console import show_places
+from transfer_exp.cli.hydra_errors import named_option, options_of
+from transfer_exp.cli.job_labels import check_numbers, command, labels_of
+from transfer_exp.cli.tracking import scored
+from transfer_exp.errors import InputError
+from transfer_exp.results.cell import CellResult
+
+# Everything else is imported when a job runs: help and a typing error must not wait for torch.
+
+
+def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
+    """Build the parts of a cell, run it, and write and show what came out.
+
+    Raises
+    ------
+    InputError
+        For bad input of any kind.
+    """
+    from transfer_exp.cli.instantiate import build
+    from transfer_exp.experiment.experiment import Experiment
+    from transfer_exp.experiment.run_log import Observed
+    from transfer_exp.features.extraction import best_device
+    from transfer_exp.report.html.run_details import notes_of, views, write_notes
+    from transfer_exp.report.record import write_record
+    from transfer_exp.report.scatter import scatter
+    from transfer_exp.store import Store
+
+    check_numbers(config)
+    labels, protocol = labels_of(config)
+    config.device = str(best_device(config.device))
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "evaluation", "tracker")
+    parts = {name: build(name, plain[name]) for name in groups}
+    tracker = parts.pop("tracker")
+    parts["pool"] = parts.pop("model_pool").only(plain["models"])
+    store = Store(plain["store"])
+    run = {name: plain[name] for name in ("device", "seed")}
+    experiment = Experiment(**parts, **plain["features"], **run, store=store, protocol=protocol)
+    observed = Observed()
+    result = experiment.run(labels, observed)
+    records = write_record(result, plain, folder)  # first: whatever follows may fail
+    figure = scatter(result, folder / "scatter.png")
+    tracked = tracker.record(scored(result, plain, group, figure, records, observed.stored), folder)
+    alone = group is None
+    seen = (observed.seconds, experiment.dataset.class_names, observed.probes, experiment.scoring.perturbed)
+    write_notes(notes_of(result, command(alone), *seen, views(alone)), folder)
+    _report(result, [*records, figure, *([_page(folder)] if alone else []), tracked], alone)
+
+
+def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
+    """Score a pool with every metric after every perturbation, and keep the rows.
+
+    Raises
+    ------
+    InputError
+        For bad input of any kind.
+    """
+    from transfer_exp.cli.instantiate import build
+    from transfer_exp.evaluation.score_rows import keep_scores
+    from transfer_exp.experiment.score_matrix import ScoreGrid
+    from transfer_exp.features.extraction import best_device
+    from transfer_exp.store import Store
+
+    check_numbers(config)
+    _refuse_single_axes()
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    axes = {"metric": plain["metrics"] or options_of("metric"), "perturbation": plain["perturbations"]}
+    built = {axis: {n: build(axis, named_option(axis, n, config.seed)) for n in names} for axis, names in axes.items()}
+    grid = ScoreGrid(
+        build("model_pool", plain["model_pool"]).only(plain["models"]),
+        build("dataset", plain["dataset"]),
+        built["metric"],
+        built["perturbation"],
+        tuple(plain["images_per_class"]),
+        tuple(plain["splits"]),
+        build("ground_truth", plain["ground_truth"]),
+        Store(plain["store"]),
+        str(best_device(config.device)),
+        **plain["features"],
+        seed=config.seed,
+    )
+    path = Path(plain["rows"]).expanduser()
+    print(f"wrote {keep_scores(path, grid.run())} rows to {path}")
+
+
+def _page(folder: Path) -> Path:
+    """Write the page of a run; in a sweep that is done for all cells at once."""
+    from transfer_exp.report.html.write import write_page
+
+    return write_page(folder)
+
+
+def _refuse_single_axes() -> None:
+    """Refuse a metric or perturbation set as for a single cell: a grid has lists of them, and would ignore it."""
+    for axis in ("metric", "perturbation"):
+        for override in HydraConfig.get().overrides.task:
+            if override.startswith((f"{axis}=", f"{axis}.")):
+                raise InputError(f"{override} means nothing to a grid: set '{axis}s=[NAME, NAME(KEY=VALUE), ...]'")
+
+
+def _report(result: CellResult, written: list[Path | str | None], alone: bool) -> None:
+    """Print the ranking and where everything is; of one cell among many only the verdict."""
+    from rich.console import Console
+
+    from transfer_exp.report.ranking_table import headline, ranking_table
+
+    console = Console(highlight=False)
+    if not alone:
+        console.print(f"    {headline(result) or 'ranked'}")
+        return
+    console.print(ranking_table(result))
+    show_places(console, written)

@@ -1,0 +1,78 @@
+"""What Hydra calls when the last job of a sweep is over."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from transfer_exp.cli.console import from_here
+from transfer_exp.cli.redact import typed
+from transfer_exp.errors import InputError, one_line
+
+
+class SweepReport(Callback):
+    """Aggregate the sweep's cells, and end with exit code 1 when one of them failed.
+
+    A job catches its own failure and leaves a ``status.json``, because Hydra skips this callback after an exception.
+
+    Parameters
+    ----------
+    then
+        Called with the config and the sweep's folder once the files of the sweep are there, whatever became of its
+        cells.
+    """
+
+    def __init__(self, then: Callable[[DictConfig, Path], object] = lambda config, folder: None) -> None:
+        self.then = then
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Let the process that launches jobs know of its sweep: Hydra tells the jobs alone."""
+        HydraConfig.instance().set_config(config)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print the tables and write the files of a sweep: `show_filled`, `show_scores` or `show_sweep`.
+
+        Raises
+        ------
+        SystemExit
+            With code 1 when a cell failed, or nothing could be aggregated. (Hydra turns other exceptions of a callback
+            into warnings, so that the run would end as if all were well.)
+        """
+        # pandas and matplotlib are slow to import, and a single run needs neither.
+        from rich.console import Console
+
+        from transfer_exp.report.html.run_details import Notes, versions, write_notes
+        from transfer_exp.report.precompute_table import show_filled
+        from transfer_exp.report.score_matrix_sweep import show_scores
+        from transfer_exp.report.sweep import show_sweep
+
+        folder, console = Path(from_here(str(config.hydra.sweep.dir))), Console()
+        try:
+            if config.stage != "score":
+                failed = show_filled(folder, console)
+            elif "rows" in config:
+                published = config.hydra.runtime.choices.ground_truth == "published"
+                pool = config.ground_truth.pool if published else None
+                failed = show_scores(folder, Path(str(config.rows)).expanduser(), pool, console)
+            else:
+                write_notes(Notes(typed(sys.argv[1:], os.environ), versions()), folder)
+                failed = show_sweep(folder, console)
+            self.then(config, folder)
+        except (InputError, OSError) as error:
+            print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
+            raise SystemExit(1) from error
+        except Exception as error:
+            traceback.print_exc()
+            raise SystemExit(1) from error
+        if failed:
+            print(*failed, sep="\n", file=sys.stderr)
+            print(f"{len(failed)} cell(s) failed: the same command does just these again", file=sys.stderr)
+            raise SystemExit(1)

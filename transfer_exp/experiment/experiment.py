@@ -1,0 +1,132 @@
+"""One cell of a study: every model of a pool scored on one dataset, and the ranking compared with the truth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.errors import NotApplicableError
+from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.precompute import Found, say_what_was_found
+from transfer_exp.experiment.progress_bars import progress_bars
+from transfer_exp.experiment.run_log import Observed, ObservedExtractor
+from transfer_exp.experiment.score_cache import RememberedScores, remembered_scores
+from transfer_exp.experiment.scoring import Parts, Scoring, flat
+from transfer_exp.features.model_on_target import Pairing, check_together, pair
+from transfer_exp.ground_truth.cached import Measuring
+from transfer_exp.ground_truth.regime import Regime
+from transfer_exp.metric.metric import Metric, PoolMetric
+from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.perturbation.path import Path
+from transfer_exp.perturbation.perturbation import Perturbation
+from transfer_exp.progress import Track
+from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class Experiment:
+    """The parts of one cell.
+
+    Attributes
+    ----------
+    pool, dataset, perturbation, metric, ground_truth, evaluation
+        As their config groups describe them.
+    store
+        Keeps features, scores and trained accuracies.
+    device, batch_size, workers
+        Of feature extraction.
+    seed
+        Of the perturbation; the same draw for every model.
+    protocol
+        What the protocol of fine-tuning is called in tables; empty for a regime that has none.
+    """
+
+    pool: ModelPool
+    dataset: TargetDataset | FeatureArrays
+    perturbation: Perturbation | Path
+    metric: Metric | PoolMetric
+    ground_truth: Regime
+    evaluation: Ranking
+    store: Store
+    device: str
+    batch_size: int
+    workers: int
+    seed: int
+    protocol: str = ""
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """The metric after the perturbation."""
+        return Scoring(self.metric, self.perturbation, self.seed)
+
+    def run(self, labels: Mapping[str, str], observed: Observed | None = None) -> CellResult:
+        """Score, adapt and compare.
+
+        Parameters
+        ----------
+        labels
+            What the cell is called in tables, by config group; pool and dataset name themselves.
+        observed
+            Filled on the way.
+
+        Raises
+        ------
+        InputError
+            For bad input of any kind, naming the model where one is at fault.
+        """
+        check_together(self.pool, self.dataset)
+        cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
+        found: Found = Counter()
+        names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
+        names |= {"protocol": self.protocol, "seed": str(self.seed)}
+        measuring = Measuring(self.ground_truth, self.store, self.device, names)
+        observed = observed or Observed()
+        models: list[ModelResult] = []
+        parts: dict[str, Mapping[str, Parts]] = {}
+        remembered = remembered_scores(self.scoring, self.store, self.dataset.name)
+        bars = progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models")
+        with remembered as scoring, bars as (track, next_model):
+            how = (self.store, self.device, self.batch_size, self.workers)
+            extractor = ObservedExtractor(*how, track, observed=observed)
+            for candidate in self.pool.candidates:
+                pairing = pair(candidate, self.dataset, extractor)
+                models.append(self._one(pairing, scoring, measuring, parts, track, observed))
+                found.update(pairing.found.items())
+                observed.stored.extend(pairing.stored())
+                next_model()
+        say_what_was_found(found)
+        scores = dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
+        models = [replace(m, score=scores[m.model]) if m.model in scores else m for m in models]
+        agreement = self.evaluation(labels["metric"], models)
+        return CellResult(
+            cell, tuple(models), agreement.measures, agreement.null_band, agreement.tied, agreement.null_level
+        )
+
+    def _one(
+        self,
+        pairing: Pairing,
+        scoring: RememberedScores,
+        measuring: Measuring,
+        parts: dict[str, Mapping[str, Parts]],
+        track: Track,
+        observed: Observed,
+    ) -> ModelResult:
+        """Collect the parts of a model's score and obtain its accuracy, or say why either is missing."""
+        try:
+            with observed.stage(pairing.name, "scoring"):
+                own = scoring.parts(pairing, self.ground_truth)
+        except NotApplicableError as reason:
+            return ModelResult(pairing.name, None, reason=str(reason))
+        parts[pairing.name] = own
+        observed.probes[pairing.name] = pairing.kept("probe")
+        try:
+            with observed.stage(pairing.name, "ground_truth"):
+                accuracy = measuring(pairing, track)
+        except NotApplicableError as reason:
+            return ModelResult(pairing.name, None, reason=str(reason), parts=flat(own))
+        return ModelResult(pairing.name, None, None if accuracy is None else accuracy.value, parts=flat(own))

@@ -1,0 +1,131 @@
+"""Filling the store ahead of scoring: features, or accuracies, of each model of a pool on one target."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.experiment.progress_bars import progress_bars
+from transfer_exp.experiment.run_log import Observed
+from transfer_exp.features.extraction import Extractor
+from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_together, pair
+from transfer_exp.ground_truth.cached import Measuring
+from transfer_exp.ground_truth.regime import Regime, with_grid
+from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.progress import Track
+from transfer_exp.store import Store
+
+_log = logging.getLogger(__name__)
+Found = Counter[tuple[str, bool]]
+"""How often what was asked for was in the store (True), or had to be computed."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """A pool on one target.
+
+    Attributes
+    ----------
+    pool, dataset
+        As their config groups describe them.
+    store
+        What is filled.
+    device, batch_size, workers
+        Of feature extraction.
+    observed
+        Told where features are.
+    """
+
+    pool: ModelPool
+    dataset: TargetDataset | FeatureArrays
+    store: Store
+    device: str
+    batch_size: int
+    workers: int
+    observed: Observed = field(default_factory=Observed)
+
+    def features(self, splits: Sequence[Split]) -> Found:
+        """See to it that the store has the features of the splits, of those that the dataset has.
+
+        Raises
+        ------
+        InputError
+            For bad input of any kind.
+        """
+
+        def extract(pairing: Pairing, track: Track) -> None:
+            for split in splits:
+                pairing.features(split)
+
+        return self._each(extract)
+
+    def accuracies(self, regime: Regime, names: Mapping[str, str]) -> Found:
+        """See to it that the store has the accuracies under a regime.
+
+        Parameters
+        ----------
+        regime
+            As its config group describes it.
+        names
+            As `Measuring`.
+
+        Raises
+        ------
+        InputError
+            When the regime does not train; for bad input of any kind.
+        """
+        if not regime.trains:
+            raise InputError("stage=finetune needs a ground_truth that trains: full, last_block or linear_probe")
+        return self._each(Measuring(regime, self.store, self.device, names))
+
+    def grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> Found:
+        """See to it that a point of a regime's grid is trained as far as all of them go.
+
+        Parameters
+        ----------
+        regime, names
+            As `accuracies`.
+        point
+            Of the grid, from 0.
+
+        Raises
+        ------
+        InputError
+            When the regime has no grid; for bad input of any kind.
+        """
+        grid, measuring = with_grid(regime), Measuring(regime, self.store, self.device, names)
+
+        def reach(pairing: Pairing, track: Track) -> None:
+            if isinstance(pairing, NetworkOnImages):
+                measuring.reach(grid, pairing, point, track)
+
+        return self._each(reach)
+
+    def _each(self, work: Callable[[Pairing, Track], object]) -> Found:
+        """Do something for every model, and say which could not be used."""
+        check_together(self.pool, self.dataset)
+        found: Found = Counter()
+        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
+            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+            for candidate in self.pool.candidates:
+                pairing = pair(candidate, self.dataset, extractor)
+                try:
+                    work(pairing, track)
+                except NotApplicableError as reason:
+                    _log.warning("%s is skipped: %s", candidate.name, reason)
+                found.update(pairing.found.items())
+                self.observed.stored.extend(pairing.stored())
+                next_model()
+        say_what_was_found(found)
+        return found
+
+
+def say_what_was_found(found: Found) -> None:
+    """Log how much of what was asked for was in the store, and how much had to be computed."""
+    for what in sorted({name for name, _ in found}):
+        _log.info("%s: %d read from the store, %d computed", what, found[what, True], found[what, False])

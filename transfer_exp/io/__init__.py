@@ -1,0 +1,1 @@
+"""Readers and writers of files: CSV, JSON, npz, and atomic writes."""

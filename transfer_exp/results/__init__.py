@@ -1,0 +1,1 @@
+"""Results of a cell, of a search and of a plan."""

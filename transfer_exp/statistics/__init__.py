@@ -1,0 +1,1 @@
+"""Feature sets and the class statistics that metrics and perturbations share."""

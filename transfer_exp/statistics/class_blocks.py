@@ -1,0 +1,103 @@
+"""Samples class by class: each class is one block that stays in cache while it is centred."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from transfer_exp.statistics.rounding import RESOLUTION, deviations
+
+_ROWS = 4096
+"""Of deviations in memory at a time where only their products are wanted."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClassBlocks:
+    """Labelled features of any real type, never copied as a whole unless `deviations` are asked for.
+
+    Attributes
+    ----------
+    features
+        (N, D), checked.
+    order
+        Indices that sort the samples by class, (N,).
+    counts
+        (C,), samples per class, 0 for a class that does not occur.
+    centre
+        (D,), near the features: what is taken off first, so that nothing hangs on how far from zero they lie.
+    """
+
+    features: np.ndarray
+    order: Int[np.ndarray, " samples"]
+    counts: Int[np.ndarray, " classes"]
+    centre: Float[np.ndarray, " dim"]
+
+    @property
+    def codes(self) -> Int[np.ndarray, " samples"]:
+        """Class of each sample in [0, C), sorted, (N,)."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    def moments(self) -> tuple[Float[np.ndarray, "classes dim"], Float[np.ndarray, "classes dim"]]:
+        """Return class means minus ``centre``, and sums of squares about the means, (C, D); 0 for an absent class."""
+        means, squares = np.zeros((2, len(self.counts), self.features.shape[1]))
+        for c, rows in enumerate(block_rows(self.counts)):
+            if rows.start < rows.stop:
+                block = deviations(self.features[self.order[rows]].astype(np.float64), self.centre)
+                means[c] = centre_block(block)
+                squares[c] = np.einsum("nd,nd->d", block, block)
+        return means, squares
+
+    def deviations(self, first: int = 0, last: int | None = None) -> Float[np.ndarray, "members dim"]:
+        """Return x - mu_c of the samples of classes ``first`` up to ``last``, sorted by class; of all by default.
+
+        What is only rounding is exactly zero.
+        """
+        blocks = block_rows(self.counts)[first:last]
+        start = blocks[0].start
+        every = np.empty((blocks[-1].stop - start, self.features.shape[1]))
+        for rows in blocks:
+            if rows.start < rows.stop:
+                block = every[rows.start - start : rows.stop - start]
+                np.subtract(self.features[self.order[rows]], self.centre, out=block)
+                block[np.abs(block) <= RESOLUTION * np.abs(self.centre)] = 0.0
+                centre_block(block)
+        return every
+
+    def within(self) -> Float[np.ndarray, "dim dim"]:
+        """Return the sum over all samples of (x - mu_c)(x - mu_c)', (D, D), some thousands of samples at a time."""
+        total = np.zeros((self.features.shape[1],) * 2)
+        ends, first = self.counts.cumsum(), 0
+        while first < len(ends):
+            begin = ends[first] - self.counts[first]
+            last = max(int(np.searchsorted(ends, begin + _ROWS, side="right")), first + 1)
+            apart = self.deviations(first, last)
+            total += apart.T @ apart
+            first = last
+        return total
+
+
+def class_blocks(
+    features: np.ndarray, codes: Int[np.ndarray, " samples"], classes: int, centre: Float[np.ndarray, " dim"]
+) -> ClassBlocks:
+    """Sort checked features (N, D) by their classes in [0, C)."""
+    return ClassBlocks(features, np.argsort(codes, kind="stable"), np.bincount(codes, minlength=classes), centre)
+
+
+def block_rows(counts: Int[np.ndarray, " classes"]) -> list[slice]:
+    """Return the rows of each class among samples sorted by class."""
+    ends = counts.cumsum()
+    return [slice(end - count, end) for end, count in zip(ends.tolist(), counts.tolist(), strict=True)]
+
+
+def centre_block(block: Float[np.ndarray, "members dim"]) -> Float[np.ndarray, " dim"]:
+    """Take the mean of the rows from every row, in place, and return it."""
+    mean = block.mean(axis=0)
+    block -= mean
+    # The mean of what is left takes out the rounding of long sums, so that equal samples equal their mean.
+    rest = block.mean(axis=0)
+    block -= rest
+    mean += rest
+    block[np.abs(block) <= RESOLUTION * np.abs(mean)] = 0.0
+    return np.asarray(mean)

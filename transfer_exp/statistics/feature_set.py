@@ -1,0 +1,134 @@
+"""Features of one model on one probe set, and the checks every score begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from transfer_exp.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSet:
+    """Features and labels of N samples, and source probabilities where the model has a head.
+
+    Attributes
+    ----------
+    features
+        (N, D), the input of the classifier head.
+    labels
+        (N,), target classes as integers.
+    source_probabilities
+        (N, S), rows sum to one; None for a model without a head.
+    """
+
+    features: Float[np.ndarray, "samples dim"]
+    labels: Int[np.ndarray, " samples"]
+    source_probabilities: Float[np.ndarray, "samples source_classes"] | None = None
+
+
+LARGEST, SMALLEST = 1e50, 1e-50
+"""Magnitudes within which the squares of squares that metrics form neither overflow nor vanish in float64."""
+
+
+def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "samples dim"]:
+    """Return ``features`` in float64, or refuse what no metric can score.
+
+    Parameters
+    ----------
+    features
+        (N, D), any real type. Never modified; the result may share its memory.
+    labels
+        (N,), integers.
+
+    Raises
+    ------
+    InputError
+        As `refuse_unfit`.
+    """
+    refuse_unfit(features, labels)
+    return np.asarray(features).astype(np.float64, copy=False)
+
+
+def refuse_unfit(features: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse features (N, D) with labels (N,) that no metric can score.
+
+    Raises
+    ------
+    InputError
+        When the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not
+        all zero), or fewer than two classes are present.
+    """
+    _check_labels("features", np.asarray(features), np.asarray(labels))
+    refuse_unfit_values(features)
+
+
+def refuse_unfit_values(features: np.ndarray) -> None:
+    """Refuse features (N, D) as `refuse_unfit` does, whatever their labels.
+
+    Raises
+    ------
+    InputError
+        As `refuse_unfit`, but for labels.
+    """
+    features = np.asarray(features)
+    if features.dtype.kind not in "fiu" or features.size == 0:
+        raise InputError(f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}")
+    # Both ends are NaN where any value is, and no array of the size of the features is made.
+    largest = max(abs(float(features.min())), abs(float(features.max())))
+    if not np.isfinite(largest):
+        bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        raise InputError(f"features hold NaN or infinity, first in row {bad}: check the model's weights and the image")
+    if largest > LARGEST or 0 < largest < SMALLEST:
+        raise InputError(f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them")
+
+
+def check_source_probabilities(
+    source_probabilities: np.ndarray, labels: np.ndarray
+) -> Float[np.ndarray, "samples source_classes"]:
+    """Return source probabilities (N, S) in float64 with rows that sum to one exactly, or refuse them.
+
+    Raises
+    ------
+    InputError
+        When the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01
+        (logits were passed), or fewer than two target classes are present.
+    """
+    probabilities, labels = np.asarray(source_probabilities), np.asarray(labels)
+    _check_labels("source probabilities", probabilities, labels)
+    if probabilities.dtype.kind != "f" or probabilities.size == 0:
+        raise InputError(f"source probabilities must be non-empty floats, not {probabilities.dtype}")
+    probabilities = probabilities.astype(np.float64)
+    sums = probabilities.sum(axis=1, keepdims=True)
+    # Written so that NaN, which fails every comparison, is refused too.
+    if not ((probabilities >= 0).all() and (np.abs(sums - 1) <= 0.01).all()):
+        raise InputError("source probabilities must be non-negative with rows that sum to 1: pass the head's softmax")
+    return probabilities / sums
+
+
+def _check_labels(what: str, values: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse labels that do not fit ``values`` (N, anything), are not integers, or name only one class."""
+    if values.ndim != 2 or labels.ndim != 1 or len(values) != len(labels):
+        raise InputError(f"need {what} (N, D) and labels (N,): got {values.shape} and {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise InputError(f"labels must be integers, not {labels.dtype}: encode class names as 0, 1, ...")
+    if len(labels) == 0 or (labels == labels[0]).all():
+        raise InputError("all samples belong to one class: a ranking of models needs at least two")
+
+
+def encode_labels(
+    labels: Int[np.ndarray, " samples"],
+) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " classes"]]:
+    """Rename the classes that occur to 0 .. C-1 and count them.
+
+    Returns
+    -------
+    codes
+        (N,), in [0, C).
+    counts
+        (C,), samples per class, all at least 1.
+    """
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return codes, counts
