@@ -48,5 +48,5 @@ bench: ## Our metrics against the published algorithms, and the page on speed (h
 	python -m benchmarks.shared_decoding --rows docs/results/shared_decoding.csv
 	python -m benchmarks.page docs/results/performance.md
 
-pretrain: ## Train the embedded pool again (fifteen minutes)
+pretrain: ## Train the built-in pool again (fifteen minutes)
 	python -m studies.builtin_pool transfer_exp/model_pool/weights

@@ -1,7 +1,7 @@
 """The linear probe against a loop of scikit-learn's fits, and against training the same head through the network.
 
 ``python -m benchmarks.linear_probe`` prints one line of JSON for each shape of made features, and one for a network of
-the embedded pool on one of the procedural datasets. ``passes`` are times over all training samples, for all strengths
+the built-in pool on one of the procedural datasets. ``passes`` are times over all training samples, for all strengths
 together; through the network each costs a forward pass of every image.
 """
 
@@ -23,7 +23,7 @@ from transfer_exp.dataset.digits import digits
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.logistic_regression import logistic_regression
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.pool import LoadedModel
 
 SHAPES = ((720, 1024, 10), (1800, 512, 10))
@@ -87,7 +87,7 @@ def _features(model: LoadedModel, images: torch.Tensor) -> torch.Tensor:
 
 def through_the_network() -> dict[str, Any]:
     """Return seconds and accuracy of a probe, and of the same head trained through the network it stands on."""
-    dataset, model = digits(), embedded((NETWORK,)).candidates[0].load()
+    dataset, model = digits(), builtin((NETWORK,)).candidates[0].load()
     train, test = (_images(model, split) for split in (dataset.train, dataset.test))
     labels, truth = (torch.as_tensor(np.asarray(split.labels)) for split in (dataset.train, dataset.test))
     classes, strengths = len(dataset.class_names), LinearProbe().strengths

@@ -121,7 +121,7 @@ class Sides:
         images = labelled_files(self.paths, np.zeros(len(self.paths), dtype=int), "draw it again")
         for name, network in list(self.networks.items())[:count]:
             transform, _ = transforms(network, dict(_SETTINGS))
-            extractor.computed(name, LoadedModel(backbone_of(network), transform, {}), images)
+            extractor.compute(name, LoadedModel(backbone_of(network), transform, {}), images)
 
 
 def seconds(work: Callable[[], object]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Make the embedded pool again: ``python -m studies.builtin_pool FOLDER``.
+"""Make the built-in pool again: ``python -m studies.builtin_pool FOLDER``.
 
 Fourteen small timm networks, each trained on one procedural source task for its own number of steps, so that the pool
 differs in what it can transfer. Writes one safetensors file per network, ``manifest.json`` as
@@ -140,7 +140,7 @@ def model_card(manifest: dict[str, dict[str, Any]]) -> str:
     return "\n".join([_CARD, head, "|---|---|---|---:|---:|---:|---:|", *rows, ""])
 
 
-_CARD = f"""# The embedded pool
+_CARD = f"""# The built-in pool
 
 Small timm architectures trained by this project on procedural {SIZE} px images: fractals of iterated function systems,
 Latin letters in Computer Modern and STIX, silhouettes, and textures. They exist so that every experiment can be tried

@@ -1,6 +1,6 @@
 """The figure and the table of the page on the method: ``python -m studies.method_figure docs/method.md``.
 
-Both are computed anew from what ships, the embedded networks on the digits. The table fills the block that begins with
+Both are computed anew from what ships, the built-in networks on the digits. The table fills the block that begins with
 ``<!-- table: moves -->`` and ends with ``<!-- end -->``; the figure is written beside the page.
 """
 
@@ -41,15 +41,15 @@ _BEFORE_ATTRACT = {_TOGETHER: _SPREAD, _RELEASED: _AS_THEY_ARE}
 
 
 def shipped_features(names: Sequence[str] | None = None) -> dict[str, FeatureSet]:
-    """Return the features of the embedded networks (or the named ones) on the probe set of the digits, by name."""
+    """Return the features of the built-in networks (or the named ones) on the scoring set of the digits, by name."""
     # With torch, which takes seconds to load.
     from transfer_exp.dataset.digits import digits
     from transfer_exp.features.extraction import Extractor
-    from transfer_exp.model_pool.builtin import embedded
+    from transfer_exp.model_pool.builtin import builtin
 
-    images = digits().probe
+    images = digits().scoring_set
     extract = Extractor(Store("memory://method"), "cpu", 64, 0, lambda name, total: lambda: None)
-    return {each.name: extract(each.name, each.load(), images)[0] for each in embedded(names).candidates}
+    return {each.name: extract(each.name, each.load(), images)[0] for each in builtin(names).candidates}
 
 
 def moved(

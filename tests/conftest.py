@@ -90,7 +90,9 @@ def coloured(per_class: int, seed: int, classes: int = 3) -> LabelledImages:
 def dataset() -> TargetDataset:
     """Return a dataset of three easy classes, 12 training and 20 test images each."""
     train = coloured(12, seed=0)
-    return TargetDataset("coloured", ("red", "green", "blue"), train=train, test=coloured(20, seed=1), probe=train)
+    return TargetDataset(
+        "coloured", ("red", "green", "blue"), train=train, test=coloured(20, seed=1), scoring_set=train
+    )
 
 
 def fake_pairing(name="net", dataset=None, model=None, unfinished=None, **splits):

@@ -37,6 +37,7 @@ def test_the_readme_is_short_and_starts_with_its_two_commands():
 @pytest.mark.parametrize("text", TEXTS, ids=[p.name for p in TEXTS])
 def test_every_option_a_document_names_exists(text):
     groups = {p.name: {f.stem for f in p.glob("*.yaml")} for p in (ROOT / "conf").iterdir() if p.is_dir()}
+    groups["sweep"] |= {path.stem for path in (ROOT / "studies" / "conf" / "sweep").glob("*.yaml")}
     # A block of rows filters by what results are called, which for folders is their own name.
     prose = re.sub(r"<!-- rows: .*-->", "", text.read_text())
     for group, options in re.findall(r"(?<![\w.])([a-z_]+)=([a-z0-9_,]+)(?![\w.\[])", prose):

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.cli.early_check import check_choices
-from transfer_exp.cli.hydra_errors import keep_secrets, problem
+from transfer_exp.cli.hydra_errors import problem, redact_secrets
 from transfer_exp.cli.job_labels import name_of, write_status
 from transfer_exp.cli.jobs import job_of
 from transfer_exp.cli.overrides import CONF, CommandLine
@@ -50,7 +50,7 @@ def main() -> None:
     logging.raiseExceptions = False
     # Otherwise Hydra prints errors itself, over many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    keep_secrets()
+    redact_secrets()
     Sweeper.validate_batch_is_legal = check_choices  # type: ignore[method-assign, assignment]
     try:
         if sys.argv[1:2] == ["rank"]:

@@ -44,7 +44,7 @@ def rank(
     Returns
     -------
     DataFrame
-        A row for each model with the fields of `FoundModel` as columns.
+        A row for each model with the fields of `SearchedModel` as columns.
 
     Raises
     ------

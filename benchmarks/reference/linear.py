@@ -1,4 +1,4 @@
-"""Evidence, H-scores and coding rates, literally: full decompositions and a loop over classes."""
+"""MetricInputs, H-scores and coding rates, literally: full decompositions and a loop over classes."""
 
 from __future__ import annotations
 

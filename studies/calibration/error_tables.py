@@ -83,12 +83,12 @@ def sizes(pools: Pools) -> str:
 
 def other_pools(pools: Pools) -> str:
     """Return the errors on other pools, of calibrations on ours and on their own other targets."""
-    real, embedded, published = pools["real_pool"], pools["embedded"], pools["modelspider_cnn10"]
+    real, builtin, published = pools["real_pool"], pools["builtin"], pools["modelspider_cnn10"]
     lines = []
     for anchor in ANCHORS:
-        line = ["embedded", named(HEADLINE), anchor or "none"]
-        lines.append([*line, "real_pool", *judged(transferred(real, embedded, ("full", "full"), HEADLINE, anchor))])
-        lines.append([*line, "its other targets", *judged(held_out(embedded, "full", HEADLINE, anchor))])
+        line = ["builtin", named(HEADLINE), anchor or "none"]
+        lines.append([*line, "real_pool", *judged(transferred(real, builtin, ("full", "full"), HEADLINE, anchor))])
+        lines.append([*line, "its other targets", *judged(held_out(builtin, "full", HEADLINE, anchor))])
     regimes = "full", "vanilla_ft"
     for cell in (Cell(BLIND), *sorted(published.cells(), key=lambda c: c.metric)):
         line = ["modelspider_cnn10", cell.metric, "none"]
@@ -97,8 +97,8 @@ def other_pools(pools: Pools) -> str:
         lines.append([*line, "its other targets", *judged(held_out(published, "vanilla_ft", cell, None))])
     return (
         f"{markdown(['pool', 'score', 'anchor', 'calibrated on', *JUDGED], lines)}\n\nFull fine-tuning, mean over "
-        f"{len(embedded.averaged)} and {len(published.averaged)} targets. {BEST} as it is has an error of "
-        f"{_bare(embedded, 'full', Cell(BEST)):.3f} on the embedded pool."
+        f"{len(builtin.averaged)} and {len(published.averaged)} targets. {BEST} as it is has an error of "
+        f"{_bare(builtin, 'full', Cell(BEST)):.3f} on the built-in pool."
     )
 
 

@@ -123,7 +123,7 @@ def sources(results: Path) -> dict[str, Source]:
     measured = Path(__file__).parents[1] / "real_pool" / "accuracies.csv"
     return {
         "real_pool": Source(results / "real_pool_scores.csv", measured, classes, control="cifar10"),
-        "embedded": Source(results / "embedded_pool_scores.csv", results / "embedded_pool.csv", classes),
+        "builtin": Source(results / "builtin_pool_scores.csv", results / "builtin_pool.csv", classes),
         "modelspider_cnn10": Source(results / "modelspider_scores.csv", PUBLISHED, classes, "modelspider_cnn10"),
     }
 

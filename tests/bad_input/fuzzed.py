@@ -142,7 +142,7 @@ def _read_weights(path: Path) -> None:
 
 def _read_features(path: Path) -> None:
     target = arrays(str(path))
-    found = target.feature_set(path.stem, "probe")
+    found = target.feature_set(path.stem, "scoring_set")
     assert np.isfinite(found.features).all()
     assert len(found.features) == len(found.labels)
 

@@ -100,10 +100,10 @@ def test_one_failing_cell_costs_the_others_nothing(folder, tmp_path):
     labels = np.arange(40) % 2
     np.savez(tmp_path / "net.npz", features=rng.normal(size=(40, 4)) + labels[:, None], labels=labels)
     options = ["dataset=arrays", f"dataset.root={tmp_path}", "ground_truth=none", "tracker=none"]
-    done = _type(tmp_path, "-m", *options, "dataset.probe_size=null,1")
+    done = _type(tmp_path, "-m", *options, "dataset.scoring_set_size=null,1")
     assert done.returncode == 1
     assert "1 cell(s) failed" in done.stderr
-    assert "probe_size=1" in done.stderr
+    assert "scoring_set_size=1" in done.stderr
     assert len(list(tmp_path.rglob("result.json"))) == 1
     assert "Traceback" not in done.stderr
 

@@ -78,7 +78,7 @@ def test_one_that_answers_is_a_network(server, monkeypatch):
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "no address", "http://[::1", "http://user:key@127.0.0.1"])
 def test_no_network_says_what_works_without(monkeypatch, url):
     found = both(monkeypatch, url)
-    assert "offline works with model_pool=embedded" in found["no network"]
+    assert "offline works with model_pool=builtin" in found["no network"]
     assert "key" not in found["network W&B"]
 
 

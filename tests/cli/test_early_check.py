@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import product
 from types import SimpleNamespace
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from omegaconf import OmegaConf
 
 from transfer_exp.cli.early_check import check_choices
@@ -13,6 +12,8 @@ from transfer_exp.cli.early_check import check_choices
 
 def composed(batch):
     """Return the jobs that were composed, where metric and perturbation are groups."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # Hydra loads its plugins anew
+
     seen = []
     loader = SimpleNamespace(
         get_group_options=lambda group: ["some"] if group in ("metric", "perturbation") else [],

@@ -66,5 +66,5 @@ def test_a_read_only_store_that_has_everything_is_enough(small_disk, tmp_path):
     again = _type(tmp_path, store)
     assert again.returncode == 0, again.stderr
     assert "2 read from the store, 0 computed" in again.stdout
-    _refused(_type(tmp_path, store, "dataset.probe_size=30"), "(Read-only file system): make room, or set store=")
+    _refused(_type(tmp_path, store, "dataset.scoring_set_size=30"), "(Read-only file system): make room, or set store=")
     _refused(_type(tmp_path, f"hydra.run.dir={small_disk}/run"), "(Read-only file system): make room, or set hydra.run")

@@ -76,7 +76,7 @@ def plan(tmp_path, *arguments):
 
 @pytest.mark.slow
 def test_what_was_run_is_in_the_store_and_the_rest_is_counted(tmp_path):
-    few = ["protocol.steps=2", "dataset.probe_size=20"]
+    few = ["protocol.steps=2", "dataset.scoring_set_size=20"]
     planner = plan(tmp_path, *few, "ground_truth=full,linear_probe", "metric=logme,sfda")
     work = planner.work()
     assert {stage: (w.jobs, w.done) for stage, w in work.items()} == {
@@ -108,7 +108,7 @@ def test_what_is_missing_is_left_out_by_name_and_the_rest_is_planned(tmp_path):
     assert (work["features"].jobs, work["finetune"].jobs) == (2, 0)
     assert list(planner.left_out) == ["dataset=pets"]
     with pytest.raises(InputError, match="one model_pool at a time"):
-        plan(tmp_path, "model_pool=embedded,timm").work()
+        plan(tmp_path, "model_pool=builtin,timm").work()
 
 
 @pytest.mark.slow

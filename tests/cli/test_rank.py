@@ -57,8 +57,8 @@ def test_a_path_chooses_the_dataset(photos, tmp_path, monkeypatch):
 
 
 def test_settings_and_options_may_be_mixed(photos):
-    settings = ["budget=90s", "model_pool=embedded", "metric=sfda", "seed=1"]
-    assert overrides_of([str(photos), "--budget", "90s", "metric=sfda", "--pool", "embedded", "seed=1"])[4:] == settings
+    settings = ["budget=90s", "model_pool=builtin", "metric=sfda", "seed=1"]
+    assert overrides_of([str(photos), "--budget", "90s", "metric=sfda", "--pool", "builtin", "seed=1"])[4:] == settings
     assert "budget=null" in overrides_of([str(photos), "--budget", "none"])
 
 
@@ -94,7 +94,7 @@ def test_what_python_gives_wrongly_is_refused():
     with pytest.raises(InputError, match="labels go with features"):
         rank("path", labels)
     with pytest.raises(InputError, match="leave it out"):
-        rank(features, labels, pool="embedded")
+        rank(features, labels, pool="builtin")
     with pytest.raises(InputError, match="rename it"):
         rank({"../out": features}, labels)
 
@@ -107,7 +107,7 @@ def _type(folder, *words):
 
 @pytest.mark.slow
 def test_a_folder_is_ranked_by_one_command(photos, tmp_path):
-    done = _type(tmp_path, "rank", "my photos", "--pool", "embedded", "--budget", "5m", TWO, "halving.first=8")
+    done = _type(tmp_path, "rank", "my photos", "--pool", "builtin", "--budget", "5m", TWO, "halving.first=8")
     assert (done.returncode, done.stderr) == (0, "")
     assert "my photos: 2 classes, 28 images" in done.stdout
     assert "nothing looks wrong" in done.stdout
@@ -126,8 +126,8 @@ def test_a_folder_is_ranked_by_one_command(photos, tmp_path):
 def test_bad_words_get_one_line(tmp_path):
     for words, message in {
         ("rank", "absent"): "absent is no folder of images, CSV, npz or id of a hub",
-        ("rank", ".", "--pool", "embeded"): "did you mean embedded",
-        ("rank", ".", "--pool", "embedded", "--budget", "soon"): "budget=soon is no time",
+        ("rank", ".", "--pool", "bultin"): "did you mean builtin",
+        ("rank", ".", "--pool", "builtin", "--budget", "soon"): "budget=soon is no time",
     }.items():
         done = _type(tmp_path, *words)
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr

@@ -18,7 +18,7 @@ SECRETS = {
 SMALL = ("model_pool.names=[resnet_glyphs,vit_shapes]", "ground_truth=none", "tracker=wandb")
 WAYS = {
     "a run": (0, ()),
-    "a sweep with a cell that fails": (1, ("-m", "dataset.probe_size=20,3")),
+    "a sweep with a cell that fails": (1, ("-m", "dataset.scoring_set_size=20,3")),
 }
 
 

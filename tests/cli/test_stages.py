@@ -83,7 +83,7 @@ def test_a_grid_of_scores_is_composed_from_its_own_file():
 
 def test_several_pools_at_once_are_refused():
     with pytest.raises(InputError, match="one model_pool at a time"):
-        jobs("stage=features", "model_pool=embedded,timm")
+        jobs("stage=features", "model_pool=builtin,timm")
 
 
 def _type(folder, *arguments):
@@ -101,7 +101,7 @@ def test_stages_fill_the_store_and_scoring_computes_scores_alone_and_once(tmp_pa
         for stage, folder in (("features", "f"), ("finetune", "t"), ("score", "score"), ("score", "again"))
     )
     assert [done.returncode for done in (plain, features, accuracies, scores, again)] == [0] * 5, plain.stderr
-    assert "features of probe: 0 read from the store, 2 computed\n2 jobs, 0 failed" in features.stdout
+    assert "features of scoring_set: 0 read from the store, 2 computed\n2 jobs, 0 failed" in features.stdout
     assert "accuracy: 0 read from the store, 2 computed" in accuracies.stdout
     computed = r"(.+): \d+ read from the store, [1-9]\d* computed"
     assert set(re.findall(computed, scores.stdout)) == {"scores"}
@@ -153,8 +153,8 @@ def test_jobs_that_fail_are_named_and_the_others_count(tmp_path):
 def test_an_unknown_stage_and_an_unknown_model_get_one_line(tmp_path):
     for arguments, message in {
         ("stage=feature",): "no stage 'feature': did you mean features",
-        ("stage=features", "models=[vit_shape]"): "no model 'vit_shape' in embedded: did you mean vit_shapes",
-        ("models=[vit_shape]",): "no model 'vit_shape' in embedded",
+        ("stage=features", "models=[vit_shape]"): "no model 'vit_shape' in builtin: did you mean vit_shapes",
+        ("models=[vit_shape]",): "no model 'vit_shape' in builtin",
     }.items():
         done = _type(tmp_path, *arguments)
         assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)

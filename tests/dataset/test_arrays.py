@@ -40,12 +40,12 @@ def test_a_folder_holds_a_model_per_file(tmp_path):
 
 def test_one_file_is_one_model_and_the_probe_a_stratified_part(tmp_path):
     saved = save(tmp_path / "mine.npz", source_probabilities=np.eye(8))
-    target = arrays(str(tmp_path / "mine.npz"), probe_size=4, seed=1)
-    probe = target.feature_set("mine", "probe")
+    target = arrays(str(tmp_path / "mine.npz"), scoring_set_size=4, seed=1)
+    scoring_set = target.feature_set("mine", "scoring_set")
     assert target.name == "mine"
-    assert np.bincount(probe.labels).tolist() == [2, 2]
-    assert np.array_equal(probe.features, saved["features"][target.probe])
-    assert np.array_equal(probe.source_probabilities, np.eye(8)[target.probe])
+    assert np.bincount(scoring_set.labels).tolist() == [2, 2]
+    assert np.array_equal(scoring_set.features, saved["features"][target.scoring_set])
+    assert np.array_equal(scoring_set.source_probabilities, np.eye(8)[target.scoring_set])
 
 
 def test_string_labels_and_a_test_part(tmp_path):

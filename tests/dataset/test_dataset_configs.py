@@ -22,7 +22,7 @@ def option(name):
 def test_the_seed_is_that_of_the_study_and_the_probe_is_all_of_train(name):
     dataset = option(name)
     assert dataset.seed == 11
-    assert dataset.probe_size is None
+    assert dataset.scoring_set_size is None
 
 
 def test_digits_instantiate():

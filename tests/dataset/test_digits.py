@@ -32,8 +32,8 @@ def test_images_are_the_published_pixels_in_rgb():
 
 
 def test_seed_and_probe_size_choose():
-    target = digits(train_per_class=10, probe_size=50, seed=1)
-    assert np.bincount(target.probe.labels).tolist() == [5] * 10
+    target = digits(train_per_class=10, scoring_set_size=50, seed=1)
+    assert np.bincount(target.scoring_set.labels).tolist() == [5] * 10
     assert target.train.digest == digits(train_per_class=10, seed=1).train.digest
     assert target.train.digest != digits(train_per_class=10, seed=2).train.digest
 

@@ -21,12 +21,12 @@ def own_cache(tmp_path, monkeypatch):
 
 def test_a_set_with_all_splits(tmp_path):
     root = parquet(tmp_path / "pets2", {"train": [0, 1] * 4, "validation": [0, 1] * 2, "test": [1, 0] * 3})
-    target = huggingface(root, probe_size=4)
+    target = huggingface(root, scoring_set_size=4)
     assert (target.name, target.class_names) == ("pets2", ("cat", "dog"))
     assert target.train.labels.tolist() == [0, 1] * 4
     assert target.test.labels.tolist() == [1, 0] * 3
     assert len(target.validation) == 4
-    assert np.bincount(target.probe.labels).tolist() == [2, 2]
+    assert np.bincount(target.scoring_set.labels).tolist() == [2, 2]
     image = target.train.read(1)
     assert image.mode == "RGB"
     assert np.array_equal(np.asarray(image), picture(1, 1)), "the image of row 1"

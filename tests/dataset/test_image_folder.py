@@ -55,9 +55,9 @@ def test_a_class_may_be_called_train(tmp_path):
 
 
 def test_probe_is_a_stratified_part_of_train(split_root):
-    target = image_folder(str(split_root), probe_size=4)
-    assert target.probe.labels.tolist() == [0, 0, 1, 1]
-    assert set(prints(target.probe)) < set(prints(target.train))
+    target = image_folder(str(split_root), scoring_set_size=4)
+    assert target.scoring_set.labels.tolist() == [0, 0, 1, 1]
+    assert set(prints(target.scoring_set)) < set(prints(target.train))
 
 
 def test_other_files_are_ignored_and_home_is_expanded(split_root, monkeypatch):
@@ -145,6 +145,6 @@ def test_a_class_with_one_image_cannot_be_split(tmp_path):
     ("name", "classes", "train", "test"), [("cifar10", 10, 1800, 1200), ("steel_defects6", 6, 360, 240)]
 )
 def test_real_images_are_read(name, classes, train, test):
-    target = image_folder(str(ASSETS / name), probe_size=classes * 2)
+    target = image_folder(str(ASSETS / name), scoring_set_size=classes * 2)
     assert (len(target.class_names), len(target.train), len(target.test)) == (classes, train, test)
-    assert {target.probe.read(i).mode for i in range(len(target.probe))} == {"RGB"}
+    assert {target.scoring_set.read(i).mode for i in range(len(target.scoring_set))} == {"RGB"}

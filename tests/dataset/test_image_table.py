@@ -66,9 +66,9 @@ def test_test_images_are_drawn_where_the_table_has_none(folder):
 def test_files_may_be_elsewhere_and_names_may_have_blanks_around_them(folder, tmp_path, monkeypatch):
     write_lines(tmp_path / "t.csv", ["note,label,file", *(f"x, {b.split(',')[1]} ,{b.split(',')[0]}" for b in BIRDS)])
     monkeypatch.setenv("HOME", str(tmp_path))
-    target = image_table("~/t.csv", root="~/birds", name="mine", probe_size=4)
-    assert (target.name, target.class_names, len(target.probe)) == ("mine", ("heron", "wren"), 4)
-    assert prints(target.probe) < prints(target.train)
+    target = image_table("~/t.csv", root="~/birds", name="mine", scoring_set_size=4)
+    assert (target.name, target.class_names, len(target.scoring_set)) == ("mine", ("heron", "wren"), 4)
+    assert prints(target.scoring_set) < prints(target.train)
 
 
 def test_val_is_validation(folder):

@@ -1,4 +1,4 @@
-"""What a dataset owes: a stratified probe, disjoint splits, and a refusal of what cannot be ranked on."""
+"""What a dataset owes: a stratified scoring set, disjoint splits, and a refusal of what cannot be ranked on."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_no_size_or_a_larger_one_takes_all():
 
 @pytest.mark.parametrize("size", [2, 0, -1])
 def test_probe_smaller_than_the_number_of_classes_is_refused(size):
-    with pytest.raises(InputError, match=rf"probe_size={size} cannot hold one image of each of 3 classes"):
+    with pytest.raises(InputError, match=rf"scoring_set_size={size} cannot hold one image of each of 3 classes"):
         stratified_indices(np.array([0, 1, 2, 2]), size, 0)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals, told_apart
+from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals, significantly_better
 
 RNG = np.random.default_rng(0)
 
@@ -60,11 +60,11 @@ def test_false_claims_are_as_rare_as_the_level_says():
     for trial in range(trials):
         images = rng.normal(size=(120, 1)) + rng.normal(size=(120, 6)) * [0.3, 0.3, 0.3, 1, 1, 2]
         scores, halves = means(images, 250, seed=trial)
-        false += told_apart(scores, halves).any()
+        false += significantly_better(scores, halves).any()
         low, high = score_intervals(scores, halves).T
         covered.append((low <= 0) & (high >= 0))
         scores, halves = means(images + 0.5 * (np.arange(6) == 2), 250, seed=trial)
-        missed += not told_apart(scores, halves)[2, :2].all()
+        missed += not significantly_better(scores, halves)[2, :2].all()
     assert false <= 10  # 3 to 4 expected
     assert missed < 3  # 0.5 is thirteen standard errors of that pair, whose images are shared
     assert 0.9 < np.mean(covered) < 0.985
@@ -75,7 +75,7 @@ def test_ranks_follow_from_who_is_told_apart():
     scores, halves = means(values, 200)
     ranks = rank_intervals(scores, halves)
     assert ranks.tolist() == [[5, 5], [2, 3], [2, 3], [1, 1], [4, 4]]
-    better = told_apart(scores, halves)
+    better = significantly_better(scores, halves)
     assert not (better & better.T).any()
     assert not better[1, 2]
     assert not better[2, 1]
@@ -90,17 +90,17 @@ def test_the_threshold_is_that_of_the_largest_pair():
     threshold = sorted(largest)[4]  # the lowest value that 80 % of six draws do not pass
     for factor, expected in ((0.99, False), (1.01, True)):
         scores = np.array([factor * threshold * errors[0, 1], 0.0, 0.0])
-        assert told_apart(scores, halves, level=0.8)[0, 1] == expected
+        assert significantly_better(scores, halves, level=0.8)[0, 1] == expected
 
 
 def test_what_never_moves_is_apart_unless_it_is_equal():
     halves = np.tile([0.5, 0.5, 0.7], (9, 1))
-    better = told_apart(np.array([1.0, 1.0, 0.9]), halves)
+    better = significantly_better(np.array([1.0, 1.0, 0.9]), halves)
     assert better.tolist() == [[False, False, True], [False, False, True], [False, False, False]]
     assert rank_intervals(np.array([1.0, 1.0, 0.9]), halves).tolist() == [[1, 2], [1, 2], [3, 3]]
     # A shift common to two models moves both and their difference not at all.
     shared = halves + RNG.normal(size=(9, 1)) * [1, 1, 0]
-    assert told_apart(np.array([1.0, 0.99, 0.9]), shared)[0, 1]
+    assert significantly_better(np.array([1.0, 0.99, 0.9]), shared)[0, 1]
 
 
 def test_one_model_has_the_first_rank():
@@ -114,7 +114,7 @@ def test_bad_input_is_refused(untyped):
             score_intervals(scores, wrong)
     for level in (0.0, 1.0, 95.0):
         with pytest.raises(InputError, match="is no confidence"):
-            told_apart(scores, halves, level)
+            significantly_better(scores, halves, level)
     with pytest.raises(InputError, match="model 1 has a score that is not finite"):
         rank_intervals(np.array([0, np.nan, 0]), halves)
     with pytest.raises(InputError, match="model 2 has a score that is not finite"):

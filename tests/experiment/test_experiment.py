@@ -19,7 +19,7 @@ from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.statistics.class_statistics import class_statistics
@@ -31,7 +31,7 @@ LABELS = {"perturbation": "none", "metric": "logme", "ground_truth": "linear_pro
 @pytest.fixture
 def experiment(store, dataset):
     return Experiment(
-        pool=embedded(NAMES),
+        pool=builtin(NAMES),
         dataset=dataset,
         perturbation=NoPerturbation(),
         metric=LogME(),
@@ -49,18 +49,18 @@ def test_a_cell_scores_and_compares_every_model(experiment):
     result = experiment.run(LABELS)
     assert [m.model for m in result.models] == list(NAMES)
     assert all(np.isfinite(m.score) and 0 <= m.accuracy <= 1 for m in result.models)
-    assert result.cell == {**LABELS, "model_pool": "embedded", "dataset": "coloured", "seed": "0"}
+    assert result.cell == {**LABELS, "model_pool": "builtin", "dataset": "coloured", "seed": "0"}
     assert -1 <= result.measures["weighted_tau"] <= 1
     assert result.null_band is not None
 
 
 def test_the_score_is_the_metric_of_the_probe_features(experiment):
     result = experiment.run(LABELS)
-    probes = [load_file(path)["features"] for path in experiment.store.root.rglob("*.safetensors")]
+    scoring_sets = [load_file(path)["features"] for path in experiment.store.root.rglob("*.safetensors")]
     expected = {
-        LogME()(class_statistics(p, experiment.dataset.probe.labels))
-        for p in probes
-        if len(p) == len(experiment.dataset.probe)
+        LogME()(class_statistics(p, experiment.dataset.scoring_set.labels))
+        for p in scoring_sets
+        if len(p) == len(experiment.dataset.scoring_set)
     }
     assert {m.score for m in result.models} == expected
 
@@ -69,7 +69,7 @@ def test_a_second_run_computes_nothing_and_says_so(experiment, monkeypatch, capl
     first = experiment.run(LABELS)
     never = lambda *a, **k: pytest.fail("computed again")  # noqa: E731
     monkeypatch.setattr(LinearProbe, "__call__", never)
-    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", never)
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.compute", never)
     with caplog.at_level("INFO"):
         assert experiment.run(LABELS) == first
     assert "scores: 3 read from the store, 0 computed" in caplog.text

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from transfer_exp.experiment.fingerprint import UnknownSettingsError, code_of, described
+from transfer_exp.experiment.fingerprint import UnknownSettingsError, code_of, fingerprint
 from transfer_exp.io.atomic import digest
 from transfer_exp.metric.emms import EMMS
 from transfer_exp.metric.fusion import Fusion
@@ -27,7 +27,7 @@ class _Holds:
 
 
 def _key(thing):
-    return digest({"of": described(thing)})
+    return digest({"of": fingerprint(thing)})
 
 
 SETTINGS = [
@@ -59,18 +59,18 @@ def test_a_file_counts_by_what_is_in_it(tmp_path):
 
 @pytest.mark.parametrize("text", ["\0", "n" * 5000, "~nobody-here/x", "together"])
 def test_a_text_that_names_no_file_is_itself(text):
-    assert described(text) == text
+    assert fingerprint(text) == text
 
 
 @pytest.mark.parametrize("value", [np.ones(3), {"a": 1}, lambda: 1, object(), KNN, [1]])
 def test_what_cannot_be_told_is_refused_at_any_depth(value):
     with pytest.raises(UnknownSettingsError):
-        described(_Holds((1, _Holds(value))))
+        fingerprint(_Holds((1, _Holds(value))))
 
 
 def test_a_folder_is_refused_for_its_files_decide(tmp_path):
     with pytest.raises(UnknownSettingsError, match="folder"):
-        described(str(tmp_path))
+        fingerprint(str(tmp_path))
 
 
 @pytest.mark.parametrize("bare", [False, True])

@@ -101,7 +101,7 @@ def half(tmp_path_factory) -> list[str]:
     labels = np.arange(40) % 2
     np.savez(folder / "net.npz", features=rng.normal(size=(40, 4)) + labels[:, None], labels=labels)
     options = ["dataset=arrays", f"dataset.root={folder}", "ground_truth=none", "tracker=none"]
-    return ["-m", *options, "dataset.probe_size=null,1"]
+    return ["-m", *options, "dataset.scoring_set_size=null,1"]
 
 
 def _end(folder: Path, *arguments: str) -> tuple[str, list[str]]:
@@ -124,11 +124,11 @@ def test_a_cell_that_fails_elsewhere_is_recorded_and_ends_the_sweep_as_it_does_s
     launcher, half, serial_half, tmp_path
 ):
     assert _end(tmp_path, *half, *launcher) == serial_half
-    assert "probe_size=1" in serial_half[1][0]
+    assert "scoring_set_size=1" in serial_half[1][0]
     assert len(list(tmp_path.rglob("status.json"))) == 1
 
 
-LONG = ["-m", "model_pool.names=[resnet_glyphs]", "dataset.probe_size=100", "tracker=none", "ground_truth=full"]
+LONG = ["-m", "model_pool.names=[resnet_glyphs]", "dataset.scoring_set_size=100", "tracker=none", "ground_truth=full"]
 LONG += ["protocol.learning_rates=[0.001]", "protocol.steps=6000"]
 
 

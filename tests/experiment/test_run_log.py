@@ -1,4 +1,4 @@
-"""What is observed while a cell runs: seconds that add up, and features that are read again without the network."""
+"""What is run_log while a cell runs: seconds that add up, and features that are read again without the network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.experiment import Experiment
-from transfer_exp.experiment.run_log import Observed
+from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.random import Random
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.pca import Pca
@@ -30,7 +30,7 @@ NAMES = ("resnet_glyphs", "vit_shapes")
 def parts(store, dataset):
     probing = LinearProbe(strengths=(0.1,))
     run = {"store": store, "device": "cpu", "batch_size": 16, "workers": 0, "seed": 0}
-    known = {"pool": embedded(NAMES), "dataset": dataset, "metric": LogME(), "perturbation": NoPerturbation()}
+    known = {"pool": builtin(NAMES), "dataset": dataset, "metric": LogME(), "perturbation": NoPerturbation()}
     return {**known, "ground_truth": probing, "evaluation": Ranking(draws=50), **run}
 
 
@@ -43,20 +43,20 @@ def clock(monkeypatch):
 
 
 def test_a_stage_within_another_counts_for_itself_alone(clock):
-    observed = Observed()
-    with observed.stage("a", "scoring"):
+    run_log = RunLog()
+    with run_log.stage("a", "scoring"):
         clock.time += 1
-        with observed.stage("a", "features"):
+        with run_log.stage("a", "features"):
             clock.time += 10
         clock.time += 2
-    with suppress(ZeroDivisionError), observed.stage("a", "scoring"):
+    with suppress(ZeroDivisionError), run_log.stage("a", "scoring"):
         clock.time += 4
         raise ZeroDivisionError
-    assert observed.seconds == {"a": {"features": 10, "scoring": 7}}
+    assert run_log.seconds == {"a": {"features": 10, "scoring": 7}}
 
 
 def test_a_cell_tells_what_each_stage_took_and_what_was_read_is_no_pass(parts):
-    first, second = Observed(), Observed()
+    first, second = RunLog(), RunLog()
     result = Experiment(**parts).run(LABELS, first)
     assert Experiment(**parts).run(LABELS, second) == result
     assert [set(first.seconds[name]) for name in NAMES] == [{"features", "scoring", "ground_truth"}] * 2
@@ -65,42 +65,42 @@ def test_a_cell_tells_what_each_stage_took_and_what_was_read_is_no_pass(parts):
 
 
 def test_the_probe_is_read_again_up_to_a_size(parts, monkeypatch, dataset):
-    observed = Observed()
-    Experiment(**parts).run(LABELS, observed)
+    run_log = RunLog()
+    Experiment(**parts).run(LABELS, run_log)
     never = lambda *a, **k: pytest.fail("computed again")  # noqa: E731
-    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", never)
-    probe = observed.probes[NAMES[0]](10**6)
-    assert len(probe.features) == len(dataset.probe)
-    assert (probe.labels == dataset.probe.labels).all()
-    with pytest.raises(InputError, match=r"probe has 36 samples of \d+ features"):
-        observed.probes[NAMES[0]](10)
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.compute", never)
+    scoring_set = run_log.scoring_sets[NAMES[0]](10**6)
+    assert len(scoring_set.features) == len(dataset.scoring_set)
+    assert (scoring_set.labels == dataset.scoring_set.labels).all()
+    with pytest.raises(InputError, match=r"scoring set has 36 samples of \d+ features"):
+        run_log.scoring_sets[NAMES[0]](10)
 
 
 def test_for_what_no_metric_asked_no_network_is_loaded(parts, monkeypatch):
     never = lambda *a, **k: pytest.fail("asked for the network")  # noqa: E731
-    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.kept", never)
-    observed = Observed()
-    Experiment(**{**parts, "metric": Random(), "ground_truth": NoGroundTruth()}).run(LABELS, observed)
-    assert [observed.probes[name](10**6) for name in NAMES] == [None, None]
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.reader", never)
+    run_log = RunLog()
+    Experiment(**{**parts, "metric": Random(), "ground_truth": NoGroundTruth()}).run(LABELS, run_log)
+    assert [run_log.scoring_sets[name](10**6) for name in NAMES] == [None, None]
 
 
 def test_features_that_are_no_longer_in_the_store_are_not_shown(parts):
-    observed = Observed()
-    Experiment(**parts).run(LABELS, observed)
+    run_log = RunLog()
+    Experiment(**parts).run(LABELS, run_log)
     for path in parts["store"].root.rglob("*.safetensors"):
         path.unlink()
-    assert observed.probes[NAMES[0]](10**6) is None
+    assert run_log.scoring_sets[NAMES[0]](10**6) is None
 
 
 def test_features_as_the_metric_saw_them(parts, dataset):
-    observed = Observed()
+    run_log = RunLog()
     experiment = Experiment(**parts)
-    experiment.run(LABELS, observed)
-    probe = observed.probes[NAMES[0]](10**6)
-    assert experiment.scoring.perturbed(probe) is None
+    experiment.run(LABELS, run_log)
+    scoring_set = run_log.scoring_sets[NAMES[0]](10**6)
+    assert experiment.scoring.perturbed(scoring_set) is None
     rng = np.random.default_rng(0)
-    expected = Pca(dim=2)(probe.features, probe.labels, rng)
-    assert (Experiment(**{**parts, "perturbation": Pca(dim=2)}).scoring.perturbed(probe) == expected).all()
+    expected = Pca(dim=2)(scoring_set.features, scoring_set.labels, rng)
+    assert (Experiment(**{**parts, "perturbation": Pca(dim=2)}).scoring.perturbed(scoring_set) == expected).all()
     path = Path(strengths=(0.0, 0.5))
-    last = path.steps()["alpha=0.5"](probe.features, probe.labels, rng)
-    assert (Experiment(**{**parts, "perturbation": path}).scoring.perturbed(probe) == last).all()
+    last = path.steps()["alpha=0.5"](scoring_set.features, scoring_set.labels, rng)
+    assert (Experiment(**{**parts, "perturbation": path}).scoring.perturbed(scoring_set) == last).all()

@@ -11,15 +11,15 @@ import pytest
 from transfer_exp.errors import InputError
 from transfer_exp.experiment import score_cache as module
 from transfer_exp.experiment.progress_bars import progress_bars
-from transfer_exp.experiment.score_cache import remembered_scores
+from transfer_exp.experiment.score_cache import open_score_cache
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import StoredArrays, pair
+from transfer_exp.features.model_on_target import ModelArrays, pair
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.knn import KNN
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.parameter_count import ParameterCount
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
@@ -35,14 +35,14 @@ def pairings(store, dataset):
     def make(target=dataset, names=NAMES, where=store):
         with progress_bars(1, "models") as (track, _):
             extractor = Extractor(where, "cpu", 16, 0, track)
-        return [pair(candidate, target, extractor) for candidate in embedded(names).candidates]
+        return [pair(candidate, target, extractor) for candidate in builtin(names).candidates]
 
     return make
 
 
 def _run(store, pairings, scoring=SCORING):
     """Score models, and return the parts of each and how many were read."""
-    with remembered_scores(scoring, store, "target") as kept:
+    with open_score_cache(scoring, store, "target") as kept:
         found = [kept.parts(pairing, NoGroundTruth()) for pairing in pairings]
     return found, sum(pairing.found.get("scores", False) for pairing in pairings)
 
@@ -87,8 +87,8 @@ def test_another_metric_perturbation_or_seed_is_scored_anew(store, pairings, oth
 
 def test_other_images_labels_or_code_are_scored_anew(store, pairings, dataset, monkeypatch):
     _run(store, pairings())
-    shifted = replace(dataset.probe, labels=np.roll(dataset.probe.labels, 1))
-    assert _run(store, pairings(replace(dataset, probe=shifted)))[1] == 0
+    shifted = replace(dataset.scoring_set, labels=np.roll(dataset.scoring_set.labels, 1))
+    assert _run(store, pairings(replace(dataset, scoring_set=shifted)))[1] == 0
     monkeypatch.setattr("transfer_exp.experiment.fingerprint.code_of", lambda _: "other")
     assert _run(store, pairings())[1] == 0
 
@@ -121,7 +121,7 @@ def test_arrays_of_the_user_are_scored_each_time(store, tmp_path):
     labels = np.arange(20) % 2
     for scale in (1.0, 2.0):
         np.savez(tmp_path / "net.npz", features=scale * np.eye(2)[labels], labels=labels)
-        _run(store, [StoredArrays("net", arrays(str(tmp_path)))], Scoring(KNN(), NoPerturbation(), 0))
+        _run(store, [ModelArrays("net", arrays(str(tmp_path)))], Scoring(KNN(), NoPerturbation(), 0))
     assert not (store.root / "scores").exists()
 
 
@@ -129,7 +129,7 @@ def test_what_was_scored_before_an_error_is_kept(store, pairings):
     class _Breaks(Exception):
         pass
 
-    with suppress(_Breaks), remembered_scores(SCORING, store, "target") as kept:
+    with suppress(_Breaks), open_score_cache(SCORING, store, "target") as kept:
         kept.parts(pairings()[0], NoGroundTruth())
         raise _Breaks
     assert _run(store, pairings())[1] == 1
@@ -137,7 +137,7 @@ def test_what_was_scored_before_an_error_is_kept(store, pairings):
 
 def test_long_cells_are_kept_on_the_way(store, pairings, monkeypatch):
     monkeypatch.setattr(module, "_SECONDS", -1.0)
-    with remembered_scores(SCORING, store, "target") as kept:
+    with open_score_cache(SCORING, store, "target") as kept:
         for pairing in pairings():
             kept.parts(pairing, NoGroundTruth())
         assert _run(store, pairings())[1] == 2
@@ -168,9 +168,9 @@ def test_a_score_that_is_read_counts_its_features_as_used_if_they_are_there(stor
     _run(store, pairings())
     again = pairings()
     _run(store, again)
-    assert [len(list(pairing.stored())) for pairing in again] == [1, 1]
+    assert [len(list(pairing.cache_references())) for pairing in again] == [1, 1]
     for path in (store.root / "features").rglob("*.safetensors"):
         path.unlink()
     again = pairings()
     assert _run(store, again)[1] == 2
-    assert [list(pairing.stored()) for pairing in again] == [[], []]
+    assert [list(pairing.cache_references()) for pairing in again] == [[], []]

@@ -84,11 +84,11 @@ def test_scores_are_those_of_single_cells(dataset, tmp_path):
     assert {r["dataset"] for r in rows} == {dataset.name}
     extractor = Extractor(Store(tmp_path / "cells"), "cpu", 8, 0, silent)
     for (size, perturbed, name), row in found.items():
-        probe = dataset.train if size == "all" else dataset.train.stratified(6 * 3, 0)
+        scoring_set = dataset.train if size == "all" else dataset.train.stratified(6 * 3, 0)
         scoring, parts = Scoring(metrics[name], perturbations[perturbed], 0), {}
         for candidate in POOL.candidates:
             with suppress(NotApplicableError):
-                place = pair(candidate, replace(dataset, probe=probe), extractor)
+                place = pair(candidate, replace(dataset, scoring_set=scoring_set), extractor)
                 parts[candidate.name] = scoring.parts(place, NoGroundTruth())
         for model, score in zip(parts, scoring.combine(list(parts.values())), strict=True):
             assert float(row[model]) == pytest.approx(score, rel=1e-5), (size, perturbed, name, model)
@@ -158,7 +158,7 @@ def test_arrays_are_scored_as_well(dataset, tmp_path):
 
 def test_splits_are_scored_together_and_one_that_is_not_there_is_passed_over(dataset, tmp_path):
     whole = dataset.train.joined(dataset.test)
-    wanted = grid(replace(dataset, train=whole, probe=whole), tmp_path, {"h_score": HScore()}).run()
+    wanted = grid(replace(dataset, train=whole, scoring_set=whole), tmp_path, {"h_score": HScore()}).run()
     (row,) = grid(dataset, tmp_path, {"h_score": HScore()}, splits=("train", "validation", "test")).run()
     assert row["splits"] == "train+validation+test"
     assert {c.name: row[c.name] for c in POOL.candidates} == {c.name: wanted[0][c.name] for c in POOL.candidates}
@@ -166,7 +166,7 @@ def test_splits_are_scored_together_and_one_that_is_not_there_is_passed_over(dat
     assert alone["net1"] != row["net1"]
 
 
-@pytest.mark.parametrize("splits", [("test",), ("train", "probe"), ()])
+@pytest.mark.parametrize("splits", [("test",), ("train", "scoring_set"), ()])
 def test_splits_without_training_or_with_a_part_of_it_are_refused(dataset, tmp_path, splits):
     with pytest.raises(InputError, match="need train"):
         grid(dataset, tmp_path, {"h_score": HScore()}, splits=splits).run()

@@ -1,4 +1,4 @@
-"""Evidence by name, parts over the pool, scores along a path, and statistics that follow their features."""
+"""MetricInputs by name, parts over the pool, scores along a path, and statistics that follow their features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.scoring import Scoring, flat
-from transfer_exp.features.model_on_target import StoredArrays
+from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore
@@ -37,7 +37,7 @@ MODELS = [RNG.standard_normal((60, 8)) + gap * np.eye(3, 8)[LABELS] for gap in (
 SEVEN = ModelFacts("net", parameters=7)
 
 
-class _Net(StoredArrays):
+class _Net(ModelArrays):
     """A model of which only features are at hand, without the file they would lie in."""
 
     def __init__(self, values, facts=None):

@@ -18,7 +18,7 @@ from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.statistics.class_statistics import class_statistics
@@ -53,9 +53,9 @@ def test_the_best_are_found_and_those_of_the_last_round_see_all_images(search):
     assert found.models[0].images == found.images == 240
     assert found.models[-1].images == 24
     assert found.pushed < 0.7 * 240 * 6
-    assert set(seen.probes) == {model.model for model in found.models if model.images == 240}
+    assert set(seen.scoring_sets) == {model.model for model in found.models if model.images == 240}
     best = found.models[0]
-    features = arrays(search.dataset.files["best"].parent.as_posix()).feature_set("best", "probe")
+    features = arrays(search.dataset.files["best"].parent.as_posix()).feature_set("best", "scoring_set")
     assert best.score == pytest.approx(LogME()(class_statistics(features.features, features.labels)), rel=1e-6)
 
 
@@ -97,12 +97,12 @@ def test_a_budget_that_the_first_look_used_up_is_no_error(search):
 def test_a_model_that_fails_on_all_images_is_left_out_of_the_last_round(search, monkeypatch):
     whole = type(search)._shown_all
 
-    def broken(self, beginnings, held):
-        pairings = whole(self, beginnings, held)
-        features = pairings["best"].probe.features.copy()
+    def broken(self, nested_subsets, held):
+        pairings = whole(self, nested_subsets, held)
+        features = pairings["best"].scoring_set.features.copy()
         features[0, 0] = np.nan
-        probe = replace(pairings["best"].probe, features=features)
-        return {**pairings, "best": replace(pairings["best"], probe=probe)}
+        scoring_set = replace(pairings["best"].scoring_set, features=features)
+        return {**pairings, "best": replace(pairings["best"], scoring_set=scoring_set)}
 
     monkeypatch.setattr(type(search), "_shown_all", broken)
     found, _ = search.run(LABELS)
@@ -120,7 +120,7 @@ def _too_small():
 
 
 def test_models_that_cannot_be_used_are_left_out_with_their_reasons(search, dataset):
-    fine = embedded(("resnet_glyphs", "vit_shapes", "convnext_textures"))
+    fine = builtin(("resnet_glyphs", "vit_shapes", "convnext_textures"))
     broken = (Candidate("gone", _without_weights), Candidate("small", _too_small))
     pool = ModelPool("mixed", (*broken, *fine.candidates))
     found, _ = replace(search, pool=pool, dataset=dataset, metric=NCM()).run({**LABELS, "metric": "ncm"})
@@ -134,19 +134,19 @@ def test_models_that_cannot_be_used_are_left_out_with_their_reasons(search, data
 
 
 def test_no_image_is_pushed_twice_and_a_second_search_pushes_none(search, dataset, monkeypatch):
-    pool = embedded(("resnet_glyphs", "vit_shapes", "convnext_textures"))
+    pool = builtin(("resnet_glyphs", "vit_shapes", "convnext_textures"))
     search = replace(search, pool=pool, dataset=dataset, halving=Halving(first=9, top=1, stable=2))
     first, _ = search.run(LABELS)
-    assert first.pushed <= 3 * len(dataset.probe)
-    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", lambda *a: pytest.fail("pushed again"))
+    assert first.pushed <= 3 * len(dataset.scoring_set)
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.compute", lambda *a: pytest.fail("pushed again"))
     again, _ = search.run(LABELS)
     assert again.models == first.models
 
 
 @pytest.fixture
 def small_pool(search, dataset):
-    """Return a search of three networks, all of which see all images, and a run on the same probe."""
-    pool = embedded(("resnet_glyphs", "vit_shapes", "convnext_textures"))
+    """Return a search of three networks, all of which see all images, and a run on the same scoring set."""
+    pool = builtin(("resnet_glyphs", "vit_shapes", "convnext_textures"))
     search = replace(search, pool=pool, dataset=dataset, halving=Halving(first=9, top=3, stable=9))
     how = {"store": search.store, "device": "cpu", "batch_size": 16, "workers": 0, "seed": 0}
     parts = {"metric": LogME(), "perturbation": NoPerturbation(), "ground_truth": NoGroundTruth()}
@@ -160,7 +160,7 @@ def _scores(models):
 def test_a_run_after_a_search_extracts_nothing_and_scores_the_same(small_pool, monkeypatch):
     search, run = small_pool
     found, _ = search.run(LABELS)
-    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", lambda *a: pytest.fail("pushed again"))
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.compute", lambda *a: pytest.fail("pushed again"))
     scored = run.run({**LABELS, "ground_truth": "none"})
     assert _scores(scored.models) == pytest.approx(_scores(found.models), rel=1e-9)
 
@@ -168,13 +168,13 @@ def test_a_run_after_a_search_extracts_nothing_and_scores_the_same(small_pool, m
 def test_a_search_after_a_run_extracts_nothing_and_scores_the_same(small_pool, monkeypatch):
     search, run = small_pool
     scored = run.run({**LABELS, "ground_truth": "none"})
-    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.computed", lambda *a: pytest.fail("pushed again"))
+    monkeypatch.setattr("transfer_exp.features.extraction.Extractor.compute", lambda *a: pytest.fail("pushed again"))
     found, _ = search.run(LABELS)
     assert _scores(found.models) == pytest.approx(_scores(scored.models), rel=1e-9)
 
 
 def test_too_few_images_of_a_class_and_unknown_metrics_are_notes(search, dataset):
-    small = arrays(str(next(iter(search.dataset.files.values())).parent), probe_size=12)
+    small = arrays(str(next(iter(search.dataset.files.values())).parent), scoring_set_size=12)
     found, _ = replace(search, dataset=small, halving=Halving(first=8, top=1)).run({**LABELS, "metric": "mine"})
     assert any(note.startswith("no intervals of scores: some class has fewer than 4") for note in found.notes)
     assert any(note.startswith("no expected accuracy: ") for note in found.notes)

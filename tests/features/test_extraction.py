@@ -11,14 +11,14 @@ import torch
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import pair
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 from transfer_exp.statistics.class_statistics import class_statistics
 
 
 @pytest.fixture(scope="module")
 def model():
-    return embedded(("resnet_glyphs",)).candidates[0].load()
+    return builtin(("resnet_glyphs",)).candidates[0].load()
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_second_pass_reads_what_the_first_wrote(model, dataset, extractor):
     [
         lambda m, d: (replace(m, identity={**m.identity, "weights": "other"}), d.train),
         lambda m, d: (replace(m, identity={**m.identity, "arguments": {"pad_type": "same"}}), d.train),
-        lambda m, d: (replace(m, transform=embedded(("vit_shapes",)).candidates[0].load().transform), d.test),
+        lambda m, d: (replace(m, transform=builtin(("vit_shapes",)).candidates[0].load().transform), d.test),
         lambda m, d: (m, d.train.subset(np.arange(20))),
         lambda m, d: (m, d.train.subset(np.arange(len(d.train))[::-1].copy())),
     ],
@@ -79,7 +79,7 @@ def test_the_batch_size_decides_nothing(model, dataset, extractor):
 
 
 def test_a_network_that_gives_nan_is_skipped_by_name(dataset, extractor):
-    broken = embedded(("resnet_glyphs",)).candidates[0].load()
+    broken = builtin(("resnet_glyphs",)).candidates[0].load()
     for parameter in broken.backbone.parameters():
         parameter.data.fill_(float("nan"))
     with pytest.raises(NotApplicableError, match="resnet_glyphs gives NaN or infinity, first for image 0"):
@@ -97,12 +97,14 @@ def test_an_image_that_cannot_be_read_is_an_input_error_with_workers_too(model, 
 
 
 def test_a_pairing_loads_its_network_once_and_knows_what_it_found(dataset, extractor):
-    pairing = pair(embedded(("vit_shapes",)).candidates[0], dataset, extractor)
+    pairing = pair(builtin(("vit_shapes",)).candidates[0], dataset, extractor)
     assert pairing.model is pairing.model
     assert pairing.features("validation") is None
-    pairing.features("probe")
+    pairing.features("scoring_set")
     pairing.features("train")
-    assert pairing.found == {"features of probe": False, "features of train": True}, "the probe is all of train here"
+    assert pairing.found == {"features of scoring_set": False, "features of train": True}, (
+        "the scoring set is all of train here"
+    )
 
 
 def test_statistics_are_streamed_from_the_store_and_equal_those_of_the_features(model, dataset, extractor, monkeypatch):

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from transfer_exp.errors import InputError
-from transfer_exp.experiment.precompute import Filling
+from transfer_exp.experiment.precompute import Precomputation
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pixels import Pixels
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.model_pool.timm import transforms
 from transfer_exp.progress import silent
@@ -161,7 +161,7 @@ def models():
     own = ({}, {"mean": (0.4, 0.5, 0.6)}, {"std": (0.3, 0.2, 0.1)}, {"input_size": (3, 40, 40)})
     found = {}
     for name in ("resnet_glyphs", "efficientnet_glyphs"):
-        model = embedded((name,)).candidates[0].load()
+        model = builtin((name,)).candidates[0].load()
         for settings in own:
             transform, _ = transforms(model.backbone.network, {**alike, **settings})
             found[f"{name} {settings}"] = replace(model, transform=transform)
@@ -173,7 +173,7 @@ def test_features_are_to_the_bit_those_of_separate_passes(room, models, images, 
     extractor = Extractor(store, "cpu", 7, 0, silent, Pixels(room))
     for name, model in models.items():
         whole = replace(model, transform=lambda image, model=model: model.transform(image))
-        shared, separate = (extractor.computed(name, own, images) for own in (model, whole))
+        shared, separate = (extractor.compute(name, own, images) for own in (model, whole))
         assert shared.keys() == separate.keys() == {"features", "source_probabilities"}
         for part in shared:
             np.testing.assert_array_equal(shared[part], separate[part])
@@ -181,8 +181,8 @@ def test_features_are_to_the_bit_those_of_separate_passes(room, models, images, 
 
 def test_the_jobs_of_a_sweep_in_one_process_decode_once(models, dataset, readings, store):
     own = replace(counted(dataset.train, readings), fingerprint=lambda i: b"of these jobs alone")
-    target = replace(dataset, train=own, probe=own)
+    target = replace(dataset, train=own, scoring_set=own)
     for name, model in models.items():
         candidate = Candidate(name, lambda own=model, name=name: replace(own, identity={"weights": name}))
-        Filling(ModelPool("one", (candidate,)), target, store, "cpu", 64, 0).features(("probe",))
+        Precomputation(ModelPool("one", (candidate,)), target, store, "cpu", 64, 0).features(("scoring_set",))
     assert readings == Counter(dict.fromkeys(range(36), 2)), "once for each of two input sizes"

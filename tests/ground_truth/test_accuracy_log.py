@@ -11,7 +11,7 @@ from transfer_exp.ground_truth.accuracy_log import COLUMNS, TABLE, keep_row, row
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.table import AccuracyTable
 from transfer_exp.progress import silent
-from transfer_exp.store import place_at
+from transfer_exp.store import open_backend
 
 IDENTITY = {"model": {"weights": "w"}, "train": "a", "validation": None, "test": "b", "measure": "accuracy"}
 NAMES = {"pool": "p", "model": "m", "dataset": "d", "regime": "full", "protocol": "quick", "seed": "0"}
@@ -31,7 +31,7 @@ def test_a_row_says_all_there_is_to_say():
 def test_each_accuracy_is_one_row_and_comes_back_exactly(tmp_path):
     path = tmp_path / TABLE
     for key, seed, value in (("k", "0", 0.1 + 0.2), ("k", "0", 0.9), ("l", "1", 0.5)):
-        keep_row(place_at(tmp_path), row(key, value, seed=seed))
+        keep_row(open_backend(tmp_path), row(key, value, seed=seed))
     table = pd.read_csv(path)
     assert list(table["key"]) == ["k", "l"]
     assert table["accuracy"][0] == 0.1 + 0.2
@@ -41,8 +41,8 @@ def test_each_accuracy_is_one_row_and_comes_back_exactly(tmp_path):
 
 def test_rows_of_several_protocols_are_told_apart(tmp_path):
     path = tmp_path / TABLE
-    keep_row(place_at(tmp_path), row("k", 0.4))
-    keep_row(place_at(tmp_path), row("l", 0.6, protocol="paper"))
+    keep_row(open_backend(tmp_path), row("k", 0.4))
+    keep_row(open_backend(tmp_path), row("l", 0.6, protocol="paper"))
     pairing = fake_pairing("m", type("Target", (), {"name": "d"}))
     with pytest.raises(InputError, match="several values of protocol"):
         AccuracyTable(str(path))(pairing, silent)
@@ -53,5 +53,5 @@ def test_another_table_is_not_written_over(tmp_path):
     path = tmp_path / TABLE
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="move it away"):
-        keep_row(place_at(tmp_path), row())
+        keep_row(open_backend(tmp_path), row())
     assert path.read_text() == "a,b\n1,2\n"

@@ -23,9 +23,9 @@ from transfer_exp.ground_truth.probe_fit import fit_probe, labelled_features
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.training import Recipe, Training
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
-from transfer_exp.store import Store, place_at
+from transfer_exp.store import Store, open_backend
 
 GRID = Protocol(
     steps=6, batch_size=12, learning_rates=(1e-3, 4e-3), weight_decays=(0.0, 0.01), augmentation="crop_flip", mixup=0.2
@@ -35,11 +35,11 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def model():
-    return embedded(("resnet_glyphs",)).candidates[0].load()
+    return builtin(("resnet_glyphs",)).candidates[0].load()
 
 
 def pairing(dataset, model, folder=None):
-    place = None if folder is None else place_at(folder)
+    place = None if folder is None else open_backend(folder)
     return fake_pairing("net", dataset, model, place, images=lambda split: getattr(dataset, split))
 
 
@@ -133,7 +133,7 @@ def test_what_is_done_is_not_done_again(dataset, model, tmp_path, monkeypatch):
 
 
 def test_a_checkpoint_cut_off_is_as_good_as_none(tmp_path):
-    kept = Checkpoint(place_at(tmp_path), "a.pt")
+    kept = Checkpoint(open_backend(tmp_path), "a.pt")
     assert kept.read() == {}
     kept.write({"step": 3, "network": {"w": torch.ones(2)}})
     assert kept.read()["step"] == 3

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-import transfer_exp.model_pool.builtin as embedded_pool
+import transfer_exp.model_pool.builtin as builtin_pool
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.block_definitions import freeze, last_block
 from transfer_exp.ground_truth.split_network import split_at
@@ -21,7 +21,7 @@ from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.model_pool.pvt import DEPTHS, PVT
 from transfer_exp.vision import timm, torchvision
 
-EMBEDDED = json.loads((Path(embedded_pool.__file__).parent / "weights" / "manifest.json").read_text())
+BUILTIN = json.loads((Path(builtin_pool.__file__).parent / "weights" / "manifest.json").read_text())
 PAPER = [*(f"resnet{depth}" for depth in (34, 50, 101, 152)), *(f"densenet{depth}" for depth in (121, 169, 201))]
 PAPER += ["mnasnet1_0", "mobilenet_v2", "googlenet", "inception_v3"]
 # One of each block structure is enough for every check; that names exist is checked on all.
@@ -53,7 +53,7 @@ def _model(library, architecture, **arguments):
 
 
 def _embedded(name):
-    return _model("timm", EMBEDDED[name]["architecture"], **EMBEDDED[name]["arguments"]), 32
+    return _model("timm", BUILTIN[name]["architecture"], **BUILTIN[name]["arguments"]), 32
 
 
 def _images(size, count=2):
@@ -115,7 +115,7 @@ def _check_split(backbone, block, images, expected):
     assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
 
 
-@pytest.mark.parametrize("name", EMBEDDED)
+@pytest.mark.parametrize("name", BUILTIN)
 def test_the_last_block_of_each_embedded_network(name):
     _check(*_embedded(name))
 

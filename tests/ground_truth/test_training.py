@@ -17,7 +17,7 @@ from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.prepared_images import PreparedImages
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.training import Recipe, Training, batches, fit, loss_of
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 
 QUICK = Protocol(steps=25, batch_size=12, learning_rates=(2e-3,), weight_decays=(0.01,), clip=1.0)
@@ -29,7 +29,7 @@ def tuned(pairing, track=silent, protocol=QUICK, **changes):
 
 
 def _pairing(dataset, name="resnet_glyphs", **changes):
-    model = replace(embedded((name,)).candidates[0].load(), **changes)
+    model = replace(builtin((name,)).candidates[0].load(), **changes)
     return fake_pairing(name, dataset, model, images=lambda split: getattr(dataset, split))
 
 
@@ -127,7 +127,7 @@ def test_without_images_there_is_one_clear_line():
 
 
 def test_a_split_too_large_for_memory_gives_the_same_batches(dataset, monkeypatch):
-    model = embedded(("resnet_glyphs",)).candidates[0].load()
+    model = builtin(("resnet_glyphs",)).candidates[0].load()
     chosen, device = torch.tensor([4, 1]), torch.device("cpu")
     kept = PreparedImages(dataset.train, model.transform, device)(chosen)
     monkeypatch.setattr("transfer_exp.ground_truth.prepared_images.MOST_BYTES", 0)

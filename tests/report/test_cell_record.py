@@ -10,7 +10,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.report.record import plain, read_record, write_record
 from transfer_exp.results.cell import CellResult, ModelResult
 
-CELL = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
+CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 MODELS = (ModelResult("a, b", 0.1 + 0.2, 0.7), ModelResult("ü", -1e-17, 0.9), ModelResult("c", None, None, "no head"))
 RESULT = CellResult(CELL, MODELS, {"weighted_tau": -1 / 3}, (-1.0, 0.9), tied=False, null_level=0.9)
 

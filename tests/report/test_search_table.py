@@ -11,14 +11,14 @@ from rich.console import Console
 
 from transfer_exp.report.search_files import as_cell, frame_of, write_found
 from transfer_exp.report.search_table import found_table, remark
-from transfer_exp.results.search import Found, FoundModel
+from transfer_exp.results.search import SearchedModel, SearchResult
 
 CELL = {"model_pool": "p", "dataset": "d", "perturbation": "pca", "metric": "logme", "seed": "0"}
-FIRST = FoundModel("first", 1, 0.512, 200, 0.49, 0.534, 1, 2, 0.8, 0.7, 0.9)
-SECOND = FoundModel("second", 2, 0.5, 200, 0.48, 0.52, 1, 2, 0.75, 0.65, 0.85)
-DROPPED = FoundModel("dropped", 3, 0.1, 50)
-GONE = FoundModel("gone", reason="no weights")
-FOUND = Found(CELL, (FIRST, SECOND, DROPPED, GONE), "top stable", 200, 450, 3.2, 0.012, ("a note",))
+FIRST = SearchedModel("first", 1, 0.512, 200, 0.49, 0.534, 1, 2, 0.8, 0.7, 0.9)
+SECOND = SearchedModel("second", 2, 0.5, 200, 0.48, 0.52, 1, 2, 0.75, 0.65, 0.85)
+DROPPED = SearchedModel("dropped", 3, 0.1, 50)
+GONE = SearchedModel("gone", reason="no weights")
+FOUND = SearchResult(CELL, (FIRST, SECOND, DROPPED, GONE), "top stable", 200, 450, 3.2, 0.012, ("a note",))
 
 
 def shown(found, width=100):
@@ -51,11 +51,11 @@ def test_intervals_go_below_their_numbers_before_a_name_is_broken():
 
 
 def test_one_that_stands_alone_and_one_of_which_nothing_is_known():
-    first, second = FoundModel("a", 1, 0.5, 9, 0.4, 0.6, 1, 1), FoundModel("b", 2, 0.1, 9, 0.0, 0.2, 2, 2)
-    alone = Found(CELL, (first, second), "budget", 9, 18, 1.0)
+    first, second = SearchedModel("a", 1, 0.5, 9, 0.4, 0.6, 1, 1), SearchedModel("b", 2, 0.1, 9, 0.0, 0.2, 2, 2)
+    alone = SearchResult(CELL, (first, second), "budget", 9, 18, 1.0)
     assert "a is told from all others" in shown(alone)
     assert remark(alone.models[0]) == "may be 1"
-    unknown = Found(CELL, (FoundModel("a", 1, 0.5, 9),), "all images", 9, 9, 1.0)
+    unknown = SearchResult(CELL, (SearchedModel("a", 1, 0.5, 9),), "all images", 9, 9, 1.0)
     assert "told" not in shown(unknown)
     assert unknown.best == ("a",)
 
@@ -80,4 +80,4 @@ def test_a_cell_ranks_the_last_round_and_says_who_was_dropped():
 
 @pytest.mark.parametrize("seconds", [0.0, 59.6])
 def test_seconds_are_whole(seconds):
-    assert f"in {seconds:.0f} s" in shown(Found(CELL, (FIRST,), "budget", 200, 200, seconds))
+    assert f"in {seconds:.0f} s" in shown(SearchResult(CELL, (FIRST,), "budget", 200, 200, seconds))

@@ -22,7 +22,7 @@ from transfer_exp.results.cell import CellResult, ModelResult
 
 
 def cell(dataset, perturbation, metric, seed="0", **others):
-    fields = {"model_pool": "embedded", "dataset": dataset, "perturbation": perturbation, "metric": metric}
+    fields = {"model_pool": "builtin", "dataset": dataset, "perturbation": perturbation, "metric": metric}
     return {**fields, "ground_truth": "full", "seed": seed, **others}
 
 
@@ -120,10 +120,10 @@ def test_seeds_are_averaged_and_counted_as_one_pair(tmp_path):
 
 
 def test_another_field_that_varies_becomes_a_column(tmp_path):
-    write(tmp_path, 0.4, cell("digits", "none", "logme", probe="100"))
-    write(tmp_path, 0.6, cell("digits", "none", "logme", probe="all"))
+    write(tmp_path, 0.4, cell("digits", "none", "logme", scoring_set="100"))
+    write(tmp_path, 0.6, cell("digits", "none", "logme", scoring_set="all"))
     rows = [line.split() for line in printed(sweep_table(collect(tmp_path))).splitlines()]
-    assert rows[1] == ["dataset", "perturbation", "probe", "logme"]
+    assert rows[1] == ["dataset", "perturbation", "scoring_set", "logme"]
     assert [row[-2:] for row in rows[3:5]] == [["100", "0.40"], ["all", "0.60*"]]
 
 
@@ -177,7 +177,7 @@ def test_the_command_aggregates_again_and_lists_what_is_not_done(sweep, capsys):
     output = capsys.readouterr()
     assert "sweep.png" in output.out
     assert output.err == (
-        "not done: model_pool=embedded dataset=digits perturbation=attract(alpha=0.1) metric=sfda ground_truth=full "
+        "not done: model_pool=builtin dataset=digits perturbation=attract(alpha=0.1) metric=sfda ground_truth=full "
         "seed=0: no head in the pool\n"
     )
 
@@ -192,7 +192,7 @@ def test_the_callback_ends_with_exit_code_one_when_a_cell_failed(sweep, capsys):
     assert end.value.code == 1
     output = capsys.readouterr()
     first, last = output.err.strip().splitlines()[-2:]
-    assert first.startswith("model_pool=embedded dataset=digits")
+    assert first.startswith("model_pool=builtin dataset=digits")
     assert last == "1 cell(s) failed: the same command does just these again"
     assert "tau_w" in output.out
 

@@ -17,7 +17,7 @@ from s3fs import S3FileSystem
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest
-from transfer_exp.store import Store, place_at
+from transfer_exp.store import Store, open_backend
 from transfer_exp.store.lock import Lease
 
 KINDS = ["folder", "file", "memory", "s3"]
@@ -60,7 +60,7 @@ def _got(place, name):
 
 
 def test_a_file_is_there_after_it_was_written_and_not_before_or_after(url):
-    place = place_at(url)
+    place = open_backend(url)
     assert not place.has("a/b")
     with pytest.raises(FileNotFoundError):
         _got(place, "a/b")
@@ -74,7 +74,7 @@ def test_a_file_is_there_after_it_was_written_and_not_before_or_after(url):
 
 
 def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(url):
-    place = place_at(url)
+    place = open_backend(url)
     for name in ("a/b/one", "a/b/two", "a/bc"):
         _put(place, name, "")
     place.remove("a/b")
@@ -82,7 +82,7 @@ def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(url):
 
 
 def test_what_fails_half_way_leaves_what_was_there(url):
-    place = place_at(url)
+    place = open_backend(url)
     _put(place, "a", "whole")
 
     def half(path):
@@ -175,7 +175,7 @@ def _lease(place, patience=0.3) -> Lease:
 
 
 def test_a_lease_has_one_holder(url):
-    place, inside, most = place_at(url), [], []
+    place, inside, most = open_backend(url), [], []
 
     def work():
         with _lease(place, 60.0):
@@ -194,7 +194,7 @@ def test_a_lease_has_one_holder(url):
 
 
 def test_a_lease_that_says_nothing_is_taken_by_who_waits(url):
-    place = place_at(url)
+    place = open_backend(url)
     _put(place, "a.lease", "elsewhere/1 1 abc 000000000\n")
     start = time.monotonic()
     with _lease(place):
@@ -203,7 +203,7 @@ def test_a_lease_that_says_nothing_is_taken_by_who_waits(url):
 
 
 def test_a_holder_who_lives_keeps_it_beyond_anybodys_patience(url):
-    place, taken = place_at(url), threading.Event()
+    place, taken = open_backend(url), threading.Event()
 
     def ask():
         with _lease(place, 0.4):
@@ -218,7 +218,7 @@ def test_a_holder_who_lives_keeps_it_beyond_anybodys_patience(url):
 
 
 def test_who_was_given_up_neither_renews_nor_gives_back_what_is_anothers(url):
-    place = place_at(url)
+    place = open_backend(url)
     first = _lease(place, 60.0)
     first.take()
     first._take_away(_got(place, "a.lease"))
@@ -243,7 +243,7 @@ def test_of_several_processes_one_computes_and_the_others_read(s3):
 
 
 def test_a_server_without_conditions_leaves_the_lease_to_who_put_it_last(monkeypatch):
-    place, pipe = place_at("memory://careless"), MemoryFileSystem.pipe_file
+    place, pipe = open_backend("memory://careless"), MemoryFileSystem.pipe_file
     monkeypatch.setattr(MemoryFileSystem, "pipe_file", lambda self, path, value, mode="": pipe(self, path, value))
     one, other = _lease(place), _lease(place)
     assert one._made("one")

@@ -1,4 +1,4 @@
-"""The making of the embedded pool, in small, and the pool that was made."""
+"""The making of the built-in pool, in small, and the pool that was made."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_exp.model_pool.builtin import embedded
+from transfer_exp.model_pool.builtin import builtin
 
-ROWS = pd.read_csv(Path(__file__).parents[2] / "docs" / "results" / "embedded_pool.csv")
+ROWS = pd.read_csv(Path(__file__).parents[2] / "docs" / "results" / "builtin_pool.csv")
 ACCURACY = ROWS.drop_duplicates(["dataset", "model"]).pivot(index="model", columns="dataset", values="accuracy")
 
 
@@ -25,4 +25,4 @@ def test_targets_rank_the_pool_differently():
 
 
 def test_the_rows_are_those_of_the_shipped_pool():
-    assert [c.name for c in embedded().candidates] == list(ROWS["model"].unique())
+    assert [c.name for c in builtin().candidates] == list(ROWS["model"].unique())

@@ -3,19 +3,21 @@
 import pandas as pd
 
 from transfer_exp.cli.tracking import filled, scored, searched
-from transfer_exp.features.cache_reference import StoredFeatures
+from transfer_exp.features.cache_reference import CacheReference
 from transfer_exp.io.atomic import digest
 from transfer_exp.results.cell import CellResult, ModelResult
-from transfer_exp.results.search import Found, FoundModel
+from transfer_exp.results.search import SearchedModel, SearchResult
 
-CELL = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
+CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 MODELS = (
     ModelResult("small", 0.5, 0.71),
     ModelResult("large", 0.75, 0.9),
     ModelResult("headless", None, 0.8, "LEEP needs a classifier head"),
 )
 RESULT = CellResult(CELL, MODELS, {"weighted_tau": 0.625, "regret": 0.0}, (-1.0, 0.875))
-STORED = [StoredFeatures("hub/net", "digits", "probe", {"weights": "w"}, "file:///store/features/ab/abc.safetensors")]
+STORED = [
+    CacheReference("hub/net", "digits", "scoring_set", {"weights": "w"}, "file:///store/features/ab/abc.safetensors")
+]
 
 
 def test_the_summary_of_a_cell_holds_the_correlation_and_its_band(tmp_path):
@@ -43,14 +45,14 @@ def test_the_table_of_a_cell_lists_every_model_with_both_ranks(tmp_path):
         {"scatter": tmp_path / "scatter.png"},
     )
     assert [(one.name, one.type, one.files) for one in run.made] == [
-        ("ranking-embedded-digits-none-logme", "ranking", [tmp_path / "ranking.csv"])
+        ("ranking-builtin-digits-none-logme", "ranking", [tmp_path / "ranking.csv"])
     ]
 
 
 def test_features_are_named_after_what_decides_their_values():
     (one,) = scored(RESULT, {}, None, None, [], STORED).used
     key = digest({"weights": "w"})
-    assert (one.name, one.type, one.files) == (f"hub/net-digits-probe-{key[:8]}", "features", ())
+    assert (one.name, one.type, one.files) == (f"hub/net-digits-scoring_set-{key[:8]}", "features", ())
     assert one.addresses == {f"{key}.safetensors": STORED[0].address}
     assert one.metadata["sha256"] == key
     assert one.metadata["key"] == {"weights": "w"}
@@ -58,8 +60,8 @@ def test_features_are_named_after_what_decides_their_values():
 
 def test_features_are_made_by_the_stage_of_that_name_and_used_by_the_others():
     counts = [
-        {"what": "features of probe", "was_there": True, "count": 2},
-        {"what": "features of probe", "was_there": False, "count": 1},
+        {"what": "features of scoring_set", "was_there": True, "count": 2},
+        {"what": "features of scoring_set", "was_there": False, "count": 1},
         {"what": "features of test", "was_there": False, "count": 4},
     ]
     for stage, (made, used) in {"features": (1, 0), "finetune": (0, 1)}.items():
@@ -72,11 +74,11 @@ def test_features_are_made_by_the_stage_of_that_name_and_used_by_the_others():
 
 def test_a_search_has_its_models_best_first_and_what_it_took(tmp_path):
     models = (
-        FoundModel("a", 1, 0.5, 100, 0.4, 0.6, 1, 2),
-        FoundModel("b", 2, 0.4, 100, 0.3, 0.5, 1, 2),
-        FoundModel("c", reason="no head"),
+        SearchedModel("a", 1, 0.5, 100, 0.4, 0.6, 1, 2),
+        SearchedModel("b", 2, 0.4, 100, 0.3, 0.5, 1, 2),
+        SearchedModel("c", reason="no head"),
     )
-    found = Found(CELL, models, "budget", 100, 250, 3.5)
+    found = SearchResult(CELL, models, "budget", 100, 250, 3.5)
     run = searched(found, {}, None, [tmp_path / "rank.csv"])
     assert run.summary == {"images": 100, "pushed": 250, "seconds": 3.5, "may_be_best": 2}
     table = pd.DataFrame(run.tables["models"])
@@ -84,4 +86,4 @@ def test_a_search_has_its_models_best_first_and_what_it_took(tmp_path):
     assert run.tables["models"][2]["score"] is None
     assert (run.tables["models"][0]["rank"], run.tables["models"][0]["low"]) == (1, 0.4)
     assert run.made[0].files == [tmp_path / "rank.csv"]
-    assert "expected_regret" in searched(Found(CELL, models, "budget", 1, 1, 1.0, 0.02), {}, None, []).summary
+    assert "expected_regret" in searched(SearchResult(CELL, models, "budget", 1, 1, 1.0, 0.02), {}, None, []).summary

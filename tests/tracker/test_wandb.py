@@ -15,7 +15,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.tracker.tracker import Artifact, TrackedRun
 from transfer_exp.tracker.wandb import WandbTracker, run_id
 
-CELL = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
+CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 CONFIG = {
     "seed": 0,
     "metric": {"_target_": "transfer_exp.metric.logme.LogME"},

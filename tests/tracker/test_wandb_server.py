@@ -38,7 +38,7 @@ def received(tmp_path_factory):
 
         ours = (sys.executable, "-m", "transfer_exp")
         run(*ours, "stage=features", "hydra.sweep.dir=filled", *SMALL)
-        varied = ("dataset.probe_size=20,3", "ground_truth=none", "hydra.sweep.dir=swept")
+        varied = ("dataset.scoring_set_size=20,3", "ground_truth=none", "hydra.sweep.dir=swept")
         run(*ours, "-m", *varied, *SMALL, "tracker.per=sweep", "tracker.tags=[first]", code=1)
         said = run("wandb", "sweep", str(ROOT / "docs" / "wandb_sweep.yaml"))
         got.sweep = got.sweep.replace("- ${args_no_hyphens}", "\n- ".join(["- ${args_no_hyphens}", *SMALL]))

@@ -22,7 +22,7 @@ _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 _NAMED = re.compile(r"(?P<option>\w+)(?:\((?P<changes>[^()]*)\))?")
 
 
-def keep_secrets() -> None:
+def redact_secrets() -> None:
     """Let configs read the environment, as ``${oc.env:NAME}``, but for secrets: settings are kept with every result."""
     OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
 

@@ -19,7 +19,7 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor, best_device
 from transfer_exp.features.model_on_target import NetworkOnImages
 from transfer_exp.features.pixels import Pixels
-from transfer_exp.ground_truth.cached import Measuring
+from transfer_exp.ground_truth.cached import CachedAccuracies
 from transfer_exp.ground_truth.regime import CountsPasses, Regime, Split
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import Candidate, LoadedModel
@@ -65,9 +65,9 @@ class Planner:
     def _features(self) -> Work:
         work = Work()
         for config, pairing, extractor in self._pairings("features"):
-            splits: list[Split] = config.get("splits", ["probe"])
+            splits: list[Split] = config.get("splits", ["scoring_set"])
             for images in filter(None, map(pairing.images, splits)):
-                done = extractor.known(pairing.model, images)
+                done = extractor.is_cached(pairing.model, images)
                 work.add(done, len(images), self.pace[pairing.name], len(images) * self._width[pairing.name])
         return work
 
@@ -79,7 +79,7 @@ class Planner:
                 continue
             splits: tuple[Split, ...] = ("train", "validation", "test")
             sizes = {split: len(pairing.images(split) or ()) for split in splits}
-            done = Measuring(regime, extractor.store, extractor.device, {}).known(pairing)
+            done = CachedAccuracies(regime, extractor.store, extractor.device, {}).is_cached(pairing)
             work.add(done, regime.passes(sizes), self.pace[pairing.name])
         return work
 
@@ -108,14 +108,14 @@ class Planner:
 
     def _timed(self, candidate: Candidate, dataset: TargetDataset, extractor: Extractor) -> bool:
         """See to it that a model was timed, reading and preparing images included; say whether it can be used."""
-        name, few = candidate.name, dataset.probe.subset(np.arange(min(_TRIED, len(dataset.probe))))
+        name, few = candidate.name, dataset.scoring_set.subset(np.arange(min(_TRIED, len(dataset.scoring_set))))
         if name in self._known:
             return True
         try:
             model = candidate.load()
             for _ in range(2):  # the first time, libraries warm up
                 start = time.perf_counter()
-                arrays = extractor.computed(name, model, few)
+                arrays = extractor.compute(name, model, few)
                 self.pace[name] = (time.perf_counter() - start) / len(few)
         except (InputError, NotApplicableError) as error:
             self.left_out[name] = str(error)

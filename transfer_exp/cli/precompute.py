@@ -22,7 +22,7 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
         For bad input of any kind.
     """
     from transfer_exp.cli.instantiate import build
-    from transfer_exp.experiment.precompute import Filling
+    from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.features.extraction import best_device
     from transfer_exp.store import Store
 
@@ -31,9 +31,9 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     pool, dataset = build("model_pool", plain["model_pool"]).only(plain["models"]), build("dataset", plain["dataset"])
     store, tracker = Store(plain["store"]), build("tracker", plain["tracker"])
-    filling = Filling(pool, dataset, store, plain["device"], **plain["features"])
+    filling = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":
-        found = filling.features(plain.get("splits", ["probe"]))
+        found = filling.features(plain.get("splits", ["scoring_set"]))
     else:
         labels, protocol = labels_of(config)
         names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}
@@ -46,4 +46,4 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
     counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(found.items())]
     name = name_of(config)
     write_status(folder, {"state": "done", "cell": name, "found": counts})
-    tracker.record(filled(name, plain, group, counts, filling.observed.stored), folder)
+    tracker.record(filled(name, plain, group, counts, filling.run_log.cache_references), folder)

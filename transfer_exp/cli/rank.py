@@ -14,7 +14,7 @@ from transfer_exp.cli import tracking
 from transfer_exp.cli.console import show_places
 from transfer_exp.cli.job_labels import check_numbers, command, labels_of
 from transfer_exp.errors import InputError
-from transfer_exp.results.search import Found
+from transfer_exp.results.search import SearchResult
 
 if TYPE_CHECKING:
     from transfer_exp.experiment.search import PoolSearch, Seen
@@ -27,7 +27,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 class Outcome(NamedTuple):
     """What was found, and what pages need besides: the search, and what was seen on the way."""
 
-    found: Found
+    found: SearchResult
     search: PoolSearch
     seen: Seen
 
@@ -58,8 +58,12 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     records = [*written, *write_record(result, plain, folder)]
     tracked = tracker.record(tracking.searched(found, plain, group, records), folder)
     alone, classes = group is None, search.dataset.class_names
-    probes = {name: (lambda largest, probe=probe: probe) for name, probe in seen.probes.items()}
-    notes = notes_of(result, command(alone), seen.seconds, classes, probes, search.scoring.perturbed, views(alone))
+    scoring_sets = {
+        name: (lambda largest, scoring_set=scoring_set: scoring_set) for name, scoring_set in seen.scoring_sets.items()
+    }
+    notes = notes_of(
+        result, command(alone), seen.seconds, classes, scoring_sets, search.scoring.perturbed, views(alone)
+    )
     remarks = {model.model: remark(model) for model in found.models if model.best_rank is not None}
     write_notes(replace(notes, remarks=remarks, verdict=tuple(verdict(found))), folder)
     console.print(found_table(found))

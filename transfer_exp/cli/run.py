@@ -28,7 +28,7 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     """
     from transfer_exp.cli.instantiate import build
     from transfer_exp.experiment.experiment import Experiment
-    from transfer_exp.experiment.run_log import Observed
+    from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.features.extraction import best_device
     from transfer_exp.report.html.run_details import notes_of, views, write_notes
     from transfer_exp.report.record import write_record
@@ -46,13 +46,13 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     store = Store(plain["store"])
     run = {name: plain[name] for name in ("device", "seed")}
     experiment = Experiment(**parts, **plain["features"], **run, store=store, protocol=protocol)
-    observed = Observed()
-    result = experiment.run(labels, observed)
+    run_log = RunLog()
+    result = experiment.run(labels, run_log)
     records = write_record(result, plain, folder)  # first: whatever follows may fail
     figure = scatter(result, folder / "scatter.png")
-    tracked = tracker.record(scored(result, plain, group, figure, records, observed.stored), folder)
+    tracked = tracker.record(scored(result, plain, group, figure, records, run_log.cache_references), folder)
     alone = group is None
-    seen = (observed.seconds, experiment.dataset.class_names, observed.probes, experiment.scoring.perturbed)
+    seen = (run_log.seconds, experiment.dataset.class_names, run_log.scoring_sets, experiment.scoring.perturbed)
     write_notes(notes_of(result, command(alone), *seen, views(alone)), folder)
     _report(result, [*records, figure, *([_page(folder)] if alone else []), tracked], alone)
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.results.cell import CellResult
-from transfer_exp.results.search import Found
+from transfer_exp.results.search import SearchResult
 from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from transfer_exp.features.cache_reference import StoredFeatures
+    from transfer_exp.features.cache_reference import CacheReference
 
 # Everything else is imported when a job runs: help and a typing error must not wait for torch.
 
@@ -29,7 +29,7 @@ def scored(
     group: str | None,
     figure: Path | None,
     files: Sequence[Path],
-    stored: Iterable[StoredFeatures],
+    stored: Iterable[CacheReference],
 ) -> TrackedRun:
     """Return a cell as a tracker takes it.
 
@@ -43,7 +43,7 @@ def scored(
         An image of the result, or None.
     files
         Its tables.
-    stored
+    cache_references
         The features it was computed from.
     """
     numbers: dict[str, float | int | bool] = {**result.measures}
@@ -71,7 +71,7 @@ def filled(
     config: Mapping[str, Any],
     group: str | None,
     counts: Sequence[Mapping[str, Any]],
-    stored: Iterable[StoredFeatures],
+    stored: Iterable[CacheReference],
 ) -> TrackedRun:
     """Return a job that filled the store as a tracker takes it.
 
@@ -92,7 +92,7 @@ def filled(
     return TrackedRun(stage, cell, config, group, numbers, tables, made=made, used=used)
 
 
-def searched(found: Found, config: Mapping[str, Any], group: str | None, files: Sequence[Path]) -> TrackedRun:
+def searched(found: SearchResult, config: Mapping[str, Any], group: str | None, files: Sequence[Path]) -> TrackedRun:
     """Return a search of a pool as a tracker takes it; parameters as `scored`."""
     from transfer_exp.report.search_files import frame_of
 
@@ -164,7 +164,7 @@ def _ranking(name: str, cell: Mapping[str, str], files: Sequence[Path]) -> Artif
     return Artifact("-".join([name, *(cell[field] for field in fields)]), "ranking", files, metadata=cell)
 
 
-def _feature_sets(stored: Iterable[StoredFeatures]) -> list[Artifact]:
+def _feature_sets(stored: Iterable[CacheReference]) -> list[Artifact]:
     """Return each feature set under a name that stays the same as long as its values do."""
     from transfer_exp.io.atomic import digest
 

@@ -1,1 +1,1 @@
-"""Target datasets: labelled images in train, validation and test splits, and the probe that is scored."""
+"""Target datasets: labelled images in train, validation and test splits, and the scoring set that is scored."""

@@ -14,7 +14,7 @@ from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.npz import array_names, read_array
 from transfer_exp.statistics.feature_set import FeatureSet, check_features, check_source_probabilities
 
-Split = Literal["probe", "train", "test"]
+Split = Literal["scoring_set", "train", "test"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class FeatureArrays:
         The npz of each model, by the model's name.
     labels
         (N,), training labels in [0, C), the same for all models.
-    probe
+    scoring_set
         Positions among the N that are scored.
     test_labels
         (T,), or None when the files hold no test part.
@@ -41,7 +41,7 @@ class FeatureArrays:
     class_names: tuple[str, ...]
     files: dict[str, Path]
     labels: Int[np.ndarray, " samples"]
-    probe: Int[np.ndarray, " chosen"]
+    scoring_set: Int[np.ndarray, " chosen"]
     test_labels: Int[np.ndarray, " test_samples"] | None = None
 
     @property
@@ -50,7 +50,7 @@ class FeatureArrays:
         return tuple(self.files)
 
     def feature_set(self, model: str, split: Split) -> FeatureSet:
-        """Read the features of one model: the whole training part, the probe within it, or the test part.
+        """Read the features of one model: the whole training part, the scoring set within it, or the test part.
 
         Source probabilities come with the training part only.
 
@@ -69,13 +69,13 @@ class FeatureArrays:
             if test.shape[1:] != _features(path, "features", self.labels).shape[1:]:
                 raise InputError(f"features and test_features of {path} differ in width: save both of one model")
             return FeatureSet(test, self.test_labels)
-        every = np.arange(len(self.labels)) if split == "train" else self.probe
+        every = np.arange(len(self.labels)) if split == "train" else self.scoring_set
         features = _features(path, "features", self.labels)[every]
         source = _probabilities(path, self.labels)
         return FeatureSet(features, self.labels[every], None if source is None else source[every])
 
 
-def arrays(root: str, probe_size: int | None = None, seed: int = 0) -> FeatureArrays:
+def arrays(root: str, scoring_set_size: int | None = None, seed: int = 0) -> FeatureArrays:
     """Return the models and labels of one npz, or of a folder with one npz per model, named by its stem.
 
     Keys: ``features`` (N, D) and ``labels`` (N,), integers or strings; optionally ``source_probabilities``
@@ -86,10 +86,10 @@ def arrays(root: str, probe_size: int | None = None, seed: int = 0) -> FeatureAr
     ----------
     root
         The file or folder; ``~`` is expanded.
-    probe_size
+    scoring_set_size
         Samples to score on, stratified; None for all N.
     seed
-        Decides the probe.
+        Decides the scoring set.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def arrays(root: str, probe_size: int | None = None, seed: int = 0) -> FeatureAr
     test_labels = None if raw_test is None else _encode(raw_test, values, first)
     name = Path(root).expanduser().resolve().stem
     names = tuple(str(value) for value in values)
-    return FeatureArrays(name, names, files, labels, stratified_indices(labels, probe_size, seed), test_labels)
+    return FeatureArrays(name, names, files, labels, stratified_indices(labels, scoring_set_size, seed), test_labels)
 
 
 def _files(root: str) -> dict[str, Path]:

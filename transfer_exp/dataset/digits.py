@@ -11,14 +11,14 @@ from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 _LEVELS = 16
 
 
-def digits(train_per_class: int = 20, probe_size: int | None = None, seed: int = 0) -> TargetDataset:
+def digits(train_per_class: int = 20, scoring_set_size: int | None = None, seed: int = 0) -> TargetDataset:
     """Return 1,797 digits of 8 x 8 pixels, the test part of UCI's optical recognition of handwritten digits.
 
     Parameters
     ----------
     train_per_class
         Training images of each digit, drawn by ``seed``; all others are the test split.
-    probe_size
+    scoring_set_size
         Training images to score on, stratified; None for all.
     seed
         Decides both draws.
@@ -26,7 +26,7 @@ def digits(train_per_class: int = 20, probe_size: int | None = None, seed: int =
     Raises
     ------
     InputError
-        When ``train_per_class`` is below two or above what the rarest digit has (174), or ``probe_size``
+        When ``train_per_class`` is below two or above what the rarest digit has (174), or ``scoring_set_size``
         below ten.
     """
     from sklearn.datasets import load_digits
@@ -38,4 +38,4 @@ def digits(train_per_class: int = 20, probe_size: int | None = None, seed: int =
     chosen, rest = take_per_class(labels, np.full(10, train_per_class), seed)
     train = images.subset(chosen)
     names = tuple(str(digit) for digit in range(10))
-    return TargetDataset("digits", names, train, images.subset(rest), train.stratified(probe_size, seed))
+    return TargetDataset("digits", names, train, images.subset(rest), train.stratified(scoring_set_size, seed))

@@ -26,7 +26,7 @@ def huggingface(
     test_fraction: float = 0.3,
     image_column: str | None = None,
     label_column: str | None = None,
-    probe_size: int | None = None,
+    scoring_set_size: int | None = None,
     seed: int = 0,
 ) -> TargetDataset:
     """Return the dataset ``id``, of which no code is ever run.
@@ -45,7 +45,7 @@ def huggingface(
     image_column, label_column
         None for the only image and the only class label among the features. A label column of integers or
         strings must be named.
-    probe_size
+    scoring_set_size
         Training images to score on, stratified; None for all.
     seed
         Decides the draws.
@@ -67,10 +67,10 @@ def huggingface(
         train_images, test_images = images[train].subset(kept), images[train].subset(held_out)
     else:
         train_images, test_images = images[train], images[test]
-    probe = train_images.stratified(probe_size, seed)
+    scoring_set = train_images.stratified(scoring_set_size, seed)
     name = Path(id).name
     held = None if validation is None else images[validation]
-    return TargetDataset(name, class_names, train_images, test_images, probe, held)
+    return TargetDataset(name, class_names, train_images, test_images, scoring_set, held)
 
 
 def _load(id: str, config: str | None) -> Any:

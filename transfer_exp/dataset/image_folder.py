@@ -17,7 +17,7 @@ def image_folder(
     test_fraction: float = 0.3,
     on_unreadable: str = "refuse",
     name: str | None = None,
-    probe_size: int | None = None,
+    scoring_set_size: int | None = None,
     seed: int = 0,
 ) -> TargetDataset:
     """Return the images below ``root``, classes being its folders in sorted order.
@@ -37,7 +37,7 @@ def image_folder(
         out.
     name
         In tables; the folder's name if None.
-    probe_size
+    scoring_set_size
         Training images to score on, stratified; None for all.
     seed
         Decides the draws.
@@ -60,8 +60,8 @@ def image_folder(
         images = _images(folder, folder, classes, skip)
         kept, held_out = stratified_split(images.labels, test_fraction, seed)
         train, test = images.subset(kept), images.subset(held_out)
-    probe = train.stratified(probe_size, seed)
-    return TargetDataset(name or folder.name, tuple(classes), train, test, probe, validation)
+    scoring_set = train.stratified(scoring_set_size, seed)
+    return TargetDataset(name or folder.name, tuple(classes), train, test, scoring_set, validation)
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -24,7 +24,7 @@ def image_table(
     test_fraction: float = 0.3,
     on_unreadable: str = "refuse",
     name: str | None = None,
-    probe_size: int | None = None,
+    scoring_set_size: int | None = None,
     seed: int = 0,
 ) -> TargetDataset:
     """Return the images that a CSV names, classes being its labels in sorted order.
@@ -46,7 +46,7 @@ def image_table(
         first and leaves both out.
     name
         In tables; the CSV's name without its ending if None.
-    probe_size
+    scoring_set_size
         Training images to score on, stratified; None for all.
     seed
         Decides the draws.
@@ -75,8 +75,8 @@ def image_table(
     if test is None:
         kept, held_out = stratified_split(train.labels, test_fraction, seed)
         train, test = train.subset(kept), train.subset(held_out)
-    probe = train.stratified(probe_size, seed)
-    return TargetDataset(name or table.stem, tuple(classes), train, test, probe, splits.get("validation"))
+    scoring_set = train.stratified(scoring_set_size, seed)
+    return TargetDataset(name or table.stem, tuple(classes), train, test, scoring_set, splits.get("validation"))
 
 
 def _rows(table: Path) -> pd.DataFrame:

@@ -23,7 +23,7 @@ def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, se
         return np.arange(len(labels))
     classes, counts = np.unique(labels, return_counts=True)
     if size < len(classes):
-        raise InputError(f"probe_size={size} cannot hold one image of each of {len(classes)} classes: raise it")
+        raise InputError(f"scoring_set_size={size} cannot hold one image of each of {len(classes)} classes: raise it")
     return take_per_class(labels, _quotas(counts, size), seed)[0]
 
 
@@ -71,7 +71,7 @@ def take_per_class(
     rng = np.random.default_rng(seed)
     taken = np.zeros(len(labels), dtype=bool)
     for c in range(len(classes)):
-        # A prefix of a shuffle: of two probes of one seed, the larger holds (nearly always) the smaller.
+        # A prefix of a shuffle: of two scoring sets of one seed, the larger holds (nearly always) the smaller.
         taken[rng.permutation(np.flatnonzero(codes == c))[: take[c]]] = True
     return np.flatnonzero(taken), np.flatnonzero(~taken)
 
@@ -87,7 +87,7 @@ def nested_order(labels: Int[np.ndarray, " samples"], seed: int) -> Int[np.ndarr
     Returns
     -------
     np.ndarray
-        (N,), a permutation: ``order[:n]`` is the probe of n images, for any n of at least the number of classes.
+        (N,), a permutation: ``order[:n]`` is the scoring set of n images, for any n of at least the number of classes.
     """
     rng = np.random.default_rng(seed)
     codes, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]

@@ -57,7 +57,7 @@ class LabelledImages:
         )
 
     def stratified(self, size: int | None, seed: int) -> LabelledImages:
-        """Return ``size`` of the images, chosen as `stratified_indices` does: how a probe is drawn."""
+        """Return ``size`` of the images, chosen as `stratified_indices` does: how a scoring set is drawn."""
         return self.subset(stratified_indices(self.labels, size, seed))
 
     def joined(self, other: LabelledImages) -> LabelledImages:
@@ -98,7 +98,7 @@ class TargetDataset:
     train, validation, test
         Disjoint splits. ``validation`` is None where the dataset publishes none: ground truth then holds out
         part of ``train``. Nothing but the final accuracy ever sees ``test``.
-    probe
+    scoring_set
         The part of ``train`` that is scored.
     measure
         What the dataset's literature reports.
@@ -114,7 +114,7 @@ class TargetDataset:
     class_names: tuple[str, ...]
     train: LabelledImages
     test: LabelledImages
-    probe: LabelledImages
+    scoring_set: LabelledImages
     validation: LabelledImages | None = None
     measure: Measure = "accuracy"
 

@@ -85,10 +85,10 @@ class PublishedSet:
         class_names: Sequence[Sequence[str]],
         splits: Sequence[LabelledImages],
         measure: Measure,
-        probe_size: int | None,
+        scoring_set_size: int | None,
         seed: int,
     ) -> TargetDataset:
-        """Put ``splits`` (train, test, and validation if there is one) together and draw the probe.
+        """Put ``splits`` (train, test, and validation if there is one) together and draw the scoring set.
 
         Raises
         ------
@@ -105,14 +105,16 @@ class PublishedSet:
             )
         train, test = splits[:2]
         validation = splits[2] if len(splits) > 2 else None
-        probe = train.stratified(probe_size, seed)
-        return TargetDataset(self.name, names, train, test, probe, validation, measure)
+        scoring_set = train.stratified(scoring_set_size, seed)
+        return TargetDataset(self.name, names, train, test, scoring_set, validation, measure)
 
-    def published(self, splits: Sequence[str], measure: Measure, probe_size: int | None, seed: int) -> TargetDataset:
+    def published(
+        self, splits: Sequence[str], measure: Measure, scoring_set_size: int | None, seed: int
+    ) -> TargetDataset:
         """Return the set with torchvision's splits of these names: train, test and, if any, validation."""
         opened = [self.open(split=split) for split in splits]
         names = [list(dataset.classes) for dataset in opened]
-        return self.assemble(names, [listed_images(dataset) for dataset in opened], measure, probe_size, seed)
+        return self.assemble(names, [listed_images(dataset) for dataset in opened], measure, scoring_set_size, seed)
 
 
 def listed_images(dataset: Any) -> LabelledImages:

@@ -35,7 +35,7 @@ CLASSES = (
 )
 
 
-def voc2007(root: str, download: bool = False, probe_size: int | None = None, seed: int = 0) -> TargetDataset:
+def voc2007(root: str, download: bool = False, scoring_set_size: int | None = None, seed: int = 0) -> TargetDataset:
     """Return PASCAL VOC 2007 (Everingham et al., 2010): 2,501 / 2,510 / 4,952 images of 20 classes.
 
     ``targets`` marks every class in an image, for the 11-point mean average precision. ``labels`` is the
@@ -48,10 +48,10 @@ def voc2007(root: str, download: bool = False, probe_size: int | None = None, se
         The folder that holds ``VOCdevkit``; ``~`` is expanded.
     download
         Fetch what is missing.
-    probe_size
+    scoring_set_size
         Training images to score on, stratified by label; None for all.
     seed
-        Decides the probe.
+        Decides the scoring set.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def voc2007(root: str, download: bool = False, probe_size: int | None = None, se
     """
     source = PublishedSet("voc2007", "VOCDetection", len(CLASSES), root, download)
     splits = [_images(source.open(year="2007", image_set=split)) for split in ("train", "test", "val")]
-    return source.assemble([CLASSES], splits, "map_11point", probe_size, seed)
+    return source.assemble([CLASSES], splits, "map_11point", scoring_set_size, seed)
 
 
 def _images(dataset: Any) -> LabelledImages:

@@ -1,4 +1,4 @@
-"""How far scores would move with other images, and which models they cannot tell apart: half-samples of the probe.
+"""Half-samples of the scoring set: how far scores would move with other images, and which models cannot be told apart.
 
 A bootstrap draws images twice, and a score that looks at neighbours, or fits more dimensions than it has images, takes
 a copy for evidence: the copy of an image is its nearest neighbour. Here half of each class is drawn without
@@ -53,7 +53,7 @@ def half_samples(labels: Int[np.ndarray, " samples"], draws: int, seed: int = 0)
 def score_intervals(
     scores: Float[np.ndarray, " models"], halves: Float[np.ndarray, "draws models"], level: float = 0.95
 ) -> Float[np.ndarray, "models 2"]:
-    """Return intervals for the scores that other probes of as many images have on average, each by itself.
+    """Return intervals for the scores that other scoring sets of as many images have on average, each by itself.
 
     [score - q_high, score - q_low], q being quantiles of the deviations (the basic interval of Davison and Hinkley,
     "Bootstrap Methods and their Application", 1997, eq. 5.6). An end may pass a bound of the metric.
@@ -82,7 +82,7 @@ def score_intervals(
     return np.stack([scores - high, scores - low], axis=1)
 
 
-def told_apart(
+def significantly_better(
     scores: Float[np.ndarray, " models"], halves: Float[np.ndarray, "draws models"], level: float = 0.95
 ) -> Bool[np.ndarray, "models models"]:
     """Return who scores better than whom beyond what other images would change: element (i, j), i better than j.
@@ -120,7 +120,7 @@ def rank_intervals(
 
     Parameters and errors as `score_intervals`.
     """
-    better = told_apart(scores, halves, level)
+    better = significantly_better(scores, halves, level)
     return np.stack([1 + better.sum(axis=0), len(scores) - better.sum(axis=1)], axis=1)
 
 

@@ -86,7 +86,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Halving:
-    """Successive halving over the size of the probe.
+    """Successive halving over the size of the scoring set.
 
     Attributes
     ----------

@@ -1,1 +1,1 @@
-"""The conductors: one cell of a study, and the making of the embedded pool."""
+"""The conductors: one cell of a study, and the making of the built-in pool."""

@@ -11,13 +11,13 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import NotApplicableError
 from transfer_exp.evaluation.ranking import Ranking
-from transfer_exp.experiment.precompute import Found, say_what_was_found
+from transfer_exp.experiment.precompute import CacheCounts, log_cache_counts
 from transfer_exp.experiment.progress_bars import progress_bars
-from transfer_exp.experiment.run_log import Observed, ObservedExtractor
-from transfer_exp.experiment.score_cache import RememberedScores, remembered_scores
+from transfer_exp.experiment.run_log import RunLog, TimedExtractor
+from transfer_exp.experiment.score_cache import ScoreCache, open_score_cache
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
 from transfer_exp.features.model_on_target import Pairing, check_together, pair
-from transfer_exp.ground_truth.cached import Measuring
+from transfer_exp.ground_truth.cached import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
@@ -64,14 +64,14 @@ class Experiment:
         """The metric after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
 
-    def run(self, labels: Mapping[str, str], observed: Observed | None = None) -> CellResult:
+    def run(self, labels: Mapping[str, str], run_log: RunLog | None = None) -> CellResult:
         """Score, adapt and compare.
 
         Parameters
         ----------
         labels
             What the cell is called in tables, by config group; pool and dataset name themselves.
-        observed
+        run_log
             Filled on the way.
 
         Raises
@@ -81,25 +81,25 @@ class Experiment:
         """
         check_together(self.pool, self.dataset)
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
-        found: Found = Counter()
+        found: CacheCounts = Counter()
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}
-        measuring = Measuring(self.ground_truth, self.store, self.device, names)
-        observed = observed or Observed()
+        measuring = CachedAccuracies(self.ground_truth, self.store, self.device, names)
+        run_log = run_log or RunLog()
         models: list[ModelResult] = []
         parts: dict[str, Mapping[str, Parts]] = {}
-        remembered = remembered_scores(self.scoring, self.store, self.dataset.name)
+        remembered = open_score_cache(self.scoring, self.store, self.dataset.name)
         bars = progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models")
         with remembered as scoring, bars as (track, next_model):
             how = (self.store, self.device, self.batch_size, self.workers)
-            extractor = ObservedExtractor(*how, track, observed=observed)
+            extractor = TimedExtractor(*how, track, run_log=run_log)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
-                models.append(self._one(pairing, scoring, measuring, parts, track, observed))
+                models.append(self._one(pairing, scoring, measuring, parts, track, run_log))
                 found.update(pairing.found.items())
-                observed.stored.extend(pairing.stored())
+                run_log.cache_references.extend(pairing.cache_references())
                 next_model()
-        say_what_was_found(found)
+        log_cache_counts(found)
         scores = dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
         models = [replace(m, score=scores[m.model]) if m.model in scores else m for m in models]
         agreement = self.evaluation(labels["metric"], models)
@@ -110,22 +110,22 @@ class Experiment:
     def _one(
         self,
         pairing: Pairing,
-        scoring: RememberedScores,
-        measuring: Measuring,
+        scoring: ScoreCache,
+        measuring: CachedAccuracies,
         parts: dict[str, Mapping[str, Parts]],
         track: Track,
-        observed: Observed,
+        run_log: RunLog,
     ) -> ModelResult:
         """Collect the parts of a model's score and obtain its accuracy, or say why either is missing."""
         try:
-            with observed.stage(pairing.name, "scoring"):
+            with run_log.stage(pairing.name, "scoring"):
                 own = scoring.parts(pairing, self.ground_truth)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason))
         parts[pairing.name] = own
-        observed.probes[pairing.name] = pairing.kept("probe")
+        run_log.scoring_sets[pairing.name] = pairing.reader("scoring_set")
         try:
-            with observed.stage(pairing.name, "ground_truth"):
+            with run_log.stage(pairing.name, "ground_truth"):
                 accuracy = measuring(pairing, track)
         except NotApplicableError as reason:
             return ModelResult(pairing.name, None, reason=str(reason), parts=flat(own))

@@ -20,7 +20,7 @@ class UnknownSettingsError(Exception):
     """Something decides what an object computes, and cannot be told from outside."""
 
 
-def described(thing: Any) -> Any:
+def fingerprint(thing: Any) -> Any:
     """Return plain data that two objects share only if they compute the same.
 
     Parameters
@@ -39,10 +39,10 @@ def described(thing: Any) -> Any:
     if isinstance(thing, str):
         return _text(thing)
     if isinstance(thing, tuple):
-        return [described(item) for item in thing]
+        return [fingerprint(item) for item in thing]
     if is_dataclass(thing) and not isinstance(thing, type):
         kind = type(thing)
-        settings = {field.name: described(getattr(thing, field.name)) for field in fields(thing)}
+        settings = {field.name: fingerprint(getattr(thing, field.name)) for field in fields(thing)}
         return {"type": f"{kind.__module__}.{kind.__qualname__}@{code_of(kind.__module__)[:_DIGITS]}", **settings}
     raise UnknownSettingsError(f"{type(thing).__name__} is no plain value")
 

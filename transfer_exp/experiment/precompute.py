@@ -1,4 +1,4 @@
-"""Filling the store ahead of scoring: features, or accuracies, of each model of a pool on one target."""
+"""Precomputation the store ahead of scoring: features, or accuracies, of each model of a pool on one target."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.progress_bars import progress_bars
-from transfer_exp.experiment.run_log import Observed
+from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_together, pair
-from transfer_exp.ground_truth.cached import Measuring
+from transfer_exp.ground_truth.cached import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime, with_grid
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.progress import Track
 from transfer_exp.store import Store
 
 _log = logging.getLogger(__name__)
-Found = Counter[tuple[str, bool]]
+CacheCounts = Counter[tuple[str, bool]]
 """How often what was asked for was in the store (True), or had to be computed."""
 
 
 @dataclass(frozen=True, eq=False)
-class Filling:
+class Precomputation:
     """A pool on one target.
 
     Attributes
@@ -37,7 +37,7 @@ class Filling:
         What is filled.
     device, batch_size, workers
         Of feature extraction.
-    observed
+    run_log
         Told where features are.
     """
 
@@ -47,9 +47,9 @@ class Filling:
     device: str
     batch_size: int
     workers: int
-    observed: Observed = field(default_factory=Observed)
+    run_log: RunLog = field(default_factory=RunLog)
 
-    def features(self, splits: Sequence[Split]) -> Found:
+    def features(self, splits: Sequence[Split]) -> CacheCounts:
         """See to it that the store has the features of the splits, of those that the dataset has.
 
         Raises
@@ -64,7 +64,7 @@ class Filling:
 
         return self._each(extract)
 
-    def accuracies(self, regime: Regime, names: Mapping[str, str]) -> Found:
+    def accuracies(self, regime: Regime, names: Mapping[str, str]) -> CacheCounts:
         """See to it that the store has the accuracies under a regime.
 
         Parameters
@@ -72,7 +72,7 @@ class Filling:
         regime
             As its config group describes it.
         names
-            As `Measuring`.
+            As `CachedAccuracies`.
 
         Raises
         ------
@@ -81,9 +81,9 @@ class Filling:
         """
         if not regime.trains:
             raise InputError("stage=finetune needs a ground_truth that trains: full, last_block or linear_probe")
-        return self._each(Measuring(regime, self.store, self.device, names))
+        return self._each(CachedAccuracies(regime, self.store, self.device, names))
 
-    def grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> Found:
+    def grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> CacheCounts:
         """See to it that a point of a regime's grid is trained as far as all of them go.
 
         Parameters
@@ -98,7 +98,7 @@ class Filling:
         InputError
             When the regime has no grid; for bad input of any kind.
         """
-        grid, measuring = with_grid(regime), Measuring(regime, self.store, self.device, names)
+        grid, measuring = with_grid(regime), CachedAccuracies(regime, self.store, self.device, names)
 
         def reach(pairing: Pairing, track: Track) -> None:
             if isinstance(pairing, NetworkOnImages):
@@ -106,10 +106,10 @@ class Filling:
 
         return self._each(reach)
 
-    def _each(self, work: Callable[[Pairing, Track], object]) -> Found:
+    def _each(self, work: Callable[[Pairing, Track], object]) -> CacheCounts:
         """Do something for every model, and say which could not be used."""
         check_together(self.pool, self.dataset)
-        found: Found = Counter()
+        found: CacheCounts = Counter()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
@@ -119,13 +119,13 @@ class Filling:
                 except NotApplicableError as reason:
                     _log.warning("%s is skipped: %s", candidate.name, reason)
                 found.update(pairing.found.items())
-                self.observed.stored.extend(pairing.stored())
+                self.run_log.cache_references.extend(pairing.cache_references())
                 next_model()
-        say_what_was_found(found)
+        log_cache_counts(found)
         return found
 
 
-def say_what_was_found(found: Found) -> None:
+def log_cache_counts(found: CacheCounts) -> None:
     """Log how much of what was asked for was in the store, and how much had to be computed."""
     for what in sorted({name for name, _ in found}):
         _log.info("%s: %d read from the store, %d computed", what, found[what, True], found[what, False])

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from transfer_exp.dataset.target_dataset import LabelledImages
-from transfer_exp.features.cache_reference import StoredFeatures
-from transfer_exp.features.extraction import Extractor, Kept
+from transfer_exp.features.cache_reference import CacheReference
+from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.store import Arrays
 
 
 @dataclass(eq=False)
-class Observed:
+class RunLog:
     """Filled while a cell runs.
 
     Attributes
@@ -23,15 +23,15 @@ class Observed:
     seconds
         By model, then by stage: ``features``, ``scoring``, ``ground_truth``. A stage within another counts for itself
         alone, so that the stages of a model add up to its time.
-    probes
-        Give the probe of each model again, by its name.
-    stored
+    scoring_sets
+        Give the scoring set of each model again, by its name.
+    cache_references
         What the store has of the features that were asked for.
     """
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
-    probes: dict[str, Kept] = field(default_factory=dict)
-    stored: list[StoredFeatures] = field(default_factory=list)
+    scoring_sets: dict[str, FeatureReader] = field(default_factory=dict)
+    cache_references: list[CacheReference] = field(default_factory=list)
     _within: list[float] = field(default_factory=list)
 
     @contextmanager
@@ -50,18 +50,18 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class ObservedExtractor(Extractor):
+class TimedExtractor(Extractor):
     """An extractor whose passes are a stage of their model.
 
     Attributes
     ----------
-    observed
+    run_log
         Told of each pass.
     """
 
-    observed: Observed = field(default_factory=Observed)
+    run_log: RunLog = field(default_factory=RunLog)
 
-    def computed(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
-        """Return features as `Extractor.computed`, and tell how long that took."""
-        with self.observed.stage(name, "features"):
-            return super().computed(name, model, images)
+    def compute(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
+        """Return features as `Extractor.compute`, and tell how long that took."""
+        with self.run_log.stage(name, "features"):
+            return super().compute(name, model, images)

@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 from transfer_exp.errors import InputError
-from transfer_exp.experiment.fingerprint import UnknownSettingsError, described
+from transfer_exp.experiment.fingerprint import UnknownSettingsError, fingerprint
 from transfer_exp.experiment.scoring import Parts, Scoring
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Regime
@@ -27,7 +27,7 @@ _SECONDS = 30.0
 
 
 @dataclass(eq=False)
-class RememberedScores:
+class ScoreCache:
     """A scoring with a memory, for the models of one cell: one file of the store, to which every run adds.
 
     A score is read again where all that decides it is as it was: the features, the settings of metric and perturbation
@@ -60,11 +60,11 @@ class RememberedScores:
         """
         if self._key is None or not isinstance(pairing, NetworkOnImages):
             return self.scoring.parts(pairing, ground_truth)
-        name = digest(pairing.probed())
+        name = digest(pairing.scoring_features_key())
         known = self._known.get(name)
         pairing.found["scores"] = known is not None
         if known is not None:
-            pairing.use_probe()
+            pairing.mark_scoring_set_used()
             return known
         found = self.scoring.parts(pairing, ground_truth)
         if all(isfinite(value) for parts in found.values() for value in parts.values()):
@@ -88,7 +88,7 @@ class RememberedScores:
         if not self.scoring.metric.inputs or not set(self.scoring.metric.inputs) <= _OF_FEATURES:
             return None
         try:
-            how = {name: described(getattr(self.scoring, name)) for name in ("metric", "perturbation")}
+            how = {name: fingerprint(getattr(self.scoring, name)) for name in ("metric", "perturbation")}
         except UnknownSettingsError:
             return None
         names = {name: getattr(self.scoring, name).name for name in how}
@@ -106,9 +106,9 @@ def _in_order(parts: Mapping[str, Parts]) -> list[list[Any]]:
 
 
 @contextmanager
-def remembered_scores(scoring: Scoring, store: Store, dataset: str) -> Iterator[RememberedScores]:
+def open_score_cache(scoring: Scoring, store: Store, dataset: str) -> Iterator[ScoreCache]:
     """Enter with a scoring that remembers, and keep what is new in the end, whatever that is."""
-    scores = RememberedScores(scoring, store, dataset)
+    scores = ScoreCache(scoring, store, dataset)
     try:
         yield scores
     finally:

@@ -15,9 +15,9 @@ from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.progress_bars import progress_bars
-from transfer_exp.experiment.scoring import Evidence, Parts, over_pool, parts_of
+from transfer_exp.experiment.scoring import MetricInputs, Parts, over_pool, parts_of
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import Pairing, PartOfSplits, Split, check_together, pair
+from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_together, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
@@ -112,7 +112,7 @@ class ScoreGrid:
         """Return the parts of one model in every cell."""
         known = _joined([found for split in self.splits if (found := whole.features(split)) is not None])
         for size in self.images_per_class:
-            yield from self._one(size, PartOfSplits(whole, self._drawn(known, size)))
+            yield from self._one(size, SampleSubset(whole, self._drawn(known, size)))
 
     def _drawn(self, known: FeatureSet, size: Size) -> FeatureSet:
         total = None if size is None else min(size * len(self.dataset.class_names), len(known.labels))
@@ -120,11 +120,11 @@ class ScoreGrid:
         probabilities = None if known.source_probabilities is None else known.source_probabilities[chosen]
         return FeatureSet(known.features[chosen], known.labels[chosen], probabilities)
 
-    def _one(self, size: Size, probe: PartOfSplits) -> Iterator[tuple[Cell, Parts]]:
+    def _one(self, size: Size, scoring_set: SampleSubset) -> Iterator[tuple[Cell, Parts]]:
         """Return the parts of one model in every cell with so many images."""
         alike: dict[str, Parts] = {}
         for perturbed_by, perturbation in self.perturbations.items():
-            evidence = Evidence(probe, perturbation, self.seed, self.ground_truth)
+            evidence = MetricInputs(scoring_set, perturbation, self.seed, self.ground_truth)
             for name, metric in self.metrics.items():
                 cell = size, perturbed_by, name
                 if cell in self._given_up:
@@ -134,7 +134,7 @@ class ScoreGrid:
                 except NotApplicableError:
                     continue
                 except InputError as error:
-                    self._given_up[cell] = f"{name} on model {probe.name}: {error}"
+                    self._given_up[cell] = f"{name} on model {scoring_set.name}: {error}"
                     continue
                 if not set(_PERTURBED) & set(metric.inputs):
                     alike[name] = found

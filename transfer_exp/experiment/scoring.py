@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
-from transfer_exp.features.model_on_target import Pairing, PartOfSplits
+from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherTargets, Regime
 from transfer_exp.metric.metric import Metric, MetricOverMoves, PoolMetric
 from transfer_exp.metric.model_facts import ModelFacts
@@ -28,7 +28,7 @@ _ALONE, _SCORE = "", "score"
 
 
 @dataclass(eq=False)
-class Evidence:
+class MetricInputs:
     """One model on one target as a metric may see it: every input by name, obtained when asked for.
 
     Attributes
@@ -43,7 +43,7 @@ class Evidence:
         Asked for accuracies on other targets.
     """
 
-    pairing: Pairing | PartOfSplits
+    pairing: Pairing | SampleSubset
     perturbation: Perturbation
     seed: int
     ground_truth: Regime
@@ -58,44 +58,44 @@ class Evidence:
         NotApplicableError
             When the model has no such input.
         """
-        known = [name for name, value in vars(Evidence).items() if isinstance(value, cached_property)]
+        known = [name for name, value in vars(MetricInputs).items() if isinstance(value, cached_property)]
         for name in inputs:
             if name not in known or name.startswith("_"):
                 raise InputError(f"no input '{name}': {suggestion(name, [k for k in known if k[0] != '_'])}")
         return [getattr(self, name) for name in inputs]
 
     @cached_property
-    def _probe(self) -> FeatureSet:
-        probe = self.pairing.features("probe")
-        assert probe is not None, "every dataset has a probe"
-        return probe
+    def _scoring_set(self) -> FeatureSet:
+        scoring_set = self.pairing.features("scoring_set")
+        assert scoring_set is not None, "every dataset has a scoring set"
+        return scoring_set
 
     @cached_property
     def features(self) -> np.ndarray:
         """Perturbed features, (N, D')."""
         rng = np.random.default_rng(self.seed)
-        return self.perturbation(self._probe.features, self._probe.labels, rng)
+        return self.perturbation(self._scoring_set.features, self._scoring_set.labels, rng)
 
     @cached_property
     def labels(self) -> np.ndarray:
         """Target classes, (N,)."""
-        return self._probe.labels
+        return self._scoring_set.labels
 
     @cached_property
     def class_statistics(self) -> ClassStatistics:
         """Class statistics of the perturbed features, without the samples in memory where that can be."""
         if not isinstance(self.perturbation, StatisticsPerturbation):
             return class_statistics(self.features, self.labels)
-        statistics = self.pairing.class_statistics("probe")
-        assert statistics is not None, "every dataset has a probe"
+        statistics = self.pairing.class_statistics("scoring_set")
+        assert statistics is not None, "every dataset has a scoring set"
         return self.perturbation.on_statistics(statistics)
 
     @cached_property
     def source_probabilities(self) -> np.ndarray:
         """Softmax over source classes, (N, S), which no perturbation touches."""
-        if self._probe.source_probabilities is None:
+        if self._scoring_set.source_probabilities is None:
             raise NotApplicableError("no source probabilities: the model has no head")
-        return self._probe.source_probabilities
+        return self._scoring_set.source_probabilities
 
     @cached_property
     def model(self) -> ModelFacts:
@@ -131,7 +131,7 @@ class Scoring:
     perturbation: Perturbation | Path
     seed: int
 
-    def parts(self, pairing: Pairing | PartOfSplits, ground_truth: Regime) -> dict[str, Parts]:
+    def parts(self, pairing: Pairing | SampleSubset, ground_truth: Regime) -> dict[str, Parts]:
         """Return the parts of one model's score at every step.
 
         Raises
@@ -146,23 +146,23 @@ class Scoring:
         moves = [step for step in steps.values() if isinstance(step, ClassMixing)]
         try:
             if isinstance(self.metric, MetricOverMoves) and 1 < len(moves) == len(steps):
-                evidence = Evidence(pairing, NoPerturbation(), self.seed, ground_truth).named(self.metric.inputs)
+                evidence = MetricInputs(pairing, NoPerturbation(), self.seed, ground_truth).named(self.metric.inputs)
                 scores = _over_moves(self.metric, moves, evidence)
                 return {step: {_SCORE: score} for step, score in zip(steps, scores, strict=True)}
             found = {}
             for step, perturbation in steps.items():
-                found[step] = parts_of(self.metric, Evidence(pairing, perturbation, self.seed, ground_truth))
+                found[step] = parts_of(self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
             return found
         except InputError as error:
             raise InputError(f"{self.metric.name} on model {pairing.name}: {error}") from error
 
-    def perturbed(self, probe: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
+    def perturbed(self, scoring_set: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
         """Return features as the metric sees them, of a path at its last step; None where nothing perturbs them."""
         path = self.perturbation
         last = list(path.steps().values())[-1] if isinstance(path, Path) else path
         if isinstance(last, NoPerturbation):
             return None
-        return last(probe.features, probe.labels, np.random.default_rng(self.seed))
+        return last(scoring_set.features, scoring_set.labels, np.random.default_rng(self.seed))
 
     def combine(self, models: Sequence[Mapping[str, Parts]]) -> list[float]:
         """Return the score of every model from the parts of all, averaged along the path.
@@ -182,7 +182,7 @@ class Scoring:
         return [float(score) for score in averaged]
 
 
-def parts_of(metric: Metric | PoolMetric, evidence: Evidence) -> Parts:
+def parts_of(metric: Metric | PoolMetric, evidence: MetricInputs) -> Parts:
     """Return the parts of one model's score.
 
     Raises

@@ -14,16 +14,16 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, Search
 from transfer_exp.experiment.progress_bars import progress_bars
 from transfer_exp.experiment.scoring import Parts, Scoring
-from transfer_exp.experiment.uncertainty import Certainty
+from transfer_exp.experiment.uncertainty import Uncertainty
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import PartOfSplits, check_together
-from transfer_exp.features.nested_subsets import Beginnings
+from transfer_exp.features.model_on_target import SampleSubset, check_together
+from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
-from transfer_exp.results.search import Found, FoundModel
+from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
 
@@ -34,7 +34,7 @@ _FIRST_SHARE = 0.5
 class Seen(NamedTuple):
     """Features of the models of the last round, and the seconds of each model by stage."""
 
-    probes: Mapping[str, FeatureSet]
+    scoring_sets: Mapping[str, FeatureSet]
     seconds: Mapping[str, Mapping[str, float]]
 
 
@@ -82,7 +82,7 @@ class PoolSearch:
         """The metric after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
 
-    def run(self, labels: Mapping[str, str]) -> tuple[Found, Seen]:
+    def run(self, labels: Mapping[str, str]) -> tuple[SearchResult, Seen]:
         """Search, and say how sure the order is.
 
         Parameters
@@ -105,40 +105,42 @@ class PoolSearch:
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
-            beginnings = Beginnings(candidates, self.dataset, extractor, self.seed)
-            looked_at = self._first_look(beginnings, next_model)
-            search = self._search(beginnings, looked_at)
-            scored = self._shown_all(beginnings, search)
+            nested_subsets = NestedSubsets(candidates, self.dataset, extractor, self.seed)
+            looked_at = self._first_look(nested_subsets, next_model)
+            search = self._search(nested_subsets, looked_at)
+            scored = self._shown_all(nested_subsets, search)
         scores = self._scores(scored)
         scored = {name: scored[name] for name in scores}
-        certainty = Certainty(self._scores, labels, self.draws, self.seed)
+        certainty = Uncertainty(self._scores, labels, self.draws, self.seed)
         known, regret, notes = certainty.of(scores, scored, len(self.dataset.class_names))
         first = next(iter(scored.values()))
-        if len(first.probe.labels) < len(beginnings.order):
+        if len(first.scoring_set.labels) < len(nested_subsets.order):
             notes.append("expected accuracies are of models trained on the images that were scored, not on all")
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
-        models = self._models(search, {n: replace(known[n], score=scores[n]) for n in scores}, len(first.probe.labels))
-        found = Found(
+        models = self._models(
+            search, {n: replace(known[n], score=scores[n]) for n in scores}, len(first.scoring_set.labels)
+        )
+        found = SearchResult(
             cell,
             (*models, *self._unscored([model.model for model in models])),
             search.stopped,
-            len(beginnings.order),
-            beginnings.pushed,
+            len(nested_subsets.order),
+            nested_subsets.pushed,
             time.perf_counter() - start,
             regret,
             tuple(notes),
         )
-        seconds = {name: {"features": taken} for name, taken in beginnings.seconds.items()}
-        return found, Seen({name: pairing.probe for name, pairing in scored.items()}, seconds)
+        seconds = {name: {"features": taken} for name, taken in nested_subsets.seconds.items()}
+        return found, Seen({name: pairing.scoring_set for name, pairing in scored.items()}, seconds)
 
-    def _first_look(self, beginnings: Beginnings, next_model: Callable[[], object]) -> list[str]:
+    def _first_look(self, nested_subsets: NestedSubsets, next_model: Callable[[], object]) -> list[str]:
         """Show the first images to one model after the other while there is time; return who saw them."""
-        images, names = min(self.halving.first, len(beginnings.order)), list[str]()
-        for name in beginnings.candidates:
-            spent = sum(beginnings.seconds.values())
+        images, names = min(self.halving.first, len(nested_subsets.order)), list[str]()
+        for name in nested_subsets.candidates:
+            spent = sum(nested_subsets.seconds.values())
             if self.seconds is not None and spent >= _FIRST_SHARE * self.seconds and len(names) > self.halving.top:
                 self._reasons[name] = "no time was left to look at it: raise the budget"
-            elif self._pairing(beginnings, name, images) is not None:
+            elif self._pairing(nested_subsets, name, images) is not None:
                 names.append(name)
             next_model()
         if not names:
@@ -146,30 +148,30 @@ class PoolSearch:
             raise InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {name}: {reason}")
         return names
 
-    def _search(self, beginnings: Beginnings, names: Sequence[str]) -> Search:
-        images = min(self.halving.first, len(beginnings.order))
-        pace = {name: max(beginnings.seconds[name], 1e-6) / images for name in names}
+    def _search(self, nested_subsets: NestedSubsets, names: Sequence[str]) -> Search:
+        images = min(self.halving.first, len(nested_subsets.order))
+        pace = {name: max(nested_subsets.seconds[name], 1e-6) / images for name in names}
 
         def scores(left: Sequence[str], count: int) -> dict[str, float]:
-            for name in set(beginnings.candidates) - set(left):
-                beginnings.forget(name)
-            pairings = {name: self._pairing(beginnings, name, count) for name in left}
+            for name in set(nested_subsets.candidates) - set(left):
+                nested_subsets.forget(name)
+            pairings = {name: self._pairing(nested_subsets, name, count) for name in left}
             return self._scores({name: pairing for name, pairing in pairings.items() if pairing is not None})
 
         # What the first round takes was spent by the first look, whatever the budget; the rest is rounding.
-        budget = None if self.seconds is None else max(self.seconds, sum(beginnings.seconds.values()) * (1 + 1e-9))
+        budget = None if self.seconds is None else max(self.seconds, sum(nested_subsets.seconds.values()) * (1 + 1e-9))
         halving = replace(self.halving, budget=budget)
-        return halving(names, len(beginnings.order), scores, beginnings.imagenet_accuracies, pace)
+        return halving(names, len(nested_subsets.order), scores, nested_subsets.imagenet_accuracies, pace)
 
-    def _pairing(self, beginnings: Beginnings, name: str, images: int) -> PartOfSplits | None:
+    def _pairing(self, nested_subsets: NestedSubsets, name: str, images: int) -> SampleSubset | None:
         """Return a model on the first images, or None and keep the reason."""
         try:
-            return beginnings.pairing(name, images)
+            return nested_subsets.pairing(name, images)
         except (InputError, NotApplicableError) as reason:
             self._reasons[name] = str(reason)
             return None
 
-    def _scores(self, pairings: Mapping[str, PartOfSplits]) -> dict[str, float]:
+    def _scores(self, pairings: Mapping[str, SampleSubset]) -> dict[str, float]:
         """Return the score of each model that has one, and keep the reason where it has none."""
         found = dict[str, Mapping[str, Parts]]()
         for name, pairing in pairings.items():
@@ -179,23 +181,23 @@ class PoolSearch:
                 self._reasons[name] = str(reason)
         return dict(zip(found, self.scoring.combine(list(found.values())), strict=True))
 
-    def _shown_all(self, beginnings: Beginnings, search: Search) -> dict[str, PartOfSplits]:
+    def _shown_all(self, nested_subsets: NestedSubsets, search: Search) -> dict[str, SampleSubset]:
         """Return the models of the last round, on all images if there is time for that."""
-        last, every = search.rounds[-1], len(beginnings.order)
-        spent = sum(beginnings.seconds.values())
-        longer = sum(beginnings.seconds[name] for name in last.scores) * (every / last.images - 1)
+        last, every = search.rounds[-1], len(nested_subsets.order)
+        spent = sum(nested_subsets.seconds.values())
+        longer = sum(nested_subsets.seconds[name] for name in last.scores) * (every / last.images - 1)
         images = every if self.seconds is None or spent + longer <= self.seconds else last.images
-        pairings = {name: self._pairing(beginnings, name, images) for name in last.scores}
+        pairings = {name: self._pairing(nested_subsets, name, images) for name in last.scores}
         return {name: pairing for name, pairing in pairings.items() if pairing is not None}
 
-    def _models(self, search: Search, last: Mapping[str, FoundModel], images: int) -> list[FoundModel]:
+    def _models(self, search: Search, last: Mapping[str, SearchedModel], images: int) -> list[SearchedModel]:
         """Return all that were ranked: those of the last round by what is known of them by now, then the others."""
         seen = {name: (held.images, score) for held in search.rounds for name, score in held.scores.items()}
         models = [replace(last[n], images=images) for n in sorted(last, key=lambda n: -(last[n].score or 0.0))]
         for name in search.ranking:
             if name not in last and name not in self._reasons:
-                models.append(FoundModel(name, images=seen[name][0], score=seen[name][1]))
+                models.append(SearchedModel(name, images=seen[name][0], score=seen[name][1]))
         return [replace(model, rank=place) for place, model in enumerate(models, start=1)]
 
-    def _unscored(self, ranked: Sequence[str]) -> list[FoundModel]:
-        return [FoundModel(name, reason=reason) for name, reason in self._reasons.items() if name not in ranked]
+    def _unscored(self, ranked: Sequence[str]) -> list[SearchedModel]:
+        return [SearchedModel(name, reason=reason) for name, reason in self._reasons.items() if name not in ranked]

@@ -12,19 +12,19 @@ from threadpoolctl import threadpool_limits
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expectations import Expectations, expectations
 from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
-from transfer_exp.features.model_on_target import PartOfSplits
+from transfer_exp.features.model_on_target import SampleSubset
 from transfer_exp.features.nested_subsets import subset
 from transfer_exp.metric.linear_classifier import LinearClassifier
-from transfer_exp.results.search import FoundModel
+from transfer_exp.results.search import SearchedModel
 from transfer_exp.statistics.feature_set import FeatureSet
 
 _FEWEST = 4
 """Images of a class, so that half of them is never one alone."""
-Scores = Callable[[Mapping[str, PartOfSplits]], Mapping[str, float]]
+Scores = Callable[[Mapping[str, SampleSubset]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
-class Certainty:
+class Uncertainty:
     """Of the scores that a function gives.
 
     Attributes
@@ -43,8 +43,8 @@ class Certainty:
     seed: int
 
     def of(
-        self, scores: Mapping[str, float], pairings: Mapping[str, PartOfSplits], classes: int
-    ) -> tuple[dict[str, FoundModel], float | None, list[str]]:
+        self, scores: Mapping[str, float], pairings: Mapping[str, SampleSubset], classes: int
+    ) -> tuple[dict[str, SearchedModel], float | None, list[str]]:
         """Return what is known of models besides score and rank, the regret expected of the first, and notes.
 
         Parameters
@@ -52,22 +52,22 @@ class Certainty:
         scores
             On the same images, by model.
         pairings
-            The models with these images as the probe.
+            The models with these images as the scoring set.
         classes
             C of the target.
         """
-        notes, models = list[str](), {name: FoundModel(name) for name in scores}
-        probes = {name: pairing.probe for name, pairing in pairings.items()}
+        notes, models = list[str](), {name: SearchedModel(name) for name in scores}
+        scoring_sets = {name: pairing.scoring_set for name, pairing in pairings.items()}
         values = np.array([scores[name] for name in models])
         try:
-            low_high, ranks = self._spread(values, pairings, probes)
+            low_high, ranks = self._spread(values, pairings, scoring_sets)
         except InputError as reason:
             notes.append(f"no intervals of scores: {reason}")
         else:
             for name, (low, high), (first, last) in zip(models, low_high.tolist(), ranks.tolist(), strict=True):
                 models[name] = replace(models[name], low=low, high=high, best_rank=first, worst_rank=last)
         try:
-            known = self._expected(values, probes, classes)
+            known = self._expected(values, scoring_sets, classes)
         except InputError as reason:
             notes.append(f"no expected accuracy: {reason}")
             return models, None, notes
@@ -79,25 +79,29 @@ class Certainty:
     def _spread(
         self,
         values: Float[np.ndarray, " models"],
-        pairings: Mapping[str, PartOfSplits],
-        probes: Mapping[str, FeatureSet],
+        pairings: Mapping[str, SampleSubset],
+        scoring_sets: Mapping[str, FeatureSet],
     ) -> tuple[Float[np.ndarray, "models 2"], Int[np.ndarray, "models 2"]]:
         """Return the interval of each score, and the ranks that each model may have."""
-        labels = next(iter(probes.values())).labels
+        labels = next(iter(scoring_sets.values())).labels
         if np.unique(labels, return_counts=True)[1].min() < _FEWEST:
             raise InputError(f"some class has fewer than {_FEWEST} images among those scored")
         halves = np.empty((self.draws, len(values)))
         # Thousands of small problems, for each of which threads would wait for each other longer than they work.
         with threadpool_limits(1):
             for draw, chosen in enumerate(half_samples(labels, self.draws, self.seed)):
-                found = self.scores({n: PartOfSplits(p.whole, subset(probes[n], chosen)) for n, p in pairings.items()})
+                found = self.scores(
+                    {n: SampleSubset(p.whole, subset(scoring_sets[n], chosen)) for n, p in pairings.items()}
+                )
                 halves[draw] = [found.get(name, np.nan) for name in pairings]
         return score_intervals(values, halves), rank_intervals(values, halves)
 
     def _expected(
-        self, values: Float[np.ndarray, " models"], probes: Mapping[str, FeatureSet], classes: int
+        self, values: Float[np.ndarray, " models"], scoring_sets: Mapping[str, FeatureSet], classes: int
     ) -> Expectations:
         """Return expected accuracies, their level taken from a linear classifier on the same features."""
-        anchors = np.array([LinearClassifier()(probe.features, probe.labels) for probe in probes.values()])
+        anchors = np.array(
+            [LinearClassifier()(scoring_set.features, scoring_set.labels) for scoring_set in scoring_sets.values()]
+        )
         metric, perturbation = self.labels["metric"], self.labels["perturbation"]
         return expectations(metric, values, classes, anchors, perturbation=perturbation)

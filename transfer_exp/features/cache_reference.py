@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class StoredFeatures:
+class CacheReference:
     """Where features are, and what decides their values.
 
     Attributes

@@ -23,7 +23,7 @@ from transfer_exp.statistics.class_statistics import ClassStatistics, class_stat
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Arrays, Store
 
-Kept: TypeAlias = Callable[[int], FeatureSet | None]
+FeatureReader: TypeAlias = Callable[[int], FeatureSet | None]
 """Reads features again, of up to so many numbers (more raise `InputError`); None where nobody has computed them."""
 _ROWS = 4096
 """Features in memory at a time where class statistics are all that is asked for: 64 MB at D = 2048."""
@@ -82,7 +82,7 @@ class Extractor:
             For an image that cannot be read.
         """
         key = self._key(model, images, best_device(self.device))
-        arrays, found = self.store.arrays("features", key, lambda: self.computed(name, model, images))
+        arrays, found = self.store.arrays("features", key, lambda: self.compute(name, model, images))
         return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), found
 
     def statistics(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[ClassStatistics, bool]:
@@ -103,7 +103,7 @@ class Extractor:
         features, found = self(name, model, images)
         return class_statistics(features.features, features.labels), found
 
-    def kept(self, model: LoadedModel, images: LabelledImages) -> Kept:
+    def reader(self, model: LoadedModel, images: LabelledImages) -> FeatureReader:
         """Return what reads the features of ``images`` from the store later, when the network is long gone."""
         key = self._key(model, images, best_device(self.device))
 
@@ -113,25 +113,25 @@ class Extractor:
                 for batch in self.store.batches("features", key, "features", _ROWS):
                     batches.append(batch)
                     if batch.shape[1] * len(images) > largest:
-                        raise InputError(f"the probe has {len(images)} samples of {batch.shape[1]} features")
+                        raise InputError(f"the scoring set has {len(images)} samples of {batch.shape[1]} features")
             except (OSError, KeyError):
                 return None
             return FeatureSet(np.concatenate(batches), images.labels)
 
         return read
 
-    def stored(self, model: LoadedModel, images: LabelledImages) -> tuple[Mapping[str, Any], str]:
+    def cache_reference(self, model: LoadedModel, images: LabelledImages) -> tuple[Mapping[str, Any], str]:
         """Return the key of the features of ``images``, and the URL of their file in the store."""
         key = self._key(model, images, best_device(self.device))
         return key, self.store.address("features", key)
 
-    def known(self, model: LoadedModel, images: LabelledImages) -> bool:
+    def is_cached(self, model: LoadedModel, images: LabelledImages) -> bool:
         """Tell whether the store has the features of ``images``."""
         return self.store.has("features", self._key(model, images, best_device(self.device)))
 
-    def keep(self, model: LoadedModel, images: LabelledImages, features: FeatureSet) -> None:
+    def save(self, model: LoadedModel, images: LabelledImages, features: FeatureSet) -> None:
         """Give the store the features of ``images``, which were extracted part by part, unless it has them."""
-        if self.known(model, images):
+        if self.is_cached(model, images):
             return
         arrays = {"features": features.features}
         if features.source_probabilities is not None:
@@ -152,7 +152,7 @@ class Extractor:
             "precision": _precision(device),
         }
 
-    def computed(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
+    def compute(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
         """Return features, and source probabilities where there is a head, whether the store has them or not.
 
         Raises

@@ -10,16 +10,16 @@ from typing import Any, Literal, TypeAlias
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
-from transfer_exp.features.cache_reference import StoredFeatures
-from transfer_exp.features.extraction import Extractor, Kept
+from transfer_exp.features.cache_reference import CacheReference
+from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.features.out_of_memory import within_memory
 from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
-from transfer_exp.store import Place
+from transfer_exp.store import Backend
 
-Split: TypeAlias = Literal["probe", "train", "validation", "test"]
+Split: TypeAlias = Literal["scoring_set", "train", "validation", "test"]
 
 
 @dataclass(eq=False)
@@ -29,7 +29,7 @@ class NetworkOnImages:
     Attributes
     ----------
     found
-        What was asked of the store so far (``accuracy``, ``features of probe``, ...), and whether it was there.
+        What was asked of the store so far (``accuracy``, ``features of scoring set``, ...), and whether it was there.
     used
         The splits whose features what came out rests on.
     unfinished
@@ -41,7 +41,7 @@ class NetworkOnImages:
     extractor: Extractor
     found: dict[str, bool] = field(default_factory=dict)
     used: set[Split] = field(default_factory=set)
-    unfinished: Place | None = None
+    unfinished: Backend | None = None
 
     @property
     def name(self) -> str:
@@ -68,17 +68,18 @@ class NetworkOnImages:
         self.used.add(split)
         return features
 
-    def kept(self, split: Split) -> Kept:
+    def reader(self, split: Split) -> FeatureReader:
         """Return what reads the features of a split later, without the network; None for what nobody used yet."""
         images = self.images(split)
-        return self.extractor.kept(self.model, images) if images and split in self.used else lambda largest: None
+        return self.extractor.reader(self.model, images) if images and split in self.used else lambda largest: None
 
-    def stored(self) -> Iterator[StoredFeatures]:
+    def cache_references(self) -> Iterator[CacheReference]:
         """Yield what the store has by now of the features that were used."""
         for split in sorted(self.used):
             images = self.images(split)
             if images is not None:
-                yield StoredFeatures(self.name, self.dataset.name, split, *self.extractor.stored(self.model, images))
+                key, address = self.extractor.cache_reference(self.model, images)
+                yield CacheReference(self.name, self.dataset.name, split, key, address)
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None where there is no such split."""
@@ -90,14 +91,14 @@ class NetworkOnImages:
         self.used.add(split)
         return statistics
 
-    def probed(self) -> Mapping[str, Any]:
-        """Return plain data that decides the features of the probe."""
-        return self.extractor.stored(self.model, self.dataset.probe)[0]
+    def scoring_features_key(self) -> Mapping[str, Any]:
+        """Return plain data that decides the features of the scoring set."""
+        return self.extractor.cache_reference(self.model, self.dataset.scoring_set)[0]
 
-    def use_probe(self) -> None:
-        """Count the features of the probe as used, if they are there: what was computed from them is used again."""
-        if self.extractor.known(self.model, self.dataset.probe):
-            self.used.add("probe")
+    def mark_scoring_set_used(self) -> None:
+        """Count cached features of the scoring set as used: a cached score was computed from them."""
+        if self.extractor.is_cached(self.model, self.dataset.scoring_set):
+            self.used.add("scoring_set")
 
     def facts(self) -> ModelFacts:
         """Return what is known of the network without looking at the dataset."""
@@ -115,7 +116,7 @@ class NetworkOnImages:
 
 
 @dataclass(eq=False)
-class StoredArrays:
+class ModelArrays:
     """A model of which only arrays of features are at hand."""
 
     name: str
@@ -131,11 +132,11 @@ class StoredArrays:
         """Return features, labels and source probabilities of a split; None for validation."""
         return None if split == "validation" else self.dataset.feature_set(self.name, split)
 
-    def kept(self, split: Split) -> Kept:
+    def reader(self, split: Split) -> FeatureReader:
         """Return what reads the features of a split later."""
         return lambda largest: self.features(split)
 
-    def stored(self) -> Iterator[StoredFeatures]:
+    def cache_references(self) -> Iterator[CacheReference]:
         """Yield nothing: the arrays are the user's, not the store's."""
         yield from ()
 
@@ -150,19 +151,19 @@ class StoredArrays:
 
 
 @dataclass(eq=False)
-class PartOfSplits:
+class SampleSubset:
     """Another pairing of which some of the splits' images are scored.
 
     Attributes
     ----------
     whole
         The model and the target.
-    probe
+    scoring_set
         Features, labels and source probabilities of that part.
     """
 
-    whole: NetworkOnImages | StoredArrays
-    probe: FeatureSet
+    whole: NetworkOnImages | ModelArrays
+    scoring_set: FeatureSet
 
     @property
     def name(self) -> str:
@@ -175,8 +176,8 @@ class PartOfSplits:
         return self.whole.dataset
 
     def features(self, split: Split) -> FeatureSet | None:
-        """Return the part as the probe, any other split as it is."""
-        return self.probe if split == "probe" else self.whole.features(split)
+        """Return the part as the scoring set, any other split as it is."""
+        return self.scoring_set if split == "scoring_set" else self.whole.features(split)
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of the same."""
@@ -188,7 +189,7 @@ class PartOfSplits:
         return self.whole.facts()
 
 
-Pairing: TypeAlias = NetworkOnImages | StoredArrays
+Pairing: TypeAlias = NetworkOnImages | ModelArrays
 
 
 def check_together(pool: ModelPool, dataset: TargetDataset | FeatureArrays) -> None:
@@ -206,5 +207,5 @@ def check_together(pool: ModelPool, dataset: TargetDataset | FeatureArrays) -> N
 def pair(candidate: Candidate, dataset: TargetDataset | FeatureArrays, extractor: Extractor) -> Pairing:
     """Bring a candidate and a target together."""
     if isinstance(dataset, FeatureArrays):
-        return StoredArrays(candidate.name, dataset)
+        return ModelArrays(candidate.name, dataset)
     return NetworkOnImages(candidate, dataset, extractor)

@@ -14,14 +14,14 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import nested_order
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, PartOfSplits, pair
+from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, SampleSubset, pair
 from transfer_exp.features.out_of_memory import within_memory
 from transfer_exp.model_pool.pool import Candidate
 from transfer_exp.statistics.feature_set import FeatureSet
 
 
 @dataclass(eq=False)
-class Beginnings:
+class NestedSubsets:
     """Models on a target of which only a beginning is looked at.
 
     Attributes
@@ -47,21 +47,21 @@ class Beginnings:
 
     @cached_property
     def order(self) -> Int[np.ndarray, " samples"]:
-        """All positions of the probe (N,): every beginning is a stratified sample."""
+        """All positions of the scoring set (N,): every beginning is a stratified sample."""
         return nested_order(self._labels, self.seed)
 
     @property
     def _labels(self) -> Int[np.ndarray, " samples"]:
         if isinstance(self.dataset, FeatureArrays):
-            return self.dataset.labels[self.dataset.probe]
-        return self.dataset.probe.labels
+            return self.dataset.labels[self.dataset.scoring_set]
+        return self.dataset.scoring_set.labels
 
     def labels(self, images: int) -> Int[np.ndarray, " chosen"]:
         """Return the labels of the first images (n,)."""
         return self._labels[self.order[:images]]
 
-    def pairing(self, name: str, images: int) -> PartOfSplits:
-        """Return a model on the target, with the first images as the probe.
+    def pairing(self, name: str, images: int) -> SampleSubset:
+        """Return a model on the target, with the first images as the scoring set.
 
         Raises
         ------
@@ -77,24 +77,24 @@ class Beginnings:
             self.pushed += images - seen
             self._kept[name] = known
             if images == len(self.order) and isinstance(whole, NetworkOnImages):
-                # A run on the same probe, as follows a search, finds it whole.
-                self.extractor.keep(whole.model, whole.dataset.probe, subset(known, np.argsort(self.order)))
+                # A run on the same scoring set, as follows a search, finds it whole.
+                self.extractor.save(whole.model, whole.dataset.scoring_set, subset(known, np.argsort(self.order)))
             accuracy = whole.facts().imagenet_accuracy
             self.imagenet_accuracies |= {} if accuracy is None else {name: accuracy}
         assert known is not None, "a search begins with one image or more"
-        return PartOfSplits(whole, _first(known, images))
+        return SampleSubset(whole, _first(known, images))
 
     def forget(self, name: str) -> None:
         """Give up the features of a model that goes no further."""
         self._kept.pop(name, None)
 
     def _part(self, whole: Pairing, positions: Int[np.ndarray, " chosen"]) -> FeatureSet:
-        if isinstance(whole, NetworkOnImages) and not self.extractor.known(whole.model, whole.dataset.probe):
+        if isinstance(whole, NetworkOnImages) and not self.extractor.is_cached(whole.model, whole.dataset.scoring_set):
             with within_memory(whole.name, "features.batch_size"):
-                return self.extractor(whole.name, whole.model, whole.dataset.probe.subset(positions))[0]
-        probe = whole.features("probe")
-        assert probe is not None, "every dataset has a probe"
-        return subset(probe, positions)
+                return self.extractor(whole.name, whole.model, whole.dataset.scoring_set.subset(positions))[0]
+        scoring_set = whole.features("scoring_set")
+        assert scoring_set is not None, "every dataset has a scoring set"
+        return subset(scoring_set, positions)
 
 
 def subset(features: FeatureSet, chosen: np.ndarray) -> FeatureSet:

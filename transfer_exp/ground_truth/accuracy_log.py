@@ -14,7 +14,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.csv import read_table
-from transfer_exp.store import Place
+from transfer_exp.store import Backend
 
 TABLE = "accuracies.csv"
 COLUMNS = (
@@ -56,7 +56,7 @@ def row_of(
     }
 
 
-def keep_row(place: Place, row: Mapping[str, Any]) -> None:
+def keep_row(place: Backend, row: Mapping[str, Any]) -> None:
     """Add a row to the table of a store, unless one with its ``key`` is there.
 
     Raises
@@ -73,7 +73,7 @@ def keep_row(place: Place, row: Mapping[str, Any]) -> None:
         place.write(TABLE, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
 
 
-def _read(place: Place) -> pd.DataFrame:
+def _read(place: Backend) -> pd.DataFrame:
     """Read the table as text, so that what is written again is what was read."""
     if not place.has(TABLE):
         return pd.DataFrame(columns=list(COLUMNS))

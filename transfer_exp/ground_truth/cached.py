@@ -18,7 +18,7 @@ from transfer_exp.version import __version__
 
 
 @dataclass(frozen=True, eq=False)
-class Measuring:
+class CachedAccuracies:
     """A regime with a memory.
 
     Attributes
@@ -82,16 +82,16 @@ class Measuring:
         """
         key, found = self._key(pairing), "points of the grid"
         pairing.found[found] = True
-        if point >= grid.points or self.known(pairing):
+        if point >= grid.points or self.is_cached(pairing):
             return
         pairing.unfinished = self.store.unfinished(key)
         lease = pairing.unfinished.lease(f"point{point}.lease", self.store.patience)
         with lease, within_memory(pairing.name, "protocol.batch_size"):
             pairing.found[found] = grid.reach(pairing, point, track)
-        if self.known(pairing):  # somebody finished meanwhile, and this was not needed any more
+        if self.is_cached(pairing):  # somebody finished meanwhile, and this was not needed any more
             self.store.forget_unfinished(key)
 
-    def known(self, pairing: NetworkOnImages) -> bool:
+    def is_cached(self, pairing: NetworkOnImages) -> bool:
         """Tell whether the store has the accuracy of a model."""
         return self.store.has("accuracy", self._key(pairing))
 

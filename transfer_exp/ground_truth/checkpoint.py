@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from transfer_exp.errors import InputError
-from transfer_exp.store import Place
+from transfer_exp.store import Backend
 
 State = dict[str, Any]
 """Tensors, numbers, strings, and lists and dictionaries of these."""
@@ -30,7 +30,7 @@ class Checkpoint:
         Seconds from one write that training makes by itself to the next.
     """
 
-    place: Place | None
+    place: Backend | None
     name: str
     every: float = 30.0
     _kept: State | None = field(default=None, repr=False)

@@ -11,9 +11,9 @@ from transfer_exp.errors import InputError
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.progress import Track
 from transfer_exp.statistics.feature_set import FeatureSet
-from transfer_exp.store import Place
+from transfer_exp.store import Backend
 
-Split = Literal["probe", "train", "validation", "test"]
+Split = Literal["scoring_set", "train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Pairing(Protocol):
         ...
 
     @property
-    def unfinished(self) -> Place | None:
+    def unfinished(self) -> Backend | None:
         """A place for training in progress, private to this model, target and regime; None to keep nothing."""
         ...
 

@@ -1,4 +1,4 @@
-"""The training loop that fine-tuning and the making of the embedded pool share; it can stop and go on at any step."""
+"""The training loop that fine-tuning and the making of the built-in pool share; it can stop and go on at any step."""
 
 from __future__ import annotations
 

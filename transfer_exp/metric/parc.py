@@ -30,7 +30,7 @@ def parc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     Parameters
     ----------
     features
-        (N, D), D at least 2. Time and memory grow with N^2 (4 GB at N = 10,000): the paper uses probes of 500. It
+        (N, D), D at least 2. Time and memory grow with N^2 (4 GB at N = 10,000): the paper uses scoring sets of 500. It
         reduces features to 32 dimensions first, which ``perturbation=pca`` with ``dim`` 32 does.
     labels
         (N,), integers, at least two classes, one of at least two samples.

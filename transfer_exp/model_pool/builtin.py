@@ -11,12 +11,12 @@ from transfer_exp.model_pool.pool import ModelPool
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
-def embedded(names: Sequence[str] | None = None) -> ModelPool:
-    """Return the embedded pool, or the named part of it; ``weights/MODEL_CARD.md`` describes the networks.
+def builtin(names: Sequence[str] | None = None) -> ModelPool:
+    """Return the built-in pool, or the named part of it; ``weights/MODEL_CARD.md`` describes the networks.
 
     Raises
     ------
     InputError
         For an unknown name, with near matches.
     """
-    return checkpoints(str(_WEIGHTS), names, name="embedded")
+    return checkpoints(str(_WEIGHTS), names, name="builtin")

@@ -9,19 +9,19 @@ import pandas as pd
 
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.results.cell import CellResult, ModelResult
-from transfer_exp.results.search import Found
+from transfer_exp.results.search import SearchResult
 
 _COUNTS = ("rank", "images", "best_rank", "worst_rank")
 
 
-def frame_of(found: Found) -> pd.DataFrame:
-    """Return a row for each model, best first, with the fields of `FoundModel` as columns."""
+def frame_of(found: SearchResult) -> pd.DataFrame:
+    """Return a row for each model, best first, with the fields of `SearchedModel` as columns."""
     frame = pd.DataFrame([asdict(model) for model in found.models])
     numbers = frame.columns.difference([*_COUNTS, "model", "reason"])
     return frame.astype(dict.fromkeys(_COUNTS, "Int64") | dict.fromkeys(numbers, "float64"))
 
 
-def write_found(found: Found, folder: Path) -> list[Path]:
+def write_found(found: SearchResult, folder: Path) -> list[Path]:
     """Write ``rank.csv`` and ``rank.parquet`` into a folder, and return their paths."""
     frame, paths = frame_of(found), [folder / "rank.csv", folder / "rank.parquet"]
     write_atomically(paths[0], lambda path: frame.to_csv(path, index=False, lineterminator="\n"))
@@ -29,7 +29,7 @@ def write_found(found: Found, folder: Path) -> list[Path]:
     return paths
 
 
-def as_cell(found: Found) -> CellResult:
+def as_cell(found: SearchResult) -> CellResult:
     """Return the models of the last round as a cell without ground truth, for records and pages of cells."""
     most = max(model.images for model in found.models)
     models = []

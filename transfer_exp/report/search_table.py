@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transfer_exp.report.ranking_table import score_format
-from transfer_exp.results.search import Found, FoundModel
+from transfer_exp.results.search import SearchedModel, SearchResult
 
 _STOPPED = {
     "all images": "all images were used",
@@ -24,7 +24,7 @@ _WIDEST = 1000
 """Columns that no table needs."""
 
 
-def found_table(found: Found) -> RenderableType:
+def found_table(found: SearchResult) -> RenderableType:
     """Return a search for `rich.console.Console.print`: the models, who may be the best, and how it went."""
     last = [m for m in found.models if m.rank is not None and m.images == found.models[0].images]
     title = " / ".join(found.cell[key] for key in ("dataset", "perturbation", "metric"))
@@ -34,7 +34,7 @@ def found_table(found: Found) -> RenderableType:
     return Group(*parts, *(Text(line) for line in verdict(found)))
 
 
-def verdict(found: Found) -> list[str]:
+def verdict(found: SearchResult) -> list[str]:
     """Say which models may be the best, what choosing the first may cost, and how the search went."""
     best, lines = found.best, list[str]()
     ranked = [m for m in found.models if m.rank is not None]
@@ -52,7 +52,7 @@ def verdict(found: Found) -> list[str]:
     return [*lines, *found.notes]
 
 
-def remark(model: FoundModel) -> str:
+def remark(model: SearchedModel) -> str:
     """Say of a model of the last round which ranks it may have, and what accuracy is expected of it."""
     ranks = "-".join(dict.fromkeys([str(model.best_rank), str(model.worst_rank)]))
     expected = f"; expected accuracy {_expected(model)}" if model.expected is not None else ""
@@ -63,7 +63,7 @@ def remark(model: FoundModel) -> str:
 class _Models:
     """A row for each model; intervals stand below what they are of where they would break names beside it."""
 
-    models: Sequence[FoundModel]
+    models: Sequence[SearchedModel]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         beside = self._table(" ")
@@ -82,7 +82,7 @@ class _Models:
         return table
 
 
-def _format(models: Sequence[FoundModel]) -> str:
+def _format(models: Sequence[SearchedModel]) -> str:
     """Return the format that shows scores to about two digits of their intervals."""
     widths = [m.high - m.low for m in models if m.low is not None and m.high is not None and m.high > m.low]
     if not widths:
@@ -90,7 +90,7 @@ def _format(models: Sequence[FoundModel]) -> str:
     return f"{{:.{min(8, max(0, 1 - math.floor(math.log10(min(widths)))))}f}}"
 
 
-def _cells(model: FoundModel, show: str, between: str) -> list[str]:
+def _cells(model: SearchedModel, show: str, between: str) -> list[str]:
     rank, score, expected = str(model.rank), show.format(model.score), ""
     if model.best_rank is not None:
         rank += f"{between}[{model.best_rank}, {model.worst_rank}]"
@@ -101,11 +101,11 @@ def _cells(model: FoundModel, show: str, between: str) -> list[str]:
     return [rank, model.model, score, expected]
 
 
-def _expected(model: FoundModel, between: str = " ") -> str:
+def _expected(model: SearchedModel, between: str = " ") -> str:
     return f"{model.expected:.2f}{between}[{model.expected_low:.2f}, {model.expected_high:.2f}]"
 
 
-def _dropped(found: Found) -> list[str]:
+def _dropped(found: SearchResult) -> list[str]:
     """Name the models that went no further, by the images they were shown, best first."""
     shared: dict[int, list[str]] = {}
     for model in found.models:
@@ -114,7 +114,7 @@ def _dropped(found: Found) -> list[str]:
     return [f"dropped after {images} images: {', '.join(models)}" for images, models in shared.items()]
 
 
-def _shortfalls(found: Found) -> list[str]:
+def _shortfalls(found: SearchResult) -> list[str]:
     """Say which models have no score and why, one line for all that share a reason."""
     shared: dict[str, list[str]] = {}
     for model in found.models:

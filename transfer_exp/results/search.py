@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class FoundModel:
+class SearchedModel:
     """One model of the pool.
 
     Attributes
@@ -47,7 +47,7 @@ class FoundModel:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """All models of a pool, and how the search went.
 
     Attributes
@@ -72,7 +72,7 @@ class Found:
     """
 
     cell: Mapping[str, str]
-    models: tuple[FoundModel, ...]
+    models: tuple[SearchedModel, ...]
     stopped: str
     images: int
     pushed: int

@@ -1,4 +1,4 @@
-"""Features of one model on one probe set, and the checks every score begins with."""
+"""Features of one model on one scoring set, and the checks every score begins with."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from transfer_exp.store.object_lock import ObjectLease
 
 
 @runtime_checkable
-class Place(Protocol):
+class Backend(Protocol):
     """Whole files by name; ``a/b`` is a file in the folder ``a``."""
 
     def has(self, name: str) -> bool:
@@ -55,12 +55,12 @@ class Place(Protocol):
         """Return the URL of a file, whether it is there or not."""
         ...
 
-    def below(self, name: str) -> Place:
+    def below(self, name: str) -> Backend:
         """Return a folder of this place as a place of its own; it need not be there."""
         ...
 
 
-def place_at(where: str | Path) -> Place:
+def open_backend(where: str | Path) -> Backend:
     """Return the place at a path, or at a URL that fsspec understands.
 
     Raises
@@ -94,19 +94,19 @@ class Folder:
         return str(self.root)
 
     def has(self, name: str) -> bool:
-        """As `Place`."""
+        """As `Backend`."""
         return (self.root / name).is_file()
 
     def reading(self, name: str) -> AbstractContextManager[Path]:
-        """As `Place`; the file itself, so that of a large one only what is wanted is read."""
+        """As `Backend`; the file itself, so that of a large one only what is wanted is read."""
         return nullcontext(self.root / name)
 
     def write(self, name: str, write: Callable[[Path], object]) -> None:
-        """As `Place`."""
+        """As `Backend`."""
         write_atomically(self.root / name, write)
 
     def remove(self, name: str) -> None:
-        """As `Place`; what cannot be removed stays."""
+        """As `Backend`; what cannot be removed stays."""
         path = self.root / name
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -114,17 +114,17 @@ class Folder:
             path.unlink(missing_ok=True)
 
     def lease(self, name: str, patience: float = 60.0) -> Lease:
-        """As `Place`; makes the folder it is in."""
+        """As `Backend`; makes the folder it is in."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLease(path, patience)
 
     def address(self, name: str) -> str:
-        """As `Place`; of this machine alone."""
+        """As `Backend`; of this machine alone."""
         return (self.root / name).absolute().as_uri()
 
     def below(self, name: str) -> Folder:
-        """As `Place`."""
+        """As `Backend`."""
         return Folder(self.root / name)
 
 
@@ -148,14 +148,14 @@ class ObjectStore:
         return self.url
 
     def has(self, name: str) -> bool:
-        """As `Place`."""
+        """As `Backend`."""
         with reached(self.url):
             found: bool = self.system.isfile(f"{self.root}/{name}")
         return found
 
     @contextmanager
     def reading(self, name: str) -> Iterator[Path]:
-        """As `Place`; a copy, gone at the end."""
+        """As `Backend`; a copy, gone at the end."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Path(name).name
             with reached(self.url):
@@ -163,7 +163,7 @@ class ObjectStore:
             yield path
 
     def write(self, name: str, write: Callable[[Path], object]) -> None:
-        """As `Place`: an object is there when all of it has arrived."""
+        """As `Backend`: an object is there when all of it has arrived."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Path(name).name
             write(path)
@@ -171,18 +171,18 @@ class ObjectStore:
                 self.system.put_file(str(path), f"{self.root}/{name}")
 
     def remove(self, name: str) -> None:
-        """As `Place`."""
+        """As `Backend`."""
         with reached(self.url), suppress(FileNotFoundError):
             self.system.rm(f"{self.root}/{name}", recursive=True)
 
     def lease(self, name: str, patience: float = 60.0) -> Lease:
-        """As `Place`."""
+        """As `Backend`."""
         return ObjectLease(self.system, f"{self.root}/{name}", self.url, patience)
 
     def address(self, name: str) -> str:
-        """As `Place`."""
+        """As `Backend`."""
         return f"{self.url}/{name}"
 
     def below(self, name: str) -> ObjectStore:
-        """As `Place`."""
+        """As `Backend`."""
         return ObjectStore(self.system, f"{self.root}/{name}", f"{self.url}/{name}")

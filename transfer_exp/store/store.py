@@ -15,7 +15,7 @@ import numpy as np
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest
 from transfer_exp.store.array_file import Arrays, array_batches, load_arrays, save_arrays
-from transfer_exp.store.backend import Place, place_at
+from transfer_exp.store.backend import Backend, open_backend
 from transfer_exp.store.record_file import load_record, save_record
 
 _log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Store:
     patience: float = 60.0
 
     @cached_property
-    def place(self) -> Place:
+    def place(self) -> Backend:
         """Where the files are.
 
         Raises
@@ -51,7 +51,7 @@ class Store:
         InputError
             When there can be no such place.
         """
-        return place_at(self.root)
+        return open_backend(self.root)
 
     def arrays(self, kind: str, key: Mapping[str, Any], compute: Callable[[], Arrays]) -> tuple[Arrays, bool]:
         """Return the arrays under ``key``, computing and keeping them when absent or damaged.
@@ -118,7 +118,7 @@ class Store:
         """Return the URL of the file of the arrays under ``key``, whether it is there or not."""
         return self.place.address(_name(kind, key, "safetensors"))
 
-    def unfinished(self, key: Mapping[str, Any]) -> Place:
+    def unfinished(self, key: Mapping[str, Any]) -> Backend:
         """Return a place of its own for work on ``key`` that is not finished."""
         return self.place.below(_name("unfinished", key, "d"))
 

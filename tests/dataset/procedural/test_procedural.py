@@ -34,10 +34,10 @@ def test_a_drawing_depends_on_its_generator_alone(module):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_dataset_is_balanced_and_its_splits_are_apart(name):
     dataset = getattr({"fractals": fractals, "glyphs": glyphs, "shapes": shapes, "textures": textures}[name], name)(
-        train_per_class=3, test_per_class=2, probe_size=20, seed=1
+        train_per_class=3, test_per_class=2, scoring_set_size=20, seed=1
     )
     assert np.bincount(dataset.train.labels).tolist() == [3] * 10
-    assert len(dataset.probe) == 20
+    assert len(dataset.scoring_set) == 20
     train = {dataset.train.read(i).tobytes() for i in range(len(dataset.train))}
     test = {dataset.test.read(i).tobytes() for i in range(len(dataset.test))}
     assert len(train) == 30

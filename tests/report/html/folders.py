@@ -16,7 +16,7 @@ LABELS = np.repeat([0, 1, 2], 12)
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'`${1}\u2028"
 
 
-def probe(model):
+def scoring_set(model):
     """Return features whose classes lie the closer together the later the model stands in `NAMES`."""
     rng = np.random.default_rng(len(model))
     noise = 0.3 * 4 ** NAMES.index(model) if model in NAMES else 1.0
@@ -32,7 +32,7 @@ def unperturbed(known):
 
 
 def fields(**changed):
-    known = {"model_pool": "embedded", "dataset": "digits", "perturbation": "none", "metric": "logme"}
+    known = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme"}
     return {**known, "ground_truth": "full", "seed": "0", **changed}
 
 
@@ -47,9 +47,9 @@ def cell_result(names=NAMES, accuracies=(0.9, 0.7, 0.8), tau=0.6, **changed):
 
 def write_run(folder, result, class_names=("red", "green", "blue"), perturb=unperturbed, command="python -m it"):
     seconds = {model.model: {"features": 1.25, "scoring": 0.5} for model in result.models}
-    probes = {m.model: (lambda largest, name=m.model: probe(name)) for m in result.models}
+    scoring_sets = {m.model: (lambda largest, name=m.model: scoring_set(name)) for m in result.models}
     write_record(result, {}, folder)
-    write_notes(notes_of(result, command, seconds, class_names, probes, perturb, 3), folder)
+    write_notes(notes_of(result, command, seconds, class_names, scoring_sets, perturb, 3), folder)
     return folder
 
 

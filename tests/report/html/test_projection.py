@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.report.html.folders import LABELS, probe
+from tests.report.html.folders import LABELS, scoring_set
 from transfer_exp.errors import InputError
 from transfer_exp.perturbation.pca import pca
 from transfer_exp.report.html.class_separation import separation
@@ -37,20 +37,20 @@ def test_the_plane_is_that_of_the_first_two_principal_components():
 
 @pytest.mark.parametrize("perturb", [lambda f: f @ rotation(6) + 3, lambda f: pca(f, 64), lambda f: pca(f, 3)])
 def test_the_axes_stay_whatever_space_a_perturbation_leads_to(perturb):
-    features = probe("dim").features
+    features = scoring_set("dim").features
     view = view_of(features, LABELS, perturb(features))
     assert np.abs(picture(view.after) - picture(view.before)).max() <= 1
 
 
 def test_the_scale_stays_so_that_what_shrinks_is_seen_to_shrink():
-    features = probe("dim").features
+    features = scoring_set("dim").features
     view = view_of(features, LABELS, features / 4)
     assert np.abs(picture(view.after) - picture(view.before) / 4).max() <= 1
 
 
 @pytest.mark.parametrize("magnitude", [1e-40, 1.0, 1e40])
 def test_units_do_not_matter_but_for_distances(magnitude):
-    features = probe("dim").features
+    features = scoring_set("dim").features
     plain, scaled = view_of(features, LABELS, None).before, view_of(features * magnitude, LABELS, None).before
     assert np.abs(picture(plain) - picture(scaled)).max() <= 1
     assert plain.separation.recall == scaled.separation.recall
@@ -68,12 +68,12 @@ def test_features_of_less_than_two_dimensions_are_drawn_too(features):
 
 
 def test_the_same_features_give_the_same_picture():
-    features = probe("dark").features
+    features = scoring_set("dark").features
     assert view_of(features, LABELS, features) == view_of(features.copy(), LABELS, features.copy())
 
 
 def test_input_is_left_as_it_was():
-    features = probe("dim").features
+    features = scoring_set("dim").features
     kept = features.copy()
     view_of(features, LABELS, features)
     assert (features == kept).all()
@@ -105,7 +105,7 @@ def test_recall_radius_and_gap_are_those_of_a_slow_count(counts, dim, seed):
 
 
 def test_limits_of_recall():
-    apart = np.eye(6)[LABELS] * 100 + probe("clear").features
+    apart = np.eye(6)[LABELS] * 100 + scoring_set("clear").features
     assert separation(apart, LABELS, EVERY).recall == (1.0, 1.0, 1.0)
     assert separation(np.ones((36, 4)), LABELS, EVERY).recall == (0.0, 0.0, 0.0), "a draw is no"
 
@@ -129,4 +129,4 @@ def test_what_is_too_large_for_a_page_is_refused():
         check_size(np.broadcast_to(0.0, (4000, 3000)), np.arange(4000) % 2)
     with pytest.raises(InputError, match="600 classes"):
         check_size(np.zeros((1200, 2)), np.arange(1200) % 600)
-    check_size(probe("dim").features, LABELS)
+    check_size(scoring_set("dim").features, LABELS)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.report.html.folders import NAMES, cell_result, halved, probe, write_run
+from tests.report.html.folders import NAMES, cell_result, halved, scoring_set, write_run
 from transfer_exp.errors import InputError
 from transfer_exp.report.html.run_details import Notes, notes_of, read_notes, versions, write_notes
 
@@ -25,8 +25,8 @@ def test_notes_survive_the_round_trip(tmp_path):
 
 def test_the_best_by_accuracy_is_among_the_few_that_are_shown(tmp_path):
     result = cell_result(accuracies=(0.1, 0.9, 0.2))
-    probes = dict.fromkeys(NAMES, lambda largest: probe("dim"))
-    notes = notes_of(result, "", {}, ("a", "b", "c"), probes, lambda known: None, 2)
+    scoring_sets = dict.fromkeys(NAMES, lambda largest: scoring_set("dim"))
+    notes = notes_of(result, "", {}, ("a", "b", "c"), scoring_sets, lambda known: None, 2)
     assert list(notes.views) == ["clear", "dim"]
 
 

@@ -14,7 +14,7 @@ from transfer_exp.cli.console import from_here
 from transfer_exp.cli.doctor.fact import Fact
 from transfer_exp.model_pool.hub import PATIENCE, answer, hub_url
 
-_OFFLINE = "offline works with model_pool=embedded, tracker.mode=offline, HF_HUB_OFFLINE=1 and what is kept already"
+_OFFLINE = "offline works with model_pool=builtin, tracker.mode=offline, HF_HUB_OFFLINE=1 and what is kept already"
 
 
 def network() -> Iterator[Fact]:

@@ -69,6 +69,6 @@ SOURCE = _task("source_fractals", family=2020, classes=30)
 TARGET = _task("fractals", family=7001, classes=10)
 
 
-def fractals(train_per_class: int, test_per_class: int, probe_size: int | None, seed: int) -> TargetDataset:
+def fractals(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
     """Return ten fractals as a target dataset; their systems are not among those of the source task."""
-    return as_dataset(TARGET, train_per_class, test_per_class, probe_size, seed)
+    return as_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

@@ -56,6 +56,6 @@ SOURCE = _task("source_glyphs", _SOURCE_LETTERS, SOURCE_FONTS)
 TARGET = _task("glyphs", _TARGET_LETTERS, TARGET_FONTS)
 
 
-def glyphs(train_per_class: int, test_per_class: int, probe_size: int | None, seed: int) -> TargetDataset:
+def glyphs(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
     """Return ten Cyrillic capitals as a target dataset; no source task shares a letter or a font with it."""
-    return as_dataset(TARGET, train_per_class, test_per_class, probe_size, seed)
+    return as_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

@@ -67,6 +67,6 @@ SOURCE = _task(
 TARGET = _task("shapes", {name: _sign(text) for name, text in _SIGNS.items()})
 
 
-def shapes(train_per_class: int, test_per_class: int, probe_size: int | None, seed: int) -> TargetDataset:
-    """Return ten everyday signs as a target dataset; no source task of the embedded pool shows any of them."""
-    return as_dataset(TARGET, train_per_class, test_per_class, probe_size, seed)
+def shapes(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
+    """Return ten everyday signs as a target dataset; no source task of the built-in pool shows any of them."""
+    return as_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

@@ -50,10 +50,10 @@ def drawings(task: Task, per_class: int, seed: int) -> LabelledImages:
 
 
 def as_dataset(
-    task: Task, train_per_class: int, test_per_class: int, probe_size: int | None, seed: int
+    task: Task, train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int
 ) -> TargetDataset:
     """Return a task as a target dataset; train and test are drawn from streams that never meet."""
     train = drawings(task, train_per_class, seed=2 * seed)
     test = drawings(task, test_per_class, seed=2 * seed + 1)
-    probe = train.subset(stratified_indices(train.labels, probe_size, seed))
-    return TargetDataset(task.name, task.class_names, train=train, test=test, probe=probe)
+    scoring_set = train.subset(stratified_indices(train.labels, scoring_set_size, seed))
+    return TargetDataset(task.name, task.class_names, train=train, test=test, scoring_set=scoring_set)

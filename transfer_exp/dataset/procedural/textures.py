@@ -120,6 +120,6 @@ TARGET = _task(
 )
 
 
-def textures(train_per_class: int, test_per_class: int, probe_size: int | None, seed: int) -> TargetDataset:
+def textures(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
     """Return ten tilings as a target dataset; the source task has gratings and noise only."""
-    return as_dataset(TARGET, train_per_class, test_per_class, probe_size, seed)
+    return as_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

@@ -1,4 +1,4 @@
-"""How well class means alone tell the classes of a probe apart."""
+"""How well class means alone tell the classes of a scoring set apart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One model's probe as a page shows it: its samples on a plane, and how far its classes lie apart."""
+"""One model's scoring set as a page shows it: its samples on a plane, and how far its classes lie apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfer_exp.report.html.class_separation import STRICT, Separation, separa
 from transfer_exp.statistics.feature_set import encode_labels
 
 LARGEST = 10_000_000
-"""N D of a probe that is shown, at most: it is perturbed as a whole, which has to stay small beside the scoring."""
+"""N D of a scoring set that is shown, at most: all of it is perturbed, which has to stay cheap next to scoring."""
 _POINTS, _CLASSES = 1000, 500
 _UNIT, _FARTHEST = 100, 10**6
 _SMALL = 8
@@ -24,14 +24,14 @@ _SMALL = 8
 
 @dataclass(frozen=True)
 class Samples:
-    """What the sides of all models on one probe share.
+    """What the sides of all models on one scoring set share.
 
     Attributes
     ----------
     names
         C class names.
     counts
-        (C,), samples of each in the probe.
+        (C,), samples of each in the scoring set.
     labels
         (P,), classes in [0, C) of the points, which are at most 1000 of them, drawn class by class.
     """
@@ -45,7 +45,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Side:
-    """A probe's features, as they are or perturbed.
+    """A scoring set's features, as they are or perturbed.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class View:
 
 
 def check_size(features: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse a probe (N, D) that is too large for a page.
+    """Refuse a scoring set (N, D) that is too large for a page.
 
     Raises
     ------
@@ -81,13 +81,13 @@ def check_size(features: np.ndarray, labels: np.ndarray) -> None:
     """
     classes = len(np.unique(labels))
     if features.size > LARGEST:
-        raise InputError(f"the probe has {len(features)} samples of {features.shape[1]} features")
+        raise InputError(f"the scoring set has {len(features)} samples of {features.shape[1]} features")
     if classes > _CLASSES:
-        raise InputError(f"the probe has {classes} classes")
+        raise InputError(f"the scoring set has {classes} classes")
 
 
 def samples_of(labels: Int[np.ndarray, " samples"], names: tuple[str, ...]) -> Samples:
-    """Return what the models on a probe share.
+    """Return what the models on a scoring set share.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def view_of(
     labels: Int[np.ndarray, " samples"],
     perturbed: Float[np.ndarray, "samples new_dim"] | None,
 ) -> View:
-    """Return a model's probe before and after a perturbation, on the same axes.
+    """Return a model's scoring set before and after a perturbation, on the same axes.
 
     The axes W (D, 2) are the first two principal components of the drawn points X, centred. The perturbed points Z may
     lie in another space: there the axes are the orthonormal matrix nearest to Z'XW, the directions that covary most

@@ -22,7 +22,7 @@ from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.version import __version__
 
 if TYPE_CHECKING:
-    from transfer_exp.features.extraction import Kept  # with torch, which pages of what is stored do without
+    from transfer_exp.features.extraction import FeatureReader  # with torch, which pages of what is stored do without
 
 NAME = "page.json"
 _LARGEST = 1 << 24
@@ -42,7 +42,7 @@ class Notes:
     seconds
         By model, then by stage: ``features``, ``scoring``, ``ground_truth``; what was read from the store is missing.
     samples
-        Of the probe, None where there is no view.
+        Of the scoring set, None where there is no view.
     views
         By model, for a few of the pool.
     left_out
@@ -81,7 +81,7 @@ def notes_of(
     command: str,
     seconds: Mapping[str, Mapping[str, float]],
     class_names: tuple[str, ...],
-    probes: Mapping[str, Kept],
+    scoring_sets: Mapping[str, FeatureReader],
     perturb: Callable[[FeatureSet], np.ndarray | None],
     most: int,
 ) -> Notes:
@@ -95,8 +95,8 @@ def notes_of(
         As `Notes` keeps them.
     class_names
         Of the target, in the order of the labels.
-    probes
-        Give the probe of each model by its name; a page computes no features.
+    scoring_sets
+        Give the scoring set of each model by its name; a page computes no features.
     perturb
         Gives the features as the metric saw them, (N, D'); None where nothing perturbs them.
     most
@@ -106,11 +106,11 @@ def notes_of(
     samples, views, left_out = None, {}, "the scores of this run need no features"
     try:
         for model in _worth_a_view(result)[:most]:
-            probe = probes[model](LARGEST)
-            if probe is not None:
-                check_size(probe.features, probe.labels)
-                samples = samples or samples_of(probe.labels, class_names)
-                views[model], left_out = view_of(probe.features, probe.labels, perturb(probe)), ""
+            scoring_set = scoring_sets[model](LARGEST)
+            if scoring_set is not None:
+                check_size(scoring_set.features, scoring_set.labels)
+                samples = samples or samples_of(scoring_set.labels, class_names)
+                views[model], left_out = view_of(scoring_set.features, scoring_set.labels, perturb(scoring_set)), ""
     except InputError as reason:
         samples, views, left_out = None, {}, f"left out, for {reason}"
     return Notes(command, versions(), times, samples, views, left_out)
