@@ -13,14 +13,10 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.scoring import Scoring, flat
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.none import NoGroundTruth
-from transfer_exp.metric.gbc import GBC
-from transfer_exp.metric.h_score import HScore
-from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.metric.parameter_count import ParameterCount
 from transfer_exp.metric.random import Random
-from transfer_exp.metric.sfda import SFDA
 from transfer_exp.metric.static_rank import StaticRank
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
@@ -111,43 +107,7 @@ def test_a_path_keeps_the_score_at_each_strength():
     assert list(parts)[:2] == ["alpha=0 norm", "alpha=0.05 norm"]
 
 
-class _Slow:
-    """The very metric, but not known to score many moves at once."""
-
-    def __init__(self, metric):
-        self.name, self.source, self.lower, self.upper = metric.name, metric.source, metric.lower, metric.upper
-        self.inputs, self.invariances, self._metric = metric.inputs, metric.invariances, metric
-
-    def __call__(self, *evidence):
-        return self._metric(*evidence)
-
-
-@dataclass(frozen=True)
-class _MovesOnly(LogME):
-    def __call__(self, class_statistics):
-        raise AssertionError("a step was scored by itself")
-
-
-ALPHAS, SIGMAS = Path(), Path(Attract(0.2, clamp=False), "sigma", (0.0, 0.6, 1.2))
-
-
-@pytest.mark.parametrize("path", [ALPHAS, SIGMAS], ids=["alpha", "sigma"])
-@pytest.mark.parametrize("metric", [LogME(), SFDA(), LDA(), GBC(), HScore()], ids=lambda m: m.name)
-def test_a_path_of_class_moves_is_scored_at_once_as_it_is_step_by_step(metric, path):
-    fast, slow = (Scoring(m, path, 0).parts(_Net(MODELS[0]), NoGroundTruth()) for m in (metric, _Slow(metric)))
-    assert list(fast) == list(slow) == list(path.steps())
-    for step in slow:
-        assert fast[step] == {"score": pytest.approx(slow[step]["score"], rel=1e-9)}
-
-
-def test_a_path_of_class_moves_scores_no_step_by_itself_but_any_other_path_does():
-    assert scored(_MovesOnly(), ALPHAS) == pytest.approx(scored(_Slow(LogME()), ALPHAS), rel=1e-9)
-    for perturbation in (Attract(), Path(Spread(), "force", (0.0, 1.0))):
-        with pytest.raises(AssertionError, match="by itself"):
-            scored(_MovesOnly(), perturbation)
-
-
-def test_what_a_path_of_class_moves_cannot_score_is_refused_with_names():
+def test_a_path_with_a_strength_out_of_range_is_refused_naming_metric_and_model():
     with pytest.raises(InputError, match=r"logme on model net: alpha=-1\.0 of attract"):
         scored(LogME(), Path(Attract(), "alpha", (-1.0, 0.0)))
 

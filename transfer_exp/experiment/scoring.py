@@ -13,14 +13,13 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherTargets, Regime
-from transfer_exp.metric.metric import Metric, MetricOverMoves, PoolMetric
+from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
-from transfer_exp.perturbation.perturbation import ClassMixing, Perturbation, StatisticsPerturbation
+from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPerturbation
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
-from transfer_exp.statistics.moving_classes import MovingClasses, moving_classes
 
 Parts = Mapping[str, float]
 _ALONE, _SCORE = "", "score"
@@ -143,16 +142,11 @@ class Scoring:
         """
         path = self.perturbation
         steps = path.steps() if isinstance(path, Path) else {_ALONE: path}
-        moves = [step for step in steps.values() if isinstance(step, ClassMixing)]
         try:
-            if isinstance(self.metric, MetricOverMoves) and 1 < len(moves) == len(steps):
-                evidence = MetricInputs(pairing, NoPerturbation(), self.seed, ground_truth).named(self.metric.inputs)
-                scores = _over_moves(self.metric, moves, evidence)
-                return {step: {_SCORE: score} for step, score in zip(steps, scores, strict=True)}
-            found = {}
+            parts = {}
             for step, perturbation in steps.items():
-                found[step] = parts_of(self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
-            return found
+                parts[step] = parts_of(self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
+            return parts
         except InputError as error:
             raise InputError(f"{self.metric.name} on model {pairing.name}: {error}") from error
 
@@ -199,14 +193,6 @@ def over_pool(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.n
     if isinstance(metric, PoolMetric):
         return np.asarray(metric.combine(parts))
     return np.array([part[_SCORE] for part in parts])
-
-
-def _over_moves(metric: MetricOverMoves, moves: Sequence[ClassMixing], evidence: Sequence[Any]) -> list[float]:
-    """Return the scores after each of several moves of whole classes, by what the moves have in common."""
-    of_statistics = metric.inputs == ("class_statistics",)
-    classes = MovingClasses(*evidence) if of_statistics else moving_classes(*evidence)
-    mixings = [move.mixing(classes.coordinates, classes.statistics.radii) for move in moves]
-    return [float(score) for score in metric.over_moves(classes, np.array(mixings))]
 
 
 def flat(parts: Mapping[str, Parts]) -> dict[str, float]:
