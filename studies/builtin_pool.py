@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from rich.progress import track
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from transfer_exp.dataset.procedural import fractals, glyphs, shapes, textures
 from transfer_exp.dataset.procedural.task import SIZE, Task, drawings
@@ -167,7 +167,7 @@ def main() -> None:
     entries: dict[str, dict[str, Any]] = {}
     with ProcessPoolExecutor(arguments.workers, mp_context=spawn) as workers:
         jobs = {workers.submit(pretrain, plan, arguments.folder): plan.name for plan in POOL}
-        for job in tqdm(as_completed(jobs), total=len(jobs), unit="network"):
+        for job in track(as_completed(jobs), "networks trained", total=len(jobs)):
             entries[jobs[job]] = job.result()
     manifest = {plan.name: entries[plan.name] for plan in POOL}
     (arguments.folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")

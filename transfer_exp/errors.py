@@ -1,21 +1,22 @@
-"""The two things that can go wrong and are not a bug of ours."""
+"""Errors with a message for the user, and helpers to write such messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 _HEAD, _TAIL = 600, 400
-"""Characters kept of a message that is longer: who is the culprit stands at its head, and the way out at its tail."""
+"""Characters of a long message to keep: the problem is at its start, the fix at its end."""
 
 
 class InputError(ValueError):
-    """Bad input. The message is one line that names the culprit and the way out; it ends the run with exit code 1.
+    """Invalid input from the user. It ends the run with exit code 1 and no traceback.
 
     Parameters
     ----------
     message
-        Brought to `one_line`, because it may quote a stranger's file.
+        The problem, its cause and the fix. `one_line` cleans it, because it may quote an untrusted file.
     """
 
     def __init__(self, message: str) -> None:
@@ -28,7 +29,7 @@ class NotApplicableError(Exception):
     Parameters
     ----------
     message
-        As of `InputError`.
+        The reason. `one_line` cleans it.
     """
 
     def __init__(self, message: str) -> None:
@@ -36,28 +37,56 @@ class NotApplicableError(Exception):
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line that a terminal may be shown: no line ends, no control characters, not endless."""
+    """Return a text as one printable line of limited length, safe to show on a terminal."""
     line = " ".join(text.split())
     if not line.isprintable():
         line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     return line if len(line) <= _HEAD + _TAIL else f"{line[:_HEAD]} ... {line[-_TAIL:]}"
 
 
-def suggestion(name: str, known: Iterable[str], limit: int = 3) -> str:
-    """Return a clause with the known names nearest to ``name``: ``"did you mean a, b?"``, or the known ones.
+def suggestion(name: str, available: Iterable[str], limit: int = 3) -> str:
+    """Return a clause with the available names closest to a misspelt one: ``"did you mean a, b?"``.
 
     Parameters
     ----------
     name
-        What was asked for and does not exist.
-    known
-        What does exist.
+        The name that does not exist.
+    available
+        The names that exist. Up to ten of them are listed when none is close.
     limit
-        At most this many near matches (at most ten names when none is near).
+        Largest number of close names.
     """
-    names = sorted(known)
-    near = get_close_matches(name, names, n=limit, cutoff=0.5)
-    if near:
-        return f"did you mean {', '.join(near)}?"
-    shown = ", ".join(names[:10])
-    return f"known: {shown}{', ...' if len(names) > 10 else ''}" if names else "there is none to choose from"
+    names = sorted(available)
+    close = get_close_matches(name, names, n=limit, cutoff=0.5)
+    if close:
+        return f"did you mean {', '.join(close)}?"
+    if not names:
+        return "there is none to choose from"
+    return f"available: {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
+
+
+@contextmanager
+def explain_out_of_memory(model: str, setting: str) -> Iterator[None]:
+    """Replace an out-of-memory error inside the context by one line that names the setting to lower.
+
+    Parameters
+    ----------
+    model
+        Name of the model.
+    setting
+        Configuration key to lower, such as ``features.batch_size``.
+
+    Raises
+    ------
+    InputError
+        If memory runs out on the CPU or on an accelerator.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # torch is not imported here, and has no error class for the memory of the CPU.
+        is_torch_error = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+        if not (isinstance(error, MemoryError) or is_torch_error):
+            raise
+        message = f"{model} does not fit into memory: lower {setting}, or leave the model out with models=[..]"
+        raise InputError(message) from error

@@ -97,7 +97,7 @@ WRONG = {
     "outside": (6, "../secret.jpg,wren,train", r"secret\.jpg leads out of"),
     "outside, absolute": (6, "/etc/hostname,wren,train", r"/etc/hostname leads out of"),
     "endless name": (6, f"{'x' * 300},wren,train", "cannot be looked for"),
-    "column": (1, "path,label,split", r"lacks the column 'file': known: label, path, split"),
+    "column": (1, "path,label,split", r"lacks the column 'file': available: label, path, split"),
     "class without training images": (7, "wren/005.jpg,owl,test", "class 'owl' has 0 training and 1 test images"),
 }
 

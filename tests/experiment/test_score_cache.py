@@ -10,7 +10,6 @@ import pytest
 
 from transfer_exp.errors import InputError
 from transfer_exp.experiment import score_cache as module
-from transfer_exp.experiment.progress_bars import progress_bars
 from transfer_exp.experiment.score_cache import open_score_cache
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
@@ -23,6 +22,7 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.path import Path
+from transfer_exp.progress import progress_bars
 
 NAMES = ("resnet_glyphs", "vit_shapes")
 SCORING = Scoring(KNN(), NoPerturbation(), 0)

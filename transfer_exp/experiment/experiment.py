@@ -12,7 +12,6 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import NotApplicableError
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.precompute import CacheCounts, log_cache_counts
-from transfer_exp.experiment.progress_bars import progress_bars
 from transfer_exp.experiment.run_log import RunLog, TimedExtractor
 from transfer_exp.experiment.score_cache import ScoreCache, open_score_cache
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
@@ -23,7 +22,7 @@ from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
-from transfer_exp.progress import Track
+from transfer_exp.progress import Track, progress_bars
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.store import Store
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.experiment.progress_bars import progress_bars
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_together, pair
 from transfer_exp.ground_truth.cached import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime, with_grid
 from transfer_exp.model_pool.pool import ModelPool
-from transfer_exp.progress import Track
+from transfer_exp.progress import Track, progress_bars
 from transfer_exp.store import Store
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.experiment.progress_bars import progress_bars
 from transfer_exp.experiment.scoring import MetricInputs, Parts, over_pool, parts_of
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_together, pair
@@ -22,6 +21,7 @@ from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
+from transfer_exp.progress import progress_bars
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
 

@@ -12,7 +12,6 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, Search
-from transfer_exp.experiment.progress_bars import progress_bars
 from transfer_exp.experiment.scoring import Parts, Scoring
 from transfer_exp.experiment.uncertainty import Uncertainty
 from transfer_exp.features.extraction import Extractor
@@ -23,6 +22,7 @@ from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
+from transfer_exp.progress import progress_bars
 from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store

@@ -9,10 +9,9 @@ from typing import Any, Literal, TypeAlias
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, explain_out_of_memory
 from transfer_exp.features.cache_reference import CacheReference
 from transfer_exp.features.extraction import Extractor, FeatureReader
-from transfer_exp.features.out_of_memory import within_memory
 from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
@@ -63,7 +62,7 @@ class NetworkOnImages:
         images = self.images(split)
         if images is None:
             return None
-        with within_memory(self.name, "features.batch_size"):
+        with explain_out_of_memory(self.name, "features.batch_size"):
             features, self.found[f"features of {split}"] = self.extractor(self.name, self.model, images)
         self.used.add(split)
         return features
@@ -86,7 +85,7 @@ class NetworkOnImages:
         images = self.images(split)
         if images is None:
             return None
-        with within_memory(self.name, "features.batch_size"):
+        with explain_out_of_memory(self.name, "features.batch_size"):
             statistics, self.found[f"features of {split}"] = self.extractor.statistics(self.name, self.model, images)
         self.used.add(split)
         return statistics

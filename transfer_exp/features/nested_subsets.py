@@ -13,9 +13,9 @@ from jaxtyping import Int
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import nested_order
 from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.errors import explain_out_of_memory
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, SampleSubset, pair
-from transfer_exp.features.out_of_memory import within_memory
 from transfer_exp.model_pool.pool import Candidate
 from transfer_exp.statistics.feature_set import FeatureSet
 
@@ -90,7 +90,7 @@ class NestedSubsets:
 
     def _part(self, whole: Pairing, positions: Int[np.ndarray, " chosen"]) -> FeatureSet:
         if isinstance(whole, NetworkOnImages) and not self.extractor.is_cached(whole.model, whole.dataset.scoring_set):
-            with within_memory(whole.name, "features.batch_size"):
+            with explain_out_of_memory(whole.name, "features.batch_size"):
                 return self.extractor(whole.name, whole.model, whole.dataset.scoring_set.subset(positions))[0]
         scoring_set = whole.features("scoring_set")
         assert scoring_set is not None, "every dataset has a scoring set"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from transfer_exp.errors import explain_out_of_memory
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
-from transfer_exp.features.out_of_memory import within_memory
 from transfer_exp.ground_truth.accuracy_log import keep_row, row_of
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.io.atomic import digest
@@ -53,7 +53,7 @@ class CachedAccuracies:
 
         def measure() -> dict[str, Any]:
             start = time.perf_counter()
-            with within_memory(pairing.name, "protocol.batch_size"):
+            with explain_out_of_memory(pairing.name, "protocol.batch_size"):
                 accuracy = self.regime(pairing, track)
             assert accuracy is not None, "a regime that trains measures"
             names = {**self.names, "model": pairing.name}
@@ -86,7 +86,7 @@ class CachedAccuracies:
             return
         pairing.unfinished = self.store.unfinished(key)
         lease = pairing.unfinished.lease(f"point{point}.lease", self.store.patience)
-        with lease, within_memory(pairing.name, "protocol.batch_size"):
+        with lease, explain_out_of_memory(pairing.name, "protocol.batch_size"):
             pairing.found[found] = grid.reach(pairing, point, track)
         if self.is_cached(pairing):  # somebody finished meanwhile, and this was not needed any more
             self.store.forget_unfinished(key)
