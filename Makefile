@@ -43,7 +43,6 @@ demo: ## Several datasets, perturbations and metrics in one table and one figure
 
 bench: ## Our metrics against the published algorithms, and the page on speed (half an hour)
 	python -m benchmarks --rows docs/results/performance.csv
-	python -m benchmarks.attract_grid --rows docs/results/attract_grid.csv
 	python -m benchmarks.streaming --rows docs/results/streaming.csv
 	python -m benchmarks.shared_decoding --rows docs/results/shared_decoding.csv
 	python -m benchmarks.page docs/results/performance.md

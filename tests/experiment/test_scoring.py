@@ -13,10 +13,14 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.scoring import Scoring, flat
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.metric.gbc import GBC
+from transfer_exp.metric.h_score import HScore
+from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.metric.parameter_count import ParameterCount
 from transfer_exp.metric.random import Random
+from transfer_exp.metric.sfda import SFDA
 from transfer_exp.metric.static_rank import StaticRank
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
@@ -105,6 +109,21 @@ def test_a_path_keeps_the_score_at_each_strength():
     assert parts == {f"force={f:g}": pytest.approx(scored(LogME(), Spread(f))[0]) for f in (0.0, 1.0)}
     parts = flat(Scoring(_AboveTheMean(), Path(), 0).parts(_Net(MODELS[0]), NoGroundTruth()))
     assert list(parts)[:2] == ["alpha=0 norm", "alpha=0.05 norm"]
+
+
+ALPHAS, SIGMAS = Path(), Path(Attract(0.2, clamp=False), "sigma", (0.0, 0.6, 1.2))
+
+
+@pytest.mark.parametrize("path", [ALPHAS, SIGMAS], ids=["alpha", "sigma"])
+@pytest.mark.parametrize("metric", [LogME(), SFDA(), LDA(), GBC(), HScore()], ids=lambda m: m.name)
+def test_each_step_of_a_path_scores_as_the_metric_scores_the_perturbed_features(metric, path):
+    scores = Scoring(metric, path, 0).parts(_Net(MODELS[0]), NoGroundTruth())
+    assert list(scores) == list(path.steps())
+    for step, perturbation in path.steps().items():
+        features = perturbation(MODELS[0], LABELS, RNG)
+        inputs = {"features": features, "labels": LABELS, "class_statistics": class_statistics(features, LABELS)}
+        expected = metric(*(inputs[name] for name in metric.inputs))
+        assert scores[step] == {"score": pytest.approx(expected, rel=1e-9)}
 
 
 def test_a_path_with_a_strength_out_of_range_is_refused_naming_metric_and_model():

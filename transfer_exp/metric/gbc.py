@@ -11,7 +11,6 @@ from scipy.spatial.distance import cdist
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.moving_classes import MovingClasses
 
 FLOOR = 1e-4
 """Of every variance, in squared feature units, as released."""
@@ -120,14 +119,3 @@ class GBC:
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `gbc` of class statistics."""
         return gbc(class_statistics, self.covariance)
-
-    def over_moves(
-        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-    ) -> Float[np.ndarray, " moves"]:
-        """Return `gbc` after each move of the classes, (moves,)."""
-        if self.covariance != "spherical":
-            return np.array([self(classes.moved(mixing)) for mixing in mixings])
-        # One variance for all dimensions leaves only distances, which the span of the class means holds in full.
-        variances = class_variances(classes.statistics, self.covariance)
-        places = mixings @ classes.coordinates
-        return np.array([total_overlap(spherical_distances(means, variances)) for means in places])

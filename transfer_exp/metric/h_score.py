@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
 from scipy.linalg import lapack, solve_triangular
 
 from transfer_exp.metric.spectrum import label_spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.moving_classes import MovingClasses
 
 WELL_CONDITIONED = 1e-8
 """Of a reciprocal condition number (1-norm): above, no eigenvalue is near rounding, whatever D up to some 10,000."""
@@ -63,41 +61,6 @@ def _by_cholesky(statistics: ClassStatistics) -> float | None:
     return float((whitened**2).sum())
 
 
-def h_score_over_moves(
-    classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-) -> Float[np.ndarray, " moves"]:
-    """Return `h_score` after each move, (moves,), from one eigendecomposition of the scatter W within classes.
-
-    With M the moved class means from their mean, each row times sqrt(n_c), W + M'M is the moved scatter and
-
-        tr((W + M'M)^-1 M'M) = sum_i r_i / (1 + r_i), r the eigenvalues of M W^-1 M' (C, C).
-
-    A move is scored by itself where W has no inverse on the span of the class means.
-    """
-    statistics = classes.statistics
-    if statistics.samples <= len(statistics.mean):
-        return np.array([h_score(classes.moved(mixing)) for mixing in mixings])
-    spectrum, scores = classes.within_spectrum, []
-    kept = spectrum.eigenvalues > 0
-    eigenvalues, inside, outside = spectrum.eigenvalues[kept], spectrum.offsets[:, kept], spectrum.offsets[:, ~kept]
-    whitened = inside / eigenvalues @ inside.T
-    for mixing in mixings:
-        weighted = np.sqrt(statistics.counts)[:, None] * classes.centred(mixing)
-        # Nothing that `h_score` keeps may be left out here, and nothing that it drops as rounding may be kept.
-        total = eigenvalues.sum() + ((weighted @ inside) ** 2).sum()
-        lost = ((weighted @ outside) ** 2).sum()
-        if (
-            not kept.any()
-            or classes.rounding * total >= eigenvalues[0]
-            or lost > classes.rounding * eigenvalues[-1] / 9
-        ):
-            scores.append(h_score(classes.moved(mixing)))
-            continue
-        ratios = np.maximum(np.linalg.eigvalsh(weighted @ whitened @ weighted.T), 0.0)
-        scores.append(float((ratios / (1 + ratios)).sum()))
-    return np.array(scores)
-
-
 @dataclass(frozen=True)
 class HScore:
     """`h_score` as a metric; no hyperparameters."""
@@ -112,9 +75,3 @@ class HScore:
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `h_score` of class statistics."""
         return h_score(class_statistics)
-
-    def over_moves(
-        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-    ) -> Float[np.ndarray, " moves"]:
-        """Return `h_score` after each move of the classes, (moves,)."""
-        return h_score_over_moves(classes, mixings)

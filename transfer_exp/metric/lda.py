@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Int, Real
 from scipy.special import softmax
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.discriminant_over_moves import lda_over_moves
 from transfer_exp.statistics.class_statistics import statistics_and_deviations
 from transfer_exp.statistics.discriminant import block_scores, mean_true_posterior
-from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 def lda(
@@ -84,10 +82,3 @@ class LDA:
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `lda` of features (N, D) and labels (N,)."""
         return lda(features, labels, self.shrinkage)
-
-    def over_moves(
-        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-    ) -> Float[np.ndarray, " moves"]:
-        """Return `lda` after each move of the classes, (moves,)."""
-        _check(self.shrinkage)
-        return lda_over_moves(classes, mixings, self.shrinkage)

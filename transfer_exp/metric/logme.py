@@ -10,10 +10,8 @@ from jaxtyping import Bool, Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.logme_fixed_point import fixed_point
-from transfer_exp.metric.logme_over_moves import logme_over_moves
 from transfer_exp.metric.spectrum import label_spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 def logme(statistics: ClassStatistics) -> float:
@@ -96,14 +94,3 @@ class LogME:
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `logme` of class statistics."""
         return logme(class_statistics)
-
-    def over_moves(
-        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-    ) -> Float[np.ndarray, " moves"]:
-        """Return `logme` after each move of the classes, (moves,)."""
-        scores, statistics = np.full(len(mixings), np.nan), classes.statistics
-        if statistics.samples > len(statistics.mean) and statistics.squares.any():
-            scores = logme_over_moves(classes, mixings)
-        for i in np.flatnonzero(np.isnan(scores)):
-            scores[i] = self(classes.moved(mixings[i]))
-        return scores

@@ -8,8 +8,6 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.statistics.moving_classes import MovingClasses
-
 
 class Facts(Protocol):
     """A frozen dataclass whose fields are its hyperparameters and whose class variables are its facts.
@@ -56,30 +54,6 @@ class Metric(Facts, Protocol):
 
     def __call__(self, *evidence: Any) -> float:
         """Return the score of one model from what ``inputs`` names."""
-        ...
-
-
-@runtime_checkable
-class MetricOverMoves(Metric, Protocol):
-    """A metric that scores many moves of whole classes for little more than one, by what they leave as it was."""
-
-    def over_moves(
-        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-    ) -> Float[np.ndarray, " moves"]:
-        """Return the scores that the call returns after each move of `MovingClasses`, up to rounding.
-
-        Parameters
-        ----------
-        classes
-            With their samples, unless ``inputs`` asks for class statistics alone.
-        mixings
-            A of every move, (moves, C, C).
-
-        Raises
-        ------
-        InputError
-            As the call.
-        """
         ...
 
 

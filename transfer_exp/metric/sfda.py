@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Int, Real
 
-from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
 from transfer_exp.metric.sfda_released import challenged_log_posterior
-from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
@@ -60,9 +58,3 @@ class SFDA:
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `sfda` of features (N, D) and labels (N,)."""
         return sfda(features, labels)
-
-    def over_moves(
-        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-    ) -> Float[np.ndarray, " moves"]:
-        """Return `sfda` after each move of the classes, (moves,)."""
-        return np.array([log_p.mean() for log_p in sfda_over_moves(classes, mixings)])

@@ -9,11 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 from scipy.special import softmax
 
-from transfer_exp.metric.discriminant_over_moves import sfda_over_moves
 from transfer_exp.statistics.class_blocks import block_rows, centre_block
 from transfer_exp.statistics.class_statistics import statistics_and_deviations
 from transfer_exp.statistics.discriminant import adaptive_shrinkage, block_scores, true_log_posterior
-from transfer_exp.statistics.moving_classes import MovingClasses
 
 
 def sfda_released(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
@@ -96,9 +94,3 @@ class SFDAReleased:
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `sfda_released` of features (N, D) and labels (N,)."""
         return sfda_released(features, labels)
-
-    def over_moves(
-        self, classes: MovingClasses, mixings: Float[np.ndarray, "moves classes classes"]
-    ) -> Float[np.ndarray, " moves"]:
-        """Return `sfda_released` after each move of the classes, (moves,)."""
-        return np.array([np.exp(log_p).mean() for log_p in sfda_over_moves(classes, mixings)])

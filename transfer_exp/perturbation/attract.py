@@ -94,29 +94,17 @@ def class_displacements(
     Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code; the clamp is that of Li et
     al., "PED", ICCV 2023.
     """
-    weights = pulls(means, radii, alpha, sigma, sign, clamp, normalise)
-    # Relative to their centre, where the two terms are small and cancel least.
-    centred = means - means.mean(axis=0)
-    return weights @ centred - weights.sum(axis=1, keepdims=True) * centred
-
-
-def pulls(
-    means: Float[np.ndarray, "classes dim"],
-    radii: Float[np.ndarray, " classes"],
-    alpha: float,
-    sigma: float,
-    sign: Sign,
-    clamp: bool,
-    normalise: bool,
-) -> Float[np.ndarray, "classes classes"]:
-    """Return w (C, C), zero on its diagonal, with Delta_i = sum_j w_ij (mu_j - mu_i) in `class_displacements`."""
     distances = cdist(means, means)
     gaps = distances - sigma * (radii[:, None] + radii)
     weights = alpha * (np.maximum(gaps, 0.0) if clamp else gaps)
     weights *= inverse_length(distances, means)
     if normalise:
         weights /= len(means) - 1
-    return -weights if sign == "released" else weights
+    if sign == "released":
+        weights = -weights
+    # Relative to their centre, where the two terms are small and cancel least.
+    centred = means - means.mean(axis=0)
+    return weights @ centred - weights.sum(axis=1, keepdims=True) * centred
 
 
 @dataclass(frozen=True)
@@ -157,20 +145,6 @@ class Attract:
         """
         _check(self.alpha, self.sigma, self.sign)
         return statistics.moved(class_displacements(statistics.offsets, statistics.radii, *self._options))
-
-    def mixing(
-        self, means: Float[np.ndarray, "classes dim"], radii: Float[np.ndarray, " classes"]
-    ) -> Float[np.ndarray, "classes classes"]:
-        """Return A (C, C) such that the class means become A mu.
-
-        Raises
-        ------
-        InputError
-            As `attract`.
-        """
-        _check(self.alpha, self.sigma, self.sign)
-        weights = pulls(means, radii, *self._options)
-        return weights + np.diag(1 - weights.sum(axis=1))
 
     @property
     def _options(self) -> tuple[float, float, Sign, bool, bool]:

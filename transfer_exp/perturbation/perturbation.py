@@ -60,30 +60,3 @@ class StatisticsPerturbation(Perturbation, Protocol):
             When a hyperparameter is out of range.
         """
         ...
-
-
-@runtime_checkable
-class ClassMixing(Perturbation, Protocol):
-    """A perturbation that moves every class as a whole, its mean to a mixture of all class means.
-
-    Only the class means then change, so that many strengths can be scored at the price of little more than one.
-    """
-
-    def mixing(
-        self, means: Float[np.ndarray, "classes dim"], radii: Float[np.ndarray, " classes"]
-    ) -> Float[np.ndarray, "classes classes"]:
-        """Return A (C, C), rows summing to 1: every sample of class c moves by (A mu)_c - mu_c.
-
-        Parameters
-        ----------
-        means
-            mu, (C, D), from any origin and in any orthonormal basis, for A depends on neither.
-        radii
-            As `ClassStatistics.radii`, (C,), in feature units.
-
-        Raises
-        ------
-        InputError
-            When a hyperparameter is out of range.
-        """
-        ...
