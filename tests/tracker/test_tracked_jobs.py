@@ -1,10 +1,12 @@
-"""What a tracker is told of jobs: numbers, rows, and what they made and used."""
+"""Jobs as a tracker receives them: summary numbers, tables, and the artifacts that they made and used."""
+
+from pathlib import Path
 
 import pandas as pd
 
-from transfer_exp.cli.tracking import filled, scored, searched
 from transfer_exp.features.cache_reference import CacheReference
 from transfer_exp.io.atomic import digest
+from transfer_exp.report.tracked_run import tracked_cell, tracked_precompute, tracked_search
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.results.search import SearchedModel, SearchResult
 
@@ -15,75 +17,71 @@ MODELS = (
     ModelResult("headless", None, 0.8, "LEEP needs a classifier head"),
 )
 RESULT = CellResult(CELL, MODELS, {"weighted_tau": 0.625, "regret": 0.0}, (-1.0, 0.875))
-STORED = [
+REFERENCES = [
     CacheReference("hub/net", "digits", "scoring_set", {"weights": "w"}, "file:///store/features/ab/abc.safetensors")
 ]
+FIGURE = Path("scatter.png")
 
 
-def test_the_summary_of_a_cell_holds_the_correlation_and_its_band(tmp_path):
-    summary = scored(RESULT, {}, None, None, [], []).summary
+def test_the_summary_of_a_cell_holds_the_correlation_and_its_band():
+    summary = tracked_cell(RESULT, {}, None, FIGURE, [], []).summary
     assert (summary["weighted_tau"], summary["regret"], summary["models_compared"]) == (0.625, 0.0, 2)
     assert (summary["null_band_low"], summary["null_band_high"], summary["tied"]) == (-1.0, 0.875, False)
 
 
 def test_a_cell_without_ground_truth_has_no_band():
-    bare = CellResult(CELL, (ModelResult("a", 1.0), ModelResult("b", 2.0)))
-    assert scored(bare, {}, None, None, [], []).summary == {"models_compared": 0, "tied": False}
+    unlabelled = CellResult(CELL, (ModelResult("a", 1.0), ModelResult("b", 2.0)))
+    assert tracked_cell(unlabelled, {}, None, FIGURE, [], []).summary == {"models_compared": 0, "tied": False}
 
 
 def test_the_table_of_a_cell_lists_every_model_with_both_ranks(tmp_path):
-    run = scored(RESULT, {"seed": 0}, "sweep-7", tmp_path / "scatter.png", [tmp_path / "ranking.csv"], STORED)
+    run = tracked_cell(RESULT, {"seed": 0}, "sweep-7", FIGURE, [tmp_path / "ranking.csv"], REFERENCES)
     assert [list(row.values()) for row in run.tables["models"]] == [
         ["large", 0.75, 0.9, 1, 1, ""],
         ["small", 0.5, 0.71, 2, 2, ""],
         ["headless", None, 0.8, None, None, "LEEP needs a classifier head"],
     ]
-    assert (run.stage, run.group, run.cell, run.images) == (
-        "score",
-        "sweep-7",
-        CELL,
-        {"scatter": tmp_path / "scatter.png"},
-    )
-    assert [(one.name, one.type, one.files) for one in run.made] == [
+    assert (run.stage, run.group, run.cell, run.images) == ("score", "sweep-7", CELL, {"scatter": FIGURE})
+    assert [(artifact.name, artifact.type, artifact.files) for artifact in run.made] == [
         ("ranking-builtin-digits-none-logme", "ranking", [tmp_path / "ranking.csv"])
     ]
 
 
 def test_features_are_named_after_what_decides_their_values():
-    (one,) = scored(RESULT, {}, None, None, [], STORED).used
+    (artifact,) = tracked_cell(RESULT, {}, None, FIGURE, [], REFERENCES).used
     key = digest({"weights": "w"})
-    assert (one.name, one.type, one.files) == (f"hub/net-digits-scoring_set-{key[:8]}", "features", ())
-    assert one.addresses == {f"{key}.safetensors": STORED[0].address}
-    assert one.metadata["sha256"] == key
-    assert one.metadata["key"] == {"weights": "w"}
+    assert (artifact.name, artifact.type, artifact.files) == (f"hub/net-digits-scoring_set-{key[:8]}", "features", ())
+    assert artifact.addresses == {f"{key}.safetensors": REFERENCES[0].address}
+    assert artifact.metadata["sha256"] == key
+    assert artifact.metadata["key"] == {"weights": "w"}
 
 
-def test_features_are_made_by_the_stage_of_that_name_and_used_by_the_others():
+def test_the_features_stage_makes_features_and_the_other_stages_use_them():
     counts = [
         {"what": "features of scoring_set", "was_there": True, "count": 2},
         {"what": "features of scoring_set", "was_there": False, "count": 1},
         {"what": "features of test", "was_there": False, "count": 4},
     ]
     for stage, (made, used) in {"features": (1, 0), "finetune": (0, 1)}.items():
-        run = filled(CELL, {"stage": stage}, "s", counts, STORED)
+        run = tracked_precompute(CELL, {"stage": stage}, "s", counts, REFERENCES)
         assert (run.stage, len(run.made), len(run.used)) == (stage, made, used)
         assert run.summary == {"read": 2, "computed": 5}
         assert run.tables == {"found": counts}
-    assert filled(CELL, {"stage": "grid"}, "s", [], []).tables == {}
+    assert tracked_precompute(CELL, {"stage": "grid"}, "s", [], []).tables == {}
 
 
-def test_a_search_has_its_models_best_first_and_what_it_took(tmp_path):
+def test_a_search_lists_its_models_best_first_with_images_and_seconds(tmp_path):
     models = (
         SearchedModel("a", 1, 0.5, 100, 0.4, 0.6, 1, 2),
         SearchedModel("b", 2, 0.4, 100, 0.3, 0.5, 1, 2),
         SearchedModel("c", reason="no head"),
     )
-    found = SearchResult(CELL, models, "budget", 100, 250, 3.5)
-    run = searched(found, {}, None, [tmp_path / "rank.csv"])
+    run = tracked_search(SearchResult(CELL, models, "budget", 100, 250, 3.5), {}, None, [tmp_path / "rank.csv"])
     assert run.summary == {"images": 100, "pushed": 250, "seconds": 3.5, "may_be_best": 2}
     table = pd.DataFrame(run.tables["models"])
     assert table["model"].tolist() == ["a", "b", "c"]
     assert run.tables["models"][2]["score"] is None
     assert (run.tables["models"][0]["rank"], run.tables["models"][0]["low"]) == (1, 0.4)
     assert run.made[0].files == [tmp_path / "rank.csv"]
-    assert "expected_regret" in searched(SearchResult(CELL, models, "budget", 1, 1, 1.0, 0.02), {}, None, []).summary
+    with_regret = SearchResult(CELL, models, "budget", 1, 1, 1.0, 0.02)
+    assert tracked_search(with_regret, {}, None, []).summary["expected_regret"] == 0.02

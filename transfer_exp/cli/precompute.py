@@ -8,7 +8,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.job_labels import check_numbers, labels_of, name_of, write_status
-from transfer_exp.cli.tracking import filled
 
 # Everything else is imported when a job runs: help and a typing error must not wait for torch.
 
@@ -24,6 +23,7 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
     from transfer_exp.cli.instantiate import build
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.features.extraction import best_device
+    from transfer_exp.report.tracked_run import tracked_precompute
     from transfer_exp.store import Store
 
     check_numbers(config)
@@ -46,4 +46,4 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
     counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(found.items())]
     name = name_of(config)
     write_status(folder, {"state": "done", "cell": name, "found": counts})
-    tracker.record(filled(name, plain, group, counts, filling.run_log.cache_references), folder)
+    tracker.record(tracked_precompute(name, plain, group, counts, filling.run_log.cache_references), folder)

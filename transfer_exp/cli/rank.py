@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from transfer_exp.cli import tracking
 from transfer_exp.cli.console import show_places
 from transfer_exp.cli.job_labels import check_numbers, command, labels_of
 from transfer_exp.errors import InputError
@@ -18,6 +17,7 @@ from transfer_exp.results.search import SearchResult
 
 if TYPE_CHECKING:
     from transfer_exp.experiment.search import PoolSearch, Seen
+    from transfer_exp.statistics.feature_set import FeatureSet
 
 # Everything else is imported when the job runs: help and a typing error must not wait for torch.
 
@@ -43,31 +43,31 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     from rich.console import Console
 
     from transfer_exp.cli.instantiate import build
-    from transfer_exp.report.html.run_details import notes_of, views, write_notes
-    from transfer_exp.report.html.write import write_page
-    from transfer_exp.report.record import write_record
-    from transfer_exp.report.search_files import as_cell, write_found
-    from transfer_exp.report.search_table import found_table, remark, verdict
+    from transfer_exp.report.search_table import found_table
+    from transfer_exp.report.write_run import RunContext, write_search
 
     console = Console(highlight=False)
     labels, _ = labels_of(config)
     tracker = build("tracker", OmegaConf.to_container(config.tracker, resolve=True))  # type: ignore[arg-type]
     found, search, seen = outcome_of(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
-    written, result = write_found(found, folder), as_cell(found)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    records = [*written, *write_record(result, plain, folder)]
-    tracked = tracker.record(tracking.searched(found, plain, group, records), folder)
-    alone, classes = group is None, search.dataset.class_names
-    scoring_sets = {
-        name: (lambda largest, scoring_set=scoring_set: scoring_set) for name, scoring_set in seen.scoring_sets.items()
-    }
-    notes = notes_of(
-        result, command(alone), seen.seconds, classes, scoring_sets, search.scoring.perturbed, views(alone)
+    context = RunContext(
+        config=plain,
+        sweep=group,
+        command=command(group is None),
+        seconds=seen.seconds,
+        class_names=search.dataset.class_names,
+        scoring_sets={name: partial(_features_in_memory, features) for name, features in seen.scoring_sets.items()},
+        perturb=search.scoring.perturbed,
     )
-    remarks = {model.model: remark(model) for model in found.models if model.best_rank is not None}
-    write_notes(replace(notes, remarks=remarks, verdict=tuple(verdict(found))), folder)
+    written = write_search(found, context, folder, tracker)
     console.print(found_table(found))
-    show_places(console, [*written, write_page(folder), tracked])
+    show_places(console, written)
+
+
+def _features_in_memory(features: FeatureSet, largest: int) -> FeatureSet:
+    """Return features that need not be read; a page checks their size itself."""
+    return features
 
 
 def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str], object]) -> Outcome:

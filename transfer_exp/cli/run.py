@@ -11,7 +11,6 @@ from omegaconf import DictConfig, OmegaConf
 from transfer_exp.cli.console import show_places
 from transfer_exp.cli.hydra_errors import named_option, options_of
 from transfer_exp.cli.job_labels import check_numbers, command, labels_of
-from transfer_exp.cli.tracking import scored
 from transfer_exp.errors import InputError
 from transfer_exp.results.cell import CellResult
 
@@ -30,9 +29,7 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.features.extraction import best_device
-    from transfer_exp.report.html.run_details import notes_of, views, write_notes
-    from transfer_exp.report.record import write_record
-    from transfer_exp.report.scatter import scatter
+    from transfer_exp.report.write_run import RunContext, write_run
     from transfer_exp.store import Store
 
     check_numbers(config)
@@ -48,13 +45,18 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     experiment = Experiment(**parts, **plain["features"], **run, store=store, protocol=protocol)
     run_log = RunLog()
     result = experiment.run(labels, run_log)
-    records = write_record(result, plain, folder)  # first: whatever follows may fail
-    figure = scatter(result, folder / "scatter.png")
-    tracked = tracker.record(scored(result, plain, group, figure, records, run_log.cache_references), folder)
-    alone = group is None
-    seen = (run_log.seconds, experiment.dataset.class_names, run_log.scoring_sets, experiment.scoring.perturbed)
-    write_notes(notes_of(result, command(alone), *seen, views(alone)), folder)
-    _report(result, [*records, figure, *([_page(folder)] if alone else []), tracked], alone)
+    context = RunContext(
+        config=plain,
+        sweep=group,
+        command=command(group is None),
+        seconds=run_log.seconds,
+        class_names=experiment.dataset.class_names,
+        scoring_sets=run_log.scoring_sets,
+        perturb=experiment.scoring.perturbed,
+        cache_references=run_log.cache_references,
+    )
+    written = write_run(result, context, folder, tracker)
+    _show(result, written, in_sweep=group is not None)
 
 
 def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
@@ -93,13 +95,6 @@ def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
     print(f"wrote {keep_scores(path, grid.run())} rows to {path}")
 
 
-def _page(folder: Path) -> Path:
-    """Write the page of a run; in a sweep that is done for all cells at once."""
-    from transfer_exp.report.html.write import write_page
-
-    return write_page(folder)
-
-
 def _refuse_single_axes() -> None:
     """Refuse a metric or perturbation set as for a single cell: a grid has lists of them, and would ignore it."""
     for axis in ("metric", "perturbation"):
@@ -108,14 +103,14 @@ def _refuse_single_axes() -> None:
                 raise InputError(f"{override} means nothing to a grid: set '{axis}s=[NAME, NAME(KEY=VALUE), ...]'")
 
 
-def _report(result: CellResult, written: list[Path | str | None], alone: bool) -> None:
-    """Print the ranking and where everything is; of one cell among many only the verdict."""
+def _show(result: CellResult, written: list[Path | str], in_sweep: bool) -> None:
+    """Print the ranking and the files of a run, or the headline of a cell within a sweep."""
     from rich.console import Console
 
     from transfer_exp.report.ranking_table import headline, ranking_table
 
     console = Console(highlight=False)
-    if not alone:
+    if in_sweep:
         console.print(f"    {headline(result) or 'ranked'}")
         return
     console.print(ranking_table(result))

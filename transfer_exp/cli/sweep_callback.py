@@ -11,7 +11,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.console import from_here
 from transfer_exp.cli.redact import typed
@@ -76,3 +76,42 @@ class SweepReport(Callback):
             print(*failed, sep="\n", file=sys.stderr)
             print(f"{len(failed)} cell(s) failed: the same command does just these again", file=sys.stderr)
             raise SystemExit(1)
+
+
+def track_sweep(config: DictConfig, folder: Path) -> None:
+    """Record a finished sweep as one run with the tracker of its jobs.
+
+    A sweep of score matrices is not recorded: its rows hold all its results.
+
+    Parameters
+    ----------
+    config
+        Config of the sweep; options that vary have their default value.
+    folder
+        Folder of the sweep.
+
+    Raises
+    ------
+    InputError
+        If the tracker cannot record the run.
+    """
+    from transfer_exp.cli.instantiate import build
+    from transfer_exp.report.tracked_run import tracked_sweep
+
+    if "rows" in config:
+        return
+    # Some of Hydra's own settings can only be resolved within a job.
+    settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    plain: dict[str, Any] = OmegaConf.to_container(settings, resolve=True)  # type: ignore[assignment]
+    entry = build("tracker", plain["tracker"]).record(tracked_sweep(plain, _swept_axes(config.hydra), folder), folder)
+    if entry is not None:
+        print(f"wrote {entry}")
+
+
+def _swept_axes(hydra: DictConfig) -> set[str]:
+    """Return the overrides that vary, from the command line and from the sweep's config file."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    typed_overrides = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    swept = {override.key_or_group for override in typed_overrides if override.is_sweep_override()}
+    return swept | {str(axis) for axis in hydra.sweeper.get("params") or {}}

@@ -71,11 +71,6 @@ def versions() -> dict[str, str]:
     return known | {name: version(name) for name in _LIBRARIES}
 
 
-def views(alone: bool) -> int:
-    """Return of how many models a page shows the features: fewer of one cell among many."""
-    return 5 if alone else 3
-
-
 def notes_of(
     result: CellResult,
     command: str,

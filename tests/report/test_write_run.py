@@ -1,0 +1,94 @@
+"""A finished run is written in an order that loses nothing: whatever fails later keeps the earlier files."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.report.html.folders import NAMES, cell_result, halved, scoring_set
+from transfer_exp.errors import InputError
+from transfer_exp.report.record import read_record
+from transfer_exp.report.write_run import RunContext, write_run, write_search
+from transfer_exp.results.search import SearchedModel, SearchResult
+
+CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
+SEARCH = SearchResult(
+    CELL, (SearchedModel("clear", 1, 0.5, 36, 0.4, 0.6, 1, 1), SearchedModel("dim", 2, 0.1, 9)), "budget", 36, 45, 1.0
+)
+
+
+class ListTracker:
+    """Keeps the runs it is given in memory."""
+
+    def __init__(self, entry=None):
+        self.entry, self.runs = entry, []
+
+    def record(self, run, folder):
+        self.runs.append(run)
+        return self.entry
+
+
+class UnreachableTracker:
+    def record(self, run, folder):
+        raise InputError("no network")
+
+
+def context(sweep=None):
+    readers = {name: (lambda largest, name=name: scoring_set(name)) for name in NAMES}
+    return RunContext({"seed": 0}, sweep, "python -m it", {}, ("red", "green", "blue"), readers, halved)
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_single_run_leaves_record_figure_details_and_page(tmp_path):
+    tracker = ListTracker("runs/7")
+    written = write_run(cell_result(), context(), tmp_path, tracker)
+    assert [getattr(entry, "name", entry) for entry in written] == [
+        "result.json",
+        "ranking.csv",
+        "scatter.png",
+        "report.html",
+        "runs/7",
+    ]
+    assert files(tmp_path) == ["page.json", "ranking.csv", "report.html", "result.json", "scatter.png"]
+    assert read_record(tmp_path / "result.json") == cell_result()
+    (run,) = tracker.runs
+    assert [path.name for path in run.made[0].files] == ["result.json", "ranking.csv"]
+
+
+def test_a_cell_of_a_sweep_has_no_page_of_its_own(tmp_path):
+    written = write_run(cell_result(), context("sweep-7"), tmp_path, ListTracker())
+    assert [path.name for path in written] == ["result.json", "ranking.csv", "scatter.png"]
+    assert "report.html" not in files(tmp_path)
+    assert len(json.loads((tmp_path / "page.json").read_text())["views"]) == 3
+
+
+def test_a_failing_tracker_keeps_record_and_figure(tmp_path):
+    with pytest.raises(InputError, match="no network"):
+        write_run(cell_result(), context(), tmp_path, UnreachableTracker())
+    assert files(tmp_path) == ["ranking.csv", "result.json", "scatter.png"]
+
+
+def test_a_failing_figure_keeps_the_record(tmp_path):
+    (tmp_path / "scatter.png").mkdir()
+    with pytest.raises(OSError, match="scatter"):
+        write_run(cell_result(), context(), tmp_path, ListTracker())
+    assert read_record(tmp_path / "result.json") == cell_result()
+
+
+def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
+    written = write_search(SEARCH, context(), tmp_path, ListTracker())
+    assert [path.name for path in written] == ["rank.csv", "rank.parquet", "report.html"]
+    assert files(tmp_path) == ["page.json", "rank.csv", "rank.parquet", "ranking.csv", "report.html", "result.json"]
+    details = json.loads((tmp_path / "page.json").read_text())
+    assert details["remarks"] == {"clear": "may be 1"}
+    assert details["verdict"]
+
+
+def test_a_failing_tracker_keeps_the_ranking_of_a_search(tmp_path):
+    with pytest.raises(InputError, match="no network"):
+        write_search(SEARCH, context(), tmp_path, UnreachableTracker())
+    assert files(tmp_path) == ["rank.csv", "rank.parquet", "ranking.csv", "result.json"]

@@ -1,0 +1,151 @@
+"""Convert finished jobs and sweeps to the `TrackedRun` that a tracker records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from transfer_exp.features.cache_reference import CacheReference
+from transfer_exp.io.atomic import digest
+from transfer_exp.report.precompute_table import frame_of_jobs
+from transfer_exp.report.search_files import frame_of
+from transfer_exp.report.sweep_cells import cell_fields
+from transfer_exp.results.cell import CellResult
+from transfer_exp.results.search import SearchResult
+from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun
+
+_DIGEST_DIGITS = 8
+"""Enough of a key's digest to distinguish feature sets of the same model and split."""
+
+
+def tracked_cell(
+    result: CellResult,
+    config: Mapping[str, Any],
+    sweep: str | None,
+    figure: Path,
+    files: Sequence[Path],
+    cache_references: Iterable[CacheReference],
+) -> TrackedRun:
+    """Return a scored cell as a tracked run.
+
+    Parameters
+    ----------
+    result, config
+        The cell, and its resolved configuration.
+    sweep
+        Name of the sweep that the cell belongs to, or None.
+    figure
+        Image of the result.
+    files
+        Record files, kept as an artifact.
+    cache_references
+        Cached features that the scores were computed from.
+    """
+    summary: dict[str, float | int | bool] = {**result.measures}
+    summary |= {"models_compared": result.compared, "tied": result.tied}
+    if result.null_band is not None:
+        summary["null_band_low"], summary["null_band_high"] = result.null_band
+    rows = [
+        {
+            "model": line.result.model,
+            "score": line.result.score,
+            "accuracy": line.result.accuracy,
+            "score_rank": line.score_rank,
+            "accuracy_rank": line.accuracy_rank,
+            "reason": line.result.reason,
+        }
+        for line in result.ranking()
+    ]
+    made, used = [_ranking_artifact("ranking", result.cell, files)], _feature_artifacts(cache_references)
+    return TrackedRun("score", result.cell, config, sweep, summary, {"models": rows}, {"scatter": figure}, made, used)
+
+
+def tracked_search(
+    search: SearchResult, config: Mapping[str, Any], sweep: str | None, files: Sequence[Path]
+) -> TrackedRun:
+    """Return a search of a pool as a tracked run; parameters as `tracked_cell`."""
+    summary: dict[str, float | int | bool] = {"images": search.images, "pushed": search.pushed}
+    summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
+    summary |= {} if search.regret is None else {"expected_regret": search.regret}
+    made = [_ranking_artifact("rank", search.cell, files)]
+    return TrackedRun("rank", search.cell, config, sweep, summary, {"models": _rows(frame_of(search))}, made=made)
+
+
+def tracked_precompute(
+    cell: Mapping[str, str],
+    config: Mapping[str, Any],
+    sweep: str | None,
+    counts: Sequence[Mapping[str, Any]],
+    cache_references: Iterable[CacheReference],
+) -> TrackedRun:
+    """Return a precompute job as a tracked run.
+
+    Parameters
+    ----------
+    cell
+        Label of the job by field.
+    config, sweep, cache_references
+        As `tracked_cell`; the stage ``features`` makes these features, the other stages use them.
+    counts
+        Rows with ``what`` was requested, whether it ``was_there`` in the store, and the ``count``.
+    """
+    stage, features = str(config["stage"]), _feature_artifacts(cache_references)
+    summary = {
+        name: sum(row["count"] for row in counts if row["was_there"] == was_there)
+        for name, was_there in (("read", True), ("computed", False))
+    }
+    made, used = (features, []) if stage == "features" else ([], features)
+    tables = {"found": counts} if counts else {}
+    return TrackedRun(stage, cell, config, sweep, summary, tables, made=made, used=used)
+
+
+def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) -> TrackedRun:
+    """Return a finished sweep as one tracked run: the settings that its cells share, and a row for each cell.
+
+    Parameters
+    ----------
+    config
+        Resolved configuration of the sweep.
+    axes
+        Overrides that the sweep varies; the settings they name are left out of the recorded config.
+    folder
+        Folder of the sweep; holds ``sweep.csv`` and ``sweep.png`` if its jobs score cells.
+    """
+    table, figure = folder / "sweep.csv", folder / "sweep.png"
+    scores = config["stage"] == "score"
+    frame = pd.read_csv(table, keep_default_na=False, na_values=[""]) if scores else frame_of_jobs(folder)
+    shared = {name: str(frame[name].iloc[0]) for name in cell_fields(frame) if frame[name].nunique() == 1}
+    varied = {axis.lstrip("+~").partition(".")[0] for axis in axes}
+    fixed = {key: value for key, value in config.items() if key not in varied}
+    summary = {"cells": len(frame), "failed": int((frame["state"] != "done").sum())}
+    images = {"taus": figure} if scores else {}
+    made = [Artifact(f"sweep-{folder.name}", "sweep", [table], metadata=shared)] if scores else []
+    return TrackedRun(REPORT, shared, fixed, folder.name, summary, {"cells": _rows(frame)}, images, made)
+
+
+def _ranking_artifact(name: str, cell: Mapping[str, str], files: Sequence[Path]) -> Artifact:
+    """Return the tables of a run; runs on the same pool, dataset, perturbation and metric are versions of one."""
+    fields = ("model_pool", "dataset", "perturbation", "metric")
+    return Artifact("-".join([name, *(cell[field] for field in fields)]), "ranking", files, metadata=cell)
+
+
+def _feature_artifacts(cache_references: Iterable[CacheReference]) -> list[Artifact]:
+    """Return each feature set under a name that changes only with its values."""
+    artifacts = []
+    for reference in cache_references:
+        sha256 = digest(reference.key)
+        source = {"model": reference.model, "dataset": reference.dataset, "split": reference.split}
+        name = "-".join([*source.values(), sha256[:_DIGEST_DIGITS]])
+        addresses = {f"{sha256}.safetensors": reference.address}
+        metadata = {**source, "sha256": sha256, "key": reference.key}
+        artifacts.append(Artifact(name, "features", addresses=addresses, metadata=metadata))
+    return artifacts
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame with plain values; missing ones are None."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(column): value for column, value in row.items()} for row in plain.to_dict("records")]

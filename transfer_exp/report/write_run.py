@@ -1,0 +1,126 @@
+"""Write everything that a finished run or search leaves behind, the most valuable files first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transfer_exp.report.html.run_details import Notes, notes_of, write_notes
+from transfer_exp.report.html.write import write_page
+from transfer_exp.report.record import write_record
+from transfer_exp.report.scatter import scatter
+from transfer_exp.report.search_files import as_cell, write_found
+from transfer_exp.report.search_table import remark, verdict
+from transfer_exp.report.tracked_run import tracked_cell, tracked_search
+from transfer_exp.results.cell import CellResult
+from transfer_exp.results.search import SearchResult
+from transfer_exp.statistics.feature_set import FeatureSet
+from transfer_exp.tracker.tracker import Tracker
+
+if TYPE_CHECKING:
+    from transfer_exp.features.cache_reference import CacheReference
+    from transfer_exp.features.extraction import FeatureReader
+
+_MODELS_ON_PAGE = 5
+_MODELS_ON_PAGE_IN_SWEEP = 3
+"""Fewer, because one page shows all cells of a sweep."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunContext:
+    """Facts about a run that its files, tracker and page need besides the result.
+
+    Attributes
+    ----------
+    config
+        Resolved configuration as plain values.
+    sweep
+        Name of the sweep that the run belongs to, or None for a single run.
+    command
+        Command line that repeats the run, without secrets.
+    seconds
+        Seconds by model, then by stage.
+    class_names
+        Classes of the target, in the order of its labels.
+    scoring_sets
+        Readers of the scoring-set features, by model.
+    perturb
+        Returns the features (N, D') that the metric scored, or None without a perturbation.
+    cache_references
+        Cached features that the run used.
+    """
+
+    config: Mapping[str, Any]
+    sweep: str | None
+    command: str
+    seconds: Mapping[str, Mapping[str, float]]
+    class_names: tuple[str, ...]
+    scoring_sets: Mapping[str, FeatureReader]
+    perturb: Callable[[FeatureSet], np.ndarray | None]
+    cache_references: Sequence[CacheReference] = ()
+
+
+def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
+    """Write record, figure, tracker entry, details and page of a scored cell, in this order.
+
+    A failure at one step keeps everything that was written before it. The cells of a sweep share the page of the
+    sweep and get none of their own.
+
+    Parameters
+    ----------
+    result
+        The scored cell.
+    context
+        Other facts about the run.
+    folder
+        Folder of the run, created if missing.
+    tracker
+        Records the run as well.
+
+    Returns
+    -------
+    list of Path or str
+        Files that users open, and the path or address of the tracker's entry if there is one.
+
+    Raises
+    ------
+    InputError
+        If the result holds NaN or infinity, or the tracker cannot record the run.
+    """
+    records = write_record(result, context.config, folder)
+    figure = scatter(result, folder / "scatter.png")
+    payload = tracked_cell(result, context.config, context.sweep, figure, records, context.cache_references)
+    entry = tracker.record(payload, folder)
+    write_notes(_details(result, context), folder)
+    pages = [write_page(folder)] if context.sweep is None else []
+    return [*records, figure, *pages, *([] if entry is None else [entry])]
+
+
+def write_search(search: SearchResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
+    """Write ranking, record, tracker entry, details and page of a search; parameters and errors as `write_run`."""
+    tables = write_found(search, folder)
+    last_round = as_cell(search)
+    records = [*tables, *write_record(last_round, context.config, folder)]
+    entry = tracker.record(tracked_search(search, context.config, context.sweep, records), folder)
+    remarks = {model.model: remark(model) for model in search.models if model.best_rank is not None}
+    details = replace(_details(last_round, context), remarks=remarks, verdict=tuple(verdict(search)))
+    write_notes(details, folder)
+    return [*tables, write_page(folder), *([] if entry is None else [entry])]
+
+
+def _details(result: CellResult, context: RunContext) -> Notes:
+    """Return what ``page.json`` keeps of a run."""
+    n_models = _MODELS_ON_PAGE if context.sweep is None else _MODELS_ON_PAGE_IN_SWEEP
+    return notes_of(
+        result,
+        context.command,
+        context.seconds,
+        context.class_names,
+        context.scoring_sets,
+        context.perturb,
+        n_models,
+    )
