@@ -59,7 +59,7 @@ def test_passes_of_fine_tuning_are_three_a_step_and_one_a_look():
     assert passes(one, {**sizes, "validation": 7}) == 3 * 8 * 4 + 10, "nothing to choose from"
     halved = Protocol(4, 8, (0.1, 0.01), (0.0,), rungs=(1,))
     assert passes(halved, sizes) == 3 * 8 * (4 + 2 * 1 + 1 * 3) + 2 * 5 + 10
-    assert LinearProbe().passes(sizes) == 30
+    assert LinearProbe().forward_passes(sizes) == 30
 
 
 def test_work_that_is_done_takes_no_time():

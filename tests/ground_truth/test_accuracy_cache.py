@@ -7,7 +7,7 @@ import pytest
 from conftest import fake_pairing
 
 from transfer_exp.errors import InputError
-from transfer_exp.ground_truth.accuracy_log import COLUMNS, TABLE, keep_row, row_of
+from transfer_exp.ground_truth.accuracy_cache import COLUMNS, TABLE, accuracy_row, append_row
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.table import AccuracyTable
 from transfer_exp.progress import silent
@@ -19,19 +19,22 @@ NAMES = {"pool": "p", "model": "m", "dataset": "d", "regime": "full", "protocol"
 
 def row(key="k", value=0.1 + 0.2, **names):
     accuracy = Accuracy(value, "accuracy", {"learning_rate": 0.1}, steps=3)
-    return {**row_of(accuracy, {**NAMES, **names}, IDENTITY, "cpu", 1.5), "key": key}
+    return {**accuracy_row(accuracy, {**NAMES, **names}, IDENTITY, "cpu", 1.5), "key": key}
 
 
 def test_a_row_says_all_there_is_to_say():
     assert set(row()) == set(COLUMNS)
-    assert row()["data"] != {**row_of(Accuracy(0.5, "accuracy"), NAMES, {**IDENTITY, "test": "c"}, "cpu", 1.0)}["data"]
+    assert (
+        row()["data"]
+        != {**accuracy_row(Accuracy(0.5, "accuracy"), NAMES, {**IDENTITY, "test": "c"}, "cpu", 1.0)}["data"]
+    )
     assert "torch 2" in row()["versions"]
 
 
 def test_each_accuracy_is_one_row_and_comes_back_exactly(tmp_path):
     path = tmp_path / TABLE
     for key, seed, value in (("k", "0", 0.1 + 0.2), ("k", "0", 0.9), ("l", "1", 0.5)):
-        keep_row(open_backend(tmp_path), row(key, value, seed=seed))
+        append_row(open_backend(tmp_path), row(key, value, seed=seed))
     table = pd.read_csv(path)
     assert list(table["key"]) == ["k", "l"]
     assert table["accuracy"][0] == 0.1 + 0.2
@@ -41,8 +44,8 @@ def test_each_accuracy_is_one_row_and_comes_back_exactly(tmp_path):
 
 def test_rows_of_several_protocols_are_told_apart(tmp_path):
     path = tmp_path / TABLE
-    keep_row(open_backend(tmp_path), row("k", 0.4))
-    keep_row(open_backend(tmp_path), row("l", 0.6, protocol="paper"))
+    append_row(open_backend(tmp_path), row("k", 0.4))
+    append_row(open_backend(tmp_path), row("l", 0.6, protocol="paper"))
     pairing = fake_pairing("m", type("Target", (), {"name": "d"}))
     with pytest.raises(InputError, match="several values of protocol"):
         AccuracyTable(str(path))(pairing, silent)
@@ -53,5 +56,5 @@ def test_another_table_is_not_written_over(tmp_path):
     path = tmp_path / TABLE
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="move it away"):
-        keep_row(open_backend(tmp_path), row())
+        append_row(open_backend(tmp_path), row())
     assert path.read_text() == "a,b\n1,2\n"

@@ -18,8 +18,8 @@ from transfer_exp.ground_truth.block_definitions import last_block
 from transfer_exp.ground_truth.checkpoint import Checkpoint
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.last_block import LastBlockFineTuning
+from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
 from transfer_exp.ground_truth.prepared_images import PreparedImages
-from transfer_exp.ground_truth.probe_fit import fit_probe, labelled_features
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.training import Recipe, Training
@@ -94,7 +94,7 @@ def test_a_protocol_out_of_range_is_refused_by_name(change):
 def test_a_killed_run_goes_on_to_the_same_bits(dataset, model, tmp_path, monkeypatch, rungs, always):
     monkeypatch.setattr(Checkpoint, "due", property(lambda self: always and self.place is not None))
     # The first logit of the test set instead of an accuracy, which hides all but gross differences.
-    name = "transfer_exp.ground_truth.grid_point.measured"
+    name = "transfer_exp.ground_truth.grid_point.compute_measure"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     regime = FullFineTuning(replace(GRID, rungs=rungs))
     whole = regime(pairing(dataset, model), silent)
@@ -112,8 +112,8 @@ def test_points_trained_apart_leave_the_regime_what_comes_after(dataset, model, 
     regime = FullFineTuning(replace(GRID, rungs=rungs))
     whole = regime(pairing(dataset, model), silent)
     for point in (2, 0, 3, 1):
-        assert not regime.reach(pairing(dataset, model, tmp_path), point, silent)
-        assert regime.reach(pairing(dataset, model, tmp_path), point, silent)
+        assert not regime.train_point(pairing(dataset, model, tmp_path), point, silent)
+        assert regime.train_point(pairing(dataset, model, tmp_path), point, silent)
     trained, run = [], Training.run
 
     def counted(training, until, *rest):
@@ -163,7 +163,7 @@ def test_runs_that_take_turns_do_not_see_each_other():
 
 
 def test_what_was_done_with_the_model_before_does_not_show(dataset, model, monkeypatch):
-    name = "transfer_exp.ground_truth.grid_point.measured"
+    name = "transfer_exp.ground_truth.grid_point.compute_measure"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     fresh = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.contiguous_format))
     used = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.channels_last))
@@ -243,7 +243,7 @@ def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monk
 
 
 def test_the_last_block_is_trained_on_stored_activations_to_the_same_end(dataset, model, monkeypatch):
-    name = "transfer_exp.ground_truth.grid_point.measured"
+    name = "transfer_exp.ground_truth.grid_point.compute_measure"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     seen = []
     run = Training.run

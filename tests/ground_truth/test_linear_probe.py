@@ -13,8 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.ground_truth.linear_probe import LinearProbe
-from transfer_exp.ground_truth.probe_fit import LabelledFeatures, fit_probe
+from transfer_exp.ground_truth.linear_probe import LabelledFeatures, LinearProbe, fit_probe
 from transfer_exp.progress import silent
 from transfer_exp.statistics.feature_set import FeatureSet
 
@@ -134,7 +133,7 @@ def test_the_layer_of_a_fit_decides_as_its_scores_do(shown):
     features = (rng.normal(size=(60, 5)) + np.eye(5)[labels] * 3).astype(np.float32)
     fit = fit_probe(LabelledFeatures(features, labels), 4, (0.1,))
     with torch.no_grad():
-        logits = fit.layer(60)(torch.from_numpy(features)).numpy()
+        logits = fit.as_layer(60)(torch.from_numpy(features)).numpy()
     scores = fit.scores(features)[0]
     assert (logits.argmax(axis=1) == scores.argmax(axis=1)).all()
     ours, theirs = (s[:, shown[-1]] - s[:, shown[0]] for s in (logits, scores))

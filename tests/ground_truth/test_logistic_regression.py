@@ -60,7 +60,7 @@ def test_what_is_left_of_the_gradient_is_what_is_said(shape, link):
     for g, strength in enumerate(GRID):
         first = _gradient(features, targets, strength, np.zeros_like(fits.weights[g]), base, link)
         left = _gradient(features, targets, strength, fits.weights[g], fits.intercepts[g], link)
-        assert left / first == pytest.approx(fits.gradient[g], rel=0.1, abs=1e-7)
+        assert left / first == pytest.approx(fits.relative_gradient[g], rel=0.1, abs=1e-7)
         assert left / first <= 1.1e-5
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transfer_exp.ground_truth.measure import accuracy, map_11point, mean_per_class_accuracy, measured
+from transfer_exp.ground_truth.measure import accuracy, compute_measure, map_11point, mean_per_class_accuracy
 
 
 def test_a_rare_class_counts_as_much_as_a_frequent_one():
@@ -43,5 +43,5 @@ def test_a_perfect_order_has_precision_one():
 
 def test_a_measure_goes_by_its_name():
     scores, labels = np.eye(3)[[0, 1, 1]], np.array([0, 1, 2])
-    assert measured("accuracy", scores, labels, None) == pytest.approx(2 / 3)
-    assert measured("map_11point", scores, labels, None) == map_11point(scores, np.eye(3, dtype=np.int64))
+    assert compute_measure("accuracy", scores, labels, None) == pytest.approx(2 / 3)
+    assert compute_measure("map_11point", scores, labels, None) == map_11point(scores, np.eye(3, dtype=np.int64))

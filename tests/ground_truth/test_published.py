@@ -11,7 +11,7 @@ import pytest
 from conftest import fake_pairing
 
 from transfer_exp.errors import InputError
-from transfer_exp.ground_truth.published import published
+from transfer_exp.ground_truth.table import published
 from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.progress import silent
 

@@ -84,5 +84,7 @@ def test_unsound_rows_are_used_only_when_asked_for(tmp_path):
         _lookup(tmp_path, dataset="cars", rows=sound)
     assert _lookup(tmp_path, dataset="cars", rows=sound, unsound=True).value == pytest.approx(0.6)
     table = AccuracyTable(str(tmp_path / "table.csv"), "full", unit="percent")
-    assert table.elsewhere("a", "pets") == {}
-    assert AccuracyTable(str(tmp_path / "table.csv"), "full", unit="percent", unsound=True).elsewhere("a", "pets")
+    assert table.other_accuracies("a", "pets") == {}
+    assert AccuracyTable(str(tmp_path / "table.csv"), "full", unit="percent", unsound=True).other_accuracies(
+        "a", "pets"
+    )

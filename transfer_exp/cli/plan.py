@@ -19,7 +19,7 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor, best_device
 from transfer_exp.features.model_on_target import NetworkOnImages
 from transfer_exp.features.pixels import Pixels
-from transfer_exp.ground_truth.cached import CachedAccuracies
+from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import CountsPasses, Regime, Split
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import Candidate, LoadedModel
@@ -80,7 +80,7 @@ class Planner:
             splits: tuple[Split, ...] = ("train", "validation", "test")
             sizes = {split: len(pairing.images(split) or ()) for split in splits}
             done = CachedAccuracies(regime, extractor.store, extractor.device, {}).is_cached(pairing)
-            work.add(done, regime.passes(sizes), self.pace[pairing.name])
+            work.add(done, regime.forward_passes(sizes), self.pace[pairing.name])
         return work
 
     def _pairings(self, stage: str) -> Iterator[tuple[Mapping[str, Any], NetworkOnImages, Extractor]]:

@@ -63,11 +63,11 @@ def _names(config: DictConfig) -> list[str]:
 
 def _points(line: CommandLine) -> int:
     """Return how many points the largest grid has that is asked for."""
-    from transfer_exp.ground_truth.regime import with_grid  # torch, which other stages are not to wait for here
+    from transfer_exp.ground_truth.regime import require_grid  # torch, which other stages are not to wait for here
 
     decide = ("ground_truth", "protocol")
     points = line.points(lambda axis: axis.partition(".")[0] in decide)
-    return max(with_grid(_built("ground_truth", line.composed(point))).points for point in points)
+    return max(require_grid(_built("ground_truth", line.composed(point))).n_points for point in points)
 
 
 def _built(group: str, config: DictConfig) -> Any:

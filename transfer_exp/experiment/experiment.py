@@ -16,7 +16,7 @@ from transfer_exp.experiment.run_log import RunLog, TimedExtractor
 from transfer_exp.experiment.score_cache import ScoreCache, open_score_cache
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
 from transfer_exp.features.model_on_target import Pairing, check_together, pair
-from transfer_exp.ground_truth.cached import CachedAccuracies
+from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool

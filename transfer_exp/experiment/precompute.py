@@ -13,8 +13,8 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_together, pair
-from transfer_exp.ground_truth.cached import CachedAccuracies
-from transfer_exp.ground_truth.regime import Regime, with_grid
+from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
+from transfer_exp.ground_truth.regime import Regime, require_grid
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.progress import Track, progress_bars
 from transfer_exp.store import Store
@@ -97,11 +97,11 @@ class Precomputation:
         InputError
             When the regime has no grid; for bad input of any kind.
         """
-        grid, measuring = with_grid(regime), CachedAccuracies(regime, self.store, self.device, names)
+        grid, measuring = require_grid(regime), CachedAccuracies(regime, self.store, self.device, names)
 
         def reach(pairing: Pairing, track: Track) -> None:
             if isinstance(pairing, NetworkOnImages):
-                measuring.reach(grid, pairing, point, track)
+                measuring.train_point(grid, pairing, point, track)
 
         return self._each(reach)
 

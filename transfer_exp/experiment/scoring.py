@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
-from transfer_exp.ground_truth.regime import KnowsOtherTargets, Regime
+from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.perturbation.none import NoPerturbation
@@ -109,9 +109,9 @@ class MetricInputs:
     @cached_property
     def accuracies_elsewhere(self) -> Mapping[str, float]:
         """Accuracy of the model on other targets, by their names."""
-        if not isinstance(self.ground_truth, KnowsOtherTargets):
+        if not isinstance(self.ground_truth, KnowsOtherDatasets):
             raise InputError("needs accuracies on other targets: set ground_truth=table with a table that has them")
-        return self.ground_truth.elsewhere(self.pairing.name, self.dataset)
+        return self.ground_truth.other_accuracies(self.pairing.name, self.dataset)
 
 
 @dataclass(frozen=True)

@@ -1,36 +1,48 @@
-"""Accuracies: from the store where they were measured before, else by training; each kept as a row of one table."""
+"""Cache of measured accuracies: a record per accuracy in the store, and a row of the store's ``accuracies.csv``."""
 
 from __future__ import annotations
 
+import json
+import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from typing import Any
 
-from transfer_exp.errors import explain_out_of_memory
+import pandas as pd
+
+from transfer_exp.errors import InputError, explain_out_of_memory
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
-from transfer_exp.ground_truth.accuracy_log import keep_row, row_of
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.io.atomic import digest
+from transfer_exp.io.csv import read_table
 from transfer_exp.progress import Track
-from transfer_exp.store import Store
+from transfer_exp.store import Backend, Store
 from transfer_exp.version import __version__
+
+TABLE = "accuracies.csv"
+COLUMNS = (
+    *("pool", "model", "dataset", "regime", "protocol", "seed", "accuracy", "measure", "source"),
+    *("chosen", "steps", "seconds", "device", "versions", "weights", "data", "key"),
+)
+_LIBRARIES = ("transfer-exp", "torch", "torchvision", "timm", "numpy", "scikit-learn")
 
 
 @dataclass(frozen=True, eq=False)
 class CachedAccuracies:
-    """A regime with a memory.
+    """A regime whose accuracies are read from the store, or else computed and saved there.
 
     Attributes
     ----------
     regime
-        Measures one model.
+        Computes the accuracy of one model.
     store
-        Remembers, and holds what is unfinished: a run that was killed goes on where it last wrote.
+        Holds accuracies and the checkpoints of unfinished training. A killed run resumes from its last checkpoint.
     device
-        Where networks are trained, for the rows.
+        Device of the training, for the rows of the table.
     names
-        ``pool``, ``dataset``, ``regime``, ``protocol`` and ``seed`` as the rows call them.
+        Values of the columns ``pool``, ``dataset``, ``regime``, ``protocol`` and ``seed``.
     """
 
     regime: Regime
@@ -39,61 +51,120 @@ class CachedAccuracies:
     names: Mapping[str, str]
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
-        """Return the accuracy of one model, or None where there is no ground truth.
+        """Return the accuracy of one model, or None if there is no ground truth.
 
         Raises
         ------
         InputError, NotApplicableError
-            As the regime.
+            Under the conditions of the regime.
         """
         if not self.regime.trains or not isinstance(pairing, NetworkOnImages):
             return self.regime(pairing, track)
         identity, key = pairing.identity(), self._key(pairing)
         pairing.unfinished = self.store.unfinished(key)
 
-        def measure() -> dict[str, Any]:
+        def compute() -> dict[str, Any]:
             start = time.perf_counter()
             with explain_out_of_memory(pairing.name, "protocol.batch_size"):
                 accuracy = self.regime(pairing, track)
-            assert accuracy is not None, "a regime that trains measures"
+            assert accuracy is not None, "a regime that trains returns an accuracy"
             names = {**self.names, "model": pairing.name}
-            row = row_of(accuracy, names, identity, self.device, time.perf_counter() - start)
+            row = accuracy_row(accuracy, names, identity, self.device, time.perf_counter() - start)
             return {"accuracy": asdict(accuracy), "row": row}
 
-        record, pairing.found["accuracy"] = self.store.record("accuracy", key, measure)
-        keep_row(self.store.place, {**record["row"], "key": digest(key)})
+        record, pairing.found["accuracy"] = self.store.record("accuracy", key, compute)
+        append_row(self.store.place, {**record["row"], "key": digest(key)})
         self.store.forget_unfinished(key)
         return Accuracy(**record["accuracy"])
 
-    def reach(self, grid: HasGrid, pairing: NetworkOnImages, point: int, track: Track) -> None:
-        """Train one point of the regime's grid, unless it or the accuracy is there, or the grid has no such point.
+    def train_point(self, grid: HasGrid, pairing: NetworkOnImages, point: int, track: Track) -> None:
+        """Train one grid point, unless the point or the accuracy is in the store or the grid has no such point.
 
         Parameters
         ----------
         grid
-            The regime, as one that has a grid.
+            The regime, with its grid.
         pairing, point, track
-            As `HasGrid`.
+            Arguments of `HasGrid.train_point`.
 
         Raises
         ------
         InputError, NotApplicableError
-            As the regime.
+            Under the conditions of the regime.
         """
-        key, found = self._key(pairing), "points of the grid"
-        pairing.found[found] = True
-        if point >= grid.points or self.is_cached(pairing):
+        key, label = self._key(pairing), "points of the grid"
+        pairing.found[label] = True
+        if point >= grid.n_points or self.is_cached(pairing):
             return
         pairing.unfinished = self.store.unfinished(key)
         lease = pairing.unfinished.lease(f"point{point}.lease", self.store.patience)
         with lease, explain_out_of_memory(pairing.name, "protocol.batch_size"):
-            pairing.found[found] = grid.reach(pairing, point, track)
-        if self.is_cached(pairing):  # somebody finished meanwhile, and this was not needed any more
+            pairing.found[label] = grid.train_point(pairing, point, track)
+        if self.is_cached(pairing):  # another process finished the accuracy meanwhile
             self.store.forget_unfinished(key)
 
     def is_cached(self, pairing: NetworkOnImages) -> bool:
-        """Tell whether the store has the accuracy of a model."""
+        """Return whether the store has the accuracy of a model."""
         return self.store.has("accuracy", self._key(pairing))
 
     def _key(self, pairing: NetworkOnImages) -> dict[str, Any]:
         return {"version": __version__, "regime": repr(self.regime), **pairing.identity()}
+
+
+def accuracy_row(
+    accuracy: Accuracy, names: Mapping[str, str], identity: Mapping[str, Any], device: str, seconds: float
+) -> dict[str, Any]:
+    """Return the row of an accuracy, with all columns except ``key``.
+
+    Parameters
+    ----------
+    accuracy
+        Result of the regime.
+    names
+        Values of the columns ``pool``, ``model``, ``dataset``, ``regime``, ``protocol`` and ``seed``.
+    identity
+        Digests of the model and the data, see `NetworkOnImages.identity`.
+    device, seconds
+        Device and duration of the training.
+    """
+    splits = {name: identity[name] for name in ("train", "validation", "test")}
+    return {
+        **names,
+        "accuracy": accuracy.value,
+        "measure": accuracy.measure,
+        "source": accuracy.source,
+        "chosen": json.dumps(dict(accuracy.chosen), sort_keys=True),
+        "steps": accuracy.steps,
+        "seconds": round(seconds, 3),
+        "device": device,
+        "versions": ", ".join([f"python {platform.python_version()}", *(f"{n} {version(n)}" for n in _LIBRARIES)]),
+        "weights": identity["model"]["weights"],
+        "data": digest(splits),
+    }
+
+
+def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
+    """Append a row to the ``accuracies.csv`` of a store, unless the table has a row with the same ``key``.
+
+    Raises
+    ------
+    InputError
+        When the existing file has other columns.
+    """
+    with backend.lease("accuracies.lease"):
+        table = _read_accuracies(backend)
+        if row["key"] in set(table["key"]):
+            return
+        table.loc[len(table)] = {name: "" if row[name] is None else str(row[name]) for name in COLUMNS}
+        backend.write(TABLE, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+
+
+def _read_accuracies(backend: Backend) -> pd.DataFrame:
+    """Read the table as text, so that existing rows are written back unchanged."""
+    if not backend.has(TABLE):
+        return pd.DataFrame(columns=list(COLUMNS))
+    with backend.reading(TABLE) as path:
+        table = read_table(path, dtype=str, keep_default_na=False)
+    if list(table.columns) != list(COLUMNS):
+        raise InputError(f"{backend}/{TABLE} is not a table of accuracies of this version: move it away")
+    return table

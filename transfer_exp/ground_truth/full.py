@@ -46,17 +46,17 @@ class FullFineTuning:
         return FineTuning(self.protocol, self.seed, self.device, pairing, _whole)("full", track)
 
     @property
-    def points(self) -> int:
+    def n_points(self) -> int:
         """As `HasGrid`."""
         return len(self.protocol.grid())
 
-    def reach(self, pairing: Pairing, point: int, track: Track) -> bool:
+    def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
         """As `HasGrid`."""
         return FineTuning(self.protocol, self.seed, self.device, pairing, _whole).reach("full", point, track)
 
-    def passes(self, images: Mapping[Split, int]) -> int:
+    def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
         """As `CountsPasses`."""
-        return passes(self.protocol, images)
+        return passes(self.protocol, split_sizes)
 
 
 def _whole(model: LoadedModel, backbone: Backbone, images: Images) -> TrainedPart:

@@ -15,7 +15,7 @@ from torch import nn
 from transfer_exp.errors import NotApplicableError
 from transfer_exp.ground_truth.checkpoint import Checkpoint, State
 from transfer_exp.ground_truth.examples import Examples
-from transfer_exp.ground_truth.measure import measured
+from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.new_network import NewHead, NewNetwork
 from transfer_exp.ground_truth.training import Recipe, Training
 
@@ -36,7 +36,7 @@ class GridPoint:
     recipe, seed
         How.
     measure
-        See `measured`.
+        See `compute_measure`.
     checkpoint
         Where the state is kept.
     advance
@@ -100,7 +100,7 @@ class GridPoint:
         training = network.training
         scores = _predict(network.eval(), examples)
         network.train(training)
-        return measured(self.measure, scores, examples.labels, examples.targets)
+        return compute_measure(self.measure, scores, examples.labels, examples.targets)
 
 
 def _predict(network: nn.Module, examples: Examples) -> Float[np.ndarray, "samples classes"]:

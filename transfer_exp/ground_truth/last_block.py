@@ -53,17 +53,17 @@ class LastBlockFineTuning:
         return FineTuning(self.protocol, self.seed, self.device, pairing, self._part)("last_block", track)
 
     @property
-    def points(self) -> int:
+    def n_points(self) -> int:
         """As `HasGrid`."""
         return len(self.protocol.grid())
 
-    def reach(self, pairing: Pairing, point: int, track: Track) -> bool:
+    def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
         """As `HasGrid`."""
         return FineTuning(self.protocol, self.seed, self.device, pairing, self._part).reach("last_block", point, track)
 
-    def passes(self, images: Mapping[Split, int]) -> int:
+    def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
         """As `CountsPasses`; those of full fine-tuning, which are more."""
-        return passes(self.protocol, images)
+        return passes(self.protocol, split_sizes)
 
     def _part(self, model: LoadedModel, backbone: Backbone, images: Images) -> TrainedPart:
         """Return the last block on stored activations, or on images where they differ at every step."""

@@ -1,37 +1,40 @@
-"""Linear probing: logistic regression on stored features, all strengths fitted together, one chosen on validation."""
+"""Linear probing: logistic regression on cached features, with the penalty chosen on the validation split."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import nn
 
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.errors import InputError
-from transfer_exp.ground_truth.measure import measured
-from transfer_exp.ground_truth.probe_fit import LabelledFeatures, fit_probe, labelled_features
+from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
+from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
 from transfer_exp.progress import Track
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Accuracy of multinomial logistic regression on standardised features.
+    """Test accuracy of multinomial logistic regression on standardised features.
 
-    Two classes are told apart by one logit, and several classes an image by one each, as scikit-learn does it.
+    As in scikit-learn, two classes share one logit, and each class of a multi-label dataset has an independent one.
 
     Attributes
     ----------
     strengths
-        Inverse regularisation strengths to choose from (scikit-learn's C). Of equals, the first.
+        Inverse regularisation strengths to choose from (scikit-learn's C); the first one wins a tie.
     tolerance, iterations
-        When a strength counts as fitted, and how many steps it may take: see `logistic_regression`.
+        Convergence criterion and maximum number of steps of `logistic_regression`.
     validation_fraction
-        Part of the training split to choose by, where the dataset publishes no validation split.
+        Fraction of the training split to choose on, where the dataset has no validation split.
     seed
-        Draws that part.
+        Seed of that validation split.
     """
 
     trains: ClassVar[bool] = True
@@ -45,8 +48,7 @@ class LinearProbe:
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
         """Return test accuracy after refitting on train and validation with the best strength.
 
-        ``chosen`` also says how well the fits converged: the largest ``gradient`` left, as a share of the first, and
-        the most ``iterations`` a fit took.
+        ``chosen`` also reports the convergence of the fits: the largest relative ``gradient`` and most ``iterations``.
 
         Raises
         ------
@@ -55,35 +57,161 @@ class LinearProbe:
         NotApplicableError
             When a fit does not converge.
         """
-        train, validation, test = self._parts(pairing)
+        train, validation, test = self._load_splits(pairing)
         measure = getattr(pairing.dataset, "measure", "accuracy")
         classes = len(pairing.dataset.class_names)
         advance = track(f"{pairing.name}: linear probe", 2)
         grid = fit_probe(train, classes, self.strengths, self.tolerance, self.iterations)
-        scores = grid.scores(validation.features)
-        reached = [measured(measure, s, validation.labels, validation.targets) for s in scores]
+        grid_scores = grid.scores(validation.features)
+        reached = [compute_measure(measure, s, validation.labels, validation.targets) for s in grid_scores]
         best = int(np.argmax(reached))
         advance()
-        chosen = self.strengths[best : best + 1]
-        final = fit_probe(train.joined(validation), classes, chosen, self.tolerance, self.iterations)
-        value = measured(measure, final.scores(test.features)[0], test.labels, test.targets)
+        best_strength = self.strengths[best : best + 1]
+        final = fit_probe(train.concatenate(validation), classes, best_strength, self.tolerance, self.iterations)
+        value = compute_measure(measure, final.scores(test.features)[0], test.labels, test.targets)
         advance()
-        converged = {
-            "gradient": float(max(grid.fits.gradient.max(), final.fits.gradient.max())),
+        convergence = {
+            "gradient": float(max(grid.fits.relative_gradient.max(), final.fits.relative_gradient.max())),
             "iterations": float(max(grid.fits.iterations.max(), final.fits.iterations.max())),
         }
-        return Accuracy(value, measure, {"C": self.strengths[best], "validation": reached[best], **converged})
+        return Accuracy(value, measure, {"C": self.strengths[best], "validation": reached[best], **convergence})
 
-    def passes(self, images: Mapping[Split, int]) -> int:
-        """As `CountsPasses`: each image once, for its features."""
-        return sum(images.values())
+    def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
+        """Return the number of images: each passes through the network once, for its features."""
+        return sum(split_sizes.values())
 
-    def _parts(self, pairing: Pairing) -> tuple[LabelledFeatures, LabelledFeatures, LabelledFeatures]:
+    def _load_splits(self, pairing: Pairing) -> tuple[LabelledFeatures, LabelledFeatures, LabelledFeatures]:
         train, test = labelled_features(pairing, "train"), labelled_features(pairing, "test")
         if train is None or test is None:
             raise InputError("ground_truth=linear_probe needs a train and a test split: set ground_truth=none")
         validation = labelled_features(pairing, "validation")
         if validation is None:
-            kept, held_out = stratified_split(train.labels, self.validation_fraction, self.seed)
-            train, validation = train.at(kept), train.at(held_out)
+            remaining, held_out = stratified_split(train.labels, self.validation_fraction, self.seed)
+            train, validation = train.subset(remaining), train.subset(held_out)
         return train, validation, test
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFeatures:
+    """Features, labels, and for multi-label images the targets (N, C) of zeros and ones."""
+
+    features: Float[np.ndarray, "samples dim"]
+    labels: Int[np.ndarray, " samples"]
+    targets: Int[np.ndarray, "samples classes"] | None = None
+
+    def subset(self, indices: Int[np.ndarray, " chosen"]) -> LabelledFeatures:
+        """Return the samples at some positions."""
+        targets = None if self.targets is None else self.targets[indices]
+        return LabelledFeatures(self.features[indices], self.labels[indices], targets)
+
+    def concatenate(self, following: LabelledFeatures) -> LabelledFeatures:
+        """Return these samples and then the ``following`` ones."""
+        targets = None
+        if self.targets is not None and following.targets is not None:
+            targets = np.concatenate([self.targets, following.targets])
+        features = np.concatenate([self.features, following.features])
+        return LabelledFeatures(features, np.concatenate([self.labels, following.labels]), targets)
+
+
+def labelled_features(pairing: Pairing, split: Split) -> LabelledFeatures | None:
+    """Return the features, labels and targets of a split, or None if the dataset lacks it."""
+    feature_set = pairing.features(split)
+    if feature_set is None:
+        return None
+    images = pairing.images(split)
+    return LabelledFeatures(feature_set.features, feature_set.labels, None if images is None else images.targets)
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeFit:
+    """Linear probes of all strengths.
+
+    Attributes
+    ----------
+    fits
+        Logistic regressions on standardised features.
+    mean, scale
+        Mean and standard deviation used to standardise.
+    constant_scores
+        (C,) infinity for a class that all samples show, minus infinity for the others.
+    fitted_classes
+        Classes that some samples show and some do not.
+    """
+
+    fits: Fits
+    mean: Float[np.ndarray, " dim"]
+    scale: Float[np.ndarray, " dim"]
+    constant_scores: Float[np.ndarray, " classes"]
+    fitted_classes: Int[np.ndarray, " fitted"]
+
+    def scores(self, features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "grid samples classes"]:
+        """Return decision scores; they are infinite for classes that no or all training samples show."""
+        weights = self.fits.weights / self.scale[:, None]
+        logits = (features - self.mean) @ weights + self.fits.intercepts[:, None]
+        if logits.shape[2] < len(self.fitted_classes):
+            logits = np.concatenate([-logits, logits], axis=2)
+        scores = np.empty((len(logits), len(features), len(self.constant_scores)))
+        scores[:] = self.constant_scores
+        scores[:, :, self.fitted_classes] = logits
+        return scores
+
+    def as_layer(self, samples: int) -> nn.Linear:
+        """Return the probe of the first strength as a layer from features (B, D) to logits (B, C).
+
+        Parameters
+        ----------
+        samples
+            Number N of training samples. Classes that no (all) samples show get the logit -log(N + 1) (+log(N + 1)).
+        """
+        weights, bias = self.fits.weights[0] / self.scale[:, None], self.fits.intercepts[0]
+        bias = bias - self.mean @ weights
+        if len(bias) < len(self.fitted_classes):  # two classes share one logit
+            weights, bias = np.concatenate([-weights, weights], axis=1) / 2, np.concatenate([-bias, bias]) / 2
+        layer = nn.Linear(len(weights), len(self.constant_scores))
+        with torch.no_grad():
+            layer.weight.zero_()
+            layer.bias.copy_(torch.from_numpy(np.sign(self.constant_scores) * np.log(samples + 1)))
+            layer.weight[self.fitted_classes] = torch.from_numpy(weights.T).float()
+            layer.bias[self.fitted_classes] = torch.from_numpy(bias).float()
+        return layer
+
+
+def fit_probe(
+    train: LabelledFeatures, classes: int, strengths: Sequence[float], tolerance: float = 1e-5, iterations: int = 1000
+) -> ProbeFit:
+    """Standardise the features and fit a probe at every strength.
+
+    Raises
+    ------
+    InputError
+        When the samples show fewer than two classes.
+    NotApplicableError
+        When a fit does not converge, see `logistic_regression`.
+    """
+    is_multi_label = train.targets is not None
+    targets = np.eye(classes, dtype=np.int64)[train.labels] if train.targets is None else train.targets
+    is_always_present = targets.all(axis=0)
+    fitted = np.flatnonzero(targets.any(axis=0) & ~is_always_present)
+    if not len(fitted):
+        raise InputError("a linear probe needs two classes in the training split: set ground_truth=none")
+    outputs = fitted[1:] if not is_multi_label and len(fitted) == 2 else fitted
+    mean, scale = _mean_and_scale(train.features)
+    fits = logistic_regression(
+        (train.features - mean) / scale,
+        targets[:, outputs].astype(np.float64),
+        strengths,
+        "softmax" if not is_multi_label and len(fitted) > 2 else "sigmoid",
+        tolerance,
+        iterations,
+    )
+    return ProbeFit(fits, mean, scale, np.where(is_always_present, np.inf, -np.inf), fitted)
+
+
+def _mean_and_scale(
+    features: Float[np.ndarray, "samples dim"],
+) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:
+    """Return mean and standard deviation of each feature; 1 where the deviation is only rounding."""
+    exact = features.astype(np.float64)
+    mean, deviation = exact.mean(axis=0), exact.std(axis=0)
+    rounding = 8 * np.finfo(features.dtype).eps * np.abs(exact).max(axis=0)
+    return mean, np.where(deviation > rounding, deviation, 1.0)

@@ -1,30 +1,39 @@
-"""Logistic regression for a whole grid of penalties at once: one batched problem, solved until it provably is."""
+"""Logistic regression for a grid of penalties, solved as one batched problem.
+
+At strength C the objective is ``C * (sum of losses) + |weights|^2 / 2``, as in scikit-learn. The algorithm:
+
+1. Rotate the features into the eigenbasis of their second moments; with N < D, keep only the span of the samples.
+2. Minimise all strengths together with L-BFGS (Nocedal & Wright, algorithm 7.4), one matrix product for the whole grid.
+3. Start L-BFGS from the average Hessian, which the eigenbasis makes cheap to invert, not from the identity.
+4. Iterate in float32 until the gradient has shrunk to 1e-4 of its initial norm, then in float64.
+5. Remove a strength from the batch once it meets the tolerance, and raise an error if one never does.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.ground_truth.logistic_loss import (
-    Curvature,
-    Link,
-    LogisticLoss,
-    Logits,
-    PerPoint,
-    Weights,
-    dot,
-    norm,
-)
 
-_MEMORY, _REFRESH = 10, 5
-_ARMIJO, _HALVINGS = 1e-4, 40
-# Gradient, as a share of the first, at which float32 hands over, above what its rounding reaches; and the largest
-# numbers that are trusted to it.
-_ROUGH, _SAFE = 1e-4, 1e12
+Link: TypeAlias = Literal["softmax", "sigmoid"]
+# The last direction is the intercept, which is not penalised.
+Weights: TypeAlias = Float[np.ndarray, "directions grid outputs"]
+Logits: TypeAlias = Float[np.ndarray, "samples grid outputs"]
+PerStrength: TypeAlias = Float[np.ndarray, " grid"]
+Active: TypeAlias = Int[np.ndarray, " active"]
+
+_HISTORY_LENGTH, _CURVATURE_INTERVAL = 10, 5
+_ARMIJO, _MAX_HALVINGS = 1e-4, 40
+# Relative gradient at which float32 hands over to float64; rounding in float32 stops just below it.
+_FLOAT32_TOLERANCE = 1e-4
+_FLOAT32_MAX = 1e12  # inputs above this are solved in float64 throughout
+_MIN_INTERCEPT_CURVATURE = 1e-3
 _TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -35,20 +44,19 @@ class Fits:
     Attributes
     ----------
     weights, intercepts
-        Logits of strength g are ``features @ weights[g] + intercepts[g]``.
-    gradient
-        Norm of the last gradient over that of the first: how well each strength is solved. The objective is at least as
-        curved as its penalty. So with the intercepts at their best, the norm of the last gradient itself bounds how
-        far the weights are from the solution.
+        The logits at strength g are ``features @ weights[g] + intercepts[g]``.
+    relative_gradient
+        Norm of the last gradient over the norm of the first. The objective is at least as curved as its penalty. With
+        optimal intercepts, the norm of the last gradient therefore bounds the distance to the solution.
     iterations
-        Steps each strength took.
+        Steps that each strength took.
     passes
-        Gradients taken, summed over the grid: each goes over all samples once.
+        Gradients computed, summed over the grid; each visits all samples once.
     """
 
     weights: Float[np.ndarray, "grid dim outputs"]
     intercepts: Float[np.ndarray, "grid outputs"]
-    gradient: PerPoint
+    relative_gradient: PerStrength
     iterations: Int[np.ndarray, " grid"]
     passes: int
 
@@ -61,34 +69,31 @@ def logistic_regression(
     tolerance: float = 1e-5,
     iterations: int = 1000,
 ) -> Fits:
-    """Minimise ``strength * (sum of losses) + |weights|^2 / 2`` for every strength together.
+    """Minimise ``strength * (sum of losses) + |weights|^2 / 2`` for all strengths together.
 
-    L-BFGS (Nocedal & Wright, algorithm 7.4) that starts from `Curvature` instead of a multiple of the identity. With
-    N < D the weights lie in the span of the samples, because anything outside it is penalised and changes no logit; so
-    the problem is solved there, and D stops to matter. The way to a gradient of 1e-4 is gone in float32, the rest in
-    float64. Memory: some ten arrays of (N, G, K).
+    The memory used is about ten arrays of shape (N, G, K).
 
     Parameters
     ----------
     features
-        (N, D), best standardised.
+        Features (N, D), best standardised.
     targets
-        (N, K) zeros and ones, some of each in every column; a single one in every row for ``softmax``.
+        Zeros and ones (N, K), both present in every column; for ``softmax`` exactly one 1 in every row.
     strengths
         G inverse penalties (scikit-learn's C), positive.
     link
-        ``softmax`` for one class a sample (cross-entropy), ``sigmoid`` for K independent yes-or-no questions.
+        ``softmax`` for one class per sample (cross-entropy), ``sigmoid`` for K independent binary outputs.
     tolerance
-        A strength is solved once its gradient has shrunk to this fraction of what it was for zero weights.
+        Largest accepted gradient norm, relative to the gradient norm at zero weights.
     iterations
-        Most steps.
+        Maximum number of steps.
 
     Raises
     ------
     InputError
         When an output is the same for all samples, or a strength or the tolerance is not positive.
     NotApplicableError
-        When a strength is not solved within ``iterations``, or features are not finite.
+        When a strength does not converge within ``iterations``, or features are not finite.
     """
     if not np.isfinite(features).all():
         raise NotApplicableError("logistic regression needs finite features: they have NaN or infinity")
@@ -96,149 +101,254 @@ def logistic_regression(
         raise InputError(f"logistic regression needs positive strengths and tolerance: got {strengths}, {tolerance}")
     if (targets.min(axis=0) == targets.max(axis=0)).any():
         raise InputError("logistic regression needs targets that vary: leave out classes that all or no samples have")
-    directions, basis = _eigenbasis(np.asarray(features, dtype=np.float64))
-    problem = LogisticLoss(directions, targets, link)
+    coordinates, basis = _rotate_to_eigenbasis(np.asarray(features, dtype=np.float64))
+    objective = _Objective(coordinates, targets, link)
     grid = np.asarray(strengths, dtype=np.float64)
-    weights, gradient, steps = _solved(problem, grid, tolerance, iterations)
-    if (gradient > tolerance).any():
-        worst = int(gradient.argmax())
+    weights, relative_gradient, steps = _solve(objective, grid, tolerance, iterations)
+    if (relative_gradient > tolerance).any():
+        worst = int(relative_gradient.argmax())
         raise NotApplicableError(
             f"logistic regression did not converge at strength {grid[worst]:g}: after {iterations} steps its gradient "
-            f"is {gradient[worst]:.1e} of the first, not {tolerance:g}: raise iterations or tolerance"
+            f"is {relative_gradient[worst]:.1e} of the first, not {tolerance:g}: raise iterations or tolerance"
         )
-    inside = basis @ weights[:-1].reshape(basis.shape[1], -1)
-    by_point = inside.reshape(len(basis), *weights.shape[1:]).transpose(1, 0, 2)
-    return Fits(by_point, weights[-1], gradient, steps, problem.passes)
+    rotated_back = basis @ weights[:-1].reshape(basis.shape[1], -1)
+    by_strength = rotated_back.reshape(len(basis), *weights.shape[1:]).transpose(1, 0, 2)
+    return Fits(by_strength, weights[-1], relative_gradient, steps, objective.passes)
 
 
-def _eigenbasis(
+def _rotate_to_eigenbasis(
     features: Float[np.ndarray, "samples dim"],
 ) -> tuple[Float[np.ndarray, "samples rank"], Float[np.ndarray, "dim rank"]]:
-    """Return features in the eigenbasis of their second moments, within their span, and that orthonormal basis."""
+    """Return the features in the eigenbasis of their second moments, and that basis; with N < D within their span.
+
+    Weights outside the span are penalised and change no logit, so the solution lies in it.
+    """
     samples, dim = features.shape
     if samples >= dim:
         basis = np.linalg.eigh(features.T @ features)[1]
         return features @ basis, basis
     span, triangle = np.linalg.qr(features.T)
-    turn = np.linalg.eigh(triangle @ triangle.T)[1]
-    return triangle.T @ turn, span @ turn
+    rotation = np.linalg.eigh(triangle @ triangle.T)[1]
+    return triangle.T @ rotation, span @ rotation
 
 
-class _Memory:
-    """The last moves and what each did to the gradient: what L-BFGS knows of the Hessian beyond its average."""
+def _solve(
+    objective: _Objective, strengths: PerStrength, tolerance: float, iterations: int
+) -> tuple[Weights, PerStrength, Int[np.ndarray, " grid"]]:
+    """Return weights, relative gradients and steps taken, after a float32 and a float64 stage."""
+    weights = objective.initial_weights(len(strengths))
+    first = np.maximum(_norm(_State.at(objective, weights, strengths).gradient), _TINY)
+    steps = np.zeros(len(strengths), dtype=np.int64)
+    if max(objective.moments.max(), *strengths, *(1 / strengths)) < _FLOAT32_MAX:
+        single = objective.as_float32()
+        rough_goal = max(tolerance, _FLOAT32_TOLERANCE) * first
+        weights, _, steps = _minimise(single, strengths, rough_goal, iterations, weights)
+        objective.passes += single.passes
+    weights, last, more_steps = _minimise(objective, strengths, tolerance * first, iterations, weights)
+    if objective.link == "softmax":
+        weights -= weights.mean(axis=2, keepdims=True)  # adding a constant to all classes changes no probability
+    return weights, last / first, steps + more_steps
+
+
+def _minimise(
+    objective: _Objective, strengths: PerStrength, goal: PerStrength, iterations: int, start: Weights
+) -> tuple[Weights, PerStrength, Int[np.ndarray, " grid"]]:
+    """Return weights, gradient norms and steps taken; strengths that reach their goal leave the batch."""
+    weights, steps, active = start.copy(), np.zeros(len(strengths), dtype=np.int64), np.arange(len(strengths))
+    state, history = _State.at(objective, start, strengths), _History()
+    norms = _norm(state.gradient)
+    for step in range(1, iterations + 1):
+        unsolved = np.flatnonzero(norms[active] > goal[active])
+        if not len(unsolved):
+            break
+        if len(unsolved) < len(active):
+            active = active[unsolved]
+            state.select(unsolved)
+            history.select(unsolved)
+        if step % _CURVATURE_INTERVAL == 0:
+            state.curvature = objective.curvature(state.probabilities, state.strengths)
+        history.add(*state.line_search(objective, history.direction(state.gradient, state.curvature)))
+        weights[:, active], steps[active], norms[active] = state.weights, step, _norm(state.gradient)
+    return weights, norms, steps
+
+
+class _Objective:
+    """``strength * (sum of losses) + |weights|^2 / 2``, with a column of ones appended to the features."""
+
+    def __init__(
+        self, features: Float[np.ndarray, "samples rank"], targets: Float[np.ndarray, "samples outputs"], link: Link
+    ) -> None:
+        self.features = np.concatenate([features, np.ones((len(features), 1))], axis=1)
+        self.moments = (self.features**2).sum(axis=0)[:, None, None]
+        self.targets = np.asarray(targets, dtype=np.float64)
+        self.link = link
+        self.penalty = np.ones((self.features.shape[1], 1, 1))
+        self.penalty[-1] = 0
+        self.passes = 0
+
+    def as_float32(self) -> _Objective:
+        """Return a float32 copy that counts its passes separately."""
+        single = copy.copy(self)
+        single.passes = 0
+        for name in ("features", "targets", "moments", "penalty"):
+            setattr(single, name, getattr(self, name).astype(np.float32))
+        return single
+
+    def initial_weights(self, grid: int) -> Weights:
+        """Return zero weights and the intercepts that are optimal with them."""
+        rates = self.targets.mean(axis=0)
+        weights = np.zeros((self.features.shape[1], grid, len(rates)))
+        weights[-1] = np.log(rates) if self.link == "softmax" else np.log(rates / (1 - rates))
+        return weights
+
+    def logits(self, weights: Weights) -> Logits:
+        """Return the logits of all samples."""
+        return (self.features @ weights.reshape(len(weights), -1)).reshape(-1, *weights.shape[1:])
+
+    def value(self, weights: Weights, logits: Logits, strengths: PerStrength) -> tuple[PerStrength, Logits]:
+        """Return the objective and the probabilities."""
+        if self.link == "sigmoid":
+            losses, probabilities = np.logaddexp(0, logits).sum(axis=(0, 2)), 0.5 * (1 + np.tanh(0.5 * logits))
+        else:
+            top = logits.max(axis=2, keepdims=True)
+            probabilities = np.exp(logits - top)
+            total = probabilities.sum(axis=2, keepdims=True)
+            probabilities /= total
+            losses = (top + np.log(total)).sum(axis=(0, 2))
+        losses = losses - np.einsum("ngk,nk->g", logits, self.targets)
+        return strengths * losses + 0.5 * _dot(self.penalty * weights, weights), probabilities
+
+    def gradient(self, weights: Weights, probabilities: Logits, strengths: PerStrength) -> Weights:
+        """Return the gradient of the objective."""
+        self.passes += len(strengths)
+        errors = (probabilities - self.targets[:, None]).reshape(len(probabilities), -1)
+        return strengths[:, None] * (self.features.T @ errors).reshape(weights.shape) + self.penalty * weights
+
+    def curvature(self, probabilities: Logits, strengths: PerStrength) -> _Curvature:
+        """Return the average Hessian at these probabilities."""
+        mean, diagonal = probabilities.mean(axis=0), np.arange(probabilities.shape[2])
+        if self.link == "sigmoid":
+            covariance = np.zeros((*mean.shape, mean.shape[1]))
+            covariance[:, diagonal, diagonal] = (probabilities * (1 - probabilities)).mean(axis=0)
+        else:
+            covariance = -np.einsum("ngk,ngm->gkm", probabilities, probabilities) / len(probabilities)
+            covariance[:, diagonal, diagonal] += mean
+        values, rotation = np.linalg.eigh(covariance)
+        eigenvalues = strengths[:, None] * self.moments * np.maximum(values, 0) + self.penalty
+        # A constant added to all intercepts has no curvature. It gets a little, or rounding errors would blow up.
+        lowest = _MIN_INTERCEPT_CURVATURE * eigenvalues[-1].max(axis=1, keepdims=True)
+        eigenvalues[-1] = np.maximum(eigenvalues[-1], lowest)
+        return _Curvature(rotation, eigenvalues)
+
+
+@dataclass(frozen=True, eq=False)
+class _Curvature:
+    """The Hessian if every sample had the average output covariance: (Z'Z) x (that covariance), plus the penalty.
+
+    Z'Z is diagonal in the eigenbasis of the features, so ``rotation``, the eigenvectors of the covariance at each
+    strength, diagonalises the Hessian.
+    """
+
+    rotation: Float[np.ndarray, "grid outputs outputs"]
+    eigenvalues: Weights
+
+    def select(self, active: Active) -> _Curvature:
+        return _Curvature(self.rotation[active], self.eigenvalues[:, active])
+
+    def solve(self, gradient: Weights) -> Weights:
+        """Return the inverse Hessian times a gradient."""
+        rotated = np.einsum("dgk,gkm->dgm", gradient, self.rotation) / self.eigenvalues
+        return np.einsum("dgm,gkm->dgk", rotated, self.rotation)
+
+
+class _History:
+    """The last steps and the gradient changes that they caused, for the two loops of L-BFGS."""
 
     def __init__(self) -> None:
-        self.pairs: list[tuple[Weights, Weights, PerPoint]] = []
+        self.pairs: list[tuple[Weights, Weights, PerStrength]] = []
 
-    def add(self, move: Weights, change: Weights) -> None:
-        """Remember a move, but for the strengths at which rounding drowned it."""
-        product = dot(move, change)
-        sound = product > 64 * np.finfo(move.dtype).eps * norm(move) * norm(change)
-        inverse = np.divide(1, product, out=np.zeros_like(product), where=sound)
-        self.pairs = [*self.pairs, (move, change, inverse)][-_MEMORY:]
+    def add(self, step: Weights, change: Weights) -> None:
+        """Add a step; strengths at which rounding hides its effect get no weight."""
+        product = _dot(step, change)
+        is_significant = product > 64 * np.finfo(step.dtype).eps * _norm(step) * _norm(change)
+        inverse = np.divide(1, product, out=np.zeros_like(product), where=is_significant)
+        self.pairs = [*self.pairs, (step, change, inverse)][-_HISTORY_LENGTH:]
 
-    def keep(self, going: Int[np.ndarray, " kept"]) -> None:
-        """Forget the strengths that are solved."""
-        self.pairs = [(move[:, going], change[:, going], inverse[going]) for move, change, inverse in self.pairs]
+    def select(self, active: Active) -> None:
+        self.pairs = [(step[:, active], change[:, active], inverse[active]) for step, change, inverse in self.pairs]
 
-    def direction(self, gradient: Weights, curvature: Curvature) -> Weights:
-        """Return minus the gradient times the inverse Hessian, as far as both are known."""
-        result, weights = -gradient, []
-        for move, change, inverse in reversed(self.pairs):
-            weights.append(inverse * dot(move, result))
-            result -= weights[-1][:, None] * change
+    def direction(self, gradient: Weights, curvature: _Curvature) -> Weights:
+        """Return minus the approximate inverse Hessian times the gradient."""
+        result, factors = -gradient, []
+        for step, change, inverse in reversed(self.pairs):
+            factors.append(inverse * _dot(step, result))
+            result -= factors[-1][:, None] * change
         result = curvature.solve(result)
         if self.pairs:
             _, change, inverse = self.pairs[-1]
-            scale = inverse * dot(change, curvature.solve(change))
+            scale = inverse * _dot(change, curvature.solve(change))
             result /= np.where(scale > 0, scale, 1)[:, None]
-        for (move, change, inverse), weight in zip(self.pairs, reversed(weights), strict=True):
-            result += (weight - inverse * dot(change, result))[:, None] * move
+        for (step, change, inverse), factor in zip(self.pairs, reversed(factors), strict=True):
+            result += (factor - inverse * _dot(change, result))[:, None] * step
         return result
 
 
 @dataclass(eq=False)
 class _State:
-    """Where the strengths that are not yet solved stand."""
+    """The current iterate of the strengths that are not solved yet."""
 
-    strengths: PerPoint
+    strengths: PerStrength
     weights: Weights
     logits: Logits
-    value: PerPoint
+    value: PerStrength
     probabilities: Logits
     gradient: Weights
-    curvature: Curvature
+    curvature: _Curvature
 
     @classmethod
-    def at(cls, problem: LogisticLoss, weights: Weights, strengths: PerPoint) -> _State:
-        """Return the state at given weights, in the problem's precision."""
-        strengths, weights = (a.astype(problem.features.dtype) for a in (strengths, weights))
-        logits = problem.logits(weights)
-        value, probabilities = problem.value(weights, logits, strengths)
-        gradient = problem.gradient(weights, probabilities, strengths)
-        curvature = problem.curvature(probabilities, strengths)
+    def at(cls, objective: _Objective, weights: Weights, strengths: PerStrength) -> _State:
+        """Return the state at some weights, in the precision of the objective."""
+        strengths, weights = (array.astype(objective.features.dtype) for array in (strengths, weights))
+        logits = objective.logits(weights)
+        value, probabilities = objective.value(weights, logits, strengths)
+        gradient = objective.gradient(weights, probabilities, strengths)
+        curvature = objective.curvature(probabilities, strengths)
         return cls(strengths, weights, logits, value, probabilities, gradient, curvature)
 
-    def keep(self, going: Int[np.ndarray, " kept"]) -> None:
-        """Forget the strengths that are solved."""
-        self.strengths, self.value = self.strengths[going], self.value[going]
-        self.weights, self.logits = self.weights[:, going], self.logits[:, going]
-        self.probabilities, self.gradient = self.probabilities[:, going], self.gradient[:, going]
-        self.curvature = self.curvature.of(going)
+    def select(self, active: Active) -> None:
+        self.strengths, self.value = self.strengths[active], self.value[active]
+        self.weights, self.logits = self.weights[:, active], self.logits[:, active]
+        self.probabilities, self.gradient = self.probabilities[:, active], self.gradient[:, active]
+        self.curvature = self.curvature.select(active)
 
-    def advance(self, problem: LogisticLoss, move: Weights) -> tuple[Weights, Weights]:
-        """Move, halving each strength's step until its objective falls enough (Armijo); return step and change."""
-        turn, slope, length = problem.logits(move), dot(self.gradient, move), np.ones_like(self.strengths)
+    def line_search(self, objective: _Objective, direction: Weights) -> tuple[Weights, Weights]:
+        """Move along a direction, halving each strength's step until its objective falls enough (Armijo).
+
+        Returns the step and the change of the gradient.
+        """
+        logits_change, slope = objective.logits(direction), _dot(self.gradient, direction)
+        length = np.ones_like(self.strengths)
         slack = 64 * np.finfo(length.dtype).eps * np.abs(self.value)
-        for _ in range(_HALVINGS):
-            step = length[:, None] * move
-            weights, logits = self.weights + step, self.logits + length[:, None] * turn
-            value, probabilities = problem.value(weights, logits, self.strengths)
-            short = value > self.value + _ARMIJO * length * slope + slack
-            if not short.any():
+        for _ in range(_MAX_HALVINGS):
+            step = length[:, None] * direction
+            weights, logits = self.weights + step, self.logits + length[:, None] * logits_change
+            value, probabilities = objective.value(weights, logits, self.strengths)
+            too_high = value > self.value + _ARMIJO * length * slope + slack
+            if not too_high.any():
                 break
-            length[short] /= 2
-        gradient = problem.gradient(weights, probabilities, self.strengths)
+            length[too_high] /= 2
+        gradient = objective.gradient(weights, probabilities, self.strengths)
         change = gradient - self.gradient
         self.weights, self.logits, self.value, self.probabilities = weights, logits, value, probabilities
         self.gradient = gradient
         return step, change
 
 
-def _solved(
-    problem: LogisticLoss, strengths: PerPoint, tolerance: float, iterations: int
-) -> tuple[Weights, PerPoint, Int[np.ndarray, " grid"]]:
-    """Return weights, final over initial gradient norm, and steps taken: most of the way in float32, then float64."""
-    start = problem.start(len(strengths))
-    first = np.maximum(norm(_State.at(problem, start, strengths).gradient), _TINY)
-    rough, steps = start, np.zeros(len(strengths), dtype=np.int64)
-    if max(problem.moments.max(), *strengths, *(1 / strengths)) < _SAFE:
-        single = problem.single()
-        rough, _, steps = _minimised(single, strengths, max(tolerance, _ROUGH) * first, iterations, start)
-        problem.passes += single.passes
-    found, left, more = _minimised(problem, strengths, tolerance * first, iterations, rough)
-    if problem.link == "softmax":
-        found -= found.mean(axis=2, keepdims=True)  # adding a constant to all classes changes nothing
-    return found, left / first, steps + more
+def _dot(left: Weights, right: Weights) -> PerStrength:
+    """Return the inner product at each strength."""
+    return np.einsum("dgk,dgk->g", left, right)
 
 
-def _minimised(
-    problem: LogisticLoss, strengths: PerPoint, goal: PerPoint, iterations: int, start: Weights
-) -> tuple[Weights, PerPoint, Int[np.ndarray, " grid"]]:
-    """Return weights, gradient norm, and steps taken; strengths at their goal drop out of the work."""
-    found, steps, todo = start.copy(), np.zeros(len(strengths), dtype=np.int64), np.arange(len(strengths))
-    state, memory = _State.at(problem, start, strengths), _Memory()
-    left = norm(state.gradient)
-    for step in range(1, iterations + 1):
-        going = np.flatnonzero(left[todo] > goal[todo])
-        if not len(going):
-            break
-        if len(going) < len(todo):
-            todo = todo[going]
-            state.keep(going)
-            memory.keep(going)
-        if step % _REFRESH == 0:
-            state.curvature = problem.curvature(state.probabilities, state.strengths)
-        memory.add(*state.advance(problem, memory.direction(state.gradient, state.curvature)))
-        found[:, todo], steps[todo], left[todo] = state.weights, step, norm(state.gradient)
-    return found, left, steps
+def _norm(weights: Weights) -> PerStrength:
+    """Return the Euclidean norm at each strength."""
+    return np.sqrt(_dot(weights, weights))

@@ -1,4 +1,4 @@
-"""What a classifier achieved on a test split, as each dataset's literature counts it."""
+"""Measures of a classifier on a test split, as the literature of each dataset defines them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def accuracy(scores: Scores, labels: Labels) -> float:
 
 def mean_per_class_accuracy(scores: Scores, labels: Labels) -> float:
     """Return the mean over the classes that occur of the accuracy within each, in [0, 1]."""
-    right = scores.argmax(axis=1) == labels
-    return float(np.mean([right[labels == value].mean() for value in np.unique(labels)]))
+    is_correct = scores.argmax(axis=1) == labels
+    return float(np.mean([is_correct[labels == value].mean() for value in np.unique(labels)]))
 
 
 def map_11point(scores: Scores, targets: Int[np.ndarray, "samples classes"]) -> float:
@@ -35,10 +35,12 @@ def map_11point(scores: Scores, targets: Int[np.ndarray, "samples classes"]) -> 
     return float(np.mean(averages))
 
 
-def measured(name: str, scores: Scores, labels: Labels, targets: Int[np.ndarray, "samples classes"] | None) -> float:
-    """Apply a measure by the name a dataset gives it.
+def compute_measure(
+    name: str, scores: Scores, labels: Labels, targets: Int[np.ndarray, "samples classes"] | None
+) -> float:
+    """Compute a measure by its name in the dataset.
 
-    Where images may show several classes, ``targets`` (N, C) replaces ``labels`` for ``map_11point``.
+    For multi-label images, ``targets`` (N, C) replaces ``labels`` in ``map_11point``.
     """
     if name == "map_11point":
         one_hot = np.eye(scores.shape[1], dtype=np.int64)[labels]

@@ -15,8 +15,8 @@ from torch import nn
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.ground_truth.examples import Examples
+from transfer_exp.ground_truth.linear_probe import LabelledFeatures, fit_probe, labelled_features
 from transfer_exp.ground_truth.prepared_images import PreparedImages
-from transfer_exp.ground_truth.probe_fit import LabelledFeatures, fit_probe, labelled_features
 from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
 from transfer_exp.ground_truth.regime import Pairing
 from transfer_exp.ground_truth.trained_part import PartOf, TrainedPart
@@ -90,8 +90,8 @@ def probed_head(pairing: Pairing, chosen: Int[ndarray, " chosen"]) -> NewHead:
     @cache
     def fitted() -> nn.Linear:
         parts = [labelled_features(pairing, split) for split in ("train", "validation")]
-        on = reduce(LabelledFeatures.joined, [part for part in parts if part is not None]).at(chosen)
-        return fit_probe(on, len(pairing.dataset.class_names), (_STRENGTH,), _TOLERANCE).layer(len(chosen))
+        on = reduce(LabelledFeatures.concatenate, [part for part in parts if part is not None]).subset(chosen)
+        return fit_probe(on, len(pairing.dataset.class_names), (_STRENGTH,), _TOLERANCE).as_layer(len(chosen))
 
     return lambda dim: copy.deepcopy(fitted())
 

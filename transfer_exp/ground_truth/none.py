@@ -1,4 +1,4 @@
-"""No ground truth: models are scored and ranked, and nothing is known to compare the ranking with."""
+"""No ground truth: models are ranked, and the ranking is not compared with accuracies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfer_exp.progress import Track
 
 @dataclass(frozen=True)
 class NoGroundTruth:
-    """Gives None for every model."""
+    """Regime without accuracies."""
 
     trains: ClassVar[bool] = False
 

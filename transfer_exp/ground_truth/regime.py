@@ -1,4 +1,4 @@
-"""What every regime is given and what it gives back."""
+"""Interfaces of the ground-truth regimes: what a regime takes and returns."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ Split = Literal["scoring_set", "train", "validation", "test"]
 
 @dataclass(frozen=True)
 class Accuracy:
-    """What a model reached on the test split.
+    """Result of a regime: the accuracy of one model on the test split.
 
     Attributes
     ----------
     value
-        In [0, 1].
+        Accuracy in [0, 1].
     measure
-        ``accuracy``, ``mean_per_class_accuracy`` or ``map_11point``.
+        Name of the measure: ``accuracy``, ``mean_per_class_accuracy`` or ``map_11point``.
     chosen
         Hyperparameters selected on the validation split.
     source
-        Who measured it.
+        Publication or project that reports the accuracy.
     steps
-        Optimiser steps of the final training; None where there are none.
+        Optimiser steps of the final training; None if there were none.
     """
 
     value: float
@@ -43,7 +43,7 @@ class Accuracy:
 
 @runtime_checkable
 class Pairing(Protocol):
-    """One model on one target, as a regime sees it."""
+    """One model on one target dataset."""
 
     @property
     def name(self) -> str:
@@ -52,103 +52,109 @@ class Pairing(Protocol):
 
     @property
     def dataset(self) -> Any:
-        """The target: a `TargetDataset`, or `FeatureArrays` where only features are at hand."""
+        """Target dataset: a `TargetDataset`, or `FeatureArrays` if only features are available."""
         ...
 
     @property
     def model(self) -> LoadedModel | None:
-        """The network, or None where only features are at hand."""
+        """Network, or None if only features are available."""
         ...
 
     @property
     def unfinished(self) -> Backend | None:
-        """A place for training in progress, private to this model, target and regime; None to keep nothing."""
+        """Folder for the checkpoints of this model, dataset and regime; None to keep none on disk."""
         ...
 
     def images(self, split: Split) -> LabelledImages | None:
-        """Return a split, or None."""
+        """Return the images of a split, or None if there are none."""
         ...
 
     def features(self, split: Split) -> FeatureSet | None:
-        """Return the features of a split, or None where there is no such split."""
+        """Return the features of a split, or None if the dataset lacks the split."""
         ...
 
 
 @runtime_checkable
 class Regime(Protocol):
-    """Obtains the accuracy of one model on one target.
+    """Function from a model on a dataset to its accuracy.
 
-    ``trains`` says that it takes long and depends on nothing but its own fields and the pairing, so that its result
-    is worth keeping.
+    Attributes
+    ----------
+    trains
+        True if the accuracy is expensive and depends only on the fields of the regime and on the pairing. The store
+        then caches it.
     """
 
     trains: bool
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
-        """Return the accuracy, or None where there is no ground truth.
+        """Return the accuracy, or None if there is no ground truth for this model.
 
         Raises
         ------
         NotApplicableError
-            When this model cannot be adapted to this target in this way.
+            When this regime cannot adapt this model to this dataset.
         """
         ...
 
 
 @runtime_checkable
 class CountsPasses(Protocol):
-    """A regime that knows what it will take."""
+    """Regime that can predict its cost."""
 
-    def passes(self, images: Mapping[Split, int]) -> int:
-        """Return how often an image goes forward through the network, for splits of so many images.
+    def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
+        """Return the cost in forward passes of one image; a backward pass counts as two.
 
-        The way back counts as two.
+        Parameters
+        ----------
+        split_sizes
+            Number of images in ``train``, ``validation`` and ``test``.
         """
         ...
 
 
 @runtime_checkable
 class HasGrid(Protocol):
-    """A regime that chooses from a grid, whose points can be trained apart from each other."""
+    """Regime that selects from a grid whose points can be trained separately, for example by several jobs."""
 
     @property
-    def points(self) -> int:
-        """How many there are."""
+    def n_points(self) -> int:
+        """Number of grid points."""
         ...
 
-    def reach(self, pairing: Pairing, point: int, track: Track) -> bool:
-        """Train a point as far as all of them go, and leave it in ``pairing.unfinished`` for the regime to go on from.
+    def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
+        """Train one grid point up to the first selection, and save it in ``pairing.unfinished``.
 
         Returns
         -------
         bool
-            True when it was there already.
+            True if it was saved there already.
 
         Raises
         ------
         InputError, NotApplicableError
-            As the regime.
+            Under the conditions of the regime itself.
         """
         ...
 
 
-def with_grid(regime: Regime) -> HasGrid:
-    """Return a regime that has a grid.
+@runtime_checkable
+class KnowsOtherDatasets(Protocol):
+    """Regime that has accuracies on further datasets."""
+
+    def other_accuracies(self, model: str, dataset: str) -> Mapping[str, float]:
+        """Return the accuracies of a model on every dataset except ``dataset``, by dataset name."""
+        ...
+
+
+def require_grid(regime: Regime) -> HasGrid:
+    """Return the regime if it has a grid to choose from.
 
     Raises
     ------
     InputError
-        When it has none, or one with nothing to choose from.
+        When it has no grid, or a grid of one point.
     """
-    if not isinstance(regime, HasGrid) or regime.points < 2:
+    if not isinstance(regime, HasGrid) or regime.n_points < 2:
         raise InputError("stage=grid needs a ground_truth with a grid to choose from: full or last_block")
     return regime
-
-
-@runtime_checkable
-class KnowsOtherTargets(Protocol):
-    """A regime that has accuracies on more targets than the one at hand."""
-
-    def elsewhere(self, model: str, dataset: str) -> Mapping[str, float]:
-        """Return the accuracies of ``model`` on every target but ``dataset``, by the target's name."""
-        ...
