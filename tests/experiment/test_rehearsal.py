@@ -7,8 +7,8 @@ import sys
 import pandas as pd
 import pytest
 import torch
-from conftest import cache_random_weights
 from hydra.core.global_hydra import GlobalHydra
+from torch_helpers import cache_random_weights
 
 from tests.dataset.stand_ins import STAND_INS, trust_stand_ins
 from transfer_exp.__main__ import main

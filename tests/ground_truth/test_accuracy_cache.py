@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from conftest import fake_pairing
+from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.accuracy_cache import COLUMNS, TABLE, accuracy_row, append_row

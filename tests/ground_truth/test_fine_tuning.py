@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import fake_pairing
 from torch import nn
+from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor

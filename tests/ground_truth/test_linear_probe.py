@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import fake_pairing
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from torch_helpers import fake_pairing
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError

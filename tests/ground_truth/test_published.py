@@ -8,7 +8,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
-from conftest import fake_pairing
+from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.table import published

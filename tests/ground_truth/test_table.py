@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from conftest import fake_pairing
+from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.none import NoGroundTruth

@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from conftest import fake_pairing
 from torch import nn
+from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.full import FullFineTuning

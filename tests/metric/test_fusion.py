@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import evidence
+from conftest import inputs_for
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.fusion import Fusion, ranked, standardised
@@ -20,7 +20,7 @@ PAIR = (LogME(), LDA())
 
 
 def parts_of(metric):
-    return [metric.parts(*evidence(metric, model, LABELS)) for model in MODELS]
+    return [metric.parts(*inputs_for(metric, model, LABELS)) for model in MODELS]
 
 
 @pytest.mark.parametrize(("rule", "scale"), [("z_score", standardised), ("rank", ranked)])
@@ -28,7 +28,7 @@ def test_fusion_is_the_mean_of_scaled_scores(rule, scale):
     fused = Fusion(PAIR, rule)
     parts = parts_of(fused)
     assert list(parts[0]) == ["logme", "lda"]
-    alone = [[m(*evidence(m, model, LABELS)) for model in MODELS] for m in PAIR]
+    alone = [[m(*inputs_for(m, model, LABELS)) for model in MODELS] for m in PAIR]
     np.testing.assert_allclose(fused.combine(parts), np.mean([scale(np.array(s)) for s in alone], axis=0))
 
 

@@ -1,19 +1,15 @@
 """LogME with real targets: the slow evidence, the released values, and that labels are read as numbers."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import GOLDEN_CASES, golden_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.logme_regression import LogMERegression, logme_regression
-
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
-CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]
 
 
 def slow_evidence(x, y):
@@ -44,14 +40,12 @@ def test_equals_the_slow_evidence(samples, dim, count, seed):
     assert logme_regression(x, y) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", GOLDEN_CASES)
 def test_equals_the_released_regression(case):
-    if not GOLDEN.is_dir():
-        pytest.skip("golden values (../shared/golden) are not here")
-    with np.load(GOLDEN / f"{case}.npz", allow_pickle=False) as arrays:
-        features = arrays["features"].astype(float)
-    expected = json.loads((GOLDEN / "expected.json").read_text())[case]["scores"]["logme_regression_first3"]
-    assert logme_regression(features[:, 3:], features[:, :3]) == pytest.approx(expected, rel=1e-6)
+    arrays, expected = golden_case(case)
+    features = arrays["features"].astype(float)
+    score = logme_regression(features[:, 3:], features[:, :3])
+    assert score == pytest.approx(expected["logme_regression_first3"], rel=1e-6)
 
 
 def example(seed=0):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import evidence
+from conftest import inputs_for
 from omegaconf import OmegaConf
 
 import transfer_exp.metric
@@ -52,7 +52,7 @@ def inputs_of(metric, samples=150, dim=12, seed=0):
 
 def found(metric, values, labels):
     """Return the score of a metric by itself, or the parts of one that looks at the whole pool."""
-    taken = evidence(metric, values, labels)
+    taken = inputs_for(metric, values, labels)
     return metric.parts(*taken) if isinstance(metric, PoolMetric) else {"score": metric(*taken)}
 
 

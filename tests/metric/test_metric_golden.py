@@ -1,11 +1,8 @@
-"""Every metric against what the authors' released code returns on real and made data."""
-
-import json
-from pathlib import Path
+"""Metrics equal the authors' released code on synthetic and real features."""
 
 import numpy as np
 import pytest
-from conftest import evidence
+from conftest import GOLDEN_CASES, golden_case, inputs_for
 
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore
@@ -20,15 +17,16 @@ from transfer_exp.metric.regularised_h_score import RegularisedHScore
 from transfer_exp.metric.sfda_released import SFDAReleased
 from transfer_exp.metric.transrate import TransRate
 from transfer_exp.perturbation.pca import pca
-from transfer_exp.statistics.class_statistics import class_statistics
 
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
-CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]
-
-pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="golden values (../shared/golden) are not here")
+pytestmark = pytest.mark.parametrize("case", GOLDEN_CASES)
 
 
-@pytest.mark.parametrize("case", CASES)
+def score_on(metric, arrays):
+    """Return the score of a metric on the features or source probabilities of a golden case."""
+    values = arrays["source_probabilities" if "source_probabilities" in metric.inputs else "features"]
+    return metric(*inputs_for(metric, values, arrays["labels"]))
+
+
 @pytest.mark.parametrize(
     ("metric", "key"),
     [
@@ -44,46 +42,34 @@ pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="golden values (../s
     ],
     ids=lambda x: x if isinstance(x, str) else "",
 )
-def test_equals_the_released_code(metric, key, case):
-    arrays, expected = golden(case, key)
-    values = arrays["source_probabilities" if "source_probabilities" in metric.inputs else "features"]
-    assert metric(*evidence(metric, values, arrays["labels"])) == pytest.approx(expected, rel=1e-6)
+def test_score_equals_the_released_code(metric, key, case):
+    arrays, expected = golden_case(case)
+    assert score_on(metric, arrays) == pytest.approx(expected[key], rel=1e-6)
 
 
-def golden(case, key):
-    """Return one case's arrays and one score of it."""
-    with np.load(GOLDEN / f"{case}.npz", allow_pickle=False) as arrays:
-        return dict(arrays), json.loads((GOLDEN / "expected.json").read_text())[case]["scores"][key]
-
-
-@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("covariance", ["spherical", "diagonal"])
-def test_gbc_equals_the_released_code_as_far_as_its_float32_sums_go(covariance, case):
-    arrays, expected = golden(case, f"gbc_{covariance}")
-    # Below 1e-38 the release is left with fewer digits still.
-    statistics = class_statistics(arrays["features"], arrays["labels"])
-    assert GBC(covariance)(statistics) == pytest.approx(expected, rel=1e-4, abs=1e-40)
+def test_gbc_equals_the_released_code_to_float32_precision(covariance, case):
+    arrays, expected = golden_case(case)
+    # The release sums in float32, and its values below 1e-38 have fewer digits still.
+    assert score_on(GBC(covariance), arrays) == pytest.approx(expected[f"gbc_{covariance}"], rel=1e-4, abs=1e-40)
 
 
-@pytest.mark.parametrize("case", CASES)
 def test_knn_equals_the_released_percentage(case):
-    arrays, expected = golden(case, "knn1_loo")
-    assert 100 * KNN(k=1)(arrays["features"], arrays["labels"]) == pytest.approx(expected, rel=1e-9)
+    arrays, expected = golden_case(case)
+    assert 100 * score_on(KNN(k=1), arrays) == pytest.approx(expected["knn1_loo"], rel=1e-9)
 
 
-@pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize(("key", "dim"), [("parc", None), ("parc_pca32", 32)])
-def test_parc_equals_the_release_where_that_ranks_no_rounding(key, dim, case):
-    arrays, expected = golden(case, key)
+def test_parc_equals_the_released_code_where_label_correlations_are_exact(key, dim, case):
+    arrays, expected = golden_case(case)
     features = arrays["features"].astype(float)
     score = 100 * PARC()(features if dim is None else pca(features, dim), arrays["labels"])
-    # Correlations of one-hot labels come out exact for 4 and 8 classes only; elsewhere the release ranks their noise.
-    exact = len(np.unique(arrays["labels"])) in (4, 8)
-    assert score == pytest.approx(expected, rel=1e-9 if exact else 0.06)
+    # One-hot labels of 4 and of 8 classes correlate exactly. Otherwise the release ranks their rounding errors.
+    is_exact = len(np.unique(arrays["labels"])) in (4, 8)
+    assert score == pytest.approx(expected[key], rel=1e-9 if is_exact else 0.06)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_nleep_comes_as_close_to_the_release_as_a_mixture_does(case):
-    arrays, expected = golden(case, "nleep_ratio1")
+def test_nleep_is_within_the_variation_of_the_released_mixture(case):
+    arrays, expected = golden_case(case)
     metric = NLEEP(components_per_class=1, convention="released")
-    assert metric(arrays["features"], arrays["labels"]) == pytest.approx(expected, abs=0.02)
+    assert score_on(metric, arrays) == pytest.approx(expected["nleep_ratio1"], abs=0.02)

@@ -1,10 +1,8 @@
 """NCTI: parts against the release and a slow formula, and how a pool is combined."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from conftest import GOLDEN_CASES, golden_case
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import eigh
@@ -14,9 +12,6 @@ from sklearn.decomposition import PCA
 from transfer_exp.errors import InputError
 from transfer_exp.metric.ncti import NCTI, ncti_parts
 from transfer_exp.metric.pool_range import pool_range
-
-GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
-CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]
 
 
 def drawn(seed=0, samples=150, dim=12, classes=3, signal=1.2):
@@ -71,21 +66,18 @@ def test_parts_equal_the_slow_formula_when_there_are_fewer_samples_than_dimensio
 
 
 def golden(case):
-    if not GOLDEN.is_dir():
-        pytest.skip("golden values (../shared/golden) are not here")
-    with np.load(GOLDEN / f"{case}.npz", allow_pickle=False) as arrays:
-        expected = json.loads((GOLDEN / "expected.json").read_text())[case]["scores"]["ncti_parts"]
-        return arrays["features"].astype(float), arrays["labels"], expected
+    arrays, expected = golden_case(case)
+    return arrays["features"].astype(float), arrays["labels"], expected["ncti_parts"]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", GOLDEN_CASES)
 def test_equals_the_release_on_its_own_principal_components(case):
     features, labels, expected = golden(case)
     reduced = PCA(64, random_state=0).fit_transform(features)
     assert list(ncti_parts(reduced, labels).values()) == pytest.approx(expected, rel=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", GOLDEN_CASES)
 def test_equals_the_release_as_far_as_its_principal_components_are_exact(case):
     features, labels, expected = golden(case)
     rough = case in ("wide", "real_textures")  # scikit-learn starts from a random projection there

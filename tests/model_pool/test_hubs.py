@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import cache_random_weights
 from PIL import Image
 from safetensors.torch import save_file
+from torch_helpers import cache_random_weights
 
 from transfer_exp.errors import InputError
 from transfer_exp.model_pool.timm import timm as timm_pool

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import cache_random_weights
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from PIL import Image
+from torch_helpers import cache_random_weights
 
 from transfer_exp.cli.instantiate import build
 from transfer_exp.errors import InputError, NotApplicableError

@@ -1,0 +1,41 @@
+"""The tests of metrics and perturbations run where torch is not installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCKED_PYTEST = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "timm"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocker())
+import pytest
+
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", ["metric", "perturbation"])
+def test_golden_tests_pass_without_torch(folder):
+    path = ROOT / "tests" / folder / f"test_{folder}_golden.py"
+    command = [sys.executable, "-c", BLOCKED_PYTEST, str(path)]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert " passed" in process.stdout
+    assert "skipped" not in process.stdout
+
+
+@pytest.mark.slow
+def test_all_tests_of_metrics_and_perturbations_can_be_collected_without_torch():
+    folders = [str(ROOT / "tests" / name) for name in ("metric", "perturbation")]
+    command = [sys.executable, "-c", BLOCKED_PYTEST, "--collect-only", *folders]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
