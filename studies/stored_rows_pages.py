@@ -25,7 +25,7 @@ from transfer_exp.io.atomic import write_text
 from transfer_exp.io.text import read_text
 from transfer_exp.report.markdown import markdown
 from transfer_exp.report.ranking_table import against_chance, band_text, ranking_table
-from transfer_exp.report.rows import read_rows
+from transfer_exp.report.record import read_result_rows
 from transfer_exp.results.cell import CellResult
 
 _BLOCK = re.compile(r"(<!-- rows: (\S+)([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -44,7 +44,7 @@ def filled(path: Path) -> str:
         raise InputError(f"{path} has no block to fill: mark one with <!-- rows: FILE.csv --> and <!-- end -->")
 
     def fill(match: re.Match[str]) -> str:
-        cells = read_rows(path.parent / match[2])
+        cells = read_result_rows(path.parent / match[2])
         wanted = dict(item.split("=", 1) for item in match[3].split())
         return f"{match[1]}{_printed(cells, wanted) if wanted else tables(cells)}\n{match[4]}"
 

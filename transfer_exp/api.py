@@ -77,7 +77,7 @@ def _searched(target: str, pool: str | None, budget: str | None, settings: Seque
     from transfer_exp.cli.overrides import CONF, CommandLine
     from transfer_exp.cli.rank import outcome_of
     from transfer_exp.cli.rank_arguments import overrides_of
-    from transfer_exp.report.search_files import frame_of
+    from transfer_exp.report.record import search_frame
 
     words = [target, "--budget", budget or "none", *(["--pool", pool] if pool else []), *settings]
     config = CommandLine(overrides_of(words), CONF).composed([], return_hydra_config=True)
@@ -85,7 +85,7 @@ def _searched(target: str, pool: str | None, budget: str | None, settings: Seque
     with open_dict(config):
         del config["hydra"]
     labels, _ = labels_of(config, run)
-    return frame_of(outcome_of(config, labels, say=print).found)
+    return search_frame(outcome_of(config, labels, say=print).found)
 
 
 def _write_arrays(target: Any, labels: Any, folder: Path) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from transfer_exp.cli.stages import sharded
 from transfer_exp.errors import InputError
-from transfer_exp.report.precompute_table import show_filled
+from transfer_exp.report.sweep import show_precompute
 
 ROOT = Path(__file__).parents[2]
 TWO = "model_pool.names=[resnet_glyphs,vit_shapes]"
@@ -163,11 +163,11 @@ def test_an_unknown_stage_and_an_unknown_model_get_one_line(tmp_path):
 
 def test_word_that_cannot_be_read_is_refused(tmp_path):
     console = Console(file=StringIO())
-    with pytest.raises(InputError, match="no job left word"):
-        show_filled(tmp_path, console)
+    with pytest.raises(InputError, match=r"no status\.json of a job"):
+        show_precompute(tmp_path, console)
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "status.json").write_text(json.dumps({"state": "done"}))
-    assert show_filled(tmp_path, console) == []
+    assert show_precompute(tmp_path, console) == []
     (tmp_path / "0" / "status.json").write_text("[]")
     with pytest.raises(InputError, match="or run the cell again"):
-        show_filled(tmp_path, console)
+        show_precompute(tmp_path, console)

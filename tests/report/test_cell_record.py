@@ -7,7 +7,7 @@ import math
 import pytest
 
 from transfer_exp.errors import InputError
-from transfer_exp.report.record import plain, read_record, write_record
+from transfer_exp.report.record import read_record, to_json_value, write_record
 from transfer_exp.results.cell import CellResult, ModelResult
 
 CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
@@ -33,7 +33,7 @@ def test_the_json_is_strict_and_keeps_the_config(tmp_path):
     kept = {"metric": {"_target_": "x.Y", "alpha": 0.1}, "limit": "inf", "root": str(tmp_path), "names": ["a", None]}
     assert found["config"] == kept
     assert found["package_version"]
-    assert plain({1: [True, math.nan]}) == {"1": [True, "nan"]}
+    assert to_json_value({1: [True, math.nan]}) == {"1": [True, "nan"]}
 
 
 def test_the_csv_holds_the_ranking_in_full_precision(tmp_path):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from transfer_exp.report.search_files import as_cell, frame_of, write_found
+from transfer_exp.report.record import last_round_as_cell, search_frame, write_search_tables
 from transfer_exp.report.search_table import found_table, remark
 from transfer_exp.results.search import SearchedModel, SearchResult
 
@@ -61,10 +61,10 @@ def test_one_that_stands_alone_and_one_of_which_nothing_is_known():
 
 
 def test_files_hold_every_field_of_every_model(tmp_path):
-    frame = frame_of(FOUND)
+    frame = search_frame(FOUND)
     assert list(frame["model"]) == ["first", "second", "dropped", "gone"]
     assert frame.loc[3, ["rank", "score"]].isna().all()
-    for path in write_found(FOUND, tmp_path):
+    for path in write_search_tables(FOUND, tmp_path):
         read = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
         assert list(read.columns) == list(frame.columns)
         assert read["score"].tolist()[:3] == [0.512, 0.5, 0.1]
@@ -72,7 +72,7 @@ def test_files_hold_every_field_of_every_model(tmp_path):
 
 
 def test_a_cell_ranks_the_last_round_and_says_who_was_dropped():
-    cell = as_cell(FOUND)
+    cell = last_round_as_cell(FOUND)
     assert [model.score for model in cell.models] == [0.512, 0.5, None, None]
     assert [model.reason for model in cell.models] == ["", "", "dropped after 50 images, at rank 3", "no weights"]
     assert cell.cell["ground_truth"] == "none"

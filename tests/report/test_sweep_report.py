@@ -15,9 +15,10 @@ from transfer_exp.cli.report import main
 from transfer_exp.cli.sweep_callback import SweepReport
 from transfer_exp.errors import InputError
 from transfer_exp.report.record import write_record
-from transfer_exp.report.sweep import collect, failures, sweep_figure, sweep_table, write_sweep
-from transfer_exp.report.sweep_cells import mean_over_seeds, paired_change
-from transfer_exp.report.sweep_table import change_table
+from transfer_exp.report.sweep import failures, write_sweep
+from transfer_exp.report.sweep_cells import collect, mean_over_seeds, paired_change
+from transfer_exp.report.sweep_figure import sweep_figure
+from transfer_exp.report.sweep_table import change_table, sweep_table
 from transfer_exp.results.cell import CellResult, ModelResult
 
 
@@ -138,7 +139,7 @@ def test_many_metrics_are_split_so_that_nothing_is_cut(tmp_path):
 
 
 def test_write_sweep_leaves_a_csv_and_a_picture(sweep):
-    table, figure = write_sweep(sweep)
+    table, figure = write_sweep(sweep, collect(sweep))
     assert table.parent == figure.parent == sweep
     assert len(pd.read_csv(table)) == 7
     with Image.open(figure) as picture:

@@ -8,8 +8,7 @@ from studies.stored_rows_pages import filled
 from transfer_exp.cli.report import main
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.ranking import Ranking
-from transfer_exp.report.record import write_record
-from transfer_exp.report.rows import read_rows, write_rows
+from transfer_exp.report.record import read_result_rows, write_record, write_result_rows
 from transfer_exp.results.cell import CellResult, ModelResult
 
 MODELS = ("a", "b", "c", "d")
@@ -34,15 +33,15 @@ def sweep(tmp_path):
 
 
 def test_rows_come_back_as_the_cells_they_were(sweep, tmp_path):
-    assert write_rows(sweep, tmp_path / "rows.csv") == 4
-    cells = {(c.cell["dataset"], c.cell["metric"]): c for c in read_rows(tmp_path / "rows.csv")}
+    assert write_result_rows(sweep, tmp_path / "rows.csv") == 4
+    cells = {(c.cell["dataset"], c.cell["metric"]): c for c in read_result_rows(tmp_path / "rows.csv")}
     assert len(cells) == 4
     assert cells["pets", "good"].measures["weighted_tau"] == pytest.approx(1)
     assert cells["pets", "odd"].models[3] == ModelResult("d", None, 0.6, "no head, and a comma")
 
 
 def test_a_block_is_filled_and_the_prose_around_it_kept(sweep, tmp_path):
-    write_rows(sweep, tmp_path / "rows.csv")
+    write_result_rows(sweep, tmp_path / "rows.csv")
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- rows: rows.csv -->\nold numbers\n<!-- end -->\nafter\n")
     text = filled(page)
@@ -58,7 +57,7 @@ def test_a_block_is_filled_and_the_prose_around_it_kept(sweep, tmp_path):
 
 
 def test_one_cell_is_shown_as_a_run_prints_it(sweep, tmp_path):
-    write_rows(sweep, tmp_path / "rows.csv")
+    write_result_rows(sweep, tmp_path / "rows.csv")
     page = tmp_path / "page.md"
     page.write_text("<!-- rows: rows.csv dataset=pets metric=odd -->\n<!-- end -->")
     assert "skipped d: no head, and a comma" in filled(page)
@@ -79,7 +78,7 @@ def test_what_is_missing_is_said(tmp_path):
     with pytest.raises(InputError, match="lacks the column"):
         filled(page)
     with pytest.raises(InputError, match="no finished cell"):
-        write_rows(tmp_path, tmp_path / "rows.csv")
+        write_result_rows(tmp_path, tmp_path / "rows.csv")
 
 
 def test_the_command_writes_rows_beside_the_tables(sweep, tmp_path, capsys):

@@ -34,12 +34,12 @@ def _show(asked: Namespace) -> None:
     # Slow to import, and so are pandas and matplotlib: --help needs none of them.
     from rich.console import Console
 
-    from transfer_exp.report.rows import write_rows
+    from transfer_exp.report.record import write_result_rows
     from transfer_exp.report.sweep import show_sweep
 
     failed = show_sweep(asked.sweep_dir, Console())
     if asked.rows is not None:
-        print(f"wrote {asked.rows} ({write_rows(asked.sweep_dir, asked.rows)} cells)")
+        print(f"wrote {asked.rows} ({write_result_rows(asked.sweep_dir, asked.rows)} cells)")
     for line in failed:
         print(f"not done: {line}", file=sys.stderr)
 

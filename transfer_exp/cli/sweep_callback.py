@@ -38,7 +38,7 @@ class SweepReport(Callback):
         HydraConfig.instance().set_config(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the tables and write the files of a sweep: `show_filled`, `show_scores` or `show_sweep`.
+        """Print the tables and write the files of a sweep: `show_precompute`, `show_score_matrix` or `show_sweep`.
 
         Raises
         ------
@@ -50,18 +50,16 @@ class SweepReport(Callback):
         from rich.console import Console
 
         from transfer_exp.report.html.run_details import Notes, versions, write_notes
-        from transfer_exp.report.precompute_table import show_filled
-        from transfer_exp.report.score_matrix_sweep import show_scores
-        from transfer_exp.report.sweep import show_sweep
+        from transfer_exp.report.sweep import show_precompute, show_score_matrix, show_sweep
 
         folder, console = Path(from_here(str(config.hydra.sweep.dir))), Console()
         try:
             if config.stage != "score":
-                failed = show_filled(folder, console)
+                failed = show_precompute(folder, console)
             elif "rows" in config:
                 published = config.hydra.runtime.choices.ground_truth == "published"
                 pool = config.ground_truth.pool if published else None
-                failed = show_scores(folder, Path(str(config.rows)).expanduser(), pool, console)
+                failed = show_score_matrix(folder, Path(str(config.rows)).expanduser(), pool, console)
             else:
                 write_notes(Notes(typed(sys.argv[1:], os.environ), versions()), folder)
                 failed = show_sweep(folder, console)

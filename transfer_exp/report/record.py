@@ -1,4 +1,4 @@
-"""A cell on disk: ``result.json`` holds everything, ``ranking.csv`` is the table for a spreadsheet."""
+"""Result files of cells and searches: ``result.json``, ``ranking.csv``, ``rank.csv``, and CSV rows of a whole sweep."""
 
 from __future__ import annotations
 
@@ -11,45 +11,53 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from transfer_exp.errors import InputError
+from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.io.atomic import write_atomically, write_text
+from transfer_exp.io.csv import numbers, read_table
 from transfer_exp.io.text import read_json
 from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.results.search import SearchResult
 from transfer_exp.version import __version__
 
-CSV_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
+_RANKING_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
+_CELL_COLUMNS = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
+_MODEL_COLUMNS = ("model", "score", "accuracy", "reason")
+_INTEGER_COLUMNS = ("rank", "images", "best_rank", "worst_rank")
 
 
 def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write ``result.json`` and ``ranking.csv``, each in one step, so that no reader meets half a file.
+    """Write ``result.json`` (everything) and ``ranking.csv`` (the table for a spreadsheet), each atomically.
 
     Parameters
     ----------
     result
-        The cell.
+        The scored cell.
     config
-        The resolved configuration that led to it. What JSON has no word for is written as text.
+        Resolved configuration of the run. Values that JSON cannot hold are written as text.
     folder
-        Made when absent.
+        Folder of the run, created if missing.
 
     Returns
     -------
     list of Path
-        What was written.
+        The two files.
 
     Raises
     ------
     InputError
-        When a score, accuracy or measure is NaN or infinite: JSON has no such number.
+        If a score, accuracy or measure is NaN or infinite, which JSON cannot hold.
     """
     paths = [folder / "result.json", folder / "ranking.csv"]
     try:
         record = json.loads(json.dumps(asdict(result), allow_nan=False, default=float))
     except ValueError as error:
         raise InputError(f"result of {dict(result.cell)} holds NaN or infinity and is not written") from error
-    record |= {"config": plain(config), "package_version": __version__}
+    record |= {"config": to_json_value(config), "package_version": __version__}
     write_text(paths[0], json.dumps(record, indent=1) + "\n")
-    write_atomically(paths[1], lambda path: path.write_text(_csv(result), encoding="utf-8", newline=""))
+    write_atomically(paths[1], lambda path: path.write_text(_ranking_csv(result), encoding="utf-8", newline=""))
     return paths
 
 
@@ -59,18 +67,18 @@ def read_record(path: Path) -> CellResult:
     Raises
     ------
     InputError
-        When the file is missing, is no JSON or is no record of a cell.
+        If the file is missing, is not JSON, or is not the record of a cell.
     """
     try:
-        found = read_json(path)
-        band = found["null_band"]
+        record = read_json(path)
+        band = record["null_band"]
         return CellResult(
-            cell={_text(name): _text(value) for name, value in found["cell"].items()},
-            models=tuple(_model(model) for model in found["models"]),
-            measures=_numbers(found["measures"]),
+            cell={_text(name): _text(value) for name, value in record["cell"].items()},
+            models=tuple(_model(model) for model in record["models"]),
+            measures=_numbers(record["measures"]),
             null_band=None if band is None else (_number(band[0]), _number(band[1])),
-            tied=bool(found["tied"]),
-            null_level=_number(found["null_level"]),
+            tied=bool(record["tied"]),
+            null_level=_number(record["null_level"]),
         )
     except InputError as error:
         raise InputError(f"{error}; or delete it, and run the cell again") from error
@@ -78,24 +86,110 @@ def read_record(path: Path) -> CellResult:
         raise InputError(f"{path} is not the record of a cell ({error!r}): delete it, or run the cell again") from error
 
 
-def _model(found: Mapping[str, Any]) -> ModelResult:
-    """Return a model of a record, each fact of its kind."""
-    score, accuracy = (None if found.get(name) is None else _number(found[name]) for name in ("score", "accuracy"))
-    return ModelResult(
-        _text(found["model"]), score, accuracy, _text(found.get("reason", "")), _numbers(found.get("parts", {}))
-    )
+def to_json_value(value: Any) -> Any:
+    """Return a value as strict JSON can hold it; other types, NaN and infinity become text."""
+    if isinstance(value, Mapping):
+        return {str(key): to_json_value(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [to_json_value(item) for item in value]
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
+
+
+def search_frame(search: SearchResult) -> pd.DataFrame:
+    """Return a row for each model of a search, best first, with the fields of `SearchedModel` as columns."""
+    frame = pd.DataFrame([asdict(model) for model in search.models])
+    float_columns = frame.columns.difference([*_INTEGER_COLUMNS, "model", "reason"])
+    return frame.astype(dict.fromkeys(_INTEGER_COLUMNS, "Int64") | dict.fromkeys(float_columns, "float64"))
+
+
+def write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
+    """Write `search_frame` to ``rank.csv`` and ``rank.parquet`` in a folder, and return their paths."""
+    frame, paths = search_frame(search), [folder / "rank.csv", folder / "rank.parquet"]
+    write_atomically(paths[0], lambda path: frame.to_csv(path, index=False, lineterminator="\n"))
+    write_atomically(paths[1], lambda path: frame.to_parquet(path, index=False))
+    return paths
+
+
+def last_round_as_cell(search: SearchResult) -> CellResult:
+    """Return the models of a search's last round as a cell without ground truth; all other models are skipped."""
+    most_images = max(model.images for model in search.models)
+    models = []
+    for model in search.models:
+        dropped = f"dropped after {model.images} images, at rank {model.rank}"
+        reason = model.reason or (dropped if model.images < most_images else "")
+        models.append(ModelResult(model.model, None if reason else model.score, reason=reason))
+    return CellResult({**search.cell, "ground_truth": "none"}, tuple(models))
+
+
+def write_result_rows(sweep: Path, path: Path) -> int:
+    """Write a CSV row for each model of each finished cell below a folder, and return the number of cells.
+
+    Raises
+    ------
+    InputError
+        If there is no finished cell.
+    """
+    cells = [read_record(record) for record in sorted(sweep.rglob("result.json"))]
+    if not cells:
+        raise InputError(f"no finished cell below {sweep}: give the folder that a sweep wrote")
+    rows = [
+        {key: cell.cell.get(key, "") for key in _CELL_COLUMNS} | {key: getattr(model, key) for key in _MODEL_COLUMNS}
+        for cell in cells
+        for model in cell.models
+    ]
+    frame = pd.DataFrame(rows, columns=[*_CELL_COLUMNS, *_MODEL_COLUMNS])
+    frame = frame.sort_values(list(_CELL_COLUMNS), kind="stable")
+    write_atomically(path, lambda temporary: frame.to_csv(temporary, index=False, lineterminator="\n"))
+    return len(cells)
+
+
+def read_result_rows(path: Path) -> list[CellResult]:
+    """Read the rows of `write_result_rows`, and evaluate each cell again with the default `Ranking`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, lacks a column, or has a score or accuracy that is not a finite number.
+    """
+    if not path.is_file():
+        raise InputError(f"no rows {path}: write them with python -m transfer_exp.report SWEEP_DIR --rows {path}")
+    frame = read_table(path, dtype=str, keep_default_na=False)
+    missing = [key for key in (*_CELL_COLUMNS, *_MODEL_COLUMNS) if key not in frame]
+    if missing:
+        raise InputError(f"{path} lacks the column {', '.join(missing)}")
+    for key in ("score", "accuracy"):
+        column = numbers(frame[key], path)
+        frame[key] = column.astype(object).where(column.notna(), None)
+    cells = []
+    for values, group in frame.groupby(list(_CELL_COLUMNS)):
+        cell = dict(zip(_CELL_COLUMNS, map(str, values), strict=True))
+        models = tuple(ModelResult(*row) for row in group[list(_MODEL_COLUMNS)].itertuples(index=False))
+        agreement = Ranking()(cell["metric"], models)
+        cells.append(
+            CellResult(cell, models, agreement.measures, agreement.null_band, agreement.tied, agreement.null_level)
+        )
+    return cells
+
+
+def _model(entry: Mapping[str, Any]) -> ModelResult:
+    """Return one model of a record after checking the type of each field."""
+    score, accuracy = (None if entry.get(name) is None else _number(entry[name]) for name in ("score", "accuracy"))
+    reason, parts = _text(entry.get("reason", "")), _numbers(entry.get("parts", {}))
+    return ModelResult(_text(entry["model"]), score, accuracy, reason, parts)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not text")
     return value
 
 
 def _number(value: Any) -> float:
-    # A number of many digits is none that a float can hold.
+    # An integer of many digits does not fit into a float.
     if type(value) not in (int, float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is no finite number")
+        raise TypeError(f"{value!r} is not a finite number")
     return value
 
 
@@ -103,23 +197,12 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {_text(name): _number(value) for name, value in values.items()}
 
 
-def plain(value: Any) -> Any:
-    """Return ``value`` as what strict JSON can hold; anything else, NaN and infinity included, as text."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [plain(item) for item in value]
-    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    return str(value)
-
-
-def _csv(result: CellResult) -> str:
-    """Return the ranking as CSV, then the parts of the scores; numbers in full precision, empty where there is none."""
+def _ranking_csv(result: CellResult) -> str:
+    """Return the ranking in full precision, with the parts of the scores as last columns; missing values are empty."""
     text = io.StringIO()
     parts = list(dict.fromkeys(name for model in result.models for name in model.parts))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*CSV_COLUMNS, *parts])
+    writer.writerow([*_RANKING_COLUMNS, *parts])
     for line in result.ranking():
         model = line.result
         row = [line.score_rank, model.model, model.score, model.accuracy, line.accuracy_rank, model.reason]

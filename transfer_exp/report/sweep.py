@@ -1,44 +1,56 @@
-"""All cells of a sweep together: the table, the figure, the file, the page, and which cells failed."""
+"""Reports at the end of a sweep of scores, of score matrices, or of precompute jobs."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
 
+from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.report.html.write import write_page
-from transfer_exp.report.sweep_cells import cell_fields, collect
+from transfer_exp.report.reproduction.writing import write_reproduction
+from transfer_exp.report.sweep_cells import cell_fields, collect, read_statuses
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
 
-__all__ = ["collect", "failures", "show_sweep", "sweep_figure", "sweep_table", "write_sweep"]
 
+def show_sweep(folder: Path, console: Console) -> list[str]:
+    """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, and print its tables and their paths.
 
-def write_sweep(folder: Path, frame: pd.DataFrame | None = None) -> list[Path]:
-    """Write ``sweep.csv`` and ``sweep.png`` for the cells below ``folder``, into it, and return their paths.
-
-    Parameters
-    ----------
-    folder
-        Of the sweep.
-    frame
-        Its cells where they are collected already.
+    Returns
+    -------
+    list of str
+        One line per cell that did not finish, as `failures`.
 
     Raises
     ------
     InputError
-        As `collect`.
+        If the folder holds no cell, or a record or page details cannot be read.
     """
-    cells = collect(folder) if frame is None else frame
-    table, figure = folder / "sweep.csv", folder / "sweep.png"
-    write_atomically(table, lambda path: cells.to_csv(path, index=False))
-    return [table, sweep_figure(cells, figure)]
+    frame = collect(folder)
+    paths = [*write_sweep(folder, frame), write_page(folder, frame)]
+    console.print(sweep_table(frame))
+    changes = change_table(frame)
+    if changes is not None:
+        console.print()
+        console.print(changes)
+    console.print()
+    _print_paths(paths, console)
+    return failures(frame)
+
+
+def write_sweep(folder: Path, frame: pd.DataFrame) -> list[Path]:
+    """Write ``sweep.csv`` and ``sweep.png`` of the cells in a frame of `collect`, and return their paths."""
+    table = folder / "sweep.csv"
+    write_atomically(table, lambda path: frame.to_csv(path, index=False))
+    return [table, sweep_figure(frame, folder / "sweep.png")]
 
 
 def failures(frame: pd.DataFrame) -> list[str]:
-    """Return one line per cell that did not finish: its fields, then why."""
+    """Return one line for each cell of a frame of `collect` that did not finish: its fields, then the reason."""
     fields = cell_fields(frame)
     lines = []
     for row in frame[frame["state"] != "done"].to_dict("records"):
@@ -47,22 +59,67 @@ def failures(frame: pd.DataFrame) -> list[str]:
     return lines
 
 
-def show_sweep(folder: Path, console: Console) -> list[str]:
-    """Aggregate a sweep: write its files, print its tables and their paths, and return the lines of `failures`.
+def show_score_matrix(folder: Path, rows: Path, published: str | None, console: Console) -> list[str]:
+    """Print where the rows of a sweep of score matrices are, and write their comparison with published results.
+
+    Parameters
+    ----------
+    folder
+        Folder of the sweep.
+    rows
+        CSV file that the jobs added their scores to.
+    published
+        Pool of published accuracies to compare the rows with, or None.
+    console
+        Console to print on.
+
+    Returns
+    -------
+    list of str
+        One line per job that failed.
 
     Raises
     ------
     InputError
-        As `collect`.
+        If a status or the rows cannot be read, or the rows do not match the published pool.
     """
-    frame = collect(folder)
-    paths = [*write_sweep(folder, frame), write_page(folder, frame)]
-    console.print(sweep_table(frame))
-    change = change_table(frame)
-    if change is not None:
-        console.print()
-        console.print(change)
-    console.print()
+    if rows.is_file():
+        _print_paths([rows, *(write_reproduction(rows, published) if published else [])], console)
+    return failures(collect(folder)) if any(folder.rglob("status.json")) else []
+
+
+def show_precompute(folder: Path, console: Console) -> list[str]:
+    """Print how much the jobs of a precompute sweep read from the store and computed.
+
+    Returns
+    -------
+    list of str
+        One line per job that failed.
+
+    Raises
+    ------
+    InputError
+        If there is no job, or a status cannot be read.
+    """
+    counts: Counter[tuple[str, bool]] = Counter()
+    failed = []
+    statuses = read_statuses(folder)
+    for path, status in statuses.items():
+        if status.get("state") == "failed":
+            name = " ".join(f"{key}={value}" for key, value in status.get("cell", {}).items())
+            failed.append(f"{name}: {' '.join(str(status.get('reason', '')).split())}")
+        for entry in status.get("found", ()):
+            try:
+                counts[entry["what"], entry["was_there"]] += entry["count"]
+            except (KeyError, TypeError) as error:
+                raise InputError(f"{path} is not the status of a job: delete it, or run the job again") from error
+    for what in sorted({what for what, _ in counts}):
+        n_read, n_computed = counts[what, True], counts[what, False]
+        console.print(f"{what}: {n_read} read from the store, {n_computed} computed", highlight=False)
+    console.print(f"{len(statuses)} jobs, {len(failed)} failed", highlight=False)
+    return failed
+
+
+def _print_paths(paths: list[Path], console: Console) -> None:
     for path in paths:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
-    return failures(frame)

@@ -1,4 +1,4 @@
-"""The cells of a sweep as a table of data: found on disk, averaged over seeds, compared in pairs."""
+"""Data frames of the cells and jobs of a sweep: collected from its folder, averaged over seeds, compared in pairs."""
 
 from __future__ import annotations
 
@@ -14,139 +14,170 @@ from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import read_record
 from transfer_exp.results.cell import CellResult
 
-CELL_FIELDS = ["model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed"]
-FACTS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]
-FACTS += ["null_low", "null_high", "null_level"]
+_CELL_FIELDS = ["model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed"]
+_RESULT_COLUMNS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]
+_RESULT_COLUMNS += ["null_low", "null_high", "null_level"]
 
 
 def collect(folder: Path) -> pd.DataFrame:
-    """Gather every cell recorded below ``folder``, failed ones included.
+    """Read every cell recorded below a folder, failed ones included.
 
-    A folder with both a ``result.json`` and a failed ``status.json`` counts as whichever was written last.
+    If a cell has both a ``result.json`` and a failed ``status.json``, the newer file counts.
 
     Returns
     -------
     DataFrame
-        One row per cell, sorted by the cell's fields, which are its first columns. Then ``state`` (``done``,
-        ``failed``, ...) and ``reason``; how many ``models`` were compared and ``skipped``; ``weighted_tau``, whether
-        it lies ``outside`` the null band or the scores are ``tied``; ``null_low``, ``null_high``, ``null_level``; the
-        other measures; ``folder``.
+        One row per cell. The first columns are the cell's fields, which also sort the rows. Then ``state`` (``done``,
+        ``failed``, ...) and ``reason``; the number of compared ``models`` and of ``skipped`` ones; ``weighted_tau``,
+        whether it lies ``outside`` the null band, and whether the scores are ``tied``; ``null_low``, ``null_high`` and
+        ``null_level``; the other measures; ``folder``, relative to the argument.
 
     Raises
     ------
     InputError
-        When the folder is missing, holds no cell, or holds a record that cannot be read or has a field of the name of
+        If the folder is missing or holds no cell, a record cannot be read, or a cell has a field with the name of
         another column.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: give the one that a sweep wrote")
-    found = sorted({path.parent for name in ("result.json", "status.json") for path in folder.rglob(name)})
-    rows = [{**_row(at), "folder": at.relative_to(folder).as_posix()} for at in found]
+        raise InputError(f"{folder} is not a folder: give the folder of a sweep")
+    cell_folders = sorted({path.parent for name in ("result.json", "status.json") for path in folder.rglob(name)})
+    rows = [{**_row(path), "folder": path.relative_to(folder).as_posix()} for path in cell_folders]
     if not rows:
         raise InputError(f"no cell found below {folder}: it holds neither a result.json nor a status.json")
-    named = {key.removeprefix("cell.") for row in rows for key in row if key.startswith("cell.")}
-    fields = CELL_FIELDS + sorted(named - set(CELL_FIELDS))
-    measures = sorted({key for row in rows for key in row if not key.startswith("cell.")} - {*FACTS, "folder"})
-    for name in sorted(set(fields) & {*FACTS, *measures, "folder"}):
-        raise InputError(f"a cell below {folder} has a field '{name}', as its table has a column: rename the field")
+    names = {name for row in rows for name in row}
+    extra_fields = {name.removeprefix("cell.") for name in names if name.startswith("cell.")} - set(_CELL_FIELDS)
+    fields = [*_CELL_FIELDS, *sorted(extra_fields)]
+    measures = sorted({name for name in names if not name.startswith("cell.")} - {*_RESULT_COLUMNS, "folder"})
+    for name in sorted(set(fields) & {*_RESULT_COLUMNS, *measures, "folder"}):
+        raise InputError(f"a cell below {folder} has a field '{name}', which is the name of a column: rename the field")
     frame = pd.DataFrame(rows).rename(columns=lambda name: name.removeprefix("cell."))
-    frame = frame.reindex(columns=[*fields, *FACTS, *measures, "folder"])
+    frame = frame.reindex(columns=[*fields, *_RESULT_COLUMNS, *measures, "folder"])
     frame[fields] = frame[fields].astype(object).fillna("?").astype(str)
     return frame.sort_values(fields, kind="stable").reset_index(drop=True)
 
 
 def cell_fields(frame: pd.DataFrame) -> list[str]:
-    """Return the columns of ``collect`` that identify a cell."""
+    """Return the columns of `collect` or `read_jobs` that identify a cell."""
     return list(frame.columns[: frame.columns.get_loc("state")])
 
 
 def row_fields(frame: pd.DataFrame) -> list[str]:
-    """Return what the rows of a sweep's table differ in: dataset, perturbation, and any other field that varies.
+    """Return the fields that name a row of a sweep's table: dataset, perturbation, and every other field that varies.
 
-    The metrics are its columns, and seeds are averaged over.
+    Metrics are the columns of that table, and seeds are averaged over.
     """
-    rest = [name for name in cell_fields(frame) if name not in ("dataset", "perturbation", "metric", "seed")]
-    return ["dataset", "perturbation"] + [name for name in rest if frame[name][frame[name] != "?"].nunique() > 1]
+    other_fields = [name for name in cell_fields(frame) if name not in ("dataset", "perturbation", "metric", "seed")]
+    varying = [name for name in other_fields if frame[name][frame[name] != "?"].nunique() > 1]
+    return ["dataset", "perturbation", *varying]
 
 
 def none_first(labels: pd.Series) -> list[str]:
-    """Return the distinct labels in order, ``none`` before all others: it is what they are compared with."""
+    """Return the distinct labels in alphabetical order, but ``none``, the baseline, first."""
     return sorted(set(labels), key=lambda label: (label != "none", label))
 
 
 def mean_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Merge the cells that differ in nothing but the seed.
+    """Average the cells that differ only in the seed.
 
     Returns
     -------
     DataFrame
-        The columns of `row_fields` and ``metric``; ``weighted_tau`` (mean), ``deviation`` (standard, NaN for one
-        seed), ``seeds`` (that have a tau), ``failed`` (how many did), ``tied`` (all of them), and ``outside``: the mean
-        lies outside the band of a single run, which is the careful choice since seeds share models and accuracies.
+        The columns of `row_fields` and ``metric``; the mean ``weighted_tau`` and its standard ``deviation`` (NaN for
+        one seed); the number of ``seeds`` with a tau and of ``failed`` ones; ``tied`` if all are; and ``outside`` if
+        the mean lies outside the null band of a single run. That band is the conservative choice, because seeds share
+        models and accuracies.
     """
     keys = [*row_fields(frame), "metric"]
-    rows = [dict(zip(keys, key, strict=True)) | _merged(group) for key, group in frame.groupby(keys, sort=True)]
+    rows = [dict(zip(keys, key, strict=True)) | _seed_mean(group) for key, group in frame.groupby(keys, sort=True)]
     return pd.DataFrame(rows)
 
 
 def paired_change(frame: pd.DataFrame) -> pd.DataFrame:
-    """Compare every perturbation with ``none`` in the cells that both have.
+    """Compare every perturbation with ``none`` over the cells that both have.
 
-    A pair agrees in all fields but the perturbation. Pairs that differ only in the seed are averaged first, so that
-    ``pairs`` counts datasets (and whatever else varies), not repetitions.
+    The two cells of a pair agree in all fields but the perturbation. Pairs that differ only in the seed are averaged
+    first, so that ``pairs`` counts datasets (and other fields that vary), not repetitions.
 
     Returns
     -------
     DataFrame
-        ``perturbation``, ``metric``, mean ``change`` of weighted tau, its standard ``error`` (NaN for one pair),
-        ``pairs``. Empty where there is nothing to compare.
+        ``perturbation``, ``metric``, mean ``change`` of weighted tau, its standard ``error`` (NaN for one pair) and the
+        number of ``pairs``. Empty without a pair.
     """
     unit = [*(name for name in row_fields(frame) if name != "perturbation"), "metric"]
-    known = frame.dropna(subset=["weighted_tau"])
-    taus = known.groupby([*unit, "seed", "perturbation"], as_index=False)["weighted_tau"].mean()
-    plain = taus["perturbation"] == "none"
-    base = taus[plain].drop(columns="perturbation")
-    pairs = taus[~plain].merge(base, on=[*unit, "seed"], suffixes=("", "_none"))
+    with_tau = frame.dropna(subset=["weighted_tau"])
+    taus = with_tau.groupby([*unit, "seed", "perturbation"], as_index=False)["weighted_tau"].mean()
+    unperturbed = taus["perturbation"] == "none"
+    baseline = taus[unperturbed].drop(columns="perturbation")
+    pairs = taus[~unperturbed].merge(baseline, on=[*unit, "seed"], suffixes=("", "_none"))
     pairs["change"] = pairs["weighted_tau"] - pairs["weighted_tau_none"]
     by_unit = pairs.groupby([*unit, "perturbation"], as_index=False)["change"].mean()
     grouped = by_unit.groupby(["perturbation", "metric"])["change"]
     return grouped.agg(change="mean", error="sem", pairs="count").reset_index()
 
 
-def _row(at: Path) -> dict[str, Any]:
-    """Read the cell in folder ``at``; its fields get the prefix ``cell.``, as a measure might have the same name."""
-    record, status = at / "result.json", at / "status.json"
-    told = read_status(status) if status.is_file() else {}
-    failed_last = told.get("state") == "failed" and (
-        not record.is_file() or status.stat().st_mtime_ns >= record.stat().st_mtime_ns
-    )
-    if record.is_file() and not failed_last:
-        result = read_record(record)
-        return {f"cell.{key}": value for key, value in result.cell.items()} | _facts(result)
-    state, reason = str(told.get("state", "unknown")), str(told.get("reason", ""))
-    cell = {f"cell.{key}": value for key, value in dict(told.get("cell", {})).items()}
-    return cell | {"state": state, "reason": reason, "outside": False, "tied": False}
-
-
-def read_status(path: Path) -> dict[str, Any]:
-    """Return how a job ended, as it left word.
+def read_statuses(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Return the ``status.json`` of each job of a precompute sweep, by path.
 
     Raises
     ------
     InputError
-        When that cannot be read.
+        If there is none, or one cannot be read.
     """
+    statuses = {path: _read_status(path) for path in sorted(folder.glob("*/status.json"))}
+    if not statuses:
+        raise InputError(f"no status.json of a job below {folder}: run the stage first")
+    return statuses
+
+
+def read_jobs(folder: Path) -> pd.DataFrame:
+    """Return a row for each job of a precompute sweep: its cell's fields, ``state``, ``reason``, ``folder``.
+
+    Raises
+    ------
+    InputError
+        If there is no job, or a status cannot be read.
+    """
+    return pd.DataFrame(
+        [
+            {
+                **status.get("cell", {}),
+                "state": str(status.get("state", "")),
+                "reason": str(status.get("reason", "")),
+                "folder": path.parent.name,
+            }
+            for path, status in read_statuses(folder).items()
+        ]
+    )
+
+
+def _row(folder: Path) -> dict[str, Any]:
+    """Read one cell. Its fields get the prefix ``cell.``, because a measure may have the same name."""
+    record_path, status_path = folder / "result.json", folder / "status.json"
+    status = _read_status(status_path) if status_path.is_file() else {}
+    failed_last = status.get("state") == "failed" and (
+        not record_path.is_file() or status_path.stat().st_mtime_ns >= record_path.stat().st_mtime_ns
+    )
+    if record_path.is_file() and not failed_last:
+        result = read_record(record_path)
+        return {f"cell.{key}": value for key, value in result.cell.items()} | _result_columns(result)
+    state, reason = str(status.get("state", "unknown")), str(status.get("reason", ""))
+    cell = {f"cell.{key}": value for key, value in status.get("cell", {}).items()}
+    return cell | {"state": state, "reason": reason, "outside": False, "tied": False}
+
+
+def _read_status(path: Path) -> dict[str, Any]:
+    """Return the status file of a job, or raise `InputError`."""
     try:
-        told = read_json(path)
+        status = read_json(path)
     except InputError as error:
         raise InputError(f"{error}; or delete it, and run the cell again") from error
-    if not isinstance(told, dict) or not isinstance(told.get("cell", {}), dict):
+    if not isinstance(status, dict) or not isinstance(status.get("cell", {}), dict):
         raise InputError(f"{path} is not the status of a cell: delete it, or run the cell again")
-    return told
+    return status
 
 
-def _facts(result: CellResult) -> dict[str, Any]:
-    """Return what is worth a column, besides the cell's own fields."""
+def _result_columns(result: CellResult) -> dict[str, Any]:
     low, high = result.null_band or (math.nan, math.nan)
     return {
         "state": "done",
@@ -162,8 +193,8 @@ def _facts(result: CellResult) -> dict[str, Any]:
     }
 
 
-def _merged(group: pd.DataFrame) -> dict[str, Any]:
-    """Reduce the cells of one table entry, which differ in the seed alone."""
+def _seed_mean(group: pd.DataFrame) -> dict[str, Any]:
+    """Average cells that differ only in the seed."""
     done = group[group["state"] == "done"]
     taus = done["weighted_tau"].dropna()
     mean, tied = taus.mean(), len(done) > 0 and bool(done["tied"].all())

@@ -10,9 +10,8 @@ import pandas as pd
 
 from transfer_exp.features.cache_reference import CacheReference
 from transfer_exp.io.atomic import digest
-from transfer_exp.report.precompute_table import frame_of_jobs
-from transfer_exp.report.search_files import frame_of
-from transfer_exp.report.sweep_cells import cell_fields
+from transfer_exp.report.record import search_frame
+from transfer_exp.report.sweep_cells import cell_fields, read_jobs
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
 from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun
@@ -71,7 +70,7 @@ def tracked_search(
     summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
     summary |= {} if search.regret is None else {"expected_regret": search.regret}
     made = [_ranking_artifact("rank", search.cell, files)]
-    return TrackedRun("rank", search.cell, config, sweep, summary, {"models": _rows(frame_of(search))}, made=made)
+    return TrackedRun("rank", search.cell, config, sweep, summary, {"models": _rows(search_frame(search))}, made=made)
 
 
 def tracked_precompute(
@@ -116,7 +115,7 @@ def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) 
     """
     table, figure = folder / "sweep.csv", folder / "sweep.png"
     scores = config["stage"] == "score"
-    frame = pd.read_csv(table, keep_default_na=False, na_values=[""]) if scores else frame_of_jobs(folder)
+    frame = pd.read_csv(table, keep_default_na=False, na_values=[""]) if scores else read_jobs(folder)
     shared = {name: str(frame[name].iloc[0]) for name in cell_fields(frame) if frame[name].nunique() == 1}
     varied = {axis.lstrip("+~").partition(".")[0] for axis in axes}
     fixed = {key: value for key, value in config.items() if key not in varied}

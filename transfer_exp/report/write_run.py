@@ -11,9 +11,8 @@ import numpy as np
 
 from transfer_exp.report.html.run_details import Notes, notes_of, write_notes
 from transfer_exp.report.html.write import write_page
-from transfer_exp.report.record import write_record
+from transfer_exp.report.record import last_round_as_cell, write_record, write_search_tables
 from transfer_exp.report.scatter import scatter
-from transfer_exp.report.search_files import as_cell, write_found
 from transfer_exp.report.search_table import remark, verdict
 from transfer_exp.report.tracked_run import tracked_cell, tracked_search
 from transfer_exp.results.cell import CellResult
@@ -102,8 +101,8 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
 
 def write_search(search: SearchResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
     """Write ranking, record, tracker entry, details and page of a search; parameters and errors as `write_run`."""
-    tables = write_found(search, folder)
-    last_round = as_cell(search)
+    tables = write_search_tables(search, folder)
+    last_round = last_round_as_cell(search)
     records = [*tables, *write_record(last_round, context.config, folder)]
     entry = tracker.record(tracked_search(search, context.config, context.sweep, records), folder)
     remarks = {model.model: remark(model) for model in search.models if model.best_rank is not None}
