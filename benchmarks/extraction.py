@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.model_pool import vit_files
-from transfer_exp.model_pool.backbone import backbone_of
+from transfer_exp.model_pool.backbone import wrap_network
 from transfer_exp.vision import timm, torchvision
 
 _POOLS = Path(__file__).parents[1] / "conf" / "model_pool"
@@ -39,13 +39,13 @@ def networks() -> list[tuple[str, str, int, int, nn.Module]]:
     of_timm, _ = OmegaConf.load(_POOLS / "vit.yaml").pools
     for name, model in of_timm.names.items():
         found.append(("vit", name, 1, 224, timm.create_model(model, pretrained=False)))
-    found += [("vit", name, 1, 224, source.build()) for name, source in vit_files.PUBLISHED.items()]
+    found += [("vit", name, 1, 224, source.build()) for name, source in vit_files.SOURCES.items()]
     return found
 
 
 def measure(network: nn.Module, side: int) -> tuple[float, float]:
     """Return operations of one image in 1e9 (a multiplication and an addition are two), and seconds of one image."""
-    backbone = backbone_of(network.eval())
+    backbone = wrap_network(network.eval())
     images = torch.randn(_BATCH, 3, side, side)
     seconds = []
     with torch.inference_mode():

@@ -29,9 +29,9 @@ from transfer_exp.dataset.image_file import labelled_files
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pixels import Pixels
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.model_pool.backbone import backbone_of
+from transfer_exp.model_pool.backbone import wrap_network
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.model_pool.timm import transforms
+from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.progress import silent
 from transfer_exp.store import Store
 from transfer_exp.vision import timm
@@ -120,8 +120,8 @@ class Sides:
         extractor = Extractor(Store(Path()), "cpu", _BATCH, self.workers, silent, pixels)
         images = labelled_files(self.paths, np.zeros(len(self.paths), dtype=int), "draw it again")
         for name, network in list(self.networks.items())[:count]:
-            transform, _ = transforms(network, dict(_SETTINGS))
-            extractor.compute(name, LoadedModel(backbone_of(network), transform, {}), images)
+            transform, _ = create_transforms(network, dict(_SETTINGS))
+            extractor.compute(name, LoadedModel(wrap_network(network), transform, {}), images)
 
 
 def seconds(work: Callable[[], object]) -> dict[str, float]:

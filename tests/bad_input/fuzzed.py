@@ -31,9 +31,9 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.score_file import read_score_file
 from transfer_exp.evaluation.score_rows import read_scores
 from transfer_exp.io.accuracies import in_fractions, read_rows
-from transfer_exp.model_pool.manifest import read_manifest
+from transfer_exp.model_pool.checkpoints import read_manifest
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.model_pool.published_checkpoints import Source, author_files
+from transfer_exp.model_pool.published_checkpoints import CheckpointSource, create_published_pool
 from transfer_exp.report.html.projection import samples_of, view_of
 from transfer_exp.report.html.run_details import Notes, read_notes
 from transfer_exp.report.record import read_record
@@ -135,7 +135,8 @@ def _read_weights(path: Path) -> None:
             assert not isinstance(value, torch.Tensor) or value.nbytes <= file.stat().st_size
         raise NotApplicableError("read, and there is no network for it")
 
-    (candidate,) = author_files("pool", {"net": Source("page", "file")}, check, str(path.parent)).candidates
+    sources = {"net": CheckpointSource("page", "file")}
+    (candidate,) = create_published_pool("pool", sources, check, str(path.parent)).candidates
     with suppress(NotApplicableError):
         candidate.load()
 

@@ -83,8 +83,8 @@ def test_no_network_says_what_works_without(monkeypatch, url):
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(hub, "PATIENCE", 0.1)
-    monkeypatch.setattr(connections, "PATIENCE", 0.1)
+    monkeypatch.setattr(hub, "TIMEOUT", 0.1)
+    monkeypatch.setattr(connections, "TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         found = both(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
     assert "no network" in found
@@ -93,8 +93,8 @@ def test_a_server_that_says_nothing_is_not_waited_for(monkeypatch):
 
 def test_a_name_that_is_looked_up_for_ever_is_not_waited_for(monkeypatch):
     for_ever = threading.Event()
-    monkeypatch.setattr(connections, "PATIENCE", 0.05)
-    monkeypatch.setattr(connections, "answer", lambda url: str(for_ever.wait(30)))
+    monkeypatch.setattr(connections, "TIMEOUT", 0.05)
+    monkeypatch.setattr(connections, "check_connection", lambda url: str(for_ever.wait(30)))
     assert both(monkeypatch, "http://example.org")["network W&B"] == "example.org: no answer"
     for_ever.set()
 

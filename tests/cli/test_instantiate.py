@@ -40,7 +40,7 @@ def test_options_become_fields_and_lists_become_tuples():
         ({"_target_": "os.system", "command": "true"}, "may not run 'os.system'"),
         ({"_target_": "builtins.exec"}, "may not run"),
         ({"_target_": "transfer_exp.ground_truth.full.subprocess"}, "transfer_exp.ground_truth.full.subprocess"),
-        ({"_target_": "transfer_exp.model_pool.weight_file.torch.load"}, "not of this package"),
+        ({"_target_": "transfer_exp.model_pool.weight_files.torch.load"}, "not of this package"),
     ],
 )
 def test_bad_options_are_one_clear_line(options, message):

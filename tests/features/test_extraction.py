@@ -64,10 +64,10 @@ def test_anything_that_decides_the_values_is_in_the_key(model, dataset, extracto
 
 
 def test_preprocessing_is_in_the_key(model, dataset, extractor):
-    from transfer_exp.model_pool.timm import transforms
+    from transfer_exp.model_pool.preprocessing import create_transforms
 
     extractor("resnet_glyphs", model, dataset.train)
-    other, _ = transforms(model.backbone.network, {"input_size": (3, 32, 32), "mean": (0.4, 0.5, 0.5)})
+    other, _ = create_transforms(model.backbone.network, {"input_size": (3, 32, 32), "mean": (0.4, 0.5, 0.5)})
     assert not extractor("resnet_glyphs", replace(model, transform=other), dataset.train)[1]
 
 

@@ -15,7 +15,7 @@ from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pixels import Pixels
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.pool import Candidate, ModelPool
-from transfer_exp.model_pool.timm import transforms
+from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.progress import silent
 
 SIDE, SIZE = 8, 5
@@ -163,7 +163,7 @@ def models():
     for name in ("resnet_glyphs", "efficientnet_glyphs"):
         model = builtin((name,)).candidates[0].load()
         for settings in own:
-            transform, _ = transforms(model.backbone.network, {**alike, **settings})
+            transform, _ = create_transforms(model.backbone.network, {**alike, **settings})
             found[f"{name} {settings}"] = replace(model, transform=transform)
     return found
 

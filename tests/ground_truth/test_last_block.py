@@ -15,7 +15,7 @@ import transfer_exp.model_pool.builtin as builtin_pool
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.block_definitions import freeze, last_block
 from transfer_exp.ground_truth.split_network import split_at
-from transfer_exp.model_pool.backbone import Backbone, backbone_of
+from transfer_exp.model_pool.backbone import Backbone, wrap_network
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.model_pool.pvt import DEPTHS, PVT
@@ -49,7 +49,7 @@ def _model(library, architecture, **arguments):
         plain = {"init_weights": False} if architecture in ("googlenet", "inception_v3") else {}
         network = torchvision.models.get_model(architecture, weights=None, **plain)
     identity = {"library": library, "architecture": architecture}
-    return LoadedModel(backbone_of(network.eval()), str, identity)
+    return LoadedModel(wrap_network(network.eval()), str, identity)
 
 
 def _embedded(name):
@@ -135,7 +135,7 @@ def test_the_last_block_of_families_of_timm(architecture):
 @pytest.mark.slow
 def test_the_last_block_of_the_first_pvt():
     network = PVT(DEPTHS["pvt_tiny"]).eval()
-    _check(LoadedModel(backbone_of(network), str, {"library": "pvt", "architecture": "pvt_tiny"}), 224)
+    _check(LoadedModel(wrap_network(network), str, {"library": "pvt", "architecture": "pvt_tiny"}), 224)
 
 
 @pytest.mark.assets

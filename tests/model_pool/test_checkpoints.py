@@ -1,4 +1,4 @@
-"""Checkpoint folders: what is described is loaded exactly, and nothing a stranger wrote is run."""
+"""Checkpoint folders load exactly as their manifest describes, and no code in them runs."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def network():
 @pytest.fixture
 def folder(tmp_path: Path, network):
     save_file(network.state_dict(), tmp_path / "net.safetensors")
-    _describe(tmp_path, net=ENTRY)
+    _write_manifest(tmp_path, net=ENTRY)
     return tmp_path
 
 
-def _describe(folder: Path, **entries):
+def _write_manifest(folder: Path, **entries):
     (folder / "manifest.json").write_text(json.dumps(entries))
 
 
@@ -48,14 +48,14 @@ def _load(folder: Path, **options):
     return checkpoints(str(folder), **options).candidates[0].load()
 
 
-def test_whole_numbers_are_real_ones_for_they_are_the_same_preprocessing(folder):
-    _describe(folder, net={**ENTRY, "mean": [0, 0, 0], "std": [1, 1, 1]})
-    whole = _load(folder)
-    _describe(folder, net={**ENTRY, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]})
-    assert repr(whole.transform) == repr(_load(folder).transform)
+def test_integers_and_floats_in_a_manifest_give_the_same_preprocessing(folder):
+    _write_manifest(folder, net={**ENTRY, "mean": [0, 0, 0], "std": [1, 1, 1]})
+    from_integers = _load(folder)
+    _write_manifest(folder, net={**ENTRY, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]})
+    assert repr(from_integers.transform) == repr(_load(folder).transform)
 
 
-def test_a_network_comes_back_with_its_weights_and_preprocessing(folder, network):
+def test_a_network_is_loaded_with_its_weights_and_preprocessing(folder, network):
     loaded = _load(folder)
     tensor = loaded.transform(Image.new("RGB", (40, 60), (255, 0, 51)))
     assert tensor.shape == (3, 32, 32)
@@ -65,24 +65,24 @@ def test_a_network_comes_back_with_its_weights_and_preprocessing(folder, network
     assert not loaded.freeze_batch_norm
 
 
-def test_the_identity_changes_with_the_weights_and_only_then(folder, network):
-    first, again = _load(folder).identity, _load(folder).identity
-    assert first == again
+def test_the_identity_changes_only_with_the_weights(folder, network):
+    first, second = _load(folder).identity, _load(folder).identity
+    assert first == second
     network.fc.bias.data[0] += 1e-3
     save_file(network.state_dict(), folder / "net.safetensors")
     assert _load(folder).identity != first
 
 
-def test_a_network_that_asks_for_the_layout_of_its_file_gets_todays(tmp_path):
+def test_a_network_that_needs_a_layout_version_gets_the_current_one(tmp_path):
     network = torchvision.models.get_model("mnasnet0_5", weights=None, num_classes=5).eval()
     save_file(network.state_dict(), tmp_path / "net.safetensors")
-    _describe(tmp_path, net={**ENTRY, "library": "torchvision", "architecture": "mnasnet0_5"})
+    _write_manifest(tmp_path, net={**ENTRY, "library": "torchvision", "architecture": "mnasnet0_5"})
     image = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(_load(tmp_path).backbone.features_and_logits(image)[1], network(image))
 
 
-def test_half_precision_is_computed_in_single(folder, network):
+def test_half_precision_weights_are_converted_to_single(folder, network):
     save_file(
         {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()},
         folder / "net.safetensors",
@@ -93,12 +93,12 @@ def test_half_precision_is_computed_in_single(folder, network):
 @pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"state_dict": state}])
 def test_a_torch_file_of_tensors_is_read(folder, network, wrap):
     torch.save(wrap(network.state_dict()), folder / "net.pth")
-    _describe(folder, net={**ENTRY, "file": "net.pth"})
+    _write_manifest(folder, net={**ENTRY, "file": "net.pth"})
     assert _load(folder).identity["weights"]
 
 
-class _Bomb:
-    """A pickle that leaves a trace when it is loaded."""
+class _Exploit:
+    """An object whose pickle creates a file when it is loaded."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -112,10 +112,10 @@ def _bare_pickle(value, path: Path):
 
 
 @pytest.mark.parametrize("dump", [torch.save, _bare_pickle])
-def test_a_pickle_that_would_run_code_is_refused_unrun(folder, dump):
+def test_a_pickle_with_code_is_refused_and_not_run(folder, dump):
     trace = folder / "trace"
-    dump({"weight": _Bomb(trace)}, folder / "net.pth")
-    _describe(folder, net={**ENTRY, "file": "net.pth"})
+    dump({"weight": _Exploit(trace)}, folder / "net.pth")
+    _write_manifest(folder, net={**ENTRY, "file": "net.pth"})
     with pytest.raises(InputError, match="tensors only"):
         _load(folder)
     assert not trace.exists()
@@ -137,11 +137,15 @@ def test_a_pickle_that_would_run_code_is_refused_unrun(folder, dump):
         ({"input_size": "32"}, "input_size"),
         ({"mean": [0.5]}, "three numbers"),
         ({"interpolation": "lanczoss"}, "bilinear"),
-        ({"library": 3}, "needs text"),
+        ({"library": 3}, "library 3: need text"),
+        ({"mean": [True, 0, 0]}, "three numbers"),
+        ({"std": [10**400, 1, 1]}, "three numbers"),
+        ({"batch_norm_folded": 1}, "true or false"),
+        ({"arguments": []}, "object of keyword arguments"),
     ],
 )
-def test_a_bad_entry_is_refused_by_name(folder, change, message):
-    _describe(folder, net={**ENTRY, **change})
+def test_an_invalid_entry_is_refused_with_its_cause(folder, change, message):
+    _write_manifest(folder, net={**ENTRY, **change})
     with pytest.raises(InputError, match=message) as refusal:
         _load(folder)
     assert "\n" not in str(refusal.value)
@@ -151,28 +155,28 @@ def test_a_bad_entry_is_refused_by_name(folder, change, message):
     ("text", "message"),
     [("{", "not JSON"), ("[]", "JSON object"), ('{"net": {"library": "timm"}}', "lacks architecture, file")],
 )
-def test_a_bad_manifest_is_refused(tmp_path, text, message):
+def test_an_invalid_manifest_is_refused(tmp_path, text, message):
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=message):
         checkpoints(str(tmp_path))
 
 
-def test_missing_folders_and_manifests_say_what_to_do(tmp_path):
+def test_missing_folders_and_manifests_are_reported_with_the_fix(tmp_path):
     with pytest.raises(InputError, match=r"set model_pool\.root"):
         checkpoints(str(tmp_path / "absent"))
     with pytest.raises(InputError, match="describe the checkpoints"):
         checkpoints(str(tmp_path))
 
 
-def test_a_truncated_file_is_named(folder):
+def test_a_truncated_file_is_reported_by_name(folder):
     path = folder / "net.safetensors"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"net\.safetensors is not a readable"):
         _load(folder)
 
 
-def test_names_choose_and_order(folder):
-    _describe(folder, a=ENTRY, b=ENTRY, c=ENTRY)
+def test_names_select_and_order_the_networks(folder):
+    _write_manifest(folder, a=ENTRY, b=ENTRY, c=ENTRY)
     assert [c.name for c in checkpoints(str(folder), names=("c", "a")).candidates] == ["c", "a"]
     with pytest.raises(InputError, match="did you mean"):
         checkpoints(str(folder), names=("aa",))
@@ -180,7 +184,7 @@ def test_names_choose_and_order(folder):
         checkpoints(str(folder), names=("a", "a"))
 
 
-OWN = """
+ARCHITECTURES = """
 import torch
 class Tiny(torch.nn.Module):
     def __init__(self, dim=3):
@@ -193,14 +197,14 @@ class Tiny(torch.nn.Module):
 """
 
 
-def test_architectures_of_the_users_own_run_only_when_asked(folder):
-    entry = {**ENTRY, "library": "mine", "architecture": "Tiny", "arguments": {}}
-    _describe(folder, net=entry)
+def test_a_file_of_architectures_runs_only_if_the_user_gives_it(folder):
+    entry = {**ENTRY, "library": "custom", "architecture": "Tiny", "arguments": {}}
+    _write_manifest(folder, net=entry)
     save_file(torch.nn.Linear(3, 5).state_dict(prefix="fc."), folder / "net.safetensors")
-    (folder / "own.py").write_text(OWN)
+    (folder / "custom.py").write_text(ARCHITECTURES)
     with pytest.raises(NotApplicableError, match=r"model_pool\.architectures"):
         _load(folder)
-    loaded = _load(folder, architectures=str(folder / "own.py"))
+    loaded = _load(folder, architectures=str(folder / "custom.py"))
     features, logits = loaded.backbone.features_and_logits(torch.ones(2, 3, 4, 4))
     assert (features.shape, logits.shape) == ((2, 3), (2, 5))
     with pytest.raises(InputError, match="no Python file"):
@@ -209,7 +213,7 @@ def test_architectures_of_the_users_own_run_only_when_asked(folder):
 
 @pytest.mark.assets
 @pytest.mark.slow
-def test_every_real_network_loads_and_gives_its_features(shared):
+def test_every_network_of_the_assets_gives_features_of_its_size(shared):
     folder = shared / "assets" / "weights"
     manifest = json.loads((folder / "manifest.json").read_text())
     pool = checkpoints(str(folder), architectures=str(shared / "assets" / "nets.py"))
@@ -224,8 +228,8 @@ def test_every_real_network_loads_and_gives_its_features(shared):
         assert loaded.freeze_batch_norm == entry["batch_norm_folded"]
 
 
-def test_a_largest_input_brings_down_larger_ones_alone(folder):
-    _describe(folder, small={**ENTRY, "input_size": 16}, large={**ENTRY, "input_size": 96})
+def test_a_largest_input_reduces_only_larger_inputs(folder):
+    _write_manifest(folder, small={**ENTRY, "input_size": 16}, large={**ENTRY, "input_size": 96})
     for name, side in (("small", 16), ("large", 32)):
         tensor = _load(folder, names=(name,), largest_input=32).transform(Image.new("RGB", (100, 80)))
         assert tensor.shape == (3, side, side)

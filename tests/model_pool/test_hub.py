@@ -1,4 +1,4 @@
-"""The hub is asked once whether it answers, and its client left offline where it does not."""
+"""The hub is checked once per process, and its client is set to offline mode when the hub does not answer."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from transfer_exp.model_pool import hub
 
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch):
+def reset_hub(monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    hub.settle_hub.cache_clear()
+    hub.go_offline_if_unreachable.cache_clear()
     yield
-    hub.settle_hub.cache_clear()
+    hub.go_offline_if_unreachable.cache_clear()
 
 
-def test_a_hub_that_does_not_answer_is_asked_once_and_left_alone(monkeypatch, caplog):
-    asked = []
-    monkeypatch.setattr(hub, "answer", lambda url: asked.append(url) or "not reached (no such name)")
-    hub.settle_hub()
-    hub.settle_hub()
-    assert asked == ["https://huggingface.co"]
+def test_an_unreachable_hub_is_checked_once_and_then_not_used(monkeypatch, caplog):
+    urls = []
+    monkeypatch.setattr(hub, "check_connection", lambda url: urls.append(url) or "not reached (no such name)")
+    hub.go_offline_if_unreachable()
+    hub.go_offline_if_unreachable()
+    assert urls == ["https://huggingface.co"]
     assert constants.HF_HUB_OFFLINE
-    assert "not reached (no such name): only weights that are cached will be found" in caplog.text
+    assert "not reached (no such name): only cached weights are available" in caplog.text
 
 
-def test_a_hub_that_answers_is_used(monkeypatch):
-    monkeypatch.setattr(hub, "answer", lambda url: "reached")
-    hub.settle_hub()
+def test_a_reachable_hub_is_used(monkeypatch):
+    monkeypatch.setattr(hub, "check_connection", lambda url: "reached")
+    hub.go_offline_if_unreachable()
     assert not constants.HF_HUB_OFFLINE
 
 
-def test_who_asks_for_offline_is_not_connected(monkeypatch):
-    monkeypatch.setattr(hub, "answer", lambda url: pytest.fail("asked"))
+def test_the_offline_variable_prevents_any_connection(monkeypatch):
+    monkeypatch.setattr(hub, "check_connection", lambda url: pytest.fail("connected"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    hub.settle_hub()
+    hub.go_offline_if_unreachable()

@@ -1,4 +1,4 @@
-"""Self-supervised ResNet-50s: every published layout is read to the same network, and nothing in a file runs."""
+"""Every published layout of a self-supervised ResNet-50 loads the same network, and no code in a file runs."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ from transfer_exp.cli.instantiate import build
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.block_definitions import last_block
 from transfer_exp.ground_truth.split_network import split_at
-from transfer_exp.model_pool.key_layouts import trunk_state
-from transfer_exp.model_pool.self_supervised import published, self_supervised
+from transfer_exp.model_pool.self_supervised import extract_trunk_state, read_sources, self_supervised
 from transfer_exp.vision import torchvision
 
 ROOT = Path(__file__).parents[2]
@@ -35,13 +34,13 @@ PROJECTION = {f"projection_head.{i}.weight": torch.zeros(2) for i in (0, 1, 3)}
 
 @pytest.fixture(scope="module")
 def network():
-    """Return a ResNet-50 without a head whose every batch norm differs."""
+    """Return a ResNet-50 without a head and with random batch norms."""
     network = torchvision.models.resnet50(weights=None)
     network.fc = nn.Identity()
-    return _shuffled(network)
+    return _randomise_batch_norms(network)
 
 
-def _shuffled(network):
+def _randomise_batch_norms(network):
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             for tensor in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
@@ -49,18 +48,18 @@ def _shuffled(network):
     return network.eval()
 
 
-def _small():
-    """Return the trunk's names, each with a number of its own."""
+def _numbered_trunk():
+    """Return a state dict with the names of the trunk and a different number for each weight."""
     with torch.device("meta"):
         names = [name for name in torchvision.models.resnet50(weights=None).state_dict() if name[:3] != "fc."]
     return {name: torch.tensor([float(i)]) for i, name in enumerate(names)}
 
 
-def _behind(prefix, *states):
+def _with_prefix(prefix, *states):
     return {prefix + key: value for state in states for key, value in state.items()}
 
 
-def _others(state):
+def _momentum_copy(state):
     return {key: value + 1 for key, value in state.items()}
 
 
@@ -69,28 +68,30 @@ def _plain_without_counters(state):
 
 
 def _swav(state):
-    return _behind("module.", state, PROJECTION, {"prototypes.weight": torch.zeros(2)})
+    return _with_prefix("module.", state, PROJECTION, {"prototypes.weight": torch.zeros(2)})
 
 
 def _deepcluster(state):
-    return _behind("module.", state, PROJECTION, {f"prototypes.prototypes{i}.weight": torch.zeros(2) for i in range(3)})
+    return _with_prefix(
+        "module.", state, PROJECTION, {f"prototypes.prototypes{i}.weight": torch.zeros(2) for i in range(3)}
+    )
 
 
 def _moco(state, head):
     queue = {"queue": torch.zeros(4), "queue_ptr": torch.zeros(1, dtype=torch.long)}
-    query, key = _behind("encoder_q.", state, head), _behind("encoder_k.", _others(state), head)
-    return {"epoch": 200, "arch": "resnet50", "state_dict": _behind("module.", key, query, queue)}
+    query, key = _with_prefix("encoder_q.", state, head), _with_prefix("encoder_k.", _momentum_copy(state), head)
+    return {"epoch": 200, "arch": "resnet50", "state_dict": _with_prefix("module.", key, query, queue)}
 
 
 def _pycontrast(state):
     heads = {"head.0.weight": torch.zeros(2), "head_jig.fc1.weight": torch.zeros(2)}
     return {
         "opt": argparse.Namespace(method="InfoMin", cosine=True, lr_decay_epochs=[120, 160], resume=None),
-        "model": _behind("module.", _behind("encoder.", state), heads),
+        "model": _with_prefix("module.", _with_prefix("encoder.", state), heads),
         "contrast": {"memory": torch.zeros(4)},
         "optimizer": {"state": {0: {"momentum_buffer": torch.zeros(2)}}, "param_groups": [{"lr": 0.03}]},
         "epoch": 200,
-        "model_ema": _behind("encoder.", _others(state)),
+        "model_ema": _with_prefix("encoder.", _momentum_copy(state)),
     }
 
 
@@ -109,17 +110,17 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_gives_back_every_weight_under_its_own_name(layout):
-    state = _small()
+def test_every_layout_is_converted_to_the_names_of_torchvision(layout):
+    state = _numbered_trunk()
     blank = {name: torch.tensor([-1.0]) for name in state}
-    filled = trunk_state(LAYOUTS[layout](state), blank, "file")
-    assert list(filled) == list(state)
-    lacking = [name for name, value in filled.items() if value != state[name]]
-    assert all(layout == "byol_convert" and name.endswith("num_batches_tracked") for name in lacking)
+    converted = extract_trunk_state(LAYOUTS[layout](state), blank, "file")
+    assert list(converted) == list(state)
+    differences = [name for name, value in converted.items() if value != state[name]]
+    assert all(layout == "byol_convert" and name.endswith("num_batches_tracked") for name in differences)
 
 
 class _ConvertedBlock(nn.Module):
-    """A residual block as SimCLR v2's converter nests it."""
+    """A residual block in the nesting of SimCLR v2's converter."""
 
     def __init__(self, into, width, stride, projected):
         super().__init__()
@@ -173,8 +174,8 @@ def _features(backbone):
         return backbone(IMAGES)
 
 
-def test_a_network_as_the_converter_of_simclr_v2_builds_it_gives_the_same_features(tmp_path):
-    converted = _shuffled(_Converted())
+def test_a_network_converted_from_simclr_v2_gives_the_same_features(tmp_path):
+    converted = _randomise_batch_norms(_Converted())
     head = {"layers.0.weight": torch.zeros(2)}
     torch.save({"resnet": converted.state_dict(), "head": head}, tmp_path / "simclr-v2.pth")
     keys = set(converted.state_dict())
@@ -183,7 +184,7 @@ def test_a_network_as_the_converter_of_simclr_v2_builds_it_gives_the_same_featur
     torch.testing.assert_close(_features(_load(tmp_path, "simclr-v2").backbone), _features(converted))
 
 
-def test_a_missing_file_is_named_with_where_to_get_it(tmp_path):
+def test_a_missing_file_is_reported_with_its_download_page(tmp_path):
     (tmp_path / "swav.pth").write_bytes(b"")
     with pytest.raises(
         NotApplicableError, match=r"sela-v2\.pth \(or \.pth\.tar, \.pt, \.safetensors\): get selav2.*github"
@@ -195,7 +196,7 @@ def test_a_missing_file_is_named_with_where_to_get_it(tmp_path):
     ("file", "layout"),
     [("infomin.pth", "pycontrast"), ("deepcluster-v2.pth.tar", "deepcluster"), ("pcl-v2.pt", "moco_v2")],
 )
-def test_a_published_file_is_loaded_exactly_and_has_no_head(tmp_path, network, file, layout):
+def test_a_published_file_is_loaded_exactly_and_without_a_head(tmp_path, network, file, layout):
     torch.save(LAYOUTS[layout](network.state_dict()), tmp_path / file)
     loaded = _load(tmp_path, file.split(".")[0])
     torch.testing.assert_close(_features(loaded.backbone), _features(network), rtol=0, atol=0)
@@ -206,7 +207,7 @@ def test_a_published_file_is_loaded_exactly_and_has_no_head(tmp_path, network, f
     assert not loaded.backbone.training
 
 
-def test_the_regimes_find_its_last_block_and_the_boundary_before_it(tmp_path, network):
+def test_the_last_block_is_found_and_split_off(tmp_path, network):
     save_file(network.state_dict(), tmp_path / "byol.safetensors")
     loaded = _load(tmp_path, "byol")
     block = last_block(loaded)
@@ -216,7 +217,7 @@ def test_the_regimes_find_its_last_block_and_the_boundary_before_it(tmp_path, ne
         torch.testing.assert_close(rest(trunk(IMAGES)), _features(network))
 
 
-def test_the_identity_is_that_of_the_weights_whatever_the_layout(tmp_path, network):
+def test_the_identity_depends_on_the_weights_and_not_on_the_layout(tmp_path, network):
     torch.save(_swav(network.state_dict()), tmp_path / "swav.pth")
     torch.save(dict(network.state_dict()), tmp_path / "moco-v1.pth")
     assert _load(tmp_path, "swav").identity == _load(tmp_path, "moco-v1").identity
@@ -232,22 +233,22 @@ def test_the_identity_is_that_of_the_weights_whatever_the_layout(tmp_path, netwo
         (lambda s: s.pop("module.conv1.weight"), r"none of module\.encoder_q\.conv1\.weight \(MoCo and PCL\)"),
     ],
 )
-def test_what_does_not_match_is_named(change, message):
-    state = _swav(_small())
+def test_a_file_that_does_not_match_is_refused_with_its_first_difference(change, message):
+    state = _swav(_numbered_trunk())
     change(state)
     with pytest.raises(InputError, match=f"^swav.pth.*{message}") as refusal:
-        trunk_state(state, _small(), "swav.pth")
+        extract_trunk_state(state, _numbered_trunk(), "swav.pth")
     assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {}, {"model": None}, {1: torch.zeros(1)}, torch.zeros(3)])
-def test_what_is_no_state_dict_is_refused(content):
-    with pytest.raises(InputError, match="no ResNet-50 in a known layout"):
-        trunk_state(content, _small(), "file")
+def test_content_without_a_state_dict_is_refused(content):
+    with pytest.raises(InputError, match="not a ResNet-50 in a known layout"):
+        extract_trunk_state(content, _numbered_trunk(), "file")
 
 
-class _Bomb:
-    """A pickle that leaves a trace when it is loaded."""
+class _Exploit:
+    """An object whose pickle creates a file when it is loaded."""
 
     def __init__(self, path):
         self.path = path
@@ -256,16 +257,16 @@ class _Bomb:
         return (Path.touch, (self.path,))
 
 
-@pytest.mark.parametrize("hide", [lambda bomb: bomb, lambda bomb: {"opt": argparse.Namespace(hidden=bomb)}])
-def test_a_pickle_that_would_run_code_is_refused_unrun(tmp_path, hide):
+@pytest.mark.parametrize("hide", [lambda exploit: exploit, lambda exploit: {"opt": argparse.Namespace(hidden=exploit)}])
+def test_a_pickle_with_code_is_refused_and_not_run(tmp_path, hide):
     trace = tmp_path / "trace"
-    torch.save(hide(_Bomb(trace)), tmp_path / "insdis.pth")
+    torch.save(hide(_Exploit(trace)), tmp_path / "insdis.pth")
     with pytest.raises(InputError, match="more than tensors and plain values"):
         _load(tmp_path, "insdis")
     assert not trace.exists()
 
 
-def test_only_options_are_allowed_and_only_while_loading(tmp_path):
+def test_a_namespace_of_options_is_allowed_only_during_loading(tmp_path):
     torch.save({"opt": np.dtype}, tmp_path / "insdis.pth")
     with pytest.raises(InputError, match="more than tensors"):
         _load(tmp_path, "insdis")
@@ -302,20 +303,20 @@ def test_a_pinned_digest_is_checked_before_the_file_is_read(tmp_path):
 def test_unknown_names_get_near_matches():
     with pytest.raises(InputError, match="did you mean moco-v"):
         self_supervised("somewhere", ["moco-v3"])
-    with pytest.raises(InputError, match=r"'moco-v3' to pin the digest of: did you mean moco-v"):
+    with pytest.raises(InputError, match=r"digests has the unknown model 'moco-v3': did you mean moco-v"):
         self_supervised("somewhere", digests={"moco-v3": "00"})
 
 
-def test_the_models_are_those_of_the_published_accuracies():
+def test_the_pool_has_the_models_of_the_published_accuracies():
     table = pd.read_csv(ROOT / "transfer_exp" / "ground_truth" / "tables" / "published.csv", comment="#")
     names = table.loc[table["pool"] == "group2_ssl_resnet50_12", "model"].unique()
     assert sorted(names) == [candidate.name for candidate in self_supervised("somewhere").candidates]
 
 
-def test_simclr_sees_pixels_as_they_are_and_the_others_see_them_normalised(tmp_path, network):
-    for name in published():
+def test_only_simclr_gets_images_without_normalisation(tmp_path, network):
+    for name in read_sources():
         unit = name.startswith("simclr")
-        assert (published()[name].mean, published()[name].std) == (
+        assert (read_sources()[name].mean, read_sources()[name].std) == (
             ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)) if unit else ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         )
     torch.save(dict(network.state_dict()), tmp_path / "simclr-v1.pth")
@@ -324,20 +325,20 @@ def test_simclr_sees_pixels_as_they_are_and_the_others_see_them_normalised(tmp_p
     assert image.shape == (3, 224, 224)
     torch.testing.assert_close(image[:, 0, 0], torch.tensor([0.2, 0.0, 1.0]))
     assert loaded.augmented(Image.new("RGB", (30, 26))).shape == (3, 224, 224)
-    for shown in ("224", "bicubic", "CenterCrop", "mean=", "std="):
-        assert shown in repr(loaded.transform)
+    for setting in ("224", "bicubic", "CenterCrop", "mean=", "std="):
+        assert setting in repr(loaded.transform)
 
 
-def test_the_document_names_every_page_and_file():
+def test_the_documentation_lists_every_page_and_file():
     rows = re.findall(r"(?m)^\| `([\w-]+)` \|(.*)$", (ROOT / "docs" / "self_supervised.md").read_text())
-    assert {name for name, _ in rows} == set(published())
+    assert {name for name, _ in rows} == set(read_sources())
     for name, row in rows:
-        source = published()[name]
+        source = read_sources()[name]
         assert source.page in row
         assert source.file.partition(",")[0] in row
 
 
-def test_the_option_builds_the_pool_from_a_folder_of_the_environment(monkeypatch):
+def test_the_folder_of_the_pool_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("TRANSFER_EXP_CHECKPOINTS", "/my")
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("config", ["model_pool=self_supervised", "model_pool.digests={moco-v1: '00', swav: '1e5'}"])

@@ -101,7 +101,7 @@ class Planner:
                 continue
             if not isinstance(dataset, TargetDataset):
                 raise InputError("stage=plan is for networks on images: arrays take no time to speak of")
-            for candidate in build("model_pool", config["model_pool"]).only(config["models"]).candidates:
+            for candidate in build("model_pool", config["model_pool"]).select(config["models"]).candidates:
                 if candidate.name not in self.left_out and self._timed(candidate, dataset, extractor):
                     known = Candidate(candidate.name, partial(self._known.__getitem__, candidate.name))
                     yield config, NetworkOnImages(known, dataset, extractor), extractor

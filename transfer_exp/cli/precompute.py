@@ -29,7 +29,7 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
     check_numbers(config)
     config.device = str(best_device(config.device))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    pool, dataset = build("model_pool", plain["model_pool"]).only(plain["models"]), build("dataset", plain["dataset"])
+    pool, dataset = build("model_pool", plain["model_pool"]).select(plain["models"]), build("dataset", plain["dataset"])
     store, tracker = Store(plain["store"]), build("tracker", plain["tracker"])
     filling = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":

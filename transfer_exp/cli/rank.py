@@ -101,7 +101,7 @@ def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str
     seconds = seconds_of(plain["budget"])
     groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
     parts = {name: build(name, plain[name]) for name in groups}
-    parts["pool"] = parts.pop("model_pool").only(plain["models"])
+    parts["pool"] = parts.pop("model_pool").select(plain["models"])
     if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
         for line in inspect(parts["dataset"]).lines():
             say(line)

@@ -39,7 +39,7 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
     groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "evaluation", "tracker")
     parts = {name: build(name, plain[name]) for name in groups}
     tracker = parts.pop("tracker")
-    parts["pool"] = parts.pop("model_pool").only(plain["models"])
+    parts["pool"] = parts.pop("model_pool").select(plain["models"])
     store = Store(plain["store"])
     run = {name: plain[name] for name in ("device", "seed")}
     experiment = Experiment(**parts, **plain["features"], **run, store=store, protocol=protocol)
@@ -79,7 +79,7 @@ def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
     axes = {"metric": plain["metrics"] or options_of("metric"), "perturbation": plain["perturbations"]}
     built = {axis: {n: build(axis, named_option(axis, n, config.seed)) for n in names} for axis, names in axes.items()}
     grid = ScoreGrid(
-        build("model_pool", plain["model_pool"]).only(plain["models"]),
+        build("model_pool", plain["model_pool"]).select(plain["models"]),
         build("dataset", plain["dataset"]),
         built["metric"],
         built["perturbation"],

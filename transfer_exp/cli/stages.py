@@ -58,7 +58,7 @@ def is_foreign(axis: str, stage: str) -> bool:
 
 def _names(config: DictConfig) -> list[str]:
     """Return the models there is a job for."""
-    return [candidate.name for candidate in _built("model_pool", config).only(config.models).candidates]
+    return [candidate.name for candidate in _built("model_pool", config).select(config.models).candidates]
 
 
 def _points(line: CommandLine) -> int:

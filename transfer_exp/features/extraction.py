@@ -17,7 +17,7 @@ from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.pixels import PIXELS, Pixels
 from transfer_exp.model_pool.pool import LoadedModel, Transform
-from transfer_exp.model_pool.preprocessing import parted
+from transfer_exp.model_pool.preprocessing import split_transform
 from transfer_exp.progress import Track
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics, streamed_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -177,12 +177,12 @@ class Extractor:
 
     def _batches(self, transform: Transform, images: LabelledImages) -> Iterator[Float[Tensor, "batch 3 height width"]]:
         """Yield preprocessed images, from pixels that models share where the transform has parts."""
-        parts = parted(transform)
+        parts = split_transform(transform)
         if parts is None:
             yield from DataLoader(_Tensors(images, transform), self.batch_size, num_workers=self.workers)
             return
         for pixels in self.pixels.batches(images, parts.geometry, self.batch_size, self.workers):
-            yield parts.normalised(pixels)
+            yield parts.normalise(pixels)
 
 
 def _told(batches: Iterator[Tensor]) -> Iterator[Tensor]:

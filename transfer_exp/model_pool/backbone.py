@@ -1,4 +1,4 @@
-"""One view of networks from different libraries: features at the input of the classifier head, and source logits."""
+"""Common interface to networks of different libraries: features at the input of the classifier head, source logits."""
 
 from __future__ import annotations
 
@@ -30,65 +30,64 @@ class Backbone(nn.Module):
 
 
 class TimmBackbone(Backbone):
-    """Any timm network; the layer is timm's own ``pre_logits``."""
+    """A timm network; the features are timm's ``pre_logits``."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = cast("Any", network)
 
     def forward(self, images: Images) -> Features:
-        """Return features (B, D), the input of the classifier head."""
+        """Return features (B, D)."""
         features: Tensor = self.network.forward_head(self.network.forward_features(images), pre_logits=True)
         return features
 
     def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
-        """Return features (B, D) and source logits (B, S), or None for a network without a head."""
+        """Return features (B, D) and source logits (B, S) or None."""
         features, head = self(images), self.network.get_classifier()
         return features, head(features) if isinstance(head, nn.Linear) else None
 
 
 class TorchvisionBackbone(Backbone):
-    """Any torchvision classifier that ends in a linear layer: that layer is taken off and kept as the head."""
+    """A torchvision classifier that ends in a linear layer, split into trunk and head."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         for auxiliary in ("aux_logits", "aux1", "aux2", "AuxLogits"):
-            # An auxiliary classifier speaks up in training mode only, and would change what the trunk returns.
+            # Auxiliary classifiers run in training mode only and would change the output of the trunk.
             if hasattr(network, auxiliary):
                 setattr(network, auxiliary, None)
-        self.head = _take_head(network)
+        self.head = _remove_head(network)
         self.trunk = network
 
     def forward(self, images: Images) -> Features:
-        """Return features (B, D), the input of the classifier head."""
-        features: Tensor = self.trunk(images)
-        return features
+        """Return features (B, D)."""
+        return cast("Tensor", self.trunk(images))
 
-    def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
+    def features_and_logits(self, images: Images) -> tuple[Features, Logits]:
         """Return features (B, D) and source logits (B, S)."""
         features = self(images)
         return features, self.head(features)
 
 
-def _take_head(network: nn.Module) -> nn.Linear:
+def _remove_head(network: nn.Module) -> nn.Linear:
     """Replace the last linear layer of the classifier by the identity, and return it."""
     for name, module in reversed(list(network.named_modules())):
         if isinstance(module, nn.Linear) and name.split(".")[0] in _HEADS:
-            owner, _, attribute = name.rpartition(".")
-            setattr(network.get_submodule(owner), attribute, nn.Identity())
+            parent, _, attribute = name.rpartition(".")
+            setattr(network.get_submodule(parent), attribute, nn.Identity())
             return module
     raise NotApplicableError(f"{type(network).__name__} has no linear classifier head to take features from")
 
 
-class TrunkBackbone(Backbone):
-    """A network that ends in its features and has no head."""
+class HeadlessBackbone(Backbone):
+    """A network without a head: its output is the features."""
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
         self.trunk = trunk
 
     def forward(self, images: Images) -> Features:
-        """Return features (B, D), what the network returns."""
+        """Return features (B, D)."""
         return cast("Tensor", self.trunk(images))
 
     def features_and_logits(self, images: Images) -> tuple[Features, None]:
@@ -96,75 +95,75 @@ class TrunkBackbone(Backbone):
         return self(images), None
 
 
-class MapBackbone(Backbone):
-    """A network that classifies a feature map and averages over space (SqueezeNet): features are the map's mean."""
+class FeatureMapBackbone(Backbone):
+    """A network that classifies a feature map and averages over space (SqueezeNet); features are its mean."""
 
     def __init__(self, features: nn.Module, classifier: nn.Module) -> None:
         super().__init__()
         self.features, self.classifier = features, classifier
 
     def forward(self, images: Images) -> Features:
-        """Return features (B, D), the mean over space of the classifier's input."""
+        """Return features (B, D), the spatial mean of the classifier's input."""
         return cast("Tensor", self.features(images).mean((2, 3)))
 
-    def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
+    def features_and_logits(self, images: Images) -> tuple[Features, Logits]:
         """Return features (B, D) and source logits (B, S)."""
         features = self.features(images)
         return features.mean((2, 3)), self.classifier(features).flatten(1)
 
 
 class CustomBackbone(Backbone):
-    """A network from a file of the user's: ``forward_features`` gives (B, D) and ``forward`` logits."""
+    """A user-defined network: ``forward_features`` gives features (B, D) and ``forward`` gives logits."""
 
     def __init__(self, network: nn.Module, source_classes: int) -> None:
         super().__init__()
         self.network, self.source_classes = cast("Any", network), source_classes
 
     def forward(self, images: Images) -> Features:
-        """Return features (B, D), the input of the classifier head."""
+        """Return features (B, D)."""
         return cast("Tensor", self.network.forward_features(images))
 
     def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
-        """Return features (B, D) and source logits (B, S); the trunk runs twice, as its inside is not known."""
+        """Return features (B, D) and source logits (B, S) or None; the trunk runs once for each."""
         return self(images), self.network(images) if self.source_classes else None
 
 
-class SourceLogits(Backbone):
-    """Another backbone with its head on: the logits (B, S) are the features."""
+class LogitsBackbone(Backbone):
+    """A backbone whose features are the source logits (B, S) of another backbone."""
 
-    def __init__(self, whole: Backbone) -> None:
+    def __init__(self, backbone: Backbone) -> None:
         super().__init__()
-        self.whole = whole
+        self.backbone = backbone
 
     def forward(self, images: Images) -> Features:
         """Return the logits (B, S)."""
         return self.features_and_logits(images)[0]
 
-    def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
+    def features_and_logits(self, images: Images) -> tuple[Features, Logits]:
         """Return the logits (B, S) twice; raises `NotApplicableError` for a network without a head."""
-        logits = self.whole.features_and_logits(images)[1]
+        logits = self.backbone.features_and_logits(images)[1]
         if logits is None:
-            raise NotApplicableError("it has no head for source classes, whose logits were asked for")
+            raise NotApplicableError("layer=logits needs a head for source classes, and this network has no head")
         return logits, logits
 
 
-def backbone_of(network: nn.Module, source_classes: int | None = None) -> Backbone:
-    """Wrap a network in the view that fits it.
+def wrap_network(network: nn.Module, source_classes: int | None = None) -> Backbone:
+    """Return the backbone class that fits a network, applied to it.
 
     Parameters
     ----------
     network
-        From timm, torchvision, or a file of the user's with a method ``forward_features``.
+        Network of timm or torchvision, or a user-defined one with a method ``forward_features``.
     source_classes
-        S for a network of the user's own; 0 when it has no head. Other networks know.
+        S of a user-defined network, 0 or None when it has no head; ignored for networks of the libraries.
 
     Raises
     ------
     NotApplicableError
-        When no features can be taken from it.
+        If the network has no linear head before which features could be taken.
     """
     if isinstance(network, torchvision.models.SqueezeNet):
-        return MapBackbone(network.features, network.classifier)
+        return FeatureMapBackbone(network.features, network.classifier)
     if hasattr(network, "forward_head"):
         return TimmBackbone(network)
     if hasattr(network, "forward_features"):

@@ -1,4 +1,4 @@
-"""The pool that ships with the package: small networks this project trained on procedural tasks."""
+"""The pool that ships with the package: small networks trained by this project on procedural tasks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _WEIGHTS = Path(__file__).parent / "weights"
 
 
 def builtin(names: Sequence[str] | None = None) -> ModelPool:
-    """Return the built-in pool, or the named part of it; ``weights/MODEL_CARD.md`` describes the networks.
+    """Return the built-in pool or a part of it; ``weights/MODEL_CARD.md`` describes the networks.
 
     Raises
     ------
     InputError
-        For an unknown name, with near matches.
+        If a name is unknown; the message has near matches.
     """
     return checkpoints(str(_WEIGHTS), names, name="builtin")

@@ -1,33 +1,75 @@
-"""A folder of local state dicts described by a manifest; nothing in it is executed."""
+"""A folder of state dicts described by ``manifest.json``; nothing in the folder is executed."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
-from transfer_exp.model_pool.backbone import backbone_of
-from transfer_exp.model_pool.manifest import Entry, read_manifest
-from transfer_exp.model_pool.memory_limit import SizeBound
-from transfer_exp.model_pool.pool import (
-    Candidate,
-    LoadedModel,
-    ModelPool,
-    Transform,
-    chosen_names,
-    fill_in,
-    weights_digest,
-)
-from transfer_exp.model_pool.timm import transforms
-from transfer_exp.model_pool.weight_file import read_tensors
+from transfer_exp.io.text import read_json
+from transfer_exp.model_pool.backbone import wrap_network
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, hash_weights, load_weights, select_names
+from transfer_exp.model_pool.preprocessing import create_transforms
+from transfer_exp.model_pool.weight_files import SizeLimit, read_weight_file
 from transfer_exp.vision import timm, torchvision
+
+_LIMIT = 1 << 24
+"""Largest manifest in bytes, and largest number of classes."""
+# Arguments that would make a library download or unpickle something.
+_FORBIDDEN = ("pretrained", "checkpoint", "weights", "cfg", "cache", "scriptable", "url", "path", "file")
+_PLAIN = (bool, int, float, str)
+_REQUIREMENTS = {
+    "library": "text",
+    "architecture": "text",
+    "file": "text",
+    "input_size": "a side in pixels, 1 to 4096",
+    "mean": "three numbers",
+    "std": "three numbers above 0",
+    "arguments": "an object of keyword arguments",
+    "interpolation": "nearest, bilinear or bicubic",
+    "source_classes": "a whole number, 0 for no head",
+    "batch_norm_folded": "true or false",
+}
+_Number = Annotated[float, Field(gt=-1e9, lt=1e9)]
+_Deviation = Annotated[float, Field(gt=0, lt=1e9)]
+
+
+class CheckpointEntry(BaseModel):
+    """One network of a manifest; further keys in the file are documentation and ignored.
+
+    Attributes
+    ----------
+    library, architecture, arguments
+        ``timm``, ``torchvision`` or a user-defined name; the builder function in it; the builder's keyword arguments.
+    file
+        The state dict, relative to the folder.
+    input_size, mean, std, interpolation
+        Preprocessing: side in pixels, per-channel statistics for pixels in [0, 1], and the interpolation mode.
+    source_classes
+        S, or 0 for a network without a head.
+    batch_norm_folded
+        True when the batch norms are the identity and must stay in evaluation mode.
+    """
+
+    model_config = ConfigDict(strict=True, frozen=True)
+
+    library: str
+    architecture: str
+    file: str
+    input_size: Annotated[int, Field(ge=1, le=4096)]
+    mean: Annotated[tuple[_Number, _Number, _Number], Field(strict=False)]
+    std: Annotated[tuple[_Deviation, _Deviation, _Deviation], Field(strict=False)]
+    arguments: dict[str, Any] = {}
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
+    source_classes: Annotated[int, Field(ge=0, le=_LIMIT)] = 0
+    batch_norm_folded: bool = False
 
 
 def checkpoints(
@@ -42,42 +84,90 @@ def checkpoints(
     Parameters
     ----------
     root
-        Folder with ``manifest.json`` (see `transfer_exp.model_pool.manifest`) and state dicts, as safetensors or as
-        torch files that hold tensors only.
+        Folder with ``manifest.json`` (entries as in `CheckpointEntry`) and state dicts, as safetensors or as torch
+        files that contain only tensors.
     names
-        Which entries, or all.
+        The entries to use, or None for all.
     architectures
-        A Python file of yours that builds networks of other libraries than timm and torchvision. It is executed, so
-        name it only if you trust it; without it such networks are skipped.
+        Python file that builds networks of other libraries than timm and torchvision. It is executed, so give only a
+        file that you trust; without it such networks are skipped.
     largest_input
-        Side in pixels that larger inputs of the manifest are brought down to, for features and fine-tuning alike;
-        None keeps them.
+        Largest input side in pixels, for features and fine-tuning; larger sides of the manifest are reduced to it.
     name
-        The pool's name in tables; the folder's name when None.
+        The name of the pool in tables; the name of the folder when None.
 
     Raises
     ------
     InputError
-        For a bad folder, manifest or file, an unknown name, or a side below 1.
+        If the folder, the manifest or a file is missing or invalid, a name is unknown, or the side is below 1.
     """
     if largest_input is not None and largest_input < 1:
         raise InputError(f"model_pool.largest_input={largest_input}: need a side in pixels, or null")
     folder = Path(root).expanduser()
     entries = read_manifest(folder)
-    custom = _import(Path(architectures).expanduser()) if architectures else None
-    chosen = chosen_names(names, entries, str(folder))
-    entries = {n: _at_most(entries[n], largest_input) for n in chosen}
-    candidates = tuple(Candidate(n, partial(_load, folder, n, entries[n], custom)) for n in chosen)
+    custom = _import_architectures(Path(architectures).expanduser()) if architectures else None
+    selected = select_names(names, entries, str(folder))
+    if largest_input is not None:
+        sides = {n: min(entry.input_size, largest_input) for n, entry in entries.items()}
+        entries = {n: entry.model_copy(update={"input_size": sides[n]}) for n, entry in entries.items()}
+    candidates = tuple(Candidate(n, partial(_load, folder, n, entries[n], custom)) for n in selected)
     return ModelPool(name or folder.resolve().name, candidates)
 
 
-def _at_most(entry: Entry, side: int | None) -> Entry:
-    """Return the entry with its input no larger than ``side``."""
-    return entry if side is None else replace(entry, input_size=min(entry.input_size, side))
+def read_manifest(folder: Path) -> dict[str, CheckpointEntry]:
+    """Read ``manifest.json`` of a folder: entries by name, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the folder or manifest is missing, the manifest is not JSON or too large, or an entry is incomplete, has a
+        wrong value, or refers to a file outside the folder.
+    """
+    path = folder / "manifest.json"
+    if not folder.is_dir():
+        raise InputError(f"no folder {folder}: set model_pool.root to a folder of checkpoints")
+    if not path.is_file():
+        raise InputError(f"no {path}: describe the checkpoints there (docs/checkpoints.md shows how)")
+    content = read_json(path, _LIMIT)
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path} must be a JSON object of one entry per network")
+    return {name: _read_entry(f"{path}: '{name}'", raw, folder) for name, raw in content.items()}
 
 
-def _import(path: Path) -> ModuleType:
-    """Run the user's own file of architectures."""
+def _read_entry(label: str, raw: Any, folder: Path) -> CheckpointEntry:
+    raw = raw if isinstance(raw, dict) else {}
+    try:
+        entry = CheckpointEntry.model_validate(raw)
+    except ValidationError as error:
+        missing = [name for name, field in CheckpointEntry.model_fields.items() if field.is_required()]
+        missing = [name for name in missing if name not in raw]
+        if missing:
+            raise InputError(f"{label} lacks {', '.join(missing)}: add what is missing") from error
+        name = str(error.errors(include_input=False)[0]["loc"][0])
+        raise InputError(f"{label} has {name} {raw[name]!r}: need {_REQUIREMENTS[name]}") from error
+    _check_file(label, entry.file, folder)
+    for key, value in entry.arguments.items():
+        items = value if isinstance(value, list) else [value]
+        if any(word in key for word in _FORBIDDEN) or not all(isinstance(item, _PLAIN) for item in items):
+            raise InputError(f"{label} has an argument that is not allowed: {key}={value!r}: leave it out")
+    return entry
+
+
+def _check_file(label: str, name: str, folder: Path) -> None:
+    """Refuse names that no file can have, and files outside the folder."""
+    try:
+        path = (folder / name).resolve()
+        path.stat()
+    except FileNotFoundError:
+        pass  # a missing file is an error only when its network is loaded
+    except (OSError, ValueError, RuntimeError) as error:  # an impossible file name, or a cycle of links
+        raise InputError(f"{label} names no file: {name!r}: correct it") from error
+    if not path.is_relative_to(folder.resolve()):
+        raise InputError(f"{label} names a file outside the folder: {name}: copy it into the folder")
+
+
+def _import_architectures(path: Path) -> ModuleType:
+    """Run the user's file of architectures."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise InputError(f"no Python file {path}: set model_pool.architectures to one, or leave it out")
@@ -86,18 +176,18 @@ def _import(path: Path) -> ModuleType:
     return module
 
 
-def _load(folder: Path, name: str, entry: Entry, custom: ModuleType | None) -> LoadedModel:
-    """Build the architecture and fill in its weights, every one of them."""
-    path, build = folder / entry.file, _builder(name, entry, custom)
-    state = _state(path)
+def _load(folder: Path, name: str, entry: CheckpointEntry, custom: ModuleType | None) -> LoadedModel:
+    """Build the architecture and load its weights."""
+    path, build = folder / entry.file, _find_builder(name, entry, custom)
+    state = _read_state(path)
     try:
-        with SizeBound(path.stat().st_size):
+        with SizeLimit(path.stat().st_size):
             network: nn.Module = build(**entry.arguments)
-    except Exception as error:  # a constructor may stumble over an argument in any way
+    except Exception as error:  # constructors raise many types for bad arguments
         refusal = f"{entry.architecture} refuses its arguments {entry.arguments}: {error}"
         raise InputError(f"'{name}': {refusal}: correct them in the manifest") from error
     try:
-        fill_in(network, state)
+        load_weights(network, state)
     except (RuntimeError, ValueError) as error:
         detail = " ".join(str(error).split())[:200]
         raise InputError(f"{path} does not fit {entry.architecture}: {detail}") from error
@@ -105,62 +195,50 @@ def _load(folder: Path, name: str, entry: Entry, custom: ModuleType | None) -> L
         "library": entry.library,
         "architecture": entry.architecture,
         "arguments": dict(entry.arguments),
-        "weights": weights_digest(network),
+        "weights": hash_weights(network),
     }
-    backbone = backbone_of(network.eval(), entry.source_classes)
-    plain, augmented = _transforms(network, entry)
-    return LoadedModel(backbone, plain, identity, entry.batch_norm_folded, augmented=augmented)
+    settings = entry.model_dump(include={"mean", "std", "interpolation"})
+    settings |= {"input_size": (3, entry.input_size, entry.input_size), "crop_pct": 1.0}
+    backbone = wrap_network(network.eval(), entry.source_classes)
+    transform, augmented = create_transforms(network, settings)
+    return LoadedModel(backbone, transform, identity, entry.batch_norm_folded, augmented=augmented)
 
 
-def _builder(name: str, entry: Entry, custom: ModuleType | None) -> Callable[..., Any]:
-    """Find a network, without weights, in timm, in torchvision, or in the user's own file."""
-    builders: dict[str, tuple[Any, list[str]]] = {
-        "timm": (partial(timm.create_model, entry.architecture, pretrained=False), timm.list_models()),
-        "torchvision": (
-            partial(torchvision.models.get_model, entry.architecture, weights=None),
-            torchvision.models.list_models(module=torchvision.models),
-        ),
-    }
-    if entry.library in builders:
-        build, known = builders[entry.library]
+def _find_builder(name: str, entry: CheckpointEntry, custom: ModuleType | None) -> Callable[..., Any]:
+    """Return the function that builds a network without weights, from timm, torchvision or the user's file."""
+    build: Any
+    if entry.library == "timm":
+        build, available = partial(timm.create_model, entry.architecture, pretrained=False), timm.list_models()
+    elif entry.library == "torchvision":
+        build = partial(torchvision.models.get_model, entry.architecture, weights=None)
+        available = torchvision.models.list_models(module=torchvision.models)
     elif custom is None:
         raise NotApplicableError(
-            f"its architecture comes from '{entry.library}', code that is not run unasked: "
+            f"its architecture comes from '{entry.library}', whose code is not run without your permission: "
             "if you trust it, set model_pool.architectures=FILE.py"
         )
     else:
-        build, known = getattr(custom, entry.architecture, None), [n for n in vars(custom) if n[0] != "_"]
-    if entry.architecture not in known:
-        hint = suggestion(entry.architecture, known)
+        build = getattr(custom, entry.architecture, None)
+        available = [public for public in vars(custom) if public[0] != "_"]
+    if entry.architecture not in available:
+        hint = suggestion(entry.architecture, available)
         raise InputError(f"'{name}': no architecture '{entry.architecture}' in {entry.library}: {hint}")
     return build
 
 
-def _state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict without running anything: safetensors, or a torch file of tensors only."""
+def _read_state(path: Path) -> Mapping[str, Tensor]:
+    """Read a state dict from a safetensors file or a torch file of tensors, without running code."""
     if not path.is_file():
         raise InputError(f"no weights file {path}: correct the manifest or add the file")
     try:
-        state = read_tensors(path)
-    except Exception as error:  # either library raises many types; a refused pickle is one of them
+        content = read_weight_file(path)
+    except Exception as error:  # both libraries raise many types; one of them is for a refused pickle
         if path.suffix == ".safetensors":
             raise InputError(f"{path} is not a readable safetensors file: {error}: fetch it again") from error
-        # torch goes on for many lines, and advises to run the file.
+        # The message of torch has many lines, and advises to run the file.
         reason = str(error).partition("\n")[0][:100] if isinstance(error, ValueError) else "damaged, or it holds code"
         raise InputError(f"{path} is not a torch file of tensors only ({reason}): convert it to safetensors") from error
-    inner = state.get("state_dict", state) if isinstance(state, dict) else None
-    if not isinstance(inner, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in inner.items()):
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise InputError(f"{path} holds no state dict (names to tensors): save model.state_dict() alone")
-    return inner
-
-
-def _transforms(network: nn.Module, entry: Entry) -> tuple[Transform, Transform]:
-    """Return the preprocessing of the manifest (shorter side resized, centre cropped, normalised), and it augmented."""
-    settings = {
-        "input_size": (3, entry.input_size, entry.input_size),
-        "mean": entry.mean,
-        "std": entry.std,
-        "interpolation": entry.interpolation,
-        "crop_pct": 1.0,
-    }
-    return transforms(network, settings)
+    return state

@@ -1,4 +1,4 @@
-"""Whether the hub answers: asked once, so that nobody waits for each network in turn where there is no network."""
+"""Connection to the Hugging Face hub, checked once so that an offline process does not wait for every model."""
 
 from __future__ import annotations
 
@@ -10,53 +10,53 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-PATIENCE = 4.0
-"""Seconds for an answer."""
-_YES = ("1", "ON", "YES", "TRUE")  # what huggingface_hub takes for it
+TIMEOUT = 4.0
+"""Seconds to wait for an answer."""
+_TRUE = ("1", "ON", "YES", "TRUE")  # the values that huggingface_hub accepts as true
 _log = logging.getLogger(__name__)
 
 
 def hub_url() -> str:
-    """Return the address of the hub, or nothing where the user wants it left alone."""
-    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in _YES
+    """Return the address of the hub, or an empty string if ``HF_HUB_OFFLINE`` is set."""
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
     return "" if offline else os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
 
 
-def answer(url: str) -> str:
-    """Ask for the head of a page, and return ``reached`` for any answer, or why there was none."""
+def check_connection(url: str) -> str:
+    """Send a HEAD request; return ``reached`` for any response, else the reason for the failure."""
     try:
-        with urlopen(Request(url, method="HEAD"), timeout=PATIENCE):
+        with urlopen(Request(url, method="HEAD"), timeout=TIMEOUT):
             return "reached"
     except HTTPError:
         return "reached"
     except OSError as error:
         return f"not reached ({getattr(error, 'reason', error)})"
-    except (HTTPException, ValueError) as error:  # whose own words may hold a password of the address
+    except (HTTPException, ValueError) as error:  # the message may contain a password from the address
         return f"not reached ({type(error).__name__})"
 
 
-def hub_is_off() -> bool:
-    """Tell whether the hub's client looks into its cache alone."""
+def is_offline() -> bool:
+    """Return True if the hub's client uses only its cache."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
 
 
 @lru_cache(maxsize=1)
-def settle_hub() -> None:
-    """Take the hub's client offline for this process where nobody answers: else it asks again and again for a minute.
+def go_offline_if_unreachable() -> None:
+    """Set the hub's client to offline mode for this process if the hub does not answer.
 
-    What is in its cache is found all the same.
+    Otherwise the client retries for a minute per model. Cached files stay available.
     """
     from huggingface_hub import constants
 
-    url, heard = hub_url(), list[str]()
-    if not url or hub_is_off():
+    url, answers = hub_url(), list[str]()
+    if not url or is_offline():
         return
-    # A daemon, because looking a name up has no limit of its own, and must not hold the process.
-    asking = threading.Thread(target=lambda: heard.append(answer(url)), daemon=True)
-    asking.start()
-    asking.join(PATIENCE)
-    if heard != ["reached"]:
+    # A daemon thread, because name resolution has no timeout and must not block the end of the process.
+    thread = threading.Thread(target=lambda: answers.append(check_connection(url)), daemon=True)
+    thread.start()
+    thread.join(TIMEOUT)
+    if answers != ["reached"]:
         constants.HF_HUB_OFFLINE = True
-        _log.warning("%s: %s: only weights that are cached will be found", url, (heard or ["no answer"])[0])
+        _log.warning("%s: %s: only cached weights are available", url, (answers or ["no answer"])[0])

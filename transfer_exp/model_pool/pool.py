@@ -1,9 +1,9 @@
-"""What a pool is: a name and candidates, each of which can be loaded."""
+"""Model pools: named candidates that are ranked together, and the networks they load."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,22 +20,22 @@ Transform = Callable[[Image], Tensor]
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """A pretrained network with its weights in place.
+    """A pretrained network with its weights and its preprocessing.
 
     Attributes
     ----------
     backbone
-        In evaluation mode, on the CPU, in float32.
+        The network, in evaluation mode, on the CPU, in float32.
     transform
-        The preprocessing it was trained with: an RGB image to a tensor (3, H, W).
+        The evaluation preprocessing of the network: an RGB image to a tensor (3, H, W).
     identity
         Plain data that decides what the network computes: library, architecture, arguments, digest of the weights.
     freeze_batch_norm
         True when batch norms must stay in evaluation mode even while training.
     imagenet_accuracy
-        Top-1 accuracy on ImageNet-1k that was published with the weights, in [0, 1], or None.
+        Published top-1 accuracy of the weights on ImageNet-1k, in [0, 1], or None.
     augmented
-        As ``transform``, but of a random crop, mirrored half of the time; None where a pool has none.
+        The training preprocessing: `transform` with a random crop and flip instead of a resize; None if unavailable.
     """
 
     backbone: Backbone
@@ -47,13 +47,13 @@ class LoadedModel:
 
     @property
     def parameters(self) -> int:
-        """How many numbers can be trained, source head included."""
+        """Number of trainable parameters, source head included."""
         return sum(parameter.numel() for parameter in self.backbone.parameters())
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A model of a pool by name; ``load`` raises `NotApplicableError` when it cannot be used, saying why."""
+    """One model of a pool; ``load`` raises `NotApplicableError` with the reason when the model cannot be used."""
 
     name: str
     load: Callable[[], LoadedModel]
@@ -61,24 +61,68 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class ModelPool:
-    """M candidates, in the order in which they are worked through."""
+    """M candidates, in the order in which they are scored."""
 
     name: str
     candidates: tuple[Candidate, ...]
 
-    def only(self, names: Sequence[str] | None) -> ModelPool:
-        """Return the pool with some of its models, or all when None is asked for.
+    def select(self, names: Sequence[str] | None) -> ModelPool:
+        """Return the pool reduced to ``names``, in that order, or the pool itself for None.
 
         Raises
         ------
         InputError
-            As `chosen_names`.
+            If a name is unknown or repeated, or the list is empty.
         """
         by_name = {candidate.name: candidate for candidate in self.candidates}
-        return ModelPool(self.name, tuple(by_name[n] for n in chosen_names(names, by_name, self.name)))
+        return ModelPool(self.name, tuple(by_name[n] for n in select_names(names, by_name, self.name)))
 
 
-def weights_digest(network: nn.Module) -> str:
+def combine_pools(pools: Sequence[ModelPool], name: str, names: Sequence[str] | None = None) -> ModelPool:
+    """Return one pool with the candidates of several pools, in order.
+
+    Parameters
+    ----------
+    pools
+        Pools whose model names are all different.
+    name
+        The name of the combined pool in tables.
+    names
+        The models to keep, or None for all.
+
+    Raises
+    ------
+    InputError
+        If two models have the same name, or ``names`` has an unknown name.
+    """
+    candidates = tuple(candidate for pool in pools for candidate in pool.candidates)
+    for model, count in Counter(candidate.name for candidate in candidates).items():
+        if count > 1:
+            raise InputError(f"{count} models of {name} are called '{model}': rename all but one")
+    return ModelPool(name, candidates).select(names)
+
+
+def select_names(names: Sequence[str] | None, available: Iterable[str], source: str) -> tuple[str, ...]:
+    """Return ``names`` after checking each against ``available``, or all available names for None.
+
+    Raises
+    ------
+    InputError
+        If a name is unknown (the message has near matches) or repeated, or the list is empty.
+    """
+    available = tuple(available)
+    selected = available if names is None else tuple(names)
+    if not selected:
+        raise InputError(f"{source} has no models to rank: set model_pool.names=[...]")
+    for name in selected:
+        if name not in available:
+            raise InputError(f"no model '{name}' in {source}: {suggestion(name, available)}")
+        if selected.count(name) > 1:
+            raise InputError(f"model '{name}' is listed twice in model_pool.names: remove one")
+    return selected
+
+
+def hash_weights(network: nn.Module) -> str:
     """Return the sha256 of a network's parameters and buffers, names and shapes included."""
     total = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
@@ -87,45 +131,25 @@ def weights_digest(network: nn.Module) -> str:
     return total.hexdigest()
 
 
-def fill_in(network: nn.Module, state: Mapping[str, Tensor], versions: Mapping[str, Any] | None = None) -> None:
-    """Fill in weights, every one of them, and nothing that has no place.
+def load_weights(network: nn.Module, state: Mapping[str, Tensor], versions: Mapping[str, Any] | None = None) -> None:
+    """Load a state dict into a network; every weight must be present and every key must be used.
 
     Parameters
     ----------
     network
-        Of a matching architecture.
+        Network of the matching architecture.
     state
-        Its parameters and buffers by name.
+        Parameters and buffers by name.
     versions
-        What a torch file carries as ``_metadata``: the layout of each module. A network that asks for its own (MNASNet
-        does) gets today's where a file, such as safetensors, has none.
+        The ``_metadata`` of a torch file, with the layout version of each module. Some networks (MNASNet) require it;
+        for files without it, such as safetensors, the current versions are used.
 
     Raises
     ------
     RuntimeError, ValueError
-        When the two do not fit.
+        If the state dict does not fit the network.
     """
     complete = OrderedDict(state)
-    whole = network.state_dict()._metadata[""]  # type: ignore[attr-defined]
-    complete._metadata = versions if versions is not None else {"": whole}  # type: ignore[attr-defined]
+    current = network.state_dict()._metadata[""]  # type: ignore[attr-defined]
+    complete._metadata = versions if versions is not None else {"": current}  # type: ignore[attr-defined]
     network.load_state_dict(complete, strict=True)
-
-
-def chosen_names(asked: Sequence[str] | None, known: Iterable[str], where: str) -> tuple[str, ...]:
-    """Return ``asked``, each checked against ``known``, or all known names when nothing is asked.
-
-    Raises
-    ------
-    InputError
-        For an unknown name (with near matches), a repeated one, or an empty list.
-    """
-    known = tuple(known)
-    names = known if asked is None else tuple(asked)
-    if not names:
-        raise InputError(f"{where} has no models to rank: set model_pool.names=[...]")
-    for name in names:
-        if name not in known:
-            raise InputError(f"no model '{name}' in {where}: {suggestion(name, known)}")
-        if names.count(name) > 1:
-            raise InputError(f"model '{name}' is named twice in model_pool.names")
-    return names

@@ -1,66 +1,97 @@
-"""Preprocessing in two parts: what is done to an image, alike for many models, and to its pixels, each model's own."""
+"""Image preprocessing: the transforms of a network, random augmentation, and geometry split from normalisation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, UInt8
 from PIL.Image import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from transfer_exp.model_pool.pool import Transform
 from transfer_exp.vision import timm, torchvision
 
 _library = torchvision.transforms
-# These two print all that they go by, and draw nothing. Of others, `CenterCropOrPad` keeps its fill to itself, which
-# follows the mean of one model, and `ResizeKeepRatio` may draw.
+# The ``repr`` of these two shows every setting, and neither is random. Other transforms are excluded: the ``repr`` of
+# `CenterCropOrPad` lacks its fill colour, which depends on the model's mean, and `ResizeKeepRatio` can be random.
 _GEOMETRY = (_library.Resize, _library.CenterCrop)
 _TO_TENSOR = (_library.ToTensor, timm.data.transforms.MaybeToTensor)
 
 
+def create_transforms(network: nn.Module, overrides: dict[str, Any] | None = None) -> tuple[Transform, Transform]:
+    """Return timm's evaluation preprocessing of a network, and `random_crop_flip` with the same settings.
+
+    Parameters
+    ----------
+    network
+        Network whose timm configuration, if it has one, holds the defaults.
+    overrides
+        Settings to replace: ``input_size`` (3, H, W), ``mean``, ``std``, ``interpolation``, ``crop_pct``.
+    """
+    settings = timm.data.resolve_data_config(overrides or {}, model=network)
+    transform: Transform = timm.data.create_transform(**settings, is_training=False)
+    mean, std = (tuple(map(float, settings[key])) for key in ("mean", "std"))  # configurations may hold integers
+    return transform, random_crop_flip(settings["input_size"][1], mean, std, settings["interpolation"])
+
+
+def random_crop_flip(size: int, mean: Sequence[float], std: Sequence[float], interpolation: str) -> Transform:
+    """Return a random transform of an RGB image to a tensor (3, size, size); it uses torch's global generator.
+
+    It resizes a crop of 8 to 100 % of the area with an aspect ratio of 3/4 to 4/3, and mirrors it half of the time
+    (Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, section 6).
+    """
+    steps = [
+        _library.RandomResizedCrop(size, interpolation=_library.InterpolationMode(interpolation)),
+        _library.RandomHorizontalFlip(),
+        _library.ToTensor(),
+        _library.Normalize(mean, std),
+    ]
+    return cast("Transform", _library.Compose(steps))
+
+
 @dataclass(frozen=True, eq=False)
-class Parted:
-    """A transform in two parts, which give together, bit for bit, what it gives.
+class SplitTransform:
+    """A transform in two parts, whose combined output equals that of the transform bit for bit.
 
     Attributes
     ----------
     geometry
-        An RGB image to one of the network's input size; equal where its ``repr`` is equal.
+        Function of an RGB image to one of the network's input size. Functions with equal ``repr`` are equal.
     mean, std
-        Per channel, (3,), on [0, 1].
+        Normalisation per channel, (3,), for pixels in [0, 1].
     """
 
     geometry: Callable[[Image], Image]
     mean: Float[Tensor, " channels"]
     std: Float[Tensor, " channels"]
 
-    def normalised(self, pixels: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
+    def normalise(self, pixels: UInt8[Tensor, "batch height width 3"]) -> Float[Tensor, "batch 3 height width"]:
         """Return (x / 255 - mean) / std, channels last in memory."""
         rows = pixels.flatten(2)
         mean, std = (values.repeat(pixels.shape[2]) for values in (self.mean, self.std))
         result = torch.empty(rows.shape, dtype=torch.float32)
-        for image, out in zip(rows, result, strict=True):  # each stays in the processor's cache, a batch would not
+        for image, out in zip(rows, result, strict=True):  # one image fits into the processor's cache, a batch does not
             out.copy_(image).div_(255).sub_(mean).div_(std)
         return result.view(pixels.shape).permute(0, 3, 1, 2)
 
 
-def parted(transform: Transform) -> Parted | None:
-    """Return the parts of timm's and torchvision's evaluation transforms; None for any other."""
-    known: Any = transform
-    if type(known) is _library.Compose and len(known.transforms) > 2:
-        *geometry, to_tensor, normalise = known.transforms
+def split_transform(transform: Transform) -> SplitTransform | None:
+    """Return timm's or torchvision's evaluation transform split in two; None for any other transform."""
+    steps: Any = transform
+    if type(steps) is _library.Compose and len(steps.transforms) > 2:
+        *geometry, to_tensor, normalise = steps.transforms
         if type(to_tensor) in _TO_TENSOR and type(normalise) is _library.Normalize:
-            return _of(geometry, normalise) if all(type(step) in _GEOMETRY for step in geometry) else None
-    if type(known) is _library._presets.ImageClassification:
-        (resized,), (cropped,) = known.resize_size, known.crop_size
-        resize = _library.Resize(resized, known.interpolation, antialias=known.antialias)
-        return _of([resize, _library.CenterCrop(cropped)], known)
+            return _split(geometry, normalise) if all(type(step) in _GEOMETRY for step in geometry) else None
+    if type(steps) is _library._presets.ImageClassification:
+        (resize_size,), (crop_size,) = steps.resize_size, steps.crop_size
+        resize = _library.Resize(resize_size, steps.interpolation, antialias=steps.antialias)
+        return _split([resize, _library.CenterCrop(crop_size)], steps)
     return None
 
 
-def _of(geometry: list[Any], normalise: Any) -> Parted:
+def _split(geometry: list[Any], normalise: Any) -> SplitTransform:
     mean, std = (torch.as_tensor(values, dtype=torch.float32).expand(3) for values in (normalise.mean, normalise.std))
-    return Parted(_library.Compose(geometry), mean, std)
+    return SplitTransform(_library.Compose(geometry), mean, std)

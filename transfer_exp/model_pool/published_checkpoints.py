@@ -1,4 +1,4 @@
-"""Checkpoint files as their authors publish them: under a model's own name, checked, read without running anything."""
+"""Pools of checkpoint files as published by their authors; files are verified, and read without running code."""
 
 from __future__ import annotations
 
@@ -10,107 +10,100 @@ from functools import partial
 from pathlib import Path
 
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names
-from transfer_exp.model_pool.weight_file import read_tensors
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, select_names
+from transfer_exp.model_pool.weight_files import read_weight_file
 
-_ENDINGS = (".pth", ".pth.tar", ".pt", ".safetensors")
-_CHUNK = 1 << 20
+_SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a checkpoint is published.
-
-    Attributes
-    ----------
-    page, file
-        Where to get it, and what it is called there.
-    """
+class CheckpointSource:
+    """The web page on which a checkpoint is published, and the name of its file there."""
 
     page: str
     file: str
 
 
-def author_files(
+def create_published_pool(
     name: str,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, CheckpointSource],
     load: Callable[[str, object, Path], LoadedModel],
     root: str,
     names: Sequence[str] | None = None,
     digests: Mapping[str, str] | None = None,
 ) -> ModelPool:
-    """Return a pool of models whose files somebody else has put into a folder.
+    """Return a pool of models whose files the user downloaded into a folder.
 
     Parameters
     ----------
     name
-        The pool's, in tables.
+        The name of the pool in tables.
     sources
-        Every model there could be, by name.
+        The source of every available model, by model name.
     load
-        Makes the model of a name, what its file holds, and the file's path.
+        Function of model name, file content and file path that builds the model.
     root
-        Folder with a file ``NAME.pth``, ``.pth.tar``, ``.pt`` or ``.safetensors`` for each.
+        Folder with a file ``NAME.pth``, ``.pth.tar``, ``.pt`` or ``.safetensors`` for each model.
     names
-        Which of them, or all.
+        The models to use, or None for all.
     digests
-        The sha256 that a file must have, by name; none need be given.
+        Expected sha256 of files by model name; models without one are not verified.
 
     Raises
     ------
     InputError
-        For an unknown name; on loading, for a file that is there twice, has another digest, or holds more than tensors
-        and plain values.
+        If a name is unknown; on loading, if a model has two files, or its file has another digest or contains more
+        than tensors and plain values.
     NotApplicableError
-        On loading, when there is no file.
+        On loading, if the file is missing.
     """
-    pinned = digests or {}
-    for model in pinned:
+    expected = digests or {}
+    for model in expected:
         if model not in sources:
-            raise InputError(f"no model '{model}' to pin the digest of: {suggestion(model, sources)}")
+            raise InputError(f"model_pool.digests has the unknown model '{model}': {suggestion(model, sources)}")
     folder = Path(root).expanduser()
 
-    def loaded(model: str) -> LoadedModel:
-        path = _path(folder, model, sources[model])
-        if model in pinned:
-            _check_digest(path, pinned[model])
-        return load(model, _content(path), path)
+    def load_file(model: str) -> LoadedModel:
+        path = _find_file(folder, model, sources[model])
+        if model in expected:
+            _check_digest(path, expected[model])
+        return load(model, _read_content(path), path)
 
-    return ModelPool(name, tuple(Candidate(m, partial(loaded, m)) for m in chosen_names(names, sources, name)))
+    return ModelPool(name, tuple(Candidate(m, partial(load_file, m)) for m in select_names(names, sources, name)))
 
 
-def _path(folder: Path, name: str, source: Source) -> Path:
-    """Return the one file of a model."""
-    # Not `with_suffix`, which would take the end off a name with a dot in it.
-    found = [path for path in (folder / f"{name}{ending}" for ending in _ENDINGS) if path.is_file()]
-    if not found:
-        others = ", ".join(_ENDINGS[1:])
+def _find_file(folder: Path, name: str, source: CheckpointSource) -> Path:
+    # Not `with_suffix`, which would cut a name at its last dot.
+    paths = [path for path in (folder / f"{name}{suffix}" for suffix in _SUFFIXES) if path.is_file()]
+    if not paths:
+        alternatives = ", ".join(_SUFFIXES[1:])
         raise NotApplicableError(
-            f"no file {folder / name}{_ENDINGS[0]} (or {others}): get {source.file} from {source.page}"
+            f"no file {folder / name}{_SUFFIXES[0]} (or {alternatives}): get {source.file} from {source.page}"
         )
-    if len(found) > 1:
-        raise InputError(f"{found[0]} and {found[1].name} are both there: keep one")
-    return found[0]
+    if len(paths) > 1:
+        raise InputError(f"{paths[0]} and {paths[1].name} are both there: keep one")
+    return paths[0]
 
 
 def _check_digest(path: Path, expected: str) -> None:
-    """Refuse a file that is not the one whose digest was pinned."""
     total = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(1 << 20):
             total.update(chunk)
     if total.hexdigest() != expected.lower():
-        raise InputError(f"{path} has sha256 {total.hexdigest()}, and model_pool.digests has {expected}")
+        raise InputError(
+            f"{path} has sha256 {total.hexdigest()}, and model_pool.digests has {expected}: fetch the file again, or "
+            "correct the digest"
+        )
 
 
-def _content(path: Path) -> object:
-    """Read a file without running anything that is in it."""
+def _read_content(path: Path) -> object:
     try:
-        # PyContrast's predecessor saves the options of its script. A namespace is attributes with values and has no
-        # code that loading would run; each value is still refused unless it is a tensor or plain.
-        content: object = read_tensors(path, [argparse.Namespace])
+        # The predecessor of PyContrast saves its options in a namespace. Loading a namespace runs no code, and its
+        # values are still refused unless they are tensors or plain.
+        content: object = read_weight_file(path, [argparse.Namespace])
         return content
-    except Exception as error:  # either library raises many types; a refused pickle is one of them
+    except Exception as error:  # both libraries raise many types; one of them is for a refused pickle
         raise InputError(
             f"{path} is damaged, or holds more than tensors and plain values: save its state dict alone"
         ) from error

@@ -16,14 +16,14 @@ from transfer_exp.vision import timm
 Tokens = Float[Tensor, "batch tokens dim"]
 
 DEPTHS = {"pvt_tiny": (2, 2, 2, 2), "pvt_small": (3, 4, 6, 3), "pvt_medium": (3, 4, 18, 3)}
-"""Blocks of the four stages, Table 1 of the paper."""
+"""Number of blocks in each of the four stages (Table 1 of the paper)."""
 _SIDE = 224
 _EPSILON = 1e-6
-"""Of the norms in blocks and at the end; those after an embedding or a reduction have torch's."""
+"""Epsilon of the norms in blocks and at the end; norms after an embedding or a reduction use torch's default."""
 
 
 class Attention(nn.Module):
-    """Attention to a map that was made smaller ("spatial reduction", Eqs. 1 to 3)."""
+    """Attention with spatial reduction of keys and values (Eqs. 1 to 3)."""
 
     def __init__(self, dim: int, heads: int, reduction: int) -> None:
         super().__init__()
@@ -35,22 +35,22 @@ class Attention(nn.Module):
         self.reduction = reduction
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """Return as many tokens; where they are reduced they must be a square map."""
-        seen = tokens
+        """Return as many tokens; with a reduction above 1 the tokens must form a square map."""
+        source = tokens
         if self.reduction > 1:
             side = round(tokens.shape[1] ** 0.5)
             reduced = self.sr(tokens.transpose(1, 2).unflatten(2, (side, side)))
-            seen = self.norm(reduced.flatten(2).transpose(1, 2))
-        keys, values = (self._by_head(part) for part in self.kv(seen).chunk(2, dim=-1))
-        mixed = functional.scaled_dot_product_attention(self._by_head(self.q(tokens)), keys, values)
+            source = self.norm(reduced.flatten(2).transpose(1, 2))
+        keys, values = (self._split_heads(chunk) for chunk in self.kv(source).chunk(2, dim=-1))
+        mixed = functional.scaled_dot_product_attention(self._split_heads(self.q(tokens)), keys, values)
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
-    def _by_head(self, tokens: Tensor) -> Tensor:
+    def _split_heads(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron, each added to what comes in."""
+    """Residual attention, then a residual two-layer perceptron."""
 
     def __init__(self, dim: int, heads: int, ratio: int, reduction: int) -> None:
         super().__init__()
@@ -65,18 +65,18 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """Patches of a map become tokens with places of their own; the last stage adds a class token."""
+    """Patch embedding with position embedding, then blocks; the last stage adds a class token."""
 
     def __init__(self, channels: tuple[int, int], patch: int, side: int, blocks: Sequence[Block], last: bool) -> None:
         super().__init__()
-        before, dim = channels
-        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(before, dim, patch, patch), "norm": nn.LayerNorm(dim)})
+        in_dim, dim = channels
+        self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(in_dim, dim, patch, patch), "norm": nn.LayerNorm(dim)})
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim)) if last else None
         self.pos_embed = nn.Parameter(torch.zeros(1, side * side + last, dim))
         self.block = nn.Sequential(*blocks)
 
     def forward(self, images: Float[Tensor, "batch channels height width"]) -> Tokens:
-        """Return tokens."""
+        """Return the tokens after the last block."""
         tokens = self.patch_embed["norm"](self.patch_embed["proj"](images).flatten(2).transpose(1, 2))
         if self.cls_token is not None:
             tokens = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
@@ -84,10 +84,10 @@ class Stage(nn.Module):
 
 
 class PVT(nn.Module):
-    """Four stages, each on half the side of the one before; for images of 224 pixels and 1000 classes.
+    """Pyramid of four stages, each with half the side of the previous one; for 224-pixel images and 1000 classes.
 
-    It has the methods by which networks of timm are used. Two of them are not checked, as what follows a network's way
-    to split it sends stand-ins for tensors through.
+    It implements timm's interface. Types of two methods are not checked at run time, because splitting a network by
+    tracing calls them with proxies instead of tensors.
     """
 
     def __init__(self, depths: Sequence[int]) -> None:
@@ -127,7 +127,7 @@ class PVT(nn.Module):
         return self.forward_head(self.forward_features(images))
 
 
-def renamed(key: str) -> str:
-    """Return our name of a weight for that of its authors, who number parts where we have stages."""
+def rename_weight(key: str) -> str:
+    """Return the name in `PVT` of a weight in the authors' files, which number the modules instead of using stages."""
     key = re.sub(r"^(patch_embed|pos_embed|block)([1-4])\b", lambda m: f"stages.{int(m[2]) - 1}.{m[1]}", key)
     return f"stages.3.{key}" if key == "cls_token" else key

@@ -1,4 +1,4 @@
-"""Any classification model of torchvision, with weights from its enum and the preprocessing published with them."""
+"""Any torchvision classification model, with weights from its enum and the preprocessing published with them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any, Literal, TypeAlias
 from torch import nn
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.model_pool.backbone import SourceLogits, backbone_of
-from transfer_exp.model_pool.crop_flip import crop_flip
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, chosen_names, fill_in, weights_digest
+from transfer_exp.model_pool.backbone import LogitsBackbone, wrap_network
+from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, hash_weights, load_weights, select_names
+from transfer_exp.model_pool.preprocessing import random_crop_flip
 from transfer_exp.vision import torchvision as library
 
 Layer: TypeAlias = Literal["head_input", "logits"]
 
-# Ported from TensorFlow: these convert their input inside, whenever weights are loaded through torchvision's builders.
-_PORTED = {"transform_input": True, "init_weights": False}
-# Published DenseNet files still say ``norm.1`` where the network now says ``norm1``.
+# GoogLeNet and Inception v3 were ported from TensorFlow. torchvision's builders set these arguments along with weights.
+_PORTED_ARGUMENTS = {"transform_input": True, "init_weights": False}
+# Keys in published DenseNet files are ``norm.1`` where the network now has ``norm1``.
 _DENSELAYER = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(?=[12]\.)")
 
 
@@ -38,59 +38,53 @@ def torchvision(
     names
         torchvision names, such as ``resnet50``.
     weights
-        A member of each model's weights enum, such as ``IMAGENET1K_V1``; ``DEFAULT`` is the newest.
+        Member of each model's weights enum, such as ``IMAGENET1K_V1``; ``DEFAULT`` is the newest.
     name
-        The pool's name in tables.
+        The name of the pool in tables.
     layer
-        What features are: ``head_input``, or ``logits`` of the source classes.
+        Layer of the features: ``head_input``, or ``logits`` of the source classes.
     input_size
-        None for the preprocessing published with each model's weights. Else a side in pixels: the shorter side of an
-        image is resized to it (bicubic) and the centre cropped, whatever the model was trained with.
+        Side in pixels to which the shorter side of every image is resized (bicubic) before a centre crop; None for
+        the preprocessing published with the weights.
 
     Raises
     ------
     InputError
-        For an unknown model or weights, with near matches, or a side below 1; on loading, when the weights cannot be
-        fetched.
+        If a model or weights are unknown (the message has near matches) or the side is below 1; on loading, if the
+        weights cannot be downloaded.
     """
     if input_size is not None and input_size < 1:
         raise InputError(f"model_pool.input_size={input_size}: need a side in pixels, or null")
-    known = library.models.list_models(module=library.models)
-    chosen = chosen_names(names, known, "torchvision")
-    for model in chosen:
+    selected = select_names(names, library.models.list_models(module=library.models), "torchvision")
+    for model in selected:
         members = library.models.get_model_weights(model).__members__
         if weights not in members:
             raise InputError(f"torchvision's {model} has no weights '{weights}': {suggestion(weights, members)}")
-    return ModelPool(name, tuple(Candidate(m, partial(_load, m, weights, layer, input_size)) for m in chosen))
+    return ModelPool(name, tuple(Candidate(m, partial(_load, m, weights, layer, input_size)) for m in selected))
 
 
 def _load(name: str, weights: str, layer: Layer, input_size: int | None) -> LoadedModel:
-    """Build a model with its weights, features and preprocessing."""
-    choice = library.models.get_model_weights(name)[weights]
-    network = _network(name, weights, choice)
-    identity = {"library": "torchvision", "architecture": name, "weights": weights_digest(network)}
-    backbone = backbone_of(network.eval())
+    member = library.models.get_model_weights(name)[weights]
+    network = _load_network(name, weights, member)
+    identity = {"library": "torchvision", "architecture": name, "weights": hash_weights(network)}
+    backbone = wrap_network(network.eval())
     if layer == "logits":
         identity["layer"] = layer
-        backbone = SourceLogits(backbone)
-    published = choice.meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
-    accuracy = None if published is None else published / 100
-    plain = choice.transforms() if input_size is None else _resized_to(input_size, choice)
-    augmented = crop_flip(plain.crop_size[0], plain.mean, plain.std, plain.interpolation.value)
-    return LoadedModel(backbone, plain, identity, imagenet_accuracy=accuracy, augmented=augmented)
+        backbone = LogitsBackbone(backbone)
+    percentage = member.meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
+    accuracy = None if percentage is None else percentage / 100
+    bicubic = library.transforms.InterpolationMode.BICUBIC
+    size = {} if input_size is None else {"crop_size": input_size, "resize_size": input_size, "interpolation": bicubic}
+    transform = member.transforms(**size)
+    augmented = random_crop_flip(transform.crop_size[0], transform.mean, transform.std, transform.interpolation.value)
+    return LoadedModel(backbone, transform, identity, imagenet_accuracy=accuracy, augmented=augmented)
 
 
-def _resized_to(side: int, choice: Any) -> Any:
-    """Return the preprocessing of a choice of weights at another size: only its mean and deviation stay."""
-    mode = library.transforms.InterpolationMode.BICUBIC
-    return choice.transforms(crop_size=side, resize_size=side, interpolation=mode)
-
-
-def _network(name: str, weights: str, choice: Any) -> nn.Module:
-    """Build a network and fetch its weights, from torch's local cache when they are there."""
+def _load_network(name: str, weights: str, member: Any) -> nn.Module:
+    """Build a network with its weights from torch's local cache or the web."""
     try:
         # Not `get_model(weights=...)`, which would allow a pickle that runs code.
-        state = choice.get_state_dict(progress=False, check_hash=True, weights_only=True)
+        state = member.get_state_dict(progress=False, check_hash=True, weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f"the weights of {name} in torch's cache hold more than tensors: delete them there") from error
     except (OSError, RuntimeError) as error:
@@ -98,10 +92,10 @@ def _network(name: str, weights: str, choice: Any) -> nn.Module:
             f"no weights '{weights}' for torchvision's {name} ({error}): connect once to fill the cache, or use "
             "model_pool=checkpoints with a local folder"
         ) from error
-    arguments = _PORTED if name in ("googlenet", "inception_v3") else {}
+    arguments = _PORTED_ARGUMENTS if name in ("googlenet", "inception_v3") else {}
     network: nn.Module = library.models.get_model(
-        name, weights=None, num_classes=len(choice.meta["categories"]), **arguments
+        name, weights=None, num_classes=len(member.meta["categories"]), **arguments
     )
-    named = {_DENSELAYER.sub(r"\1", key): value for key, value in state.items()}
-    fill_in(network, named, getattr(state, "_metadata", None))
+    renamed = {_DENSELAYER.sub(r"\1", key): value for key, value in state.items()}
+    load_weights(network, renamed, getattr(state, "_metadata", None))
     return network

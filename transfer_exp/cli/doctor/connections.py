@@ -12,22 +12,22 @@ from urllib.parse import urlsplit
 
 from transfer_exp.cli.console import from_here
 from transfer_exp.cli.doctor.fact import Fact
-from transfer_exp.model_pool.hub import PATIENCE, answer, hub_url
+from transfer_exp.model_pool.hub import TIMEOUT, check_connection, hub_url
 
 _OFFLINE = "offline works with model_pool=builtin, tracker.mode=offline, HF_HUB_OFFLINE=1 and what is kept already"
 
 
 def network() -> Iterator[Fact]:
-    """Yield for the hub and W&B whether they answer, within `PATIENCE` seconds for both."""
+    """Yield for the hub and W&B whether they answer, within `TIMEOUT` seconds for both."""
     asked = {"Hugging Face": hub_url(), "W&B": _base()}
     answers: dict[str, str] = {}
     threads = [
         # Daemons, because one that looks a name up cannot be stopped, and must not hold the process.
-        threading.Thread(target=lambda n=name, u=url: answers.update({n: answer(u)}), daemon=True)
+        threading.Thread(target=lambda n=name, u=url: answers.update({n: check_connection(u)}), daemon=True)
         for name, url in asked.items()
         if url
     ]
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     for thread in threads:
         thread.start()
     for thread in threads:

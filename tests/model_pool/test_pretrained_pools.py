@@ -1,4 +1,4 @@
-"""timm and torchvision pools, on caches laid out as the hubs lay them out; nothing is downloaded."""
+"""timm and torchvision pools load their weights from local caches; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REVISION = "0" * 40
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point the hub clients at an empty cache, without a network."""
+    """Point the hub clients to an empty cache in offline mode."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr("timm.models._hub.get_cache_dir", lambda *a: str(tmp_path / "timm"), raising=False)
@@ -32,7 +32,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _cache_on_hub(root: Path, repository: str, files: dict[str, object]) -> None:
-    """Write files as the hub's client caches them: a revision named by a ref, in a folder of snapshots."""
+    """Write files in the cache layout of the hub's client: a ref with a revision, and its snapshot folder."""
     base = root / "hub" / f"models--{repository.replace('/', '--')}"
     snapshot = base / "snapshots" / REVISION
     snapshot.mkdir(parents=True)
@@ -45,7 +45,7 @@ def _cache_on_hub(root: Path, repository: str, files: dict[str, object]) -> None
             (snapshot / name).write_text(json.dumps(content))
 
 
-def test_a_timm_name_loads_from_the_cache_with_its_own_preprocessing(hub):
+def test_a_timm_model_loads_from_the_cache_with_its_preprocessing(hub):
     name = "test_resnet.r160_in1k"
     network = timm.create_model(name, pretrained=False).eval()
     _cache_on_hub(hub, f"timm/{name}", {"model.safetensors": network.state_dict()})
@@ -57,7 +57,7 @@ def test_a_timm_name_loads_from_the_cache_with_its_own_preprocessing(hub):
         torch.testing.assert_close(loaded.backbone.features_and_logits(image)[1], network(image))
 
 
-def test_a_hub_id_loads_what_its_config_says(hub):
+def test_a_hub_model_follows_the_config_of_its_repository(hub):
     network = timm.create_model("test_vit", num_classes=4, img_size=64).eval()
     config = {
         "architecture": "test_vit",
@@ -72,7 +72,7 @@ def test_a_hub_id_loads_what_its_config_says(hub):
     assert loaded.backbone.features_and_logits(image[None])[1].shape == (1, 4)
 
 
-def test_weights_that_cannot_be_fetched_name_the_model_and_the_way_out(hub):
+def test_missing_weights_are_reported_with_the_model_and_the_fix(hub):
     with pytest.raises(InputError, match=r"test_resnet.*model_pool=checkpoints") as refusal:
         timm_pool(["test_resnet"]).candidates[0].load()
     assert "\n" not in str(refusal.value)
@@ -88,7 +88,7 @@ def test_unknown_names_get_near_matches():
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "shufflenet_v2_x0_5", "mnasnet0_5"])
-def test_a_torchvision_model_loads_from_the_cache_with_its_own_preprocessing(hub, name):
+def test_a_torchvision_model_loads_from_the_cache_with_its_preprocessing(hub, name):
     network = cache_random_weights(hub / "torch", name)
     loaded = torchvision_pool([name], weights="IMAGENET1K_V1").candidates[0].load()
     image = loaded.transform(Image.new("RGB", (300, 260), (50, 60, 70)))[None]
@@ -97,7 +97,7 @@ def test_a_torchvision_model_loads_from_the_cache_with_its_own_preprocessing(hub
         torch.testing.assert_close(loaded.backbone.features_and_logits(image)[1], network(image))
 
 
-def test_a_torchvision_cache_with_a_pickle_in_it_is_refused(hub):
+def test_a_pickle_in_the_torchvision_cache_is_refused(hub):
     choice = torchvision.models.get_model_weights("squeezenet1_1")["IMAGENET1K_V1"]
     path = hub / "torch" / "hub" / "checkpoints" / choice.url.rsplit("/", 1)[1]
     path.parent.mkdir(parents=True)
@@ -106,7 +106,7 @@ def test_a_torchvision_cache_with_a_pickle_in_it_is_refused(hub):
         torchvision_pool(["squeezenet1_1"]).candidates[0].load()
 
 
-def test_densenet_files_keep_their_old_key_names():
+def test_old_densenet_keys_are_renamed():
     modern = set(torchvision.models.densenet121(weights=None).state_dict())
     old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2", key) for key in modern}
     assert len(old - modern) > 100

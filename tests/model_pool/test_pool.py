@@ -1,0 +1,31 @@
+"""Combined pools keep the order and the names of their candidates."""
+
+from __future__ import annotations
+
+import pytest
+
+from transfer_exp.errors import InputError
+from transfer_exp.model_pool.pool import Candidate, ModelPool, combine_pools
+
+
+def example_pool(*names):
+    return ModelPool("part", tuple(Candidate(name, lambda name=name: name) for name in names))
+
+
+def test_a_combined_pool_has_the_candidates_of_its_pools_in_order():
+    combined = combine_pools([example_pool("b", "a"), example_pool("c")], "combined")
+    assert combined.name == "combined"
+    assert [candidate.name for candidate in combined.candidates] == ["b", "a", "c"]
+    assert [candidate.load() for candidate in combined.candidates] == ["b", "a", "c"]
+
+
+def test_names_select_and_order_the_candidates_of_a_combined_pool():
+    combined = combine_pools([example_pool("a", "b"), example_pool("c")], "combined", ["c", "a"])
+    assert [candidate.name for candidate in combined.candidates] == ["c", "a"]
+    with pytest.raises(InputError, match="no model 'd' in combined"):
+        combine_pools([example_pool("a")], "combined", ["d"])
+
+
+def test_two_models_with_the_same_name_are_refused():
+    with pytest.raises(InputError, match="2 models of combined are called 'a': rename"):
+        combine_pools([example_pool("a", "b"), example_pool("a")], "combined")

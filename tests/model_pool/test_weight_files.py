@@ -1,0 +1,41 @@
+"""A network larger than its weight file is refused before it takes memory."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from transfer_exp.model_pool.weight_files import SizeLimit
+from transfer_exp.vision import timm, torchvision
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: timm.create_model("vit_tiny_patch16_224"),
+        lambda: timm.create_model("swin_tiny_patch4_window7_224"),
+        lambda: torchvision.models.densenet121(),
+    ],
+)
+def test_a_network_as_large_as_its_file_is_built_unchanged(build):
+    torch.manual_seed(0)
+    expected = build().state_dict()
+    size = sum(value.nbytes for value in expected.values())
+    torch.manual_seed(0)
+    with SizeLimit(size):
+        state = build().state_dict()
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    "allocate", [lambda: nn.Linear(10**6, 10**9), lambda: torch.zeros(10**15), lambda: torch.randn(10**14)]
+)
+def test_a_tensor_of_terabytes_is_refused(allocate):
+    with pytest.raises(ValueError, match="far more numbers than its file"), SizeLimit(1000):
+        allocate()
+
+
+def test_many_small_layers_are_refused_by_their_total():
+    with pytest.raises(ValueError, match="far more numbers than its file"), SizeLimit(1000):
+        [nn.Linear(10_000, 1000) for _ in range(10**9)]
