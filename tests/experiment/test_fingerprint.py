@@ -16,9 +16,9 @@ from transfer_exp.metric.fusion import Fusion
 from transfer_exp.metric.knn import KNN
 from transfer_exp.metric.lda import LDA
 from transfer_exp.perturbation.attract import Attract
-from transfer_exp.perturbation.path import Path as Strengths
 from transfer_exp.perturbation.pca import Pca
 from transfer_exp.perturbation.sequence import Sequence
+from transfer_exp.perturbation.strength_path import StrengthPath
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def _key(thing):
 SETTINGS = [
     *(KNN(), KNN(k=7), LDA(), Fusion((KNN(), LDA())), Fusion((LDA(), KNN())), Fusion((KNN(k=7), LDA()))),
     *(Attract(), Attract(alpha=0.2), Pca(), Pca(dim=3), Sequence((Pca(), Attract())), Sequence((Attract(), Pca()))),
-    *(Strengths(), Strengths(strengths=(0.0, 0.1)), Strengths(Attract(sigma=0.3))),
+    *(StrengthPath(), StrengthPath(strengths=(0.0, 0.1)), StrengthPath(Attract(sigma=0.3))),
 ]
 
 

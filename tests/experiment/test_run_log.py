@@ -19,8 +19,8 @@ from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.random import Random
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.perturbation.none import NoPerturbation
-from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.pca import Pca
+from transfer_exp.perturbation.strength_path import StrengthPath
 
 LABELS = {"perturbation": "none", "metric": "logme", "ground_truth": "linear_probe"}
 NAMES = ("resnet_glyphs", "vit_shapes")
@@ -101,6 +101,6 @@ def test_features_as_the_metric_saw_them(parts, dataset):
     rng = np.random.default_rng(0)
     expected = Pca(dim=2)(scoring_set.features, scoring_set.labels, rng)
     assert (Experiment(**{**parts, "perturbation": Pca(dim=2)}).scoring.perturbed(scoring_set) == expected).all()
-    path = Path(strengths=(0.0, 0.5))
+    path = StrengthPath(strengths=(0.0, 0.5))
     last = path.steps()["alpha=0.5"](scoring_set.features, scoring_set.labels, rng)
     assert (Experiment(**{**parts, "perturbation": path}).scoring.perturbed(scoring_set) == last).all()

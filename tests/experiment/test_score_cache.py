@@ -21,7 +21,7 @@ from transfer_exp.metric.parameter_count import ParameterCount
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
-from transfer_exp.perturbation.path import Path
+from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.progress import progress_bars
 
 NAMES = ("resnet_glyphs", "vit_shapes")
@@ -57,7 +57,7 @@ def test_a_second_run_reads_to_the_last_digit_and_needs_no_features(store, pairi
 
 
 def test_the_steps_of_a_path_come_back_in_their_order(store, pairings):
-    path = Scoring(LogME(), Path(Attract(), "alpha", (0.0, 0.5, 2.0, 10.0)), 0)
+    path = Scoring(LogME(), StrengthPath(Attract(), "alpha", (0.0, 0.5, 2.0, 10.0)), 0)
     computed, read = (_run(store, pairings(), path) for _ in range(2))
     assert read[1] == 2
     assert [list(parts) for parts in read[0]] == [["alpha=0", "alpha=0.5", "alpha=2", "alpha=10"]] * 2

@@ -24,8 +24,8 @@ from transfer_exp.metric.sfda import SFDA
 from transfer_exp.metric.static_rank import StaticRank
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
-from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.spread import Spread
+from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
 
@@ -99,19 +99,21 @@ def test_parts_are_combined_over_the_pool():
 
 @pytest.mark.parametrize("metric", [LogME(), _AboveTheMean()])
 def test_a_path_is_the_mean_of_its_steps(metric):
-    path = Path(Spread(), "force", (0.0, 1.0, 3.0))
+    path = StrengthPath(Spread(), "force", (0.0, 1.0, 3.0))
     curves = np.array([scored(metric, Spread(force)) for force in (0.0, 1.0, 3.0)])
     np.testing.assert_allclose(scored(metric, path), np.trapezoid(curves, [0, 1, 3], axis=0) / 3)
 
 
 def test_a_path_keeps_the_score_at_each_strength():
-    parts = flat(Scoring(LogME(), Path(Spread(), "force", (0.0, 1.0)), 0).parts(_Net(MODELS[0]), NoGroundTruth()))
+    parts = flat(
+        Scoring(LogME(), StrengthPath(Spread(), "force", (0.0, 1.0)), 0).parts(_Net(MODELS[0]), NoGroundTruth())
+    )
     assert parts == {f"force={f:g}": pytest.approx(scored(LogME(), Spread(f))[0]) for f in (0.0, 1.0)}
-    parts = flat(Scoring(_AboveTheMean(), Path(), 0).parts(_Net(MODELS[0]), NoGroundTruth()))
+    parts = flat(Scoring(_AboveTheMean(), StrengthPath(), 0).parts(_Net(MODELS[0]), NoGroundTruth()))
     assert list(parts)[:2] == ["alpha=0 norm", "alpha=0.05 norm"]
 
 
-ALPHAS, SIGMAS = Path(), Path(Attract(0.2, clamp=False), "sigma", (0.0, 0.6, 1.2))
+ALPHAS, SIGMAS = StrengthPath(), StrengthPath(Attract(0.2, clamp=False), "sigma", (0.0, 0.6, 1.2))
 
 
 @pytest.mark.parametrize("path", [ALPHAS, SIGMAS], ids=["alpha", "sigma"])
@@ -128,7 +130,7 @@ def test_each_step_of_a_path_scores_as_the_metric_scores_the_perturbed_features(
 
 def test_a_path_with_a_strength_out_of_range_is_refused_naming_metric_and_model():
     with pytest.raises(InputError, match=r"logme on model net: alpha=-1\.0 of attract"):
-        scored(LogME(), Path(Attract(), "alpha", (-1.0, 0.0)))
+        scored(LogME(), StrengthPath(Attract(), "alpha", (-1.0, 0.0)))
 
 
 def test_baselines_need_no_features():

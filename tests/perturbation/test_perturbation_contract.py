@@ -1,4 +1,4 @@
-"""What every perturbation owes, over all classes of the package and all options of conf/perturbation."""
+"""Contract of every perturbation: all classes of the package and all options of conf/perturbation."""
 
 import dataclasses
 import inspect
@@ -27,7 +27,7 @@ CLASSES = [
     if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str)
 ]
 OPTIONS = [path for path in CONF.glob("*.yaml") if path.stem != "path"]
-"""All but the path, which is no map of features but says at which strengths one is applied."""
+"""Every option except the strength path, which is a list of perturbations rather than a map of features."""
 CLASSES = [kind for kind in CLASSES if kind.name != "path"]
 PERTURBATIONS = [pytest.param(kind(), id=kind.name) for kind in CLASSES]
 NEEDS_SCATTER = {"mixup_means"}
@@ -36,7 +36,7 @@ SHAPES = pytest.mark.parametrize("shape", [(120, 10), (50, 80)], ids=["tall", "w
 
 
 def labelled(samples=120, dim=10, scale=4.0):
-    """Return features that open the gate, and labels of four uneven classes, one a single sample."""
+    """Return features that open the gate, and labels of four uneven classes, one with a single sample."""
     rng = np.random.default_rng(0)
     labels = np.concatenate([rng.choice(3, samples - 1, p=[0.5, 0.3, 0.2]), [8]])
     return scale * (rng.standard_normal((samples, dim)) + rng.standard_normal((9, dim))[labels]), labels
@@ -47,7 +47,7 @@ def generator():
 
 
 class Reordered(np.random.Generator):
-    """A generator whose draw for sample k is the one that sample ``order[k]`` would get of `generator`."""
+    """A generator that gives sample k the values that `generator` gives to sample ``order[k]``."""
 
     def __init__(self, order):
         super().__init__(generator().bit_generator)
@@ -61,16 +61,16 @@ class Reordered(np.random.Generator):
 
 
 def steps_of(perturbation):
-    """Return what a composition is made of; anything else is its own only step."""
+    """Return the steps of a sequence; any other perturbation is a single step."""
     return getattr(perturbation, "steps", (perturbation,))
 
 
 def at_zero_strength(perturbation):
     names = {field.name for field in dataclasses.fields(perturbation)}
-    changed = dict.fromkeys(names & STRENGTHS, 0.0)
+    options = dict.fromkeys(names & STRENGTHS, 0.0)
     if "steps" in names:
-        changed["steps"] = tuple(map(at_zero_strength, perturbation.steps))
-    return dataclasses.replace(perturbation, **changed)
+        options["steps"] = tuple(map(at_zero_strength, perturbation.steps))
+    return dataclasses.replace(perturbation, **options)
 
 
 def test_every_perturbation_has_an_option_of_its_name():
@@ -89,17 +89,17 @@ def test_option_instantiates_to_the_defaults(path):
 
 @SHAPES
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
-def test_output_is_finite_float64_with_the_samples_of_the_input_which_is_left_alone(perturbation, shape):
+def test_output_is_finite_float64_with_one_row_per_sample_and_the_input_is_unchanged(perturbation, shape):
     features, labels = labelled(*shape)
-    kept = features.copy(), labels.copy()
-    moved = perturbation(features, labels, generator())
-    assert moved.dtype == np.float64
-    assert len(moved) == len(features)
-    assert 1 <= moved.shape[1] <= features.shape[1]
-    assert np.isfinite(moved).all()
-    assert not np.shares_memory(moved, features)
-    np.testing.assert_array_equal(features, kept[0])
-    np.testing.assert_array_equal(labels, kept[1])
+    original = features.copy(), labels.copy()
+    perturbed = perturbation(features, labels, generator())
+    assert perturbed.dtype == np.float64
+    assert len(perturbed) == len(features)
+    assert 1 <= perturbed.shape[1] <= features.shape[1]
+    assert np.isfinite(perturbed).all()
+    assert not np.shares_memory(perturbed, features)
+    np.testing.assert_array_equal(features, original[0])
+    np.testing.assert_array_equal(labels, original[1])
 
 
 @SHAPES
@@ -111,7 +111,7 @@ def test_same_seed_gives_the_same_output(perturbation, shape):
 
 @SHAPES
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
-def test_zero_strength_is_the_identity_or_the_pca_it_begins_with(perturbation, shape):
+def test_zero_strength_is_the_identity_or_the_initial_pca(perturbation, shape):
     features, labels = labelled(*shape)
     expected = features
     for step in steps_of(perturbation):
@@ -122,50 +122,50 @@ def test_zero_strength_is_the_identity_or_the_pca_it_begins_with(perturbation, s
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
 def test_sample_order_and_class_names_are_irrelevant(perturbation):
     features, labels = labelled()
-    moved = perturbation(features, labels, generator())
+    perturbed = perturbation(features, labels, generator())
     order = np.random.default_rng(1).permutation(len(labels))
-    again = perturbation(features[order], labels[order], Reordered(order))
-    np.testing.assert_allclose(again, moved[order], rtol=1e-9)
-    np.testing.assert_allclose(perturbation(features, 100 - 3 * labels, generator()), moved, rtol=1e-9)
+    reordered = perturbation(features[order], labels[order], Reordered(order))
+    np.testing.assert_allclose(reordered, perturbed[order], rtol=1e-9)
+    np.testing.assert_allclose(perturbation(features, 100 - 3 * labels, generator()), perturbed, rtol=1e-9)
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 @SHAPES
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
-def test_any_scale_is_finite(perturbation, shape, scale):
+def test_output_is_finite_at_any_scale(perturbation, shape, scale):
     assert np.isfinite(perturbation(*labelled(*shape, scale=scale), generator())).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16])
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
-def test_any_real_type_is_taken_and_float64_returned(perturbation, dtype):
+def test_any_real_type_is_accepted_and_float64_is_returned(perturbation, dtype):
     features, labels = labelled()
     assert perturbation(features.astype(dtype), labels, generator()).dtype == np.float64
 
 
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
 @pytest.mark.parametrize("features", [np.zeros((20, 5)), np.full((20, 5), 0.1)], ids=["zero", "constant"])
-def test_coincident_samples_and_class_means_do_not_move(perturbation, features):
-    alike = Reordered(np.zeros(20, dtype=int))
+def test_equal_samples_stay_equal(perturbation, features):
+    equal_draws = Reordered(np.zeros(20, dtype=int))
     if perturbation.name in NEEDS_SCATTER:
         with pytest.raises(InputError, match="every sample equals its class mean"):
-            perturbation(features, np.arange(20) % 3, alike)
+            perturbation(features, np.arange(20) % 3, equal_draws)
         return
-    moved = perturbation(features, np.arange(20) % 3, alike)
-    np.testing.assert_allclose(moved - moved[0], 0.0, atol=1e-12)
+    perturbed = perturbation(features, np.arange(20) % 3, equal_draws)
+    np.testing.assert_allclose(perturbed - perturbed[0], 0.0, atol=1e-12)
 
 
 @pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
-def test_bad_input_is_refused(perturbation):
+def test_invalid_input_is_rejected(perturbation):
     features, labels = labelled()
-    holed = np.where(features == features[4, 2], np.nan, features)
-    for bad in [(holed, labels), (features[0], labels), (features, labels[1:]), (features, labels * 0)]:
+    with_nan = np.where(features == features[4, 2], np.nan, features)
+    for invalid in [(with_nan, labels), (features[0], labels), (features, labels[1:]), (features, labels * 0)]:
         with pytest.raises(InputError):
-            perturbation(*bad, generator())
+            perturbation(*invalid, generator())
     for field in dataclasses.fields(perturbation):
-        wrong = {"str": "sideways"}.get(type(getattr(perturbation, field.name)).__name__, -1)
+        invalid = {"str": "sideways"}.get(type(getattr(perturbation, field.name)).__name__, -1)
         if isinstance(getattr(perturbation, field.name), bool):
             continue
         with pytest.raises(InputError, match=field.name):
-            dataclasses.replace(perturbation, **{field.name: wrong})(features, labels, generator())
+            dataclasses.replace(perturbation, **{field.name: invalid})(features, labels, generator())

@@ -1,4 +1,4 @@
-"""A sequence: its steps in their order, from code, from our config and from Hydra."""
+"""Sequences of perturbations, built in code, by the configuration and by Hydra."""
 
 from pathlib import Path
 
@@ -26,43 +26,45 @@ LABELS = np.repeat(np.arange(5), 20)
 FEATURES = np.random.default_rng(0).standard_normal((100, 70)) + 3 * np.eye(5, 70)[LABELS]
 
 
-def after(perturbation, seed=3):
+def perturb(perturbation, seed=3):
     return perturbation(FEATURES, LABELS, np.random.default_rng(seed))
 
 
 def test_pca_then_spread_then_attract_is_spread_attract():
-    np.testing.assert_array_equal(after(Sequence((Pca(), Spread(), Attract()))), after(SpreadAttract()))
+    np.testing.assert_array_equal(perturb(Sequence((Pca(), Spread(), Attract()))), perturb(SpreadAttract()))
 
 
-def test_order_matters_and_nothing_changes_nothing():
-    assert not np.allclose(after(Sequence((Spread(5.0), Dropout(0.5)))), after(Sequence((Dropout(0.5), Spread(5.0)))))
-    np.testing.assert_array_equal(after(Sequence((NoPerturbation(), Spread()))), after(Spread()))
+def test_order_matters_and_no_perturbation_has_no_effect():
+    assert not np.allclose(
+        perturb(Sequence((Spread(5.0), Dropout(0.5)))), perturb(Sequence((Dropout(0.5), Spread(5.0))))
+    )
+    np.testing.assert_array_equal(perturb(Sequence((NoPerturbation(), Spread()))), perturb(Spread()))
 
 
 def test_steps_share_one_generator_in_order():
     rng = np.random.default_rng(3)
     expected = Dropout(0.3)(GaussianNoise()(FEATURES, LABELS, rng), LABELS, rng)
-    np.testing.assert_array_equal(after(Sequence((GaussianNoise(), Dropout(0.3)))), expected)
+    np.testing.assert_array_equal(perturb(Sequence((GaussianNoise(), Dropout(0.3)))), expected)
 
 
-def test_a_sequence_may_hold_a_sequence_and_is_a_key():
+def test_sequences_can_be_nested_and_hashed():
     nested = Sequence([Pca(), Sequence([Spread(), Attract()])])
-    np.testing.assert_array_equal(after(nested), after(SpreadAttract()))
+    np.testing.assert_array_equal(perturb(nested), perturb(SpreadAttract()))
     assert hash(nested) == hash(Sequence((Pca(), Sequence((Spread(), Attract())))))
-    assert "Attract(alpha=0.1" in repr(nested), "the printed form is the config"
+    assert "Attract(alpha=0.1" in repr(nested), "the repr shows the options"
 
 
 @pytest.mark.parametrize("steps", [(), (Spread(), 3), "pca", None])
-def test_what_is_no_list_of_perturbations_is_refused(steps, monkeypatch):
-    # As outside the tests, where no shapes and types are enforced.
+def test_steps_that_are_not_perturbations_are_rejected(steps, monkeypatch):
+    # Outside the tests, types are not enforced by jaxtyping.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InputError, match=r"steps=.* of sequence must be a list of perturbations"):
         Sequence(steps)
 
 
-@pytest.mark.parametrize("make", [instantiate, lambda c: build("perturbation", OmegaConf.to_container(c))])
-def test_hydra_and_our_builder_make_the_same_of_a_config(make):
+@pytest.mark.parametrize("build_option", [instantiate, lambda c: build("perturbation", OmegaConf.to_container(c))])
+def test_hydra_and_the_builder_give_the_same_sequence(build_option):
     config = OmegaConf.load(OPTION)
     config.steps[0].dim = 16
     config.steps.append({"_target_": SEQUENCE, "steps": [{"_target_": NOISE, "strength": 0.5}]})
-    assert make(config) == Sequence((Pca(16), Spread(), Sequence((GaussianNoise(0.5),))))
+    assert build_option(config) == Sequence((Pca(16), Spread(), Sequence((GaussianNoise(0.5),))))

@@ -20,8 +20,8 @@ from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
-from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
+from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.progress import Track, progress_bars
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.store import Store
@@ -47,7 +47,7 @@ class Experiment:
 
     pool: ModelPool
     dataset: TargetDataset | FeatureArrays
-    perturbation: Perturbation | Path
+    perturbation: Perturbation | StrengthPath
     metric: Metric | PoolMetric
     ground_truth: Regime
     evaluation: Ranking

@@ -16,8 +16,8 @@ from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.perturbation.none import NoPerturbation
-from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPerturbation
+from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
 
@@ -127,7 +127,7 @@ class Scoring:
     """
 
     metric: Metric | PoolMetric
-    perturbation: Perturbation | Path
+    perturbation: Perturbation | StrengthPath
     seed: int
 
     def parts(self, pairing: Pairing | SampleSubset, ground_truth: Regime) -> dict[str, Parts]:
@@ -141,7 +141,7 @@ class Scoring:
             When the metric cannot score this model.
         """
         path = self.perturbation
-        steps = path.steps() if isinstance(path, Path) else {_ALONE: path}
+        steps = path.steps() if isinstance(path, StrengthPath) else {_ALONE: path}
         try:
             parts = {}
             for step, perturbation in steps.items():
@@ -153,7 +153,7 @@ class Scoring:
     def perturbed(self, scoring_set: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
         """Return features as the metric sees them, of a path at its last step; None where nothing perturbs them."""
         path = self.perturbation
-        last = list(path.steps().values())[-1] if isinstance(path, Path) else path
+        last = list(path.steps().values())[-1] if isinstance(path, StrengthPath) else path
         if isinstance(last, NoPerturbation):
             return None
         return last(scoring_set.features, scoring_set.labels, np.random.default_rng(self.seed))
@@ -172,7 +172,7 @@ class Scoring:
             curves = np.array([over_pool(self.metric, [model[step] for model in models]) for step in models[0]])
         except InputError as error:
             raise InputError(f"{self.metric.name}: {error}") from error
-        averaged = self.perturbation.average(curves) if isinstance(self.perturbation, Path) else curves[0]
+        averaged = self.perturbation.average(curves) if isinstance(self.perturbation, StrengthPath) else curves[0]
         return [float(score) for score in averaged]
 
 

@@ -20,8 +20,8 @@ from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
-from transfer_exp.perturbation.path import Path
 from transfer_exp.perturbation.perturbation import Perturbation
+from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.progress import progress_bars
 from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -65,7 +65,7 @@ class PoolSearch:
     pool: ModelPool
     dataset: TargetDataset | FeatureArrays
     metric: Metric | PoolMetric
-    perturbation: Perturbation | Path
+    perturbation: Perturbation | StrengthPath
     ground_truth: Regime
     halving: Halving
     seconds: float | None

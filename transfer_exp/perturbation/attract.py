@@ -1,4 +1,4 @@
-"""Attract: move whole classes along the lines between their means, together or, as released, mostly apart."""
+"""Attract: move all samples of a class along the lines between the class means."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.perturbation.direction import inverse_length
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.rounding import inverse_length
 
 Sign = Literal["together", "released"]
 
@@ -26,31 +26,30 @@ def attract(
     clamp: bool = True,
     normalise: bool = True,
 ) -> Float[np.ndarray, "samples dim"]:
-    """Return x + Delta_c for every x of class c, (N, D), where Delta is `class_displacements`.
+    """Return x + Delta_c for every x of class c, (N, D).
 
     Parameters
     ----------
-    features
-        (N, D).
-    labels
-        (N,), integers.
+    features, labels
+        (N, D) and (N,) integers.
     alpha, sigma, sign, clamp, normalise
-        As `class_displacements`.
+        Options of `class_displacements`, which computes Delta.
 
     Raises
     ------
     InputError
-        As `check_features`; when ``alpha`` or ``sigma`` is negative or not finite, or ``sign`` is unknown.
+        If `check_features` rejects the input, ``alpha`` or ``sigma`` is negative or not finite, or ``sign`` is
+        unknown.
     """
-    _check(alpha, sigma, sign)
+    _check_options(alpha, sigma, sign)
     features = check_features(features, labels)
     codes, _ = encode_labels(labels)
     classes = class_statistics(features, labels)
     return features + class_displacements(classes.offsets, classes.radii, alpha, sigma, sign, clamp, normalise)[codes]
 
 
-def _check(alpha: float, sigma: float, sign: str) -> None:
-    """Refuse a hyperparameter out of range."""
+def _check_options(alpha: float, sigma: float, sign: str) -> None:
+    """Reject a hyperparameter that is out of range."""
     for name, value in (("alpha", alpha), ("sigma", sigma)):
         if not 0 <= value < np.inf:
             raise InputError(f"{name}={value} of attract must be a finite number, at least 0")
@@ -67,32 +66,33 @@ def class_displacements(
     clamp: bool,
     normalise: bool,
 ) -> Float[np.ndarray, "classes dim"]:
-    """Return Delta_i = sum_{j != i} alpha (d_ij - sigma (s_i + s_j)) u_ij for every class, (C, D).
+    """Return Delta_i = sum_{j != i} alpha (d_ij - sigma (s_i + s_j)) u_ij for every class i, (C, D).
 
-    d_ij is the distance of the means of classes i and j, u_ij the unit vector from i to j, s_i the radius of
-    class i. Classes whose means coincide have no u_ij and do not act on each other.
+    d_ij is the distance between the means of classes i and j, u_ij the unit vector from i to j, and s_i the radius of
+    class i. Classes with equal means have no u_ij and do not act on each other.
 
     Parameters
     ----------
     means, radii
-        mu, (C, D), and s, (C,), in feature units.
+        Class means mu (C, D) and radii s (C,), in feature units.
     alpha
-        Strength, not negative.
+        Strength of the attraction, not negative.
     sigma
-        How much of the radii counts as touching, not negative.
+        Number of radii within which two classes count as touching, not negative.
     sign
-        ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite, as
-        its code has it: only overlapping classes come together.
+        ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite sign, as in
+        the paper's code, where only overlapping classes move together.
     clamp
-        Hold d_ij - sigma (s_i + s_j) at zero or above, so that overlapping classes are left alone rather than
-        moved the other way.
+        Whether d_ij - sigma (s_i + s_j) is at least zero. Overlapping classes then stay instead of moving the other
+        way.
     normalise
-        Divide by C - 1. Without it the pull is alpha (C - 1): beyond 1 the classes pass through one another.
+        Whether to divide by C - 1. Otherwise the total strength is alpha (C - 1), and classes pass through each other
+        when it exceeds 1.
 
     References
     ----------
-    Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code; the clamp is that of Li et
-    al., "PED", ICCV 2023.
+    Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code. The clamp is that of Li et al., "PED",
+    ICCV 2023.
     """
     distances = cdist(means, means)
     gaps = distances - sigma * (radii[:, None] + radii)
@@ -102,21 +102,20 @@ def class_displacements(
         weights /= len(means) - 1
     if sign == "released":
         weights = -weights
-    # Relative to their centre, where the two terms are small and cancel least.
+    # Relative to their centre the two terms are small, so little cancels.
     centred = means - means.mean(axis=0)
     return weights @ centred - weights.sum(axis=1, keepdims=True) * centred
 
 
 @dataclass(frozen=True)
 class Attract:
-    """`attract` as a perturbation, on the features as they are (no PCA).
+    """`attract` as a perturbation, without a PCA.
 
     Attributes
     ----------
     alpha, sigma, sign, clamp, normalise
-        As `class_displacements`. Published: alpha 0.005 (supervised pool) or 0.1 (self-supervised), sigma
-        0.6. By default classes come together, overlapping ones are left alone, and the strength does not
-        depend on C.
+        Options of `class_displacements`. Published: alpha 0.005 (supervised pool) or 0.1 (self-supervised pool), sigma
+        0.6. By default classes move together, overlapping classes stay, and the strength does not depend on C.
     """
 
     name: ClassVar[str] = "attract"
@@ -128,22 +127,13 @@ class Attract:
     clamp: bool = True
     normalise: bool = True
 
-    def __call__(
-        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Float[np.ndarray, "samples dim"]:
-        """Return `attract` of features (N, D); ``rng`` is not used."""
-        features = check_features(features, labels)
-        return attract(features, labels, *self._options)
+    def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return `attract` of features (N, D)."""
+        return attract(check_features(features, labels), labels, *self._options)
 
     def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
-        """Return the statistics of the perturbed features: only class means move.
-
-        Raises
-        ------
-        InputError
-            As `attract`.
-        """
-        _check(self.alpha, self.sigma, self.sign)
+        """Return the statistics of the perturbed features, in which only the class means differ."""
+        _check_options(self.alpha, self.sigma, self.sign)
         return statistics.moved(class_displacements(statistics.offsets, statistics.radii, *self._options))
 
     @property

@@ -1,4 +1,4 @@
-"""Gaussian noise: every feature shaken alike, the control that looks at no label."""
+"""Gaussian noise: independent noise on every feature, a control that ignores the labels."""
 
 from __future__ import annotations
 
@@ -21,25 +21,24 @@ def gaussian_noise(
     strength: float = 0.1,
     scale: NoiseScale = "relative",
 ) -> Float[np.ndarray, "samples dim"]:
-    """Return x + strength u z, (N, D), with z independent standard normal draws, one per feature and sample.
+    """Return x + strength u z, (N, D), with independent standard normal z for every feature and sample.
 
     Parameters
     ----------
     features
         (N, D), finite.
     rng
-        Draws z, in the order of the samples.
+        Generator of z, drawn in the order of the samples.
     strength
-        Standard deviation of the noise in units of u, not negative; 0 is the identity.
+        Standard deviation of the noise in units of u, not negative. 0 is the identity.
     scale
-        ``"absolute"``: u = 1, in feature units, so a model with small features is shaken more. ``"relative"``:
-        u = sqrt(tr(covariance) / D), the overall standard deviation of the features about their mean, so that
-        models compare.
+        ``"absolute"``: u = 1, in feature units, so models with small features change more. ``"relative"``:
+        u = sqrt(tr(covariance) / D), the overall standard deviation of the features, so models are comparable.
 
     Raises
     ------
     InputError
-        When ``strength`` is negative or not finite, or ``scale`` is unknown.
+        If ``strength`` is negative or not finite, or ``scale`` is unknown.
     """
     if not 0 <= strength < np.inf:
         raise InputError(f"strength={strength} of gaussian_noise must be a finite number, at least 0")
@@ -53,16 +52,7 @@ def gaussian_noise(
 
 @dataclass(frozen=True)
 class GaussianNoise:
-    """`gaussian_noise` as a perturbation, seeded by the generator it is given.
-
-    Attributes
-    ----------
-    strength
-        Standard deviation of the noise.
-    scale
-        Whether ``strength`` counts feature units (``"absolute"``) or the features' overall standard deviation
-        (``"relative"``).
-    """
+    """`gaussian_noise` as a perturbation. The fields are its options."""
 
     name: ClassVar[str] = "gaussian_noise"
     source: ClassVar[str] = "control"
@@ -70,8 +60,6 @@ class GaussianNoise:
     strength: float = 0.1
     scale: NoiseScale = "relative"
 
-    def __call__(
-        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Float[np.ndarray, "samples dim"]:
-        """Return `gaussian_noise` of features (N, D); the labels are only checked."""
+    def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return `gaussian_noise` of features (N, D). The labels are only checked."""
         return gaussian_noise(check_features(features, labels), rng, self.strength, self.scale)

@@ -1,4 +1,4 @@
-"""Mixup with class means: samples whose class is unsure move towards the other classes, as in SFDA."""
+"""Mixup with class means: samples of uncertain class move towards the other classes, as in SFDA."""
 
 from __future__ import annotations
 
@@ -19,24 +19,22 @@ def mixup_means(
 ) -> Float[np.ndarray, "samples dim"]:
     """Return x + strength (1 - p(x)) (m_c - x), (N, D); at strength 1 this is p(x) x + (1 - p(x)) m_c.
 
-    p(x) is the softmax of the posterior, true class, of a linear discriminant with the shrinkage of SFDA; m_c
-    averages the means of the other classes. The softmax of a probability stays between 1 / (C - 1 + e) and
-    e / (C - 1 + e), so that even a sure sample moves, and the more so the more classes there are.
+    m_c averages the means of the other classes. p(x) is the softmax of the posterior of a linear discriminant with the
+    shrinkage of SFDA, at the true class. The softmax of a probability lies between 1 / (C - 1 + e) and e / (C - 1 + e).
+    So even samples of certain class move, and they move further the more classes there are.
 
     Parameters
     ----------
-    features
-        (N, D).
-    labels
-        (N,), integers.
+    features, labels
+        (N, D) and (N,) integers.
     strength
-        Not negative; 1 is the published mixture, 0 the identity.
+        Factor of the displacement, not negative. 1 is the published mixture, 0 the identity.
 
     Raises
     ------
     InputError
-        As `check_features`; when ``strength`` is negative or not finite, when no sample differs from its
-        class mean, or when the within-class covariance is too ill-conditioned to invert.
+        If `check_features` rejects the input, ``strength`` is negative or not finite, no sample differs from its class
+        mean, or the within-class covariance is too ill-conditioned to invert.
 
     References
     ----------
@@ -53,21 +51,13 @@ def mixup_means(
 
 @dataclass(frozen=True)
 class MixupMeans:
-    """`mixup_means` as a perturbation: SFDA's self-challenge on its own, before any metric.
-
-    Attributes
-    ----------
-    strength
-        How much of the published mixture to apply.
-    """
+    """`mixup_means` as a perturbation: the self-challenge of SFDA before any metric. The fields are its options."""
 
     name: ClassVar[str] = "mixup_means"
     source: ClassVar[str] = "Shao et al., ECCV 2022"
 
     strength: float = 1.0
 
-    def __call__(
-        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Float[np.ndarray, "samples dim"]:
-        """Return `mixup_means` of features (N, D); ``rng`` is not used."""
+    def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return `mixup_means` of features (N, D)."""
         return mixup_means(check_features(features, labels), labels, self.strength)

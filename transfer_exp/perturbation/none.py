@@ -1,4 +1,4 @@
-"""No perturbation: the features as they are, the control of every other one."""
+"""No perturbation: unchanged features, the control for all perturbations."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
 
 from transfer_exp.statistics.class_statistics import ClassStatistics
 from transfer_exp.statistics.feature_set import check_features
@@ -19,12 +18,10 @@ class NoPerturbation:
     name: ClassVar[str] = "none"
     source: ClassVar[str] = "control"
 
-    def __call__(
-        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Float[np.ndarray, "samples dim"]:
-        """Return a float64 copy of features (N, D); ``rng`` is not used."""
+    def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return a float64 copy of the features."""
         return check_features(features, labels).copy()
 
     def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
-        """Return the statistics as they are."""
+        """Return the statistics unchanged."""
         return statistics

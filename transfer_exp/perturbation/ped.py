@@ -1,4 +1,4 @@
-"""PED: overlapping classes push each other apart, step by step, until the pushes have faded."""
+"""PED: overlapping classes repel each other in steps, until the forces have decayed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
 
 from transfer_exp.errors import InputError
-from transfer_exp.perturbation.direction import inverse_length
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import check_features, encode_labels
-from transfer_exp.statistics.rounding import deviations
+from transfer_exp.statistics.rounding import deviations, inverse_length
 
 FLOOR = 1e-3
-"""Least standard deviation to divide by, in feature units, as released: a constant feature exerts no force."""
+"""Smallest standard deviation to divide by, in feature units, as released: a constant feature exerts no force."""
 
 
 def ped(
@@ -27,59 +26,57 @@ def ped(
     exit_ratio: float = 0.5,
     max_steps: int = 6,
 ) -> Float[np.ndarray, "samples dim"]:
-    """Return every x of class c moved by the sum of its class's steps, (N, D).
+    """Return every x of class c plus the sum of the steps of class c, (N, D).
 
     1. Standardise every feature over all samples (a deviation below 1e-3 counts as 1e-3).
-    2. Repeat: class i moves by sum_{j != i} min(t^2 / 2, 1) F_ij u_ji, where F_ij = max(sigma (s_i + s_j) -
-       d_ij, 0), u_ji is the unit vector from the mean of class j to that of i, and d, s are as `attract`'s.
-    3. Stop after ``max_steps``, or before the first step whose length, summed in absolute value over classes and
-       features, is at most ``exit_ratio`` of the first one's.
+    2. Repeat: class i moves by sum_{j != i} min(t^2 / 2, 1) F_ij u_ji, where F_ij = max(sigma (s_i + s_j) - d_ij, 0)
+       and u_ji is the unit vector from the mean of class j to that of i. d and s are those of `attract`.
+    3. Stop after ``max_steps``, or before the first step whose length is at most ``exit_ratio`` of the first one's.
+       The length sums absolute values over classes and features.
     4. Undo the standardisation.
 
     Parameters
     ----------
-    features
-        (N, D).
-    labels
-        (N,), integers.
+    features, labels
+        (N, D) and (N,) integers.
     sigma
-        How many radii s_c = sqrt(sum_k Var_k) count as touching, not negative. The release offers 0.6 and 0.3; its
-        function called without a choice takes 2.0.
+        Number of radii s_c = sqrt(sum_k Var_k) within which classes count as touching, not negative. The release offers
+        0.6 and 0.3; the default of its function is 2.0.
     time_step
-        t, not negative; 0 is the identity.
+        Time step t, not negative. 0 is the identity.
     exit_ratio
-        In [0, 1).
+        Relative step length to stop at, in [0, 1).
     max_steps
-        At least 1.
+        Largest number of steps, at least 1.
 
     Raises
     ------
     InputError
-        As `check_features`; when a hyperparameter is out of range.
+        If `check_features` rejects the input or a hyperparameter is out of range.
 
     References
     ----------
-    Li et al., "Exploring Model Transferability through the Lens of Potential Energy", ICCV 2023, as released,
-    with one difference: the release takes mean and deviation of step 1 from the model's features of the ImageNet
-    validation images, which a perturbation does not see. Here the features are their own reference.
+    Li et al., "Exploring Model Transferability through the Lens of Potential Energy", ICCV 2023, as released, with one
+    difference. The release takes the mean and deviation of step 1 from the model's features of the ImageNet validation
+    images, which a perturbation does not have. Here they come from the features themselves.
     """
-    _check(sigma, time_step, exit_ratio, max_steps)
+    _check_options(sigma, time_step, exit_ratio, max_steps)
     features = check_features(features, labels)
     codes, _ = encode_labels(labels)
     centred = deviations(features, features.mean(axis=0))
     units = np.maximum(np.sqrt(np.mean(centred**2, axis=0)), FLOOR)
-    standard = centred / units
-    classes = class_statistics(standard, labels)
+    standardised = centred / units
+    classes = class_statistics(standardised, labels)
     start, radii = classes.means, classes.radii
-    means, reach, first = start, sigma * (radii[:, None] + radii), None
+    means, reach, first_length = start, sigma * (radii[:, None] + radii), None
     for _ in range(max_steps):
-        # Classes move as a whole, so the radii stay and the samples need not move until the end.
-        moves = min(time_step**2 / 2, 1.0) * _repulsion(means, reach, standard)
-        length = np.abs(moves).sum()
-        first = length if first is None else first
-        if length <= exit_ratio * first:
+        # All samples of a class move alike, so its radius is constant and samples need to move only at the end.
+        step = min(time_step**2 / 2, 1.0) * _repulsion(means, reach, standardised)
+        length = np.abs(step).sum()
+        first_length = length if first_length is None else first_length
+        if length <= exit_ratio * first_length:
             break
-        means = means + moves
+        means = means + step
     return features + (units * (means - start))[codes]
 
 
@@ -88,14 +85,14 @@ def _repulsion(
     reach: Float[np.ndarray, "classes classes"],
     points: Float[np.ndarray, "samples dim"],
 ) -> Float[np.ndarray, "classes dim"]:
-    """Return sum_{j != i} max(reach_ij - d_ij, 0) u_ji for every class i; coincident means have no u_ji."""
+    """Return sum_{j != i} max(reach_ij - d_ij, 0) u_ji for every class i; equal means have no u_ji."""
     distances = cdist(means, means)
     weights = np.maximum(reach - distances, 0.0) * inverse_length(distances, points)
     return weights.sum(axis=1, keepdims=True) * means - weights @ means
 
 
-def _check(sigma: float, time_step: float, exit_ratio: float, max_steps: int) -> None:
-    """Refuse a hyperparameter out of range."""
+def _check_options(sigma: float, time_step: float, exit_ratio: float, max_steps: int) -> None:
+    """Reject a hyperparameter that is out of range."""
     for name, value in (("sigma", sigma), ("time_step", time_step)):
         if not 0 <= value < np.inf:
             raise InputError(f"{name}={value} of ped must be a finite number, at least 0")
@@ -107,13 +104,7 @@ def _check(sigma: float, time_step: float, exit_ratio: float, max_steps: int) ->
 
 @dataclass(frozen=True)
 class Ped:
-    """`ped` as a perturbation, on the features as they are (no PCA).
-
-    Attributes
-    ----------
-    sigma, time_step, exit_ratio, max_steps
-        As `ped`; the defaults are those of the released experiments.
-    """
+    """`ped` as a perturbation, without a PCA. The fields are its options, with the defaults of the released runs."""
 
     name: ClassVar[str] = "ped"
     source: ClassVar[str] = "Li et al., ICCV 2023"
@@ -123,9 +114,7 @@ class Ped:
     exit_ratio: float = 0.5
     max_steps: int = 6
 
-    def __call__(
-        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Float[np.ndarray, "samples dim"]:
-        """Return `ped` of features (N, D); ``rng`` is not used."""
+    def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return `ped` of features (N, D)."""
         features = check_features(features, labels)
         return ped(features, labels, self.sigma, self.time_step, self.exit_ratio, self.max_steps)

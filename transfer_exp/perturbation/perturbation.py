@@ -1,4 +1,4 @@
-"""What every perturbation is: a seeded map of features and labels to features."""
+"""Interfaces of perturbations: seeded maps of features and labels to features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Perturbation(Protocol):
     Attributes
     ----------
     name
-        As shown in tables and used in ``conf/perturbation``.
+        Identifier in tables and in ``conf/perturbation``.
     source
         Authors, venue and year of the idea.
     """
@@ -28,7 +28,7 @@ class Perturbation(Protocol):
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> Float[np.ndarray, "samples new_dim"]:
-        """Return perturbed features (N, D') in float64, all finite; the input is left as it was.
+        """Return perturbed features (N, D') in float64, all finite. The input is not modified.
 
         Parameters
         ----------
@@ -37,26 +37,26 @@ class Perturbation(Protocol):
         labels
             (N,), integers.
         rng
-            The only source of randomness of a perturbation that draws: same state, same output.
+            The only source of randomness. Deterministic perturbations ignore it.
 
         Raises
         ------
         InputError
-            As `check_features`, or when a hyperparameter is out of range.
+            If `check_features` rejects the input or a hyperparameter is out of range.
         """
         ...
 
 
 @runtime_checkable
 class StatisticsPerturbation(Perturbation, Protocol):
-    """A perturbation whose effect on class statistics follows from these alone, so that samples can be streamed."""
+    """A perturbation that can act on class statistics alone, so that features can be streamed in batches."""
 
     def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
-        """Return the class statistics of what the call returns for features that have ``statistics``.
+        """Return the class statistics of the perturbed features, given those of the features.
 
         Raises
         ------
         InputError
-            When a hyperparameter is out of range.
+            If a hyperparameter is out of range.
         """
         ...

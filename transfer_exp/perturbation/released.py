@@ -1,4 +1,4 @@
-"""Spread-Attract as its code was released: gated, without the spread, the attraction's sign turned."""
+"""Spread-Attract as its code was released: gated, without the spread, with the opposite sign of the attraction."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ THRESHOLD = float(np.log(1e9) / 5)
 
 
 def gate_opens(features: Float[np.ndarray, "samples dim"]) -> bool:
-    """Tell whether the mean of the two largest eigenvalues of the features' covariance exceeds `THRESHOLD`.
+    """Return whether the mean of the two largest eigenvalues of the features' covariance exceeds `THRESHOLD`.
 
-    The covariance is that of the population (divided by N). The answer depends on the scale of the features,
-    so one ranking can mix models scored on perturbed and on raw features.
+    The covariance is divided by N. The answer depends on the scale of the features, so one ranking can mix scores of
+    perturbed and of raw features.
     """
     centred = deviations(features, features.mean(axis=0))
     samples, dim = centred.shape
@@ -34,19 +34,19 @@ def gate_opens(features: Float[np.ndarray, "samples dim"]) -> bool:
 
 @dataclass(frozen=True)
 class Released:
-    """What the released code hands to its metric: `pca` then `attract`, or raw features if the gate is shut.
+    """The features that the released code scores: `pca` then `attract` if the gate opens, otherwise raw features.
 
-    The release computes the spread and then overwrites it, so no force appears here. Its attraction pushes
-    separated classes apart, is not clamped and grows with the number of classes.
+    The release computes the spread and then overwrites it, so no spreading force is applied here. Its attraction pushes separated
+    classes apart, is not clamped and grows with the number of classes.
 
     Attributes
     ----------
     alpha
-        0.005 for the supervised pool, 0.1 for the self-supervised one.
+        Strength of `attract`: 0.005 for the supervised pool, 0.1 for the self-supervised pool.
     sigma
-        As `attract`.
+        Option of `attract`.
     dim
-        Principal components to keep.
+        Number of principal components.
     """
 
     name: ClassVar[str] = "released"
@@ -59,7 +59,7 @@ class Released:
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> Float[np.ndarray, "samples new_dim"]:
-        """Return features (N, D) as they are, or the moved principal components (N, min(dim, N, D))."""
+        """Return a copy of features (N, D), or the perturbed principal components (N, min(dim, N, D))."""
         features = check_features(features, labels)
         if not gate_opens(features):
             return features.copy()

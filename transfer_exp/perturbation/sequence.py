@@ -1,4 +1,4 @@
-"""A sequence: perturbations applied one after the other."""
+"""A sequence of perturbations, applied one after the other."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.spread import Spread
 
 EXAMPLE: tuple[Perturbation, ...] = (Pca(), Spread())
-"""What ``conf/perturbation/sequence.yaml`` shows: the first two of the three steps of Spread-Attract."""
+"""Default of ``conf/perturbation/sequence.yaml``: the first two of the three steps of Spread-Attract."""
 
 
 @dataclass(frozen=True)
 class Sequence:
-    """Each perturbation applied to what the one before it returned.
+    """Perturbations that each transform the output of the previous one.
 
     Attributes
     ----------
     steps
-        The perturbations, at least one, in the order in which they are applied; kept as a tuple. Those that draw
-        share one generator, in that order.
+        Perturbations in the order of application, at least one, stored as a tuple. They share one generator.
 
     Raises
     ------
     InputError
-        When ``steps`` is empty or holds anything else.
+        If ``steps`` is empty or contains anything that is not a perturbation.
     """
 
     name: ClassVar[str] = "sequence"
@@ -40,7 +39,7 @@ class Sequence:
     steps: Iterable[Perturbation] = EXAMPLE
 
     def __post_init__(self) -> None:
-        # Hydra hands over a list, which has no hash and equals no tuple.
+        # Hydra passes a list, which has no hash and equals no tuple.
         steps = tuple(self.steps) if isinstance(self.steps, Iterable) else ()
         if not steps or not all(isinstance(step, Perturbation) for step in steps):
             raise InputError(f"steps={self.steps} of sequence must be a list of perturbations, at least one")
@@ -49,7 +48,7 @@ class Sequence:
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> Float[np.ndarray, "samples new_dim"]:
-        """Return features (N, D) after every step, (N, D')."""
+        """Return features (N, D) after all steps, (N, D')."""
         for step in self.steps:
             features = step(features, labels, rng)
         return features

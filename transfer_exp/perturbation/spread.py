@@ -1,4 +1,4 @@
-"""Spread: move every sample away from its class mean, which raises the variability within classes."""
+"""Spread: move every sample away from its class mean, which raises the variance within classes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.perturbation.direction import inverse_length
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.rounding import inverse_length
 
 ForceScale = Literal["absolute", "radius"]
 
@@ -24,26 +24,22 @@ def spread(
 ) -> Float[np.ndarray, "samples dim"]:
     """Return x + force (x - mu_c) / |x - mu_c|, (N, D).
 
-    A sample that equals its class mean, such as the only one of its class, has no direction and stays where
-    it is.
+    A sample that equals its class mean, such as the only sample of a class, has no direction and does not move.
 
     Parameters
     ----------
-    features
-        (N, D).
-    labels
-        (N,), integers.
+    features, labels
+        (N, D) and (N,) integers.
     force
-        How far every sample moves, not negative.
+        Distance that every sample moves, not negative.
     force_scale
-        ``"absolute"``: in feature units, as published, so a model with small features is spread more than one
-        with large ones. ``"radius"``: in units of the class's radius s_c = sqrt(sum_k Var_k), so that models
-        compare.
+        ``"absolute"``: distance in feature units, as published, so models with small features change more.
+        ``"radius"``: distance in units of the class radius s_c = sqrt(sum_k Var_k), so models are comparable.
 
     Raises
     ------
     InputError
-        As `check_features`; when ``force`` is negative or not finite, or ``force_scale`` is unknown.
+        If `check_features` rejects the input, ``force`` is negative or not finite, or ``force_scale`` is unknown.
 
     References
     ----------
@@ -57,22 +53,14 @@ def spread(
     codes, _ = encode_labels(labels)
     classes = class_statistics(features, labels)
     offsets = features - classes.means[codes]
-    outward = inverse_length(np.linalg.norm(offsets, axis=1), features)
+    inverse_lengths = inverse_length(np.linalg.norm(offsets, axis=1), features)
     distance = force * (classes.radii[codes] if force_scale == "radius" else 1.0)
-    return features + (distance * outward)[:, None] * offsets
+    return features + (distance * inverse_lengths)[:, None] * offsets
 
 
 @dataclass(frozen=True)
 class Spread:
-    """`spread` as a perturbation, on the features as they are (no PCA).
-
-    Attributes
-    ----------
-    force
-        How far every sample moves.
-    force_scale
-        Whether ``force`` counts feature units (``"absolute"``) or class radii (``"radius"``).
-    """
+    """`spread` as a perturbation, without a PCA. The fields are its options."""
 
     name: ClassVar[str] = "spread"
     source: ClassVar[str] = "Khoba et al., WACV 2025"
@@ -80,8 +68,6 @@ class Spread:
     force: float = 1.0
     force_scale: ForceScale = "absolute"
 
-    def __call__(
-        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> Float[np.ndarray, "samples dim"]:
-        """Return `spread` of features (N, D); ``rng`` is not used."""
+    def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return `spread` of features (N, D)."""
         return spread(check_features(features, labels), labels, self.force, self.force_scale)

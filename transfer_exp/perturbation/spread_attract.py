@@ -1,4 +1,4 @@
-"""Spread-Attract, the paper's idea: reduce by PCA, spread every class, then draw the classes together."""
+"""Spread-Attract as the paper describes it: reduce by PCA, spread every class, then attract the classes."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ from transfer_exp.statistics.feature_set import check_features
 
 @dataclass(frozen=True)
 class SpreadAttract:
-    """`pca`, then `spread`, then `attract` on its output.
+    """`pca`, then `spread`, then `attract`.
 
-    The paper gives dim 64, force 1, sigma 0.6 and alpha 0.005 (supervised pool) or 0.1 (self-supervised).
-    Where only its released code speaks, the defaults follow the paper's claim instead: classes come
-    *together*; the force is *clamped*, as in PED from which it descends, for otherwise overlapping classes
-    would be driven apart; and it is *normalised* by C - 1, for otherwise alpha (C - 1) passes 1 for many
-    classes (397 x 0.005) and they swap sides. Normalised, alpha 0.1 closes a tenth of the mean gap, as 0.005
-    does unnormalised at 21 classes.
+    The paper gives dim 64, force 1, sigma 0.6 and alpha 0.005 (supervised pool) or 0.1 (self-supervised pool). Where
+    only the released code has a value, the defaults follow the claim of the paper. Classes move *together*. The force
+    is *clamped* as in PED, on which the method builds, because overlapping classes would otherwise be driven apart. It
+    is *normalised* by C - 1, because alpha (C - 1) otherwise exceeds 1 for many classes (397 x 0.005) and they swap
+    sides. Normalised, alpha 0.1 closes a tenth of the mean gap, as 0.005 does without it for 21 classes.
 
     Attributes
     ----------
     dim
-        Principal components to keep first; None leaves the features as they are.
+        Number of principal components. None leaves out the PCA.
     force, force_scale
-        As `spread`.
+        Options of `spread`.
     alpha, sigma, sign, clamp, normalise
-        As `attract`.
+        Options of `attract`.
     """
 
     name: ClassVar[str] = "spread_attract"
@@ -50,8 +49,8 @@ class SpreadAttract:
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> Float[np.ndarray, "samples new_dim"]:
-        """Return the perturbed features (N, min(dim, N, D)); ``rng`` is not used."""
+        """Return the perturbed features (N, min(dim, N, D))."""
         features = check_features(features, labels)
         reduced = features if self.dim is None else pca(features, self.dim)
-        wide = spread(reduced, labels, self.force, self.force_scale)
-        return attract(wide, labels, self.alpha, self.sigma, self.sign, self.clamp, self.normalise)
+        spread_features = spread(reduced, labels, self.force, self.force_scale)
+        return attract(spread_features, labels, self.alpha, self.sigma, self.sign, self.clamp, self.normalise)

@@ -1,4 +1,4 @@
-"""What the perturbations that draw must do on average: Gaussian noise and dropout."""
+"""Statistics of the random perturbations: Gaussian noise and dropout."""
 
 import numpy as np
 import pytest
@@ -21,19 +21,19 @@ def uneven_features():
 
 @oracle
 @given(seed=st.integers(0, 10**6), strength=st.floats(0, 3), scale=st.sampled_from(["absolute", "relative"]))
-def test_gaussian_noise_equals_its_slow_formula(seed, strength, scale):
+def test_gaussian_noise_equals_a_literal_loop(seed, strength, scale):
     features = np.random.default_rng(seed + 1).standard_normal((7, 4)) * 3 + 5
     unit = 1.0 if scale == "absolute" else np.sqrt(np.trace(np.cov(features.T, bias=True)) / 4)
     draws, expected = np.random.default_rng(seed), features.copy()
     for i in range(7):
         for k in range(4):
             expected[i, k] += strength * unit * draws.normal()
-    moved = gaussian_noise(features, np.random.default_rng(seed), strength, scale)
-    np.testing.assert_allclose(moved, expected, rtol=1e-12)
+    perturbed = gaussian_noise(features, np.random.default_rng(seed), strength, scale)
+    np.testing.assert_allclose(perturbed, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("scale", ["absolute", "relative"])
-def test_noise_has_no_mean_and_the_same_deviation_in_every_dimension(scale):
+def test_noise_has_zero_mean_and_equal_deviation_in_every_dimension(scale):
     features = uneven_features()
     noise = GaussianNoise(0.5, scale)(features, LABELS, np.random.default_rng(1)) - features
     unit = 1.0 if scale == "absolute" else np.sqrt(features.var(axis=0).mean())
@@ -43,7 +43,7 @@ def test_noise_has_no_mean_and_the_same_deviation_in_every_dimension(scale):
     np.testing.assert_allclose(noise.std(axis=0), 0.5 * unit, rtol=0.22)
 
 
-def test_relative_noise_follows_scale_and_ignores_shift_and_absolute_noise_does_not():
+def test_only_relative_noise_scales_with_the_features_and_ignores_a_shift():
     features = uneven_features()
 
     def noise(x, scale):
@@ -57,7 +57,7 @@ def test_relative_noise_follows_scale_and_ignores_shift_and_absolute_noise_does_
 
 @oracle
 @given(seed=st.integers(0, 10**6), rate=st.floats(0, 0.99))
-def test_dropout_equals_its_slow_formula(seed, rate):
+def test_dropout_equals_a_literal_loop(seed, rate):
     features = np.random.default_rng(seed + 1).standard_normal((7, 4)) * 3 + 5
     draws, expected = np.random.default_rng(seed), features.copy()
     for i in range(7):
@@ -67,23 +67,23 @@ def test_dropout_equals_its_slow_formula(seed, rate):
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.5, 0.9])
-def test_dropout_drops_its_share_everywhere_and_keeps_the_expectation(rate):
+def test_dropout_zeroes_a_share_of_every_dimension_and_preserves_the_expectation(rate):
     features = np.full((400, 50), 7.0)
-    moved = Dropout(rate)(features, LABELS, np.random.default_rng(1))
-    error = np.sqrt(rate * (1 - rate) / moved.size)
-    assert abs((moved == 0).mean() - rate) < 6 * error
-    assert abs(moved.mean() / 7 - 1) < 6 * error / (1 - rate)
-    assert np.abs((moved == 0).mean(axis=0) - rate).max() < 6 * error * np.sqrt(50)
-    np.testing.assert_allclose(np.unique(moved), [0.0, 7.0 / (1 - rate)])
+    perturbed = Dropout(rate)(features, LABELS, np.random.default_rng(1))
+    error = np.sqrt(rate * (1 - rate) / perturbed.size)
+    assert abs((perturbed == 0).mean() - rate) < 6 * error
+    assert abs(perturbed.mean() / 7 - 1) < 6 * error / (1 - rate)
+    assert np.abs((perturbed == 0).mean(axis=0) - rate).max() < 6 * error * np.sqrt(50)
+    np.testing.assert_allclose(np.unique(perturbed), [0.0, 7.0 / (1 - rate)])
 
 
 @pytest.mark.parametrize("perturbation", [GaussianNoise(), Dropout()], ids=lambda p: p.name)
-def test_another_generator_draws_otherwise(perturbation):
+def test_different_seeds_give_different_output(perturbation):
     features = uneven_features()
     first, second = (perturbation(features, LABELS, np.random.default_rng(seed)) for seed in (0, 1))
     assert not np.allclose(first, second)
 
 
-def test_dropping_everything_is_refused():
+def test_a_dropout_rate_of_one_is_rejected():
     with pytest.raises(InputError, match=r"rate=1\.0 of dropout must lie in \[0, 1\)"):
         Dropout(1.0)(uneven_features(), LABELS, np.random.default_rng(0))
