@@ -36,8 +36,8 @@ def gate_opens(features: Float[np.ndarray, "samples dim"]) -> bool:
 class Released:
     """The features that the released code scores: `pca` then `attract` if the gate opens, otherwise raw features.
 
-    The release computes the spread and then overwrites it, so no spreading force is applied here. Its attraction pushes separated
-    classes apart, is not clamped and grows with the number of classes.
+    The release computes the spread and then overwrites it, so no spreading force is applied here. Its attraction
+    pushes separated classes apart, is not clamped and grows with the number of classes.
 
     Attributes
     ----------
