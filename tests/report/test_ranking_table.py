@@ -1,4 +1,4 @@
-"""The table of one cell: what it lists, how honest it is, and how it looks on a narrow terminal or in a pipe."""
+"""Terminal table of a cell: rows, verdict, and layout on a narrow terminal and in a pipe."""
 
 import io
 
@@ -18,14 +18,14 @@ MODELS = (
 MEASURES = {"weighted_tau": 0.8123, "kendall": 0.5, "rel_at_3": 0.9876, "regret": 0.0123}
 
 
-def printed(result, width=80):
+def rendered(result, width=80):
     text = io.StringIO()
     Console(file=text, width=width).print(ranking_table(result))
     return text.getvalue()
 
 
-def result(tau=0.8123, band=(-0.5, 0.55), **others):
-    return CellResult(CELL, MODELS, {**MEASURES, "weighted_tau": tau}, band, **others)
+def result(tau=0.8123, band=(-0.5, 0.55), **options):
+    return CellResult(CELL, MODELS, {**MEASURES, "weighted_tau": tau}, band, **options)
 
 
 def test_ranks_start_at_one_and_ties_share_their_mean():
@@ -34,7 +34,7 @@ def test_ranks_start_at_one_and_ties_share_their_mean():
 
 
 def test_the_best_score_comes_first_and_skipped_models_last_with_their_reason():
-    lines = printed(result()).splitlines()
+    lines = rendered(result()).splitlines()
     rows = [line.split() for line in lines]
     assert rows[3] == ["1", "vit", "0.612", "0.900", "1"]
     assert rows[4] == ["2.5", "resnet[small]", "0.512", "0.700", "3"]
@@ -43,7 +43,7 @@ def test_the_best_score_comes_first_and_skipped_models_last_with_their_reason():
 
 
 @pytest.mark.parametrize(
-    ("tau", "tied", "words"),
+    ("tau", "tied", "verdict"),
     [
         (0.8, False, "better than chance"),
         (0.55, False, "within chance"),
@@ -52,26 +52,26 @@ def test_the_best_score_comes_first_and_skipped_models_last_with_their_reason():
         (0.0, True, "tied"),
     ],
 )
-def test_the_verdict_names_chance(tau, tied, words):
-    text = printed(result(tau, tied=tied))
-    assert f"tau_w {tau:.2f}   95 % null band [-0.50, 0.55] for 3 models: {words}" in text
+def test_the_verdict_compares_tau_with_chance(tau, tied, verdict):
+    text = rendered(result(tau, tied=tied))
+    assert f"tau_w {tau:.2f}   95 % null band [-0.50, 0.55] for 3 models: {verdict}" in text
     assert "rel@3 0.988   regret 0.012" in text
 
 
-def test_the_level_of_the_band_is_the_one_that_was_used():
-    assert "90 % null band" in printed(result(null_level=0.9))
+def test_the_level_of_the_null_band_is_printed():
+    assert "90 % null band" in rendered(result(null_level=0.9))
 
 
-def test_without_ground_truth_there_are_no_columns_for_it():
-    bare = CellResult(CELL, tuple(ModelResult(m.model, m.score) for m in MODELS[:3]))
-    text = printed(bare)
+def test_without_ground_truth_there_are_no_accuracy_columns():
+    unlabelled = CellResult(CELL, tuple(ModelResult(m.model, m.score) for m in MODELS[:3]))
+    text = rendered(unlabelled)
     assert "accuracy" not in text
     assert "no ground truth" in text
     assert "0.612" in text
 
 
-def test_one_comparable_model_is_said_and_not_correlated():
-    text = printed(CellResult(CELL, (ModelResult("a", 1.0, 0.5), ModelResult("b", 2.0))))
+def test_a_single_comparable_model_gives_no_correlation():
+    text = rendered(CellResult(CELL, (ModelResult("a", 1.0, 0.5), ModelResult("b", 2.0))))
     assert "a correlation needs two" in text
     assert "tau_w" not in text
 
@@ -79,7 +79,7 @@ def test_one_comparable_model_is_said_and_not_correlated():
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_it_fits_the_width_and_is_plain_text_in_a_pipe(width):
     long = ModelResult("hf-hub:someone/" + "a_very_long_name_" * 4, 0.7, 0.6)
-    text = printed(CellResult(CELL, (*MODELS, long), MEASURES, (-0.5, 0.5)), width)
+    text = rendered(CellResult(CELL, (*MODELS, long), MEASURES, (-0.5, 0.5)), width)
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
     assert "a_very_long_name_" * 4 in "".join(line[7:].split(" ")[0] for line in text.splitlines()) or width > 100
@@ -96,12 +96,12 @@ def test_it_fits_the_width_and_is_plain_text_in_a_pipe(width):
         ([], []),
     ],
 )
-def test_scores_are_written_so_that_they_can_be_told_apart(scores, texts):
+def test_different_scores_look_different(scores, texts):
     assert [score_format(scores).format(score) for score in scores] == texts
 
 
 def test_models_skipped_for_one_reason_share_a_line():
     models = (*tuple(ModelResult(name, None, reason="no head") for name in "ab"), ModelResult("c", 1.0, 0.5))
-    text = printed(CellResult({"dataset": "d", "metric": "m"}, models))
+    text = rendered(CellResult({"dataset": "d", "metric": "m"}, models))
     assert text.count("no head") == 1
     assert "skipped a, b: no head" in text

@@ -84,7 +84,7 @@ def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
     assert [path.name for path in written] == ["rank.csv", "rank.parquet", "report.html"]
     assert files(tmp_path) == ["page.json", "rank.csv", "rank.parquet", "ranking.csv", "report.html", "result.json"]
     details = json.loads((tmp_path / "page.json").read_text())
-    assert details["remarks"] == {"clear": "may be 1"}
+    assert details["remarks"] == {"clear": "possible rank 1"}
     assert details["verdict"]
 
 

@@ -43,7 +43,7 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     from rich.console import Console
 
     from transfer_exp.cli.instantiate import build
-    from transfer_exp.report.search_table import found_table
+    from transfer_exp.report.search_table import search_table
     from transfer_exp.report.write_run import RunContext, write_search
 
     console = Console(highlight=False)
@@ -61,7 +61,7 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
         perturb=search.scoring.perturbed,
     )
     written = write_search(found, context, folder, tracker)
-    console.print(found_table(found))
+    console.print(search_table(found))
     show_places(console, written)
 
 

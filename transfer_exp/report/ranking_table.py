@@ -1,9 +1,9 @@
-"""The table a run ends in: every model with its score, its accuracy and both ranks, and how far to trust them."""
+"""Terminal table of a cell: scores, accuracies and ranks of all models, and how well the two rankings agree."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
@@ -12,33 +12,35 @@ from rich.text import Text
 
 from transfer_exp.results.cell import CellResult
 
-# On the first line already, or one of several near synonyms: two lines of 80 columns hold no more.
-_LEFT_OUT = ("weighted_tau", "weighted_tau_by_accuracy", "pearson")
+_OMITTED_MEASURES = ("weighted_tau", "weighted_tau_by_accuracy", "pearson")
+"""The headline has the first, and the others are close to it; 80 columns have no room for more."""
 
 
 def ranking_table(result: CellResult) -> RenderableType:
-    """Return one cell for `rich.console.Console.print`: a table by score, then the skipped models, then the verdict.
+    """Return a cell for `rich.console.Console.print`: title, models by score, skipped models, verdict.
 
-    Without ground truth there are no columns for it. Reads as plain text when the console is no terminal.
+    Without ground truth the accuracy columns are left out.
     """
-    known = any(m.accuracy is not None for m in result.models)
-    title = " / ".join(result.cell[key] for key in ("dataset", "perturbation", "metric") if key in result.cell)
-    # A table as narrow as its content would fold a long title.
-    parts: list[RenderableType] = [Text(title, style="bold"), _table(result, known)]
-    parts.extend(Text(line, style="yellow") for line in _shortfalls(result))
+    # The title is not the table's own, because rich would fold it to the width of a narrow table.
+    parts: list[RenderableType] = [Text(cell_title(result.cell), style="bold"), _table(result)]
+    parts.extend(Text(line, style="yellow") for line in _missing_values(result))
     return Group(*parts, *(Text(line) for line in verdict(result)))
 
 
+def cell_title(cell: Mapping[str, str]) -> str:
+    """Return ``dataset / perturbation / metric``, as far as the cell has these fields."""
+    return " / ".join(cell[key] for key in ("dataset", "perturbation", "metric") if key in cell)
+
+
 def verdict(result: CellResult) -> list[str]:
-    """Say in a line or two how well the rankings agree, and whether chance would do as well."""
+    """Return one or two lines on the agreement of the two rankings."""
     measures = result.measures
     if not measures:
         if all(m.accuracy is None for m in result.models):
             return ["no ground truth: nothing to compare the scores with"]
         return [f"{result.compared} model(s) with both score and accuracy: a correlation needs two"]
-    shown = [name for name in measures if name not in _LEFT_OUT]
-    rest = "   ".join(f"{name.replace('_at_', '@')} {measures[name]:.3f}" for name in shown)
-    return [line for line in (headline(result), rest) if line]
+    values = [f"{name.replace('_at_', '@')} {measures[name]:.3f}" for name in measures if name not in _OMITTED_MEASURES]
+    return [line for line in (headline(result), "   ".join(values)) if line]
 
 
 def headline(result: CellResult) -> str:
@@ -52,7 +54,7 @@ def headline(result: CellResult) -> str:
 
 
 def band_text(result: CellResult) -> str:
-    """Return the null band in words, as ``95 % null band [-0.51, 0.55]``; empty when there is none."""
+    """Return the null band as ``95 % null band [-0.51, 0.55]``; empty without one."""
     if result.null_band is None:
         return ""
     low, high = result.null_band
@@ -60,7 +62,7 @@ def band_text(result: CellResult) -> str:
 
 
 def against_chance(result: CellResult) -> str:
-    """Return where ``weighted_tau`` lies: tied, within chance, better or worse than chance."""
+    """Compare ``weighted_tau`` with the null band: tied, within chance, better or worse than chance."""
     if result.tied:
         return "tied, no ranking"
     if result.null_band is None or result.null_band[0] <= result.measures["weighted_tau"] <= result.null_band[1]:
@@ -68,37 +70,8 @@ def against_chance(result: CellResult) -> str:
     return "better than chance" if result.measures["weighted_tau"] > 0 else "worse than chance"
 
 
-def _shortfalls(result: CellResult) -> list[str]:
-    """Say which models lack a score or an accuracy and why, one line for all that share a reason."""
-    shared: dict[tuple[str, str], list[str]] = {}
-    for model in result.models:
-        if model.score is None:
-            shared.setdefault(("skipped", model.reason or "no reason given"), []).append(model.model)
-        elif model.reason:
-            shared.setdefault(("no accuracy for", model.reason), []).append(model.model)
-    return [f"{what} {', '.join(models)}: {reason}" for (what, reason), models in shared.items()]
-
-
-def _table(result: CellResult, known: bool) -> Table:
-    """Lay out the scored models, best first."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("model", overflow="fold")
-    for heading in ["score", "accuracy", "accuracy rank"][: 3 if known else 1]:
-        table.add_column(heading, justify="right", no_wrap=True)
-    show = score_format([m.score for m in result.models if m.score is not None])
-    for line in result.ranking():
-        if line.result.score is None:
-            continue
-        accuracy = "-" if line.result.accuracy is None else f"{line.result.accuracy:.3f}"
-        cells = [_rank(line.score_rank), line.result.model, show.format(line.result.score)]
-        cells += [accuracy, _rank(line.accuracy_rank)] if known else []
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
-
-
 def score_format(scores: Sequence[float]) -> str:
-    """Return the format that tells these scores apart: about three digits of their spread, and as few of the rest."""
+    """Return a format with about three digits of the scores' range, so that different scores look different."""
     largest = max((abs(s) for s in scores), default=0.0)
     spread = max(scores, default=0.0) - min(scores, default=0.0)
     if largest >= 1e7 or 0 < largest < 1e-5:
@@ -107,6 +80,51 @@ def score_format(scores: Sequence[float]) -> str:
     return f"{{:.{decimals}f}}"
 
 
+def models_by_reason(problems: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Return one line ``problem model, model: reason`` for each pair of problem and reason.
+
+    Parameters
+    ----------
+    problems
+        Problem, model and reason of each model.
+    """
+    models: dict[tuple[str, str], list[str]] = {}
+    for problem, model, reason in problems:
+        models.setdefault((problem, reason), []).append(model)
+    return [f"{problem} {', '.join(names)}: {reason}" for (problem, reason), names in models.items()]
+
+
+def _missing_values(result: CellResult) -> list[str]:
+    """Return which models lack a score or an accuracy, and why."""
+    without_score = [m for m in result.models if m.score is None]
+    without_accuracy = [m for m in result.models if m.score is not None and m.reason]
+    return models_by_reason(
+        [
+            *(("skipped", m.model, m.reason or "no reason given") for m in without_score),
+            *(("no accuracy for", m.model, m.reason) for m in without_accuracy),
+        ]
+    )
+
+
+def _table(result: CellResult) -> Table:
+    """Return the scored models, best first."""
+    has_accuracy = any(m.accuracy is not None for m in result.models)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("rank", justify="right", no_wrap=True)
+    table.add_column("model", overflow="fold")
+    for heading in ["score", "accuracy", "accuracy rank"] if has_accuracy else ["score"]:
+        table.add_column(heading, justify="right", no_wrap=True)
+    number = score_format([m.score for m in result.models if m.score is not None])
+    for line in result.ranking():
+        if line.result.score is None:
+            continue
+        accuracy = "-" if line.result.accuracy is None else f"{line.result.accuracy:.3f}"
+        cells = [_rank(line.score_rank), line.result.model, number.format(line.result.score)]
+        cells += [accuracy, _rank(line.accuracy_rank)] if has_accuracy else []
+        table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
 def _rank(rank: float | None) -> str:
-    """Write a rank without decimals, or with one for a shared rank."""
+    """Return a rank without decimals, or with one for a shared rank."""
     return "-" if rank is None else f"{rank:g}"

@@ -13,7 +13,7 @@ from transfer_exp.report.html.run_details import Notes, notes_of, write_notes
 from transfer_exp.report.html.write import write_page
 from transfer_exp.report.record import last_round_as_cell, write_record, write_search_tables
 from transfer_exp.report.scatter import scatter
-from transfer_exp.report.search_table import remark, verdict
+from transfer_exp.report.search_table import rank_remark, verdict
 from transfer_exp.report.tracked_run import tracked_cell, tracked_search
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
@@ -105,7 +105,7 @@ def write_search(search: SearchResult, context: RunContext, folder: Path, tracke
     last_round = last_round_as_cell(search)
     records = [*tables, *write_record(last_round, context.config, folder)]
     entry = tracker.record(tracked_search(search, context.config, context.sweep, records), folder)
-    remarks = {model.model: remark(model) for model in search.models if model.best_rank is not None}
+    remarks = {model.model: rank_remark(model) for model in search.models if model.best_rank is not None}
     details = replace(_details(last_round, context), remarks=remarks, verdict=tuple(verdict(search)))
     write_notes(details, folder)
     return [*tables, write_page(folder), *([] if entry is None else [entry])]
