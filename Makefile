@@ -36,7 +36,7 @@ format: ## Rewrite files as the linter wants them
 
 site: ## The documentation as a site, in site/
 	pip install -c constraints.txt -e '.[docs]'
-	python -m mkdocs build --strict
+	python -m sphinx -b html --fail-on-warning --quiet docs site
 
 demo: ## Several datasets, perturbations and metrics in one table and one figure
 	python -m transfer_exp +sweep=demo

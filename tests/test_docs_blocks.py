@@ -29,7 +29,7 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 FENCED = re.compile(r"(?:<!--(?P<note>[^>]*?)-->\n)?^```(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 GENERATED = re.compile(r"^<!-- (?:rows|table|speed): [^>]*-->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$? ?(?:[A-Z_]+=\S+ )*(?:python|pip|transfer-exp|make|apt-get) ", re.MULTILINE)
-SHOWN = ("text", "json", "yaml", "csv")
+SHOWN = ("text", "json", "yaml", "csv", "{toctree}", "{eval-rst}")
 
 
 @dataclass(frozen=True)
