@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from transfer_exp.dataset.image_file import labelled_files
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.pixels import Pixels
+from transfer_exp.features.pixels import PixelCache
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.model_pool.backbone import wrap_network
 from transfer_exp.model_pool.pool import LoadedModel
@@ -101,11 +101,11 @@ class Sides:
 
     def shared(self, count: int) -> None:
         """Look with the first networks as extraction does, what is decoded being kept."""
-        self._extract(count, Pixels())
+        self._extract(count, PixelCache())
 
     def separate(self, count: int) -> None:
         """Look as extraction does, with nothing kept."""
-        self._extract(count, Pixels(0))
+        self._extract(count, PixelCache(0))
 
     def bare(self, count: int) -> None:
         """Look with timm's parts and torch's loader alone."""
@@ -116,7 +116,7 @@ class Sides:
                 for batch in DataLoader(files, _BATCH, num_workers=self.workers):
                     network(batch.to(memory_format=torch.channels_last))
 
-    def _extract(self, count: int, pixels: Pixels) -> None:
+    def _extract(self, count: int, pixels: PixelCache) -> None:
         extractor = Extractor(Store(Path()), "cpu", _BATCH, self.workers, silent, pixels)
         images = labelled_files(self.paths, np.zeros(len(self.paths), dtype=int), "draw it again")
         for name, network in list(self.networks.items())[:count]:

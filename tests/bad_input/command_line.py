@@ -54,7 +54,7 @@ KINDS = [
         "ground_truth=none",
         "hydra.mode=RUN",
     ),
-    _typed("unknown device", "no device 'gpu' here", "device=gpu"),
+    _typed("unknown device", "device 'gpu' is not available", "device=gpu"),
     _typed("negative seed", "seed=-1: need a whole number, at least 0", "seed=-1"),
     _typed("seed in words", "seed=one: need a whole number", "seed=one"),
     _typed("empty batch", "features.batch_size=0: need a whole number, at least 1", "features.batch_size=0"),

@@ -14,7 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.plan import Planner
 from transfer_exp.errors import InputError
-from transfer_exp.features.pixels import PIXELS
+from transfer_exp.features.pixels import PIXEL_CACHE
 from transfer_exp.ground_truth.fine_tuning import passes
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.protocol import Protocol
@@ -102,9 +102,9 @@ def test_what_was_run_is_in_the_store_and_the_rest_is_counted(tmp_path):
 
 @pytest.mark.slow
 def test_what_is_missing_is_left_out_by_name_and_the_rest_is_planned(tmp_path):
-    planner, kept = plan(tmp_path, "dataset=digits,pets", "ground_truth=none"), PIXELS.nbytes
+    planner, kept = plan(tmp_path, "dataset=digits,pets", "ground_truth=none"), PIXEL_CACHE.nbytes
     work = planner.work()
-    assert PIXELS.nbytes == kept, "each network was timed with the reading of its images"
+    assert PIXEL_CACHE.nbytes == kept, "each network was timed with the reading of its images"
     assert (work["features"].jobs, work["finetune"].jobs) == (2, 0)
     assert list(planner.left_out) == ["dataset=pets"]
     with pytest.raises(InputError, match="one model_pool at a time"):

@@ -44,7 +44,7 @@ def _run(store, pairings, scoring=SCORING):
     """Score models, and return the parts of each and how many were read."""
     with open_score_cache(scoring, store, "target") as kept:
         found = [kept.parts(pairing, NoGroundTruth()) for pairing in pairings]
-    return found, sum(pairing.found.get("scores", False) for pairing in pairings)
+    return found, sum(pairing.cache_hits.get("scores", False) for pairing in pairings)
 
 
 def test_a_second_run_reads_to_the_last_digit_and_needs_no_features(store, pairings, monkeypatch):

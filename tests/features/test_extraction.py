@@ -1,4 +1,4 @@
-"""Features: what the network gives, once; the store is asked under everything that decides the values."""
+"""Extraction: features equal those of the bare network, and everything that decides them is in the cache key."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ def extractor(store):
 
 
 def test_features_are_those_of_the_bare_network(model, dataset, extractor):
-    features, found = extractor("resnet_glyphs", model, dataset.train)
+    features, is_cached = extractor("resnet_glyphs", model, dataset.train)
     images = torch.stack([model.transform(dataset.train.read(i)) for i in range(len(dataset.train))])
     with torch.inference_mode():
         network = model.backbone.network
         expected = network.forward_head(network.forward_features(images), pre_logits=True)
         probabilities = network(images).softmax(1)
-    assert not found
+    assert not is_cached
     np.testing.assert_allclose(features.features, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(features.source_probabilities, probabilities, rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(features.labels, dataset.train.labels)
 
 
-def test_a_second_pass_reads_what_the_first_wrote(model, dataset, extractor):
+def test_a_second_pass_reads_the_features_of_the_first(model, dataset, extractor):
     first, _ = extractor("resnet_glyphs", model, dataset.train)
-    second, found = extractor("resnet_glyphs", model, dataset.train)
-    assert found
+    second, is_cached = extractor("resnet_glyphs", model, dataset.train)
+    assert is_cached
     np.testing.assert_array_equal(first.features, second.features)
 
 
@@ -57,28 +57,28 @@ def test_a_second_pass_reads_what_the_first_wrote(model, dataset, extractor):
     ],
     ids=["weights", "arguments", "images", "subset", "order"],
 )
-def test_anything_that_decides_the_values_is_in_the_key(model, dataset, extractor, changed):
+def test_everything_that_decides_the_features_is_in_their_cache_key(model, dataset, extractor, changed):
     extractor("resnet_glyphs", model, dataset.train)
-    _, found = extractor("resnet_glyphs", *changed(model, dataset))
-    assert not found
+    _, is_cached = extractor("resnet_glyphs", *changed(model, dataset))
+    assert not is_cached
 
 
-def test_preprocessing_is_in_the_key(model, dataset, extractor):
+def test_preprocessing_is_in_the_cache_key(model, dataset, extractor):
     from transfer_exp.model_pool.preprocessing import create_transforms
 
     extractor("resnet_glyphs", model, dataset.train)
-    other, _ = create_transforms(model.backbone.network, {"input_size": (3, 32, 32), "mean": (0.4, 0.5, 0.5)})
-    assert not extractor("resnet_glyphs", replace(model, transform=other), dataset.train)[1]
+    transform, _ = create_transforms(model.backbone.network, {"input_size": (3, 32, 32), "mean": (0.4, 0.5, 0.5)})
+    assert not extractor("resnet_glyphs", replace(model, transform=transform), dataset.train)[1]
 
 
-def test_the_batch_size_decides_nothing(model, dataset, extractor):
+def test_the_batch_size_is_not_in_the_cache_key(model, dataset, extractor):
     small, _ = extractor("resnet_glyphs", model, dataset.train)
-    large, found = replace(extractor, batch_size=64)("resnet_glyphs", model, dataset.train)
-    assert found
+    large, is_cached = replace(extractor, batch_size=64)("resnet_glyphs", model, dataset.train)
+    assert is_cached
     np.testing.assert_array_equal(small.features, large.features)
 
 
-def test_a_network_that_gives_nan_is_skipped_by_name(dataset, extractor):
+def test_a_network_that_returns_nan_is_skipped_with_a_message_that_names_it(dataset, extractor):
     broken = builtin(("resnet_glyphs",)).candidates[0].load()
     for parameter in broken.backbone.parameters():
         parameter.data.fill_(float("nan"))
@@ -86,7 +86,7 @@ def test_a_network_that_gives_nan_is_skipped_by_name(dataset, extractor):
         extractor("resnet_glyphs", replace(broken, identity={"weights": "nan"}), dataset.train)
 
 
-def test_an_image_that_cannot_be_read_is_an_input_error_with_workers_too(model, dataset, extractor):
+def test_an_unreadable_image_is_an_input_error_with_and_without_workers(model, dataset, extractor):
     def refuse(index):
         raise InputError(f"picture {index} is not a readable image")
 
@@ -96,46 +96,46 @@ def test_an_image_that_cannot_be_read_is_an_input_error_with_workers_too(model, 
             replace(extractor, workers=workers)("resnet_glyphs", model, images)
 
 
-def test_a_pairing_loads_its_network_once_and_knows_what_it_found(dataset, extractor):
+def test_a_pairing_loads_its_network_once_and_records_its_cache_hits(dataset, extractor):
     pairing = pair(builtin(("vit_shapes",)).candidates[0], dataset, extractor)
     assert pairing.model is pairing.model
     assert pairing.features("validation") is None
     pairing.features("scoring_set")
     pairing.features("train")
-    assert pairing.found == {"features of scoring_set": False, "features of train": True}, (
-        "the scoring set is all of train here"
+    assert pairing.cache_hits == {"features of scoring_set": False, "features of train": True}, (
+        "the scoring set equals the training split here"
     )
 
 
-def test_statistics_are_streamed_from_the_store_and_equal_those_of_the_features(model, dataset, extractor, monkeypatch):
+def test_streamed_statistics_equal_those_of_the_features(model, dataset, extractor, monkeypatch):
     features, _ = extractor("resnet_glyphs", model, dataset.test)
     expected = class_statistics(np.tile(features.features, (3, 1)), np.tile(features.labels, 3))
-    whole, found = extractor.statistics("resnet_glyphs", model, dataset.test)
-    assert found
-    monkeypatch.setattr("transfer_exp.features.extraction._ROWS", 7)
-    monkeypatch.setattr(Extractor, "__call__", lambda *a: pytest.fail("read as a whole"))
-    streamed, found = extractor.statistics("resnet_glyphs", model, dataset.test)
-    assert found
+    in_memory, is_cached = extractor.statistics("resnet_glyphs", model, dataset.test)
+    assert is_cached
+    monkeypatch.setattr("transfer_exp.features.extraction._STREAMED_ROWS", 7)
+    monkeypatch.setattr(Extractor, "__call__", lambda *a: pytest.fail("loaded all features at once"))
+    streamed, is_cached = extractor.statistics("resnet_glyphs", model, dataset.test)
+    assert is_cached
     for name in ("counts", "mean", "offsets", "squares", "within"):
-        np.testing.assert_allclose(getattr(streamed, name), getattr(whole, name), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(getattr(streamed, name), getattr(in_memory, name), rtol=1e-9, atol=1e-9)
         scale = 1 if name in ("mean", "offsets") else 3
-        np.testing.assert_allclose(getattr(expected, name), scale * getattr(whole, name), rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(getattr(expected, name), scale * getattr(in_memory, name), rtol=1e-6, atol=1e-6)
 
 
-def test_statistics_of_what_the_store_lacks_or_lost_are_computed(model, dataset, extractor, monkeypatch, caplog):
-    monkeypatch.setattr("transfer_exp.features.extraction._ROWS", 7)
-    first, found = extractor.statistics("resnet_glyphs", model, dataset.test)
-    assert not found
+def test_statistics_of_missing_or_damaged_features_are_computed_again(model, dataset, extractor, monkeypatch, caplog):
+    monkeypatch.setattr("transfer_exp.features.extraction._STREAMED_ROWS", 7)
+    first, is_cached = extractor.statistics("resnet_glyphs", model, dataset.test)
+    assert not is_cached
     path = next(extractor.store.root.rglob("*.safetensors"))
     path.write_bytes(path.read_bytes()[:-100])
-    again, found = extractor.statistics("resnet_glyphs", model, dataset.test)
-    assert not found
+    again, is_cached = extractor.statistics("resnet_glyphs", model, dataset.test)
+    assert not is_cached
     assert "damaged" in caplog.text
     np.testing.assert_array_equal(again.offsets, first.offsets)
 
 
 @pytest.mark.slow  # starts processes
-def test_an_image_that_a_process_of_its_own_cannot_read_is_named_without_the_way_there(model, dataset, extractor):
+def test_the_message_of_an_unreadable_image_has_no_traceback_of_the_worker_process(model, dataset, extractor):
     def unreadable(i):
         raise InputError(f"image {i} is not readable: remove it")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from transfer_exp.features.cache_reference import CacheReference
+from transfer_exp.features.model_on_target import CacheReference
 from transfer_exp.io.atomic import digest
 from transfer_exp.report.tracked_run import tracked_cell, tracked_precompute, tracked_search
 from transfer_exp.results.cell import CellResult, ModelResult

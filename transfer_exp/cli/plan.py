@@ -18,7 +18,7 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor, best_device
 from transfer_exp.features.model_on_target import NetworkOnImages
-from transfer_exp.features.pixels import Pixels
+from transfer_exp.features.pixels import PixelCache
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import CountsPasses, Regime, Split
 from transfer_exp.model_pool.backbone import Backbone
@@ -92,8 +92,10 @@ class Planner:
             composed.device = str(best_device(composed.device))  # as jobs do: regimes repeat it
             config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
             store = Store(config["store"])
-            # No pixels are kept: the job of a model may have a process to itself, and decode all images.
-            extractor = Extractor(store, config["device"], **config["features"], track=silent, pixels=Pixels(0))
+            # Without cached pixels: the job of a model may run in its own process and decode all images.
+            extractor = Extractor(
+                store, config["device"], **config["features"], track=silent, pixel_cache=PixelCache(0)
+            )
             try:
                 dataset = build("dataset", config["dataset"])
             except InputError as error:

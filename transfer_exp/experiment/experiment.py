@@ -15,7 +15,7 @@ from transfer_exp.experiment.precompute import CacheCounts, log_cache_counts
 from transfer_exp.experiment.run_log import RunLog, TimedExtractor
 from transfer_exp.experiment.score_cache import ScoreCache, open_score_cache
 from transfer_exp.experiment.scoring import Parts, Scoring, flat
-from transfer_exp.features.model_on_target import Pairing, check_together, pair
+from transfer_exp.features.model_on_target import Pairing, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
@@ -78,7 +78,7 @@ class Experiment:
         InputError
             For bad input of any kind, naming the model where one is at fault.
         """
-        check_together(self.pool, self.dataset)
+        check_pool_and_dataset(self.pool, self.dataset)
         cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
         found: CacheCounts = Counter()
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
@@ -95,7 +95,7 @@ class Experiment:
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
                 models.append(self._one(pairing, scoring, measuring, parts, track, run_log))
-                found.update(pairing.found.items())
+                found.update(pairing.cache_hits.items())
                 run_log.cache_references.extend(pairing.cache_references())
                 next_model()
         log_cache_counts(found)

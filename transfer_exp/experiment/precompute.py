@@ -12,7 +12,7 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_together, pair
+from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime, require_grid
 from transfer_exp.model_pool.pool import ModelPool
@@ -107,7 +107,7 @@ class Precomputation:
 
     def _each(self, work: Callable[[Pairing, Track], object]) -> CacheCounts:
         """Do something for every model, and say which could not be used."""
-        check_together(self.pool, self.dataset)
+        check_pool_and_dataset(self.pool, self.dataset)
         found: CacheCounts = Counter()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
@@ -117,7 +117,7 @@ class Precomputation:
                     work(pairing, track)
                 except NotApplicableError as reason:
                     _log.warning("%s is skipped: %s", candidate.name, reason)
-                found.update(pairing.found.items())
+                found.update(pairing.cache_hits.items())
                 self.run_log.cache_references.extend(pairing.cache_references())
                 next_model()
         log_cache_counts(found)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from transfer_exp.dataset.target_dataset import LabelledImages
-from transfer_exp.features.cache_reference import CacheReference
 from transfer_exp.features.extraction import Extractor, FeatureReader
+from transfer_exp.features.model_on_target import CacheReference
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.store import Arrays
 

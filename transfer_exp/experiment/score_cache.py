@@ -62,7 +62,7 @@ class ScoreCache:
             return self.scoring.parts(pairing, ground_truth)
         name = digest(pairing.scoring_features_key())
         known = self._known.get(name)
-        pairing.found["scores"] = known is not None
+        pairing.cache_hits["scores"] = known is not None
         if known is not None:
             pairing.mark_scoring_set_used()
             return known

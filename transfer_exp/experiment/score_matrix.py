@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
-
-import numpy as np
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
@@ -16,13 +14,13 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment.scoring import MetricInputs, Parts, over_pool, parts_of
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_together, pair
+from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.progress import progress_bars
-from transfer_exp.statistics.feature_set import FeatureSet
+from transfer_exp.statistics.feature_set import FeatureSet, concatenate
 from transfer_exp.store import Store
 
 _log = logging.getLogger(__name__)
@@ -81,7 +79,7 @@ class ScoreGrid:
             For fewer than two images of a class, splits without ``train``, arrays without their pool, or when nothing
             could be scored.
         """
-        check_together(self.pool, self.dataset)
+        check_pool_and_dataset(self.pool, self.dataset)
         for size in self.images_per_class:
             if size is not None and size < 2:
                 raise InputError(f"images_per_class={size}: a class needs at least 2, or null for all")
@@ -110,15 +108,13 @@ class ScoreGrid:
 
     def _model(self, whole: Pairing) -> Iterator[tuple[Cell, Parts]]:
         """Return the parts of one model in every cell."""
-        known = _joined([found for split in self.splits if (found := whole.features(split)) is not None])
+        known = concatenate([found for split in self.splits if (found := whole.features(split)) is not None])
         for size in self.images_per_class:
             yield from self._one(size, SampleSubset(whole, self._drawn(known, size)))
 
     def _drawn(self, known: FeatureSet, size: Size) -> FeatureSet:
         total = None if size is None else min(size * len(self.dataset.class_names), len(known.labels))
-        chosen = stratified_indices(known.labels, total, self.seed)
-        probabilities = None if known.source_probabilities is None else known.source_probabilities[chosen]
-        return FeatureSet(known.features[chosen], known.labels[chosen], probabilities)
+        return known.subset(stratified_indices(known.labels, total, self.seed))
 
     def _one(self, size: Size, scoring_set: SampleSubset) -> Iterator[tuple[Cell, Parts]]:
         """Return the parts of one model in every cell with so many images."""
@@ -158,15 +154,3 @@ class ScoreGrid:
             "metric": name,
             **{candidate.name: by_model.get(candidate.name, "") for candidate in self.pool.candidates},
         }
-
-
-def _joined(sets: Sequence[FeatureSet]) -> FeatureSet:
-    """Return the samples of several sets as one."""
-    if len(sets) == 1:
-        return sets[0]
-    probabilities = [own.source_probabilities for own in sets if own.source_probabilities is not None]
-    return FeatureSet(
-        np.concatenate([own.features for own in sets]),
-        np.concatenate([own.labels for own in sets]),
-        np.concatenate(probabilities) if probabilities else None,
-    )

@@ -15,7 +15,7 @@ from transfer_exp.evaluation.halving import Halving, Search
 from transfer_exp.experiment.scoring import Parts, Scoring
 from transfer_exp.experiment.uncertainty import Uncertainty
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import SampleSubset, check_together
+from transfer_exp.features.model_on_target import SampleSubset, check_pool_and_dataset
 from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
@@ -100,7 +100,7 @@ class PoolSearch:
         InputError
             When no model can be scored; for bad input of any kind.
         """
-        check_together(self.pool, self.dataset)
+        check_pool_and_dataset(self.pool, self.dataset)
         start = time.perf_counter()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
@@ -125,7 +125,7 @@ class PoolSearch:
             (*models, *self._unscored([model.model for model in models])),
             search.stopped,
             len(nested_subsets.order),
-            nested_subsets.pushed,
+            nested_subsets.forward_passes,
             time.perf_counter() - start,
             regret,
             tuple(notes),

@@ -13,7 +13,6 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expectations import Expectations, expectations
 from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
 from transfer_exp.features.model_on_target import SampleSubset
-from transfer_exp.features.nested_subsets import subset
 from transfer_exp.metric.linear_classifier import LinearClassifier
 from transfer_exp.results.search import SearchedModel
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -91,7 +90,7 @@ class Uncertainty:
         with threadpool_limits(1):
             for draw, chosen in enumerate(half_samples(labels, self.draws, self.seed)):
                 found = self.scores(
-                    {n: SampleSubset(p.whole, subset(scoring_sets[n], chosen)) for n, p in pairings.items()}
+                    {n: SampleSubset(p.pairing, scoring_sets[n].subset(chosen)) for n, p in pairings.items()}
                 )
                 halves[draw] = [found.get(name, np.nan) for name in pairings]
         return score_intervals(values, halves), rank_intervals(values, halves)

@@ -1,1 +1,1 @@
-"""Features of a model on a target: extracted in one pass, kept in the store, or read from arrays one already has."""
+"""Features of a model on a dataset: extracted in one pass, cached in the store, or loaded from the user's arrays."""

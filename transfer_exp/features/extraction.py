@@ -1,4 +1,4 @@
-"""One pass of a network over images: features, and source probabilities where there is a head."""
+"""Feature extraction: one forward pass of a network over images, cached in the store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.features.pixels import PIXELS, Pixels
+from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache
 from transfer_exp.model_pool.pool import LoadedModel, Transform
 from transfer_exp.model_pool.preprocessing import split_transform
 from transfer_exp.progress import Track
@@ -24,15 +24,15 @@ from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Arrays, Store
 
 FeatureReader: TypeAlias = Callable[[int], FeatureSet | None]
-"""Reads features again, of up to so many numbers (more raise `InputError`); None where nobody has computed them."""
-_ROWS = 4096
-"""Features in memory at a time where class statistics are all that is asked for: 64 MB at D = 2048."""
-# Part of every key: raise it whenever the same inputs would give other values than before.
+"""Reads features of at most so many values, or raises `InputError`; returns None if they are not cached."""
+_STREAMED_ROWS = 4096
+"""Rows in memory at a time when only class statistics are needed: 64 MB at D = 2048."""
+# Part of every cache key. Raise it when the same inputs give other values than before.
 _VERSION = 1
 
 
-class _Tensors(Dataset[Tensor]):
-    """Images of a split, preprocessed one at a time."""
+class _PreprocessedImages(Dataset[Tensor]):
+    """Images of a split, each preprocessed when it is read."""
 
     def __init__(self, images: LabelledImages, transform: Transform) -> None:
         self.images, self.transform = images, transform
@@ -46,22 +46,22 @@ class _Tensors(Dataset[Tensor]):
 
 @dataclass(frozen=True)
 class Extractor:
-    """Extracts features, or reads them where the store already has them.
+    """Extract features, or read them from the store.
 
     Attributes
     ----------
     store
-        Where features are kept.
+        Cache of the features.
     device
-        ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best there is.
+        ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best available.
     batch_size
-        Images in one forward pass.
+        Images per forward pass.
     workers
-        Processes that decode images; 0 decodes in this one.
+        Processes that decode images; 0 decodes in this process.
     track
-        Told how far each pass is.
-    pixels
-        Of images that were decoded before, for models whose preprocessing differs in normalisation alone.
+        Progress callback of each pass.
+    pixel_cache
+        Cache of decoded images for models that differ only in normalisation.
     """
 
     store: Store
@@ -69,50 +69,80 @@ class Extractor:
     batch_size: int
     workers: int
     track: Track
-    pixels: Pixels = field(default=PIXELS, repr=False)
+    pixel_cache: PixelCache = field(default=PIXEL_CACHE, repr=False)
 
     def __call__(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[FeatureSet, bool]:
-        """Return the features of ``images`` and whether they were found in the store.
+        """Return the features of the images, and whether they were read from the store.
+
+        Parameters
+        ----------
+        name
+            Name of the model, for messages.
+        model, images
+            Network and images.
 
         Raises
         ------
         NotApplicableError
-            When the network gives NaN or infinity.
+            If the network returns NaN or infinity.
         InputError
-            For an image that cannot be read.
+            If an image cannot be read.
         """
-        key = self._key(model, images, best_device(self.device))
-        arrays, found = self.store.arrays("features", key, lambda: self.compute(name, model, images))
-        return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), found
+        arrays, is_cached = self.store.arrays(
+            "features", self._key(model, images), lambda: self.compute(name, model, images)
+        )
+        return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), is_cached
 
     def statistics(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[ClassStatistics, bool]:
-        """Return the class statistics of the features of ``images``, and whether the features were in the store.
+        """Return the class statistics of the features, and whether the features were read from the store.
 
-        Features that are there already are read in batches, so that memory does not grow with their number.
+        Cached features are streamed in batches, so that memory does not grow with the number of images. Parameters
+        are those of the call.
 
         Raises
         ------
         NotApplicableError, InputError
-            As the call; InputError also as `check_features`.
+            Under the conditions of the call; InputError also under those of `check_features`.
         """
-        if len(images) > _ROWS:
+        if len(images) > _STREAMED_ROWS:
             try:
-                return self._streamed(model, images), True
+                batches = self.store.batches("features", self._key(model, images), "features", _STREAMED_ROWS)
+                return streamed_statistics(batches, images.labels), True
             except (OSError, ValueError, KeyError):
-                pass  # absent or damaged: below they are computed, and what is wrong with the file is said
-        features, found = self(name, model, images)
-        return class_statistics(features.features, features.labels), found
+                pass  # Missing or corrupt: the call below computes the features and logs the reason.
+        features, is_cached = self(name, model, images)
+        return class_statistics(features.features, features.labels), is_cached
+
+    def compute(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
+        """Return features, and source probabilities if the model has a head, without using the store.
+
+        Parameters and errors are those of the call.
+        """
+        device = best_device(self.device)
+        backbone = model.backbone.eval().to(device)
+        backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        advance = self.track(f"{name}: features", ceil(len(images) / self.batch_size))
+        outputs: list[tuple[Tensor, Tensor | None]] = []
+        mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
+        with torch.inference_mode(), mixed:
+            for batch in _without_worker_traceback(self._batches(model.transform, images)):
+                batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+                features, logits = backbone.features_and_logits(batch)
+                outputs.append((features.float().cpu(), None if logits is None else _softmax(logits)))
+                advance()
+        backbone.cpu()
+        return _concatenate(name, outputs)
 
     def reader(self, model: LoadedModel, images: LabelledImages) -> FeatureReader:
-        """Return what reads the features of ``images`` from the store later, when the network is long gone."""
-        key = self._key(model, images, best_device(self.device))
+        """Return a function that reads the features from the store later, without the network."""
+        key = self._key(model, images)
 
-        def read(largest: int) -> FeatureSet | None:
+        def read(max_values: int) -> FeatureSet | None:
             batches = []
             try:
-                for batch in self.store.batches("features", key, "features", _ROWS):
+                for batch in self.store.batches("features", key, "features", _STREAMED_ROWS):
                     batches.append(batch)
-                    if batch.shape[1] * len(images) > largest:
+                    if batch.shape[1] * len(images) > max_values:
                         raise InputError(f"the scoring set has {len(images)} samples of {batch.shape[1]} features")
             except (OSError, KeyError):
                 return None
@@ -120,79 +150,46 @@ class Extractor:
 
         return read
 
-    def cache_reference(self, model: LoadedModel, images: LabelledImages) -> tuple[Mapping[str, Any], str]:
-        """Return the key of the features of ``images``, and the URL of their file in the store."""
-        key = self._key(model, images, best_device(self.device))
+    def cache_entry(self, model: LoadedModel, images: LabelledImages) -> tuple[Mapping[str, Any], str]:
+        """Return the cache key of the features, and the URL of their file."""
+        key = self._key(model, images)
         return key, self.store.address("features", key)
 
     def is_cached(self, model: LoadedModel, images: LabelledImages) -> bool:
-        """Tell whether the store has the features of ``images``."""
-        return self.store.has("features", self._key(model, images, best_device(self.device)))
+        """Return whether the store has the features."""
+        return self.store.has("features", self._key(model, images))
 
     def save(self, model: LoadedModel, images: LabelledImages, features: FeatureSet) -> None:
-        """Give the store the features of ``images``, which were extracted part by part, unless it has them."""
+        """Save features that were extracted in parts, unless the store has them."""
         if self.is_cached(model, images):
             return
         arrays = {"features": features.features}
         if features.source_probabilities is not None:
             arrays["source_probabilities"] = features.source_probabilities
-        self.store.arrays("features", self._key(model, images, best_device(self.device)), lambda: arrays)
+        self.store.arrays("features", self._key(model, images), lambda: arrays)
 
-    def _streamed(self, model: LoadedModel, images: LabelledImages) -> ClassStatistics:
-        key = self._key(model, images, best_device(self.device))
-        return streamed_statistics(self.store.batches("features", key, "features", _ROWS), images.labels)
-
-    def _key(self, model: LoadedModel, images: LabelledImages, device: torch.device) -> dict[str, Any]:
+    def _key(self, model: LoadedModel, images: LabelledImages) -> dict[str, Any]:
         return {
             "version": _VERSION,
             "model": dict(model.identity),
             "layer": "head_input",
             "transform": repr(model.transform),
             "images": images.digest,
-            "precision": _precision(device),
+            "precision": _precision(best_device(self.device)),
         }
 
-    def compute(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
-        """Return features, and source probabilities where there is a head, whether the store has them or not.
-
-        Raises
-        ------
-        NotApplicableError, InputError
-            As the call.
-        """
-        device = best_device(self.device)
-        backbone = model.backbone.eval().to(device)
-        backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        advance = self.track(f"{name}: features", ceil(len(images) / self.batch_size))
-        parts: list[tuple[Tensor, Tensor | None]] = []
-        mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
-        with torch.inference_mode(), mixed:
-            for batch in _told(self._batches(model.transform, images)):
-                batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
-                features, logits = backbone.features_and_logits(batch)
-                parts.append((features.float().cpu(), None if logits is None else _softmax(logits)))
-                advance()
-        backbone.cpu()
-        return _joined(name, parts)
-
     def _batches(self, transform: Transform, images: LabelledImages) -> Iterator[Float[Tensor, "batch 3 height width"]]:
-        """Yield preprocessed images, from pixels that models share where the transform has parts."""
+        """Yield preprocessed images, from the shared pixels if the transform can be split."""
         parts = split_transform(transform)
         if parts is None:
-            yield from DataLoader(_Tensors(images, transform), self.batch_size, num_workers=self.workers)
+            yield from DataLoader(_PreprocessedImages(images, transform), self.batch_size, num_workers=self.workers)
             return
-        for pixels in self.pixels.batches(images, parts.geometry, self.batch_size, self.workers):
+        for pixels in self.pixel_cache.batches(images, parts.geometry, self.batch_size, self.workers):
             yield parts.normalise(pixels)
 
 
-def _told(batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Yield the batches; of what went wrong in a process of its own, only what was said there, without the way there.
-
-    Raises
-    ------
-    InputError
-        For an image that cannot be read.
-    """
+def _without_worker_traceback(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Yield the batches; strip the traceback that a worker process adds to the message of an `InputError`."""
     try:
         yield from batches
     except InputError as error:
@@ -204,39 +201,39 @@ def _softmax(logits: Float[Tensor, "batch source_classes"]) -> Float[Tensor, "ba
     return torch.softmax(logits.float(), dim=1).cpu()
 
 
-def _joined(name: str, parts: list[tuple[Tensor, Tensor | None]]) -> Arrays:
-    """Concatenate batches, refusing features that are not finite."""
-    features = np.concatenate([part[0].numpy() for part in parts])
+def _concatenate(name: str, outputs: list[tuple[Tensor, Tensor | None]]) -> Arrays:
+    """Concatenate the features and source probabilities of all batches; refuse features that are not finite."""
+    features = np.concatenate([batch.numpy() for batch, _ in outputs])
     if not np.isfinite(features).all():
         row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
         raise NotApplicableError(f"{name} gives NaN or infinity, first for image {row}")
     arrays = {"features": features}
-    if parts[0][1] is not None:
-        arrays["source_probabilities"] = np.concatenate([part[1].numpy() for part in parts if part[1] is not None])
+    probabilities = [batch.numpy() for _, batch in outputs if batch is not None]
+    if probabilities:
+        arrays["source_probabilities"] = np.concatenate(probabilities)
     return arrays
 
 
-def best_device(asked: str) -> torch.device:
-    """Return the device by name; ``auto`` prefers CUDA, then Apple's, then the CPU.
+def best_device(name: str) -> torch.device:
+    """Return the device with this name; ``auto`` prefers CUDA, then MPS, then the CPU.
 
     Raises
     ------
     InputError
-        For a name torch does not know, or a device that is not here.
+        If torch does not know the name, or the machine has no such device.
     """
-    if asked == "auto":
-        here = ("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True)
-        return torch.device(next(name for name, available in here if available))
+    if name == "auto":
+        available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        return torch.device(next(kind for kind, is_available in available.items() if is_available))
     try:
-        device = torch.device(asked)
+        device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InputError(
-            f"no device '{asked}' here: use device=cpu, cuda, mps, or auto for the best there is"
-        ) from error
+        message = f"device '{name}' is not available: use device=cpu, cuda, mps, or auto for the best available one"
+        raise InputError(message) from error
     return device
 
 
 def _precision(device: torch.device) -> str:
-    """Name the arithmetic of a forward pass: mixed on CUDA, where it is fast and harmless, else single."""
+    """Return the arithmetic of a forward pass: mixed precision on CUDA, float32 elsewhere."""
     return "mixed" if device.type == "cuda" else "float32"

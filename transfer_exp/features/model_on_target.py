@@ -1,16 +1,15 @@
-"""One model on one target: where scores and ground truth get their features, whatever these come from."""
+"""Pairings: one model on one target dataset, with the features of its splits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, explain_out_of_memory
-from transfer_exp.features.cache_reference import CacheReference
 from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.metric.model_facts import ModelFacts
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
@@ -19,27 +18,53 @@ from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Backend
 
 Split: TypeAlias = Literal["scoring_set", "train", "validation", "test"]
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class CacheReference:
+    """Address of cached features, and the key that decides their values.
+
+    Attributes
+    ----------
+    model, dataset, split
+        Names of the model, the dataset and the split.
+    key
+        Key of the store as plain data: weights, transform, images and arithmetic.
+    address
+        URL of the file.
+    """
+
+    model: str
+    dataset: str
+    split: str
+    key: Mapping[str, Any]
+    address: str
 
 
 @dataclass(eq=False)
 class NetworkOnImages:
-    """A network and a dataset of images; features are extracted, or read from the store.
+    """Network paired with a dataset of images; features are read from the store, or else extracted.
 
     Attributes
     ----------
-    found
-        What was asked of the store so far (``accuracy``, ``features of scoring set``, ...), and whether it was there.
-    used
-        The splits whose features what came out rests on.
+    candidate, dataset
+        The model and the target dataset.
+    extractor
+        Extracts the features, or reads them from the store.
+    cache_hits
+        Whether the store had each requested value, by its label: ``accuracy``, ``features of scoring_set``, ...
+    used_splits
+        Splits whose features the results depend on.
     unfinished
-        A place for training in progress; None to keep nothing.
+        Folder for the checkpoints of unfinished training; None to keep none.
     """
 
     candidate: Candidate
     dataset: TargetDataset
     extractor: Extractor
-    found: dict[str, bool] = field(default_factory=dict)
-    used: set[Split] = field(default_factory=set)
+    cache_hits: dict[str, bool] = field(default_factory=dict)
+    used_splits: set[Split] = field(default_factory=set)
     unfinished: Backend | None = None
 
     @property
@@ -49,62 +74,64 @@ class NetworkOnImages:
 
     @cached_property
     def model(self) -> LoadedModel:
-        """The network, loaded when first needed."""
+        """The network, loaded on first use."""
         return self.candidate.load()
 
     def images(self, split: Split) -> LabelledImages | None:
-        """Return a split of the dataset; None where it has no validation split."""
+        """Return the images of a split, or None if the dataset lacks the split."""
         images: LabelledImages | None = getattr(self.dataset, split)
         return images
 
     def features(self, split: Split) -> FeatureSet | None:
-        """Return features, labels and source probabilities of a split; None where there is no such split."""
-        images = self.images(split)
-        if images is None:
-            return None
-        with explain_out_of_memory(self.name, "features.batch_size"):
-            features, self.found[f"features of {split}"] = self.extractor(self.name, self.model, images)
-        self.used.add(split)
-        return features
-
-    def reader(self, split: Split) -> FeatureReader:
-        """Return what reads the features of a split later, without the network; None for what nobody used yet."""
-        images = self.images(split)
-        return self.extractor.reader(self.model, images) if images and split in self.used else lambda largest: None
-
-    def cache_references(self) -> Iterator[CacheReference]:
-        """Yield what the store has by now of the features that were used."""
-        for split in sorted(self.used):
-            images = self.images(split)
-            if images is not None:
-                key, address = self.extractor.cache_reference(self.model, images)
-                yield CacheReference(self.name, self.dataset.name, split, key, address)
+        """Return features, labels and source probabilities of a split, or None if the dataset lacks the split."""
+        return self._extract(split, self.extractor)
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
-        """Return the class statistics of a split's features; None where there is no such split."""
+        """Return the class statistics of a split's features, or None if the dataset lacks the split."""
+        return self._extract(split, self.extractor.statistics)
+
+    def _extract(
+        self, split: Split, extract: Callable[[str, LoadedModel, LabelledImages], tuple[_Value, bool]]
+    ) -> _Value | None:
         images = self.images(split)
         if images is None:
             return None
         with explain_out_of_memory(self.name, "features.batch_size"):
-            statistics, self.found[f"features of {split}"] = self.extractor.statistics(self.name, self.model, images)
-        self.used.add(split)
-        return statistics
+            value, self.cache_hits[f"features of {split}"] = extract(self.name, self.model, images)
+        self.used_splits.add(split)
+        return value
+
+    def reader(self, split: Split) -> FeatureReader:
+        """Return a function that reads the features of a used split later, without the network."""
+        images = self.images(split)
+        if images is None or split not in self.used_splits:
+            return lambda max_values: None
+        return self.extractor.reader(self.model, images)
+
+    def cache_references(self) -> Iterator[CacheReference]:
+        """Yield references to the cached features of the used splits."""
+        for split in sorted(self.used_splits):
+            images = self.images(split)
+            if images is not None:
+                yield CacheReference(
+                    self.name, self.dataset.name, split, *self.extractor.cache_entry(self.model, images)
+                )
 
     def scoring_features_key(self) -> Mapping[str, Any]:
         """Return plain data that decides the features of the scoring set."""
-        return self.extractor.cache_reference(self.model, self.dataset.scoring_set)[0]
+        return self.extractor.cache_entry(self.model, self.dataset.scoring_set)[0]
 
     def mark_scoring_set_used(self) -> None:
-        """Count cached features of the scoring set as used: a cached score was computed from them."""
+        """Count cached features of the scoring set as used, because a cached score was computed from them."""
         if self.extractor.is_cached(self.model, self.dataset.scoring_set):
-            self.used.add("scoring_set")
+            self.used_splits.add("scoring_set")
 
     def facts(self) -> ModelFacts:
-        """Return what is known of the network without looking at the dataset."""
+        """Return facts about the network that do not depend on the dataset."""
         return ModelFacts(self.name, self.model.parameters, self.model.imagenet_accuracy)
 
     def identity(self) -> Mapping[str, Any]:
-        """Return plain data that decides the accuracy of any adaptation."""
+        """Return plain data that decides the accuracy of every regime."""
         splits = {split: self.images(split) for split in ("train", "validation", "test")}
         return {
             "model": dict(self.model.identity),
@@ -116,95 +143,97 @@ class NetworkOnImages:
 
 @dataclass(eq=False)
 class ModelArrays:
-    """A model of which only arrays of features are at hand."""
+    """Model without a network, represented by the user's arrays of features."""
 
     name: str
     dataset: FeatureArrays
     model: None = None
-    found: dict[str, bool] = field(default_factory=dict)
+    cache_hits: dict[str, bool] = field(default_factory=dict)
     unfinished: None = None
 
     def images(self, split: Split) -> None:
-        """Return None: there are no images."""
+        """Return None: arrays come without images."""
 
     def features(self, split: Split) -> FeatureSet | None:
         """Return features, labels and source probabilities of a split; None for validation."""
         return None if split == "validation" else self.dataset.feature_set(self.name, split)
 
-    def reader(self, split: Split) -> FeatureReader:
-        """Return what reads the features of a split later."""
-        return lambda largest: self.features(split)
-
-    def cache_references(self) -> Iterator[CacheReference]:
-        """Yield nothing: the arrays are the user's, not the store's."""
-        yield from ()
-
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None for validation."""
-        known = self.features(split)
-        return None if known is None else class_statistics(known.features, known.labels)
+        return _class_statistics(self.features(split))
+
+    def reader(self, split: Split) -> FeatureReader:
+        """Return a function that reads the features of a split later."""
+        return lambda max_values: self.features(split)
+
+    def cache_references(self) -> Iterator[CacheReference]:
+        """Yield nothing: the arrays are the user's files, not the store's."""
+        yield from ()
 
     def facts(self) -> ModelFacts:
-        """Return the name: there is no network."""
+        """Return the name, the only fact without a network."""
         return ModelFacts(self.name)
-
-
-@dataclass(eq=False)
-class SampleSubset:
-    """Another pairing of which some of the splits' images are scored.
-
-    Attributes
-    ----------
-    whole
-        The model and the target.
-    scoring_set
-        Features, labels and source probabilities of that part.
-    """
-
-    whole: NetworkOnImages | ModelArrays
-    scoring_set: FeatureSet
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-        return self.whole.name
-
-    @property
-    def dataset(self) -> TargetDataset | FeatureArrays:
-        """The target."""
-        return self.whole.dataset
-
-    def features(self, split: Split) -> FeatureSet | None:
-        """Return the part as the scoring set, any other split as it is."""
-        return self.scoring_set if split == "scoring_set" else self.whole.features(split)
-
-    def class_statistics(self, split: Split) -> ClassStatistics | None:
-        """Return the class statistics of the same."""
-        known = self.features(split)
-        return None if known is None else class_statistics(known.features, known.labels)
-
-    def facts(self) -> ModelFacts:
-        """Return what is known of the model without looking at the dataset."""
-        return self.whole.facts()
 
 
 Pairing: TypeAlias = NetworkOnImages | ModelArrays
 
 
-def check_together(pool: ModelPool, dataset: TargetDataset | FeatureArrays) -> None:
-    """Refuse arrays without the pool that names their models, and that pool without arrays.
+@dataclass(eq=False)
+class SampleSubset:
+    """Pairing whose scoring set is replaced by a subset of the dataset's samples.
+
+    Attributes
+    ----------
+    pairing
+        The model on the complete dataset.
+    scoring_set
+        Features, labels and source probabilities of the subset.
+    """
+
+    pairing: Pairing
+    scoring_set: FeatureSet
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.pairing.name
+
+    @property
+    def dataset(self) -> TargetDataset | FeatureArrays:
+        """The target dataset."""
+        return self.pairing.dataset
+
+    def features(self, split: Split) -> FeatureSet | None:
+        """Return the subset as the scoring set, and any other split unchanged."""
+        return self.scoring_set if split == "scoring_set" else self.pairing.features(split)
+
+    def class_statistics(self, split: Split) -> ClassStatistics | None:
+        """Return the class statistics of `features`."""
+        return _class_statistics(self.features(split))
+
+    def facts(self) -> ModelFacts:
+        """Return facts about the model that do not depend on the dataset."""
+        return self.pairing.facts()
+
+
+def _class_statistics(features: FeatureSet | None) -> ClassStatistics | None:
+    return None if features is None else class_statistics(features.features, features.labels)
+
+
+def check_pool_and_dataset(pool: ModelPool, dataset: TargetDataset | FeatureArrays) -> None:
+    """Refuse arrays without the pool that lists their models, and that pool without arrays.
 
     Raises
     ------
     InputError
-        When only one of them is of arrays.
+        If only one of the two consists of arrays.
     """
     if isinstance(dataset, FeatureArrays) != (pool.name == "arrays"):
         raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
 
 
 def pair(candidate: Candidate, dataset: TargetDataset | FeatureArrays, extractor: Extractor) -> Pairing:
-    """Bring a candidate and a target together."""
+    """Return the pairing of a candidate and a dataset."""
     if isinstance(dataset, FeatureArrays):
         return ModelArrays(candidate.name, dataset)
     return NetworkOnImages(candidate, dataset, extractor)

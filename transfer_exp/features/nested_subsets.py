@@ -1,4 +1,4 @@
-"""Features of models on the first n images of one order, where n grows and no image is pushed twice."""
+"""Features for growing nested subsets of the scoring set; features already computed are reused."""
 
 from __future__ import annotations
 
@@ -17,102 +17,92 @@ from transfer_exp.errors import explain_out_of_memory
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, SampleSubset, pair
 from transfer_exp.model_pool.pool import Candidate
-from transfer_exp.statistics.feature_set import FeatureSet
+from transfer_exp.statistics.feature_set import FeatureSet, concatenate
 
 
 @dataclass(eq=False)
 class NestedSubsets:
-    """Models on a target of which only a beginning is looked at.
+    """Candidates on the first n images of the scoring set, in one order for all candidates.
 
     Attributes
     ----------
     candidates
-        By name.
+        Candidates by name.
     dataset, extractor
-        The target, and how its features are obtained.
+        Target dataset and the extractor of its features.
     seed
-        Of the order of its images.
+        Seed of the order of the images.
+    forward_passes
+        Images passed through a model so far, summed over models.
+    seconds
+        Time spent on each model so far, loading included.
+    imagenet_accuracies
+        Published accuracies of the loaded models that have one, in [0, 1].
     """
 
     candidates: Mapping[str, Candidate]
     dataset: TargetDataset | FeatureArrays
     extractor: Extractor
     seed: int
-    pushed: int = 0
+    forward_passes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
-    """That the images of each model took so far."""
     imagenet_accuracies: dict[str, float] = field(default_factory=dict)
-    """Of the models that were loaded and have one."""
-    _kept: dict[str, FeatureSet] = field(default_factory=dict)
+    _features: dict[str, FeatureSet] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> Int[np.ndarray, " samples"]:
-        """All positions of the scoring set (N,): every beginning is a stratified sample."""
-        return nested_order(self._labels, self.seed)
-
-    @property
-    def _labels(self) -> Int[np.ndarray, " samples"]:
+        """Positions in the scoring set, (N,); every prefix is a stratified sample."""
         if isinstance(self.dataset, FeatureArrays):
-            return self.dataset.labels[self.dataset.scoring_set]
-        return self.dataset.scoring_set.labels
+            return nested_order(self.dataset.labels[self.dataset.scoring_set], self.seed)
+        return nested_order(self.dataset.scoring_set.labels, self.seed)
 
-    def labels(self, images: int) -> Int[np.ndarray, " chosen"]:
-        """Return the labels of the first images (n,)."""
-        return self._labels[self.order[:images]]
+    def pairing(self, name: str, n_images: int) -> SampleSubset:
+        """Return a candidate with the first images as its scoring set.
 
-    def pairing(self, name: str, images: int) -> SampleSubset:
-        """Return a model on the target, with the first images as the scoring set.
+        Parameters
+        ----------
+        name
+            Name of the candidate.
+        n_images
+            Number of images, at least 1.
 
         Raises
         ------
         InputError, NotApplicableError
-            As loading the model and extracting its features.
+            If the model cannot be loaded, or its features cannot be extracted.
         """
-        whole, known = pair(self.candidates[name], self.dataset, self.extractor), self._kept.get(name)
-        seen = 0 if known is None else len(known.labels)
-        if seen < images:
+        pairing = pair(self.candidates[name], self.dataset, self.extractor)
+        features = self._features.get(name)
+        n_cached = 0 if features is None else len(features.labels)
+        if features is None or n_cached < n_images:
             start = time.perf_counter()
-            known = _joined(known, self._part(whole, self.order[seen:images]))
+            new = self._extract(pairing, self.order[n_cached:n_images])
+            features = new if features is None else concatenate([features, new])
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-            self.pushed += images - seen
-            self._kept[name] = known
-            if images == len(self.order) and isinstance(whole, NetworkOnImages):
-                # A run on the same scoring set, as follows a search, finds it whole.
-                self.extractor.save(whole.model, whole.dataset.scoring_set, subset(known, np.argsort(self.order)))
-            accuracy = whole.facts().imagenet_accuracy
-            self.imagenet_accuracies |= {} if accuracy is None else {name: accuracy}
-        assert known is not None, "a search begins with one image or more"
-        return SampleSubset(whole, _first(known, images))
+            self.forward_passes += n_images - n_cached
+            self._features[name] = features
+            if n_images == len(self.order) and isinstance(pairing, NetworkOnImages):
+                # A later run on the same scoring set then finds complete features in the store.
+                in_dataset_order = features.subset(np.argsort(self.order))
+                self.extractor.save(pairing.model, pairing.dataset.scoring_set, in_dataset_order)
+            accuracy = pairing.facts().imagenet_accuracy
+            if accuracy is not None:
+                self.imagenet_accuracies[name] = accuracy
+        if n_images < len(features.labels):
+            features = features.subset(np.arange(n_images))
+        return SampleSubset(pairing, features)
 
     def forget(self, name: str) -> None:
-        """Give up the features of a model that goes no further."""
-        self._kept.pop(name, None)
+        """Free the features of an eliminated candidate."""
+        self._features.pop(name, None)
 
-    def _part(self, whole: Pairing, positions: Int[np.ndarray, " chosen"]) -> FeatureSet:
-        if isinstance(whole, NetworkOnImages) and not self.extractor.is_cached(whole.model, whole.dataset.scoring_set):
-            with explain_out_of_memory(whole.name, "features.batch_size"):
-                return self.extractor(whole.name, whole.model, whole.dataset.scoring_set.subset(positions))[0]
-        scoring_set = whole.features("scoring_set")
-        assert scoring_set is not None, "every dataset has a scoring set"
-        return subset(scoring_set, positions)
-
-
-def subset(features: FeatureSet, chosen: np.ndarray) -> FeatureSet:
-    """Return some of the samples: positions, or a mask (N,)."""
-    source = features.source_probabilities
-    return FeatureSet(features.features[chosen], features.labels[chosen], None if source is None else source[chosen])
-
-
-def _first(features: FeatureSet, count: int) -> FeatureSet:
-    return features if count == len(features.labels) else subset(features, np.arange(count))
-
-
-def _joined(one: FeatureSet | None, other: FeatureSet) -> FeatureSet:
-    """Return the samples of both."""
-    if one is None:
-        return other
-    source = None
-    if one.source_probabilities is not None and other.source_probabilities is not None:
-        source = np.concatenate([one.source_probabilities, other.source_probabilities])
-    features = np.concatenate([one.features, other.features])
-    return FeatureSet(features, np.concatenate([one.labels, other.labels]), source)
+    def _extract(self, pairing: Pairing, positions: Int[np.ndarray, " chosen"]) -> FeatureSet:
+        """Return the features of some images of the scoring set."""
+        if isinstance(pairing, NetworkOnImages):
+            scoring_set = pairing.dataset.scoring_set
+            if not self.extractor.is_cached(pairing.model, scoring_set):
+                with explain_out_of_memory(pairing.name, "features.batch_size"):
+                    return self.extractor(pairing.name, pairing.model, scoring_set.subset(positions))[0]
+        features = pairing.features("scoring_set")
+        assert features is not None, "every dataset has a scoring set"
+        return features.subset(positions)

@@ -1,4 +1,4 @@
-"""Images decoded once for all models that see them alike: their pixels, before each model's own normalisation."""
+"""Cache of decoded images, shared by all models that resize and crop images in the same way."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 
-MOST_BYTES = 2 * 1024**3
-"""Of pixels kept by a process: 14,000 images of 224 x 224. What does not fit is decoded again for every model."""
+MAX_BYTES = 2 * 1024**3
+"""Size of the cache of a process: 14,000 images of 224 x 224. Further images are decoded again for every model."""
 _Key: TypeAlias = tuple[str, str, int]
 
 
-class _Decoded(Dataset[UInt8[Tensor, "height width 3"]]):
-    """Images of a split from a position on, each read and brought to size."""
+class _DecodedImages(Dataset[UInt8[Tensor, "height width 3"]]):
+    """Decoded and resized images of a split, from a start position on."""
 
     def __init__(self, images: LabelledImages, geometry: Callable[[Image], Image], start: int) -> None:
         self.images, self.geometry, self.start = images, geometry, start
@@ -33,64 +33,70 @@ class _Decoded(Dataset[UInt8[Tensor, "height width 3"]]):
         return torch.from_numpy(np.array(self.geometry(self.images.read(self.start + index))))
 
 
-class Pixels:
-    """Pixels of the splits that were asked for last, as many as there is room for."""
+class PixelCache:
+    """Least-recently-used cache of the pixels of splits, before normalisation.
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most = most_bytes
-        self._kept: OrderedDict[_Key, list[Tensor]] = OrderedDict()
+    Parameters
+    ----------
+    max_bytes
+        Largest size of all cached pixels; 0 caches nothing.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._splits: OrderedDict[_Key, list[Tensor]] = OrderedDict()
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are kept."""
-        return sum(map(_bytes, self._kept.values()))
+        """Size of all cached pixels in bytes."""
+        return sum(map(_nbytes, self._splits.values()))
 
     def batches(
-        self, images: LabelledImages, geometry: Callable[[Image], Image], size: int, workers: int
+        self, images: LabelledImages, geometry: Callable[[Image], Image], batch_size: int, workers: int
     ) -> Iterator[UInt8[Tensor, "batch height width 3"]]:
-        """Yield a split in batches, in order, and keep the first of them for the next who asks.
+        """Yield the pixels of a split in batches, and cache as many leading batches as fit.
 
         Parameters
         ----------
         images
-            The split; its digest says whether it was met before.
+            The split; its digest is part of the cache key.
         geometry
-            Brings an RGB image to size; its ``repr`` says what it does.
-        size
-            Images in a batch; the last may have fewer.
+            Resizes and crops an RGB image; its ``repr`` is part of the cache key.
+        batch_size
+            Images per batch; the last batch may be smaller.
         workers
-            Processes that decode what is not kept; 0 decodes in this one.
+            Processes that decode the images missing from the cache; 0 decodes in this process.
 
         Raises
         ------
         InputError
-            For an image that cannot be read.
+            If an image cannot be read.
         """
-        key = images.digest, repr(geometry), size
-        kept = self._kept.pop(key, [])  # out of reach of another thread, whose batches would mix with these
+        key = images.digest, repr(geometry), batch_size
+        cached = self._splits.pop(key, [])  # removed meanwhile, so that another thread cannot append to the same list
         try:
-            yield from kept
-            rest = _Decoded(images, geometry, sum(map(len, kept)))
+            yield from cached
+            missing = _DecodedImages(images, geometry, sum(map(len, cached)))
             fits = True
-            for batch in DataLoader(rest, size, num_workers=workers) if len(rest) else ():
-                fits = fits and self._has_room(_bytes(kept) + batch.nbytes)
+            for batch in DataLoader(missing, batch_size, num_workers=workers) if len(missing) else ():
+                fits = fits and self._make_room(_nbytes(cached) + batch.nbytes)
                 if fits:
-                    # What comes from another process lies in shared memory, of which there may be little.
-                    kept.append(batch.clone() if batch.is_shared() else batch)
+                    # Batches of worker processes lie in shared memory, which may be scarce.
+                    cached.append(batch.clone() if batch.is_shared() else batch)
                 yield batch
         finally:
-            self._kept[key] = kept
+            self._splits[key] = cached
 
-    def _has_room(self, needed: int) -> bool:
-        """Forget other splits, longest unasked first, until there is room; False where there is none even so."""
-        while self._kept and needed + self.nbytes > self._most:
-            self._kept.popitem(last=False)
-        return needed <= self._most
+    def _make_room(self, nbytes: int) -> bool:
+        """Drop the least recently used splits until ``nbytes`` fit; return False if they never do."""
+        while self._splits and nbytes + self.nbytes > self._max_bytes:
+            self._splits.popitem(last=False)
+        return nbytes <= self._max_bytes
 
 
-def _bytes(batches: list[Tensor]) -> int:
+def _nbytes(batches: list[Tensor]) -> int:
     return sum(batch.nbytes for batch in batches)
 
 
-PIXELS = Pixels()
-"""Of this process: the jobs of a sweep share them too."""
+PIXEL_CACHE = PixelCache()
+"""Cache of this process, shared by the jobs of a sweep that run in it."""

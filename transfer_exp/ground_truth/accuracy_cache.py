@@ -72,7 +72,7 @@ class CachedAccuracies:
             row = accuracy_row(accuracy, names, identity, self.device, time.perf_counter() - start)
             return {"accuracy": asdict(accuracy), "row": row}
 
-        record, pairing.found["accuracy"] = self.store.record("accuracy", key, compute)
+        record, pairing.cache_hits["accuracy"] = self.store.record("accuracy", key, compute)
         append_row(self.store.place, {**record["row"], "key": digest(key)})
         self.store.forget_unfinished(key)
         return Accuracy(**record["accuracy"])
@@ -93,13 +93,13 @@ class CachedAccuracies:
             Under the conditions of the regime.
         """
         key, label = self._key(pairing), "points of the grid"
-        pairing.found[label] = True
+        pairing.cache_hits[label] = True
         if point >= grid.n_points or self.is_cached(pairing):
             return
         pairing.unfinished = self.store.unfinished(key)
         lease = pairing.unfinished.lease(f"point{point}.lease", self.store.patience)
         with lease, explain_out_of_memory(pairing.name, "protocol.batch_size"):
-            pairing.found[label] = grid.train_point(pairing, point, track)
+            pairing.cache_hits[label] = grid.train_point(pairing, point, track)
         if self.is_cached(pairing):  # another process finished the accuracy meanwhile
             self.store.forget_unfinished(key)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from transfer_exp.features.cache_reference import CacheReference
 from transfer_exp.io.atomic import digest
 from transfer_exp.report.record import search_frame
 from transfer_exp.report.sweep_cells import cell_fields, read_jobs
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
 from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun
+
+if TYPE_CHECKING:
+    from transfer_exp.features.model_on_target import CacheReference
 
 _DIGEST_DIGITS = 8
 """Enough of a key's digest to distinguish feature sets of the same model and split."""

@@ -21,8 +21,8 @@ from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.tracker.tracker import Tracker
 
 if TYPE_CHECKING:
-    from transfer_exp.features.cache_reference import CacheReference
     from transfer_exp.features.extraction import FeatureReader
+    from transfer_exp.features.model_on_target import CacheReference
 
 _MODELS_ON_PAGE = 5
 _MODELS_ON_PAGE_IN_SWEEP = 3

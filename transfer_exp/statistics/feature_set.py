@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,29 @@ class FeatureSet:
     features: Float[np.ndarray, "samples dim"]
     labels: Int[np.ndarray, " samples"]
     source_probabilities: Float[np.ndarray, "samples source_classes"] | None = None
+
+    def subset(self, samples: np.ndarray) -> FeatureSet:
+        """Return some of the samples.
+
+        Parameters
+        ----------
+        samples
+            Positions in the order to return, or a mask (N,).
+        """
+        probabilities = None if self.source_probabilities is None else self.source_probabilities[samples]
+        return FeatureSet(self.features[samples], self.labels[samples], probabilities)
+
+
+def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
+    """Return the samples of all sets in one; it has source probabilities if all sets have them."""
+    if len(sets) == 1:
+        return sets[0]
+    probabilities = [part.source_probabilities for part in sets if part.source_probabilities is not None]
+    return FeatureSet(
+        np.concatenate([part.features for part in sets]),
+        np.concatenate([part.labels for part in sets]),
+        np.concatenate(probabilities) if len(probabilities) == len(sets) else None,
+    )
 
 
 LARGEST, SMALLEST = 1e50, 1e-50
