@@ -15,7 +15,6 @@ from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.plan import Planner
 from transfer_exp.errors import InputError
 from transfer_exp.features.pixels import PIXEL_CACHE
-from transfer_exp.ground_truth.fine_tuning import passes
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.results.stage_work import Work
@@ -54,11 +53,11 @@ def test_points_are_the_product_of_axes_by_hand_and_of_the_file():
 def test_passes_of_fine_tuning_are_three_a_step_and_one_a_look():
     protocol = Protocol(steps=4, batch_size=8, learning_rates=(0.1, 0.01), weight_decays=(0.0,))
     sizes = {"train": 20, "validation": 0, "test": 10}
-    assert passes(protocol, sizes) == 3 * 8 * (4 + 2 * 4) + 2 * 5 + 10
+    assert protocol.forward_passes(sizes) == 3 * 8 * (4 + 2 * 4) + 2 * 5 + 10
     one = Protocol(steps=4, batch_size=8, learning_rates=(0.1,), weight_decays=(0.0,))
-    assert passes(one, {**sizes, "validation": 7}) == 3 * 8 * 4 + 10, "nothing to choose from"
+    assert one.forward_passes({**sizes, "validation": 7}) == 3 * 8 * 4 + 10, "nothing to choose from"
     halved = Protocol(4, 8, (0.1, 0.01), (0.0,), rungs=(1,))
-    assert passes(halved, sizes) == 3 * 8 * (4 + 2 * 1 + 1 * 3) + 2 * 5 + 10
+    assert halved.forward_passes(sizes) == 3 * 8 * (4 + 2 * 1 + 1 * 3) + 2 * 5 + 10
     assert LinearProbe().forward_passes(sizes) == 30
 
 

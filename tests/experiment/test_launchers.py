@@ -155,7 +155,7 @@ def test_a_job_that_slurm_queues_again_goes_on_within_its_training(launcher, tmp
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # not in two minutes
         assert [one.result().returncode for one in done] == [0, 0]
     (said,) = (tmp_path / "queued").glob("outputs/sweeps/*/.submitit/*/*_log.out")
-    assert re.search(r"final: training goes on from step [1-9]\d* of 6000", said.read_text())
+    assert re.search(r"final: training resumes at step [1-9]\d* of 6000", said.read_text())
     rows = [pd.read_csv(tmp_path / name / "outputs/store/accuracies.csv") for name in how]
     pd.testing.assert_frame_equal(*(row.drop(columns="seconds") for row in rows))
 

@@ -13,16 +13,13 @@ from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.ground_truth.augmentation import crop_flip_views, mixed
-from transfer_exp.ground_truth.block_definitions import last_block
-from transfer_exp.ground_truth.checkpoint import Checkpoint
+from transfer_exp.ground_truth.fine_tune import crop_flip_views, mix_images
 from transfer_exp.ground_truth.full import FullFineTuning
-from transfer_exp.ground_truth.last_block import LastBlockFineTuning
+from transfer_exp.ground_truth.last_block import LastBlockFineTuning, find_last_block
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
-from transfer_exp.ground_truth.prepared_images import PreparedImages
+from transfer_exp.ground_truth.network import PreparedImages
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.random_state import random_state, seeded_random_state
-from transfer_exp.ground_truth.training import Recipe, Training
+from transfer_exp.ground_truth.training import Checkpoint, Recipe, Training, seeded_random_state, use_random_state
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 from transfer_exp.store import Store, open_backend
@@ -49,7 +46,7 @@ class Killed(BaseException):
 
 def killed_after(steps, monkeypatch):
     """Let the process end before training step number ``steps`` of those still to come."""
-    left, one = [steps], Training._one
+    left, one = [steps], Training._train_step
 
     def step(training, *batch):
         left[0] -= 1
@@ -57,7 +54,7 @@ def killed_after(steps, monkeypatch):
             raise Killed
         one(training, *batch)
 
-    monkeypatch.setattr(Training, "_one", step)
+    monkeypatch.setattr(Training, "_train_step", step)
 
 
 def test_the_grid_is_the_product_and_decay_may_hang_on_the_rate():
@@ -92,9 +89,9 @@ def test_a_protocol_out_of_range_is_refused_by_name(change):
 @pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["whole grid", "halving"])
 @pytest.mark.parametrize("always", [True, False], ids=["written at every step", "written after runs"])
 def test_a_killed_run_goes_on_to_the_same_bits(dataset, model, tmp_path, monkeypatch, rungs, always):
-    monkeypatch.setattr(Checkpoint, "due", property(lambda self: always and self.place is not None))
+    monkeypatch.setattr(Checkpoint, "is_due", property(lambda self: always and self.folder is not None))
     # The first logit of the test set instead of an accuracy, which hides all but gross differences.
-    name = "transfer_exp.ground_truth.grid_point.compute_measure"
+    name = "transfer_exp.ground_truth.fine_tune.compute_measure"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     regime = FullFineTuning(replace(GRID, rungs=rungs))
     whole = regime(pairing(dataset, model), silent)
@@ -146,7 +143,7 @@ def test_a_checkpoint_cut_off_is_as_good_as_none(tmp_path):
 
 def test_runs_that_take_turns_do_not_see_each_other():
     def training(seed):
-        with random_state(seeded_random_state(seed)):
+        with use_random_state(seeded_random_state(seed)):
             network = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2))
         images, labels = torch.arange(80.0).reshape(20, 4) / 40, torch.arange(20) % 2
         noisy = lambda i: (images[i] + torch.randn(len(i), 4), labels[i])  # noqa: E731
@@ -163,7 +160,7 @@ def test_runs_that_take_turns_do_not_see_each_other():
 
 
 def test_what_was_done_with_the_model_before_does_not_show(dataset, model, monkeypatch):
-    name = "transfer_exp.ground_truth.grid_point.compute_measure"
+    name = "transfer_exp.ground_truth.fine_tune.compute_measure"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     fresh = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.contiguous_format))
     used = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.channels_last))
@@ -195,9 +192,9 @@ def test_augmented_views_differ_at_every_look_and_repeat_with_the_generator(data
     plain = PreparedImages(dataset.train, model.transform, CPU)
     torch.testing.assert_close(plain(positions)[0], plain(positions)[0], rtol=0, atol=0)
     views = crop_flip_views(dataset.train, model, CPU)
-    with random_state(seeded_random_state(1)):
+    with use_random_state(seeded_random_state(1)):
         first, second = views(positions)[0], views(positions)[0]
-    with random_state(seeded_random_state(1)):
+    with use_random_state(seeded_random_state(1)):
         again = views(positions)[0]
     assert first.shape == plain(positions)[0].shape
     assert not torch.equal(first, second)
@@ -206,7 +203,7 @@ def test_augmented_views_differ_at_every_look_and_repeat_with_the_generator(data
 
 def test_mixup_mixes_images_and_classes_alike(dataset, model):
     plain = PreparedImages(dataset.train, model.transform, CPU)
-    pairs = mixed(plain, dataset.train, 3, 0.4)
+    pairs = mix_images(plain, dataset.train, 3, 0.4)
     _, targets = pairs(torch.arange(6))
     assert targets.shape == (6, 3)
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(6))
@@ -214,7 +211,7 @@ def test_mixup_mixes_images_and_classes_alike(dataset, model):
     assert pairs(torch.arange(5))[1].ndim == 1
     several = replace(dataset.train, targets=np.eye(3, dtype=np.int64)[dataset.train.labels])
     with pytest.raises(InputError, match="mixup"):
-        mixed(plain, several, 3, 0.4)
+        mix_images(plain, several, 3, 0.4)
     with pytest.raises(InputError, match="augmentation=crop_flip"):
         crop_flip_views(dataset.train, replace(model, augmented=None), CPU)
 
@@ -237,13 +234,13 @@ def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monk
         for name, value in model.backbone.state_dict().items()
         if not torch.equal(value, trained[f"0.network.{name}"])
     }
-    block = last_block(model)
+    block = find_last_block(model)
     assert changed
     assert all(name.startswith(tuple(f"{part}." for part in block)) for name in changed)
 
 
 def test_the_last_block_is_trained_on_stored_activations_to_the_same_end(dataset, model, monkeypatch):
-    name = "transfer_exp.ground_truth.grid_point.compute_measure"
+    name = "transfer_exp.ground_truth.fine_tune.compute_measure"
     monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     seen = []
     run = Training.run
@@ -255,7 +252,7 @@ def test_the_last_block_is_trained_on_stored_activations_to_the_same_end(dataset
     monkeypatch.setattr(Training, "run", spy)
     regime = LastBlockFineTuning(replace(GRID, learning_rates=(4e-3,), augmentation="none", mixup=0.0))
     stored = regime(pairing(dataset, model), silent)
-    monkeypatch.setattr("transfer_exp.ground_truth.trained_part.MOST_BYTES", 0)
+    monkeypatch.setattr("transfer_exp.ground_truth.network.MAX_BYTES", 0)
     again = regime(pairing(dataset, model), silent)
     assert again.value == pytest.approx(stored.value, rel=1e-4), "computed batch by batch where memory is short"
     monkeypatch.setattr("transfer_exp.ground_truth.last_block.split_at", _refuse)

@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 
 import transfer_exp.model_pool.builtin as builtin_pool
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.ground_truth.block_definitions import freeze, last_block
-from transfer_exp.ground_truth.split_network import split_at
+from transfer_exp.ground_truth.last_block import find_last_block
+from transfer_exp.ground_truth.network import freeze, split_at
 from transfer_exp.model_pool.backbone import Backbone, wrap_network
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.model_pool.pool import LoadedModel
@@ -78,7 +78,7 @@ class _Uses(TorchFunctionMode):
 def _check(model, size):
     """Check all that is promised of one network."""
     backbone, images = copy.deepcopy(model.backbone).eval(), _images(size)
-    block = last_block(model)
+    block = find_last_block(model)
     network = freeze(backbone, block)
     trained = [n for n, p in backbone.named_parameters() if p.requires_grad]
     with torch.no_grad(), _Uses(backbone) as uses:
@@ -152,7 +152,7 @@ def test_the_last_block_of_each_family_of_real_networks(shared, name):
 def test_the_eleven_networks_of_the_paper_have_one(architecture):
     with torch.device("meta"):
         model = _model("torchvision", architecture)
-    own = {n.removeprefix("trunk.") for n in last_block(model)}
+    own = {n.removeprefix("trunk.") for n in find_last_block(model)}
     assert own <= set(dict(model.backbone.trunk.named_modules()))
 
 
@@ -162,7 +162,7 @@ def test_every_real_network_matches_a_definition(shared):
     entries = json.loads((shared / "assets" / "weights" / "manifest.json").read_text())
     for entry in entries.values():
         with pytest.raises(NotApplicableError, match="has no module"):
-            last_block(LoadedModel(Bare(), str, entry))
+            find_last_block(LoadedModel(Bare(), str, entry))
 
 
 def test_dropout_and_norms_of_the_frozen_part_stay_still():
@@ -178,19 +178,19 @@ def test_dropout_and_norms_of_the_frozen_part_stay_still():
 def test_an_unknown_family_is_refused_until_it_is_defined(tmp_path):
     model = LoadedModel(Bare(), str, {"library": "mine", "architecture": "Odd"})
     with pytest.raises(NotApplicableError, match=r"mine/Odd.*last_blocks\.yaml.*ground_truth\.definitions"):
-        last_block(model)
+        find_last_block(model)
     own = tmp_path / "mine.yaml"
     own.write_text("- networks: mine/.*\n  block: [last, 'extra?']\n")
-    assert last_block(model, str(own)) == ("last",)
-    assert last_block(_embedded("resnet_glyphs")[0], str(own)) == ("network.layer4",)
+    assert find_last_block(model, str(own)) == ("last",)
+    assert find_last_block(_embedded("resnet_glyphs")[0], str(own)) == ("network.layer4",)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("networks: a", "must be a list"),
-        ("- networks: a", "needs 'networks'"),
-        ("- networks: (\n  block: [a]", "no regular expression"),
+        ("- networks: a", "block: Field required"),
+        ("- networks: (\n  block: [a]", "valid regular expression"),
         ("- [", "not YAML"),
         (None, "no file"),
     ],
@@ -200,7 +200,7 @@ def test_bad_definitions_are_refused(tmp_path, text, message):
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=message):
-        last_block(_embedded("resnet_glyphs")[0], str(path))
+        find_last_block(_embedded("resnet_glyphs")[0], str(path))
 
 
 def test_a_network_whose_block_depends_on_two_values_is_not_split():
@@ -212,5 +212,5 @@ def test_a_network_whose_block_depends_on_two_values_is_not_split():
         def forward(self, x):
             return self.last(self.a(x)) + self.b(x)
 
-    with pytest.raises(NotApplicableError, match="another value crosses"):
+    with pytest.raises(NotApplicableError, match="a second value crosses"):
         split_at(Two().eval(), ["last"], torch.ones(1, 3, 1, 2))

@@ -14,9 +14,9 @@ from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.full import FullFineTuning
-from transfer_exp.ground_truth.prepared_images import PreparedImages
+from transfer_exp.ground_truth.network import PreparedImages
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.training import Recipe, Training, batches, fit, loss_of
+from transfer_exp.ground_truth.training import Recipe, Training, classification_loss, fit, shuffled_batches
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 
@@ -34,14 +34,14 @@ def _pairing(dataset, name="resnet_glyphs", **changes):
 
 
 def test_an_epoch_shows_every_image_once():
-    epoch = torch.cat(list(islice(batches(12, 4, seed=0), 3)))
+    epoch = torch.cat(list(islice(shuffled_batches(12, 4, seed=0), 3)))
     assert sorted(epoch.tolist()) == list(range(12))
-    assert torch.cat(list(islice(batches(12, 4, seed=0), 3))).tolist() == epoch.tolist()
-    assert torch.cat(list(islice(batches(12, 4, seed=1), 3))).tolist() != epoch.tolist()
+    assert torch.cat(list(islice(shuffled_batches(12, 4, seed=0), 3))).tolist() == epoch.tolist()
+    assert torch.cat(list(islice(shuffled_batches(12, 4, seed=1), 3))).tolist() != epoch.tolist()
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch():
-    assert [len(batch) for batch in islice(batches(3, 64, seed=0), 4)] == [3, 3, 3, 3]
+    assert [len(batch) for batch in islice(shuffled_batches(3, 64, seed=0), 4)] == [3, 3, 3, 3]
 
 
 def test_training_lowers_the_loss_and_repeats_exactly():
@@ -54,7 +54,7 @@ def test_training_lowers_the_loss_and_repeats_exactly():
         network = copy.deepcopy(start)
         fit(network, lambda i: (images[i], labels[i]), 30, Recipe(60, 10, 0.05), seed=3)
         results.append(network.weight.detach().clone())
-    before, after = (loss_of(n(images), labels).item() for n in (start, network))
+    before, after = (classification_loss(n(images), labels).item() for n in (start, network))
     assert after < 0.5 * before
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
 
@@ -67,7 +67,7 @@ def test_divergence_is_said_and_not_returned():
 
 def test_several_classes_an_image_are_trained_one_by_one():
     logits = torch.tensor([[2.0, -2.0]])
-    several = loss_of(logits, torch.tensor([[1, 0]]))
+    several = classification_loss(logits, torch.tensor([[1, 0]]))
     assert several.item() == pytest.approx(np.log1p(np.exp(-2)))
 
 
@@ -126,11 +126,11 @@ def test_without_images_there_is_one_clear_line():
         tuned(arrays)
 
 
-def test_a_split_too_large_for_memory_gives_the_same_batches(dataset, monkeypatch):
+def test_a_split_too_large_for_memory_gives_the_same_shuffled_batches(dataset, monkeypatch):
     model = builtin(("resnet_glyphs",)).candidates[0].load()
     chosen, device = torch.tensor([4, 1]), torch.device("cpu")
     kept = PreparedImages(dataset.train, model.transform, device)(chosen)
-    monkeypatch.setattr("transfer_exp.ground_truth.prepared_images.MOST_BYTES", 0)
+    monkeypatch.setattr("transfer_exp.ground_truth.network.MAX_BYTES", 0)
     streamed = PreparedImages(dataset.train, model.transform, device)(chosen)
     for one, other in zip(kept, streamed, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)

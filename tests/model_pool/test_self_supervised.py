@@ -20,8 +20,8 @@ from torch import nn
 
 from transfer_exp.cli.instantiate import build
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.ground_truth.block_definitions import last_block
-from transfer_exp.ground_truth.split_network import split_at
+from transfer_exp.ground_truth.last_block import find_last_block
+from transfer_exp.ground_truth.network import split_at
 from transfer_exp.model_pool.self_supervised import extract_trunk_state, read_sources, self_supervised
 from transfer_exp.vision import torchvision
 
@@ -210,7 +210,7 @@ def test_a_published_file_is_loaded_exactly_and_without_a_head(tmp_path, network
 def test_the_last_block_is_found_and_split_off(tmp_path, network):
     save_file(network.state_dict(), tmp_path / "byol.safetensors")
     loaded = _load(tmp_path, "byol")
-    block = last_block(loaded)
+    block = find_last_block(loaded)
     assert block == ("trunk.layer4",)
     trunk, rest = split_at(loaded.backbone, block, IMAGES)
     with torch.inference_mode():

@@ -1,76 +1,146 @@
-"""Fine-tuning of the last block: what comes before it keeps its weights and its batch-norm statistics."""
+"""Fine-tuning of the last block: weights and batch-norm statistics before the block stay as pretrained."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar
 
-from transfer_exp.errors import NotApplicableError
-from transfer_exp.ground_truth.block_definitions import last_block
-from transfer_exp.ground_truth.fine_tuning import FineTuning, passes
+import yaml  # type: ignore[import-untyped]
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from torch import nn
+
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.ground_truth.fine_tune import FineTuning
+from transfer_exp.ground_truth.network import Images, TrainedPart, split_at
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
-from transfer_exp.ground_truth.split_network import split_at
-from transfer_exp.ground_truth.trained_part import Images, OnActivations, OnImages, TrainedPart
+from transfer_exp.io.text import read_text
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
-from transfer_exp.progress import Track
 
 _log = logging.getLogger(__name__)
+_SHIPPED = Path(__file__).with_name("last_blocks.yaml")
+_MAX_BYTES = 1 << 20
+# Attributes in which a `Backbone` keeps the library's network. A backbone that is the network has neither.
+_WRAPPED = ("network", "trunk")
 
 
 @dataclass(frozen=True)
-class LastBlockFineTuning:
-    """Test accuracy after training the last block of each family and a new head.
+class LastBlockFineTuning(FineTuning):
+    """Test accuracy after training the last block and a new head.
 
-    Without augmentation, what comes before the block is run once for each image and its activations are kept.
+    Without augmentation, the network before the block runs once per image, and its activations are reused.
 
     Attributes
     ----------
     protocol, seed, device
-        As `FullFineTuning`.
+        Attributes of `FineTuning`.
     definitions
-        A YAML file that says what the last block of further families is, see `last_block`; None for those known here.
+        YAML file with the last blocks of further families, see `find_last_block`; None to use the shipped file only.
     """
 
-    trains: ClassVar[bool] = True
+    option: ClassVar[str] = "last_block"
 
     protocol: Protocol
     seed: int = 0
     device: str = "cpu"
     definitions: str | None = None
 
-    def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
-        """Return test accuracy after training on train and validation with the best point of the grid.
+    def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:
+        """Return the network from the last block on, or all of it if images change every epoch or it cannot be split.
 
         Raises
         ------
         InputError, NotApplicableError
-            As `FineTuning` and `last_block`.
+            Under the conditions of `find_last_block`.
         """
-        return FineTuning(self.protocol, self.seed, self.device, pairing, self._part)("last_block", track)
-
-    @property
-    def n_points(self) -> int:
-        """As `HasGrid`."""
-        return len(self.protocol.grid())
-
-    def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
-        """As `HasGrid`."""
-        return FineTuning(self.protocol, self.seed, self.device, pairing, self._part).reach("last_block", point, track)
-
-    def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
-        """As `CountsPasses`; those of full fine-tuning, which are more."""
-        return passes(self.protocol, split_sizes)
-
-    def _part(self, model: LoadedModel, backbone: Backbone, images: Images) -> TrainedPart:
-        """Return the last block on stored activations, or on images where they differ at every step."""
-        block = last_block(model, self.definitions)
+        block = find_last_block(model, self.definitions)
         if self.protocol.augmentation == "none" and self.protocol.mixup == 0:
             try:
-                return OnActivations(*split_at(backbone, block, images), block)
+                trunk, rest = split_at(backbone, block, image)
+                return TrainedPart(rest, block, trunk)
             except NotApplicableError as reason:
                 _log.info("%s: training through the whole network, which takes longer", reason)
-        return OnImages(backbone, block)
+        return TrainedPart(backbone, block)
+
+
+def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple[str, ...]:
+    """Return the names of the modules of ``model.backbone`` that form its last block, in running order.
+
+    Parameters
+    ----------
+    model
+        Model whose identity names library and architecture.
+    definitions
+        YAML file in the form of ``last_blocks.yaml`` in this folder; its entries take precedence over the shipped ones.
+
+    Raises
+    ------
+    InputError
+        When a file of definitions cannot be read or has another form.
+    NotApplicableError
+        When no definition matches the network, or the matching one names a missing module.
+    """
+    architecture = str(model.identity["architecture"]).rpartition("/")[2]  # without the owner of a hub id
+    family = f"{model.identity['library']}/{architecture.partition('.')[0]}"  # and without the weights tag
+    files = [_SHIPPED] if definitions is None else [Path(definitions).expanduser(), _SHIPPED]
+    for definition in (entry for file in files for entry in _load_definitions(file)):
+        if definition.networks.fullmatch(family):
+            return _module_names(model.backbone, definition.block, family)
+    raise NotApplicableError(
+        f"no last block is defined for {family}: define it in a file of the form of {_SHIPPED.name} and set "
+        "ground_truth.definitions to it"
+    )
+
+
+class _Definition(BaseModel):
+    """One entry of a file of definitions."""
+
+    networks: re.Pattern[str]
+    block: list[str] = Field(min_length=1)
+
+
+@lru_cache(maxsize=8)
+def _load_definitions(path: Path) -> list[_Definition]:
+    if not path.is_file():
+        raise InputError(f"no file {path}: set ground_truth.definitions to a YAML file, or leave it out")
+    text = read_text(path, _MAX_BYTES)
+    try:
+        # A few lines of nested aliases could expand until memory is full.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("aliases are not allowed")
+        entries = yaml.safe_load(text)
+    except Exception as error:  # the parser raises many types
+        raise InputError(f"{path} is not YAML of plain data: {error}: correct it") from error
+    try:
+        return TypeAdapter(list[_Definition]).validate_python(entries)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        location = " ".join(str(part) for part in problem["loc"])
+        raise InputError(
+            f"{path} must be a list of entries with 'networks' (a regular expression) and 'block' (module names): "
+            f"{location}: {problem['msg']}"
+        ) from error
+
+
+def _module_names(backbone: nn.Module, block: Sequence[str], family: str) -> tuple[str, ...]:
+    """Return the names in the backbone of modules of the network, with slices expanded."""
+    wrapped = next((name for name in _WRAPPED if isinstance(getattr(backbone, name, None), nn.Module)), "")
+    modules = dict(backbone.named_modules())
+    resolved: list[str] = []
+    for entry in block:
+        parent, _, child = f"{wrapped}.{entry.rstrip('?')}".lstrip(".").rpartition(".")
+        if child.endswith(":") and parent in modules:
+            children = [name for name, _ in modules[parent].named_children()]
+            names = [f"{parent}.{name}" for name in children[int(child[:-1]) :]]
+        else:
+            names = [f"{parent}.{child}".lstrip(".")]
+        is_missing = not names or any(name not in modules for name in names)
+        if is_missing and not entry.endswith("?"):
+            raise NotApplicableError(f"{family} has no module '{entry}', which its last block should contain")
+        resolved += [] if is_missing else names
+    return tuple(resolved)

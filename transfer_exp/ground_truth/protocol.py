@@ -1,11 +1,15 @@
-"""How a network is fine-tuned: everything that decides an accuracy besides the network, the data and the seed."""
+"""Fine-tuning protocol: all settings that decide an accuracy, except the network, the data and the seed."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from transfer_exp.errors import InputError
+from transfer_exp.ground_truth.regime import Split
 from transfer_exp.ground_truth.training import Recipe
 
 Augmentation = Literal["none", "crop_flip"]
@@ -15,37 +19,37 @@ BatchNorm = Literal["batch", "frozen"]
 
 @dataclass(frozen=True)
 class Protocol:
-    """A grid of learning rates and weight decays, chosen from on validation, and how long each is trained.
+    """A grid of learning rates and weight decays, and how each point is trained.
 
     Attributes
     ----------
     steps, batch_size
-        Optimiser steps, and images in each.
+        Number of optimiser steps, and number of images in each.
     learning_rates, weight_decays
         The grid: peaks of a cosine schedule, and decays (none on norms and biases).
     decay_over_rate
-        Divide each weight decay by the learning rate it goes with, as the paper's lineage does.
+        Divide each weight decay by its learning rate, as the paper's lineage does.
     optimizer
-        Any name timm knows; ``sgd`` has Nesterov momentum 0.9.
+        Name of a timm optimiser; ``sgd`` has Nesterov momentum 0.9.
     warmup
         Fraction of the steps with a linear warm-up, in [0, 1).
     clip
-        Largest gradient norm, or None.
+        Maximum gradient norm, or None.
     augmentation
-        ``"crop_flip"``: a random crop of 8 to 100 % of the area and a coin for a mirror image; or ``"none"``.
+        ``"crop_flip"``: random crop of 8 to 100 % of the area, mirrored with probability 1/2; or ``"none"``.
     mixup
-        Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018); 0 mixes nothing.
+        Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018); 0 turns mixup off.
     rungs
-        Successive halving: steps after which only the better half of the grid goes on. Empty trains all to the end.
+        Successive halving: steps after which only the better half of the grid continues. Empty trains all to the end.
     validation_fraction
-        Part of the training split to choose by, where the dataset publishes no validation split.
+        Fraction of the training split to select on, where the dataset has no validation split.
     mixed_precision
-        Train in bfloat16 where the device is CUDA.
+        Train in bfloat16 on CUDA.
     head
-        What the new head begins with: ``"random"`` weights, or those of a ``"linear_probe"`` on the features before
-        fine-tuning (Kumar et al., ICLR 2022), without which a few steps hardly teach it anything.
+        Initial weights of the new head: ``"random"``, or a ``"linear_probe"`` on the features before fine-tuning
+        (Kumar et al., ICLR 2022). A random head learns little in few steps.
     batch_norm
-        ``"batch"``: normalise by the batch in training; ``"frozen"``: by the statistics of pretraining throughout.
+        Statistics used in training: of the ``"batch"``, or those of pretraining (``"frozen"``).
 
     Raises
     ------
@@ -90,12 +94,12 @@ class Protocol:
             "batch_norm": self.batch_norm in ("batch", "frozen"),
             "validation_fraction": 0 < self.validation_fraction < 1,
         }
-        for name, holds in checks.items():
-            if not holds:
+        for name, is_valid in checks.items():
+            if not is_valid:
                 raise InputError(f"protocol.{name}={getattr(self, name)} is out of range")
 
     def grid(self) -> tuple[Recipe, ...]:
-        """Return one recipe per learning rate and weight decay, rates first."""
+        """Return one recipe for each pair of learning rate and weight decay; the learning rate varies slowest."""
         return tuple(
             Recipe(
                 steps=self.steps,
@@ -110,3 +114,25 @@ class Protocol:
             for rate in self.learning_rates
             for decay in self.weight_decays
         )
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Steps after which grid points are compared: the rungs, and the last step."""
+        return (*self.rungs, self.steps)
+
+    def selection_steps(self) -> int:
+        """Return the total number of steps that selecting from the grid takes if no point diverges."""
+        points, total = len(self.learning_rates) * len(self.weight_decays), 0
+        if points == 1:
+            return 0
+        for start, end in pairwise((0, *self.stages)):
+            total += points * (end - start)
+            points = math.ceil(points / 2)
+        return total
+
+    def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
+        """Return the cost of fine-tuning all parameters, see `CountsPasses`."""
+        held_out = split_sizes["validation"] or math.ceil(self.validation_fraction * split_sizes["train"])
+        points = len(self.learning_rates) * len(self.weight_decays)
+        validation = points * held_out if points > 1 else 0
+        return 3 * self.batch_size * (self.steps + self.selection_steps()) + validation + split_sizes["test"]

@@ -1,42 +1,51 @@
-"""The training loop that fine-tuning and the making of the built-in pool share; it can stop and go on at any step."""
+"""Resumable training loop, shared by fine-tuning and by the pretraining of the built-in pool."""
 
 from __future__ import annotations
 
+import pickle
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from transfer_exp.errors import NotApplicableError
-from transfer_exp.ground_truth.checkpoint import Checkpoint, State
-from transfer_exp.ground_truth.random_state import current_random_state, random_state, seeded_random_state
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.store import Backend
 from transfer_exp.vision import timm
 
 Batch = tuple[Tensor, Tensor]
 BatchAt = Callable[[Int[Tensor, " batch"]], Batch]
+"""Returns the inputs and targets at some positions, on the network's device."""
+State = dict[str, Any]
+"""Tensors, numbers, strings, and lists and dictionaries of these."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long and how hard to train.
+    """Optimisation settings of one training run.
 
     Attributes
     ----------
     steps, batch_size
-        Optimiser steps, and images in each.
-    learning_rate, weight_decay
-        The peak of a cosine schedule after a linear warm-up, and decoupled decay (none on norms and biases).
+        Number of optimiser steps, and number of images in each.
+    learning_rate
+        Peak of a cosine schedule after a linear warm-up.
+    weight_decay
+        Decoupled decay; none on norms and biases.
     optimizer
-        Any name timm knows.
+        Name of a timm optimiser.
     warmup
-        Fraction of the steps spent warming up, in [0, 1).
+        Fraction of the steps with a linear warm-up, in [0, 1).
     clip
-        Largest gradient norm, or None.
+        Maximum gradient norm, or None.
     mixed_precision
-        bfloat16 where the network is on CUDA.
+        Train in bfloat16 if the network is on CUDA.
     """
 
     steps: int
@@ -49,39 +58,29 @@ class Recipe:
     mixed_precision: bool = False
 
 
-def batches(count: int, size: int, seed: int) -> Iterator[Int[Tensor, " batch"]]:
-    """Yield positions without end: a fresh permutation each epoch, a short last batch left out.
-
-    A set smaller than ``size`` is one batch. The order depends on ``seed`` alone, whatever the device.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    size = min(size, count)
-    while True:
-        order = torch.randperm(count, generator=generator)
-        yield from order[: count - count % size].split(size)
-
-
 class Training:
-    """One run of a recipe: a network, its optimiser and schedule, and its own random state.
+    """One training run: a network, its optimiser and schedule, and its random state.
 
-    Runs in one process may take turns: each draws from its own state, so the turns do not show in the result.
+    Several runs may alternate in one process. Each draws from its separate random state, so the order does not matter.
 
     Parameters
     ----------
     network
-        Maps a batch of images to logits (B, C); trained in place. Its train or eval mode is the caller's choice.
+        Maps a batch to logits (B, C); trained in place, in its current train or eval mode.
     batch_at
-        Gives images and targets at some positions, on the network's device; see `loss_of` for the targets. It may
-        draw from torch's and NumPy's global generators, whose state is this run's own while it is called.
-    count
+        Returns the inputs and targets (see `classification_loss`) at some positions. It may draw from the global
+        generators of torch and NumPy, which are in the state of this run during the call.
+    n_images
         Number of training images.
-    recipe, seed
-        See `Recipe`; the seed orders the batches and drives dropout, augmentation and mixup.
+    recipe
+        Optimisation settings.
+    seed
+        Seed of the order of the images, and of dropout, augmentation and mixup.
     """
 
-    def __init__(self, network: nn.Module, batch_at: BatchAt, count: int, recipe: Recipe, seed: int) -> None:
+    def __init__(self, network: nn.Module, batch_at: BatchAt, n_images: int, recipe: Recipe, seed: int) -> None:
         self.network, self.recipe, self.step = network, recipe, 0
-        self._batch_at, self._order = batch_at, (count, recipe.batch_size, seed)
+        self._batch_at, self._order = batch_at, (n_images, recipe.batch_size, seed)
         self._optimizer = timm.optim.create_optimizer_v2(
             network, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -98,36 +97,36 @@ class Training:
     def run(
         self, until: int, on_step: Callable[[], object] = lambda: None, checkpoint: Checkpoint | None = None
     ) -> None:
-        """Train up to step ``until``, from wherever this run is.
+        """Train from the current step to step ``until``.
 
         Parameters
         ----------
         until
-            At most the recipe's steps.
+            Step to stop after, at most the recipe's steps.
         on_step
             Called after every step.
         checkpoint
-            Written now and then.
+            Written whenever it is due.
 
         Raises
         ------
         NotApplicableError
-            When the loss stops being finite.
+            When the loss is not finite.
         """
-        with random_state(self._random):
-            for positions in islice(batches(*self._order), self.step, until):
-                self._one(*self._batch_at(positions))
+        with use_random_state(self._random):
+            for positions in islice(shuffled_batches(*self._order), self.step, until):
+                self._train_step(*self._batch_at(positions))
                 on_step()
-                if checkpoint is not None and checkpoint.due:
-                    self._random = current_random_state()
+                if checkpoint is not None and checkpoint.is_due:
+                    self._random = get_random_state()
                     checkpoint.write(self.state())
-            self._random = current_random_state()
+            self._random = get_random_state()
 
-    def _one(self, images: Tensor, targets: Tensor) -> None:
+    def _train_step(self, inputs: Tensor, targets: Tensor) -> None:
         recipe = self.recipe
-        bfloat16 = recipe.mixed_precision and images.is_cuda
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
-            loss = loss_of(self.network(images).float(), targets)
+        use_bfloat16 = recipe.mixed_precision and inputs.is_cuda
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=use_bfloat16):
+            loss = classification_loss(self.network(inputs).float(), targets)
         if not torch.isfinite(loss):
             raise NotApplicableError(
                 f"training diverged at step {self.step + 1} of {recipe.steps} (loss {loss.item()})"
@@ -141,7 +140,7 @@ class Training:
         self._schedule.step_update(self.step)
 
     def state(self) -> State:
-        """Return all that `restore` needs, on the CPU or wherever the network is."""
+        """Return the state that `restore` needs."""
         return {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -150,29 +149,131 @@ class Training:
         }
 
     def restore(self, state: State) -> None:
-        """Go back, or on, to a state of the same run."""
+        """Continue from a state of the same run."""
         self.step, self._random = state["step"], state["random"]
         self.network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.step_update(self.step)
 
 
-def fit(network: nn.Module, batch_at: BatchAt, count: int, recipe: Recipe, seed: int) -> None:
-    """Train ``network`` in place from the first step to the last; see `Training`.
+def fit(network: nn.Module, batch_at: BatchAt, n_images: int, recipe: Recipe, seed: int) -> None:
+    """Train ``network`` in place for all steps of a recipe; see `Training`.
 
     Raises
     ------
     NotApplicableError
-        When the loss stops being finite.
+        When the loss is not finite.
     """
-    Training(network, batch_at, count, recipe, seed).run(recipe.steps)
+    Training(network, batch_at, n_images, recipe, seed).run(recipe.steps)
 
 
-def loss_of(logits: Float[Tensor, "batch classes"], targets: Tensor) -> Float[Tensor, ""]:
-    """Return cross-entropy for classes (B,) or shares of classes (B, C); binary cross-entropy for 0s and 1s (B, C).
+def shuffled_batches(n_images: int, batch_size: int, seed: int) -> Iterator[Int[Tensor, " batch"]]:
+    """Yield batches of positions without end: a new permutation in each epoch, without its short last batch.
 
-    Shares are real numbers, as mixup makes them; whole numbers say which classes, maybe several, an image shows.
+    Fewer images than ``batch_size`` form one batch. The order depends on ``seed`` only, not on the device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    batch_size = min(batch_size, n_images)
+    while True:
+        order = torch.randperm(n_images, generator=generator)
+        yield from order[: n_images - n_images % batch_size].split(batch_size)
+
+
+def classification_loss(logits: Float[Tensor, "batch classes"], targets: Tensor) -> Float[Tensor, ""]:
+    """Return cross-entropy for labels (B,) or real class weights (B, C) as mixup gives; binary for integer (B, C).
+
+    Integers (B, C) are the zeros and ones of multi-label images.
     """
     if targets.ndim == 1 or targets.is_floating_point():
         return nn.functional.cross_entropy(logits, targets)
     return nn.functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
+
+
+@dataclass(eq=False)
+class Checkpoint:
+    """The latest state of one training run, in a file or in memory.
+
+    Attributes
+    ----------
+    folder
+        Folder of the file; None keeps the state in memory.
+    name
+        Name of the file.
+    interval
+        Seconds between two writes during training.
+    """
+
+    folder: Backend | None
+    name: str
+    interval: float = 30.0
+    _state: State | None = field(default=None, repr=False)
+    _written_at: float = field(default_factory=time.monotonic, repr=False)
+
+    def read(self) -> State:
+        """Return the latest state, or an empty one if there is none or it is damaged."""
+        if self.folder is None:
+            return self._state or {}
+        try:
+            with self.folder.reading(self.name) as path:
+                state: State = torch.load(path, map_location="cpu", weights_only=True)
+        except InputError:
+            raise  # the folder cannot be reached
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError):
+            return {}  # missing or truncated: the run starts from its beginning
+        return state
+
+    def write(self, state: State) -> None:
+        """Replace the state atomically: a killed process leaves the old or the new state."""
+        if self.folder is None:
+            self._state = state
+        else:
+            self.folder.write(self.name, lambda path: torch.save(state, path))
+        self._written_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """True if a running training should write now."""
+        return self.folder is not None and time.monotonic() - self._written_at >= self.interval
+
+
+def get_random_state() -> State:
+    """Return the states of the global generators of torch (CPU and CUDA) and NumPy as tensors and numbers."""
+    _, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002 (timm's mixup draws from this one)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": {
+            "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            "position": int(position),
+            "has_gauss": int(has_gauss),
+            "gauss": float(gauss),
+        },
+    }
+
+
+def seeded_random_state(seed: int) -> State:
+    """Return the state of newly seeded generators; the global ones stay as they are."""
+    with use_random_state(get_random_state()):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002
+        return get_random_state()
+
+
+@contextmanager
+def use_random_state(state: State) -> Iterator[None]:
+    """Put the global generators into a state, and restore their previous state on exit."""
+    previous = get_random_state()
+    _set_random_state(state)
+    try:
+        yield
+    finally:
+        _set_random_state(previous)
+
+
+def _set_random_state(state: State) -> None:
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])
+    numpy = state["numpy"]
+    keys = numpy["keys"].numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", keys, numpy["position"], numpy["has_gauss"], numpy["gauss"]))  # noqa: NPY002

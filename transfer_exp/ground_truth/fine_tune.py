@@ -1,0 +1,318 @@
+"""Fine-tuning by a protocol: select from the grid on validation, train again on all images, test once."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, reduce
+from typing import ClassVar, NamedTuple, cast
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from transfer_exp.dataset.stratification import stratified_split
+from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.ground_truth.linear_probe import LabelledFeatures, fit_probe, labelled_features
+from transfer_exp.ground_truth.measure import compute_measure
+from transfer_exp.ground_truth.network import (
+    Examples,
+    Images,
+    NetworkFactory,
+    NewHead,
+    PreparedImages,
+    TrainedPart,
+)
+from transfer_exp.ground_truth.protocol import Protocol
+from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
+from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
+from transfer_exp.model_pool.backbone import Backbone
+from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.progress import Track
+from transfer_exp.vision import timm
+
+_log = logging.getLogger(__name__)
+_PROBE_STRENGTH, _PROBE_TOLERANCE = 1e-2, 1e-3
+"""Settings of the probe that initialises a head: the middle of the usual grid, and a rough solution."""
+_EVALUATION_BATCH = 128
+
+
+class FineTuning(ABC):
+    """Base of the regimes that train a network by a protocol; subclasses are frozen dataclasses.
+
+    Attributes
+    ----------
+    option
+        Name of the regime in the config.
+    protocol
+        Settings that decide the accuracy.
+    seed
+        Seed of the head's weights, the batches, the augmentation and the validation split.
+    device
+        ``cpu``, ``cuda`` or ``mps``.
+    """
+
+    option: ClassVar[str]
+    trains: ClassVar[bool] = True
+
+    protocol: Protocol
+    seed: int
+    device: str
+
+    @abstractmethod
+    def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:
+        """Return the part of a model that is trained; ``backbone`` is a copy that it may use."""
+
+    def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
+        """Return test accuracy after training on train and validation with the best point of the grid.
+
+        Raises
+        ------
+        InputError
+            When there is no network, or there are no images to train on.
+        NotApplicableError
+            When training diverges at every point of the grid.
+        """
+        data, protocol, grid = self._load(pairing), self.protocol, self.protocol.grid()
+        advance = track(f"{pairing.name}: fine-tuning", protocol.steps + protocol.selection_steps())
+        best, selection = 0, dict[str, float]()
+        if len(grid) > 1:
+            best, selection = _select(*self._grid_runs(pairing, data, advance), protocol.stages)
+        (final,) = self._runs(pairing, data, np.arange(len(data.plain)), {"final": grid[best]}, advance)
+        value = final.train(protocol.steps, data.factory.examples(data.test))
+        if value == -math.inf:
+            raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
+        point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
+        return Accuracy(value, pairing.dataset.measure, {**point, **selection}, steps=protocol.steps)
+
+    @property
+    def n_points(self) -> int:
+        """Number of grid points, see `HasGrid`."""
+        return len(self.protocol.grid())
+
+    def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
+        """Train one grid point up to the first selection, see `HasGrid`; return whether it was trained already."""
+        until = self.protocol.stages[0]
+        advance = track(f"{pairing.name}: point {point} of the grid", until)
+        runs, validation = self._grid_runs(pairing, self._load(pairing), advance)
+        was_trained = runs[point].is_trained(until)
+        runs[point].train(until, validation)
+        return was_trained
+
+    def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
+        """Return the cost of training all parameters, see `CountsPasses`."""
+        return self.protocol.forward_passes(split_sizes)
+
+    def _load(self, pairing: Pairing) -> _Data:
+        """Return the images of a dataset, as the trained networks take them."""
+        train, test, model = pairing.images("train"), pairing.images("test"), pairing.model
+        if train is None or test is None or model is None:
+            raise InputError(
+                f"ground_truth={self.option} needs networks and images: here set ground_truth=none or linear_probe"
+            )
+        validation = pairing.images("validation")
+        images = train if validation is None else train.joined(validation)
+        factory = self._factory(model, images)
+        plain = factory.examples(images)
+        batch_at, protocol = plain.batch_at, self.protocol
+        if protocol.augmentation == "crop_flip":
+            batch_at = crop_flip_views(images, model, torch.device(self.device))
+        if protocol.mixup:
+            batch_at = mix_images(batch_at, images, len(pairing.dataset.class_names), protocol.mixup)
+        return _Data(factory, plain, replace(plain, batch_at=batch_at), train, validation, test)
+
+    def _factory(self, model: LoadedModel, images: LabelledImages) -> NetworkFactory:
+        """Return the factory of networks for a model, which stays unchanged."""
+        backbone = copy.deepcopy(model.backbone).cpu().eval()
+        # The memory layout decides the rounding. This layout is the one that feature extraction leaves.
+        backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        image = model.transform(images.read(0))[None]
+        with torch.inference_mode():
+            dim = backbone(image).shape[1]
+        part = self.select_part(model, backbone, image)
+        freeze_batch_norm = model.freeze_batch_norm or self.protocol.batch_norm == "frozen"
+        return NetworkFactory(part, dim, model.transform, freeze_batch_norm, self.seed, torch.device(self.device))
+
+    def _grid_runs(self, pairing: Pairing, data: _Data, advance: Callable[[], object]) -> tuple[list[_Run], Examples]:
+        """Return one run per grid point, and the examples to select on."""
+        if data.validation is None:
+            trained, held_out = stratified_split(data.train.labels, self.protocol.validation_fraction, self.seed)
+        else:
+            trained = np.arange(len(data.train))
+            held_out = len(data.train) + np.arange(len(data.validation))
+        recipes = {f"point{i}": recipe for i, recipe in enumerate(self.protocol.grid())}
+        return self._runs(pairing, data, trained, recipes, advance), data.plain.subset(held_out)
+
+    def _runs(
+        self,
+        pairing: Pairing,
+        data: _Data,
+        trained: Int[np.ndarray, " trained"],
+        recipes: Mapping[str, Recipe],
+        advance: Callable[[], object],
+    ) -> list[_Run]:
+        """Return one run per recipe; all train on the images at positions ``trained`` of train and validation."""
+        examples, new_head = data.augmented.subset(trained), self._new_head(pairing, trained)
+        return [
+            _Run(
+                factory=data.factory,
+                new_head=new_head,
+                examples=examples,
+                recipe=recipe,
+                seed=self.seed,
+                measure=pairing.dataset.measure,
+                checkpoint=Checkpoint(pairing.unfinished, f"{name}.pt"),
+                advance=advance,
+            )
+            for name, recipe in recipes.items()
+        ]
+
+    def _new_head(self, pairing: Pairing, trained: Int[np.ndarray, " trained"]) -> NewHead:
+        """Return the factory of heads for training on some of the images of train and validation."""
+        classes = len(pairing.dataset.class_names)
+        if self.protocol.head == "random":
+            return lambda dim: nn.Linear(dim, classes)
+
+        @cache
+        def fit_layer() -> nn.Linear:
+            splits = [labelled_features(pairing, split) for split in ("train", "validation")]
+            features = reduce(LabelledFeatures.concatenate, [split for split in splits if split is not None])
+            fit = fit_probe(features.subset(trained), classes, (_PROBE_STRENGTH,), _PROBE_TOLERANCE)
+            return fit.as_layer(len(trained))
+
+        return lambda dim: copy.deepcopy(fit_layer())
+
+
+class _Data(NamedTuple):
+    """The images of a dataset, and train and validation as inputs, without and with augmentation."""
+
+    factory: NetworkFactory
+    plain: Examples
+    augmented: Examples
+    train: LabelledImages
+    validation: LabelledImages | None
+    test: LabelledImages
+
+
+def _select(runs: Sequence[_Run], validation: Examples, stages: Sequence[int]) -> tuple[int, dict[str, float]]:
+    """Train the runs with successive halving; return the position of the best one, and facts about the selection."""
+    remaining, values = list(range(len(runs))), dict[int, float]()
+    for until in stages:
+        values = {i: runs[i].train(until, validation) for i in remaining}
+        if max(values.values()) == -math.inf:
+            raise NotApplicableError(f"training diverged at each of the {len(remaining)} points of the grid")
+        # Ties are resolved by the order of the grid.
+        remaining = sorted(sorted(remaining, key=lambda i: -values[i])[: math.ceil(len(remaining) / 2)])
+    best = max(values, key=lambda i: values[i])
+    n_stopped = len(runs) - len(values)
+    return best, {"validation": values[best]} | ({"stopped_early": n_stopped} if n_stopped else {})
+
+
+@dataclass(eq=False)
+class _Run:
+    """Training of one network with one recipe, in stages; it resumes from its checkpoint.
+
+    ``advance`` is called once per step, including the steps that the checkpoint spares this process.
+    """
+
+    factory: NetworkFactory
+    new_head: NewHead
+    examples: Examples
+    recipe: Recipe
+    seed: int
+    measure: str
+    checkpoint: Checkpoint
+    advance: Callable[[], object]
+    _reported: int = 0
+
+    def is_trained(self, until: int) -> bool:
+        """Return whether the checkpoint has the result after ``until`` steps."""
+        results: dict[str, float] = self.checkpoint.read().get("reached", {})
+        return "-1" in results or str(until) in results
+
+    def train(self, until: int, held_out: Examples) -> float:
+        """Return the measure on ``held_out`` after ``until`` steps, or minus infinity if training has diverged."""
+        state = self.checkpoint.read()
+        results: dict[str, float] = state.get("reached", {})  # by step; step -1 marks a diverged run
+        if "-1" in results:
+            return -math.inf
+        if str(until) not in results:
+            training = self._resume(state)
+            try:
+                training.run(until, self._report_step, self.checkpoint)
+                results |= {str(until): evaluate(training.network, held_out, self.measure)}
+            except NotApplicableError:  # too large a learning rate diverges, and must lose the selection
+                results |= {"-1": -math.inf}
+            is_finished = until == self.recipe.steps or "-1" in results
+            self.checkpoint.write({"reached": results} if is_finished else {**training.state(), "reached": results})
+        self._report_up_to(until)
+        return results.get(str(until), -math.inf)
+
+    def _resume(self, state: State) -> Training:
+        network = self.factory.build(self.new_head)
+        training = Training(network, self.examples.batch_at, len(self.examples), self.recipe, self.seed)
+        if "network" in state:
+            training.restore(state)
+            if training.step > self._reported:
+                name = self.checkpoint.name.removesuffix(".pt")
+                _log.info("%s: training resumes at step %d of %d", name, training.step, self.recipe.steps)
+            self._report_up_to(training.step)
+        return training
+
+    def _report_step(self) -> None:
+        self._reported += 1
+        self.advance()
+
+    def _report_up_to(self, step: int) -> None:
+        for _ in range(self._reported, step):
+            self._report_step()
+
+
+def evaluate(network: nn.Module, examples: Examples, measure: str) -> float:
+    """Return a measure of the network on all examples; the network's train or eval mode stays as it was."""
+    was_training = network.training
+    network.eval()
+    with torch.inference_mode():
+        batches = torch.arange(len(examples)).split(_EVALUATION_BATCH)
+        logits = [network(examples.batch_at(positions)[0]).cpu() for positions in batches]
+    network.train(was_training)
+    return compute_measure(measure, torch.cat(logits).float().numpy(), examples.labels, examples.targets)
+
+
+def crop_flip_views(images: LabelledImages, model: LoadedModel, device: torch.device) -> PreparedImages:
+    """Return random crops and mirror images of a split; each call draws new ones.
+
+    Raises
+    ------
+    InputError
+        When the model has no augmented preprocessing.
+    """
+    if model.augmented is None:
+        raise InputError("this pool has no augmentation=crop_flip: set protocol.augmentation=none")
+    return PreparedImages(images, model.augmented, device, cache=False)
+
+
+def mix_images(batch_at: BatchAt, images: LabelledImages, classes: int, alpha: float) -> BatchAt:
+    """Return batches with mixup: images and targets (B, C) are mixed in pairs.
+
+    Raises
+    ------
+    InputError
+        When the images are multi-label.
+    """
+    if images.targets is not None:
+        raise InputError("mixup needs one class per image, and these images show several: set protocol.mixup=0")
+    mixup = timm.data.Mixup(mixup_alpha=alpha, label_smoothing=0.0, num_classes=classes)
+
+    def mixed_batch_at(positions: Int[Tensor, " batch"]) -> Batch:
+        inputs, targets = batch_at(positions)
+        # timm mixes images in pairs and refuses an odd batch.
+        return cast("Batch", mixup(inputs, targets)) if len(inputs) % 2 == 0 else (inputs, targets)
+
+    return mixed_batch_at

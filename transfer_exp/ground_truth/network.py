@@ -1,0 +1,331 @@
+"""Networks to fine-tune: the trained part of a model behind its frozen trunk, a new head, and their inputs."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, fx, nn
+
+from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.ground_truth.training import Batch, BatchAt, seeded_random_state, use_random_state
+from transfer_exp.model_pool.pool import Transform
+
+MAX_BYTES = 2 * 1024**3
+"""Largest split whose inputs stay in memory; a larger one is computed again for each batch."""
+_ACTIVATION_BATCH = 128
+Images = Float[Tensor, "batch 3 height width"]
+NewHead: TypeAlias = Callable[[int], nn.Linear]
+"""Creates a head for features of some dimension."""
+
+
+class TrainedPart(NamedTuple):
+    """The part of a backbone that is trained.
+
+    Attributes
+    ----------
+    network
+        Returns features (B, D); in evaluation mode. It is a template: each training copies it.
+    block
+        Names of the modules of ``network`` that are trained; empty to train all.
+    trunk
+        Frozen part of the backbone that computes the inputs of ``network``; None if these are images.
+    """
+
+    network: nn.Module
+    block: tuple[str, ...] = ()
+    trunk: Trunk | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkFactory:
+    """Creates identical networks to fine-tune, and their inputs.
+
+    Attributes
+    ----------
+    part
+        The trained part of the model.
+    dim
+        Dimension D of its features.
+    transform
+        Preprocessing of one image.
+    freeze_batch_norm
+        Keep batch norms in evaluation mode.
+    seed
+        Seed of the weights of a random head.
+    device
+        Device of networks and inputs.
+    """
+
+    part: TrainedPart
+    dim: int
+    transform: Transform
+    freeze_batch_norm: bool
+    seed: int
+    device: torch.device
+
+    def build(self, new_head: NewHead) -> nn.Module:
+        """Return a pretrained copy of the trained part with a new head, in training mode."""
+        with use_random_state(seeded_random_state(self.seed)):
+            network = copy.deepcopy(self.part.network)
+            if self.part.block:
+                network = freeze(network, self.part.block)
+            network = _WithHead(network, new_head(self.dim))
+        network.freeze_batch_norm = self.freeze_batch_norm
+        return network.to(self.device).train()
+
+    def examples(self, images: LabelledImages) -> Examples:
+        """Return the inputs and targets of the network for some images, without augmentation."""
+        prepared = PreparedImages(images, self.transform, self.device)
+        batch_at = prepared if self.part.trunk is None else _activations(self.part.trunk, prepared)
+        return Examples(batch_at, images.labels, images.targets)
+
+
+class _WithHead(nn.Sequential):
+    """A network and its head; frozen batch norms stay in evaluation mode."""
+
+    freeze_batch_norm = False
+
+    def train(self, mode: bool = True) -> _WithHead:
+        super().train(mode)
+        for module in self.modules():
+            if mode and self.freeze_batch_norm and isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+
+class PartlyTrained(nn.Module):
+    """A network of which some modules are trained, and the rest never changes, even in training mode.
+
+    Outside these modules, parameters need no gradient, batch norms keep their statistics, and dropout is off.
+    """
+
+    def __init__(self, network: nn.Module, trained: Sequence[str]) -> None:
+        super().__init__()
+        self.network = network.requires_grad_(False)
+        self.trained = tuple(trained)
+        for name in self.trained:
+            network.get_submodule(name).requires_grad_(True)
+        self.train(network.training)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the output of the network."""
+        return self.network(inputs)
+
+    def train(self, mode: bool = True) -> PartlyTrained:
+        """Set training or evaluation mode for the trained modules only."""
+        super().train(False)
+        self.training = mode
+        for name in self.trained:
+            self.network.get_submodule(name).train(mode)
+        return self
+
+
+def freeze(network: nn.Module, trained: Sequence[str]) -> PartlyTrained:
+    """Freeze a network in place, except some modules.
+
+    Raises
+    ------
+    InputError
+        When the network has no module of such a name.
+    """
+    modules = dict(network.named_modules())
+    missing = [name for name in trained if name not in modules]
+    if missing:
+        raise InputError(f"{type(network).__name__} has no module '{missing[0]}' to train")
+    return PartlyTrained(network, trained)
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """N inputs of a network with their targets.
+
+    Attributes
+    ----------
+    batch_at
+        Returns inputs and targets at some positions.
+    labels
+        Classes (N,).
+    targets
+        Zeros and ones (N, C) of multi-label images, else None.
+    """
+
+    batch_at: BatchAt
+    labels: Int[np.ndarray, " samples"]
+    targets: Int[np.ndarray, "samples classes"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: Int[np.ndarray, " chosen"]) -> Examples:
+        """Return the examples at some positions, without computing any."""
+        parent_positions = torch.from_numpy(np.asarray(indices, dtype=np.int64))
+
+        def batch_at(positions: Int[Tensor, " batch"]) -> Batch:
+            return self.batch_at(parent_positions[positions])
+
+        return Examples(batch_at, self.labels[indices], None if self.targets is None else self.targets[indices])
+
+
+class PreparedImages:
+    """Preprocessed images and targets of a split, in batches on a device.
+
+    With ``cache``, a split of up to `MAX_BYTES` is decoded once and stays in memory. Random transforms need
+    ``cache=False``.
+    """
+
+    def __init__(self, images: LabelledImages, transform: Transform, device: torch.device, cache: bool = True) -> None:
+        self.device = device
+        self._images, self._transform = images, transform
+        self._targets = torch.from_numpy(np.asarray(images.labels if images.targets is None else images.targets))
+        first = transform(images.read(0))
+        fits = cache and first.nbytes * len(images) <= MAX_BYTES
+        self._decoded = first.new_empty(len(images), *first.shape) if fits else None
+        self._is_decoded = np.zeros(len(images), dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __call__(self, positions: Int[Tensor, " batch"]) -> tuple[Images, Tensor]:
+        """Return images (B, 3, H, W) and targets, either labels (B,) or zeros and ones (B, C)."""
+        return self._read(positions).to(self.device), self._targets[positions].to(self.device)
+
+    def _read(self, positions: Int[Tensor, " batch"]) -> Tensor:
+        if self._decoded is None:
+            return torch.stack([self._transform(self._images.read(int(i))) for i in positions])
+        for i in positions.tolist():
+            if not self._is_decoded[i]:
+                self._decoded[i], self._is_decoded[i] = self._transform(self._images.read(i)), True
+        return self._decoded[positions]
+
+
+def _activations(trunk: Trunk, images: PreparedImages) -> BatchAt:
+    """Return the outputs of the trunk by position: computed once if they fit into memory, else batch by batch."""
+    trunk.backbone.to(images.device)
+
+    def compute(positions: Int[Tensor, " batch"]) -> Batch:
+        batch, targets = images(positions)
+        return trunk(batch), targets
+
+    first, _ = compute(torch.arange(1))
+    if first.nbytes * len(images) > MAX_BYTES:
+        return compute
+    # Always the same batches, because a resumed run must compute the same bits.
+    batches = [compute(positions) for positions in torch.arange(len(images)).split(_ACTIVATION_BATCH)]
+    inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    return lambda positions: (inputs[positions], targets[positions])
+
+
+@dataclass(frozen=True, eq=False)
+class Trunk:
+    """The part of a network before the module ``boundary``: returns the input of that module."""
+
+    backbone: nn.Module
+    boundary: str
+
+    def __call__(self, images: Images) -> Tensor:
+        """Return activations at the boundary, batch first, without gradient."""
+
+        def stop(module: nn.Module, arguments: tuple[Any, ...]) -> None:
+            raise _BoundaryReachedError(arguments[0])
+
+        handle = self.backbone.get_submodule(self.boundary).register_forward_pre_hook(stop)
+        try:
+            with torch.no_grad():
+                self.backbone(images)
+        except _BoundaryReachedError as reached:
+            return reached.args[0]
+        finally:
+            handle.remove()
+        raise NotApplicableError(f"the network never runs its module {self.boundary}")
+
+
+class _BoundaryReachedError(Exception):
+    """Carries the activations out of a network that is stopped at the boundary."""
+
+
+def split_at(backbone: nn.Module, block: Sequence[str], images: Images) -> tuple[Trunk, nn.Module]:
+    """Split a backbone before a block so that ``rest(trunk(images))`` equals ``backbone(images)``.
+
+    Both parts share the modules of the backbone, so training the rest trains the backbone. The rest follows the train
+    or eval mode of the backbone; set the mode there (as `PartlyTrained` does), never on the rest.
+
+    Parameters
+    ----------
+    backbone
+        Network in evaluation mode.
+    block
+        Names of modules in running order; the rest begins with the first.
+    images
+        Images (B, 3, H, W) to trace the network with and to compare the two parts on.
+
+    Returns
+    -------
+    trunk, rest
+        The part before the block, and the part from the block on.
+
+    Raises
+    ------
+    NotApplicableError
+        When more than one value crosses the boundary, or the computation after it depends on values.
+    """
+    name = type(getattr(backbone, "network", getattr(backbone, "trunk", backbone))).__name__
+    trunk = Trunk(backbone, block[0])
+    doubled = torch.cat([images, images])
+    try:
+        with torch.no_grad():
+            rest = fx.GraphModule(backbone, _SplitTracer(block, images).trace(backbone), f"{name}Rest")
+            features, expected = rest(trunk(doubled)), backbone(doubled)
+    except Exception as error:  # third-party code may raise anything when it is traced
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise NotApplicableError(f"{name} cannot be split at {block[0]}: {reason}") from error
+    if not torch.allclose(features, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max())):
+        raise NotApplicableError(f"{name} cannot be split at {block[0]}: the parts give other features than the whole")
+    return trunk, rest
+
+
+class _SplitTracer(fx.Tracer):
+    """Runs a network on images up to a block, and traces it from there on.
+
+    Code before the block may therefore depend on values, for example to resize positional embeddings.
+    """
+
+    def __init__(self, block: Sequence[str], images: Tensor) -> None:
+        super().__init__()
+        self.block, self.images, self.is_tracing = block, images, False
+
+    def create_args_for_root(self, root_fn: Callable[..., Any], is_module: bool, *rest: Any) -> Any:
+        """Pass real images to the undecorated function, because a decorator that checks shapes rejects proxies."""
+        return inspect.unwrap(root_fn), [self.root, self.images]
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Return True for modules that contain no module of the block; they are traced as one call."""
+        return not any(name.startswith(f"{module_qualified_name}.") for name in self.block)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Return real parameters before the block, and proxies after it."""
+        return super().getattr(attr, attr_val, parameter_proxy_cache) if self.is_tracing else attr_val
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Run a module before the block; start tracing at the first module of the block."""
+        if not self.is_tracing:
+            if self.path_of_module(m) != self.block[0]:
+                return forward(*args, **kwargs)
+            self.is_tracing = True
+            args = (self.create_proxy("placeholder", "boundary", (), {}), *args[1:])
+        return super().call_module(m, forward, args, kwargs)
+
+    def create_arg(self, a: Any) -> Any:
+        """Reject tensors computed before the block, which would become constants of the trace."""
+        if isinstance(a, Tensor) and not isinstance(a, nn.Parameter):
+            raise NotApplicableError("a second value crosses the boundary")
+        return super().create_arg(a)
