@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from transfer_exp.report.labels import place_labels
-from transfer_exp.report.scatter import scatter
+from transfer_exp.report.scatter import place_labels, scatter
 from transfer_exp.results.cell import CellResult, ModelResult
 
 CELL = {"dataset": "digits", "perturbation": "none", "metric": "logme"}

@@ -1,43 +1,53 @@
-"""The figure of one cell: score against accuracy, or the scores alone where there is no ground truth."""
+"""Figure of one cell: scores against accuracies, or the scores only if there is no ground truth."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.report.labels import place_labels
-from transfer_exp.report.ranking_table import headline
+from transfer_exp.report.ranking_table import cell_title, headline
 from transfer_exp.results.cell import CellResult, ModelResult
 
-# Okabe and Ito's colours, which stay apart for colour-blind readers.
+# Colours of Okabe and Ito, which colour-blind readers can distinguish.
 _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+_DOT_RADIUS = 5.0
+"""Half the side, in pixels, of the square around each point that labels avoid."""
+_LINE_DISTANCE = 22.0
+"""Pixels between a label and its point from which a thin line joins them."""
+_CROWD = 30
+"""With more points than this, a label that would overlap something is left out."""
 
 
 def scatter(result: CellResult, path: Path) -> Path:
-    """Draw one cell to a PNG file at ``path`` and return it.
+    """Draw one cell to a PNG file and return its path.
 
-    Every model with score and accuracy is a named point; the title gives tau_w and its null band. Fewer than two such
-    models leave a dot plot of the scores.
+    Every model with score and accuracy is a labelled point; the title has tau_w and its null band. With fewer than two
+    such models, the figure is a dot plot of the scores.
     """
     scored = [line.result for line in result.ranking() if line.result.score is not None]
     compared = [m for m in scored if m.accuracy is not None]
     drawn = compared if len(compared) >= 2 else scored
-    missing = [m.model for m in result.models if m not in drawn]
     height = 4.8 if len(compared) >= 2 else 1.6 + 0.24 * max(len(scored), 4)
     figure = Figure(figsize=(7.2, height), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    title = " / ".join(result.cell[key] for key in ("dataset", "perturbation", "metric") if key in result.cell)
-    axes.set_title("\n".join(filter(None, [title, headline(result)])), fontsize=10, loc="left")
-    unnamed = _points(figure, axes, compared) if len(compared) >= 2 else _dots(axes, scored)
-    notes = [f"{len(unnamed)} points unnamed for want of room"] if unnamed else []
+    axes.set_title("\n".join(filter(None, [cell_title(result.cell), headline(result)])), fontsize=10, loc="left")
+    if len(compared) >= 2:
+        unlabelled = _draw_points(figure, axes, compared)
+    else:
+        unlabelled = 0
+        _draw_scores(axes, scored)
+    notes = [f"{unlabelled} points without a name for lack of room"] if unlabelled else []
+    missing = [m.model for m in result.models if m not in drawn]
     notes += [f"not shown: {', '.join(missing)}"] if missing else []
     note = shorten("; ".join(notes), 78, placeholder=" ...")  # leaves room for the legend
     figure.supxlabel(note, fontsize=7, color="0.4", x=0.02, ha="left")
@@ -45,14 +55,14 @@ def scatter(result: CellResult, path: Path) -> Path:
     return path
 
 
-def _points(figure: Figure, axes: Axes, models: list[ModelResult]) -> list[str]:
-    """Draw score against accuracy with names; return the names that found no place."""
+def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult]) -> int:
+    """Draw score against accuracy with labels; return the number of points without one."""
     points = np.array([(m.score, m.accuracy) for m in models], dtype=np.float64)
     axes.scatter(points[:, 0], points[:, 1], s=28, color=_BLUE, zorder=3)
     chosen, best = points[:, 0] == points[:, 0].max(), points[:, 1] == points[:, 1].max()
     rings = [(best, _GREEN, 170, "best accuracy")]
     if not chosen.all():
-        rings.append((chosen, _ORANGE, 90, "chosen by the score"))
+        rings.append((chosen, _ORANGE, 90, "highest score"))
     for mask, colour, size, name in rings:
         x, y = points[mask].T
         axes.scatter(x, y, s=size, facecolors="none", edgecolors=colour, lw=1.6, label=name, zorder=2)
@@ -60,12 +70,12 @@ def _points(figure: Figure, axes: Axes, models: list[ModelResult]) -> list[str]:
     axes.margins(0.1)
     axes.grid(color="0.92", zorder=0)
     figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
-    figure.draw_without_rendering()  # settles the layout, which the places of the names depend on
-    return place_labels(figure, axes, points, [m.model for m in models])
+    figure.draw_without_rendering()  # fixes the layout, which the pixels of the labels depend on
+    return len(place_labels(figure, axes, points, [m.model for m in models]))
 
 
-def _dots(axes: Axes, models: list[ModelResult]) -> list[str]:
-    """Draw the scores alone, best on top; every name finds a place."""
+def _draw_scores(axes: Axes, models: list[ModelResult]) -> None:
+    """Draw only the scores, highest on top."""
     scores = [float(m.score) for m in models if m.score is not None]
     heights = np.arange(len(scores))[::-1]
     axes.scatter(scores, heights, s=28, color=_BLUE, zorder=3)
@@ -75,4 +85,82 @@ def _dots(axes: Axes, models: list[ModelResult]) -> list[str]:
     if not models:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no model was scored", ha="center", transform=axes.transAxes)
-    return []
+
+
+def place_labels(
+    figure: Figure, axes: Axes, points: Float[np.ndarray, "points xy"], names: Sequence[str], fontsize: float = 8.0
+) -> list[str]:
+    """Label each point at the one of 48 positions around it that overlaps points, labels and frame the least.
+
+    Parameters
+    ----------
+    figure, axes
+        Agg figure with final limits and layout, because overlaps are measured in pixels.
+    points
+        (P, 2), in data coordinates. Earlier points choose their positions first.
+    names
+        P labels.
+    fontsize
+        In points.
+
+    Returns
+    -------
+    list of str
+        Labels left out because there are more than 30 points and no free position.
+    """
+    pixels = axes.transData.transform(points)
+    occupied = np.concatenate([pixels - _DOT_RADIUS, pixels + _DOT_RADIUS], axis=1)
+    frame = np.array([axes.bbox.extents])
+    left_out = []
+    for point, pixel, name in zip(points, pixels, names, strict=True):
+        width, height = _text_size(figure, name, fontsize)
+        boxes = pixel[[0, 1, 0, 1]] + _candidate_boxes(width, height)
+        # The area outside the frame counts double: a cut label is worse than a covered one.
+        costs = [_overlap(box, occupied) + 2 * (width * height - _overlap(box, frame)) for box in boxes]
+        best = int(np.argmin(costs))
+        if costs[best] > 0.01 and len(points) > _CROWD:
+            left_out.append(name)
+            continue
+        box = boxes[best]
+        occupied = np.concatenate([occupied, box[None]])
+        distance = float(np.hypot(*(pixel - np.clip(pixel, box[:2], box[2:]))))
+        line = {"arrowstyle": "-", "lw": 0.5, "color": "0.6", "shrinkA": 0, "shrinkB": 3}
+        axes.annotate(
+            name,
+            (float(point[0]), float(point[1])),
+            xytext=(box[:2] - pixel) * 72 / figure.dpi,
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            fontsize=fontsize,
+            arrowprops=line if distance > _LINE_DISTANCE else None,
+            annotation_clip=False,
+        )
+    return left_out
+
+
+def _text_size(figure: Figure, text: str, fontsize: float) -> tuple[float, float]:
+    """Return width and height of a text in pixels."""
+    assert isinstance(figure.canvas, FigureCanvasAgg)
+    artist = figure.text(0, 0, text, fontsize=fontsize)
+    extent = artist.get_window_extent(figure.canvas.get_renderer())
+    artist.remove()
+    return extent.width, extent.height
+
+
+def _candidate_boxes(width: float, height: float) -> Float[np.ndarray, "positions corners"]:
+    """Return boxes (x0, y0, x1, y1) around the origin, nearest first: 12 directions at 4 distances."""
+    boxes = []
+    for distance in (11.0, 19.0, 30.0, 46.0):
+        for angle in np.radians([0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240]):
+            x, y = distance * np.cos(angle), distance * np.sin(angle)
+            left = x - width * (1 - np.round(np.cos(angle), 9)) / 2
+            bottom = y - height * (1 - np.round(np.sin(angle), 9)) / 2
+            boxes.append((left, bottom, left + width, bottom + height))
+    return np.array(boxes)
+
+
+def _overlap(box: np.ndarray, boxes: np.ndarray) -> float:
+    """Return the summed area of a box's overlaps with other boxes, in square pixels."""
+    sides = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    return float(np.maximum(sides, 0).prod(axis=1).sum())

@@ -1,4 +1,4 @@
-"""A sweep in one figure: a heat map of metrics and perturbations for every dataset."""
+"""Figure of a sweep: for every dataset a heat map of weighted tau over metrics and perturbations."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from matplotlib.image import AxesImage
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fields
 
-_COLOURS = "RdBu"  # red is negative, blue positive: a pair that colour-blind readers can tell apart
+_COLOURS = "RdBu"  # red is negative, blue positive; colour-blind readers can distinguish them
 _EMPTY = "0.85"
 
 
 def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
-    """Draw all cells of a sweep to a PNG file at ``path`` and return it.
+    """Draw all cells of a sweep to a PNG file and return its path.
 
-    One panel per dataset (and whatever else varies), metrics downwards, perturbations across; weighted tau, averaged
-    over seeds, is written in every field, bold with a star outside the null band. Failed cells are grey.
+    There is one panel per dataset (and other varying fields), with metrics as rows and perturbations as columns. Each
+    field shows weighted tau, averaged over seeds; it is bold with a star outside the null band, and grey if it failed.
 
     Parameters
     ----------
     frame
-        As `collect` gives it.
+        Cells from `collect`.
     path
-        Where to.
+        File to write.
     """
-    merged = mean_over_seeds(frame)
+    means = mean_over_seeds(frame)
     panel_fields = [name for name in row_fields(frame) if name != "perturbation"]
-    panels = list(merged.groupby(panel_fields))
+    panels = list(means.groupby(panel_fields))
     metrics, perturbations = none_first(frame["metric"]), none_first(frame["perturbation"])
     width, height = max(1.8, 0.85 * len(perturbations)), 0.45 + 0.34 * len(metrics)
     columns = min(len(panels), math.ceil(math.sqrt(1.3 * len(panels) * height / width)))
@@ -42,55 +42,41 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     figure = Figure(figsize=(2 + columns * width, 1.3 + rows * height), dpi=150, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (name, group) in zip(grid, panels, strict=False):
-        image = _panel(axes, group, metrics, perturbations)
+        image = _draw_panel(axes, group, metrics, perturbations)
         axes.set_title(" / ".join(str(part) for part in name), fontsize=9)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    for axes in grid[max(0, len(panels) - columns) : len(panels)]:
-        _slant(axes)
+    for axes in grid[max(0, len(panels) - columns) : len(panels)]:  # panels without another one below them
+        axes.tick_params(labelbottom=True)
+        for label in axes.get_xticklabels():
+            label.set(rotation=35, ha="right", rotation_mode="anchor")
     figure.colorbar(image, ax=list(grid), label="tau_w", pad=0.01, aspect=30)
     figure.supxlabel("* outside the null band   = tied", fontsize=7, color="0.4", x=0.02, ha="left")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
     return path
 
 
-def _panel(axes: Axes, group: pd.DataFrame, metrics: list[str], perturbations: list[str]) -> AxesImage:
-    """Draw one dataset."""
-    values = np.full((len(metrics), len(perturbations)), np.nan)
+def _draw_panel(axes: Axes, group: pd.DataFrame, metrics: list[str], perturbations: list[str]) -> AxesImage:
+    """Draw the heat map of one dataset."""
+    taus = np.full((len(metrics), len(perturbations)), np.nan)
     for _, row in group.iterrows():
         i, j = metrics.index(row["metric"]), perturbations.index(row["perturbation"])
-        values[i, j] = row["weighted_tau"]
-        text = f"{values[i, j]:.2f}{'=' if row['tied'] else '*' if row['outside'] else ''}"
-        if math.isnan(values[i, j]):
+        taus[i, j] = tau = row["weighted_tau"]
+        text = f"{tau:.2f}{'=' if row['tied'] else '*' if row['outside'] else ''}"
+        if math.isnan(tau):
             text = "failed" if row["failed"] else "no tau"
-        pale = math.isnan(values[i, j]) or abs(values[i, j]) < 0.65
+        colour = "white" if abs(tau) >= 0.65 else "black"
         weight = "bold" if row["outside"] else "normal"
-        axes.text(
-            j,
-            i,
-            text,
-            ha="center",
-            va="center",
-            fontsize=8,
-            color="black" if pale else "white",
-            weight=weight,
-        )
+        axes.text(j, i, text, ha="center", va="center", fontsize=8, color=colour, weight=weight)
     axes.set_facecolor(_EMPTY)
-    image = axes.imshow(np.ma.masked_invalid(values), cmap=_COLOURS, vmin=-1, vmax=1, aspect="auto")
-    axes.set_xticks(range(len(perturbations)), [_broken(p) for p in perturbations])
-    axes.set_yticks(range(len(metrics)), [_broken(m) for m in metrics])
+    image = axes.imshow(np.ma.masked_invalid(taus), cmap=_COLOURS, vmin=-1, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(perturbations)), [_wrap(name) for name in perturbations])
+    axes.set_yticks(range(len(metrics)), [_wrap(name) for name in metrics])
     axes.tick_params(labelsize=8, length=0)
     axes.spines[:].set_visible(False)
     return image
 
 
-def _slant(axes: Axes) -> None:
-    """Show the perturbations below a panel that has no other below it, slanted so that long names keep apart."""
-    axes.tick_params(labelbottom=True)
-    for label in axes.get_xticklabels():
-        label.set(rotation=35, ha="right", rotation_mode="anchor")
-
-
-def _broken(label: str) -> str:
+def _wrap(label: str) -> str:
     """Break a label with hyperparameters after its commas."""
     return fill(label.replace(",", ", "), 24, break_long_words=False)
