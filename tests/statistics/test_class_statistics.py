@@ -1,4 +1,4 @@
-"""Class statistics against the loops they replace, and the checks that come before them."""
+"""Class statistics equal loops over classes, and input that no metric can score is refused."""
 
 import numpy as np
 import pytest
@@ -28,43 +28,45 @@ def test_statistics_equal_loops_over_classes():
 
 @pytest.mark.parametrize("offset", [0.0, 1e8])
 @pytest.mark.parametrize("batch", [1, 7, 60])
-def test_batches_gather_to_the_statistics_of_the_whole(batch, offset):
+def test_batches_give_the_statistics_of_all_samples(batch, offset):
     features = RNG.standard_normal((60, 4)) + 3 * RNG.standard_normal((5, 4))[np.sort(np.arange(60) % 5)] + offset
-    codes = np.sort(np.arange(60) % 5)  # a class at a time, so that most batches lack most classes
-    gathered = Accumulator(5)
+    codes = np.sort(np.arange(60) % 5)  # sorted, so that most batches lack most classes
+    accumulator = Accumulator(5)
     for start in range(0, 60, batch):
-        gathered.add(features[start : start + batch], codes[start : start + batch])
-    ours, whole = gathered.statistics(), class_statistics(features, codes)
+        accumulator.add(features[start : start + batch], codes[start : start + batch])
+    streamed, expected = accumulator.statistics(), class_statistics(features, codes)
+    tolerance = 1e-7 if offset else 1e-9
     for name in ("counts", "mean", "offsets", "squares", "within", "between", "radii"):
-        np.testing.assert_allclose(getattr(ours, name), getattr(whole, name), rtol=1e-9, atol=1e-7 if offset else 1e-9)
+        np.testing.assert_allclose(getattr(streamed, name), getattr(expected, name), rtol=1e-9, atol=tolerance)
 
 
-def test_few_samples_stand_for_their_scatter():
-    wide = RNG.standard_normal((6, 9))
-    few, many = class_statistics(wide, LABELS), Accumulator(3)
-    many.add(wide, CODES)
-    assert few.few is not None
-    assert many.statistics().few is None
+def test_few_samples_replace_their_scatter():
+    features = RNG.standard_normal((6, 9))
+    in_memory, accumulator = class_statistics(features, LABELS), Accumulator(3)
+    accumulator.add(features, CODES)
+    streamed = accumulator.statistics()
+    assert in_memory.few_samples is not None
+    assert streamed.few_samples is None
     for name in ("mean", "offsets", "squares", "within", "between"):
-        np.testing.assert_allclose(getattr(few, name), getattr(many.statistics(), name), atol=1e-12)
+        np.testing.assert_allclose(getattr(in_memory, name), getattr(streamed, name), atol=1e-12)
     for centred in (True, False):
-        rows = (wide - wide.mean(axis=0) if centred else wide)[np.argsort(CODES, kind="stable")]
-        np.testing.assert_allclose(few.smaller_gram(centred), rows @ rows.T, atol=1e-12)
-        np.testing.assert_allclose(many.statistics().smaller_gram(centred), rows.T @ rows, atol=1e-12)
+        rows = (features - features.mean(axis=0) if centred else features)[np.argsort(CODES, kind="stable")]
+        np.testing.assert_allclose(in_memory.smaller_gram(centred), rows @ rows.T, atol=1e-12)
+        np.testing.assert_allclose(streamed.smaller_gram(centred), rows.T @ rows, atol=1e-12)
 
 
-def test_radii_are_population_standard_deviations_summed_in_square():
+def test_radii_are_roots_of_summed_population_variances():
     expected = [np.sqrt(FEATURES[c == LABELS].var(axis=0).sum()) for c in (-1, 5, 9)]
     np.testing.assert_allclose(class_statistics(FEATURES, LABELS).radii, expected)
 
 
-def test_equal_samples_have_no_scatter_at_all():
+def test_equal_samples_have_a_scatter_of_exactly_zero():
     features = np.full((3000, 2), 0.1) * [1, 1e8]
     np.testing.assert_array_equal(class_statistics(features, np.arange(3000) % 2).radii, 0.0)
     np.testing.assert_array_equal(deviations(features, features.mean(axis=0)), 0.0)
 
 
-def test_real_scatter_on_a_large_offset_survives():
+def test_scatter_is_precise_far_from_zero():
     features = FEATURES + 1e8
     far, near = class_statistics(features, LABELS), class_statistics(FEATURES, LABELS)
     np.testing.assert_allclose(far.radii, near.radii, atol=1e-6)
@@ -72,7 +74,7 @@ def test_real_scatter_on_a_large_offset_survives():
 
 
 @pytest.mark.parametrize(
-    ("features", "labels", "words"),
+    ("features", "labels", "message"),
     [
         (FEATURES[0], LABELS, "need features"),
         (FEATURES, LABELS[:4], "need features"),
@@ -84,25 +86,25 @@ def test_real_scatter_on_a_large_offset_survives():
         (FEATURES * 1e-60, LABELS, "magnitude"),
     ],
 )
-def test_what_no_metric_can_score_is_named(features, labels, words):
-    with pytest.raises(InputError, match=words):
+def test_input_that_no_metric_can_score_is_refused(features, labels, message):
+    with pytest.raises(InputError, match=message):
         check_features(features, labels)
 
 
-def test_any_real_type_becomes_float64_and_zeros_pass():
+def test_any_real_type_is_converted_to_float64_and_zeros_are_accepted():
     for dtype in (np.float16, np.float32, np.int32, np.uint8):
         assert check_features(np.ones((6, 3), dtype=dtype), LABELS).dtype == np.float64
     assert not check_features(np.zeros((6, 3)), LABELS).any()
 
 
-def test_probabilities_are_made_to_sum_to_one_and_logits_refused():
-    rough = RNG.dirichlet(np.ones(40), 6).astype(np.float16)
-    np.testing.assert_allclose(check_source_probabilities(rough, LABELS).sum(axis=1), 1.0, rtol=1e-14)
-    for bad in (
+def test_probabilities_are_normalised_and_logits_refused():
+    rounded = RNG.dirichlet(np.ones(40), 6).astype(np.float16)
+    np.testing.assert_allclose(check_source_probabilities(rounded, LABELS).sum(axis=1), 1.0, rtol=1e-14)
+    for invalid in (
         RNG.standard_normal((6, 4)),
         np.full((6, 4), np.nan),
         np.ones((6, 1)) * 2,
         np.ones((6, 1), dtype=int),
     ):
         with pytest.raises(InputError, match="source probabilities"):
-            check_source_probabilities(bad, LABELS)
+            check_source_probabilities(invalid, LABELS)

@@ -38,7 +38,7 @@ def h_score(statistics: ClassStatistics) -> float:
     Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019,
     definition 2.
     """
-    if statistics.few is None:
+    if statistics.few_samples is None:
         score = _by_cholesky(statistics)
         if score is not None:
             return score

@@ -55,8 +55,8 @@ def lfc(statistics: ClassStatistics) -> float:
 def _spread_along(direction: Float[np.ndarray, " dim"], statistics: ClassStatistics) -> float:
     """Return the norm of all z'``direction``, z the centred features."""
     between = statistics.counts @ (statistics.offsets @ direction) ** 2
-    if statistics.few is not None:
-        within = ((statistics.few.deviations() @ direction) ** 2).sum()
+    if statistics.few_samples is not None:
+        within = ((statistics.few_samples.deviations() @ direction) ** 2).sum()
     else:
         within = direction @ statistics.within @ direction
     return float(np.sqrt(within + between))

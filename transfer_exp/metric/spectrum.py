@@ -43,8 +43,8 @@ def label_spectrum(
     """
     dim = len(statistics.mean)
     eigenvalues, vectors = _decomposed(statistics.smaller_gram(centred), (statistics.samples, dim))
-    if statistics.few is not None:
-        return eigenvalues, class_sums(vectors, statistics.few.codes, len(statistics.counts)).T
+    if statistics.few_samples is not None:
+        return eigenvalues, class_sums(vectors, statistics.few_samples.codes, len(statistics.counts)).T
     sums = statistics.counts[:, None] * (statistics.offsets if centred else statistics.means)
     return eigenvalues, vectors.T @ sums.T / np.sqrt(eigenvalues)[:, None]
 

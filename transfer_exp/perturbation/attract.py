@@ -134,7 +134,7 @@ class Attract:
     def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
         """Return the statistics of the perturbed features, in which only the class means differ."""
         _check_options(self.alpha, self.sigma, self.sign)
-        return statistics.moved(class_displacements(statistics.offsets, statistics.radii, *self._options))
+        return statistics.shift_classes(class_displacements(statistics.offsets, statistics.radii, *self._options))
 
     @property
     def _options(self) -> tuple[float, float, Sign, bool, bool]:

@@ -1,4 +1,4 @@
-"""Samples class by class: each class is one block that stays in cache while it is centred."""
+"""Samples sorted by class; each class is a block small enough for the processor's cache."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from jaxtyping import Float, Int
 
 from transfer_exp.statistics.rounding import RESOLUTION, deviations
 
-_ROWS = 4096
-"""Of deviations in memory at a time where only their products are wanted."""
+_BATCH = 4096
+"""Number of samples whose deviations are in memory at once while their scatter is summed."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassBlocks:
-    """Labelled features of any real type, never copied as a whole unless `deviations` are asked for.
+    """Labelled features of any real type and their order by class; only `deviations` copies all of them.
 
     Attributes
     ----------
     features
-        (N, D), checked.
+        Checked features, (N, D).
     order
         Indices that sort the samples by class, (N,).
     counts
-        (C,), samples per class, 0 for a class that does not occur.
+        Samples per class, (C,); 0 for a class that does not occur.
     centre
-        (D,), near the features: what is taken off first, so that nothing hangs on how far from zero they lie.
+        Vector near the features, (D,), subtracted first so that precision does not depend on their distance from 0.
     """
 
     features: np.ndarray
@@ -50,35 +50,35 @@ class ClassBlocks:
         return means, squares
 
     def deviations(self, first: int = 0, last: int | None = None) -> Float[np.ndarray, "members dim"]:
-        """Return x - mu_c of the samples of classes ``first`` up to ``last``, sorted by class; of all by default.
+        """Return x - mu_c of the samples in classes first .. last - 1 (all by default), sorted by class.
 
-        What is only rounding is exactly zero.
+        Rounding errors are set to exactly zero.
         """
         blocks = block_rows(self.counts)[first:last]
         start = blocks[0].start
-        every = np.empty((blocks[-1].stop - start, self.features.shape[1]))
+        result = np.empty((blocks[-1].stop - start, self.features.shape[1]))
         for rows in blocks:
             if rows.start < rows.stop:
-                block = every[rows.start - start : rows.stop - start]
+                block = result[rows.start - start : rows.stop - start]
                 np.subtract(self.features[self.order[rows]], self.centre, out=block)
                 block[np.abs(block) <= RESOLUTION * np.abs(self.centre)] = 0.0
                 centre_block(block)
-        return every
+        return result
 
-    def within(self) -> Float[np.ndarray, "dim dim"]:
-        """Return the sum over all samples of (x - mu_c)(x - mu_c)', (D, D), some thousands of samples at a time."""
+    def scatter(self) -> Float[np.ndarray, "dim dim"]:
+        """Return the sum over all samples of (x - mu_c)(x - mu_c)', (D, D), computed in batches of classes."""
         total = np.zeros((self.features.shape[1],) * 2)
         ends, first = self.counts.cumsum(), 0
         while first < len(ends):
             begin = ends[first] - self.counts[first]
-            last = max(int(np.searchsorted(ends, begin + _ROWS, side="right")), first + 1)
-            apart = self.deviations(first, last)
-            total += apart.T @ apart
+            last = max(int(np.searchsorted(ends, begin + _BATCH, side="right")), first + 1)
+            batch = self.deviations(first, last)
+            total += batch.T @ batch
             first = last
         return total
 
 
-def class_blocks(
+def sort_by_class(
     features: np.ndarray, codes: Int[np.ndarray, " samples"], classes: int, centre: Float[np.ndarray, " dim"]
 ) -> ClassBlocks:
     """Sort checked features (N, D) by their classes in [0, C)."""
@@ -92,12 +92,12 @@ def block_rows(counts: Int[np.ndarray, " classes"]) -> list[slice]:
 
 
 def centre_block(block: Float[np.ndarray, "members dim"]) -> Float[np.ndarray, " dim"]:
-    """Take the mean of the rows from every row, in place, and return it."""
+    """Subtract the mean of the rows from every row, in place, and return the mean."""
     mean = block.mean(axis=0)
     block -= mean
-    # The mean of what is left takes out the rounding of long sums, so that equal samples equal their mean.
-    rest = block.mean(axis=0)
-    block -= rest
-    mean += rest
+    # The mean of the differences removes the rounding error of long sums, so that equal samples equal their mean.
+    correction = block.mean(axis=0)
+    block -= correction
+    mean += correction
     block[np.abs(block) <= RESOLUTION * np.abs(mean)] = 0.0
     return np.asarray(mean)

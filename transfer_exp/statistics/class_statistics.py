@@ -1,4 +1,4 @@
-"""Counts, means and scatter of labelled features: all that most metrics and perturbations look at."""
+"""Counts, means and scatter of labelled features, which most metrics and perturbations need."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 
-from transfer_exp.statistics.class_blocks import ClassBlocks, class_blocks
-from transfer_exp.statistics.feature_set import encode_labels, refuse_unfit, refuse_unfit_values
+from transfer_exp.statistics.class_blocks import ClassBlocks, sort_by_class
+from transfer_exp.statistics.feature_set import check_feature_values, check_labels, encode_labels
 
 
 @dataclass(frozen=True, eq=False)
 class ClassStatistics:
     """Sufficient statistics of N samples of C classes in D dimensions, in float64.
 
-    The scatter within classes is a matrix where samples were streamed, so that memory does not grow with N. Where they
-    are at hand it is formed when it is asked for; with N <= D it need not be, as products of samples are fewer.
+    Statistics of streamed samples hold the within-class scatter as a matrix, so that memory does not grow with N.
+    Statistics of samples in memory compute the scatter on first use. For N <= D, N-by-N products of the samples are
+    smaller than the scatter and can replace it.
 
     Attributes
     ----------
     counts
-        (C,), samples per class.
+        Samples per class, (C,).
     mean
-        (D,), of all samples.
+        Mean of all samples, (D,).
     offsets
-        (C, D), class means minus ``mean``: exact however far the features lie from zero.
+        Class means minus ``mean``, (C, D), precise even for features far from zero.
     squares
-        (C, D), the sum over each class of (x - mu_c)^2.
+        Sum over each class of (x - mu_c)^2, (C, D).
     scatter
-        (D, D), the sum over all samples of (x - mu_c)(x - mu_c)'; None where ``blocks`` stand for it.
+        Sum over all samples of (x - mu_c)(x - mu_c)', (D, D); None if ``blocks`` is set instead.
     blocks
-        The samples, whose deviations from their class means are those of these statistics; None where ``scatter``
-        stands for them.
+        The samples sorted by class; None if ``scatter`` is set instead.
     """
 
     counts: Int[np.ndarray, " classes"]
@@ -47,7 +47,7 @@ class ClassStatistics:
 
     @property
     def samples(self) -> int:
-        """N."""
+        """Number of samples, N."""
         return int(self.counts.sum())
 
     @property
@@ -62,49 +62,49 @@ class ClassStatistics:
 
     @cached_property
     def within(self) -> Float[np.ndarray, "dim dim"]:
-        """The sum over all samples of (x - mu_c)(x - mu_c)', (D, D), not divided by anything."""
+        """Within-class scatter: the sum over all samples of (x - mu_c)(x - mu_c)', (D, D)."""
         if self.scatter is not None:
             return self.scatter
-        assert self.blocks is not None, "either form of the scatter is there"
-        return self.blocks.within()
+        assert self.blocks is not None, "either the scatter or the samples are set"
+        return self.blocks.scatter()
 
     @property
-    def few(self) -> ClassBlocks | None:
-        """The samples where they are at hand and N <= D, else None."""
+    def few_samples(self) -> ClassBlocks | None:
+        """The samples if they are in memory and N <= D, else None."""
         return self.blocks if self.samples <= len(self.mean) else None
 
     @cached_property
     def between(self) -> Float[np.ndarray, "dim dim"]:
-        """The sum over classes of n_c (mu_c - mu)(mu_c - mu)', (D, D). Total scatter is within + between."""
+        """Between-class scatter: the sum over classes of n_c (mu_c - mu)(mu_c - mu)', (D, D)."""
         weighted = np.sqrt(self.counts)[:, None] * self.offsets
         return weighted.T @ weighted
 
     def smaller_gram(self, centred: bool = True) -> Float[np.ndarray, "size size"]:
-        """Return ZZ' (N, N) where N <= D, else Z'Z (D, D): they share nonzero eigenvalues, trace and norm.
+        """Return ZZ' (N, N) for N <= D, else Z'Z (D, D), which have equal nonzero eigenvalues, trace and norm.
 
-        Z are the features, minus their mean where ``centred``.
+        Z are the features, minus their mean if ``centred``.
         """
-        if self.few is not None:
-            rows = self.few.deviations() + (self.offsets if centred else self.means)[self.few.codes]
+        if self.few_samples is not None:
+            rows = self.few_samples.deviations() + (self.offsets if centred else self.means)[self.few_samples.codes]
             return rows @ rows.T
         total = self.within + self.between
         return total if centred else total + self.samples * np.outer(self.mean, self.mean)
 
-    def moved(self, displacements: Float[np.ndarray, "classes dim"]) -> ClassStatistics:
-        """Return the statistics after every sample of class c moved by ``displacements[c]``, (C, D)."""
+    def shift_classes(self, displacements: Float[np.ndarray, "classes dim"]) -> ClassStatistics:
+        """Return the statistics after adding ``displacements[c]``, (C, D), to every sample of class c."""
         drift = self.counts @ displacements / self.samples
-        # The scatter stays, so that it is formed once for all moves.
-        scatter = self.within if self.few is None else None
+        # The scatter does not change, so it is computed once and passed on.
+        scatter = self.within if self.few_samples is None else None
         return replace(self, mean=self.mean + drift, offsets=self.offsets + displacements - drift, scatter=scatter)
 
 
 class Accumulator:
-    """Class statistics gathered batch by batch, in memory that does not grow with N.
+    """Class statistics updated batch by batch, in memory that does not grow with N.
 
     Parameters
     ----------
     classes
-        C; labels are given as codes in [0, C). Every class must have occurred when `statistics` is called.
+        Number of classes C; every class must have occurred when `statistics` is called.
     """
 
     def __init__(self, classes: int) -> None:
@@ -112,7 +112,7 @@ class Accumulator:
         self._centre: np.ndarray | None = None
 
     def add(self, features: np.ndarray, codes: Int[np.ndarray, " batch"]) -> None:
-        """Take in a batch of checked features (B, D) and their classes (B,).
+        """Add a batch of checked features (B, D) and their classes (B,) in [0, C).
 
         References
         ----------
@@ -124,13 +124,13 @@ class Accumulator:
             self._centre = features.mean(axis=0, dtype=np.float64)
             self._means, self._squares = np.zeros((classes, dim)), np.zeros((classes, dim))
             self._scatter = np.zeros((dim, dim))
-        blocks = class_blocks(features, codes, len(self._counts), self._centre)
+        blocks = sort_by_class(features, codes, len(self._counts), self._centre)
         counts, (means, squares) = blocks.counts, blocks.moments()
         total = self._counts + counts
         share = counts / np.maximum(total, 1)
         gap = means - self._means
         lever = np.sqrt(self._counts * share)[:, None] * gap
-        self._scatter += blocks.within()
+        self._scatter += blocks.scatter()
         if self._counts.any():
             self._scatter += lever.T @ lever
         self._squares += squares + lever**2
@@ -138,8 +138,8 @@ class Accumulator:
         self._counts = total
 
     def statistics(self) -> ClassStatistics:
-        """Return the statistics of all batches so far."""
-        assert self._centre is not None, "at least one batch"
+        """Return the statistics of all batches added so far."""
+        assert self._centre is not None, "at least one batch must be added first"
         drift = self._counts @ self._means / self._counts.sum()
         return ClassStatistics(
             self._counts, self._centre + drift, self._means - drift, self._squares, scatter=self._scatter
@@ -149,23 +149,18 @@ class Accumulator:
 def class_sums(
     values: Float[np.ndarray, "samples dim"], codes: Int[np.ndarray, " samples"], classes: int
 ) -> Float[np.ndarray, "{classes} dim"]:
-    """Return the sum of each class's rows, (C, D), for labels already encoded as 0 .. C-1."""
+    """Return the sum of each class's rows, (C, D), for labels encoded as 0 .. C-1."""
     samples = len(codes)
     members = csr_matrix((np.ones(samples), (codes, np.arange(samples))), shape=(classes, samples))
     return np.asarray(members @ values)
 
 
 def class_statistics(features: np.ndarray, labels: np.ndarray) -> ClassStatistics:
-    """Reduce features (N, D) and labels (N,) to their class statistics.
-
-    Raises
-    ------
-    InputError
-        As `check_features`.
-    """
-    refuse_unfit(features, labels)
+    """Return the class statistics of features (N, D) and labels (N,); raises InputError like `check_features`."""
+    check_labels("features", np.asarray(features), np.asarray(labels))
+    check_feature_values(features)
     codes, counts = encode_labels(labels)
-    blocks = class_blocks(features, codes, len(counts), features.mean(axis=0, dtype=np.float64))
+    blocks = sort_by_class(features, codes, len(counts), features.mean(axis=0, dtype=np.float64))
     means, squares = blocks.moments()
     drift = counts @ means / counts.sum()
     return ClassStatistics(counts, blocks.centre + drift, means - drift, squares, blocks=blocks)
@@ -174,40 +169,34 @@ def class_statistics(features: np.ndarray, labels: np.ndarray) -> ClassStatistic
 def statistics_and_deviations(
     features: np.ndarray, labels: np.ndarray
 ) -> tuple[ClassStatistics, Int[np.ndarray, " samples"], Float[np.ndarray, "samples dim"]]:
-    """Return class statistics for what goes on to look at the samples: with their scatter, and with these.
+    """Return class statistics together with the samples' deviations from their class means, computed once for both.
 
     Returns
     -------
     statistics
-        Of features (N, D) and labels (N,).
+        Class statistics of features (N, D) and labels (N,).
     codes
         Class of each sample in [0, C), sorted, (N,).
     deviations
-        x - mu_c in that order, (N, D), an array of the caller's own.
+        x - mu_c in the order of ``codes``, (N, D), which the caller may modify.
 
     Raises
     ------
     InputError
-        As `check_features`.
+        If `check_features` refuses the input.
     """
     statistics = class_statistics(features, labels)
-    assert statistics.blocks is not None, "the samples are at hand"
-    apart = statistics.blocks.deviations()
-    return replace(statistics, scatter=apart.T @ apart), statistics.blocks.codes, apart
+    assert statistics.blocks is not None, "the samples are in memory"
+    deviations = statistics.blocks.deviations()
+    return replace(statistics, scatter=deviations.T @ deviations), statistics.blocks.codes, deviations
 
 
 def streamed_statistics(batches: Iterable[np.ndarray], labels: np.ndarray) -> ClassStatistics:
-    """Reduce features that come in batches, (B, D) each, in the order of labels (N,), to their class statistics.
-
-    Raises
-    ------
-    InputError
-        As `check_features`, for the batch at fault.
-    """
+    """Return class statistics of feature batches, (B, D) each, in the order of labels (N,), after checking each."""
     codes, counts = encode_labels(labels)
-    gathered, start = Accumulator(len(counts)), 0
+    accumulator, start = Accumulator(len(counts)), 0
     for batch in batches:
-        refuse_unfit_values(batch)
-        gathered.add(batch, codes[start : start + len(batch)])
+        check_feature_values(batch)
+        accumulator.add(batch, codes[start : start + len(batch)])
         start += len(batch)
-    return gathered.statistics()
+    return accumulator.statistics()

@@ -1,4 +1,4 @@
-"""Linear discriminants of classes that share one covariance: how surely they tell the class of a sample."""
+"""Linear discriminants of Gaussian classes with one shared covariance, and their class probabilities."""
 
 from __future__ import annotations
 
@@ -13,17 +13,11 @@ from transfer_exp.statistics.feature_set import check_features
 from transfer_exp.statistics.rounding import RESOLUTION, deviations
 
 DECAY, LEAST, POWER_STEPS = 5.0, 1e-10, 6
-"""Of SFDA's shrinkage, as released: exp(-decay * largest eigenvalue), its least value, the power steps."""
+"""Constants of SFDA's released shrinkage: decay rate, smallest value and number of power steps."""
 
 
 def centred_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "samples dim"]:
-    """Return checked features minus their mean: posteriors ignore a shift, rounding does not.
-
-    Raises
-    ------
-    InputError
-        As `check_features`.
-    """
+    """Return features minus their mean, for formulas that ignore a shift; raises InputError like `check_features`."""
     features = check_features(features, labels)
     return deviations(features, features.mean(axis=0))
 
@@ -41,7 +35,7 @@ def shrunk_covariance(
 def adaptive_shrinkage(statistics: ClassStatistics) -> float:
     """Return max(exp(-5 lambda), 1e-10), with lambda close to the largest eigenvalue of W, in [1e-10, 1].
 
-    The more the classes vary, the less is shrunk, so the value depends on the scale of the features.
+    Classes with more variance get less shrinkage, so the value depends on the scale of the features.
 
     References
     ----------
@@ -51,7 +45,7 @@ def adaptive_shrinkage(statistics: ClassStatistics) -> float:
     covariance = statistics.within / statistics.samples
     vector = covariance.sum(axis=1)
     if np.linalg.norm(vector) <= RESOLUTION * np.trace(covariance):
-        # Rows that sum to zero give the power iteration nothing to start from: take its limit instead.
+        # The power iteration cannot start from row sums of zero, so its limit is used instead.
         last = len(covariance) - 1
         return max(float(np.exp(-DECAY * eigvalsh(covariance, subset_by_index=[last, last])[0])), LEAST)
     vector /= np.linalg.norm(vector)
@@ -61,32 +55,20 @@ def adaptive_shrinkage(statistics: ClassStatistics) -> float:
     return max(float(np.exp(-DECAY * (vector @ covariance @ previous))), LEAST)
 
 
-def whitened_means(statistics: ClassStatistics, shrinkage: float) -> Float[np.ndarray, "classes dim"]:
-    """Return the rows S^-1 mu_c for the shrunk within-class covariance S.
-
-    Raises
-    ------
-    InputError
-        As `whitened`.
-    """
-    return whitened(statistics.means, statistics.within, statistics.samples, shrinkage)
-
-
-def whitened(
+def solve_covariance(
     rows: Float[np.ndarray, "rows dim"], within: Float[np.ndarray, "dim dim"], samples: int, shrinkage: float
 ) -> Float[np.ndarray, "rows dim"]:
-    """Return the rows S^-1 x for the shrunk within-class covariance S, by one Cholesky factorisation.
+    """Return S^-1 x for every row x, with the shrunk covariance S of `shrunk_covariance`.
 
     Raises
     ------
     InputError
-        When S is singular: no sample differs from its class mean, or ``shrinkage`` is too small for so few
-        samples.
+        If S is singular: every sample equals its class mean, or ``shrinkage`` is too small for this few samples.
     """
     if not np.trace(within) > 0:
         raise InputError("every sample equals its class mean: a within-class covariance needs classes that vary")
     try:
-        # Transposed it is the same matrix, in the order of rows and columns that LAPACK takes without a copy.
+        # The transpose of a symmetric matrix is in the memory order that LAPACK takes without a copy.
         factor = cho_factor(shrunk_covariance(within, samples, shrinkage).T, lower=True, overwrite_a=True)
     except LinAlgError as error:
         raise InputError(
@@ -112,31 +94,25 @@ def posterior(
 def true_log_posterior(
     scores: Float[np.ndarray, "samples classes"], codes: Int[np.ndarray, " samples"]
 ) -> Float[np.ndarray, " samples"]:
-    """Return ln p of the true class, p the softmax of ``scores``, exact also where p is 1 but for rounding, (N,)."""
-    everyone = np.arange(len(codes))
-    against = scores - scores[everyone, codes][:, None]
-    against[everyone, codes] = -np.inf
-    return -np.logaddexp(0.0, logsumexp(against, axis=1))
+    """Return ln p of the true class, (N,), where p is the softmax of ``scores``; precise even if p rounds to 1."""
+    samples = np.arange(len(codes))
+    margins = scores - scores[samples, codes][:, None]
+    margins[samples, codes] = -np.inf
+    return -np.logaddexp(0.0, logsumexp(margins, axis=1))
 
 
 def mean_true_posterior(
     probabilities: Float[np.ndarray, "samples classes"], codes: Int[np.ndarray, " samples"]
 ) -> float:
-    """Return the mean over samples of the probability given to the true class, in [0, 1]."""
+    """Return the mean probability of the true class over samples, in [0, 1]."""
     return float(np.minimum(probabilities[np.arange(len(codes)), codes], 1.0).mean())
 
 
 def fitted_posterior(
     features: Float[np.ndarray, "samples dim"], statistics: ClassStatistics, shrinkage: float
 ) -> Float[np.ndarray, "samples classes"]:
-    """Return the posterior of every class, (N, C), at the very samples the discriminant was fitted on.
-
-    Raises
-    ------
-    InputError
-        As `whitened_means`.
-    """
-    coefficients = whitened_means(statistics, shrinkage)
+    """Return the posterior of every class, (N, C), at the samples that the discriminant is fitted on."""
+    coefficients = solve_covariance(statistics.means, statistics.within, statistics.samples, shrinkage)
     return posterior(features, statistics.means, statistics.counts, coefficients)
 
 
@@ -147,24 +123,24 @@ def block_scores(
     within: Float[np.ndarray, "dim dim"],
     shrinkage: float,
 ) -> Float[np.ndarray, "samples classes"]:
-    """Return scores whose softmax is the posterior of every class, (N, C), at the samples a discriminant is fitted on.
+    """Return (N, C) scores whose softmax is the posterior at the samples that the discriminant is fitted on.
 
     Parameters
     ----------
     deviations, codes
         x - mu_c of every sample, (N, D), and its class in [0, C), (N,).
     means, within
-        mu_c, from any origin, (C, D), and the scatter of the deviations, (D, D).
+        mu_c relative to any origin, (C, D), and the scatter of the deviations, (D, D).
     shrinkage
-        As `shrunk_covariance`.
+        Weight of the spherical covariance in `shrunk_covariance`, in [0, 1].
 
     Raises
     ------
     InputError
-        As `whitened`.
+        If `solve_covariance` finds a singular covariance.
     """
     counts = np.bincount(codes, minlength=len(means))
-    coefficients = whitened(means, within, len(codes), shrinkage)
+    coefficients = solve_covariance(means, within, len(codes), shrinkage)
     products = means @ coefficients.T
     products += np.log(counts / len(codes)) - np.diag(products) / 2
     scores = deviations @ coefficients.T
@@ -178,35 +154,35 @@ def self_challenge(
     statistics: ClassStatistics,
     shrinkage: float,
 ) -> Float[np.ndarray, "samples dim"]:
-    """Return ConfMix's displacement (1 - p(x)) (m_c - x), (N, D): unsure samples move to the other classes.
+    """Return ConfMix's displacement (1 - p(x)) (m_c - x), (N, D): uncertain samples move to the other classes.
 
-    p(x) is the softmax of the fitted posterior, true class, in [1 / (C - 1 + e), e / (C - 1 + e)]; m_c
-    averages the means of the classes other than that of x.
+    The confidence p(x) is the softmax of the fitted posterior at the true class c, in [1 / (C - 1 + e), e / (C - 1 + e)].
+    The target m_c is the average of the other class means.
 
     Parameters
     ----------
     features
-        (N, D), centred for precision.
+        Centred features, (N, D).
     codes
-        (N,), classes as 0 .. C-1.
+        Classes of the samples as 0 .. C-1, (N,).
     statistics
-        Of ``features`` and ``codes``.
+        Class statistics of ``features`` and ``codes``.
     shrinkage
-        Of the discriminant, as `adaptive_shrinkage`.
+        Shrinkage of the discriminant, see `adaptive_shrinkage`.
 
     Raises
     ------
     InputError
-        As `whitened_means`.
+        If `solve_covariance` finds a singular covariance.
 
     References
     ----------
     Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as released.
     """
-    soft = softmax(fitted_posterior(features, statistics, shrinkage), axis=1)
-    doubt = 1 - soft[np.arange(len(codes)), codes]
-    others = (statistics.means.sum(axis=0) - statistics.means) / (len(statistics.counts) - 1)
-    move = others[codes]
-    move -= features
-    move *= doubt[:, None]
-    return move
+    confidences = softmax(fitted_posterior(features, statistics, shrinkage), axis=1)
+    uncertainty = 1 - confidences[np.arange(len(codes)), codes]
+    targets = (statistics.means.sum(axis=0) - statistics.means) / (len(statistics.counts) - 1)
+    displacements = targets[codes]
+    displacements -= features
+    displacements *= uncertainty[:, None]
+    return displacements

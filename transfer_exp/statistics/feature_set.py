@@ -1,4 +1,4 @@
-"""Features of one model on one scoring set, and the checks every score begins with."""
+"""Features of one model on one scoring set, and the input checks of every metric."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from transfer_exp.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class FeatureSet:
-    """Features and labels of N samples, and source probabilities where the model has a head.
+    """Features and labels of N samples, and source probabilities if the model has a head.
 
     Attributes
     ----------
@@ -54,105 +54,88 @@ def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
 
 
 LARGEST, SMALLEST = 1e50, 1e-50
-"""Magnitudes within which the squares of squares that metrics form neither overflow nor vanish in float64."""
+"""Limits of magnitude within which fourth powers, which metrics compute, neither overflow nor vanish in float64."""
 
 
 def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray, "samples dim"]:
-    """Return ``features`` in float64, or refuse what no metric can score.
+    """Return features (N, D) of any real type in float64 after checking them and labels (N,).
 
-    Parameters
-    ----------
-    features
-        (N, D), any real type. Never modified; the result may share its memory.
-    labels
-        (N,), integers.
+    The result may share the memory of ``features``.
 
     Raises
     ------
     InputError
-        As `refuse_unfit`.
+        If the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not all
+        zero), or fewer than two classes are present.
     """
-    refuse_unfit(features, labels)
+    check_labels("features", np.asarray(features), np.asarray(labels))
+    check_feature_values(features)
     return np.asarray(features).astype(np.float64, copy=False)
 
 
-def refuse_unfit(features: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse features (N, D) with labels (N,) that no metric can score.
+def check_feature_values(features: np.ndarray) -> None:
+    """Check features (N, D) without their labels.
 
     Raises
     ------
     InputError
-        When the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not
-        all zero), or fewer than two classes are present.
-    """
-    _check_labels("features", np.asarray(features), np.asarray(labels))
-    refuse_unfit_values(features)
-
-
-def refuse_unfit_values(features: np.ndarray) -> None:
-    """Refuse features (N, D) as `refuse_unfit` does, whatever their labels.
-
-    Raises
-    ------
-    InputError
-        As `refuse_unfit`, but for labels.
+        If the array is empty or not real, a value is not finite, or values are beyond 1e50 or all below 1e-50 (but
+        not all zero).
     """
     features = np.asarray(features)
     if features.dtype.kind not in "fiu" or features.size == 0:
         raise InputError(f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}")
-    # Both ends are NaN where any value is, and no array of the size of the features is made.
+    # Minimum and maximum are NaN if any value is, and need no temporary array of the size of the features.
     largest = max(abs(float(features.min())), abs(float(features.max())))
     if not np.isfinite(largest):
-        bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-        raise InputError(f"features hold NaN or infinity, first in row {bad}: check the model's weights and the image")
+        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+        raise InputError(f"features hold NaN or infinity, first in row {row}: check the model's weights and the image")
     if largest > LARGEST or 0 < largest < SMALLEST:
         raise InputError(f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them")
 
 
-def check_source_probabilities(
-    source_probabilities: np.ndarray, labels: np.ndarray
-) -> Float[np.ndarray, "samples source_classes"]:
-    """Return source probabilities (N, S) in float64 with rows that sum to one exactly, or refuse them.
+def check_labels(kind: str, values: np.ndarray, labels: np.ndarray) -> None:
+    """Check labels (N,) of an array (N, D), which ``kind`` names in messages.
 
     Raises
     ------
     InputError
-        When the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01
-        (logits were passed), or fewer than two target classes are present.
+        If the lengths differ, the labels are not integers, or they have only one class.
     """
-    probabilities, labels = np.asarray(source_probabilities), np.asarray(labels)
-    _check_labels("source probabilities", probabilities, labels)
-    if probabilities.dtype.kind != "f" or probabilities.size == 0:
-        raise InputError(f"source probabilities must be non-empty floats, not {probabilities.dtype}")
-    probabilities = probabilities.astype(np.float64)
-    sums = probabilities.sum(axis=1, keepdims=True)
-    # Written so that NaN, which fails every comparison, is refused too.
-    if not ((probabilities >= 0).all() and (np.abs(sums - 1) <= 0.01).all()):
-        raise InputError("source probabilities must be non-negative with rows that sum to 1: pass the head's softmax")
-    return probabilities / sums
-
-
-def _check_labels(what: str, values: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse labels that do not fit ``values`` (N, anything), are not integers, or name only one class."""
     if values.ndim != 2 or labels.ndim != 1 or len(values) != len(labels):
-        raise InputError(f"need {what} (N, D) and labels (N,): got {values.shape} and {labels.shape}")
+        raise InputError(f"need {kind} (N, D) and labels (N,): got {values.shape} and {labels.shape}")
     if labels.dtype.kind not in "iu":
         raise InputError(f"labels must be integers, not {labels.dtype}: encode class names as 0, 1, ...")
     if len(labels) == 0 or (labels == labels[0]).all():
         raise InputError("all samples belong to one class: a ranking of models needs at least two")
 
 
+def check_source_probabilities(
+    source_probabilities: np.ndarray, labels: np.ndarray
+) -> Float[np.ndarray, "samples source_classes"]:
+    """Return source probabilities (N, S) in float64 with rows that sum exactly to one.
+
+    Raises
+    ------
+    InputError
+        If the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01 (logits
+        were passed), or fewer than two target classes are present.
+    """
+    probabilities, labels = np.asarray(source_probabilities), np.asarray(labels)
+    check_labels("source probabilities", probabilities, labels)
+    if probabilities.dtype.kind != "f" or probabilities.size == 0:
+        raise InputError(f"source probabilities must be non-empty floats, not {probabilities.dtype}")
+    probabilities = probabilities.astype(np.float64)
+    sums = probabilities.sum(axis=1, keepdims=True)
+    # Negated comparisons refuse NaN too, because NaN fails every comparison.
+    if not ((probabilities >= 0).all() and (np.abs(sums - 1) <= 0.01).all()):
+        raise InputError("source probabilities must be non-negative with rows that sum to 1: pass the head's softmax")
+    return probabilities / sums
+
+
 def encode_labels(
     labels: Int[np.ndarray, " samples"],
 ) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " classes"]]:
-    """Rename the classes that occur to 0 .. C-1 and count them.
-
-    Returns
-    -------
-    codes
-        (N,), in [0, C).
-    counts
-        (C,), samples per class, all at least 1.
-    """
+    """Return labels as codes 0 .. C-1 of the classes that occur, (N,), and the samples per class, (C,)."""
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return codes, counts

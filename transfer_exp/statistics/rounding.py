@@ -1,4 +1,4 @@
-"""What is only rounding counts as zero."""
+"""Subtraction that sets rounding errors to zero."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import numpy as np
 from jaxtyping import Float
 
 RESOLUTION = 1e-12
-"""A difference this small, relative to what was subtracted, is rounding and counts as zero."""
+"""A difference this small relative to what was subtracted is a rounding error and counts as zero."""
 
 
 def deviations(
     features: Float[np.ndarray, "samples dim"], centres: Float[np.ndarray, "*samples dim"]
 ) -> Float[np.ndarray, "samples dim"]:
-    """Return features minus centres, with what is only rounding (`RESOLUTION`) set to exactly zero.
+    """Return features minus centres, with rounding errors (`RESOLUTION`) set to exactly zero.
 
-    ``centres`` is one vector (D,) or one row per sample (N, D). A constant feature then has no scatter at
-    all, rather than a tiny one that a metric divides by.
+    ``centres`` is one vector (D,) or one row per sample (N, D). A constant feature then has a scatter of exactly
+    zero instead of a tiny one that a metric divides by.
     """
     difference = features - centres
     difference[np.abs(difference) <= RESOLUTION * np.abs(centres)] = 0.0
