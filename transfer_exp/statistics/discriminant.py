@@ -156,7 +156,7 @@ def self_challenge(
 ) -> Float[np.ndarray, "samples dim"]:
     """Return ConfMix's displacement (1 - p(x)) (m_c - x), (N, D): uncertain samples move to the other classes.
 
-    The confidence p(x) is the softmax of the fitted posterior at the true class c, in [1 / (C - 1 + e), e / (C - 1 + e)].
+    p(x), the softmax of the fitted posterior at the true class c, is in [1 / (C - 1 + e), e / (C - 1 + e)].
     The target m_c is the average of the other class means.
 
     Parameters
