@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from transfer_exp.dataset.procedural import fractals, glyphs, shapes, textures
 from transfer_exp.dataset.procedural.task import SIZE, Task, drawings
-from transfer_exp.ground_truth.training import Recipe, fit
+from transfer_exp.ground_truth.training import Recipe, Training
 from transfer_exp.vision import timm
 
 _TASKS = {task.name: task for task in (fractals.SOURCE, glyphs.SOURCE, shapes.SOURCE, textures.SOURCE)}
@@ -94,7 +94,7 @@ def pretrain(plan: Pretraining, folder: Path) -> dict[str, Any]:
     torch.manual_seed(_SEED)
     network = timm.create_model(plan.architecture, **plan.constructor).train()
     recipe = Recipe(plan.steps, _BATCH, plan.learning_rate, weight_decay=0.05)
-    fit(network, lambda chosen: (images[chosen], labels[chosen]), len(images), recipe, _SEED)
+    Training(network, lambda chosen: (images[chosen], labels[chosen]), len(images), recipe, _SEED).run(recipe.steps)
     halves = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     save_file(halves, folder / f"{plan.name}.safetensors")
     network.load_state_dict(halves)

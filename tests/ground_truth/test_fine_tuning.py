@@ -13,7 +13,7 @@ from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.ground_truth.fine_tune import crop_flip_views, mix_images
+from transfer_exp.ground_truth.fine_tune import mix_images
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.last_block import LastBlockFineTuning, find_last_block
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
@@ -191,7 +191,7 @@ def test_augmented_views_differ_at_every_look_and_repeat_with_the_generator(data
     positions = torch.arange(4)
     plain = PreparedImages(dataset.train, model.transform, CPU)
     torch.testing.assert_close(plain(positions)[0], plain(positions)[0], rtol=0, atol=0)
-    views = crop_flip_views(dataset.train, model, CPU)
+    views = PreparedImages(dataset.train, model.augmented, CPU, cache=False)
     with use_random_state(seeded_random_state(1)):
         first, second = views(positions)[0], views(positions)[0]
     with use_random_state(seeded_random_state(1)):
@@ -213,7 +213,7 @@ def test_mixup_mixes_images_and_classes_alike(dataset, model):
     with pytest.raises(InputError, match="mixup"):
         mix_images(plain, several, 3, 0.4)
     with pytest.raises(InputError, match="augmentation=crop_flip"):
-        crop_flip_views(dataset.train, replace(model, augmented=None), CPU)
+        FullFineTuning(GRID)(pairing(dataset, replace(model, augmented=None)), silent)
 
 
 def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monkeypatch):

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 import transfer_exp.model_pool.builtin as builtin_pool
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.last_block import find_last_block
-from transfer_exp.ground_truth.network import freeze, split_at
+from transfer_exp.ground_truth.network import PartlyTrained, split_at
 from transfer_exp.model_pool.backbone import Backbone, wrap_network
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.model_pool.pool import LoadedModel
@@ -79,7 +79,7 @@ def _check(model, size):
     """Check all that is promised of one network."""
     backbone, images = copy.deepcopy(model.backbone).eval(), _images(size)
     block = find_last_block(model)
-    network = freeze(backbone, block)
+    network = PartlyTrained(backbone, block)
     trained = [n for n, p in backbone.named_parameters() if p.requires_grad]
     with torch.no_grad(), _Uses(backbone) as uses:
         expected = network.eval()(images)
@@ -167,12 +167,12 @@ def test_every_real_network_matches_a_definition(shared):
 
 def test_dropout_and_norms_of_the_frozen_part_stay_still():
     network = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.9), nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.9)))
-    partly = freeze(network, ["2"]).train()
+    partly = PartlyTrained(network, ["2"]).train()
     assert [m.training for m in network] == [False, False, True]
     assert partly.training
     assert [m.training for m in copy.deepcopy(partly).eval().train().network] == [False, False, True]
     with pytest.raises(InputError, match="no module '3'"):
-        freeze(network, ["3"])
+        PartlyTrained(network, ["3"])
 
 
 def test_an_unknown_family_is_refused_until_it_is_defined(tmp_path):

@@ -16,7 +16,7 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.network import PreparedImages
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.training import Recipe, Training, classification_loss, fit, shuffled_batches
+from transfer_exp.ground_truth.training import Recipe, Training, classification_loss, shuffled_batches
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 
@@ -52,7 +52,7 @@ def test_training_lowers_the_loss_and_repeats_exactly():
     results = []
     for _ in range(2):
         network = copy.deepcopy(start)
-        fit(network, lambda i: (images[i], labels[i]), 30, Recipe(60, 10, 0.05), seed=3)
+        Training(network, lambda i: (images[i], labels[i]), 30, Recipe(60, 10, 0.05), seed=3).run(60)
         results.append(network.weight.detach().clone())
     before, after = (classification_loss(n(images), labels).item() for n in (start, network))
     assert after < 0.5 * before
@@ -60,9 +60,10 @@ def test_training_lowers_the_loss_and_repeats_exactly():
 
 
 def test_divergence_is_said_and_not_returned():
-    images = torch.full((8, 4), float("inf"))
+    images, labels = torch.full((8, 4), float("inf")), torch.zeros(8, dtype=torch.long)
+    training = Training(nn.Linear(4, 2), lambda i: (images[i], labels[i]), 8, Recipe(5, 8, 0.1), seed=0)
     with pytest.raises(NotApplicableError, match="diverged at step 1 of 5"):
-        fit(nn.Linear(4, 2), lambda i: (images[i], torch.zeros(len(i), dtype=torch.long)), 8, Recipe(5, 8, 0.1), 0)
+        training.run(5)
 
 
 def test_several_classes_an_image_are_trained_one_by_one():

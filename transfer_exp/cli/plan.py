@@ -17,10 +17,10 @@ from transfer_exp.cli.stages import is_foreign
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor, best_device
-from transfer_exp.features.model_on_target import NetworkOnImages
+from transfer_exp.features.model_on_target import NetworkOnImages, Split
 from transfer_exp.features.pixels import PixelCache
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
-from transfer_exp.ground_truth.regime import CountsPasses, Regime, Split
+from transfer_exp.ground_truth.regime import CountsPasses, Regime
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import Candidate, LoadedModel
 from transfer_exp.progress import silent

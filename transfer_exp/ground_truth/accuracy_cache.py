@@ -51,7 +51,7 @@ class CachedAccuracies:
     names: Mapping[str, str]
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
-        """Return the accuracy of one model, or None if there is no ground truth.
+        """Return the accuracy of one model, or None if the regime has none.
 
         Raises
         ------
@@ -78,20 +78,7 @@ class CachedAccuracies:
         return Accuracy(**record["accuracy"])
 
     def train_point(self, grid: HasGrid, pairing: NetworkOnImages, point: int, track: Track) -> None:
-        """Train one grid point, unless the point or the accuracy is in the store or the grid has no such point.
-
-        Parameters
-        ----------
-        grid
-            The regime, with its grid.
-        pairing, point, track
-            Arguments of `HasGrid.train_point`.
-
-        Raises
-        ------
-        InputError, NotApplicableError
-            Under the conditions of the regime.
-        """
+        """Call `HasGrid.train_point`, unless the accuracy is in the store or the grid has no such point."""
         key, label = self._key(pairing), "points of the grid"
         pairing.cache_hits[label] = True
         if point >= grid.n_points or self.is_cached(pairing):
@@ -118,14 +105,12 @@ def accuracy_row(
 
     Parameters
     ----------
-    accuracy
-        Result of the regime.
+    accuracy, device, seconds
+        Result, device and duration of the training.
     names
         Values of the columns ``pool``, ``model``, ``dataset``, ``regime``, ``protocol`` and ``seed``.
     identity
         Digests of the model and the data, see `NetworkOnImages.identity`.
-    device, seconds
-        Device and duration of the training.
     """
     splits = {name: identity[name] for name in ("train", "validation", "test")}
     return {

@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.features.model_on_target import Split
 from transfer_exp.ground_truth.linear_probe import LabelledFeatures, fit_probe, labelled_features
 from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.network import (
@@ -30,7 +31,7 @@ from transfer_exp.ground_truth.network import (
     TrainedPart,
 )
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.regime import Accuracy, Pairing, Split
+from transfer_exp.ground_truth.regime import Accuracy, Pairing
 from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
@@ -75,16 +76,16 @@ class FineTuning(ABC):
         Raises
         ------
         InputError
-            When there is no network, or there are no images to train on.
+            When the pairing has only features, without network and images.
         NotApplicableError
             When training diverges at every point of the grid.
         """
-        data, protocol, grid = self._load(pairing), self.protocol, self.protocol.grid()
+        data, protocol, grid = self._prepare(pairing), self.protocol, self.protocol.grid()
         advance = track(f"{pairing.name}: fine-tuning", protocol.steps + protocol.selection_steps())
         best, selection = 0, dict[str, float]()
         if len(grid) > 1:
-            best, selection = _select(*self._grid_runs(pairing, data, advance), protocol.stages)
-        (final,) = self._runs(pairing, data, np.arange(len(data.plain)), {"final": grid[best]}, advance)
+            best, selection = _select(self._grid_runs(pairing, data, advance), data.validation, protocol.stages)
+        (final,) = self._runs(pairing, data, np.arange(len(data.images)), {"final": grid[best]}, advance)
         value = final.train(protocol.steps, data.factory.examples(data.test))
         if value == -math.inf:
             raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
@@ -98,34 +99,40 @@ class FineTuning(ABC):
 
     def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
         """Train one grid point up to the first selection, see `HasGrid`; return whether it was trained already."""
-        until = self.protocol.stages[0]
-        advance = track(f"{pairing.name}: point {point} of the grid", until)
-        runs, validation = self._grid_runs(pairing, self._load(pairing), advance)
-        was_trained = runs[point].is_trained(until)
-        runs[point].train(until, validation)
+        until, data = self.protocol.stages[0], self._prepare(pairing)
+        run = self._grid_runs(pairing, data, track(f"{pairing.name}: point {point} of the grid", until))[point]
+        was_trained = run.is_trained(until)
+        run.train(until, data.validation)
         return was_trained
 
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
         """Return the cost of training all parameters, see `CountsPasses`."""
         return self.protocol.forward_passes(split_sizes)
 
-    def _load(self, pairing: Pairing) -> _Data:
-        """Return the images of a dataset, as the trained networks take them."""
+    def _prepare(self, pairing: Pairing) -> _Data:
+        """Return the images of a dataset as inputs of the networks that are trained."""
         train, test, model = pairing.images("train"), pairing.images("test"), pairing.model
         if train is None or test is None or model is None:
             raise InputError(
                 f"ground_truth={self.option} needs networks and images: here set ground_truth=none or linear_probe"
             )
         validation = pairing.images("validation")
-        images = train if validation is None else train.joined(validation)
+        if validation is None:
+            images = train
+            trained, held_out = stratified_split(train.labels, self.protocol.validation_fraction, self.seed)
+        else:
+            images = train.joined(validation)
+            trained, held_out = np.arange(len(train)), len(train) + np.arange(len(validation))
         factory = self._factory(model, images)
         plain = factory.examples(images)
         batch_at, protocol = plain.batch_at, self.protocol
         if protocol.augmentation == "crop_flip":
-            batch_at = crop_flip_views(images, model, torch.device(self.device))
+            if model.augmented is None:
+                raise InputError("this pool has no augmentation=crop_flip: set protocol.augmentation=none")
+            batch_at = PreparedImages(images, model.augmented, factory.device, cache=False)
         if protocol.mixup:
             batch_at = mix_images(batch_at, images, len(pairing.dataset.class_names), protocol.mixup)
-        return _Data(factory, plain, replace(plain, batch_at=batch_at), train, validation, test)
+        return _Data(factory, replace(plain, batch_at=batch_at), trained, plain.subset(held_out), test)
 
     def _factory(self, model: LoadedModel, images: LabelledImages) -> NetworkFactory:
         """Return the factory of networks for a model, which stays unchanged."""
@@ -139,15 +146,10 @@ class FineTuning(ABC):
         freeze_batch_norm = model.freeze_batch_norm or self.protocol.batch_norm == "frozen"
         return NetworkFactory(part, dim, model.transform, freeze_batch_norm, self.seed, torch.device(self.device))
 
-    def _grid_runs(self, pairing: Pairing, data: _Data, advance: Callable[[], object]) -> tuple[list[_Run], Examples]:
-        """Return one run per grid point, and the examples to select on."""
-        if data.validation is None:
-            trained, held_out = stratified_split(data.train.labels, self.protocol.validation_fraction, self.seed)
-        else:
-            trained = np.arange(len(data.train))
-            held_out = len(data.train) + np.arange(len(data.validation))
+    def _grid_runs(self, pairing: Pairing, data: _Data, advance: Callable[[], object]) -> list[_Run]:
+        """Return one run per grid point, which does not see the validation images."""
         recipes = {f"point{i}": recipe for i, recipe in enumerate(self.protocol.grid())}
-        return self._runs(pairing, data, trained, recipes, advance), data.plain.subset(held_out)
+        return self._runs(pairing, data, data.trained, recipes, advance)
 
     def _runs(
         self,
@@ -158,19 +160,12 @@ class FineTuning(ABC):
         advance: Callable[[], object],
     ) -> list[_Run]:
         """Return one run per recipe; all train on the images at positions ``trained`` of train and validation."""
-        examples, new_head = data.augmented.subset(trained), self._new_head(pairing, trained)
+        examples, measure = data.images.subset(trained), pairing.dataset.measure
+        build = partial(data.factory.build, self._new_head(pairing, trained))
+        checkpoints = [Checkpoint(pairing.unfinished, f"{name}.pt") for name in recipes]
         return [
-            _Run(
-                factory=data.factory,
-                new_head=new_head,
-                examples=examples,
-                recipe=recipe,
-                seed=self.seed,
-                measure=pairing.dataset.measure,
-                checkpoint=Checkpoint(pairing.unfinished, f"{name}.pt"),
-                advance=advance,
-            )
-            for name, recipe in recipes.items()
+            _Run(build, examples, recipe, self.seed, measure, checkpoint, advance)
+            for recipe, checkpoint in zip(recipes.values(), checkpoints, strict=True)
         ]
 
     def _new_head(self, pairing: Pairing, trained: Int[np.ndarray, " trained"]) -> NewHead:
@@ -190,13 +185,12 @@ class FineTuning(ABC):
 
 
 class _Data(NamedTuple):
-    """The images of a dataset, and train and validation as inputs, without and with augmentation."""
+    """The images of a dataset as inputs of the networks that are trained."""
 
     factory: NetworkFactory
-    plain: Examples
-    augmented: Examples
-    train: LabelledImages
-    validation: LabelledImages | None
+    images: Examples  # train and validation, augmented
+    trained: Int[np.ndarray, " trained"]  # positions of the images on which the grid is trained
+    validation: Examples  # the images on which the grid is compared, without augmentation
     test: LabelledImages
 
 
@@ -221,8 +215,7 @@ class _Run:
     ``advance`` is called once per step, including the steps that the checkpoint spares this process.
     """
 
-    factory: NetworkFactory
-    new_head: NewHead
+    build_network: Callable[[], nn.Module]
     examples: Examples
     recipe: Recipe
     seed: int
@@ -255,8 +248,7 @@ class _Run:
         return results.get(str(until), -math.inf)
 
     def _resume(self, state: State) -> Training:
-        network = self.factory.build(self.new_head)
-        training = Training(network, self.examples.batch_at, len(self.examples), self.recipe, self.seed)
+        training = Training(self.build_network(), self.examples.batch_at, len(self.examples), self.recipe, self.seed)
         if "network" in state:
             training.restore(state)
             if training.step > self._reported:
@@ -275,7 +267,7 @@ class _Run:
 
 
 def evaluate(network: nn.Module, examples: Examples, measure: str) -> float:
-    """Return a measure of the network on all examples; the network's train or eval mode stays as it was."""
+    """Return a measure of the network on all examples; its mode does not change."""
     was_training = network.training
     network.eval()
     with torch.inference_mode():
@@ -283,19 +275,6 @@ def evaluate(network: nn.Module, examples: Examples, measure: str) -> float:
         logits = [network(examples.batch_at(positions)[0]).cpu() for positions in batches]
     network.train(was_training)
     return compute_measure(measure, torch.cat(logits).float().numpy(), examples.labels, examples.targets)
-
-
-def crop_flip_views(images: LabelledImages, model: LoadedModel, device: torch.device) -> PreparedImages:
-    """Return random crops and mirror images of a split; each call draws new ones.
-
-    Raises
-    ------
-    InputError
-        When the model has no augmented preprocessing.
-    """
-    if model.augmented is None:
-        raise InputError("this pool has no augmentation=crop_flip: set protocol.augmentation=none")
-    return PreparedImages(images, model.augmented, device, cache=False)
 
 
 def mix_images(batch_at: BatchAt, images: LabelledImages, classes: int, alpha: float) -> BatchAt:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -137,7 +137,7 @@ def _solve(
 ) -> tuple[Weights, PerStrength, Int[np.ndarray, " grid"]]:
     """Return weights, relative gradients and steps taken, after a float32 and a float64 stage."""
     weights = objective.initial_weights(len(strengths))
-    first = np.maximum(_norm(_State.at(objective, weights, strengths).gradient), _TINY)
+    first = np.maximum(_norm(_Solver(objective, weights, strengths).gradient), _TINY)
     steps = np.zeros(len(strengths), dtype=np.int64)
     if max(objective.moments.max(), *strengths, *(1 / strengths)) < _FLOAT32_MAX:
         single = objective.as_float32()
@@ -155,20 +155,19 @@ def _minimise(
 ) -> tuple[Weights, PerStrength, Int[np.ndarray, " grid"]]:
     """Return weights, gradient norms and steps taken; strengths that reach their goal leave the batch."""
     weights, steps, active = start.copy(), np.zeros(len(strengths), dtype=np.int64), np.arange(len(strengths))
-    state, history = _State.at(objective, start, strengths), _History()
-    norms = _norm(state.gradient)
+    solver = _Solver(objective, start, strengths)
+    norms = _norm(solver.gradient)
     for step in range(1, iterations + 1):
         unsolved = np.flatnonzero(norms[active] > goal[active])
         if not len(unsolved):
             break
         if len(unsolved) < len(active):
             active = active[unsolved]
-            state.select(unsolved)
-            history.select(unsolved)
+            solver.select(unsolved)
         if step % _CURVATURE_INTERVAL == 0:
-            state.curvature = objective.curvature(state.probabilities, state.strengths)
-        history.add(*state.line_search(objective, history.direction(state.gradient, state.curvature)))
-        weights[:, active], steps[active], norms[active] = state.weights, step, _norm(state.gradient)
+            solver.update_curvature()
+        solver.take_step()
+        weights[:, active], steps[active], norms[active] = solver.weights, step, _norm(solver.gradient)
     return weights, norms, steps
 
 
@@ -241,8 +240,7 @@ class _Objective:
         return _Curvature(rotation, eigenvalues)
 
 
-@dataclass(frozen=True, eq=False)
-class _Curvature:
+class _Curvature(NamedTuple):
     """The Hessian if every sample had the average output covariance: (Z'Z) x (that covariance), plus the penalty.
 
     Z'Z is diagonal in the eigenbasis of the features, so ``rotation``, the eigenvectors of the covariance at each
@@ -252,92 +250,75 @@ class _Curvature:
     rotation: Float[np.ndarray, "grid outputs outputs"]
     eigenvalues: Weights
 
-    def select(self, active: Active) -> _Curvature:
-        return _Curvature(self.rotation[active], self.eigenvalues[:, active])
-
     def solve(self, gradient: Weights) -> Weights:
         """Return the inverse Hessian times a gradient."""
         rotated = np.einsum("dgk,gkm->dgm", gradient, self.rotation) / self.eigenvalues
         return np.einsum("dgm,gkm->dgk", rotated, self.rotation)
 
 
-class _History:
-    """The last steps and the gradient changes that they caused, for the two loops of L-BFGS."""
+class _Solver:
+    """L-BFGS on the strengths that are not solved yet, in the precision of the objective."""
 
-    def __init__(self) -> None:
-        self.pairs: list[tuple[Weights, Weights, PerStrength]] = []
-
-    def add(self, step: Weights, change: Weights) -> None:
-        """Add a step; strengths at which rounding hides its effect get no weight."""
-        product = _dot(step, change)
-        is_significant = product > 64 * np.finfo(step.dtype).eps * _norm(step) * _norm(change)
-        inverse = np.divide(1, product, out=np.zeros_like(product), where=is_significant)
-        self.pairs = [*self.pairs, (step, change, inverse)][-_HISTORY_LENGTH:]
-
-    def select(self, active: Active) -> None:
-        self.pairs = [(step[:, active], change[:, active], inverse[active]) for step, change, inverse in self.pairs]
-
-    def direction(self, gradient: Weights, curvature: _Curvature) -> Weights:
-        """Return minus the approximate inverse Hessian times the gradient."""
-        result, factors = -gradient, []
-        for step, change, inverse in reversed(self.pairs):
-            factors.append(inverse * _dot(step, result))
-            result -= factors[-1][:, None] * change
-        result = curvature.solve(result)
-        if self.pairs:
-            _, change, inverse = self.pairs[-1]
-            scale = inverse * _dot(change, curvature.solve(change))
-            result /= np.where(scale > 0, scale, 1)[:, None]
-        for (step, change, inverse), factor in zip(self.pairs, reversed(factors), strict=True):
-            result += (factor - inverse * _dot(change, result))[:, None] * step
-        return result
-
-
-@dataclass(eq=False)
-class _State:
-    """The current iterate of the strengths that are not solved yet."""
-
-    strengths: PerStrength
-    weights: Weights
-    logits: Logits
-    value: PerStrength
-    probabilities: Logits
-    gradient: Weights
-    curvature: _Curvature
-
-    @classmethod
-    def at(cls, objective: _Objective, weights: Weights, strengths: PerStrength) -> _State:
-        """Return the state at some weights, in the precision of the objective."""
-        strengths, weights = (array.astype(objective.features.dtype) for array in (strengths, weights))
-        logits = objective.logits(weights)
-        value, probabilities = objective.value(weights, logits, strengths)
-        gradient = objective.gradient(weights, probabilities, strengths)
-        curvature = objective.curvature(probabilities, strengths)
-        return cls(strengths, weights, logits, value, probabilities, gradient, curvature)
+    def __init__(self, objective: _Objective, weights: Weights, strengths: PerStrength) -> None:
+        self.objective = objective
+        self.strengths, self.weights = (array.astype(objective.features.dtype) for array in (strengths, weights))
+        self.logits = objective.logits(self.weights)
+        self.value, self.probabilities = objective.value(self.weights, self.logits, self.strengths)
+        self.gradient = objective.gradient(self.weights, self.probabilities, self.strengths)
+        self.curvature = objective.curvature(self.probabilities, self.strengths)
+        # The last steps, the gradient changes that they caused, and the inverse inner products of the two.
+        self.history: list[tuple[Weights, Weights, PerStrength]] = []
 
     def select(self, active: Active) -> None:
+        """Continue with some of the strengths only."""
         self.strengths, self.value = self.strengths[active], self.value[active]
         self.weights, self.logits = self.weights[:, active], self.logits[:, active]
         self.probabilities, self.gradient = self.probabilities[:, active], self.gradient[:, active]
-        self.curvature = self.curvature.select(active)
+        self.curvature = _Curvature(self.curvature.rotation[active], self.curvature.eigenvalues[:, active])
+        self.history = [(step[:, active], change[:, active], inverse[active]) for step, change, inverse in self.history]
 
-    def line_search(self, objective: _Objective, direction: Weights) -> tuple[Weights, Weights]:
-        """Move along a direction, halving each strength's step until its objective falls enough (Armijo).
+    def update_curvature(self) -> None:
+        """Recompute the average Hessian at the current weights."""
+        self.curvature = self.objective.curvature(self.probabilities, self.strengths)
 
-        Returns the step and the change of the gradient.
-        """
-        logits_change, slope = objective.logits(direction), _dot(self.gradient, direction)
+    def take_step(self) -> None:
+        """Move along the L-BFGS direction, and add the step to the history."""
+        step, change = self._line_search(self._direction())
+        product = _dot(step, change)
+        # Strengths at which rounding hides the effect of the step get no weight.
+        is_significant = product > 64 * np.finfo(step.dtype).eps * _norm(step) * _norm(change)
+        inverse = np.divide(1, product, out=np.zeros_like(product), where=is_significant)
+        self.history = [*self.history, (step, change, inverse)][-_HISTORY_LENGTH:]
+
+    def _direction(self) -> Weights:
+        """Return minus the approximate inverse Hessian times the gradient (the two loops of L-BFGS)."""
+        result, factors = -self.gradient, []
+        for step, change, inverse in reversed(self.history):
+            factors.append(inverse * _dot(step, result))
+            result -= factors[-1][:, None] * change
+        result = self.curvature.solve(result)
+        if self.history:
+            _, change, inverse = self.history[-1]
+            scale = inverse * _dot(change, self.curvature.solve(change))
+            result /= np.where(scale > 0, scale, 1)[:, None]
+        for (step, change, inverse), factor in zip(self.history, reversed(factors), strict=True):
+            result += (factor - inverse * _dot(change, result))[:, None] * step
+        return result
+
+    def _line_search(self, direction: Weights) -> tuple[Weights, Weights]:
+        """Halve each strength's step until its objective falls enough (Armijo); return step and gradient change."""
+        logits_change, slope = self.objective.logits(direction), _dot(self.gradient, direction)
         length = np.ones_like(self.strengths)
         slack = 64 * np.finfo(length.dtype).eps * np.abs(self.value)
         for _ in range(_MAX_HALVINGS):
             step = length[:, None] * direction
             weights, logits = self.weights + step, self.logits + length[:, None] * logits_change
-            value, probabilities = objective.value(weights, logits, self.strengths)
+            value, probabilities = self.objective.value(weights, logits, self.strengths)
             too_high = value > self.value + _ARMIJO * length * slope + slack
             if not too_high.any():
                 break
             length[too_high] /= 2
-        gradient = objective.gradient(weights, probabilities, self.strengths)
+        gradient = self.objective.gradient(weights, probabilities, self.strengths)
         change = gradient - self.gradient
         self.weights, self.logits, self.value, self.probabilities = weights, logits, value, probabilities
         self.gradient = gradient

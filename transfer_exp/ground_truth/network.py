@@ -50,18 +50,14 @@ class NetworkFactory:
 
     Attributes
     ----------
-    part
-        The trained part of the model.
-    dim
-        Dimension D of its features.
+    part, dim
+        The trained part of the model, and the dimension D of its features.
     transform
         Preprocessing of one image.
     freeze_batch_norm
         Keep batch norms in evaluation mode.
-    seed
-        Seed of the weights of a random head.
-    device
-        Device of networks and inputs.
+    seed, device
+        Seed of the weights of a random head, and device of networks and inputs.
     """
 
     part: TrainedPart
@@ -76,7 +72,7 @@ class NetworkFactory:
         with use_random_state(seeded_random_state(self.seed)):
             network = copy.deepcopy(self.part.network)
             if self.part.block:
-                network = freeze(network, self.part.block)
+                network = PartlyTrained(network, self.part.block)
             network = _WithHead(network, new_head(self.dim))
         network.freeze_batch_norm = self.freeze_batch_norm
         return network.to(self.device).train()
@@ -102,13 +98,21 @@ class _WithHead(nn.Sequential):
 
 
 class PartlyTrained(nn.Module):
-    """A network of which some modules are trained, and the rest never changes, even in training mode.
+    """A network whose modules ``trained`` are trained, while the rest never changes, even in training mode.
 
     Outside these modules, parameters need no gradient, batch norms keep their statistics, and dropout is off.
+
+    Raises
+    ------
+    InputError
+        When the network has no module of such a name.
     """
 
     def __init__(self, network: nn.Module, trained: Sequence[str]) -> None:
         super().__init__()
+        missing = set(trained).difference(name for name, _ in network.named_modules())
+        if missing:
+            raise InputError(f"{type(network).__name__} has no module '{min(missing)}' to train")
         self.network = network.requires_grad_(False)
         self.trained = tuple(trained)
         for name in self.trained:
@@ -128,34 +132,9 @@ class PartlyTrained(nn.Module):
         return self
 
 
-def freeze(network: nn.Module, trained: Sequence[str]) -> PartlyTrained:
-    """Freeze a network in place, except some modules.
-
-    Raises
-    ------
-    InputError
-        When the network has no module of such a name.
-    """
-    modules = dict(network.named_modules())
-    missing = [name for name in trained if name not in modules]
-    if missing:
-        raise InputError(f"{type(network).__name__} has no module '{missing[0]}' to train")
-    return PartlyTrained(network, trained)
-
-
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N inputs of a network with their targets.
-
-    Attributes
-    ----------
-    batch_at
-        Returns inputs and targets at some positions.
-    labels
-        Classes (N,).
-    targets
-        Zeros and ones (N, C) of multi-label images, else None.
-    """
+    """N inputs of a network, with labels (N,) and, for multi-label images, targets (N, C) of zeros and ones."""
 
     batch_at: BatchAt
     labels: Int[np.ndarray, " samples"]
@@ -302,7 +281,7 @@ class _SplitTracer(fx.Tracer):
         self.block, self.images, self.is_tracing = block, images, False
 
     def create_args_for_root(self, root_fn: Callable[..., Any], is_module: bool, *rest: Any) -> Any:
-        """Pass real images to the undecorated function, because a decorator that checks shapes rejects proxies."""
+        """Pass real images, to the undecorated function: a decorator that checks shapes rejects proxies."""
         return inspect.unwrap(root_fn), [self.root, self.images]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal
 
 from transfer_exp.errors import InputError
-from transfer_exp.ground_truth.regime import Split
+from transfer_exp.features.model_on_target import Split
 from transfer_exp.ground_truth.training import Recipe
 
 Augmentation = Literal["none", "crop_flip"]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError
+from transfer_exp.features.model_on_target import Split
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.progress import Track
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Backend
-
-Split = Literal["scoring_set", "train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -48,30 +47,24 @@ class Pairing(Protocol):
     @property
     def name(self) -> str:
         """Name of the model."""
-        ...
 
     @property
     def dataset(self) -> Any:
         """Target dataset: a `TargetDataset`, or `FeatureArrays` if only features are available."""
-        ...
 
     @property
     def model(self) -> LoadedModel | None:
         """Network, or None if only features are available."""
-        ...
 
     @property
     def unfinished(self) -> Backend | None:
         """Folder for the checkpoints of this model, dataset and regime; None to keep none on disk."""
-        ...
 
     def images(self, split: Split) -> LabelledImages | None:
         """Return the images of a split, or None if there are none."""
-        ...
 
     def features(self, split: Split) -> FeatureSet | None:
         """Return the features of a split, or None if the dataset lacks the split."""
-        ...
 
 
 @runtime_checkable
@@ -88,14 +81,13 @@ class Regime(Protocol):
     trains: bool
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
-        """Return the accuracy, or None if there is no ground truth for this model.
+        """Return the accuracy, or None if it is not known for this model.
 
         Raises
         ------
         NotApplicableError
             When this regime cannot adapt this model to this dataset.
         """
-        ...
 
 
 @runtime_checkable
@@ -110,7 +102,6 @@ class CountsPasses(Protocol):
         split_sizes
             Number of images in ``train``, ``validation`` and ``test``.
         """
-        ...
 
 
 @runtime_checkable
@@ -120,7 +111,6 @@ class HasGrid(Protocol):
     @property
     def n_points(self) -> int:
         """Number of grid points."""
-        ...
 
     def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
         """Train one grid point up to the first selection, and save it in ``pairing.unfinished``.
@@ -135,7 +125,6 @@ class HasGrid(Protocol):
         InputError, NotApplicableError
             Under the conditions of the regime itself.
         """
-        ...
 
 
 @runtime_checkable
@@ -144,7 +133,6 @@ class KnowsOtherDatasets(Protocol):
 
     def other_accuracies(self, model: str, dataset: str) -> Mapping[str, float]:
         """Return the accuracies of a model on every dataset except ``dataset``, by dataset name."""
-        ...
 
 
 def require_grid(regime: Regime) -> HasGrid:

@@ -28,25 +28,7 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimisation settings of one training run.
-
-    Attributes
-    ----------
-    steps, batch_size
-        Number of optimiser steps, and number of images in each.
-    learning_rate
-        Peak of a cosine schedule after a linear warm-up.
-    weight_decay
-        Decoupled decay; none on norms and biases.
-    optimizer
-        Name of a timm optimiser.
-    warmup
-        Fraction of the steps with a linear warm-up, in [0, 1).
-    clip
-        Maximum gradient norm, or None.
-    mixed_precision
-        Train in bfloat16 if the network is on CUDA.
-    """
+    """Optimisation settings of one training run: a point of the grid of a `Protocol`, which describes the fields."""
 
     steps: int
     batch_size: int
@@ -97,16 +79,7 @@ class Training:
     def run(
         self, until: int, on_step: Callable[[], object] = lambda: None, checkpoint: Checkpoint | None = None
     ) -> None:
-        """Train from the current step to step ``until``.
-
-        Parameters
-        ----------
-        until
-            Step to stop after, at most the recipe's steps.
-        on_step
-            Called after every step.
-        checkpoint
-            Written whenever it is due.
+        """Train up to step ``until``; call ``on_step`` after every step, and write the checkpoint whenever it is due.
 
         Raises
         ------
@@ -156,17 +129,6 @@ class Training:
         self._schedule.step_update(self.step)
 
 
-def fit(network: nn.Module, batch_at: BatchAt, n_images: int, recipe: Recipe, seed: int) -> None:
-    """Train ``network`` in place for all steps of a recipe; see `Training`.
-
-    Raises
-    ------
-    NotApplicableError
-        When the loss is not finite.
-    """
-    Training(network, batch_at, n_images, recipe, seed).run(recipe.steps)
-
-
 def shuffled_batches(n_images: int, batch_size: int, seed: int) -> Iterator[Int[Tensor, " batch"]]:
     """Yield batches of positions without end: a new permutation in each epoch, without its short last batch.
 
@@ -180,9 +142,9 @@ def shuffled_batches(n_images: int, batch_size: int, seed: int) -> Iterator[Int[
 
 
 def classification_loss(logits: Float[Tensor, "batch classes"], targets: Tensor) -> Float[Tensor, ""]:
-    """Return cross-entropy for labels (B,) or real class weights (B, C) as mixup gives; binary for integer (B, C).
+    """Return the loss for labels (B,), mixup's class weights (B, C), or multi-label zeros and ones (B, C).
 
-    Integers (B, C) are the zeros and ones of multi-label images.
+    It is binary cross-entropy for multi-label targets, which are integers, and cross-entropy for the rest.
     """
     if targets.ndim == 1 or targets.is_floating_point():
         return nn.functional.cross_entropy(logits, targets)
