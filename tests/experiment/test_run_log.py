@@ -97,10 +97,10 @@ def test_features_as_the_metric_saw_them(parts, dataset):
     experiment = Experiment(**parts)
     experiment.run(LABELS, run_log)
     scoring_set = run_log.scoring_sets[NAMES[0]](10**6)
-    assert experiment.scoring.perturbed(scoring_set) is None
+    assert experiment.scoring.perturb(scoring_set) is None
     rng = np.random.default_rng(0)
     expected = Pca(dim=2)(scoring_set.features, scoring_set.labels, rng)
-    assert (Experiment(**{**parts, "perturbation": Pca(dim=2)}).scoring.perturbed(scoring_set) == expected).all()
+    assert (Experiment(**{**parts, "perturbation": Pca(dim=2)}).scoring.perturb(scoring_set) == expected).all()
     path = StrengthPath(strengths=(0.0, 0.5))
     last = path.steps()["alpha=0.5"](scoring_set.features, scoring_set.labels, rng)
-    assert (Experiment(**{**parts, "perturbation": path}).scoring.perturbed(scoring_set) == last).all()
+    assert (Experiment(**{**parts, "perturbation": path}).scoring.perturb(scoring_set) == last).all()

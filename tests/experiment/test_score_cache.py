@@ -1,26 +1,33 @@
-"""Scores that the store remembers: read where all that decides them is as it was, else computed anew."""
+"""Score cache: a score is read only if everything that decides it is unchanged, and the key holds all of that."""
 
 from __future__ import annotations
 
+import importlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from transfer_exp.errors import InputError
-from transfer_exp.experiment import score_cache as module
-from transfer_exp.experiment.score_cache import open_score_cache
+from transfer_exp.experiment.score_cache import ScoreCache, UncacheableError, code_digest, fingerprint
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import ModelArrays, pair
 from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.io.atomic import digest
+from transfer_exp.metric.emms import EMMS
+from transfer_exp.metric.fusion import Fusion
 from transfer_exp.metric.knn import KNN
+from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.parameter_count import ParameterCount
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
+from transfer_exp.perturbation.pca import Pca
+from transfer_exp.perturbation.sequence import Sequence
 from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.progress import progress_bars
 
@@ -30,33 +37,33 @@ SCORING = Scoring(KNN(), NoPerturbation(), 0)
 
 @pytest.fixture
 def pairings(store, dataset):
-    """Return what pairs the models with the target anew, as each run does."""
+    """Return a function that pairs the models with a dataset, as each run does."""
 
-    def make(target=dataset, names=NAMES, where=store):
+    def make(target=dataset, names=NAMES):
         with progress_bars(1, "models") as (track, _):
-            extractor = Extractor(where, "cpu", 16, 0, track)
+            extractor = Extractor(store, "cpu", 16, 0, track)
         return [pair(candidate, target, extractor) for candidate in builtin(names).candidates]
 
     return make
 
 
 def _run(store, pairings, scoring=SCORING):
-    """Score models, and return the parts of each and how many were read."""
-    with open_score_cache(scoring, store, "target") as kept:
-        found = [kept.parts(pairing, NoGroundTruth()) for pairing in pairings]
-    return found, sum(pairing.cache_hits.get("scores", False) for pairing in pairings)
+    """Return the parts of each model's score, and how many models were read from the cache."""
+    with ScoreCache(scoring, store, "target") as score_cache:
+        parts = [score_cache.compute_parts(pairing, NoGroundTruth()) for pairing in pairings]
+    return parts, sum(pairing.cache_hits.get("scores", False) for pairing in pairings)
 
 
-def test_a_second_run_reads_to_the_last_digit_and_needs_no_features(store, pairings, monkeypatch):
-    first, read = _run(store, pairings())
-    assert read == 0
-    assert first == [SCORING.parts(pairing, NoGroundTruth()) for pairing in pairings()]
-    monkeypatch.setattr(Scoring, "parts", lambda *_: pytest.fail("scored again"))
+def test_a_second_run_reads_bit_identical_scores_and_no_features(store, pairings, monkeypatch):
+    first, n_read = _run(store, pairings())
+    assert n_read == 0
+    assert first == [SCORING.compute_parts(pairing, NoGroundTruth()) for pairing in pairings()]
+    monkeypatch.setattr(Scoring, "compute_parts", lambda *_: pytest.fail("scored again"))
     monkeypatch.setattr(Extractor, "__call__", lambda *_: pytest.fail("read features"))
     assert _run(store, pairings()) == (first, 2)
 
 
-def test_the_steps_of_a_path_come_back_in_their_order(store, pairings):
+def test_the_steps_of_a_path_keep_their_order(store, pairings):
     path = Scoring(LogME(), StrengthPath(Attract(), "alpha", (0.0, 0.5, 2.0, 10.0)), 0)
     computed, read = (_run(store, pairings(), path) for _ in range(2))
     assert read[1] == 2
@@ -64,7 +71,7 @@ def test_the_steps_of_a_path_come_back_in_their_order(store, pairings):
     assert path.combine(read[0]) == path.combine(computed[0])
 
 
-def test_models_are_added_to_what_is_there(store, pairings):
+def test_scores_of_further_models_are_added_to_the_same_file(store, pairings):
     _run(store, pairings(names=NAMES[:1]))
     assert _run(store, pairings())[1] == 1
     assert _run(store, pairings())[1] == 2
@@ -72,7 +79,7 @@ def test_models_are_added_to_what_is_there(store, pairings):
 
 
 @pytest.mark.parametrize(
-    "other",
+    "scoring",
     [
         Scoring(KNN(k=3), NoPerturbation(), 0),
         Scoring(KNN(), Attract(), 0),
@@ -80,42 +87,42 @@ def test_models_are_added_to_what_is_there(store, pairings):
         Scoring(LogME(), NoPerturbation(), 0),
     ],
 )
-def test_another_metric_perturbation_or_seed_is_scored_anew(store, pairings, other):
+def test_another_metric_perturbation_or_seed_is_scored_again(store, pairings, scoring):
     _run(store, pairings())
-    assert _run(store, pairings(), other)[1] == 0
+    assert _run(store, pairings(), scoring)[1] == 0
 
 
-def test_other_images_labels_or_code_are_scored_anew(store, pairings, dataset, monkeypatch):
+def test_other_labels_or_code_are_scored_again(store, pairings, dataset, monkeypatch):
     _run(store, pairings())
     shifted = replace(dataset.scoring_set, labels=np.roll(dataset.scoring_set.labels, 1))
     assert _run(store, pairings(replace(dataset, scoring_set=shifted)))[1] == 0
-    monkeypatch.setattr("transfer_exp.experiment.fingerprint.code_of", lambda _: "other")
+    monkeypatch.setattr("transfer_exp.experiment.score_cache.code_digest", lambda _: "edited")
     assert _run(store, pairings())[1] == 0
 
 
 @dataclass(frozen=True)
-class _NoSettings(KNN):
-    """A metric with more to it than its fields are told to say."""
+class _OpaqueField(KNN):
+    """A metric with a field that is not plain data."""
 
     pool: object = None
 
 
 @dataclass(frozen=True)
-class _Undefined(KNN):
+class _NotANumber(KNN):
     def __call__(self, features, labels):
         return float("nan")
 
 
 @pytest.mark.parametrize(
-    "metric", [ParameterCount(), _Undefined(), replace(_NoSettings(), pool=object())], ids=["model", "nan", "unknown"]
+    "metric", [ParameterCount(), _NotANumber(), replace(_OpaqueField(), pool=object())], ids=["model", "nan", "opaque"]
 )
-def test_what_goes_by_more_than_features_or_is_no_number_is_not_kept(store, pairings, metric):
+def test_scores_that_need_the_model_are_nan_or_have_opaque_settings_are_not_cached(store, pairings, metric):
     for _ in range(2):
         assert _run(store, pairings(), Scoring(metric, NoPerturbation(), 0))[1] == 0
     assert not (store.root / "scores").exists()
 
 
-def test_arrays_of_the_user_are_scored_each_time(store, tmp_path):
+def test_scores_of_the_users_arrays_are_not_cached(store, tmp_path):
     from transfer_exp.dataset.arrays import arrays
 
     labels = np.arange(20) % 2
@@ -125,37 +132,33 @@ def test_arrays_of_the_user_are_scored_each_time(store, tmp_path):
     assert not (store.root / "scores").exists()
 
 
-def test_what_was_scored_before_an_error_is_kept(store, pairings):
-    class _Breaks(Exception):
-        pass
-
-    with suppress(_Breaks), open_score_cache(SCORING, store, "target") as kept:
-        kept.parts(pairings()[0], NoGroundTruth())
-        raise _Breaks
+def test_scores_computed_before_an_error_are_saved(store, pairings):
+    with suppress(RuntimeError), ScoreCache(SCORING, store, "target") as score_cache:
+        score_cache.compute_parts(pairings()[0], NoGroundTruth())
+        raise RuntimeError
     assert _run(store, pairings())[1] == 1
 
 
-def test_long_cells_are_kept_on_the_way(store, pairings, monkeypatch):
-    monkeypatch.setattr(module, "_SECONDS", -1.0)
-    with open_score_cache(SCORING, store, "target") as kept:
+def test_scores_of_a_long_cell_are_saved_while_it_runs(store, pairings, monkeypatch):
+    monkeypatch.setattr("transfer_exp.experiment.score_cache._SAVE_INTERVAL", -1.0)
+    with ScoreCache(SCORING, store, "target") as score_cache:
         for pairing in pairings():
-            kept.parts(pairing, NoGroundTruth())
+            score_cache.compute_parts(pairing, NoGroundTruth())
         assert _run(store, pairings())[1] == 2
 
 
-def test_a_store_that_cannot_be_written_is_said_and_scores_are_there(store, pairings, monkeypatch, caplog):
+def test_a_store_that_cannot_be_written_is_a_warning_and_the_scores_are_returned(store, pairings, monkeypatch, caplog):
     expected, _ = _run(store, pairings())
 
     def refuse(*_):
         raise InputError("cannot write to the store")
 
     monkeypatch.setattr(type(store), "add", refuse)
-    other = replace(SCORING, seed=1)
-    assert _run(store, pairings(), other) == (expected, 0)
-    assert "scores are not kept: cannot write to the store" in caplog.text
+    assert _run(store, pairings(), replace(SCORING, seed=1)) == (expected, 0)
+    assert "scores are not cached: cannot write to the store" in caplog.text
 
 
-def test_damaged_scores_are_said_and_scored_anew(store, pairings, caplog):
+def test_damaged_scores_are_a_warning_and_are_computed_again(store, pairings, caplog):
     first, _ = _run(store, pairings())
     (path,) = (store.root / "scores").rglob("*.json")
     path.write_text(path.read_text().replace("score", "scare", 1))
@@ -164,7 +167,7 @@ def test_damaged_scores_are_said_and_scored_anew(store, pairings, caplog):
     assert _run(store, pairings()) == (first, 2)
 
 
-def test_a_score_that_is_read_counts_its_features_as_used_if_they_are_there(store, pairings):
+def test_the_features_behind_a_cached_score_count_as_used_if_they_are_in_the_store(store, pairings):
     _run(store, pairings())
     again = pairings()
     _run(store, again)
@@ -174,3 +177,83 @@ def test_a_score_that_is_read_counts_its_features_as_used_if_they_are_there(stor
     again = pairings()
     assert _run(store, again)[1] == 2
     assert [list(pairing.cache_references()) for pairing in again] == [[], []]
+
+
+@dataclass(frozen=True)
+class _Holder:
+    value: Any
+
+
+def _key(value):
+    return digest({"of": fingerprint(value)})
+
+
+SETTINGS = [
+    *(KNN(), KNN(k=7), LDA(), Fusion((KNN(), LDA())), Fusion((LDA(), KNN())), Fusion((KNN(k=7), LDA()))),
+    *(Attract(), Attract(alpha=0.2), Pca(), Pca(dim=3), Sequence((Pca(), Attract())), Sequence((Attract(), Pca()))),
+    *(StrengthPath(), StrengthPath(strengths=(0.0, 0.1)), StrengthPath(Attract(sigma=0.3))),
+]
+
+
+def test_settings_that_differ_at_any_depth_have_different_fingerprints():
+    assert len({_key(value) for value in SETTINGS}) == len(SETTINGS)
+    assert _key(Fusion((KNN(k=7), LDA()))) == _key(Fusion((KNN(k=7), LDA())))
+
+
+def test_values_of_different_types_have_different_fingerprints():
+    assert len({_key(_Holder(value)) for value in (1, True, "1", None, (1,), ((1,),), 1.5)}) == 7
+
+
+def test_the_fingerprint_of_a_file_is_its_content(tmp_path):
+    path, renamed = tmp_path / "embeddings.npz", tmp_path / "renamed.npz"
+    missing = _key(EMMS(embeddings=str(path)))
+    path.write_bytes(b"one")
+    first = _key(EMMS(embeddings=str(path)))
+    path.rename(renamed)
+    assert _key(EMMS(embeddings=str(renamed))) == first != missing
+    renamed.write_bytes(b"two")
+    assert _key(EMMS(embeddings=str(renamed))) != first
+
+
+@pytest.mark.parametrize("text", ["\0", "n" * 5000, "~nobody-here/x", "together"])
+def test_the_fingerprint_of_a_text_that_is_not_a_file_is_the_text(text):
+    assert fingerprint(text) == text
+
+
+@pytest.mark.parametrize("value", [np.ones(3), {"a": 1}, lambda: 1, object(), KNN, [1]])
+def test_values_that_are_not_plain_are_uncacheable_at_any_depth(value):
+    with pytest.raises(UncacheableError):
+        fingerprint(_Holder((1, _Holder(value))))
+
+
+def test_a_folder_is_uncacheable(tmp_path):
+    with pytest.raises(UncacheableError, match="folder"):
+        fingerprint(str(tmp_path))
+
+
+@pytest.mark.parametrize("is_namespace", [False, True])
+def test_a_change_of_any_file_of_a_package_changes_its_code_digest(is_namespace, tmp_path, monkeypatch):
+    package = tmp_path / "laboratory"
+    package.mkdir()
+    if not is_namespace:
+        (package / "__init__.py").write_text("")
+    (package / "helper.py").write_text("LEVEL = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    first = code_digest("laboratory.metric.mine")
+    assert code_digest("laboratory") == first != code_digest("transfer_exp")
+    (package / "helper.py").write_text("LEVEL = 20\n")
+    assert code_digest("laboratory") != first
+
+
+def test_a_module_outside_a_package_has_a_code_digest(tmp_path, monkeypatch):
+    (tmp_path / "single_metric.py").write_text("LEVEL = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    assert len(code_digest("single_metric")) == 64
+
+
+@pytest.mark.parametrize("module", ["__main__", "nowhere_at_all", "sys"])
+def test_code_without_source_files_is_uncacheable(module):
+    with pytest.raises(UncacheableError, match=module):
+        code_digest(module)

@@ -89,7 +89,7 @@ def test_scores_are_those_of_single_cells(dataset, tmp_path):
         for candidate in POOL.candidates:
             with suppress(NotApplicableError):
                 place = pair(candidate, replace(dataset, scoring_set=scoring_set), extractor)
-                parts[candidate.name] = scoring.parts(place, NoGroundTruth())
+                parts[candidate.name] = scoring.compute_parts(place, NoGroundTruth())
         for model, score in zip(parts, scoring.combine(list(parts.values())), strict=True):
             assert float(row[model]) == pytest.approx(score, rel=1e-5), (size, perturbed, name, model)
         assert {c.name for c in POOL.candidates if row[c.name] == ""} == {c.name for c in POOL.candidates} - set(parts)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.experiment.scoring import Scoring, flat
+from transfer_exp.experiment.scoring import Scoring, flatten_parts
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.gbc import GBC
@@ -53,12 +53,12 @@ class _Net(ModelArrays):
 
 def scored(metric, perturbation=None, models=MODELS):
     scoring = Scoring(metric, perturbation or NoPerturbation(), seed=0)
-    return scoring.combine([scoring.parts(_Net(model), NoGroundTruth()) for model in models])
+    return scoring.combine([scoring.compute_parts(_Net(model), NoGroundTruth()) for model in models])
 
 
 def test_a_metric_by_itself_is_its_own_score_and_has_no_parts():
     assert scored(LogME()) == [LogME()(class_statistics(model, LABELS)) for model in MODELS]
-    assert flat(Scoring(LogME(), NoPerturbation(), 0).parts(_Net(MODELS[0]), NoGroundTruth())) == {}
+    assert flatten_parts(Scoring(LogME(), NoPerturbation(), 0).compute_parts(_Net(MODELS[0]), NoGroundTruth())) == {}
     assert scored(LogME(), models=[]) == []
 
 
@@ -93,8 +93,8 @@ class _AboveTheMean:
 def test_parts_are_combined_over_the_pool():
     norms = np.array([np.linalg.norm(model) for model in MODELS])
     np.testing.assert_allclose(scored(_AboveTheMean()), norms - norms.mean())
-    own = Scoring(_AboveTheMean(), NoPerturbation(), 0).parts(_Net(MODELS[0]), NoGroundTruth())
-    assert flat(own) == {"norm": pytest.approx(norms[0])}
+    own = Scoring(_AboveTheMean(), NoPerturbation(), 0).compute_parts(_Net(MODELS[0]), NoGroundTruth())
+    assert flatten_parts(own) == {"norm": pytest.approx(norms[0])}
 
 
 @pytest.mark.parametrize("metric", [LogME(), _AboveTheMean()])
@@ -105,11 +105,11 @@ def test_a_path_is_the_mean_of_its_steps(metric):
 
 
 def test_a_path_keeps_the_score_at_each_strength():
-    parts = flat(
-        Scoring(LogME(), StrengthPath(Spread(), "force", (0.0, 1.0)), 0).parts(_Net(MODELS[0]), NoGroundTruth())
+    parts = flatten_parts(
+        Scoring(LogME(), StrengthPath(Spread(), "force", (0.0, 1.0)), 0).compute_parts(_Net(MODELS[0]), NoGroundTruth())
     )
     assert parts == {f"force={f:g}": pytest.approx(scored(LogME(), Spread(f))[0]) for f in (0.0, 1.0)}
-    parts = flat(Scoring(_AboveTheMean(), StrengthPath(), 0).parts(_Net(MODELS[0]), NoGroundTruth()))
+    parts = flatten_parts(Scoring(_AboveTheMean(), StrengthPath(), 0).compute_parts(_Net(MODELS[0]), NoGroundTruth()))
     assert list(parts)[:2] == ["alpha=0 norm", "alpha=0.05 norm"]
 
 
@@ -119,7 +119,7 @@ ALPHAS, SIGMAS = StrengthPath(), StrengthPath(Attract(0.2, clamp=False), "sigma"
 @pytest.mark.parametrize("path", [ALPHAS, SIGMAS], ids=["alpha", "sigma"])
 @pytest.mark.parametrize("metric", [LogME(), SFDA(), LDA(), GBC(), HScore()], ids=lambda m: m.name)
 def test_each_step_of_a_path_scores_as_the_metric_scores_the_perturbed_features(metric, path):
-    scores = Scoring(metric, path, 0).parts(_Net(MODELS[0]), NoGroundTruth())
+    scores = Scoring(metric, path, 0).compute_parts(_Net(MODELS[0]), NoGroundTruth())
     assert list(scores) == list(path.steps())
     for step, perturbation in path.steps().items():
         features = perturbation(MODELS[0], LABELS, RNG)
@@ -136,7 +136,7 @@ def test_a_path_with_a_strength_out_of_range_is_refused_naming_metric_and_model(
 def test_baselines_need_no_features():
     for metric, expected in ((ParameterCount(), 7.0), (Random(3), np.random.default_rng(3).random())):
         scoring = Scoring(metric, NoPerturbation(), 0)
-        assert scoring.combine([scoring.parts(_Net(None), NoGroundTruth())]) == [expected]
+        assert scoring.combine([scoring.compute_parts(_Net(None), NoGroundTruth())]) == [expected]
 
 
 @dataclass(frozen=True)
@@ -164,4 +164,4 @@ def test_what_cannot_be_handed_over_is_named(metric, words):
 
 def test_a_metric_that_does_not_fit_a_model_says_why():
     with pytest.raises(NotApplicableError, match="no network"):
-        Scoring(ParameterCount(), NoPerturbation(), 0).parts(_Net(None, ModelFacts("net")), NoGroundTruth())
+        Scoring(ParameterCount(), NoPerturbation(), 0).compute_parts(_Net(None, ModelFacts("net")), NoGroundTruth())

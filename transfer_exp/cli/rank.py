@@ -58,7 +58,7 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
         seconds=seen.seconds,
         class_names=search.dataset.class_names,
         scoring_sets={name: partial(_features_in_memory, features) for name, features in seen.scoring_sets.items()},
-        perturb=search.scoring.perturbed,
+        perturb=search.scoring.perturb,
     )
     written = write_search(found, context, folder, tracker)
     console.print(search_table(found))

@@ -52,7 +52,7 @@ def score_cell(config: DictConfig, folder: Path, group: str | None) -> None:
         seconds=run_log.seconds,
         class_names=experiment.dataset.class_names,
         scoring_sets=run_log.scoring_sets,
-        perturb=experiment.scoring.perturbed,
+        perturb=experiment.scoring.perturb,
         cache_references=run_log.cache_references,
     )
     written = write_run(result, context, folder, tracker)

@@ -1,1 +1,1 @@
-"""The conductors: one cell of a study, and the making of the built-in pool."""
+"""Experiments: one cell, a score matrix, a budgeted search, and the precomputation of their inputs."""

@@ -1,8 +1,7 @@
-"""One cell of a study: every model of a pool scored on one dataset, and the ranking compared with the truth."""
+"""One cell of a study: all models of a pool scored on one dataset, and the ranking compared with the ground truth."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,38 +10,37 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import NotApplicableError
 from transfer_exp.evaluation.ranking import Ranking
-from transfer_exp.experiment.precompute import CacheCounts, log_cache_counts
 from transfer_exp.experiment.run_log import RunLog, TimedExtractor
-from transfer_exp.experiment.score_cache import ScoreCache, open_score_cache
-from transfer_exp.experiment.scoring import Parts, Scoring, flat
-from transfer_exp.features.model_on_target import Pairing, check_pool_and_dataset, pair
+from transfer_exp.experiment.score_cache import ScoreCache
+from transfer_exp.experiment.scoring import Parts, Scoring, flatten_parts
+from transfer_exp.features.model_on_target import check_pool_and_dataset, pair
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
-from transfer_exp.progress import Track, progress_bars
+from transfer_exp.progress import progress_bars
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.store import Store
 
 
 @dataclass(frozen=True, eq=False)
 class Experiment:
-    """The parts of one cell.
+    """Settings of one cell.
 
     Attributes
     ----------
     pool, dataset, perturbation, metric, ground_truth, evaluation
-        As their config groups describe them.
+        Objects of the config groups.
     store
-        Keeps features, scores and trained accuracies.
+        Cache of features, scores and trained accuracies.
     device, batch_size, workers
-        Of feature extraction.
+        Settings of feature extraction, see `Extractor`.
     seed
-        Of the perturbation; the same draw for every model.
+        Seed of the perturbation, the same for every model.
     protocol
-        What the protocol of fine-tuning is called in tables; empty for a regime that has none.
+        Name of the fine-tuning protocol in tables; empty for a regime without one.
     """
 
     pool: ModelPool
@@ -60,72 +58,63 @@ class Experiment:
 
     @cached_property
     def scoring(self) -> Scoring:
-        """The metric after the perturbation."""
+        """The metric applied after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
 
     def run(self, labels: Mapping[str, str], run_log: RunLog | None = None) -> CellResult:
-        """Score, adapt and compare.
+        """Extract features, perturb them, score and adapt every model, and compare scores with accuracies.
 
         Parameters
         ----------
         labels
-            What the cell is called in tables, by config group; pool and dataset name themselves.
+            Names of ``perturbation``, ``metric`` and ``ground_truth`` in tables.
         run_log
-            Filled on the way.
+            Log to fill; None discards it.
 
         Raises
         ------
         InputError
-            For bad input of any kind, naming the model where one is at fault.
+            If an input is invalid. The message names the model if it is the cause.
         """
         check_pool_and_dataset(self.pool, self.dataset)
-        cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
-        found: CacheCounts = Counter()
-        names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
-        names |= {"protocol": self.protocol, "seed": str(self.seed)}
-        measuring = CachedAccuracies(self.ground_truth, self.store, self.device, names)
         run_log = run_log or RunLog()
-        models: list[ModelResult] = []
         parts: dict[str, Mapping[str, Parts]] = {}
-        remembered = open_score_cache(self.scoring, self.store, self.dataset.name)
+        results: list[ModelResult] = []
+        score_cache = ScoreCache(self.scoring, self.store, self.dataset.name)
+        accuracy_cache = CachedAccuracies(self.ground_truth, self.store, self.device, self._accuracy_columns(labels))
         bars = progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models")
-        with remembered as scoring, bars as (track, next_model):
-            how = (self.store, self.device, self.batch_size, self.workers)
-            extractor = TimedExtractor(*how, track, run_log=run_log)
+        with score_cache, bars as (track, advance):
+            extractor = TimedExtractor(self.store, self.device, self.batch_size, self.workers, track, run_log=run_log)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
-                models.append(self._one(pairing, scoring, measuring, parts, track, run_log))
-                found.update(pairing.cache_hits.items())
-                run_log.cache_references.extend(pairing.cache_references())
-                next_model()
-        log_cache_counts(found)
+                accuracy, reason = None, ""
+                try:
+                    # The metric requests features, which are then extracted (a stage of its own) and perturbed.
+                    with run_log.stage(pairing.name, "scoring"):
+                        parts[pairing.name] = score_cache.compute_parts(pairing, self.ground_truth)
+                    with run_log.stage(pairing.name, "ground_truth"):
+                        accuracy = accuracy_cache(pairing, track)
+                except NotApplicableError as error:
+                    reason = str(error)
+                value = None if accuracy is None else accuracy.value
+                flat_parts = flatten_parts(parts.get(pairing.name, {}))
+                results.append(ModelResult(pairing.name, None, value, reason, flat_parts))
+                run_log.add(pairing)
+                advance()
+        run_log.report_cache_hits()
         scores = dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
-        models = [replace(m, score=scores[m.model]) if m.model in scores else m for m in models]
-        agreement = self.evaluation(labels["metric"], models)
+        results = [replace(result, score=scores.get(result.model)) for result in results]
+        agreement = self.evaluation(labels["metric"], results)
         return CellResult(
-            cell, tuple(models), agreement.measures, agreement.null_band, agreement.tied, agreement.null_level
+            {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
+            tuple(results),
+            agreement.measures,
+            agreement.null_band,
+            agreement.tied,
+            agreement.null_level,
         )
 
-    def _one(
-        self,
-        pairing: Pairing,
-        scoring: ScoreCache,
-        measuring: CachedAccuracies,
-        parts: dict[str, Mapping[str, Parts]],
-        track: Track,
-        run_log: RunLog,
-    ) -> ModelResult:
-        """Collect the parts of a model's score and obtain its accuracy, or say why either is missing."""
-        try:
-            with run_log.stage(pairing.name, "scoring"):
-                own = scoring.parts(pairing, self.ground_truth)
-        except NotApplicableError as reason:
-            return ModelResult(pairing.name, None, reason=str(reason))
-        parts[pairing.name] = own
-        run_log.scoring_sets[pairing.name] = pairing.reader("scoring_set")
-        try:
-            with run_log.stage(pairing.name, "ground_truth"):
-                accuracy = measuring(pairing, track)
-        except NotApplicableError as reason:
-            return ModelResult(pairing.name, None, reason=str(reason), parts=flat(own))
-        return ModelResult(pairing.name, None, None if accuracy is None else accuracy.value, parts=flat(own))
+    def _accuracy_columns(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return the names of this cell in the store's table of accuracies."""
+        names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
+        return {**names, "protocol": self.protocol, "seed": str(self.seed)}

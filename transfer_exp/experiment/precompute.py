@@ -1,16 +1,15 @@
-"""Precomputation the store ahead of scoring: features, or accuracies, of each model of a pool on one target."""
+"""Precomputation of features and accuracies for the models of a pool on one dataset, ahead of scoring."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.experiment.run_log import RunLog
+from transfer_exp.experiment.run_log import CacheHits, RunLog
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
@@ -20,24 +19,22 @@ from transfer_exp.progress import Track, progress_bars
 from transfer_exp.store import Store
 
 _log = logging.getLogger(__name__)
-CacheCounts = Counter[tuple[str, bool]]
-"""How often what was asked for was in the store (True), or had to be computed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Precomputation:
-    """A pool on one target.
+    """Fill the store for a pool on one dataset; every method returns how many values the store already had.
 
     Attributes
     ----------
     pool, dataset
-        As their config groups describe them.
+        Objects of the config groups.
     store
-        What is filled.
+        Store to fill.
     device, batch_size, workers
-        Of feature extraction.
+        Settings of feature extraction, see `Extractor`.
     run_log
-        Told where features are.
+        Log to fill.
     """
 
     pool: ModelPool
@@ -48,68 +45,67 @@ class Precomputation:
     workers: int
     run_log: RunLog = field(default_factory=RunLog)
 
-    def features(self, splits: Sequence[Split]) -> CacheCounts:
-        """See to it that the store has the features of the splits, of those that the dataset has.
+    def features(self, splits: Sequence[Split]) -> CacheHits:
+        """Compute the features of the splits that the dataset has.
 
         Raises
         ------
         InputError
-            For bad input of any kind.
+            If a model or an image cannot be read.
         """
 
         def extract(pairing: Pairing, track: Track) -> None:
             for split in splits:
                 pairing.features(split)
 
-        return self._each(extract)
+        return self._for_each_model(extract)
 
-    def accuracies(self, regime: Regime, names: Mapping[str, str]) -> CacheCounts:
-        """See to it that the store has the accuracies under a regime.
+    def accuracies(self, regime: Regime, names: Mapping[str, str]) -> CacheHits:
+        """Compute the accuracies under a regime.
 
         Parameters
         ----------
         regime
-            As its config group describes it.
+            Object of the config group ``ground_truth``.
         names
-            As `CachedAccuracies`.
+            Names of the cell in the table of accuracies, see `CachedAccuracies`.
 
         Raises
         ------
         InputError
-            When the regime does not train; for bad input of any kind.
+            If the regime does not train, or a model or an image cannot be read.
         """
         if not regime.trains:
             raise InputError("stage=finetune needs a ground_truth that trains: full, last_block or linear_probe")
-        return self._each(CachedAccuracies(regime, self.store, self.device, names))
+        return self._for_each_model(CachedAccuracies(regime, self.store, self.device, names))
 
-    def grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> CacheCounts:
-        """See to it that a point of a regime's grid is trained as far as all of them go.
+    def grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> CacheHits:
+        """Train one point of a regime's grid for every model.
 
         Parameters
         ----------
         regime, names
-            As `accuracies`.
+            Parameters of `accuracies`.
         point
-            Of the grid, from 0.
+            Position in the grid, from 0.
 
         Raises
         ------
         InputError
-            When the regime has no grid; for bad input of any kind.
+            If the regime has no grid, or a model or an image cannot be read.
         """
-        grid, measuring = require_grid(regime), CachedAccuracies(regime, self.store, self.device, names)
+        grid, accuracy_cache = require_grid(regime), CachedAccuracies(regime, self.store, self.device, names)
 
-        def reach(pairing: Pairing, track: Track) -> None:
+        def train_point(pairing: Pairing, track: Track) -> None:
             if isinstance(pairing, NetworkOnImages):
-                measuring.train_point(grid, pairing, point, track)
+                accuracy_cache.train_point(grid, pairing, point, track)
 
-        return self._each(reach)
+        return self._for_each_model(train_point)
 
-    def _each(self, work: Callable[[Pairing, Track], object]) -> CacheCounts:
-        """Do something for every model, and say which could not be used."""
+    def _for_each_model(self, work: Callable[[Pairing, Track], object]) -> CacheHits:
+        """Do some work for every model, and log the models that cannot be used."""
         check_pool_and_dataset(self.pool, self.dataset)
-        found: CacheCounts = Counter()
-        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
+        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
                 pairing = pair(candidate, self.dataset, extractor)
@@ -117,14 +113,7 @@ class Precomputation:
                     work(pairing, track)
                 except NotApplicableError as reason:
                     _log.warning("%s is skipped: %s", candidate.name, reason)
-                found.update(pairing.cache_hits.items())
-                self.run_log.cache_references.extend(pairing.cache_references())
-                next_model()
-        log_cache_counts(found)
-        return found
-
-
-def log_cache_counts(found: CacheCounts) -> None:
-    """Log how much of what was asked for was in the store, and how much had to be computed."""
-    for what in sorted({name for name, _ in found}):
-        _log.info("%s: %d read from the store, %d computed", what, found[what, True], found[what, False])
+                self.run_log.add(pairing)
+                advance()
+        self.run_log.report_cache_hits()
+        return self.run_log.cache_hits

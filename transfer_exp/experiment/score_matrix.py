@@ -1,4 +1,4 @@
-"""Every metric after every perturbation on parts of a target's images: scores only, from one reading of them."""
+"""Score matrix: every metric after every perturbation, on subsets of a dataset, from one extraction of the features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.experiment.scoring import MetricInputs, Parts, over_pool, parts_of
+from transfer_exp.experiment.scoring import MetricInputs, Parts, combine_parts, compute_parts
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.regime import Regime
@@ -20,37 +20,40 @@ from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.progress import progress_bars
-from transfer_exp.statistics.feature_set import FeatureSet, concatenate
+from transfer_exp.statistics.feature_set import concatenate
 from transfer_exp.store import Store
 
 _log = logging.getLogger(__name__)
-_PERTURBED = ("features", "class_statistics")
+_PERTURBED_INPUTS = {"features", "class_statistics"}
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Size: TypeAlias = int | None
+"""Images per class; None for all images."""
 Cell: TypeAlias = tuple[Size, str, str]
+"""Size, perturbation and metric."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreGrid:
-    """The axes of a grid, all on one target.
-
-    A perturbation is made once for all metrics, and features are read once for everything.
+    """Axes of a score matrix on one dataset.
 
     Attributes
     ----------
-    pool, dataset, metrics, perturbations
-        As their config groups describe them, the last two by name.
+    pool, dataset
+        Objects of the config groups.
+    metrics, perturbations
+        Objects of the config groups, by name.
     images_per_class
-        How many images of each class are scored: C times as many of the splits, classes in their proportions. None is
-        all there are.
+        Subset sizes n. A subset has n * C images, with the class proportions of the dataset; None takes all images.
     splits
-        What is scored: ``train``, and others joined to it, those that the dataset has.
+        ``train`` and the splits to score together with it; splits that the dataset lacks are left out.
     ground_truth
-        Asked for accuracies on other targets, by metrics that go by them.
-    store, device, batch_size, workers
-        Of feature extraction.
+        Source of accuracies on other datasets, for metrics that need them.
+    store
+        Cache of the features.
+    device, batch_size, workers
+        Settings of feature extraction, see `Extractor`.
     seed
-        Draws the images and perturbs, the same for every model.
+        Seed of the subsets and of the perturbations, the same for every model.
     """
 
     pool: ModelPool
@@ -65,83 +68,88 @@ class ScoreGrid:
     batch_size: int
     workers: int
     seed: int
-    _given_up: dict[Cell, str] = field(default_factory=dict, repr=False)
+    _refusals: dict[Cell, str] = field(default_factory=dict, repr=False)
 
     def run(self) -> list[dict[str, str]]:
-        """Return one row per cell: what it is, and the score of every model under its name, empty where it has none.
+        """Return one row per cell: its labels, and the score of every model by name, empty if there is none.
 
-        A metric that refuses its input is said once, and its row stays away; a model that cannot be used is said, and
-        its column stays empty.
+        A metric that refuses its input is logged once, and its rows are left out. A model that cannot be used is
+        logged, and its column stays empty.
 
         Raises
         ------
         InputError
-            For fewer than two images of a class, splits without ``train``, arrays without their pool, or when nothing
-            could be scored.
+            If a class has fewer than two images, the splits lack ``train``, only one of pool and dataset consists of
+            arrays, or nothing can be scored.
         """
+        self._check_axes()
+        parts: dict[Cell, dict[str, Parts]] = {}
+        reason = "no metric applies"
+        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
+            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+            for candidate in self.pool.candidates:
+                try:
+                    for cell, model_parts in self._score_model(pair(candidate, self.dataset, extractor)):
+                        parts.setdefault(cell, {})[candidate.name] = model_parts
+                except NotApplicableError as error:
+                    reason = f"{candidate.name} is skipped: {error}"
+                    _log.warning("%s", reason)
+                advance()
+        rows = list[dict[str, str]]()
+        for cell, by_model in parts.items():
+            if cell not in self._refusals:
+                rows += self._rows(cell, by_model)
+        if not rows:
+            raise InputError(f"nothing could be scored: {next(iter(self._refusals.values()), reason)}")
+        for reason, n_cells in Counter(self._refusals.values()).items():
+            _log.warning("left out of %d cells: %s", n_cells, reason)
+        return rows
+
+    def _check_axes(self) -> None:
         check_pool_and_dataset(self.pool, self.dataset)
         for size in self.images_per_class:
             if size is not None and size < 2:
                 raise InputError(f"images_per_class={size}: a class needs at least 2, or null for all")
         if "train" not in self.splits or not set(self.splits) <= set(_SPLITS):
-            raise InputError(f"splits=[{', '.join(self.splits)}]: need train, which validation and test may join")
-        parts: dict[Cell, dict[str, Parts]] = {}
-        reason = "no metric applies"
-        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
-            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
-            for candidate in self.pool.candidates:
-                try:
-                    for cell, found in self._model(pair(candidate, self.dataset, extractor)):
-                        parts.setdefault(cell, {})[candidate.name] = found
-                except NotApplicableError as unusable:
-                    reason = f"{candidate.name} is skipped: {unusable}"
-                    _log.warning("%s", reason)
-                next_model()
-        rows = [
-            row for cell, by_model in parts.items() if cell not in self._given_up for row in self._row(cell, by_model)
-        ]
-        if not rows:
-            raise InputError(f"nothing could be scored: {next(iter(self._given_up.values()), reason)}")
-        for reason, cells in Counter(self._given_up.values()).items():
-            _log.warning("left out of %d cells: %s", cells, reason)
-        return rows
+            raise InputError(f"splits=[{', '.join(self.splits)}]: need train, optionally with validation and test")
 
-    def _model(self, whole: Pairing) -> Iterator[tuple[Cell, Parts]]:
-        """Return the parts of one model in every cell."""
-        known = concatenate([found for split in self.splits if (found := whole.features(split)) is not None])
+    def _score_model(self, pairing: Pairing) -> Iterator[tuple[Cell, Parts]]:
+        """Yield the parts of one model in every cell."""
+        features = [pairing.features(split) for split in self.splits]
+        samples = concatenate([split for split in features if split is not None])
+        n_samples = len(samples.labels)
         for size in self.images_per_class:
-            yield from self._one(size, SampleSubset(whole, self._drawn(known, size)))
+            total = None if size is None else min(size * len(self.dataset.class_names), n_samples)
+            scoring_set = samples.subset(stratified_indices(samples.labels, total, self.seed))
+            yield from self._score_subset(size, SampleSubset(pairing, scoring_set))
 
-    def _drawn(self, known: FeatureSet, size: Size) -> FeatureSet:
-        total = None if size is None else min(size * len(self.dataset.class_names), len(known.labels))
-        return known.subset(stratified_indices(known.labels, total, self.seed))
-
-    def _one(self, size: Size, scoring_set: SampleSubset) -> Iterator[tuple[Cell, Parts]]:
-        """Return the parts of one model in every cell with so many images."""
-        alike: dict[str, Parts] = {}
-        for perturbed_by, perturbation in self.perturbations.items():
-            evidence = MetricInputs(scoring_set, perturbation, self.seed, self.ground_truth)
-            for name, metric in self.metrics.items():
-                cell = size, perturbed_by, name
-                if cell in self._given_up:
+    def _score_subset(self, size: Size, subset: SampleSubset) -> Iterator[tuple[Cell, Parts]]:
+        """Yield the parts of one model in every cell of one subset size."""
+        unperturbed: dict[str, Parts] = {}
+        for perturbation_name, perturbation in self.perturbations.items():
+            inputs = MetricInputs(subset, perturbation, self.seed, self.ground_truth)  # perturbed once for all metrics
+            for metric_name, metric in self.metrics.items():
+                cell = size, perturbation_name, metric_name
+                if cell in self._refusals:
                     continue
                 try:
-                    found = alike[name] if name in alike else parts_of(metric, evidence)
+                    parts = unperturbed[metric_name] if metric_name in unperturbed else compute_parts(metric, inputs)
                 except NotApplicableError:
                     continue
                 except InputError as error:
-                    self._given_up[cell] = f"{name} on model {scoring_set.name}: {error}"
+                    self._refusals[cell] = f"{metric_name} on model {subset.name}: {error}"
                     continue
-                if not set(_PERTURBED) & set(metric.inputs):
-                    alike[name] = found
-                yield cell, found
+                if not _PERTURBED_INPUTS & set(metric.inputs):
+                    unperturbed[metric_name] = parts
+                yield cell, parts
 
-    def _row(self, cell: Cell, parts: Mapping[str, Parts]) -> Iterator[dict[str, str]]:
-        size, perturbation, name = cell
+    def _rows(self, cell: Cell, parts: Mapping[str, Parts]) -> Iterator[dict[str, str]]:
+        """Yield the row of a cell, or nothing if the metric refuses the parts."""
+        size, perturbation, metric = cell
         try:
-            scores = over_pool(self.metrics[name], list(parts.values()))
+            scores = combine_parts(self.metrics[metric], list(parts.values()))
         except InputError as error:
-            self._given_up[cell] = f"{name}: {error}"
+            self._refusals[cell] = f"{metric}: {error}"
             return
         by_model = {model: f"{score:.9g}" for model, score in zip(parts, scores, strict=True)}
         yield {
@@ -151,6 +159,6 @@ class ScoreGrid:
             "images_per_class": "all" if size is None else str(size),
             "seed": str(self.seed),
             "perturbation": perturbation,
-            "metric": name,
+            "metric": metric,
             **{candidate.name: by_model.get(candidate.name, "") for candidate in self.pool.candidates},
         }

@@ -1,11 +1,11 @@
-"""Scores of a pool: each model's evidence handed to the metric, step by step along a path, then over all models."""
+"""Scoring: perturb the features of a model and apply the metric, one model at a time and then over the pool."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -21,25 +21,26 @@ from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
 
-Parts = Mapping[str, float]
-_ALONE, _SCORE = "", "score"
-"""The one step of a perturbation that is no path; the one part of a metric that needs no pool."""
+Parts: TypeAlias = Mapping[str, float]
+"""Parts of one model's score by name; a metric that does not depend on the pool has a single part."""
+_NO_STEP, _SCORE = "", "score"
+"""Name of the step of a perturbation that is not a path, and of the part of a metric that has a single part."""
 
 
 @dataclass(eq=False)
 class MetricInputs:
-    """One model on one target as a metric may see it: every input by name, obtained when asked for.
+    """Inputs of a metric for one model; each is computed on first use.
 
     Attributes
     ----------
     pairing
-        The model and the target.
+        The model on the target dataset.
     perturbation
-        Applied to features, and to what is computed from them.
+        Applied to the features, and to statistics computed from them.
     seed
-        Of its draws; the same for every model.
+        Seed of the perturbation, the same for every model.
     ground_truth
-        Asked for accuracies on other targets.
+        Source of accuracies on other datasets.
     """
 
     pairing: Pairing | SampleSubset
@@ -47,21 +48,22 @@ class MetricInputs:
     seed: int
     ground_truth: Regime
 
-    def named(self, inputs: Sequence[str]) -> list[Any]:
+    def select(self, names: Sequence[str]) -> list[Any]:
         """Return the inputs with these names.
 
         Raises
         ------
         InputError
-            For a name that is not one of this class's inputs, or as its parts do.
+            If there is no input of that name, or the dataset or its table lacks it.
         NotApplicableError
-            When the model has no such input.
+            If the model lacks the input.
         """
-        known = [name for name, value in vars(MetricInputs).items() if isinstance(value, cached_property)]
-        for name in inputs:
-            if name not in known or name.startswith("_"):
-                raise InputError(f"no input '{name}': {suggestion(name, [k for k in known if k[0] != '_'])}")
-        return [getattr(self, name) for name in inputs]
+        properties = [name for name, value in vars(MetricInputs).items() if isinstance(value, cached_property)]
+        available = [name for name in properties if not name.startswith("_")]
+        for name in names:
+            if name not in available:
+                raise InputError(f"no input '{name}': {suggestion(name, available)}")
+        return [getattr(self, name) for name in names]
 
     @cached_property
     def _scoring_set(self) -> FeatureSet:
@@ -82,7 +84,7 @@ class MetricInputs:
 
     @cached_property
     def class_statistics(self) -> ClassStatistics:
-        """Class statistics of the perturbed features, without the samples in memory where that can be."""
+        """Class statistics of the perturbed features; samples are not loaded if the perturbation allows it."""
         if not isinstance(self.perturbation, StatisticsPerturbation):
             return class_statistics(self.features, self.labels)
         statistics = self.pairing.class_statistics("scoring_set")
@@ -91,24 +93,24 @@ class MetricInputs:
 
     @cached_property
     def source_probabilities(self) -> np.ndarray:
-        """Softmax over source classes, (N, S), which no perturbation touches."""
+        """Softmax over source classes, (N, S); perturbations do not change it."""
         if self._scoring_set.source_probabilities is None:
             raise NotApplicableError("no source probabilities: the model has no head")
         return self._scoring_set.source_probabilities
 
     @cached_property
     def model(self) -> ModelFacts:
-        """What is known of the model alone."""
+        """Facts about the model that do not depend on the dataset."""
         return self.pairing.facts()
 
     @cached_property
     def dataset(self) -> str:
-        """Name of the target."""
+        """Name of the target dataset."""
         return str(self.pairing.dataset.name)
 
     @cached_property
     def accuracies_elsewhere(self) -> Mapping[str, float]:
-        """Accuracy of the model on other targets, by their names."""
+        """Accuracy of the model on other datasets, by their names."""
         if not isinstance(self.ground_truth, KnowsOtherDatasets):
             raise InputError("needs accuracies on other targets: set ground_truth=table with a table that has them")
         return self.ground_truth.other_accuracies(self.pairing.name, self.dataset)
@@ -116,88 +118,84 @@ class MetricInputs:
 
 @dataclass(frozen=True)
 class Scoring:
-    """A metric after a perturbation, or after each step of a path.
+    """A metric applied after a perturbation, or after each step of a strength path.
 
     Attributes
     ----------
     metric, perturbation
-        As their config groups describe them.
+        Objects of the config groups.
     seed
-        Of the perturbation.
+        Seed of the perturbation.
     """
 
     metric: Metric | PoolMetric
     perturbation: Perturbation | StrengthPath
     seed: int
 
-    def parts(self, pairing: Pairing | SampleSubset, ground_truth: Regime) -> dict[str, Parts]:
-        """Return the parts of one model's score at every step.
+    @property
+    def _steps(self) -> Mapping[str, Perturbation]:
+        path = self.perturbation
+        return path.steps() if isinstance(path, StrengthPath) else {_NO_STEP: path}
+
+    def compute_parts(self, pairing: Pairing | SampleSubset, ground_truth: Regime) -> dict[str, Parts]:
+        """Return the parts of one model's score by step.
 
         Raises
         ------
         InputError
-            Naming metric and model.
+            If the metric refuses its inputs; the message names the metric and the model.
         NotApplicableError
-            When the metric cannot score this model.
+            If the metric does not apply to this model.
         """
-        path = self.perturbation
-        steps = path.steps() if isinstance(path, StrengthPath) else {_ALONE: path}
         try:
-            parts = {}
-            for step, perturbation in steps.items():
-                parts[step] = parts_of(self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
-            return parts
+            return {
+                step: compute_parts(self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
+                for step, perturbation in self._steps.items()
+            }
         except InputError as error:
             raise InputError(f"{self.metric.name} on model {pairing.name}: {error}") from error
 
-    def perturbed(self, scoring_set: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
-        """Return features as the metric sees them, of a path at its last step; None where nothing perturbs them."""
-        path = self.perturbation
-        last = list(path.steps().values())[-1] if isinstance(path, StrengthPath) else path
-        if isinstance(last, NoPerturbation):
+    def perturb(self, scoring_set: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
+        """Return the features that the metric scores, at the last step of a path; None without a perturbation."""
+        perturbation = list(self._steps.values())[-1]
+        if isinstance(perturbation, NoPerturbation):
             return None
-        return last(scoring_set.features, scoring_set.labels, np.random.default_rng(self.seed))
+        return perturbation(scoring_set.features, scoring_set.labels, np.random.default_rng(self.seed))
 
     def combine(self, models: Sequence[Mapping[str, Parts]]) -> list[float]:
-        """Return the score of every model from the parts of all, averaged along the path.
+        """Return the scores of all models from their parts by step, averaged along a path.
 
         Raises
         ------
         InputError
-            Naming the metric.
+            If the metric cannot combine the parts; the message names the metric.
         """
         if not models:
             return []
         try:
-            curves = np.array([over_pool(self.metric, [model[step] for model in models]) for step in models[0]])
+            curves = np.array([combine_parts(self.metric, [model[step] for model in models]) for step in models[0]])
         except InputError as error:
             raise InputError(f"{self.metric.name}: {error}") from error
-        averaged = self.perturbation.average(curves) if isinstance(self.perturbation, StrengthPath) else curves[0]
-        return [float(score) for score in averaged]
+        scores = self.perturbation.average(curves) if isinstance(self.perturbation, StrengthPath) else curves[0]
+        return [float(score) for score in scores]
 
 
-def parts_of(metric: Metric | PoolMetric, evidence: MetricInputs) -> Parts:
-    """Return the parts of one model's score.
-
-    Raises
-    ------
-    InputError, NotApplicableError
-        As the metric and the evidence.
-    """
-    given = evidence.named(metric.inputs)
-    return metric.parts(*given) if isinstance(metric, PoolMetric) else {_SCORE: metric(*given)}
+def compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:
+    """Return the parts of one model's score; errors are those of the metric and of `MetricInputs.select`."""
+    values = inputs.select(metric.inputs)
+    return metric.parts(*values) if isinstance(metric, PoolMetric) else {_SCORE: metric(*values)}
 
 
-def over_pool(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:
+def combine_parts(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:
     """Return the scores of all models from the parts of each."""
     if isinstance(metric, PoolMetric):
         return np.asarray(metric.combine(parts))
     return np.array([part[_SCORE] for part in parts])
 
 
-def flat(parts: Mapping[str, Parts]) -> dict[str, float]:
-    """Return parts by one name each, as results keep them; the score of a metric by itself is no part of itself."""
-    named = {(step, part): value for step, known in parts.items() for part, value in known.items()}
-    if list(named) == [(_ALONE, _SCORE)]:
+def flatten_parts(parts: Mapping[str, Parts]) -> dict[str, float]:
+    """Return all parts by one name each, such as ``alpha=0.1 norm``; empty if the score itself is the only part."""
+    flat = {(step, part): value for step, by_name in parts.items() for part, value in by_name.items()}
+    if list(flat) == [(_NO_STEP, _SCORE)]:
         return {}
-    return {" ".join(n for n in name if n not in (_ALONE, _SCORE)): value for name, value in named.items()}
+    return {" ".join(name for name in names if name not in (_NO_STEP, _SCORE)): flat[names] for names in flat}

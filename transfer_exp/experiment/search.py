@@ -176,7 +176,7 @@ class PoolSearch:
         found = dict[str, Mapping[str, Parts]]()
         for name, pairing in pairings.items():
             try:
-                found[name] = self.scoring.parts(pairing, self.ground_truth)
+                found[name] = self.scoring.compute_parts(pairing, self.ground_truth)
             except (InputError, NotApplicableError) as reason:
                 self._reasons[name] = str(reason)
         return dict(zip(found, self.scoring.combine(list(found.values())), strict=True))
