@@ -84,9 +84,13 @@ def replayed(scores: ProbeScores, settings: Sequence[str], truth: pd.DataFrame |
     for setting in settings:
         for draw in range(DRAWS):
             search = SETTINGS[setting].halving(images, len(names))(names, images, partial(scores, draw), prior)
-            probe = min(round(s * images) for s in PROBES if round(s * images) * len(names) >= search.pushed)
+            probe = min(round(s * images) for s in PROBES if round(s * images) * len(names) >= search.forward_passes)
             row: dict[str, object] = {"target": target, "metric": scores.metric, "setting": setting, "draw": draw}
-            row |= {"pushed": round(search.pushed / len(names) / images, 4), "probe": probe, "stopped": search.stopped}
+            row |= {
+                "pushed": round(search.forward_passes / len(names) / images, 4),
+                "probe": probe,
+                "stopped": search.stop_reason,
+            }
             row |= {"rounds": len(search.rounds), "last_images": search.rounds[-1].images}
             ways = {"search": search.ranking, "uniform": _ranked(scores(draw, names, probe)), "all": best}
             ways |= {"half": _ranked(scores(draw, names, images // 2))}

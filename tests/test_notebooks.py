@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from transfer_exp.evaluation.score_rows import keep_scores
+from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.io.accuracies import PUBLISHED
 
 ROOT = Path(__file__).parents[1]
@@ -65,7 +65,7 @@ def test_the_paper_notebook_shows_the_page_of_the_scores(tmp_path, monkeypatch):
     cell = {"model_pool": "p", "splits": "train", "images_per_class": "all", "seed": "0"}
     scores = truth + np.random.default_rng(0).normal(0, 3, truth.shape)
     named = [cell | {"dataset": d, "perturbation": p, "metric": "logme"} for d in truth.index for p in ("none", "pca")]
-    keep_scores(
+    update_scores(
         tmp_path / "outputs" / "paper_supervised" / "scores.csv",
         [fields | {m: f"{v:.9g}" for m, v in scores.loc[fields["dataset"]].items()} for fields in named],
     )

@@ -10,8 +10,14 @@ import numpy as np
 
 from studies.calibration.rows import Rows
 from studies.real_pool.data import Cell
-from transfer_exp.evaluation.expected_accuracy import Calibration, Expected, Scored, expected_accuracies, fit
-from transfer_exp.evaluation.expected_regret import expected_regrets
+from transfer_exp.evaluation.expected_accuracy import (
+    Calibration,
+    ExpectedAccuracies,
+    ScoredPool,
+    expected_accuracies,
+    expected_regrets,
+    fit_calibration,
+)
 from transfer_exp.evaluation.selection import rel_at_k
 
 LEVEL = 0.8
@@ -32,11 +38,11 @@ class Judged:
 
     target: str
     calibration: Calibration
-    pool: Scored
+    pool: ScoredPool
     accuracies: np.ndarray
 
     @cached_property
-    def expected(self) -> Expected:
+    def expected(self) -> ExpectedAccuracies:
         """With intervals of `LEVEL`."""
         return expected_accuracies(self.calibration, self.pool, LEVEL)
 
@@ -99,7 +105,7 @@ def calibrated(
     targets = [target for target in rows.averaged if target != without]
     truth = rows.accuracies[regime]
     pools = [rows.scored(cell, anchor, target, chosen) for target in targets]
-    return fit(pools, [truth[rows.targets.index(target), chosen] for target in targets])
+    return fit_calibration(pools, [truth[rows.targets.index(target), chosen] for target in targets])
 
 
 def transferred(source: Rows, rows: Rows, regimes: tuple[str, str], cell: Cell, anchor: str | None) -> list[Judged]:

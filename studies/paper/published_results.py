@@ -9,16 +9,15 @@ import numpy as np
 import pandas as pd
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.accuracy_source import read_truths
+from transfer_exp.evaluation.accuracy_spread import accuracy_spread, kendalls_w, static_rank_tau
 from transfer_exp.evaluation.correlation import weighted_tau
-from transfer_exp.evaluation.dispersion import accuracy_spread, kendalls_w
 from transfer_exp.evaluation.null_band import null_deviation
 from transfer_exp.evaluation.paired import compare_paired, holm
-from transfer_exp.evaluation.static_ranking import tau_of_static_rank
+from transfer_exp.evaluation.score_table import read_accuracies
 from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.io.csv import read_table
 from transfer_exp.report.markdown import markdown
-from transfer_exp.report.reproduction.printed import printed
+from transfer_exp.report.published_comparison import read_published_taus
 
 POOLS = {"group1_supervised_cnn11": "supervised", "group2_ssl_resnet50_12": "self-supervised"}
 _LATER = ("resisc", "eurosat")
@@ -29,10 +28,10 @@ def pools() -> str:
     """Return, for every pool and regime of the lineage, what its accuracies leave to rank and a static ranking gets."""
     rows = []
     for pool, name in POOLS.items():
-        pair = zip(read_truths(PUBLISHED, pool, unsound=True), read_truths(PUBLISHED, pool), strict=True)
-        for every, sound in pair:
-            whole = every.accuracies.drop(index=list(_LATER), errors="ignore")
-            kept = sound.accuracies.drop(index=list(_LATER), errors="ignore")
+        every_regime = read_accuracies(PUBLISHED, pool, include_unsound=True)
+        for every, sound in zip(every_regime, read_accuracies(PUBLISHED, pool), strict=True):
+            whole = every.table.drop(index=list(_LATER), errors="ignore")
+            kept = sound.table.drop(index=list(_LATER), errors="ignore")
             lead = np.median([accuracy_spread(row).lead for row in kept.to_numpy()])
             static = [f"{np.mean(list(_static(table).values())):.3f} ({len(table)})" for table in (whole, kept)]
             agree = f"{kendalls_w(kept.to_numpy()):.2f}"
@@ -45,10 +44,13 @@ def pools() -> str:
 def ped() -> str:
     """Return what the printed correlations of the self-supervised pool say of PED, paired over its ten targets."""
     pool = "group2_ssl_resnet50_12"
-    known, static = printed(pool, "vanilla_ft"), _static(read_truths(PUBLISHED, pool, ["vanilla_ft"])[0].accuracies)
+    known, static = (
+        read_published_taus(pool, "vanilla_ft"),
+        _static(read_accuracies(PUBLISHED, pool, ["vanilla_ft"])[0].table),
+    )
     metrics = [metric for metric, perturbation in known if perturbation == "ped"]
-    pairs = [(f"{m} ped - none", known[m, "ped"].taus, known[m, "none"].taus) for m in metrics]
-    pairs += [(f"{m} ped - static ranking", known[m, "ped"].taus, static) for m in metrics]
+    pairs = [(f"{m} ped - none", known[m, "ped"].by_dataset, known[m, "none"].by_dataset) for m in metrics]
+    pairs += [(f"{m} ped - static ranking", known[m, "ped"].by_dataset, static) for m in metrics]
     found = [(name, compare_paired(first, second)) for name, first, second in pairs]
     corrected = holm(np.array([paired.permutation_p for _, paired in found]))
     rows = []
@@ -70,11 +72,11 @@ def teaser(path: Path) -> str:
     path
         CSV with columns ``panel``, ``model`` and ``score_digitised_approx``, on pets.
     """
-    (truth,) = read_truths(PUBLISHED, "group1_supervised_cnn11", ["vanilla_ft"])
+    (truth,) = read_accuracies(PUBLISHED, "group1_supervised_cnn11", ["vanilla_ft"])
     stated, rows = {"before": 0.372, "after": 0.773}, []
     for panel, points in _read(path, ("panel", "model", "score_digitised_approx")).groupby("panel", sort=False):
         scores = points.set_index("model")["score_digitised_approx"]
-        tau = weighted_tau(scores.to_numpy(dtype=float), truth.accuracies.loc["pets", list(scores.index)].to_numpy())
+        tau = weighted_tau(scores.to_numpy(dtype=float), truth.table.loc["pets", list(scores.index)].to_numpy())
         rows.append([str(panel), str(len(points)), f"{stated[str(panel)]:.3f}", f"{tau:.3f}"])
     return markdown(["panel", "models", "tau_w printed in the figure", "tau_w of its points"], rows)
 
@@ -111,7 +113,7 @@ def _static(accuracies: pd.DataFrame) -> dict[str, float]:
     """Return the weighted tau of the static ranking on every target that has all models."""
     table = accuracies.drop(index=list(_LATER), errors="ignore")
     return {
-        str(target): tau_of_static_rank(table.loc[target].to_numpy(), table.drop(index=target).to_numpy())
+        str(target): static_rank_tau(table.loc[target].to_numpy(), table.drop(index=target).to_numpy())
         for target in table.index
     }
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from studies.real_pool.data import Study
-from transfer_exp.evaluation.correlation import weighted_tau
+from transfer_exp.evaluation.accuracy_spread import static_rank_tau
+from transfer_exp.evaluation.correlation import weighted_tau, weighted_tau_many
 from transfer_exp.evaluation.intervals import percentile_interval
-from transfer_exp.evaluation.static_ranking import tau_of_static_rank
-from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
 
 _DRAWS = 10_000
 
@@ -17,12 +16,12 @@ def static_tau(study: Study, regime: str, target: str) -> float:
     """Return the weighted tau of the mean accuracy rank on the other targets, the control left out."""
     truth = study.truth(regime)
     others = [study.targets.index(t) for t in study.averaged if t != target]
-    return tau_of_static_rank(truth[study.targets.index(target)], truth[others])
+    return static_rank_tau(truth[study.targets.index(target)], truth[others])
 
 
 def seed_ceiling(study: Study, regime: str, target: str) -> float | None:
     """Return the weighted tau of the accuracies of one seed with the mean of the others; None with a single seed."""
-    runs = study.accuracies[regime][:, study.targets.index(target)]
+    runs = study.seed_accuracies[regime][:, study.targets.index(target)]
     runs = runs[np.isfinite(runs).all(axis=1)]
     if len(runs) < 2:
         return None

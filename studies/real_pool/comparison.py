@@ -12,7 +12,7 @@ from jaxtyping import Float
 from studies.real_pool.data import Cell, Pools, Study
 from transfer_exp.evaluation.intervals import percentile_interval, resamples
 from transfer_exp.evaluation.paired import PairedComparison, compare_paired, holm
-from transfer_exp.evaluation.stability import ROUNDING, share_of_flips, sub_pools
+from transfer_exp.evaluation.sub_pools import ROUNDING, flip_rate, sub_pools
 
 _DRAWS, _LEVEL = 1000, 0.95
 
@@ -78,7 +78,7 @@ def comparisons(study: Study, regime: str, metrics: tuple[str, ...], images: str
             *pair,
             paired[pair],
             percentile_interval(differences(drawn, *pair), _LEVEL),
-            share_of_flips(float(differences(everyone, *pair)[0]), differences(without_two, *pair)),
+            flip_rate(float(differences(everyone, *pair)[0]), differences(without_two, *pair)),
             float(p),
         )
         for pair, p in zip(pairs, corrected, strict=True)

@@ -1,29 +1,28 @@
-"""The rows of a study as arrays: accuracies by regime, scores by cell, all over the same targets and models."""
+"""Scores and accuracies of a study: score tables by regime, and the accuracies of single seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.evaluation.score_rows import CELL, read_scores
-from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
+from transfer_exp.evaluation.correlation import mean_taus
+from transfer_exp.evaluation.score_files import read_scores
+from transfer_exp.evaluation.score_table import ScoreTable, join_scores, read_accuracies
 from transfer_exp.io.csv import numbers, read_table
 
-Accuracies = Float[np.ndarray, "seeds targets models"]
-Scores = Float[np.ndarray, "draws targets models"]
 Pools = Int[np.ndarray, "pools members"]
 
 
-@dataclass(frozen=True)
-class Cell:
-    """What decides a score besides model and target."""
+class Cell(NamedTuple):
+    """Variant of a score: metric, perturbation and number of images per class."""
 
     metric: str
     perturbation: str = "none"
@@ -31,34 +30,77 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
-    """Accuracies and scores of one pool on the same targets.
+class StudyTables:
+    """Scores of one pool next to its accuracies under several regimes, for the same targets and models.
 
     Attributes
     ----------
-    models, targets
-        M and T names, the order of the last two axes of all arrays.
-    accuracies
-        By regime, full fine-tuning first; NaN where a seed is missing.
-    hours
-        By regime, spent on measuring them, all seeds together.
-    scores
-        By cell; NaN where a metric does not apply to a model.
+    tables
+        Score table of each regime; all have the same cells and models.
     control
-        A target that is shown but left out of every mean, because models of the pool were trained on it.
+        Target that is left out of every mean, because models of the pool were trained on it; may be empty.
     """
 
-    models: tuple[str, ...]
-    targets: tuple[str, ...]
-    accuracies: Mapping[str, Accuracies]
-    hours: Mapping[str, float]
-    scores: Mapping[Cell, Scores]
+    tables: Mapping[str, ScoreTable]
     control: str
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the M models, in the order of the last axis of all arrays."""
+        return self._any.models
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the T targets, in the order of the first axis of all arrays."""
+        return self._any.datasets
 
     @cached_property
     def averaged(self) -> tuple[str, ...]:
-        """The targets that means are over."""
-        return tuple(t for t in self.targets if t != self.control)
+        """Targets that means are over."""
+        return tuple(target for target in self.targets if target != self.control)
+
+    @cached_property
+    def accuracies(self) -> Mapping[str, Float[np.ndarray, "targets models"]]:
+        """Accuracies by regime, (T, M), mean over seeds."""
+        return {
+            regime: table.accuracies.loc[list(self.targets)].to_numpy(dtype=np.float64)
+            for regime, table in self.tables.items()
+        }
+
+    @cached_property
+    def scores(self) -> Mapping[Cell, Float[np.ndarray, "targets models"]]:
+        """Scores by cell, (T, M), mean over draws of the images; cells that lack a target are left out.
+
+        A model has NaN where the metric does not apply to it in some draw.
+        """
+        scores = {}
+        for variant, rows in self._any.variants.items():
+            values = [self._any.scores[rows[target]].mean(axis=0) for target in self.targets if target in rows]
+            if len(values) == len(self.targets) and np.isfinite(values).any(axis=1).all():
+                scores[Cell(*variant)] = np.array(values)
+        return scores
+
+    @property
+    def _any(self) -> ScoreTable:
+        return next(iter(self.tables.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Study(StudyTables):
+    """Score tables of a pool whose models were fine-tuned here.
+
+    Attributes
+    ----------
+    tables, control
+        See `StudyTables`; full fine-tuning is the first regime.
+    seed_accuracies
+        Accuracies of every seed by regime, (seeds, T, M); NaN where a seed is missing.
+    hours
+        Training time by regime, in hours, all seeds together.
+    """
+
+    seed_accuracies: Mapping[str, Float[np.ndarray, "seeds targets models"]]
+    hours: Mapping[str, float]
 
     @cached_property
     def metrics(self) -> tuple[str, ...]:
@@ -67,46 +109,47 @@ class Study:
 
     @cached_property
     def perturbations(self) -> tuple[str, ...]:
-        """All perturbations, ``none`` and ``pca`` first, which the others are compared with."""
-        found = {cell.perturbation for cell in self.scores}
-        return tuple(sorted(found, key=lambda p: ({"none": 0, "pca": 1}.get(p, 2), p)))
+        """All perturbations; the controls ``none`` and ``pca`` come first."""
+        names = {cell.perturbation for cell in self.scores}
+        return tuple(sorted(names, key=lambda name: ({"none": 0, "pca": 1}.get(name, 2), name)))
 
     @cached_property
     def sizes(self) -> tuple[str, ...]:
-        """How many images a class were scored, fewest first."""
-        found = {cell.images for cell in self.scores}
-        return tuple(sorted(found, key=lambda size: np.inf if size == "all" else int(size)))
+        """Numbers of images per class that were scored, ascending."""
+        sizes = {cell.images for cell in self.scores}
+        return tuple(sorted(sizes, key=lambda size: np.inf if size == "all" else int(size)))
 
     @cached_property
     def perturbable(self) -> tuple[str, ...]:
         """Metrics that perturbations change, and that score every model in every cell."""
-        return tuple(metric for metric in self.metrics if self._complete(metric) and self._moved(metric))
+        return tuple(metric for metric in self.metrics if self._is_complete(metric) and self._is_perturbable(metric))
 
     @cached_property
     def blind(self) -> tuple[str, ...]:
-        """Metrics that no perturbation changes, because they look at no features."""
-        return tuple(metric for metric in self.metrics if Cell(metric) in self.scores and not self._moved(metric))
+        """Metrics that no perturbation changes, because they use no features."""
+        return tuple(
+            metric for metric in self.metrics if Cell(metric) in self.scores and not self._is_perturbable(metric)
+        )
 
-    def _complete(self, metric: str) -> bool:
-        cells = [Cell(metric, p, size) for p in self.perturbations for size in self.sizes]
+    def _is_complete(self, metric: str) -> bool:
+        cells = [Cell(metric, perturbation, size) for perturbation in self.perturbations for size in self.sizes]
         return all(cell in self.scores and np.isfinite(self.scores[cell]).all() for cell in cells)
 
-    def _moved(self, metric: str) -> bool:
-        bare = self.scores[Cell(metric)]
-        found = [self.scores[cell] for p in self.perturbations if (cell := Cell(metric, p)) in self.scores]
-        return any(not np.array_equal(scores, bare, equal_nan=True) for scores in found)
+    def _is_perturbable(self, metric: str) -> bool:
+        cells = [cell for name in self.perturbations if (cell := Cell(metric, name)) in self.scores]
+        return any(not is_equal(self.scores[cell], self.scores[Cell(metric)]) for cell in cells)
 
     def truth(self, regime: str) -> Float[np.ndarray, "targets models"]:
-        """Return accuracies, mean over seeds; equal ones stay equal, whatever the order in which they were added.
+        """Return the accuracies of a regime, (T, M), mean over seeds.
 
         Raises
         ------
         InputError
-            For a regime that the study has not.
+            When the study does not have the regime.
         """
         if regime not in self.accuracies:
             raise InputError(f"the study has no regime '{regime}': {suggestion(regime, self.accuracies)}")
-        return np.asarray(np.nanmean(self.accuracies[regime], axis=0).round(12))
+        return self.accuracies[regime]
 
     def tau(self, cell: Cell, regime: str, target: str) -> float:
         """Return the weighted tau on one target, mean over draws of the images."""
@@ -117,18 +160,44 @@ class Study:
     ) -> Float[np.ndarray, " pools"]:
         """Return the weighted tau of each pool of models, mean over targets and draws of the images.
 
-        Without pools: of all models that the metric applies to. With them, it must apply to all.
+        By default there is a single pool, of all models that the metric applies to.
         """
-        at = [self.targets.index(target) for target in targets]
-        scores, truth = self.scores[cell][:, at], self.truth(regime)[at]
-        if pools is None:
-            pools = np.flatnonzero(np.isfinite(scores).all(axis=(0, 1)))[None]
-        rows = [
-            weighted_tau_many(draw[place][pools], truth[place][pools])
-            for draw in scores
-            for place in range(len(targets))
-        ]
-        return np.asarray(np.mean(rows, axis=0))
+        if regime not in self.tables:
+            raise InputError(f"the study has no regime '{regime}': {suggestion(regime, self.tables)}")
+        table = self.tables[regime]
+        rows = np.concatenate([table.variants[cell][target] for target in targets])
+        pools = np.arange(len(self.models))[None] if pools is None else pools
+        return mean_taus(table.scores[rows], table.cell_accuracies[rows], np.ones(len(rows)), pools)
+
+
+def read_study_tables(
+    accuracies: Path, scores: Path, pool: str | None = None, keep_order: bool = False
+) -> dict[str, ScoreTable]:
+    """Read the score tables of a study by regime, with models sorted by name or in the order of the file of scores.
+
+    Raises
+    ------
+    InputError
+        When a file is missing or invalid, or a scored model lacks an accuracy on a target.
+    """
+    score_rows = read_scores(scores)
+    score_rows = score_rows.droplevel([name for name in score_rows.index.names if name in ("model_pool", "splits")])
+    models, targets = list(score_rows), sorted(set(score_rows.index.get_level_values("dataset")))
+    tables = {}
+    for regime_accuracies in read_accuracies(accuracies, pool):
+        complete = regime_accuracies.table.reindex(index=targets, columns=models)
+        missing = np.argwhere(complete.isna().to_numpy())
+        if len(missing):
+            target, model = targets[missing[0, 0]], models[missing[0, 1]]
+            raise InputError(f"{accuracies} has no accuracy of {model} on {target}")
+        joined = join_scores(score_rows, replace(regime_accuracies, table=complete))
+        name = joined.regime.partition("/")[0] or "full"
+        ordered = models if keep_order else list(joined.models)
+        order = [joined.models.index(model) for model in ordered]
+        tables[name] = replace(
+            joined, regime=name, scores=joined.scores[:, order], accuracies=joined.accuracies[ordered]
+        )
+    return tables
 
 
 def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
@@ -137,57 +206,41 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     Parameters
     ----------
     accuracies
-        As ``STORE/accuracies.csv``: model, dataset, regime, seed, accuracy, seconds; rows of other targets stay out.
+        File in the form of ``STORE/accuracies.csv``: model, dataset, regime, seed, accuracy, seconds. Rows of other
+        models and targets are ignored.
     scores
-        As ``python -m transfer_exp -cn score_grid`` writes them.
+        File that ``python -m transfer_exp -cn score_grid`` writes.
     control
-        See `Study`.
+        See `StudyTables`.
 
     Raises
     ------
     InputError
-        When a file is missing or no sound table, a score lacks its accuracy, or there are fewer than two targets
-        besides the control.
+        When a file is missing or invalid, a score lacks its accuracy, or there are fewer than two targets besides the
+        control.
     """
-    if not accuracies.is_file():
-        raise InputError(f"no accuracies {accuracies}: run the sweep and copy accuracies.csv of its store there")
-    measured, scored = read_table(accuracies, dtype=str, keep_default_na=False), read_scores(scores)
-    lacking = [name for name in ("model", "dataset", "regime", "seed", "accuracy", "seconds") if name not in measured]
-    if lacking:
-        raise InputError(f"{accuracies} lacks the column {', '.join(lacking)}: give accuracies.csv of a store")
-    measured = measured.assign(**{n: numbers(measured[n], accuracies) for n in ("seed", "accuracy", "seconds")})
-    models = tuple(str(name) for name in scored.columns[len(CELL) :])
-    targets = tuple(sorted(set(scored["dataset"])))
+    tables = read_study_tables(accuracies, scores, keep_order=True)
+    tables = dict(sorted(tables.items(), key=lambda item: (item[0] != "full", item[0])))
+    models, targets = next(iter(tables.values())).models, next(iter(tables.values())).datasets
     if len(set(targets) - {control}) < 2:
         raise InputError(f"{scores} has fewer than two targets to average: score more, or set another control")
-    missing = {(d, m) for d in targets for m in models} - set(zip(measured["dataset"], measured["model"], strict=True))
+    rows = read_table(accuracies, dtype=str, keep_default_na=False)
+    missing = [name for name in ("seed", "seconds") if name not in rows]
     if missing:
-        raise InputError(f"{accuracies} has no accuracy of {min(missing)[1]} on {min(missing)[0]}")
-    measured = measured[measured["dataset"].isin(targets) & measured["model"].isin(models)]
-    measured = measured.assign(regime=measured["regime"].str.partition("/")[0])
-    hours = {str(regime): float(spent) / 3600 for regime, spent in measured.groupby("regime")["seconds"].sum().items()}
-    measured_by, by_cell = _accuracies(measured, targets, models), _scores(scored, targets, models)
-    return Study(models, targets, measured_by, hours, by_cell, control)
-
-
-def _accuracies(rows: pd.DataFrame, targets: tuple[str, ...], models: tuple[str, ...]) -> dict[str, Accuracies]:
-    """Return accuracies by regime."""
-    found = {}
-    for regime in sorted(set(rows["regime"]), key=lambda name: (name != "full", name)):
-        own = rows[rows["regime"] == regime]
-        wide = own.pivot_table(index=["seed", "dataset"], columns="model", values="accuracy")
-        seeds = sorted(set(own["seed"]))
+        raise InputError(f"{accuracies} lacks the column {', '.join(missing)}: give accuracies.csv of a store")
+    rows = rows.assign(**{name: numbers(rows[name], accuracies) for name in ("seed", "accuracy", "seconds")})
+    rows = rows[rows["dataset"].isin(targets) & rows["model"].isin(models)]
+    seed_accuracies, hours = {}, {}
+    for regime in tables:
+        regime_rows = rows[rows["regime"].str.partition("/")[0] == regime]
+        wide = regime_rows.pivot_table(index=["seed", "dataset"], columns="model", values="accuracy")
+        seeds = sorted(set(regime_rows["seed"]))
         wide = wide.reindex(index=pd.MultiIndex.from_product([seeds, targets]), columns=list(models))
-        found[regime] = wide.to_numpy().reshape(len(seeds), len(targets), len(models))
-    return found
+        seed_accuracies[regime] = wide.to_numpy().reshape(len(seeds), len(targets), len(models))
+        hours[regime] = float(regime_rows["seconds"].sum()) / 3600
+    return Study(tables, control, seed_accuracies, hours)
 
 
-def _scores(rows: pd.DataFrame, targets: tuple[str, ...], models: tuple[str, ...]) -> dict[Cell, Scores]:
-    """Return scores by cell, for the cells that all targets have."""
-    found = {}
-    for (metric, perturbation, images), own in rows.groupby(["metric", "perturbation", "images_per_class"]):
-        by_draw = [draw.set_index("dataset").reindex(list(targets)) for _, draw in own.groupby("seed")]
-        values = np.array([draw[list(models)].to_numpy(dtype=np.float64) for draw in by_draw])
-        if np.isfinite(values).any(axis=2).all():
-            found[Cell(str(metric), str(perturbation), str(images))] = values
-    return found
+def is_equal(scores: np.ndarray, reference: np.ndarray | None) -> bool:
+    """Return whether two arrays of scores are equal, NaN included."""
+    return reference is not None and np.array_equal(scores, reference, equal_nan=True)

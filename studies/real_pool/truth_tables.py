@@ -10,8 +10,8 @@ import numpy as np
 from studies.real_pool.baselines import seed_ceiling, static_tau
 from studies.real_pool.data import Cell, Study
 from studies.real_pool.words import words
+from transfer_exp.evaluation.accuracy_spread import accuracy_spread, kendalls_w
 from transfer_exp.evaluation.correlation import kendall
-from transfer_exp.evaluation.dispersion import accuracy_spread, kendalls_w
 from transfer_exp.evaluation.null_band import null_band
 from transfer_exp.report.markdown import markdown
 
@@ -27,7 +27,7 @@ def accuracies(study: Study) -> str:
     rows = [[name, *(cell(t, m) for t in range(len(study.targets)))] for m, name in enumerate(study.models)]
     spent = [
         f"{words(regime)} ({len(runs)} seed{'s' * (len(runs) > 1)}, {study.hours[regime]:.1f} hours)"
-        for regime, runs in study.accuracies.items()
+        for regime, runs in study.seed_accuracies.items()
     ]
     return f"{markdown(['model', *study.targets], rows)}\n\nIn each cell: {', '.join(spent)}."
 
@@ -35,14 +35,14 @@ def accuracies(study: Study) -> str:
 def ground_truth(study: Study) -> str:
     """Return how far accuracies lie apart, how much seeds move them, and how well one seed ranks another."""
     rows = []
-    for regime, runs in study.accuracies.items():
+    for regime, runs in study.seed_accuracies.items():
         truth = study.truth(regime)
         for place, target in enumerate(study.targets):
             spread, ceiling = accuracy_spread(truth[place]), seed_ceiling(study, regime, target)
             several = runs[np.isfinite(runs[:, place]).all(axis=1), place]
             noise = f"{100 * several.std(axis=0, ddof=1).mean():.1f}" if len(several) > 1 else ""
             best = study.models[int(truth[place].argmax())]
-            row = [words(regime), target, best, f"{spread.whole:.0f}", f"{spread.lead:.1f}", noise]
+            row = [words(regime), target, best, f"{spread.range:.0f}", f"{spread.lead:.1f}", noise]
             rows.append([*row, "" if ceiling is None else f"{ceiling:.2f}"])
     head = ["regime", "target", "best model", "best to worst", "best to second", "seed to seed", "tau_w of seeds"]
     return (
@@ -73,7 +73,7 @@ def blind(study: Study) -> str:
         static = {t: static_tau(study, regime, t) for t in study.targets}
         rows.append(_line(study, regime, "static_rank", len(study.models), static))
         for metric in study.blind:
-            models = int(np.isfinite(study.scores[Cell(metric)]).all(axis=(0, 1)).sum())
+            models = int(np.isfinite(study.scores[Cell(metric)]).all(axis=0).sum())
             taus = {t: study.tau(Cell(metric), regime, t) for t in study.targets}
             rows.append(_line(study, regime, metric, models, taus))
     sizes = sorted({int(row[2]) for row in rows})

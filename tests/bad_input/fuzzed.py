@@ -28,8 +28,7 @@ from transfer_exp.dataset.arrays import arrays
 from transfer_exp.dataset.image_file import read_rgb
 from transfer_exp.dataset.image_table import image_table
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.evaluation.score_file import read_score_file
-from transfer_exp.evaluation.score_rows import read_scores
+from transfer_exp.evaluation.score_files import read_scores
 from transfer_exp.io.accuracies import in_fractions, read_rows
 from transfer_exp.model_pool.checkpoints import read_manifest
 from transfer_exp.model_pool.pool import LoadedModel
@@ -175,12 +174,7 @@ def _read_accuracies(path: Path) -> None:
 
 
 def _read_scores(path: Path) -> None:
-    values = read_score_file(path).to_numpy()
-    assert not np.isinf(values).any()
-
-
-def _read_rows_of_scores(path: Path) -> None:
-    values = read_scores(path).iloc[:, 7:].to_numpy(dtype=np.float64)
+    values = read_scores(path).to_numpy()
     assert not np.isinf(values).any()
 
 
@@ -199,7 +193,7 @@ FUZZED = [
     Fuzzed("image", spoiled(*map(_image, ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"))), "1.png", _read_image),
     Fuzzed("table of accuracies", table_of("model", "dataset", "accuracy"), "t.csv", _read_accuracies),
     Fuzzed("scores made elsewhere", table_of("model", "dataset", "score"), "s.csv", _read_scores),
-    Fuzzed("rows of a grid of scores", table_of(*reports.HEAD.strip().split(",")), "s.csv", _read_rows_of_scores),
+    Fuzzed("rows of a grid of scores", table_of(*reports.HEAD.strip().split(",")), "s.csv", _read_scores),
     Fuzzed("list of images", _list(), "list.csv", _read_list),
     Fuzzed("notes of a page", _notes(), "page.json", lambda p: read_notes(p.parent)),
     Fuzzed("record of a cell", json_of(**reports.RECORD), "result.json", read_record),

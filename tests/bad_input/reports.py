@@ -77,13 +77,13 @@ KINDS = [
     _block("page with an unknown regime", "no regime 'half'", "means half"),
     _study(
         "study with a score in words",
-        "s.csv line 2: a 'high' is no finite number",
+        "s.csv line 2: score 'high' is not a number",
         PAGE,
         HEAD + SOUND.replace(",1,2", ",high,2"),
     ),
     _study(
         "study with a cell that stands twice",
-        "line 4 scores a cell that an earlier line scores",
+        "lines 2 and 4 both score metric logme",
         PAGE,
         HEAD + SOUND + SOUND,
     ),

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.correlation import kendall, pearson, spearman, weighted_tau
+from transfer_exp.evaluation.correlation import (
+    kendall,
+    pearson,
+    pool_differences,
+    pool_taus,
+    spearman,
+    weighted_tau,
+    weighted_tau_many,
+)
+
+RNG = np.random.default_rng(0)
 
 
 def by_accuracy(scores, accuracies):
@@ -103,3 +113,74 @@ def test_fewer_than_two_models_are_refused(measure, models):
 def test_an_unknown_convention_is_refused_with_the_nearest_one():
     with pytest.raises(InputError, match="did you mean symmetric"):
         weighted_tau(np.arange(3.0), np.arange(3.0), "symetric")
+
+
+def slowly(scores, accuracies):
+    return [weighted_tau(s, a) for s, a in zip(scores, accuracies, strict=True)]
+
+
+@given(st.integers(1, 4), st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
+def test_tied_rows_equal_the_slow_weighted_tau(draws, models, distinct, seed):
+    scores, accuracies = np.random.default_rng(seed).integers(0, distinct, (2, draws, models)).astype(float)
+    np.testing.assert_allclose(weighted_tau_many(scores, accuracies), slowly(scores, accuracies), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("models", [2, 11, 23, 40])
+def test_random_rows_equal_the_slow_weighted_tau(models):
+    scores, accuracies = RNG.normal(size=(2, 40, models))
+    np.testing.assert_allclose(weighted_tau_many(scores, accuracies), slowly(scores, accuracies), atol=1e-12, rtol=0)
+
+
+def test_rows_do_not_touch_each_other_and_a_constant_row_is_zero():
+    scores = np.array([[1.0, 2.0, 3.0], [7.0, 7.0, 7.0], [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
+    accuracies = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
+    np.testing.assert_allclose(weighted_tau_many(scores, accuracies), [1, 0, -1, 0], atol=1e-15)
+
+
+def test_only_order_counts_however_large_the_values():
+    scores = np.array([[-1.7e308, 1.7e308, 0.0, 5e-324]])
+    order = np.array([[0.0, 3.0, 1.0, 2.0]])
+    truth = np.array([[0.2, 0.1, 0.4, 0.3]])
+    assert weighted_tau_many(scores, truth) == weighted_tau_many(order, truth)
+    assert weighted_tau_many(scores, scores) == pytest.approx(1)
+
+
+def test_a_pool_is_the_models_it_names_and_copies_have_no_say_between_them():
+    scores, accuracies = RNG.normal(size=(2, 6))
+    pools = np.array([[0, 2, 3, 5], [5, 3, 2, 0], [1, 1, 4, 4], [2, 2, 2, 2]])
+    found = pool_taus(scores, accuracies, pools)
+    assert found[0] == pytest.approx(weighted_tau(scores[[0, 2, 3, 5]], accuracies[[0, 2, 3, 5]]), abs=1e-12)
+    assert found[1] == pytest.approx(found[0], abs=1e-12)
+    assert found[2] == pytest.approx(np.sign((scores[1] - scores[4]) * (accuracies[1] - accuracies[4])))
+    assert found[3] == 0
+
+
+def test_differences_average_over_datasets():
+    first, second, truth = RNG.normal(size=(3, 2, 5))
+    pools = np.array([[0, 1, 2, 3, 4], [0, 2, 3, 4, 4]])
+    literal = [
+        np.mean([weighted_tau(first[d][p], truth[d][p]) - weighted_tau(second[d][p], truth[d][p]) for d in range(2)])
+        for p in pools
+    ]
+    np.testing.assert_allclose(pool_differences(first, second, truth, pools), literal, atol=1e-12)
+    one = pool_differences(first[0], second[0], truth[0], pools)
+    np.testing.assert_array_equal(one, pool_differences(first[:1], second[:1], truth[:1], pools))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused_by_place(bad):
+    wrong, right = np.ones((3, 4)), np.ones((3, 4))
+    wrong[1, 2] = bad
+    with pytest.raises(InputError, match="scores must be finite: model 2 of row 1"):
+        weighted_tau_many(wrong, right)
+    with pytest.raises(InputError, match="accuracies must be finite: model 2 of row 1"):
+        weighted_tau_many(right, wrong)
+    with pytest.raises(InputError, match="scores must be finite: number 2"):  # the model's own number, not its draw's
+        pool_taus(wrong[1], right[1], np.array([[2, 0, 1]]))
+
+
+def test_too_few_models_or_datasets_are_refused():
+    with pytest.raises(InputError, match="two or more models"):
+        weighted_tau_many(np.ones((5, 1)), np.ones((5, 1)))
+    with pytest.raises(InputError, match="with a dataset"):
+        pool_differences(*np.ones((3, 0, 4)), np.array([[0, 1]]))

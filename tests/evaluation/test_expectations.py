@@ -15,8 +15,12 @@ from transfer_exp.evaluation.expectations import (
     expectations,
     read_calibrations,
 )
-from transfer_exp.evaluation.expected_accuracy import Calibration, Scored, expected_accuracies
-from transfer_exp.evaluation.expected_regret import expected_regrets
+from transfer_exp.evaluation.expected_accuracy import (
+    Calibration,
+    ScoredPool,
+    expected_accuracies,
+    expected_regrets,
+)
 
 SCORES, ANCHORS = np.array([0.3, -0.1, 0.7]), np.array([0.6, 0.5, 0.8])
 
@@ -24,7 +28,7 @@ SCORES, ANCHORS = np.array([0.3, -0.1, 0.7]), np.array([0.6, 0.5, 0.8])
 def test_it_is_the_shipped_calibration_of_its_name():
     key = ("last_block", "knn", "pca", "logme")
     found = expectations("logme", SCORES, 7, ANCHORS, anchor="knn", regime="last_block", perturbation="pca", level=0.5)
-    calibration, pool = read_calibrations(SHIPPED)[key], Scored(SCORES, 7, ANCHORS)
+    calibration, pool = read_calibrations(SHIPPED)[key], ScoredPool(SCORES, 7, ANCHORS)
     expected = expected_accuracies(calibration, pool, 0.5)
     assert (found.accuracies == expected.accuracies).all()
     assert (found.low == expected.low).all()
@@ -128,5 +132,5 @@ def test_a_row_holds_a_calibration(tmp_path):
 def test_another_file_is_no_file_of_calibrations(tmp_path, content, untyped):
     path = tmp_path / "own.json"
     path.write_text(content)
-    with pytest.raises(InputError, match=r"own.json is no file of calibrations .*: make it anew"):
+    with pytest.raises(InputError, match=r"own.json is not a file of calibrations .*: write it again"):
         read_calibrations(path)

@@ -12,11 +12,11 @@ from scipy import stats
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
-    Scored,
+    ScoredPool,
     accuracy_at,
     angle,
     expected_accuracies,
-    fit,
+    fit_calibration,
     predicted_angles,
 )
 
@@ -35,7 +35,7 @@ BOTH = st.booleans()
 def pools(draw, anchored=BOTH):
     size = draw(sizes)
     anchors = draw(arrays(np.float64, size, elements=shares)) if draw(anchored) else None
-    return Scored(draw(arrays(np.float64, size, elements=scores)), draw(classes), anchors)
+    return ScoredPool(draw(arrays(np.float64, size, elements=scores)), draw(classes), anchors)
 
 
 @st.composite
@@ -57,7 +57,7 @@ def drawn(rng, datasets=400, models=30, calibration=ANCHORED):
     for _ in range(datasets):
         level = rng.uniform(0.5, 0.9)
         anchors = None if calibration.anchor_slope is None else accuracy_at(rng.normal(level, 0.05, models), 10)
-        pool = Scored(rng.standard_normal(models), 10, anchors)
+        pool = ScoredPool(rng.standard_normal(models), 10, anchors)
         noise = rng.normal(0, calibration.between) + rng.normal(0, calibration.within, models)
         found.append(pool)
         truth.append(accuracy_at(predicted_angles(calibration, pool) + noise, 10))
@@ -83,7 +83,7 @@ def test_an_angle_varies_alike_wherever_the_accuracy_lies():
 
 @pytest.mark.parametrize("known", [ANCHORED, ALONE])
 def test_a_fit_finds_what_the_accuracies_were_made_from(known):
-    found = fit(*drawn(np.random.default_rng(0), calibration=replace(known, between=0.04, within=0.05)))
+    found = fit_calibration(*drawn(np.random.default_rng(0), calibration=replace(known, between=0.04, within=0.05)))
     assert found.shift == pytest.approx(known.shift, abs=0.01)
     assert found.score_slope == pytest.approx(0.1, abs=0.005)
     assert found.anchor_slope is None or found.anchor_slope == pytest.approx(0.8, abs=0.03)
@@ -99,7 +99,7 @@ def test_a_fit_is_the_formula_written_out():
     slopes = np.linalg.lstsq(np.concatenate(x), np.concatenate([v - v.mean() for v in y]), rcond=None)[0]
     assert (slopes > 0).all(), "or least squares is not the oracle of the non-negative one"
     left = np.array([v - a - own @ slopes for v, a, own in zip(y, level, x, strict=True)])
-    found = fit(pools, truth)
+    found = fit_calibration(pools, truth)
     assert (found.anchor_slope, found.score_slope) == pytest.approx(tuple(slopes))
     assert found.shift == pytest.approx(left.mean())
     assert found.between == pytest.approx(left.mean(axis=1).std(ddof=1) * np.sqrt(5 / 4))
@@ -109,7 +109,7 @@ def test_a_fit_is_the_formula_written_out():
 
 def test_a_score_that_ranks_the_wrong_way_round_is_not_followed():
     pools, truth = drawn(np.random.default_rng(0), datasets=5, calibration=ALONE)
-    assert fit([replace(pool, scores=-pool.scores) for pool in pools], truth).score_slope == 0
+    assert fit_calibration([replace(pool, scores=-pool.scores) for pool in pools], truth).score_slope == 0
 
 
 def test_intervals_hold_their_share_of_new_datasets():
@@ -117,7 +117,7 @@ def test_intervals_hold_their_share_of_new_datasets():
     inside = []
     for seed in range(100):
         pools, truth = drawn(np.random.default_rng(seed), datasets=6, models=12)
-        calibration = fit(pools[:5], truth[:5])
+        calibration = fit_calibration(pools[:5], truth[:5])
         found = [expected_accuracies(calibration, pools[5], level) for level in levels]
         inside.append([((own.low <= truth[5]) & (truth[5] <= own.high)).mean() for own in found])
     assert np.mean(inside, axis=0) == pytest.approx(levels, abs=0.06)
@@ -148,7 +148,7 @@ def test_a_better_score_never_lowers_what_is_expected(data):
 @given(st.data(), st.floats(0.01, 100), st.floats(-100, 100))
 def test_the_unit_of_the_scores_and_the_order_of_the_models_do_not_matter(data, factor, offset):
     values = data.draw(st.lists(st.integers(-50, 50), min_size=2, max_size=8))
-    pool = Scored(np.array(values, dtype=float), 10)
+    pool = ScoredPool(np.array(values, dtype=float), 10)
     found = expected_accuracies(ALONE, pool).accuracies
     moved = expected_accuracies(ALONE, replace(pool, scores=factor * pool.scores + offset)).accuracies
     assert moved == pytest.approx(found, abs=1e-6)
@@ -160,14 +160,14 @@ def test_the_unit_of_the_scores_and_the_order_of_the_models_do_not_matter(data, 
 
 def test_what_says_nothing_moves_nothing():
     for scores in (np.full(3, 0.1), np.zeros(3), 7 + np.array([0, 1e-15, 2e-15])):
-        alike = expected_accuracies(ALONE, Scored(scores, 10)).accuracies
+        alike = expected_accuracies(ALONE, ScoredPool(scores, 10)).accuracies
         assert alike == pytest.approx(accuracy_at(np.full(3, 0.9), 10))
-    one = expected_accuracies(ANCHORED, Scored(np.array([7.0]), 10, np.array([0.7])))
+    one = expected_accuracies(ANCHORED, ScoredPool(np.array([7.0]), 10, np.array([0.7])))
     assert one.accuracies == pytest.approx(accuracy_at(angle(np.array([0.7]), 10) + 0.05, 10))
 
 
 def test_an_interval_grows_with_the_level_and_vanishes_without_a_spread():
-    pool = Scored(np.array([1.0, 2.0]), 10)
+    pool = ScoredPool(np.array([1.0, 2.0]), 10)
     narrow, wide = (expected_accuracies(ALONE, pool, level) for level in (0.5, 0.9))
     assert (wide.low < narrow.low).all()
     assert (narrow.high < wide.high).all()
@@ -192,7 +192,7 @@ def test_an_interval_grows_with_the_level_and_vanishes_without_a_spread():
 )
 def test_what_is_no_scored_pool_is_refused(values, count, anchors, said):
     with pytest.raises(InputError, match=said):
-        Scored(np.array(values, dtype=float), count, None if anchors is None else np.array(anchors))
+        ScoredPool(np.array(values, dtype=float), count, None if anchors is None else np.array(anchors))
 
 
 def test_what_cannot_be_fitted_is_refused():
@@ -203,17 +203,17 @@ def test_what_cannot_be_fitted_is_refused():
         (([*pools[:2], replace(pools[2], anchors=None)], truth), "anchors of all, or of none"),
         ((pools, [*truth[:2], truth[2][:-1]]), "of the 30 models"),
         ((pools, [*truth[:2], truth[2] + 1]), r"accuracies in \[0, 1\]"),
-        (([Scored(np.ones(1), 10)] * 3, [np.ones(1)] * 3), "too few models"),
+        (([ScoredPool(np.ones(1), 10)] * 3, [np.ones(1)] * 3), "too few models"),
     ):
         with pytest.raises(InputError, match=said):
-            fit(*bad)
+            fit_calibration(*bad)
 
 
 def test_a_calibration_is_used_for_what_it_was_made_for():
-    with pytest.raises(InputError, match="anchors belong to a calibration with anchors"):
-        expected_accuracies(ANCHORED, Scored(np.ones(2), 10))
+    with pytest.raises(InputError, match="anchors need a calibration with anchors"):
+        expected_accuracies(ANCHORED, ScoredPool(np.ones(2), 10))
     with pytest.raises(InputError, match="give both, or none"):
-        expected_accuracies(ALONE, Scored(np.ones(2), 10, np.ones(2)))
+        expected_accuracies(ALONE, ScoredPool(np.ones(2), 10, np.ones(2)))
     for level in (0.0, 1.0, 80.0, np.nan):
-        with pytest.raises(InputError, match="no share of intervals"):
-            expected_accuracies(ALONE, Scored(np.ones(2), 10), level)
+        with pytest.raises(InputError, match="is not a coverage"):
+            expected_accuracies(ALONE, ScoredPool(np.ones(2), 10), level)

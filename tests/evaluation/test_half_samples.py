@@ -113,7 +113,7 @@ def test_bad_input_is_refused(untyped):
         with pytest.raises(InputError, match="two or more draws"):
             score_intervals(scores, wrong)
     for level in (0.0, 1.0, 95.0):
-        with pytest.raises(InputError, match="is no confidence"):
+        with pytest.raises(InputError, match="is not a confidence level"):
             significantly_better(scores, halves, level)
     with pytest.raises(InputError, match="model 1 has a score that is not finite"):
         rank_intervals(np.array([0, np.nan, 0]), halves)

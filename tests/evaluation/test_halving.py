@@ -29,10 +29,10 @@ def test_rounds_are_those_of_the_schedule():
     scores, asked = always(FIXED)
     search = Halving(first=10, top=2, stable=9)(NAMES, 100, scores)
     assert asked == [(NAMES, 10), (NAMES[:4], 20)]
-    assert [r.pushed for r in search.rounds] == [80, 40]
-    assert (search.pushed, search.cost, search.stopped) == (120, 120.0, "top alone")
-    assert search.rounds[0].dropped == {"e": 1, "f": 2, "g": 3, "h": 4}
-    assert search.rounds[1].dropped == {"c": 1, "d": 2}
+    assert [r.forward_passes for r in search.rounds] == [80, 40]
+    assert (search.forward_passes, search.cost, search.stop_reason) == (120, 120.0, "top alone")
+    assert search.rounds[0].eliminated == {"e": 1, "f": 2, "g": 3, "h": 4}
+    assert search.rounds[1].eliminated == {"c": 1, "d": 2}
     assert search.ranking == list(NAMES)
     assert list(search.rounds[1].scores) == list("abcd")
 
@@ -50,9 +50,9 @@ def test_the_end_comes_with_all_images_or_a_stable_top():
     scores, _ = always(FIXED)
     search = Halving(first=10, top=1, keep=0.9, stable=99)(NAMES, 50, scores)
     assert [r.images for r in search.rounds] == [10, 20, 40, 50]
-    assert search.stopped == "all images"
+    assert search.stop_reason == "all images"
     search = Halving(first=10, top=1, keep=0.9, stable=2)(NAMES, 50, scores)
-    assert ([r.images for r in search.rounds], search.stopped) == ([10, 20], "top stable")
+    assert ([r.images for r in search.rounds], search.stop_reason) == ([10, 20], "top stable")
 
 
 def test_a_top_that_changes_is_not_stable_and_one_in_another_order_is():
@@ -72,13 +72,13 @@ def test_a_budget_cuts_the_last_round_short():
     scores, asked = always(FIXED)
     search = Halving(first=10, top=2, stable=9, budget=100.0)(NAMES, 100, scores)
     assert [images for _, images in asked] == [10, 15]
-    assert (search.cost, search.stopped) == (100, "top alone")
+    assert (search.cost, search.stop_reason) == (100, "top alone")
     search = Halving(first=10, top=1, stable=9, budget=101.0)(NAMES, 100, scores)
-    assert (search.cost, search.stopped) == (100, "budget")
+    assert (search.cost, search.stop_reason) == (100, "budget")
     search = Halving(first=10, top=1, stable=9, budget=103.0)(NAMES, 100, scores)
     assert (search.cost, len(search.rounds)) == (100, 2)  # what is left would pay one image more: no round of its own
     search = Halving(first=10, top=1, stable=9, budget=83.0)(NAMES, 100, scores)
-    assert (search.cost, search.stopped, len(search.rounds)) == (80, "budget", 1)
+    assert (search.cost, search.stop_reason, len(search.rounds)) == (80, "budget", 1)
     with pytest.raises(InputError, match="budget=79 is below the first round, 80: raise it, or lower first"):
         Halving(first=10, budget=79.0)(NAMES, 100, scores)
 
@@ -88,7 +88,7 @@ def test_costs_are_those_of_each_candidate():
     cost = dict(zip(NAMES, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0], strict=True))
     search = Halving(first=10, top=2, stable=9)(NAMES, 100, scores, cost=cost)
     assert [r.cost for r in search.rounds] == [1275, 75]
-    assert search.pushed == 120
+    assert search.forward_passes == 120
     cut = Halving(first=10, top=2, stable=9, budget=1300.0)(NAMES, 100, scores, cost=cost)
     assert [r.images for r in cut.rounds] == [10, 13]
     with pytest.raises(InputError, match=r"an image costs 0\.0 with c"):
@@ -101,21 +101,21 @@ def test_equals_of_the_last_one_kept_go_on_and_are_ranked_as_given():
     scores, asked = always(dict.fromkeys(NAMES, 1.0))
     search = Halving(first=10, top=2, stable=9)(NAMES, 40, scores)
     assert [names for names, _ in asked] == [NAMES] * 3
-    assert (search.ranking, search.stopped) == (list(NAMES), "all images")
+    assert (search.ranking, search.stop_reason) == (list(NAMES), "all images")
 
 
 @pytest.mark.parametrize("top", [8, 9, 100])
 def test_a_top_as_large_as_the_pool_takes_one_round(top):
     scores, _ = always(FIXED)
     search = Halving(first=10, top=top)(NAMES, 100, scores)
-    assert (len(search.rounds), search.pushed, search.stopped) == (1, 80, "top alone")
+    assert (len(search.rounds), search.forward_passes, search.stop_reason) == (1, 80, "top alone")
     assert search.ranking == list(NAMES)
-    assert search.rounds[0].dropped == {}
+    assert search.rounds[0].eliminated == {}
 
 
 def test_more_images_than_there_are_is_all():
     scores, asked = always(FIXED)
-    assert Halving(first=500)(NAMES, 100, scores).stopped == "all images"
+    assert Halving(first=500)(NAMES, 100, scores).stop_reason == "all images"
     assert asked == [(NAMES, 100)]
 
 
@@ -126,7 +126,7 @@ def test_who_fails_is_named_paid_and_gone():
 
     search = Halving(first=10, top=2, stable=9)(NAMES, 100, scores)
     assert [r.failed for r in search.rounds] == [("a", "h"), ("b",)]
-    assert [r.pushed for r in search.rounds] == [80, 30]
+    assert [r.forward_passes for r in search.rounds] == [80, 30]
     assert search.ranking == list("cdefg")
     with pytest.raises(InputError, match="none of 8 candidates has a score on 10 images"):
         Halving(first=10)(NAMES, 100, always({})[0])
@@ -148,7 +148,7 @@ def test_a_prior_speaks_first_and_less_with_every_image():
     asked.clear()
     late = Halving(first=10, top=1, stable=9, prior_images=15.0)(NAMES, 100, scores, best_last)
     assert [names for names, _ in asked] == [NAMES, NAMES[4:], NAMES[4:6]]
-    assert late.rounds[0].dropped == {"a": -7, "b": -6, "c": -5, "d": -4}
+    assert late.rounds[0].eliminated == {"a": -7, "b": -6, "c": -5, "d": -4}
     assert late.ranking == list("efghabcd")
 
 
@@ -158,7 +158,7 @@ def test_who_has_no_prior_stands_in_the_middle():
     Halving(first=10, top=1, keep=0.1, stable=9, prior_images=5.0)(NAMES, 100, scores, prior)
     assert asked[1][0] == ("a",) if len(asked) > 1 else True
     search = Halving(first=10, top=7, keep=0.1, stable=9, prior_images=5.0)(NAMES, 100, scores, prior)
-    assert list(search.rounds[0].dropped) == ["b"]
+    assert list(search.rounds[0].eliminated) == ["b"]
     with pytest.raises(InputError, match="the prior of b is nan: leave it out"):
         Halving(first=10)(NAMES, 100, scores, {"b": np.nan})
 
@@ -224,14 +224,14 @@ def test_what_holds_of_any_search(halving, values, images, seed):
         return {name: score for name, score in found.items() if rng.random() > 0.02 or score == max(found.values())}
 
     search = halving(names, images, scores, prior)
-    assert search.pushed == search.cost == sum(counts.values())
+    assert search.forward_passes == search.cost == sum(counts.values())
     assert halving.budget is None or search.cost <= halving.budget
     sizes = [held.images for held in search.rounds]
     assert sizes == sorted(set(sizes))
     assert sizes[-1] <= images
     for held, following in zip(search.rounds, search.rounds[1:], strict=False):
-        assert set(following.scores) | set(following.failed) == set(held.scores) - set(held.dropped)
-        assert len(set(held.scores) - set(held.dropped)) >= min(halving.top, len(held.scores))
+        assert set(following.scores) | set(following.failed) == set(held.scores) - set(held.eliminated)
+        assert len(set(held.scores) - set(held.eliminated)) >= min(halving.top, len(held.scores))
     failed = {name for held in search.rounds for name in held.failed}
     assert sorted([*search.ranking, *failed]) == sorted(names)
     last = list(search.rounds[-1].scores)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.correlation import weighted_tau
+from transfer_exp.evaluation.correlation import weighted_tau, weighted_tau_many
 from transfer_exp.evaluation.intervals import bootstrap_interval, mean_interval, paired_interval
-from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
 
 
 def related(rng, models, correlation):
@@ -75,7 +74,7 @@ RISING = np.arange(4.0)
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95.0, np.nan])
 def test_an_impossible_level_is_refused(level):
-    with pytest.raises(InputError, match="is no share of the draws"):
+    with pytest.raises(InputError, match="is not a share of the draws"):
         bootstrap_interval(RISING, RISING, level)
 
 

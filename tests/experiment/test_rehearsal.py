@@ -12,7 +12,7 @@ from torch_helpers import cache_random_weights
 
 from tests.dataset.stand_ins import STAND_INS, trust_stand_ins
 from transfer_exp.__main__ import main
-from transfer_exp.evaluation.score_rows import CELL, read_scores
+from transfer_exp.evaluation.score_files import CELL, read_scores
 from transfer_exp.vision import torchvision
 
 PER_CLASS = 4
@@ -45,7 +45,7 @@ def type_line(monkeypatch, *arguments):
 
 def check(folder, models, targets=tuple(STAND_INS)):
     """Every target, metric and perturbation of the sweep has its row, every model its score, and the page its parts."""
-    scores = read_scores(folder / "scores.csv")
+    scores = read_scores(folder / "scores.csv").reset_index()
     assert set(scores["dataset"]) == set(targets)
     assert list(scores.columns[len(CELL) :]) == list(models)
     assert set(scores["splits"]) == {"train+validation"}

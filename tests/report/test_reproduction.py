@@ -11,11 +11,13 @@ import pytest
 from scipy.stats import weightedtau
 
 from transfer_exp.cli.reproduction import main
-from transfer_exp.evaluation.score_rows import keep_scores
+from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.io.accuracies import PUBLISHED
-from transfer_exp.report.reproduction.printed import TABLE as PRINTED
-from transfer_exp.report.reproduction.printed import printed
-from transfer_exp.report.reproduction.writing import write_reproduction
+from transfer_exp.report.published_comparison import (
+    PUBLISHED_TAUS,
+    read_published_taus,
+    write_published_comparison,
+)
 
 CNN, SSL = "group1_supervised_cnn11", "group2_ssl_resnet50_12"
 # Means over targets as the issue of each table has them.
@@ -44,7 +46,7 @@ def test_every_printed_value_is_the_one_that_was_transcribed(shared):
             for r in csv.DictReader(file)
             if r["pool"] in (CNN, SSL)
         }
-    ours = pd.read_csv(PRINTED)
+    ours = pd.read_csv(PUBLISHED_TAUS)
     datasets = ours["dataset"].str.replace("voc2007", "voc")
     assert set(zip(ours["pool"], ours["printed_as"], datasets, ours["weighted_tau"], strict=True)) == theirs
     assert len(ours) == len(theirs) == 135
@@ -52,12 +54,12 @@ def test_every_printed_value_is_the_one_that_was_transcribed(shared):
 
 @pytest.mark.parametrize(("pool", "metric", "perturbation"), MEANS)
 def test_the_means_are_those_that_are_quoted(pool, metric, perturbation):
-    found = printed(pool, "vanilla_ft")[metric, perturbation].taus
+    found = read_published_taus(pool, "vanilla_ft")[metric, perturbation].by_dataset
     assert np.mean(list(found.values())) == pytest.approx(MEANS[pool, metric, perturbation], abs=1e-3)
 
 
 def test_nothing_was_printed_of_other_regimes():
-    assert printed(CNN, "linear_ft") == {}
+    assert read_published_taus(CNN, "linear_ft") == {}
 
 
 @pytest.fixture
@@ -74,12 +76,12 @@ def scores(tmp_path):
                 cell = {"model_pool": "p", "dataset": target, "splits": "train", "images_per_class": "all"}
                 cell |= {"seed": "0", "perturbation": perturbation, "metric": metric}
                 cells.append(cell | dict(zip(truth.columns, (f"{v:.9g}" for v in values), strict=True)))
-    keep_scores(tmp_path / "scores.csv", cells)
+    update_scores(tmp_path / "scores.csv", cells)
     return tmp_path / "scores.csv"
 
 
 def test_the_page_has_the_tau_of_the_scores_beside_what_was_printed(scores):
-    page, measures = write_reproduction(scores, CNN)
+    page, measures = write_published_comparison(scores, CNN)
     text, rows = page.read_text(), pd.read_csv(measures)
     assert text.count("\n## ") == 3
     assert "Full fine-tuning: 11 models, 3 targets" in text
@@ -90,7 +92,7 @@ def test_the_page_has_the_tau_of_the_scores_beside_what_was_printed(scores):
     taus = {t: weightedtau(bare.loc[t, truth.columns].astype(float), truth.loc[t]).statistic for t in bare.index}
     own = rows.query("regime == 'vanilla_ft' and metric == 'logme' and perturbation == 'none'").set_index("dataset")
     assert own["weighted_tau"].to_dict() == pytest.approx(taus)
-    known = printed(CNN, "vanilla_ft")["logme", "none"].taus
+    known = read_published_taus(CNN, "vanilla_ft")["logme", "none"].by_dataset
     ours, theirs = np.mean(list(taus.values())), np.mean([known[t] for t in taus])
     line = next(line for line in text.splitlines() if line.startswith("| logme | none |"))
     assert f"| {ours:.3f} |" in line
@@ -99,14 +101,14 @@ def test_the_page_has_the_tau_of_the_scores_beside_what_was_printed(scores):
 
 
 def test_what_no_perturbation_changes_stands_once_and_unsound_targets_stay_out(scores):
-    page, _ = write_reproduction(scores, CNN)
+    page, _ = write_published_comparison(scores, CNN)
     full, last_block, linear = page.read_text().split("\n## ")[1:]
     assert full.count("\n| leep |") == 2 + 3, "once in each table, and its three targets beside the printed values"
     assert full.count("\n| logme | pca |") == 2
     assert "Static ranking" in full
     for regime in (last_block, linear):
         assert "2 targets" in regime.splitlines()[0]
-        assert "printed" not in regime
+        assert "published" not in regime
         assert "unsound accuracies left out" in page.read_text()
 
 

@@ -22,7 +22,7 @@ from studies.real_pool.data import Cell
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expectations import SHIPPED, as_row, read_calibrations
 from transfer_exp.evaluation.expected_accuracy import accuracy_at, angle
-from transfer_exp.evaluation.score_rows import keep_scores
+from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.evaluation.selection import regret
 from transfer_exp.io.text import read_json
 
@@ -61,7 +61,7 @@ def source(tmp_path):
                 scored.append({**cell, "perturbation": perturbation, "metric": metric, **by_model})
     pd.DataFrame(measured).to_csv(tmp_path / "accuracies.csv", index=False)
     pd.DataFrame({"dataset": TARGETS, "classes": 10}).to_csv(tmp_path / "classes.csv", index=False)
-    keep_scores(tmp_path / "scores.csv", scored)
+    update_scores(tmp_path / "scores.csv", scored)
     files = (tmp_path / name for name in ("scores.csv", "accuracies.csv", "classes.csv"))
     return Source(*files, control="control")
 
@@ -71,12 +71,19 @@ def rows(source):
     return read_rows(source)
 
 
+def with_accuracies(rows, accuracies):
+    """Return the rows with other accuracies by regime, arrays (T, M)."""
+    table = next(iter(rows.tables.values()))
+    frames = {name: pd.DataFrame(a, index=rows.targets, columns=rows.models) for name, a in accuracies.items()}
+    return replace(rows, tables={name: replace(table, regime=name, accuracies=f) for name, f in frames.items()})
+
+
 def with_truth(rows, target, accuracies):
     """Return the rows with other accuracies of one target."""
     truth = {regime: values.copy() for regime, values in rows.accuracies.items()}
     for values in truth.values():
         values[rows.targets.index(target)] = accuracies
-    return replace(rows, accuracies=truth)
+    return with_accuracies(rows, truth)
 
 
 def test_rows_become_arrays_by_name(rows):
@@ -128,12 +135,12 @@ def test_what_is_judged_is_the_difference_to_the_accuracies(rows):
 def test_a_family_can_be_left_out_of_a_calibration(rows):
     apart = calibrated(rows, "full", Cell("logme"), BEST, models=np.arange(5))
     assert apart.within_df < calibrated(rows, "full", Cell("logme"), BEST).within_df
-    moved = replace(rows, accuracies={r: np.where(np.arange(8) < 5, v, 0.3) for r, v in rows.accuracies.items()})
+    moved = with_accuracies(rows, {r: np.where(np.arange(8) < 5, v, 0.3) for r, v in rows.accuracies.items()})
     assert calibrated(moved, "full", Cell("logme"), BEST, models=np.arange(5)) == apart
 
 
 def test_a_calibration_can_be_carried_to_another_pool(rows):
-    worse = replace(rows, accuracies={"other": rows.accuracies["full"] - 0.1})
+    worse = with_accuracies(rows, {"other": rows.accuracies["full"] - 0.1})
     own, carried = (
         held_out(rows, "full", Cell(BLIND), BEST),
         transferred(rows, worse, ("full", "other"), Cell(BLIND), BEST),

@@ -17,7 +17,7 @@ from studies.paper.document import filled, main
 from studies.paper.published_results import ours, ped, pools, teaser
 from transfer_exp.errors import InputError
 from transfer_exp.io.accuracies import PUBLISHED
-from transfer_exp.report.reproduction.printed import TABLE as PRINTED
+from transfer_exp.report.published_comparison import PUBLISHED_TAUS as PRINTED
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reproduction.md"
 RESULTS = DOCUMENT.parent / "results"

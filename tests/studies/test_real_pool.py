@@ -19,7 +19,7 @@ from studies.real_pool.score_tables import every_tau
 from studies.real_pool.tables import TABLES
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import weighted_tau
-from transfer_exp.evaluation.score_rows import keep_scores
+from transfer_exp.evaluation.score_files import update_scores
 
 MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
 PAGES = [p for p in (Path(__file__).parents[2] / "docs").rglob("*.md") if "\n<!-- study:" in p.read_text()]
@@ -51,7 +51,7 @@ def rows(tmp_path):
                     if metric == "leep":
                         by_model["net7"] = ""
                     scored.append({**cell, "seed": "0", "perturbation": p, "metric": metric, **by_model})
-    keep_scores(tmp_path / "scores.csv", scored)
+    update_scores(tmp_path / "scores.csv", scored)
     return tmp_path
 
 
@@ -64,7 +64,7 @@ def test_rows_become_arrays_by_name(study):
     assert study.models == tuple(MODELS)
     assert study.averaged == ("a", "b", "c")
     assert list(study.accuracies) == ["full", "linear_probe"]
-    assert study.accuracies["full"].shape == (2, 4, 8)
+    assert study.seed_accuracies["full"].shape == (2, 4, 8)
     assert study.hours["full"] == pytest.approx(8 * 4 * 2 * 9 / 3600)
     assert study.perturbations == ("none", "pca", "bad", "good")
     assert study.sizes == ("20", "all")
@@ -73,7 +73,7 @@ def test_rows_become_arrays_by_name(study):
 
 def test_tau_is_that_of_the_models_with_a_score(study):
     for metric, models in (("logme", slice(None)), ("leep", slice(7))):
-        scores, truth = study.scores[Cell(metric)][0, 1, models], study.truth("full")[1, models]
+        scores, truth = study.scores[Cell(metric)][1, models], study.truth("full")[1, models]
         assert study.tau(Cell(metric), "full", "b") == pytest.approx(weighted_tau(scores, truth))
     mean = np.mean([study.tau(Cell("logme"), "full", t) for t in study.averaged])
     assert study.taus(Cell("logme"), "full", study.averaged)[0] == pytest.approx(mean)

@@ -68,7 +68,7 @@ def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
         For bad input of any kind.
     """
     from transfer_exp.cli.instantiate import build
-    from transfer_exp.evaluation.score_rows import keep_scores
+    from transfer_exp.evaluation.score_files import update_scores
     from transfer_exp.experiment.score_matrix import ScoreGrid
     from transfer_exp.features.extraction import best_device
     from transfer_exp.store import Store
@@ -92,7 +92,7 @@ def score_grid(config: DictConfig, folder: Path, group: str | None) -> None:
         seed=config.seed,
     )
     path = Path(plain["rows"]).expanduser()
-    print(f"wrote {keep_scores(path, grid.run())} rows to {path}")
+    print(f"wrote {update_scores(path, grid.run())} rows to {path}")
 
 
 def _refuse_single_axes() -> None:

@@ -1,4 +1,7 @@
-"""Rank and linear correlation of scores and accuracies, where a constant side means 0 and never NaN."""
+"""Rank and linear correlations of scores with accuracies, for one ranking or for many at once.
+
+A constant side ranks nothing: its correlation is 0, never NaN.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy import stats
 
 from transfer_exp.errors import InputError, suggestion
@@ -15,13 +18,13 @@ CONVENTIONS = ("symmetric", "by_accuracy")
 
 
 def check_pair(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> None:
-    """Refuse what has no correlation.
+    """Check that scores and accuracies can be correlated.
 
     Raises
     ------
     InputError
-        When the lengths differ, fewer than two models are given, or a value is NaN or infinite (which scipy would
-        rank without a word).
+        When the lengths differ, there are fewer than two models, or a value is NaN or infinite. scipy would rank such
+        values silently.
     """
     if len(scores) != len(accuracies) or len(scores) < 2:
         raise InputError(f"need two or more scores and as many accuracies: got {len(scores)} and {len(accuracies)}")
@@ -32,7 +35,7 @@ def check_pair(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarra
 
 
 def is_constant(values: Float[np.ndarray, " models"]) -> bool:
-    """Whether all values are equal, so that they rank nothing."""
+    """Return whether all values are equal."""
     return bool((values == values[0]).all())
 
 
@@ -41,54 +44,175 @@ def weighted_tau(
     accuracies: Float[np.ndarray, " models"],
     convention: str = "symmetric",
 ) -> float:
-    """Weighted Kendall's tau with additive hyperbolic weights, in [-1, 1].
+    """Compute the weighted Kendall's tau with additive hyperbolic weights, in [-1, 1].
 
     A pair of models at ranks r and s (from 0, best first) weighs 1/(r+1) + 1/(s+1), so a swap near the top costs more
-    (Vigna, "A weighted correlation index for rankings with ties", WWW 2015, eq. 4). The literature uses two rankings:
+    (Vigna, "A weighted correlation index for rankings with ties", WWW 2015, eq. 4). The literature takes the ranks in
+    two ways:
 
-    - ``"symmetric"``: the mean of the value ranked by score and the value ranked by accuracy. It is scipy's default
+    - ``"symmetric"``: the mean of tau with ranks by score and tau with ranks by accuracy. It is scipy's default
       (``rank=True``) and the convention of SFDA, PED and TLLIB.
-    - ``"by_accuracy"``: ranked by accuracy alone, scipy's ``weightedtau(accuracies, scores, rank=None)``. Model-Spider.
+    - ``"by_accuracy"``: ranks by accuracy only, scipy's ``weightedtau(accuracies, scores, rank=None)``. It is the
+      convention of Model-Spider.
 
     Parameters
     ----------
     scores, accuracies
-        (M,), larger is better. 0 is returned when either is constant.
+        (M,), larger is better. The result is 0 when either is constant.
     convention
-        Which ranks weigh the pairs.
+        Ranks that weigh the pairs: ``"symmetric"`` or ``"by_accuracy"``.
 
     Raises
     ------
     InputError
-        As `check_pair`, and for an unknown convention.
+        When `check_pair` fails, or the convention is unknown.
     """
     if convention not in CONVENTIONS:
         raise InputError(f"unknown convention {convention} of weighted tau: {suggestion(convention, CONVENTIONS)}")
     if convention == "by_accuracy":
-        by_first: Any = None  # scipy's word for "ranked by the first argument", which its stubs leave out
-        return _or_zero(lambda s, a: stats.weightedtau(a, s, rank=by_first).statistic, scores, accuracies)
+        rank: Any = None  # scipy ranks by its first argument then, which its type stubs do not know
+        return _or_zero(lambda s, a: stats.weightedtau(a, s, rank=rank).statistic, scores, accuracies)
     return _or_zero(lambda s, a: stats.weightedtau(s, a).statistic, scores, accuracies)
 
 
 def kendall(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
-    """Kendall's tau-b, in [-1, 1]; 0 when either side is constant. Raises as `check_pair`."""
+    """Compute Kendall's tau-b, in [-1, 1]; 0 when either side is constant.
+
+    Raises `InputError` when `check_pair` fails.
+    """
     return _or_zero(lambda s, a: stats.kendalltau(s, a).statistic, scores, accuracies)
 
 
 def spearman(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
-    """Spearman's rho, in [-1, 1]; 0 when either side is constant. Raises as `check_pair`."""
+    """Compute Spearman's rho, in [-1, 1]; 0 when either side is constant.
+
+    Raises `InputError` when `check_pair` fails.
+    """
     return _or_zero(lambda s, a: stats.spearmanr(s, a).statistic, scores, accuracies)
 
 
 def pearson(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
-    """Pearson's r, in [-1, 1]; 0 when either side is constant, to rounding. Raises as `check_pair`."""
+    """Compute Pearson's r, in [-1, 1]; 0 when either side is constant to rounding.
+
+    Raises `InputError` when `check_pair` fails.
+    """
     return _or_zero(_pearson, scores, accuracies)
+
+
+def weighted_tau_many(
+    scores: Float[np.ndarray, "draws models"], accuracies: Float[np.ndarray, "draws models"]
+) -> Float[np.ndarray, " draws"]:
+    """Compute the symmetric `weighted_tau` of each row, in O(draws M^2) without a loop over draws.
+
+    A sum over pairs of (w_i + w_j) p_ij equals sum_i w_i sum_j p_ij. So three counts per model are enough: concordant
+    minus discordant models, models with a different score, and models with a different accuracy. Weights are
+    1/(rank + 1), with ranks once by score and once by accuracy. Equal values are ranked by the other side, as in scipy
+    (Vigna, "A weighted correlation index for rankings with ties", WWW 2015).
+
+    Parameters
+    ----------
+    scores, accuracies
+        (draws, M), larger is better.
+
+    Returns
+    -------
+    np.ndarray
+        (draws,), in [-1, 1]; 0 where a row is constant on either side.
+
+    Raises
+    ------
+    InputError
+        When the shapes differ, a row has fewer than two models, or a value is NaN or infinite.
+    """
+    if scores.shape != accuracies.shape or scores.shape[1] < 2:
+        raise InputError(f"need two or more models a row on both sides: got {scores.shape} and {accuracies.shape}")
+    for name, values in (("scores", scores), ("accuracies", accuracies)):
+        if not np.isfinite(values).all():
+            row, model = np.argwhere(~np.isfinite(values))[0]
+            raise InputError(f"{name} must be finite: model {model} of row {row} is not; leave that model out")
+    counts = np.zeros((3, *scores.shape))
+    for i in range(scores.shape[1]):
+        by_score, by_accuracy = _compare(scores, i), _compare(accuracies, i)
+        for count, orders in zip(counts, (by_score * by_accuracy, by_score != 0, by_accuracy != 0), strict=True):
+            count[:, i] = orders.sum(axis=1)
+    return (_tau(counts, _weights(scores, accuracies)) + _tau(counts, _weights(accuracies, scores))) / 2
+
+
+def pool_taus(
+    scores: Float[np.ndarray, " models"],
+    accuracies: Float[np.ndarray, " models"],
+    pools: Int[np.ndarray, "pools members"],
+) -> Float[np.ndarray, " pools"]:
+    """Compute the weighted tau of each pool, a pool being a row of model indices.
+
+    A model that occurs twice in a row is tied with its copy on both sides: the pair counts as neither concordant nor
+    discordant, but each copy has its own rank. Raises `InputError` when `check_pair` or `weighted_tau_many` does.
+    """
+    check_pair(scores, accuracies)
+    return weighted_tau_many(scores[pools], accuracies[pools])
+
+
+def pool_differences(
+    first: Float[np.ndarray, "*datasets models"],
+    second: Float[np.ndarray, "*datasets models"],
+    accuracies: Float[np.ndarray, "*datasets models"],
+    pools: Int[np.ndarray, "pools members"],
+) -> Float[np.ndarray, " pools"]:
+    """Compute the weighted tau of ``first`` minus that of ``second`` for each pool, mean over datasets.
+
+    Arrays are (M,) for one dataset, or (datasets, M) with models in the same order. Both conditions and all datasets
+    use the same models of a pool. Raises `InputError` when `pool_taus` does, shapes differ or there is no dataset.
+    """
+    if first.size == 0 or not first.shape == second.shape == accuracies.shape:
+        shapes = f"{first.shape}, {second.shape} and {accuracies.shape}"
+        raise InputError(f"need two conditions and accuracies of one shape, with a dataset: got {shapes}")
+    rows = [values.reshape(-1, values.shape[-1]) for values in (first, second, accuracies)]
+    differences = [pool_taus(a, y, pools) - pool_taus(b, y, pools) for a, b, y in zip(*rows, strict=True)]
+    return np.asarray(np.mean(differences, axis=0))
+
+
+def mean_taus(
+    scores: Float[np.ndarray, "rows models"],
+    accuracies: Float[np.ndarray, "rows models"],
+    weights: Float[np.ndarray, " rows"],
+    pools: Int[np.ndarray, "pools members"],
+) -> Float[np.ndarray, " pools"]:
+    """Compute the weighted mean over rows of the weighted tau of each pool, where values may be missing.
+
+    A row (one dataset, or one seed of it) uses the members of a pool that have both a score and an accuracy in it; its
+    tau is 0 where fewer than two do.
+
+    Parameters
+    ----------
+    scores, accuracies
+        (R, M), NaN where a value is missing.
+    weights
+        (R,), weights of the rows in the mean.
+    pools
+        Model indices, a row per pool.
+
+    Raises
+    ------
+    InputError
+        When there is no row.
+    """
+    if len(scores) == 0:
+        raise InputError("no row to average over: give one dataset or more")
+    taus = np.zeros((len(scores), len(pools)))
+    for row_taus, row_scores, row_accuracies in zip(taus, scores, accuracies, strict=True):
+        is_complete = (np.isfinite(row_scores) & np.isfinite(row_accuracies))[pools]
+        sizes = is_complete.sum(axis=1)
+        for size in set(sizes.tolist()) - {0, 1}:
+            same_size = sizes == size
+            members = pools[same_size][is_complete[same_size]].reshape(-1, size)
+            row_taus[same_size] = weighted_tau_many(row_scores[members], row_accuracies[members])
+    return np.asarray(np.average(taus, axis=0, weights=weights))
 
 
 def _or_zero(
     correlation: Callable[[np.ndarray, np.ndarray], float], scores: np.ndarray, accuracies: np.ndarray
 ) -> float:
-    """Evaluate ``correlation`` where both sides rank something."""
+    """Return the correlation, or 0 when either side is constant."""
     check_pair(scores, accuracies)
     if is_constant(scores) or is_constant(accuracies):
         return 0.0
@@ -96,8 +220,30 @@ def _or_zero(
 
 
 def _pearson(first: np.ndarray, second: np.ndarray) -> float:
-    """Cosine of the centred values, each scaled first so that no square over- or underflows."""
+    """Return the cosine of the centred values; scaling them first keeps squares from over- or underflowing."""
     unit = [values / np.abs(values).max() for values in (first, second)]
     centred = [values - values.mean() for values in unit]
     norm = np.linalg.norm(centred[0]) * np.linalg.norm(centred[1])
     return float(np.clip(centred[0] @ centred[1] / norm, -1, 1)) if norm > 0 else 0.0
+
+
+def _compare(values: np.ndarray, i: int) -> np.ndarray:
+    """Return 1, 0 or -1 where model ``i`` is above, equal to or below each model; comparisons cannot overflow."""
+    value = values[:, [i]]
+    return np.asarray((value > values).astype(np.int8) - (value < values))
+
+
+def _weights(primary: np.ndarray, secondary: np.ndarray) -> np.ndarray:
+    """Return 1/(rank + 1) of each model in descending order of ``primary``, then of ``secondary``."""
+    descending = np.lexsort((secondary, primary), axis=1)[:, ::-1]
+    weights_by_rank = np.broadcast_to(1 / (np.arange(primary.shape[1]) + 1.0), primary.shape)
+    weights = np.empty(primary.shape)
+    np.put_along_axis(weights, descending, weights_by_rank, axis=1)
+    return weights
+
+
+def _tau(counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted agreement over the geometric mean of the weights of untied pairs; 0 where that mean is 0."""
+    agreement, by_score, by_accuracy = (counts * weights).sum(axis=2)
+    maximum = np.sqrt(by_score) * np.sqrt(by_accuracy)
+    return np.divide(agreement, maximum, out=np.zeros_like(maximum), where=maximum > 0)

@@ -1,4 +1,4 @@
-"""Expected accuracies and regrets of a ranking, by the calibrations that ship with the package."""
+"""Expected accuracies and regrets of a scored pool, from the calibrations that ship with the package."""
 
 from __future__ import annotations
 
@@ -12,42 +12,46 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.evaluation.expected_accuracy import Calibration, Scored, expected_accuracies
-from transfer_exp.evaluation.expected_regret import expected_regrets
+from transfer_exp.evaluation.expected_accuracy import (
+    Calibration,
+    ScoredPool,
+    expected_accuracies,
+    expected_regrets,
+)
 from transfer_exp.io.text import read_json
 
 SHIPPED = Path(__file__).with_name("calibrations.json")
-"""Made by ``python -m studies.calibration docs/results/calibration.md``, which says what it is worth."""
+"""Written by ``python -m studies.calibration docs/results/calibration.md``; that page reports the errors."""
 
 NO_ANCHOR = "none"
-"""Stands for the anchor of a calibration that has none."""
+"""Value of the column ``anchor`` for a calibration without anchors."""
 
 KEY = ("regime", "anchor", "perturbation", "metric")
-"""What a calibration is of: the first columns of a row of the file."""
-_NUMBERS = tuple(field.name for field in fields(Calibration))
+"""First columns of a row of the file; together they identify a calibration."""
+_PARAMETERS = tuple(field.name for field in fields(Calibration))
 _COUNTS = ("between_df", "within_df")
-COLUMNS = (*KEY, *_NUMBERS)
-"""Of the file's rows."""
+COLUMNS = (*KEY, *_PARAMETERS)
+"""Columns of a row of the file."""
 Key: TypeAlias = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, eq=False)
 class Expectations:
-    """What is expected of the models of a pool on a dataset.
+    """Expected accuracies and regrets of the models of a pool on a dataset.
 
     Attributes
     ----------
     accuracies, low, high
-        (M,), as `Expected`; NaN for a model that lacks its score or anchor.
+        (M,), see `ExpectedAccuracies`; NaN for a model without a score or anchor.
     regrets
-        (K,), for the K models that lack neither: the expected cost of fine-tuning the k best scores alone, in accuracy,
-        k = 1 to K.
+        (K,), over the K models with both: the expected regret of fine-tuning only the k models with the best scores,
+        in accuracy, for k = 1 to K.
     """
 
     accuracies: Float[np.ndarray, " models"]
     low: Float[np.ndarray, " models"]
     high: Float[np.ndarray, " models"]
-    regrets: Float[np.ndarray, " known"]
+    regrets: Float[np.ndarray, " complete"]
 
 
 def expectations(
@@ -62,78 +66,85 @@ def expectations(
     level: float = 0.8,
     path: Path = SHIPPED,
 ) -> Expectations:
-    """Return what is expected of every model of a pool, and of choosing by these scores.
+    """Compute the expected accuracy of every model, and the expected regret of choosing models by these scores.
 
     Parameters
     ----------
-    metric, perturbation, regime
-        What scored, after what, and how the chosen model will be adapted: ``full``, ``last_block``, ``linear_probe``.
+    metric
+        Name of the metric that computed the scores.
     scores
-        (M,), of all training images of the dataset; NaN where the metric does not apply.
+        (M,), scores on all training images of the dataset; NaN where the metric does not apply.
     classes
-        C of the dataset.
+        Number of classes of the dataset, C.
     anchors
-        (M,), scores of the metric ``anchor`` for the same models, without a perturbation; NaN where there is none. By
-        default none, and the level of the accuracies is then little more than a guess.
+        (M,), scores of the metric ``anchor`` for the same models without a perturbation; NaN where missing. Without
+        anchors the level of the expected accuracies is little more than a guess.
     anchor
-        ``linear_classifier`` or ``knn``; of no account without anchors.
+        Metric of the anchors, ``linear_classifier`` or ``knn``; ignored without anchors.
+    regime
+        Adaptation of the chosen model: ``full``, ``last_block`` or ``linear_probe``.
+    perturbation
+        Perturbation of the features before scoring.
     level
-        Of the intervals, in (0, 1).
+        Coverage of the intervals, in (0, 1).
     path
-        Of the calibrations.
+        File of calibrations.
 
     Raises
     ------
     InputError
-        When the file has no such calibration or is none, a value is infinite, no model has all that is needed, or as
-        `Scored` and `expected_accuracies`.
+        When the file is invalid or has no such calibration, no model has all values, or `ScoredPool` or
+        `expected_accuracies` refuses a value.
     """
     key = (regime, NO_ANCHOR if anchors is None else anchor, perturbation, metric)
-    calibration = _chosen(read_calibrations(path), key, path)
+    calibration = _select(read_calibrations(path), key, path)
     if anchors is not None and anchors.shape != scores.shape:
         raise InputError(f"{len(anchors)} anchors for {len(scores)} scores: give one of each model, NaN for none")
-    known = ~np.isnan(scores) if anchors is None else ~(np.isnan(scores) | np.isnan(anchors))
-    if not known.any():
+    is_complete = ~np.isnan(scores) if anchors is None else ~(np.isnan(scores) | np.isnan(anchors))
+    if not is_complete.any():
         raise InputError(f"no model has a score of {metric}" + ("" if anchors is None else f" and one of {anchor}"))
-    pool = Scored(scores[known], classes, None if anchors is None else anchors[known])
-    found = expected_accuracies(calibration, pool, level)
-    accuracies, low, high = (_among(known, values) for values in (found.accuracies, found.low, found.high))
+    pool = ScoredPool(scores[is_complete], classes, None if anchors is None else anchors[is_complete])
+    expected = expected_accuracies(calibration, pool, level)
+    accuracies, low, high = np.full((3, len(scores)), np.nan)
+    accuracies[is_complete], low[is_complete], high[is_complete] = expected.accuracies, expected.low, expected.high
     return Expectations(accuracies, low, high, expected_regrets(calibration, pool))
 
 
 @lru_cache(maxsize=4)
 def read_calibrations(path: Path) -> Mapping[Key, Calibration]:
-    """Return the calibrations of a file by `KEY`.
+    """Read a file of calibrations, by `KEY`.
 
     Raises
     ------
     InputError
-        As `read_json`, and when it holds something else.
+        When `read_json` fails, or the content is not a table of calibrations.
     """
     content = read_json(path)
     try:
         if content["columns"] != list(COLUMNS):
             raise ValueError("other columns")
-        return dict(_read(row) for row in content["rows"])
+        return dict(_parse(row) for row in content["rows"])
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no file of calibrations ({error}): make it anew by its command") from error
+        raise InputError(
+            f"{path} is not a file of calibrations ({error}): write it again with python -m studies.calibration"
+        ) from error
 
 
 def as_row(key: Key, calibration: Calibration) -> list[str | int | float | None]:
-    """Return a calibration as a row of the file; numbers to five digits, far below what they are good to."""
+    """Return a calibration as a row of the file; five digits are far more than the parameters are accurate to."""
     numbers = asdict(calibration)
     return [*key, *(v if v is None or isinstance(v, int) else float(f"{v:.5g}") for v in numbers.values())]
 
 
-def _read(row: list[Any]) -> tuple[Key, Calibration]:
-    """Return a row of the file as what it stands for."""
-    names, numbers = row[: len(KEY)], dict(zip(_NUMBERS, row[len(KEY) :], strict=True))
+def _parse(row: list[Any]) -> tuple[Key, Calibration]:
+    """Return the key and calibration of a row of the file."""
+    names, numbers = row[: len(KEY)], dict(zip(_PARAMETERS, row[len(KEY) :], strict=True))
     for name, value in numbers.items():
         if value is None and name == "anchor_slope":
             continue
-        least = -np.pi if name == "shift" else 1 if name in _COUNTS else 0
-        # True is an int to isinstance.
-        if type(value) not in ((int,) if name in _COUNTS else (int, float)) or not least <= value < np.inf:
+        minimum = -np.pi if name == "shift" else 1 if name in _COUNTS else 0
+        # type() instead of isinstance(), which takes True for an int.
+        if type(value) not in ((int,) if name in _COUNTS else (int, float)) or not minimum <= value < np.inf:
             raise ValueError(f"{name} {value}")
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"names {names}")
@@ -141,19 +152,12 @@ def _read(row: list[Any]) -> tuple[Key, Calibration]:
     return (regime, anchor, perturbation, metric), Calibration(**numbers)
 
 
-def _chosen(known: Mapping[Key, Calibration], key: Key, path: Path) -> Calibration:
-    """Return the calibration of a key, or say which part of the key there is none of."""
-    left = list(known)
-    for place, (what, wanted) in enumerate(zip(KEY, key, strict=True)):
-        values = {other[place] for other in left}
-        left = [other for other in left if other[place] == wanted]
-        if not left:
-            raise InputError(f"{path.name} has no calibration for {what} '{wanted}': {suggestion(wanted, values)}")
-    return known[key]
-
-
-def _among(known: np.ndarray, values: np.ndarray) -> Float[np.ndarray, " models"]:
-    """Spread the values of the known models over all, NaN for the others."""
-    found = np.full(len(known), np.nan)
-    found[known] = values
-    return found
+def _select(calibrations: Mapping[Key, Calibration], key: Key, path: Path) -> Calibration:
+    """Return the calibration of a key; the error names the first part of the key that does not match."""
+    keys = list(calibrations)
+    for position, (name, value) in enumerate(zip(KEY, key, strict=True)):
+        available = {key_[position] for key_ in keys}
+        keys = [key_ for key_ in keys if key_[position] == value]
+        if not keys:
+            raise InputError(f"{path.name} has no calibration for {name} '{value}': {suggestion(value, available)}")
+    return calibrations[key]

@@ -1,14 +1,15 @@
-"""From scores to accuracies: what each model is expected to reach on a new dataset, and how surely.
+"""Expected accuracies and regrets: a calibrated model that maps scores on a new dataset to accuracies.
 
-A score says little about the level of the accuracies, which differs from dataset to dataset by more than from model to
-model. The level is therefore taken from anchors where there are any: an accuracy that costs no fine-tuning, such as the
-cross-validated one of a linear classifier on the features. With theta = `angle`, a = theta(anchor) and z the score
-standardised within the dataset, model m on dataset d has
+A score says little about the level of the accuracies, which differs more between datasets than between models. The
+level therefore comes from anchors where there are any: accuracies that need no fine-tuning, such as the cross-validated
+accuracy of a linear classifier on the features. With theta = `angle`, a = theta(anchor) and z the score standardised
+within the dataset, model m on dataset d has
 
     theta(accuracy_dm) = mean_m a_dm + shift + anchor_slope (a_dm - mean_m a_dm) + score_slope z_dm + u_d + e_dm
 
 and without anchors ``shift + score_slope z_dm + u_d + e_dm``; u_d has the standard deviation ``between`` and e_dm
-``within``. The slopes are fitted within datasets and are not negative, so a better score never lowers what is expected.
+``within``. The slopes are fitted within datasets and are not negative, so a better score never lowers the expected
+accuracy.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from transfer_exp.statistics.rounding import RESOLUTION
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredPool:
     """A pool of models scored on one dataset.
 
     Attributes
@@ -34,14 +35,14 @@ class Scored:
     scores
         (M,), finite, larger is better.
     classes
-        C of the dataset, at least 2.
+        Number of classes of the dataset, C, at least 2.
     anchors
-        (M,), in [0, 1]: an accuracy of each model on the dataset that costs no fine-tuning. None without them.
+        (M,), in [0, 1]: an accuracy of each model on the dataset that needs no fine-tuning. None without anchors.
 
     Raises
     ------
     InputError
-        For no model, values that are not as above, or as many anchors as there are not scores.
+        When there is no model, a value is out of range, or the numbers of anchors and scores differ.
     """
 
     scores: Float[np.ndarray, " models"]
@@ -63,21 +64,21 @@ class Scored:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The fitted numbers of the model above, in radians.
+    """Fitted parameters of the model in this module's docstring, in radians.
 
     Attributes
     ----------
     shift
-        Added to the level.
+        Constant added to the level.
     anchor_slope
-        Not negative; None for a calibration without anchors.
+        Slope of the anchors, not negative; None for a calibration without anchors.
     score_slope
-        Not negative.
+        Slope of the standardised scores, not negative.
     between, between_df
-        Standard deviation of what a new dataset adds to all its models, the error of ``shift`` included, and its
+        Standard deviation of the effect of a new dataset on all its models, including the error of ``shift``, and its
         degrees of freedom.
     within, within_df
-        The same of what a new model adds.
+        Standard deviation of the effect of a single model, and its degrees of freedom.
     """
 
     shift: float
@@ -90,15 +91,15 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
-class Expected:
-    """What models are expected to reach, in [1/C, 1].
+class ExpectedAccuracies:
+    """Expected accuracies of the models of a pool, in [1/C, 1].
 
     Attributes
     ----------
     accuracies
-        (M,), the median of the predictive distribution.
+        (M,), medians of the predictive distributions.
     low, high
-        (M,), ends of its central interval.
+        (M,), ends of their central intervals.
     """
 
     accuracies: Float[np.ndarray, " models"]
@@ -107,115 +108,158 @@ class Expected:
 
 
 def angle(accuracies: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarray, "*any"]:
-    """Return arcsin sqrt((p - 1/C) / (1 - 1/C)), in [0, pi/2]; 0 at chance and below it.
+    """Compute arcsin sqrt((p - 1/C) / (1 - 1/C)), in [0, pi/2]; 0 at chance level and below.
 
-    The angular transformation gives a share of n trials the same variance 1 / (4n) wherever it lies (Anscombe, "The
-    transformation of Poisson, binomial and negative-binomial data", 1948), so that errors at 0.95 and at 0.6 compare.
+    The angular transformation gives a share of n trials the same variance 1 / (4n) at every level (Anscombe, "The
+    transformation of Poisson, binomial and negative-binomial data", 1948), so errors at 0.95 and at 0.6 are comparable.
     """
     return np.asarray(np.arcsin(np.sqrt(np.clip((accuracies - 1 / classes) / (1 - 1 / classes), 0, 1))))
 
 
 def accuracy_at(angles: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarray, "*any"]:
-    """Return the accuracies of angles, which are brought to [0, pi/2] first: the inverse of `angle`, in [1/C, 1]."""
+    """Compute the inverse of `angle`, in [1/C, 1]; angles are clipped to [0, pi/2] first."""
     return np.asarray(1 / classes + (1 - 1 / classes) * np.sin(np.clip(angles, 0, np.pi / 2)) ** 2)
 
 
-def fit(pools: Sequence[Scored], accuracies: Sequence[Float[np.ndarray, " _"]]) -> Calibration:
-    """Fit a calibration to pools whose accuracies are known.
+def fit_calibration(pools: Sequence[ScoredPool], accuracies: Sequence[Float[np.ndarray, " _"]]) -> Calibration:
+    """Fit a calibration to pools with ground-truth accuracies.
 
-    Datasets weigh the same in ``shift``, models the same in the slopes, which non-negative least squares finds.
+    Non-negative least squares fits the slopes. All models weigh the same in the slopes, all datasets in ``shift``.
 
     Parameters
     ----------
     pools
-        One for each of K datasets; all with anchors, or none.
+        One scored pool per dataset, two or more; all with anchors or all without.
     accuracies
-        Of their models, each (M,), in [0, 1].
+        Accuracies of the models of each pool, (M,), in [0, 1].
 
     Raises
     ------
     InputError
-        For fewer than two datasets, accuracies that are none or not of the pool, anchors of some datasets only, or so
-        few models that nothing is left to estimate their spread from.
+        When there are fewer than two datasets, accuracies are out of range or do not match the pool, some datasets only
+        have anchors, or there are too few models to estimate their spread.
     """
     if len(pools) < 2 or len(pools) != len(accuracies):
         raise InputError(f"cannot calibrate on {len(pools)} datasets with {len(accuracies)} accuracies: give two each")
     if len({pool.anchors is None for pool in pools}) > 1:
         raise InputError("some datasets have anchors and some have none: give anchors of all, or of none")
-    angles = [_truth(pool, truth) for pool, truth in zip(pools, accuracies, strict=True)]
-    designs = [_columns(pool) for pool in pools]
-    # The columns are centred within datasets, so the level of a dataset has no say in the slopes.
+    angles = [_accuracy_angles(pool, values) for pool, values in zip(pools, accuracies, strict=True)]
+    designs = [_design(pool) for pool in pools]
+    # The columns are centred within datasets, so the level of a dataset does not influence the slopes.
     slopes, _ = nnls(np.concatenate(designs), np.concatenate(angles))
-    left = [y - _level(pool) - x @ slopes for y, pool, x in zip(angles, pools, designs, strict=True)]
-    means = np.array([own.mean() for own in left])
-    within_df = sum(len(own) - 1 for own in left) - len(slopes)
+    residuals = [y - _level(pool) - x @ slopes for y, pool, x in zip(angles, pools, designs, strict=True)]
+    means = np.array([values.mean() for values in residuals])
+    within_df = sum(len(values) - 1 for values in residuals) - len(slopes)
     if within_df < 1:
-        raise InputError("too few models to tell how far they scatter: calibrate on more models or datasets")
+        raise InputError("too few models to estimate their spread: calibrate on more models or datasets")
     return Calibration(
         shift=float(means.mean()),
         anchor_slope=None if pools[0].anchors is None else float(slopes[0]),
         score_slope=float(slopes[-1]),
         between=float(means.std(ddof=1) * np.sqrt(1 + 1 / len(means))),
         between_df=len(means) - 1,
-        within=float(np.sqrt(sum(((own - own.mean()) ** 2).sum() for own in left) / within_df)),
+        within=float(np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in residuals) / within_df)),
         within_df=within_df,
     )
 
 
-def expected_accuracies(calibration: Calibration, pool: Scored, level: float = 0.8) -> Expected:
-    """Return what the models of a pool are expected to reach on its dataset, with an interval for each.
+def expected_accuracies(calibration: Calibration, pool: ScoredPool, level: float = 0.8) -> ExpectedAccuracies:
+    """Compute the expected accuracy of each model of a pool on its dataset, with an interval.
 
     The interval is Student's t with the degrees of freedom of Satterthwaite ("An approximate distribution of estimates
-    of variance components", 1946, eq. 17) for the sum of both variances. It is about one model on a new dataset: the
-    errors of the models of one dataset are not independent, and most intervals of a dataset may miss together.
+    of variance components", 1946, eq. 17) for the sum of both variances. It covers the accuracy of a single model on a
+    new dataset with probability ``level``. Errors of models on the same dataset are correlated, so most intervals of a
+    dataset may miss at once.
 
     Parameters
     ----------
     calibration
-        Of the metric that scored, with anchors where the pool has them.
+        Calibration for the metric of the scores, with anchors if the pool has them.
     pool
-        Of one model or more.
+        Scored pool of one model or more.
     level
-        Share of accuracies that intervals are meant to hold, in (0, 1).
+        Coverage of the intervals, in (0, 1).
 
     Raises
     ------
     InputError
-        For anchors where the calibration has none, or the other way round, or another level.
+        When only one of calibration and pool has anchors, or the level is out of range.
     """
     if not 0 < level < 1:
-        raise InputError(f"level={level} is no share of intervals: give one between 0 and 1, such as 0.8")
+        raise InputError(f"level={level} is not a coverage: give one between 0 and 1, such as 0.8")
     centres = predicted_angles(calibration, pool)
     deviation = float(np.hypot(calibration.between, calibration.within))
-    half = 0.0
+    half_width = 0.0
     if deviation > 0:
-        of_dataset, of_model = ((part / deviation) ** 2 for part in (calibration.between, calibration.within))
-        freedom = 1 / (of_dataset**2 / calibration.between_df + of_model**2 / calibration.within_df)
-        half = float(stats.t.ppf((1 + level) / 2, freedom)) * deviation
-    return Expected(*(accuracy_at(centres + shift, pool.classes) for shift in (0.0, -half, half)))
+        shares = [(value / deviation) ** 2 for value in (calibration.between, calibration.within)]
+        df = 1 / (shares[0] ** 2 / calibration.between_df + shares[1] ** 2 / calibration.within_df)
+        half_width = float(stats.t.ppf((1 + level) / 2, df)) * deviation
+    return ExpectedAccuracies(*(accuracy_at(centres + shift, pool.classes) for shift in (0.0, -half_width, half_width)))
 
 
-def predicted_angles(calibration: Calibration, pool: Scored) -> Float[np.ndarray, " models"]:
-    """Return the angle of each model that a calibration predicts. Raises `InputError` as `expected_accuracies`."""
+def expected_regrets(
+    calibration: Calibration, pool: ScoredPool, draws: int = 2000, seed: int = 0
+) -> Float[np.ndarray, " models"]:
+    """Compute the expected regret of fine-tuning only the top k models, for k = 1 to M.
+
+    The regret is the best accuracy of the pool minus the best among its top k scores. Accuracies are drawn from the
+    calibrated distribution: one dataset effect for all models (Student's t) and one effect per model (normal,
+    independent). Equal scores are ordered at random in every draw.
+
+    Parameters
+    ----------
+    calibration, pool
+        See `expected_accuracies`.
+    draws
+        Number of accuracy vectors drawn; the result is a mean over them.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    np.ndarray
+        (M,), in [0, 1], never rising with k; the last is 0.
+
+    Raises
+    ------
+    InputError
+        When `predicted_angles` fails, or there is no draw.
+    """
+    if draws < 1:
+        raise InputError(f"draws={draws}: draw at least once")
+    rng = np.random.default_rng(seed)
+    shape = draws, len(pool.scores)
+    dataset_effects = calibration.between * rng.standard_t(calibration.between_df, (draws, 1))
+    angles = predicted_angles(calibration, pool) + dataset_effects + calibration.within * rng.standard_normal(shape)
+    # Without ties one order serves all draws, and sorting takes most of the time.
+    tie_breaks = rng.random(shape if len(np.unique(pool.scores)) < len(pool.scores) else (1, len(pool.scores)))
+    order = np.lexsort((tie_breaks, np.broadcast_to(-pool.scores, tie_breaks.shape)), axis=1)
+    accuracies = np.take_along_axis(accuracy_at(angles, pool.classes), order, axis=1)
+    best_of_top = np.maximum.accumulate(accuracies, axis=1)
+    return np.asarray((best_of_top[:, -1:] - best_of_top).mean(axis=0))
+
+
+def predicted_angles(calibration: Calibration, pool: ScoredPool) -> Float[np.ndarray, " models"]:
+    """Compute the predicted angle of each model. Raises `InputError` when only one of both has anchors."""
     if (calibration.anchor_slope is None) != (pool.anchors is None):
-        raise InputError("anchors belong to a calibration with anchors: give both, or none")
+        raise InputError("anchors need a calibration with anchors: give both, or none")
     slopes = [slope for slope in (calibration.anchor_slope, calibration.score_slope) if slope is not None]
-    return np.asarray(_level(pool) + calibration.shift + _columns(pool) @ np.array(slopes))
+    return np.asarray(_level(pool) + calibration.shift + _design(pool) @ np.array(slopes))
 
 
-def _truth(pool: Scored, accuracies: np.ndarray) -> Float[np.ndarray, " models"]:
-    """Return the angles of accuracies, which must be such and of the pool."""
+def _accuracy_angles(pool: ScoredPool, accuracies: np.ndarray) -> Float[np.ndarray, " models"]:
+    """Return the angles of accuracies after checking their range and number."""
     if accuracies.shape != pool.scores.shape or not ((accuracies >= 0) & (accuracies <= 1)).all():
         raise InputError(f"need accuracies in [0, 1] of the {len(pool.scores)} models of each pool: correct them")
     return angle(accuracies, pool.classes)
 
 
-def _level(pool: Scored) -> float:
+def _level(pool: ScoredPool) -> float:
     return 0.0 if pool.anchors is None else float(angle(pool.anchors, pool.classes).mean())
 
 
-def _columns(pool: Scored) -> Float[np.ndarray, "models slopes"]:
-    """Return what the slopes belong to: the anchors' angles where there are any, then the scores, all centred."""
+def _design(pool: ScoredPool) -> Float[np.ndarray, "models slopes"]:
+    """Return the design matrix: angles of the anchors, if any, and scores; all columns are centred."""
     columns = [_standardised(pool.scores)]
     if pool.anchors is not None:
         columns.insert(0, angle(pool.anchors, pool.classes) - _level(pool))
@@ -223,7 +267,7 @@ def _columns(pool: Scored) -> Float[np.ndarray, "models slopes"]:
 
 
 def _standardised(scores: np.ndarray) -> Float[np.ndarray, " models"]:
-    """Return scores with mean 0 and standard deviation 1; zeros where they differ by rounding alone."""
+    """Return scores with mean 0 and standard deviation 1; zeros where they differ only by rounding."""
     unit = scores / max(float(np.abs(scores).max()), np.finfo(np.float64).tiny)
     centred = unit - unit.mean()
     deviation = float(centred.std())

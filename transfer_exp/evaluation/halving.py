@@ -1,8 +1,9 @@
-"""The best few of many candidates without scoring each on all images: few images for all, more for the better part.
+"""Successive halving: find the best candidates without scoring each of them on all images.
 
-Successive halving (Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization",
-AISTATS 2016, algorithm 1), where a round's images hold those of the round before, so that a candidate pushes only what
-it has not seen, and where known accuracies may speak as long as the images say little.
+All candidates are scored on few images; the better part goes on to more (Jamieson and Talwalkar, "Non-stochastic Best
+Arm Identification and Hyperparameter Optimization", AISTATS 2016, algorithm 1). Two things differ from the algorithm:
+the images of a round contain those of the round before, so only new images need a forward pass, and prior accuracies
+can influence the early rounds, when scores rest on few images.
 """
 
 from __future__ import annotations
@@ -17,96 +18,94 @@ from scipy import stats
 
 from transfer_exp.errors import InputError
 
-Scores = Callable[[Sequence[str], int], Mapping[str, float]]
-"""Scores of candidates, by name, on the first n images of one fixed order; a failed one is absent, or not finite."""
+ScoreFunction = Callable[[Sequence[str], int], Mapping[str, float]]
+"""Scores of candidates, by name, on the first n images of a fixed order; a failed one is absent or not finite."""
 
 
 @dataclass(frozen=True)
-class Round:
-    """What one round found.
+class HalvingRound:
+    """Result of one round.
 
     Attributes
     ----------
     images
-        How many each candidate has been scored on.
+        Number of images that each candidate has been scored on, earlier rounds included.
     scores
-        Of all that could be scored, best first; equal ones in the order they were given.
-    dropped
-        Who went no further, and how much the score was below the lowest one kept; negative where the prior decided.
+        Scores of all candidates that could be scored, best first; equal scores keep the order of the candidates.
+    eliminated
+        Eliminated candidates and their gap to the lowest retained score; negative where the prior decided.
     failed
-        Who had no score, and goes no further.
-    pushed
-        Images that were new to the candidates of this round, summed over these.
+        Candidates without a score, which are eliminated too.
+    forward_passes
+        New images times candidates.
     cost
-        Of these images; the same number where every image costs 1.
+        Cost of these forward passes; equal to their number where every image costs 1.
     """
 
     images: int
     scores: Mapping[str, float]
-    dropped: Mapping[str, float]
+    eliminated: Mapping[str, float]
     failed: tuple[str, ...]
-    pushed: int
+    forward_passes: int
     cost: float
 
 
 @dataclass(frozen=True)
-class Search:
-    """A search from first to last.
+class HalvingResult:
+    """Result of a search.
 
     Attributes
     ----------
     rounds
-        In order, at least one.
-    stopped
-        Why it ended: ``all images``, ``top alone`` (no more than the top is left), ``top stable`` or ``budget``.
+        Rounds in order, at least one. Candidates scored in the last one are the finalists.
+    stop_reason
+        ``all images`` (the last round used all), ``top alone`` (at most ``top`` candidates are left), ``top stable``
+        (the same top candidates in several rounds) or ``budget`` (spent).
     """
 
-    rounds: tuple[Round, ...]
-    stopped: str
+    rounds: tuple[HalvingRound, ...]
+    stop_reason: str
 
     @property
     def ranking(self) -> list[str]:
-        """Candidates best first: by the last score of each, those that went further before those that did not."""
-        found: dict[str, None] = {}
-        for held in reversed(self.rounds):
-            found.update(dict.fromkeys(held.scores))
-        failed = {name for held in self.rounds for name in held.failed}
-        return [name for name in found if name not in failed]
+        """Candidates best first: by the last round that scored them, then by their score in it."""
+        ranked = dict.fromkeys(name for round_ in reversed(self.rounds) for name in round_.scores)
+        failed = {name for round_ in self.rounds for name in round_.failed}
+        return [name for name in ranked if name not in failed]
 
     @property
-    def pushed(self) -> int:
-        """Images pushed through candidates, in all."""
-        return sum(held.pushed for held in self.rounds)
+    def forward_passes(self) -> int:
+        """Total number of forward passes."""
+        return sum(round_.forward_passes for round_ in self.rounds)
 
     @property
     def cost(self) -> float:
-        """Of these images."""
-        return sum(held.cost for held in self.rounds)
+        """Total cost of the forward passes."""
+        return sum(round_.cost for round_ in self.rounds)
 
 
 @dataclass(frozen=True)
 class Halving:
-    """Successive halving over the size of the scoring set.
+    """Successive halving of the candidates over growing scoring sets.
 
     Attributes
     ----------
     first
-        Images of the first round, at least 1. A score needs some of every class.
+        Number of images in the first round, at least 1. Most scores need some of every class.
     top
-        k, how many of the best are looked for, at least 1.
+        Number of best candidates to find, at least 1.
     growth
-        A round has so many times the images of the one before, above 1.
+        Factor by which the number of images grows each round, above 1.
     keep
-        Share of the candidates that go on, in (0, 1), rounded up and never below ``top``. Whoever equals the last one
-        kept goes on as well.
+        Share of the candidates to retain, in (0, 1), rounded up and never fewer than ``top``. Candidates tied with the
+        last retained one are retained too.
     stable
-        The search ends when so many rounds running have the same top k, in any order; at least 2.
+        Number of consecutive rounds with the same top candidates, in any order, that ends the search; at least 2.
     prior_images
-        The prior counts as so many images: after n of them it has the share prior_images / (prior_images + n) in who
-        goes on. At least 0.
+        Number of images that the prior is worth, at least 0: after n images its weight in the elimination is
+        prior_images / (prior_images + n).
     budget
-        Most that may be spent, in the unit of ``cost``; None is no bound. The last round takes the images that are
-        left.
+        Maximum total cost; None for no limit. The last round uses as many images as the budget allows.
     """
 
     first: int
@@ -121,97 +120,100 @@ class Halving:
         self,
         candidates: Sequence[str],
         images: int,
-        scores: Scores,
+        scores: ScoreFunction,
         prior: Mapping[str, float] | None = None,
         cost: Mapping[str, float] | None = None,
-    ) -> Search:
+    ) -> HalvingResult:
         """Search the candidates.
 
         Parameters
         ----------
         candidates
-            M names, each once.
+            Names of the M candidates, without repetition.
         images
-            N, all there are.
+            Number of images available, N.
         scores
-            Asked once a round, for all that are left.
+            Function that scores the remaining candidates; it is called once a round.
         prior
-            By candidate, larger is better: published accuracies, say. Only its order counts, as only the order of
-            scores does; a candidate without one stands in the middle. It has no part in the ranking.
+            Prior values by candidate, larger is better, such as published accuracies. Only their order counts. A
+            candidate without one ranks in the middle. The prior affects eliminations, not the final ranking.
         cost
-            Of one image (seconds, say) by candidate, positive; None counts images.
+            Cost of one image by candidate, positive, such as seconds; None counts images.
 
         Raises
         ------
         InputError
-            For settings out of range, no candidate or one named twice, a cost or prior that is none, a budget below
-            the first round, or when no candidate has a score.
+            When a setting is out of range, there is no candidate or one occurs twice, a cost or prior is invalid, the
+            budget is below the first round, or no candidate has a score.
         """
-        unit = dict.fromkeys(candidates, 1.0) if cost is None else dict(cost)
-        known = prior or {}
-        self._check(candidates, images, unit, known)
-        left, seen, rounds = list(candidates), 0, list[Round]()
+        unit_cost = dict.fromkeys(candidates, 1.0) if cost is None else dict(cost)
+        prior = prior or {}
+        self._check(candidates, images, unit_cost, prior)
+        remaining, n_images, rounds = list(candidates), 0, list[HalvingRound]()
         while True:
-            price, before = sum(unit[name] for name in left), seen
-            wanted = min(images, self.first if seen == 0 else max(seen + 1, round(seen * self.growth)))
-            seen = int(min(wanted, before + self._affordable(rounds, price)))
-            found = scores(tuple(left), seen)
-            fine = sorted((n for n in left if isfinite(found.get(n, np.nan))), key=lambda n: -found[n])
-            if not fine:
-                raise InputError(f"none of {len(left)} candidates has a score on {seen} images: look at one by itself")
-            held = self._kept(fine, found, seen, known)
-            last = min(found[name] for name in held)
+            image_cost, n_before = sum(unit_cost[name] for name in remaining), n_images
+            target = min(images, self.first if n_images == 0 else max(n_images + 1, round(n_images * self.growth)))
+            n_images = int(min(target, n_before + self._affordable_images(rounds, image_cost)))
+            values = scores(tuple(remaining), n_images)
+            ranked = sorted((n for n in remaining if isfinite(values.get(n, np.nan))), key=lambda n: -values[n])
+            if not ranked:
+                raise InputError(
+                    f"none of {len(remaining)} candidates has a score on {n_images} images: score one alone to see why"
+                )
+            retained = self._retain(ranked, values, n_images, prior)
+            lowest = min(values[name] for name in retained)
             rounds.append(
-                Round(
-                    images=seen,
-                    scores={name: float(found[name]) for name in fine},
-                    dropped={name: float(last - found[name]) for name in fine if name not in held},
-                    failed=tuple(name for name in left if name not in fine),
-                    pushed=len(left) * (seen - before),
-                    cost=price * (seen - before),
+                HalvingRound(
+                    images=n_images,
+                    scores={name: float(values[name]) for name in ranked},
+                    eliminated={name: float(lowest - values[name]) for name in ranked if name not in retained},
+                    failed=tuple(name for name in remaining if name not in ranked),
+                    forward_passes=len(remaining) * (n_images - n_before),
+                    cost=image_cost * (n_images - n_before),
                 )
             )
-            left = [name for name in left if name in held]
-            stopped = self._stopped(rounds, left, images)
-            if not stopped and (seen < wanted or self._affordable(rounds, sum(unit[name] for name in left)) < 1):
-                stopped = "budget"
-            if stopped:
-                return Search(tuple(rounds), stopped)
+            remaining = [name for name in remaining if name in retained]
+            stop_reason = self._stop_reason(rounds, remaining, images)
+            next_cost = sum(unit_cost[name] for name in remaining)
+            if not stop_reason and (n_images < target or self._affordable_images(rounds, next_cost) < 1):
+                stop_reason = "budget"
+            if stop_reason:
+                return HalvingResult(tuple(rounds), stop_reason)
 
-    def _affordable(self, rounds: Sequence[Round], price: float) -> float:
-        """Return how many whole images of that price there is money for after these rounds."""
+    def _affordable_images(self, rounds: Sequence[HalvingRound], image_cost: float) -> float:
+        """Return the number of further images that the budget allows."""
         if self.budget is None:
             return np.inf
-        left = self.budget - sum(held.cost for held in rounds)
-        return float(np.floor(left / price + 1e-9))  # what is short by rounding alone is paid
+        left = self.budget - sum(round_.cost for round_ in rounds)
+        return float(np.floor(left / image_cost + 1e-9))  # forgives rounding errors
 
-    def _kept(
-        self, fine: Sequence[str], found: Mapping[str, float], images: int, prior: Mapping[str, float]
+    def _retain(
+        self, ranked: Sequence[str], values: Mapping[str, float], n_images: int, prior: Mapping[str, float]
     ) -> frozenset[str]:
-        """Return who goes on: the better part by score and prior together."""
-        weight = self.prior_images / (self.prior_images + images)
-        merit = (1 - weight) * _places(np.array([float(found[name]) for name in fine]))
+        """Return the candidates with the best mean of score rank and prior rank."""
+        weight = self.prior_images / (self.prior_images + n_images)
+        merit = (1 - weight) * _relative_ranks(np.array([float(values[name]) for name in ranked]))
         if prior:
-            merit += weight * _places(np.array([float(prior.get(name, np.nan)) for name in fine]))
-        number = max(self.top, ceil(self.keep * len(fine) - 1e-9))
-        threshold = np.sort(merit)[::-1][min(number, len(fine)) - 1]
-        return frozenset(name for name, own in zip(fine, merit, strict=True) if own >= threshold - 1e-12)
+            merit += weight * _relative_ranks(np.array([float(prior.get(name, np.nan)) for name in ranked]))
+        n_retained = max(self.top, ceil(self.keep * len(ranked) - 1e-9))
+        threshold = np.sort(merit)[::-1][min(n_retained, len(ranked)) - 1]
+        return frozenset(name for name, value in zip(ranked, merit, strict=True) if value >= threshold - 1e-12)
 
-    def _stopped(self, rounds: Sequence[Round], left: Sequence[str], images: int) -> str:
-        """Return why no more images are needed, or nothing."""
-        tops = [frozenset(list(held.scores)[: self.top]) for held in rounds[-self.stable :]]
+    def _stop_reason(self, rounds: Sequence[HalvingRound], remaining: Sequence[str], images: int) -> str:
+        """Return the reason why no more images are needed, or an empty string."""
+        tops = [frozenset(list(round_.scores)[: self.top]) for round_ in rounds[-self.stable :]]
         if rounds[-1].images == images:
             return "all images"
-        if len(left) <= self.top:
+        if len(remaining) <= self.top:
             return "top alone"
         return "top stable" if len(tops) == self.stable and len(set(tops)) == 1 else ""
 
     def _check(
-        self, candidates: Sequence[str], images: int, unit: Mapping[str, float], prior: Mapping[str, float]
+        self, candidates: Sequence[str], images: int, unit_cost: Mapping[str, float], prior: Mapping[str, float]
     ) -> None:
-        """Refuse what cannot be searched."""
-        sound = self.first >= 1 and self.top >= 1 and self.growth > 1 and self.stable >= 2 and images >= 1
-        if not sound or not 0 < self.keep < 1 or not 0 <= self.prior_images < np.inf:
+        """Raise `InputError` when the search cannot start."""
+        is_valid = self.first >= 1 and self.top >= 1 and self.growth > 1 and self.stable >= 2 and images >= 1
+        if not is_valid or not 0 < self.keep < 1 or not 0 <= self.prior_images < np.inf:
             raise InputError(
                 f"{self} over {images} images: first, top and the images are at least 1, growth above 1, keep between "
                 "0 and 1, stable at least 2, prior_images at least 0"
@@ -219,19 +221,21 @@ class Halving:
         if not candidates or len(set(candidates)) < len(candidates):
             raise InputError(f"{len(candidates)} candidates to search, {len(set(candidates))} names: give each once")
         for name in candidates:
-            if not 0 < unit.get(name, np.nan) < np.inf:
-                raise InputError(f"an image costs {unit.get(name)} with {name}: give every candidate a positive cost")
+            if not 0 < unit_cost.get(name, np.nan) < np.inf:
+                raise InputError(
+                    f"an image costs {unit_cost.get(name)} with {name}: give every candidate a positive cost"
+                )
             if not isfinite(prior.get(name, 0.0)):
                 raise InputError(f"the prior of {name} is {prior[name]}: leave it out where there is none")
-        first = min(self.first, images) * sum(unit[name] for name in candidates)
+        first = min(self.first, images) * sum(unit_cost[name] for name in candidates)
         if self.budget is not None and not self.budget >= first:
             raise InputError(f"budget={self.budget:g} is below the first round, {first:g}: raise it, or lower first")
 
 
-def _places(values: Float[np.ndarray, " candidates"]) -> Float[np.ndarray, " candidates"]:
-    """Return each value's rank from the bottom in [0, 1]; equals share theirs, and NaN is in the middle."""
-    places = np.full(len(values), 0.5)
-    known = np.isfinite(values)
-    if known.sum() > 1:
-        places[known] = (stats.rankdata(values[known]) - 1) / (known.sum() - 1)
-    return places
+def _relative_ranks(values: Float[np.ndarray, " candidates"]) -> Float[np.ndarray, " candidates"]:
+    """Return ranks scaled to [0, 1], largest value 1; ties share their mean rank and NaN gets 0.5."""
+    ranks = np.full(len(values), 0.5)
+    is_present = np.isfinite(values)
+    if is_present.sum() > 1:
+        ranks[is_present] = (stats.rankdata(values[is_present]) - 1) / (is_present.sum() - 1)
+    return ranks

@@ -1,4 +1,4 @@
-"""How far from zero weighted tau strays when the scores are random."""
+"""Distribution of weighted tau for random scores: its central interval and standard deviation."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from transfer_exp.errors import InputError
 
 @lru_cache(maxsize=256)
 def null_band(models: int, level: float = 0.95, draws: int = 10000, seed: int = 0) -> tuple[float, float]:
-    """Interval that holds ``level`` of the symmetric weighted tau of random scores, by simulation.
+    """Simulate the interval that holds the share ``level`` of the symmetric weighted tau of random scores.
+
+    The band is for a single ranking: of 100 rankings by random scores, about five lie outside the 95 % band.
 
     Parameters
     ----------
     models
-        M. The band is [-0.51, 0.55] at M = 11 (95 % of the absolute values lie below 0.53; the weights make it
-        lopsided) and [-1, 1] at M = 2. It assumes no ties.
+        Number of models, M. The band is [-0.51, 0.55] at M = 11 and [-1, 1] at M = 2. The weights make it asymmetric:
+        95 % of the absolute values at M = 11 lie below 0.53. Ties are not simulated.
     level
-        Share of random rankings inside, in (0, 1); as much is left out above as below.
+        Share of random rankings inside, in (0, 1); the rest is split equally above and below.
     draws
-        Random rankings drawn; at 10,000 the ends are good to about 0.01. Costs O(draws M^2), once per M.
+        Number of random rankings; with 10,000 the ends are accurate to about 0.01. Costs O(draws M^2), once per M.
     seed
-        Of the draws.
+        Seed of the draws.
 
     Returns
     -------
@@ -44,9 +46,9 @@ def null_band(models: int, level: float = 0.95, draws: int = 10000, seed: int = 
 
 @lru_cache(maxsize=256)
 def null_deviation(models: int, draws: int = 10000, seed: int = 0) -> float:
-    """Standard deviation of the symmetric weighted tau of random scores: 0.28 for 11 models, 0.20 for 23.
+    """Simulate the standard deviation of the symmetric weighted tau of random scores: 0.28 for 11 models, 0.20 for 23.
 
-    Parameters and errors as `null_band`.
+    Parameters are those of `null_band`. Raises `InputError` when there are fewer than two models or one draw.
     """
     if models < 2 or draws < 1:
         raise InputError(f"no deviation for models={models}, draws={draws}: need >= 2, >= 1")
@@ -60,14 +62,14 @@ def _random_taus(models: int, draws: int, seed: int) -> Float[np.ndarray, " draw
 
 
 def _taus(orders: Int[np.ndarray, "draws models"]) -> Float[np.ndarray, " draws"]:
-    """Return the symmetric weighted tau of each row of ranks (0 is best) against 0, 1, .., M-1.
+    """Return the symmetric weighted tau of each row of ranks (0 is best) with 0, 1, .., M-1.
 
-    Without ties tau = sum_i w_i c_i / sum_i w_i (M-1), where w_i = 1/(rank_i + 1) and c_i counts the models that both
-    rankings put on the same side of i, minus the others.
+    Without ties tau = sum_i w_i c_i / sum_i w_i (M-1), where w_i = 1/(rank_i + 1) and c_i is the number of models
+    concordant with i minus the number discordant. About twice as fast as `weighted_tau_many`, which allows ties.
     """
     draws, models = orders.shape
     agreement = np.zeros((draws, models))
-    small = orders.astype(np.float32)  # whole numbers, so still exact, and twice as fast
+    small = orders.astype(np.float32)  # whole numbers stay exact, at half the memory
     for i in range(models):
         agreement[:, i] = np.sign(small[:, [i]] - small) @ np.sign(i - np.arange(models, dtype=np.float32))
     weights = 1 / (np.arange(models) + 1.0)

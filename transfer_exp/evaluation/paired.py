@@ -1,4 +1,4 @@
-"""Is one condition better than another over datasets? Paired tests, and their correction for many comparisons."""
+"""Paired comparison of two conditions over datasets: exact tests, an interval, and Holm's correction for many."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.intervals import mean_interval
 
 DECIMALS = 12
-"""Differences are rounded to this many places, so that rounding makes no win out of a tie."""
+"""Differences are rounded to this number of decimals, so that rounding errors do not turn ties into wins."""
 
-MOST_FLIPS = 2**16
-"""Sign patterns enumerated at most; beyond, as many are drawn."""
+MAX_FLIPS = 2**16
+"""Maximum number of sign patterns to enumerate; with more patterns, this number is drawn."""
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Differences first minus second over the datasets that have both.
+    """Differences first minus second over the datasets that have both values.
 
     Attributes
     ----------
     mean
         Mean difference; None without a pair.
     pairs, wins, ties, losses
-        How many datasets have both values, and where the difference is above, equal to or below zero.
+        Number of datasets that have both values, and with a difference above, equal to or below zero.
     wilcoxon_p, permutation_p
-        Two-sided, see `wilcoxon_p` and `sign_flip_p`; 1 when nothing differs or there is no pair. With n <= 16
-        datasets neither falls below 2^(1-n), 0.016 for 7: few datasets cannot carry many comparisons.
+        Two-sided p-values of this comparison alone, see `wilcoxon_p` and `sign_flip_p`; 1 when nothing differs or there
+        is no pair. With n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot support many
+        comparisons.
     interval
         Bootstrap interval of the mean over datasets; None with fewer than two pairs.
     level
-        Confidence of ``interval``.
+        Confidence level of ``interval``.
     """
 
     mean: float | None
@@ -56,24 +57,24 @@ def compare_paired(
     draws: int = 2000,
     seed: int = 0,
 ) -> PairedComparison:
-    """Compare two conditions over datasets, matched by name; a dataset counts once, so average its seeds first.
+    """Compare two conditions over datasets, matched by name.
 
-    Wilcoxon's test over datasets is the advice of Demšar, "Statistical Comparisons of Classifiers over Multiple Data
-    Sets", JMLR 2006.
+    A dataset counts once, so average its seeds first. Demšar ("Statistical Comparisons of Classifiers over Multiple
+    Data Sets", JMLR 2006) recommends Wilcoxon's test over datasets.
 
     Parameters
     ----------
     first, second
-        Value (weighted tau, say) by dataset. A dataset that either lacks, or has as None, is left out.
+        Values by dataset, such as weighted tau. A dataset that is missing or None on either side is left out.
     level, draws
-        Of the bootstrap interval over datasets.
+        Parameters of the bootstrap interval, see `mean_interval`.
     seed
-        Of the bootstrap, and of the permutation test where it draws.
+        Seed of the bootstrap and of a sampled permutation test.
 
     Raises
     ------
     InputError
-        When a value is NaN or infinite, naming the dataset; as `mean_interval`.
+        When a value is NaN or infinite (the message names the dataset), or `mean_interval` refuses a parameter.
     """
     differences = np.round(_differences(first, second), DECIMALS)
     pairs = len(differences)
@@ -91,68 +92,71 @@ def compare_paired(
 
 
 def wilcoxon_p(differences: Float[np.ndarray, " pairs"]) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test, exact for any number of pairs and with ties.
+    """Compute the two-sided p-value of Wilcoxon's signed-rank test, exact for any number of pairs and with ties.
 
-    Zeros are dropped before ranking, as by Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin
-    1945. Equal magnitudes share their mean rank, and the sum of positive ranks is compared with its distribution over
-    all equally likely signs of those very ranks (scipy's exact table assumes none are equal). 1 when no difference
-    is left.
+    Zeros are dropped before ranking, as in Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin
+    1945. Equal magnitudes share their mean rank. The sum of positive ranks is compared with its distribution over all
+    equally likely signs of these ranks; ``scipy.stats.wilcoxon(method="exact")`` assumes that no magnitudes are equal.
+    The p-value is 1 when all differences are zero.
 
     Raises
     ------
     InputError
         When a difference is NaN or infinite.
     """
-    moved = _nonzero(differences)
-    ranks = (2 * stats.rankdata(np.abs(moved))).astype(np.int64)  # doubled: mean ranks of equals end in .5
+    nonzero = _nonzero(differences)
+    ranks = (2 * stats.rankdata(np.abs(nonzero))).astype(np.int64)  # doubled, because mean ranks of ties end in .5
     total = int(ranks.sum())
-    chances = np.zeros(total + 1)
-    chances[0] = 1.0
+    probabilities = np.zeros(total + 1)  # of each sum of positive ranks
+    probabilities[0] = 1.0
     for rank in ranks:
-        chances = (chances + np.concatenate([np.zeros(rank), chances[:-rank]])) / 2
-    distance = np.abs(2 * np.arange(total + 1) - total)
-    return min(1.0, float(chances[distance >= distance[ranks[moved > 0].sum()]].sum()))
+        probabilities = (probabilities + np.concatenate([np.zeros(rank), probabilities[:-rank]])) / 2
+    distances = np.abs(2 * np.arange(total + 1) - total)
+    return min(1.0, float(probabilities[distances >= distances[ranks[nonzero > 0].sum()]].sum()))
 
 
 def sign_flip_p(differences: Float[np.ndarray, " pairs"], seed: int = 0) -> float:
-    """Two-sided p of the mean difference when each sign could as well be the other (Fisher's permutation test, 1935).
+    """Compute the two-sided p-value of the mean difference under random signs (Fisher's permutation test, 1935).
 
-    The share of sign patterns whose mean is as far from zero as the observed one. All 2^n are enumerated for up to 16
-    differences other than zero (zeros have no sign to flip). Beyond, m = 65,536 are drawn, and b as extreme give
-    (b + 1)/(m + 1), which is never zero (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010). 1 when
-    nothing differs.
+    It is the share of sign patterns whose mean is at least as far from zero as the actual mean. All 2^n patterns are
+    enumerated for up to 16 nonzero differences. With more, m = 65,536 patterns are drawn; b extreme ones give
+    (b + 1)/(m + 1), which is never zero (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010). The
+    p-value is 1 when all differences are zero. ``scipy.stats.permutation_test`` gives the same values, but takes 30
+    times as long.
 
     Raises
     ------
     InputError
         When a difference is NaN or infinite.
     """
-    moved = _nonzero(differences)
-    exact = 2 ** len(moved) <= MOST_FLIPS
-    if exact:
-        flips = np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved)) & 1
+    nonzero = _nonzero(differences)
+    is_exact = 2 ** len(nonzero) <= MAX_FLIPS
+    if is_exact:
+        flips = np.arange(2 ** len(nonzero))[:, None] >> np.arange(len(nonzero)) & 1
     else:
-        flips = np.random.default_rng(seed).integers(0, 2, (MOST_FLIPS, len(moved)))
-    sums = np.abs((2.0 * flips - 1) @ moved)
-    slack = 1e-12 * np.abs(moved).sum()  # the same sum in another order of adding is as extreme
-    extreme = int((sums >= abs(moved.sum()) - slack).sum())
-    return extreme / len(sums) if exact else (extreme + 1) / (MOST_FLIPS + 1)
+        flips = np.random.default_rng(seed).integers(0, 2, (MAX_FLIPS, len(nonzero)))
+    sums = np.abs((2.0 * flips - 1) @ nonzero)
+    tolerance = 1e-12 * np.abs(nonzero).sum()  # sums that differ only by the order of summation are equal
+    n_extreme = int((sums >= abs(nonzero.sum()) - tolerance).sum())
+    return n_extreme / len(sums) if is_exact else (n_extreme + 1) / (MAX_FLIPS + 1)
 
 
 def holm(p_values: Float[np.ndarray, " comparisons"]) -> Float[np.ndarray, " comparisons"]:
-    """Adjust p-values of one family of comparisons so that any false claim at all is as rare as the level says.
+    """Adjust the p-values of one family of comparisons to control the family-wise error rate.
 
-    The i-th smallest of m is multiplied by m - i + 1, made no smaller than the one before it, and cut at 1. Whatever
-    the dependence between comparisons (Holm, "A Simple Sequentially Rejective Multiple Test Procedure", 1979).
+    Rejecting wherever the adjusted p-value is at most alpha gives even one false rejection in the family with
+    probability at most alpha, for any dependence between the comparisons. The i-th smallest of m p-values is multiplied
+    by m - i + 1, made no smaller than its predecessor, and capped at 1 (Holm, "A Simple Sequentially Rejective Multiple
+    Test Procedure", 1979).
 
     Raises
     ------
     InputError
         When a p-value is NaN or outside [0, 1].
     """
-    wrong = np.flatnonzero(~((p_values >= 0) & (p_values <= 1)))
-    if len(wrong):
-        raise InputError(f"p-value {wrong[0]} is {p_values[wrong[0]]}: give only comparisons that were made, in [0, 1]")
+    invalid = np.flatnonzero(~((p_values >= 0) & (p_values <= 1)))
+    if len(invalid):
+        raise InputError(f"p-value {invalid[0]} is {p_values[invalid[0]]}: give p-values in [0, 1] only")
     order = np.argsort(p_values, kind="stable")
     adjusted = np.empty(len(p_values))
     factors = len(p_values) - np.arange(len(p_values))
@@ -162,18 +166,18 @@ def holm(p_values: Float[np.ndarray, " comparisons"]) -> Float[np.ndarray, " com
 
 def _differences(first: Mapping[str, float | None], second: Mapping[str, float | None]) -> np.ndarray:
     """Return first minus second of the datasets with both values, in the order of ``first``."""
-    found = []
+    differences = []
     for dataset, value in first.items():
-        other = second.get(dataset)
-        if value is not None and other is not None:
-            if not np.isfinite([value, other]).all():
-                raise InputError(f"dataset {dataset} has {value} and {other}: leave out what has no finite value")
-            found.append(value - other)
-    return np.array(found, dtype=np.float64)
+        control = second.get(dataset)
+        if value is not None and control is not None:
+            if not np.isfinite([value, control]).all():
+                raise InputError(f"dataset {dataset} has {value} and {control}: leave out values that are not finite")
+            differences.append(value - control)
+    return np.array(differences, dtype=np.float64)
 
 
 def _nonzero(differences: np.ndarray) -> np.ndarray:
-    """Return the differences that are not zero, rounded."""
+    """Return the rounded differences that are not zero."""
     if not np.isfinite(differences).all():
         raise InputError(
             f"difference {np.flatnonzero(~np.isfinite(differences))[0]} is not finite: leave that pair out"

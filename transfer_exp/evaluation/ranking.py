@@ -1,4 +1,4 @@
-"""Everything there is to say about how well one ranking of models agrees with their accuracies."""
+"""Agreement of one ranking of models with their accuracies: all measures, and the null band."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from transfer_exp.results.cell import ModelResult
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of two rankings, by name.
+    """Measures of the agreement of scores with accuracies.
 
     Attributes
     ----------
     measures
-        ``weighted_tau`` (symmetric convention), ``weighted_tau_by_accuracy``, ``kendall``, ``spearman``, ``pearson``,
-        ``rel_at_K``, ``recall_at_K``, ``regret``. Empty when fewer than two models have both score and accuracy.
+        Values by name: ``weighted_tau`` (symmetric convention), ``weighted_tau_by_accuracy``, ``kendall``,
+        ``spearman``, ``pearson``, ``rel_at_K``, ``recall_at_K``, ``regret``. Empty when fewer than two models
+        have both score and accuracy.
     null_band
         Interval that holds ``null_level`` of ``weighted_tau`` for random scores; None where ``measures`` is empty.
     tied
-        True when all scores, or all accuracies, are equal. Correlations are then 0.
+        True when all scores or all accuracies are equal. Correlations are 0 then.
     null_level
         Share of random scores inside ``null_band``.
     """
@@ -39,14 +40,14 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Compare scores with accuracies.
+    """Comparison of scores with accuracies.
 
     Attributes
     ----------
     k
-        How many of the top models rel@k and recall@k look at, at least 1.
+        Number of top models in rel@k and recall@k, at least 1.
     level, draws, seed
-        Of the null band, see `null_band`.
+        Parameters of `null_band`.
     """
 
     k: int = 3
@@ -60,10 +61,10 @@ class Ranking:
         Raises
         ------
         InputError
-            When any score or accuracy is NaN or infinite, naming metric and model.
+            When a score or accuracy is NaN or infinite; the message names metric and model.
         """
         for model in models:
-            _refuse_non_finite(metric_name, model)
+            _check_finite(metric_name, model)
         pairs = np.array([(m.score, m.accuracy) for m in models if None not in (m.score, m.accuracy)], dtype=np.float64)
         if len(pairs) < 2:
             return Agreement(null_level=self.level)
@@ -82,8 +83,7 @@ class Ranking:
         return Agreement(measures, band, is_constant(scores) or is_constant(accuracies), self.level)
 
 
-def _refuse_non_finite(metric_name: str, model: ModelResult) -> None:
-    """Raise when the score or the accuracy of ``model`` is no number to rank."""
+def _check_finite(metric_name: str, model: ModelResult) -> None:
     if model.score is not None and not np.isfinite(model.score):
         raise InputError(
             f"metric {metric_name} scored model {model.model} {model.score}: "

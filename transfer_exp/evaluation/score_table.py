@@ -1,66 +1,182 @@
-"""Every cell of scores beside the accuracies of its dataset, and how well the two agree."""
+"""Scores of a pool joined with its ground-truth accuracies, one table per regime."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.evaluation.accuracy_source import Truth
+from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.ranking import Agreement, Ranking
-from transfer_exp.evaluation.static_ranking import tau_of_static_rank
+from transfer_exp.io.accuracies import in_fractions, is_unsound, read_rows, rows_of
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.results.cell import ModelResult
 
+REPEATED_FIELDS = ("dataset", "seed")
+"""Fields of a cell to average over: first the seeds of a dataset, then the datasets."""
+
 
 @dataclass(frozen=True, eq=False)
-class Joined:
-    """The cells whose dataset has accuracies under one regime.
+class RegimeAccuracies:
+    """Accuracies of a pool under one regime.
 
     Attributes
     ----------
-    truth
-        Of the models that have scores, too.
-    cells
-        Fields of each cell, text.
-    scores, accuracies
-        (C, M), NaN where there is none.
-    agreements
-        Of each cell.
+    regime
+        Name of the regime; empty where the file has no such column.
+    table
+        A row per dataset and a column per model, in [0, 1], mean over seeds; NaN where missing.
     notes
-        What was left out, in lines.
+        Messages about rows that were left out.
     """
 
-    truth: Truth
+    regime: str
+    table: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def read_accuracies(
+    path: Path,
+    pool: str | None = None,
+    regimes: Sequence[str] = (),
+    unit: str = "fraction",
+    include_unsound: bool = False,
+) -> list[RegimeAccuracies]:
+    """Read the accuracies of a pool by regime.
+
+    Parameters
+    ----------
+    path
+        CSV with columns ``model``, ``accuracy``, and optionally ``dataset``, ``regime``, ``pool``, ``protocol``,
+        ``sound``. Rows of the same dataset and model are averaged.
+    pool
+        Name of the pool; None if the file has only one.
+    regimes
+        Regimes to read, in this order; by default all regimes of the pool.
+    unit
+        ``fraction`` or ``percent``.
+    include_unsound
+        Whether to use rows that the file marks as unsound.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be read, an accuracy is out of range, or pool, regime or protocol is missing or ambiguous.
+    """
+    rows = rows_of(read_rows(path, ("model", "accuracy")), "pool", pool, path, "--pool")
+    for column in ("dataset", "regime"):
+        rows = rows.assign(**{column: rows[column].fillna("") if column in rows else ""})
+    tables = []
+    for regime in dict.fromkeys(regimes or rows["regime"]):
+        regime_rows = rows_of(rows, "regime", regime, path, "--regime")
+        tables.append(_average(regime, regime_rows, path, unit, include_unsound))
+    return tables
+
+
+def _average(regime: str, rows: pd.DataFrame, path: Path, unit: str, include_unsound: bool) -> RegimeAccuracies:
+    """Average the rows of one regime over seeds."""
+    protocols = sorted(set(rows["protocol"].dropna())) if "protocol" in rows else []
+    if len(protocols) > 1:
+        raise InputError(f"{path} has several protocols of {regime}: keep the rows of one of {', '.join(protocols)}")
+    rows = in_fractions(rows, unit, path, "--unit")
+    unsound, notes = rows[is_unsound(rows)], tuple[str, ...]()
+    if len(unsound) and not include_unsound:
+        datasets = ", ".join(sorted(set(unsound["dataset"])))
+        notes = (f"{len(unsound)} unsound accuracies left out ({datasets}): --unsound uses them",)
+        rows = rows.drop(unsound.index)
+    # Rounding makes means equal that differ only by the order of summation.
+    means = rows.groupby(["dataset", "model"])["accuracy"].mean().round(12)
+    return RegimeAccuracies(regime, means.unstack("model"), notes)
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """Scores of a pool and the accuracies of the same models under one regime.
+
+    A cell is a row of scores: one metric after one perturbation on one dataset, and further fields such as the seed.
+    Cells that differ only in `REPEATED_FIELDS` belong to the same variant.
+
+    Attributes
+    ----------
+    regime
+        Name of the regime; may be empty.
+    cells
+        Text fields of each cell, among them ``metric`` and ``dataset``.
+    scores
+        (C, M), NaN where missing.
+    accuracies
+        A row per dataset and a column per model, in [0, 1], NaN where missing. It includes datasets without scores.
+    notes
+        Messages about scores and accuracies that were left out.
+    ranking
+        Comparison of the scores of a cell with the accuracies.
+    """
+
+    regime: str
     cells: pd.DataFrame
     scores: Float[np.ndarray, "cells models"]
-    accuracies: Float[np.ndarray, "cells models"]
-    agreements: tuple[Agreement, ...]
-    notes: tuple[str, ...]
+    accuracies: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    ranking: Ranking = field(default_factory=Ranking)
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, in the order of the columns."""
+        return tuple(map(str, self.accuracies.columns))
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:
-        """Those of the cells, in order."""
+        """Sorted names of the datasets with scores."""
         return tuple(sorted(set(self.cells["dataset"])))
 
     @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """How many models each cell compares."""
-        return tuple((np.isfinite(self.scores) & np.isfinite(self.accuracies)).sum(axis=1).tolist())
+    def cell_accuracies(self) -> Float[np.ndarray, "cells models"]:
+        """Accuracies on the dataset of each cell, (C, M)."""
+        return np.asarray(self.accuracies.loc[self.cells["dataset"]].to_numpy(dtype=np.float64))
 
     @cached_property
-    def measured(self) -> pd.DataFrame:
-        """Every cell as a row: its fields, the regime, the measures, the null band, how many models, whether tied."""
-        rows = [
-            {"regime": self.truth.regime, "models": size, "tied": found.tied, **_band(found), **found.measures}
-            for size, found in zip(self.sizes, self.agreements, strict=True)
-        ]
+    def model_counts(self) -> tuple[int, ...]:
+        """Number of models with both score and accuracy in each cell."""
+        return tuple((np.isfinite(self.scores) & np.isfinite(self.cell_accuracies)).sum(axis=1).tolist())
+
+    @cached_property
+    def variant_fields(self) -> tuple[str, ...]:
+        """Fields that identify a variant."""
+        return tuple(str(name) for name in self.cells if name not in REPEATED_FIELDS)
+
+    @cached_property
+    def variants(self) -> Mapping[tuple[str, ...], Mapping[str, Int[np.ndarray, " cells"]]]:
+        """Row numbers of the cells of each variant by dataset; several rows of a dataset are seeds."""
+        variants: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
+        for key, cells in self.cells.groupby([*self.variant_fields, "dataset"]):
+            *variant, dataset = map(str, key)
+            variants.setdefault(tuple(variant), {})[dataset] = cells.index.to_numpy()
+        return variants
+
+    @cached_property
+    def agreements(self) -> tuple[Agreement, ...]:
+        """Agreement of each cell."""
+        return tuple(
+            self.ranking(metric, [ModelResult(*result) for result in zip(self.models, scores, accuracies, strict=True)])
+            for metric, scores, accuracies in zip(
+                self.cells["metric"], _with_none(self.scores), _with_none(self.cell_accuracies), strict=True
+            )
+        )
+
+    @cached_property
+    def measures(self) -> pd.DataFrame:
+        """A row per cell: its fields, regime, number of models, null band, whether tied, and all measures."""
+        rows = []
+        for count, agreement in zip(self.model_counts, self.agreements, strict=True):
+            low, high = agreement.null_band or (np.nan, np.nan)
+            row = {"regime": self.regime, "models": count, "tied": agreement.tied, "null_low": low, "null_high": high}
+            rows.append({**row, **agreement.measures})
         results = pd.DataFrame(rows)
         if clash := set(results) & set(self.cells):
             raise InputError(
@@ -69,113 +185,105 @@ class Joined:
         return pd.concat([self.cells, results], axis=1)
 
     @cached_property
-    def static(self) -> dict[str, float]:
-        """Weighted tau of the static ranking by dataset, where there are accuracies on others to rank by."""
-        found = {}
+    def static_taus(self) -> dict[str, float]:
+        """Weighted tau of the static ranking by dataset, where other datasets have accuracies of all its models."""
+        taus = {}
         for dataset in self.datasets:
-            own = self.truth.accuracies.loc[dataset].dropna()
-            others = self.truth.accuracies.drop(index=dataset)[own.index]
+            accuracies = self.accuracies.loc[dataset].dropna()
+            other_accuracies = self.accuracies.drop(index=dataset)[accuracies.index]
             try:
-                found[dataset] = tau_of_static_rank(own.to_numpy(), others.to_numpy())
+                taus[dataset] = static_rank_tau(accuracies.to_numpy(), other_accuracies.to_numpy())
             except (NotApplicableError, InputError):
-                continue  # no other dataset has accuracies of these models
-        return found
+                continue
+        return taus
 
 
-def join(scores: pd.DataFrame, truth: Truth, ranking: Ranking) -> Joined:
-    """Put the cells of `read_score_file` beside accuracies.
+def join_scores(scores: pd.DataFrame, accuracies: RegimeAccuracies, ranking: Ranking | None = None) -> ScoreTable:
+    """Join the scores of `read_scores` with the accuracies of one regime; models are sorted by name.
 
     Raises
     ------
     InputError
-        When one table names datasets and the other does not, fewer than two models or no dataset are common, or no
-        cell scores two of the models.
+        When only one side names datasets, fewer than two models or no dataset are common, or no cell scores two models.
     """
-    known, where = truth.accuracies, f"accuracies of {truth.regime}" if truth.regime else "accuracies"
-    scored = scores.index.get_level_values("dataset")
-    if ("" in set(scored)) != ("" in known.index):
-        unsaid = "scores" if "" in set(scored) else "accuracies"
-        raise InputError(f"the {unsaid} do not say their dataset, and the other table does: add a column dataset")
-    models = sorted(set(map(str, scores)) & set(map(str, known)))
-    datasets = sorted(set(scored) & set(known.index))
+    table = accuracies.table
+    source = f"accuracies of {accuracies.regime}" if accuracies.regime else "accuracies"
+    cell_datasets = scores.index.get_level_values("dataset")
+    if ("" in set(cell_datasets)) != ("" in table.index):
+        side = "scores" if "" in set(cell_datasets) else "accuracies"
+        raise InputError(f"the {side} do not name their dataset, but the other table does: add a column dataset")
+    models = sorted(set(map(str, scores)) & set(map(str, table)))
+    datasets = sorted(set(cell_datasets) & set(table.index))
     if len(models) < 2 or not datasets:
         raise InputError(
-            f"{len(models)} models and {len(datasets)} datasets have both scores and {where}: need two models and a "
-            "dataset, named alike in both tables"
+            f"{len(models)} models and {len(datasets)} datasets have both scores and {source}: need two models and a "
+            "dataset, with the same names in both tables"
         )
-    notes = [*truth.notes, *_apart("model", scores.columns, known.columns), *_apart("dataset", scored, known.index)]
-    own = scores[scored.isin(datasets)][models]
-    accuracies = known.loc[own.index.get_level_values("dataset"), models].to_numpy()
-    enough = (np.isfinite(own.to_numpy()) & np.isfinite(accuracies)).sum(axis=1) > 1
-    if not enough.any():
-        fields = ", ".join(str(name) for name in own.index.names)
-        raise InputError(f"no cell scores two models: take out of {fields} what differs from model to model")
-    if not enough.all():
-        notes.append(f"{(~enough).sum()} of {len(own)} cells score fewer than two models: left out")
-    own, accuracies = own[enough], accuracies[enough]
-    cells = own.index.to_frame(index=False)
-    kept = Truth(truth.regime, known[models])
-    agreements = _agreements(cells, own.to_numpy(), accuracies, models, ranking)
-    return Joined(kept, cells, own.to_numpy(), accuracies, agreements, tuple(notes))
+    notes = [
+        *accuracies.notes,
+        *_unmatched("model", scores.columns, table.columns),
+        *_unmatched("dataset", cell_datasets, table.index),
+    ]
+    scores = scores[cell_datasets.isin(datasets)][models]
+    is_complete = np.isfinite(
+        scores.to_numpy() + table.loc[scores.index.get_level_values("dataset"), models].to_numpy()
+    )
+    is_comparable = is_complete.sum(axis=1) > 1
+    if not is_comparable.any():
+        fields = ", ".join(str(name) for name in scores.index.names)
+        raise InputError(f"no cell scores two models: remove the columns among {fields} that differ between models")
+    if not is_comparable.all():
+        notes.append(f"{(~is_comparable).sum()} of {len(scores)} cells score fewer than two models: left out")
+    scores = scores[is_comparable]
+    cells = scores.index.to_frame(index=False)
+    return ScoreTable(accuracies.regime, cells, scores.to_numpy(), table[models], tuple(notes), ranking or Ranking())
 
 
-def join_all(scores: pd.DataFrame, truths: Sequence[Truth], ranking: Ranking) -> tuple[list[Joined], list[str]]:
-    """Put scores beside the accuracies of every regime that they can be put beside.
+def join_regimes(
+    scores: pd.DataFrame, regimes: Sequence[RegimeAccuracies], ranking: Ranking | None = None
+) -> tuple[list[ScoreTable], list[str]]:
+    """Join scores with the accuracies of every regime that they match.
 
     Returns
     -------
-    joined
-        One or more.
+    tables
+        One or more tables, with the notes that concern only one regime.
     notes
-        What holds for all of them, and which regimes could not be used and why; what holds for one is with it.
+        Notes that concern all tables, and the reasons for regimes that were left out.
 
     Raises
     ------
     InputError
-        As `join`, when no regime can be used.
+        When no regime can be joined; the error is that of `join_scores` for the first one.
     """
-    found, refused = [], []
-    for truth in truths:
+    tables, errors = [], []
+    for accuracies in regimes:
         try:
-            found.append(join(scores, truth, ranking))
+            tables.append(join_scores(scores, accuracies, ranking))
         except InputError as error:
-            refused.append(error)
-    if not found:
-        raise refused[0]
-    shared = [note for note in found[0].notes if all(note in part.notes for part in found)]
-    own = [replace(part, notes=tuple(note for note in part.notes if note not in shared)) for part in found]
-    return own, [*shared, *(f"left out: {error}" for error in refused)]
+            errors.append(error)
+    if not tables:
+        raise errors[0]
+    shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)]
+    tables = [replace(table, notes=tuple(note for note in table.notes if note not in shared)) for table in tables]
+    return tables, [*shared, *(f"left out: {error}" for error in errors)]
 
 
-def write_measures(joined: Sequence[Joined], path: Path) -> int:
-    """Write the measures of every cell under every regime as CSV, and return how many rows that is."""
-    rows = pd.concat([part.measured for part in joined])
+def write_measures(tables: Sequence[ScoreTable], path: Path) -> int:
+    """Write the measures of every cell under every regime as CSV, and return the number of rows."""
+    rows = pd.concat([table.measures for table in tables])
     write_atomically(path, lambda temporary: rows.to_csv(temporary, index=False, lineterminator="\n"))
     return len(rows)
 
 
-def _band(found: Agreement) -> dict[str, float]:
-    low, high = found.null_band or (np.nan, np.nan)
-    return {"null_low": low, "null_high": high}
-
-
-def _apart(kind: str, scored: Iterable[str], known: Iterable[str]) -> list[str]:
-    """Say which names only one of the tables has."""
-    found = {"accuracies": set(scored) - set(known), "scores": set(known) - set(scored)}
+def _unmatched(kind: str, scored: Iterable[str], with_accuracy: Iterable[str]) -> list[str]:
+    """Return notes about names that occur in only one of the tables."""
+    missing = {"accuracies": set(scored) - set(with_accuracy), "scores": set(with_accuracy) - set(scored)}
     return [
-        f"{kind}s without {what} ({len(names)}): {', '.join(sorted(names))}" for what, names in found.items() if names
+        f"{kind}s without {side} ({len(names)}): {', '.join(sorted(names))}" for side, names in missing.items() if names
     ]
 
 
-def _agreements(
-    cells: pd.DataFrame, scores: np.ndarray, accuracies: np.ndarray, models: Sequence[str], ranking: Ranking
-) -> tuple[Agreement, ...]:
-    """Evaluate each cell."""
-    return tuple(
-        ranking(metric, [ModelResult(*result) for result in zip(models, _or_none(own), _or_none(truth), strict=True)])
-        for metric, own, truth in zip(cells["metric"], scores, accuracies, strict=True)
-    )
-
-
-def _or_none(values: np.ndarray) -> list[float | None]:
-    return [None if np.isnan(value) else float(value) for value in values]
+def _with_none(values: np.ndarray) -> list[list[float | None]]:
+    """Return rows of floats, None for NaN."""
+    return [[None if np.isnan(value) else float(value) for value in row] for row in values]

@@ -1,91 +1,97 @@
-"""What each way to score is worth over all datasets, and against the same way without its perturbation."""
+"""Summary of every scoring variant over datasets, and its paired comparison with a control perturbation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from transfer_exp.evaluation.mean_tau import mean_tau_interval
+from transfer_exp.evaluation.correlation import weighted_tau_many
+from transfer_exp.evaluation.intervals import mean_tau_interval
 from transfer_exp.evaluation.paired import PairedComparison, compare_paired, holm
-from transfer_exp.evaluation.score_table import Joined
-from transfer_exp.evaluation.weighted_tau_many import weighted_tau_many
-
-REPEATED = ("dataset", "seed")
-"""Fields of a cell that means are over: the seeds of a dataset first, then datasets."""
+from transfer_exp.evaluation.score_table import ScoreTable
 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """One way to score, over datasets.
+    """Summary of one variant over datasets.
 
     Attributes
     ----------
     fields
-        What it is: the fields of a cell but `REPEATED`.
-    runs
-        Places of its cells in `Joined`, by dataset; several where there are seeds.
+        Fields that identify the variant, such as metric and perturbation.
+    rows
+        Row numbers of its cells in the `ScoreTable`, by dataset; several of one dataset are seeds.
     by_dataset
-        Every measure and the null band by dataset, means over seeds; ``tied`` is the share of them.
+        Every measure and the null band by dataset, means over seeds; ``tied`` is the share of tied seeds.
     models
-        Fewest and most models that one of its cells compares.
+        Minimum and maximum number of models compared in a cell.
     paired
-        Against the control, over datasets; None without one, or without a dataset that both have.
+        Comparison with the control over datasets; None without a control, or without a common dataset.
     holm_p
-        ``paired.permutation_p`` corrected for all such comparisons of the regime.
+        ``paired.permutation_p`` after Holm's correction for all such comparisons of the regime.
     """
 
     fields: dict[str, str]
-    runs: dict[str, np.ndarray]
+    rows: Mapping[str, np.ndarray]
     by_dataset: pd.DataFrame
     models: tuple[int, int]
     paired: PairedComparison | None = None
     holm_p: float | None = None
 
-    def mean(self, measure: str) -> float:
-        """Return a measure, mean over datasets."""
-        return float(self.by_dataset[measure].mean())
+    @property
+    def is_tied(self) -> bool:
+        """Whether all scores or all accuracies are equal in every cell."""
+        return bool((self.by_dataset["tied"] == 1).all())
 
     @property
-    def above(self) -> int:
-        """On how many datasets the weighted tau lies above the null band of a single run."""
+    def above_band(self) -> int:
+        """Number of datasets whose weighted tau lies above the null band of a single ranking."""
         return int((self.by_dataset["weighted_tau"] > self.by_dataset["null_high"]).sum())
 
+    def mean(self, measure: str) -> float:
+        """Return the mean of a measure over datasets."""
+        return float(self.by_dataset[measure].mean())
 
-def summaries(joined: Joined, against: str | None) -> list[Summary]:
-    """Summarise all cells, highest mean weighted tau first; compare each with its own under ``against``, if any."""
-    names = [str(name) for name in joined.cells if name not in REPEATED]
-    results = [name for name in joined.measured if name not in joined.cells and name != "regime"]
-    found = [
-        Summary(
-            dict(zip(names, map(str, key), strict=True)),
-            {str(dataset): own.index.to_numpy() for dataset, own in cells.groupby("dataset")},
-            cells.groupby("dataset")[results].mean(),
-            (int(cells["models"].min()), int(cells["models"].max())),
+    def tau_interval(self, table: ScoreTable) -> tuple[float, float]:
+        """Compute the 95 % bootstrap interval of the mean weighted tau over models, see `mean_tau_interval`."""
+        rows = np.concatenate(list(self.rows.values()))
+        weights = np.concatenate([np.full(len(numbers), 1 / len(numbers)) for numbers in self.rows.values()])
+        return mean_tau_interval(table.scores[rows], table.cell_accuracies[rows], weights)
+
+
+def summarize(table: ScoreTable, control: str | None = None) -> list[Summary]:
+    """Summarize every variant, highest mean weighted tau first.
+
+    With a control (a perturbation), each variant is compared with the one that differs only in the perturbation.
+    """
+    results = [name for name in table.measures if name not in table.cells and name != "regime"]
+    summaries = []
+    for variant, rows in table.variants.items():
+        cells = table.measures.iloc[np.sort(np.concatenate(list(rows.values())))]
+        summaries.append(
+            Summary(
+                dict(zip(table.variant_fields, variant, strict=True)),
+                rows,
+                cells.groupby("dataset")[results].mean(),
+                (int(cells["models"].min()), int(cells["models"].max())),
+            )
         )
-        for key, cells in joined.measured.groupby(names)
-    ]
-    found = found if against is None else _compared(found, joined, against)
-    return sorted(found, key=lambda summary: -summary.mean("weighted_tau"))
+    if control is not None:
+        summaries = _compare(summaries, table, control)
+    return sorted(summaries, key=lambda summary: -summary.mean("weighted_tau"))
 
 
-def interval(summary: Summary, joined: Joined) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the mean weighted tau over models, the same drawn on every dataset."""
-    runs = np.concatenate(list(summary.runs.values()))
-    weights = np.concatenate([np.full(len(own), 1 / len(own)) for own in summary.runs.values()])
-    return mean_tau_interval(joined.scores[runs], joined.accuracies[runs], weights)
-
-
-def _compared(found: Sequence[Summary], joined: Joined, against: str) -> list[Summary]:
-    """Add the paired comparison with the control, where there is one that differs."""
-    by_fields = {tuple(summary.fields.items()): summary for summary in found}
+def _compare(summaries: Sequence[Summary], table: ScoreTable, control: str) -> list[Summary]:
+    """Add the paired comparison with the control to every variant that has one."""
+    by_fields = {tuple(summary.fields.items()): summary for summary in summaries}
     compared = []
-    for summary in found:
-        control = by_fields.get(tuple({**summary.fields, "perturbation": against}.items()))
-        if control is not None and control is not summary:
-            paired = _paired(summary, control, joined)
+    for summary in summaries:
+        baseline = by_fields.get(tuple({**summary.fields, "perturbation": control}.items()))
+        if baseline is not None and baseline is not summary:
+            paired = _compare_pair(summary, baseline, table)
             summary = replace(summary, paired=paired if paired.pairs else None)
         compared.append(summary)
     p_values = [summary.paired.permutation_p for summary in compared if summary.paired is not None]
@@ -93,18 +99,18 @@ def _compared(found: Sequence[Summary], joined: Joined, against: str) -> list[Su
     return [summary if summary.paired is None else replace(summary, holm_p=next(corrected)) for summary in compared]
 
 
-def _paired(first: Summary, second: Summary, joined: Joined) -> PairedComparison:
-    """Compare over datasets, on the models that both score in every run of a dataset."""
-    values: tuple[dict[str, float | None], dict[str, float | None]] = ({}, {})
-    for dataset in sorted(first.runs.keys() & second.runs.keys()):
-        every = np.concatenate([first.runs[dataset], second.runs[dataset]])
-        known = np.isfinite(joined.scores[every] + joined.accuracies[every])
-        shared = np.flatnonzero(known.all(axis=0))
-        for side, summary in zip(values, (first, second), strict=True):
-            own = summary.runs[dataset]
-            if known.sum() == len(shared) * len(known):  # no model is left out: the taus are there
+def _compare_pair(first: Summary, second: Summary, table: ScoreTable) -> PairedComparison:
+    """Compare over datasets, using the models that both variants score with every seed of a dataset."""
+    taus: tuple[dict[str, float | None], dict[str, float | None]] = ({}, {})
+    for dataset in sorted(first.rows.keys() & second.rows.keys()):
+        rows = np.concatenate([first.rows[dataset], second.rows[dataset]])
+        is_complete = np.isfinite(table.scores[rows] + table.cell_accuracies[rows])
+        shared = np.flatnonzero(is_complete.all(axis=0))
+        for side, summary in zip(taus, (first, second), strict=True):
+            own_rows = summary.rows[dataset]
+            if is_complete.sum() == len(shared) * len(rows):  # no model is left out, so the summary has the tau
                 side[dataset] = float(summary.by_dataset["weighted_tau"][dataset])
             elif len(shared) > 1:
-                taus = weighted_tau_many(joined.scores[own][:, shared], joined.accuracies[own][:, shared])
-                side[dataset] = float(taus.mean())
-    return compare_paired(*values)
+                values = (table.scores[own_rows][:, shared], table.cell_accuracies[own_rows][:, shared])
+                side[dataset] = float(weighted_tau_many(*values).mean())
+    return compare_paired(*taus)

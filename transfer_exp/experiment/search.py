@@ -11,7 +11,7 @@ from typing import NamedTuple
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.evaluation.halving import Halving, Search
+from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.scoring import Parts, Scoring
 from transfer_exp.experiment.uncertainty import Uncertainty
 from transfer_exp.features.extraction import Extractor
@@ -123,7 +123,7 @@ class PoolSearch:
         found = SearchResult(
             cell,
             (*models, *self._unscored([model.model for model in models])),
-            search.stopped,
+            search.stop_reason,
             len(nested_subsets.order),
             nested_subsets.forward_passes,
             time.perf_counter() - start,
@@ -148,7 +148,7 @@ class PoolSearch:
             raise InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {name}: {reason}")
         return names
 
-    def _search(self, nested_subsets: NestedSubsets, names: Sequence[str]) -> Search:
+    def _search(self, nested_subsets: NestedSubsets, names: Sequence[str]) -> HalvingResult:
         images = min(self.halving.first, len(nested_subsets.order))
         pace = {name: max(nested_subsets.seconds[name], 1e-6) / images for name in names}
 
@@ -181,7 +181,7 @@ class PoolSearch:
                 self._reasons[name] = str(reason)
         return dict(zip(found, self.scoring.combine(list(found.values())), strict=True))
 
-    def _shown_all(self, nested_subsets: NestedSubsets, search: Search) -> dict[str, SampleSubset]:
+    def _shown_all(self, nested_subsets: NestedSubsets, search: HalvingResult) -> dict[str, SampleSubset]:
         """Return the models of the last round, on all images if there is time for that."""
         last, every = search.rounds[-1], len(nested_subsets.order)
         spent = sum(nested_subsets.seconds.values())
@@ -190,7 +190,7 @@ class PoolSearch:
         pairings = {name: self._pairing(nested_subsets, name, images) for name in last.scores}
         return {name: pairing for name, pairing in pairings.items() if pairing is not None}
 
-    def _models(self, search: Search, last: Mapping[str, SearchedModel], images: int) -> list[SearchedModel]:
+    def _models(self, search: HalvingResult, last: Mapping[str, SearchedModel], images: int) -> list[SearchedModel]:
         """Return all that were ranked: those of the last round by what is known of them by now, then the others."""
         seen = {name: (held.images, score) for held in search.rounds for name, score in held.scores.items()}
         models = [replace(last[n], images=images) for n in sorted(last, key=lambda n: -(last[n].score or 0.0))]

@@ -1,9 +1,8 @@
-"""An evaluation in the terminal: a table for every regime, and the baselines that it takes to beat."""
+"""Terminal report of an evaluation: a table of scoring variants per regime, with baselines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -14,160 +13,143 @@ from rich.text import Text
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.null_band import null_band, null_deviation
-from transfer_exp.evaluation.score_table import Joined
-from transfer_exp.evaluation.summary import Summary, interval, summaries
+from transfer_exp.evaluation.score_table import ScoreTable
+from transfer_exp.evaluation.summary import Summary, summarize
 
 Column = Callable[[Summary], str]
 
 
-def shown(joined: Joined, k: int, against: str | None, top: int) -> Iterator[RenderableType]:
-    """Yield what to print of one regime: what all rows share, the rows, and the baselines.
+def evaluation_report(table: ScoreTable, k: int, control: str | None, top: int) -> Iterator[RenderableType]:
+    """Yield the report of one regime: common fields, the table of variants, and the baselines.
 
     Parameters
     ----------
-    joined
-        The cells of the regime.
+    table
+        Scores and accuracies of the regime.
     k
-        Of rel@k.
-    against
-        The perturbation that the others are compared with; None for no comparison.
+        Number of top models in rel@k and recall@k.
+    control
+        Perturbation to compare the others with; None for no comparison.
     top
-        How many rows to show, best first; all if 0.
+        Number of rows to show, best first; 0 for all.
     """
-    several, largest = len(joined.datasets) > 1, max(joined.sizes)
-    rows = summaries(joined, against if several else None)
-    title = f"{joined.truth.regime or 'accuracies'}: {len(joined.datasets)} dataset(s), {largest} models"
+    has_several, largest = len(table.datasets) > 1, max(table.model_counts)
+    summaries = summarize(table, control if has_several else None)
+    title = f"{table.regime or 'accuracies'}: {len(table.datasets)} dataset(s), {largest} models"
     yield Text(title, style="bold")
-    yield from (Text(note, style="yellow") for note in joined.notes)
-    yield from map(Text, _in_all_rows(joined))
-    names = [name for name in rows[0].fields if joined.cells[name].nunique() > 1]
-    columns: dict[str, Column] = {name: partial(_field, name=name) for name in names}
-    if any(row.models != (largest, largest) for row in rows):
-        columns["n"] = _models
-    columns |= _over_datasets(joined, k) if several else _on_one(k)
-    compared = [row for row in rows if row.paired is not None]
-    if compared:
-        columns |= _against(str(against))
-    yield _table(rows[:top] if top > 0 else rows, columns, len(names))
-    if 0 < top < len(rows):
-        yield Text(f"{len(rows) - top} more rows: --top 0 shows all", style="yellow")
-    yield from (Text(line, style="dim") for line in _legend(joined, len(compared), against))
-    yield from map(Text, _baselines(joined, largest))
+    yield from (Text(note, style="yellow") for note in table.notes)
+    yield from map(Text, _common_fields(table))
+    names = [name for name in summaries[0].fields if table.cells[name].nunique() > 1]
+    columns: dict[str, Column] = {name: lambda row, name=name: row.fields[name] for name in names}  # type: ignore[misc]
+    if any(row.models != (largest, largest) for row in summaries):
+        columns["n"] = lambda row: "-".join(str(count) for count in dict.fromkeys(row.models))
+    columns |= _columns_over_datasets(table, k) if has_several else _columns_of_one_dataset(k)
+    n_compared = sum(row.paired is not None for row in summaries)
+    if n_compared:
+        columns |= _comparison_columns(str(control))
+    yield _layout(summaries[:top] if top > 0 else summaries, columns, len(names))
+    if 0 < top < len(summaries):
+        yield Text(f"{len(summaries) - top} more rows: --top 0 shows all", style="yellow")
+    yield from (Text(line, style="dim") for line in _legend(table, n_compared, control))
+    yield from map(Text, _baselines(table, largest))
 
 
-def control_of(scores: pd.DataFrame, asked: str | None) -> str | None:
-    """Return the perturbation to compare with: the one asked for, else ``none`` if there is one, or no comparison.
+def select_control(scores: pd.DataFrame, requested: str | None) -> str | None:
+    """Return the perturbation to compare with: the requested one, else ``none`` if present, else None.
 
     Raises
     ------
     InputError
-        When the one asked for is not there.
+        When the scores do not have the requested perturbation.
     """
-    known = set(scores.index.get_level_values("perturbation")) if "perturbation" in scores.index.names else set()
-    if asked is not None and asked not in known:
-        raise InputError(f"the scores have no perturbation '{asked}' to compare with: {suggestion(asked, known)}")
-    return asked or ("none" if "none" in known else None)
+    available = set(scores.index.get_level_values("perturbation")) if "perturbation" in scores.index.names else set()
+    if requested is not None and requested not in available:
+        raise InputError(
+            f"the scores have no perturbation '{requested}' to compare with: {suggestion(requested, available)}"
+        )
+    return requested or ("none" if "none" in available else None)
 
 
-def _in_all_rows(joined: Joined) -> Iterator[str]:
-    """Say which fields are the same everywhere, and which are averaged over unseen."""
-    same = {name: values.iloc[0] for name, values in joined.cells.items() if values.nunique() == 1}
-    told = ", ".join(f"{name} {value}" for name, value in same.items() if value)
-    if told:
-        yield f"all rows: {told}"
-    if "seed" in joined.cells and "seed" not in same:
-        yield f"mean over {joined.cells['seed'].nunique()} seeds of the scores"
+def _common_fields(table: ScoreTable) -> Iterator[str]:
+    """Yield the fields with the same value in all rows, and the number of seeds averaged."""
+    common = {name: values.iloc[0] for name, values in table.cells.items() if values.nunique() == 1}
+    text = ", ".join(f"{name} {value}" for name, value in common.items() if value)
+    if text:
+        yield f"all rows: {text}"
+    if "seed" in table.cells and "seed" not in common:
+        yield f"mean over {table.cells['seed'].nunique()} seeds of the scores"
 
 
-def _over_datasets(joined: Joined, k: int) -> dict[str, Column]:
-    """Return the columns of means over datasets."""
+def _columns_over_datasets(table: ScoreTable, k: int) -> dict[str, Column]:
     return {
         "tau_w": _tau,
-        "95 % interval": lambda row: "{:.2f}, {:.2f}".format(*interval(row, joined)),
-        "above band": lambda row: f"{row.above}/{len(row.by_dataset)}",
+        "95 % interval": lambda row: "{:.2f}, {:.2f}".format(*row.tau_interval(table)),
+        "above band": lambda row: f"{row.above_band}/{len(row.by_dataset)}",
         f"rel@{k}": lambda row: f"{row.mean(f'rel_at_{k}'):.2f}",
         "regret": lambda row: f"{row.mean('regret'):.3f}",
     }
 
 
-def _on_one(k: int) -> dict[str, Column]:
-    """Return the columns of a single dataset: all of an `Agreement` but near synonyms."""
-    measures = {
-        "kendall": "kendall",
-        "spearman": "spearman",
-        f"rel@{k}": f"rel_at_{k}",
-        f"recall@{k}": f"recall_at_{k}",
-    }
+def _columns_of_one_dataset(k: int) -> dict[str, Column]:
     return {
         "tau_w": _tau,
         "null band": lambda row: f"{row.mean('null_low'):.2f}, {row.mean('null_high'):.2f}",
-        **{heading: partial(_mean, measure=measure) for heading, measure in measures.items()},
+        "kendall": lambda row: f"{row.mean('kendall'):.2f}",
+        "spearman": lambda row: f"{row.mean('spearman'):.2f}",
+        f"rel@{k}": lambda row: f"{row.mean(f'rel_at_{k}'):.2f}",
+        f"recall@{k}": lambda row: f"{row.mean(f'recall_at_{k}'):.2f}",
         "regret": lambda row: f"{row.mean('regret'):.3f}",
     }
 
 
-def _against(control: str) -> dict[str, Column]:
-    """Return the columns of the comparison with a control."""
+def _comparison_columns(control: str) -> dict[str, Column]:
     return {
         f"vs {control}": lambda row: "" if (p := row.paired) is None else f"{p.mean:+.2f}",
         "w/t/l": lambda row: "" if (p := row.paired) is None else f"{p.wins}/{p.ties}/{p.losses}",
-        "p": lambda row: _p(row.paired.permutation_p if row.paired else None),
-        "Holm": lambda row: _p(row.holm_p),
+        "p": lambda row: _p_value(row.paired.permutation_p if row.paired else None),
+        "Holm": lambda row: _p_value(row.holm_p),
     }
 
 
-def _legend(joined: Joined, compared: int, against: str | None) -> Iterator[str]:
+def _legend(table: ScoreTable, n_compared: int, control: str | None) -> Iterator[str]:
     """Explain the columns."""
-    datasets, least = len(joined.datasets), 2.0 ** (1 - len(joined.datasets))
+    datasets, minimum_p = len(table.datasets), 2.0 ** (1 - len(table.datasets))
     if datasets > 1:
-        yield "Means over datasets; interval over resampled models; above band: on how many datasets tau_w is."
-    if compared:
-        yield f"vs {against}: difference of tau_w; wins/ties/losses over datasets; p of flipped signs, at least"
-        yield f"{least:.2g} for {datasets} datasets, and after Holm's correction for {compared} comparisons."
+        yield "Means over datasets; interval over resampled models; above band: number of datasets with tau_w above it."
+    if n_compared:
+        yield f"vs {control}: difference of tau_w; wins/ties/losses over datasets; p of the sign-flip test, at least"
+        yield f"{minimum_p:.2g} for {datasets} datasets, and after Holm's correction for {n_compared} comparisons."
 
 
-def _baselines(joined: Joined, models: int) -> Iterator[str]:
-    """Say what rankings reach that look at no score."""
-    taus, low_high = list(joined.static.values()), null_band(models)
+def _baselines(table: ScoreTable, models: int) -> Iterator[str]:
+    """Yield the tau_w of rankings that do not use scores."""
+    taus, band = list(table.static_taus.values()), null_band(models)
     if taus:
-        over = f" over {len(taus)} of {len(joined.datasets)} datasets" if len(joined.datasets) > 1 else ""
+        over = f" over {len(taus)} of {len(table.datasets)} datasets" if len(table.datasets) > 1 else ""
         yield f"static ranking (mean accuracy rank on the other datasets): tau_w {np.mean(taus):.3f}{over}"
     else:
         yield "static ranking: none, there are no accuracies of these models on other datasets"
-    band = "95 % null band [{:.2f}, {:.2f}]".format(*low_high)
-    yield f"random scores: sd {null_deviation(models):.2f} of tau_w on one dataset at {models} models, {band}"
+    band_text = "95 % null band [{:.2f}, {:.2f}]".format(*band)
+    yield f"random scores: sd {null_deviation(models):.2f} of tau_w on one dataset at {models} models, {band_text}"
 
 
-def _table(rows: Sequence[Summary], columns: Mapping[str, Column], names: int) -> Table:
-    """Lay out the rows; the first columns are names."""
+def _layout(rows: Sequence[Summary], columns: Mapping[str, Column], n_names: int) -> Table:
+    """Lay out the rows; the first ``n_names`` columns are names and aligned left."""
     table = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False, show_edge=False)
     lines = [[column(row) for column in columns.values()] for row in rows]
-    for place, heading in enumerate(columns):
-        words = heading.replace("_", " ") if place < names else heading
-        widest = max(map(len, [*(line[place] for line in lines), *words.split()]))
-        table.add_column(words, justify="left" if place < names else "right", max_width=widest, overflow="fold")
+    for index, name in enumerate(columns):
+        heading = name.replace("_", " ") if index < n_names else name
+        width = max(map(len, [*(line[index] for line in lines), *heading.split()]))
+        table.add_column(heading, justify="left" if index < n_names else "right", max_width=width, overflow="fold")
     for line in lines:
         table.add_row(*map(Text, line))
     return table
 
 
-def _field(row: Summary, name: str) -> str:
-    return row.fields[name]
-
-
-def _mean(row: Summary, measure: str) -> str:
-    return f"{row.mean(measure):.2f}"
-
-
 def _tau(row: Summary) -> str:
-    """Return the mean weighted tau, or that there is none because all scores or accuracies are equal."""
-    return "tied" if row.mean("tied") == 1 else _mean(row, "weighted_tau")
+    return "tied" if row.is_tied else f"{row.mean('weighted_tau'):.2f}"
 
 
-def _models(row: Summary) -> str:
-    return "-".join(str(size) for size in dict.fromkeys(row.models))
-
-
-def _p(value: float | None) -> str:
-    """Return a p-value without what every one begins with."""
+def _p_value(value: float | None) -> str:
+    """Return a p-value without the leading zero."""
     return "" if value is None else "1" if value > 0.9995 else f"{value:.3f}".removeprefix("0")

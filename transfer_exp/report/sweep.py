@@ -11,7 +11,7 @@ from rich.console import Console
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.report.html.write import write_page
-from transfer_exp.report.reproduction.writing import write_reproduction
+from transfer_exp.report.published_comparison import write_published_comparison
 from transfer_exp.report.sweep_cells import cell_fields, collect, read_statuses
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
@@ -84,7 +84,7 @@ def show_score_matrix(folder: Path, rows: Path, published: str | None, console: 
         If a status or the rows cannot be read, or the rows do not match the published pool.
     """
     if rows.is_file():
-        _print_paths([rows, *(write_reproduction(rows, published) if published else [])], console)
+        _print_paths([rows, *(write_published_comparison(rows, published) if published else [])], console)
     return failures(collect(folder)) if any(folder.rglob("status.json")) else []
 
 

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.correlation import weighted_tau
-from transfer_exp.evaluation.stability import flip_rate, leave_one_out, share_of_flips, sub_pools, win_rates
-from transfer_exp.evaluation.weighted_tau_many import pool_differences
+from transfer_exp.evaluation.correlation import pool_differences, weighted_tau
+from transfer_exp.evaluation.sub_pools import flip_rate, grouped_tau, leave_one_out, sub_pools, win_rates
 
 RNG = np.random.default_rng(0)
+
+
+def flips(first, second, accuracies, pools):
+    """Return the flip rate of the difference of two conditions, mean over datasets."""
+    full_pool = np.arange(first.shape[-1])[None]
+    difference = pool_differences(first, second, accuracies, full_pool)[0]
+    return flip_rate(difference, pool_differences(first, second, accuracies, pools))
 
 
 @pytest.mark.parametrize(("models", "leave_out"), [(3, 1), (7, 2), (8, 5), (6, 4)])
@@ -20,13 +26,13 @@ def test_all_sub_pools_once_each(models, leave_out):
 
 
 def test_too_many_are_sampled_evenly_and_seeded():
-    found = sub_pools(12, 4, most=400, seed=3)
+    found = sub_pools(12, 4, max_pools=400, seed=3)
     assert found.shape == (400, 8)
     assert all(len(set(row)) == 8 for row in found)
     kept = np.bincount(found.ravel(), minlength=12) / 400
     np.testing.assert_allclose(kept, 8 / 12, atol=0.1)
-    np.testing.assert_array_equal(found, sub_pools(12, 4, most=400, seed=3))
-    assert (found != sub_pools(12, 4, most=400, seed=4)).any()
+    np.testing.assert_array_equal(found, sub_pools(12, 4, max_pools=400, seed=3))
+    assert (found != sub_pools(12, 4, max_pools=400, seed=4)).any()
 
 
 @pytest.mark.parametrize("wrong", [(5, 0, 9), (5, 4, 9), (5, 2, 0), (0, 1, 9)])
@@ -56,17 +62,17 @@ def test_flips_are_counted_as_written():
 
     literal = np.mean([sign(kept) != sign(np.arange(7)) for kept in pools])
     assert 0 < literal < 1
-    assert flip_rate(first, second, truth, pools) == pytest.approx(literal)
-    assert flip_rate(second, first, truth, pools) == pytest.approx(literal)
+    assert flips(first, second, truth, pools) == pytest.approx(literal)
+    assert flips(second, first, truth, pools) == pytest.approx(literal)
 
 
 def test_a_clear_verdict_never_flips_and_no_verdict_is_one():
     truth = np.arange(6.0)
     pools = sub_pools(6)
-    assert flip_rate(truth, -truth, truth, pools) == 0
-    assert flip_rate(truth, truth * 2, truth, pools) == 0
+    assert flips(truth, -truth, truth, pools) == 0
+    assert flips(truth, truth * 2, truth, pools) == 0
     swapped = np.array([0.0, 1, 2, 3, 5, 4])  # worse only while both of the top two are there: in 6 of 15 sub-pools
-    assert flip_rate(truth, swapped, truth, pools) == pytest.approx(9 / 15)
+    assert flips(truth, swapped, truth, pools) == pytest.approx(9 / 15)
 
 
 def test_rounding_is_no_verdict():
@@ -75,7 +81,7 @@ def test_rounding_is_no_verdict():
     pools = sub_pools(8)
     differences = pool_differences(scores, again, truth, pools)
     assert 0 < np.abs(differences).max() < 1e-14
-    assert flip_rate(scores, again, truth, pools) == 0
+    assert flips(scores, again, truth, pools) == 0
 
 
 def test_wins_are_counted_as_written_and_equals_share():
@@ -99,8 +105,6 @@ def test_wins_are_counted_as_written_and_equals_share():
 def test_nothing_to_count_is_refused():
     truth, nothing = np.ones((1, 4)), np.zeros((0, 3), dtype=int)
     with pytest.raises(InputError, match="no sub-pool to count"):
-        flip_rate(truth, truth, truth, nothing)
-    with pytest.raises(InputError, match="no sub-pool to count"):
         win_rates(truth[None], truth, nothing)
     with pytest.raises(InputError, match="one metric or more"):
         win_rates(np.ones((0, 1, 4)), truth, sub_pools(4))
@@ -108,5 +112,31 @@ def test_nothing_to_count_is_refused():
 
 def test_what_is_zero_to_rounding_is_equal_and_a_flip_only_where_the_verdict_is_not():
     differences = np.array([0.2, 1e-17, -1e-17, -0.1])
-    assert share_of_flips(0.3, differences) == 0.75
-    assert share_of_flips(1e-17, differences) == 0.5
+    assert flip_rate(0.3, differences) == 0.75
+    assert flip_rate(1e-17, differences) == 0.5
+
+
+def test_grouped_tau_weighs_groups_by_pairs():
+    scores, accuracies = np.random.default_rng(1).normal(size=(2, 8))
+    groups = ["resnet", "vit", "resnet", "vit", "resnet", "alexnet", "vit", "vit"]
+    resnets, vits = [0, 2, 4], [1, 3, 6, 7]
+    taus = [weighted_tau(scores[group], accuracies[group]) for group in (resnets, vits)]
+    assert grouped_tau(scores, accuracies, groups) == pytest.approx((3 * taus[0] + 6 * taus[1]) / 9)
+    assert grouped_tau(scores, accuracies, ["one"] * 8) == pytest.approx(weighted_tau(scores, accuracies))
+
+
+def test_grouped_tau_forgets_the_order_of_groups():
+    accuracies = np.array([0.1, 0.2, 0.8, 0.9])
+    groups = ["small", "small", "large", "large"]
+    upside_down = np.array([2.0, 1.0, 4.0, 3.0])  # right between groups, wrong within
+    assert weighted_tau(upside_down, accuracies) > 0
+    assert grouped_tau(upside_down, accuracies, groups) == pytest.approx(-1)
+    assert grouped_tau(np.array([1.0, 2.0, 7.0, 7.0]), accuracies, groups) == pytest.approx(0.5)
+
+
+def test_grouped_tau_needs_groups():
+    rising = np.arange(3.0)
+    with pytest.raises(InputError, match="a group for each of 3"):
+        grouped_tau(rising, rising, ["a", "b"])
+    with pytest.raises(InputError, match="no group has two models"):
+        grouped_tau(rising, rising, ["a", "b", "c"])

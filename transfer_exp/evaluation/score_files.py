@@ -1,0 +1,144 @@
+"""Files of scores: update the table of a score grid, and read scores in long or matrix form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from transfer_exp.errors import InputError
+from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.csv import read_table
+from transfer_exp.results.cell import ModelResult
+from transfer_exp.store import FileLease
+
+CELL = ["model_pool", "dataset", "splits", "images_per_class", "seed", "perturbation", "metric"]
+"""Columns of the matrix form that identify a cell; every other column is a model."""
+
+_RESULT_COLUMNS = ("accuracy", "reason")
+"""Columns of the long form, as this project writes it, that describe a model and not a cell."""
+
+_FIRST_FIELDS = ("metric", "perturbation", "dataset")
+"""First fields of a cell in the order of `read_scores`; the matrix form has them all."""
+
+
+def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
+    """Write rows into a table in matrix form; they replace existing rows of the same cells.
+
+    Parameters
+    ----------
+    path
+        CSV file, created if missing.
+    rows
+        A mapping per cell, with the fields `CELL` followed by the score of every model.
+
+    Returns
+    -------
+    int
+        Number of rows written.
+
+    Raises
+    ------
+    InputError
+        When the file contains other models.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pd.DataFrame(rows, dtype=str)
+    with FileLease(path.with_suffix(".lease")):
+        if path.is_file() and rows:
+            existing = _read_text(path)
+            if list(existing.columns) != list(table.columns):
+                raise InputError(f"{path} is a table of other models: set rows to another file")
+            table = pd.concat([existing, table]).drop_duplicates(CELL, keep="last")
+        if rows:
+            table = table.sort_values(CELL, kind="stable")
+            write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, lineterminator="\n"))
+    return len(rows)
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read scores in long or matrix form; larger scores are better.
+
+    Parameters
+    ----------
+    path
+        CSV file. Long form: columns ``model`` and ``score``; every other column except ``accuracy`` and ``reason``
+        identifies the cell. Matrix form, as `update_scores` writes it: the columns `CELL`, and one column per model. A
+        score may be empty where a metric does not apply.
+
+    Returns
+    -------
+    DataFrame
+        A sorted row per cell and a column per model in the order of the file; NaN where a score is missing. The index
+        has a text level per field of a cell: ``metric`` (by default the name of the file), ``perturbation`` if present,
+        ``dataset`` (by default empty), then further fields.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or has neither form, a score is not a finite number, or two rows have the same cell and
+        model.
+    """
+    rows = _read_long_form(path)
+    for name, default in (("dataset", ""), ("metric", path.stem)):
+        rows = rows if name in rows else rows.assign(**{name: default})
+    further = [str(name) for name in rows if name not in ("model", "score", *_RESULT_COLUMNS, *_FIRST_FIELDS)]
+    fields = [name for name in _FIRST_FIELDS if name in rows] + further
+    _check_duplicates(rows[[*fields, "model"]], path)
+    _check_numbers(rows, fields, path)
+    scores = pd.to_numeric(rows["score"].str.strip().replace("", None)).astype(float)
+    table = rows.assign(score=scores).set_index([*fields, "model"])["score"].unstack("model")
+    return table[list(dict.fromkeys(rows["model"]))]
+
+
+def _read_long_form(path: Path) -> pd.DataFrame:
+    """Return a row per score; all columns are text, and the index is the line in the file."""
+    if not path.is_file():
+        raise InputError(f"no scores {path}: give a CSV with columns model and score, or the rows of a score_grid")
+    rows = _read_text(path)
+    rows.index += 2
+    if {"model", "score"} <= set(rows):
+        return rows
+    if set(rows) >= set(_FIRST_FIELDS) and not {"model", "score"} & set(rows):
+        fields = [name for name in CELL if name in rows]
+        return rows.melt(fields, var_name="model", value_name="score", ignore_index=False)
+    raise InputError(f"{path} has neither the columns model and score nor those of a grid: {', '.join(CELL)}")
+
+
+def _read_text(path: Path) -> pd.DataFrame:
+    return read_table(path, dtype=str, keep_default_na=False)
+
+
+def _check_duplicates(keys: pd.DataFrame, path: Path) -> None:
+    """Raise when two rows score the same cell and model."""
+    duplicates = keys[keys.duplicated()]
+    if len(duplicates):
+        key = duplicates.iloc[0]
+        first = int(keys.index[(keys == key).all(axis=1)][0])
+        raise InputError(f"{path} lines {first} and {duplicates.index[0]} both score {_format(key)}: keep one")
+
+
+def _check_numbers(rows: pd.DataFrame, fields: list[str], path: Path) -> None:
+    """Raise when a score is not a number or not finite; `Ranking` words the message of the latter."""
+    text = rows["score"].str.strip()
+    invalid = rows[~np.isfinite(pd.to_numeric(text, errors="coerce")) & (text != "")]
+    if invalid.empty:
+        return
+    row = invalid.iloc[0]
+    try:
+        score = float(row["score"])
+    except ValueError:
+        raise InputError(
+            f"{path} line {invalid.index[0]}: score '{row['score']}' is not a number: correct or empty it"
+        ) from None
+    further = _format(row[[name for name in fields if name != "metric"]])
+    label = f"{row['metric']} ({further})" if further else str(row["metric"])
+    Ranking()(label, [ModelResult(str(row["model"]), score)])
+
+
+def _format(row: pd.Series) -> str:
+    """Return the nonempty fields of a row, such as ``dataset pets, model resnet18``."""
+    return ", ".join(f"{name} {value}" for name, value in row.items() if value)

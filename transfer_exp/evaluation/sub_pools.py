@@ -1,0 +1,159 @@
+"""Stability of a result when the pool changes: weighted tau with models left out, and within groups of models.
+
+Sub-pools follow Agostinelli, Pándy, Uijlings, Mensink and Ferrari, "How stable are Transferability Metrics
+evaluations?", ECCV 2022, who vary pool and target and count which metric comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from transfer_exp.errors import InputError
+from transfer_exp.evaluation.correlation import check_pair, pool_taus, weighted_tau
+
+ROUNDING = 1e-12
+"""Weighted taus closer than this are equal."""
+
+
+def sub_pools(
+    models: int, leave_out: int = 2, max_pools: int = 5000, seed: int = 0
+) -> Int[np.ndarray, "pools members"]:
+    """List the pools that remain when ``leave_out`` of ``models`` are left out, as rows of model indices.
+
+    Parameters
+    ----------
+    models
+        Number of models, M.
+    leave_out
+        Number of models to leave out, k, at least 1; two or more must remain.
+    max_pools
+        Maximum number of sub-pools. If C(M, k) is larger, this number is drawn independently, so one may recur.
+    seed
+        Seed of the draw.
+
+    Raises
+    ------
+    InputError
+        When no model is left out, fewer than two remain, or ``max_pools`` is below 1.
+    """
+    if leave_out < 1 or models - leave_out < 2 or max_pools < 1:
+        raise InputError(
+            f"no sub-pools of {models} models without {leave_out}, {max_pools} at most: leave out 1 or more, keep 2, "
+            "take 1"
+        )
+    if comb(models, leave_out) <= max_pools:
+        left_out = np.array(list(combinations(range(models), leave_out)))
+    else:
+        shuffled = np.random.default_rng(seed).permuted(np.tile(np.arange(models), (max_pools, 1)), axis=1)
+        left_out = shuffled[:, :leave_out]
+    is_member = np.full((len(left_out), models), True)
+    np.put_along_axis(is_member, left_out, False, axis=1)
+    return np.nonzero(is_member)[1].reshape(len(left_out), models - leave_out)
+
+
+def flip_rate(difference: float, pool_differences: Float[np.ndarray, " pools"]) -> float:
+    """Compute the share of sub-pools in which a difference has another sign than in the full pool, in [0, 1].
+
+    Differences below `ROUNDING` count as zero, which is a sign of its own.
+
+    Parameters
+    ----------
+    difference
+        Difference of weighted taus of two conditions in the full pool.
+    pool_differences
+        The same difference in each sub-pool, as `correlation.pool_differences` computes it.
+    """
+    return float((_sign(pool_differences) != _sign(np.array([difference]))).mean())
+
+
+def win_rates(
+    scores: Float[np.ndarray, "metrics datasets models"],
+    accuracies: Float[np.ndarray, "datasets models"],
+    pools: Int[np.ndarray, "pools members"],
+) -> Float[np.ndarray, "metrics datasets"]:
+    """Compute the share of sub-pools in which each metric has the highest weighted tau, by dataset.
+
+    Tied metrics share the win, so each column sums to 1. The mean over columns is the win rate over all pairs of
+    sub-pool and dataset.
+
+    Parameters
+    ----------
+    scores
+        (metrics, datasets, M), at least one metric.
+    accuracies
+        (datasets, M).
+    pools
+        Rows of model indices, see `sub_pools`.
+
+    Raises
+    ------
+    InputError
+        When there is no sub-pool or no metric, the shapes differ, or `pool_taus` fails.
+    """
+    if len(pools) == 0:
+        raise InputError("no sub-pool to count: give one or more rows of model indices")
+    if len(scores) == 0 or scores.shape[1:] != accuracies.shape:
+        raise InputError(f"need one metric or more on all of {accuracies.shape}: got scores of {scores.shape}")
+    rates = np.zeros(scores.shape[:2])
+    for dataset, dataset_accuracies in enumerate(accuracies):
+        taus = np.array([pool_taus(metric[dataset], dataset_accuracies, pools) for metric in scores])
+        is_best = taus >= taus.max(axis=0) - ROUNDING
+        rates[:, dataset] = (is_best / is_best.sum(axis=0)).mean(axis=1)
+    return rates
+
+
+def leave_one_out(
+    scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]
+) -> Float[np.ndarray, " models"]:
+    """Compute the weighted tau without each model in turn; element i leaves out model i.
+
+    An element far from the tau of the full pool shows a result that depends on a single model. Raises `InputError`
+    when `pool_taus` does, or there are fewer than three models.
+    """
+    models = len(scores)
+    return pool_taus(scores, accuracies, sub_pools(models, leave_out=1, max_pools=max(1, models)))
+
+
+def grouped_tau(
+    scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"], groups: Sequence[str]
+) -> float:
+    """Compute the weighted tau within groups of models, such as families, averaged over groups; in [-1, 1].
+
+    It removes the part of a correlation that is due to the order of the groups. Each group weighs as its number of
+    pairs. So weighted, Kendall's tau would give concordant minus discordant pairs within groups over all such pairs, as
+    in Torgerson, "A Nonparametric Test of Correlation Using Rank Orders within Subgroups", Psychometrika 1956. Using
+    the weighted tau instead is our choice. A group of one model has no pair; a group that is constant on either side
+    counts as 0.
+
+    Parameters
+    ----------
+    scores, accuracies
+        (M,), larger is better.
+    groups
+        Name of the group of each model, M names.
+
+    Raises
+    ------
+    InputError
+        When `check_pair` fails, the number of group names is not M, or no group has two models.
+    """
+    check_pair(scores, accuracies)
+    if len(groups) != len(scores):
+        raise InputError(f"need a group for each of {len(scores)} models: got {len(groups)}")
+    names = np.array(groups)
+    members = [np.flatnonzero(names == name) for name in dict.fromkeys(groups)]
+    members = [group for group in members if len(group) > 1]
+    if not members:
+        raise InputError("no group has two models, so nothing is ranked within groups: give coarser groups")
+    taus = [weighted_tau(scores[group], accuracies[group]) for group in members]
+    return float(np.average(taus, weights=[len(group) * (len(group) - 1) / 2 for group in members]))
+
+
+def _sign(differences: np.ndarray) -> np.ndarray:
+    """Return 1, 0 or -1, with 0 for values that are zero to rounding."""
+    return np.sign(np.where(np.abs(differences) <= ROUNDING, 0.0, differences))

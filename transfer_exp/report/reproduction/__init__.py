@@ -1,1 +1,0 @@
-"""Our scores of a published pool beside what was printed of it."""
