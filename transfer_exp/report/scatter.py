@@ -67,7 +67,7 @@ def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult]) -> int:
         x, y = points[mask].T
         axes.scatter(x, y, s=size, facecolors="none", edgecolors=colour, lw=1.6, label=name, zorder=2)
     axes.set(xlabel="score (larger is better)", ylabel="ground-truth accuracy")
-    axes.margins(0.1)
+    axes.margins(x=0.16, y=0.12)  # room for labels
     axes.grid(color="0.92", zorder=0)
     figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     figure.draw_without_rendering()  # fixes the layout, which the pixels of the labels depend on
@@ -117,8 +117,8 @@ def place_labels(
         boxes = pixel[[0, 1, 0, 1]] + _candidate_boxes(width, height)
         # The area outside the frame counts double: a cut label is worse than a covered one.
         costs = [_overlap(box, occupied) + 2 * (width * height - _overlap(box, frame)) for box in boxes]
-        best = int(np.argmin(costs))
-        if costs[best] > 0.01 and len(points) > _CROWD:
+        best = int(np.argmin(np.round(costs, 3)))  # free positions have the same cost, in spite of rounding errors
+        if costs[best] > 0.001 and len(points) > _CROWD:
             left_out.append(name)
             continue
         box = boxes[best]

@@ -50,7 +50,9 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
         axes.tick_params(labelbottom=True)
         for label in axes.get_xticklabels():
             label.set(rotation=35, ha="right", rotation_mode="anchor")
-    figure.colorbar(image, ax=list(grid), label="tau_w", pad=0.01, aspect=30)
+    colorbar = figure.colorbar(image, ax=list(grid), pad=0.01, aspect=30)
+    colorbar.set_label("tau_w", fontsize=9)
+    colorbar.ax.tick_params(labelsize=8)
     figure.supxlabel("* outside the null band   = tied", fontsize=7, color="0.4", x=0.02, ha="left")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
     return path
