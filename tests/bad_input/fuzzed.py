@@ -33,8 +33,8 @@ from transfer_exp.io.accuracies import in_fractions, read_rows
 from transfer_exp.model_pool.checkpoints import read_manifest
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.model_pool.published_checkpoints import CheckpointSource, create_published_pool
-from transfer_exp.report.html.projection import samples_of, view_of
-from transfer_exp.report.html.run_details import Notes, read_notes
+from transfer_exp.report.html.projection import plotted_samples, project_features
+from transfer_exp.report.html.run_details import RunDetails, read_run_details
 from transfer_exp.report.record import read_record
 from transfer_exp.report.sweep_cells import collect
 
@@ -123,8 +123,10 @@ def _list() -> st.SearchStrategy[bytes]:
 
 def _notes() -> st.SearchStrategy[bytes]:
     labels = np.arange(8) % 2
-    view = view_of(np.eye(2)[labels] + np.arange(8)[:, None] / 9, labels, None)
-    sound = asdict(Notes("typed", {"numpy": "2"}, {"a": {"scoring": 0.5}}, samples_of(labels, ("x", "y")), {"a": view}))
+    view = project_features(np.eye(2)[labels] + np.arange(8)[:, None] / 9, labels, None)
+    sound = asdict(
+        RunDetails("typed", {"numpy": "2"}, {"a": {"scoring": 0.5}}, plotted_samples(labels, ("x", "y")), {"a": view})
+    )
     return json_of(**sound) | spoiled(json.dumps(sound).encode())
 
 
@@ -195,7 +197,7 @@ FUZZED = [
     Fuzzed("scores made elsewhere", table_of("model", "dataset", "score"), "s.csv", _read_scores),
     Fuzzed("rows of a grid of scores", table_of(*reports.HEAD.strip().split(",")), "s.csv", _read_scores),
     Fuzzed("list of images", _list(), "list.csv", _read_list),
-    Fuzzed("notes of a page", _notes(), "page.json", lambda p: read_notes(p.parent)),
+    Fuzzed("details of a page", _notes(), "page.json", lambda p: read_run_details(p.parent)),
     Fuzzed("record of a cell", json_of(**reports.RECORD), "result.json", read_record),
     Fuzzed(
         "status of a cell",

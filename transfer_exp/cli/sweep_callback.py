@@ -49,7 +49,7 @@ class SweepReport(Callback):
         # pandas and matplotlib are slow to import, and a single run needs neither.
         from rich.console import Console
 
-        from transfer_exp.report.html.run_details import Notes, versions, write_notes
+        from transfer_exp.report.html.run_details import RunDetails, library_versions, write_run_details
         from transfer_exp.report.sweep import show_precompute, show_score_matrix, show_sweep
 
         folder, console = Path(from_here(str(config.hydra.sweep.dir))), Console()
@@ -61,7 +61,7 @@ class SweepReport(Callback):
                 pool = config.ground_truth.pool if published else None
                 failed = show_score_matrix(folder, Path(str(config.rows)).expanduser(), pool, console)
             else:
-                write_notes(Notes(typed(sys.argv[1:], os.environ), versions()), folder)
+                write_run_details(RunDetails(typed(sys.argv[1:], os.environ), library_versions()), folder)
                 failed = show_sweep(folder, console)
             self.then(config, folder)
         except (InputError, OSError) as error:

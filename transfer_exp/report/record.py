@@ -154,7 +154,7 @@ def read_result_rows(path: Path) -> list[CellResult]:
         If the file is missing, lacks a column, or has a score or accuracy that is not a finite number.
     """
     if not path.is_file():
-        raise InputError(f"no rows {path}: write them with python -m transfer_exp.report SWEEP_DIR --rows {path}")
+        raise InputError(f"no rows {path}: write them with transfer-exp report SWEEP_DIR --rows {path}")
     frame = read_table(path, dtype=str, keep_default_na=False)
     missing = [key for key in (*_CELL_COLUMNS, *_MODEL_COLUMNS) if key not in frame]
     if missing:

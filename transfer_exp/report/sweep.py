@@ -10,7 +10,7 @@ from rich.console import Console
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.report.html.write import write_page
+from transfer_exp.report.html.page import write_page
 from transfer_exp.report.published_comparison import write_published_comparison
 from transfer_exp.report.sweep_cells import cell_fields, collect, read_statuses
 from transfer_exp.report.sweep_figure import sweep_figure

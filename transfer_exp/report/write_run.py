@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transfer_exp.report.html.run_details import Notes, notes_of, write_notes
-from transfer_exp.report.html.write import write_page
+from transfer_exp.report.html.page import write_page
+from transfer_exp.report.html.run_details import RunDetails, collect_run_details, write_run_details
 from transfer_exp.report.record import last_round_as_cell, write_record, write_search_tables
 from transfer_exp.report.scatter import scatter
 from transfer_exp.report.search_table import rank_remark, verdict
@@ -94,7 +94,7 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
     figure = scatter(result, folder / "scatter.png")
     payload = tracked_cell(result, context.config, context.sweep, figure, records, context.cache_references)
     entry = tracker.record(payload, folder)
-    write_notes(_details(result, context), folder)
+    write_run_details(_details(result, context), folder)
     pages = [write_page(folder)] if context.sweep is None else []
     return [*records, figure, *pages, *([] if entry is None else [entry])]
 
@@ -107,19 +107,19 @@ def write_search(search: SearchResult, context: RunContext, folder: Path, tracke
     entry = tracker.record(tracked_search(search, context.config, context.sweep, records), folder)
     remarks = {model.model: rank_remark(model) for model in search.models if model.best_rank is not None}
     details = replace(_details(last_round, context), remarks=remarks, verdict=tuple(verdict(search)))
-    write_notes(details, folder)
+    write_run_details(details, folder)
     return [*tables, write_page(folder), *([] if entry is None else [entry])]
 
 
-def _details(result: CellResult, context: RunContext) -> Notes:
-    """Return what ``page.json`` keeps of a run."""
-    n_models = _MODELS_ON_PAGE if context.sweep is None else _MODELS_ON_PAGE_IN_SWEEP
-    return notes_of(
+def _details(result: CellResult, context: RunContext) -> RunDetails:
+    """Return the contents of ``page.json``."""
+    max_models = _MODELS_ON_PAGE if context.sweep is None else _MODELS_ON_PAGE_IN_SWEEP
+    return collect_run_details(
         result,
         context.command,
         context.seconds,
         context.class_names,
         context.scoring_sets,
         context.perturb,
-        n_models,
+        max_models,
     )

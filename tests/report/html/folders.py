@@ -1,4 +1,4 @@
-"""Folders of runs and sweeps as pages read them, without a network."""
+"""Folders of runs and sweeps for page tests, written without a network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from transfer_exp.report.html.run_details import Notes, notes_of, write_notes
+from transfer_exp.report.html.run_details import RunDetails, collect_run_details, write_run_details
 from transfer_exp.report.record import write_record
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -17,28 +17,30 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'`${
 
 
 def scoring_set(model):
-    """Return features whose classes lie the closer together the later the model stands in `NAMES`."""
+    """Return features with more noise the later the model is in `NAMES`."""
     rng = np.random.default_rng(len(model))
     noise = 0.3 * 4 ** NAMES.index(model) if model in NAMES else 1.0
     return FeatureSet(np.eye(3)[LABELS] @ rng.normal(size=(3, 6)) + noise * rng.normal(size=(36, 6)), LABELS)
 
 
-def halved(known):
-    return known.features / 2
+def halved(scoring_set):
+    return scoring_set.features / 2
 
 
-def unperturbed(known):
+def unperturbed(scoring_set):
     return None
 
 
 def fields(**changed):
-    known = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme"}
-    return {**known, "ground_truth": "full", "seed": "0", **changed}
+    cell = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme"}
+    return {**cell, "ground_truth": "full", "seed": "0", **changed}
 
 
 def cell_result(names=NAMES, accuracies=(0.9, 0.7, 0.8), tau=0.6, **changed):
-    """Return a cell in which the first of several models scores highest, and one more is skipped."""
-    scored = [ModelResult(name, 1.0 - i, known) for i, (name, known) in enumerate(zip(names, accuracies, strict=True))]
+    """Return a cell whose models are sorted by score, plus one skipped model."""
+    scored = [
+        ModelResult(name, 1.0 - i, accuracy) for i, (name, accuracy) in enumerate(zip(names, accuracies, strict=True))
+    ]
     models = (*scored, ModelResult("odd", None, None, "no head"))
     if tau is None:
         return CellResult(fields(**changed), models)
@@ -49,12 +51,13 @@ def write_run(folder, result, class_names=("red", "green", "blue"), perturb=unpe
     seconds = {model.model: {"features": 1.25, "scoring": 0.5} for model in result.models}
     scoring_sets = {m.model: (lambda largest, name=m.model: scoring_set(name)) for m in result.models}
     write_record(result, {}, folder)
-    write_notes(notes_of(result, command, seconds, class_names, scoring_sets, perturb, 3), folder)
+    details = collect_run_details(result, command, seconds, class_names, scoring_sets, perturb, 3)
+    write_run_details(details, folder)
     return folder
 
 
 def write_sweep_folder(folder):
-    """Write four cells of a sweep, two of them perturbed, and one that failed."""
+    """Write a sweep of four cells, two of them perturbed, and a failed one."""
     for metric, shift in (("logme", 0.0), ("sfda", 0.1)):
         write_run(folder / f"{metric}-none", cell_result(metric=metric, tau=0.3 + shift))
         moved = cell_result(metric=metric, tau=0.7 + shift, perturbation="halved", accuracies=(0.8, 0.9, 0.7))
@@ -62,5 +65,5 @@ def write_sweep_folder(folder):
     (folder / "lost").mkdir(parents=True)
     failed = {"state": "failed", "reason": "no <b>head</b>", "cell": fields(dataset="glyphs")}
     (folder / "lost" / "status.json").write_text(json.dumps(failed))
-    write_notes(Notes("python -m transfer_exp --multirun", {"numpy": "2.0"}), folder)
+    write_run_details(RunDetails("python -m transfer_exp --multirun", {"numpy": "2.0"}), folder)
     return folder

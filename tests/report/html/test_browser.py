@@ -1,4 +1,4 @@
-"""Pages in a real browser: they draw without a complaint, ask for nothing, and do what their controls say."""
+"""Pages in a real browser: they draw without errors, load nothing, and their controls work."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from tests.report.html.folders import HOSTILE, NAMES, cell_result, halved, write_run, write_sweep_folder
-from transfer_exp.report.html.write import write_page
+from transfer_exp.report.html.page import write_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 CHROMIUM = shutil.which("chromium")
@@ -18,12 +18,12 @@ SIZES = {"wide": (1200, 900), "narrow": (400, 800)}
 
 @pytest.fixture(scope="module")
 def browser():
-    """Return Debian's Chromium, or skip where it or what drives it is absent."""
+    """Return Debian's Chromium, or skip the test if Chromium or Playwright is missing."""
     playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install -e '.[browser]'")
     if CHROMIUM is None:
         pytest.skip("needs Chromium: apt-get install chromium")
     with playwright.sync_playwright() as driver:
-        # Its own sandbox does not work for root, as whom containers run.
+        # Chromium's sandbox does not work for root, the user in containers.
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -31,29 +31,29 @@ def browser():
 
 @pytest.fixture
 def show(browser):
-    """Open a page from disk; whatever it asks for, or complains about, fails the test."""
-    contexts, asked, said = [], [], []
+    """Open a page from disk; requests and error messages fail the test."""
+    contexts, requests, messages = [], [], []
 
     def opened(path, size="wide", scheme="light", anchor=""):
         width, height = SIZES[size]
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("dialog", lambda dialog: said.append(dialog.message))
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("dialog", lambda dialog: messages.append(dialog.message))
         page.goto(path.as_uri() + anchor)
-        asked.remove(path.as_uri())
+        requests.remove(path.as_uri())
         page.wait_for_selector("main h2")
-        page.wait_for_timeout(50)  # charts are drawn once the browser has told them their width
+        page.wait_for_timeout(50)  # charts are drawn after the browser has measured their width
         return page
 
     yield opened
     for context in contexts:
         context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith("data:")] == []
+    assert messages == []
+    assert [url for url in requests if not url.startswith("data:")] == []
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def order(page, table):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
-def test_pages_are_drawn_whole_at_every_size_in_both_themes(show, run, sweep, size, scheme):
+def test_pages_fit_every_size_in_both_themes(show, run, sweep, size, scheme):
     for path, anchor in ((run, ""), (sweep, "#cell-0")):
         page = show(path, size, scheme, anchor)
         assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
@@ -98,7 +98,7 @@ def test_the_headings_of_a_table_sort_it_by_mouse_and_by_keyboard(show, run):
     assert column(page, "Leaderboard", 2) == ["clear", "dark", "dim", "odd"]
     assert order(page, "Leaderboard") == [["accuracy", "descending"]]
     page.keyboard.press("Enter")
-    assert column(page, "Leaderboard", 2) == ["dim", "dark", "clear", "odd"], "what is missing stays last"
+    assert column(page, "Leaderboard", 2) == ["dim", "dark", "clear", "odd"], "missing values stay last"
     assert order(page, "Leaderboard") == [["accuracy", "ascending"]]
     assert "accuracy, ascending" in page.locator("[role=status]").inner_text()
     page.locator('[aria-label^="Leaderboard"]').get_by_role("button", name="model").focus()
@@ -106,7 +106,7 @@ def test_the_headings_of_a_table_sort_it_by_mouse_and_by_keyboard(show, run):
     assert column(page, "Leaderboard", 2) == ["clear", "dark", "dim", "odd"]
 
 
-def test_everything_can_be_reached_by_keyboard_and_shows_where_it_is(show, sweep):
+def test_every_control_can_be_reached_by_keyboard_and_shows_its_focus(show, sweep):
     page = show(sweep)
     every = page.locator("button, select, a[href], input:checked, pre, .scroll").count()
     reached = set()
@@ -117,30 +117,30 @@ def test_everything_can_be_reached_by_keyboard_and_shows_where_it_is(show, sweep
                 """() => {
                     const a = document.activeElement;
                     if (a === document.body) return "body";
-                    const seen = a.matches("input") ? a.nextElementSibling : a;
-                    const style = getComputedStyle(seen);
+                    const visible = a.matches("input") ? a.nextElementSibling : a;
+                    const style = getComputedStyle(visible);
                     const name = a.ariaLabel || a.innerText || a.value;
                     return [...document.querySelectorAll("*")].indexOf(a) + " " + name.slice(0, 20) +
-                        (style.outlineStyle === "solid" || a.matches(".skip") ? "" : " UNSEEN");
+                        (style.outlineStyle === "solid" || a.matches(".skip") ? "" : " INVISIBLE");
                 }"""
             )
         )
-    assert not [name for name in reached if name.endswith("UNSEEN")]
+    assert not [name for name in reached if name.endswith("INVISIBLE")]
     assert len(reached - {"body"}) == every
 
 
-def test_every_control_and_picture_has_a_name_for_those_who_do_not_see_it(show, sweep):
+def test_every_control_and_picture_has_a_name_for_screen_readers(show, sweep):
     page = show(sweep)
     for role in ("button", "radio", "combobox", "img", "region", "table"):
-        places = page.get_by_role(role)
-        assert places.count() > 0, role
-        assert page.get_by_role(role, name=re.compile(r"\S")).count() == places.count(), role
+        nodes = page.get_by_role(role)
+        assert nodes.count() > 0, role
+        assert page.get_by_role(role, name=re.compile(r"\S")).count() == nodes.count(), role
     levels = page.locator("h1, h2, h3").evaluate_all("all => all.map(h => Number(h.tagName[1]))")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-def test_the_theme_is_the_readers(show, run):
+def test_the_reader_chooses_the_theme(show, run):
     page = show(run)
     paper = "getComputedStyle(document.documentElement).backgroundColor"
     light = page.evaluate(paper)
@@ -167,17 +167,17 @@ def test_a_cell_of_a_sweep_is_shown_by_its_button_and_by_its_address(show, sweep
     assert "no <b>head</b>" in again.locator("#cell").inner_text()
 
 
-def test_the_map_changes_with_its_model_and_side_and_a_class_is_picked_out(show, run):
+def test_the_projection_changes_with_model_and_side_and_a_class_can_be_highlighted(show, run):
     page = show(run)
     assert page.locator("svg.plane").count() == 2
-    page.locator("section", has_text="What separates").get_by_role("radio", name="before").check(force=True)
+    page.locator("section", has_text="Class separation").get_by_role("radio", name="before").check(force=True)
     page.wait_for_timeout(50)
     assert page.locator("svg.plane").count() == 1
-    places = "all => all.map(c => c.getAttribute('cx')).join()"
-    clear = page.locator("svg.plane circle").evaluate_all(places)
+    positions = "all => all.map(c => c.getAttribute('cx')).join()"
+    clear = page.locator("svg.plane circle").evaluate_all(positions)
     page.get_by_label("Model", exact=True).select_option(NAMES[1])
     page.wait_for_timeout(50)
-    assert page.locator("svg.plane circle").evaluate_all(places) != clear
+    assert page.locator("svg.plane circle").evaluate_all(positions) != clear
     page.get_by_role("button", name="green").click()
     assert page.locator("svg.plane circle:not(.faded)").count() == 12
     assert page.get_by_role("button", name="green").get_attribute("aria-pressed") == "true"
@@ -185,13 +185,13 @@ def test_the_map_changes_with_its_model_and_side_and_a_class_is_picked_out(show,
     assert page.locator("svg.plane circle.faded").count() == 0
 
 
-def test_pointing_at_a_line_of_the_leaderboard_points_at_its_dot(show, run):
+def test_hovering_over_a_leaderboard_row_highlights_its_point(show, run):
     page = show(run)
     page.locator('tr[data-model="dim"]').hover()
     assert page.locator("svg .pointed").get_attribute("data-model") == "dim"
 
 
-def test_strangers_names_are_text(show, tmp_path):
+def test_hostile_names_are_text(show, tmp_path):
     result = cell_result(names=(HOSTILE, "dim", "dark"), dataset=HOSTILE, perturbation=HOSTILE, metric=HOSTILE)
     page = show(write_page(write_run(tmp_path, result, (HOSTILE, "<b>", "a"), halved)))
     assert page.locator("script").count() == 2
@@ -200,31 +200,33 @@ def test_strangers_names_are_text(show, tmp_path):
 
 
 @pytest.mark.parametrize("accuracies", [(None, None, None), (0.5, None, None)])
-def test_without_ground_truth_models_are_ranked(show, tmp_path, accuracies):
+def test_without_ground_truth_the_models_are_ranked(show, tmp_path, accuracies):
     page = show(write_page(write_run(tmp_path, cell_result(accuracies=accuracies, tau=None))))
     assert re.search("No ground truth|needs two models", page.locator("main").inner_text())
     assert page.locator("svg .model").count() == 3
     (tmp_path / "page.json").unlink()
     page = show(write_page(tmp_path))
-    assert "No map: nothing of the features was kept with this run." in page.locator("main").inner_text()
+    assert "No projection: this run kept no features to draw." in page.locator("main").inner_text()
 
 
-def test_a_program_that_is_not_the_pages_own_does_not_run(browser, run):
-    added = "</main><script>document.title = 'taken'</script><img src='https://example.org/x.png' onerror='alert(1)'>"
+def test_a_foreign_program_does_not_run(browser, run):
+    added = (
+        "</main><script>document.title = 'replaced'</script><img src='https://example.org/x.png' onerror='alert(1)'>"
+    )
     run.write_text(run.read_text(encoding="utf-8").replace("</main>", added), encoding="utf-8")
-    page, said, answered = browser.new_page(), [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("response", lambda response: answered.append(response.url))
+    page, messages, responses = browser.new_page(), [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("response", lambda response: responses.append(response.url))
     page.goto(run.as_uri())
     page.wait_for_selector("main h2")
-    assert page.title() != "taken"
-    assert len([text for text in said if "Content Security Policy" in text]) == 3
-    assert answered == [run.as_uri()]
+    assert page.title() != "replaced"
+    assert len([text for text in messages if "Content Security Policy" in text]) == 3
+    assert responses == [run.as_uri()]
     page.close()
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_long_names_are_cut_in_their_middle_and_stay_in_the_picture(show, tmp_path, size):
+def test_long_names_are_cut_in_the_middle_and_stay_in_the_picture(show, tmp_path, size):
     names = [f"vit_base_patch16_clip_224.openai_ft_in12k_in1k_and_{part}" for part in ("more", "less", "else")]
     result = cell_result(names, (None, None, None), tau=None)
     page = show(write_page(write_run(tmp_path / "run", result)), size)

@@ -1,4 +1,4 @@
-"""Pages as files: whole, harmless and complete before any browser opens them."""
+"""Pages as files: well-formed, harmless and complete, before a browser opens them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,26 +17,24 @@ from tests.report.html.folders import HOSTILE, NAMES, cell_result, fields, halve
 from transfer_exp.cli.report import main
 from transfer_exp.errors import InputError
 from transfer_exp.report.html import page as page_module
-from transfer_exp.report.html import write
-from transfer_exp.report.html.page import page_of
-from transfer_exp.report.html.write import write_page
+from transfer_exp.report.html.page import page_data, write_page
 
 VOID = {"meta", "link"}
 
 
 class Parts(HTMLParser):
-    """The elements of a page, each closed where it has to be, with what stands in them."""
+    """Elements of a page with their text; every one must be closed."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
-        self.open, self.found, self.attributes = [], [], []
+        self.open, self.elements, self.attributes = [], [], []
         self.feed(text)
         self.close()
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
         self.attributes.append((tag, dict(attrs)))
-        self.found.append([tag, ""])
+        self.elements.append([tag, ""])
         if tag not in VOID:
             self.open.append(tag)
 
@@ -45,11 +42,11 @@ class Parts(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, text):
-        if self.open and self.open[-1] == self.found[-1][0]:
-            self.found[-1][1] += text
+        if self.open and self.open[-1] == self.elements[-1][0]:
+            self.elements[-1][1] += text
 
     def texts(self, tag):
-        return [text for name, text in self.found if name == tag]
+        return [text for name, text in self.elements if name == tag]
 
     @property
     def data(self):
@@ -60,7 +57,7 @@ def opened(folder):
     return Parts(write_page(folder).read_text(encoding="utf-8"))
 
 
-def test_a_page_of_a_run_holds_all_that_its_record_and_notes_hold(tmp_path):
+def test_a_page_of_a_run_holds_its_record_and_details(tmp_path):
     result = cell_result()
     data = opened(write_run(tmp_path, result, perturb=halved)).data
     assert (data["kind"], data["title"]) == ("run", "digits / none / logme")
@@ -77,12 +74,12 @@ def test_a_page_of_a_run_holds_all_that_its_record_and_notes_hold(tmp_path):
     samples = data["samples"][cell["samples"]]
     assert samples["names"] == ["red", "green", "blue"]
     assert list(cell["views"]) == ["clear", "dark", "dim"]
-    for places in cell["views"].values():
-        for place in places:
-            assert len(data["sides"][place]["points"]) == 2 * len(samples["labels"]) == 72
+    for indices in cell["views"].values():
+        for index in indices:
+            assert len(data["sides"][index]["points"]) == 2 * len(samples["labels"]) == 72
 
 
-def test_a_page_of_a_sweep_knows_what_is_before_what_and_keeps_a_picture_once(tmp_path):
+def test_a_page_of_a_sweep_links_cells_to_their_baseline_and_stores_each_projection_once(tmp_path):
     data = opened(write_sweep_folder(tmp_path)).data
     assert (data["kind"], data["varying"], data["command"]) == (
         "sweep",
@@ -103,30 +100,30 @@ def test_a_page_of_a_sweep_knows_what_is_before_what_and_keeps_a_picture_once(tm
     assert len(data["sides"]) == 6, "three models, before and after, though four cells show them"
 
 
-def test_a_large_sweep_leaves_out_views_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(page_module, "_SIDES", 6)
+def test_a_large_sweep_leaves_out_projections_with_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(page_module, "_MAX_PROJECTIONS", 6)
     write_sweep_folder(tmp_path)
     data = opened(tmp_path).data
     assert [len(c["views"]) for c in data["cells"]] == [3, 0, 0, 0, 0]
-    assert "transfer_exp.report" in data["cells"][1]["left_out"]
+    assert "transfer-exp report" in data["cells"][1]["left_out"]
 
 
-def test_without_ground_truth_or_notes_there_is_a_page(tmp_path):
+def test_a_page_needs_neither_ground_truth_nor_details(tmp_path):
     result = cell_result(accuracies=(None, None, None), tau=None)
     (cell,) = opened(write_run(tmp_path / "ranked", result)).data["cells"]
     assert (cell["tau"], cell["band"], cell["chance"], len(cell["models"])) == (None, None, "", 4)
     (tmp_path / "ranked" / "page.json").unlink()
     (cell,) = opened(tmp_path / "ranked").data["cells"]
     assert (cell["views"], cell["samples"], cell["command"]) == ({}, None, "")
-    assert "was kept" in cell["left_out"]
+    assert "kept no features" in cell["left_out"]
 
 
-def test_strangers_names_end_no_block_and_start_no_element(tmp_path):
+def test_hostile_names_neither_end_a_block_nor_start_an_element(tmp_path):
     names = (HOSTILE, "<!--", "]]>")
     run = write_run(tmp_path, cell_result(names=names, dataset=HOSTILE), class_names=(HOSTILE, "<!--", "a"))
     page = opened(run)
-    assert [tag for tag, _ in page.found].count("script") == 2
-    assert "img" not in [tag for tag, _ in page.found]
+    assert [tag for tag, _ in page.elements].count("script") == 2
+    assert "img" not in [tag for tag, _ in page.elements]
     assert [m["name"] for m in page.data["cells"][0]["models"]][:3] == list(names)
     assert page.data["samples"][0]["names"] == [HOSTILE, "<!--", "a"]
     assert page.texts("title")[0].startswith(HOSTILE)
@@ -135,9 +132,9 @@ def test_strangers_names_end_no_block_and_start_no_element(tmp_path):
     assert not re.search("[<>&\u2028']", block)
 
 
-def test_a_page_asks_for_nothing(tmp_path):
+def test_a_page_loads_nothing(tmp_path):
     text = write_page(write_sweep_folder(tmp_path)).read_text(encoding="utf-8")
-    # Namespaces are names, which no browser fetches.
+    # A namespace is a name, which browsers do not fetch.
     assert not re.findall(r"(?:https?:|ftp:)?//[\w.]", text.replace("http://www.w3.org/2000/svg", ""))
     assert not re.findall(r"@import|url\(|fetch\(|XMLHttp|WebSocket|sendBeacon|innerHTML|insertAdjacent|eval\(", text)
     page = Parts(text)
@@ -146,7 +143,7 @@ def test_a_page_asks_for_nothing(tmp_path):
             assert attributes.get(name, "#").startswith(("#", "data:,")), (tag, name)
 
 
-def test_the_policy_lets_in_the_style_and_the_program_of_the_page_alone(tmp_path):
+def test_the_policy_admits_only_the_style_and_the_program_of_the_page(tmp_path):
     page = opened(write_run(tmp_path, cell_result()))
     (policy,) = (a["content"] for _, a in page.attributes if a.get("http-equiv") == "Content-Security-Policy")
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -167,18 +164,18 @@ def test_the_policy_lets_in_the_style_and_the_program_of_the_page_alone(tmp_path
 def test_a_page_stays_small(tmp_path):
     run = write_run(tmp_path, cell_result(), perturb=halved)
     assert write_page(run).stat().st_size < 80_000
-    assert len(json.dumps(asdict(page_of(run)))) < 20_000
+    assert len(json.dumps(page_data(run))) < 20_000
 
 
-def test_a_second_page_of_the_same_folder_is_the_same_and_leaves_nothing_behind(tmp_path):
+def test_writing_a_page_again_changes_nothing(tmp_path):
     write_sweep_folder(tmp_path)
     first = write_page(tmp_path).read_bytes()
     assert write_page(tmp_path).read_bytes() == first
     assert {p.name for p in tmp_path.iterdir() if p.is_file()} == {"page.json", "report.html"}
 
 
-@pytest.mark.slow  # it draws the figure of the sweep as well
-def test_the_command_makes_the_page_again(tmp_path, capsys):
+@pytest.mark.slow  # also draws the figure of the sweep
+def test_the_report_command_writes_the_page_again(tmp_path, capsys):
     folder = write_sweep_folder(tmp_path / "sweep")
     assert main([str(folder)]) == 0
     assert "report.html" in capsys.readouterr().out
@@ -188,17 +185,17 @@ def test_the_command_makes_the_page_again(tmp_path, capsys):
     (folder / "page.json").write_text("{}{")
     capsys.readouterr()
     assert main([str(folder)]) == 1
-    assert re.fullmatch(r"transfer_exp: .*page\.json is no notes .*: delete it\n", capsys.readouterr().err)
+    assert re.fullmatch(r"transfer_exp: .*page\.json has no valid details .*: delete it\n", capsys.readouterr().err)
 
 
-def test_a_sweep_of_failed_cells_alone_has_a_page(tmp_path):
+def test_a_sweep_of_failed_cells_has_a_page(tmp_path):
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "status.json").write_text(json.dumps({"state": "failed", "reason": "why", "cell": fields()}))
     (cell,) = opened(tmp_path).data["cells"]
     assert (cell["state"], cell["reason"], cell["models"]) == ("failed", "why", [])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no cell found"):
-        page_of(tmp_path / "empty")
+        page_data(tmp_path / "empty")
 
 
 def _luminance(colour):
@@ -209,18 +206,18 @@ def _luminance(colour):
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize("ground", ["paper", "raised", "faint"])
-def test_letters_have_the_contrast_of_wcag_aa_and_marks_that_of_graphics(theme, ground):
-    style = (Path(write.__file__).parent / "page.css").read_text(encoding="utf-8")
+def test_text_and_marks_have_the_contrast_of_wcag_aa(theme, ground):
+    style = (Path(page_module.__file__).parent / "page.css").read_text(encoding="utf-8")
     pairs = re.findall(r"(?:--(\w+)|\.(class\d) \{ --class): light-dark\((#\w{6}), (#\w{6})\)", style)
     colours = {name or number: (light, dark)[theme] for name, number, light, dark in pairs}
     for name in ("ink", "soft", "accent", "good", "bad", *(f"class{i}" for i in range(10))):
-        one, other = sorted((_luminance(colours[name]), _luminance(colours[ground])))
+        darker, lighter = sorted((_luminance(colours[name]), _luminance(colours[ground])))
         need = 3 if name.startswith("class") else 4.5
-        assert (other + 0.05) / (one + 0.05) >= need, name
+        assert (lighter + 0.05) / (darker + 0.05) >= need, name
 
 
 @pytest.mark.slow
-def test_a_run_writes_its_page_and_a_sweep_one_for_all_its_cells(tmp_path):
+def test_a_run_writes_a_page_and_a_sweep_writes_one_page_for_all_its_cells(tmp_path):
     rng, labels = np.random.default_rng(0), np.arange(60) % 3
     for name, noise in (("clear", 0.5), ("dim", 5.0), ("dark", 9.0)):
         (tmp_path / "features").mkdir(exist_ok=True)
@@ -228,8 +225,8 @@ def test_a_run_writes_its_page_and_a_sweep_one_for_all_its_cells(tmp_path):
         np.savez(tmp_path / "features" / f"{name}.npz", features=features, labels=labels)
     common = ("dataset=arrays", "dataset.root=features", "model_pool=arrays", "ground_truth=none", "tracker=none")
     for options, where in ((("perturbation=pca",), "run"), (("-m", "perturbation=none,pca"), "sweep")):
-        place = f"hydra.{where}.dir=out/{where}"
-        command = (*options, *common, place, "+note.api_key=hidden_from_pages")
+        output = f"hydra.{where}.dir=out/{where}"
+        command = (*options, *common, output, "+note.api_key=hidden_from_pages")
         assert complaint(Kind(where, command, ""), tmp_path)[0] == 0
     pages = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("report.html"))
     assert pages == ["run/report.html", "sweep/report.html"]

@@ -1,4 +1,4 @@
-"""Notes beside a record: they come back as they were, and what is damaged or does not fit is refused in one line."""
+"""Details of a run survive a round trip; damaged or inconsistent files are refused with one line."""
 
 from __future__ import annotations
 
@@ -8,59 +8,86 @@ import pytest
 
 from tests.report.html.folders import NAMES, cell_result, halved, scoring_set, write_run
 from transfer_exp.errors import InputError
-from transfer_exp.report.html.run_details import Notes, notes_of, read_notes, versions, write_notes
+from transfer_exp.report.html.run_details import (
+    RunDetails,
+    collect_run_details,
+    library_versions,
+    read_run_details,
+    write_run_details,
+)
 
 
-def test_notes_survive_the_round_trip(tmp_path):
+def test_details_survive_the_round_trip(tmp_path):
     write_run(tmp_path, cell_result(), perturb=halved)
-    notes = read_notes(tmp_path)
-    write_notes(notes, tmp_path / "again")
-    assert read_notes(tmp_path / "again") == notes
-    assert notes.command == "python -m it"
-    assert notes.seconds["clear"] == {"features": 1.25, "scoring": 0.5}
-    assert list(notes.views) == ["clear", "dark", "dim"], "the first, the last, then the rest by score"
-    assert all(view.after is not None for view in notes.views.values())
-    assert notes.left_out == ""
+    details = read_run_details(tmp_path)
+    write_run_details(details, tmp_path / "again")
+    assert read_run_details(tmp_path / "again") == details
+    assert details.command == "python -m it"
+    assert details.seconds["clear"] == {"features": 1.25, "scoring": 0.5}
+    assert list(details.views) == ["clear", "dark", "dim"], "the first, the last, then the rest by score"
+    assert all(view.after is not None for view in details.views.values())
+    assert details.left_out == ""
 
 
-def test_the_best_by_accuracy_is_among_the_few_that_are_shown(tmp_path):
+def test_the_model_of_best_accuracy_is_drawn_even_if_only_two_are(tmp_path):
     result = cell_result(accuracies=(0.1, 0.9, 0.2))
     scoring_sets = dict.fromkeys(NAMES, lambda largest: scoring_set("dim"))
-    notes = notes_of(result, "", {}, ("a", "b", "c"), scoring_sets, lambda known: None, 2)
-    assert list(notes.views) == ["clear", "dim"]
+    details = collect_run_details(result, "", {}, ("a", "b", "c"), scoring_sets, lambda features: None, 2)
+    assert list(details.views) == ["clear", "dim"]
 
 
-def test_what_nobody_computed_is_not_shown():
+def test_features_that_were_never_computed_are_not_drawn():
     absent = dict.fromkeys(NAMES, lambda largest: None)
-    notes = notes_of(cell_result(), "", {}, ("a", "b", "c"), absent, lambda known: pytest.fail("perturbed"), 3)
-    assert (notes.views, notes.samples) == ({}, None)
-    assert "need no features" in notes.left_out
+    details = collect_run_details(
+        cell_result(), "", {}, ("a", "b", "c"), absent, lambda features: pytest.fail("perturbed"), 3
+    )
+    assert (details.views, details.samples) == ({}, None)
+    assert "need no features" in details.left_out
 
 
-def test_a_probe_too_large_is_left_out_with_its_reason():
+def test_a_scoring_set_too_large_is_left_out_with_a_reason():
     def refuse(largest):
         raise InputError(f"more than {largest} numbers")
 
-    notes = notes_of(cell_result(), "", {}, ("a", "b", "c"), dict.fromkeys(NAMES, refuse), lambda known: None, 3)
-    assert notes.views == {}
-    assert notes.left_out == "left out, for more than 10000000 numbers"
+    details = collect_run_details(
+        cell_result(), "", {}, ("a", "b", "c"), dict.fromkeys(NAMES, refuse), lambda features: None, 3
+    )
+    assert details.views == {}
+    assert details.left_out == "left out because more than 10000000 numbers"
 
 
-def test_a_run_of_an_earlier_version_has_none(tmp_path):
-    assert read_notes(tmp_path) == Notes(left_out="nothing of the features was kept with this run")
+def test_a_folder_without_details_has_empty_ones(tmp_path):
+    assert read_run_details(tmp_path) == RunDetails(left_out="this run kept no features to draw")
 
 
-def test_versions_are_of_what_computes():
-    known = versions()
-    assert {"transfer_exp", "python", "numpy", "torch", "timm"} <= known.keys()
-    assert all(known.values())
+def test_details_of_earlier_versions_are_still_read(tmp_path):
+    separation = {"recall": [1.0, None], "within": [0.5, 0.0], "closest": [1, 0], "gap": [2.0, 2.0]}
+    view = {"before": {"points": [100, 0, -100, 0], "separation": separation}, "after": None}
+    earlier = {
+        "command": "python -m it",
+        "versions": {"numpy": "1.26"},
+        "seconds": {"net": {"scoring": 0.5}},
+        "samples": {"names": ["a", "b"], "counts": [3, 1], "labels": [0, 1]},
+        "views": {"net": view},
+        "left_out": "",
+    }
+    (tmp_path / "page.json").write_text(json.dumps(earlier))
+    details = read_run_details(tmp_path)
+    assert details.views["net"].before.separation.recall == (1.0, None)
+    assert (details.samples.counts, details.remarks, details.verdict) == ((3, 1), {}, ())
 
 
-def _changed(found, path, value):
-    *way, last = path
-    for key in way:
-        found = found[key]
-    found[last] = value
+def test_versions_are_those_of_the_numerical_libraries():
+    versions = library_versions()
+    assert {"transfer_exp", "python", "numpy", "torch", "timm"} <= versions.keys()
+    assert all(versions.values())
+
+
+def _set_item(content, path, value):
+    *parents, last = path
+    for key in parents:
+        content = content[key]
+    content[last] = value
 
 
 @pytest.mark.parametrize(
@@ -83,20 +110,20 @@ def _changed(found, path, value):
     ],
     ids=str,
 )
-def test_notes_that_do_not_fit_are_refused_by_name(tmp_path, path, value):
+def test_inconsistent_details_are_refused_by_name(tmp_path, path, value):
     write_run(tmp_path, cell_result())
-    found = json.loads((tmp_path / "page.json").read_text())
-    _changed(found, path, value)
-    (tmp_path / "page.json").write_text(json.dumps(found))
+    content = json.loads((tmp_path / "page.json").read_text())
+    _set_item(content, path, value)
+    (tmp_path / "page.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"page\.json .*delete it"):
-        read_notes(tmp_path)
+        read_run_details(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '{"command": NaN}'], ids=lambda text: text[:9])
-def test_what_is_no_notes_is_refused_by_name(tmp_path, text):
+def test_a_file_without_valid_details_is_refused_by_name(tmp_path, text):
     (tmp_path / "page.json").write_text(text)
     with pytest.raises(InputError, match=r"page\.json .*delete it"):
-        read_notes(tmp_path)
+        read_run_details(tmp_path)
     (tmp_path / "page.json").write_text(" " * (1 << 24) + "{}")
     with pytest.raises(InputError, match="bytes"):
-        read_notes(tmp_path)
+        read_run_details(tmp_path)

@@ -1,27 +1,27 @@
-/* Charts. Each says in words what it shows, and a table beside it has the numbers. */
+/* Charts. Each has a text alternative, and a table next to it has the numbers. */
 
-const LETTER = "11px system-ui, sans-serif";
+const FONT = "11px system-ui, sans-serif";
 const pen = document.createElement("canvas").getContext("2d");
-pen.font = LETTER;
+pen.font = FONT;
 const lengthOf = (text) => pen.measureText(text).width;
 
-/* A heading cut where its picture ends; what was cut stands in the picture's own name. */
+/* A heading, cut at the edge of its picture; the picture's aria-label has the full text. */
 function heading(text, x, y, width) {
   const room = Math.floor((width - x) / (1.3 * Math.max(1, lengthOf(text) / text.length)));
   return draw("text", { class: "title", x, y }, text.length > room ? `${text.slice(0, Math.max(1, room - 1))}…` : text);
 }
 
-/* A name cut in its middle where it does not fit: what tells names apart stands at either end. */
+/* A name, cut in the middle if it does not fit, because names differ at either end. */
 function fitted(name, room) {
   if (lengthOf(name) <= room) return name;
-  for (let kept = name.length - 1; kept > 1; kept--) {
-    const cut = `${name.slice(0, Math.ceil(kept / 2))}…${name.slice(name.length - Math.floor(kept / 2))}`;
+  for (let length = name.length - 1; length > 1; length--) {
+    const cut = `${name.slice(0, Math.ceil(length / 2))}…${name.slice(name.length - Math.floor(length / 2))}`;
     if (lengthOf(cut) <= room) return cut;
   }
   return "…";
 }
 
-/* Where tau_w lies between -1 and 1, and the null band behind it. */
+/* Position of tau_w between -1 and 1, in front of the null band. */
 function strip(tau, band, width, height) {
   const x = (value) => 1 + ((value + 1) / 2) * (width - 2);
   const middle = height / 2;
@@ -39,11 +39,11 @@ function ticks(low, high, count) {
   const raw = (high - low) / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * [1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999);
-  const found = [];
-  for (let i = Math.ceil(low / step); i * step <= high * (1 + 1e-12) + 1e-300; i++) found.push(i * step);
+  const values = [];
+  for (let i = Math.ceil(low / step); i * step <= high * (1 + 1e-12) + 1e-300; i++) values.push(i * step);
   const digits = Math.max(0, -Math.floor(Math.log10(step)));
   const plain = high < 1e6 && digits < 7;
-  return found.map((value) => [value, signed(plain ? value.toFixed(digits) : value.toExponential(1))]);
+  return values.map((value) => [value, signed(plain ? value.toFixed(digits) : value.toExponential(1))]);
 }
 
 function widened(values, share) {
@@ -54,7 +54,7 @@ function widened(values, share) {
 
 const scale = ([low, high], from, to) => (value) => from + ((value - low) / (high - low)) * (to - from);
 
-/* Score against accuracy; `rangeY` is shared by the two pictures of one comparison. */
+/* Score against accuracy; the two pictures of a comparison share `rangeY`. */
 function scatter(title, models, rangeY, width) {
   const height = Math.max(260, Math.min(400, width * 0.72));
   const [left, right, top, bottom] = [46, 12, 26, 40];
@@ -65,9 +65,9 @@ function scatter(title, models, rangeY, width) {
   const best = Math.max(...models.map((m) => m.accuracy));
   const first = models.filter((m) => m.score === chosen).map((m) => m.name);
   const most = models.filter((m) => m.accuracy === best).map((m) => m.name);
-  const words = `${title}: score against accuracy of ${plural(models.length, "model")}. Highest score: ${first.join(", ")}.
+  const description = `${title}: score against accuracy of ${plural(models.length, "model")}. Highest score: ${first.join(", ")}.
     Best accuracy: ${most.join(", ")}, ${fixed(best, 3)}.`;
-  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(words) });
+  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(description) });
   svg.append(heading(title, left, 14, width));
   for (const [value, text] of ticks(...rangeX, width / 110)) {
     svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: top, y2: height - bottom }));
@@ -80,7 +80,7 @@ function scatter(title, models, rangeY, width) {
   svg.append(draw("text", { class: "axis", x: width - right, y: height - 6, "text-anchor": "end" }, "score →"));
   svg.append(draw("text", { class: "axis", x: 2, y: top - 12 }, "↑ acc."));
   const spots = models.map((m) => ({ name: m.name, x: x(m.score), y: y(m.accuracy) }));
-  const places = placed(spots, [left, top - 4, width, height - bottom]);
+  const positions = placeLabels(spots, [left, top - 4, width, height - bottom]);
   models.forEach((m, i) => {
     const kind = m.accuracy === best ? "best" : m.score === chosen ? "chosen" : "";
     const group = draw("g", { class: `model ${kind}`, "data-model": m.name });
@@ -88,16 +88,16 @@ function scatter(title, models, rangeY, width) {
     if (kind) group.append(draw("circle", { class: "ring", cx: spots[i].x, cy: spots[i].y, r: 7.5 }));
     group.append(draw("circle", { class: "dot", cx: spots[i].x, cy: spots[i].y, r: 3.8 }));
     const inward = spots[i].x > width / 2 ? { x: spots[i].x - 8, "text-anchor": "end" } : { x: spots[i].x + 8 };
-    const place = places[i] ?? { ...inward, y: spots[i].y - 6 };
-    group.append(draw("text", { class: places[i] ? "name" : "name crowded", ...place }, m.name));
+    const position = positions[i] ?? { ...inward, y: spots[i].y - 6 };
+    group.append(draw("text", { class: positions[i] ? "name" : "name crowded", ...position }, m.name));
     svg.append(group);
   });
   return svg;
 }
 
-/* A place beside each point where its name covers neither point nor name; none where there is no room. */
-function placed(spots, [left, top, right, bottom]) {
-  const taken = spots.map((s) => [s.x - 5, s.y - 5, s.x + 5, s.y + 5]);
+/* For each point a label position that overlaps no point and no label; null if there is no room. */
+function placeLabels(spots, [left, top, right, bottom]) {
+  const occupied = spots.map((s) => [s.x - 5, s.y - 5, s.x + 5, s.y + 5]);
   return spots.map((s) => {
     const [w, h] = [lengthOf(s.name), 12];
     const tries = [];
@@ -109,22 +109,22 @@ function placed(spots, [left, top, right, bottom]) {
     for (const [x, y] of tries) {
       const box = [x - 1, y - h + 2, x + w + 1, y + 3];
       if (box[0] < left || box[1] < top || box[2] > right || box[3] > bottom) continue;
-      if (taken.some((t) => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3])) continue;
-      taken.push(box);
+      if (occupied.some((t) => box[0] < t[2] && t[0] < box[2] && box[1] < t[3] && t[1] < box[3])) continue;
+      occupied.push(box);
       return { x, y };
     }
     return null;
   });
 }
 
-/* Scores alone, where there is no accuracy to hold them against. */
+/* Scores only, if there are no accuracies to compare them with. */
 function dots(models, width) {
   const label = Math.min(width * 0.5, Math.max(...models.map((m) => lengthOf(m.name))) + 14);
   const height = 34 + 20 * models.length;
   const range = widened(models.map((m) => m.score), 0.05);
   const x = scale(range, label, width - 12);
-  const words = `Scores of ${plural(models.length, "model")}, highest first: ${models.map((m) => m.name).join(", ")}.`;
-  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(words) });
+  const description = `Scores of ${plural(models.length, "model")}, highest first: ${models.map((m) => m.name).join(", ")}.`;
+  const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(description) });
   for (const [value, text] of ticks(...range, width / 140)) {
     svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: 4, y2: height - 26 }));
     svg.append(draw("text", { class: "tick", x: x(value), y: height - 10, "text-anchor": "middle" }, text));
@@ -141,13 +141,13 @@ function dots(models, width) {
   return svg;
 }
 
-/* Samples on the plane of their first two components, one unit as long both ways. */
+/* Samples projected onto two components; both axes have the same unit. */
 function plane(title, samples, side, reach, width) {
   const size = Math.min(width, 460);
   const svg = draw("svg", { class: "plane", width: size, height: size + 20, viewBox: `0 0 ${size} ${size + 20}` });
-  const words = `${title}: ${plural(samples.labels.length, "sample")} of ${plural(samples.names.length, "class", "classes")} on two principal
-    components. The table has how far the classes lie apart.`;
-  filled(svg, { role: "img", "aria-label": oneLine(words) }, [heading(title, 0, 13, size)]);
+  const description = `${title}: ${plural(samples.labels.length, "sample")} of ${plural(samples.names.length, "class", "classes")} on two principal
+    components. The table has the distances between the classes.`;
+  fill(svg, { role: "img", "aria-label": oneLine(description) }, [heading(title, 0, 13, size)]);
   const at = scale([-reach, reach], 0, size);
   svg.append(draw("rect", { class: "frame", x: 0.5, y: 20.5, width: size - 1, height: size - 1 }));
   svg.append(draw("path", { class: "cross", d: `M0 ${20 + size / 2}H${size}M${size / 2} 20V${size + 20}` }));
@@ -155,14 +155,14 @@ function plane(title, samples, side, reach, width) {
     const [px, py] = [side.points[2 * i], side.points[2 * i + 1]];
     const dot = draw("circle", { cx: at(px), cy: 20 + size - at(py), r: samples.labels.length > 400 ? 2.2 : 3 });
     dot.dataset.class = c;
-    coloured(dot, c, samples.names.length);
+    colour(dot, c, samples.names.length);
     svg.append(dot);
   });
   return svg;
 }
 
-/* Ten colours that were chosen; past them hues as far apart as may be, and the toggles of the table tell them apart. */
-function coloured(node, c, classes) {
+/* Ten chosen colours; with more classes, hues far apart, and the table's buttons identify a class. */
+function colour(node, c, classes) {
   if (classes <= 10) node.classList.add(`class${c}`);
   else node.style.setProperty("--class", `oklch(0.64 0.15 ${(c * 137.508) % 360})`);
 }

@@ -1,10 +1,10 @@
 "use strict";
-/* Elements, numbers and controls. Text of strangers becomes text nodes and attributes, never markup. */
+/* Elements, numbers and controls. Names from the data become text nodes and attributes, never markup. */
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const SVG = "http://www.w3.org/2000/svg";
 
-function filled(node, attributes, children) {
+function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
@@ -14,20 +14,20 @@ function filled(node, attributes, children) {
   return node;
 }
 
-const el = (tag, attributes = {}, ...children) => filled(document.createElement(tag), attributes, children);
-const draw = (tag, attributes = {}, ...children) => filled(document.createElementNS(SVG, tag), attributes, children);
+const el = (tag, attributes = {}, ...children) => fill(document.createElement(tag), attributes, children);
+const draw = (tag, attributes = {}, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
-/* A minus as long as a plus, so that columns of numbers line up. */
+/* A minus as wide as a plus, so that columns of numbers align. */
 const signed = (text) => text.replace("-", "\u2212");
 const fixed = (value, digits) => (value === null || value === undefined ? "–" : signed(value.toFixed(digits)));
 const whole = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 10) / 10));
 const plural = (count, noun, many = `${noun}s`) => `${count} ${count === 1 ? noun : many}`;
 
-/* About three digits of what tells these numbers apart. */
+/* About three digits of the range of these numbers. */
 function formatOf(values) {
-  const known = values.filter((value) => value !== null);
-  const largest = Math.max(0, ...known.map(Math.abs));
-  const spread = known.length ? Math.max(...known) - Math.min(...known) : 0;
+  const numbers = values.filter((value) => value !== null);
+  const largest = Math.max(0, ...numbers.map(Math.abs));
+  const spread = numbers.length ? Math.max(...numbers) - Math.min(...numbers) : 0;
   if (largest >= 1e7 || (largest > 0 && largest < 1e-5)) {
     return (value) => (value === null ? "–" : signed(value.toExponential(3)));
   }
@@ -39,7 +39,7 @@ const short = (value) => (value === null ? "–" : signed(String(Number(value.to
 
 let controls = 0;
 
-/* One of a few, all in sight. */
+/* A choice among a few visible options. */
 function choice(legend, options, chosen, onchoice, hideLegend = false) {
   const name = `choice${++controls}`;
   const buttons = options.map(([value, text]) => {
@@ -47,10 +47,10 @@ function choice(legend, options, chosen, onchoice, hideLegend = false) {
     input.checked = value === chosen;
     return el("label", {}, input, el("span", {}, text));
   });
-  return el("fieldset", { class: "choice" }, el("legend", { class: hideLegend ? "unseen" : null }, legend), ...buttons);
+  return el("fieldset", { class: "choice" }, el("legend", { class: hideLegend ? "visually-hidden" : null }, legend), ...buttons);
 }
 
-/* One of many. */
+/* A choice among many options. */
 function picker(label, options, chosen, onchoice) {
   const id = `picker${++controls}`;
   const select = el("select", { id, onchange: () => onchoice(select.value) });
@@ -62,7 +62,7 @@ function picker(label, options, chosen, onchoice) {
   return el("div", { class: "picker" }, el("label", { for: id }, label), select);
 }
 
-/* A chart that is drawn again for every width it is given, so that its letters keep their size. */
+/* A chart that is redrawn when its width changes, so that its text keeps its size. */
 function responsive(render) {
   const box = el("div", { class: "chart" });
   let width = 0;
@@ -73,19 +73,19 @@ function responsive(render) {
   return box;
 }
 
-const status = el("div", { class: "unseen", role: "status" });
-const say = (text) => (status.textContent = text);
+const status = el("div", { class: "visually-hidden", role: "status" });
+const announce = (text) => (status.textContent = text);
 
 function section(title, ...children) {
   const id = `section${++controls}`;
   return el("section", { "aria-labelledby": id }, el("h2", { id }, title), ...children);
 }
 
-/* A section of a cell, which in a sweep stands one level below. */
+/* A section of a cell; in a sweep its heading is one level lower. */
 function part(title, ...children) {
-  const made = section(title, ...children);
-  if (data.kind === "sweep") made.firstChild.replaceWith(el("h3", { id: made.firstChild.id }, title));
-  return made;
+  const node = section(title, ...children);
+  if (data.kind === "sweep") node.firstChild.replaceWith(el("h3", { id: node.firstChild.id }, title));
+  return node;
 }
 
 const oneLine = (text) => text.replace(/\s+/g, " ");

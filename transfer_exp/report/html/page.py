@@ -1,200 +1,180 @@
-"""What a page shows, as plain data, gathered from the records and notes of a folder."""
+"""Page of a run or a sweep: one HTML file that holds its data, style and program, and loads nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from transfer_exp.report.html.projection import Samples, Side
-from transfer_exp.report.html.run_details import Notes, read_notes
+from transfer_exp.io.atomic import write_text
+from transfer_exp.report.html.projection import PlottedSamples, Projection
+from transfer_exp.report.html.run_details import RunDetails, read_run_details
 from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import read_record
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.results.cell import CellResult
 
-_SIDES = 400
-"""Pictures in a page at most, of about ten kilobytes each."""
-_FULL = "left out of so large a sweep: python -m transfer_exp.report with the folder of the cell shows it"
-_Shared = TypeVar("_Shared")
+NAME = "report.html"
+_MAX_PROJECTIONS = 400
+"""Most projections on one page, at about ten kilobytes each."""
+_TOO_MANY = "left out of so large a sweep: transfer-exp report CELL_FOLDER draws it"
+_FOLDER = Path(__file__).parent
+_SCRIPTS = ("elements.js", "tables.js", "charts.js", "classes.js", "page.js")
+_UNFINISHED: dict[str, Any] = {
+    "tau": None,
+    "band": None,
+    "level": None,
+    "chance": "",
+    "compared": 0,
+    "measures": {},
+    "models": [],
+    "before": None,
+    "samples": None,
+    "views": {},
+    "left_out": "",
+    "command": "",
+    "versions": {},
+    "verdict": [],
+}
+_Item = TypeVar("_Item")
 
 
-@dataclass(frozen=True)
-class ShownModel:
-    """A line of a leaderboard; ranks as `RankedModel`, seconds as `Notes`, which may remark on it in ``reason``."""
-
-    name: str
-    score: float | None
-    accuracy: float | None
-    score_rank: float | None
-    accuracy_rank: float | None
-    reason: str
-    seconds: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class ShownCell:
-    """A cell of a study.
-
-    Attributes
-    ----------
-    fields
-        What identifies it.
-    state, reason
-        ``done``, or why there is nothing more to show.
-    tau, band, level, chance
-        Weighted tau, its null band with its level, and where it lies in words; None and empty without ground truth.
-    compared
-        Models with both score and accuracy.
-    measures
-        Other agreement of the two rankings, by name.
-    models
-        Best score first.
-    before
-        Position of the cell that differs in nothing but that its perturbation is ``none``.
-    command, versions
-        Of the run.
-    samples
-        Position of what the views share, in `Page`.
-    views
-        By model, the positions of its sides before and after the perturbation, in `Page`.
-    left_out
-        Why there are no views.
-    verdict
-        What a search says of its models, line by line.
-    """
-
-    fields: Mapping[str, str]
-    state: str
-    reason: str = ""
-    tau: float | None = None
-    band: tuple[float, float] | None = None
-    level: float = 0.95
-    chance: str = ""
-    compared: int = 0
-    measures: Mapping[str, float] = field(default_factory=dict)
-    models: Sequence[ShownModel] = ()
-    before: int | None = None
-    command: str = ""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    samples: int | None = None
-    views: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
-    left_out: str = ""
-    verdict: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Page:
-    """All that a page shows.
-
-    Attributes
-    ----------
-    kind
-        ``run`` or ``sweep``.
-    title
-        What the page is called.
-    varying
-        The fields in which cells differ, the metric apart.
-    command
-        What was typed; empty where nobody kept it.
-    cells
-        One of a run.
-    samples, sides
-        What cells refer to by position, each once however many cells show it.
-    """
-
-    kind: str
-    title: str
-    varying: Sequence[str]
-    command: str
-    cells: Sequence[ShownCell]
-    samples: Sequence[Samples]
-    sides: Sequence[Side]
-
-
-def page_of(folder: Path, frame: pd.DataFrame | None = None) -> Page:
-    """Gather the page of a run, or of a sweep, from its folder.
+def write_page(folder: Path, frame: pd.DataFrame | None = None) -> Path:
+    """Write ``report.html`` for the run or the sweep in a folder, and return its path.
 
     Parameters
     ----------
     folder
-        With a ``result.json`` in it, or with such folders below it.
+        Folder with a ``result.json``, or with such folders below it.
     frame
-        Its cells where they are collected already.
+        Cells from `collect`, if they are collected already.
 
     Raises
     ------
     InputError
-        As `collect`, `read_record` and `read_notes`.
+        If there is no cell, or a record or details cannot be read.
+    """
+    path = folder / NAME
+    write_text(path, render_page(page_data(folder, frame)))
+    return path
+
+
+def render_page(data: Mapping[str, Any]) -> str:
+    """Return the HTML of a page.
+
+    Names of models and classes come from strangers. They are inside a JSON block that no character can end, and the
+    program inserts them as text only. The template escapes the title.
+    """
+    environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # keeps the order of the records
+    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
+    program = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    return environment.get_template("page.html.j2").render(
+        title=data["title"],
+        data=data,
+        # The hash admits exactly this text, so the template must not add a space to it.
+        style=Markup(style),
+        style_hash=_csp_hash(style),
+        program=Markup(program),
+        program_hash=_csp_hash(program),
+    )
+
+
+def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Collect what the page of a run or a sweep shows; parameters and errors as `write_page`.
+
+    Returns
+    -------
+    dict
+        ``kind`` (``run`` or ``sweep``), ``title``, ``command``, ``varying`` (fields that differ between cells, without
+        the metric), ``cells``, and ``samples`` and ``sides`` (projections), which cells refer to by index so that each
+        is stored once.
+
+        Each cell has ``fields``, ``state`` and ``reason``; ``tau``, ``band``, ``level`` and ``chance`` (None or empty
+        without ground truth), ``compared``, ``measures``, ``models`` (best score first); ``before`` (index of the cell
+        with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after the perturbation);
+        and ``command``, ``versions``, ``left_out``, ``verdict`` of its `RunDetails`.
     """
     cells = collect(folder) if frame is None else frame
     names = cell_fields(cells)
     rows: list[dict[str, Any]] = [{str(n): value for n, value in row.items()} for row in cells.to_dict("records")]
-    places = {tuple(row[n] for n in names): i for i, row in enumerate(rows) if row["state"] == "done"}
-    samples: dict[Samples, int] = {}
-    sides: dict[Side, int] = {}
-    shown = []
+    index_of = {tuple(row[n] for n in names): i for i, row in enumerate(rows) if row["state"] == "done"}
+    samples: dict[PlottedSamples, int] = {}
+    sides: dict[Projection, int] = {}
+    entries = []
     for row in rows:
         fields = {n: row[n] for n in names if row[n] != "?"}
-        if row["state"] != "done":
-            shown.append(ShownCell(fields, row["state"], row["reason"]))
-            continue
-        at = folder / row["folder"]
-        control = tuple("none" if n == "perturbation" else row[n] for n in names)
-        before = places.get(control) if row["perturbation"] != "none" else None
-        shown.append(_cell(fields, read_record(at / "result.json"), read_notes(at), before, samples, sides))
+        entry = {**_UNFINISHED, "fields": fields, "state": row["state"], "reason": row["reason"]}
+        if row["state"] == "done":
+            baseline = tuple("none" if n == "perturbation" else row[n] for n in names)
+            entry["before"] = index_of.get(baseline) if row["perturbation"] != "none" else None
+            cell_folder = folder / row["folder"]
+            details = read_run_details(cell_folder)
+            entry |= _result_data(read_record(cell_folder / "result.json"), details)
+            entry |= _projection_data(details, samples, sides)
+        entries.append(entry)
+    shared = {"cells": entries, "samples": [asdict(s) for s in samples], "sides": [asdict(s) for s in sides]}
     if rows[0]["folder"] == "." and len(rows) == 1:
-        title = " / ".join(shown[0].fields.get(n, "?") for n in ("dataset", "perturbation", "metric"))
-        return Page("run", title, [], shown[0].command, shown, [*samples], [*sides])
+        title = " / ".join(entries[0]["fields"].get(n, "?") for n in ("dataset", "perturbation", "metric"))
+        return {"kind": "run", "title": title, "varying": [], "command": entries[0]["command"], **shared}
     varying = [n for n in names if n != "metric" and cells[n].nunique() > 1]
-    title = f"Sweep {folder.resolve().name}"
-    return Page("sweep", title, varying, read_notes(folder).command, shown, [*samples], [*sides])
+    title, command = f"Sweep {folder.resolve().name}", read_run_details(folder).command
+    return {"kind": "sweep", "title": title, "varying": varying, "command": command, **shared}
 
 
-def _cell(
-    fields: Mapping[str, str],
-    result: CellResult,
-    notes: Notes,
-    before: int | None,
-    samples: dict[Samples, int],
-    sides: dict[Side, int],
-) -> ShownCell:
-    """Return a finished cell, and keep what others may show as well."""
-    models = []
-    for line in result.ranking():
-        model = line.result
-        ranks = (line.score_rank, line.accuracy_rank)
-        seconds = notes.seconds.get(model.model, {})
-        reason = model.reason or notes.remarks.get(model.model, "")
-        models.append(ShownModel(model.model, model.score, model.accuracy, *ranks, reason, seconds))
-    measures = {name: value for name, value in result.measures.items() if name != "weighted_tau"}
-    full = len(sides) >= _SIDES
-    views = {} if full else notes.views
-    return ShownCell(
-        fields,
-        "done",
-        tau=result.measures.get("weighted_tau"),
-        band=result.null_band,
-        level=result.null_level,
-        chance=against_chance(result) if "weighted_tau" in result.measures else "",
-        compared=result.compared,
-        measures=measures,
-        models=models,
-        before=before,
-        command=notes.command,
-        versions=notes.versions,
-        samples=_place(samples, notes.samples) if notes.samples is not None and not full else None,
-        views={
-            name: (_place(sides, view.before), None if view.after is None else _place(sides, view.after))
-            for name, view in views.items()
-        },
-        left_out=_FULL if full else notes.left_out,
-        verdict=notes.verdict,
-    )
+def _result_data(result: CellResult, details: RunDetails) -> dict[str, Any]:
+    """Return the result of a finished cell, with the details that concern it or one of its models."""
+    tau = result.measures.get("weighted_tau")
+    return {
+        "tau": tau,
+        "band": result.null_band,
+        "level": result.null_level,
+        "chance": "" if tau is None else against_chance(result),
+        "compared": result.compared,
+        "measures": {name: value for name, value in result.measures.items() if name != "weighted_tau"},
+        "models": [
+            {
+                "name": line.result.model,
+                "score": line.result.score,
+                "accuracy": line.result.accuracy,
+                "score_rank": line.score_rank,
+                "accuracy_rank": line.accuracy_rank,
+                "reason": line.result.reason or details.remarks.get(line.result.model, ""),
+                "seconds": details.seconds.get(line.result.model, {}),
+            }
+            for line in result.ranking()
+        ],
+        "command": details.command,
+        "versions": details.versions,
+        "verdict": details.verdict,
+    }
 
 
-def _place(known: dict[_Shared, int], new: _Shared) -> int:
-    return known.setdefault(new, len(known))
+def _projection_data(
+    details: RunDetails, samples: dict[PlottedSamples, int], sides: dict[Projection, int]
+) -> dict[str, Any]:
+    """Return the indices of a cell's projections, and add those that no earlier cell has."""
+    if len(sides) >= _MAX_PROJECTIONS:
+        return {"samples": None, "views": {}, "left_out": _TOO_MANY}
+    views = {
+        name: (_index(sides, pair.before), None if pair.after is None else _index(sides, pair.after))
+        for name, pair in details.views.items()
+    }
+    sample_index = None if details.samples is None else _index(samples, details.samples)
+    return {"samples": sample_index, "views": views, "left_out": details.left_out}
+
+
+def _index(items: dict[_Item, int], item: _Item) -> int:
+    return items.setdefault(item, len(items))
+
+
+def _csp_hash(text: str) -> str:
+    """Return the hash of a text in the form of a content security policy."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,39 +1,41 @@
-"""One model's scoring set as a page shows it: its samples on a plane, and how far its classes lie apart."""
+"""Features of one model as a page shows them: samples projected onto a plane, and separation of the classes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import svds
 
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.errors import InputError
-from transfer_exp.report.html.class_separation import STRICT, Separation, separation
 from transfer_exp.statistics.feature_set import encode_labels
 
-LARGEST = 10_000_000
-"""N D of a scoring set that is shown, at most: all of it is perturbed, which has to stay cheap next to scoring."""
-_POINTS, _CLASSES = 1000, 500
-_UNIT, _FARTHEST = 100, 10**6
-_SMALL = 8
-"""Below so many samples or features the whole decomposition is as quick as its first two components."""
+STRICT: dict[str, Any] = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
+"""Config of pydantic for reading ``page.json``: no conversions, no extra fields, finite numbers only."""
+MAX_VALUES = 10_000_000
+"""Largest N D of a scoring set that is drawn: perturbing it again must stay cheap compared with scoring."""
+_MAX_POINTS, _MAX_CLASSES = 1000, 500
+_UNIT, _MAX_COORDINATE = 100, 10**6
+_FULL_SVD_SIZE = 8
+"""Up to so many samples or features, a full decomposition is as fast as one of two components."""
 
 
 @dataclass(frozen=True)
-class Samples:
-    """What the sides of all models on one scoring set share.
+class PlottedSamples:
+    """Classes and labels that the projections of all models on one scoring set share.
 
     Attributes
     ----------
     names
         C class names.
     counts
-        (C,), samples of each in the scoring set.
+        (C,), number of samples per class in the scoring set.
     labels
-        (P,), classes in [0, C) of the points, which are at most 1000 of them, drawn class by class.
+        (P,), classes in [0, C) of the drawn points: at most 1000 samples, stratified by class.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -44,69 +46,94 @@ class Samples:
 
 
 @dataclass(frozen=True)
-class Side:
-    """A scoring set's features, as they are or perturbed.
+class ClassSeparation:
+    """Distances between C classes, in the order of their labels.
+
+    Attributes
+    ----------
+    recall
+        (C,), in [0, 1]: share of the drawn samples of a class that lie nearer to the mean of its other samples than to
+        the mean of any other class. None for a class of one sample.
+    within
+        (C,), root mean square distance of a class's samples to their mean, in feature units.
+    closest
+        (C,), index of the class with the nearest mean.
+    gap
+        (C,), distance to that mean, in feature units.
+    """
+
+    __pydantic_config__: ClassVar = STRICT
+
+    recall: tuple[float | None, ...]
+    within: tuple[float, ...]
+    closest: tuple[int, ...]
+    gap: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Features of a scoring set on a plane, before or after the perturbation.
 
     Attributes
     ----------
     points
         x0, y0, x1, y1, ... of P points, in hundredths of the root mean square distance to the mean before perturbation.
     separation
-        Of the classes.
+        Separation of the classes in the full feature space.
     """
 
     __pydantic_config__: ClassVar = STRICT
 
     points: tuple[int, ...]
-    separation: Separation
+    separation: ClassSeparation
 
 
 @dataclass(frozen=True)
-class View:
-    """One model before and, where there is a perturbation, after it."""
+class ProjectionPair:
+    """Projections of one model before and, if there is a perturbation, after it."""
 
     __pydantic_config__: ClassVar = STRICT
 
-    before: Side
-    after: Side | None = None
+    before: Projection
+    after: Projection | None = None
 
 
 def check_size(features: np.ndarray, labels: np.ndarray) -> None:
-    """Refuse a scoring set (N, D) that is too large for a page.
+    """Check that a scoring set (N, D) is small enough for a page.
 
     Raises
     ------
     InputError
-        When N D is above ten million, or there are more than 500 classes.
+        If N D is above ten million, or there are more than 500 classes.
     """
     classes = len(np.unique(labels))
-    if features.size > LARGEST:
+    if features.size > MAX_VALUES:
         raise InputError(f"the scoring set has {len(features)} samples of {features.shape[1]} features")
-    if classes > _CLASSES:
+    if classes > _MAX_CLASSES:
         raise InputError(f"the scoring set has {classes} classes")
 
 
-def samples_of(labels: Int[np.ndarray, " samples"], names: tuple[str, ...]) -> Samples:
-    """Return what the models on a scoring set share.
+def plotted_samples(labels: Int[np.ndarray, " samples"], names: tuple[str, ...]) -> PlottedSamples:
+    """Return the class names, counts and drawn labels of a scoring set.
 
     Parameters
     ----------
     labels
-        (N,), positions in ``names``; classes that do not occur are left out.
+        (N,), indices into ``names``. Classes that do not occur are left out.
     names
-        Of all classes of the target.
+        All classes of the target.
     """
     codes, counts = encode_labels(labels)
     occurring = tuple(str(names[i]) for i in np.unique(labels))
-    return Samples(occurring, tuple(counts.tolist()), tuple(codes[_drawn(labels)].tolist()))
+    return PlottedSamples(occurring, tuple(counts.tolist()), tuple(codes[_drawn_indices(labels)].tolist()))
 
 
-def view_of(
+def project_features(
     features: Float[np.ndarray, "samples dim"],
     labels: Int[np.ndarray, " samples"],
     perturbed: Float[np.ndarray, "samples new_dim"] | None,
-) -> View:
-    """Return a model's scoring set before and after a perturbation, on the same axes.
+) -> ProjectionPair:
+    """Project a model's scoring set before and after a perturbation onto the same axes.
 
     The axes W (D, 2) are the first two principal components of the drawn points X, centred. The perturbed points Z may
     lie in another space: there the axes are the orthonormal matrix nearest to Z'XW, the directions that covary most
@@ -119,40 +146,99 @@ def view_of(
     labels
         (N,).
     perturbed
-        (N, D'), or None.
+        (N, D'), or None without a perturbation.
     """
-    drawn = _drawn(labels)
-    points = _centred(features[drawn])
+    drawn = _drawn_indices(labels)
+    points = _centre(features[drawn])
     scale = float(np.sqrt((points**2).sum(axis=1).mean())) or 1.0
     axes = _principal_axes(points / scale)
-    before = Side(_rounded(points @ axes / scale), separation(features, labels, drawn))
+    before = Projection(_to_integers(points @ axes / scale), class_separation(features, labels, drawn))
     if perturbed is None:
-        return View(before)
-    moved = _centred(perturbed[drawn])
+        return ProjectionPair(before)
+    moved = _centre(perturbed[drawn])
     left, _, right = np.linalg.svd((moved / scale).T @ (points / scale @ axes), full_matrices=False)
-    after = Side(_rounded(moved @ (left @ right) / scale), separation(perturbed, labels, drawn))
-    return View(before, after)
+    after = Projection(_to_integers(moved @ (left @ right) / scale), class_separation(perturbed, labels, drawn))
+    return ProjectionPair(before, after)
 
 
-def _drawn(labels: np.ndarray) -> Int[np.ndarray, " points"]:
-    return stratified_indices(labels, _POINTS, seed=0)
+def class_separation(
+    features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], drawn: Int[np.ndarray, " drawn"]
+) -> ClassSeparation:
+    """Measure how far class means lie apart.
+
+    Leaving a sample x out of the mean mu of its n samples moves that mean to mu + (mu - x) / (n - 1). Its distance to x
+    grows by the factor n / (n - 1), so no mean is computed twice.
+
+    Parameters
+    ----------
+    features
+        (N, D), finite, with at least two classes.
+    labels
+        (N,).
+    drawn
+        (P,), indices of the samples that recall is counted over; means use all samples.
+    """
+    codes, counts = encode_labels(labels)
+    centred = _centre(features)
+    scale = float(np.abs(centred).max()) or 1.0  # squares of large features overflow, squares of small ones vanish
+    centred /= scale
+    members = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))))
+    means = members @ centred / counts[:, None]
+    variances = members @ ((centred - means[codes]) ** 2).sum(axis=1) / counts
+    between = np.sqrt(_squared_distances(means, means))
+    np.fill_diagonal(between, np.inf)
+    nearest = _nearest_to_own_mean(centred[drawn], codes[drawn], means, counts)
+    recall = [
+        round(float(nearest[codes[drawn] == c].mean()), 4) if n > 1 and (codes[drawn] == c).any() else None
+        for c, n in enumerate(counts)
+    ]
+    return ClassSeparation(
+        tuple(recall),
+        tuple(_four_digits(scale * radius) for radius in np.sqrt(variances)),
+        tuple(between.argmin(axis=1).tolist()),
+        tuple(_four_digits(scale * gap) for gap in between.min(axis=1)),
+    )
 
 
-def _centred(features: np.ndarray) -> Float[np.ndarray, "points dim"]:
+def _nearest_to_own_mean(samples: np.ndarray, codes: np.ndarray, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return for each sample whether the mean of its class without it is strictly the nearest."""
+    squares = _squared_distances(samples, means)
+    rows = np.arange(len(samples))
+    to_class = squares[rows, codes] * (counts[codes] / np.maximum(counts[codes] - 1, 1)) ** 2
+    squares[rows, codes] = np.inf
+    return np.asarray(to_class < squares.min(axis=1))
+
+
+def _squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Return squared distances (P, C)."""
+    products = -2 * points @ centres.T
+    return np.maximum(products + (points**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1), 0.0)
+
+
+def _four_digits(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _drawn_indices(labels: np.ndarray) -> Int[np.ndarray, " drawn"]:
+    return stratified_indices(labels, _MAX_POINTS, seed=0)
+
+
+def _centre(features: np.ndarray) -> Float[np.ndarray, "samples dim"]:
     wide = features.astype(np.float64)
     return np.asarray(wide - wide.mean(axis=0))
 
 
-def _principal_axes(points: Float[np.ndarray, "points dim"]) -> Float[np.ndarray, "dim two"]:
-    """Return the first two right singular vectors, zeros in place of one there is not."""
-    if min(points.shape) <= _SMALL or not points.any():
-        found = np.linalg.svd(points, full_matrices=False)[2][:2]
+def _principal_axes(points: Float[np.ndarray, "drawn dim"]) -> Float[np.ndarray, "dim two"]:
+    """Return the first two right singular vectors; zeros replace those that do not exist."""
+    if min(points.shape) <= _FULL_SVD_SIZE or not points.any():
+        axes = np.linalg.svd(points, full_matrices=False)[2][:2]
     else:
-        start = np.random.default_rng(0).normal(size=min(points.shape))  # or every run draws another picture
-        found = svds(points, k=2, v0=start)[2][::-1]
-    signs = np.sign(found[np.arange(len(found)), np.abs(found).argmax(axis=1)])
-    return np.concatenate([(found * signs[:, None]), np.zeros((2 - len(found), points.shape[1]))]).T
+        start = np.random.default_rng(0).normal(size=min(points.shape))  # a fixed start gives a fixed picture
+        axes = svds(points, k=2, v0=start)[2][::-1]
+    signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
+    return np.concatenate([(axes * signs[:, None]), np.zeros((2 - len(axes), points.shape[1]))]).T
 
 
-def _rounded(points: Float[np.ndarray, "points two"]) -> tuple[int, ...]:
-    return tuple(np.clip(np.rint(_UNIT * points), -_FARTHEST, _FARTHEST).astype(np.int64).ravel().tolist())
+def _to_integers(points: Float[np.ndarray, "drawn two"]) -> tuple[int, ...]:
+    rounded = np.clip(np.rint(_UNIT * points), -_MAX_COORDINATE, _MAX_COORDINATE)
+    return tuple(rounded.astype(np.int64).ravel().tolist())

@@ -1,4 +1,4 @@
-"""What a page shows and no record holds, kept as ``page.json``: what was typed, versions, seconds, and a few views."""
+"""Details of a run that only its page needs, saved as ``page.json``: command, versions, seconds and projections."""
 
 from __future__ import annotations
 
@@ -15,42 +15,49 @@ import numpy as np
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_text
 from transfer_exp.io.text import read_text
-from transfer_exp.report.html.class_separation import STRICT
-from transfer_exp.report.html.projection import LARGEST, Samples, View, check_size, samples_of, view_of
+from transfer_exp.report.html.projection import (
+    MAX_VALUES,
+    STRICT,
+    PlottedSamples,
+    ProjectionPair,
+    check_size,
+    plotted_samples,
+    project_features,
+)
 from transfer_exp.results.cell import CellResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.version import __version__
 
 if TYPE_CHECKING:
-    from transfer_exp.features.extraction import FeatureReader  # with torch, which pages of what is stored do without
+    from transfer_exp.features.extraction import FeatureReader  # imports torch, which pages of saved runs do not need
 
 NAME = "page.json"
-_LARGEST = 1 << 24
+_MAX_BYTES = 1 << 24
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "hydra-core")
 
 
 @dataclass(frozen=True)
-class Notes:
-    """Of a run, or of a sweep as a whole, which has a command and versions alone.
+class RunDetails:
+    """Details of a run; those of a sweep have only a command and versions.
 
     Attributes
     ----------
     command
-        What was typed, without secrets.
+        Command line, without secrets.
     versions
-        Of this package, Python and the libraries that compute, by name.
+        Versions of this package, Python and the numerical libraries, by name.
     seconds
-        By model, then by stage: ``features``, ``scoring``, ``ground_truth``; what was read from the store is missing.
+        Seconds by model, then by stage (``features``, ``scoring``, ``ground_truth``). Cached stages are missing.
     samples
-        Of the scoring set, None where there is no view.
+        Classes of the scoring set; None without projections.
     views
-        By model, for a few of the pool.
+        Projections of a few models, by name.
     left_out
-        Why there is no view; empty where there is one.
+        Reason for having no projections; empty if there are some.
     remarks
-        What is worth saying of a model beside its score, by model.
+        Remark on a model next to its score, by model.
     verdict
-        What is worth saying of all, line by line.
+        Remarks on the ranking, line by line.
     """
 
     __pydantic_config__: ClassVar = STRICT
@@ -58,107 +65,108 @@ class Notes:
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
-    samples: Samples | None = None
-    views: dict[str, View] = field(default_factory=dict)
+    samples: PlottedSamples | None = None
+    views: dict[str, ProjectionPair] = field(default_factory=dict)
     left_out: str = ""
     remarks: dict[str, str] = field(default_factory=dict)
     verdict: tuple[str, ...] = ()
 
 
-def versions() -> dict[str, str]:
-    """Return versions of what computes, by name."""
-    known = {"transfer_exp": __version__, "python": platform.python_version()}
-    return known | {name: version(name) for name in _LIBRARIES}
+def library_versions() -> dict[str, str]:
+    """Return the versions of this package, Python and the numerical libraries, by name."""
+    versions = {"transfer_exp": __version__, "python": platform.python_version()}
+    return versions | {name: version(name) for name in _LIBRARIES}
 
 
-def notes_of(
+def collect_run_details(
     result: CellResult,
     command: str,
     seconds: Mapping[str, Mapping[str, float]],
     class_names: tuple[str, ...],
     scoring_sets: Mapping[str, FeatureReader],
     perturb: Callable[[FeatureSet], np.ndarray | None],
-    most: int,
-) -> Notes:
-    """Return the notes of a run.
+    max_models: int,
+) -> RunDetails:
+    """Return the details of a run, with projections of its most interesting models.
 
     Parameters
     ----------
     result
-        Of the run: says which models are worth a view.
+        The scored cell, which decides what models are drawn.
     command, seconds
-        As `Notes` keeps them.
+        As in `RunDetails`.
     class_names
-        Of the target, in the order of the labels.
+        Classes of the target, in the order of its labels.
     scoring_sets
-        Give the scoring set of each model by its name; a page computes no features.
+        Readers of the scoring-set features by model. Features that were never computed are not drawn.
     perturb
-        Gives the features as the metric saw them, (N, D'); None where nothing perturbs them.
-    most
-        Models to show at most.
+        Returns the features (N, D') that the metric scored, or None without a perturbation.
+    max_models
+        Largest number of models to draw.
     """
-    times = {model: {stage: round(time, 3) for stage, time in known.items()} for model, known in seconds.items()}
+    rounded = {model: {stage: round(time, 3) for stage, time in stages.items()} for model, stages in seconds.items()}
     samples, views, left_out = None, {}, "the scores of this run need no features"
     try:
-        for model in _worth_a_view(result)[:most]:
-            scoring_set = scoring_sets[model](LARGEST)
+        for model in _models_to_draw(result)[:max_models]:
+            scoring_set = scoring_sets[model](MAX_VALUES)
             if scoring_set is not None:
-                check_size(scoring_set.features, scoring_set.labels)
-                samples = samples or samples_of(scoring_set.labels, class_names)
-                views[model], left_out = view_of(scoring_set.features, scoring_set.labels, perturb(scoring_set)), ""
+                features, labels = scoring_set.features, scoring_set.labels
+                check_size(features, labels)
+                samples = samples or plotted_samples(labels, class_names)
+                views[model], left_out = project_features(features, labels, perturb(scoring_set)), ""
     except InputError as reason:
-        samples, views, left_out = None, {}, f"left out, for {reason}"
-    return Notes(command, versions(), times, samples, views, left_out)
+        samples, views, left_out = None, {}, f"left out because {reason}"
+    return RunDetails(command, library_versions(), rounded, samples, views, left_out)
 
 
-def write_notes(notes: Notes, folder: Path) -> None:
-    """Write notes into the folder of a run or a sweep."""
-    text = json.dumps(asdict(notes), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+def write_run_details(details: RunDetails, folder: Path) -> None:
+    """Write ``page.json`` into the folder of a run or a sweep."""
+    text = json.dumps(asdict(details), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     write_text(folder / NAME, text + "\n")
 
 
-def read_notes(folder: Path) -> Notes:
-    """Return the notes kept in a folder; empty ones where there are none, as in folders of earlier versions.
+def read_run_details(folder: Path) -> RunDetails:
+    """Read ``page.json`` from a folder; without the file the details are empty.
 
     Raises
     ------
     InputError
-        When they cannot be read.
+        If the file cannot be read, or its parts do not fit each other.
     """
     path = folder / NAME
     if not path.is_file():
-        return Notes(left_out="nothing of the features was kept with this run")
-    from pydantic import TypeAdapter, ValidationError  # runs write notes, and never read any
+        return RunDetails(left_out="this run kept no features to draw")
+    from pydantic import TypeAdapter, ValidationError  # slow to import, and runs only write the file
 
-    text = read_text(path, _LARGEST)
+    text = read_text(path, _MAX_BYTES)
     try:
-        found = TypeAdapter(Notes).validate_json(text)
+        details = TypeAdapter(RunDetails).validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise InputError(f"{path} is no notes of a page ({where}: {first['msg']}): delete it") from error
-    _check(found, path)
-    return found
+        location = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise InputError(f"{path} has no valid details of a page ({location}: {first['msg']}): delete it") from error
+    _check_projections(details, path)
+    return details
 
 
-def _check(notes: Notes, path: Path) -> None:
-    """Refuse views whose parts do not fit each other, which a page would draw wrongly."""
-    sides = [side for view in notes.views.values() for side in (view.before, view.after) if side is not None]
-    if not sides:
+def _check_projections(details: RunDetails, path: Path) -> None:
+    """Refuse projections that do not fit the classes and points, because a page would draw them wrongly."""
+    projections = [p for pair in details.views.values() for p in (pair.before, pair.after) if p is not None]
+    if not projections:
         return
-    samples = notes.samples or Samples((), (), ())
+    samples = details.samples or PlottedSamples((), (), ())
     classes = len(samples.names)
-    known = [side.separation for side in sides]
-    lengths = {len(samples.counts), *(len(column) for s in known for column in (s.recall, s.within, s.closest, s.gap))}
-    indices = [*samples.labels, *(c for s in known for c in s.closest)]
-    fits = lengths == {classes} and all(0 <= i < classes for i in indices)
-    if not fits or any(len(side.points) != 2 * len(samples.labels) for side in sides):
-        raise InputError(f"{path} holds views that do not fit its classes and points: delete it")
+    separations = [projection.separation for projection in projections]
+    columns = [column for s in separations for column in (s.recall, s.within, s.closest, s.gap)]
+    indices = [*samples.labels, *(c for s in separations for c in s.closest)]
+    fits = {len(samples.counts), *map(len, columns)} == {classes} and all(0 <= i < classes for i in indices)
+    if not fits or any(len(projection.points) != 2 * len(samples.labels) for projection in projections):
+        raise InputError(f"{path} has projections that do not fit its classes and points: delete it")
 
 
-def _worth_a_view(result: CellResult) -> list[str]:
-    """Return scored models: the first by score, the best by accuracy, the last by score, then the next by score."""
+def _models_to_draw(result: CellResult) -> list[str]:
+    """Return the scored models: highest score, best accuracy, lowest score, then the rest by score."""
     scored = [line.result for line in result.ranking() if line.result.score is not None]
-    known = [model for model in scored if model.accuracy is not None]
-    best = sorted(known, key=lambda model: -(model.accuracy or 0.0))[:1]
+    with_accuracy = [model for model in scored if model.accuracy is not None]
+    best = sorted(with_accuracy, key=lambda model: -(model.accuracy or 0.0))[:1]
     return list(dict.fromkeys(model.model for model in [*scored[:1], *best, *scored[-1:], *scored]))

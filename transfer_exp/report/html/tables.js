@@ -1,36 +1,36 @@
 /* Tables whose headings sort them. */
 
-const sorting = new Map(); /* by table: what the reader chose last holds for the next cell too */
+const sorting = new Map(); /* order by table; the reader's choice holds for the next cell too */
 
-/* Columns have: key, label, value(row) to sort by, cell(row) to show, and of these: hint, text (is no number),
-   rising (best is smallest), head (names the row). */
-function sortable(name, caption, columns, rows, first, marked = () => ({})) {
-  const order = sorting.get(name) ?? first;
+/* Columns have key, label, value(row) to sort by and cell(row) to show; optional are hint, text (not a number),
+   rising (smallest is best) and head (names the row). */
+function sortable(name, caption, columns, rows, initial, attributes = () => ({})) {
+  const order = sorting.get(name) ?? initial;
   const body = el("tbody");
   const heads = columns.map((column) => sortingHead(column, () => turn(column)));
-  const table = el("table", {}, el("caption", { class: "unseen" }, caption), el("thead", {}, el("tr", {}, ...heads)), body);
+  const table = el("table", {}, el("caption", { class: "visually-hidden" }, caption), el("thead", {}, el("tr", {}, ...heads)), body);
 
   function turn(column) {
     const same = order.key === column.key;
     const natural = column.text || column.rising ? "ascending" : "descending";
-    const other = order.way === "ascending" ? "descending" : "ascending";
-    Object.assign(order, { key: column.key, way: same ? other : natural });
+    const opposite = order.way === "ascending" ? "descending" : "ascending";
+    Object.assign(order, { key: column.key, way: same ? opposite : natural });
     sorting.set(name, order);
-    fill();
-    say(`Sorted by ${column.label}, ${order.way}.`);
+    fillBody();
+    announce(`Sorted by ${column.label}, ${order.way}.`);
   }
 
-  function fill() {
+  function fillBody() {
     const column = columns.find((c) => c.key === order.key) ?? columns[0];
     columns.forEach((c, i) => {
       if (c === column) heads[i].setAttribute("aria-sort", order.way);
       else heads[i].removeAttribute("aria-sort");
     });
     const sorted = [...rows].sort((a, b) => compare(column.value(a), column.value(b), order.way));
-    body.replaceChildren(...sorted.map((row) => el("tr", marked(row), ...columns.map((c) => entry(c, row)))));
+    body.replaceChildren(...sorted.map((row) => el("tr", attributes(row), ...columns.map((c) => entry(c, row)))));
   }
 
-  fill();
+  fillBody();
   return el("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" }, table);
 }
 
@@ -46,7 +46,7 @@ function entry(column, row) {
   return el("td", { class: column.text ? `text${long}` : null }, content);
 }
 
-/* What is missing comes last whichever way. */
+/* Missing values come last in both directions. */
 function compare(a, b, way) {
   const [noA, noB] = [a, b].map((value) => value === null || value === undefined || value === "");
   if (noA || noB) return noA - noB;
@@ -56,7 +56,7 @@ function compare(a, b, way) {
 
 function leaderboard(cell, before) {
   const format = formatOf(cell.models.map((m) => m.score));
-  const known = cell.models.some((m) => m.accuracy !== null);
+  const hasAccuracy = cell.models.some((m) => m.accuracy !== null);
   const ranks = new Map((before?.models ?? []).map((m) => [m.name, m.score_rank]));
   const moved = (m) => (ranks.get(m.name) == null || m.score_rank === null ? null : ranks.get(m.name) - m.score_rank);
   const columns = [
@@ -64,7 +64,7 @@ function leaderboard(cell, before) {
     { key: "model", label: "model", text: true, head: true, value: (m) => m.name, cell: (m) => m.name },
     { key: "score", label: "score", value: (m) => m.score, cell: (m) => format(m.score) },
   ];
-  if (known) {
+  if (hasAccuracy) {
     columns.push(
       { key: "accuracy", label: "accuracy", value: (m) => m.accuracy, cell: (m) => fixed(m.accuracy, 3) },
       {
@@ -80,7 +80,7 @@ function leaderboard(cell, before) {
     columns.push({
       key: "moved",
       label: "moved",
-      hint: "places gained in the ranking by score, against perturbation none",
+      hint: "ranks gained by score compared with perturbation none",
       value: moved,
       cell: (m) => (moved(m) === null ? "–" : `${moved(m) > 0 ? "+" : ""}${signed(whole(moved(m)))}`),
     });
@@ -96,7 +96,7 @@ function leaderboard(cell, before) {
 function timings(cell) {
   const stages = ["features", "scoring", "ground_truth"];
   const rows = cell.models.filter((m) => Object.keys(m.seconds).length);
-  if (!rows.length) return note("No times were kept with this run.");
+  if (!rows.length) return note("This run has no timings.");
   const total = (m) => stages.reduce((sum, stage) => sum + (m.seconds[stage] ?? 0), 0);
   const column = (key, value) => ({ key, label: key.replace("_", " "), value, cell: (m) => fixed(value(m), 2) });
   const columns = [
@@ -109,7 +109,6 @@ function timings(cell) {
     "div",
     { class: "narrow" },
     sortable("timings", "Seconds by model and stage", columns, rows, { key: "total", way: "descending" }),
-    note(`${fixed(sum, 2)} s in all. Seconds of this run: what the store had already was only read, which shows as a
-      dash or as next to nothing.`),
+    note(`${fixed(sum, 2)} s in total. Results read from the store show as a dash or as almost zero.`),
   );
 }
