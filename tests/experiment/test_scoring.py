@@ -17,7 +17,7 @@ from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
-from transfer_exp.metric.model_facts import ModelFacts
+from transfer_exp.metric.metric import ModelFacts
 from transfer_exp.metric.parameter_count import ParameterCount
 from transfer_exp.metric.random import Random
 from transfer_exp.metric.sfda import SFDA

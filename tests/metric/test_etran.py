@@ -1,4 +1,4 @@
-"""ETran: its scores against slow formulas, and how a pool is combined."""
+"""ETran scores equal literal formulas and are combined over a pool as released."""
 
 import math
 
@@ -15,7 +15,7 @@ from transfer_exp.metric.ncm import ncm
 oracle = settings(max_examples=30, deadline=None, derandomize=True)
 
 
-def drawn(seed=0, samples=150, dim=12, classes=3, signal=1.2):
+def labelled_features(seed=0, samples=150, dim=12, classes=3, signal=1.2):
     rng = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(classes), rng.integers(0, classes, samples - classes)])
     return rng.standard_normal((samples, dim)) + signal * rng.standard_normal((classes, dim))[labels], labels
@@ -23,8 +23,8 @@ def drawn(seed=0, samples=150, dim=12, classes=3, signal=1.2):
 
 @oracle
 @given(st.integers(4, 60), st.integers(1, 30), st.integers(0, 10**6), st.sampled_from([0.005, 0.29, 0.5, 1.0]))
-def test_energy_is_the_mean_of_the_lowest(samples, dim, seed, share):
-    features, labels = drawn(seed, samples, dim)
+def test_energy_is_the_mean_of_the_smallest_values(samples, dim, seed, share):
+    features, labels = labelled_features(seed, samples, dim)
     scores = sorted(math.log(sum(math.exp(v) for v in row)) for row in features)
     count = max(1, sum(k / samples <= share + 1e-9 for k in range(1, samples + 1)))
     assert energy(features, labels, share) == pytest.approx(sum(scores[:count]) / count, rel=1e-9)
@@ -32,22 +32,22 @@ def test_energy_is_the_mean_of_the_lowest(samples, dim, seed, share):
 
 @oracle
 @given(st.integers(4, 40), st.integers(1, 60), st.integers(2, 4), st.integers(0, 10**6))
-def test_linear_fit_is_the_residual_of_least_squares(samples, dim, classes, seed):
-    features, labels = drawn(seed, samples, dim, classes)
+def test_linear_fit_equals_the_residual_of_least_squares(samples, dim, classes, seed):
+    features, labels = labelled_features(seed, samples, dim, classes)
     targets = np.eye(classes)[labels]
     residual = targets - features @ np.linalg.lstsq(features, targets, rcond=None)[0]
     assert linear_fit(features, labels) == pytest.approx(-np.mean(residual**2), rel=1e-9, abs=1e-12)
 
 
-def test_linear_fit_has_the_bounds_it_claims():
+def test_linear_fit_reaches_its_bounds():
     labels = np.repeat(np.arange(4), 5)
     assert linear_fit(np.eye(4)[labels], labels) == pytest.approx(0.0, abs=1e-12)
     assert linear_fit(np.zeros((20, 3)), labels) == -0.25
 
 
 @pytest.mark.parametrize(("classifier", "score"), [("lda", lda), ("ncm", ncm)])
-def test_parts_are_the_scores_they_name(classifier, score):
-    features, labels = drawn()
+def test_parts_are_the_scores_of_their_names(classifier, score):
+    features, labels = labelled_features()
     parts = ETran(classifier=classifier, regression_weight=0.1).parts(features, labels)
     assert parts == {
         "energy": energy(features, labels),
@@ -59,8 +59,8 @@ def test_parts_are_the_scores_they_name(classifier, score):
 
 
 @pytest.mark.parametrize("shape", [(150, 12), (40, 90)])
-def test_order_and_names_are_irrelevant_and_any_scale_is_finite(shape):
-    features, labels = drawn(1, *shape)
+def test_order_and_class_names_do_not_matter_and_any_scale_is_finite(shape):
+    features, labels = labelled_features(1, *shape)
     metric = ETran(regression_weight=0.2)
     parts = metric.parts(features, labels)
     order = np.random.default_rng(2).permutation(len(labels))
@@ -71,14 +71,14 @@ def test_order_and_names_are_irrelevant_and_any_scale_is_finite(shape):
         assert np.isfinite(list(metric.parts(scale * features, labels).values())).all()
 
 
-def test_small_classes_and_duplicates_are_no_obstacle():
-    features, labels = drawn(3)
+def test_small_classes_and_duplicates_are_accepted():
+    features, labels = labelled_features(3)
     stacked = np.concatenate([features[:20], features[:20], features[20:22]])
-    marks = np.concatenate([labels[:20], labels[:20], [17, 18]])
-    assert np.isfinite(list(ETran(regression_weight=0.2).parts(stacked, marks).values())).all()
+    new_labels = np.concatenate([labels[:20], labels[:20], [17, 18]])
+    assert np.isfinite(list(ETran(regression_weight=0.2).parts(stacked, new_labels).values())).all()
 
 
-def test_the_pool_is_combined_as_released():
+def test_parts_are_combined_over_the_pool_as_released():
     values = [(5.0, 0.2, -0.3), (7.0, 0.3, -0.1), (6.0, 0.6, -0.1)]
     parts = [{"energy": e, "classification": c, "regression": r} for e, c, r in values]
     np.testing.assert_allclose(ETran().combine(parts), [0.0, 0.15 + 0.85 * 0.25, 0.5 * 0.15 + 0.85])
@@ -87,8 +87,8 @@ def test_the_pool_is_combined_as_released():
     np.testing.assert_array_equal(ETran().combine(parts[1:2]), [0.0])
 
 
-def test_better_told_classes_rank_higher_in_a_pool():
-    pool = [drawn(9, signal=s) for s in (0.0, 0.5, 1.5)]
+def test_better_separated_classes_rank_higher_in_a_pool():
+    pool = [labelled_features(9, signal=s) for s in (0.0, 0.5, 1.5)]
     assert (np.diff(ETran(energy_weight=0.0).combine([ETran().parts(*model) for model in pool])) > 0).all()
 
 
@@ -102,6 +102,6 @@ def test_better_told_classes_rank_higher_in_a_pool():
         ({"energy_share": 0.0}, "energy_share=0.0"),
     ],
 )
-def test_wrong_options_are_refused_by_name(options, message):
+def test_invalid_options_are_rejected(options, message):
     with pytest.raises(InputError, match=message):
-        ETran(**options).parts(*drawn())
+        ETran(**options).parts(*labelled_features())

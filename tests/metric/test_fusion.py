@@ -1,4 +1,4 @@
-"""Fusion: scores on one scale, weights learned on other targets only."""
+"""Fusion of metrics on one scale, and weights learned on other targets only."""
 
 import numpy as np
 import pandas as pd
@@ -6,11 +6,12 @@ import pytest
 from conftest import inputs_for
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.fusion import Fusion, ranked, standardised
+from transfer_exp.metric.fusion import Fusion
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.learned_fusion import LearnedFusion, learned_weights
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
+from transfer_exp.metric.pool_scaling import unit_ranks, z_scores
 from transfer_exp.metric.random import Random
 
 RNG = np.random.default_rng(0)
@@ -23,26 +24,13 @@ def parts_of(metric):
     return [metric.parts(*inputs_for(metric, model, LABELS)) for model in MODELS]
 
 
-@pytest.mark.parametrize(("rule", "scale"), [("z_score", standardised), ("rank", ranked)])
+@pytest.mark.parametrize(("rule", "scale"), [("z_score", z_scores), ("rank", unit_ranks)])
 def test_fusion_is_the_mean_of_scaled_scores(rule, scale):
     fused = Fusion(PAIR, rule)
     parts = parts_of(fused)
     assert list(parts[0]) == ["logme", "lda"]
-    alone = [[m(*inputs_for(m, model, LABELS)) for model in MODELS] for m in PAIR]
-    np.testing.assert_allclose(fused.combine(parts), np.mean([scale(np.array(s)) for s in alone], axis=0))
-
-
-def test_scales_ignore_units_and_take_ties_and_extremes():
-    scores = np.array([1.0, 4.0, 2.0, 2.0])
-    np.testing.assert_allclose(standardised(scores), (scores - 2.25) / scores.std())
-    np.testing.assert_allclose(ranked(scores), [0.0, 1.0, 0.5, 0.5])
-    for scale in (standardised, ranked):
-        np.testing.assert_allclose(scale(1e300 * scores), scale(scores))
-        np.testing.assert_allclose(scale(1e-300 * scores), scale(scores))
-    np.testing.assert_array_equal(standardised(np.full(3, 0.1)), 0.0)
-    np.testing.assert_array_equal(ranked(np.full(3, 0.1)), 0.5)
-    assert standardised(np.ones(1)) == 0.0
-    assert ranked(np.ones(1)) == 0.5
+    member_scores = [[m(*inputs_for(m, model, LABELS)) for model in MODELS] for m in PAIR]
+    np.testing.assert_allclose(fused.combine(parts), np.mean([scale(np.array(s)) for s in member_scores], axis=0))
 
 
 def test_inputs_and_invariances_are_those_of_the_members():
@@ -54,7 +42,7 @@ def test_inputs_and_invariances_are_those_of_the_members():
 
 @pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize(
-    ("metrics", "rule", "words"),
+    ("metrics", "rule", "message"),
     [
         ((), "z_score", "at least one"),
         ((Random(),), "z_score", "one model at a time"),
@@ -62,14 +50,14 @@ def test_inputs_and_invariances_are_those_of_the_members():
         (PAIR, "mean", "rule=mean"),
     ],
 )
-def test_what_cannot_be_fused_is_named(metrics, rule, words):
-    with pytest.raises(InputError, match=words):
+def test_an_invalid_fusion_is_rejected(metrics, rule, message):
+    with pytest.raises(InputError, match=message):
         Fusion(metrics, rule)
 
 
 @pytest.fixture
 def rows(tmp_path):
-    """Write rows in which logme alone tells the accuracies of targets a and b, and lda alone those of target c."""
+    """Write rows in which only logme predicts the accuracies of targets a and b, and only lda those of target c."""
     frames = []
     for dataset, helpful in (("a", "logme"), ("b", "logme"), ("c", "lda")):
         accuracy = RNG.random(12)
@@ -83,7 +71,7 @@ def rows(tmp_path):
     return str(path)
 
 
-def test_weights_are_learned_on_the_other_targets_alone(rows):
+def test_weights_are_learned_only_from_other_targets(rows):
     without_c = dict(zip(("logme", "lda"), learned_weights(rows, "none", ("logme", "lda"), "c"), strict=True))
     assert without_c["logme"] > 0.7
     without_a = dict(zip(("logme", "lda"), learned_weights(rows, "none", ("logme", "lda"), "a"), strict=True))
@@ -93,28 +81,28 @@ def test_weights_are_learned_on_the_other_targets_alone(rows):
         assert min(weights.values()) >= 0
 
 
-def test_learned_fusion_is_the_weighted_sum_and_shows_its_weights(rows):
+def test_learned_fusion_is_the_weighted_sum_and_lists_its_weights(rows):
     fused = LearnedFusion(PAIR, rows)
     parts = parts_of(fused)
     weights = learned_weights(rows, "none", ("logme", "lda"), "this")
     assert (parts[0]["weight of logme"], parts[0]["weight of lda"]) == weights
-    scaled = [standardised(np.array([part[name] for part in parts])) for name in ("logme", "lda")]
+    scaled = [z_scores(np.array([part[name] for part in parts])) for name in ("logme", "lda")]
     np.testing.assert_allclose(fused.combine(parts), np.array(weights) @ scaled)
     assert list(np.argsort(fused.combine(parts))) == [0, 2, 3, 1]
 
 
-def test_what_cannot_be_learned_is_named(rows, tmp_path):
+def test_rows_without_usable_results_are_rejected(rows, tmp_path):
     calls = {
         "set metric.rows": lambda: parts_of(LearnedFusion(PAIR)),
-        "is no table of results": lambda: learned_weights(str(tmp_path / "absent.csv"), "none", ("lda",), "a"),
+        "is not a table of results": lambda: learned_weights(str(tmp_path / "absent.csv"), "none", ("lda",), "a"),
         "no rows of sfda": lambda: learned_weights(rows, "none", ("lda", "sfda"), "a"),
         "no rows of lda under pca": lambda: learned_weights(rows, "pca", ("lda",), "a"),
     }
-    for words, call in calls.items():
-        with pytest.raises(InputError, match=words):
+    for message, call in calls.items():
+        with pytest.raises(InputError, match=message):
             call()
-    worse = pd.read_csv(rows)
-    worse["accuracy"] = -worse["score"]
-    worse.to_csv(tmp_path / "worse.csv", index=False)
+    opposite = pd.read_csv(rows)
+    opposite["accuracy"] = -opposite["score"]
+    opposite.to_csv(tmp_path / "opposite.csv", index=False)
     with pytest.raises(InputError, match="none of lda"):
-        learned_weights(str(tmp_path / "worse.csv"), "none", ("lda",), "a")
+        learned_weights(str(tmp_path / "opposite.csv"), "none", ("lda",), "a")

@@ -1,4 +1,4 @@
-"""LogME with real targets: the slow evidence, the released values, and that labels are read as numbers."""
+"""LogME for regression equals a literal evidence and the released code, and uses labels as numbers."""
 
 import math
 
@@ -12,7 +12,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.metric.logme_regression import LogMERegression, logme_regression
 
 
-def slow_evidence(x, y):
+def literal_evidence(x, y):
     """Iterate MacKay's updates with explicit inverses and return the evidence per sample."""
     samples, dim = x.shape
     singular = np.linalg.svd(x, compute_uv=False) ** 2
@@ -32,16 +32,16 @@ def slow_evidence(x, y):
 
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.integers(2, 40), st.integers(1, 30), st.integers(1, 4), st.integers(0, 10**6))
-def test_equals_the_slow_evidence(samples, dim, count, seed):
+def test_score_equals_the_literal_evidence(samples, dim, count, seed):
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((samples, dim)) + 1
     y = x @ rng.standard_normal((dim, count)) + 0.5 * rng.standard_normal((samples, count))
-    expected = np.mean([slow_evidence(x, column) for column in y.T])
+    expected = np.mean([literal_evidence(x, column) for column in y.T])
     assert logme_regression(x, y) == pytest.approx(expected, rel=1e-6, abs=1e-6)
 
 
 @pytest.mark.parametrize("case", GOLDEN_CASES)
-def test_equals_the_released_regression(case):
+def test_score_equals_the_released_code(case):
     arrays, expected = golden_case(case)
     features = arrays["features"].astype(float)
     score = logme_regression(features[:, 3:], features[:, :3])
@@ -56,7 +56,7 @@ def example(seed=0):
     ), ages
 
 
-def test_labels_are_numbers_and_their_order_counts():
+def test_labels_count_as_numbers_and_sample_order_does_not_matter():
     features, ages = example()
     metric = LogMERegression()
     renamed = np.random.default_rng(1).permutation(100)[ages]
@@ -66,7 +66,7 @@ def test_labels_are_numbers_and_their_order_counts():
     assert metric(features[order], ages[order]) == pytest.approx(metric(features, ages), rel=1e-9)
 
 
-def test_a_rotation_leaves_it_and_a_shift_does_not():
+def test_score_is_invariant_to_a_rotation_but_not_to_a_shift():
     features, ages = example()
     rotation = np.linalg.qr(np.random.default_rng(3).standard_normal((8, 8)))[0]
     score = LogMERegression()(features, ages)
@@ -75,13 +75,13 @@ def test_a_rotation_leaves_it_and_a_shift_does_not():
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1.0, 1e8])
-def test_any_scale_and_type_gives_a_number(scale):
+def test_any_scale_and_type_gives_a_finite_score(scale):
     features, ages = example()
     assert np.isfinite(LogMERegression()(scale * features, ages))
     assert np.isfinite(LogMERegression()(features.astype(np.float16), ages.astype(np.int8)))
 
 
-def test_what_is_no_target_is_refused_by_name():
+def test_invalid_targets_are_rejected():
     features, ages = example()
     with pytest.raises(InputError, match="targets hold NaN"):
         logme_regression(features, np.full((120, 1), np.nan))

@@ -1,4 +1,4 @@
-"""What every metric owes, over all classes of the package and all options of conf/metric."""
+"""Contract of every metric: all classes of the package and all options of conf/metric."""
 
 import inspect
 import pkgutil
@@ -25,13 +25,13 @@ CLASSES = [
 ]
 INPUTS = {"features", "labels", "source_probabilities", "class_statistics", "model", "accuracies_elsewhere", "dataset"}
 NEED_TWO_SAMPLES_PER_CLASS = {"gbc", "tmi"}
-# Labels are numbers to it, so their names do matter.
+# It uses labels as numbers, so the names of the classes matter.
 READS_LABELS_AS_NUMBERS = {"logme_regression"}
-# Praises spread within classes, so chance looks better to it than classes do.
-PRAISES_SPREAD = {"tmi"}
-# A scale of the features at which these show that they are not blind to it.
-TELLING_SCALE = {"ncti": 0.3, "logme_regression": 1e3}
-# These have no score without a file of the user's; their own tests give them one.
+# It is larger for spread within classes, so shuffled labels score higher.
+PREFERS_SPREAD = {"tmi"}
+# A scale of the features at which these metrics depend on it.
+SENSITIVE_SCALE = {"ncti": 0.3, "logme_regression": 1e3}
+# These need a file of the user. Separate tests provide one.
 NEED_A_FILE = {"learned_fusion"}
 ALL = [pytest.param(kind(), id=kind.name) for kind in CLASSES]
 METRICS = [p for p in ALL if "labels" in p.values[0].inputs or "class_statistics" in p.values[0].inputs]
@@ -41,7 +41,7 @@ FEATURE_METRICS = [p for p in METRICS if p not in SOURCE_METRICS]
 
 
 def inputs_of(metric, samples=150, dim=12, seed=0):
-    """Return what the metric scores, carrying a clear but imperfect signal about three uneven classes."""
+    """Return values and labels with a clear but imperfect signal about three uneven classes."""
     rng = np.random.default_rng(seed)
     labels = rng.choice(3, samples, p=[0.5, 0.3, 0.2])
     values = rng.standard_normal((samples, dim)) + 1.2 * rng.standard_normal((3, dim))[labels]
@@ -50,20 +50,20 @@ def inputs_of(metric, samples=150, dim=12, seed=0):
     return np.exp(values) / np.exp(values).sum(axis=1, keepdims=True), labels
 
 
-def found(metric, values, labels):
-    """Return the score of a metric by itself, or the parts of one that looks at the whole pool."""
-    taken = inputs_for(metric, values, labels)
-    return metric.parts(*taken) if isinstance(metric, PoolMetric) else {"score": metric(*taken)}
+def parts_of(metric, values, labels):
+    """Return the parts of a pool metric, or the score of any other metric as its only part."""
+    inputs = inputs_for(metric, values, labels)
+    return metric.parts(*inputs) if isinstance(metric, PoolMetric) else {"score": metric(*inputs)}
 
 
 def scores(metric, models):
-    """Return the scores of a pool, each model given by what the metric scores."""
-    parts = [found(metric, *model) for model in models]
+    """Return the scores of a pool of models, each given by its values and labels."""
+    parts = [parts_of(metric, *model) for model in models]
     return metric.combine(parts) if isinstance(metric, PoolMetric) else np.array([p["score"] for p in parts])
 
 
-def mapped(values, invariance):
-    """Apply one fixed map of the kind that an invariance names."""
+def transformed(values, invariance):
+    """Apply one map of the kind that an invariance names."""
     rng = np.random.default_rng(7)
     dim = values.shape[1]
     rotation = np.linalg.qr(rng.standard_normal((dim, dim)))[0]
@@ -97,69 +97,69 @@ def test_facts_are_declared(metric):
     assert metric.lower < metric.upper
     assert set(metric.inputs) <= INPUTS
     assert hash(metric) == hash(type(metric)())
-    assert isinstance(metric, Metric) != isinstance(metric, PoolMetric), "one or the other"
+    assert isinstance(metric, Metric) != isinstance(metric, PoolMetric)
     call = metric.parts if isinstance(metric, PoolMetric) else metric
     parameters = tuple(inspect.signature(call).parameters)
-    assert parameters in (metric.inputs, ("evidence",))
+    assert parameters in (metric.inputs, ("inputs",))
 
 
 @pytest.mark.parametrize("shape", [(150, 12), (40, 90)], ids=["tall", "wide"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_score_is_a_finite_float_in_range_and_leaves_its_input(metric, shape):
+def test_score_is_a_finite_float_in_range_and_the_input_is_unchanged(metric, shape):
     values, labels = inputs_of(metric, *shape)
-    kept = values.copy(), labels.copy()
-    assert {type(value) for value in found(metric, values, labels).values()} == {float}
+    original = values.copy(), labels.copy()
+    assert {type(value) for value in parts_of(metric, values, labels).values()} == {float}
     score = scores(metric, [(values, labels)])
     assert np.isfinite(score).all()
     assert (metric.lower <= score).all()
     assert (score <= metric.upper).all()
-    np.testing.assert_array_equal(values, kept[0])
-    np.testing.assert_array_equal(labels, kept[1])
+    np.testing.assert_array_equal(values, original[0])
+    np.testing.assert_array_equal(labels, original[1])
 
 
 @pytest.mark.parametrize("shape", [(150, 12), (40, 90)], ids=["tall", "wide"])
 @pytest.mark.parametrize("metric", METRICS)
-def test_sample_order_and_class_names_are_irrelevant(metric, shape):
+def test_sample_order_and_class_names_do_not_matter(metric, shape):
     values, labels = inputs_of(metric, *shape)
-    expected = pytest.approx(found(metric, values, labels), rel=1e-6)
+    expected = pytest.approx(parts_of(metric, values, labels), rel=1e-6)
     order = np.random.default_rng(1).permutation(len(labels))
-    assert found(metric, values[order], labels[order]) == expected
-    renamed = found(metric, values, np.array([70, -3, 9])[labels])
+    assert parts_of(metric, values[order], labels[order]) == expected
+    renamed = parts_of(metric, values, np.array([70, -3, 9])[labels])
     assert (renamed == expected) == (metric.name not in READS_LABELS_AS_NUMBERS)
 
 
 @pytest.mark.parametrize("invariance", ["rotation", "translation", "scaling", "affine"])
 @pytest.mark.parametrize("metric", FEATURE_METRICS)
-def test_declared_invariances_hold_and_no_others(metric, invariance):
+def test_exactly_the_declared_invariances_hold(metric, invariance):
     values, labels = inputs_of(metric)
-    values = TELLING_SCALE.get(metric.name, 1.0) * values
-    expected = pytest.approx(found(metric, values, labels), rel=1e-9)
-    same = found(metric, mapped(values, invariance), labels) == expected
-    assert same == (invariance in metric.invariances)
+    values = SENSITIVE_SCALE.get(metric.name, 1.0) * values
+    expected = pytest.approx(parts_of(metric, values, labels), rel=1e-9)
+    is_invariant = parts_of(metric, transformed(values, invariance), labels) == expected
+    assert is_invariant == (invariance in metric.invariances)
 
 
 @pytest.mark.parametrize("metric", SOURCE_METRICS)
-def test_source_classes_may_be_renamed(metric):
+def test_order_of_source_classes_does_not_matter(metric):
     values, labels = inputs_of(metric)
     assert "source_permutation" in metric.invariances
-    expected = pytest.approx(found(metric, values, labels), rel=1e-9)
-    assert found(metric, mapped(values, "source_permutation"), labels) == expected
+    expected = pytest.approx(parts_of(metric, values, labels), rel=1e-9)
+    assert parts_of(metric, transformed(values, "source_permutation"), labels) == expected
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_real_labels_beat_shuffled_labels(metric):
+def test_real_labels_score_higher_than_shuffled_labels(metric):
     values, labels = inputs_of(metric)
     shuffled = [(values, np.random.default_rng(s).permutation(labels)) for s in range(5)]
     real, *chance = scores(metric, [(values, labels), *shuffled])
-    assert real < min(chance) if metric.name in PRAISES_SPREAD else real > max(chance)
+    assert real < min(chance) if metric.name in PREFERS_SPREAD else real > max(chance)
 
 
 @pytest.mark.parametrize("metric", [p for p in METRICS if isinstance(p.values[0], PoolMetric)])
-def test_a_pool_may_be_permuted_have_equals_or_hold_one_model(metric):
+def test_a_pool_can_be_permuted_have_equal_models_or_one_model(metric):
     models = [inputs_of(metric, seed=seed) for seed in range(4)]
-    whole = scores(metric, models)
-    np.testing.assert_allclose(scores(metric, models[::-1]), whole[::-1], rtol=1e-9, atol=1e-12)
-    assert len(set(whole)) > 1
+    expected = scores(metric, models)
+    np.testing.assert_allclose(scores(metric, models[::-1]), expected[::-1], rtol=1e-9, atol=1e-12)
+    assert len(set(expected)) > 1
     equals = scores(metric, [models[0]] * 3)
     assert np.isfinite(equals).all()
     assert np.ptp(equals) == 0
@@ -170,16 +170,16 @@ def test_a_pool_may_be_permuted_have_equals_or_hold_one_model(metric):
 @pytest.mark.parametrize("metric", METRICS)
 def test_lower_precision_is_accepted(metric, dtype):
     values, labels = inputs_of(metric)
-    expected = pytest.approx(found(metric, values, labels), rel=0.05)
-    assert found(metric, values.astype(dtype), labels.astype(np.int32)) == expected
+    expected = pytest.approx(parts_of(metric, values, labels), rel=0.05)
+    assert parts_of(metric, values.astype(dtype), labels.astype(np.int32)) == expected
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e-3, 1e3, 1e8])
 @pytest.mark.parametrize("shape", [(150, 12), (40, 90)], ids=["tall", "wide"])
 @pytest.mark.parametrize("metric", FEATURE_METRICS)
-def test_any_scale_gives_a_number_in_range(metric, shape, scale):
+def test_score_is_in_range_at_any_scale(metric, shape, scale):
     values, labels = inputs_of(metric, *shape)
-    assert np.isfinite(list(found(metric, scale * values, labels).values())).all()
+    assert np.isfinite(list(parts_of(metric, scale * values, labels).values())).all()
     score = scores(metric, [(scale * values, labels), inputs_of(metric)])
     assert np.isfinite(score).all()
     assert (metric.lower <= score).all()
@@ -187,16 +187,16 @@ def test_any_scale_gives_a_number_in_range(metric, shape, scale):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_one_sample_classes_duplicates_and_dead_dimensions_are_no_obstacle_or_named(metric):
+def test_small_classes_duplicates_and_zero_dimensions_are_accepted_or_rejected_by_name(metric):
     values, labels = inputs_of(metric)
     values = np.concatenate([values[:20], values[:20], values[20:22]])
     labels = np.concatenate([labels[:20], labels[:20], [17, 18]])
     values = np.concatenate([values, np.zeros((len(values), 3))], axis=1)
     if metric.name in NEED_TWO_SAMPLES_PER_CLASS:
         with pytest.raises(InputError, match="one sample"):
-            found(metric, values, labels)
+            parts_of(metric, values, labels)
         values, labels = values[:40], labels[:40]
-    assert np.isfinite(list(found(metric, values, labels).values())).all()
+    assert np.isfinite(list(parts_of(metric, values, labels).values())).all()
 
 
 @pytest.mark.slow
@@ -204,7 +204,7 @@ def test_one_sample_classes_duplicates_and_dead_dimensions_are_no_obstacle_or_na
     ("samples", "dim", "classes"), [(300, 4096, 10), (1985, 64, 397)], ids=["4096 dimensions", "397 classes"]
 )
 @pytest.mark.parametrize("metric", METRICS)
-def test_wide_networks_and_many_classes_are_no_obstacle(metric, samples, dim, classes):
+def test_wide_networks_and_many_classes_are_accepted(metric, samples, dim, classes):
     rng = np.random.default_rng(0)
     labels = np.arange(samples) % classes
     values = np.maximum(rng.standard_normal((samples, dim)) + rng.standard_normal((classes, dim))[labels], 0)
@@ -213,29 +213,29 @@ def test_wide_networks_and_many_classes_are_no_obstacle(metric, samples, dim, cl
     metric = type(metric)(components_per_class=1) if metric.name == "nleep" else metric
     real, chance = scores(metric, [(values, labels), (values, rng.permutation(labels))])
     assert np.isfinite([real, chance]).all()
-    # With N < D some saturate, as their docstrings say; none may prefer chance.
-    assert metric.name in PRAISES_SPREAD or real >= chance - 1e-9
+    # With N < D some metrics saturate, but none may prefer shuffled labels.
+    assert metric.name in PREFERS_SPREAD or real >= chance - 1e-9
 
 
 @pytest.mark.usefixtures("untyped")
 @pytest.mark.parametrize("metric", METRICS)
-def test_bad_input_is_refused(metric):
+def test_invalid_input_is_rejected(metric):
     values, labels = inputs_of(metric)
-    holed = values.copy()
-    holed[3, 1] = np.nan
-    bad = {
+    with_nan = values.copy()
+    with_nan[3, 1] = np.nan
+    invalid = {
         "one class": (values, np.zeros_like(labels)),
         "flat": (values.ravel(), labels),
         "lengths": (values, labels[:-1]),
         "labels 2-d": (values, labels[:, None]),
-        "NaN": (holed, labels),
-        "infinity": (np.where(np.isnan(holed), np.inf, holed), labels),
+        "NaN": (with_nan, labels),
+        "infinity": (np.where(np.isnan(with_nan), np.inf, with_nan), labels),
         "float labels": (values, labels.astype(float)),
         "text": (values.astype(str), labels),
         "empty": (values[:0], labels[:0]),
         "no dimension": (values[:, :0], labels),
     }
-    for name, arguments in bad.items():
-        with pytest.raises(InputError) as caught:
-            found(metric, *arguments)
-        assert "\n" not in str(caught.value), name
+    for name, arguments in invalid.items():
+        with pytest.raises(InputError) as error:
+            parts_of(metric, *arguments)
+        assert "\n" not in str(error.value), name

@@ -1,4 +1,4 @@
-"""Every metric against its literal, slow formula on drawn shapes, N < D and one-sample classes included."""
+"""Posterior, evidence and source-label metrics equal literal formulas, even for N < D and classes with one sample."""
 
 import math
 
@@ -27,7 +27,7 @@ h_score, logme = map(on_samples, (h_score, logme))
 
 @st.composite
 def labelled(draw):
-    """Draw features (N, D) and labels of C classes of 1 to 12 samples, the first of at least 2."""
+    """Draw features (N, D) and labels of C classes with 1 to 12 samples, at least 2 in the first."""
     classes = draw(st.integers(2, 5))
     sizes = [draw(st.integers(2, 12))] + [draw(st.integers(1, 12)) for _ in range(classes - 1)]
     labels = np.repeat(np.arange(classes), sizes)
@@ -47,10 +47,10 @@ def slow_logme(features, labels):
         for _ in range(11):
             posterior = alpha * np.eye(dim) + beta * features.T @ features
             weights = beta * np.linalg.solve(posterior, features.T @ target)
-            known = sum(beta * s / (alpha + beta * s) for s in squares)
+            parameters = sum(beta * s / (alpha + beta * s) for s in squares)
             ratio, misfit = alpha / beta, np.sum((target - features @ weights) ** 2)
-            alpha = known / (weights @ weights + 1e-5)
-            beta = (samples - known) / (misfit + 1e-5)
+            alpha = parameters / (weights @ weights + 1e-5)
+            beta = (samples - parameters) / (misfit + 1e-5)
             if abs(alpha / beta - ratio) / ratio <= 1e-3:
                 break
         evidence = dim / 2 * math.log(alpha) + samples / 2 * math.log(beta / (2 * math.pi))
@@ -91,8 +91,8 @@ def slow_challenged(features, labels):
     means = [features[labels == c].mean(axis=0) for c in np.unique(labels)]
     challenged = np.empty_like(features)
     for i, c in enumerate(labels):
-        others = np.mean([m for k, m in enumerate(means) if k != c], axis=0)
-        challenged[i] = soft[i, c] * features[i] + (1 - soft[i, c]) * others
+        other_means = np.mean([m for k, m in enumerate(means) if k != c], axis=0)
+        challenged[i] = soft[i, c] * features[i] + (1 - soft[i, c]) * other_means
     second, _ = slow_fisher(challenged, labels, shrinkage)
     return [second[i, c] for i, c in enumerate(labels)]
 
@@ -134,7 +134,7 @@ def slow_lda(features, labels):
 )
 @oracle
 @given(data=labelled())
-def test_feature_metric_equals_its_slow_formula(metric, slow, tolerance, data):
+def test_feature_metric_equals_its_literal_formula(metric, slow, tolerance, data):
     assert metric(*data) == pytest.approx(slow(*data), rel=tolerance, abs=1e-12)
 
 
@@ -151,7 +151,7 @@ def with_source(draw):
 
 @oracle
 @given(data=with_source())
-def test_leep_equals_its_slow_formula(data):
+def test_leep_equals_its_literal_formula(data):
     theta, labels = data
     total = 0.0
     for row, true in zip(theta, labels, strict=True):
@@ -163,7 +163,7 @@ def test_leep_equals_its_slow_formula(data):
 
 @oracle
 @given(data=with_source())
-def test_nce_equals_its_slow_formula(data):
+def test_nce_equals_its_literal_formula(data):
     theta, labels = data
     source = [int(np.argmax(row)) for row in theta]
     pairs = list(zip(source, labels.tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""The page of metrics says what the classes declare."""
+"""The page of metrics matches the facts that the classes declare."""
 
 import inspect
 import pkgutil
@@ -27,21 +27,21 @@ def table():
         module = import_module(f"transfer_exp.metric.{name}")
         for _, kind in inspect.getmembers(module, inspect.isclass):
             if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str):
-                looks_at = inspect.getdoc(module).splitlines()[0].split(": ", 1)[1].rstrip(".")
+                description = inspect.getdoc(module).splitlines()[0].split(": ", 1)[1].rstrip(".")
                 inputs = [name.replace("_", " ") for name in kind().inputs if name != "labels"]
                 needs = ", ".join(inputs) or "nothing"
-                rows.append((f"`{kind.name}`", looks_at, interval(kind), needs, kind.source))
+                rows.append((f"`{kind.name}`", description, interval(kind), needs, kind.source))
     head = [("metric", "what it looks at", "range", "needs", "source"), ("---",) * 5]
     return "\n".join(f"| {' | '.join(row)} |" for row in (*head, *sorted(rows)))
 
 
-def test_the_table_is_what_the_classes_declare():
-    found = re.search(r"(?:^\|.*\n)+", PAGE.read_text(), re.MULTILINE)
-    assert found is not None
-    assert found[0].strip() == table(), f"put this in the place of the first table of docs/metrics.md:\n{table()}"
+def test_the_table_matches_the_classes():
+    match = re.search(r"(?:^\|.*\n)+", PAGE.read_text(), re.MULTILINE)
+    assert match is not None
+    assert match[0].strip() == table(), f"replace the first table of docs/metrics.md by this one:\n{table()}"
 
 
-def test_nothing_is_both_offered_and_left_out():
+def test_no_metric_is_listed_as_both_available_and_left_out():
     left_out = PAGE.read_text().split("## Left out, and why")[1]
     names = {path.stem for path in (ROOT / "conf" / "metric").glob("*.yaml")}
     assert not names & set(re.findall(r"^- \*\*(\w+)", left_out.lower(), re.MULTILINE))

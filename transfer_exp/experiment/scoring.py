@@ -13,8 +13,7 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
-from transfer_exp.metric.metric import Metric, PoolMetric
-from transfer_exp.metric.model_facts import ModelFacts
+from transfer_exp.metric.metric import Metric, ModelFacts, PoolMetric
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPerturbation
 from transfer_exp.perturbation.strength_path import StrengthPath

@@ -11,7 +11,7 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, explain_out_of_memory
 from transfer_exp.features.extraction import Extractor, FeatureReader
-from transfer_exp.metric.model_facts import ModelFacts
+from transfer_exp.metric.metric import ModelFacts
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet

@@ -1,4 +1,4 @@
-"""CKA: how alike two samples' features are where their labels are alike."""
+"""CKA: similarity of the kernel of the features and the kernel of the labels."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ from transfer_exp.statistics.class_statistics import ClassStatistics
 
 
 def cka(statistics: ClassStatistics) -> float:
-    """Return |X'Y|^2 / (|X'X| |Y'Y|), X the centred features, Y the centred one-hot labels, Frobenius norms.
+    """Compute the linear centred kernel alignment of features and one-hot labels.
 
-    This is linear centred kernel alignment, the cosine of the centred kernels XX' and YY'. X'Y holds the class sums of
-    X, and Y'Y = diag(n) - nn'/N, so the N x N kernels are never formed unless N <= D.
+    It is |X'Y|^2 / (|X'X| |Y'Y|), with centred features X, centred one-hot labels Y and Frobenius norms: the cosine of
+    the centred kernels XX' and YY'. X'Y holds the class sums of X, and Y'Y = diag(n) - nn'/N, so the N x N kernels are
+    formed only if N <= D.
 
     Parameters
     ----------
     statistics
-        Of features (N, D) and their labels.
+        Statistics of features (N, D) and their labels.
 
     Returns
     -------
     float
-        In [0, 1]; 1 for features that are the one-hot labels, up to rotation, shift and scale.
+        Value in [0, 1]; 1 for features that equal the one-hot labels up to rotation, shift and scale.
 
     Raises
     ------
     InputError
-        When every feature is constant.
+        If every feature is constant.
 
     References
     ----------
-    Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019: CKA with a linear kernel;
-    with one-hot labels the target alignment of Guo, "KITE", 2024, whose ratio to the alignment with a random network
-    is not part of it.
+    Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019: CKA with a linear kernel.
+    With one-hot labels it is the target alignment of Guo, "KITE", 2024, without that metric's ratio to the alignment
+    with a random network.
     """
     counts = statistics.counts
-    own = np.linalg.norm(statistics.smaller_gram())
-    if own == 0:
+    feature_norm = np.linalg.norm(statistics.smaller_gram())
+    if feature_norm == 0:
         raise InputError("every feature is constant, so cka is undefined: check the model's last layer")
     label_norm = np.linalg.norm(np.diag(counts) - np.outer(counts, counts) / counts.sum())
-    shared = ((counts[:, None] * statistics.offsets) ** 2).sum()
-    return float(min(shared / own / label_norm, 1.0))
+    cross_norm = ((counts[:, None] * statistics.offsets) ** 2).sum()
+    return float(min(cross_norm / feature_norm / label_norm, 1.0))
 
 
 @dataclass(frozen=True)
 class CKA:
-    """`cka` as a metric; no hyperparameters."""
+    """`cka` as a metric, without hyperparameters."""
 
     name: ClassVar[str] = "cka"
     source: ClassVar[str] = "Kornblith et al., ICML 2019; with labels the target alignment of Guo, KITE, 2024"

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians of full covariance, fitted by expectation maximisation that skips what cannot matter."""
+"""Mixture of Gaussians of full covariance, fitted by expectation maximisation without negligible components."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from jaxtyping import Float
 from scipy.linalg import cholesky, solve_triangular
 
 REGULARISATION, TOLERANCE, ITERATIONS = 1e-6, 1e-3, 100
-"""Added to variances; change of the mean log density to stop at; most rounds: scikit-learn's defaults."""
+"""Addend of variances, change of the mean log density to stop at, most rounds: scikit-learn's defaults."""
 NEGLIGIBLE = 40.0
-"""Nats below a point's likeliest component at which another is left out: exp(-40) = 4e-18 is less than rounding."""
+"""Nats below a point's likeliest component at which a component is ignored: exp(-40) = 4e-18 is below rounding."""
 LEADING = 4
-"""The first 1/4 of the coordinates tell most components that are too far from a point."""
+"""The first 1/4 of the coordinates identify most components that are too far from a point."""
 
 
 def fitted_mixture(
@@ -21,25 +21,24 @@ def fitted_mixture(
 ) -> tuple[Float[np.ndarray, "samples {components}"], float]:
     """Fit the mixture that scikit-learn's ``GaussianMixture`` fits by default, in a fraction of its time.
 
-    Start and updates are the same. But a point's density is worked out only under components that may hold more than
-    exp(-40) of it, as its leading coordinates tell for most, and a component is updated from its own points only.
+    Start and updates are the same. However, a point's density is computed only under components that may hold more than
+    exp(-40) of it, and a component is updated only from points that it holds.
 
     Parameters
     ----------
     points
-        (N, D), coordinates of large variance first: the earlier most components are ruled out, the faster.
+        (N, D), coordinates of large variance first, so that most components are excluded early.
     components
-        V, from 1 to N.
+        Number of components V, from 1 to N.
     seed
-        Of the k-means that starts it.
+        Seed of the k-means that starts it.
 
     Returns
     -------
     posterior
         (N, V), rows sum to 1.
     likelihood
-        The mean log density of ``points`` in the last round but the final update, in nats: scikit-learn's
-        ``lower_bound_``.
+        Mean log density of ``points`` before the final update, in nats: scikit-learn's ``lower_bound_``.
 
     References
     ----------
@@ -47,9 +46,9 @@ def fitted_mixture(
     """
     shares, likelihood = _start(points, components, seed), -np.inf
     for _ in range(ITERATIONS):
-        before = likelihood
+        previous = likelihood
         shares, likelihood = _updated(points, shares)
-        if abs(likelihood - before) < TOLERANCE:
+        if abs(likelihood - previous) < TOLERANCE:
             break
     return _updated(points, shares)[0].T, likelihood
 
@@ -58,14 +57,14 @@ def _start(
     points: Float[np.ndarray, "samples dim"], components: int, seed: int
 ) -> Float[np.ndarray, "{components} samples"]:
     """Return the clusters of one run of k-means as shares of 0 and 1, (V, N)."""
-    # Imported here because scikit-learn takes a second to load and most runs do without it.
+    # Imported here because scikit-learn takes a second to load and most runs do not need it.
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
-        # Fewer distinct points than components is for the score to show.
+        # Fewer distinct points than components are valid and affect only the score.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        # A generator, not its seed: scikit-learn's mixture hands one on, and the two start k-means differently.
+        # A generator, because scikit-learn's mixture passes one on and a seed starts k-means differently.
         generator = np.random.RandomState(seed)
         clusters = KMeans(components, n_init=1, random_state=generator).fit(points).labels_
     return np.asarray(np.arange(components)[:, None] == clusters, dtype=np.float64)
@@ -78,10 +77,10 @@ def _updated(
     components = [_component(points, row) for row in shares]
     floor, likeliest = np.empty(len(points)), shares.argmax(axis=0)
     for v, component in enumerate(components):
-        own = np.flatnonzero(likeliest == v)
-        floor[own] = _log_density(points[own], component, np.full(len(own), -np.inf)) - NEGLIGIBLE
+        members = np.flatnonzero(likeliest == v)
+        floor[members] = _log_density(points[members], component, np.full(len(members), -np.inf)) - NEGLIGIBLE
     density = np.stack([_log_density(points, component, floor) for component in components])
-    # What is left out is zero; what is kept never underflows altogether, since the likeliest component is among it.
+    # Ignored components become zero. The likeliest component remains, so that no point underflows.
     top = density.max(axis=0)
     np.exp(np.subtract(density, top, out=density), out=density)
     total = density.sum(axis=0)
@@ -111,16 +110,16 @@ def _log_density(
     component: tuple[Float[np.ndarray, " dim"], Float[np.ndarray, "dim dim"], float],
     floor: Float[np.ndarray, " samples"],
 ) -> Float[np.ndarray, " samples"]:
-    """Return the log of weight times density at every point, (N,); minus infinity where it lies below ``floor``."""
+    """Return the log of weight times density at every point, (N,), or minus infinity where it is below ``floor``."""
     mean, whitening, height = component
     dim = len(mean)
-    # A factor is triangular: leading whitened coordinates need leading coordinates only.
-    few = -(-dim // LEADING)
-    distances = _squared_norms((points[:, :few] - mean[:few]) @ whitening[:few, :few].T)
+    # The factor is triangular, so leading whitened coordinates need only leading coordinates.
+    leading = -(-dim // LEADING)
+    distances = _squared_norms((points[:, :leading] - mean[:leading]) @ whitening[:leading, :leading].T)
     log_density = height - distances / 2
     near = np.flatnonzero(log_density >= floor)
     log_density[log_density < floor] = -np.inf
-    rest = (points[near] - mean) @ whitening[few:].T
+    rest = (points[near] - mean) @ whitening[leading:].T
     log_density[near] -= _squared_norms(rest) / 2
     return log_density
 

@@ -1,4 +1,4 @@
-"""H-score: how much of the features' variation, whitened, lies between the classes."""
+"""H-score: variation between the classes, relative to the covariance of the features."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from transfer_exp.metric.spectrum import label_spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
 WELL_CONDITIONED = 1e-8
-"""Of a reciprocal condition number (1-norm): above, no eigenvalue is near rounding, whatever D up to some 10,000."""
+"""Reciprocal condition number (1-norm) above which no eigenvalue is near rounding, for D up to about 10,000."""
 
 
 def h_score(statistics: ClassStatistics) -> float:
-    """Return tr(cov(f)^+ cov(E[f | y])), the expected squared norm of the whitened class means.
+    """Compute tr(cov(f)^+ cov(E[f | y])), the expected squared norm of the whitened class means.
 
-    With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c),
-    this equals |U'Y|^2 (Frobenius), which needs no inverse. The pseudo-inverse drops what is rounding
-    (`spectrum`).
+    With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c), this equals
+    |U'Y|^2 (Frobenius), which needs no inverse. The pseudo-inverse ignores rounding errors (`spectrum`).
 
     Parameters
     ----------
     statistics
-        Of features (N, D) and their labels. With D >= N - 1 independent directions the score is C - 1 whatever the
-        labels: no ranking is in it.
+        Statistics of features (N, D) and labels. With D >= N - 1 independent directions the score is C - 1 for any
+        labels, so it ranks nothing.
 
     Returns
     -------
     float
-        In [0, min(D, N - 1, C - 1)]; 0 for constant features. Unchanged by any invertible affine map.
+        Value in [0, min(D, N - 1, C - 1)]; 0 for constant features. Unchanged by any invertible affine map.
 
     References
     ----------
@@ -47,9 +46,9 @@ def h_score(statistics: ClassStatistics) -> float:
 
 
 def _by_cholesky(statistics: ClassStatistics) -> float | None:
-    """Return the score from T = X'X and the class means alone, or None where T is too near singular for that.
+    """Return the score by a Cholesky factorisation of T = X'X, or None if T is too close to singular.
 
-    Where T has a full spectrum, far above rounding, the pseudo-inverse is the inverse, and no eigenvectors are needed.
+    If all eigenvalues of T are far above rounding, the pseudo-inverse is the inverse and no eigenvectors are needed.
     """
     total = statistics.smaller_gram()
     norm = np.abs(total).sum(axis=0).max()
@@ -63,7 +62,7 @@ def _by_cholesky(statistics: ClassStatistics) -> float | None:
 
 @dataclass(frozen=True)
 class HScore:
-    """`h_score` as a metric; no hyperparameters."""
+    """`h_score` as a metric, without hyperparameters."""
 
     name: ClassVar[str] = "h_score"
     source: ClassVar[str] = "Bao et al., ICIP 2019"

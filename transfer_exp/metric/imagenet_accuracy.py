@@ -1,4 +1,4 @@
-"""ImageNet accuracy: what the weights are published to reach there, a baseline that never looks at the target."""
+"""ImageNet accuracy: published accuracy of the weights, a baseline that ignores the target."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import ClassVar
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.io.csv import read_table
-from transfer_exp.metric.model_facts import ModelFacts
+from transfer_exp.metric.metric import ModelFacts
 
 
 @dataclass(frozen=True)
 class ImagenetAccuracy:
     """Published top-1 accuracy on ImageNet-1k.
 
-    torchvision's pools bring it along. For timm, give the table that timm publishes with its sources,
+    The torchvision pools include it. For timm, set the table that timm publishes with its sources,
     ``results/results-imagenet.csv``: columns ``model`` and ``top1`` (percent).
 
     Attributes
     ----------
     table
-        Path of such a CSV, or None. It goes before what the pool brings along.
+        Path of such a CSV, or None. Its values take precedence over those of the pool.
     """
 
     name: ClassVar[str] = "imagenet_accuracy"
@@ -41,12 +41,12 @@ class ImagenetAccuracy:
         Raises
         ------
         InputError
-            When the table cannot be read.
+            If the table cannot be read.
         NotApplicableError
-            When neither the table nor the pool knows the model's accuracy.
+            If neither the table nor the pool has the model's accuracy.
         """
-        known = {} if self.table is None else _top1(self.table)
-        accuracy = known.get(model.name, model.imagenet_accuracy)
+        accuracies = {} if self.table is None else _top1(self.table)
+        accuracy = accuracies.get(model.name, model.imagenet_accuracy)
         if accuracy is None:
             hint = f"no row in {self.table}" if self.table else "set metric.table to timm's results-imagenet.csv"
             raise NotApplicableError(f"no published accuracy of this model: {hint}")
@@ -55,15 +55,17 @@ class ImagenetAccuracy:
 
 @lru_cache(maxsize=4)
 def _top1(path: str) -> dict[str, float]:
-    """Read top-1 accuracies by model, in [0, 1]; a name is known with its weights tag and, where unique, without."""
+    """Return top-1 accuracies in [0, 1] by model name, with its weights tag and, if that is unique, without."""
     try:
         rows = read_table(Path(path).expanduser(), usecols=["model", "top1"], dtype={"model": str, "top1": float})
     except (OSError, ValueError) as error:
-        raise InputError(f"metric.table={path} is no table with columns model and top1 (percent): {error}") from error
-    accuracies = rows.set_index("model")["top1"] / 100
-    if not accuracies.between(0, 1).all():
-        bad = accuracies.index[~accuracies.between(0, 1)][0]
-        raise InputError(f"metric.table={path}: top1 of '{bad}' is not a percentage")
-    known = {str(name): float(accuracy) for name, accuracy in accuracies.items()}
-    short = Counter(name.split(".")[0] for name in known)
-    return {name.split(".")[0]: known[name] for name in known if short[name.split(".")[0]] == 1} | known
+        raise InputError(
+            f"metric.table={path} is not a table with columns model and top1 (percent): {error}"
+        ) from error
+    column = rows.set_index("model")["top1"] / 100
+    if not column.between(0, 1).all():
+        raise InputError(f"metric.table={path}: top1 of '{column.index[~column.between(0, 1)][0]}' is not a percentage")
+    accuracies = {str(name): float(accuracy) for name, accuracy in column.items()}
+    short_names = Counter(name.split(".")[0] for name in accuracies)
+    unique = {name: name.split(".")[0] for name in accuracies if short_names[name.split(".")[0]] == 1}
+    return {short_name: accuracies[name] for name, short_name in unique.items()} | accuracies

@@ -1,4 +1,4 @@
-"""k-NN: how often a sample's nearest neighbours, itself left out, tell its class."""
+"""k-NN: leave-one-out accuracy of the nearest neighbours."""
 
 from __future__ import annotations
 
@@ -14,77 +14,71 @@ from transfer_exp.statistics.feature_set import encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 BLOCK = 1024
-"""Samples whose distances are held at once: memory grows with N, not with N^2."""
+"""Rows of distances in memory at a time, so that memory grows with N instead of N^2."""
 
 
 def knn(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], k: int = 1) -> float:
-    """Return the leave-one-out accuracy of a vote of the k nearest samples in Euclidean distance.
+    """Compute the leave-one-out accuracy of a vote of the k nearest samples in Euclidean distance.
 
-    Everyone as near as the k-th neighbour votes, and a vote that t classes share counts 1/t where the true class is
-    among them: neither the order of samples nor the names of classes decides.
+    All samples as near as the k-th neighbour vote. A tie of t classes counts 1/t if the true class is among them, so
+    neither the order of the samples nor the names of the classes matter.
 
     Parameters
     ----------
     features
         (N, D), N above ``k``.
     labels
-        (N,), integers, at least two classes. The one sample of a class has no neighbour of its own and counts as wrong.
+        (N,), integers, at least two classes. The only sample of a class always counts as wrong.
     k
-        Neighbours that vote, at least 1.
+        Number of neighbours that vote, at least 1.
 
     Returns
     -------
     float
-        In [0, 1].
+        Accuracy in [0, 1].
 
     Raises
     ------
     InputError
-        As `check_features`; when ``k`` is below 1 or not below N.
+        If ``k`` is below 1 or not below N.
 
     References
     ----------
     Cover and Hart, "Nearest Neighbor Pattern Classification", 1967; as a transferability metric Bolya et al., "PARC",
-    NeurIPS 2021, who print it in percent.
+    NeurIPS 2021, who report it in percent.
     """
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
     if not 1 <= k < len(codes):
         raise InputError(f"k={k} of knn must lie between 1 and the {len(codes) - 1} other samples")
-    credit = 0.0
+    correct = 0.0
     for start in range(0, len(codes), BLOCK):
-        ballots = votes(centred, codes, len(counts), k, start)
-        best = ballots == ballots.max(axis=1, keepdims=True)
-        own = np.arange(len(ballots)), codes[start : start + BLOCK]
-        credit += float((best[own] / best.sum(axis=1)).sum())
-    return min(credit / len(codes), 1.0)
+        votes = _votes(centred, codes, len(counts), k, start)
+        is_best = votes == votes.max(axis=1, keepdims=True)
+        true_class = np.arange(len(votes)), codes[start : start + BLOCK]
+        correct += float((is_best[true_class] / is_best.sum(axis=1)).sum())
+    return min(correct / len(codes), 1.0)
 
 
-def votes(
+def _votes(
     centred: Float[np.ndarray, "samples dim"], codes: Int[np.ndarray, " samples"], classes: int, k: int, start: int
 ) -> Int[np.ndarray, "block {classes}"]:
-    """Return how many nearest neighbours each class has, for the samples of one block, (<= 1024, C)."""
+    """Return the number of nearest neighbours in each class for the samples of one block, (<= 1024, C)."""
     block = centred[start : start + BLOCK]
-    size = np.arange(len(block))
+    rows = np.arange(len(block))
     squares = np.einsum("nd,nd->n", centred, centred)
-    own = squares[start : start + BLOCK, None]
-    distances = own + squares - 2 * block @ centred.T
-    distances[size, start + size] = np.inf
+    block_squares = squares[start : start + BLOCK, None]
+    distances = block_squares + squares - 2 * block @ centred.T
+    distances[rows, start + rows] = np.inf
     nearest = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
-    # Equal distances come out equal only up to the rounding of the squares they are differences of.
-    rows, neighbours = np.nonzero(distances <= nearest + RESOLUTION * (own + np.abs(nearest)))
-    return np.bincount(rows * classes + codes[neighbours], minlength=len(block) * classes).reshape(-1, classes)
+    # Equal distances agree only up to the rounding of the squares whose differences they are.
+    samples, neighbours = np.nonzero(distances <= nearest + RESOLUTION * (block_squares + np.abs(nearest)))
+    return np.bincount(samples * classes + codes[neighbours], minlength=len(block) * classes).reshape(-1, classes)
 
 
 @dataclass(frozen=True)
 class KNN:
-    """`knn` as a metric.
-
-    Attributes
-    ----------
-    k
-        Neighbours that vote, at least 1 and below N.
-    """
+    """`knn` as a metric. The fields are its options."""
 
     name: ClassVar[str] = "knn"
     source: ClassVar[str] = "Cover and Hart, IEEE Transactions on Information Theory 1967"

@@ -1,4 +1,4 @@
-"""Learned fusion: metrics weighted by how well they told accuracies on other targets, never on this one."""
+"""Learned fusion: weighted sum of metrics, with weights fitted to the accuracies on all other targets."""
 
 from __future__ import annotations
 
@@ -15,40 +15,34 @@ from scipy.optimize import nnls
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.csv import numbers, read_table
-from transfer_exp.metric.fusion import (
-    EXAMPLE,
-    checked_members,
-    joint_inputs,
-    joint_invariances,
-    member_scores,
-    standardised,
-)
+from transfer_exp.metric.fusion import EXAMPLE, checked_members, joint_inputs, joint_invariances, member_scores
 from transfer_exp.metric.metric import Metric
+from transfer_exp.metric.pool_scaling import z_scores
 
 _CELL = ["model_pool", "dataset", "perturbation", "ground_truth", "seed"]
 
 
 @dataclass(frozen=True)
 class LearnedFusion:
-    """A weighted sum of standardised scores, the weights fitted on the results of other targets.
+    """A weighted sum of standardised scores, with weights fitted to the results on other targets.
 
-    For every other target in ``rows``, the scores of each metric and the accuracies are standardised over the models;
-    the weights are the non-negative least squares fit of accuracies to scores over all of these. So the target at hand
-    is left out, and a metric that does not help gets no weight rather than a negative one.
+    For every other target in ``rows``, the scores of each metric and the accuracies are standardised over the models.
+    The weights are the non-negative least-squares fit of accuracies to scores over all these targets. The current
+    target is left out, and a metric that does not help gets a weight of zero rather than a negative one.
 
     Attributes
     ----------
     metrics
-        As `Fusion`; each must occur in ``rows`` under its name.
+        Metrics as in `Fusion`. Each must occur in ``rows`` under its name.
     rows
-        Path of a CSV of results, as ``python -m transfer_exp.report SWEEP_DIR --rows FILE`` writes it.
+        Path of a CSV of results, written by ``python -m transfer_exp.report SWEEP_DIR --rows FILE``.
     perturbation
-        The rows to learn from: those under this perturbation.
+        Perturbation of the rows to learn from.
 
     Raises
     ------
     InputError
-        When ``metrics`` is not as `Fusion` needs it.
+        If ``metrics`` is not a valid list for `Fusion`.
     """
 
     name: ClassVar[str] = "learned_fusion"
@@ -65,72 +59,72 @@ class LearnedFusion:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What its metrics take, each once, and the target's name."""
+        """Union of the inputs of its metrics, and the name of the target."""
         return (*joint_inputs(self.metrics), "dataset")
 
     @property
     def invariances(self) -> tuple[str, ...]:
-        """What leaves all of its metrics unchanged."""
+        """Intersection of the invariances of its metrics."""
         return joint_invariances(self.metrics)
 
-    def parts(self, *evidence: Any) -> dict[str, float]:
-        """Return the score of each metric, by its name, and its weight, by ``weight of`` its name.
+    def parts(self, *inputs: Any) -> dict[str, float]:
+        """Return the score of each metric by its name, and its weight by ``weight of`` and its name.
 
         Raises
         ------
         InputError
-            As the metrics do; when there are no rows, or none to learn from.
-        NotApplicableError
-            As the metrics do.
+            If ``rows`` is not set or `learned_weights` cannot learn from it.
         """
-        known = dict(zip(self.inputs, evidence, strict=True))
+        values = dict(zip(self.inputs, inputs, strict=True))
         names = tuple(metric.name for metric in self.metrics)
         if self.rows is None:
             raise InputError("set metric.rows to a CSV that python -m transfer_exp.report SWEEP_DIR --rows FILE wrote")
-        weights = learned_weights(self.rows, self.perturbation, names, known["dataset"])
-        return member_scores(self.metrics, known) | {f"weight of {n}": w for n, w in zip(names, weights, strict=True)}
+        weights = learned_weights(self.rows, self.perturbation, names, values["dataset"])
+        return member_scores(self.metrics, values) | {f"weight of {n}": w for n, w in zip(names, weights, strict=True)}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return the weighted sum of standardised scores, (M,), with mean 0 over the pool."""
-        columns = [standardised(np.array([part[m.name] for part in parts])) for m in self.metrics]
+        columns = [z_scores(np.array([part[m.name] for part in parts])) for m in self.metrics]
         weights = [parts[0][f"weight of {m.name}"] for m in self.metrics]
         return np.asarray(np.array(weights) @ np.array(columns))
 
 
 @lru_cache(maxsize=64)
 def learned_weights(path: str, perturbation: str, metrics: tuple[str, ...], dataset: str) -> tuple[float, ...]:
-    """Return the weight of each metric, not negative, summing to 1, fitted on all targets but ``dataset``.
+    """Return the weight of each metric, fitted on all targets but ``dataset``: not negative, with sum 1.
 
     Raises
     ------
     InputError
-        When the rows cannot be read, lack a metric, hold no other target, or no metric helps on any.
+        If the rows cannot be read, lack a metric, cover no other target, or no metric agrees with any accuracy.
     """
-    rows = _read(path)
+    rows = _read_rows(path)
     rows = rows[(rows["perturbation"] == perturbation) & (rows["dataset"] != dataset)]
     missing = sorted(set(metrics) - set(rows["metric"]))
     if missing:
         raise InputError(f"{path} has no rows of {', '.join(missing)} under {perturbation} on another target")
-    cells = [_standard_cell(cell, metrics) for _, cell in rows[rows["metric"].isin(metrics)].groupby(_CELL)]
+    cells = [_standardised_cell(cell, metrics) for _, cell in rows[rows["metric"].isin(metrics)].groupby(_CELL)]
     table = np.concatenate([cell for cell in cells if cell is not None] or [np.zeros((1, len(metrics) + 1))])
     weights, _ = nnls(table[:, :-1], table[:, -1])
     if not weights.any():
-        raise InputError(f"{path}: none of {', '.join(metrics)} goes along with accuracy on any other target")
+        raise InputError(f"{path}: none of {', '.join(metrics)} agrees with accuracy on any other target")
     return tuple(float(weight) for weight in weights / weights.sum())
 
 
-def _standard_cell(cell: pd.DataFrame, metrics: tuple[str, ...]) -> Float[np.ndarray, "models columns"] | None:
-    """Return standardised scores, then accuracies, of the models that all metrics scored; None for fewer than two."""
+def _standardised_cell(cell: pd.DataFrame, metrics: tuple[str, ...]) -> Float[np.ndarray, "models columns"] | None:
+    """Return z-scores of scores, then accuracies, of the models that all metrics scored; None for fewer than two."""
     scores = cell.pivot_table(index="model", columns="metric", values="score")
-    both = scores.join(cell.groupby("model")["accuracy"].first()).reindex(columns=[*metrics, "accuracy"]).dropna()
-    return None if len(both) < 2 else np.column_stack([standardised(column) for column in both.to_numpy().T])
+    table = scores.join(cell.groupby("model")["accuracy"].first()).reindex(columns=[*metrics, "accuracy"]).dropna()
+    return None if len(table) < 2 else np.column_stack([z_scores(column) for column in table.to_numpy().T])
 
 
-def _read(path: str) -> pd.DataFrame:
-    """Read the columns of a CSV of results that weights are learned from."""
-    wanted, place = [*_CELL, "metric", "model", "score", "accuracy"], Path(path).expanduser()
+def _read_rows(path: str) -> pd.DataFrame:
+    """Read the columns of a CSV of results that the weights depend on."""
+    columns, file = [*_CELL, "metric", "model", "score", "accuracy"], Path(path).expanduser()
     try:
-        rows = read_table(place, usecols=wanted, dtype=str, keep_default_na=False)
-        return rows.assign(**{name: numbers(rows[name], place) for name in ("score", "accuracy")})
+        rows = read_table(file, usecols=columns, dtype=str, keep_default_na=False)
+        return rows.assign(**{name: numbers(rows[name], file) for name in ("score", "accuracy")})
     except (OSError, ValueError) as error:
-        raise InputError(f"metric.rows={path} is no table of results ({error}): see metric.rows in the docs") from error
+        raise InputError(
+            f"metric.rows={path} is not a table of results ({error}): see metric.rows in the docs"
+        ) from error

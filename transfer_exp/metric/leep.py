@@ -1,4 +1,4 @@
-"""LEEP: how well the target classes follow from the source classes the model's own head predicts."""
+"""LEEP: likelihood of the target classes given the source classes that the model's head predicts."""
 
 from __future__ import annotations
 
@@ -15,28 +15,23 @@ from transfer_exp.statistics.feature_set import check_source_probabilities, enco
 def leep(
     source_probabilities: Float[np.ndarray, "samples source_classes"], labels: Int[np.ndarray, " samples"]
 ) -> float:
-    """Return the mean over samples of ln sum_z P(y | z) theta(x)_z.
+    """Compute the mean over samples of ln sum_z P(y | z) theta(x)_z.
 
     theta(x) are the source probabilities and P(y | z) = sum_{i: y_i = y} theta(x_i)_z / sum_i theta(x_i)_z.
 
     Parameters
     ----------
     source_probabilities
-        theta, (N, S): rows non-negative that sum to 1 (within 0.01, then made exact). A source class that no
-        sample has mass on is left out: it adds nothing to any sample's sum.
+        theta, (N, S): non-negative rows that sum to 1 (within 0.01, then normalised exactly). A source class without
+        mass on any sample is left out, because it adds nothing to any sum.
     labels
         (N,), integers, at least two classes.
 
     Returns
     -------
     float
-        In nats, at most 0 (each target class has source classes of its own). -H(Y), the negative entropy of
-        the labels, when the source says nothing: ln(1/C) for balanced classes.
-
-    Raises
-    ------
-    InputError
-        As `check_source_probabilities`.
+        Value in nats, at most 0 (each target class has its separate source classes). If the source is uninformative,
+        it is -H(Y), the negative entropy of the labels: ln(1/C) for balanced classes.
 
     References
     ----------
@@ -50,7 +45,7 @@ def leep(
 def expected_prediction(
     theta: Float[np.ndarray, "samples source_classes"], codes: Int[np.ndarray, " samples"], classes: int
 ) -> Float[np.ndarray, " samples"]:
-    """Return sum_z P(y | z) theta(x)_z at every sample's own class y, in (0, 1], (N,)."""
+    """Return sum_z P(y | z) theta(x)_z at the true class y of every sample, in (0, 1], (N,)."""
     joint = class_sums(theta, codes, classes)
     mass = joint.sum(axis=0)
     conditional = np.divide(joint, mass, out=np.zeros_like(joint), where=mass > 0)
@@ -59,7 +54,7 @@ def expected_prediction(
 
 @dataclass(frozen=True)
 class LEEP:
-    """`leep` as a metric; no hyperparameters."""
+    """`leep` as a metric, without hyperparameters."""
 
     name: ClassVar[str] = "leep"
     source: ClassVar[str] = "Nguyen et al., ICML 2020"

@@ -1,4 +1,4 @@
-"""LFC: whether inner products of features are large between samples of one class and small elsewhere."""
+"""LFC: correlation of inner products of features with agreement of labels."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from transfer_exp.statistics.class_statistics import ClassStatistics
 
 
 def lfc(statistics: ClassStatistics) -> float:
-    """Return Pearson's correlation, over all N^2 entries, of XX' with the label matrix (1 same class, -1 not).
+    """Compute Pearson's correlation, over all N^2 entries, of XX' with the label matrix (1 same class, -1 not).
 
     With mean m and x_i = m + z_i, an entry of XX' minus their mean |m|^2 is a_i + a_j + z_i'z_j, where a_i = m'z_i. The
-    squares of these sum to 2N |a|^2 + |Z'Z|^2, and their sum within classes is sum_c (2 n_c m's_c + |s_c|^2), s_c
-    being the sum of z over class c. So nothing cancels however far the features lie from zero.
+    squares of these sum to 2N |a|^2 + |Z'Z|^2. Their sum within classes is sum_c (2 n_c m's_c + |s_c|^2), with the sum
+    s_c of z over class c. Therefore nothing cancels, however far the features are from zero.
 
     Parameters
     ----------
     statistics
-        Of the features X (N, D), not centred (a rotation or a scale leaves the score alone, a shift does not), and
-        their labels.
+        Statistics of features X (N, D), not centred, and their labels. A rotation or a scale leaves the score
+        unchanged, a shift does not.
 
     Returns
     -------
     float
-        In [-1, 1].
+        Correlation in [-1, 1].
 
     Raises
     ------
     InputError
-        When every feature is constant.
+        If every feature is constant.
 
     References
     ----------
     Deshpande et al., "A Linearized Framework and a New Benchmark for Model Selection for Fine-Tuning", 2021, label-
-    feature correlation: a cosine, hence Frobenius norms, of matrices whose mean is taken out. Some ports divide by
-    spectral norms instead, which leaves no bound.
+    feature correlation: a cosine, hence Frobenius norms, of matrices minus their mean. Some ports divide by spectral
+    norms instead, which gives no bound.
     """
     counts, mean, samples = statistics.counts, statistics.mean, statistics.samples
     sums = counts[:, None] * statistics.offsets
-    norm = np.hypot(np.sqrt(2 * samples) * _spread_along(mean, statistics), np.linalg.norm(statistics.smaller_gram()))
+    norm = np.hypot(np.sqrt(2 * samples) * _norm_along(mean, statistics), np.linalg.norm(statistics.smaller_gram()))
     if norm == 0:
         raise InputError("every feature is constant, so lfc is undefined: check the model's last layer")
     share = ((counts / samples) ** 2).sum()
@@ -52,8 +52,8 @@ def lfc(statistics: ClassStatistics) -> float:
     return float(np.clip(within / norm / label_norm, -1.0, 1.0))
 
 
-def _spread_along(direction: Float[np.ndarray, " dim"], statistics: ClassStatistics) -> float:
-    """Return the norm of all z'``direction``, z the centred features."""
+def _norm_along(direction: Float[np.ndarray, " dim"], statistics: ClassStatistics) -> float:
+    """Return the norm of the products z'``direction`` of all samples, with the centred features z."""
     between = statistics.counts @ (statistics.offsets @ direction) ** 2
     if statistics.few_samples is not None:
         within = ((statistics.few_samples.deviations() @ direction) ** 2).sum()
@@ -64,7 +64,7 @@ def _spread_along(direction: Float[np.ndarray, " dim"], statistics: ClassStatist
 
 @dataclass(frozen=True)
 class LFC:
-    """`lfc` as a metric; no hyperparameters."""
+    """`lfc` as a metric, without hyperparameters."""
 
     name: ClassVar[str] = "lfc"
     source: ClassVar[str] = "Deshpande et al., arXiv 2021"

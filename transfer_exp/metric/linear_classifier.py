@@ -1,4 +1,4 @@
-"""Linear classifier: how accurate a logistic regression on the features is, on samples it was not fitted to."""
+"""Linear classifier: cross-validated accuracy of a logistic regression on the features."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.sample_order import labelled_order
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import check_features, encode_labels
 from transfer_exp.statistics.rounding import deviations
 
 STEPS = 200
-"""Of the solver, at most: held-out accuracy has settled long before the weights have."""
+"""Largest number of solver steps: held-out accuracy settles long before the weights do."""
 
 
 def linear_classifier(
@@ -26,35 +25,34 @@ def linear_classifier(
     penalty: float = 1.0,
     seed: int = 0,
 ) -> float:
-    """Return the accuracy, over all samples, of classifiers fitted without the sample's fold.
+    """Compute the accuracy, over all samples, of classifiers fitted without the fold of the sample.
 
-    Each fold's classifier minimises sum_i -ln softmax(W x_i + b)_{y_i} + penalty |W|^2 / 2 on the other folds, whose
-    dimensions are standardised (a constant one becomes 0). Folds are stratified: every class, and the whole, is spread
-    over them evenly.
+    Each fold's classifier minimises sum_i -ln softmax(W x_i + b)_{y_i} + penalty |W|^2 / 2 on the other folds. Their
+    dimensions are standardised (a constant one becomes 0). Folds are stratified: samples and classes are spread evenly.
 
     Parameters
     ----------
     features
-        (N, D), N at least ``folds``. Unlike scores read on the samples they were fitted to, this one does not
-        saturate when N < D.
+        (N, D), N at least ``folds``. Unlike scores of the samples that were used to fit, this score does not saturate
+        when N < D.
     labels
-        (N,), integers, at least two classes. The one sample of a class is always wrong.
+        (N,), integers, at least two classes. The only sample of a class is always wrong.
     folds
-        At least 2. Costs as many fits.
+        Number of folds, and therefore of fits, at least 2.
     penalty
-        Of squared weights, positive. Independent of N, so more samples are penalised less.
+        Penalty of the squared weights, positive. It does not depend on N, so more samples are penalised less.
     seed
-        Of who falls in which fold. Samples are sorted first, so their order is no second seed.
+        Seed of the assignment to folds. Samples are sorted first, so their order does not matter.
 
     Returns
     -------
     float
-        In [0, 1].
+        Accuracy in [0, 1].
 
     Raises
     ------
     InputError
-        As `check_features`; when ``folds`` is not in [2, N] or ``penalty`` is not positive.
+        If ``folds`` is not in [2, N] or ``penalty`` is not positive.
 
     References
     ----------
@@ -66,32 +64,58 @@ def linear_classifier(
         raise InputError(f"folds={folds} of linear_classifier must lie between 2 and the {len(features)} samples")
     if not 0 < penalty < np.inf:
         raise InputError(f"penalty={penalty} of linear_classifier must be positive")
-    order, classes = labelled_order(features, encode_labels(labels)[0])
+    order, classes = sorted_samples(features, encode_labels(labels)[0])
     points = centred_features(features[order], classes)
     fold = stratified_folds(classes, folds, seed)
-    hits = 0
+    correct = 0
     for held_out in (fold == i for i in range(folds)):
-        predicted = _fitted_prediction(points[~held_out], classes[~held_out], points[held_out], penalty)
-        hits += int((predicted == classes[held_out]).sum())
-    return hits / len(classes)
+        predicted = _fit_and_predict(points[~held_out], classes[~held_out], points[held_out], penalty)
+        correct += int((predicted == classes[held_out]).sum())
+    return correct / len(classes)
+
+
+def sorted_samples(
+    features: Float[np.ndarray, "samples dim"], codes: Int[np.ndarray, " samples"]
+) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " samples"]]:
+    """Sort samples, and number their classes, by the features alone.
+
+    Neither the order of the samples nor the names of the classes then affect a random draw. A shift or a positive scale
+    of the features keeps the order.
+
+    Returns
+    -------
+    order
+        Indices that sort the rows by first dimension, then second and so on, (N,). Equal rows are ordered by class.
+    classes
+        Class of each sorted row, (N,), in [0, C). Classes are numbered by the positions of their rows.
+    """
+    order = np.lexsort(features.T[::-1])
+    rows = features[order]
+    position = np.concatenate([[0], np.any(rows[1:] != rows[:-1], axis=1).cumsum()])
+    groups = np.split(position[np.argsort(codes[order], kind="stable")], np.bincount(codes).cumsum()[:-1])
+    number = np.empty(len(groups), dtype=np.int64)
+    number[sorted(range(len(groups)), key=lambda c: tuple(groups[c]))] = np.arange(len(groups))
+    classes = number[codes[order]]
+    among_equal_rows = np.lexsort((classes, position))
+    return order[among_equal_rows], classes[among_equal_rows]
 
 
 def stratified_folds(classes: Int[np.ndarray, " samples"], folds: int, seed: int) -> Int[np.ndarray, " samples"]:
-    """Deal the samples, class by class and shuffled within each, to the folds in turn: a number in [0, folds), (N,)."""
+    """Return the fold of each sample, (N,), in [0, folds): dealt in turn, class by class, in random order."""
     shuffled = np.lexsort((np.random.default_rng(seed).random(len(classes)), classes))
     fold = np.empty_like(classes)
     fold[shuffled] = np.arange(len(classes)) % folds
     return fold
 
 
-def _fitted_prediction(
+def _fit_and_predict(
     train: Float[np.ndarray, "train dim"],
     classes: Int[np.ndarray, " train"],
     test: Float[np.ndarray, "test dim"],
     penalty: float,
 ) -> Int[np.ndarray, " test"]:
-    """Return the classes that a logistic regression fitted to ``train`` gives to ``test``."""
-    # Imported here because scikit-learn takes a second to load and most runs do without it.
+    """Return the classes that a logistic regression fitted to ``train`` predicts for ``test``."""
+    # Imported here because scikit-learn takes a second to load and most runs do not need it.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -108,17 +132,7 @@ def _fitted_prediction(
 
 @dataclass(frozen=True)
 class LinearClassifier:
-    """`linear_classifier` as a metric.
-
-    Attributes
-    ----------
-    folds
-        Of the cross-validation, from 2 to N.
-    penalty
-        Of squared weights, positive.
-    seed
-        Of who falls in which fold.
-    """
+    """`linear_classifier` as a metric. The fields are its options."""
 
     name: ClassVar[str] = "linear_classifier"
     source: ClassVar[str] = "logistic regression, cross-validated; after a baseline of Bolya et al., NeurIPS 2021"

@@ -1,4 +1,4 @@
-"""LogME: how probable the labels are under a Bayesian linear model of the features, fitted to each class."""
+"""LogME: evidence of the labels under a Bayesian linear model of the features, fitted to each class."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.logme_fixed_point import fixed_point
 from transfer_exp.metric.spectrum import label_spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
+EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
+"""Constants of the released fixed point: addend of denominators, change of alpha / beta to stop at, most rounds."""
+
 
 def logme(statistics: ClassStatistics) -> float:
-    """Return the largest log evidence per sample of one-hot labels given features, averaged over classes.
+    """Compute the maximum log evidence per sample of one-hot labels given features, averaged over classes.
 
     For one class with target y in {0, 1}^N, weights w ~ N(0, I / alpha) and noise of precision beta,
 
         L = D/2 ln alpha + N/2 ln beta - 1/2 sum_k ln(alpha + beta s_k^2) - beta/2 |y - Xw|^2 - alpha/2 |w|^2
             - N/2 ln(2 pi),
 
-    w being the posterior mean; alpha and beta follow MacKay's fixed point, started at 1 for each class. The
-    sum runs over the min(N, D) singular values s_k of X, as in the released code. With N < D it therefore
-    leaves out -(D - N)/2 ln alpha of the exact evidence, which adds (D - N)/(2N) ln alpha to the score.
+    with the posterior mean w. For each class, alpha and beta follow MacKay's fixed point and start at 1. The sum runs
+    over the min(N, D) singular values s_k of X, as in the released code. With N < D it therefore leaves out
+    -(D - N)/2 ln alpha of the exact evidence, which adds (D - N)/(2N) ln alpha to the score.
 
     Parameters
     ----------
     statistics
-        Of the features X (N, D), not centred (a rotation leaves the score alone, a shift does not), and their labels.
+        Statistics of features X (N, D), not centred, and their labels. A rotation leaves the score unchanged, a shift
+        does not.
 
     Returns
     -------
@@ -39,7 +42,7 @@ def logme(statistics: ClassStatistics) -> float:
     Raises
     ------
     InputError
-        When every feature is zero (the evidence is then unbounded in alpha).
+        If every feature is zero, because the evidence is then unbounded in alpha.
 
     References
     ----------
@@ -49,40 +52,52 @@ def logme(statistics: ClassStatistics) -> float:
     eigenvalues, coordinates = label_spectrum(statistics, centred=False)
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
-    norms = statistics.counts.astype(np.float64)  # a one-hot column's squared norm is the size of its class
-    scores = evidence(eigenvalues[:, None], coordinates**2, norms, statistics.samples, len(statistics.mean))
-    return float(scores.mean())
+    norms = statistics.counts.astype(np.float64)  # The squared norm of a one-hot column is the size of its class.
+    return float(log_evidence(eigenvalues, coordinates**2, norms, statistics.samples, len(statistics.mean)).mean())
 
 
-def evidence(
-    eigenvalues: Float[np.ndarray, "rank 1"],
+def log_evidence(
+    eigenvalues: Float[np.ndarray, " rank"],
     squares: Float[np.ndarray, "rank targets"],
     norms: Float[np.ndarray, " targets"],
     samples: int,
     dim: int,
 ) -> Float[np.ndarray, " targets"]:
-    """Return L / N of `logme` at the fixed point of each target y, (T,), from s^2, (U'y)^2 and |y|^2."""
-    rank = len(eigenvalues)
+    """Return L / N of `logme` at the fixed point of each target y, (T,), from s^2, (U'y)^2 and |y|^2.
+
+    The fixed point iterates alpha = g / |w|^2 and beta = (N - g) / |y - Xw|^2, each target until it settles, with the
+    effective number of parameters g.
+    """
+    eigenvalues, rank, targets = eigenvalues[:, None], len(eigenvalues), len(norms)
     outside = np.maximum(norms - squares.sum(axis=0), 0.0)
-
-    def ridge(ratio: Float[np.ndarray, " active"], active: Bool[np.ndarray, " targets"]) -> tuple[np.ndarray, ...]:
-        unused = ratio / (eigenvalues + ratio)
-        known = (eigenvalues / (eigenvalues + ratio)).sum(axis=0)
-        weight = (eigenvalues * squares[:, active] / (eigenvalues + ratio) ** 2).sum(axis=0)
-        residual = (squares[:, active] * unused**2).sum(axis=0) + outside[active]
-        # N - known, summed without the cancellation that would make it zero when the features fit all labels.
-        return known, samples - rank + unused.sum(axis=0), weight, residual
-
-    found = fixed_point(ridge, len(norms))
-    # Of D terms ln(alpha) the zeros among the min(N, D) singular values take back one each.
-    gain = (max(dim - samples, 0) + rank) * np.log(found.alpha)
-    gain -= np.log(found.alpha + found.beta * eigenvalues).sum(axis=0)
-    return found.evidence(gain, samples)
+    alpha, beta = np.ones(targets), np.ones(targets)
+    weight_norm, residual = np.zeros(targets), np.zeros(targets)
+    is_active: Bool[np.ndarray, " targets"] = np.full(targets, True)
+    for _ in range(ITERATIONS):
+        ratio = alpha[is_active] / beta[is_active]
+        shrinkage = ratio / (eigenvalues + ratio)
+        parameters = (eigenvalues / (eigenvalues + ratio)).sum(axis=0)
+        # N - parameters, summed without the cancellation that would make it zero if the features fit all labels.
+        remaining = samples - rank + shrinkage.sum(axis=0)
+        weight_norm[is_active] = (eigenvalues * squares[:, is_active] / (eigenvalues + ratio) ** 2).sum(axis=0)
+        residual[is_active] = (squares[:, is_active] * shrinkage**2).sum(axis=0) + outside[is_active]
+        alpha[is_active] = parameters / (weight_norm[is_active] + EPSILON)
+        beta[is_active] = remaining / (residual[is_active] + EPSILON)
+        has_changed = np.abs(alpha[is_active] / beta[is_active] - ratio) > TOLERANCE * ratio
+        is_active[is_active] = has_changed
+        if not has_changed.any():
+            break
+    # Each zero among the min(N, D) singular values cancels one of the D terms ln(alpha).
+    gain = (max(dim - samples, 0) + rank) * np.log(alpha)
+    gain -= np.log(alpha + beta * eigenvalues).sum(axis=0)
+    gain = gain + samples * np.log(beta)
+    cost = beta * residual + alpha * weight_norm
+    return np.asarray((gain - cost - samples * np.log(2 * np.pi)) / (2 * samples))
 
 
 @dataclass(frozen=True)
 class LogME:
-    """`logme` as a metric; the fixed point's constants are those of the release and no hyperparameters."""
+    """`logme` as a metric, with the constants of the release and without hyperparameters."""
 
     name: ClassVar[str] = "logme"
     source: ClassVar[str] = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"

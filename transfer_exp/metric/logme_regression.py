@@ -1,4 +1,4 @@
-"""LogME for regression: how probable real-valued targets are under a Bayesian linear model of the features."""
+"""LogME for regression: evidence of real-valued targets under a Bayesian linear model of the features."""
 
 from __future__ import annotations
 
@@ -9,41 +9,40 @@ import numpy as np
 from jaxtyping import Real
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.logme import evidence
+from transfer_exp.metric.logme import log_evidence
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.statistics.feature_set import check_features
 
 
 def logme_regression(features: Real[np.ndarray, "samples dim"], targets: Real[np.ndarray, "samples targets"]) -> float:
-    """Return the largest log evidence per sample of each column of ``targets``, averaged over the columns.
+    """Compute the maximum log evidence per sample of each column of ``targets``, averaged over the columns.
 
-    The evidence and its fixed point are those of `logme`, with a real-valued column y in the place of one-hot labels.
-    Neither features nor targets are centred or scaled, as in the released code: the unit of a target matters.
+    The evidence and its fixed point are those of `logme`, with a real-valued column y instead of one-hot labels.
+    Neither features nor targets are centred or scaled, as in the released code, so the unit of a target matters.
 
     Parameters
     ----------
     features
-        (N, D), N at least 2.
+        (N, D), N at least 2. A rotation leaves the score unchanged.
     targets
         (N, T), T at least 1: ages, counts, coordinates.
 
     Returns
     -------
     float
-        Unbounded. Unchanged by a rotation of the features.
+        Unbounded.
 
     Raises
     ------
     InputError
-        As `check_features`, or when every feature is zero; when ``targets`` have another shape, are not real or not
-        finite.
+        If every feature is zero, or ``targets`` have another shape, are not real or not finite.
 
     References
     ----------
     You, Liu, Wang, Long, "LogME", ICML 2021, section 4 (regression); fixed point as in `logme`.
     """
     features, targets = np.asarray(features), np.asarray(targets)
-    # Rows told apart by their number pass the check on labels: there is no class here.
+    # There are no classes here, and row numbers as labels pass the check of labels.
     features = check_features(features, np.arange(len(features) if features.ndim else 0))
     if targets.ndim != 2 or len(targets) != len(features) or targets.size == 0 or targets.dtype.kind not in "fiu":
         raise InputError(
@@ -55,15 +54,15 @@ def logme_regression(features: Real[np.ndarray, "samples dim"], targets: Real[np
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
     norms = np.einsum("nt,nt->t", targets, targets)
-    return float(evidence(eigenvalues[:, None], coordinates**2, norms, *features.shape).mean())
+    return float(log_evidence(eigenvalues, coordinates**2, norms, *features.shape).mean())
 
 
 @dataclass(frozen=True)
 class LogMERegression:
-    """`logme_regression` as a metric: the labels themselves are the one target.
+    """`logme_regression` as a metric: the labels are the one target. Without hyperparameters.
 
-    It means something only where labels are ordered numbers (an age, a count, a severity grade). Their values count:
-    unlike every other metric it is not blind to the names of classes. No hyperparameters.
+    It is meaningful only if labels are ordered numbers (an age, a count, a severity grade). Unlike for every other
+    metric, the names of the classes matter, as values.
     """
 
     name: ClassVar[str] = "logme_regression"
@@ -74,5 +73,5 @@ class LogMERegression:
     invariances: ClassVar[tuple[str, ...]] = ("rotation",)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `logme_regression` of features (N, D) and labels (N,) read as numbers."""
+        """Return `logme_regression` of features (N, D) and labels (N,) as numbers."""
         return logme_regression(check_features(features, labels), np.asarray(labels)[:, None])

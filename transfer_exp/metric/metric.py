@@ -1,8 +1,9 @@
-"""What every transferability metric is: a score for one model, larger is better, with its facts declared."""
+"""Interfaces of transferability metrics: declared facts, and one score per model (larger is better)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -10,26 +11,28 @@ from jaxtyping import Float
 
 
 class Facts(Protocol):
-    """A frozen dataclass whose fields are its hyperparameters and whose class variables are its facts.
+    """A frozen dataclass with hyperparameters as fields and facts as class variables.
+
+    A metric module starts with the formula as a free function; the fields of the class are the options of that
+    function. Formulas raise `InputError` for input that `check_features` or `check_source_probabilities` rejects.
 
     Attributes
     ----------
     name
-        As shown in tables and used in ``conf/metric``.
+        Identifier in tables and in ``conf/metric``.
     source
         Authors, venue and year of the formula.
     lower, upper
-        Bounds of the score that hold for every input; bounds that depend on N, D or C stand in the formula's docstring.
+        Bounds of the score for every input. Tighter bounds that depend on N, D or C are in the formula's docstring.
     inputs
-        Names of what the call takes, in its order, and is handed, nothing else: ``features`` (N, D) and ``labels``
-        (N,); ``source_probabilities`` (N, S); ``class_statistics``, all that many metrics need, which can be streamed;
-        ``model``, its `ModelFacts`; ``accuracies_elsewhere``, of the model on other targets; ``dataset``, the target's
-        name.
+        Names of the call's arguments, in order: ``features`` (N, D) and ``labels`` (N,); ``source_probabilities``
+        (N, S); ``class_statistics``, which can be streamed; ``model``, its `ModelFacts`; ``accuracies_elsewhere``, the
+        model's accuracies on other targets; ``dataset``, the name of the target.
     invariances
-        Maps of that input which leave the score unchanged. For features: ``"rotation"`` (any orthogonal map),
-        ``"translation"``, ``"scaling"`` (one positive factor), ``"affine"`` (any invertible affine map). For
-        source probabilities: ``"source_permutation"`` (renaming source classes). Sample order and the names
-        of the target classes never matter.
+        Maps of the input that leave the score unchanged. For features: ``"rotation"`` (any orthogonal map),
+        ``"translation"``, ``"scaling"`` (one positive factor), ``"affine"`` (any invertible affine map). For source
+        probabilities: ``"source_permutation"`` (any order of the source classes). Sample order and the names of the
+        target classes never matter.
     """
 
     name: ClassVar[str]
@@ -39,7 +42,7 @@ class Facts(Protocol):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of what the call takes."""
+        """Names of the call's arguments."""
         ...
 
     @property
@@ -50,24 +53,40 @@ class Facts(Protocol):
 
 @runtime_checkable
 class Metric(Facts, Protocol):
-    """A score that one model has by itself."""
+    """A metric whose score of a model does not depend on the rest of the pool."""
 
-    def __call__(self, *evidence: Any) -> float:
-        """Return the score of one model from what ``inputs`` names."""
+    def __call__(self, *inputs: Any) -> float:
+        """Return the score of one model from the values that ``inputs`` names."""
         ...
 
 
 @runtime_checkable
 class PoolMetric(Facts, Protocol):
-    """A score that a model has among others: parts of each, then a combination over the pool."""
+    """A metric that compares the models of a pool: parts of each model, then a score from the parts of all."""
 
-    def parts(self, *evidence: Any) -> Mapping[str, float]:
-        """Return the parts of one model by name, finite, from what ``inputs`` names; ``invariances`` hold for these."""
+    def parts(self, *inputs: Any) -> Mapping[str, float]:
+        """Return the finite parts of one model by name. The declared invariances hold for the parts."""
         ...
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
-        """Return the score of every model, (M,), from the parts of all.
-
-        A part that all models share says nothing about their order and counts as zero.
-        """
+        """Return the score of every model, (M,), from the parts of all. A part with equal values counts as zero."""
         ...
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Facts about a model that baselines rank by.
+
+    Attributes
+    ----------
+    name
+        Name of the model in its pool.
+    parameters
+        Number of parameters, source head included. None for a model with features but no network.
+    imagenet_accuracy
+        Published top-1 accuracy of these weights on ImageNet-1k, in [0, 1]. None if the pool publishes none.
+    """
+
+    name: str
+    parameters: int | None = None
+    imagenet_accuracy: float | None = None

@@ -1,4 +1,4 @@
-"""NCE: how little is left to know of the target class once the predicted source class is known."""
+"""NCE: negative entropy of the target class given the predicted source class."""
 
 from __future__ import annotations
 
@@ -15,31 +15,26 @@ from transfer_exp.statistics.feature_set import check_source_probabilities, enco
 def nce(
     source_probabilities: Float[np.ndarray, "samples source_classes"], labels: Int[np.ndarray, " samples"]
 ) -> float:
-    """Return the negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) ln(P(y, z) / P(z)).
+    """Compute the negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) ln(P(y, z) / P(z)).
 
-    Z is each sample's most probable source class, the first of equals; P counts samples.
+    Z is the most probable source class of each sample, the first if several are equal. P counts samples.
 
     Parameters
     ----------
     source_probabilities
-        (N, S): rows non-negative that sum to 1 (within 0.01).
+        (N, S): non-negative rows that sum to 1 (within 0.01).
     labels
         Y, (N,), integers, at least two classes.
 
     Returns
     -------
     float
-        In nats, in [-ln C, 0].
-
-    Raises
-    ------
-    InputError
-        As `check_source_probabilities`.
+        Value in nats, in [-ln C, 0].
 
     References
     ----------
-    Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks",
-    ICCV 2019: the empirical conditional entropy, with its sign turned.
+    Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019: the empirical
+    conditional entropy with the opposite sign.
     """
     source = check_source_probabilities(source_probabilities, labels).argmax(axis=1)
     codes, _ = encode_labels(labels)
@@ -51,7 +46,7 @@ def nce(
 
 @dataclass(frozen=True)
 class NCE:
-    """`nce` as a metric; no hyperparameters."""
+    """`nce` as a metric, without hyperparameters."""
 
     name: ClassVar[str] = "nce"
     source: ClassVar[str] = "Tran, Nguyen and Hassner, ICCV 2019"

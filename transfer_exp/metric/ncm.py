@@ -1,4 +1,4 @@
-"""NCM: how surely the nearest class mean, softened to a probability, is that of the true class."""
+"""NCM: softmax probability of the true class by distance to the class means."""
 
 from __future__ import annotations
 
@@ -14,28 +14,22 @@ from transfer_exp.statistics.feature_set import encode_labels
 
 
 def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
-    """Return the mean over samples of softmax_c(-|x - mu_c|^2 / 2 + ln(n_c / N)) at the true class.
+    """Compute the mean over samples of softmax_c(-|x - mu_c|^2 / 2 + ln(n_c / N)) at the true class.
 
-    This is what the released code of ETran and of Spread-Attract computes under the name "LDA": an
-    eigendecomposition for symmetric matrices is applied there to one that is not, so its eigenvectors cancel
-    and no covariance is left.
+    The released code of ETran and of Spread-Attract computes this under the name "LDA". It applies an
+    eigendecomposition for symmetric matrices to a matrix that is not symmetric. The eigenvectors then cancel, and no
+    covariance remains.
 
     Parameters
     ----------
-    features
-        (N, D). Distances are absolute: features scaled by t have their logits scaled by t^2.
-    labels
-        (N,), integers, at least two classes.
+    features, labels
+        (N, D); (N,) integers, at least two classes. Distances are absolute: a scale t of the features scales their
+        logits by t^2.
 
     Returns
     -------
     float
-        In [0, 1]; sum_c (n_c / N)^2 for constant features.
-
-    Raises
-    ------
-    InputError
-        As `check_features`.
+        Probability in [0, 1]; sum_c (n_c / N)^2 for constant features.
 
     References
     ----------
@@ -49,7 +43,7 @@ def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
 
 @dataclass(frozen=True)
 class NCM:
-    """`ncm` as a metric; no hyperparameters."""
+    """`ncm` as a metric, without hyperparameters."""
 
     name: ClassVar[str] = "ncm"
     source: ClassVar[str] = "released as LDA with Gholami et al., ICCV 2023, and Khoba et al., WACV 2025"

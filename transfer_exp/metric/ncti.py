@@ -1,4 +1,4 @@
-"""NCTI: how near to neural collapse the features are, compared with the other models of the pool."""
+"""NCTI: closeness of the features to neural collapse, relative to the pool."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Real
 from scipy.linalg import eigh
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.pool_range import pool_range
+from transfer_exp.metric.pool_scaling import min_max_scaled
 from transfer_exp.metric.spectrum import smaller_gram, squared_singular_values
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.discriminant import centred_features, mean_true_posterior, posterior
@@ -19,17 +19,18 @@ from transfer_exp.statistics.feature_set import encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 DIMENSIONS, LEADING, LEAST = 64, 32, 1e-10
-"""Of the release: principal components kept; those whose variance sets the shrinkage; its least value."""
+"""Constants of the release: principal components, components whose variance sets the shrinkage, least shrinkage."""
 THRESHOLD = 1e-8
-"""Of a variance, relative to one (within classes, standardised) or to the largest (between): below, no direction."""
+"""Variance below which a direction is ignored: absolute within classes (standardised), relative to the largest between
+classes."""
 
 
 def ncti_parts(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> dict[str, float]:
-    """Return the three ingredients of NCTI for one model.
+    """Compute the three ingredients of NCTI for one model.
 
-    Keep the first 64 principal components Z and let v be the total variance (divided by N - 1) of the first 32.
-    Whiten Z by the pooled class covariance S, divided by N and shrunk as in `lda` by t = exp(-v); not shrunk once
-    t is below 1e-10.
+    Let Z be the first 64 principal components and v the total variance (divided by N - 1) of the first 32. Z is
+    whitened by the pooled class covariance S, divided by N and shrunk as in `lda` by t = exp(-v). If t is below 1e-10,
+    S is not shrunk.
 
     - ``"seli"``: the nuclear norm of the whitened, centred Z in its C - 1 discriminant directions. High rank is near.
     - ``"ncc"``: the mean posterior of the true class under Gaussian classes N(mu_c, S), in [0, 1].
@@ -37,10 +38,9 @@ def ncti_parts(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray
 
     Parameters
     ----------
-    features
-        (N, D). A rotation or a shift leaves all three alone, a scale does not, through t.
-    labels
-        (N,), integers, at least two classes.
+    features, labels
+        (N, D); (N,) integers, at least two classes. A rotation or a shift leaves all three unchanged; a scale changes
+        t.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def ncti_parts(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray
     Raises
     ------
     InputError
-        As `check_features`; when no sample differs from its class mean.
+        If no sample differs from its class mean.
 
     References
     ----------
@@ -58,15 +58,15 @@ def ncti_parts(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray
     Informs their Transferability", ICCV 2023: the three scores; dimensions, shrinkage and logarithm of the release. Its
     principal components are approximate, from a random start, where N or D exceeds 500; these are exact.
     """
-    reduced, variances = principal_components(centred_features(features, labels))
+    reduced, variances = _principal_components(centred_features(features, labels))
     codes, counts = encode_labels(labels)
     statistics = class_statistics(reduced, labels)
-    whitening, directions = discriminant_directions(statistics, max(float(np.exp(-variances.sum())), LEAST))
+    whitening, directions = _discriminant_directions(statistics, max(float(np.exp(-variances.sum())), LEAST))
     white = reduced @ whitening
     means = statistics.means @ whitening
     probabilities = posterior(white, means, counts, means)
     groups = np.split(probabilities[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
-    # Posteriors of well-told classes have tiny singular values, which squares in a Gram matrix would round away.
+    # Posteriors of separated classes have tiny singular values, which the squares in a Gram matrix would round away.
     within = sum(np.linalg.svd(group, compute_uv=False).sum() for group in groups)
     return {
         "seli": float(np.sqrt(squared_singular_values(white @ directions)).sum()) if directions.size else 0.0,
@@ -75,12 +75,12 @@ def ncti_parts(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray
     }
 
 
-def principal_components(
+def _principal_components(
     centred: Float[np.ndarray, "samples dim"],
-) -> tuple[Float[np.ndarray, "samples kept"], Float[np.ndarray, " leading"]]:
+) -> tuple[Float[np.ndarray, "samples components"], Float[np.ndarray, " leading"]]:
     """Return the coordinates in the first min(64, N, D) principal components and the variances of the first 32.
 
-    Components without variance are exactly zero, and stay: the shrinkage of the release counts them.
+    Components without variance are exactly zero but included, because the shrinkage of the release counts them.
     """
     samples, dim = centred.shape
     size = min(samples, dim)
@@ -91,47 +91,41 @@ def principal_components(
     return reduced, values[:LEADING] / (samples - 1)
 
 
-def discriminant_directions(
+def _discriminant_directions(
     statistics: ClassStatistics, shrinkage: float
-) -> tuple[Float[np.ndarray, "kept rank"], Float[np.ndarray, "rank directions"]]:
-    """Return a map A to features whose classes have covariance I, and in them at most C - 1 orthonormal directions.
-
-    Raises
-    ------
-    InputError
-        When no sample differs from its class mean.
-    """
+) -> tuple[Float[np.ndarray, "components rank"], Float[np.ndarray, "rank directions"]]:
+    """Return a map to features with class covariance I, and at most C - 1 orthonormal directions of these features."""
     if not (trace := float(np.trace(statistics.within))) > 0:
         raise InputError("every sample equals its class mean: ncti needs classes that vary")
     samples, classes = statistics.samples, len(statistics.counts)
-    if not (unshrunk := shrinkage == LEAST):
+    if not (is_unshrunk := shrinkage == LEAST):
         within = (1 - shrinkage) * statistics.within
         within.flat[:: len(within) + 1] += shrinkage * trace / len(within)
         values, vectors = np.linalg.eigh(within)
         whitening = vectors * np.sqrt(samples / values)
-        # The release takes the between scatter as the shrunk total less the shrunk within. Less a multiple of the
-        # latter, which turns no direction, that is this difference, free of the shrinkage that would drown it.
+        # The release takes the shrunk total scatter minus the shrunk within scatter as the between scatter. Subtracting
+        # a multiple of the latter turns no direction. The result is this difference, free of the shrinkage.
         target = statistics.between - np.trace(statistics.between) / trace * statistics.within
         spread = whitening.T @ target @ whitening
     else:
         deviation = np.sqrt(np.diag(statistics.within) / samples)
         deviation[deviation == 0] = 1.0
         values, vectors = np.linalg.eigh(statistics.within / (samples * np.outer(deviation, deviation)))
-        kept = values > THRESHOLD
-        whitening = vectors[:, kept] / np.sqrt(values[kept]) / deviation[:, None]
+        has_variance = values > THRESHOLD
+        whitening = vectors[:, has_variance] / np.sqrt(values[has_variance]) / deviation[:, None]
         spread = whitening.T @ statistics.between @ whitening
     values, directions = np.linalg.eigh(spread)
-    chosen = np.arange(len(values)) > len(values) - classes
-    if unshrunk:
-        chosen &= values > max(THRESHOLD * values[-1], samples * RESOLUTION**2)
-    return whitening, directions[:, chosen]
+    is_chosen = np.arange(len(values)) > len(values) - classes
+    if is_unshrunk:
+        is_chosen &= values > max(THRESHOLD * values[-1], samples * RESOLUTION**2)
+    return whitening, directions[:, is_chosen]
 
 
 @dataclass(frozen=True)
 class NCTI:
-    """NCTI as a pool-relative metric: "ncc" + "seli" - "vc" of `ncti_parts`, each scaled to [0, 1] over the pool.
+    """Compute "ncc" + "seli" - "vc" of `ncti_parts`, each scaled to [0, 1] over the pool.
 
-    The release's constants, no hyperparameters. Invariances are those of the parts.
+    The constants are those of the release, and there are no hyperparameters.
     """
 
     name: ClassVar[str] = "ncti"
@@ -147,4 +141,4 @@ class NCTI:
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return the score of every model of the pool, (M,), in [-1, 2]."""
-        return pool_range(parts, "ncc") + pool_range(parts, "seli") - pool_range(parts, "vc")
+        return min_max_scaled(parts, "ncc") + min_max_scaled(parts, "seli") - min_max_scaled(parts, "vc")

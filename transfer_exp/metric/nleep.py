@@ -1,4 +1,4 @@
-"""N-LEEP: how well the target classes follow from the clusters that the features form by themselves."""
+"""N-LEEP: likelihood of the target classes given the clusters of a Gaussian mixture of the features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from jaxtyping import Float, Int, Real
 from transfer_exp.errors import InputError
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 from transfer_exp.metric.leep import expected_prediction
-from transfer_exp.metric.sample_order import sample_order
 from transfer_exp.metric.spectrum import smaller_gram
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import check_features, encode_labels
@@ -27,7 +26,7 @@ def nleep(
     convention: str = "paper",
     seed: int = 0,
 ) -> float:
-    """Return LEEP with the posterior of a Gaussian mixture of the features in the place of source probabilities.
+    """Compute LEEP with the posterior of a Gaussian mixture of the features instead of source probabilities.
 
     1. Reduce the features to the principal components that hold 80 % of the variance, scaled to unit total variance.
     2. Fit a mixture of V = ``components_per_class`` * C Gaussians of full covariance; p_iv is its posterior.
@@ -40,24 +39,24 @@ def nleep(
     labels
         (N,), integers, at least two classes.
     components_per_class
-        5 in the paper.
+        Number of Gaussians per class, at least 1; 5 in the paper.
     convention
-        ``"paper"``: as above, samples sorted first so that their order is no second seed. ``"released"``: the average
-        without the logarithm, in the given order, as the releases of SFDA and Khoba et al. compute.
+        ``"paper"``: the steps above, on sorted samples, so that their order does not matter. ``"released"``: the
+        average without the logarithm, in the given order, as in the releases of SFDA and of Khoba et al.
     seed
-        Of the mixture's start. The mixture is a local optimum, and the start decides which: other seeds have moved the
-        released score by up to 0.2. Average several before reading much into a ranking.
+        Seed of the mixture's start, which decides the local optimum. Other seeds have changed the released score by up
+        to 0.2, so average several before you interpret a ranking.
 
     Returns
     -------
     float
-        In nats, at most 0, for ``"paper"``; in [0, 1] for ``"released"``. Constant features form one cluster: then it
-        is minus the entropy of the labels, or the expected share of the true class.
+        In nats, at most 0, for ``"paper"``; in [0, 1] for ``"released"``. Constant features form one cluster. The score
+        is then minus the entropy of the labels, or the expected share of the true class.
 
     Raises
     ------
     InputError
-        As `check_features`; when ``convention`` is unknown, ``components_per_class`` below 1, or V above N.
+        If ``convention`` is unknown, ``components_per_class`` is below 1, or V exceeds N.
 
     References
     ----------
@@ -75,42 +74,32 @@ def nleep(
             f"mixture components for {len(counts)} classes, not {components}"
         )
     if convention == "paper":
-        order = sample_order(features)
+        order = np.lexsort(features.T[::-1])
         features, codes = features[order], codes[order]
-    clusters, _ = fitted_mixture(leading_components(centred_features(features, codes)), components, seed)
+    clusters, _ = fitted_mixture(_leading_components(centred_features(features, codes)), components, seed)
     predicted = expected_prediction(clusters, codes, len(counts))
     return float((np.log(predicted) if convention == "paper" else predicted).mean())
 
 
-def leading_components(centred: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "samples new_dim"]:
+def _leading_components(centred: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "samples new_dim"]:
     """Return the fewest principal components that hold over 80 % of the variance, scaled to unit total variance.
 
-    Constant features have one component, of zeros. Signs are arbitrary: distances and mixtures do not see them.
+    Constant features have one component, of zeros. Signs are arbitrary, because they do not affect the mixture.
     """
     eigenvalues, vectors = np.linalg.eigh(smaller_gram(centred))
     eigenvalues, vectors = np.maximum(eigenvalues[::-1], 0.0), vectors[:, ::-1]
     total = eigenvalues.sum()
     if total == 0:
         return np.zeros((len(centred), 1))
-    kept = min(int(np.searchsorted(eigenvalues.cumsum() / total, ENERGY, side="right")) + 1, len(eigenvalues))
-    wide = len(centred) <= centred.shape[1]
-    scores = vectors[:, :kept] * np.sqrt(eigenvalues[:kept]) if wide else centred @ vectors[:, :kept]
+    count = min(int(np.searchsorted(eigenvalues.cumsum() / total, ENERGY, side="right")) + 1, len(eigenvalues))
+    is_wide = len(centred) <= centred.shape[1]
+    scores = vectors[:, :count] * np.sqrt(eigenvalues[:count]) if is_wide else centred @ vectors[:, :count]
     return np.asarray(scores * np.sqrt(len(centred) / total))
 
 
 @dataclass(frozen=True)
 class NLEEP:
-    """`nleep` as a metric.
-
-    Attributes
-    ----------
-    components_per_class
-        Gaussians per target class, at least 1, and at most N / C.
-    convention
-        ``"paper"`` (mean logarithm) or ``"released"`` (mean probability, which sample order may change).
-    seed
-        Of the mixture's start.
-    """
+    """`nleep` as a metric. The fields are its options."""
 
     name: ClassVar[str] = "nleep"
     source: ClassVar[str] = "Li et al., CVPR 2021"

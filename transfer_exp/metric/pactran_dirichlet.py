@@ -1,4 +1,4 @@
-"""PACTran-Dirichlet: how probable the labels are when every source class draws them by odds of its own."""
+"""PACTran-Dirichlet: bound on the likelihood of the labels, with a label distribution per source class."""
 
 from __future__ import annotations
 
@@ -20,41 +20,41 @@ def pactran_dirichlet(
     alpha: float = 1.0,
     rounds: int = 10,
 ) -> float:
-    """Return a lower bound of ln p(labels) / N under a mixture of source classes with Dirichlet priors.
+    """Compute a lower bound of ln p(labels) / N under a mixture of source classes with Dirichlet priors.
 
     A sample draws its source class z from the head's probabilities p, and its label from w_z ~ Dir(a) with
-    a_y = alpha n_y / N. Rounds of mean-field updates fit q_n(z) and Dir(A_z), started at q = p:
+    a_y = alpha n_y / N. Rounds of mean-field updates fit q_n(z) and Dir(A_z), starting at q = p:
 
         A_yz = a_y + sum_{n: y_n = y} q_n(z),    q_n(z) ~ p_n(z) exp(psi(A_yz) - psi(sum_y A_yz)), y = y_n.
 
-    With ln B the sum of ln gamma less ln gamma of the sum, the bound is
-    sum_z (ln B(A_z) - ln B(a)) - sum_n KL(q_n | p_n), taken after one more update of A.
+    Let ln B be the sum of ln gamma minus ln gamma of the sum. The bound is
+    sum_z (ln B(A_z) - ln B(a)) - sum_n KL(q_n | p_n), after one more update of A.
 
     Parameters
     ----------
     source_probabilities
-        (N, S), rows that sum to 1. Memory is a few arrays of this size.
+        (N, S), rows that sum to 1. Memory holds a few arrays of this size.
     labels
         (N,), integers, at least two classes.
     alpha
         Strength of the prior, positive.
     rounds
-        At least 1: each raises the bound.
+        Number of updates, at least 1. Each raises the bound.
 
     Returns
     -------
     float
-        In nats per sample, at most 0.
+        Value in nats per sample, at most 0.
 
     Raises
     ------
     InputError
-        As `check_source_probabilities`; when ``alpha`` is not positive or ``rounds`` below 1.
+        If ``alpha`` is not positive or ``rounds`` is below 1.
 
     References
     ----------
     Ding et al., "PACTran", ECCV 2022, Dirichlet metric, alpha and rounds as released. The release has the opposite
-    sign, divides by N C, adds 1e-10 to a and p, and leaves out the last update of A, without which this is no bound.
+    sign, divides by N C, adds 1e-10 to a and p, and omits the last update of A, without which this is not a bound.
     """
     if not 0 < alpha < np.inf or rounds < 1:
         raise InputError(f"alpha={alpha} of pactran_dirichlet must be positive, and rounds={rounds} at least 1")
@@ -63,14 +63,14 @@ def pactran_dirichlet(
     prior = alpha * counts[:, None] / len(codes)
     posterior = prior + class_sums(heads, codes, len(counts))
     for _ in range(rounds):
-        beliefs = responsibilities(heads, codes, digamma(posterior) - digamma(posterior.sum(axis=0)))
+        beliefs = _responsibilities(heads, codes, digamma(posterior) - digamma(posterior.sum(axis=0)))
         posterior = prior + class_sums(beliefs, codes, len(counts))
-    gain = log_beta(posterior) - log_beta(np.broadcast_to(prior, posterior.shape))
+    gain = _log_beta(posterior) - _log_beta(np.broadcast_to(prior, posterior.shape))
     bound = float(gain.sum() - rel_entr(beliefs, heads).sum())
     return min(bound / len(codes), 0.0)
 
 
-def responsibilities(
+def _responsibilities(
     heads: Float[np.ndarray, "samples source_classes"],
     codes: Int[np.ndarray, " samples"],
     scores: Float[np.ndarray, "classes source_classes"],
@@ -81,22 +81,14 @@ def responsibilities(
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def log_beta(parameters: Float[np.ndarray, "classes source_classes"]) -> Float[np.ndarray, " source_classes"]:
+def _log_beta(parameters: Float[np.ndarray, "classes source_classes"]) -> Float[np.ndarray, " source_classes"]:
     """Return the log of the multivariate beta function of every column, (S,)."""
     return gammaln(parameters).sum(axis=0) - gammaln(parameters.sum(axis=0))
 
 
 @dataclass(frozen=True)
 class PACTranDirichlet:
-    """`pactran_dirichlet` as a metric.
-
-    Attributes
-    ----------
-    alpha
-        Strength of the prior, positive.
-    rounds
-        Of mean-field updates, at least 1.
-    """
+    """`pactran_dirichlet` as a metric. The fields are its options."""
 
     name: ClassVar[str] = "pactran_dirichlet"
     source: ClassVar[str] = "Ding et al., ECCV 2022"

@@ -1,4 +1,4 @@
-"""Parameter count: how large the network is, a baseline that looks at neither features nor labels."""
+"""Parameter count: size of the network, a baseline that ignores features and labels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from transfer_exp.errors import NotApplicableError
-from transfer_exp.metric.model_facts import ModelFacts
+from transfer_exp.metric.metric import ModelFacts
 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """The number of parameters, source head included; larger counts as better."""
+    """The number of parameters, source head included. Larger counts as better."""
 
     name: ClassVar[str] = "parameter_count"
     source: ClassVar[str] = "baseline"
@@ -23,13 +23,13 @@ class ParameterCount:
     invariances: ClassVar[tuple[str, ...]] = ()
 
     def __call__(self, model: ModelFacts) -> float:
-        """Return the parameters of a model.
+        """Return the number of parameters of a model.
 
         Raises
         ------
         NotApplicableError
-            When there is no network, only features.
+            If the model has features but no network.
         """
         if model.parameters is None:
-            raise NotApplicableError("no network to count the parameters of: only features of it are at hand")
+            raise NotApplicableError("the model has features but no network, so its parameters cannot be counted")
         return float(model.parameters)

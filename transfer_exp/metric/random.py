@@ -1,4 +1,4 @@
-"""Random: scores drawn blindly, the baseline that any metric must beat by more than the null band."""
+"""Random: random scores, the baseline that any metric must exceed by more than the null band."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from transfer_exp.errors import InputError
 
 @dataclass(frozen=True)
 class Random:
-    """Uniform scores, drawn for the whole pool at once.
+    """Uniform scores, drawn together for all models of the pool.
 
     Attributes
     ----------
     seed
-        Of the draw, at least 0. Average many before comparing: a single one lies anywhere in the null band.
+        Seed of the draw, at least 0. A single draw lies anywhere in the null band, so average many before comparing.
     """
 
     name: ClassVar[str] = "random"
@@ -32,7 +32,7 @@ class Random:
     seed: int = 0
 
     def parts(self) -> dict[str, float]:
-        """Return no parts: nothing about the model counts."""
+        """Return no parts, because the score does not depend on the model."""
         return {}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
@@ -41,7 +41,7 @@ class Random:
         Raises
         ------
         InputError
-            When the seed is negative.
+            If the seed is negative.
         """
         if self.seed < 0:
             raise InputError(f"seed={self.seed} of random must be at least 0")

@@ -1,4 +1,4 @@
-"""Regularised H-score: the H-score with a shrunk covariance, so that it means something with few samples."""
+"""Regularised H-score: H-score with a shrunk covariance, which is informative with few samples too."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.statistics.feature_set import check_features, encode_labels
-from transfer_exp.statistics.rounding import deviations
+from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.feature_set import encode_labels
 
 
 def regularised_h_score(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
-    """Return (1 - a) tr(S_a^-1 B), with S_a = (1 - a) S + a tr(S)/D I and a Ledoit and Wolf's shrinkage.
+    """Compute (1 - a) tr(S_a^-1 B), with S_a = (1 - a) S + a tr(S)/D I and the shrinkage a of Ledoit and Wolf.
 
     S is the covariance of the features (divided by N), B that of their class means E[f | y] (divided by N - 1, as
     released). With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c),
@@ -22,39 +22,31 @@ def regularised_h_score(features: Real[np.ndarray, "samples dim"], labels: Int[n
 
     Parameters
     ----------
-    features
-        (N, D). Unlike `h_score`, N < D does not saturate it.
-    labels
-        (N,), integers, at least two classes.
+    features, labels
+        (N, D); (N,) integers, at least two classes. Unlike `h_score`, the score does not saturate when N < D.
 
     Returns
     -------
     float
-        In [0, (C - 1) N / (N - 1)]; 0 for constant features. Unchanged by rotation, shift and one scale.
-
-    Raises
-    ------
-    InputError
-        As `check_features`.
+        Value in [0, (C - 1) N / (N - 1)]; 0 for constant features. Unchanged by rotation, shift and one scale.
 
     References
     ----------
     Ibrahim, Ponomareva, Mazumder, "Newer Is Not Always Better", NeurIPS 2021 workshop / ECML 2022: H_alpha;
     shrinkage of Ledoit and Wolf, "A Well-Conditioned Estimator", Journal of Multivariate Analysis 2004.
     """
-    features = check_features(features, labels)
+    centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
-    centred = deviations(features, features.mean(axis=0))
     samples, dim = centred.shape
     eigenvalues, coordinates = spectrum(centred, np.diag(1 / np.sqrt(counts))[codes])
-    shrinkage = ledoit_wolf_shrinkage(centred, eigenvalues)
+    shrinkage = _ledoit_wolf_shrinkage(centred, eigenvalues)
     variances = eigenvalues / samples
     between = eigenvalues * (coordinates**2).sum(axis=1) / (samples - 1)
     shrunk = (1 - shrinkage) * variances + shrinkage * variances.sum() / dim
     return float((1 - shrinkage) * (between / shrunk).sum())
 
 
-def ledoit_wolf_shrinkage(centred: Float[np.ndarray, "samples dim"], eigenvalues: Float[np.ndarray, " rank"]) -> float:
+def _ledoit_wolf_shrinkage(centred: Float[np.ndarray, "samples dim"], eigenvalues: Float[np.ndarray, " rank"]) -> float:
     """Return Ledoit and Wolf's shrinkage of the covariance S of centred features towards tr(S)/D I, in [0, 1].
 
     It is min(b, d) / d, where d = |S - tr(S)/D I|^2 and b = (sum_n |x_n|^4 / N - |S|^2) / N, Frobenius norms.
@@ -72,7 +64,7 @@ def ledoit_wolf_shrinkage(centred: Float[np.ndarray, "samples dim"], eigenvalues
 
 @dataclass(frozen=True)
 class RegularisedHScore:
-    """`regularised_h_score` as a metric; no hyperparameters."""
+    """`regularised_h_score` as a metric, without hyperparameters."""
 
     name: ClassVar[str] = "regularised_h_score"
     source: ClassVar[str] = "Ibrahim, Ponomareva and Mazumder, ECML 2022"

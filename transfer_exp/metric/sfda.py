@@ -1,4 +1,4 @@
-"""SFDA: how surely a Fisher discriminant tells the true class once unsure samples move to the others."""
+"""SFDA: log posterior of the true class under a Fisher discriminant of self-challenged features."""
 
 from __future__ import annotations
 
@@ -12,30 +12,28 @@ from transfer_exp.metric.sfda_released import challenged_log_posterior
 
 
 def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
-    """Return the mean log posterior of the true class under a Fisher discriminant of self-challenged features.
+    """Compute the mean log posterior of the true class under a Fisher discriminant of self-challenged features.
 
-    As `sfda_released`, whose steps 1 to 3 it shares, but for the logarithm. Where most posteriors are near 1, the mean
-    of these is 1 for every model and ranks none; their logarithms still differ.
+    Steps 1 to 3 are those of `sfda_released`; only the logarithm differs. If most posteriors are near 1, their mean is
+    1 for every model and ranks nothing, but their logarithms still differ.
 
-    The paper states the shrinkage in three ways that exclude each other (equation 3, the text after it, algorithm 1),
-    so that of the release is taken, which is equation 3 with the covariance for the scatter.
+    The paper states the shrinkage in three ways that exclude each other (equation 3, the text after it, algorithm 1).
+    This is that of the release: equation 3 with the covariance instead of the scatter.
 
     Parameters
     ----------
-    features
-        (N, D). With N < D the score often is 0 but for rounding: nothing is left to rank by.
-    labels
-        (N,), integers, at least two classes.
+    features, labels
+        (N, D); (N,) integers, at least two classes. With N < D the score is often 0 up to rounding and ranks nothing.
 
     Returns
     -------
     float
-        In nats, at most 0. Depends on the scale of the features through the shrinkage.
+        Value in nats, at most 0. Depends on the scale of the features through the shrinkage.
 
     Raises
     ------
     InputError
-        As `sfda_released`.
+        If no sample differs from its class mean, or W is too ill-conditioned to invert.
 
     References
     ----------
@@ -46,7 +44,7 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
 
 @dataclass(frozen=True)
 class SFDA:
-    """`sfda` as a metric; deterministic, with the release's constants and no hyperparameters."""
+    """`sfda` as a metric, with the constants of the release and without hyperparameters."""
 
     name: ClassVar[str] = "sfda"
     source: ClassVar[str] = "Shao et al., ECCV 2022"

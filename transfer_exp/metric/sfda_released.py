@@ -1,4 +1,4 @@
-"""SFDA as released: the mean probability, not its logarithm, that its discriminant gives to the true class."""
+"""SFDA as released: mean posterior of the true class, without the logarithm of the paper."""
 
 from __future__ import annotations
 
@@ -15,41 +15,36 @@ from transfer_exp.statistics.discriminant import adaptive_shrinkage, block_score
 
 
 def sfda_released(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
-    """Return the mean posterior of the true class under a Fisher discriminant of self-challenged features.
+    """Compute the mean posterior of the true class under a Fisher discriminant of self-challenged features.
 
-    1. Fit Gaussian classes that share the covariance (1 - l) W + l tr(W)/D I, with W the pooled within-class
-       covariance and l = max(exp(-5 lambda_max(W)), 1e-10). Let p(x) be the softmax of its posterior, true
-       class.
-    2. Self-challenge (ConfMix): x' = p(x) x + (1 - p(x)) m_c, where m_c averages the means of the other
-       classes.
+    1. Fit Gaussian classes that share the covariance (1 - l) W + l tr(W)/D I, with the pooled within-class covariance
+       W and l = max(exp(-5 lambda_max(W)), 1e-10). Let p(x) be the softmax of its posterior at the true class.
+    2. Self-challenge (ConfMix): x' = p(x) x + (1 - p(x)) m_c, where m_c averages the means of the other classes.
     3. Fit again on x' with the same l, and average the posterior of the true class over x'.
 
-    What every published table of SFDA was made with. `sfda` takes the logarithm that the paper asks for.
+    All published tables of SFDA used this score. `sfda` takes the logarithm, as the paper states.
 
     Parameters
     ----------
-    features
-        (N, D). With N < D the score often is exactly 1: nothing is left to rank by.
-    labels
-        (N,), integers, at least two classes.
+    features, labels
+        (N, D); (N,) integers, at least two classes. With N < D the score is often exactly 1 and ranks nothing.
 
     Returns
     -------
     float
-        In [0, 1]. Depends on the scale of the features through l, and slightly on their basis through
+        Probability in [0, 1]. Depends on the scale of the features through l, and slightly on their basis through
         lambda_max.
 
     Raises
     ------
     InputError
-        As `check_features`; when no sample differs from its class mean, or W is too ill-conditioned to
-        invert.
+        If no sample differs from its class mean, or W is too ill-conditioned to invert.
 
     References
     ----------
-    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: no dimension of the
-    Fisher space is dropped, nor is the log of the posterior taken, and lambda_max comes from six power steps
-    started at the row sums of W.
+    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: without removing dimensions of the
+    Fisher space or taking the log of the posterior. lambda_max comes from six power steps that start at the row sums
+    of W.
     """
     return float(np.exp(challenged_log_posterior(features, labels)).mean())
 
@@ -57,32 +52,26 @@ def sfda_released(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndar
 def challenged_log_posterior(
     features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]
 ) -> Float[np.ndarray, " samples"]:
-    """Return ln p of the true class of every sample after step 3 of `sfda_released`, sorted by class, (N,).
-
-    Raises
-    ------
-    InputError
-        As `sfda_released`.
-    """
+    """Return ln p of the true class of every sample after step 3 of `sfda_released`, sorted by class, (N,)."""
     statistics, codes, deviations = statistics_and_deviations(features, labels)
-    counts, means, everyone = statistics.counts, statistics.offsets, np.arange(len(codes))
+    counts, means = statistics.counts, statistics.offsets
     shrinkage = adaptive_shrinkage(statistics)
     posterior = softmax(block_scores(deviations, codes, means, statistics.within, shrinkage), axis=1)
-    confidence = softmax(posterior, axis=1)[everyone, codes]
-    # ConfMix, then the second fit: both in place, one class after the other.
-    others = (means.sum(axis=0) - means) / (len(counts) - 1)
+    confidence = softmax(posterior, axis=1)[np.arange(len(codes)), codes]
+    # ConfMix, then the second fit: both in place, class by class.
+    mixed_means = (means.sum(axis=0) - means) / (len(counts) - 1)
     for c, rows in enumerate(block_rows(counts)):
-        block, certain = deviations[rows], confidence[rows, None]
-        block *= certain
-        block += certain * (means[c] - others[c])
-        others[c] += centre_block(block)
-    others -= counts @ others / counts.sum()
-    return true_log_posterior(block_scores(deviations, codes, others, deviations.T @ deviations, shrinkage), codes)
+        block, weight = deviations[rows], confidence[rows, None]
+        block *= weight
+        block += weight * (means[c] - mixed_means[c])
+        mixed_means[c] += centre_block(block)
+    mixed_means -= counts @ mixed_means / counts.sum()
+    return true_log_posterior(block_scores(deviations, codes, mixed_means, deviations.T @ deviations, shrinkage), codes)
 
 
 @dataclass(frozen=True)
 class SFDAReleased:
-    """`sfda_released` as a metric; deterministic, with the release's constants and no hyperparameters."""
+    """`sfda_released` as a metric, with the constants of the release and without hyperparameters."""
 
     name: ClassVar[str] = "sfda_released"
     source: ClassVar[str] = "released code of Shao et al., ECCV 2022"

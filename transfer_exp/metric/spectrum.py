@@ -1,4 +1,4 @@
-"""The nonzero singular values of features, and the labels in their basis, from the smaller Gram matrix."""
+"""Nonzero singular values of features, and labels in their basis, from the smaller Gram matrix."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from transfer_exp.statistics.class_statistics import ClassStatistics, class_sums
 def spectrum(
     features: Float[np.ndarray, "samples dim"], targets: Float[np.ndarray, "samples targets"]
 ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "rank targets"]]:
-    """Decompose X = U diag(s) V' over its nonzero singular values, without ever forming U when N > D.
+    """Decompose X = U diag(s) V' over its nonzero singular values, without forming U if N > D.
 
     Parameters
     ----------
     features
-        X, (N, D), not centred here.
+        X, (N, D). The function does not centre it.
     targets
-        Y, (N, T), for instance one-hot labels.
+        Y, (N, T), for example one-hot labels.
 
     Returns
     -------
     eigenvalues
-        s^2, (k,), ascending, all positive; k is the numerical rank. An eigenvalue below max(N, D) machine
-        epsilons of the largest is rounding: it also lies below what float32 features can resolve.
+        s^2, (k,), ascending, all positive; k is the numerical rank. An eigenvalue below max(N, D) machine epsilons of
+        the largest is a rounding error. It is also below the resolution of float32 features.
     coordinates
         U'Y, (k, T).
     """
@@ -37,9 +37,9 @@ def spectrum(
 def label_spectrum(
     statistics: ClassStatistics, centred: bool
 ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "rank classes"]]:
-    """Return what `spectrum` gives for features, minus their mean where ``centred``, and their one-hot labels.
+    """Return the `spectrum` of features (minus their mean if ``centred``) and their one-hot labels.
 
-    X'X and X'Y follow from class statistics, so the N samples themselves are not needed unless N <= D.
+    X'X and X'Y follow from class statistics, so the N samples are needed only if N <= D.
     """
     dim = len(statistics.mean)
     eigenvalues, vectors = _decomposed(statistics.smaller_gram(centred), (statistics.samples, dim))
@@ -50,7 +50,7 @@ def label_spectrum(
 
 
 def squared_singular_values(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, " rank"]:
-    """Return the nonzero s^2 of `spectrum` alone, ascending, (k,), in a quarter of its time."""
+    """Return only the nonzero s^2 of `spectrum`, ascending, (k,), in a quarter of its time."""
     eigenvalues = np.linalg.eigvalsh(smaller_gram(features))
     return np.asarray(eigenvalues[_nonzero(eigenvalues, features.shape)])
 
@@ -64,12 +64,12 @@ def smaller_gram(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray
 def _decomposed(
     gram: Float[np.ndarray, "size size"], shape: tuple[int, int]
 ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "size rank"]]:
-    """Return the eigenvalues of a Gram matrix of features (N, D) that are more than rounding, and their vectors."""
+    """Return the eigenvalues of a Gram matrix of features (N, D) above rounding errors, and their vectors."""
     eigenvalues, vectors = np.linalg.eigh(gram)
-    kept = _nonzero(eigenvalues, shape)
-    return eigenvalues[kept], vectors[:, kept]
+    is_nonzero = _nonzero(eigenvalues, shape)
+    return eigenvalues[is_nonzero], vectors[:, is_nonzero]
 
 
 def _nonzero(eigenvalues: Float[np.ndarray, " size"], shape: tuple[int, int]) -> Bool[np.ndarray, " size"]:
-    """Tell which ascending eigenvalues of a Gram matrix of features (N, D) are more than rounding, (size,)."""
+    """Return which ascending eigenvalues of a Gram matrix of features (N, D) are above rounding errors, (size,)."""
     return eigenvalues > max(shape) * np.finfo(np.float64).eps * eigenvalues[-1]

@@ -1,4 +1,4 @@
-"""Static rank: how well the model did on other targets, a baseline that never looks at this one."""
+"""Static rank: mean accuracy rank on other targets, a baseline that ignores this target."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from transfer_exp.errors import InputError, NotApplicableError
 
 @dataclass(frozen=True)
 class StaticRank:
-    """Minus the mean rank of a model's accuracy among the pool (1 is best), over all targets but the one at hand.
+    """Minus the mean rank of a model's accuracy among the pool (1 is best), over all targets but the current one.
 
-    A ranking that is the same for every target, but for the one left out. Published metrics rarely beat it, so a table
-    without it flatters them. Only a table of accuracies knows other targets.
+    The ranking is the same for every target, except for the target left out. Published metrics rarely beat it, so a
+    table without it flatters them. It needs a table of accuracies on several targets.
     """
 
     name: ClassVar[str] = "static_rank"
@@ -34,7 +34,7 @@ class StaticRank:
         Raises
         ------
         NotApplicableError
-            When there is none.
+            If there is none.
         """
         if not accuracies_elsewhere:
             raise NotApplicableError("no accuracy on another target in the table")
@@ -46,10 +46,10 @@ class StaticRank:
         Raises
         ------
         InputError
-            When no target has an accuracy of every model.
+            If no target has an accuracy of every model.
         """
-        shared = sorted(set.intersection(*(set(part) for part in parts))) if parts else []
-        if parts and not shared:
+        targets = sorted(set.intersection(*(set(part) for part in parts))) if parts else []
+        if parts and not targets:
             raise InputError("no other target has an accuracy of every model, so ranks do not compare")
-        ranks = [rankdata([-part[target] for part in parts]) for target in shared]
+        ranks = [rankdata([-part[target] for part in parts]) for target in targets]
         return -np.mean(ranks, axis=0) if ranks else np.empty(0)

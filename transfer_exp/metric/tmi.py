@@ -1,4 +1,4 @@
-"""TMI: how widely the features of a class spread, as the entropy left once the class is known."""
+"""TMI: spread of the features within classes, as the entropy of the features given the class."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import encode_labels
 
 BLOCK = 1024
-"""Samples whose distances are held at once: memory grows with the size of a class, not with its square."""
+"""Rows of distances in memory at a time, so that memory grows with the size of a class instead of its square."""
 
 
 def tmi(
@@ -24,33 +24,33 @@ def tmi(
     k: int = 3,
     least_distance: float = 1.0,
 ) -> float:
-    """Return sum_c (n_c / N) H_c, H_c estimating the differential entropy of the features of class c.
+    """Compute sum_c (n_c / N) H_c, with an estimate H_c of the differential entropy of the features of class c.
 
     H_c = psi(n_c) - psi(k) + D / n_c sum_i ln(2 max(r_i, least distance)), the estimator of Kozachenko and Leonenko for
-    the maximum norm, r_i being the distance from sample i to its k-th nearest in the class. Large means transferable:
-    other than most scores this one praises classes that spread, and knows nothing of how they lie to each other.
+    the maximum norm. r_i is the distance from sample i to its k-th nearest neighbour in the class. Unlike most scores,
+    this one is larger for classes that spread, and it ignores the positions of classes relative to each other.
 
     Parameters
     ----------
     features
-        (N, D). The norm is tied to the basis, the entropy to the scale: both matter.
+        (N, D). The norm depends on the basis and the entropy on the scale, so both matter.
     labels
-        (N,), integers, at least two classes of more than ``k`` samples each.
+        (N,), integers, at least two classes with more than ``k`` samples each.
     k
-        Which neighbour, at least 1.
+        Index of the neighbour, at least 1.
     least_distance
-        Positive, in feature units, as released: nearer neighbours count as this far. Features all nearer than that
-        (small scale, few dimensions) leave nothing to rank by.
+        Smallest distance in feature units, positive, as released: nearer neighbours count as this far. Features that
+        are all nearer (small scale, few dimensions) are not ranked.
 
     Returns
     -------
     float
-        In nats, unbounded; at least D ln(2 least distance).
+        Value in nats, unbounded; at least D ln(2 least distance).
 
     Raises
     ------
     InputError
-        As `check_features`; when a class has too few samples, or ``k`` or ``least_distance`` is not positive.
+        If a class has too few samples, or ``k`` or ``least_distance`` is not positive.
 
     References
     ----------
@@ -64,22 +64,23 @@ def tmi(
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
     if counts.min() <= k:
-        few, size = np.unique(labels)[counts.argmin()], counts.min()
-        had = "one sample" if size == 1 else f"{size} samples"
-        raise InputError(f"class {few} has {had}, tmi needs more than k={k}: leave it out, or take more or a smaller k")
+        smallest, size = np.unique(labels)[counts.argmin()], counts.min()
+        samples = "one sample" if size == 1 else f"{size} samples"
+        raise InputError(
+            f"class {smallest} has {samples}, tmi needs more than k={k}: leave it out, or take more or a smaller k"
+        )
     groups = np.split(centred[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
-    entropies = [
-        digamma(len(group)) - digamma(k) + centred.shape[1] * log_distance(group, k, least_distance) for group in groups
-    ]
+    dim = centred.shape[1]
+    entropies = [digamma(len(g)) - digamma(k) + dim * _log_distance(g, k, least_distance) for g in groups]
     return float(counts @ np.array(entropies) / len(codes))
 
 
-def log_distance(rows: Float[np.ndarray, "samples dim"], k: int, least: float) -> float:
-    """Return the mean of ln(2 max(r, least)), r the distance of a row to its k-th nearest other in the maximum norm."""
+def _log_distance(rows: Float[np.ndarray, "samples dim"], k: int, least: float) -> float:
+    """Return the mean of ln(2 max(r, least)), with the distance r of a row to its k-th neighbour in maximum norm."""
     total = 0.0
     for start in range(0, len(rows), BLOCK):
         distances = cdist(rows[start : start + BLOCK], rows, "chebyshev")
-        # The nearest of all, in place 0, is the sample itself or its equal.
+        # The nearest row, at index 0, is the sample or a duplicate.
         nearest = np.partition(distances, k, axis=1)[:, k]
         total += float(np.log(2 * np.maximum(nearest, least)).sum())
     return total / len(rows)
@@ -87,15 +88,7 @@ def log_distance(rows: Float[np.ndarray, "samples dim"], k: int, least: float) -
 
 @dataclass(frozen=True)
 class TMI:
-    """`tmi` as a metric.
-
-    Attributes
-    ----------
-    k
-        Which neighbour, at least 1 and below the size of every class.
-    least_distance
-        To which shorter distances are raised, in feature units, positive.
-    """
+    """`tmi` as a metric. The fields are its options."""
 
     name: ClassVar[str] = "tmi"
     source: ClassVar[str] = "Xu and Kang, ICCV 2023"

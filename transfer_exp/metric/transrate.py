@@ -1,4 +1,4 @@
-"""TransRate: how many fewer nats code a sample's features once its class is known."""
+"""TransRate: coding rate of the features minus their coding rate within classes."""
 
 from __future__ import annotations
 
@@ -20,33 +20,31 @@ def transrate(
     convention: str = "paper",
     epsilon: float = 1e-4,
 ) -> float:
-    """Return R(Z) - sum_c w_c R(Z_c), with R(Z) = ln det(I + Z'Z / (n epsilon)) / 2 for n rows Z.
+    """Compute R(Z) - sum_c w_c R(Z_c), with R(Z) = ln det(I + Z'Z / (n epsilon)) / 2 for n rows Z.
 
     Z are the features minus their overall mean, Z_c the rows of class c.
 
     Parameters
     ----------
-    features
-        (N, D). Directions with less than 1e-7 of the largest spread, what float32 resolves, count as empty.
-    labels
-        (N,), integers, at least two classes.
+    features, labels
+        (N, D); (N,) integers, at least two classes. Directions with less than 1e-7 of the largest spread, the
+        resolution of float32, count as empty.
     convention
-        ``"paper"``: w_c = n_c / N, and Z is scaled to tr(Z'Z) = N, as the authors' released analysis does; without it
-        epsilon, hence the ranking, depends on the scale of a model's features. ``"tllib"``: w_c = 1/C and no scaling,
-        as the listing of the paper and its copy in TLLIB.
+        ``"paper"``: w_c = n_c / N, and Z is scaled to tr(Z'Z) = N, as in the authors' released analysis. Otherwise
+        epsilon, hence the ranking, depends on the scale of the features. ``"tllib"``: w_c = 1/C without scaling, as in
+        the listing of the paper and its copy in TLLIB.
     epsilon
-        The distortion that coding may leave, positive.
+        Distortion that the code allows, positive.
 
     Returns
     -------
     float
-        In nats. At least 0 for ``"paper"`` (ln det is concave); unbounded on either side for ``"tllib"``.
+        Value in nats. At least 0 for ``"paper"`` (ln det is concave); unbounded on either side for ``"tllib"``.
 
     Raises
     ------
     InputError
-        As `check_features`; when ``convention`` is unknown or ``epsilon`` not positive; for ``"paper"``, when every
-        feature is constant.
+        If ``convention`` is unknown, ``epsilon`` is not positive, or, for ``"paper"``, every feature is constant.
 
     References
     ----------
@@ -66,26 +64,18 @@ def transrate(
             raise InputError("every feature is constant, so transrate cannot scale them: check the model's last layer")
         centred, weights = centred / spread, counts / counts.sum()
     groups = np.split(centred[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
-    within = [coding_rate(group, epsilon) for group in groups]
-    return float(coding_rate(centred, epsilon) - weights @ within)
+    within = [_coding_rate(group, epsilon) for group in groups]
+    return float(_coding_rate(centred, epsilon) - weights @ within)
 
 
-def coding_rate(rows: Float[np.ndarray, "samples dim"], epsilon: float) -> float:
+def _coding_rate(rows: Float[np.ndarray, "samples dim"], epsilon: float) -> float:
     """Return ln det(I + Z'Z / (n epsilon)) / 2 in nats, from the nonzero singular values of the rows Z, (n, D)."""
     return float(np.log1p(squared_singular_values(rows) / (len(rows) * epsilon)).sum() / 2)
 
 
 @dataclass(frozen=True)
 class TransRate:
-    """`transrate` as a metric.
-
-    Attributes
-    ----------
-    convention
-        ``"paper"`` (classes weighted by size, features scaled) or ``"tllib"`` (neither, and so not invariant to scale).
-    epsilon
-        Distortion of the code, positive.
-    """
+    """`transrate` as a metric. The fields are its options. With ``"tllib"`` it is not invariant to scale."""
 
     name: ClassVar[str] = "transrate"
     source: ClassVar[str] = "Huang et al., ICML 2022"

@@ -1,4 +1,4 @@
-"""The wider set of metrics against their literal, slow formulas on drawn shapes, N < D and small classes included."""
+"""Clustering, correlation and covariance metrics equal literal formulas, even for N < D and small classes."""
 
 import math
 
@@ -82,22 +82,22 @@ def slow_gbc(features, labels, spherical):
 
 
 def slow_parc(features, labels):
-    unlike = 1 - np.corrcoef(StandardScaler().fit_transform(features))
+    dissimilarity = 1 - np.corrcoef(StandardScaler().fit_transform(features))
     pairs = [(i, j) for i in range(len(labels)) for j in range(i)]
-    # Samples that repeat are exactly alike, which rounding must not rank.
-    ours = [round(unlike[i, j], 11) for i, j in pairs]
-    return spearmanr(ours, [labels[i] != labels[j] for i, j in pairs])[0]
+    # Repeated samples have equal features, which rounding errors must not rank.
+    rounded = [round(dissimilarity[i, j], 11) for i, j in pairs]
+    return spearmanr(rounded, [labels[i] != labels[j] for i, j in pairs])[0]
 
 
 def slow_knn(features, labels, k):
-    credit = 0.0
+    correct = 0.0
     for i in range(len(labels)):
-        others = [j for j in range(len(labels)) if j != i]
-        distances = np.array([math.dist(features[i], features[j]) for j in others])
+        neighbours = [j for j in range(len(labels)) if j != i]
+        distances = np.array([math.dist(features[i], features[j]) for j in neighbours])
         near = distances <= np.sort(distances)[k - 1] + 1e-9
-        votes = np.bincount(labels[others][near], minlength=labels.max() + 1)
-        credit += (votes[labels[i]] == votes.max()) / np.sum(votes == votes.max())
-    return credit / len(labels)
+        votes = np.bincount(labels[neighbours][near], minlength=labels.max() + 1)
+        correct += (votes[labels[i]] == votes.max()) / np.sum(votes == votes.max())
+    return correct / len(labels)
 
 
 def slow_cka(features, labels):
@@ -125,26 +125,26 @@ def slow_lfc(features, labels):
 )
 @oracle
 @given(data=labelled())
-def test_metric_equals_its_slow_formula(metric, slow, tolerance, data):
+def test_metric_equals_its_literal_formula(metric, slow, tolerance, data):
     assert metric(*data) == pytest.approx(slow(*data), rel=tolerance, abs=1e-9)
 
 
 @oracle
 @given(data=labelled(dims=(3, 40)))
-def test_parc_equals_its_slow_formula(data):
+def test_parc_equals_its_literal_formula(data):
     assert parc(*data) == pytest.approx(slow_parc(*data), rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("covariance", ["spherical", "diagonal"])
 @oracle
 @given(data=labelled(smallest=2))
-def test_gbc_equals_its_double_loop(covariance, data):
+def test_gbc_equals_a_loop_over_pairs_of_classes(covariance, data):
     assert gbc(*data, covariance) == pytest.approx(slow_gbc(*data, covariance == "spherical"), rel=1e-9, abs=1e-12)
 
 
 @oracle
 @given(data=labelled(dims=(1, 2)), k=st.integers(2, 3), coarse=st.booleans())
-def test_knn_shares_ties_as_its_slow_formula_does(data, k, coarse):
+def test_knn_shares_ties_like_its_literal_formula(data, k, coarse):
     features, labels = data
     features = np.round(features) if coarse else features
     assert knn(features, labels, k) == pytest.approx(slow_knn(features, labels, k), rel=1e-12)
@@ -153,46 +153,48 @@ def test_knn_shares_ties_as_its_slow_formula_does(data, k, coarse):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("shape", [(60, 8), (40, 70)], ids=["tall", "wide"])
 @pytest.mark.parametrize("convention", ["paper", "released"])
-def test_nleep_equals_its_slow_formula(convention, shape):
+def test_nleep_equals_its_literal_formula(convention, shape):
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 3, shape[0])
     features = rng.standard_normal(shape) + rng.standard_normal((3, shape[1]))[labels]
-    ours = nleep(features, labels, components_per_class=2, convention=convention, seed=4)
+    score = nleep(features, labels, components_per_class=2, convention=convention, seed=4)
     if convention == "paper":
         order = sorted(range(len(labels)), key=lambda i: tuple(features[i]))
         features, labels = features[order], labels[order]
     reduced = PCA(0.8).fit_transform(features)
     reduced /= math.sqrt(np.sum(features.var(axis=0)))
     posterior = GaussianMixture(6, random_state=4).fit(reduced).predict_proba(reduced)
-    own = []
+    predicted = []
     for i, c in enumerate(labels):
-        known = posterior[labels == c].sum(axis=0) / posterior.sum(axis=0)
-        own.append(sum(known[v] * posterior[i, v] for v in range(6)))
-    expected = np.mean(np.log(own)) if convention == "paper" else np.mean(own)
-    assert ours == pytest.approx(expected, rel=1e-6)
+        conditional = posterior[labels == c].sum(axis=0) / posterior.sum(axis=0)
+        predicted.append(sum(conditional[v] * posterior[i, v] for v in range(6)))
+    expected = np.mean(np.log(predicted)) if convention == "paper" else np.mean(predicted)
+    assert score == pytest.approx(expected, rel=1e-6)
 
 
-def test_linear_classifier_equals_its_slow_formula():
+def test_linear_classifier_equals_its_literal_formula():
     rng = np.random.default_rng(5)
     labels = np.repeat([0, 1, 2], [23, 14, 8])
     features = np.sort(rng.standard_normal((45, 1)), axis=0) + [[0, 1e-3, 5]] * rng.standard_normal((45, 3))
     order = sorted(range(45), key=lambda i: tuple(features[i]))
-    appearance = list(dict.fromkeys(labels[order].tolist()))
-    renamed = np.array([appearance.index(c) for c in labels[order]])
-    fold, hits = stratified_folds(renamed, 4, seed=1), 0
+    by_appearance = list(dict.fromkeys(labels[order].tolist()))
+    renamed = np.array([by_appearance.index(c) for c in labels[order]])
+    fold, correct = stratified_folds(renamed, 4, seed=1), 0
     for held_out in range(4):
         scaler = StandardScaler().fit(features[order][fold != held_out])
         model = LogisticRegression(C=1 / 500).fit(
             scaler.transform(features[order][fold != held_out]), renamed[fold != held_out]
         )
-        hits += np.sum(model.predict(scaler.transform(features[order][fold == held_out])) == renamed[fold == held_out])
-    assert linear_classifier(features, labels, folds=4, penalty=500.0, seed=1) == hits / 45
-    assert hits / 45 < linear_classifier(features, labels, folds=4, seed=1) < 1
+        correct += np.sum(
+            model.predict(scaler.transform(features[order][fold == held_out])) == renamed[fold == held_out]
+        )
+    assert linear_classifier(features, labels, folds=4, penalty=500.0, seed=1) == correct / 45
+    assert correct / 45 < linear_classifier(features, labels, folds=4, seed=1) < 1
 
 
 @oracle
 @given(sizes=st.lists(st.integers(1, 9), min_size=2, max_size=6), folds=st.integers(2, 5))
-def test_folds_hold_equal_shares_of_every_class_and_of_all(sizes, folds):
+def test_folds_have_equal_shares_of_every_class_and_of_all_samples(sizes, folds):
     classes = np.repeat(np.arange(len(sizes)), sizes)
     fold = stratified_folds(classes, folds, seed=0)
     for group in (fold, *(fold[classes == c] for c in range(len(sizes)))):

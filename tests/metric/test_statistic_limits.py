@@ -1,4 +1,4 @@
-"""What theory says of the wider set of metrics at their extremes, and what they refuse."""
+"""Extreme values that theory predicts for the clustering, correlation and covariance metrics, and invalid input."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def noise(dim=6, scale=1.0, seed=3):
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_every_metric_rises_as_classes_part(metric):
+def test_score_rises_as_classes_separate(metric):
     scores = [metric(gap * np.eye(4, 6)[LABELS] + noise(), LABELS) for gap in (0.0, 2.0, 8.0)]
     assert scores[0] < scores[1] < scores[2]
 
@@ -40,7 +40,7 @@ def test_collapsed_classes_score_one(metric):
     assert metric(COLLAPSED, LABELS) == pytest.approx(1.0, abs=1e-9)
 
 
-def test_constant_features_give_the_score_of_knowing_nothing():
+def test_constant_features_give_the_uninformed_score():
     assert regularised_h_score(CONSTANT, LABELS) == 0.0
     assert gbc(CONSTANT, LABELS) == gbc(CONSTANT, LABELS, "diagonal") == -12.0
     assert transrate(CONSTANT, LABELS, "tllib") == 0.0
@@ -51,18 +51,18 @@ def test_constant_features_give_the_score_of_knowing_nothing():
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_neither_order_nor_names_decide_between_equal_samples_of_different_classes(metric):
+def test_order_and_class_names_do_not_matter_for_equal_samples_of_different_classes(metric):
     rng = np.random.default_rng(8)
     distinct = rng.standard_normal((6, 4))
     for _ in range(5):
         features, labels = distinct[rng.integers(0, 6, 40)], np.arange(40) % 3
         order = rng.permutation(40)
-        again = metric(features[order], np.array([5, -2, 1])[labels[order]])
-        assert again == pytest.approx(metric(features, labels), rel=1e-9)
+        reordered = metric(features[order], np.array([5, -2, 1])[labels[order]])
+        assert reordered == pytest.approx(metric(features, labels), rel=1e-9)
 
 
 @pytest.mark.parametrize("metric", [cka, lfc, transrate, parc])
-def test_constant_features_are_refused_where_the_score_would_be_nought_by_nought(metric):
+def test_constant_features_are_rejected_if_the_score_is_undefined(metric):
     with pytest.raises(InputError, match=r"constant|standardised") as caught:
         metric(CONSTANT, LABELS)
     assert metric.__name__ in str(caught.value)
@@ -70,81 +70,81 @@ def test_constant_features_are_refused_where_the_score_would_be_nought_by_nought
 
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 @pytest.mark.parametrize("metric", [cka, knn, lfc, linear_classifier, nleep, parc, regularised_h_score, transrate])
-def test_scale_is_ignored_over_sixteen_decades(metric, scale):
+def test_score_is_invariant_to_scale_over_sixteen_decades(metric, scale):
     features = noise() + 0.5 * np.eye(4, 6)[LABELS] + 1
     assert metric(scale * features, LABELS) == pytest.approx(metric(features, LABELS), rel=1e-6)
 
 
-def test_regularised_h_score_does_not_saturate_when_dimensions_outnumber_samples():
+def test_regularised_h_score_does_not_saturate_with_more_dimensions_than_samples():
     weak, strong = (noise(300) + gap * np.eye(4, 300)[LABELS] for gap in (0.0, 10.0))
     assert h_score(weak, LABELS) == pytest.approx(h_score(strong, LABELS)) == pytest.approx(3)
     assert regularised_h_score(weak, LABELS) < 0.5 < 1.5 < regularised_h_score(strong, LABELS) < 3 * 65 / 64
 
 
-def test_regularised_h_score_approaches_the_plain_one_with_many_samples():
+def test_regularised_h_score_approaches_the_h_score_with_many_samples():
     labels = np.repeat(np.arange(4), 2000)
     features = np.random.default_rng(0).standard_normal((8000, 3)) * [1, 2, 9] + np.eye(4, 3)[labels]
     assert regularised_h_score(features, labels) == pytest.approx(h_score(features, labels), rel=0.01)
 
 
-def test_transrate_is_never_negative_as_published_but_is_with_classes_weighted_alike():
+def test_transrate_is_negative_only_with_equal_class_weights():
     labels = np.concatenate([np.zeros(1000, dtype=int), np.repeat([1, 2, 3], 20)])
     features = np.where(labels == 0, 1e-4, 0.3)[:, None] * np.random.default_rng(0).standard_normal((1060, 2))
     assert transrate(features, labels) > 0 > transrate(features, labels, "tllib")
     assert transrate(noise(), LABELS) >= 0
 
 
-def test_transrate_sees_the_scale_of_features_in_the_convention_of_tllib_only():
+def test_transrate_depends_on_scale_only_in_the_tllib_convention():
     assert transrate(9 * noise(), LABELS, "tllib") != pytest.approx(transrate(noise(), LABELS, "tllib"), rel=0.01)
     assert transrate(9 * noise(), LABELS) == pytest.approx(transrate(noise(), LABELS), rel=1e-9)
 
 
-def test_transrate_of_many_copies_is_that_of_one():
+def test_transrate_does_not_change_when_samples_are_repeated():
     features = noise() + np.eye(4, 6)[LABELS]
     copies = np.concatenate([features] * 3), np.concatenate([LABELS] * 3)
     assert transrate(*copies) == pytest.approx(transrate(features, LABELS), rel=1e-9)
 
 
-def test_gbc_lies_between_minus_all_pairs_and_zero():
+def test_gbc_is_between_minus_the_number_of_ordered_pairs_and_zero():
     assert gbc(1e6 * COLLAPSED, LABELS) == 0.0
     for covariance in ("spherical", "diagonal"):
         assert -12 <= gbc(noise(), LABELS, covariance) < -1
 
 
-def test_gbc_holds_hundreds_of_dimensions_whose_determinants_would_not():
+def test_gbc_is_finite_in_thousands_of_dimensions():
     labels = np.arange(40) % 2
     features = 1e-3 * np.random.default_rng(0).standard_normal((40, 3000))
     assert -2 <= gbc(1e-3 * features, labels, "diagonal") < -1.99
     assert -2 <= gbc(1e5 * features, labels, "diagonal") <= 0
 
 
-def test_knn_counts_the_sample_of_a_class_of_one_as_wrong():
+def test_knn_counts_the_only_sample_of_a_class_as_wrong():
     features = np.array([[0.0], [0.1], [5.0], [5.1], [99.0]])
     assert knn(features, np.array([0, 0, 1, 1, 2])) == 0.8
 
 
 def test_knn_splits_the_credit_of_a_tied_vote():
     features, labels = np.array([[-1.0], [0.0], [1.0]]), np.array([0, 0, 1])
-    # The middle one is as near to both; the outer ones have the middle one.
+    # The middle sample is equally near to both outer samples, whose nearest neighbour it is.
     assert knn(features, labels) == pytest.approx((1 + 1 / 2 + 0) / 3)
 
 
-def test_lfc_sees_the_origin_and_stays_exact_far_from_it():
+def test_lfc_depends_on_the_origin_and_is_exact_far_from_it():
     features = noise() + 2 * np.eye(4, 6)[LABELS]
     assert lfc(features + 5, LABELS) != pytest.approx(lfc(features, LABELS), rel=0.1)
-    # Multiples of 2^-16 are exact at either offset, and so is their shift.
+    # Multiples of 2^-16 are exact at both offsets.
     features = np.round(features * 2**16) / 2**16
     assert lfc(features + 2.0**27, LABELS) == pytest.approx(lfc(features + 2.0**22, LABELS), rel=1e-4)
 
 
-def test_lfc_does_not_hang_on_how_the_mean_of_far_features_is_rounded():
+def test_lfc_does_not_depend_on_the_rounding_of_the_mean_of_distant_features():
     far, labels = np.random.default_rng(0).standard_normal((65, 3)) + 1e8, np.arange(65) % 4
     orders = [np.random.default_rng(seed).permutation(65) for seed in range(20)]
     scores = [lfc(far[order], labels[order]) for order in orders]
     assert np.ptp(scores) < 1e-12
 
 
-def test_parc_is_blind_to_dead_dimensions_and_to_the_scale_of_each():
+def test_parc_ignores_constant_dimensions_and_the_scale_of_each_dimension():
     features = noise() + np.eye(4, 6)[LABELS]
     scaled = np.concatenate([features * [1, 10, 100, 1e3, 1e-3, 7], CONSTANT], axis=1)
     assert np.isfinite(parc(scaled, LABELS))
@@ -152,24 +152,24 @@ def test_parc_is_blind_to_dead_dimensions_and_to_the_scale_of_each():
 
 
 @pytest.mark.parametrize("metric", [nleep, linear_classifier])
-def test_what_draws_at_random_is_repeatable_and_hangs_on_its_seed(metric):
+def test_random_metrics_are_repeatable_and_depend_on_the_seed(metric):
     features = noise() + np.eye(4, 6)[LABELS]
     assert metric(features, LABELS, seed=1) == metric(features, LABELS, seed=1)
     assert len({metric(features, LABELS, seed=s) for s in range(6)}) > 1
 
 
-def test_linear_classifier_takes_a_fold_that_leaves_one_class_to_learn_from():
+def test_linear_classifier_accepts_a_fold_with_one_class_to_fit():
     assert linear_classifier(noise()[:11], np.array([0] * 10 + [1])) == 10 / 11
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
         (lambda: gbc(noise(), LABELS, "full"), "covariance=full of gbc"),
         (lambda: gbc(noise()[:61], LABELS[:61]), "class 3 has one sample"),
-        (lambda: transrate(noise(), LABELS, "mine"), "convention=mine of transrate"),
+        (lambda: transrate(noise(), LABELS, "unknown"), "convention=unknown of transrate"),
         (lambda: transrate(noise(), LABELS, epsilon=0.0), "epsilon=0.0 of transrate"),
-        (lambda: nleep(noise(), LABELS, convention="mine"), "convention=mine of nleep"),
+        (lambda: nleep(noise(), LABELS, convention="unknown"), "convention=unknown of nleep"),
         (lambda: nleep(noise(), LABELS, 17), "components_per_class=17 of nleep"),
         (lambda: nleep(noise(), LABELS, 0), "components_per_class=0 of nleep"),
         (lambda: knn(noise(), LABELS, 0), "k=0 of knn"),
@@ -181,6 +181,6 @@ def test_linear_classifier_takes_a_fold_that_leaves_one_class_to_learn_from():
         (lambda: parc(noise(), np.arange(65)), "no two samples share a class"),
     ],
 )
-def test_what_has_no_score_is_named(call, words):
-    with pytest.raises(InputError, match=words):
+def test_invalid_options_and_undefined_scores_are_rejected(call, message):
+    with pytest.raises(InputError, match=message):
         call()
