@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +15,8 @@ from transfer_exp.errors import InputError
 from transfer_exp.results.search import SearchResult
 
 if TYPE_CHECKING:
-    from transfer_exp.experiment.search import PoolSearch, Seen
-    from transfer_exp.statistics.feature_set import FeatureSet
+    from transfer_exp.experiment.run_log import RunLog
+    from transfer_exp.experiment.search import PoolSearch
 
 # Everything else is imported when the job runs: help and a typing error must not wait for torch.
 
@@ -25,11 +24,11 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 class Outcome(NamedTuple):
-    """What was found, and what pages need besides: the search, and what was seen on the way."""
+    """Result of a search, with the objects that its page needs."""
 
     found: SearchResult
     search: PoolSearch
-    seen: Seen
+    run_log: RunLog
 
 
 def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
@@ -49,25 +48,20 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     console = Console(highlight=False)
     labels, _ = labels_of(config)
     tracker = build("tracker", OmegaConf.to_container(config.tracker, resolve=True))  # type: ignore[arg-type]
-    found, search, seen = outcome_of(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
+    found, search, run_log = outcome_of(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     context = RunContext(
         config=plain,
         sweep=group,
         command=command(group is None),
-        seconds=seen.seconds,
+        seconds=run_log.seconds,
         class_names=search.dataset.class_names,
-        scoring_sets={name: partial(_features_in_memory, features) for name, features in seen.scoring_sets.items()},
+        scoring_sets=run_log.scoring_sets,
         perturb=search.scoring.perturb,
     )
     written = write_search(found, context, folder, tracker)
     console.print(search_table(found))
     show_places(console, written)
-
-
-def _features_in_memory(features: FeatureSet, largest: int) -> FeatureSet:
-    """Return features that need not be read; a page checks their size itself."""
-    return features
 
 
 def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str], object]) -> Outcome:
@@ -114,8 +108,8 @@ def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str
         **{name: plain[name] for name in ("device", "seed")},
         **plain["features"],
     )
-    found, seen = search.run({name: labels[name] for name in ("perturbation", "metric")})
-    return Outcome(found, search, seen)
+    found, run_log = search.run({name: labels[name] for name in ("perturbation", "metric")})
+    return Outcome(found, search, run_log)
 
 
 def seconds_of(budget: str | int | float | None) -> float | None:

@@ -1,20 +1,20 @@
-"""The best models of a pool on a target, within a budget of time, and how sure their order is."""
+"""Search for the best models of a pool on a dataset within a time budget."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import NamedTuple
+from functools import cached_property, partial
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
+from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scoring import Parts, Scoring
-from transfer_exp.experiment.uncertainty import Uncertainty
-from transfer_exp.features.extraction import Extractor
+from transfer_exp.experiment.uncertainty import intervals, predicted_accuracies
+from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.features.model_on_target import SampleSubset, check_pool_and_dataset
 from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.regime import Regime
@@ -27,39 +27,32 @@ from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
 
-_FIRST_SHARE = 0.5
-"""Of the budget, for a first look at as many models as fit into it; the rest is for a longer one at the better."""
-
-
-class Seen(NamedTuple):
-    """Features of the models of the last round, and the seconds of each model by stage."""
-
-    scoring_sets: Mapping[str, FeatureSet]
-    seconds: Mapping[str, Mapping[str, float]]
+_FIRST_ROUND_SHARE = 0.5
+"""Share of the time budget for the first images of all models; the rest is for more images of the better models."""
 
 
 @dataclass(frozen=True, eq=False)
 class PoolSearch:
-    """A pool, a target, and how to search.
+    """Settings of a search.
 
     Attributes
     ----------
     pool, dataset, metric, perturbation
-        As their config groups describe them.
+        Objects of the config groups.
     ground_truth
-        Asked by metrics for accuracies on other targets.
+        Source of accuracies on other datasets, for metrics that need them.
     halving
-        How the search goes; its budget is ``seconds`` here.
+        Successive halving; its budget is set from ``seconds``.
     seconds
-        That pushing images may take in all; None is no bound.
+        Time budget for feature extraction; None for no limit.
     draws
-        Half-samples for the intervals.
+        Number of half-samples for the intervals.
     store
-        Keeps features.
+        Cache of the features.
     device, batch_size, workers
-        Of feature extraction.
+        Settings of feature extraction, see `Extractor`.
     seed
-        Of the order of the images, of the half-samples, and of the perturbation.
+        Seed of the order of the images, of the half-samples and of the perturbation.
     """
 
     pool: ModelPool
@@ -76,128 +69,169 @@ class PoolSearch:
     workers: int
     seed: int
     _reasons: dict[str, str] = field(default_factory=dict, init=False)
+    """Why a model has no score, by model."""
 
     @cached_property
     def scoring(self) -> Scoring:
-        """The metric after the perturbation."""
+        """The metric applied after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
 
-    def run(self, labels: Mapping[str, str]) -> tuple[SearchResult, Seen]:
-        """Search, and say how sure the order is.
+    def run(self, labels: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
+        """Score all models on few images and the better ones on more, and estimate how certain the order is.
 
         Parameters
         ----------
         labels
-            What perturbation and metric are called in tables.
+            Names of ``perturbation`` and ``metric`` in tables.
 
         Returns
         -------
-        found, seen
-            The ranking, and what was seen on the way to it.
+        result, run_log
+            The ranking, and the timings and scoring sets of its models.
 
         Raises
         ------
         InputError
-            When no model can be scored; for bad input of any kind.
+            If no model can be scored, or an input is invalid.
         """
         check_pool_and_dataset(self.pool, self.dataset)
         start = time.perf_counter()
-        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, next_model):
+        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
-            nested_subsets = NestedSubsets(candidates, self.dataset, extractor, self.seed)
-            looked_at = self._first_look(nested_subsets, next_model)
-            search = self._search(nested_subsets, looked_at)
-            scored = self._shown_all(nested_subsets, search)
-        scores = self._scores(scored)
-        scored = {name: scored[name] for name in scores}
-        certainty = Uncertainty(self._scores, labels, self.draws, self.seed)
-        known, regret, notes = certainty.of(scores, scored, len(self.dataset.class_names))
-        first = next(iter(scored.values()))
-        if len(first.scoring_set.labels) < len(nested_subsets.order):
+            subsets = NestedSubsets(candidates, self.dataset, extractor, self.seed)
+            names = self._extract_first_images(subsets, advance)
+            search = self._halve(subsets, names)
+            pairings = self._extract_finalists(subsets, search)
+        scores = self._score(pairings)
+        if not scores:
+            raise self._no_score()
+        finalists = {name: pairings[name] for name in scores}
+        models, regret, notes = self._with_uncertainty(scores, finalists, labels)
+        if models[0].images < len(subsets.order):
             notes.append("expected accuracies are of models trained on the images that were scored, not on all")
-        cell = {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
-        models = self._models(
-            search, {n: replace(known[n], score=scores[n]) for n in scores}, len(first.scoring_set.labels)
-        )
-        found = SearchResult(
-            cell,
-            (*models, *self._unscored([model.model for model in models])),
+        result = SearchResult(
+            {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
+            self._ranked(models, search),
             search.stop_reason,
-            len(nested_subsets.order),
-            nested_subsets.forward_passes,
+            len(subsets.order),
+            subsets.forward_passes,
             time.perf_counter() - start,
             regret,
             tuple(notes),
         )
-        seconds = {name: {"features": taken} for name, taken in nested_subsets.seconds.items()}
-        return found, Seen({name: pairing.scoring_set for name, pairing in scored.items()}, seconds)
+        seconds = {name: {"features": seconds} for name, seconds in subsets.seconds.items()}
+        readers: dict[str, FeatureReader] = {
+            name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.items()
+        }
+        return result, RunLog(seconds, readers)
 
-    def _first_look(self, nested_subsets: NestedSubsets, next_model: Callable[[], object]) -> list[str]:
-        """Show the first images to one model after the other while there is time; return who saw them."""
-        images, names = min(self.halving.first, len(nested_subsets.order)), list[str]()
-        for name in nested_subsets.candidates:
-            spent = sum(nested_subsets.seconds.values())
-            if self.seconds is not None and spent >= _FIRST_SHARE * self.seconds and len(names) > self.halving.top:
-                self._reasons[name] = "no time was left to look at it: raise the budget"
-            elif self._pairing(nested_subsets, name, images) is not None:
+    def _extract_first_images(self, subsets: NestedSubsets, advance: Callable[[], object]) -> list[str]:
+        """Extract the first images with one model after another while time allows; return the names of these models."""
+        n_images, names = min(self.halving.first, len(subsets.order)), list[str]()
+        for name in subsets.candidates:
+            spent = sum(subsets.seconds.values())
+            is_time_up = self.seconds is not None and spent >= _FIRST_ROUND_SHARE * self.seconds
+            if is_time_up and len(names) > self.halving.top:
+                self._reasons[name] = "the time budget was used up before this model: raise the budget"
+            elif self._pairing(subsets, name, n_images) is not None:
                 names.append(name)
-            next_model()
+            advance()
         if not names:
-            name, reason = next(iter(self._reasons.items()), ("no model", "there is none"))
-            raise InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {name}: {reason}")
+            raise self._no_score()
         return names
 
-    def _search(self, nested_subsets: NestedSubsets, names: Sequence[str]) -> HalvingResult:
-        images = min(self.halving.first, len(nested_subsets.order))
-        pace = {name: max(nested_subsets.seconds[name], 1e-6) / images for name in names}
+    def _halve(self, subsets: NestedSubsets, names: Sequence[str]) -> HalvingResult:
+        """Run successive halving with seconds as the cost."""
+        n_images = min(self.halving.first, len(subsets.order))
+        seconds_per_image = {name: max(subsets.seconds[name], 1e-6) / n_images for name in names}
 
-        def scores(left: Sequence[str], count: int) -> dict[str, float]:
-            for name in set(nested_subsets.candidates) - set(left):
-                nested_subsets.forget(name)
-            pairings = {name: self._pairing(nested_subsets, name, count) for name in left}
-            return self._scores({name: pairing for name, pairing in pairings.items() if pairing is not None})
+        def score(remaining: Sequence[str], n_images: int) -> dict[str, float]:
+            for name in set(subsets.candidates) - set(remaining):
+                subsets.forget(name)
+            return self._score(self._pairings(subsets, remaining, n_images))
 
-        # What the first round takes was spent by the first look, whatever the budget; the rest is rounding.
-        budget = None if self.seconds is None else max(self.seconds, sum(nested_subsets.seconds.values()) * (1 + 1e-9))
-        halving = replace(self.halving, budget=budget)
-        return halving(names, len(nested_subsets.order), scores, nested_subsets.imagenet_accuracies, pace)
+        # The first images are extracted already, so their time must fit into the budget, apart from rounding.
+        spent = sum(subsets.seconds.values()) * (1 + 1e-9)
+        halving = replace(self.halving, budget=None if self.seconds is None else max(self.seconds, spent))
+        return halving(names, len(subsets.order), score, subsets.imagenet_accuracies, seconds_per_image)
 
-    def _pairing(self, nested_subsets: NestedSubsets, name: str, images: int) -> SampleSubset | None:
-        """Return a model on the first images, or None and keep the reason."""
+    def _extract_finalists(self, subsets: NestedSubsets, search: HalvingResult) -> dict[str, SampleSubset]:
+        """Return the models of the last round, on all images if there is time for them."""
+        last_round, n_all = search.rounds[-1], len(subsets.order)
+        spent = sum(subsets.seconds.values())
+        needed = sum(subsets.seconds[name] for name in last_round.scores) * (n_all / last_round.images - 1)
+        n_images = n_all if self.seconds is None or spent + needed <= self.seconds else last_round.images
+        return self._pairings(subsets, list(last_round.scores), n_images)
+
+    def _pairings(self, subsets: NestedSubsets, names: Sequence[str], n_images: int) -> dict[str, SampleSubset]:
+        pairings = {name: self._pairing(subsets, name, n_images) for name in names}
+        return {name: pairing for name, pairing in pairings.items() if pairing is not None}
+
+    def _pairing(self, subsets: NestedSubsets, name: str, n_images: int) -> SampleSubset | None:
+        """Return a model on the first images; if it cannot be used, record the reason and return None."""
         try:
-            return nested_subsets.pairing(name, images)
+            return subsets.pairing(name, n_images)
         except (InputError, NotApplicableError) as reason:
             self._reasons[name] = str(reason)
             return None
 
-    def _scores(self, pairings: Mapping[str, SampleSubset]) -> dict[str, float]:
-        """Return the score of each model that has one, and keep the reason where it has none."""
-        found = dict[str, Mapping[str, Parts]]()
+    def _score(self, pairings: Mapping[str, SampleSubset]) -> dict[str, float]:
+        """Return the scores of the models that have one, and record the reasons of the others."""
+        parts = dict[str, Mapping[str, Parts]]()
         for name, pairing in pairings.items():
             try:
-                found[name] = self.scoring.compute_parts(pairing, self.ground_truth)
+                parts[name] = self.scoring.compute_parts(pairing, self.ground_truth)
             except (InputError, NotApplicableError) as reason:
                 self._reasons[name] = str(reason)
-        return dict(zip(found, self.scoring.combine(list(found.values())), strict=True))
+        return dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
 
-    def _shown_all(self, nested_subsets: NestedSubsets, search: HalvingResult) -> dict[str, SampleSubset]:
-        """Return the models of the last round, on all images if there is time for that."""
-        last, every = search.rounds[-1], len(nested_subsets.order)
-        spent = sum(nested_subsets.seconds.values())
-        longer = sum(nested_subsets.seconds[name] for name in last.scores) * (every / last.images - 1)
-        images = every if self.seconds is None or spent + longer <= self.seconds else last.images
-        pairings = {name: self._pairing(nested_subsets, name, images) for name in last.scores}
-        return {name: pairing for name, pairing in pairings.items() if pairing is not None}
+    def _with_uncertainty(
+        self, scores: Mapping[str, float], pairings: Mapping[str, SampleSubset], labels: Mapping[str, str]
+    ) -> tuple[list[SearchedModel], float | None, list[str]]:
+        """Return the finalists with their intervals, the expected regret of the first, and notes on what is missing."""
+        n_images = len(next(iter(pairings.values())).scoring_set.labels)
+        models = [SearchedModel(name, score=score, images=n_images) for name, score in scores.items()]
+        regret, notes = None, list[str]()
+        try:
+            score_bounds, rank_bounds = intervals(self._score, scores, pairings, self.draws, self.seed)
+        except InputError as reason:
+            notes.append(f"no intervals of scores: {reason}")
+        else:
+            for i, ((low, high), (best, worst)) in enumerate(
+                zip(score_bounds.tolist(), rank_bounds.tolist(), strict=True)
+            ):
+                models[i] = replace(models[i], low=low, high=high, best_rank=best, worst_rank=worst)
+        try:
+            n_classes = len(self.dataset.class_names)
+            expected = predicted_accuracies(scores, pairings, n_classes, labels["metric"], labels["perturbation"])
+        except InputError as reason:
+            notes.append(f"no expected accuracy: {reason}")
+        else:
+            regret = float(expected.regrets[0])
+            columns = (expected.accuracies.tolist(), expected.low.tolist(), expected.high.tolist())
+            for i, (accuracy, low, high) in enumerate(zip(*columns, strict=True)):
+                models[i] = replace(models[i], expected=accuracy, expected_low=low, expected_high=high)
+        return models, regret, notes
 
-    def _models(self, search: HalvingResult, last: Mapping[str, SearchedModel], images: int) -> list[SearchedModel]:
-        """Return all that were ranked: those of the last round by what is known of them by now, then the others."""
-        seen = {name: (held.images, score) for held in search.rounds for name, score in held.scores.items()}
-        models = [replace(last[n], images=images) for n in sorted(last, key=lambda n: -(last[n].score or 0.0))]
+    def _ranked(self, finalists: Sequence[SearchedModel], search: HalvingResult) -> tuple[SearchedModel, ...]:
+        """Return all models: the finalists by score, the eliminated ones in the order of the search, the unscored."""
+        last_scores = {name: (r.images, score) for r in search.rounds for name, score in r.scores.items()}
+        models = sorted(finalists, key=lambda model: -(model.score or 0.0))
+        names = {model.model for model in models}
         for name in search.ranking:
-            if name not in last and name not in self._reasons:
-                models.append(SearchedModel(name, images=seen[name][0], score=seen[name][1]))
-        return [replace(model, rank=place) for place, model in enumerate(models, start=1)]
+            if name not in names and name not in self._reasons:
+                images, score = last_scores[name]
+                models.append(SearchedModel(name, images=images, score=score))
+        names |= {model.model for model in models}
+        unscored = [SearchedModel(name, reason=reason) for name, reason in self._reasons.items() if name not in names]
+        return (*(replace(model, rank=rank) for rank, model in enumerate(models, start=1)), *unscored)
 
-    def _unscored(self, ranked: Sequence[str]) -> list[SearchedModel]:
-        return [SearchedModel(name, reason=reason) for name, reason in self._reasons.items() if name not in ranked]
+    def _no_score(self) -> InputError:
+        name, reason = next(iter(self._reasons.items()), ("no model", "the pool is empty"))
+        return InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {name}: {reason}")
+
+
+def _read_from_memory(features: FeatureSet, max_values: int) -> FeatureSet:
+    """Return features that are in memory already, whatever their size."""
+    return features

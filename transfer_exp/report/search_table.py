@@ -51,8 +51,8 @@ def verdict(search: SearchResult) -> list[str]:
     if search.regret is not None and n_ranked > 1:
         lines.append(f"expected loss of accuracy if only the first model is fine-tuned: {search.regret:.3f}")
     plural = "s" if n_ranked > 1 else ""
-    lines.append(f"{n_ranked} model{plural} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stopped]}")
-    share = search.pushed / (search.images * n_ranked)
+    lines.append(f"{n_ranked} model{plural} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}")
+    share = search.forward_passes / (search.images * n_ranked)
     lines.append(f"{100 * share:.0f} % of the forward passes of a full evaluation")
     return [*lines, *search.notes]
 

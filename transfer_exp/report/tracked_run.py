@@ -68,7 +68,7 @@ def tracked_search(
     search: SearchResult, config: Mapping[str, Any], sweep: str | None, files: Sequence[Path]
 ) -> TrackedRun:
     """Return a search of a pool as a tracked run; parameters as `tracked_cell`."""
-    summary: dict[str, float | int | bool] = {"images": search.images, "pushed": search.pushed}
+    summary: dict[str, float | int | bool] = {"images": search.images, "pushed": search.forward_passes}
     summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
     summary |= {} if search.regret is None else {"expected_regret": search.regret}
     made = [_ranking_artifact("rank", search.cell, files)]

@@ -1,1 +1,1 @@
-"""Results of a cell, of a search and of a plan."""
+"""Results of a cell and of a search."""

@@ -1,4 +1,4 @@
-"""What one cell of a study yields: a score and an accuracy per model, and how well the two rankings agree."""
+"""Result of one cell of a study: score and accuracy of each model, and the agreement of the two rankings."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ class ModelResult:
     Attributes
     ----------
     model
-        Its name in the pool.
+        Name of the model.
     score
-        The metric's value (larger is better), or None when the model was skipped.
+        Value of the metric, larger is better; None if the model was skipped.
     accuracy
-        Ground truth in [0, 1], or None when there is none.
+        Ground-truth accuracy in [0, 1], or None.
     reason
-        Why the model was skipped; empty when it was scored.
+        Why the score or the accuracy is missing; empty otherwise.
     parts
-        What the score was made of, by name: the parts of a metric that looks at the whole pool, or the scores along a
-        path of perturbations. Empty for a score that has none.
+        Parts of the score by name: those of a metric that depends on the pool, or the scores along a strength path.
+        Empty for a score without parts.
     """
 
     model: str
@@ -41,11 +41,11 @@ class RankedModel:
     Attributes
     ----------
     result
-        The model, its score and its accuracy.
+        Model, score and accuracy.
     score_rank
-        1 for the largest score; None for a skipped model. Ties share the mean of their ranks.
+        Rank by score, 1 for the largest; None for a skipped model. Ties share the mean of their ranks.
     accuracy_rank
-        Likewise by accuracy, among the scored models only: the two ranks of a line are the ones that are compared.
+        Rank by accuracy among the scored models, because only these are compared.
     """
 
     result: ModelResult
@@ -60,15 +60,15 @@ class CellResult:
     Attributes
     ----------
     cell
-        What identifies the cell: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``ground_truth``, ``seed``.
+        Labels of the cell: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``ground_truth``, ``seed``.
     models
-        In pool order.
+        Models in pool order.
     measures
-        Agreement of the two rankings by name (``weighted_tau``, ``regret``, ...); empty without ground truth.
+        Measures of agreement by name (``weighted_tau``, ``regret``, ...); empty without ground truth.
     null_band
-        Interval that holds ``null_level`` of ``weighted_tau`` for random scores at this number of models, or None.
+        Interval of ``weighted_tau`` that holds the share ``null_level`` of random scores at this M, or None.
     tied
-        True when all scores (or all accuracies) are equal, so that there is no ranking to speak of.
+        True if all scores or all accuracies are equal, so that there is nothing to correlate.
     null_level
         Share of random scores inside ``null_band``, in (0, 1).
     """
@@ -82,18 +82,18 @@ class CellResult:
 
     @property
     def compared(self) -> int:
-        """M, the number of models that have both a score and an accuracy."""
+        """Number of models with both a score and an accuracy, M."""
         return sum(m.score is not None and m.accuracy is not None for m in self.models)
 
     def ranking(self) -> tuple[RankedModel, ...]:
-        """Return all models, best score first, equal scores in pool order, skipped ones last."""
+        """Return all models, best score first; equal scores are in pool order, skipped models last."""
         score_ranks = ranks([m.score for m in self.models])
         accuracy_ranks = ranks([None if m.score is None else m.accuracy for m in self.models])
-        lines = [RankedModel(*line) for line in zip(self.models, score_ranks, accuracy_ranks, strict=True)]
-        return tuple(sorted(lines, key=lambda line: np.inf if line.score_rank is None else line.score_rank))
+        rows = [RankedModel(*row) for row in zip(self.models, score_ranks, accuracy_ranks, strict=True)]
+        return tuple(sorted(rows, key=lambda row: np.inf if row.score_rank is None else row.score_rank))
 
 
 def ranks(values: Sequence[float | None]) -> list[float | None]:
-    """Rank ``values`` from 1 for the largest; equal values share the mean of their ranks, None has no rank."""
-    known = np.array([v for v in values if v is not None], dtype=np.float64)
-    return [None if v is None else float((known > v).sum() + ((known == v).sum() + 1) / 2) for v in values]
+    """Return the rank of each value, 1 for the largest; ties share the mean of their ranks, None has no rank."""
+    numbers = np.array([v for v in values if v is not None], dtype=np.float64)
+    return [None if v is None else float((numbers > v).sum() + ((numbers == v).sum() + 1) / 2) for v in values]

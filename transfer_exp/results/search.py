@@ -1,35 +1,35 @@
-"""What a search of a pool found: models in order, how sure that order is, and what each is expected to reach."""
+"""Result of a search: models in order, how certain that order is, and the accuracies they are expected to reach."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class SearchedModel:
-    """One model of the pool.
+    """One model of the pool. Finalists are the models of the last round.
 
     Attributes
     ----------
     model
-        Its name.
+        Name of the model.
     rank
-        1 is best, in the order in which the search ended; None for a model without a score.
+        Final rank, 1 for the best; None without a score.
     score
-        On the last images it was shown; larger is better. Scores on different numbers of images do not compare.
+        Score on the last images that the model was scored on, larger is better. Scores on different numbers of
+        images are not comparable.
     images
-        How many these were.
+        Number of these images.
     low, high
-        Ends of the interval that the score on other images of the same number has; None for a model that was dropped
-        before the end.
+        Interval of the score on other samples of as many images; None for models that are not finalists.
     best_rank, worst_rank
-        Ranks it may have, together for all models of the last round; None likewise.
+        Interval of the rank, simultaneous for all finalists; None for other models.
     expected, expected_low, expected_high
-        Accuracy it is expected to reach after full fine-tuning, in [0, 1], and the ends of its interval; None likewise,
-        and where nothing is known of the metric.
+        Expected accuracy after full fine-tuning in [0, 1], and its interval; None for models that are not finalists,
+        and for a metric without calibration.
     reason
-        Why it has no score; empty when it has one.
+        Why the model has no score; empty otherwise.
     """
 
     model: str
@@ -48,40 +48,40 @@ class SearchedModel:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All models of a pool, and how the search went.
+    """All models of a pool, and the course of the search.
 
     Attributes
     ----------
     cell
-        What was searched: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``seed``.
+        Labels of the search: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``seed``.
     models
-        Best first, those without a score last.
-    stopped
-        Why the search ended, see `Search`.
+        Models in order of rank, then models without a score.
+    stop_reason
+        Why the search ended, see `HalvingResult`.
     images
-        N, how many there are to score on.
-    pushed
-        Images that went through a model, in all models.
+        Number of images available, N.
+    forward_passes
+        Images passed through a model, summed over models.
     seconds
-        That all this took.
+        Duration of the search.
     regret
-        Accuracy that fine-tuning the first model alone is expected to cost against fine-tuning all; None where nothing
-        is known of the metric.
+        Expected loss of accuracy of fine-tuning only the first model instead of all; None for a metric without
+        calibration.
     notes
-        What else the reader should know.
+        Remarks for the reader.
     """
 
     cell: Mapping[str, str]
     models: tuple[SearchedModel, ...]
-    stopped: str
+    stop_reason: str
     images: int
-    pushed: int
+    forward_passes: int
     seconds: float
     regret: float | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
     @property
     def best(self) -> tuple[str, ...]:
-        """Names of the models that cannot be told from the best; the first alone where that is not known."""
-        may_be = [m.model for m in self.models if m.best_rank == 1]
-        return tuple(may_be or [m.model for m in self.models[:1]])
+        """Models that cannot be distinguished from the best; only the first if the intervals are unknown."""
+        possibly_best = [model.model for model in self.models if model.best_rank == 1]
+        return tuple(possibly_best or [model.model for model in self.models[:1]])
