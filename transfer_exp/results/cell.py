@@ -36,7 +36,7 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class RankedModel:
-    """One line of a ranking: a model and its place among the others by score and by accuracy.
+    """One row of a ranking.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class RankedModel:
 
 @dataclass(frozen=True)
 class CellResult:
-    """One correlation: all models of a pool, scored on one dataset under one perturbation by one metric.
+    """All models of a pool scored on one dataset, after one perturbation, by one metric.
 
     Attributes
     ----------
