@@ -100,7 +100,7 @@ def test_a_constant_column_of_an_embedding_adds_nothing():
     features, labels = labelled_features(11)
     embeddings = np.random.default_rng(12).standard_normal((2, 3, 4))
     embeddings[:, :, 3] = 0.1
-    # The score is a mean over four columns, of which this one adds zero.
+    # The score is a mean over four columns, and this one adds zero.
     expected = 0.75 * emms(features, labels, embeddings[:, :, :3])
     assert emms(features, labels, embeddings) == pytest.approx(expected, rel=1e-9)
 

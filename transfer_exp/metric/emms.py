@@ -154,15 +154,10 @@ def read_embeddings(path: str) -> Float[np.ndarray, "foundations classes dims"]:
 
 @dataclass(frozen=True)
 class EMMS:
-    """`emms` as a metric.
+    """`emms` as a metric. The fields are its options.
 
-    Attributes
-    ----------
-    embeddings
-        Path of an .npz (no pickles) with one array (C, d) per foundation model, its rows in the order of the classes.
-        ``"one_hot"`` stands for the labels themselves: a plain linear fit without any foundation model.
-    rounds
-        Number of alternating minimisations, at least 1.
+    ``embeddings`` is the path of an .npz (no pickles) with one array (C, d) per foundation model, its rows in the order
+    of the classes. ``"one_hot"`` stands for the labels themselves: a plain linear fit without any foundation model.
     """
 
     name: ClassVar[str] = "emms"

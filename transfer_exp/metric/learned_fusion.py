@@ -15,7 +15,7 @@ from scipy.optimize import nnls
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.csv import numbers, read_table
-from transfer_exp.metric.fusion import EXAMPLE, checked_members, joint_inputs, joint_invariances, member_scores
+from transfer_exp.metric.fusion import EXAMPLE, MetricList
 from transfer_exp.metric.metric import Metric
 from transfer_exp.metric.pool_scaling import z_scores
 
@@ -23,7 +23,7 @@ _CELL = ["model_pool", "dataset", "perturbation", "ground_truth", "seed"]
 
 
 @dataclass(frozen=True)
-class LearnedFusion:
+class LearnedFusion(MetricList):
     """A weighted sum of standardised scores, with weights fitted to the results on other targets.
 
     For every other target in ``rows``, the scores of each metric and the accuracies are standardised over the models.
@@ -33,16 +33,11 @@ class LearnedFusion:
     Attributes
     ----------
     metrics
-        Metrics as in `Fusion`. Each must occur in ``rows`` under its name.
+        Metrics of the `MetricList`. Each must occur in ``rows`` under its name.
     rows
         Path of a CSV of results, written by ``python -m transfer_exp.report SWEEP_DIR --rows FILE``.
     perturbation
         Perturbation of the rows to learn from.
-
-    Raises
-    ------
-    InputError
-        If ``metrics`` is not a valid list for `Fusion`.
     """
 
     name: ClassVar[str] = "learned_fusion"
@@ -54,18 +49,10 @@ class LearnedFusion:
     rows: str | None = None
     perturbation: str = "none"
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "metrics", checked_members(self.metrics, self.name))
-
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Union of the inputs of its metrics, and the name of the target."""
-        return (*joint_inputs(self.metrics), "dataset")
-
-    @property
-    def invariances(self) -> tuple[str, ...]:
-        """Intersection of the invariances of its metrics."""
-        return joint_invariances(self.metrics)
+        """Inputs of all metrics, and the name of the target."""
+        return (*super().inputs, "dataset")
 
     def parts(self, *inputs: Any) -> dict[str, float]:
         """Return the score of each metric by its name, and its weight by ``weight of`` and its name.
@@ -75,12 +62,11 @@ class LearnedFusion:
         InputError
             If ``rows`` is not set or `learned_weights` cannot learn from it.
         """
-        values = dict(zip(self.inputs, inputs, strict=True))
-        names = tuple(metric.name for metric in self.metrics)
         if self.rows is None:
             raise InputError("set metric.rows to a CSV that python -m transfer_exp.report SWEEP_DIR --rows FILE wrote")
-        weights = learned_weights(self.rows, self.perturbation, names, values["dataset"])
-        return member_scores(self.metrics, values) | {f"weight of {n}": w for n, w in zip(names, weights, strict=True)}
+        names, dataset = tuple(metric.name for metric in self.metrics), inputs[-1]
+        weights = learned_weights(self.rows, self.perturbation, names, dataset)
+        return super().parts(*inputs) | {f"weight of {n}": w for n, w in zip(names, weights, strict=True)}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return the weighted sum of standardised scores, (M,), with mean 0 over the pool."""

@@ -42,7 +42,7 @@ def logme_regression(features: Real[np.ndarray, "samples dim"], targets: Real[np
     You, Liu, Wang, Long, "LogME", ICML 2021, section 4 (regression); fixed point as in `logme`.
     """
     features, targets = np.asarray(features), np.asarray(targets)
-    # There are no classes here, and row numbers as labels pass the check of labels.
+    # Targets replace the classes here, and row numbers as labels pass the check of labels.
     features = check_features(features, np.arange(len(features) if features.ndim else 0))
     if targets.ndim != 2 or len(targets) != len(features) or targets.size == 0 or targets.dtype.kind not in "fiu":
         raise InputError(

@@ -125,7 +125,7 @@ def _discriminant_directions(
 class NCTI:
     """Compute "ncc" + "seli" - "vc" of `ncti_parts`, each scaled to [0, 1] over the pool.
 
-    The constants are those of the release, and there are no hyperparameters.
+    The constants are those of the release.
     """
 
     name: ClassVar[str] = "ncti"
