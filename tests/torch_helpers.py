@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.features.model_on_target import NetworkOnImages
 from transfer_exp.vision import torchvision
 
 
@@ -23,10 +23,18 @@ def coloured(per_class: int, seed: int, classes: int = 3) -> LabelledImages:
     return LabelledImages(labels, lambda i: Image.fromarray(pixels[i]), lambda i: pixels[i].tobytes())
 
 
-def fake_pairing(name="net", dataset=None, model=None, unfinished=None, **splits):
-    """Return one model on one target, as a regime sees it; ``images`` and ``features`` give splits, or nothing."""
-    nothing = dict.fromkeys(("images", "features"), lambda split: None)
-    return SimpleNamespace(name=name, dataset=dataset, model=model, unfinished=unfinished, **{**nothing, **splits})
+class FakePairing(NetworkOnImages):
+    """Pairing with fixed attributes, which may replace properties and methods."""
+
+    name = ""
+
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+
+def fake_pairing(name="net", dataset=None, model=None, unfinished=None, **methods):
+    """Return one model on one dataset; ``methods`` are functions from a split to its ``images`` or ``features``."""
+    return FakePairing(name=name, dataset=dataset, model=model, unfinished=unfinished, **methods)
 
 
 def cache_random_weights(root: Path, name: str) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Accuracies as rows: one for each, all that decided it beside it, and read back as ground truth."""
+"""Table of accuracies in a store: one row each with everything that decides it, readable as ground truth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def row(key="k", value=0.1 + 0.2, **names):
     return {**accuracy_row(accuracy, {**NAMES, **names}, IDENTITY, "cpu", 1.5), "key": key}
 
 
-def test_a_row_says_all_there_is_to_say():
+def test_a_row_has_all_columns():
     assert set(row()) == set(COLUMNS)
     assert (
         row()["data"]
@@ -31,7 +31,7 @@ def test_a_row_says_all_there_is_to_say():
     assert "torch 2" in row()["versions"]
 
 
-def test_each_accuracy_is_one_row_and_comes_back_exactly(tmp_path):
+def test_each_accuracy_is_one_row_and_is_read_back_exactly(tmp_path):
     path = tmp_path / TABLE
     for key, seed, value in (("k", "0", 0.1 + 0.2), ("k", "0", 0.9), ("l", "1", 0.5)):
         append_row(open_backend(tmp_path), row(key, value, seed=seed))
@@ -42,7 +42,7 @@ def test_each_accuracy_is_one_row_and_comes_back_exactly(tmp_path):
     assert AccuracyTable(str(path))(pairing, silent).value == (0.1 + 0.2 + 0.5) / 2
 
 
-def test_rows_of_several_protocols_are_told_apart(tmp_path):
+def test_rows_of_several_protocols_are_not_averaged(tmp_path):
     path = tmp_path / TABLE
     append_row(open_backend(tmp_path), row("k", 0.4))
     append_row(open_backend(tmp_path), row("l", 0.6, protocol="paper"))
@@ -52,7 +52,7 @@ def test_rows_of_several_protocols_are_told_apart(tmp_path):
     assert AccuracyTable(str(path), protocol="paper")(pairing, silent).value == 0.6
 
 
-def test_another_table_is_not_written_over(tmp_path):
+def test_a_foreign_table_is_not_overwritten(tmp_path):
     path = tmp_path / TABLE
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="move it away"):

@@ -1,4 +1,4 @@
-"""Fine-tuning by a protocol: its grid, its views of the images, and that a kill at any moment changes nothing."""
+"""Fine-tuning by a protocol: grid, augmentation, last block, and exact resumption after a kill."""
 
 from __future__ import annotations
 
@@ -36,32 +36,40 @@ def model():
 
 
 def pairing(dataset, model, folder=None):
-    place = None if folder is None else open_backend(folder)
-    return fake_pairing("net", dataset, model, place, images=lambda split: getattr(dataset, split))
+    return fake_pairing(
+        "net", dataset, model, folder and open_backend(folder), images=lambda split: getattr(dataset, split)
+    )
 
 
 class Killed(BaseException):
-    """What a process meets when it is ended: nobody catches it."""
+    """Stands for a killed process; no code catches it."""
 
 
-def killed_after(steps, monkeypatch):
-    """Let the process end before training step number ``steps`` of those still to come."""
-    left, one = [steps], Training._train_step
+def kill_after(steps, monkeypatch):
+    """Kill the process after some more training steps."""
+    remaining, train_step = [steps], Training._train_step
 
-    def step(training, *batch):
-        left[0] -= 1
-        if left[0] < 0:
+    def counted_step(training, *batch):
+        remaining[0] -= 1
+        if remaining[0] < 0:
             raise Killed
-        one(training, *batch)
+        train_step(training, *batch)
 
-    monkeypatch.setattr(Training, "_train_step", step)
+    monkeypatch.setattr(Training, "_train_step", counted_step)
 
 
-def test_the_grid_is_the_product_and_decay_may_hang_on_the_rate():
+@pytest.fixture
+def first_logit(monkeypatch):
+    """Replace the accuracy by the first logit of the test set, which shows even the smallest difference."""
+    name = "transfer_exp.ground_truth.fine_tune.compute_measure"
+    monkeypatch.setattr(name, lambda measure, scores, *labels: float(scores[0, 0]))
+
+
+def test_the_grid_is_a_product_and_decay_may_be_divided_by_the_rate():
     points = [(r.learning_rate, r.weight_decay) for r in GRID.grid()]
     assert points == [(1e-3, 0.0), (1e-3, 0.01), (4e-3, 0.0), (4e-3, 0.01)]
-    over = replace(GRID, decay_over_rate=True).grid()
-    assert [r.weight_decay for r in over] == [0.0, 10.0, 0.0, 2.5]
+    divided = replace(GRID, decay_over_rate=True).grid()
+    assert [r.weight_decay for r in divided] == [0.0, 10.0, 0.0, 2.5]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +88,7 @@ def test_the_grid_is_the_product_and_decay_may_hang_on_the_rate():
         {"validation_fraction": 1.0},
     ],
 )
-def test_a_protocol_out_of_range_is_refused_by_name(change):
+def test_a_protocol_value_out_of_range_is_refused_by_name(change):
     with pytest.raises(InputError, match=f"protocol.{next(iter(change))}="):
         replace(GRID, **change)
 
@@ -88,60 +96,57 @@ def test_a_protocol_out_of_range_is_refused_by_name(change):
 @pytest.mark.slow
 @pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["whole grid", "halving"])
 @pytest.mark.parametrize("always", [True, False], ids=["written at every step", "written after runs"])
-def test_a_killed_run_goes_on_to_the_same_bits(dataset, model, tmp_path, monkeypatch, rungs, always):
+def test_a_killed_run_resumes_to_the_same_bits(dataset, model, tmp_path, monkeypatch, first_logit, rungs, always):
     monkeypatch.setattr(Checkpoint, "is_due", property(lambda self: always and self.folder is not None))
-    # The first logit of the test set instead of an accuracy, which hides all but gross differences.
-    name = "transfer_exp.ground_truth.fine_tune.compute_measure"
-    monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
     regime = FullFineTuning(replace(GRID, rungs=rungs))
-    whole = regime(pairing(dataset, model), silent)
+    uninterrupted = regime(pairing(dataset, model), silent)
     for steps in (0, 1, 5, 2, 3):
         with monkeypatch.context() as patch:
-            killed_after(steps, patch)
+            kill_after(steps, patch)
             with pytest.raises(Killed):
                 regime(pairing(dataset, model, tmp_path), silent)
-    assert regime(pairing(dataset, model, tmp_path), silent) == whole
+    assert regime(pairing(dataset, model, tmp_path), silent) == uninterrupted
     assert len(list(tmp_path.glob("*.pt"))) == 5
 
 
 @pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["whole grid", "halving"])
-def test_points_trained_apart_leave_the_regime_what_comes_after(dataset, model, tmp_path, monkeypatch, rungs):
+def test_the_regime_continues_from_grid_points_trained_separately(dataset, model, tmp_path, monkeypatch, rungs):
     regime = FullFineTuning(replace(GRID, rungs=rungs))
-    whole = regime(pairing(dataset, model), silent)
+    uninterrupted = regime(pairing(dataset, model), silent)
     for point in (2, 0, 3, 1):
         assert not regime.train_point(pairing(dataset, model, tmp_path), point, silent)
         assert regime.train_point(pairing(dataset, model, tmp_path), point, silent)
     trained, run = [], Training.run
 
-    def counted(training, until, *rest):
+    def counted_run(training, until, *rest):
         trained.append(until - training.step)
         run(training, until, *rest)
 
-    monkeypatch.setattr(Training, "run", counted)
-    assert regime(pairing(dataset, model, tmp_path), silent) == whole
+    monkeypatch.setattr(Training, "run", counted_run)
+    assert regime(pairing(dataset, model, tmp_path), silent) == uninterrupted
     assert trained == ([2, 2, 2, 6] if rungs else [6])
 
 
-def test_what_is_done_is_not_done_again(dataset, model, tmp_path, monkeypatch):
+def test_a_finished_training_is_not_repeated(dataset, model, tmp_path, monkeypatch):
     regime = FullFineTuning(replace(GRID, steps=2))
     first = regime(pairing(dataset, model, tmp_path), silent)
     monkeypatch.setattr(Training, "run", lambda *a: pytest.fail("trained again"))
     assert regime(pairing(dataset, model, tmp_path), silent) == first
 
 
-def test_a_checkpoint_cut_off_is_as_good_as_none(tmp_path):
-    kept = Checkpoint(open_backend(tmp_path), "a.pt")
-    assert kept.read() == {}
-    kept.write({"step": 3, "network": {"w": torch.ones(2)}})
-    assert kept.read()["step"] == 3
+def test_a_truncated_checkpoint_counts_as_missing(tmp_path):
+    checkpoint = Checkpoint(open_backend(tmp_path), "a.pt")
+    assert checkpoint.read() == {}
+    checkpoint.write({"step": 3, "network": {"w": torch.ones(2)}})
+    assert checkpoint.read()["step"] == 3
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-30])
-    assert kept.read() == {}
+    assert checkpoint.read() == {}
     path.write_bytes(b"")
-    assert kept.read() == {}
+    assert checkpoint.read() == {}
 
 
-def test_runs_that_take_turns_do_not_see_each_other():
+def test_alternating_runs_do_not_affect_each_other():
     def training(seed):
         with use_random_state(seeded_random_state(seed)):
             network = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 2))
@@ -149,45 +154,43 @@ def test_runs_that_take_turns_do_not_see_each_other():
         noisy = lambda i: (images[i] + torch.randn(len(i), 4), labels[i])  # noqa: E731
         return Training(network, noisy, 20, Recipe(8, 5, 0.05), seed)
 
-    alone = training(1)
-    alone.run(8)
-    one, other = training(1), training(2)
+    uninterrupted = training(1)
+    uninterrupted.run(8)
+    alternating, second = training(1), training(2)
     for until in (2, 5, 8):
-        one.run(until)
-        other.run(until)
-    for ours, theirs in zip(alone.network.parameters(), one.network.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+        alternating.run(until)
+        second.run(until)
+    for expected, actual in zip(uninterrupted.network.parameters(), alternating.network.parameters(), strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0)
 
 
-def test_what_was_done_with_the_model_before_does_not_show(dataset, model, monkeypatch):
-    name = "transfer_exp.ground_truth.fine_tune.compute_measure"
-    monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
+def test_the_memory_layout_of_the_model_does_not_change_the_accuracy(dataset, model, first_logit):
     fresh = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.contiguous_format))
     used = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.channels_last))
     regime = FullFineTuning(GRID)
     assert regime(pairing(dataset, fresh), silent) == regime(pairing(dataset, used), silent)
 
 
-def test_halving_trains_fewer_steps_and_says_what_it_skipped(dataset, model):
+def test_halving_trains_fewer_steps_and_reports_the_stopped_points(dataset, model):
     steps = []
     protocol = replace(GRID, rungs=(2, 4), augmentation="none", mixup=0.0)
-    accuracy = FullFineTuning(protocol)(pairing(dataset, model), lambda what, total: lambda: steps.append(total))
+    accuracy = FullFineTuning(protocol)(pairing(dataset, model), lambda description, total: lambda: steps.append(total))
     # 4 points for 2 steps, 2 for 2, 1 for 2, and the final training.
     assert len(steps) == steps[0] == 4 * 2 + 2 * 2 + 1 * 2 + 6
     assert accuracy.chosen["stopped_early"] == 3
     assert accuracy.steps == 6
 
 
-def test_a_point_that_diverges_loses_and_all_of_them_end_it(dataset, model):
-    wild = replace(GRID, learning_rates=(1e-3, 1e30), weight_decays=(0.0,), optimizer="sgd", clip=None)
-    accuracy = FullFineTuning(wild)(pairing(dataset, model), silent)
+def test_a_diverging_point_loses_and_diverging_everywhere_is_an_error(dataset, model):
+    diverging = replace(GRID, learning_rates=(1e-3, 1e30), weight_decays=(0.0,), optimizer="sgd", clip=None)
+    accuracy = FullFineTuning(diverging)(pairing(dataset, model), silent)
     assert accuracy.chosen["learning_rate"] == 1e-3
     for rates in ((1e30,), (1e30, 1e31)):
         with pytest.raises(NotApplicableError, match="diverged"):
-            FullFineTuning(replace(wild, learning_rates=rates))(pairing(dataset, model), silent)
+            FullFineTuning(replace(diverging, learning_rates=rates))(pairing(dataset, model), silent)
 
 
-def test_augmented_views_differ_at_every_look_and_repeat_with_the_generator(dataset, model):
+def test_augmented_views_differ_at_every_call_and_repeat_with_the_generator(dataset, model):
     positions = torch.arange(4)
     plain = PreparedImages(dataset.train, model.transform, CPU)
     torch.testing.assert_close(plain(positions)[0], plain(positions)[0], rtol=0, atol=0)
@@ -201,30 +204,23 @@ def test_augmented_views_differ_at_every_look_and_repeat_with_the_generator(data
     torch.testing.assert_close(first, again, rtol=0, atol=0)
 
 
-def test_mixup_mixes_images_and_classes_alike(dataset, model):
+def test_mixup_mixes_images_and_targets(dataset, model):
     plain = PreparedImages(dataset.train, model.transform, CPU)
-    pairs = mix_images(plain, dataset.train, 3, 0.4)
-    _, targets = pairs(torch.arange(6))
+    mixed = mix_images(plain, dataset.train, 3, 0.4)
+    _, targets = mixed(torch.arange(6))
     assert targets.shape == (6, 3)
     torch.testing.assert_close(targets.sum(dim=1), torch.ones(6))
     assert (targets.max(dim=1).values < 1).any()
-    assert pairs(torch.arange(5))[1].ndim == 1
-    several = replace(dataset.train, targets=np.eye(3, dtype=np.int64)[dataset.train.labels])
+    assert mixed(torch.arange(5))[1].ndim == 1
+    multi_label = replace(dataset.train, targets=np.eye(3, dtype=np.int64)[dataset.train.labels])
     with pytest.raises(InputError, match="mixup"):
-        mix_images(plain, several, 3, 0.4)
+        mix_images(plain, multi_label, 3, 0.4)
     with pytest.raises(InputError, match="augmentation=crop_flip"):
         FullFineTuning(GRID)(pairing(dataset, replace(model, augmented=None)), silent)
 
 
-def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monkeypatch):
-    networks = []
-    run = Training.run
-
-    def spy(training, *rest):
-        networks.append(training.network)
-        run(training, *rest)
-
-    monkeypatch.setattr(Training, "run", spy)
+def test_only_the_last_block_changes_and_it_learns(dataset, model, monkeypatch):
+    networks = record_networks(monkeypatch)
     protocol = replace(GRID, learning_rates=(4e-3,), weight_decays=(0.01,), mixup=0.0, steps=40)
     accuracy = LastBlockFineTuning(protocol)(pairing(dataset, model), silent)
     assert accuracy.value > 0.6, "three colours; chance is a third"
@@ -239,57 +235,57 @@ def test_the_last_block_learns_and_the_rest_stays_as_it_was(dataset, model, monk
     assert all(name.startswith(tuple(f"{part}." for part in block)) for name in changed)
 
 
-def test_the_last_block_is_trained_on_stored_activations_to_the_same_end(dataset, model, monkeypatch):
-    name = "transfer_exp.ground_truth.fine_tune.compute_measure"
-    monkeypatch.setattr(name, lambda measure, scores, *rest: float(scores[0, 0]))
-    seen = []
-    run = Training.run
+def test_training_the_last_block_on_cached_activations_gives_the_same_result(dataset, model, monkeypatch, first_logit):
+    networks = record_networks(monkeypatch)
+    regime = LastBlockFineTuning(replace(GRID, learning_rates=(4e-3,), augmentation="none", mixup=0.0))
+    cached = regime(pairing(dataset, model), silent)
+    monkeypatch.setattr("transfer_exp.ground_truth.network.MAX_BYTES", 0)
+    streamed = regime(pairing(dataset, model), silent)
+    assert streamed.value == pytest.approx(cached.value, rel=1e-4), "batch by batch, where memory is short"
 
-    def spy(training, *rest):
-        seen.append(len(list(training.network.parameters())))
+    def refuse_split(*arguments):
+        raise NotApplicableError("cannot be split")
+
+    monkeypatch.setattr("transfer_exp.ground_truth.last_block.split_at", refuse_split)
+    unsplit = regime(pairing(dataset, model), silent)
+    assert unsplit.value == pytest.approx(cached.value, rel=1e-4)
+    n_parameters = [len(list(network.parameters())) for network in networks]
+    assert n_parameters[0] < n_parameters[-1], "the trunk does not belong to the trained network"
+
+
+def record_networks(monkeypatch):
+    """Return a list that will contain the network of every training."""
+    networks, run = [], Training.run
+
+    def recorded_run(training, *rest):
+        networks.append(training.network)
         run(training, *rest)
 
-    monkeypatch.setattr(Training, "run", spy)
-    regime = LastBlockFineTuning(replace(GRID, learning_rates=(4e-3,), augmentation="none", mixup=0.0))
-    stored = regime(pairing(dataset, model), silent)
-    monkeypatch.setattr("transfer_exp.ground_truth.network.MAX_BYTES", 0)
-    again = regime(pairing(dataset, model), silent)
-    assert again.value == pytest.approx(stored.value, rel=1e-4), "computed batch by batch where memory is short"
-    monkeypatch.setattr("transfer_exp.ground_truth.last_block.split_at", _refuse)
-    through = regime(pairing(dataset, model), silent)
-    assert through.value == pytest.approx(stored.value, rel=1e-4)
-    assert seen[0] < seen[-1], "the trunk is no part of what is trained"
-
-
-def _refuse(*given):
-    raise NotApplicableError("cannot be split")
+    monkeypatch.setattr(Training, "run", recorded_run)
+    return networks
 
 
 @pytest.mark.parametrize("regime", [FullFineTuning, LastBlockFineTuning])
-def test_a_head_from_a_linear_probe_begins_where_that_ends(dataset, model, regime, tmp_path):
+def test_a_head_from_a_linear_probe_starts_with_the_accuracy_of_the_probe(dataset, model, regime, tmp_path):
     extractor = Extractor(Store(tmp_path), "cpu", 8, 0, silent)
-    still = replace(GRID, learning_rates=(1e-12,), weight_decays=(0.0,), augmentation="none", mixup=0.0, steps=1)
-    still = replace(still, head="linear_probe", batch_norm="frozen")
+    no_training = replace(GRID, learning_rates=(1e-12,), weight_decays=(0.0,), augmentation="none", mixup=0.0, steps=1)
+    no_training = replace(no_training, head="linear_probe", batch_norm="frozen")
     accuracies = []
-    for protocol in (still, replace(still, learning_rates=(1e-12, 2e-12))):
-        place = pairing(dataset, model)
-        place.features = lambda split: (i := getattr(dataset, split)) and extractor("net", model, i)[0]
-        accuracies.append(regime(protocol)(place, silent).value)
-    probe = fit_probe(labelled_features(place, "train"), 3, (1e-2,), 1e-3)
-    test = labelled_features(place, "test")
+    for protocol in (no_training, replace(no_training, learning_rates=(1e-12, 2e-12))):
+        with_features = pairing(dataset, model)
+        with_features.features = lambda split: (i := getattr(dataset, split)) and extractor("net", model, i)[0]
+        accuracies.append(regime(protocol)(with_features, silent).value)
+    probe = fit_probe(labelled_features(with_features, "train"), 3, (1e-2,), 1e-3)
+    test = labelled_features(with_features, "test")
     assert accuracies == [np.mean(probe.scores(test.features)[0].argmax(axis=1) == test.labels)] * 2
 
 
-def test_frozen_batch_norms_stay_still(dataset, model, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        Training,
-        "run",
-        lambda t, *_: seen.extend(m.training for m in t.network.modules() if isinstance(m, nn.BatchNorm2d)),
-    )
+def test_frozen_batch_norms_stay_in_evaluation_mode(dataset, model, monkeypatch):
+    networks = record_networks(monkeypatch)
     FullFineTuning(replace(GRID, batch_norm="frozen", learning_rates=(1e-3,)))(pairing(dataset, model), silent)
-    assert seen
-    assert not any(seen)
+    batch_norms = [m for network in networks for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert batch_norms
+    assert not any(m.training for m in batch_norms)
 
 
 def test_a_family_without_a_definition_is_skipped_by_name(dataset, model):

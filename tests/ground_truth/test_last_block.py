@@ -1,4 +1,4 @@
-"""Last blocks of every family used: they exist, end the network, are all that trains, and can be split off."""
+"""Last blocks of every family: they exist, end the network, are the only part that trains, and can be split off."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ASSETS += ["cifar100_densenet_bc100_12", "doodlenet_quickdraw"]
 
 
 class Bare(Backbone):
-    """Two layers that no definition knows."""
+    """Two layers that match no definition."""
 
     def __init__(self):
         super().__init__()
@@ -61,7 +61,7 @@ def _images(size, count=2):
 
 
 class _Uses(TorchFunctionMode):
-    """Lists the parameters that computations take, in the order of first use."""
+    """Lists the parameters that computations use, in the order of first use."""
 
     def __init__(self, network):
         super().__init__()
@@ -70,13 +70,13 @@ class _Uses(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         if getattr(function, "__name__", "") != "__get__":
-            taken = [self.names.get(id(value)) for value in (*args, *(kwargs or {}).values())]
-            self.order += [name for name in taken if name and name not in self.order]
+            arguments = [self.names.get(id(value)) for value in (*args, *(kwargs or {}).values())]
+            self.order += [name for name in arguments if name and name not in self.order]
         return function(*args, **(kwargs or {}))
 
 
 def _check(model, size):
-    """Check all that is promised of one network."""
+    """Check the split, and what changes in one step of training."""
     backbone, images = copy.deepcopy(model.backbone).eval(), _images(size)
     block = find_last_block(model)
     network = PartlyTrained(backbone, block)
@@ -85,7 +85,7 @@ def _check(model, size):
         expected = network.eval()(images)
     order = uses.order
     assert 0 < len(trained) < len(order)
-    assert set(order[-len(trained) :]) == set(trained), "a suffix of the network, and all of it"
+    assert set(order[-len(trained) :]) == set(trained), "the block is a complete suffix of the network"
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     _check_split(backbone, block, images, expected)
     network.train().eval()
@@ -97,22 +97,26 @@ def _check(model, size):
     moved = {n for n, value in backbone.state_dict().items() if not torch.equal(value, before[n])}
     assert all(name.startswith(inside) for name in moved)
     assert any(name in moved for name in trained)
-    assert {n for n in before if n.endswith("running_mean") and n.startswith(inside)} <= moved, "its own norms do move"
+    assert {n for n in before if n.endswith("running_mean") and n.startswith(inside)} <= moved, (
+        "norms of the block do change"
+    )
 
 
 def _check_split(backbone, block, images, expected):
     trunk, rest = split_at(backbone, block, images[:1])
-    stored = trunk(images)
-    kept = stored.clone()
-    rest(stored)
-    assert torch.equal(stored, kept), "stored activations can be used again"
-    assert not stored.requires_grad
-    with torch.no_grad():  # attention takes another path where gradients are wanted
-        assert torch.equal(rest(stored), expected)
+    activations = trunk(images)
+    copied = activations.clone()
+    rest(activations)
+    assert torch.equal(activations, copied), "activations can be reused"
+    assert not activations.requires_grad
+    with torch.no_grad():  # attention uses another kernel when gradients are required
+        assert torch.equal(rest(activations), expected)
     trained = [p for p in backbone.parameters() if p.requires_grad]
     assert {id(p) for p in rest.parameters() if p.requires_grad} == {id(p) for p in trained}
-    gradients = [torch.autograd.grad(n(x).square().mean(), trained) for n, x in ((rest, stored), (backbone, images))]
-    assert all(torch.equal(one, other) for one, other in zip(*gradients, strict=True))
+    gradients = [
+        torch.autograd.grad(n(x).square().mean(), trained) for n, x in ((rest, activations), (backbone, images))
+    ]
+    assert all(torch.equal(left, right) for left, right in zip(*gradients, strict=True))
 
 
 @pytest.mark.parametrize("name", BUILTIN)
@@ -149,23 +153,23 @@ def test_the_last_block_of_each_family_of_real_networks(shared, name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", PAPER)
-def test_the_eleven_networks_of_the_paper_have_one(architecture):
+def test_the_eleven_networks_of_the_paper_have_a_last_block(architecture):
     with torch.device("meta"):
         model = _model("torchvision", architecture)
-    own = {n.removeprefix("trunk.") for n in find_last_block(model)}
-    assert own <= set(dict(model.backbone.trunk.named_modules()))
+    block = {n.removeprefix("trunk.") for n in find_last_block(model)}
+    assert block <= set(dict(model.backbone.trunk.named_modules()))
 
 
 @pytest.mark.assets
 def test_every_real_network_matches_a_definition(shared):
-    """The backbone is a stand-in without modules: what is missing is then its module, not a definition."""
+    """The backbone is a stand-in without modules, so the error must be a missing module, not a missing definition."""
     entries = json.loads((shared / "assets" / "weights" / "manifest.json").read_text())
     for entry in entries.values():
         with pytest.raises(NotApplicableError, match="has no module"):
             find_last_block(LoadedModel(Bare(), str, entry))
 
 
-def test_dropout_and_norms_of_the_frozen_part_stay_still():
+def test_dropout_and_norms_of_the_frozen_part_stay_in_evaluation_mode():
     network = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout(0.9), nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.9)))
     partly = PartlyTrained(network, ["2"]).train()
     assert [m.training for m in network] == [False, False, True]
@@ -175,14 +179,14 @@ def test_dropout_and_norms_of_the_frozen_part_stay_still():
         PartlyTrained(network, ["3"])
 
 
-def test_an_unknown_family_is_refused_until_it_is_defined(tmp_path):
+def test_a_family_without_definition_is_refused_until_it_is_defined(tmp_path):
     model = LoadedModel(Bare(), str, {"library": "mine", "architecture": "Odd"})
     with pytest.raises(NotApplicableError, match=r"mine/Odd.*last_blocks\.yaml.*ground_truth\.definitions"):
         find_last_block(model)
-    own = tmp_path / "mine.yaml"
-    own.write_text("- networks: mine/.*\n  block: [last, 'extra?']\n")
-    assert find_last_block(model, str(own)) == ("last",)
-    assert find_last_block(_embedded("resnet_glyphs")[0], str(own)) == ("network.layer4",)
+    definitions = tmp_path / "mine.yaml"
+    definitions.write_text("- networks: mine/.*\n  block: [last, 'extra?']\n")
+    assert find_last_block(model, str(definitions)) == ("last",)
+    assert find_last_block(_embedded("resnet_glyphs")[0], str(definitions)) == ("network.layer4",)
 
 
 @pytest.mark.parametrize(

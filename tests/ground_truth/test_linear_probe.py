@@ -1,4 +1,4 @@
-"""Linear probing against scikit-learn by hand, and its splits kept apart."""
+"""Linear probing: agreement with scikit-learn, and separation of its splits."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def _pairing(splits, classes=3, images=None, measure="accuracy"):
     return fake_pairing(dataset=dataset, features=splits.get, images=(images or {}).get)
 
 
-def test_one_strength_is_plain_logistic_regression():
+def test_a_probe_of_one_strength_equals_logistic_regression_of_scikit_learn():
     splits = {"train": _features(90, 0), "validation": _features(60, 1), "test": _features(200, 2)}
     value = LinearProbe(strengths=(0.1,))(_pairing(splits), silent).value
     both = np.concatenate([splits["train"].features, splits["validation"].features])
     scaler = StandardScaler().fit(both)
-    by_hand = LogisticRegression(C=0.1, max_iter=3000).fit(
+    reference = LogisticRegression(C=0.1, max_iter=3000).fit(
         scaler.transform(both), np.concatenate([splits["train"].labels, splits["validation"].labels])
     )
-    assert value == by_hand.score(scaler.transform(splits["test"].features), splits["test"].labels)
+    assert value == reference.score(scaler.transform(splits["test"].features), splits["test"].labels)
 
 
-def test_the_strength_is_chosen_on_validation_and_never_on_test():
+def test_the_test_labels_do_not_affect_the_chosen_strength():
     splits = {"train": _features(30, 0), "validation": _features(300, 1), "test": _features(50, 2)}
     honest = LinearProbe()(_pairing(splits), silent)
     shuffled = FeatureSet(splits["test"].features, np.roll(splits["test"].labels, 1))
@@ -50,7 +50,7 @@ def test_the_strength_is_chosen_on_validation_and_never_on_test():
     assert honest.value > misled.value
 
 
-def test_without_a_validation_split_a_part_of_train_is_held_out():
+def test_without_a_validation_split_part_of_train_is_held_out():
     accuracy = LinearProbe()(_pairing({"train": _features(90, 0), "test": _features(90, 1)}), silent)
     assert 0.5 < accuracy.value <= 1
     assert accuracy.chosen["C"] in LinearProbe().strengths
@@ -61,14 +61,13 @@ def test_two_classes_have_two_columns():
     assert LinearProbe()(_pairing(splits, classes=2), silent).value > 0.5
 
 
-def test_a_class_absent_from_training_is_always_missed():
+def test_a_class_absent_from_training_is_never_predicted():
     train, test = _features(60, 0), _features(60, 1)
-    kept = train.labels != 2
-    splits = {"train": FeatureSet(train.features[kept], train.labels[kept]), "test": test}
+    splits = {"train": train.subset(train.labels != 2), "test": test}
     assert LinearProbe()(_pairing(splits), silent).value <= 2 / 3
 
 
-def test_several_classes_an_image_are_probed_one_against_the_rest():
+def test_multi_label_classes_are_probed_one_against_the_rest():
     splits = {"train": _features(90, 0), "test": _features(60, 1)}
     images = {
         split: LabelledImages(s.labels, str, str, np.eye(3, dtype=np.int64)[s.labels]) for split, s in splits.items()
@@ -78,23 +77,23 @@ def test_several_classes_an_image_are_probed_one_against_the_rest():
     assert 0.5 < accuracy.value <= 1
 
 
-def test_scores_are_those_of_scikit_learn_whatever_the_problem():
-    """One logit for two classes, a dead feature, and features in their own units."""
+def test_scores_equal_those_of_scikit_learn_for_two_and_more_classes():
+    """Includes a constant feature, and features that are not standardised."""
     for classes in (2, 3):
         train, test = _features(60, 0, classes=classes), _features(40, 1, classes=classes)
         scaled = [FeatureSet(np.c_[s.features * 50 + 7, np.full(len(s.labels), 0.1)], s.labels) for s in (train, test)]
-        part, other = (LabelledFeatures(s.features, s.labels) for s in scaled)
-        scores = fit_probe(part, classes, (0.3,), 1e-8).scores(other.features)[0]
-        scaler = StandardScaler().fit(part.features)
-        by_hand = LogisticRegression(C=0.3, tol=1e-10, max_iter=10_000).fit(
-            scaler.transform(part.features), part.labels
+        fitted, held_out = (LabelledFeatures(s.features, s.labels) for s in scaled)
+        scores = fit_probe(fitted, classes, (0.3,), 1e-8).scores(held_out.features)[0]
+        scaler = StandardScaler().fit(fitted.features)
+        reference = LogisticRegression(C=0.3, tol=1e-10, max_iter=10_000).fit(
+            scaler.transform(fitted.features), fitted.labels
         )
-        expected = by_hand.decision_function(scaler.transform(other.features))
+        expected = reference.decision_function(scaler.transform(held_out.features))
         expected = np.stack([-expected, expected], axis=1) if classes == 2 else expected
         np.testing.assert_allclose(scores, expected, atol=1e-4)
 
 
-def test_how_well_it_converged_is_reported_and_refused_when_not():
+def test_convergence_is_reported_and_its_lack_is_an_error():
     splits = {"train": _features(90, 0), "test": _features(60, 1)}
     chosen = LinearProbe()(_pairing(splits), silent).chosen
     assert 0 < chosen["gradient"] <= 1e-5
@@ -104,7 +103,7 @@ def test_how_well_it_converged_is_reported_and_refused_when_not():
         LinearProbe(iterations=2)(_pairing(splits), silent)
 
 
-def test_classes_never_or_always_seen_have_infinite_scores():
+def test_classes_that_no_or_all_samples_show_have_infinite_scores():
     train = _features(60, 0)
     targets = np.stack([train.labels == 0, np.zeros(60), np.ones(60)], axis=1).astype(np.int64)
     part = LabelledFeatures(train.features, train.labels, targets)
@@ -114,28 +113,28 @@ def test_classes_never_or_always_seen_have_infinite_scores():
     assert (scores[:, :, 2] == np.inf).all()
 
 
-def test_one_class_alone_cannot_be_probed():
+def test_a_single_class_cannot_be_probed():
     train = _features(30, 0)
-    alone = FeatureSet(train.features, np.zeros(30, dtype=np.int64))
+    single_class = FeatureSet(train.features, np.zeros(30, dtype=np.int64))
     with pytest.raises(InputError, match="two classes"):
-        LinearProbe()(_pairing({"train": alone, "test": train}), silent)
+        LinearProbe()(_pairing({"train": single_class, "test": train}), silent)
 
 
-def test_without_a_test_split_there_is_one_clear_line():
+def test_a_dataset_without_test_split_is_refused():
     with pytest.raises(InputError, match="ground_truth=none"):
         LinearProbe()(_pairing({"train": _features(30, 0)}), silent)
 
 
-@pytest.mark.parametrize("shown", [(0, 1, 2, 3), (0, 2, 3), (1, 3)], ids=["all", "one never", "two"])
-def test_the_layer_of_a_fit_decides_as_its_scores_do(shown):
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3), (0, 2, 3), (1, 3)], ids=["all", "all but one", "two"])
+def test_the_layer_of_a_fit_predicts_the_same_classes_as_its_scores(classes):
     rng = np.random.default_rng(0)
-    labels = np.resize(shown, 60)
+    labels = np.resize(classes, 60)
     features = (rng.normal(size=(60, 5)) + np.eye(5)[labels] * 3).astype(np.float32)
     fit = fit_probe(LabelledFeatures(features, labels), 4, (0.1,))
     with torch.no_grad():
         logits = fit.as_layer(60)(torch.from_numpy(features)).numpy()
     scores = fit.scores(features)[0]
     assert (logits.argmax(axis=1) == scores.argmax(axis=1)).all()
-    ours, theirs = (s[:, shown[-1]] - s[:, shown[0]] for s in (logits, scores))
-    np.testing.assert_allclose(ours, theirs / (2 if len(shown) == 2 else 1), rtol=1e-4, atol=1e-4)
-    assert np.allclose(np.delete(logits, shown, axis=1), -np.log(61))
+    layer_margin, score_margin = (s[:, classes[-1]] - s[:, classes[0]] for s in (logits, scores))
+    np.testing.assert_allclose(layer_margin, score_margin / (2 if len(classes) == 2 else 1), rtol=1e-4, atol=1e-4)
+    assert np.allclose(np.delete(logits, classes, axis=1), -np.log(61))

@@ -1,4 +1,4 @@
-"""Logistic regression over a grid: against scikit-learn, against its own gradient, and its refusals."""
+"""Logistic regression over a grid: agreement with scikit-learn, the gradient it reports, and its errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRID = (1e-3, 1e-1, 10.0)
 
 
 def _draw(samples, dim, classes, seed):
-    """Return correlated features in which classes overlap, one class with a single sample."""
+    """Return correlated features of overlapping classes, one of them with a single sample."""
     rng = np.random.default_rng(seed)
     labels = np.concatenate([[0], 1 + np.arange(samples - 1) % (classes - 1)])
     features = rng.normal(size=(classes, dim))[labels] + rng.normal(size=(samples, dim)) @ rng.normal(size=(dim, dim))
@@ -24,14 +24,14 @@ def _draw(samples, dim, classes, seed):
 
 
 def _gradient(features, targets, strength, weights, intercepts, link):
-    """Differentiate the objective literally: loops over samples."""
-    of_weights, of_intercepts = weights.copy(), np.zeros_like(intercepts)
+    """Return the gradient norm of the objective by a loop over samples."""
+    weight_gradient, intercept_gradient = weights.copy(), np.zeros_like(intercepts)
     for x, y in zip(features, targets, strict=True):
         logits = x @ weights + intercepts
         p = np.exp(logits) / np.exp(logits).sum() if link == "softmax" else 1 / (1 + np.exp(-logits))
-        of_weights += strength * np.outer(x, p - y)
-        of_intercepts += strength * (p - y)
-    return np.sqrt((of_weights**2).sum() + (of_intercepts**2).sum())
+        weight_gradient += strength * np.outer(x, p - y)
+        intercept_gradient += strength * (p - y)
+    return np.sqrt((weight_gradient**2).sum() + (intercept_gradient**2).sum())
 
 
 shapes = st.tuples(st.integers(12, 60), st.integers(1, 40), st.integers(3, 6), st.integers(0, 10_000))
@@ -39,19 +39,19 @@ shapes = st.tuples(st.integers(12, 60), st.integers(1, 40), st.integers(3, 6), s
 
 @settings(max_examples=25, deadline=None)
 @given(shapes)
-def test_weights_are_those_of_scikit_learn(shape):
+def test_weights_equal_those_of_scikit_learn(shape):
     features, labels = _draw(*shape)
     fits = logistic_regression(features, np.eye(shape[2])[labels], GRID, "softmax", tolerance=1e-8)
     for strength, weights, intercepts in zip(GRID, fits.weights, fits.intercepts, strict=True):
-        other = LogisticRegression(C=strength, tol=1e-10, max_iter=100_000).fit(features, labels)
-        np.testing.assert_allclose(weights, other.coef_.T, atol=1e-4 * np.abs(other.coef_).max())
+        reference = LogisticRegression(C=strength, tol=1e-10, max_iter=100_000).fit(features, labels)
+        np.testing.assert_allclose(weights, reference.coef_.T, atol=1e-4 * np.abs(reference.coef_).max())
         scores = features @ weights + intercepts
-        np.testing.assert_allclose(scores, other.decision_function(features), atol=1e-4 * np.abs(scores).max())
+        np.testing.assert_allclose(scores, reference.decision_function(features), atol=1e-4 * np.abs(scores).max())
 
 
 @settings(max_examples=25, deadline=None)
 @given(shapes, st.sampled_from(["softmax", "sigmoid"]))
-def test_what_is_left_of_the_gradient_is_what_is_said(shape, link):
+def test_the_reported_relative_gradient_is_correct(shape, link):
     features, labels = _draw(*shape)
     targets = np.eye(shape[2])[labels]
     fits = logistic_regression(features, targets, GRID, link, tolerance=1e-5)
@@ -64,17 +64,17 @@ def test_what_is_left_of_the_gradient_is_what_is_said(shape, link):
         assert left / first <= 1.1e-5
 
 
-def test_independent_questions_are_one_regression_each():
+def test_sigmoid_outputs_are_independent_binary_regressions():
     features, labels = _draw(50, 8, 4, 0)
     targets = np.eye(4)[labels] + np.eye(4)[np.roll(labels, 1)] > 0
     fits = logistic_regression(features, targets.astype(float), (0.5,), "sigmoid", tolerance=1e-9)
-    other = OneVsRestClassifier(LogisticRegression(C=0.5, tol=1e-10, max_iter=100_000)).fit(features, targets)
-    by_hand = np.concatenate([e.coef_ for e in other.estimators_]).T
-    np.testing.assert_allclose(fits.weights[0], by_hand, atol=1e-5)
+    reference = OneVsRestClassifier(LogisticRegression(C=0.5, tol=1e-10, max_iter=100_000)).fit(features, targets)
+    expected = np.concatenate([e.coef_ for e in reference.estimators_]).T
+    np.testing.assert_allclose(fits.weights[0], expected, atol=1e-5)
 
 
 def test_more_features_than_samples_are_solved_in_their_span():
-    """Features repeated in new directions: the weights stay in the span, and each strength is solved as if alone."""
+    """Rotated into more dimensions, features give weights in their span, equal to those of a single strength."""
     features, labels = _draw(20, 6, 3, 1)
     turn = np.linalg.qr(np.random.default_rng(2).normal(size=(500, 6)))[0]
     targets = np.eye(3)[labels]
@@ -82,32 +82,32 @@ def test_more_features_than_samples_are_solved_in_their_span():
     many = logistic_regression(features @ turn.T, targets, GRID, "softmax", tolerance=1e-9)
     np.testing.assert_allclose(np.einsum("dr,gdk->grk", turn, many.weights), few.weights, atol=1e-6)
     assert np.linalg.norm(many.weights - turn @ few.weights) < 1e-5
-    alone = logistic_regression(features, targets, GRID[1:2], "softmax", tolerance=1e-9)
-    np.testing.assert_allclose(alone.weights[0], few.weights[1], atol=1e-6)
+    single_strength = logistic_regression(features, targets, GRID[1:2], "softmax", tolerance=1e-9)
+    np.testing.assert_allclose(single_strength.weights[0], few.weights[1], atol=1e-6)
 
 
 def test_the_same_call_gives_the_same_bits():
     features, labels = _draw(60, 30, 5, 3)
-    one, other = (logistic_regression(features, np.eye(5)[labels], GRID, "softmax") for _ in range(2))
-    assert one.weights.tobytes() == other.weights.tobytes()
-    assert one.passes == other.passes > len(GRID)
+    first, second = (logistic_regression(features, np.eye(5)[labels], GRID, "softmax") for _ in range(2))
+    assert first.weights.tobytes() == second.weights.tobytes()
+    assert first.passes == second.passes > len(GRID)
 
 
-def test_features_too_large_for_single_precision_are_solved_all_the_same():
+def test_features_too_large_for_single_precision_are_solved():
     features, labels = _draw(40, 5, 3, 4)
     plain = logistic_regression(features, np.eye(3)[labels], (0.1,), "softmax", tolerance=1e-8)
     large = logistic_regression(features * 1e25, np.eye(3)[labels], (1e-51,), "softmax", tolerance=1e-8)
     np.testing.assert_allclose(large.weights * 1e25, plain.weights, atol=1e-6)
 
 
-def test_classes_that_can_be_separated_have_finite_weights():
+def test_separable_classes_have_finite_weights():
     features = np.repeat(np.eye(3), 10, axis=0) * 100
     fits = logistic_regression(features, np.repeat(np.eye(3), 10, axis=0), (1e4,), "softmax")
     assert np.isfinite(fits.weights).all()
     assert (features @ fits.weights[0] + fits.intercepts[0]).argmax(axis=1).tolist() == sorted([0, 1, 2] * 10)
 
 
-def test_what_is_not_solved_is_refused():
+def test_lack_of_convergence_is_an_error():
     features, labels = _draw(60, 30, 5, 3)
     with pytest.raises(NotApplicableError, match="did not converge at strength 10: after 3 steps"):
         logistic_regression(features, np.eye(5)[labels], GRID, "softmax", iterations=3)
@@ -123,7 +123,7 @@ def test_what_is_not_solved_is_refused():
         ({"features": np.full((20, 2), np.nan)}, NotApplicableError, "finite"),
     ],
 )
-def test_what_cannot_be_fitted_is_refused(change, error, message):
+def test_bad_inputs_are_refused(change, error, message):
     plain = {"features": _draw(20, 2, 3, 0)[0], "targets": np.eye(2)[[0, 1] * 10], "strengths": (1.0,)}
     with pytest.raises(error, match=message):
         logistic_regression(**{**plain, "link": "softmax", **change})

@@ -1,4 +1,4 @@
-"""Measures of success, against the literal definition."""
+"""Measures of a classifier, compared with their literal definitions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _eleven_points(scores, truth):
 
 
 @given(st.integers(2, 25), st.integers(0, 10_000))
-def test_average_precision_is_the_published_one(samples, seed):
+def test_average_precision_equals_the_published_definition(samples, seed):
     rng = np.random.default_rng(seed)
     scores, targets = rng.normal(size=(samples, 3)), rng.integers(0, 2, (samples, 3))
     targets[0] = 1
@@ -41,7 +41,7 @@ def test_a_perfect_order_has_precision_one():
     assert map_11point(targets.astype(float), targets) == 1
 
 
-def test_a_measure_goes_by_its_name():
+def test_a_measure_is_selected_by_name():
     scores, labels = np.eye(3)[[0, 1, 1]], np.array([0, 1, 2])
     assert compute_measure("accuracy", scores, labels, None) == pytest.approx(2 / 3)
     assert compute_measure("map_11point", scores, labels, None) == map_11point(scores, np.eye(3, dtype=np.int64))

@@ -1,4 +1,4 @@
-"""The published accuracies: carried over without a slip, never mixed, unsound cells out unless asked for."""
+"""Published accuracies: equal to their sources, never mixed between pools, unsound ones only on request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.progress import silent
 
 LINEAGE = ("group1_supervised_cnn11", "group2_ssl_resnet50_12")
-# What is no accuracy: errors of regression, and marks of what is missing.
+# Datasets of regression, whose rows contain errors instead of accuracies.
 REGRESSION = {"dsprites", "utkface"}
 
 
@@ -30,7 +30,7 @@ def accuracy(model, dataset, **options):
 
 
 @pytest.mark.assets
-def test_every_accuracy_is_the_one_that_was_transcribed(shared):
+def test_every_accuracy_equals_its_transcription(shared):
     carried = Counter((r["pool"], r["model"], r["dataset"], r["regime"], r["source"], r["accuracy"]) for r in rows())
     expected = Counter()
     for path in sorted((shared / "published").glob("*.csv")):
@@ -46,26 +46,26 @@ def test_every_accuracy_is_the_one_that_was_transcribed(shared):
     assert carried == Counter({cell: count for cell, count in expected.items() if cell[0] in shipped})
 
 
-def test_every_row_is_an_accuracy_with_a_source_and_stands_once():
-    known = rows()
-    assert all(0 <= Decimal(r["accuracy"]) <= 1 and r["source"] and r["sound"] in ("yes", "no") for r in known)
-    assert len({(r["pool"], r["model"], r["dataset"], r["regime"]) for r in known}) == len(known)
+def test_every_row_is_an_accuracy_with_a_source_and_is_unique():
+    published_rows = rows()
+    assert all(0 <= Decimal(r["accuracy"]) <= 1 and r["source"] and r["sound"] in ("yes", "no") for r in published_rows)
+    assert len({(r["pool"], r["model"], r["dataset"], r["regime"]) for r in published_rows}) == len(published_rows)
 
 
-def test_three_targets_are_unsound_in_two_regimes_of_the_lineage():
+def test_three_datasets_are_unsound_in_two_regimes_of_the_lineage():
     unsound = {(r["pool"], r["dataset"], r["regime"]) for r in rows() if r["sound"] == "no"}
-    targets, regimes = ("sun397", "cifar10", "cifar100"), ("last_block_ft", "linear_ft")
-    assert unsound == {(pool, target, regime) for pool in LINEAGE for target in targets for regime in regimes}
+    datasets, regimes = ("sun397", "cifar10", "cifar100"), ("last_block_ft", "linear_ft")
+    assert unsound == {(pool, dataset, regime) for pool in LINEAGE for dataset in datasets for regime in regimes}
 
 
-def test_an_accuracy_is_found_in_its_pool():
+def test_an_accuracy_is_looked_up_in_its_pool():
     assert accuracy("resnet34", "aircraft", pool=LINEAGE[0]).value == pytest.approx(0.8406)
     assert accuracy("inception_v3", "aircraft", pool=LINEAGE[0]).value == pytest.approx(0.8015)
     assert accuracy("inception_v3", "aircraft", pool="tllib_cnn10").value == pytest.approx(0.888)
     assert "prafful-kumar" in accuracy("byol", "aircraft", pool=LINEAGE[1]).source
 
 
-def test_pools_are_not_mixed_and_unsound_cells_need_a_word():
+def test_pools_are_not_mixed_and_unsound_accuracies_need_an_option():
     with pytest.raises(InputError, match="several values of pool"):
         accuracy("resnet34", "aircraft")
     with pytest.raises(InputError, match="only unsound rows"):

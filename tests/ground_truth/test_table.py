@@ -1,4 +1,4 @@
-"""Accuracy tables: the right row, or one clear line."""
+"""Accuracy tables: the right row, or an error that names the problem."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def _lookup(tmp_path, model="a", dataset="pets", rows=ROWS, **options):
     return AccuracyTable(str(path), **{"unit": "percent", "regime": "full", **options})(pairing, silent)
 
 
-def test_a_row_is_found_with_its_source(tmp_path):
+def test_an_accuracy_has_the_source_of_its_row(tmp_path):
     accuracy = _lookup(tmp_path)
     assert (accuracy.value, accuracy.source) == (0.915, "paper")
 
 
-def test_rows_of_one_cell_are_averaged(tmp_path):
+def test_rows_of_one_model_and_dataset_are_averaged(tmp_path):
     accuracy = _lookup(tmp_path, "b")
     assert accuracy.value == pytest.approx(0.81)
     assert accuracy.source == "paper; rerun"
@@ -57,27 +57,22 @@ def test_a_model_the_table_lacks_has_no_accuracy(tmp_path):
         ({"rows": "model,dataset,accuracy,source\na,pets,1,x\n"}, "no column regime"),
     ],
 )
-def test_a_bad_table_or_question_is_refused(tmp_path, change, message):
+def test_a_bad_table_or_option_is_refused(tmp_path, change, message):
     with pytest.raises(InputError, match=message):
         _lookup(tmp_path, **change)
 
 
-def test_an_absent_table_is_named(tmp_path):
+def test_the_error_names_a_missing_table(tmp_path):
     pairing = fake_pairing("a", dataset=SimpleNamespace(name="pets"))
     with pytest.raises(InputError, match=r"no table .*absent\.csv"):
         AccuracyTable(str(tmp_path / "absent.csv"))(pairing, silent)
 
 
-def test_no_ground_truth_is_none():
+def test_no_ground_truth_returns_none():
     assert NoGroundTruth()(fake_pairing(), silent) is None
 
 
-SOUND = ROWS.replace("source\n", "source,sound\n").replace(
-    "\ncnn,a,cars,full,60,paper", "\ncnn,a,cars,full,60,paper,no"
-)
-
-
-def test_unsound_rows_are_used_only_when_asked_for(tmp_path):
+def test_unsound_rows_are_used_only_on_request(tmp_path):
     head, *lines = ROWS.strip().splitlines()
     sound = "\n".join([f"{head},sound", *(f"{line},{'no' if 'cars' in line else 'yes'}" for line in lines)])
     with pytest.raises(InputError, match=r"only unsound rows for dataset 'cars'.*ground_truth\.unsound=true"):

@@ -1,4 +1,4 @@
-"""The training loop, and fine-tuning with it."""
+"""Training loop, and fine-tuning with it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.network import PreparedImages
 from transfer_exp.ground_truth.protocol import Protocol
@@ -23,17 +24,17 @@ from transfer_exp.progress import silent
 QUICK = Protocol(steps=25, batch_size=12, learning_rates=(2e-3,), weight_decays=(0.01,), clip=1.0)
 
 
-def tuned(pairing, track=silent, protocol=QUICK, **changes):
-    """Fine-tune with some of the protocol changed."""
-    return FullFineTuning(replace(protocol, **changes))(pairing, track)
+def fine_tune(pairing, track=silent, **changes):
+    """Fine-tune by the protocol `QUICK` with some changes."""
+    return FullFineTuning(replace(QUICK, **changes))(pairing, track)
 
 
 def _pairing(dataset, name="resnet_glyphs", **changes):
     model = replace(builtin((name,)).candidates[0].load(), **changes)
-    return fake_pairing(name, dataset, model, images=lambda split: getattr(dataset, split))
+    return fake_pairing(name, dataset, model)
 
 
-def test_an_epoch_shows_every_image_once():
+def test_an_epoch_contains_every_image_once():
     epoch = torch.cat(list(islice(shuffled_batches(12, 4, seed=0), 3)))
     assert sorted(epoch.tolist()) == list(range(12))
     assert torch.cat(list(islice(shuffled_batches(12, 4, seed=0), 3))).tolist() == epoch.tolist()
@@ -59,39 +60,38 @@ def test_training_lowers_the_loss_and_repeats_exactly():
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
 
 
-def test_divergence_is_said_and_not_returned():
+def test_a_loss_that_is_not_finite_raises_an_error():
     images, labels = torch.full((8, 4), float("inf")), torch.zeros(8, dtype=torch.long)
     training = Training(nn.Linear(4, 2), lambda i: (images[i], labels[i]), 8, Recipe(5, 8, 0.1), seed=0)
     with pytest.raises(NotApplicableError, match="diverged at step 1 of 5"):
         training.run(5)
 
 
-def test_several_classes_an_image_are_trained_one_by_one():
+def test_multi_label_targets_use_binary_cross_entropy():
     logits = torch.tensor([[2.0, -2.0]])
     several = classification_loss(logits, torch.tensor([[1, 0]]))
     assert several.item() == pytest.approx(np.log1p(np.exp(-2)))
 
 
-def test_fine_tuning_learns_what_can_be_learnt(dataset):
-    accuracy = tuned(_pairing(dataset))
+def test_fine_tuning_learns_an_easy_dataset(dataset):
+    accuracy = fine_tune(_pairing(dataset))
     assert accuracy.value > 0.8, "three colours; chance is a third"
     assert accuracy.measure == "accuracy"
 
 
-def test_fine_tuning_repeats_exactly_and_leaves_the_model_alone(dataset):
+def test_fine_tuning_repeats_exactly_and_does_not_change_the_model(dataset):
     pairing = _pairing(dataset)
     before = {k: v.clone() for k, v in pairing.model.backbone.state_dict().items()}
-    assert tuned(pairing, steps=3) == tuned(pairing, steps=3)
+    assert fine_tune(pairing, steps=3) == fine_tune(pairing, steps=3)
     for name, tensor in pairing.model.backbone.state_dict().items():
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
 
 @pytest.mark.slow
-def test_the_learning_rate_is_chosen_without_a_look_at_test(dataset):
-    """A rate that cannot learn loses to one that can, whatever the test labels say."""
+def test_the_test_labels_do_not_affect_the_chosen_learning_rate(dataset):
     wrong = replace(dataset, test=replace(dataset.test, labels=(dataset.test.labels + 1) % 3))
     rates = {"learning_rates": (1e-7, 2e-3), "steps": 20}
-    honest, misled = tuned(_pairing(dataset), **rates), tuned(_pairing(wrong), **rates)
+    honest, misled = fine_tune(_pairing(dataset), **rates), fine_tune(_pairing(wrong), **rates)
     assert honest.chosen == misled.chosen
     assert honest.chosen["learning_rate"] == 2e-3
     assert honest.value > 0.8 > misled.value
@@ -104,34 +104,34 @@ def test_progress_counts_every_step(dataset):
         announced.append(total)
         return lambda: steps.append(1)
 
-    tuned(_pairing(dataset), track, learning_rates=(1e-3, 2e-3), steps=4)
+    fine_tune(_pairing(dataset), track, learning_rates=(1e-3, 2e-3), steps=4)
     assert sum(announced) == len(steps) == 12
 
 
 @pytest.mark.parametrize("freeze", [True, False])
-def test_batch_norms_move_only_where_they_may(dataset, monkeypatch, freeze):
-    seen = []
+def test_batch_norms_train_unless_the_model_freezes_them(dataset, monkeypatch, freeze):
+    modes = []
 
-    def spy(training, *rest):
-        seen.extend(m.training for m in training.network.modules() if isinstance(m, nn.BatchNorm2d))
+    def record_modes(training, *rest):
+        modes.extend(m.training for m in training.network.modules() if isinstance(m, nn.BatchNorm2d))
 
-    monkeypatch.setattr(Training, "run", spy)
-    tuned(_pairing(dataset, freeze_batch_norm=freeze), steps=1)
-    assert seen
-    assert set(seen) == {not freeze}
+    monkeypatch.setattr(Training, "run", record_modes)
+    fine_tune(_pairing(dataset, freeze_batch_norm=freeze), steps=1)
+    assert modes
+    assert set(modes) == {not freeze}
 
 
-def test_without_images_there_is_one_clear_line():
-    arrays = fake_pairing()
+def test_features_without_images_are_refused():
+    arrays = object.__new__(ModelArrays)
     with pytest.raises(InputError, match="ground_truth=none or linear_probe"):
-        tuned(arrays)
+        fine_tune(arrays)
 
 
-def test_a_split_too_large_for_memory_gives_the_same_shuffled_batches(dataset, monkeypatch):
+def test_a_split_that_does_not_fit_into_memory_gives_the_same_batches(dataset, monkeypatch):
     model = builtin(("resnet_glyphs",)).candidates[0].load()
     chosen, device = torch.tensor([4, 1]), torch.device("cpu")
-    kept = PreparedImages(dataset.train, model.transform, device)(chosen)
+    cached = PreparedImages(dataset.train, model.transform, device)(chosen)
     monkeypatch.setattr("transfer_exp.ground_truth.network.MAX_BYTES", 0)
     streamed = PreparedImages(dataset.train, model.transform, device)(chosen)
-    for one, other in zip(kept, streamed, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    for expected, actual in zip(cached, streamed, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=0)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.features.model_on_target import Split
+from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
 from transfer_exp.ground_truth.linear_probe import LabelledFeatures, fit_probe, labelled_features
 from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.network import (
@@ -31,7 +31,7 @@ from transfer_exp.ground_truth.network import (
     TrainedPart,
 )
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
@@ -90,7 +90,7 @@ class FineTuning(ABC):
         if value == -math.inf:
             raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
         point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
-        return Accuracy(value, pairing.dataset.measure, {**point, **selection}, steps=protocol.steps)
+        return Accuracy(value, data.measure, {**point, **selection}, steps=protocol.steps)
 
     @property
     def n_points(self) -> int:
@@ -111,12 +111,12 @@ class FineTuning(ABC):
 
     def _prepare(self, pairing: Pairing) -> _Data:
         """Return the images of a dataset as inputs of the networks that are trained."""
-        train, test, model = pairing.images("train"), pairing.images("test"), pairing.model
-        if train is None or test is None or model is None:
+        if not isinstance(pairing, NetworkOnImages):
             raise InputError(
                 f"ground_truth={self.option} needs networks and images: here set ground_truth=none or linear_probe"
             )
-        validation = pairing.images("validation")
+        dataset, model = pairing.dataset, pairing.model
+        train, validation = dataset.train, dataset.validation
         if validation is None:
             images = train
             trained, held_out = stratified_split(train.labels, self.protocol.validation_fraction, self.seed)
@@ -131,8 +131,9 @@ class FineTuning(ABC):
                 raise InputError("this pool has no augmentation=crop_flip: set protocol.augmentation=none")
             batch_at = PreparedImages(images, model.augmented, factory.device, cache=False)
         if protocol.mixup:
-            batch_at = mix_images(batch_at, images, len(pairing.dataset.class_names), protocol.mixup)
-        return _Data(factory, replace(plain, batch_at=batch_at), trained, plain.subset(held_out), test)
+            batch_at = mix_images(batch_at, images, len(dataset.class_names), protocol.mixup)
+        augmented, held_out_images = replace(plain, batch_at=batch_at), plain.subset(held_out)
+        return _Data(factory, augmented, trained, held_out_images, dataset.test, dataset.measure)
 
     def _factory(self, model: LoadedModel, images: LabelledImages) -> NetworkFactory:
         """Return the factory of networks for a model, which stays unchanged."""
@@ -160,11 +161,11 @@ class FineTuning(ABC):
         advance: Callable[[], object],
     ) -> list[_Run]:
         """Return one run per recipe; all train on the images at positions ``trained`` of train and validation."""
-        examples, measure = data.images.subset(trained), pairing.dataset.measure
+        examples = data.images.subset(trained)
         build = partial(data.factory.build, self._new_head(pairing, trained))
         checkpoints = [Checkpoint(pairing.unfinished, f"{name}.pt") for name in recipes]
         return [
-            _Run(build, examples, recipe, self.seed, measure, checkpoint, advance)
+            _Run(build, examples, recipe, self.seed, data.measure, checkpoint, advance)
             for recipe, checkpoint in zip(recipes.values(), checkpoints, strict=True)
         ]
 
@@ -192,6 +193,7 @@ class _Data(NamedTuple):
     trained: Int[np.ndarray, " trained"]  # positions of the images on which the grid is trained
     validation: Examples  # the images on which the grid is compared, without augmentation
     test: LabelledImages
+    measure: str
 
 
 def _select(runs: Sequence[_Run], validation: Examples, stages: Sequence[int]) -> tuple[int, dict[str, float]]:

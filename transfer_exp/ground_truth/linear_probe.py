@@ -13,10 +13,10 @@ from torch import nn
 
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.errors import InputError
-from transfer_exp.features.model_on_target import Split
+from transfer_exp.features.model_on_target import Pairing, Split
 from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
 from transfer_exp.ground_truth.measure import compute_measure
-from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.progress import Track
 
 

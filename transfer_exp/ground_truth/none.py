@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from transfer_exp.ground_truth.regime import Pairing
+from transfer_exp.features.model_on_target import Pairing
 from transfer_exp.progress import Track
 
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError
-from transfer_exp.features.model_on_target import Split
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.features.model_on_target import Pairing, Split
 from transfer_exp.progress import Track
-from transfer_exp.statistics.feature_set import FeatureSet
-from transfer_exp.store import Backend
 
 
 @dataclass(frozen=True)
@@ -41,35 +37,8 @@ class Accuracy:
 
 
 @runtime_checkable
-class Pairing(Protocol):
-    """One model on one target dataset."""
-
-    @property
-    def name(self) -> str:
-        """Name of the model."""
-
-    @property
-    def dataset(self) -> Any:
-        """Target dataset: a `TargetDataset`, or `FeatureArrays` if only features are available."""
-
-    @property
-    def model(self) -> LoadedModel | None:
-        """Network, or None if only features are available."""
-
-    @property
-    def unfinished(self) -> Backend | None:
-        """Folder for the checkpoints of this model, dataset and regime; None to keep none on disk."""
-
-    def images(self, split: Split) -> LabelledImages | None:
-        """Return the images of a split, or None if there are none."""
-
-    def features(self, split: Split) -> FeatureSet | None:
-        """Return the features of a split, or None if the dataset lacks the split."""
-
-
-@runtime_checkable
 class Regime(Protocol):
-    """Function from a model on a dataset to its accuracy.
+    """Function from a pairing (one model on one target dataset) to the accuracy of the model.
 
     Attributes
     ----------

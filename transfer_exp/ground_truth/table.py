@@ -10,7 +10,8 @@ from typing import ClassVar
 import pandas as pd
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.ground_truth.regime import Accuracy, Pairing
+from transfer_exp.features.model_on_target import Pairing
+from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.io.accuracies import PUBLISHED, in_fractions, is_unsound, read_rows, rows_of
 from transfer_exp.progress import Track
 
