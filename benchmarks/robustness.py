@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 import transfer_exp
 from studies.document_tables import with_tables
-from tests.bad_input.damaged_store import comes_back, stored
-from tests.bad_input.drawn import spoiled
-from tests.bad_input.fuzzed import FUZZED
-from tests.bad_input.kind import complaint
+from tests.bad_input.damaged_store import is_read, valid_file
+from tests.bad_input.fuzzed import READERS
+from tests.bad_input.kind import run_kind
 from tests.bad_input.kinds import KINDS
+from tests.bad_input.strategies import damaged
 from transfer_exp.report.markdown import markdown
 
 Row = Sequence[str]
@@ -41,10 +41,10 @@ def tried() -> Iterator[Row]:
     """
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder:
-            code, said = complaint(kind, Path(folder))
+            code, said = run_kind(kind, Path(folder))
             if code != 1 or said.count("\n") != 1:
                 raise RuntimeError(f"{kind.name} ends with code {code} and says {said!r}")
-            yield kind.name, kind.typed, said.strip().replace(folder, "FOLDER").replace(_PACKAGE, "transfer_exp")
+            yield kind.name, kind.command, said.strip().replace(folder, "FOLDER").replace(_PACKAGE, "transfer_exp")
 
 
 def fuzzed(examples: int) -> Iterator[Row]:
@@ -55,9 +55,9 @@ def fuzzed(examples: int) -> Iterator[Row]:
     Exception
         Whatever a reader raises that is no refusal.
     """
-    readers = [(f.name, f.inputs, f.accepted) for f in FUZZED]
+    readers = [(reader.name, reader.inputs, reader.accepts) for reader in READERS]
     for kind in ("arrays", "record"):
-        readers.append((f"{kind} of the store", spoiled(stored(kind)), partial(comes_back, kind)))
+        readers.append((f"{kind} of the store", damaged(valid_file(kind)), partial(is_read, kind)))
     for name, inputs, taken in readers:
         counts = _counted(inputs, taken, examples)
         yield name, str(counts.total()), str(counts[True]), str(counts[False])

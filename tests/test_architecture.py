@@ -25,7 +25,7 @@ def test_imports_point_one_way():
 def test_files_and_functions_stay_small_and_say_what_they_are(path):
     text = path.read_text()
     tree = ast.parse(text)
-    assert len(text.splitlines()) <= 250
+    assert len(text.splitlines()) <= 400
     assert ast.get_docstring(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):

@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 
-from transfer_exp.cli.hydra_errors import problem
+from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.instantiate import build
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -82,7 +82,7 @@ def test_a_launcher_changes_what_the_plugin_it_builds_on_knows(path):
     try:
         composed = _launcher(path.stem)
     except MissingConfigException as error:
-        pytest.skip(problem(error))
+        pytest.skip(explain(error))
     assert composed == OmegaConf.merge(_launcher(plugin), own)
     assert set(own) <= set(_launcher(plugin)), "a job array has no such option"
 
@@ -95,7 +95,7 @@ def _launcher(name: str):
 
 def test_the_grid_of_scores_has_every_metric_and_perturbations_that_exist():
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        grid = compose("score_grid")
+        grid = compose("score_matrix")
     assert grid.metrics is None, "a new metric needs no edit here"
     assert all((CONF / "perturbation" / f"{name}.yaml").is_file() for name in grid.perturbations)
 

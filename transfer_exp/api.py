@@ -1,4 +1,4 @@
-"""Ranking from Python: what ``transfer-exp rank`` does, in one call."""
+"""The Python interface: `rank` does in one call what ``transfer-exp rank`` does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
-# Everything else is imported in the call: `import transfer_exp` must not wait for torch.
+# Other modules are imported in the call: `import transfer_exp` must not wait for torch.
 
 
 def rank(
@@ -24,68 +24,81 @@ def rank(
     budget: str | None = "10m",
     settings: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Rank pretrained models for a target, best first.
+    """Rank pretrained models for a target dataset, best first.
 
     Parameters
     ----------
-    target
-        A path as ``transfer-exp rank`` takes it: images in folders by class, a CSV with columns file and label, npz
-        files, or the id of a dataset of the Hugging Face hub. Or features one already has: (N, D) of each model by
-        its name, or of one model.
-    labels
-        (N,), integers or strings, with features; None with a path.
-    pool
-        Option of the config group ``model_pool``; None is that of the command. Not with features.
-    budget
-        Time for pushing images through models: ``"90s"``, ``"10m"``, ``"2h"``; None is no bound.
-    settings
-        Anything else, as on the command line: ``["metric=sfda", "halving.top=5"]``.
+    target : path, mapping of str to array_like, or array_like
+        Either the path of a dataset: a folder of images by class, a CSV with columns file and label, npz files, or the
+        id of a dataset on the Hugging Face hub. Or features of shape (N, D): of each model by its name, or of a single
+        model.
+    labels : array_like of shape (N,), optional
+        Class of each sample, as integers or strings. Required with features, and not allowed with a path.
+    pool : str, optional
+        Option of the config group ``model_pool``, by default ``everyday``. Not allowed with features.
+    budget : str or None
+        Time limit for the forward passes, such as ``"90s"``, ``"10m"`` or ``"2h"``; None for no limit.
+    settings : sequence of str
+        Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``.
 
     Returns
     -------
-    DataFrame
-        A row for each model with the fields of `SearchedModel` as columns.
+    pandas.DataFrame
+        One row for each model, best first, with the fields of `SearchedModel` as columns. Among them are ``model``,
+        ``rank`` (from 1) and ``score``.
 
     Raises
     ------
     InputError
-        For bad input of any kind, as the command.
+        When an argument, a setting or a file cannot be used.
 
     Examples
     --------
+    Features of two models on a dataset of two classes. The classes are further apart in the second model:
+
+    >>> import numpy as np
     >>> from transfer_exp import rank
-    >>> frame = rank("photos", budget="5m")  # doctest: +SKIP
+    >>> rng, labels = np.random.default_rng(0), np.repeat(["cat", "dog"], 40)
+    >>> noise = rng.normal(size=(80, 6))
+    >>> features = {"weak": noise, "strong": noise + 3 * (labels == "dog")[:, None]}
+    >>> frame = rank(features, labels, settings=["store=null"])  # doctest: +ELLIPSIS
+    ...
+    >>> list(frame["model"])
+    ['strong', 'weak']
+
+    A folder of images with one folder for each class, and the models of the built-in pool:
+
+    >>> frame = rank("photos", pool="builtin", budget="5m")  # doctest: +SKIP
     """
     if isinstance(target, str | Path):
         if labels is not None:
-            raise InputError("labels go with features: a path has labels of its own")
-        return _searched(str(target), pool, budget, settings)
+            raise InputError("labels are for features: a path already has labels, leave them out")
+        return _search(str(target), pool, budget, settings)
     if labels is None:
         raise InputError("features need labels: rank(features, labels)")
     if pool is not None:
-        raise InputError(f"pool={pool!r} has networks, and features need none: leave it out")
+        raise InputError(f"pool={pool!r} is for images, and features need no models: leave it out")
     with tempfile.TemporaryDirectory() as folder:
         _write_arrays(target, labels, Path(folder))
-        return _searched(folder, None, budget, settings)
+        return _search(folder, None, budget, settings)
 
 
-def _searched(target: str, pool: str | None, budget: str | None, settings: Sequence[str]) -> pd.DataFrame:
-    """Compose the config that the command would, and do what its job does but for the printing."""
+def _search(target: str, pool: str | None, budget: str | None, settings: Sequence[str]) -> pd.DataFrame:
+    """Compose the config of the command, and run its search without writing files."""
     from omegaconf import open_dict
 
-    from transfer_exp.cli.job_labels import labels_of
-    from transfer_exp.cli.overrides import CONF, CommandLine
-    from transfer_exp.cli.rank import outcome_of
-    from transfer_exp.cli.rank_arguments import overrides_of
+    from transfer_exp.cli.job_labels import cell_labels
+    from transfer_exp.cli.overrides import CommandLine
+    from transfer_exp.cli.rank import rank_overrides, run_search
     from transfer_exp.report.record import search_frame
 
-    words = [target, "--budget", budget or "none", *(["--pool", pool] if pool else []), *settings]
-    config = CommandLine(overrides_of(words), CONF).composed([], return_hydra_config=True)
-    run = config.hydra
+    arguments = [target, "--budget", budget or "none", *(["--pool", pool] if pool else []), *settings]
+    config = CommandLine(rank_overrides(arguments)).compose([], return_hydra_config=True)
+    hydra_config = config.hydra
     with open_dict(config):
         del config["hydra"]
-    labels, _ = labels_of(config, run)
-    return search_frame(outcome_of(config, labels, say=print).found)
+    labels, _ = cell_labels(config, hydra_config)
+    return search_frame(run_search(config, labels, log=print).result)
 
 
 def _write_arrays(target: Any, labels: Any, folder: Path) -> None:

@@ -27,7 +27,7 @@ class Source:
     Attributes
     ----------
     scores
-        File that ``python -m transfer_exp -cn score_grid`` writes.
+        File that ``python -m transfer_exp -cn score_matrix`` writes.
     accuracies
         Columns model, dataset, accuracy; and regime and pool, where there are several.
     classes

@@ -209,7 +209,7 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
         File in the form of ``STORE/accuracies.csv``: model, dataset, regime, seed, accuracy, seconds. Rows of other
         models and targets are ignored.
     scores
-        File that ``python -m transfer_exp -cn score_grid`` writes.
+        File that ``python -m transfer_exp -cn score_matrix`` writes.
     control
         See `StudyTables`.
 

@@ -1,4 +1,4 @@
-"""Files of features (npz) that cannot be used, or should not be."""
+"""Files of features (npz) that cannot be used, or are dangerous to read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 
-from tests.bad_input.files import Build, archive, both, npy, npz, text, zeros
+from tests.bad_input.files import Build, archive, npy, npz, sequence, text, zeros
 from tests.bad_input.kind import Kind
 
 ARGUMENTS = ("dataset=arrays", "dataset.root=net.npz", "ground_truth=none", "tracker=none")
@@ -20,30 +20,30 @@ def _kind(name: str, message: str, build: Build) -> Kind:
 KINDS = [
     _kind("features as a pickle", "Object arrays cannot be loaded", npz(features=np.array([{}] * 8, dtype=object))),
     _kind("labels as a pickle", "cannot read labels of net.npz", npz(labels=np.array([{}] * 8, dtype=object))),
-    _kind("npz that is no archive", "cannot read the names of net.npz", text("net.npz", b"PK\x03\x04 cut")),
-    _kind("one array in place of an npz", "is a single array", text("net.npz", npy((10**13,), "<f8", b""))),
+    _kind("npz that is not an archive", "cannot read the names of net.npz", text("net.npz", b"PK\x03\x04 cut")),
+    _kind("single array instead of an npz", "is a single array", text("net.npz", npy((10**13,), "<f8", b""))),
     _kind(
-        "npz of terabytes, as it says",
+        "npz whose header states terabytes",
         "its header tells of 8000000000000 bytes, and 16 follow",
         archive("net.npz", "labels.npy", npy((10**12,), "<i8", bytes(16))),
     ),
     _kind("npz that unpacks to a hundred megabytes", "a decompression bomb", zeros("net.npz")),
     _kind(
-        "npz with a header that is code",
+        "npz with code in its header",
         "cannot read labels of net.npz",
         archive("net.npz", "labels.npy", npy((8,), "__import__('os')", bytes(64)), zipfile.ZIP_DEFLATED),
     ),
     _kind("npz without labels", "has no array 'labels', only features", npz(labels=None)),
     _kind("features with NaN", "features hold NaN", npz(features=np.full((8, 5), np.nan))),
-    _kind("features that are too few", "features of net.npz", npz(features=np.ones((7, 5)))),
-    _kind("labels that are no whole numbers", "must be (N,) integers or strings", npz(labels=np.ones(8))),
+    _kind("fewer features than labels", "features of net.npz", npz(features=np.ones((7, 5)))),
+    _kind("labels that are not whole numbers", "must be (N,) integers or strings", npz(labels=np.ones(8))),
     _kind("labels of one class", "hold one class only", npz(labels=np.zeros(8, dtype=int))),
     _kind("probabilities that do not sum to 1", "sum", npz(source_probabilities=np.ones((8, 4)))),
     Kind(
-        "models with other labels",
+        "models with different labels",
         ("dataset=arrays", "dataset.root=.", *ARGUMENTS[2:]),
         "labels of net.npz differ from those of a.npz",
-        both(npz("a.npz"), npz(labels=np.arange(8) // 4)),
+        sequence(npz("a.npz"), npz(labels=np.arange(8) // 4)),
     ),
     Kind(
         "embeddings as a pickle",

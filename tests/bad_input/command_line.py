@@ -1,11 +1,11 @@
-"""What is typed wrongly: options, values, combinations."""
+"""Wrong options, values and combinations on the command line."""
 
 from __future__ import annotations
 
-from tests.bad_input.files import both, text
+from tests.bad_input.files import sequence, text
 from tests.bad_input.kind import Kind
 
-GRID = ("-cn", "score_grid", "model_pool.names=[resnet_glyphs]")
+MATRIX = ("-cn", "score_matrix", "model_pool.names=[resnet_glyphs]")
 YAML = "name: !!python/object/apply:os.system ['touch trace']\n"
 
 
@@ -13,11 +13,11 @@ def _typed(name: str, message: str, *arguments: str) -> Kind:
     return Kind(name, arguments, message)
 
 
-def _own(name: str, message: str, content: str | bytes) -> Kind:
-    """Return a metric of the user's own in a folder of configs."""
-    folders = lambda folder: (folder / "own" / "metric").mkdir(parents=True)  # noqa: E731
-    arguments = ("--config-dir", "own", "metric=mine")
-    return Kind(name, arguments, message, both(folders, text("own/metric/mine.yaml", content)))
+def _user_metric(name: str, message: str, content: str | bytes) -> Kind:
+    """Return a kind with a metric from the user's own folder of configs."""
+    folders = lambda folder: (folder / "configs" / "metric").mkdir(parents=True)  # noqa: E731
+    arguments = ("--config-dir", "configs", "metric=mine")
+    return Kind(name, arguments, message, sequence(folders, text("configs/metric/mine.yaml", content)))
 
 
 TARGET = "_target_: {}\ncommand: touch trace\n"
@@ -58,28 +58,38 @@ KINDS = [
     _typed("negative seed", "seed=-1: need a whole number, at least 0", "seed=-1"),
     _typed("seed in words", "seed=one: need a whole number", "seed=one"),
     _typed("empty batch", "features.batch_size=0: need a whole number, at least 1", "features.batch_size=0"),
-    _typed("value that is cut off", "cannot read 'metric.alpha=[1,'", "metric.alpha=[1,"),
+    _typed("truncated value", "cannot read 'metric.alpha=[1,'", "metric.alpha=[1,"),
     _typed("store is a file", "set store=FOLDER", "store=/dev/null"),
-    _typed("unknown metric of a grid", "metric has no option 'logmee'", *GRID, "metrics=[logmee]"),
-    _typed("too few images of a grid", "images_per_class=1", *GRID, "images_per_class=[1]"),
-    _typed("option of a grid with an unknown key", "metric has no option 'n'", *GRID, "metrics=['knn(n=3)']"),
-    _typed("option of a grid that is no name", "'3 nn' is no name of an option", *GRID, "metrics=[3 nn]"),
-    _typed("option of a grid that is cut off", "cannot read 'metric.k=['", *GRID, "metrics=['knn(k=[)']"),
-    _typed("one metric for a grid", "metric=knn means nothing to a grid", *GRID, "metric=knn"),
-    _typed("one perturbation for a grid", "'perturbations=[NAME", *GRID, "perturbation=pca"),
-    _typed("grid without the training split", "splits=[test]: need train", *GRID, "splits=[test]"),
-    _typed("grid of what needs more", "nothing could be scored", *GRID, "metrics=[learned_fusion]"),
+    _typed("unknown metric of a score matrix", "metric has no option 'logmee'", *MATRIX, "metrics=[logmee]"),
+    _typed("too few images for a score matrix", "images_per_class=1", *MATRIX, "images_per_class=[1]"),
+    _typed("option of a score matrix with an unknown key", "metric has no option 'n'", *MATRIX, "metrics=['knn(n=3)']"),
+    _typed("option of a score matrix that is not a name", "'3 nn' is not an option", *MATRIX, "metrics=[3 nn]"),
+    _typed("truncated option of a score matrix", "cannot read 'metric.k=['", *MATRIX, "metrics=['knn(k=[)']"),
+    _typed("single metric for a score matrix", "metric=knn has no effect on a score matrix", *MATRIX, "metric=knn"),
+    _typed("single perturbation for a score matrix", "'perturbations=[NAME", *MATRIX, "perturbation=pca"),
+    _typed("score matrix without the training split", "splits=[test]: need train", *MATRIX, "splits=[test]"),
+    _typed("score matrix of a metric that needs more", "nothing could be scored", *MATRIX, "metrics=[learned_fusion]"),
+    _typed(
+        "averaged perturbation for a score matrix",
+        "perturbations=path averages scores",
+        *MATRIX,
+        "perturbations=[path]",
+    ),
     _typed("missing download", "dataset.download=true", "dataset=pets", "dataset.root=absent"),
     _typed("secret as a setting", "HF_TOKEN looks like a secret", "tracker.project=${oc.env:HF_TOKEN}"),
-    _typed("foreign target", "may not run 'os.system'", "metric._target_=os.system"),
-    _own("foreign target in a file", "may not run 'os.system'", TARGET.format("os.system")),
-    _own(
-        "target through one of our modules", "not of this package", TARGET.format("transfer_exp.store.lock.os.system")
+    _typed("target of another package", "may not run 'os.system'", "metric._target_=os.system"),
+    _user_metric("target of another package in a file", "may not run 'os.system'", TARGET.format("os.system")),
+    _user_metric(
+        "target behind a module of this package",
+        "not of this package",
+        TARGET.format("transfer_exp.store.lock.os.system"),
     ),
-    _own(
-        "target that is nowhere", "there is no 'transfer_exp.nowhere' to build", TARGET.format("transfer_exp.nowhere")
+    _user_metric(
+        "target that does not exist",
+        "there is no 'transfer_exp.nowhere' to build",
+        TARGET.format("transfer_exp.nowhere"),
     ),
-    _own("YAML with code", "could not determine a constructor for the tag", YAML),
-    _own("YAML that is cut off", "mine.yaml", "steps: [1, 2"),
-    _own("YAML that is not text", "is not UTF-8 text after 'name: caf'", b"name: caf\xe9\n"),
+    _user_metric("YAML with code", "could not determine a constructor for the tag", YAML),
+    _user_metric("truncated YAML", "mine.yaml", "steps: [1, 2"),
+    _user_metric("YAML that is not text", "is not UTF-8 text after 'name: caf'", b"name: caf\xe9\n"),
 ]

@@ -1,45 +1,45 @@
-"""Arguments that the commands beside the application do not have, and targets that ``rank`` cannot use."""
+"""Wrong arguments of every command, and targets that ``transfer-exp rank`` cannot use."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from tests.bad_input.files import Build, both, npz, pictures, text
+from tests.bad_input.files import Build, npz, pictures, sequence, text
 from tests.bad_input.kind import Kind
 
-PAGES = ("calibration.__main__", "method_figure", "stored_rows_pages", "paper.document", "real_pool.__main__")
+STUDIES = ("calibration", "method_figure", "stored_rows_pages", "paper.document", "real_pool")
 
 
 def _wrong(command: str, *arguments: str) -> Kind:
-    name = command.removesuffix(".__main__") if command != "__main__" else arguments[0]
-    return Kind(f"wrong argument of {name}", (*arguments, "--bogus"), "--bogus", None, command)
+    subject = command.removeprefix("python -m ").removeprefix("transfer-exp ")
+    return Kind(f"wrong argument of {subject}", (*arguments, "--bogus"), "--bogus", None, command)
 
 
 def _rank(name: str, message: str, *arguments: str, build: Build | None = None) -> Kind:
-    return Kind(name, ("rank", *arguments), message, build)
+    return Kind(name, arguments, message, build, "transfer-exp rank")
 
 
 KINDS = [
-    *(_wrong(f"studies.{page}", "page.md") for page in PAGES),
-    _wrong("cli.report", "sweep"),
-    _wrong("cli.reproduction", "s.csv", "--pool", "p"),
-    _wrong("cli.evaluate", "s.csv", "t.csv"),
-    _wrong("__main__", "cache", "ls"),
-    _wrong("__main__", "doctor"),
-    _wrong("__main__", "rank", "images"),
-    Kind("age that is no time", ("cache", "prune", "--older-than", "soon"), "'soon' is no age such as 90m", None),
-    _rank("target that is not there", "absent is no folder of images, CSV, npz or id of a hub", "absent"),
-    _rank("target that is some other file", "notes.txt is no folder", "notes.txt", build=text("notes.txt", "words")),
+    *(_wrong(f"python -m studies.{study}", "page.md") for study in STUDIES),
+    _wrong("transfer-exp run"),
+    _wrong("transfer-exp plan"),
+    _wrong("transfer-exp report", "sweep"),
+    _wrong("transfer-exp evaluate", "s.csv", "t.csv"),
+    _wrong("transfer-exp cache", "ls"),
+    _wrong("transfer-exp doctor"),
+    _wrong("transfer-exp rank", "images"),
+    Kind("mistyped command", ("rnak", "images"), "no command 'rnak': did you mean rank?"),
+    Kind("age without a unit", ("prune", "--older-than", "soon"), "'soon' is not an age", None, "transfer-exp cache"),
+    _rank("missing target of rank", "absent is not a folder of images, CSV, npz or id of a hub", "absent"),
+    _rank("target of an unknown file type", "notes.txt is not a folder", "notes.txt", build=text("notes.txt", "words")),
     _rank("folder without classes", "no class", "images", build=lambda folder: (folder / "images").mkdir()),
-    _rank("budget that is no time", "budget=soon is no time", "images", "--budget", "soon", build=pictures),
-    _rank(
-        "pool that there is not", "model_pool has no option 'everyda'", "images", "--pool", "everyda", build=pictures
-    ),
-    _rank("setting that rank lacks", "halvin", "images", "halvin.top=1", build=pictures),
+    _rank("budget in words", "budget=soon is not a time", "images", "--budget", "soon", build=pictures),
+    _rank("unknown pool", "model_pool has no option 'everyda'", "images", "--pool", "everyda", build=pictures),
+    _rank("unknown setting of rank", "halvin", "images", "halvin.top=1", build=pictures),
     _rank(
         "embeddings of different samples",
         "labels of net.npz differ from those of a.npz",
         ".",
-        build=both(npz("a.npz"), npz(labels=1 - np.arange(8) % 2)),
+        build=sequence(npz("a.npz"), npz(labels=1 - np.arange(8) % 2)),
     ),
 ]

@@ -1,4 +1,4 @@
-"""A store whose files were damaged after they were written."""
+"""A store whose files are damaged after they were written."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ ARRAYS = {"features": np.arange(12, dtype=np.float32).reshape(4, 3), "labels": n
 RECORD = {"value": 0.25, "source": "us", "chosen": {"steps": 3}}
 
 
-def stored(kind: str) -> bytes:
-    """Return the file of a sound store."""
+def valid_file(kind: str) -> bytes:
+    """Return the content of the file that a store writes for a kind of entry."""
     with tempfile.TemporaryDirectory() as folder:
         _fetch(Store(Path(folder)), kind)
         return _file(Path(folder)).read_bytes()
 
 
-def comes_back(kind: str, content: bytes) -> bool:
-    """Return whether a store found the value in a damaged file; found or computed again, it must be the right one."""
+def is_read(kind: str, content: bytes) -> bool:
+    """Return whether a store reads the value from a damaged file; read or computed again, it must be correct."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         _fetch(store, kind)
         _file(store.root).write_bytes(content)
-        logging.disable(logging.WARNING)  # of every damaged file
+        logging.disable(logging.WARNING)  # one for every damaged file
         try:
             return _fetch(store, kind)
         finally:
@@ -38,15 +38,15 @@ def comes_back(kind: str, content: bytes) -> bool:
 def _fetch(store: Store, kind: str) -> bool:
     if kind == "record":
         value: Any
-        value, found = store.record(kind, {}, lambda: RECORD)
+        value, is_cached = store.record(kind, {}, lambda: RECORD)
         assert value == RECORD
-        return found
-    arrays, found = store.arrays(kind, {}, lambda: ARRAYS)
+        return is_cached
+    arrays, is_cached = store.arrays(kind, {}, lambda: ARRAYS)
     assert sorted(arrays) == sorted(ARRAYS)
     for name, array in ARRAYS.items():
         assert arrays[name].dtype == array.dtype
         np.testing.assert_array_equal(arrays[name], array)
-    return found
+    return is_cached
 
 
 def _file(root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Sound files, each of which a kind of bad input spoils in one place."""
+"""Writers of valid files, and of files that are damaged in one place."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ Build = Callable[[Path], object]
 
 
 def text(name: str, content: str | bytes) -> Build:
-    """Return what writes a file."""
-    whole = content.encode() if isinstance(content, str) else content
-    return lambda folder: (folder / name).write_bytes(whole)
+    """Return a writer of a file with this content."""
+    raw = content.encode() if isinstance(content, str) else content
+    return lambda folder: (folder / name).write_bytes(raw)
 
 
-def both(*builds: Build) -> Build:
-    """Return what does one after the other."""
+def sequence(*builds: Build) -> Build:
+    """Return a writer that runs several writers in order."""
     return lambda folder: [build(folder) for build in builds]
 
 
 def sparse(name: str, size: int) -> Build:
-    """Return what makes a file of many bytes that takes no room on the disk."""
+    """Return a writer of a large file that takes almost no space on the disk."""
 
     def make(folder: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -51,53 +51,53 @@ def sparse(name: str, size: int) -> Build:
 
 
 def manifest(**changes: Any) -> Build:
-    """Return what writes a manifest of one entry with some values changed."""
+    """Return a writer of a manifest of one entry with some values changed."""
     return text("manifest.json", json.dumps({"net": {**ENTRY, **changes}}))
 
 
 def claiming(name: str, header: bytes, length: int | None = None) -> Build:
-    """Return what writes a safetensors file of a header alone, which may claim any length."""
+    """Return a writer of a safetensors file that has only a header, of any stated length."""
     return text(name, struct.pack("<Q", len(header) if length is None else length) + header)
 
 
 class _Code:
-    """A pickle that leaves a file named trace when it is loaded."""
+    """An object whose pickle creates a file named trace when it is loaded."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (Path("trace"),))
 
 
 def pickled(name: str) -> Build:
-    """Return what writes a torch file with code in it."""
+    """Return a writer of a torch file with code in it."""
     return lambda folder: torch.save({"weight": _Code()}, folder / name)
 
 
 def tensors(name: str, content: Any) -> Build:
-    """Return what writes a torch file."""
+    """Return a writer of a torch file."""
     return lambda folder: torch.save(content, folder / name)
 
 
 def compressed(name: str) -> Build:
-    """Return what writes a torch file whose parts are compressed: a hundred megabytes of zeros in a few bytes."""
+    """Return a writer of a torch file with compressed parts: a hundred megabytes of zeros in a few bytes."""
 
     def make(folder: Path) -> None:
-        whole = io.BytesIO()
-        torch.save({"weight": torch.zeros(1 << 20)}, whole)
-        with zipfile.ZipFile(whole) as stored, zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as file:
-            for part in stored.namelist():
-                file.writestr(part, stored.read(part))
+        buffer = io.BytesIO()
+        torch.save({"weight": torch.zeros(1 << 20)}, buffer)
+        with zipfile.ZipFile(buffer) as source, zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as file:
+            for part in source.namelist():
+                file.writestr(part, source.read(part))
 
     return make
 
 
 def npz(name: str = "net.npz", **changes: Any) -> Build:
-    """Return what writes features and labels of eight samples, some arrays changed, or left out where None."""
+    """Return a writer of features and labels of eight samples, with some arrays changed, or removed if None."""
     content = {"features": np.arange(40.0).reshape(8, 5) ** 0.5, "labels": np.arange(8) % 2, **changes}
     return lambda folder: np.savez(folder / name, **{k: v for k, v in content.items() if v is not None})
 
 
 def archive(name: str, member: str, content: bytes, compression: int = zipfile.ZIP_STORED) -> Build:
-    """Return what writes a zip file of one member."""
+    """Return a writer of a zip file with one member."""
 
     def make(folder: Path) -> None:
         with zipfile.ZipFile(folder / name, "w", compression) as file:
@@ -107,14 +107,14 @@ def archive(name: str, member: str, content: bytes, compression: int = zipfile.Z
 
 
 def npy(shape: tuple[int, ...], descr: str, content: bytes) -> bytes:
-    """Return an array file whose header says what it likes."""
+    """Return a .npy file with this header, whether it fits the content or not."""
     header = repr({"descr": descr, "fortran_order": False, "shape": shape}).encode()
     padded = header + b" " * (63 - (10 + len(header)) % 64) + b"\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded + content
 
 
 def zeros(name: str) -> Build:
-    """Return what writes an npz of a few hundred kilobytes that unpacks to a hundred megabytes."""
+    """Return a writer of an npz of a few hundred kilobytes that unpacks to a hundred megabytes."""
     return lambda folder: np.savez_compressed(folder / name, labels=np.zeros(100 << 17))
 
 
@@ -123,20 +123,20 @@ def pictures(folder: Path) -> Path:
     root = folder / "images"
     for split in ("train", "test"):
         for label in ("cat", "dog"):
-            place = root / split / label
-            place.mkdir(parents=True)
+            class_folder = root / split / label
+            class_folder.mkdir(parents=True)
             for i in range(3):
-                Image.new("RGB", (16, 16), (i * 9, 90, 200)).save(place / f"{i}.png")
+                Image.new("RGB", (16, 16), (i * 9, 90, 200)).save(class_folder / f"{i}.png")
     return root
 
 
-def spoiled(spoil: Callable[[Path], object]) -> Build:
-    """Return what writes `pictures` and spoils ``images/train/cat/1.png``."""
-    return lambda folder: spoil(pictures(folder) / "train" / "cat" / "1.png")
+def damaged_picture(damage: Callable[[Path], object]) -> Build:
+    """Return a writer of `pictures` that damages ``images/train/cat/1.png``."""
+    return lambda folder: damage(pictures(folder) / "train" / "cat" / "1.png")
 
 
 def bomb(path: Path) -> None:
-    """Write a PNG of a few bytes whose header promises a hundred million pixels, of which none is there."""
+    """Write a PNG of a few bytes whose header states a hundred million pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -146,12 +146,12 @@ def bomb(path: Path) -> None:
 
 
 def link_out(path: Path) -> None:
-    """Put a link in the place of a file, to another outside the folder of its dataset."""
+    """Replace a file by a link to a file outside the folder of its dataset."""
     outside = path.parents[3] / "outside.png"
     path.rename(outside)
     path.symlink_to(outside)
 
 
 def bare_pickle(name: str) -> Build:
-    """Return what writes a pickle with code in it as it is."""
+    """Return a writer of a plain pickle with code in it."""
     return text(name, pickle.dumps({"weight": _Code()}, protocol=2))

@@ -1,4 +1,4 @@
-"""What readers are fuzzed with: for each a sound file spoiled at random, and what must hold whatever comes of it."""
+"""Fuzzed readers: random damage to a valid file of each kind, and a check of what the reader returns."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from PIL import Image
 from torch.utils._pytree import tree_leaves
 
 from tests.bad_input import reports
-from tests.bad_input.drawn import CHARACTERS, json_of, spoiled, table_of
 from tests.bad_input.files import ENTRY, npz
-from transfer_exp.cli.hydra_errors import named_option
+from tests.bad_input.strategies import CHARACTERS, damaged, json_of, table_of
+from transfer_exp.cli.score_matrix import compose_option
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.dataset.image_file import read_rgb
 from transfer_exp.dataset.image_table import image_table
@@ -43,47 +43,47 @@ PICTURES = tuple(f"{name}.png" for name in "abcdefgh")
 
 
 @dataclass(frozen=True)
-class Fuzzed:
-    """One reader.
+class FuzzedReader:
+    """A reader of files, with random inputs.
 
     Attributes
     ----------
-    name
-        In words.
-    inputs
-        Draws what the file holds; text for what is no file.
-    name_of_file
-        Under which it lies in a folder of its own.
-    read
-        Reads it, and asserts that what it returns is sound.
+    name : str
+        Description of the file.
+    inputs : SearchStrategy
+        Random contents of the file.
+    file_name : str
+        Name of the file.
+    read : callable
+        Reads the file, and asserts that the returned value is valid.
     """
 
     name: str
     inputs: st.SearchStrategy[bytes]
-    name_of_file: str
+    file_name: str
     read: Callable[[Path], object]
 
-    def accepted(self, content: bytes) -> bool:
-        """Return whether the reader took an input; anything but a value or one line of refusal is an error."""
+    def accepts(self, content: bytes) -> bool:
+        """Return whether the reader accepts an input; it must return a valid value or raise a one-line `InputError`."""
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / self.name_of_file
+            path = Path(folder) / self.file_name
             path.write_bytes(content)
             try:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("error")  # it would stand on stderr, beside the one line
+                    warnings.simplefilter("error")  # a warning would be a second line on stderr
                     self.read(path)
-            except InputError as refused:
-                refusal = str(refused)
+            except InputError as error:
+                refusal = str(error)
             else:
                 refusal = ""
             assert refusal.isprintable(), refusal
-            assert [place.name for place in Path(folder).iterdir()] == [self.name_of_file], "it wrote something"
+            assert [file.name for file in Path(folder).iterdir()] == [self.file_name], "the reader wrote a file"
         return not refusal
 
 
 def _manifest() -> st.SearchStrategy[bytes]:
     entry = json_of(**ENTRY, source_classes=3, interpolation="bicubic").map(lambda raw: b'{"net": ' + raw + b"}")
-    return entry | json_of(net=ENTRY) | spoiled(json.dumps({"net": ENTRY}).encode())
+    return entry | json_of(net=ENTRY) | damaged(json.dumps({"net": ENTRY}).encode())
 
 
 def _image(kind: str) -> bytes:
@@ -101,9 +101,9 @@ def _npz() -> bytes:
 
 def _safetensors() -> st.SearchStrategy[bytes]:
     header = json.dumps({"a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}}).encode()
-    whole = struct.pack("<Q", len(header)) + header + bytes(24)
-    drawn = json_of(a={"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]})
-    return drawn.map(lambda raw: struct.pack("<Q", len(raw)) + raw + bytes(24)) | spoiled(whole)
+    valid = struct.pack("<Q", len(header)) + header + bytes(24)
+    random_header = json_of(a={"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]})
+    return random_header.map(lambda raw: struct.pack("<Q", len(raw)) + raw + bytes(24)) | damaged(valid)
 
 
 def _torch() -> bytes:
@@ -115,26 +115,26 @@ def _torch() -> bytes:
 def _list() -> st.SearchStrategy[bytes]:
     names = st.sampled_from([*PICTURES, "gone.png", "../a.png", ""])
     line = st.tuples(names, st.sampled_from(["cat", "dog", "", "1"]), st.sampled_from(["train", "test", "dev"]))
-    drawn = st.lists(line, max_size=9).map(lambda lines: "\n".join(map(",".join, lines)))
-    sound = "".join(f"{name},{'cat' if name < 'e' else 'dog'},train\n" for name in PICTURES)
+    random_lines = st.lists(line, max_size=9).map(lambda lines: "\n".join(map(",".join, lines)))
+    valid = "".join(f"{name},{'cat' if name < 'e' else 'dog'},train\n" for name in PICTURES)
     head = b"file,label,split\n"
-    return drawn.map(lambda lines: head + lines.encode()) | spoiled(head + sound.encode())
+    return random_lines.map(lambda lines: head + lines.encode()) | damaged(head + valid.encode())
 
 
-def _notes() -> st.SearchStrategy[bytes]:
+def _run_details() -> st.SearchStrategy[bytes]:
     labels = np.arange(8) % 2
-    view = project_features(np.eye(2)[labels] + np.arange(8)[:, None] / 9, labels, None)
-    sound = asdict(
-        RunDetails("typed", {"numpy": "2"}, {"a": {"scoring": 0.5}}, plotted_samples(labels, ("x", "y")), {"a": view})
-    )
-    return json_of(**sound) | spoiled(json.dumps(sound).encode())
+    projection = project_features(np.eye(2)[labels] + np.arange(8)[:, None] / 9, labels, None)
+    samples = plotted_samples(labels, ("x", "y"))
+    details = RunDetails("command", {"numpy": "2"}, {"a": {"scoring": 0.5}}, samples, {"a": projection})
+    valid = asdict(details)
+    return json_of(**valid) | damaged(json.dumps(valid).encode())
 
 
 def _read_weights(path: Path) -> None:
     def check(name: str, content: object, file: Path) -> LoadedModel:
         for value in tree_leaves(content):
             assert not isinstance(value, torch.Tensor) or value.nbytes <= file.stat().st_size
-        raise NotApplicableError("read, and there is no network for it")
+        raise NotApplicableError("the file was read, and there is no model for it")
 
     sources = {"net": CheckpointSource("page", "file")}
     (candidate,) = create_published_pool("pool", sources, check, str(path.parent)).candidates
@@ -144,9 +144,9 @@ def _read_weights(path: Path) -> None:
 
 def _read_features(path: Path) -> None:
     target = arrays(str(path))
-    found = target.feature_set(path.stem, "scoring_set")
-    assert np.isfinite(found.features).all()
-    assert len(found.features) == len(found.labels)
+    feature_set = target.feature_set(path.stem, "scoring_set")
+    assert np.isfinite(feature_set.features).all()
+    assert len(feature_set.features) == len(feature_set.labels)
 
 
 def _read_image(path: Path) -> None:
@@ -159,8 +159,8 @@ def _read_list(path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in PICTURES:
             (Path(folder) / name).write_bytes(_image("PNG"))
-        found = image_table(str(path), root=folder)
-        assert len(found.train) + len(found.test) <= len(PICTURES)
+        dataset = image_table(str(path), root=folder)
+        assert len(dataset.train) + len(dataset.test) <= len(PICTURES)
 
 
 def _read_manifest(path: Path) -> None:
@@ -180,37 +180,39 @@ def _read_scores(path: Path) -> None:
     assert not np.isinf(values).any()
 
 
-def _read_named_option(path: Path) -> None:
+def _read_option(path: Path) -> None:
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         text = path.read_bytes().decode("utf-8", "replace")
-        assert isinstance(named_option("metric", text, 0), dict)
+        assert isinstance(compose_option("metric", text, 0), dict)
 
 
-FUZZED = [
-    Fuzzed("manifest of checkpoints", _manifest(), "manifest.json", _read_manifest),
-    Fuzzed("weights as safetensors", _safetensors(), "net.safetensors", _read_weights),
-    Fuzzed("weights as a torch file", spoiled(_torch()), "net.pth", _read_weights),
-    Fuzzed("npz of features", spoiled(_npz()), "net.npz", _read_features),
-    Fuzzed("image", spoiled(*map(_image, ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"))), "1.png", _read_image),
-    Fuzzed("table of accuracies", table_of("model", "dataset", "accuracy"), "t.csv", _read_accuracies),
-    Fuzzed("scores made elsewhere", table_of("model", "dataset", "score"), "s.csv", _read_scores),
-    Fuzzed("rows of a grid of scores", table_of(*reports.HEAD.strip().split(",")), "s.csv", _read_scores),
-    Fuzzed("list of images", _list(), "list.csv", _read_list),
-    Fuzzed("details of a page", _notes(), "page.json", lambda p: read_run_details(p.parent)),
-    Fuzzed("record of a cell", json_of(**reports.RECORD), "result.json", read_record),
-    Fuzzed(
+READERS = [
+    FuzzedReader("manifest of checkpoints", _manifest(), "manifest.json", _read_manifest),
+    FuzzedReader("weights as safetensors", _safetensors(), "net.safetensors", _read_weights),
+    FuzzedReader("weights as a torch file", damaged(_torch()), "net.pth", _read_weights),
+    FuzzedReader("npz of features", damaged(_npz()), "net.npz", _read_features),
+    FuzzedReader(
+        "image", damaged(*map(_image, ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"))), "1.png", _read_image
+    ),
+    FuzzedReader("table of accuracies", table_of("model", "dataset", "accuracy"), "t.csv", _read_accuracies),
+    FuzzedReader("scores from any source", table_of("model", "dataset", "score"), "s.csv", _read_scores),
+    FuzzedReader("rows of a score matrix", table_of(*reports.HEAD.strip().split(",")), "s.csv", _read_scores),
+    FuzzedReader("list of images", _list(), "list.csv", _read_list),
+    FuzzedReader("details of a run", _run_details(), "page.json", lambda p: read_run_details(p.parent)),
+    FuzzedReader("record of a cell", json_of(**reports.RECORD), "result.json", read_record),
+    FuzzedReader(
         "status of a cell",
         json_of(state="failed", reason="", cell={"metric": "a"}),
         "status.json",
         lambda p: collect(p.parent),
     ),
-    Fuzzed(
+    FuzzedReader(
         "name of an option",
         (st.sampled_from(["knn", "knn(k=3)", "knn(k=", "emms(rounds=2)"]) | CHARACTERS).flatmap(
             lambda text: CHARACTERS.map(lambda more: (text + more).encode()) | st.just(text.encode())
         ),
         "text",
-        _read_named_option,
+        _read_option,
     ),
 ]

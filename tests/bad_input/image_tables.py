@@ -1,8 +1,8 @@
-"""Lists of images and labels (CSV) that cannot be used, or should not be."""
+"""Lists of images and labels (CSV) that cannot be used, or are dangerous to read."""
 
 from __future__ import annotations
 
-from tests.bad_input.files import both, pictures, text
+from tests.bad_input.files import pictures, sequence, text
 from tests.bad_input.kind import Kind
 
 ARGUMENTS = (
@@ -17,11 +17,11 @@ SOUND = "\n".join(["file,label", *LINES, ""])
 
 
 def _list(name: str, message: str, content: str | bytes) -> Kind:
-    return Kind(f"list of images {name}", ARGUMENTS, message, both(pictures, text("list.csv", content)))
+    return Kind(f"list of images {name}", ARGUMENTS, message, sequence(pictures, text("list.csv", content)))
 
 
 KINDS = [
-    Kind("list of images that is not there", ARGUMENTS, "no table dataset.path=list.csv"),
+    Kind("list of images that does not exist", ARGUMENTS, "no table dataset.path=list.csv"),
     _list("without labels", "list.csv lacks the column 'label'", SOUND.replace("label", "lable")),
     _list("with an empty label", "line 2: label '' is empty", SOUND.replace("0.png,cat", "0.png,", 1)),
     _list(
@@ -29,15 +29,15 @@ KINDS = [
         "is unknown: use train",
         SOUND.replace("\n", ",dev\n").replace("label,dev", "label,split"),
     ),
-    _list("that has a file twice", "stands in an earlier line too", f"{SOUND}./{LINES[0]}\n"),
-    _list("with a file that is not there", "gone.png", f"{SOUND}gone.png,dog\n"),
+    _list("with a duplicate file", "stands in an earlier line too", f"{SOUND}./{LINES[0]}\n"),
+    _list("with a missing file", "gone.png", f"{SOUND}gone.png,dog\n"),
     Kind(
-        "list of images with a file elsewhere",
+        "list of images with a file outside its folder",
         (*ARGUMENTS, "dataset.root=images"),
         "leads out of",
-        both(pictures, text("list.csv", "file,label\n../list.csv,dog\n")),
+        sequence(pictures, text("list.csv", "file,label\n../list.csv,dog\n")),
     ),
-    _list("with a name too long", "cannot be looked for", f"{SOUND}{'n' * 5000},dog\n"),
+    _list("with a too long name", "cannot be looked for", f"{SOUND}{'n' * 5000},dog\n"),
     _list("with a NUL", "holds a NUL", f"{SOUND}a\0.png,dog\n"),
     _list("of one class", "has no two classes to tell apart", "\n".join(["file,label", *LINES[:3], ""])),
     _list("that is empty", "its first line must name the columns", ""),

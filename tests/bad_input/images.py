@@ -1,4 +1,4 @@
-"""Folders of images that cannot be read, or should not be."""
+"""Folders of images that cannot be read, or are dangerous to read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.bad_input.files import Build, bomb, link_out, pictures, sparse, spoiled
+from tests.bad_input.files import Build, bomb, damaged_picture, link_out, pictures, sparse
 from tests.bad_input.kind import Kind
 
 ARGUMENTS = (
@@ -20,26 +20,26 @@ ARGUMENTS = (
 )
 
 
-def _lonely(folder: Path) -> None:
+def _single_image(folder: Path) -> None:
     for path in (pictures(folder) / "train" / "dog").iterdir():
         if path.name != "0.png":
             path.unlink()
 
 
-def _single(folder: Path) -> None:
+def _single_class(folder: Path) -> None:
     root = pictures(folder)
     for split in ("train", "test"):
         shutil.rmtree(root / split / "dog")
 
 
-def _more(folder: Path) -> None:
+def _class_only_in_test(folder: Path) -> None:
     shutil.copytree(pictures(folder) / "test" / "dog", folder / "images" / "test" / "emu")
 
 
 def _linked_class(folder: Path) -> None:
-    place = pictures(folder) / "train" / "cat"
-    place.rename(folder / "elsewhere")
-    place.symlink_to(folder / "elsewhere")
+    class_folder = pictures(folder) / "train" / "cat"
+    class_folder.rename(folder / "elsewhere")
+    class_folder.symlink_to(folder / "elsewhere")
 
 
 def _cut(path: Path) -> None:
@@ -51,28 +51,34 @@ def _kind(name: str, message: str, build: Build) -> Kind:
     return Kind(name, ARGUMENTS, message, build)
 
 
-def _one(name: str, message: str, spoil: Callable[[Path], object]) -> Kind:
-    return _kind(name, message, spoiled(spoil))
+def _damaged(name: str, message: str, damage: Callable[[Path], object]) -> Kind:
+    return _kind(name, message, damaged_picture(damage))
 
 
 KINDS = [
-    _one("image that is none", "1.png is not a readable image: remove it", lambda p: p.write_bytes(b"not a picture")),
-    _one("empty image", "1.png is not a readable image: remove it", lambda p: p.write_bytes(b"")),
-    _one("image that is cut off", "1.png is not a readable image: remove it", _cut),
-    _one(
+    _damaged(
+        "file that is not an image",
+        "1.png is not a readable image: remove it",
+        lambda p: p.write_bytes(b"not a picture"),
+    ),
+    _damaged("empty image", "1.png is not a readable image: remove it", lambda p: p.write_bytes(b"")),
+    _damaged("truncated image", "1.png is not a readable image: remove it", _cut),
+    _damaged(
         "PostScript under an image's name", "1.png is not a readable", lambda p: Image.new("L", (9, 9)).save(p, "EPS")
     ),
-    _one("decompression bomb", "1.png has more pixels than", bomb),
-    _one("image file of a gigabyte", "1.png has 1073741825 bytes", lambda p: sparse(p.name, (1 << 30) + 1)(p.parent)),
-    _one("link to an image elsewhere", "leads out of", link_out),
-    _one(
-        "link that leads nowhere",
+    _damaged("decompression bomb", "1.png has more pixels than", bomb),
+    _damaged(
+        "image file of a gigabyte", "1.png has 1073741825 bytes", lambda p: sparse(p.name, (1 << 30) + 1)(p.parent)
+    ),
+    _damaged("link to an image elsewhere", "leads out of", link_out),
+    _damaged(
+        "broken link",
         "cat holds no image",
         lambda p: [q.unlink() or q.symlink_to("gone") for q in p.parent.iterdir()],
     ),
     _kind("link to a class elsewhere", "leads out of", _linked_class),
     _kind("no class", "no class", lambda folder: (folder / "images").mkdir()),
-    _kind("one class", "only the class folder 'cat'", _single),
-    _kind("class of one image", "'dog'", _lonely),
-    _kind("class of the test split alone", "'emu' is in test but not in train", _more),
+    _kind("one class", "only the class folder 'cat'", _single_class),
+    _kind("class of one image", "'dog'", _single_image),
+    _kind("class only in the test split", "'emu' is in test but not in train", _class_only_in_test),
 ]

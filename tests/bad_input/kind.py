@@ -1,4 +1,4 @@
-"""What a kind of bad input is, and how one is put before a command line in this process."""
+"""One kind of bad input, and the run of its command line in this process."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from unittest.mock import patch
 
@@ -21,49 +22,50 @@ class Kind:
 
     Attributes
     ----------
-    name
-        In words.
-    arguments
-        Of the command line, paths being relative to a folder of its own.
-    message
-        What the one line on stderr must contain.
-    build
-        Puts the bad file into that folder.
-    command
-        Module of `studies`, or below ``transfer_exp``; the application itself by default.
+    name : str
+        Description of the input in a few words.
+    arguments : tuple of str
+        Arguments of the command; paths are relative to its working directory.
+    message : str
+        Text that the one line on stderr must contain.
+    build : callable, optional
+        Writes the bad file into a folder.
+    command : str
+        Command as a user types it: ``transfer-exp COMMAND``, or ``python -m MODULE`` for a study.
     """
 
     name: str
     arguments: tuple[str, ...]
     message: str
     build: Callable[[Path], object] | None = None
-    command: str = "__main__"
-
-    @property
-    def module(self) -> str:
-        """The module whose ``main`` runs the command."""
-        return self.command if self.command.startswith("studies.") else f"transfer_exp.{self.command}"
-
-    @property
-    def typed(self) -> str:
-        """The command as a user types it."""
-        return self.module.removesuffix(".__main__")
+    command: str = "transfer-exp"
 
 
-def complaint(kind: Kind, folder: Path) -> tuple[int, str]:
-    """Return the exit code and what is on stderr when ``kind`` is put before its command line in an empty folder."""
+def run_kind(kind: Kind, folder: Path) -> tuple[int, str]:
+    """Run the command of a kind in an empty folder, and return its exit code and its stderr."""
     if kind.build is not None:
         kind.build(folder)
-    module = import_module(kind.module)
-    here, said, code = Path.cwd(), io.StringIO(), 0
+    main, arguments = _find_main(kind.command)
+    working_directory, stderr, code = Path.cwd(), io.StringIO(), 0
     GlobalHydra.instance().clear()
     os.chdir(folder)
     try:
-        typed = patch.object(sys, "argv", [kind.typed, *kind.arguments])
-        with typed, redirect_stdout(io.StringIO()), redirect_stderr(said):
-            code = module.main() or 0
+        argv = patch.object(sys, "argv", [*arguments, *kind.arguments])
+        with argv, redirect_stdout(io.StringIO()), redirect_stderr(stderr):
+            code = main() or 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     finally:
-        os.chdir(here)
-    return code, said.getvalue()
+        os.chdir(working_directory)
+    return code, stderr.getvalue()
+
+
+def _find_main(command: str) -> tuple[Callable[[], int | None], list[str]]:
+    """Return the function that runs a command, and the first entries of its ``sys.argv``."""
+    words = command.split()
+    if words[:2] != ["python", "-m"]:
+        return import_module("transfer_exp.__main__").main, words
+    spec = find_spec(words[2])
+    assert spec is not None
+    name = words[2] if spec.submodule_search_locations is None else f"{words[2]}.__main__"
+    return import_module(name).main, words[2:]

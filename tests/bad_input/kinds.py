@@ -1,4 +1,4 @@
-"""Every kind of bad input, each under a name of its own."""
+"""All kinds of bad input."""
 
 from __future__ import annotations
 

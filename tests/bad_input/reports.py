@@ -1,4 +1,4 @@
-"""Records and documents that the commands of reports cannot use."""
+"""Records and documents that the report commands cannot use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.bad_input.files import Build, both, text
+from tests.bad_input.files import Build, sequence, text
 from tests.bad_input.kind import Kind
 
 RECORD: dict[str, Any] = {
@@ -31,7 +31,7 @@ def _sweep(name: str, message: str, build: Build | None) -> Kind:
         if build is not None:
             build(folder / "sweep")
 
-    return Kind(name, ("sweep",), message, make, "cli.report")
+    return Kind(name, ("sweep",), message, make, "transfer-exp report")
 
 
 def _record(name: str, message: str, **changes: Any) -> Kind:
@@ -39,8 +39,8 @@ def _record(name: str, message: str, **changes: Any) -> Kind:
 
 
 def _study(name: str, message: str, page: str | bytes, scores: str = HEAD + SOUND, truth: str = TRUTH) -> Kind:
-    build = both(text("page.md", page), text("s.csv", scores), text("t.csv", truth))
-    return Kind(name, ("page.md",), message, build, "studies.real_pool.__main__")
+    build = sequence(text("page.md", page), text("s.csv", scores), text("t.csv", truth))
+    return Kind(name, ("page.md",), message, build, "python -m studies.real_pool")
 
 
 def _block(name: str, message: str, block: str) -> Kind:
@@ -48,13 +48,13 @@ def _block(name: str, message: str, block: str) -> Kind:
 
 
 def _reproduction(name: str, message: str, build: Build | None, pool: str = "group1_supervised_cnn11") -> Kind:
-    return Kind(name, ("s.csv", "--pool", pool), message, build, "cli.reproduction")
+    return Kind(name, ("s.csv", "--published", pool), message, build, "transfer-exp report")
 
 
 KINDS = [
-    Kind("sweep that is not there", ("absent",), "absent is no folder", None, "cli.report"),
+    Kind("missing folder of a sweep", ("absent",), "absent is no folder", None, "transfer-exp report"),
     _sweep("sweep without cells", "no cell found below sweep", None),
-    _sweep("record that is no JSON", "result.json is not JSON", text("result.json", "{")),
+    _sweep("record that is not JSON", "result.json is not JSON", text("result.json", "{")),
     _sweep("record that is a list", "is not the record of a cell", text("result.json", "[]")),
     _sweep("record with NaN", "NaN is no number", text("result.json", '{"measures": NaN}')),
     _record(
@@ -62,18 +62,18 @@ KINDS = [
     ),
     _record("record with a cell that is a list", "is not the record of a cell", cell=["logme"]),
     _sweep(
-        "status with a field that is taken",
+        "status with a reserved field",
         "has a field 'state'",
         text("status.json", '{"state": "failed", "cell": {"state": "none"}}'),
     ),
     _sweep("status that is a list", "is not the status of a cell", text("status.json", "[]")),
     _sweep("status nested without end", "nested too deeply", text("status.json", "[" * 200_000)),
-    Kind("page that is not there", ("absent.md",), "cannot read absent.md", None, "studies.real_pool.__main__"),
+    Kind("missing page", ("absent.md",), "cannot read absent.md", None, "python -m studies.real_pool"),
     _study("page in Latin-1", "page.md is not UTF-8 text", "é".encode("latin-1")),
     _study("page that names no rows", "does not say its rows", "# A study\n"),
     _study("page with a scrambled comment", "does not say its rows", "<!-- study: accuracies scores -->\n"),
     _block("page with an unknown table", "asks for a table 'acuracies': did you mean accuracies", "acuracies"),
-    _block("page with a table asked for wrongly", "is asked for wrongly", "accuracies full twice"),
+    _block("page with a wrong form of table", "is asked for wrongly", "accuracies full twice"),
     _block("page with an unknown regime", "no regime 'half'", "means half"),
     _study(
         "study with a score in words",
@@ -82,7 +82,7 @@ KINDS = [
         HEAD + SOUND.replace(",1,2", ",high,2"),
     ),
     _study(
-        "study with a cell that stands twice",
+        "study with a duplicate cell",
         "lines 2 and 4 both score metric logme",
         PAGE,
         HEAD + SOUND + SOUND,
@@ -94,7 +94,7 @@ KINDS = [
         truth=TRUTH.replace(",1\n", ",long\n"),
     ),
     _study("study of one target", "fewer than two targets", PAGE, HEAD + SOUND.partition("\n")[0] + "\n"),
-    _reproduction("scores of a reproduction that are not there", "no scores s.csv", None),
+    _reproduction("missing scores of a reproduction", "no scores s.csv", None),
     _reproduction("reproduction of an unknown pool", "has no pool 'group1'", text("s.csv", HEAD + SOUND), "group1"),
     _reproduction("reproduction of other models", "have both scores and accuracies", text("s.csv", HEAD + SOUND)),
 ]

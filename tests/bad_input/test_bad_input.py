@@ -1,23 +1,23 @@
-"""Bad input of every kind, put before the command line: one line that names the culprit, and exit code 1."""
+"""Bad input of every kind ends in one line that names the problem, and exit code 1."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.bad_input.kind import Kind, complaint
+from tests.bad_input.kind import Kind, run_kind
 from tests.bad_input.kinds import KINDS
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name.replace(" ", "_") for kind in KINDS])
-def test_it_gets_one_line_and_exit_code_1(kind: Kind, tmp_path, capfd):
-    code, said = complaint(kind, tmp_path)
-    assert code == 1, said
-    assert said.startswith("transfer_exp: "), said
-    assert said.count("\n") == 1, said
-    assert kind.message in said
+def test_bad_input_gets_one_line_and_exit_code_1(kind: Kind, tmp_path, capfd):
+    code, stderr = run_kind(kind, tmp_path)
+    assert code == 1, stderr
+    assert stderr.startswith("transfer_exp: "), stderr
+    assert stderr.count("\n") == 1, stderr
+    assert kind.message in stderr
     assert capfd.readouterr().err == ""
     assert not list(tmp_path.rglob("trace")), "code in the input was run"
 
 
-def test_there_are_many_and_each_has_a_name_of_its_own():
+def test_there_are_at_least_forty_kinds_with_different_names():
     assert len({kind.name for kind in KINDS}) == len(KINDS) >= 40

@@ -1,4 +1,4 @@
-"""Readers of strangers' files under random damage: a sound value, or a refusal in one line, and nothing else."""
+"""Readers of users' files under random damage return a valid value or refuse in one line, and do nothing else."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.bad_input.fuzzed import FUZZED
+from tests.bad_input.fuzzed import READERS
 
 
-@pytest.mark.parametrize("fuzzed", FUZZED, ids=[f.name.replace(" ", "_") for f in FUZZED])
+@pytest.mark.parametrize("reader", READERS, ids=[reader.name.replace(" ", "_") for reader in READERS])
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_a_reader_gives_a_sound_value_or_refuses_in_one_line(fuzzed, data):
-    fuzzed.accepted(data.draw(fuzzed.inputs))
+def test_a_reader_returns_a_valid_value_or_refuses_in_one_line(reader, data):
+    reader.accepts(data.draw(reader.inputs))

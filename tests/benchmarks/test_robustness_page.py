@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.robustness import filled, rows_of
-from tests.bad_input.fuzzed import FUZZED
+from tests.bad_input.fuzzed import READERS
 from tests.bad_input.kinds import KINDS
 
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "robustness.md"
@@ -20,14 +20,14 @@ def test_every_kind_was_tried_and_got_the_line_that_the_tests_ask_for():
     assert list(lines) == [kind.name for kind in KINDS]
     for kind in KINDS:
         command, line = lines[kind.name]
-        assert command == kind.typed
+        assert command == kind.command
         assert kind.message in line
         assert line.startswith("transfer_exp: ")
 
 
 def test_every_reader_was_given_thousands_of_inputs_and_took_some():
     rows = rows_of(PAGE, "fuzz")
-    assert {fuzzed.name for fuzzed in FUZZED} < {name for name, *_ in rows}
+    assert {reader.name for reader in READERS} < {name for name, *_ in rows}
     for _, inputs, taken, refused in rows:
         assert int(inputs) == int(taken) + int(refused) >= 1000
         assert int(taken) > 0

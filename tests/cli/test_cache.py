@@ -1,4 +1,4 @@
-"""``transfer-exp cache``: what the store holds in lines, and what goes when one says so."""
+"""``transfer-exp cache`` lists the entries of a store, and removes only those that match its options."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy as np
 import pytest
 
 from transfer_exp.cli.cache import main
-from transfer_exp.cli.console import in_bytes
+from transfer_exp.cli.console import format_bytes
 from transfer_exp.store import FileLease, Store
 
 
-def record(store, name, dataset, digest):
+def write_record(store, name, dataset, digest):
     row = {"model": name, "dataset": dataset}
     store.record("accuracy", {"model": {"architecture": "x"}, "train": digest, "seed": name}, lambda: {"row": row})
 
 
-def features(store, architecture, digest):
+def write_features(store, architecture, digest):
     key = {"model": {"architecture": architecture}, "images": digest}
     store.arrays("features", key, lambda: {"features": np.ones((50, 10))})
 
 
 @pytest.fixture
 def root(tmp_path):
-    """Return a store of two models on a dataset, one of which was fine-tuned, and another dataset without a name."""
+    """Return a store with features of two models on two datasets; one dataset has an accuracy, and so a name."""
     store = Store(tmp_path / "store")
     for architecture in ("resnet", "vit"):
-        features(store, architecture, "1234567890")
-    features(store, "vit", "abcdefghijk")
-    record(store, "my_vit", "pets", "1234567890")
+        write_features(store, architecture, "1234567890")
+    write_features(store, "vit", "abcdefghijk")
+    write_record(store, "my_vit", "pets", "1234567890")
     store.unfinished({"n": 1}).write("state", lambda path: path.write_bytes(b"x" * 5000))
     return store.root
 
@@ -39,19 +39,19 @@ def files(root):
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
-def cache(root, capsys, *arguments):
+def run_cache(root, capsys, *arguments):
     code = main([*arguments, "--store", str(root)])
-    said = capsys.readouterr()
-    assert code == (1 if said.err else 0)
-    return (said.err or said.out).replace(str(root), "STORE").splitlines()
+    output = capsys.readouterr()
+    assert code == (1 if output.err else 0)
+    return (output.err or output.out).replace(str(root), "STORE").splitlines()
 
 
-def test_ls_counts_by_kind_and_names_models_and_datasets(root, capsys):
-    of = {"dataset": "pets", "names": {"metric": "sfda", "perturbation": "pca"}}
-    Store(root).add("scores", of, {"of one model": [0.5]})
+def test_ls_counts_entries_by_kind_and_names_models_and_datasets(root, capsys):
+    key = {"dataset": "pets", "names": {"metric": "sfda", "perturbation": "pca"}}
+    Store(root).add("scores", key, {"of one model": [0.5]})
     for path in root.rglob("*.safetensors"):
         os.utime(path, (86400 * 365.5, 86400 * 365.5))
-    lines = cache(root, capsys, "ls")
+    lines = run_cache(root, capsys, "ls")
     size = sum(path.stat().st_size for path in files(root))
     assert lines[0] == f"STORE: 6 entries, {size / 1000:.3g} kB"
     assert lines[1].split() == ["kind", "entries", "size", "oldest", "newest"]
@@ -72,19 +72,19 @@ def test_ls_counts_by_kind_and_names_models_and_datasets(root, capsys):
 
 
 @pytest.mark.parametrize(
-    ("count", "shown"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (3_141_593, "3.14 MB")]
+    ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (3_141_593, "3.14 MB")]
 )
-def test_a_size_has_three_digits_and_a_unit(count, shown):
-    assert in_bytes(count) == shown
+def test_a_size_has_three_digits_and_a_unit(count, text):
+    assert format_bytes(count) == text
 
 
-def test_ls_of_a_damaged_store_says_what_it_can(root, capsys):
+def test_ls_works_on_a_damaged_store(root, capsys):
     for path in files(root):
         path.write_bytes(b'{"key": [], "value": {"row": 3}}')
-    assert "accuracy: models unknown (1)" in cache(root, capsys, "ls")
+    assert "accuracy: models unknown (1)" in run_cache(root, capsys, "ls")
 
 
-CHOICES = {
+KINDS_REMOVED = {
     ("--kind", "features"): ["features"] * 3,
     ("--unfinished",): ["unfinished"],
     ("--unfinished", "--kind", "accuracy"): ["accuracy", "unfinished"],
@@ -95,44 +95,44 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("options", CHOICES)
-def test_prune_removes_what_all_options_say_and_a_dry_run_says_the_same(root, capsys, options):
+@pytest.mark.parametrize("options", KINDS_REMOVED)
+def test_prune_removes_entries_that_match_all_options_and_a_dry_run_lists_the_same(root, capsys, options):
     (old,) = root.rglob("*.json")
     os.utime(old, (time.time() - 3 * 86400,) * 2)
     before = files(root)
-    told = cache(root, capsys, "prune", *options, "--dry-run")
+    dry_run = run_cache(root, capsys, "prune", *options, "--dry-run")
     assert files(root) == before
-    done = cache(root, capsys, "prune", *options)
-    assert [line.replace("would remove", "removed") for line in told[:-1]] == done[:-1]
-    assert sorted(line.split()[1].strip(",") for line in done[:-1]) == CHOICES[options]
-    assert done[-1].startswith(f"removed {len(CHOICES[options])} entries, ")
-    assert len(files(root)) == len(before) - len(CHOICES[options])
+    lines = run_cache(root, capsys, "prune", *options)
+    assert [line.replace("would remove", "removed") for line in dry_run[:-1]] == lines[:-1]
+    assert sorted(line.split()[1].strip(",") for line in lines[:-1]) == KINDS_REMOVED[options]
+    assert lines[-1].startswith(f"removed {len(KINDS_REMOVED[options])} entries, ")
+    assert len(files(root)) == len(before) - len(KINDS_REMOVED[options])
 
 
-def test_prune_of_what_is_damaged_leaves_what_is_whole(root, capsys):
-    bad = next(root.rglob("*.safetensors"))
-    bad.write_bytes(bad.read_bytes()[:-3])
-    told = cache(root, capsys, "prune", "--damaged")
-    assert told[0].endswith(f"days old: STORE/{bad.relative_to(root)}")
-    assert len(told) == 2
+def test_prune_of_damaged_entries_keeps_the_valid_ones(root, capsys):
+    damaged = next(root.rglob("*.safetensors"))
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    lines = run_cache(root, capsys, "prune", "--damaged")
+    assert lines[0].endswith(f"days old: STORE/{damaged.relative_to(root)}")
+    assert len(lines) == 2
     assert len(files(root)) == 4
-    assert not bad.exists()
+    assert not damaged.exists()
 
 
-@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
-def test_prune_keeps_what_a_process_works_on_and_says_so(root, capsys, dry):
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
+def test_prune_keeps_an_entry_that_a_process_uses(root, capsys, dry_run):
     (record,) = root.rglob("*.json")
     with FileLease(record.with_suffix(".lease")):
-        told = cache(root, capsys, "prune", "--kind", "accuracy", *dry)
-    assert told[0].startswith("kept, because a process works on it, accuracy of my_vit, ")
-    assert told[1].endswith("0 entries, 0 B")
+        lines = run_cache(root, capsys, "prune", "--kind", "accuracy", *dry_run)
+    assert lines[0].startswith("kept, because a process uses it, accuracy of my_vit, ")
+    assert lines[1].endswith("0 entries, 0 B")
     assert record.exists()
 
 
-NONSENSE = {
+WRONG_ARGUMENTS = {
     (): "the following arguments are required: ls|prune: see transfer-exp cache --help",
-    ("prune",): "prune removes nothing unless told what",
-    ("prune", "--older-than", "soon"): "'soon' is no age such as 90m, 12h, 30d or 8w",
+    ("prune",): "prune needs to know what to remove",
+    ("prune", "--older-than", "soon"): "'soon' is not an age: write 90m, 12h, 30d or 8w",
     ("prune", "--older-than", "-1d"): "argument --older-than",
     ("prune", "--kind", "features/.."): "invalid choice: 'features/..'",
     ("list",): "invalid choice: 'list'",
@@ -141,11 +141,11 @@ NONSENSE = {
 }
 
 
-@pytest.mark.parametrize("arguments", NONSENSE)
-def test_nonsense_gets_one_line_and_exit_code_1(arguments, capsys):
+@pytest.mark.parametrize("arguments", WRONG_ARGUMENTS)
+def test_wrong_arguments_get_one_line_and_exit_code_1(arguments, capsys):
     assert main(arguments) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("transfer_exp: ")
-    assert said.err.count("\n") == 1
-    assert NONSENSE[arguments] in said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.startswith("transfer_exp: ")
+    assert output.err.count("\n") == 1
+    assert WRONG_ARGUMENTS[arguments] in output.err

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bad_input.files import spoiled
+from tests.bad_input.files import damaged_picture
 
 ROOT = Path(__file__).parents[2]
 QUICK = ["model_pool.names=[resnet_glyphs,vit_shapes,efficientnet_gn_shapes]", "tracker=none"]
@@ -64,7 +64,7 @@ def test_a_multirun_ends_in_one_table_and_one_figure(folder):
 
 @pytest.mark.slow
 def test_a_grid_of_scores_ends_in_rows_that_the_next_one_joins(folder):
-    two = ("-cn", "score_grid", "model_pool.names=[resnet_glyphs,vit_shapes]", "perturbations=[none,pca]")
+    two = ("-cn", "score_matrix", "model_pool.names=[resnet_glyphs,vit_shapes]", "perturbations=[none,pca]")
     done = _type(folder, *two, "metrics=['h_score','knn(k=3)']", "rows=grid/scores.csv")
     assert done.returncode == 0, done.stderr
     assert "wrote 4 rows to grid/scores.csv" in done.stdout
@@ -79,7 +79,7 @@ def test_a_grid_of_scores_ends_in_rows_that_the_next_one_joins(folder):
 
 @pytest.mark.slow
 def test_a_sweep_of_grids_goes_on_after_one_that_fails_and_ends_with_exit_code_1(folder):
-    grids = ("-m", "-cn", "score_grid", "images_per_class=[null],[1]", "metrics=[h_score]")
+    grids = ("-m", "-cn", "score_matrix", "images_per_class=[null],[1]", "metrics=[h_score]")
     done = _type(folder, *grids, "model_pool.names=[resnet_glyphs,vit_shapes]", "perturbations=[none]")
     assert done.returncode == 1
     assert "wrote outputs/scores.csv" in done.stdout
@@ -161,7 +161,7 @@ def test_weights_that_cannot_be_fetched_get_one_line_in_a_process_of_their_own(f
 
 @pytest.mark.slow
 def test_an_unreadable_image_is_left_out_only_when_asked(tmp_path):
-    spoiled(lambda path: path.write_bytes(b"not a picture"))(tmp_path)
+    damaged_picture(lambda path: path.write_bytes(b"not a picture"))(tmp_path)
     options = ["dataset=image_folder", "dataset.root=images", "dataset.on_unreadable=skip", "ground_truth=none"]
     done = _type(tmp_path, *QUICK, *options)
     assert done.returncode == 0, done.stderr

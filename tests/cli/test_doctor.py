@@ -1,10 +1,13 @@
-"""``transfer-exp doctor``: what works is said, what is broken is found, and the exit code tells."""
+"""``transfer-exp doctor`` reports the installation without changing it, marks what is broken, and prints no secret."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,134 +15,273 @@ import pytest
 import torch
 
 from transfer_exp import __version__
-from transfer_exp.cli.doctor import machine, main
-from transfer_exp.cli.doctor.folders import _size, downloads, store_at
+from transfer_exp.cli import doctor
+from transfer_exp.cli.doctor import check_downloads, check_network, check_store, check_wandb, main
+from transfer_exp.model_pool import hub
 from transfer_exp.store import Store
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline"}
+ONLINE = ("HF_HUB_OFFLINE", "WANDB_MODE")
+SECRET = "0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
-    """Stand in a folder of its own, with a home of its own and no network."""
+def _isolated(tmp_path, monkeypatch):
+    """Run in an empty folder, which is also the home, with the environment set to offline."""
     monkeypatch.chdir(tmp_path)
-    for name, value in {**OFFLINE, "HOME": str(tmp_path), "TORCH_HOME": str(tmp_path / "torch")}.items():
+    variables = {**OFFLINE, "HOME": str(tmp_path), "TORCH_HOME": str(tmp_path / "torch"), "no_proxy": "*"}
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    for name in ("WANDB_API_KEY", "NETRC", "TRANSFER_EXP_DATA"):
+    for name in ("WANDB_API_KEY", "NETRC", "TRANSFER_EXP_DATA", "WANDB_BASE_URL", "HF_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture
+def _online(monkeypatch):
+    for name in ONLINE:
+        monkeypatch.delenv(name)
+
+
+def texts(findings):
+    return {finding.name: finding.text for finding in findings}
+
+
 @pytest.mark.slow
-def test_in_a_process_of_its_own_it_says_everything(tmp_path):
+def test_the_command_reports_every_subject_and_writes_nothing(tmp_path):
     command = [sys.executable, "-m", "transfer_exp", "doctor"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    names = [line.split(":")[0] for line in done.stdout.splitlines()]
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
+    names = [line.split(":")[0] for line in process.stdout.splitlines()]
     for name in ("transfer_exp", "Python", "libraries", "device cpu", "store", "torch hub", "W&B login", "W&B runs"):
         assert name in names
-    assert not list(tmp_path.iterdir()), "looking changes nothing"
+    assert not list(tmp_path.iterdir())
 
 
-def test_all_that_is_needed_is_said_to_be_there(capsys):
+def test_a_complete_installation_has_exit_code_0(capsys):
     assert main([]) == 0
-    said = capsys.readouterr().out
-    assert said.startswith(f"transfer_exp: {__version__} in {ROOT / 'transfer_exp'}\n")
-    assert f"torch {torch.__version__}" in said
-    assert "BROKEN" not in said
+    output = capsys.readouterr().out
+    assert output.startswith(f"transfer_exp: {__version__} in {ROOT / 'transfer_exp'}\n")
+    assert f"torch {torch.__version__}" in output
+    assert "BROKEN" not in output
 
 
-def test_what_is_broken_is_marked_and_ends_with_exit_code_1(capsys, monkeypatch):
+def test_a_broken_library_is_marked_and_ends_with_exit_code_1(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main([]) == 1
-    said = capsys.readouterr()
-    assert "BROKEN torch: cannot be loaded (" in said.out
-    assert said.err == "transfer_exp: 1 thing(s) that a run needs are broken: see the lines that begin with BROKEN\n"
+    output = capsys.readouterr()
+    assert "BROKEN torch: cannot be loaded (" in output.out
+    assert output.err == "transfer_exp: 1 thing(s) that a run needs are broken: see the lines that begin with BROKEN\n"
 
 
-def test_nonsense_gets_one_line(capsys):
+def test_a_wrong_argument_gets_one_line(capsys):
     assert main(["--all"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == "transfer_exp: unrecognized arguments: --all: see transfer-exp doctor --help\n"
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err == "transfer_exp: unrecognized arguments: --all: see transfer-exp doctor --help\n"
 
 
-def libraries(monkeypatch, *needed):
+def check_libraries(monkeypatch, *requirements):
     extras = SimpleNamespace(get_all=lambda name: ["slurm", "ray"])
-    monkeypatch.setattr(machine, "requires", lambda name: list(needed))
-    monkeypatch.setattr(machine, "metadata", lambda name: extras)
-    return {fact.name: (fact.text, fact.broken) for fact in machine.libraries()}
+    monkeypatch.setattr(doctor, "requires", lambda name: list(requirements))
+    monkeypatch.setattr(doctor, "metadata", lambda name: extras)
+    return {finding.name: (finding.text, finding.is_broken) for finding in doctor.check_libraries()}
 
 
-def test_a_library_that_is_missing_or_too_old_is_broken(monkeypatch):
-    found = libraries(monkeypatch, "numpy>=1", "scipy>=99", "no-such-library>=2")
-    assert found["libraries"][0].startswith("numpy ")
-    assert "," not in found["libraries"][0]
-    assert found["scipy"][1]
-    assert found["scipy"][0].endswith(", needed is scipy>=99: pip install 'scipy>=99'")
-    assert found["no-such-library"] == (
+def test_a_missing_or_too_old_library_is_broken(monkeypatch):
+    findings = check_libraries(monkeypatch, "numpy>=1", "scipy>=99", "no-such-library>=2")
+    assert findings["libraries"][0].startswith("numpy ")
+    assert "," not in findings["libraries"][0]
+    assert findings["scipy"][1]
+    assert findings["scipy"][0].endswith(", needed is scipy>=99: pip install 'scipy>=99'")
+    assert findings["no-such-library"] == (
         "missing, needed is no-such-library>=2: pip install 'no-such-library>=2'",
         True,
     )
 
 
-def test_an_extra_that_is_missing_is_no_fault_and_says_how_to_have_it(monkeypatch):
-    found = libraries(monkeypatch, "numpy", "no-such-library; extra == 'slurm'", "scipy>=1; extra == 'ray'")
-    assert found["extra slurm"] == ("without no-such-library (missing): pip install 'transfer-exp[slurm]'", False)
-    assert found["extra ray"] == ("present", False)
+def test_a_missing_extra_is_not_broken_and_its_install_command_is_printed(monkeypatch):
+    findings = check_libraries(monkeypatch, "numpy", "no-such-library; extra == 'slurm'", "scipy>=1; extra == 'ray'")
+    assert findings["extra slurm"] == ("without no-such-library (missing): pip install 'transfer-exp[slurm]'", False)
+    assert findings["extra ray"] == ("present", False)
 
 
-def test_what_another_python_needs_is_no_matter(monkeypatch):
-    assert "no-such-library" not in libraries(monkeypatch, "no-such-library; python_version < '3'")
+def test_requirements_of_other_python_versions_are_ignored(monkeypatch):
+    assert "no-such-library" not in check_libraries(monkeypatch, "no-such-library; python_version < '3'")
 
 
 def test_a_package_that_is_not_installed_is_broken(monkeypatch):
-    monkeypatch.setattr(machine, "_PACKAGE", "no-such-package")
-    (fact,) = machine.libraries()
-    assert fact.broken
-    assert fact.text.startswith("no-such-package is not installed")
+    monkeypatch.setattr(doctor, "_PACKAGE", "no-such-package")
+    (finding,) = doctor.check_libraries()
+    assert finding.is_broken
+    assert finding.text.startswith("no-such-package is not installed")
 
 
-def test_every_gpu_is_named_with_its_memory(monkeypatch):
+def test_every_gpu_is_listed_with_its_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    known = SimpleNamespace(name="H200", total_memory=140 * 10**9)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: known)
-    found = {fact.name: fact.text for fact in machine.devices()}
-    assert found["device cuda:0"] == found["device cuda:1"] == "H200, 140 GB of memory"
-    assert "device cuda" not in found
+    properties = SimpleNamespace(name="H200", total_memory=140 * 10**9)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: properties)
+    devices = texts(doctor.check_devices())
+    assert devices["device cuda:0"] == devices["device cuda:1"] == "H200, 140 GB of memory"
+    assert "device cuda" not in devices
 
 
-def test_the_store_is_said_with_its_size_or_that_it_is_not_there(tmp_path):
-    assert store_at(tmp_path / "deep" / "store").text == "deep/store, not there yet"
+def test_the_store_is_listed_with_its_size_and_is_broken_if_it_cannot_be_created(tmp_path):
+    assert check_store(tmp_path / "deep" / "store").text == "deep/store, not created yet"
     store = Store(tmp_path / "store")
     store.record("accuracy", {}, lambda: {"value": 1})
     (file,) = store.root.rglob("*.json")
-    assert store_at(store.root).text == f"store, 1 entries, {file.stat().st_size} B"
-    for place in (file, file / "below"):
-        fact = store_at(place)
-        assert fact.broken
-        assert "cannot be made: set store=FOLDER" in fact.text
+    assert check_store(store.root).text == f"store, 1 entries, {file.stat().st_size} B"
+    for path in (file, file / "below"):
+        finding = check_store(path)
+        assert finding.is_broken
+        assert "cannot be created: set store=FOLDER" in finding.text
 
 
-def test_downloads_are_said_with_their_size(tmp_path, monkeypatch):
+def test_downloads_are_listed_with_their_sizes(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "images.tar").write_bytes(b"x" * 2000)
     (tmp_path / "torch" / "hub" / "checkpoints").mkdir(parents=True)
     (tmp_path / "torch" / "hub" / "checkpoints" / "net.pth").write_bytes(b"x" * 3000)
     monkeypatch.setenv("TRANSFER_EXP_DATA", "mine")
-    found = {fact.name: fact.text for fact in downloads()}
-    assert found["data folder"] == "mine, 2 kB in 1 files"
-    assert found["torch hub"] == "torch/hub, 3 kB in 1 files"
+    downloads = texts(check_downloads())
+    assert downloads["data folder"] == "mine, 2 kB in 1 files"
+    assert downloads["torch hub"] == "torch/hub, 3 kB in 1 files"
 
 
-def test_a_file_with_a_link_to_it_is_counted_once_and_a_huge_folder_only_begun(tmp_path, monkeypatch):
+def test_the_size_of_a_folder_counts_linked_files_once_and_stops_in_a_huge_folder(tmp_path, monkeypatch):
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs" / "a").write_bytes(b"x" * 5000)
     (tmp_path / "snapshots").mkdir()
     (tmp_path / "snapshots" / "net").symlink_to("../blobs/a")
     (tmp_path / "snapshots" / "all").symlink_to("..")
-    assert _size(tmp_path) == "5.01 kB in 2 files"
-    monkeypatch.setattr("transfer_exp.cli.doctor.folders._MOST_FILES", 1)
+    assert doctor._folder_size(tmp_path) == "5.01 kB in 2 files"
+    monkeypatch.setattr(doctor, "_MOST_FILES", 1)
     (tmp_path / "blobs" / "b").write_bytes(b"x" * 5000)
-    assert _size(tmp_path / "blobs") == "more than 5 kB (1 files were looked at)"
+    assert doctor._folder_size(tmp_path / "blobs") == "more than 5 kB (only 1 files were counted)"
+
+
+@pytest.fixture
+def server():
+    """Return the address of a server that refuses every request, and the list of requested paths."""
+    requests = []
+
+    class Refusing(BaseHTTPRequestHandler):
+        def do_HEAD(self):
+            requests.append(self.path)
+            self.send_error(403)
+
+        def log_message(self, *text):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as running:
+        threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}", requests
+        running.shutdown()
+
+
+def check_both(monkeypatch, url):
+    """Return the findings where the hub and W&B have the same URL."""
+    monkeypatch.setenv("HF_ENDPOINT", url)
+    monkeypatch.setenv("WANDB_BASE_URL", url)
+    return texts(check_network())
+
+
+@pytest.mark.usefixtures("_online")
+def test_a_server_that_refuses_is_reached(server, monkeypatch):
+    url, requests = server
+    assert check_both(monkeypatch, url) == {
+        "network Hugging Face": "127.0.0.1: reached",
+        "network W&B": "127.0.0.1: reached",
+    }
+    assert len(requests) == 2
+
+
+@pytest.mark.parametrize("value", ["1", "true", "YES"])
+def test_no_request_is_sent_where_the_environment_is_offline(server, monkeypatch, value):
+    url, requests = server
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    assert set(check_both(monkeypatch, url).values()) == {"not checked, because the environment is set to offline"}
+    assert requests == []
+
+
+@pytest.mark.usefixtures("_online")
+def test_one_reachable_server_is_enough_for_a_network(server, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_ENDPOINT", server[0])
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
+    findings = texts(check_network())
+    assert findings["network Hugging Face"] == "127.0.0.1: reached"
+    assert findings["network W&B"].startswith("127.0.0.1: not reached (")
+    assert "no network" not in findings
+
+
+@pytest.mark.usefixtures("_online")
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "no address", "http://[::1", "http://user:key@127.0.0.1"])
+def test_without_a_network_the_offline_options_are_listed(monkeypatch, url):
+    findings = check_both(monkeypatch, url)
+    assert "offline works with model_pool=builtin" in findings["no network"]
+    assert "key" not in findings["network W&B"]
+
+
+@pytest.mark.usefixtures("_online")
+def test_a_silent_server_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(hub, "TIMEOUT", 0.1)
+    monkeypatch.setattr(doctor, "TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        findings = check_both(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
+    assert "no network" in findings
+    assert "timed out" in findings["network W&B"] or "no answer" in findings["network W&B"]
+
+
+@pytest.mark.usefixtures("_online")
+def test_an_endless_name_lookup_is_not_waited_for(monkeypatch):
+    lookup = threading.Event()
+    monkeypatch.setattr(doctor, "TIMEOUT", 0.05)
+    monkeypatch.setattr(doctor, "check_connection", lambda url: str(lookup.wait(30)))
+    assert check_both(monkeypatch, "http://example.org")["network W&B"] == "example.org: no answer"
+    lookup.set()
+
+
+def wandb():
+    return texts(check_wandb(Path("outputs")))
+
+
+def test_a_wandb_key_is_reported_by_its_location_and_never_printed(tmp_path, monkeypatch):
+    assert wandb()["W&B login"].startswith("no key for api.wandb.ai: run wandb login")
+    (tmp_path / ".netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {SECRET}\n")
+    assert wandb()["W&B login"] == f"a key for api.wandb.ai in {tmp_path / '.netrc'}"
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org:8080")
+    assert wandb()["W&B login"].startswith("no key for wandb.example.org")
+    monkeypatch.setenv("WANDB_API_KEY", SECRET)
+    assert wandb()["W&B login"] == "a key in WANDB_API_KEY"
+    assert SECRET not in str(wandb())
+
+
+@pytest.mark.parametrize("content", [f"{SECRET}\n".encode(), b"machine api.wandb.ai password \xff\xfe", b"machine"])
+def test_an_unreadable_netrc_is_reported_without_its_content(tmp_path, monkeypatch, content):
+    monkeypatch.setenv("NETRC", str(tmp_path / "mine"))
+    (tmp_path / "mine").write_bytes(content)
+    text = wandb()["W&B login"]
+    assert str(tmp_path / "mine") in text or text.startswith("no key")
+    assert SECRET not in text
+
+
+@pytest.mark.usefixtures("_online")
+def test_the_mode_is_that_of_the_tracker_and_not_of_the_environment(monkeypatch):
+    assert wandb()["W&B mode"] == "set by tracker.mode, offline by default"
+    monkeypatch.setenv("WANDB_MODE", "online")
+    assert wandb()["W&B mode"].endswith("WANDB_MODE=online has no effect")
+
+
+def test_runs_that_were_not_uploaded_are_counted(tmp_path):
+    assert wandb()["W&B runs"] == "all runs below outputs are uploaded, or there are none"
+    for name in ("runs/a/wandb/offline-run-1", "sweeps/s/0/wandb/offline-run-2", "sweeps/s/1/wandb/offline-run-3"):
+        (tmp_path / "outputs" / name).mkdir(parents=True)
+    (tmp_path / "outputs" / "runs" / "a" / "wandb" / "latest-run").symlink_to("offline-run-1")
+    (tmp_path / "outputs" / "sweeps" / "s" / "1" / "wandb" / "offline-run-3" / "run-3.wandb.synced").touch()
+    (tmp_path / "outputs" / "runs" / "a" / "wandb" / "run-4").mkdir()
+    assert wandb()["W&B runs"] == (
+        "2 below outputs not uploaded; the last: wandb sync outputs/sweeps/s/0/wandb/offline-run-2"
+    )

@@ -1,4 +1,4 @@
-"""No room, or no leave, to write: one line, nothing half written, and the same command goes on once there is."""
+"""A full or read-only disk ends a command in one line, without half-written files; later the command continues."""
 
 from __future__ import annotations
 
@@ -26,45 +26,51 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
-def _type(folder, *arguments):
+def run(folder, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "transfer_exp", *arguments, *QUICK]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
-def _refused(done, message):
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr + done.stdout
-    assert message in done.stderr.strip().splitlines()[-1]
+def assert_refused(process, message):
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr + process.stdout
+    assert message in process.stderr.strip().splitlines()[-1]
 
 
 @pytest.mark.slow
-def test_a_full_store_is_said_and_what_is_kept_there_is_whole(small_disk, tmp_path):
-    _refused(_type(tmp_path, f"store={small_disk}/store"), "(No space left on device): make room, or set store=FOLDER")
+def test_a_full_store_holds_only_complete_files(small_disk, tmp_path):
+    assert_refused(
+        run(tmp_path, f"store={small_disk}/store"), "(No space left on device): make room, or set store=FOLDER"
+    )
     assert not [path for path in small_disk.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
     shutil.rmtree(small_disk / "store")
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
-    assert _type(tmp_path, f"store={small_disk}/store").returncode == 0
+    assert run(tmp_path, f"store={small_disk}/store").returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["hydra.run.dir={disk}/run"], ["-m", "seed=0,1,2,3", "hydra.sweep.dir={disk}/s"]]
 )
-def test_no_room_for_results_ends_a_run_and_a_sweep_in_one_line(small_disk, tmp_path, arguments):
+def test_a_full_disk_for_results_ends_a_run_and_a_sweep_in_one_line(small_disk, tmp_path, arguments):
     (small_disk / "fill").write_bytes(bytes(40 * 1024))
-    asked = [argument.format(disk=small_disk) for argument in arguments]
-    _refused(_type(tmp_path, *asked), "(No space left on device): make room, or set hydra.run.dir=FOLDER")
+    arguments = [argument.format(disk=small_disk) for argument in arguments]
+    assert_refused(run(tmp_path, *arguments), "(No space left on device): make room, or set hydra.run.dir=FOLDER")
 
 
 @pytest.mark.slow
-def test_a_read_only_store_that_has_everything_is_enough(small_disk, tmp_path):
+def test_a_read_only_store_with_all_entries_is_enough(small_disk, tmp_path):
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
     store = f"store={small_disk}/store"
-    assert _type(tmp_path, store).returncode == 0
+    assert run(tmp_path, store).returncode == 0
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    again = _type(tmp_path, store)
+    again = run(tmp_path, store)
     assert again.returncode == 0, again.stderr
     assert "2 read from the store, 0 computed" in again.stdout
-    _refused(_type(tmp_path, store, "dataset.scoring_set_size=30"), "(Read-only file system): make room, or set store=")
-    _refused(_type(tmp_path, f"hydra.run.dir={small_disk}/run"), "(Read-only file system): make room, or set hydra.run")
+    assert_refused(
+        run(tmp_path, store, "dataset.scoring_set_size=30"), "(Read-only file system): make room, or set store="
+    )
+    assert_refused(
+        run(tmp_path, f"hydra.run.dir={small_disk}/run"), "(Read-only file system): make room, or set hydra.run"
+    )

@@ -1,4 +1,4 @@
-"""Building from config: what a target takes, of the right type, and nothing from elsewhere."""
+"""`build` passes options of the right type to targets in allowed packages, and refuses everything else."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def test_bad_options_are_one_clear_line(options, message):
         build("protocol", options)
 
 
-def test_a_whole_number_will_do_for_a_real_one_but_not_the_reverse():
+def test_an_int_is_accepted_for_a_float_but_not_the_reverse():
     assert type(build("protocol", {**PROTOCOL, "mixup": 0}).mixup) is float
     with pytest.raises(InputError, match="steps"):
         build("protocol", {**PROTOCOL, "steps": 2.5})
 
 
-def test_every_item_of_a_list_is_held_to_its_type():
+def test_the_type_of_every_item_of_a_list_is_checked():
     rates = [0.1] * 30
-    for place in (0, 7, 29):
-        wrong = [*rates[:place], "fast", *rates[place + 1 :]]
-        with pytest.raises(InputError, match=rf"protocol.learning_rates.{place}='fast' .* need float"):
+    for i in (0, 7, 29):
+        wrong = [*rates[:i], "fast", *rates[i + 1 :]]
+        with pytest.raises(InputError, match=rf"protocol.learning_rates.{i}='fast' .* need float"):
             build("protocol", {**PROTOCOL, "learning_rates": wrong})
 
 
@@ -66,7 +66,7 @@ def test_targets_within_options_are_built_at_any_depth():
     inner = {**SEQUENCE, "_convert_": "all", "steps": [{**SPREAD, "force": 2}, {**PCA, "dim": 3}]}
     built = build("perturbation", {**SEQUENCE, "steps": [{**PCA, "dim": 8}, inner]})
     assert built == Sequence((Pca(8), Sequence((Spread(2.0), Pca(3)))))
-    assert "force=2.0" in repr(built), "whole numbers widen within, too"
+    assert "force=2.0" in repr(built), "an int becomes a float in nested options too"
     assert hash(built)
 
 
@@ -89,17 +89,17 @@ def test_a_list_of_perturbations_is_not_empty():
         ({**PCA, "_partial_": True}, "has no option '_partial_'"),
     ],
 )
-def test_targets_within_options_are_held_to_the_same_rules(step, message):
+def test_the_same_rules_apply_to_targets_within_options(step, message):
     with pytest.raises(InputError, match=message):
         build("perturbation", {**SEQUENCE, "steps": [SPREAD, step]})
 
 
-def test_a_package_of_the_users_own_is_run_only_when_the_environment_says_so(tmp_path: Path, monkeypatch):
-    (tmp_path / "own_metrics.py").write_text("def constant(value: float) -> float:\n    return value\n")
+def test_the_users_own_package_is_run_only_if_the_environment_allows_it(tmp_path: Path, monkeypatch):
+    (tmp_path / "my_metrics.py").write_text("def constant(value: float) -> float:\n    return value\n")
     monkeypatch.syspath_prepend(tmp_path)
-    options = {"_target_": "own_metrics.constant", "value": 3.0}
+    options = {"_target_": "my_metrics.constant", "value": 3.0}
     with pytest.raises(InputError, match="TRANSFER_EXP_TRUST"):
         build("metric", options)
-    monkeypatch.setenv("TRANSFER_EXP_TRUST", "own_metrics")
+    monkeypatch.setenv("TRANSFER_EXP_TRUST", "my_metrics")
     assert build("metric", options) == 3.0
-    del sys.modules["own_metrics"]
+    del sys.modules["my_metrics"]

@@ -1,4 +1,4 @@
-"""A plan: as many jobs as there will be, those that are done told apart, and what the others take."""
+"""A plan counts the jobs of a sweep and those already done, and estimates the work of the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.results.stage_work import Work
 
 ROOT = Path(__file__).parents[2]
-TWO = "model_pool.names=[resnet_glyphs,vit_shapes]"
+MODELS = "model_pool.names=[resnet_glyphs,vit_shapes]"
 
 
 @pytest.fixture(autouse=True)
@@ -31,37 +31,37 @@ def no_hydra():
 
 
 def line(*arguments):
-    return CommandLine(list(arguments), ROOT / "conf")
+    return CommandLine(list(arguments))
 
 
-def test_a_command_line_has_flags_axes_and_what_is_fixed():
-    asked = line("-cn", "config", "-m", "seed=0,1", TWO, "hydra.sweep.dir=x", "~tracker", "stage=plan")
-    assert asked.flags == ["-cn", "config", "-m"]
-    assert asked.axes == {"seed=0,1": "seed"}
-    assert asked.fixed == [TWO, "~tracker", "stage=plan"]
-    assert asked.stage == "plan"
+def test_a_command_line_has_flags_axes_and_fixed_overrides():
+    parsed = line("-cn", "config", "-m", "seed=0,1", MODELS, "hydra.sweep.dir=x", "~tracker", "stage=plan")
+    assert parsed.flags == ["-cn", "config", "-m"]
+    assert parsed.axes == {"seed=0,1": "seed"}
+    assert parsed.fixed == [MODELS, "~tracker", "stage=plan"]
+    assert parsed.stage == "plan"
 
 
 def test_points_are_the_product_of_axes_by_hand_and_of_the_file():
-    asked = line("+sweep=demo", "metric=logme", "seed=0,1")
-    assert set(asked.axes_of_file) == {"dataset", "perturbation"}, "what is fixed by hand is no axis"
-    assert list(asked.points(lambda axis: axis == "seed")) == [("seed=0",), ("seed=1",)]
-    assert len(list(asked.points(lambda axis: True))) == 2 * 3 * 3
-    assert list(asked.points(lambda axis: False)) == [()]
+    parsed = line("+sweep=demo", "metric=logme", "seed=0,1")
+    assert set(parsed.axes_of_file) == {"dataset", "perturbation"}, "a single value by hand is not an axis"
+    assert list(parsed.points(lambda axis: axis == "seed")) == [("seed=0",), ("seed=1",)]
+    assert len(list(parsed.points(lambda axis: True))) == 2 * 3 * 3
+    assert list(parsed.points(lambda axis: False)) == [()]
 
 
-def test_passes_of_fine_tuning_are_three_a_step_and_one_a_look():
+def test_fine_tuning_takes_three_passes_per_training_image_and_one_per_evaluation():
     protocol = Protocol(steps=4, batch_size=8, learning_rates=(0.1, 0.01), weight_decays=(0.0,))
     sizes = {"train": 20, "validation": 0, "test": 10}
     assert protocol.forward_passes(sizes) == 3 * 8 * (4 + 2 * 4) + 2 * 5 + 10
-    one = Protocol(steps=4, batch_size=8, learning_rates=(0.1,), weight_decays=(0.0,))
-    assert one.forward_passes({**sizes, "validation": 7}) == 3 * 8 * 4 + 10, "nothing to choose from"
+    single = Protocol(steps=4, batch_size=8, learning_rates=(0.1,), weight_decays=(0.0,))
+    assert single.forward_passes({**sizes, "validation": 7}) == 3 * 8 * 4 + 10, "one point needs no validation"
     halved = Protocol(4, 8, (0.1, 0.01), (0.0,), rungs=(1,))
     assert halved.forward_passes(sizes) == 3 * 8 * (4 + 2 * 1 + 1 * 3) + 2 * 5 + 10
     assert LinearProbe().forward_passes(sizes) == 30
 
 
-def test_work_that_is_done_takes_no_time():
+def test_finished_work_takes_no_time():
     work = Work()
     work.add(True, 100, 0.5, 10)
     work.add(False, 100, 0.5, 10)
@@ -70,11 +70,11 @@ def test_work_that_is_done_takes_no_time():
 
 
 def plan(tmp_path, *arguments):
-    return Planner(line(TWO, f"store={tmp_path}/store", *arguments))
+    return Planner(line(MODELS, f"store={tmp_path}/store", *arguments))
 
 
 @pytest.mark.slow
-def test_what_was_run_is_in_the_store_and_the_rest_is_counted(tmp_path):
+def test_finished_jobs_are_counted_as_done(tmp_path):
     few = ["protocol.steps=2", "dataset.scoring_set_size=20"]
     planner = plan(tmp_path, *few, "ground_truth=full,linear_probe", "metric=logme,sfda")
     work = planner.work()
@@ -88,7 +88,7 @@ def test_what_was_run_is_in_the_store_and_the_rest_is_counted(tmp_path):
     assert work["features"].storage == 4 * 20 * sum(planner._width.values())
     assert work["finetune"].longest <= work["finetune"].seconds
     assert not (tmp_path / "store").exists(), "a plan writes nothing"
-    command = [sys.executable, "-m", "transfer_exp", TWO, *few, f"store={tmp_path}/store", "tracker=none"]
+    command = [sys.executable, "-m", "transfer_exp", MODELS, *few, f"store={tmp_path}/store", "tracker=none"]
     subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
     after = plan(tmp_path, *few, "ground_truth=full,linear_probe", "metric=logme,sfda").work()
     assert {stage: (w.jobs, w.done) for stage, w in after.items()} == {
@@ -100,10 +100,10 @@ def test_what_was_run_is_in_the_store_and_the_rest_is_counted(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_left_out_by_name_and_the_rest_is_planned(tmp_path):
-    planner, kept = plan(tmp_path, "dataset=digits,pets", "ground_truth=none"), PIXEL_CACHE.nbytes
+def test_a_missing_dataset_is_left_out_and_the_others_are_planned(tmp_path):
+    planner, n_bytes = plan(tmp_path, "dataset=digits,pets", "ground_truth=none"), PIXEL_CACHE.nbytes
     work = planner.work()
-    assert PIXEL_CACHE.nbytes == kept, "each network was timed with the reading of its images"
+    assert PIXEL_CACHE.nbytes == n_bytes, "the time of each network includes decoding its images"
     assert (work["features"].jobs, work["finetune"].jobs) == (2, 0)
     assert list(planner.left_out) == ["dataset=pets"]
     with pytest.raises(InputError, match="one model_pool at a time"):
@@ -112,11 +112,11 @@ def test_what_is_missing_is_left_out_by_name_and_the_rest_is_planned(tmp_path):
 
 @pytest.mark.slow
 def test_the_plan_of_a_sweep_is_a_table(tmp_path):
-    command = [sys.executable, "-m", "transfer_exp", "+sweep=demo", "stage=plan", TWO]
-    done = subprocess.run(
+    command = [sys.executable, "-m", "transfer_exp", "plan", "+sweep=demo", MODELS]
+    process = subprocess.run(
         command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
     )
-    assert re.search(r"features +6 +0 +[\d,]+ ", done.stdout)
-    assert re.search(r"score +27", done.stdout)
-    assert "2 models timed here" in done.stdout
+    assert re.search(r"features +6 +0 +[\d,]+ ", process.stdout)
+    assert re.search(r"score +27", process.stdout)
+    assert "2 models timed here" in process.stdout
     assert not list(tmp_path.iterdir())

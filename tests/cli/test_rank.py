@@ -1,4 +1,4 @@
-"""``transfer-exp rank`` and ``transfer_exp.rank``: the words, the files, and the way from a folder to a ranking."""
+"""``transfer-exp rank`` and ``transfer_exp.rank``: their arguments, the files they write, and the ranking."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from transfer_exp import rank
-from transfer_exp.cli.rank import seconds_of
-from transfer_exp.cli.rank_arguments import overrides_of
+from transfer_exp.cli.rank import parse_budget, rank_overrides
 from transfer_exp.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-TWO = "model_pool.names=[resnet_glyphs,vit_shapes,convnext_textures]"
+FEW = ("model_pool.names=[resnet_glyphs,vit_shapes,convnext_textures]", "halving.first=8")
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """Return a folder with two classes of pictures, which any network tells apart."""
+    """Return a folder with two classes of images that any network can separate."""
     rng = np.random.default_rng(0)
     for name, level in (("dark", 40), ("light", 200)):
         folder = tmp_path / "my photos" / name
@@ -46,34 +45,35 @@ def test_a_path_chooses_the_dataset(photos, tmp_path, monkeypatch):
     (tmp_path / "labels.csv").write_text("file,label\n")
     np.savez(tmp_path / "net.npz", features=np.ones((2, 2)), labels=[0, 1])
     monkeypatch.chdir(tmp_path)
-    for target, words in {
+    for target, overrides in {
         "my photos": ["dataset=image_folder", 'dataset.root="my photos"'],
         "labels.csv": ["dataset=image_table", 'dataset.path="labels.csv"'],
         "net.npz": ["dataset=arrays", "model_pool=arrays", 'dataset.root="net.npz"'],
         ".": ["dataset=arrays", "model_pool=arrays", 'dataset.root="."'],
         "owner/set": ["dataset=huggingface", 'dataset.id="owner/set"'],
     }.items():
-        assert overrides_of([target]) == ["-cn", "rank", *words]
+        assert rank_overrides([target]) == ["-cn", "rank", *overrides]
 
 
 def test_settings_and_options_may_be_mixed(photos):
-    settings = ["budget=90s", "model_pool=builtin", "metric=sfda", "seed=1"]
-    assert overrides_of([str(photos), "--budget", "90s", "metric=sfda", "--pool", "builtin", "seed=1"])[4:] == settings
-    assert "budget=null" in overrides_of([str(photos), "--budget", "none"])
+    arguments = [str(photos), "--budget", "90s", "metric=sfda", "--pool", "builtin", "seed=1"]
+    assert rank_overrides(arguments)[4:] == ["budget=90s", "model_pool=builtin", "metric=sfda", "seed=1"]
+    assert "budget=null" in rank_overrides([str(photos), "--budget", "none"])
 
 
-@pytest.mark.parametrize("words", [["absent"], ["absent.npz.txt"], [], [".", "--bugdet", "1m"]])
-def test_what_is_not_there_is_refused(words, tmp_path, monkeypatch):
+@pytest.mark.parametrize("arguments", [["absent"], ["absent.npz.txt"], [], [".", "--bugdet", "1m"]])
+def test_a_missing_target_and_an_unknown_option_are_refused(arguments, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError):
-        overrides_of(words)
+        rank_overrides(arguments)
 
 
 def test_a_budget_is_a_time():
-    assert [seconds_of(b) for b in ("90s", "10m", "2h", "1.5m", 30, "30", None)] == [90, 600, 7200, 90, 30, 30, None]
-    for nonsense in ("0", "-3m", "soon", "3 weeks", ""):
-        with pytest.raises(InputError, match="is no time"):
-            seconds_of(nonsense)
+    budgets = ("90s", "10m", "2h", "1.5m", 30, "30", None)
+    assert [parse_budget(budget) for budget in budgets] == [90, 600, 7200, 90, 30, 30, None]
+    for invalid in ("0", "-3m", "soon", "3 weeks", ""):
+        with pytest.raises(InputError, match="is not a time"):
+            parse_budget(invalid)
 
 
 def test_features_are_ranked_from_python(tmp_path, monkeypatch):
@@ -87,11 +87,11 @@ def test_features_are_ranked_from_python(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.npz"))
 
 
-def test_what_python_gives_wrongly_is_refused():
+def test_wrong_arguments_of_the_python_function_are_refused():
     features, labels = np.ones((4, 2)), [0, 1, 0, 1]
     with pytest.raises(InputError, match="features need labels"):
         rank(features)
-    with pytest.raises(InputError, match="labels go with features"):
+    with pytest.raises(InputError, match="labels are for features"):
         rank("path", labels)
     with pytest.raises(InputError, match="leave it out"):
         rank(features, labels, pool="builtin")
@@ -99,19 +99,19 @@ def test_what_python_gives_wrongly_is_refused():
         rank({"../out": features}, labels)
 
 
-def _type(folder, *words):
+def run(folder, *arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "transfer_exp", *words]
+    command = [sys.executable, "-m", "transfer_exp", *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.slow
 def test_a_folder_is_ranked_by_one_command(photos, tmp_path):
-    done = _type(tmp_path, "rank", "my photos", "--pool", "builtin", "--budget", "5m", TWO, "halving.first=8")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "my photos: 2 classes, 28 images" in done.stdout
-    assert "nothing looks wrong" in done.stdout
-    assert "3 models ranked in" in done.stdout
+    process = run(tmp_path, "rank", "my photos", "--pool", "builtin", "--budget", "5m", *FEW)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "my photos: 2 classes, 28 images" in process.stdout
+    assert "nothing looks wrong" in process.stdout
+    assert "3 models ranked in" in process.stdout
     (folder,) = (tmp_path / "outputs" / "runs").iterdir()
     table, same = pd.read_csv(folder / "rank.csv"), pd.read_parquet(folder / "rank.parquet")
     assert list(table["model"]) == list(same["model"])
@@ -123,12 +123,12 @@ def test_a_folder_is_ranked_by_one_command(photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_bad_words_get_one_line(tmp_path):
-    for words, message in {
-        ("rank", "absent"): "absent is no folder of images, CSV, npz or id of a hub",
+def test_wrong_arguments_get_one_line(tmp_path):
+    for arguments, message in {
+        ("rank", "absent"): "absent is not a folder of images, CSV, npz or id of a hub",
         ("rank", ".", "--pool", "bultin"): "did you mean builtin",
-        ("rank", ".", "--pool", "builtin", "--budget", "soon"): "budget=soon is no time",
+        ("rank", ".", "--pool", "builtin", "--budget", "soon"): "budget=soon is not a time",
     }.items():
-        done = _type(tmp_path, *words)
-        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-        assert message in done.stderr
+        process = run(tmp_path, *arguments)
+        assert (process.returncode, len(process.stderr.splitlines())) == (1, 1), process.stderr
+        assert message in process.stderr

@@ -1,4 +1,4 @@
-"""A dataset and weights from a hub, by the clients that people have: one command, and little said on the way."""
+"""``transfer-exp rank`` downloads a dataset and weights from a hub once, and prints no requests."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ pytest.importorskip("datasets", reason="needs the huggingface extra")
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
-    """Serve one dataset of two classes, and weights of two small networks; return the address and what is asked."""
+    """Serve a dataset of two classes and weights of two small networks; return the address and the requests."""
     folder = tmp_path_factory.mktemp("hub")
     parquet(folder / "datasets" / "cats" / "dogs", {"train": [0, 1] * 20, "test": [0, 1] * 5})
     for name in NAMES:
         (folder / "models" / "timm" / name).mkdir(parents=True)
         save_file(timm.create_model(name).state_dict(), folder / "models" / "timm" / name / "model.safetensors")
-    with hub_server(folder) as served:
-        yield served
+    with hub_server(folder) as address_and_requests:
+        yield address_and_requests
 
 
 def _rank(folder: Path, url: str, target: str) -> subprocess.CompletedProcess[str]:
@@ -39,22 +39,22 @@ def _rank(folder: Path, url: str, target: str) -> subprocess.CompletedProcess[st
 
 
 @pytest.mark.slow
-def test_an_id_is_ranked_and_fetched_once(hub, tmp_path):
-    url, asked = hub
-    done = _rank(tmp_path, url, "cats/dogs")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("dogs: 2 classes, 50 images\n")
-    assert all(f"   {name} " in done.stdout for name in NAMES), "names stand unbroken on 80 columns"
-    assert "HTTP" not in done.stdout + done.stderr
-    fetched = [line for line in asked if line.startswith("GET") and line.endswith((".parquet", ".safetensors"))]
-    assert len(fetched) == 4
-    asked.clear()
+def test_an_id_is_ranked_and_downloaded_once(hub, tmp_path):
+    url, requests = hub
+    process = _rank(tmp_path, url, "cats/dogs")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith("dogs: 2 classes, 50 images\n")
+    assert all(f"   {name} " in process.stdout for name in NAMES), "names are not broken on 80 columns"
+    assert "HTTP" not in process.stdout + process.stderr
+    downloads = [line for line in requests if line.startswith("GET") and line.endswith((".parquet", ".safetensors"))]
+    assert len(downloads) == 4
+    requests.clear()
     assert _rank(tmp_path, url, f"cats/dogs@{COMMIT}").returncode == 0
-    assert not [line for line in asked if line.startswith("GET") and line.endswith((".parquet", ".safetensors"))]
+    assert not [line for line in requests if line.startswith("GET") and line.endswith((".parquet", ".safetensors"))]
 
 
 @pytest.mark.slow
-def test_an_id_that_there_is_not_gets_one_line(hub, tmp_path):
-    done = _rank(tmp_path, hub[0], "cats/birds")
-    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
-    assert done.stderr.startswith("transfer_exp: cannot load dataset.id=cats/birds ")
+def test_an_unknown_id_gets_one_line(hub, tmp_path):
+    process = _rank(tmp_path, hub[0], "cats/birds")
+    assert (process.returncode, len(process.stderr.splitlines())) == (1, 1), process.stderr
+    assert process.stderr.startswith("transfer_exp: cannot load dataset.id=cats/birds ")

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from hydra.errors import MissingConfigException
 
-from transfer_exp.cli.hydra_errors import problem
+from transfer_exp.cli.hydra_errors import explain
 
 ROOT = Path(__file__).parents[2]
 SWEEP = ["+sweep=demo", "dataset=digits", "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]
@@ -183,15 +183,15 @@ def test_a_job_that_dies_gets_one_line_that_says_where_the_others_are(launcher, 
     assert "Traceback" not in done.stderr
     assert last.startswith("transfer_exp: the launcher gave up: ")
     (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
-    assert f"python -m transfer_exp.report {sweep}" in last
+    assert f"transfer-exp report {sweep}" in last
 
 
 @pytest.mark.parametrize(("name", "extra"), [("joblib", "joblib"), ("submitit_slurm", "slurm"), ("ray", "ray")])
 def test_a_launcher_that_is_not_installed_is_named_with_its_extra(name, extra):
     error = MissingConfigException("not found", missing_cfg_file=f"hydra/launcher/{name}", options=["basic"])
-    assert problem(error) == f"launcher '{name}' is not installed: pip install 'transfer-exp[{extra}]'"
+    assert explain(error) == f"launcher '{name}' is not installed: pip install 'transfer-exp[{extra}]'"
     error = MissingConfigException("not found", missing_cfg_file="hydra/launcher/basik", options=["basic"])
-    assert problem(error) == "hydra/launcher has no option 'basik': did you mean basic?"
+    assert explain(error) == "hydra/launcher has no option 'basik': did you mean basic?"
 
 
 @pytest.mark.slow

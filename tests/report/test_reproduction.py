@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy.stats import weightedtau
 
-from transfer_exp.cli.reproduction import main
+from transfer_exp.cli.report import main
 from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.report.published_comparison import (
@@ -113,10 +113,10 @@ def test_what_no_perturbation_changes_stands_once_and_unsound_targets_stay_out(s
 
 
 def test_the_command_line_says_what_it_wrote_or_why_not(scores, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["reproduction", str(scores), "--pool", CNN])
+    monkeypatch.setattr(sys, "argv", ["transfer-exp report", str(scores), "--published", CNN])
     assert main() == 0
     assert "reproduction.md" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["reproduction", str(scores), "--pool", SSL])
+    monkeypatch.setattr(sys, "argv", ["transfer-exp report", str(scores), "--published", SSL])
     assert main() == 1
     said = capsys.readouterr().err
     assert "0 models" in said

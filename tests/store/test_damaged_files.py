@@ -6,26 +6,26 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.bad_input.damaged_store import comes_back, stored
-from tests.bad_input.drawn import cut_off, flipped, spoiled
+from tests.bad_input.damaged_store import is_read, valid_file
+from tests.bad_input.strategies import damaged, truncated, with_flipped_bit
 
 KINDS = ("arrays", "record")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_was_stored_is_found(kind):
-    assert comes_back(kind, stored(kind))
+    assert is_read(kind, valid_file(kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_file_that_is_cut_off_gives_no_wrong_number(kind, data):
-    comes_back(kind, data.draw(cut_off(stored(kind))))
+    is_read(kind, data.draw(truncated(valid_file(kind))))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=100, deadline=None, database=None, phases=[Phase.generate])
 @given(data=st.data())
 def test_a_file_with_other_bytes_gives_no_wrong_number(kind, data):
-    comes_back(kind, data.draw(flipped(stored(kind)) | spoiled(stored(kind))))
+    is_read(kind, data.draw(with_flipped_bit(valid_file(kind)) | damaged(valid_file(kind))))

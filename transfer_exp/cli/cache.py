@@ -1,4 +1,4 @@
-"""What the store holds, and how to be rid of it: ``transfer-exp cache ls``, ``transfer-exp cache prune --dry-run``."""
+"""``transfer-exp cache``: list the entries of a store, or remove some of them."""
 
 from __future__ import annotations
 
@@ -10,139 +10,144 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transfer_exp.cli.console import Parser, from_here, in_bytes
+from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import one_line
 from transfer_exp.store.entries import KINDS, SCORES, UNFINISHED, Entry, entries
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SHOWN = 10
+_LISTED_NAMES = 10
+_EXAMPLES = (
+    "transfer-exp cache ls",
+    "transfer-exp cache prune --older-than 30d --dry-run",
+    "transfer-exp cache prune --damaged --unfinished --store outputs/store",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """List the store or remove from it, and return the exit code.
+    """List or prune a store, and return the exit code.
 
     Parameters
     ----------
-    arguments
-        The command line behind ``cache``; by default that of the process.
+    arguments : sequence of str, optional
+        Arguments of the command; by default those of the process.
 
     Returns
     -------
     int
-        0, or 1 after one line on stderr when the arguments mean nothing, there is no store or it cannot be written.
+        0; or 1 after one line on stderr when an argument is wrong, or the store does not exist or cannot be written.
     """
-    return _parser().run(lambda asked: _list(asked) if asked.command == "ls" else _prune(asked), arguments)
+    return _parser().run(lambda options: (_list if options.command == "ls" else _prune)(options), arguments)
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="transfer-exp cache", description=__doc__)
+    parser = Parser(
+        prog="transfer-exp cache",
+        description="List the entries of the store of features and accuracies, or remove some of them.",
+        examples=_EXAMPLES,
+    )
     commands = parser.add_subparsers(dest="command", metavar="ls|prune", required=True)
-    ls = commands.add_parser("ls", help="what there is of each kind, of which models and datasets")
-    prune = commands.add_parser("prune", help="remove what all of the options say; never what a process works on")
+    ls = commands.add_parser("ls", help="count the entries of each kind, with their models and datasets")
+    prune = commands.add_parser("prune", help="remove the entries that match all options, unless a process uses them")
     for command in (ls, prune):
         command.add_argument("--store", type=Path, default=Path("outputs/store"), metavar="FOLDER")
-    prune.add_argument("--older-than", type=_duration, metavar="AGE", help="not written for so long: 12h, 30d, 8w")
-    prune.add_argument("--kind", choices=KINDS, action="append", default=[], help="of this kind (several may be given)")
+    prune.add_argument("--older-than", type=_parse_age, metavar="AGE", help="last written this long ago: 12h, 30d, 8w")
+    prune.add_argument("--kind", choices=KINDS, action="append", default=[], help="of this kind; can be repeated")
     prune.add_argument(
-        "--unfinished", action="append_const", const=UNFINISHED, dest="kind", help="training that was broken off"
+        "--unfinished", action="append_const", const=UNFINISHED, dest="kind", help="interrupted training runs"
     )
-    prune.add_argument("--damaged", action="store_true", help="what a run would refuse to read; reads every file")
-    prune.add_argument("--dry-run", action="store_true", help="say what would go, and remove nothing")
+    prune.add_argument("--damaged", action="store_true", help="entries that a run would not accept; reads every file")
+    prune.add_argument("--dry-run", action="store_true", help="print what would be removed, and remove nothing")
     return parser
 
 
-def _duration(text: str) -> float:
+def _parse_age(text: str) -> float:
     """Return the seconds of an age such as ``30d``."""
-    found = re.fullmatch(r"(\d{1,6})([mhdw])", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is no age such as 90m, 12h, 30d or 8w")
-    return float(found[1]) * _SECONDS[found[2]]
+    match = re.fullmatch(r"(\d{1,6})([mhdw])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not an age: write 90m, 12h, 30d or 8w")
+    return float(match[1]) * _SECONDS[match[2]]
 
 
-def _list(asked: argparse.Namespace) -> None:
-    """Print a line for each kind, and lines of models and datasets."""
-    root = asked.store.expanduser()
-    found = list(entries(root))
-    print(f"{from_here(root)}: {len(found)} entries, {in_bytes(sum(entry.bytes for entry in found))}")
-    if not found:
+def _list(options: argparse.Namespace) -> None:
+    """Print one line for each kind of entry, and lines of models and datasets."""
+    root = options.store.expanduser()
+    listed = list(entries(root))
+    print(f"{relative_path(root)}: {len(listed)} entries, {format_bytes(sum(entry.bytes for entry in listed))}")
+    if not listed:
         return
     print(f"{'kind':<12}{'entries':>8}{'size':>10}  {'oldest':<12}newest")
-    kinds = sorted({entry.kind for entry in found})
+    kinds = sorted({entry.kind for entry in listed})
     for kind in kinds:
-        of_kind = [entry for entry in found if entry.kind == kind]
+        of_kind = [entry for entry in listed if entry.kind == kind]
         days = [time.strftime("%Y-%m-%d", time.localtime(entry.changed)) for entry in of_kind]
-        size = in_bytes(sum(entry.bytes for entry in of_kind))
+        size = format_bytes(sum(entry.bytes for entry in of_kind))
         print(f"{kind:<12}{len(of_kind):>8}{size:>10}  {min(days):<12}{max(days)}")
-    known = _known_images(found)
+    datasets = _dataset_names(listed)
     for kind in kinds:
-        contents = [entry.content for entry in found if entry.kind == kind and entry.content]
+        contents = [entry.content for entry in listed if entry.kind == kind and entry.content]
         if contents:
-            print(one_line(f"{kind}: {_what(kind)} {_most(map(_name, contents))}"))
-            print(one_line(f"{kind}: datasets {_most(_dataset(content, known) for content in contents)}"))
+            noun = "metrics" if kind == SCORES else "models"
+            print(one_line(f"{kind}: {noun} {_most_common(map(_name, contents))}"))
+            print(one_line(f"{kind}: datasets {_most_common(_dataset(content, datasets) for content in contents)}"))
 
 
-def _prune(asked: argparse.Namespace) -> None:
-    """Remove what is asked for, or say what would be."""
-    if asked.older_than is None and not asked.kind and not asked.damaged:
-        _parser().error("prune removes nothing unless told what: give --older-than, --kind, --unfinished or --damaged")
-    verb, gone = "would remove" if asked.dry_run else "removed", list[Entry]()
-    for entry in [entry for entry in entries(asked.store.expanduser()) if _is_meant(entry, asked)]:
-        what = f" of {_name(entry.content)}" if entry.content else ""
+def _prune(options: argparse.Namespace) -> None:
+    """Remove the matching entries, or print which would be removed."""
+    if options.older_than is None and not options.kind and not options.damaged:
+        _parser().error("prune needs to know what to remove: give --older-than, --kind, --unfinished or --damaged")
+    verb, removed = "would remove" if options.dry_run else "removed", list[Entry]()
+    for entry in [entry for entry in entries(options.store.expanduser()) if _matches(entry, options)]:
+        name = f" of {_name(entry.content)}" if entry.content else ""
         days = max(time.time() - entry.changed, 0) / _SECONDS["d"]
-        line = f"{entry.kind}{what}, {in_bytes(entry.bytes)}, {days:.1f} days old: {from_here(entry.path)}"
-        goes = not entry.lease.is_held() if asked.dry_run else entry.remove()
-        gone += [entry] if goes else []
-        print(one_line(f"{verb if goes else 'kept, because a process works on it,'} {line}"))
-    end = " (nothing was removed: leave --dry-run out)" if asked.dry_run and gone else ""
-    print(f"{verb} {len(gone)} entries, {in_bytes(sum(entry.bytes for entry in gone))}{end}")
+        line = f"{entry.kind}{name}, {format_bytes(entry.bytes)}, {days:.1f} days old: {relative_path(entry.path)}"
+        is_removed = not entry.lease.is_held() if options.dry_run else entry.remove()
+        removed += [entry] if is_removed else []
+        print(one_line(f"{verb if is_removed else 'kept, because a process uses it,'} {line}"))
+    note = " (nothing was removed: run again without --dry-run)" if options.dry_run and removed else ""
+    print(f"{verb} {len(removed)} entries, {format_bytes(sum(entry.bytes for entry in removed))}{note}")
 
 
-def _is_meant(entry: Entry, asked: argparse.Namespace) -> bool:
-    """Tell whether an entry is all of what is asked for; the last question reads it whole."""
+def _matches(entry: Entry, options: argparse.Namespace) -> bool:
+    """Return whether an entry matches all options; the check for damage comes last, because it reads the file."""
     return (
-        (not asked.kind or entry.kind in asked.kind)
-        and (asked.older_than is None or time.time() - entry.changed > asked.older_than)
-        and (not asked.damaged or entry.is_damaged())
+        (not options.kind or entry.kind in options.kind)
+        and (options.older_than is None or time.time() - entry.changed > options.older_than)
+        and (not options.damaged or entry.is_damaged())
     )
 
 
-def _known_images(found: Iterable[Entry]) -> dict[str, str]:
-    """Return the names of datasets by the digests of their splits, as far as records of accuracies tell them."""
-    known = {}
-    for entry in found:
-        key, row = _part(entry.content, "key"), _part(_part(entry.content, "value"), "row")
-        known.update({str(key.get(split)): str(row["dataset"]) for split in ("train", "test") if "dataset" in row})
-    return known
-
-
-def _what(kind: str) -> str:
-    """Return what `_name` names."""
-    return "metrics" if kind == SCORES else "models"
+def _dataset_names(listed: Iterable[Entry]) -> dict[str, str]:
+    """Return names of datasets by the digests of their splits, taken from the records of accuracies."""
+    names = {}
+    for entry in listed:
+        key, row = _mapping(entry.content, "key"), _mapping(_mapping(entry.content, "value"), "row")
+        names.update({str(key.get(split)): str(row["dataset"]) for split in ("train", "test") if "dataset" in row})
+    return names
 
 
 def _name(content: Mapping[str, Any]) -> str:
-    """Return the name of the model, or else of its architecture; of scores, which are of many models, the metric's."""
-    row, key = _part(_part(content, "value"), "row"), _part(content, "key")
-    model, names = _part(key, "model"), _part(key, "names")
+    """Return the name of the model or its architecture; for scores, which cover many models, that of the metric."""
+    row, key = _mapping(_mapping(content, "value"), "row"), _mapping(content, "key")
+    model, names = _mapping(key, "model"), _mapping(key, "names")
     return str(row.get("model") or model.get("architecture") or names.get("metric") or "unknown")
 
 
-def _dataset(content: Mapping[str, Any], known: Mapping[str, str]) -> str:
-    """Return the name of the dataset, or else the head of the digest of its images."""
-    key = _part(content, "key")
+def _dataset(content: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return the name of the dataset, or the start of the digest of its images."""
+    key = _mapping(content, "key")
     images = str(key.get("images") or key.get("train") or "unknown")
-    row = _part(_part(content, "value"), "row")
-    return str(row.get("dataset") or key.get("dataset") or known.get(images) or images[:8])
+    row = _mapping(_mapping(content, "value"), "row")
+    return str(row.get("dataset") or key.get("dataset") or names.get(images) or images[:8])
 
 
-def _part(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an object in an object; empty if there is none."""
-    part = content.get(name)
-    return part if isinstance(part, dict) else {}
+def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a mapping inside a mapping, empty where there is none."""
+    value = content.get(name)
+    return value if isinstance(value, dict) else {}
 
 
-def _most(names: Iterable[str]) -> str:
+def _most_common(names: Iterable[str]) -> str:
     """Return the most frequent names with their counts."""
-    counted = Counter(names).most_common()
-    shown = ", ".join(f"{name} ({count})" for name, count in counted[:_SHOWN])
-    return shown + (f" and {len(counted) - _SHOWN} more" if len(counted) > _SHOWN else "")
+    counts = Counter(names).most_common()
+    listed = ", ".join(f"{name} ({count})" for name, count in counts[:_LISTED_NAMES])
+    return listed + (f" and {len(counts) - _LISTED_NAMES} more" if len(counts) > _LISTED_NAMES else "")

@@ -1,4 +1,4 @@
-"""How every command ends, and how it says where things are and how large."""
+"""Argument parser shared by all commands, and the printed form of sizes and paths."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from transfer_exp.errors import InputError, one_line
 
@@ -15,43 +15,49 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """The arguments of a command; a wrong one is bad input as any other."""
+    """Argument parser of a command. A wrong argument is an `InputError`, so that it ends in one line.
 
-    def run(self, work: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None = None) -> int:
-        """Do the work of the command with its arguments, and return the exit code.
+    Parameters
+    ----------
+    examples : sequence of str
+        Command lines that the help shows last.
+    **options
+        Options of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, *, examples: Sequence[str] = (), **options: Any) -> None:
+        epilog = "\n".join(["examples:", *(f"  {example}" for example in examples)]) if examples else None
+        super().__init__(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def run(self, command: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None = None) -> int:
+        """Run a command with its parsed arguments, and return the exit code.
 
         Parameters
         ----------
-        work
-            Given the arguments.
-        arguments
-            The command line without the program's name; by default that of the process.
+        command : callable
+            Function of the parsed arguments.
+        arguments : sequence of str, optional
+            Arguments of the command; by default those of the process.
 
         Returns
         -------
         int
-            0, or 1 after one line on stderr for wrong arguments, for other bad input, and where the disk refuses.
+            0; or 1 after one line on stderr for wrong arguments, other bad input, or a file that cannot be written.
         """
         try:
-            work(self.parse_args(arguments))
+            command(self.parse_args(arguments))
         except (InputError, OSError) as error:
             print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
             return 1
         return 0
 
     def error(self, message: str) -> NoReturn:
-        """Refuse the arguments.
-
-        Raises
-        ------
-        InputError
-            Always.
-        """
+        """Raise an `InputError` with the message of argparse."""
         raise InputError(f"{message}: see {self.prog} --help")
 
 
-def in_bytes(count: int) -> str:
-    """Return a size in bytes with three digits and a unit, as ``3.14 MB``."""
+def format_bytes(count: int) -> str:
+    """Return a size in bytes with three digits and a unit, for example ``3.14 MB``."""
     size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
     while size >= 999.5 and len(units) > 1:
         size /= 1000
@@ -59,14 +65,15 @@ def in_bytes(count: int) -> str:
     return f"{size:.3g} {units[0]}"
 
 
-def show_places(console: Console, places: Iterable[Path | str | None]) -> None:
-    """Print where what was written is, a line for each that is not None."""
-    for place in places:
-        if place is not None:
-            console.print(f"  {from_here(place)}", style="dim", soft_wrap=True)
+def relative_path(path: Path | str) -> str:
+    """Return an absolute path below the working directory relative to it, and any other path unchanged."""
+    absolute = Path(path)
+    below = absolute.is_absolute() and absolute.is_relative_to(Path.cwd())
+    return str(absolute.relative_to(Path.cwd())) if below else str(path)
 
 
-def from_here(place: Path | str) -> str:
-    """Return a path relative to the working directory where that is shorter; anything else as it is."""
-    path = Path(place)
-    return str(path.relative_to(Path.cwd())) if path.is_absolute() and path.is_relative_to(Path.cwd()) else str(place)
+def print_paths(console: Console, paths: Iterable[Path | str | None]) -> None:
+    """Print the paths of written files, one a line; None is left out."""
+    for path in paths:
+        if path is not None:
+            console.print(f"  {relative_path(path)}", style="dim", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Compare scores with accuracies: ``python -m transfer_exp.cli.evaluate SCORES.csv ACCURACIES.csv``."""
+"""Compare scores with accuracies: ``transfer-exp evaluate SCORES.csv ACCURACIES.csv``."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _evaluate(options: Namespace) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="python -m transfer_exp.cli.evaluate", description=__doc__)
+    parser = Parser(prog="transfer-exp evaluate", description=__doc__)
     parser.add_argument("scores", type=Path, metavar="SCORES.csv", help="columns model, score, and any that name a row")
     parser.add_argument("accuracies", metavar="ACCURACIES.csv", help="columns model, dataset, accuracy; or 'published'")
     parser.add_argument("--pool", help="pool of the accuracies, if the table has several")

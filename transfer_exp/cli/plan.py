@@ -1,19 +1,22 @@
-"""What a sweep will take before any of it is done: jobs, images, hours and storage, by stage."""
+"""``transfer-exp plan``: estimate the jobs, time and storage of a sweep before it is run."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
 
 from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.overrides import CommandLine
-from transfer_exp.cli.stages import is_foreign
+from transfer_exp.cli.stages import is_irrelevant
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor, best_device
@@ -27,8 +30,25 @@ from transfer_exp.progress import silent
 from transfer_exp.results.stage_work import Work
 from transfer_exp.store import Store
 
-_TRIED = 8
-"""Images that each network is timed on."""
+_TIMED_IMAGES = 8
+"""Number of images on which each network is timed."""
+
+
+def plan(arguments: Sequence[str]) -> None:
+    """Print the work of a command line, for this device and one job after another.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Arguments of the application.
+
+    Raises
+    ------
+    InputError
+        For bad input, except missing data or weights, which are listed as left out.
+    """
+    planner = Planner(CommandLine(arguments))
+    print_plan(planner.work(), planner, Console(highlight=False))
 
 
 @dataclass
@@ -37,19 +57,19 @@ class Planner:
 
     Attributes
     ----------
-    line
-        What was asked for.
-    pace
-        Seconds an image takes, by model, as measured.
-    left_out
-        Why a model or a target is not counted.
+    line : CommandLine
+        Command line to plan.
+    pace : dict
+        Measured seconds per image, by model.
+    left_out : dict
+        Reason why a model or a target is not counted, by name.
     """
 
     line: CommandLine
     pace: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     _width: dict[str, int] = field(default_factory=dict)
-    _known: dict[str, LoadedModel] = field(default_factory=dict)
+    _models: dict[str, LoadedModel] = field(default_factory=dict)
 
     def work(self) -> dict[str, Work]:
         """Return the work of each stage.
@@ -57,42 +77,43 @@ class Planner:
         Raises
         ------
         InputError
-            For bad input of any kind but data or weights that are missing, which are left out.
+            For bad input, except missing data or weights, which go to `left_out`.
         """
         scoring = Work(jobs=sum(1 for _ in self.line.points(lambda axis: True)), done=None)
         return {"features": self._features(), "finetune": self._accuracies(), "score": scoring}
 
     def _features(self) -> Work:
         work = Work()
-        for config, pairing, extractor in self._pairings("features"):
+        for config, model_on_target, extractor in self._pairs("features"):
             splits: list[Split] = config.get("splits", ["scoring_set"])
-            for images in filter(None, map(pairing.images, splits)):
-                done = extractor.is_cached(pairing.model, images)
-                work.add(done, len(images), self.pace[pairing.name], len(images) * self._width[pairing.name])
+            for images in filter(None, map(model_on_target.images, splits)):
+                done = extractor.is_cached(model_on_target.model, images)
+                name = model_on_target.name
+                work.add(done, len(images), self.pace[name], len(images) * self._width[name])
         return work
 
     def _accuracies(self) -> Work:
         work = Work()
-        for config, pairing, extractor in self._pairings("finetune"):
+        for config, model_on_target, extractor in self._pairs("finetune"):
             regime: Regime = build("ground_truth", config["ground_truth"])
             if not regime.trains or not isinstance(regime, CountsPasses):
                 continue
             splits: tuple[Split, ...] = ("train", "validation", "test")
-            sizes = {split: len(pairing.images(split) or ()) for split in splits}
-            done = CachedAccuracies(regime, extractor.store, extractor.device, {}).is_cached(pairing)
-            work.add(done, regime.forward_passes(sizes), self.pace[pairing.name])
+            sizes = {split: len(model_on_target.images(split) or ()) for split in splits}
+            done = CachedAccuracies(regime, extractor.store, extractor.device, {}).is_cached(model_on_target)
+            work.add(done, regime.forward_passes(sizes), self.pace[model_on_target.name])
         return work
 
-    def _pairings(self, stage: str) -> Iterator[tuple[Mapping[str, Any], NetworkOnImages, Extractor]]:
+    def _pairs(self, stage: str) -> Iterator[tuple[Mapping[str, Any], NetworkOnImages, Extractor]]:
         """Yield every model on every target of a stage, at every point of its axes."""
         if "model_pool" in self.line.axes.values():
-            raise InputError("stage=plan takes one model_pool at a time: give them one after the other")
-        for point in self.line.points(lambda axis: not is_foreign(axis, stage)):
-            composed = self.line.composed(point)
-            composed.device = str(best_device(composed.device))  # as jobs do: regimes repeat it
+            raise InputError("stage=plan takes one model_pool at a time: run the command once for each")
+        for point in self.line.points(lambda axis: not is_irrelevant(axis, stage)):
+            composed = self.line.compose(point)
+            composed.device = str(best_device(composed.device))  # as jobs do: regimes repeat the device
             config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
             store = Store(config["store"])
-            # Without cached pixels: the job of a model may run in its own process and decode all images.
+            # No pixels are cached: the job of a model may have a process to itself, which decodes all images.
             extractor = Extractor(
                 store, config["device"], **config["features"], track=silent, pixel_cache=PixelCache(0)
             )
@@ -102,26 +123,54 @@ class Planner:
                 self.left_out[next((value for value in point if value.startswith("dataset=")), "all")] = str(error)
                 continue
             if not isinstance(dataset, TargetDataset):
-                raise InputError("stage=plan is for networks on images: arrays take no time to speak of")
+                raise InputError("stage=plan is for networks on images: scoring arrays takes almost no time")
             for candidate in build("model_pool", config["model_pool"]).select(config["models"]).candidates:
-                if candidate.name not in self.left_out and self._timed(candidate, dataset, extractor):
-                    known = Candidate(candidate.name, partial(self._known.__getitem__, candidate.name))
-                    yield config, NetworkOnImages(known, dataset, extractor), extractor
+                if candidate.name not in self.left_out and self._time(candidate, dataset, extractor):
+                    model = Candidate(candidate.name, partial(self._models.__getitem__, candidate.name))
+                    yield config, NetworkOnImages(model, dataset, extractor), extractor
 
-    def _timed(self, candidate: Candidate, dataset: TargetDataset, extractor: Extractor) -> bool:
-        """See to it that a model was timed, reading and preparing images included; say whether it can be used."""
-        name, few = candidate.name, dataset.scoring_set.subset(np.arange(min(_TRIED, len(dataset.scoring_set))))
-        if name in self._known:
+    def _time(self, candidate: Candidate, dataset: TargetDataset, extractor: Extractor) -> bool:
+        """Time a model once, including the decoding of images, and return whether it can be used."""
+        name, images = candidate.name, dataset.scoring_set
+        if name in self._models:
             return True
+        images = images.subset(np.arange(min(_TIMED_IMAGES, len(images))))
         try:
             model = candidate.load()
-            for _ in range(2):  # the first time, libraries warm up
+            for _ in range(2):  # libraries warm up the first time
                 start = time.perf_counter()
-                arrays = extractor.compute(name, model, few)
-                self.pace[name] = (time.perf_counter() - start) / len(few)
+                arrays = extractor.compute(name, model, images)
+                self.pace[name] = (time.perf_counter() - start) / len(images)
         except (InputError, NotApplicableError) as error:
             self.left_out[name] = str(error)
             return False
         self._width[name] = sum(array.shape[1] for array in arrays.values())
-        self._known[name] = replace(model, backbone=Backbone())  # its keys are all that is wanted from here on
+        self._models[name] = replace(model, backbone=Backbone())  # only its cache keys are needed from here on
         return True
+
+
+def print_plan(stages: Mapping[str, Work], planner: Planner, console: Console) -> None:
+    """Print the work of each stage, what is left out, and the measured time per image."""
+    table = Table("stage", box=SIMPLE_HEAD)
+    for heading in ("jobs", "in the store", "passes of an image", "in all", "longest job", "to store"):
+        table.add_column(heading, justify="right")
+    for stage, work in stages.items():
+        table.add_row(stage, f"{work.jobs:,}", *([] if work.done is None else _cells(work, work.done)))
+    console.print(table)
+    for name, reason in planner.left_out.items():
+        console.print(f"{name} is left out: {reason}", markup=False, soft_wrap=True, style="yellow")
+    if planner.pace:
+        low, high = 1000 * min(planner.pace.values()), 1000 * max(planner.pace.values())
+        console.print(f"{len(planner.pace)} models timed here: {low:.1f} to {high:.1f} ms an image")
+
+
+def _cells(work: Work, done: int) -> list[str]:
+    storage = f"{work.storage / 1e6:,.1f} MB" if work.storage else ""
+    return [f"{done:,}", f"{work.passes:,}", _duration(work.seconds), _duration(work.longest), storage]
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in {"h": 3600, "min": 60}.items():
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""Jobs that fill the store with what scoring will ask for."""
+"""The job of ``stage=features``, ``grid`` and ``finetune``: compute what scoring will need, and cache it."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from transfer_exp.cli.job_labels import check_numbers, labels_of, name_of, write_status
+from transfer_exp.cli.job_labels import cell_labels, check_numbers, job_name, write_status
 
-# Everything else is imported when a job runs: help and a typing error must not wait for torch.
+# Other modules are imported when a job runs: help and typing errors must not wait for torch.
 
 
-def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
-    """Put features, accuracies, or what leads to these, into the store, and write what was found there.
+def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
+    """Compute features, accuracies or points of a grid into the store, and record how many were already there.
+
+    Parameters
+    ----------
+    config : DictConfig
+        Composed from ``conf/config.yaml`` or ``conf/score_matrix.yaml``, with the stage.
+    folder : Path
+        Folder of the job's files.
+    sweep : str or None
+        Name of the sweep that the job belongs to.
 
     Raises
     ------
     InputError
-        For bad input of any kind.
+        When a setting, a file or a dataset cannot be used.
     """
     from transfer_exp.cli.instantiate import build
     from transfer_exp.experiment.precompute import Precomputation
@@ -31,19 +40,20 @@ def fill_store(config: DictConfig, folder: Path, group: str | None) -> None:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     pool, dataset = build("model_pool", plain["model_pool"]).select(plain["models"]), build("dataset", plain["dataset"])
     store, tracker = Store(plain["store"]), build("tracker", plain["tracker"])
-    filling = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
+    precomputation = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":
-        found = filling.features(plain.get("splits", ["scoring_set"]))
+        cached = precomputation.features(plain.get("splits", ["scoring_set"]))
     else:
-        labels, protocol = labels_of(config)
+        labels, protocol = cell_labels(config)
         names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": protocol, "seed": str(plain["seed"])}
         regime = build("ground_truth", plain["ground_truth"])
         if plain["stage"] == "grid":
-            found = filling.grid_point(regime, names, plain["point"])
+            cached = precomputation.grid_point(regime, names, plain["point"])
         else:
-            found = filling.accuracies(regime, names)
-    counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(found.items())]
-    name = name_of(config)
+            cached = precomputation.accuracies(regime, names)
+    counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(cached.items())]
+    name = job_name(config)
     write_status(folder, {"state": "done", "cell": name, "found": counts})
-    tracker.record(tracked_precompute(name, plain, group, counts, filling.run_log.cache_references), folder)
+    references = precomputation.run_log.cache_references
+    tracker.record(tracked_precompute(name, plain, sweep, counts, references), folder)

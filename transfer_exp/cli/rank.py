@@ -1,4 +1,4 @@
-"""The job behind ``transfer-exp rank``: a pool searched within a budget."""
+"""``transfer-exp rank``: rank the models of a pool for a dataset within a time budget."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from transfer_exp.cli.console import show_places
-from transfer_exp.cli.job_labels import check_numbers, command, labels_of
+from transfer_exp.cli.console import Parser, print_paths
+from transfer_exp.cli.job_labels import cell_labels, check_numbers, command_line
+from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import InputError
 from transfer_exp.results.search import SearchResult
 
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.experiment.search import PoolSearch
 
-# Everything else is imported when the job runs: help and a typing error must not wait for torch.
+# Other modules are imported when the job runs: help and typing errors must not wait for torch.
 
-_UNITS = {"s": 1, "m": 60, "h": 3600}
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+_EXAMPLES = (
+    "transfer-exp rank photos --budget 10m",
+    "transfer-exp rank labels.csv --pool builtin metric=sfda",
+    "transfer-exp rank owner/name --pool timm 'model_pool.names=[resnet18.a1_in1k,deit_tiny_patch16_224.fb_in1k]'",
+)
 
 
 class Outcome(NamedTuple):
@@ -37,7 +44,75 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     Raises
     ------
     InputError
-        For bad input of any kind.
+        When the target does not exist or is not a dataset, or an option does not exist.
+    SystemExit
+        After printing the help.
+    """
+    parser = Parser(
+        prog="transfer-exp rank",
+        description="Rank pretrained models for your images within a time budget, and show how certain the order is.",
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("target", metavar="PATH", help="folder of images by class, CSV (file,label), npz, or hub id")
+    parser.add_argument("--budget", metavar="TIME", help="90s, 10m or 2h; none for no limit (default 10m)")
+    parser.add_argument("--pool", metavar="NAME", help="model_pool=NAME (default everyday)")
+    parser.add_argument(
+        "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
+    )
+    options = parser.parse_intermixed_args(arguments)
+    overrides = _target_overrides(options.target)
+    if options.budget is not None:
+        overrides.append(f"budget={'null' if options.budget == 'none' else options.budget}")
+    if options.pool is not None:
+        overrides.append(f"model_pool={options.pool}")
+    return current_overrides(["-cn", "rank", *overrides, *options.settings])
+
+
+def _target_overrides(target: str) -> list[str]:
+    """Return the overrides that choose the dataset for a path or the id of a hub."""
+    path = Path(target).expanduser()
+    value = _quote(str(path))
+    if path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npz"))):
+        return ["dataset=arrays", "model_pool=arrays", f"dataset.root={value}"]
+    if path.is_file() and path.suffix == ".csv":
+        return ["dataset=image_table", f"dataset.path={value}"]
+    if path.is_dir():
+        return ["dataset=image_folder", f"dataset.root={value}"]
+    if not path.exists() and _HUB_ID.fullmatch(target):
+        return ["dataset=huggingface", f"dataset.id={_quote(target)}"]
+    raise InputError(f"{target} is not a folder of images, CSV, npz or id of a hub: give a path that exists")
+
+
+def _quote(text: str) -> str:
+    """Return a text as a quoted value in Hydra's grammar."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+class SearchOutcome(NamedTuple):
+    """Result of a search, with the objects that its page needs."""
+
+    result: SearchResult
+    search: PoolSearch
+    run_log: Seen
+
+
+def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
+    """Inspect the images, search the pool, write the files of the search, and print the ranking.
+
+    Parameters
+    ----------
+    config : DictConfig
+        Composed from ``conf/rank.yaml``.
+    folder : Path
+        Folder of the job's files.
+    sweep : str or None
+        Name of the sweep that the job belongs to.
+
+    Raises
+    ------
+    InputError
+        When a setting, a file or a dataset cannot be used.
     """
     from rich.console import Console
 
@@ -46,7 +121,7 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
     from transfer_exp.report.write_run import RunContext, write_search
 
     console = Console(highlight=False)
-    labels, _ = labels_of(config)
+    labels, _ = cell_labels(config)
     tracker = build("tracker", OmegaConf.to_container(config.tracker, resolve=True))  # type: ignore[arg-type]
     found, search, run_log = outcome_of(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
@@ -59,9 +134,9 @@ def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
         scoring_sets=run_log.scoring_sets,
         perturb=search.scoring.perturb,
     )
-    written = write_search(found, context, folder, tracker)
-    console.print(search_table(found))
-    show_places(console, written)
+    written = write_search(result, context, folder, tracker)
+    console.print(search_table(result))
+    print_paths(console, written)
 
 
 def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str], object]) -> Outcome:
@@ -69,17 +144,17 @@ def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str
 
     Parameters
     ----------
-    config
+    config : DictConfig
         Composed from ``conf/rank.yaml``.
-    labels
-        As `labels_of` gives them.
-    say
-        Told what the data look like, line by line.
+    labels : mapping
+        Labels of perturbation and metric, see `cell_labels`.
+    log : callable
+        Prints one line; called with each finding about the images.
 
     Raises
     ------
     InputError
-        For bad input of any kind.
+        When a setting, a file or a dataset cannot be used.
     """
     from transfer_exp.cli.instantiate import build
     from transfer_exp.dataset.inspection import inspect
@@ -92,38 +167,42 @@ def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str
     check_numbers(config)
     config.device = str(best_device(config.device))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    seconds = seconds_of(plain["budget"])
+    seconds = parse_budget(plain["budget"])
     groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
     parts = {name: build(name, plain[name]) for name in groups}
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
     if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
         for line in inspect(parts["dataset"]).lines():
-            say(line)
+            log(line)
     search = PoolSearch(
         **parts,
         halving=Halving(**plain["halving"]),
         seconds=seconds,
-        draws=plain["draws"],
         store=Store(plain["store"]),
-        **{name: plain[name] for name in ("device", "seed")},
+        **{name: plain[name] for name in ("draws", "device", "seed")},
         **plain["features"],
     )
     found, run_log = search.run({name: labels[name] for name in ("perturbation", "metric")})
     return Outcome(found, search, run_log)
 
 
-def seconds_of(budget: str | int | float | None) -> float | None:
-    """Return a time in seconds: a number, or one with its unit, ``s``, ``m`` or ``h``; None is no bound.
+def parse_budget(budget: str | int | float | None) -> float | None:
+    """Return a time in seconds.
+
+    Parameters
+    ----------
+    budget : str, int, float or None
+        Number of seconds, or a number with the unit ``s``, ``m`` or ``h``. None is no limit.
 
     Raises
     ------
     InputError
-        For anything else, or no time at all.
+        When the text is not a time, or the time is not positive.
     """
     if budget is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(budget).strip())
-    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(budget).strip())
+    seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
     if seconds <= 0:
-        raise InputError(f"budget={budget} is no time: give one such as 90s, 10m or 2h, or null for no bound")
+        raise InputError(f"budget={budget} is not a time: write 90s, 10m or 2h, or null for no limit")
     return seconds

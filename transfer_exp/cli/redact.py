@@ -1,4 +1,4 @@
-"""What was typed, as it may be written down."""
+"""Keep secrets out of recorded command lines and settings."""
 
 from __future__ import annotations
 
@@ -6,28 +6,43 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
-SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
-"""What the name of a secret contains, in capitals."""
+from omegaconf import OmegaConf
+from omegaconf.resolvers import oc
+
+_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
+"""Words in the name of a secret, in capitals."""
 _SHORTEST = 8
-"""Characters of a value worth hiding wherever it stands: a shorter one stands in harmless words too."""
+"""Length from which a secret value is hidden anywhere in a text; shorter values also occur in harmless words."""
 
 
-def typed(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return a command line of the application for the shell, without secrets.
+def redacted_command(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return a command line of the application, quoted for the shell, without secrets.
 
     Parameters
     ----------
-    arguments
-        After the program's name.
-    environment
-        Values of variables with the name of a secret are hidden wherever they stand: the shell may have put one there.
+    arguments : sequence of str
+        Arguments of the application.
+    environment : mapping
+        Environment variables. The values of those named like a secret are hidden, because the shell may have
+        inserted one into an argument.
     """
-    hidden = {f"${name}": value for name, value in environment.items() if SECRET.search(name.upper())}
-    shown = []
+    secrets = {f"${name}": value for name, value in environment.items() if _SECRET.search(name.upper())}
+    redacted = []
     for argument in arguments:
         key, sign, _ = argument.partition("=")
-        text = f"{key}=..." if sign and SECRET.search(key.upper()) else argument
-        for name, value in hidden.items():
+        text = f"{key}=..." if sign and _SECRET.search(key.upper()) else argument
+        for name, value in secrets.items():
             text = text.replace(value, name) if len(value) >= _SHORTEST else text
-        shown.append(text)
-    return shlex.join(["python", "-m", "transfer_exp", *shown])
+        redacted.append(text)
+    return shlex.join(["python", "-m", "transfer_exp", *redacted])
+
+
+def forbid_secrets_in_configs() -> None:
+    """Let configs read the environment with ``${oc.env:NAME}``, except secrets: settings are stored with results."""
+    OmegaConf.register_new_resolver("oc.env", _environment, replace=True)
+
+
+def _environment(name: str, *default: str | None) -> str | None:
+    if _SECRET.search(name.upper()):
+        raise ValueError(f"{name} looks like a secret, and settings are written to files: do not put it in a setting")
+    return oc.env(name, *default)

@@ -1,4 +1,4 @@
-"""Aggregate a finished or broken-off sweep, or make the page of a run, again: ``python -m transfer_exp.report DIR``."""
+"""``transfer-exp report``: write the report of a sweep, a run or a reproduction again from its files."""
 
 from __future__ import annotations
 
@@ -9,40 +9,53 @@ from pathlib import Path
 
 from transfer_exp.cli.console import Parser
 
+_EXAMPLES = (
+    "transfer-exp report outputs/sweeps/2026-01-31_12-00-00",
+    "transfer-exp report outputs/sweeps/2026-01-31_12-00-00 --rows rows.csv",
+    "transfer-exp report outputs/paper_supervised/scores.csv --published group1_supervised_cnn11",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table of a sweep, write its CSV, figure and page, and return the exit code.
+    """Write a report, and return the exit code.
 
     Parameters
     ----------
-    arguments
-        The command line without the program's name; by default that of the process.
+    arguments : sequence of str, optional
+        Arguments of the command; by default those of the process.
 
     Returns
     -------
     int
-        0, or 1 after one line on stderr when there is nothing to aggregate. Failed cells are listed on stderr but are
-        no failure of this command.
+        0, also when cells of the sweep failed, which are listed on stderr; 1 after one line on stderr for bad input.
     """
-    parser = Parser(prog="python -m transfer_exp.report", description=__doc__)
-    parser.add_argument("sweep_dir", type=Path, metavar="SWEEP_DIR", help="folder that a sweep or a run wrote")
-    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write every model of every cell there as well")
-    return parser.run(_show, arguments)
+    parser = Parser(
+        prog="transfer-exp report",
+        description="Write the tables, the figure and the page of a sweep, finished or not, or of a run again.\n"
+        "For scores of a score matrix: write the page that compares them with published accuracies.",
+        examples=_EXAMPLES,
+    )
+    parser.add_argument("path", type=Path, metavar="PATH", help="folder of a sweep or a run, or a CSV of scores")
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="also write every model of every cell there")
+    parser.add_argument("--published", metavar="POOL", help="pool of the published accuracies; PATH is a CSV of scores")
+    return parser.run(_report, arguments)
 
 
-def _show(asked: Namespace) -> None:
-    # Slow to import, and so are pandas and matplotlib: --help needs none of them.
+def _report(arguments: Namespace) -> None:
+    # pandas and matplotlib are slow to import, and --help does not need them.
+    if arguments.published is not None:
+        from transfer_exp.report.published_comparison import write_published_comparison
+
+        for path in write_published_comparison(arguments.path, arguments.published):
+            print(f"wrote {path}")
+        return
     from rich.console import Console
 
     from transfer_exp.report.record import write_result_rows
     from transfer_exp.report.sweep import show_sweep
 
-    failed = show_sweep(asked.sweep_dir, Console())
-    if asked.rows is not None:
-        print(f"wrote {asked.rows} ({write_result_rows(asked.sweep_dir, asked.rows)} cells)")
+    failed = show_sweep(arguments.path, Console())
+    if arguments.rows is not None:
+        print(f"wrote {arguments.rows} ({write_result_rows(arguments.path, arguments.rows)} cells)")
     for line in failed:
         print(f"not done: {line}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,9 +1,8 @@
-"""A sweep's command line as the jobs of one stage: only the axes that the stage knows, and one job for each model."""
+"""Split the command line of a sweep into the jobs of one stage: one job for each model, and only relevant axes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -12,69 +11,66 @@ from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.errors import InputError
 
-_SCORED = ("perturbation", "perturbations", "metric", "metrics", "images_per_class", "evaluation", "tracker")
-FOREIGN = {"features": (*_SCORED, "ground_truth", "protocol"), "grid": _SCORED, "finetune": _SCORED}
-"""By stage that fills the store: config groups and lists that make no difference to it."""
+_SCORING = ("perturbation", "perturbations", "metric", "metrics", "images_per_class", "evaluation", "tracker")
+_IRRELEVANT = {"features": (*_SCORING, "ground_truth", "protocol"), "grid": _SCORING, "finetune": _SCORING}
+"""Config groups and lists that make no difference to a stage, by stage."""
 _NOT_A_RUN = ("-c", "--cfg", "-h", "--help", "--info", "hydra.mode=RUN")
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
 
-def sharded(arguments: Sequence[str], conf: Path) -> list[str]:
-    """Return the arguments for a multirun of the stage they ask for, or as they are where it is not of several jobs.
+def split_by_model(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of the multirun that does a stage with one job for each model.
 
     Parameters
     ----------
-    arguments
-        Of the command line, without the program's name.
-    conf
-        Folder of the configs.
+    arguments : sequence of str
+        Arguments of the application.
+
+    Returns
+    -------
+    list of str
+        The arguments unchanged where the stage is a single job, as scoring is, or nothing is run.
 
     Raises
     ------
     InputError
-        When several pools are asked for at once, or as the pool.
+        When several pools are given, a model is unknown, or ``stage=grid`` has a regime without a grid.
     """
-    line = CommandLine(arguments, conf)
-    if line.stage not in FOREIGN or any(argument in _NOT_A_RUN for argument in arguments):
+    line = CommandLine(arguments)
+    if line.stage not in _IRRELEVANT or any(argument in _NOT_A_RUN for argument in arguments):
         return list(arguments)
     if "model_pool" in line.axes.values():
-        raise InputError(f"stage={line.stage} takes one model_pool at a time: give them one after the other")
-    own = [o for o in line.overrides if not is_foreign(line.axes.get(o, ""), line.stage)]
-    dropped = [f"~hydra.sweeper.params.{axis}" for axis in line.axes_of_file if is_foreign(axis, line.stage)]
-    shards: list[str] = []
+        raise InputError(f"stage={line.stage} takes one model_pool at a time: run the command once for each")
+    overrides = [o for o in line.overrides if not is_irrelevant(line.axes.get(o, ""), line.stage)]
+    removed = [f"~hydra.sweeper.params.{axis}" for axis in line.axes_of_file if is_irrelevant(axis, line.stage)]
+    added: list[str] = []
     if "models" not in line.axes.values():
-        own = [o for o in own if not o.startswith("models=")]
-        shards = [f"models={','.join(_quoted(name) for name in _names(line.composed([])))}"]
-    if line.stage == "grid" and not any(override.startswith("+point=") for override in own):
-        shards.append(f"+point=range({_points(line)})")
-    told = [] if any(argument in _MULTIRUN for argument in arguments) else ["hydra.mode=MULTIRUN"]
-    return [*line.flags, *own, *told, *dropped, *shards]
+        overrides = [o for o in overrides if not o.startswith("models=")]
+        # In quotes, because names on a hub hold characters that mean something to Hydra.
+        added.append("models=" + ",".join(f'["{name}"]' for name in _model_names(line.compose([]))))
+    if line.stage == "grid" and not any(override.startswith("+point=") for override in overrides):
+        added.append(f"+point=range({_grid_size(line)})")
+    mode = [] if any(argument in _MULTIRUN for argument in arguments) else ["hydra.mode=MULTIRUN"]
+    return [*line.flags, *overrides, *mode, *removed, *added]
 
 
-def is_foreign(axis: str, stage: str) -> bool:
-    """Tell whether an axis, such as ``metric`` or ``perturbation.dim``, makes no difference to a stage."""
-    return axis.partition(".")[0] in FOREIGN.get(stage, ())
+def is_irrelevant(axis: str, stage: str) -> bool:
+    """Return whether an axis, such as ``metric`` or ``perturbation.dim``, makes no difference to a stage."""
+    return axis.partition(".")[0] in _IRRELEVANT.get(stage, ())
 
 
-def _names(config: DictConfig) -> list[str]:
-    """Return the models there is a job for."""
-    return [candidate.name for candidate in _built("model_pool", config).select(config.models).candidates]
+def _model_names(config: DictConfig) -> list[str]:
+    return [candidate.name for candidate in _build("model_pool", config).select(config.models).candidates]
 
 
-def _points(line: CommandLine) -> int:
-    """Return how many points the largest grid has that is asked for."""
-    from transfer_exp.ground_truth.regime import require_grid  # torch, which other stages are not to wait for here
+def _grid_size(line: CommandLine) -> int:
+    """Return the number of points of the largest grid on the axes of the sweep."""
+    from transfer_exp.ground_truth.regime import require_grid  # imports torch, which other stages do not need here
 
-    decide = ("ground_truth", "protocol")
-    points = line.points(lambda axis: axis.partition(".")[0] in decide)
-    return max(require_grid(_built("ground_truth", line.composed(point))).n_points for point in points)
+    points = line.points(lambda axis: axis.partition(".")[0] in ("ground_truth", "protocol"))
+    return max(require_grid(_build("ground_truth", line.compose(point))).n_points for point in points)
 
 
-def _built(group: str, config: DictConfig) -> Any:
+def _build(group: str, config: DictConfig) -> Any:
     options: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
     return build(group, options)
-
-
-def _quoted(name: str) -> str:
-    """Return a list of one name in Hydra's grammar, where names of hubs have characters of their own."""
-    return f'["{name}"]'

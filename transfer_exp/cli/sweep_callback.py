@@ -1,68 +1,76 @@
-"""What Hydra calls when the last job of a sweep is over."""
+"""Hydra's hooks into a sweep: check its configs before the first job, and report it after the last."""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
+from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
-from transfer_exp.cli.console import from_here
-from transfer_exp.cli.redact import typed
+from transfer_exp.cli.console import relative_path
+from transfer_exp.cli.redact import redacted_command
 from transfer_exp.errors import InputError, one_line
 
 
-class SweepReport(Callback):
-    """Aggregate the sweep's cells, and end with exit code 1 when one of them failed.
+def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
+    """Compose the first job, and the jobs that differ from it in one choice from a config group.
 
-    A job catches its own failure and leaves a ``status.json``, because Hydra skips this callback after an exception.
+    This replaces ``Sweeper.validate_batch_is_legal``, which composes all jobs before the first one starts, at a tenth
+    of a second each. Mistakes in the choices already show in these few.
+
+    Raises
+    ------
+    HydraException
+        When one of them cannot be composed.
+    """
+    assert sweeper.hydra_context is not None
+    assert sweeper.config is not None
+    loader, first = sweeper.hydra_context.config_loader, batch[0]
+    for job in batch:
+        changed = [override for override, of_first in zip(job, first, strict=True) if override != of_first]
+        keys = [override.partition("=")[0].lstrip("+") for override in changed]
+        if not keys or (len(keys) == 1 and loader.get_group_options(keys[0])):
+            loader.load_sweep_config(master_config=sweeper.config, sweep_overrides=list(job))
+
+
+class SweepReport(Callback):
+    """Report a sweep after its last job, and end with exit code 1 when a job failed.
+
+    A job that fails writes a ``status.json`` instead of raising, because Hydra skips this callback after an exception.
 
     Parameters
     ----------
-    then
-        Called with the config and the sweep's folder once the files of the sweep are there, whatever became of its
-        cells.
+    then : callable
+        Function of the config and the sweep's folder, called once the files of the sweep are written, even if jobs
+        failed.
     """
 
     def __init__(self, then: Callable[[DictConfig, Path], object] = lambda config, folder: None) -> None:
         self.then = then
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Let the process that launches jobs know of its sweep: Hydra tells the jobs alone."""
+        """Set Hydra's config in the process that launches the jobs; Hydra only sets it in the jobs."""
         HydraConfig.instance().set_config(config)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print the tables and write the files of a sweep: `show_precompute`, `show_score_matrix` or `show_sweep`.
+        """Print the tables of a sweep and write its files.
 
         Raises
         ------
         SystemExit
-            With code 1 when a cell failed, or nothing could be aggregated. (Hydra turns other exceptions of a callback
-            into warnings, so that the run would end as if all were well.)
+            With code 1 when a job failed or the sweep could not be reported. Hydra turns other exceptions of a
+            callback into warnings, and the command would end with exit code 0.
         """
-        # pandas and matplotlib are slow to import, and a single run needs neither.
-        from rich.console import Console
-
-        from transfer_exp.report.html.run_details import RunDetails, library_versions, write_run_details
-        from transfer_exp.report.sweep import show_precompute, show_score_matrix, show_sweep
-
-        folder, console = Path(from_here(str(config.hydra.sweep.dir))), Console()
+        folder = Path(relative_path(str(config.hydra.sweep.dir)))
         try:
-            if config.stage != "score":
-                failed = show_precompute(folder, console)
-            elif "rows" in config:
-                published = config.hydra.runtime.choices.ground_truth == "published"
-                pool = config.ground_truth.pool if published else None
-                failed = show_score_matrix(folder, Path(str(config.rows)).expanduser(), pool, console)
-            else:
-                write_run_details(RunDetails(typed(sys.argv[1:], os.environ), library_versions()), folder)
-                failed = show_sweep(folder, console)
+            failed = _report(config, folder)
             self.then(config, folder)
         except (InputError, OSError) as error:
             print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
@@ -72,8 +80,27 @@ class SweepReport(Callback):
             raise SystemExit(1) from error
         if failed:
             print(*failed, sep="\n", file=sys.stderr)
-            print(f"{len(failed)} cell(s) failed: the same command does just these again", file=sys.stderr)
+            print(f"{len(failed)} cell(s) failed: run the same command again to repeat only these", file=sys.stderr)
             raise SystemExit(1)
+
+
+def _report(config: DictConfig, folder: Path) -> Sequence[str]:
+    """Print and write the report for the kind of jobs of the sweep, and return one line for each failed job."""
+    # pandas and matplotlib are slow to import, and a single run does not need this module's report.
+    from rich.console import Console
+
+    from transfer_exp.report.html.run_details import RunDetails, library_versions, write_run_details
+    from transfer_exp.report.sweep import show_precompute, show_score_matrix, show_sweep
+
+    console = Console()
+    if config.stage != "score":
+        return show_precompute(folder, console)
+    if "rows" in config:
+        published = config.hydra.runtime.choices.ground_truth == "published"
+        pool = config.ground_truth.pool if published else None
+        return show_score_matrix(folder, Path(str(config.rows)).expanduser(), pool, console)
+    write_run_details(RunDetails(redacted_command(sys.argv[1:], os.environ), library_versions()), folder)
+    return show_sweep(folder, console)
 
 
 def track_sweep(config: DictConfig, folder: Path) -> None:

@@ -97,7 +97,7 @@ def read_scores(path: Path) -> pd.DataFrame:
 def _read_long_form(path: Path) -> pd.DataFrame:
     """Return a row per score; all columns are text, and the index is the line in the file."""
     if not path.is_file():
-        raise InputError(f"no scores {path}: give a CSV with columns model and score, or the rows of a score_grid")
+        raise InputError(f"no scores {path}: give a CSV with columns model and score, or the rows of a score_matrix")
     rows = _read_text(path)
     rows.index += 2
     if {"model", "score"} <= set(rows):

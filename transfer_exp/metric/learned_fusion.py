@@ -35,7 +35,7 @@ class LearnedFusion(MetricList):
     metrics
         Metrics of the `MetricList`. Each must occur in ``rows`` under its name.
     rows
-        Path of a CSV of results, written by ``python -m transfer_exp.report SWEEP_DIR --rows FILE``.
+        Path of a CSV of results, written by ``transfer-exp report SWEEP_DIR --rows FILE``.
     perturbation
         Perturbation of the rows to learn from.
     """

@@ -90,7 +90,7 @@ def write_published_comparison(scores: Path, pool: str) -> list[Path]:
         When the scores cannot be read, or share no target or fewer than two models with the accuracies.
     """
     tables, notes = join_regimes(read_scores(scores), read_accuracies(PUBLISHED, pool))
-    command = f"python -m transfer_exp.cli.reproduction {scores.name} --pool {pool}"
+    command = f"transfer-exp report {scores.name} --published {pool}"
     page, measures = scores.with_name("reproduction.md"), scores.with_name("measures.csv")
     write_measures(tables, measures)
     parts = [f"# {pool}, reproduced", f"Written by `{command}`.", _EXPLANATION, *notes]

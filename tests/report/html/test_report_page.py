@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.bad_input.kind import Kind, complaint
+from tests.bad_input.kind import Kind, run_kind
 from tests.report.html.folders import HOSTILE, NAMES, cell_result, fields, halved, write_run, write_sweep_folder
 from transfer_exp.cli.report import main
 from transfer_exp.errors import InputError
@@ -227,7 +227,7 @@ def test_a_run_writes_a_page_and_a_sweep_writes_one_page_for_all_its_cells(tmp_p
     for options, where in ((("perturbation=pca",), "run"), (("-m", "perturbation=none,pca"), "sweep")):
         output = f"hydra.{where}.dir=out/{where}"
         command = (*options, *common, output, "+note.api_key=hidden_from_pages")
-        assert complaint(Kind(where, command, ""), tmp_path)[0] == 0
+        assert run_kind(Kind(where, command, ""), tmp_path)[0] == 0
     pages = sorted(p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("report.html"))
     assert pages == ["run/report.html", "sweep/report.html"]
     for page in pages:

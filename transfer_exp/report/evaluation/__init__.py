@@ -1,1 +1,1 @@
-"""Scores and accuracies made elsewhere, put beside each other: ``python -m transfer_exp.cli.evaluate``."""
+"""Scores and accuracies made elsewhere, put beside each other: ``transfer-exp evaluate``."""

@@ -1,0 +1,37 @@
+"""Mistakes in the choices of a sweep show before its first job, at a cost that does not grow with the jobs."""
+
+from __future__ import annotations
+
+from itertools import product
+from types import SimpleNamespace
+
+from omegaconf import OmegaConf
+
+from transfer_exp.cli.sweep_callback import check_choices
+
+
+def composed_jobs(batch):
+    """Return the jobs that are composed, where only metric and perturbation are config groups."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # at the top, Hydra would load it twice
+
+    composed = []
+    loader = SimpleNamespace(
+        get_group_options=lambda group: ["some"] if group in ("metric", "perturbation") else [],
+        load_sweep_config=lambda master_config, sweep_overrides: composed.append(tuple(sweep_overrides)),
+    )
+    sweeper = BasicSweeper(max_batch_size=None)
+    sweeper.hydra_context, sweeper.config = SimpleNamespace(config_loader=loader), OmegaConf.create()
+    check_choices(sweeper, batch)
+    return composed
+
+
+def test_each_choice_is_composed_once_and_values_only_with_the_first_job():
+    metrics, perturbations = [f"metric={i}" for i in range(4)], [f"perturbation={i}" for i in range(3)]
+    seeds = [f"seed={i}" for i in range(50)]
+    composed = composed_jobs(list(product(metrics, perturbations, seeds)))
+    assert len(composed) == 1 + 3 + 2
+    assert {override for job in composed for override in job} == {*metrics, *perturbations, "seed=0"}
+
+
+def test_a_single_job_is_composed():
+    assert composed_jobs([("metric=a", "seed=1")]) == [("metric=a", "seed=1")]

@@ -1,0 +1,198 @@
+"""The command line: ``transfer-exp [COMMAND] [GROUP=OPTION] [KEY=VALUE] ...``."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from transfer_exp.cli.console import Parser
+from transfer_exp.cli.hydra_errors import explain
+from transfer_exp.cli.job_labels import job_name, write_status
+from transfer_exp.cli.overrides import CONF, CommandLine
+from transfer_exp.cli.precompute import fill_store
+from transfer_exp.cli.rank import rank_overrides, search_pool
+from transfer_exp.cli.redact import forbid_secrets_in_configs
+from transfer_exp.cli.run import score_cell
+from transfer_exp.cli.score_matrix import score_matrix
+from transfer_exp.cli.stages import split_by_model
+from transfer_exp.cli.sweep_callback import check_choices
+from transfer_exp.deprecated_names import current_overrides
+from transfer_exp.errors import InputError, suggestion
+from transfer_exp.version import __version__
+
+COMMANDS = ("run", "rank", "evaluate", "report", "plan", "cache", "doctor")
+_PARSED_BY_MODULE = ("evaluate", "report", "cache", "doctor")
+"""Commands that do not compose a config; the module of that name has a ``main``."""
+_PLAN_EXAMPLES = ("transfer-exp plan +sweep=demo", "transfer-exp plan -m metric=logme,sfda perturbation=none,pca")
+_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# Arguments that set the mode of Hydra, or that ask it for something other than a run.
+_MODES = {"-m", "--multirun", "-r", "--run", "hydra.mode", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
+_log = logging.getLogger(__name__)
+
+
+def main() -> int | None:
+    """Run the command of the process, and return its exit code.
+
+    Returns
+    -------
+    int or None
+        Exit code; None is success.
+
+    Raises
+    ------
+    SystemExit
+        With code 1, after one line on stderr, for every error that the user can correct.
+    """
+    if "query=bash" in sys.argv and _complete_command():
+        return None
+    # A log that cannot be written must not hide the problem under a traceback from logging.
+    logging.raiseExceptions = False
+    # Otherwise Hydra prints errors itself, over many lines.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    forbid_secrets_in_configs()
+    Sweeper.validate_batch_is_legal = check_choices  # type: ignore[method-assign, assignment]
+    try:
+        return _run_command(sys.argv[1:])
+    except InputError as error:
+        _fail(str(error))
+    except (HydraException, YAMLError, UnicodeDecodeError) as error:  # YAML and encoding: the file of an option
+        _fail(explain(error))
+    except KeyboardInterrupt:
+        _fail("interrupted: the same command continues where this one stopped", code=130)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
+            folders = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
+            _fail(f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or set {folders}")
+        if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+            raise
+        # Jobs catch their own errors, so this one comes from the launcher, or from a job whose process died.
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        report = f"transfer-exp report {HydraConfig.get().sweep.dir}"
+        _fail(f"the launcher stopped: {reason} (finished jobs: {report}; the same command continues from there)")
+
+
+def _run_command(arguments: Sequence[str]) -> int | None:
+    """Run the command that the first argument names, which is ``run`` where it names none."""
+    if list(arguments) == ["--version"]:
+        print(f"transfer_exp {__version__}")
+        return None
+    command, arguments = _split_command(arguments)
+    if command in _PARSED_BY_MODULE:
+        return import_module(f"transfer_exp.cli.{command}").main(arguments)
+    if command == "plan" and {"-h", "--help"} & set(arguments):
+        _plan_parser().print_help()
+        return None
+    if command == "rank":
+        arguments = rank_overrides(arguments)
+    line = CommandLine(_multirun_for_sweeps(current_overrides(arguments)))
+    if command == "plan" or line.stage == "plan":
+        return import_module("transfer_exp.cli.plan").plan(line.arguments)
+    if line.stage == "report":
+        return import_module("transfer_exp.cli.report").main([_sweep_folder(line.arguments)])
+    sys.argv[1:] = split_by_model(line.arguments)
+    _application()
+    return None
+
+
+def _split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the name of the command and its arguments."""
+    first = arguments[0] if arguments else ""
+    if first in COMMANDS:
+        return first, list(arguments[1:])
+    if first and "=" not in first and first[0] not in "-+~":
+        raise InputError(f"no command '{first}': {suggestion(first, COMMANDS, limit=1)} (settings are KEY=VALUE)")
+    return "run", list(arguments)
+
+
+def _plan_parser() -> Parser:
+    parser = Parser(
+        prog="transfer-exp plan",
+        description="Print the jobs, images, time and storage that a command line will take, and run none of them.",
+        examples=_PLAN_EXAMPLES,
+    )
+    parser.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="the same arguments as for transfer-exp run")
+    return parser
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+def _application(config: DictConfig) -> None:
+    """Run one job; in a multirun a failure is recorded, and the other jobs go on."""
+    run = HydraConfig.get()
+    if not run.job.chdir:
+        os.chdir(run.runtime.cwd)  # the workers of a cluster start in another folder
+    folder = Path(run.runtime.output_dir)
+    if run.mode is not RunMode.MULTIRUN:
+        try:
+            _job(config)(config, folder, None)
+        except (InputError, OmegaConfBaseException) as error:
+            _fail(explain(error))
+        return
+    try:
+        _job(config)(config, folder, folder.parent.name)
+    except Exception as error:  # an error of any kind in one job must not end the others
+        if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
+            raise  # it would be the same for all jobs, and could not be recorded
+        if not isinstance(error, InputError | OmegaConfBaseException):
+            _log.exception("unexpected failure")
+        write_status(folder, {"state": "failed", "reason": explain(error), "cell": job_name(config)})
+        print(f"failed: {explain(error)}", file=sys.stderr)
+
+
+def _job(config: DictConfig) -> Callable[[DictConfig, Path, str | None], None]:
+    """Return the function for the job of a config; it takes the config, its folder, and the name of its sweep."""
+    score = search_pool if "halving" in config else score_matrix if "rows" in config else score_cell
+    jobs = {"score": score, **dict.fromkeys(("features", "grid", "finetune"), fill_store)}
+    if config.stage not in jobs:
+        raise InputError(f"no stage '{config.stage}': {suggestion(str(config.stage), jobs)}")
+    return jobs[config.stage]
+
+
+def _multirun_for_sweeps(arguments: Sequence[str]) -> list[str]:
+    """Make ``+sweep=NAME`` a multirun, which a config file cannot do itself from Hydra 1.4 on.
+
+    This adds the flag ``--multirun``. ``hydra.mode=MULTIRUN`` has no effect where the config cannot be composed, and
+    Hydra would then complain about the lists of a sweep instead of the actual mistake.
+    """
+    has_sweep = any(argument.startswith(("+sweep=", "sweep=")) for argument in arguments)
+    if not has_sweep or any(argument.split("=")[0] in _MODES for argument in arguments):
+        return list(arguments)
+    return ["--multirun", *(f"+{a}" if a.startswith("sweep=") else a for a in arguments)]
+
+
+def _sweep_folder(arguments: Sequence[str]) -> str:
+    key = "hydra.sweep.dir="
+    folders = [argument.removeprefix(key) for argument in arguments if argument.startswith(key)]
+    if not folders:
+        raise InputError(f"stage=report needs the folder of a sweep: add {key}FOLDER")
+    return folders[-1]
+
+
+def _complete_command() -> bool:
+    """Print the commands that a shell can complete the first word to; return whether that word is one already."""
+    first, *others = os.environ.get("COMP_LINE", "").split(" ")[1:] or [""]
+    if not others:
+        print(*(name for name in COMMANDS if name.startswith(first)))
+    if others and first in ("run", "plan"):  # their arguments are completed by Hydra
+        os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(f" {first} ", " ", 1)
+        return False
+    return bool(others) and first in COMMANDS
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    print(f"transfer_exp: {message}", file=sys.stderr)
+    sys.exit(code)

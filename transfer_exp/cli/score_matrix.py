@@ -1,0 +1,120 @@
+"""The job of ``transfer-exp run -cn score_matrix``: scores of every metric after every perturbation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from transfer_exp.cli.hydra_errors import explain
+from transfer_exp.cli.job_labels import check_numbers
+from transfer_exp.errors import InputError
+
+# Other modules are imported when a job runs: help and typing errors must not wait for torch.
+
+_OPTION = re.compile(r"(?P<name>\w+)(?:\((?P<changes>[^()]*)\))?")
+
+
+def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
+    """Score a pool with every metric after every perturbation, and merge the rows into a CSV.
+
+    Parameters
+    ----------
+    config : DictConfig
+        Composed from ``conf/score_matrix.yaml``.
+    folder : Path
+        Folder of the job's files; the rows go to the file that the config names.
+    sweep : str or None
+        Name of the sweep that the job belongs to.
+
+    Raises
+    ------
+    InputError
+        When a setting, a file or a dataset cannot be used.
+    """
+    from transfer_exp.cli.instantiate import build
+    from transfer_exp.evaluation.score_files import update_scores
+    from transfer_exp.experiment.score_matrix import ScoreGrid
+    from transfer_exp.features.extraction import best_device
+    from transfer_exp.store import Store
+
+    check_numbers(config)
+    _refuse_single_options(HydraConfig.get().overrides.task)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    metrics = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
+    matrix = ScoreGrid(
+        build("model_pool", plain["model_pool"]).select(plain["models"]),
+        build("dataset", plain["dataset"]),
+        _build_options("metric", metrics, config.seed),
+        _build_options("perturbation", plain["perturbations"], config.seed),
+        tuple(plain["images_per_class"]),
+        tuple(plain["splits"]),
+        build("ground_truth", plain["ground_truth"]),
+        Store(plain["store"]),
+        str(best_device(config.device)),
+        **plain["features"],
+        seed=config.seed,
+    )
+    path = Path(plain["rows"]).expanduser()
+    print(f"wrote {update_scores(path, matrix.run())} rows to {path}")
+
+
+def compose_option(group: str, text: str, seed: int) -> dict[str, Any]:
+    """Return the config of an option of a group, as tables of results label it: ``pca``, or ``pca(dim=32)``.
+
+    Parameters
+    ----------
+    group : str
+        Config group, such as ``perturbation``.
+    text : str
+        Name of the option, with the hyperparameters that differ from its file in brackets.
+    seed : int
+        Seed of the run, which some options repeat.
+
+    Raises
+    ------
+    InputError
+        When the text is not of this form, there is no such option, or it has no such hyperparameter.
+    """
+    match = _OPTION.fullmatch(text.strip())
+    if match is None:
+        raise InputError(f"{group} '{text}' is not an option: write NAME or NAME(KEY=VALUE, ...)")
+    changes = [change.strip() for change in (match["changes"] or "").split(",") if change.strip()]
+    # In quotes, because an option is a name even where it reads like a number or a truth value.
+    overrides = [f"{group}='{match['name']}'", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
+    try:
+        config = hydra.compose("config", overrides=overrides)
+        options: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from error
+    return options
+
+
+def _build_options(group: str, names: Sequence[str], seed: int) -> dict[str, Any]:
+    from transfer_exp.cli.instantiate import build
+
+    built = {name: build(group, compose_option(group, name, seed)) for name in names}
+    for name, option in built.items():
+        if group == "perturbation" and not callable(option):
+            raise InputError(
+                f"perturbations={name} averages scores over several strengths, which a score matrix cannot: "
+                "list the strengths, such as 'attract(alpha=0.1)', or run single cells with perturbation=path"
+            )
+    return built
+
+
+def _refuse_single_options(overrides: Sequence[str]) -> None:
+    """Refuse a metric or perturbation set as for a single cell, because a score matrix would ignore it."""
+    for group in ("metric", "perturbation"):
+        for override in overrides:
+            if override.startswith((f"{group}=", f"{group}.")):
+                fix = f"set '{group}s=[NAME, NAME(KEY=VALUE), ...]'"
+                raise InputError(f"{override} has no effect on a score matrix: {fix}")
