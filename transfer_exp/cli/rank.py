@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,16 +31,13 @@ _EXAMPLES = (
 )
 
 
-class Outcome(NamedTuple):
-    """Result of a search, with the objects that its page needs."""
+def rank_overrides(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of the application for the arguments of ``transfer-exp rank``.
 
-    found: SearchResult
-    search: PoolSearch
-    run_log: RunLog
-
-
-def search_pool(config: DictConfig, folder: Path, group: str | None) -> None:
-    """Look at the data, search the pool, and write and show what was found.
+    Parameters
+    ----------
+    arguments : sequence of str
+        Arguments of the command.
 
     Raises
     ------
@@ -94,7 +92,7 @@ class SearchOutcome(NamedTuple):
 
     result: SearchResult
     search: PoolSearch
-    run_log: Seen
+    run_log: RunLog
 
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
@@ -123,12 +121,12 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     console = Console(highlight=False)
     labels, _ = cell_labels(config)
     tracker = build("tracker", OmegaConf.to_container(config.tracker, resolve=True))  # type: ignore[arg-type]
-    found, search, run_log = outcome_of(config, labels, lambda line: console.print(line, markup=False, soft_wrap=True))
+    result, search, run_log = run_search(config, labels, partial(console.print, markup=False, soft_wrap=True))
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     context = RunContext(
         config=plain,
-        sweep=group,
-        command=command(group is None),
+        sweep=sweep,
+        command=command_line(single_run=sweep is None),
         seconds=run_log.seconds,
         class_names=search.dataset.class_names,
         scoring_sets=run_log.scoring_sets,
@@ -139,8 +137,8 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     print_paths(console, written)
 
 
-def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str], object]) -> Outcome:
-    """Build what the config asks for, and search.
+def run_search(config: DictConfig, labels: Mapping[str, str], log: Callable[[str], object]) -> SearchOutcome:
+    """Build the parts of a search, and run it.
 
     Parameters
     ----------
@@ -182,8 +180,8 @@ def outcome_of(config: DictConfig, labels: Mapping[str, str], say: Callable[[str
         **{name: plain[name] for name in ("draws", "device", "seed")},
         **plain["features"],
     )
-    found, run_log = search.run({name: labels[name] for name in ("perturbation", "metric")})
-    return Outcome(found, search, run_log)
+    result, run_log = search.run({name: labels[name] for name in ("perturbation", "metric")})
+    return SearchOutcome(result, search, run_log)
 
 
 def parse_budget(budget: str | int | float | None) -> float | None:

@@ -63,7 +63,7 @@ class LearnedFusion(MetricList):
             If ``rows`` is not set or `learned_weights` cannot learn from it.
         """
         if self.rows is None:
-            raise InputError("set metric.rows to a CSV that python -m transfer_exp.report SWEEP_DIR --rows FILE wrote")
+            raise InputError("set metric.rows to a CSV that transfer-exp report SWEEP_DIR --rows FILE wrote")
         names, dataset = tuple(metric.name for metric in self.metrics), inputs[-1]
         weights = learned_weights(self.rows, self.perturbation, names, dataset)
         return super().parts(*inputs) | {f"weight of {n}": w for n, w in zip(names, weights, strict=True)}
