@@ -1,4 +1,4 @@
-"""A finished run is written in an order that loses nothing: whatever fails later keeps the earlier files."""
+"""A finished run is written in an order that loses nothing: a late failure keeps the earlier files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from tests.report.html.folders import NAMES, cell_result, halved, scoring_set
+from tests.report.html.folders import cell_result, halved, run_context
 from transfer_exp.errors import InputError
 from transfer_exp.report.record import read_record
-from transfer_exp.report.write_run import RunContext, write_run, write_search
+from transfer_exp.report.write_run import write_run, write_search
 from transfer_exp.results.search import SearchedModel, SearchResult
 
 CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
@@ -35,8 +35,7 @@ class UnreachableTracker:
 
 
 def context(sweep=None):
-    readers = {name: (lambda largest, name=name: scoring_set(name)) for name in NAMES}
-    return RunContext({"seed": 0}, sweep, "python -m it", {}, ("red", "green", "blue"), readers, halved)
+    return run_context(sweep, command="python -m it", perturb=halved)
 
 
 def files(folder):

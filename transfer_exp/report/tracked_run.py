@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from transfer_exp.io.atomic import digest
+from transfer_exp.report.html.run_details import RunContext
 from transfer_exp.report.record import search_frame
 from transfer_exp.report.sweep_cells import cell_fields, read_jobs
 from transfer_exp.results.cell import CellResult
@@ -22,29 +23,8 @@ _DIGEST_DIGITS = 8
 """Enough of a key's digest to distinguish feature sets of the same model and split."""
 
 
-def tracked_cell(
-    result: CellResult,
-    config: Mapping[str, Any],
-    sweep: str | None,
-    figure: Path,
-    files: Sequence[Path],
-    cache_references: Iterable[CacheReference],
-) -> TrackedRun:
-    """Return a scored cell as a tracked run.
-
-    Parameters
-    ----------
-    result, config
-        The cell, and its resolved configuration.
-    sweep
-        Name of the sweep that the cell belongs to, or None.
-    figure
-        Image of the result.
-    files
-        Record files, kept as an artifact.
-    cache_references
-        Cached features that the scores were computed from.
-    """
+def tracked_cell(result: CellResult, context: RunContext, figure: Path, files: Sequence[Path]) -> TrackedRun:
+    """Return a scored cell as a tracked run, with its figure as an image and its record files as an artifact."""
     summary: dict[str, float | int | bool] = {**result.measures}
     summary |= {"models_compared": result.compared, "tied": result.tied}
     if result.null_band is not None:
@@ -60,19 +40,26 @@ def tracked_cell(
         }
         for line in result.ranking()
     ]
-    made, used = [_ranking_artifact("ranking", result.cell, files)], _feature_artifacts(cache_references)
-    return TrackedRun("score", result.cell, config, sweep, summary, {"models": rows}, {"scatter": figure}, made, used)
+    return TrackedRun(
+        "score",
+        result.cell,
+        context.config,
+        context.sweep,
+        summary,
+        tables={"models": rows},
+        images={"scatter": figure},
+        made=[_ranking_artifact("ranking", result.cell, files)],
+        used=_feature_artifacts(context.cache_references),
+    )
 
 
-def tracked_search(
-    search: SearchResult, config: Mapping[str, Any], sweep: str | None, files: Sequence[Path]
-) -> TrackedRun:
-    """Return a search of a pool as a tracked run; parameters as `tracked_cell`."""
+def tracked_search(search: SearchResult, context: RunContext, files: Sequence[Path]) -> TrackedRun:
+    """Return a search of a pool as a tracked run, with its record files as an artifact."""
     summary: dict[str, float | int | bool] = {"images": search.images, "pushed": search.forward_passes}
     summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
     summary |= {} if search.regret is None else {"expected_regret": search.regret}
-    made = [_ranking_artifact("rank", search.cell, files)]
-    return TrackedRun("rank", search.cell, config, sweep, summary, {"models": _rows(search_frame(search))}, made=made)
+    tables, made = {"models": _rows(search_frame(search))}, [_ranking_artifact("rank", search.cell, files)]
+    return TrackedRun("rank", search.cell, context.config, context.sweep, summary, tables, made=made)
 
 
 def tracked_precompute(
@@ -88,10 +75,14 @@ def tracked_precompute(
     ----------
     cell
         Label of the job by field.
-    config, sweep, cache_references
-        As `tracked_cell`; the stage ``features`` makes these features, the other stages use them.
+    config
+        Resolved configuration of the job.
+    sweep
+        Name of the sweep that the job belongs to, or None.
     counts
         Rows with ``what`` was requested, whether it ``was_there`` in the store, and the ``count``.
+    cache_references
+        Cached features, which the stage ``features`` makes and the other stages use.
     """
     stage, features = str(config["stage"]), _feature_artifacts(cache_references)
     summary = {

@@ -2,72 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from transfer_exp.report.html.page import write_page
-from transfer_exp.report.html.run_details import RunDetails, collect_run_details, write_run_details
+from transfer_exp.report.html.run_details import RunContext, collect_run_details, write_run_details
 from transfer_exp.report.record import last_round_as_cell, write_record, write_search_tables
 from transfer_exp.report.scatter import scatter
 from transfer_exp.report.search_table import rank_remark, verdict
 from transfer_exp.report.tracked_run import tracked_cell, tracked_search
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
-from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.tracker.tracker import Tracker
-
-if TYPE_CHECKING:
-    from transfer_exp.features.extraction import FeatureReader
-    from transfer_exp.features.model_on_target import CacheReference
-
-_MODELS_ON_PAGE = 5
-_MODELS_ON_PAGE_IN_SWEEP = 3
-"""Fewer, because one page shows all cells of a sweep."""
-
-
-@dataclass(frozen=True, eq=False)
-class RunContext:
-    """Facts about a run that its files, tracker and page need besides the result.
-
-    Attributes
-    ----------
-    config
-        Resolved configuration as plain values.
-    sweep
-        Name of the sweep that the run belongs to, or None for a single run.
-    command
-        Command line that repeats the run, without secrets.
-    seconds
-        Seconds by model, then by stage.
-    class_names
-        Classes of the target, in the order of its labels.
-    scoring_sets
-        Readers of the scoring-set features, by model.
-    perturb
-        Returns the features (N, D') that the metric scored, or None without a perturbation.
-    cache_references
-        Cached features that the run used.
-    """
-
-    config: Mapping[str, Any]
-    sweep: str | None
-    command: str
-    seconds: Mapping[str, Mapping[str, float]]
-    class_names: tuple[str, ...]
-    scoring_sets: Mapping[str, FeatureReader]
-    perturb: Callable[[FeatureSet], np.ndarray | None]
-    cache_references: Sequence[CacheReference] = ()
 
 
 def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
     """Write record, figure, tracker entry, details and page of a scored cell, in this order.
 
     A failure at one step keeps everything that was written before it. The cells of a sweep share the page of the
-    sweep and get none of their own.
+    sweep and do not get separate ones.
 
     Parameters
     ----------
@@ -92,9 +45,8 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
     """
     records = write_record(result, context.config, folder)
     figure = scatter(result, folder / "scatter.png")
-    payload = tracked_cell(result, context.config, context.sweep, figure, records, context.cache_references)
-    entry = tracker.record(payload, folder)
-    write_run_details(_details(result, context), folder)
+    entry = tracker.record(tracked_cell(result, context, figure, records), folder)
+    write_run_details(collect_run_details(result, context), folder)
     pages = [write_page(folder)] if context.sweep is None else []
     return [*records, figure, *pages, *([] if entry is None else [entry])]
 
@@ -104,22 +56,8 @@ def write_search(search: SearchResult, context: RunContext, folder: Path, tracke
     tables = write_search_tables(search, folder)
     last_round = last_round_as_cell(search)
     records = [*tables, *write_record(last_round, context.config, folder)]
-    entry = tracker.record(tracked_search(search, context.config, context.sweep, records), folder)
+    entry = tracker.record(tracked_search(search, context, records), folder)
     remarks = {model.model: rank_remark(model) for model in search.models if model.best_rank is not None}
-    details = replace(_details(last_round, context), remarks=remarks, verdict=tuple(verdict(search)))
+    details = replace(collect_run_details(last_round, context), remarks=remarks, verdict=tuple(verdict(search)))
     write_run_details(details, folder)
     return [*tables, write_page(folder), *([] if entry is None else [entry])]
-
-
-def _details(result: CellResult, context: RunContext) -> RunDetails:
-    """Return the contents of ``page.json``."""
-    max_models = _MODELS_ON_PAGE if context.sweep is None else _MODELS_ON_PAGE_IN_SWEEP
-    return collect_run_details(
-        result,
-        context.command,
-        context.seconds,
-        context.class_names,
-        context.scoring_sets,
-        context.perturb,
-        max_models,
-    )

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from transfer_exp.report.html.run_details import RunDetails, collect_run_details, write_run_details
+from transfer_exp.report.html.run_details import RunContext, RunDetails, collect_run_details, write_run_details
 from transfer_exp.report.record import write_record
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -47,12 +47,20 @@ def cell_result(names=NAMES, accuracies=(0.9, 0.7, 0.8), tau=0.6, **changed):
     return CellResult(fields(**changed), models, {"weighted_tau": tau, "regret": 0.0}, (-0.5, 0.5))
 
 
+def run_context(sweep="sweep", **changed):
+    """Return a context in which every model has features; that of a cell in a sweep, so three models are drawn."""
+    readers = {name: (lambda largest, name=name: scoring_set(name)) for name in NAMES}
+    facts = {"config": {}, "command": "", "seconds": {}, "class_names": ("red", "green", "blue")}
+    return RunContext(**{**facts, "sweep": sweep, "scoring_sets": readers, "perturb": unperturbed, **changed})
+
+
 def write_run(folder, result, class_names=("red", "green", "blue"), perturb=unperturbed, command="python -m it"):
     seconds = {model.model: {"features": 1.25, "scoring": 0.5} for model in result.models}
     scoring_sets = {m.model: (lambda largest, name=m.model: scoring_set(name)) for m in result.models}
     write_record(result, {}, folder)
-    details = collect_run_details(result, command, seconds, class_names, scoring_sets, perturb, 3)
-    write_run_details(details, folder)
+    facts = {"command": command, "seconds": seconds, "class_names": class_names}
+    context = run_context(scoring_sets=scoring_sets, perturb=perturb, **facts)
+    write_run_details(collect_run_details(result, context), folder)
     return folder
 
 

@@ -156,7 +156,7 @@ def test_a_cell_of_a_sweep_is_shown_by_its_button_and_by_its_address(show, sweep
     assert page.locator("h2.cellname").inner_text() == "digits / halved / sfda"
     assert page.locator('button.cell[aria-pressed="true"]').count() == 1
     titles = page.locator("#cell svg text.title").all_text_contents()
-    assert titles == ["perturbation none, tau_w 0.40", "halved, tau_w 0.80", "before", "halved"]
+    assert titles == ["perturbation none, tau_w 0.40", "perturbation halved, tau_w 0.80", "before", "halved"]
     page.locator("#cell fieldset").first.get_by_role("radio", name="after").check(force=True)
     page.wait_for_timeout(50)
     assert "perturbation none, tau_w 0.40" not in page.locator("#cell svg text.title").all_text_contents()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from tests.report.html.folders import NAMES, cell_result, halved, scoring_set, write_run
+from tests.report.html.folders import NAMES, cell_result, halved, run_context, scoring_set, write_run
 from transfer_exp.errors import InputError
 from transfer_exp.report.html.run_details import (
     RunDetails,
@@ -29,18 +30,18 @@ def test_details_survive_the_round_trip(tmp_path):
     assert details.left_out == ""
 
 
-def test_the_model_of_best_accuracy_is_drawn_even_if_only_two_are(tmp_path):
-    result = cell_result(accuracies=(0.1, 0.9, 0.2))
-    scoring_sets = dict.fromkeys(NAMES, lambda largest: scoring_set("dim"))
-    details = collect_run_details(result, "", {}, ("a", "b", "c"), scoring_sets, lambda features: None, 2)
-    assert list(details.views) == ["clear", "dim"]
+def test_the_models_of_highest_score_best_accuracy_and_lowest_score_are_drawn_first():
+    names = ("a", "b", "c", "d", "e")
+    result = cell_result(names, accuracies=(0.1, 0.2, 0.9, 0.3, 0.2))
+    context = run_context(scoring_sets=dict.fromkeys(names, lambda largest: scoring_set("dim")))
+    assert list(collect_run_details(result, context).views) == ["a", "c", "e"]
+    assert list(collect_run_details(result, replace(context, sweep=None)).views) == ["a", "c", "e", "b", "d"]
 
 
 def test_features_that_were_never_computed_are_not_drawn():
     absent = dict.fromkeys(NAMES, lambda largest: None)
-    details = collect_run_details(
-        cell_result(), "", {}, ("a", "b", "c"), absent, lambda features: pytest.fail("perturbed"), 3
-    )
+    context = run_context(scoring_sets=absent, perturb=lambda features: pytest.fail("perturbed"))
+    details = collect_run_details(cell_result(), context)
     assert (details.views, details.samples) == ({}, None)
     assert "need no features" in details.left_out
 
@@ -49,9 +50,7 @@ def test_a_scoring_set_too_large_is_left_out_with_a_reason():
     def refuse(largest):
         raise InputError(f"more than {largest} numbers")
 
-    details = collect_run_details(
-        cell_result(), "", {}, ("a", "b", "c"), dict.fromkeys(NAMES, refuse), lambda features: None, 3
-    )
+    details = collect_run_details(cell_result(), run_context(scoring_sets=dict.fromkeys(NAMES, refuse)))
     assert details.views == {}
     assert details.left_out == "left out because more than 10000000 numbers"
 

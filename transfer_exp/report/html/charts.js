@@ -101,7 +101,7 @@ function placeLabels(spots, [left, top, right, bottom]) {
   return spots.map((s) => {
     const [w, h] = [lengthOf(s.name), 12];
     const tries = [];
-    for (const gap of [8, 14, 22]) {
+    for (const gap of [10, 16, 24]) {
       tries.push([s.x + gap, s.y + 4], [s.x - gap - w, s.y + 4], [s.x - w / 2, s.y - gap], [s.x - w / 2, s.y + gap + 9]);
       tries.push([s.x + gap * 0.7, s.y - gap * 0.7], [s.x + gap * 0.7, s.y + gap * 0.7 + 8]);
       tries.push([s.x - gap * 0.7 - w, s.y - gap * 0.7], [s.x - gap * 0.7 - w, s.y + gap * 0.7 + 8]);

@@ -37,16 +37,14 @@ function scatters(cell, before) {
     const charts = scored.length ? [responsive((width) => dots(scored, width))] : [note("No model was scored.")];
     return part("Scores", ...charts);
   }
-  const both = [["before", "perturbation none", before], ["after", cell.fields.perturbation, cell]].filter(
-    ([, , c]) => compared(c).length >= 2,
-  );
-  const range = widened(both.flatMap(([, , c]) => compared(c).map((m) => m.accuracy)), 0.08);
+  const both = [["before", before], ["after", cell]].filter(([, c]) => compared(c).length >= 2);
+  const range = widened(both.flatMap(([, c]) => compared(c).map((m) => m.accuracy)), 0.08);
   const box = el("div");
   const render = () => {
     const chosen = both.filter(([side]) => both.length < 2 || comparison.sides === "both" || comparison.sides === side);
-    const pictures = chosen.map(([, title, c]) => {
+    const pictures = chosen.map(([, c]) => {
       const tau = c.tau === null ? "" : `, tau_w ${fixed(c.tau, 2)}`;
-      return responsive((width) => scatter(`${title ?? ""}${tau}`, compared(c), range, width));
+      return responsive((width) => scatter(`perturbation ${c.fields.perturbation ?? "?"}${tau}`, compared(c), range, width));
     });
     box.replaceChildren(el("div", { class: pictures.length > 1 ? "pair" : "" }, ...pictures));
   };
@@ -72,9 +70,10 @@ function details(cell) {
   const before = cell.before === null ? null : data.cells[cell.before];
   const wide = before !== null && before.models.some((m) => m.accuracy !== null);
   const board = part("Leaderboard", leaderboard(cell, before));
+  const charts = scatters(cell, before);
   return [
     verdict(cell),
-    wide ? el("div", { class: "stacked" }, scatters(cell, before), board) : el("div", { class: "side-by-side" }, board, scatters(cell, before)),
+    el("div", { class: wide || cell.verdict.length ? "stacked" : "side-by-side" }, ...(wide ? [charts, board] : [board, charts])),
     separation(cell),
     part("Timings", timings(cell)),
     reproduce(part, data.kind === "sweep" ? "Reproduce this cell" : "Reproduce", cell.command, cell.versions),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,8 +13,6 @@ from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.feature_set import encode_labels
 
-STRICT: dict[str, Any] = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
-"""Config of pydantic for reading ``page.json``: no conversions, no extra fields, finite numbers only."""
 MAX_VALUES = 10_000_000
 """Largest N D of a scoring set that is drawn: perturbing it again must stay cheap compared with scoring."""
 _MAX_POINTS, _MAX_CLASSES = 1000, 500
@@ -37,8 +34,6 @@ class PlottedSamples:
     labels
         (P,), classes in [0, C) of the drawn points: at most 1000 samples, stratified by class.
     """
-
-    __pydantic_config__: ClassVar = STRICT
 
     names: tuple[str, ...]
     counts: tuple[int, ...]
@@ -62,8 +57,6 @@ class ClassSeparation:
         (C,), distance to that mean, in feature units.
     """
 
-    __pydantic_config__: ClassVar = STRICT
-
     recall: tuple[float | None, ...]
     within: tuple[float, ...]
     closest: tuple[int, ...]
@@ -82,8 +75,6 @@ class Projection:
         Separation of the classes in the full feature space.
     """
 
-    __pydantic_config__: ClassVar = STRICT
-
     points: tuple[int, ...]
     separation: ClassSeparation
 
@@ -91,8 +82,6 @@ class Projection:
 @dataclass(frozen=True)
 class ProjectionPair:
     """Projections of one model before and, if there is a perturbation, after it."""
-
-    __pydantic_config__: ClassVar = STRICT
 
     before: Projection
     after: Projection | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from transfer_exp.io.atomic import write_text
 from transfer_exp.io.text import read_text
 from transfer_exp.report.html.projection import (
     MAX_VALUES,
-    STRICT,
     PlottedSamples,
     ProjectionPair,
     check_size,
@@ -30,10 +29,47 @@ from transfer_exp.version import __version__
 
 if TYPE_CHECKING:
     from transfer_exp.features.extraction import FeatureReader  # imports torch, which pages of saved runs do not need
+    from transfer_exp.features.model_on_target import CacheReference
 
 NAME = "page.json"
 _MAX_BYTES = 1 << 24
+_MAX_MODELS, _MAX_MODELS_IN_SWEEP = 5, 3
+"""Most models with a projection on a page; the page of a sweep shows all its cells."""
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "hydra-core")
+
+
+@dataclass(frozen=True, eq=False)
+class RunContext:
+    """Facts about a run that its files, tracker and page need besides the result.
+
+    Attributes
+    ----------
+    config
+        Resolved configuration as plain values.
+    sweep
+        Name of the sweep that the run belongs to, or None for a single run.
+    command
+        Command line that repeats the run, without secrets.
+    seconds
+        Seconds by model, then by stage.
+    class_names
+        Classes of the target, in the order of its labels.
+    scoring_sets
+        Readers of the scoring-set features, by model.
+    perturb
+        Returns the features (N, D') that the metric scored, or None without a perturbation.
+    cache_references
+        Cached features that the run used.
+    """
+
+    config: Mapping[str, Any]
+    sweep: str | None
+    command: str
+    seconds: Mapping[str, Mapping[str, float]]
+    class_names: tuple[str, ...]
+    scoring_sets: Mapping[str, FeatureReader]
+    perturb: Callable[[FeatureSet], np.ndarray | None]
+    cache_references: Sequence[CacheReference] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +96,8 @@ class RunDetails:
         Remarks on the ranking, line by line.
     """
 
-    __pydantic_config__: ClassVar = STRICT
+    # For reading, with all dataclasses inside: no conversions, no extra fields, finite numbers only.
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 
     command: str = ""
     versions: dict[str, str] = field(default_factory=dict)
@@ -78,45 +115,24 @@ def library_versions() -> dict[str, str]:
     return versions | {name: version(name) for name in _LIBRARIES}
 
 
-def collect_run_details(
-    result: CellResult,
-    command: str,
-    seconds: Mapping[str, Mapping[str, float]],
-    class_names: tuple[str, ...],
-    scoring_sets: Mapping[str, FeatureReader],
-    perturb: Callable[[FeatureSet], np.ndarray | None],
-    max_models: int,
-) -> RunDetails:
-    """Return the details of a run, with projections of its most interesting models.
-
-    Parameters
-    ----------
-    result
-        The scored cell, which decides what models are drawn.
-    command, seconds
-        As in `RunDetails`.
-    class_names
-        Classes of the target, in the order of its labels.
-    scoring_sets
-        Readers of the scoring-set features by model. Features that were never computed are not drawn.
-    perturb
-        Returns the features (N, D') that the metric scored, or None without a perturbation.
-    max_models
-        Largest number of models to draw.
-    """
-    rounded = {model: {stage: round(time, 3) for stage, time in stages.items()} for model, stages in seconds.items()}
+def collect_run_details(result: CellResult, context: RunContext) -> RunDetails:
+    """Return the details of a run, with projections of its most interesting models (fewer for a cell of a sweep)."""
+    seconds = {
+        model: {stage: round(time, 3) for stage, time in stages.items()} for model, stages in context.seconds.items()
+    }
     samples, views, left_out = None, {}, "the scores of this run need no features"
     try:
+        max_models = _MAX_MODELS if context.sweep is None else _MAX_MODELS_IN_SWEEP
         for model in _models_to_draw(result)[:max_models]:
-            scoring_set = scoring_sets[model](MAX_VALUES)
+            scoring_set = context.scoring_sets[model](MAX_VALUES)
             if scoring_set is not None:
                 features, labels = scoring_set.features, scoring_set.labels
                 check_size(features, labels)
-                samples = samples or plotted_samples(labels, class_names)
-                views[model], left_out = project_features(features, labels, perturb(scoring_set)), ""
+                samples = samples or plotted_samples(labels, context.class_names)
+                views[model], left_out = project_features(features, labels, context.perturb(scoring_set)), ""
     except InputError as reason:
         samples, views, left_out = None, {}, f"left out because {reason}"
-    return RunDetails(command, library_versions(), rounded, samples, views, left_out)
+    return RunDetails(context.command, library_versions(), seconds, samples, views, left_out)
 
 
 def write_run_details(details: RunDetails, folder: Path) -> None:

@@ -79,7 +79,7 @@ function leaderboard(cell, before) {
   if (before) {
     columns.push({
       key: "moved",
-      label: "moved",
+      label: "rank change",
       hint: "ranks gained by score compared with perturbation none",
       value: moved,
       cell: (m) => (moved(m) === null ? "–" : `${moved(m) > 0 ? "+" : ""}${signed(whole(moved(m)))}`),
