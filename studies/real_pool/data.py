@@ -190,13 +190,11 @@ def read_study_tables(
         if len(missing):
             target, model = targets[missing[0, 0]], models[missing[0, 1]]
             raise InputError(f"{accuracies} has no accuracy of {model} on {target}")
-        joined = join_scores(score_rows, replace(regime_accuracies, table=complete))
-        name = joined.regime.partition("/")[0] or "full"
-        ordered = models if keep_order else list(joined.models)
-        order = [joined.models.index(model) for model in ordered]
-        tables[name] = replace(
-            joined, regime=name, scores=joined.scores[:, order], accuracies=joined.accuracies[ordered]
-        )
+        table = join_scores(score_rows, replace(regime_accuracies, table=complete))
+        name = table.regime.partition("/")[0] or "full"
+        ordered = models if keep_order else list(table.models)
+        order = [table.models.index(model) for model in ordered]
+        tables[name] = replace(table, regime=name, scores=table.scores[:, order], accuracies=table.accuracies[ordered])
     return tables
 
 

@@ -10,7 +10,6 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import (
     kendall,
     pearson,
-    pool_differences,
     pool_taus,
     spearman,
     weighted_tau,
@@ -155,18 +154,6 @@ def test_a_pool_is_the_models_it_names_and_copies_have_no_say_between_them():
     assert found[3] == 0
 
 
-def test_differences_average_over_datasets():
-    first, second, truth = RNG.normal(size=(3, 2, 5))
-    pools = np.array([[0, 1, 2, 3, 4], [0, 2, 3, 4, 4]])
-    literal = [
-        np.mean([weighted_tau(first[d][p], truth[d][p]) - weighted_tau(second[d][p], truth[d][p]) for d in range(2)])
-        for p in pools
-    ]
-    np.testing.assert_allclose(pool_differences(first, second, truth, pools), literal, atol=1e-12)
-    one = pool_differences(first[0], second[0], truth[0], pools)
-    np.testing.assert_array_equal(one, pool_differences(first[:1], second[:1], truth[:1], pools))
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_refused_by_place(bad):
     wrong, right = np.ones((3, 4)), np.ones((3, 4))
@@ -182,5 +169,3 @@ def test_what_is_not_finite_is_refused_by_place(bad):
 def test_too_few_models_or_datasets_are_refused():
     with pytest.raises(InputError, match="two or more models"):
         weighted_tau_many(np.ones((5, 1)), np.ones((5, 1)))
-    with pytest.raises(InputError, match="with a dataset"):
-        pool_differences(*np.ones((3, 0, 4)), np.array([[0, 1]]))

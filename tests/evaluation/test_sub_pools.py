@@ -6,17 +6,23 @@ import numpy as np
 import pytest
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.correlation import pool_differences, weighted_tau
+from transfer_exp.evaluation.correlation import pool_taus, weighted_tau
 from transfer_exp.evaluation.sub_pools import flip_rate, grouped_tau, leave_one_out, sub_pools, win_rates
 
 RNG = np.random.default_rng(0)
 
 
+def tau_differences(first, second, accuracies, pools):
+    """Return the weighted tau of one condition minus that of another for each pool, mean over datasets."""
+    rows = zip(*(values.reshape(-1, values.shape[-1]) for values in (first, second, accuracies)), strict=True)
+    return np.mean([pool_taus(a, y, pools) - pool_taus(b, y, pools) for a, b, y in rows], axis=0)
+
+
 def flips(first, second, accuracies, pools):
-    """Return the flip rate of the difference of two conditions, mean over datasets."""
+    """Return the flip rate of the difference of two conditions."""
     full_pool = np.arange(first.shape[-1])[None]
-    difference = pool_differences(first, second, accuracies, full_pool)[0]
-    return flip_rate(difference, pool_differences(first, second, accuracies, pools))
+    difference = tau_differences(first, second, accuracies, full_pool)[0]
+    return flip_rate(difference, tau_differences(first, second, accuracies, pools))
 
 
 @pytest.mark.parametrize(("models", "leave_out"), [(3, 1), (7, 2), (8, 5), (6, 4)])
@@ -79,7 +85,7 @@ def test_rounding_is_no_verdict():
     scores, truth = RNG.normal(size=(3, 8)), np.tile(RNG.normal(size=8), (3, 1))
     again = np.roll(scores, 1, axis=0)  # the same scores on other rows of the same dataset: equal but for rounding
     pools = sub_pools(8)
-    differences = pool_differences(scores, again, truth, pools)
+    differences = tau_differences(scores, again, truth, pools)
     assert 0 < np.abs(differences).max() < 1e-14
     assert flips(scores, again, truth, pools) == 0
 

@@ -1,1 +1,1 @@
-"""How well scores predict accuracies: correlations, selection measures, and the band of chance."""
+"""Agreement of scores with accuracies: correlations, selection measures, intervals, tests and search."""

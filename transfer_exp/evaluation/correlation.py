@@ -46,9 +46,9 @@ def weighted_tau(
 ) -> float:
     """Compute the weighted Kendall's tau with additive hyperbolic weights, in [-1, 1].
 
-    A pair of models at ranks r and s (from 0, best first) weighs 1/(r+1) + 1/(s+1), so a swap near the top costs more
-    (Vigna, "A weighted correlation index for rankings with ties", WWW 2015, eq. 4). The literature takes the ranks in
-    two ways:
+    A pair of models at ranks r and s (from 0, best first) weighs 1/(r+1) + 1/(s+1), so a swap near the top costs more.
+    Source: Vigna, "A weighted correlation index for rankings with ties", WWW 2015, eq. 4. The literature takes the
+    ranks in two ways:
 
     - ``"symmetric"``: the mean of tau with ranks by score and tau with ranks by accuracy. It is scipy's default
       (``rank=True``) and the convention of SFDA, PED and TLLIB.
@@ -106,18 +106,8 @@ def weighted_tau_many(
 
     A sum over pairs of (w_i + w_j) p_ij equals sum_i w_i sum_j p_ij. So three counts per model are enough: concordant
     minus discordant models, models with a different score, and models with a different accuracy. Weights are
-    1/(rank + 1), with ranks once by score and once by accuracy. Equal values are ranked by the other side, as in scipy
-    (Vigna, "A weighted correlation index for rankings with ties", WWW 2015).
-
-    Parameters
-    ----------
-    scores, accuracies
-        (draws, M), larger is better.
-
-    Returns
-    -------
-    np.ndarray
-        (draws,), in [-1, 1]; 0 where a row is constant on either side.
+    1/(rank + 1), with ranks once by score and once by accuracy. Equal values are ranked by the other side, as in scipy.
+    The result is 0 where a row is constant on either side.
 
     Raises
     ------
@@ -152,25 +142,6 @@ def pool_taus(
     return weighted_tau_many(scores[pools], accuracies[pools])
 
 
-def pool_differences(
-    first: Float[np.ndarray, "*datasets models"],
-    second: Float[np.ndarray, "*datasets models"],
-    accuracies: Float[np.ndarray, "*datasets models"],
-    pools: Int[np.ndarray, "pools members"],
-) -> Float[np.ndarray, " pools"]:
-    """Compute the weighted tau of ``first`` minus that of ``second`` for each pool, mean over datasets.
-
-    Arrays are (M,) for one dataset, or (datasets, M) with models in the same order. Both conditions and all datasets
-    use the same models of a pool. Raises `InputError` when `pool_taus` does, shapes differ or there is no dataset.
-    """
-    if first.size == 0 or not first.shape == second.shape == accuracies.shape:
-        shapes = f"{first.shape}, {second.shape} and {accuracies.shape}"
-        raise InputError(f"need two conditions and accuracies of one shape, with a dataset: got {shapes}")
-    rows = [values.reshape(-1, values.shape[-1]) for values in (first, second, accuracies)]
-    differences = [pool_taus(a, y, pools) - pool_taus(b, y, pools) for a, b, y in zip(*rows, strict=True)]
-    return np.asarray(np.mean(differences, axis=0))
-
-
 def mean_taus(
     scores: Float[np.ndarray, "rows models"],
     accuracies: Float[np.ndarray, "rows models"],
@@ -179,8 +150,8 @@ def mean_taus(
 ) -> Float[np.ndarray, " pools"]:
     """Compute the weighted mean over rows of the weighted tau of each pool, where values may be missing.
 
-    A row (one dataset, or one seed of it) uses the members of a pool that have both a score and an accuracy in it; its
-    tau is 0 where fewer than two do.
+    A row is one dataset, or one seed of it. It uses the members of a pool that have both values in it; its tau is 0
+    where fewer than two do. Raises `InputError` for an empty table.
 
     Parameters
     ----------
@@ -190,11 +161,6 @@ def mean_taus(
         (R,), weights of the rows in the mean.
     pools
         Model indices, a row per pool.
-
-    Raises
-    ------
-    InputError
-        When there is no row.
     """
     if len(scores) == 0:
         raise InputError("no row to average over: give one dataset or more")

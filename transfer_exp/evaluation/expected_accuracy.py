@@ -42,7 +42,7 @@ class ScoredPool:
     Raises
     ------
     InputError
-        When there is no model, a value is out of range, or the numbers of anchors and scores differ.
+        When scores are empty, a value is out of range, or the numbers of anchors and scores differ.
     """
 
     scores: Float[np.ndarray, " models"]
@@ -110,8 +110,8 @@ class ExpectedAccuracies:
 def angle(accuracies: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarray, "*any"]:
     """Compute arcsin sqrt((p - 1/C) / (1 - 1/C)), in [0, pi/2]; 0 at chance level and below.
 
-    The angular transformation gives a share of n trials the same variance 1 / (4n) at every level (Anscombe, "The
-    transformation of Poisson, binomial and negative-binomial data", 1948), so errors at 0.95 and at 0.6 are comparable.
+    The angular transformation gives a share of n trials the same variance 1 / (4n) at every level, so errors at 0.95
+    and at 0.6 are comparable (Anscombe, "The transformation of Poisson, binomial and negative-binomial data", 1948).
     """
     return np.asarray(np.arcsin(np.sqrt(np.clip((accuracies - 1 / classes) / (1 - 1 / classes), 0, 1))))
 
@@ -223,7 +223,7 @@ def expected_regrets(
     Raises
     ------
     InputError
-        When `predicted_angles` fails, or there is no draw.
+        When `predicted_angles` fails, or ``draws`` is below 1.
     """
     if draws < 1:
         raise InputError(f"draws={draws}: draw at least once")

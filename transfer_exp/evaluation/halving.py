@@ -1,9 +1,9 @@
 """Successive halving: find the best candidates without scoring each of them on all images.
 
 All candidates are scored on few images; the better part goes on to more (Jamieson and Talwalkar, "Non-stochastic Best
-Arm Identification and Hyperparameter Optimization", AISTATS 2016, algorithm 1). Two things differ from the algorithm:
-the images of a round contain those of the round before, so only new images need a forward pass, and prior accuracies
-can influence the early rounds, when scores rest on few images.
+Arm Identification and Hyperparameter Optimization", AISTATS 2016, algorithm 1). Two things differ from the algorithm.
+The images of a round contain those of the round before, so only new images need a forward pass. Prior accuracies can
+influence the early rounds, when scores rest on few images.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class HalvingResult:
     rounds
         Rounds in order, at least one. Candidates scored in the last one are the finalists.
     stop_reason
-        ``all images`` (the last round used all), ``top alone`` (at most ``top`` candidates are left), ``top stable``
-        (the same top candidates in several rounds) or ``budget`` (spent).
+        ``all images``: the last round used all. ``top alone``: at most ``top`` candidates are left. ``top stable``:
+        several rounds had the same top candidates. ``budget``: it is spent.
     """
 
     rounds: tuple[HalvingRound, ...]
@@ -95,7 +95,7 @@ class Halving:
     top
         Number of best candidates to find, at least 1.
     growth
-        Factor by which the number of images grows each round, above 1.
+        Factor between the numbers of images of successive rounds, above 1.
     keep
         Share of the candidates to retain, in (0, 1), rounded up and never fewer than ``top``. Candidates tied with the
         last retained one are retained too.
@@ -143,8 +143,8 @@ class Halving:
         Raises
         ------
         InputError
-            When a setting is out of range, there is no candidate or one occurs twice, a cost or prior is invalid, the
-            budget is below the first round, or no candidate has a score.
+            When a setting, cost or prior is out of range, candidates are empty or repeated, the budget is below the
+            first round, or all scores fail.
         """
         unit_cost = dict.fromkeys(candidates, 1.0) if cost is None else dict(cost)
         prior = prior or {}

@@ -14,24 +14,20 @@ from transfer_exp.errors import InputError
 def null_band(models: int, level: float = 0.95, draws: int = 10000, seed: int = 0) -> tuple[float, float]:
     """Simulate the interval that holds the share ``level`` of the symmetric weighted tau of random scores.
 
-    The band is for a single ranking: of 100 rankings by random scores, about five lie outside the 95 % band.
+    The band is for a single ranking: of 100 rankings by random scores, about five lie outside the 95 % band. It is
+    [-0.51, 0.55] for 11 models and [-1, 1] for two. The weights make it asymmetric: 95 % of the absolute values for 11
+    models lie below 0.53. Ties are not simulated.
 
     Parameters
     ----------
     models
-        Number of models, M. The band is [-0.51, 0.55] at M = 11 and [-1, 1] at M = 2. The weights make it asymmetric:
-        95 % of the absolute values at M = 11 lie below 0.53. Ties are not simulated.
+        Number of models, M.
     level
-        Share of random rankings inside, in (0, 1); the rest is split equally above and below.
+        Share of random rankings inside, in (0, 1). The rest is split equally above and below.
     draws
-        Number of random rankings; with 10,000 the ends are accurate to about 0.01. Costs O(draws M^2), once per M.
+        Number of random rankings. With 10,000 the ends are accurate to about 0.01. Costs O(draws M^2), once per M.
     seed
         Seed of the draws.
-
-    Returns
-    -------
-    low, high
-        Quantiles (1 - level)/2 and (1 + level)/2.
 
     Raises
     ------
@@ -65,7 +61,8 @@ def _taus(orders: Int[np.ndarray, "draws models"]) -> Float[np.ndarray, " draws"
     """Return the symmetric weighted tau of each row of ranks (0 is best) with 0, 1, .., M-1.
 
     Without ties tau = sum_i w_i c_i / sum_i w_i (M-1), where w_i = 1/(rank_i + 1) and c_i is the number of models
-    concordant with i minus the number discordant. About twice as fast as `weighted_tau_many`, which allows ties.
+    concordant with i minus the number discordant. Three to seven times as fast as `weighted_tau_many`, which allows
+    ties.
     """
     draws, models = orders.shape
     agreement = np.zeros((draws, models))

@@ -30,9 +30,8 @@ class PairedComparison:
     pairs, wins, ties, losses
         Number of datasets that have both values, and with a difference above, equal to or below zero.
     wilcoxon_p, permutation_p
-        Two-sided p-values of this comparison alone, see `wilcoxon_p` and `sign_flip_p`; 1 when nothing differs or there
-        is no pair. With n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot support many
-        comparisons.
+        Two-sided p-values of this comparison alone, see `wilcoxon_p` and `sign_flip_p`; 1 when nothing differs. With
+        n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot support many comparisons.
     interval
         Bootstrap interval of the mean over datasets; None with fewer than two pairs.
     level

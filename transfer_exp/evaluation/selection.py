@@ -18,12 +18,8 @@ from transfer_exp.evaluation.correlation import check_pair
 def rel_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"], k: int) -> float:
     """Compute the best accuracy among the ``k`` models with the largest scores over the best of all, in [0, 1].
 
-    1 when the best accuracy is 0 (nothing can be lost) and when k is at least M.
-
-    Raises
-    ------
-    InputError
-        When `check_pair` fails, or ``k`` is below 1.
+    1 when the best accuracy is 0 (nothing can be lost) and when k is at least M. Raises `InputError` when `check_pair`
+    fails, or ``k`` is below 1.
     """
     best = float(accuracies.max(initial=-np.inf))
     best_of_top = _expected_best(scores, accuracies, k)

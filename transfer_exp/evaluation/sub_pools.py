@@ -59,14 +59,14 @@ def sub_pools(
 def flip_rate(difference: float, pool_differences: Float[np.ndarray, " pools"]) -> float:
     """Compute the share of sub-pools in which a difference has another sign than in the full pool, in [0, 1].
 
-    Differences below `ROUNDING` count as zero, which is a sign of its own.
+    Differences below `ROUNDING` count as zero, which differs from both other signs.
 
     Parameters
     ----------
     difference
-        Difference of weighted taus of two conditions in the full pool.
+        Difference of the weighted taus of two conditions in the full pool.
     pool_differences
-        The same difference in each sub-pool, as `correlation.pool_differences` computes it.
+        The same difference in each sub-pool.
     """
     return float((_sign(pool_differences) != _sign(np.array([difference]))).mean())
 
@@ -93,7 +93,7 @@ def win_rates(
     Raises
     ------
     InputError
-        When there is no sub-pool or no metric, the shapes differ, or `pool_taus` fails.
+        When sub-pools or metrics are empty, the shapes differ, or `pool_taus` fails.
     """
     if len(pools) == 0:
         raise InputError("no sub-pool to count: give one or more rows of model indices")

@@ -128,7 +128,7 @@ def _baselines(table: ScoreTable, models: int) -> Iterator[str]:
         over = f" over {len(taus)} of {len(table.datasets)} datasets" if len(table.datasets) > 1 else ""
         yield f"static ranking (mean accuracy rank on the other datasets): tau_w {np.mean(taus):.3f}{over}"
     else:
-        yield "static ranking: none, there are no accuracies of these models on other datasets"
+        yield "static ranking: none, because these models have no accuracies on other datasets"
     band_text = "95 % null band [{:.2f}, {:.2f}]".format(*band)
     yield f"random scores: sd {null_deviation(models):.2f} of tau_w on one dataset at {models} models, {band_text}"
 
