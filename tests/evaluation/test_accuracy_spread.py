@@ -1,4 +1,4 @@
-"""What a pool leaves to be ranked, against the sums these measures abbreviate."""
+"""Spread and concordance of accuracies, against scipy and worked values."""
 
 from itertools import combinations
 
@@ -34,7 +34,7 @@ def test_w_with_ties_is_friedmans_statistic(drawn, distinct):
     assert kendalls_w(table) == pytest.approx(friedman / (datasets * (models - 1)), abs=1e-12)
 
 
-def test_w_knows_one_order_two_opposite_ones_and_chance():
+def test_w_is_one_for_equal_orders_zero_for_opposite_ones_and_small_by_chance():
     rising = np.arange(5.0)
     assert kendalls_w(np.stack([rising, rising**3, rising - 9])) == pytest.approx(1)
     assert kendalls_w(np.stack([rising, -rising])) == pytest.approx(0)
@@ -50,14 +50,14 @@ def test_too_small_or_incomplete_tables_are_refused():
         kendalls_w(np.array([[0.1, np.nan], [0.2, 0.3]]))
 
 
-def test_spread_is_in_points():
-    found = accuracy_spread(np.array([0.70, 0.90, 0.87, 0.75]))
-    assert (found.range, found.lead) == pytest.approx((20, 3))
-    assert found.deviation == pytest.approx(np.std([70, 90, 87, 75]))
+def test_spread_is_in_percentage_points():
+    spread = accuracy_spread(np.array([0.70, 0.90, 0.87, 0.75]))
+    assert (spread.range, spread.lead) == pytest.approx((20, 3))
+    assert spread.deviation == pytest.approx(np.std([70, 90, 87, 75]))
     assert accuracy_spread(np.array([0.5, 0.9, 0.9])).lead == 0
 
 
 @pytest.mark.parametrize("wrong", [[0.5], [], [0.5, np.nan], [50.0, 90.0], [-0.1, 0.5]])
-def test_spread_refuses_what_is_no_accuracy(wrong):
+def test_spread_refuses_values_that_are_not_accuracies(wrong):
     with pytest.raises(InputError, match="accuracies in"):
         accuracy_spread(np.array(wrong, dtype=float))

@@ -1,4 +1,4 @@
-"""Correlations: bounds, constants, and the literal sums they abbreviate."""
+"""Correlations: bounds, constants, literal sums, and batches that equal single rankings."""
 
 import numpy as np
 import pytest
@@ -27,10 +27,10 @@ ALL = [weighted_tau, by_accuracy, kendall, spearman, pearson]
 values = st.lists(st.integers(-4, 4), min_size=2, max_size=9)
 
 
-def literal_weighted_tau(scores, accuracies, leading):
-    """Vigna's sum over pairs; ranks by ``leading``, equal ones by the other side."""
-    other = accuracies if leading is scores else scores
-    order = np.lexsort((other, leading))[::-1]
+def literal_weighted_tau(scores, accuracies, primary):
+    """Vigna's sum over pairs; ranks by ``primary``, ties by the other side."""
+    secondary = accuracies if primary is scores else scores
+    order = np.lexsort((secondary, primary))[::-1]
     rank = np.empty(len(order))
     rank[order] = np.arange(len(order))
 
@@ -43,10 +43,10 @@ def literal_weighted_tau(scores, accuracies, leading):
 
 
 @given(values, st.randoms(use_true_random=False))
-def test_weighted_tau_is_the_sum_over_pairs(drawn, random):
-    scores = np.array(drawn, dtype=float)
-    accuracies = np.array(random.sample(range(20), len(drawn)), dtype=float)
-    if len(set(drawn)) == 1:
+def test_weighted_tau_is_the_sum_over_pairs(values_drawn, random):
+    scores = np.array(values_drawn, dtype=float)
+    accuracies = np.array(random.sample(range(20), len(values_drawn)), dtype=float)
+    if len(set(values_drawn)) == 1:
         return
     first = literal_weighted_tau(scores, accuracies, scores)
     second = literal_weighted_tau(scores, accuracies, accuracies)
@@ -56,10 +56,10 @@ def test_weighted_tau_is_the_sum_over_pairs(drawn, random):
 
 @pytest.mark.parametrize("measure", ALL)
 @given(values, st.randoms(use_true_random=False))
-def test_every_correlation_is_finite_bounded_and_blind_to_order(measure, drawn, random):
-    scores = np.array(drawn, dtype=float)
-    accuracies = np.array([random.randint(0, 4) for _ in drawn], dtype=float)
-    order = np.array(random.sample(range(len(drawn)), len(drawn)))
+def test_every_correlation_is_finite_bounded_and_independent_of_model_order(measure, values_drawn, random):
+    scores = np.array(values_drawn, dtype=float)
+    accuracies = np.array([random.randint(0, 4) for _ in values_drawn], dtype=float)
+    order = np.array(random.sample(range(len(values_drawn)), len(values_drawn)))
     value = measure(scores, accuracies)
     assert -1 - 1e-12 <= value <= 1 + 1e-12
     assert measure(scores[order], accuracies[order]) == pytest.approx(value, abs=1e-12)
@@ -95,7 +95,7 @@ def test_a_swap_at_the_top_costs_more_than_one_at_the_bottom():
 
 @pytest.mark.parametrize("measure", ALL)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused(measure, bad):
+def test_values_that_are_not_finite_are_refused(measure, bad):
     with pytest.raises(InputError, match="scores must be finite: number 1"):
         measure(np.array([0.0, bad, 1.0]), np.arange(3.0))
     with pytest.raises(InputError, match="accuracies must be finite: number 2"):
@@ -109,34 +109,38 @@ def test_fewer_than_two_models_are_refused(measure, models):
         measure(np.arange(float(models)), np.arange(float(models)))
 
 
-def test_an_unknown_convention_is_refused_with_the_nearest_one():
+def test_an_unknown_convention_is_refused_with_a_suggestion():
     with pytest.raises(InputError, match="did you mean symmetric"):
         weighted_tau(np.arange(3.0), np.arange(3.0), "symetric")
 
 
-def slowly(scores, accuracies):
+def one_by_one(scores, accuracies):
     return [weighted_tau(s, a) for s, a in zip(scores, accuracies, strict=True)]
 
 
 @given(st.integers(1, 4), st.integers(2, 12), st.integers(1, 6), st.integers(0, 2**32 - 1))
-def test_tied_rows_equal_the_slow_weighted_tau(draws, models, distinct, seed):
+def test_the_batch_equals_the_single_weighted_tau_with_ties(draws, models, distinct, seed):
     scores, accuracies = np.random.default_rng(seed).integers(0, distinct, (2, draws, models)).astype(float)
-    np.testing.assert_allclose(weighted_tau_many(scores, accuracies), slowly(scores, accuracies), atol=1e-12, rtol=0)
+    np.testing.assert_allclose(
+        weighted_tau_many(scores, accuracies), one_by_one(scores, accuracies), atol=1e-12, rtol=0
+    )
 
 
 @pytest.mark.parametrize("models", [2, 11, 23, 40])
-def test_random_rows_equal_the_slow_weighted_tau(models):
+def test_the_batch_equals_the_single_weighted_tau_for_random_rows(models):
     scores, accuracies = RNG.normal(size=(2, 40, models))
-    np.testing.assert_allclose(weighted_tau_many(scores, accuracies), slowly(scores, accuracies), atol=1e-12, rtol=0)
+    np.testing.assert_allclose(
+        weighted_tau_many(scores, accuracies), one_by_one(scores, accuracies), atol=1e-12, rtol=0
+    )
 
 
-def test_rows_do_not_touch_each_other_and_a_constant_row_is_zero():
+def test_rows_are_independent_and_a_constant_row_is_zero():
     scores = np.array([[1.0, 2.0, 3.0], [7.0, 7.0, 7.0], [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
     accuracies = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3], [0.5, 0.5, 0.5]])
     np.testing.assert_allclose(weighted_tau_many(scores, accuracies), [1, 0, -1, 0], atol=1e-15)
 
 
-def test_only_order_counts_however_large_the_values():
+def test_only_order_counts_even_for_huge_values():
     scores = np.array([[-1.7e308, 1.7e308, 0.0, 5e-324]])
     order = np.array([[0.0, 3.0, 1.0, 2.0]])
     truth = np.array([[0.2, 0.1, 0.4, 0.3]])
@@ -144,28 +148,28 @@ def test_only_order_counts_however_large_the_values():
     assert weighted_tau_many(scores, scores) == pytest.approx(1)
 
 
-def test_a_pool_is_the_models_it_names_and_copies_have_no_say_between_them():
+def test_a_pool_is_its_models_and_copies_of_a_model_are_tied():
     scores, accuracies = RNG.normal(size=(2, 6))
     pools = np.array([[0, 2, 3, 5], [5, 3, 2, 0], [1, 1, 4, 4], [2, 2, 2, 2]])
-    found = pool_taus(scores, accuracies, pools)
-    assert found[0] == pytest.approx(weighted_tau(scores[[0, 2, 3, 5]], accuracies[[0, 2, 3, 5]]), abs=1e-12)
-    assert found[1] == pytest.approx(found[0], abs=1e-12)
-    assert found[2] == pytest.approx(np.sign((scores[1] - scores[4]) * (accuracies[1] - accuracies[4])))
-    assert found[3] == 0
+    taus = pool_taus(scores, accuracies, pools)
+    assert taus[0] == pytest.approx(weighted_tau(scores[[0, 2, 3, 5]], accuracies[[0, 2, 3, 5]]), abs=1e-12)
+    assert taus[1] == pytest.approx(taus[0], abs=1e-12)
+    assert taus[2] == pytest.approx(np.sign((scores[1] - scores[4]) * (accuracies[1] - accuracies[4])))
+    assert taus[3] == 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused_by_place(bad):
+def test_the_error_names_row_and_model_of_a_value_that_is_not_finite(bad):
     wrong, right = np.ones((3, 4)), np.ones((3, 4))
     wrong[1, 2] = bad
     with pytest.raises(InputError, match="scores must be finite: model 2 of row 1"):
         weighted_tau_many(wrong, right)
     with pytest.raises(InputError, match="accuracies must be finite: model 2 of row 1"):
         weighted_tau_many(right, wrong)
-    with pytest.raises(InputError, match="scores must be finite: number 2"):  # the model's own number, not its draw's
+    with pytest.raises(InputError, match="scores must be finite: number 2"):  # the index of the model, not of the draw
         pool_taus(wrong[1], right[1], np.array([[2, 0, 1]]))
 
 
-def test_too_few_models_or_datasets_are_refused():
+def test_a_batch_needs_two_models():
     with pytest.raises(InputError, match="two or more models"):
         weighted_tau_many(np.ones((5, 1)), np.ones((5, 1)))

@@ -1,4 +1,4 @@
-"""What a ranking asks of the shipped calibrations, and what a file of them must be."""
+"""Expectations from the shipped calibrations, and the checks of a file of calibrations."""
 
 import json
 
@@ -25,15 +25,15 @@ from transfer_exp.evaluation.expected_accuracy import (
 SCORES, ANCHORS = np.array([0.3, -0.1, 0.7]), np.array([0.6, 0.5, 0.8])
 
 
-def test_it_is_the_shipped_calibration_of_its_name():
+def test_expectations_use_the_shipped_calibration_of_their_key():
     key = ("last_block", "knn", "pca", "logme")
-    found = expectations("logme", SCORES, 7, ANCHORS, anchor="knn", regime="last_block", perturbation="pca", level=0.5)
+    result = expectations("logme", SCORES, 7, ANCHORS, anchor="knn", regime="last_block", perturbation="pca", level=0.5)
     calibration, pool = read_calibrations(SHIPPED)[key], ScoredPool(SCORES, 7, ANCHORS)
-    expected = expected_accuracies(calibration, pool, 0.5)
-    assert (found.accuracies == expected.accuracies).all()
-    assert (found.low == expected.low).all()
-    assert (found.high == expected.high).all()
-    assert (found.regrets == expected_regrets(calibration, pool)).all()
+    direct = expected_accuracies(calibration, pool, 0.5)
+    assert (result.accuracies == direct.accuracies).all()
+    assert (result.low == direct.low).all()
+    assert (result.high == direct.high).all()
+    assert (result.regrets == expected_regrets(calibration, pool)).all()
 
 
 def test_without_anchors_the_intervals_are_far_wider():
@@ -41,39 +41,43 @@ def test_without_anchors_the_intervals_are_far_wider():
     assert ((without.high - without.low) > 2 * (with_level.high - with_level.low)).all()
 
 
-def test_models_that_lack_something_are_left_out_and_change_nothing():
+def test_models_without_score_or_anchor_get_nan_and_do_not_affect_the_others():
     scores, anchors = np.array([0.3, np.nan, -0.1, 5.0, 0.7]), np.array([0.6, 0.9, 0.5, np.nan, 0.8])
-    found, bare = expectations("logme", scores, 10, anchors), expectations("logme", SCORES, 10, ANCHORS)
-    for values, expected in ((found.accuracies, bare.accuracies), (found.low, bare.low), (found.high, bare.high)):
+    result, complete = expectations("logme", scores, 10, anchors), expectations("logme", SCORES, 10, ANCHORS)
+    for values, direct in (
+        (result.accuracies, complete.accuracies),
+        (result.low, complete.low),
+        (result.high, complete.high),
+    ):
         assert np.isnan(values[[1, 3]]).all()
-        assert (values[[0, 2, 4]] == expected).all()
-    assert (found.regrets == bare.regrets).all()
-    assert len(expectations("logme", scores, 10).regrets) == 4, "without anchors nobody lacks one"
+        assert (values[[0, 2, 4]] == direct).all()
+    assert (result.regrets == complete.regrets).all()
+    assert len(expectations("logme", scores, 10).regrets) == 4, "without anchors no model lacks one"
 
 
-def test_one_model_is_expected_something_and_risks_nothing():
-    found = expectations("logme", np.array([3.0]), 10, np.array([0.7]))
-    assert isinstance(found, Expectations)
-    assert found.low[0] < found.accuracies[0] < found.high[0]
-    assert found.regrets.tolist() == [0.0]
+def test_a_single_model_has_an_interval_and_no_regret():
+    result = expectations("logme", np.array([3.0]), 10, np.array([0.7]))
+    assert isinstance(result, Expectations)
+    assert result.low[0] < result.accuracies[0] < result.high[0]
+    assert result.regrets.tolist() == [0.0]
 
 
 @pytest.mark.parametrize("regime", ["full", "last_block", "linear_probe"])
-def test_what_ships_is_sane(regime):
-    shipped = {key: found for key, found in read_calibrations(SHIPPED).items() if key[0] == regime}
+def test_shipped_calibrations_are_plausible(regime):
+    shipped = {key: result for key, result in read_calibrations(SHIPPED).items() if key[0] == regime}
     assert {key[1] for key in shipped} == {NO_ANCHOR, "knn", "linear_classifier"}
     assert {key[2] for key in shipped} == {"none", "pca"}
     for (_, anchor, _, _), calibration in shipped.items():
         assert (calibration.anchor_slope is None) == (anchor == NO_ANCHOR)
         assert calibration.between > 0
         assert calibration.within > 0
-    alone, beside = (shipped[regime, anchor, "pca", "h_score"] for anchor in (NO_ANCHOR, "linear_classifier"))
-    assert beside.between < alone.between / 2
-    assert beside.within < alone.within
+    unanchored, anchored = (shipped[regime, anchor, "pca", "h_score"] for anchor in (NO_ANCHOR, "linear_classifier"))
+    assert anchored.between < unanchored.between / 2
+    assert anchored.within < unanchored.within
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"metric": "logmee"}, r"no calibration for metric 'logmee': did you mean logme"),
         ({"regime": "linear"}, r"no calibration for regime 'linear': did you mean linear_probe"),
@@ -88,15 +92,15 @@ def test_what_ships_is_sane(regime):
         ({"level": 80.0}, "level=80"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(options, said):
-    with pytest.raises(InputError, match=said):
+def test_bad_arguments_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
         expectations(**{"metric": "logme", "scores": SCORES, "classes": 10, "anchors": ANCHORS, **options})
 
 
 GOOD = as_row(("full", "knn", "none", "logme"), Calibration(0.1, 0.9, 0.02, 0.05, 4, 0.06, 100))
 
 
-def test_a_row_holds_a_calibration(tmp_path):
+def test_a_row_of_the_file_is_read_as_a_calibration(tmp_path):
     path = tmp_path / "own.json"
     path.write_text(json.dumps({"columns": COLUMNS, "rows": [GOOD]}))
     assert read_calibrations(path) == {tuple(GOOD[:4]): Calibration(0.1, 0.9, 0.02, 0.05, 4, 0.06, 100)}
@@ -129,7 +133,7 @@ def test_a_row_holds_a_calibration(tmp_path):
         ),
     ],
 )
-def test_another_file_is_no_file_of_calibrations(tmp_path, content, untyped):
+def test_a_file_with_other_content_is_refused(tmp_path, content, untyped):
     path = tmp_path / "own.json"
     path.write_text(content)
     with pytest.raises(InputError, match=r"own.json is not a file of calibrations .*: write it again"):

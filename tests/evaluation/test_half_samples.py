@@ -1,4 +1,4 @@
-"""Half-samples: what is drawn, how wide intervals are where theory says, and how often a claim is false."""
+"""Half-samples: sizes of the draws, widths of the intervals, and the rate of false claims."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, s
 RNG = np.random.default_rng(0)
 
 
-def means(values, draws, seed=0):
+def means_of(values, draws, seed=0):
     """Return the mean of values (N, M) over all images and over half-samples of one class."""
     chosen = half_samples(np.zeros(len(values), dtype=int), draws, seed)
     return values.mean(axis=0), chosen @ values / chosen.sum(axis=1, keepdims=True)
@@ -30,7 +30,7 @@ def test_a_half_holds_half_of_every_class(labels, draws, seed):
     assert (chosen == half_samples(labels, draws, seed)).all()
 
 
-def test_every_image_is_drawn_as_often_and_odd_classes_round_both_ways():
+def test_images_are_drawn_equally_often_and_odd_classes_round_both_ways():
     labels = np.repeat([3, 1], [7, 6])
     chosen = half_samples(labels, 4000, seed=1)
     np.testing.assert_allclose(chosen.mean(axis=0), 0.5, atol=0.04)
@@ -39,9 +39,9 @@ def test_every_image_is_drawn_as_often_and_odd_classes_round_both_ways():
     assert together.mean() == pytest.approx(np.mean([3 * 2, 4 * 3]) / 42, abs=0.03)
 
 
-def test_the_spread_of_a_mean_is_that_of_theory():
+def test_the_spread_of_a_mean_matches_theory():
     values = RNG.normal(size=(400, 3)) * [1, 5, 0.1]
-    scores, halves = means(values, 4000)
+    scores, halves = means_of(values, 4000)
     np.testing.assert_allclose(halves.std(axis=0), values.std(axis=0, ddof=1) / 20, rtol=0.06)
     low, high = score_intervals(scores, halves).T
     np.testing.assert_allclose(high - low, 2 * 1.96 * values.std(axis=0, ddof=1) / 20, rtol=0.08)
@@ -49,30 +49,30 @@ def test_the_spread_of_a_mean_is_that_of_theory():
     assert ((wide[:, 0] < low) & (low < scores) & (scores < high) & (high < wide[:, 1])).all()
 
 
-def test_intervals_lean_against_the_skew_and_ignore_the_level_of_halves():
+def test_intervals_correct_for_skew_and_ignore_the_level_of_halves():
     scores, halves = np.array([1.0]), np.array([[5.0], [5.0], [5.0], [9.0]])  # deviations -1, -1, -1, 3
     assert score_intervals(scores, halves, level=0.999999)[0] == pytest.approx([-2.0, 2.0], abs=1e-4)
 
 
 def test_false_claims_are_as_rare_as_the_level_says():
     rng = np.random.default_rng(1)
-    trials, false, missed, covered = 60, 0, 0, []
+    trials, n_false, n_missed, covered = 60, 0, 0, []
     for trial in range(trials):
         images = rng.normal(size=(120, 1)) + rng.normal(size=(120, 6)) * [0.3, 0.3, 0.3, 1, 1, 2]
-        scores, halves = means(images, 250, seed=trial)
-        false += significantly_better(scores, halves).any()
+        scores, halves = means_of(images, 250, seed=trial)
+        n_false += significantly_better(scores, halves).any()
         low, high = score_intervals(scores, halves).T
         covered.append((low <= 0) & (high >= 0))
-        scores, halves = means(images + 0.5 * (np.arange(6) == 2), 250, seed=trial)
-        missed += not significantly_better(scores, halves)[2, :2].all()
-    assert false <= 10  # 3 to 4 expected
-    assert missed < 3  # 0.5 is thirteen standard errors of that pair, whose images are shared
+        scores, halves = means_of(images + 0.5 * (np.arange(6) == 2), 250, seed=trial)
+        n_missed += not significantly_better(scores, halves)[2, :2].all()
+    assert n_false <= 10  # 3 to 4 expected
+    assert n_missed < 3  # 0.5 is thirteen standard errors of that pair, whose images are shared
     assert 0.9 < np.mean(covered) < 0.985
 
 
-def test_ranks_follow_from_who_is_told_apart():
+def test_rank_intervals_follow_from_significant_differences():
     values = RNG.normal(size=(200, 5)) * 0.1 + [0, 3, 3, 9, 1]
-    scores, halves = means(values, 200)
+    scores, halves = means_of(values, 200)
     ranks = rank_intervals(scores, halves)
     assert ranks.tolist() == [[5, 5], [2, 3], [2, 3], [1, 1], [4, 4]]
     better = significantly_better(scores, halves)
@@ -81,7 +81,7 @@ def test_ranks_follow_from_who_is_told_apart():
     assert not better[2, 1]
 
 
-def test_the_threshold_is_that_of_the_largest_pair():
+def test_the_threshold_is_a_quantile_of_the_largest_pair():
     halves = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1]])
     deviations = halves - halves.mean(axis=0)
     pairs = [(0, 1), (0, 2), (1, 2)]
@@ -93,7 +93,7 @@ def test_the_threshold_is_that_of_the_largest_pair():
         assert significantly_better(scores, halves, level=0.8)[0, 1] == expected
 
 
-def test_what_never_moves_is_apart_unless_it_is_equal():
+def test_a_constant_difference_is_significant_unless_it_is_zero():
     halves = np.tile([0.5, 0.5, 0.7], (9, 1))
     better = significantly_better(np.array([1.0, 1.0, 0.9]), halves)
     assert better.tolist() == [[False, False, True], [False, False, True], [False, False, False]]

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: their coverage, what they are of, and what they refuse."""
+"""Bootstrap intervals: definition, coverage, and refused input."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def related(rng, models, correlation):
     return correlation * accuracies + np.sqrt(1 - correlation**2) * rng.normal(size=models), accuracies
 
 
-def test_the_interval_is_made_of_slow_taus_of_drawn_models():
+def test_the_interval_is_the_quantiles_of_taus_of_drawn_models():
     scores, accuracies = related(np.random.default_rng(0), 9, 0.6)
     drawn = np.random.default_rng(5).integers(9, size=(60, 9))
     taus = [weighted_tau(scores[d], accuracies[d]) for d in drawn]
@@ -25,7 +25,7 @@ def test_the_interval_is_made_of_slow_taus_of_drawn_models():
     assert tau_interval(scores, accuracies, 0.8, 60, 5) == pytest.approx(expected, abs=1e-12)
 
 
-def test_it_holds_the_expected_tau_about_as_often_as_it_says():
+def test_the_interval_covers_the_expected_tau_at_its_level():
     rng = np.random.default_rng(1)
     pools = np.array([related(rng, 15, 0.7) for _ in range(4000)])
     expected = weighted_tau_many(pools[:, 0], pools[:, 1]).mean()
@@ -63,7 +63,7 @@ def test_an_impossible_level_is_refused(level):
         tau_interval(RISING, RISING, level)
 
 
-def test_too_little_to_draw_from_is_refused():
+def test_too_few_values_or_draws_are_refused():
     for call in (lambda: tau_interval(RISING[:1], RISING[:1]), lambda: mean_interval(RISING[:1])):
         with pytest.raises(InputError, match="cannot resample 1 in 2000"):
             call()

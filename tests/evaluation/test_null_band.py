@@ -1,4 +1,4 @@
-"""The band of chance: its width at known sizes, its coverage, and its agreement with scipy's weighted tau."""
+"""Null band: width, coverage, and agreement with scipy's weighted tau."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.null_band import _taus, null_band
 
 
-def test_the_fast_taus_are_scipys():
+def test_fast_taus_equal_scipy():
     rng = np.random.default_rng(1)
     for models in (2, 3, 7, 20):
         orders = rng.permuted(np.tile(np.arange(models), (30, 1)), axis=1)
@@ -24,7 +24,7 @@ def test_eleven_models_reach_about_half_by_chance():
 
 
 @pytest.mark.parametrize("models", [6, 14])
-def test_the_band_holds_its_level_of_fresh_random_scores(models):
+def test_the_band_covers_new_random_scores_at_its_level(models):
     low, high = null_band(models, 0.9, seed=0)
     fresh = np.random.default_rng(99).permuted(np.tile(np.arange(models), (4000, 1)), axis=1)
     taus = _taus(fresh)

@@ -1,4 +1,4 @@
-"""Paired tests over datasets, against enumeration, scipy, and the procedure that an adjusted p stands for."""
+"""Paired tests over datasets, against enumeration, scipy, and Holm's step-down procedure."""
 
 from itertools import product
 
@@ -11,39 +11,39 @@ from scipy import stats
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.paired import compare_paired, holm, sign_flip_p, wilcoxon_p
 
-tied = st.lists(st.integers(-3, 3), max_size=8).map(lambda drawn: np.array(drawn, dtype=float))
+tied_differences = st.lists(st.integers(-3, 3), max_size=8).map(lambda drawn: np.array(drawn, dtype=float))
 
 
-def over_all_signs(magnitudes, observed):
-    """Share of sign patterns whose sum is as far from zero as ``observed``."""
+def over_all_signs(magnitudes, actual):
+    """Share of sign patterns whose sum is as far from zero as ``actual``."""
     sums = [abs(np.dot(signs, magnitudes)) for signs in product((-1, 1), repeat=len(magnitudes))]
-    return np.mean([s >= abs(observed) - 1e-9 for s in sums])
+    return np.mean([s >= abs(actual) - 1e-9 for s in sums])
 
 
-@given(tied)
-def test_the_permutation_test_is_the_enumeration_zeros_and_ties_included(differences):
+@given(tied_differences)
+def test_the_sign_flip_test_equals_enumeration_with_zeros_and_ties(differences):
     assert sign_flip_p(differences) == pytest.approx(over_all_signs(np.abs(differences), differences.sum()))
 
 
-@given(tied)
-def test_wilcoxon_is_the_enumeration_of_signed_ranks(differences):
-    moved = differences[differences != 0]
-    ranks = stats.rankdata(np.abs(moved))
-    assert wilcoxon_p(differences) == pytest.approx(over_all_signs(ranks, np.dot(np.sign(moved), ranks)))
+@given(tied_differences)
+def test_wilcoxon_equals_the_enumeration_of_signed_ranks(differences):
+    nonzero = differences[differences != 0]
+    ranks = stats.rankdata(np.abs(nonzero))
+    assert wilcoxon_p(differences) == pytest.approx(over_all_signs(ranks, np.dot(np.sign(nonzero), ranks)))
 
 
 @pytest.mark.parametrize("pairs", [1, 2, 7, 11, 25, 50])
-def test_wilcoxon_without_ties_is_scipys_exact_test(pairs):
+def test_wilcoxon_without_ties_equals_scipy(pairs):
     differences = np.random.default_rng(pairs).normal(0.3, 1, size=pairs)
     assert wilcoxon_p(differences) == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue, abs=1e-12)
 
 
-def test_many_differences_are_drawn_close_to_the_exact_share_and_never_zero():
+def test_sampled_signs_are_close_to_the_exact_p_value_and_never_zero():
     differences = np.random.default_rng(0).integers(1, 5, 20) * np.where(np.arange(20) < 14, 1.0, -1.0)
-    chances = {0: 1.0}
+    shares = {0: 1.0}
     for size in np.abs(differences):
-        chances = {s: (chances.get(s - size, 0) + chances.get(s + size, 0)) / 2 for s in np.arange(-80.0, 81.0)}
-    exact = sum(chance for total, chance in chances.items() if abs(total) >= abs(differences.sum()))
+        shares = {s: (shares.get(s - size, 0) + shares.get(s + size, 0)) / 2 for s in np.arange(-80.0, 81.0)}
+    exact = sum(share for total, share in shares.items() if abs(total) >= abs(differences.sum()))
     assert 0.005 < exact < 0.5
     assert sign_flip_p(differences) == pytest.approx(exact, abs=4 * np.sqrt(exact / 2**16))
     assert sign_flip_p(differences, 1) != sign_flip_p(differences, 2)
@@ -51,7 +51,7 @@ def test_many_differences_are_drawn_close_to_the_exact_share_and_never_zero():
 
 
 @pytest.mark.parametrize("test", [wilcoxon_p, sign_flip_p])
-def test_limits(test):
+def test_p_values_in_limiting_cases(test):
     assert test(np.array([])) == test(np.zeros(5)) == test(np.array([0.3])) == 1
     assert test(np.full(7, 1e-14)) == 1
     assert test(np.linspace(0.1, 0.7, 7)) == test(-np.linspace(0.1, 0.7, 7)) == pytest.approx(2**-6)
@@ -77,35 +77,35 @@ def test_holm_worked_by_hand():
 
 
 @pytest.mark.parametrize("bad", [np.nan, -0.1, 1.1, np.inf])
-def test_holm_refuses_what_is_no_p(bad):
+def test_holm_refuses_invalid_p_values(bad):
     with pytest.raises(InputError, match="p-value 1 is"):
         holm(np.array([0.5, bad]))
 
 
-def test_a_comparison_pairs_by_dataset_and_counts():
-    ours = {"pets": 0.5, "cars": 0.3, "dtd": 0.1 + 0.2, "food": None, "sun": 0.9, "voc": 0.1}
-    theirs = {"voc": 0.4, "dtd": 0.3, "cars": 0.1, "pets": 0.1, "food": 0.2, "aircraft": 0.7}
-    found = compare_paired(ours, theirs, level=0.8)
-    assert (found.pairs, found.wins, found.ties, found.losses) == (4, 2, 1, 1)
-    assert found.mean == pytest.approx(np.mean([0.4, 0.2, 0.0, -0.3]))
+def test_a_comparison_matches_datasets_by_name():
+    first = {"pets": 0.5, "cars": 0.3, "dtd": 0.1 + 0.2, "food": None, "sun": 0.9, "voc": 0.1}
+    second = {"voc": 0.4, "dtd": 0.3, "cars": 0.1, "pets": 0.1, "food": 0.2, "aircraft": 0.7}
+    comparison = compare_paired(first, second, level=0.8)
+    assert (comparison.pairs, comparison.wins, comparison.ties, comparison.losses) == (4, 2, 1, 1)
+    assert comparison.mean == pytest.approx(np.mean([0.4, 0.2, 0.0, -0.3]))
     differences = np.array([0.4, 0.2, 0.0, -0.3])
-    assert (found.wilcoxon_p, found.permutation_p) == (wilcoxon_p(differences), sign_flip_p(differences))
-    assert found.interval[0] < found.mean < found.interval[1]
-    assert found.level == 0.8
-    back = compare_paired(theirs, ours, level=0.8)
-    assert (back.mean, back.wins, back.losses) == (pytest.approx(-found.mean), 1, 2)
-    assert (back.wilcoxon_p, back.permutation_p) == (found.wilcoxon_p, found.permutation_p)
+    assert (comparison.wilcoxon_p, comparison.permutation_p) == (wilcoxon_p(differences), sign_flip_p(differences))
+    assert comparison.interval[0] < comparison.mean < comparison.interval[1]
+    assert comparison.level == 0.8
+    reverse = compare_paired(second, first, level=0.8)
+    assert (reverse.mean, reverse.wins, reverse.losses) == (pytest.approx(-comparison.mean), 1, 2)
+    assert (reverse.wilcoxon_p, reverse.permutation_p) == (comparison.wilcoxon_p, comparison.permutation_p)
 
 
-def test_no_pair_and_one_pair_are_answered_without_inventing_an_interval():
+def test_no_pair_and_a_single_pair_have_no_interval():
     none = compare_paired({"pets": 0.5}, {"cars": 0.5})
     assert (none.mean, none.pairs, none.wilcoxon_p, none.permutation_p, none.interval) == (None, 0, 1, 1, None)
-    one = compare_paired({"pets": 0.5}, {"pets": 0.25})
-    assert (one.mean, one.wins, one.wilcoxon_p, one.permutation_p, one.interval) == (0.25, 1, 1, 1, None)
+    single = compare_paired({"pets": 0.5}, {"pets": 0.25})
+    assert (single.mean, single.wins, single.wilcoxon_p, single.permutation_p, single.interval) == (0.25, 1, 1, 1, None)
     same = compare_paired({"pets": 0.5, "cars": 0.1}, {"pets": 0.5, "cars": 0.1})
     assert (same.mean, same.ties, same.wilcoxon_p, same.permutation_p, same.interval) == (0, 2, 1, 1, (0, 0))
 
 
-def test_what_is_not_finite_is_refused_by_dataset():
+def test_the_error_names_the_dataset_of_a_value_that_is_not_finite():
     with pytest.raises(InputError, match="dataset cars"):
         compare_paired({"pets": 0.5, "cars": 0.1}, {"pets": 0.5, "cars": np.nan})

@@ -1,4 +1,4 @@
-"""The config target: what it reports, when it is silent, and what it refuses."""
+"""Ranking: its measures, models left out, and refused values."""
 
 import math
 
@@ -54,14 +54,14 @@ def test_a_constant_side_is_a_tie_and_no_measure_is_nan(scores, accuracies):
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_what_is_not_finite_is_refused_by_metric_and_model(bad):
+def test_the_error_names_metric_and_model_of_a_value_that_is_not_finite(bad):
     with pytest.raises(InputError, match=r"logme.*m1"):
         RANKING("logme", pool([1.0, bad, 2.0], [None, None, None]))
     with pytest.raises(InputError, match=r"m2.*logme"):
         RANKING("logme", pool([1.0, 3.0, 2.0], [0.1, 0.2, bad]))
 
 
-def test_the_level_travels_with_the_band():
+def test_the_agreement_has_the_level_of_its_null_band():
     narrow, wide = Ranking(level=0.5, draws=500), Ranking(level=0.95, draws=500)
     models = pool([1.0, 2.0, 3.0, 4.0, 5.0], [0.1, 0.2, 0.3, 0.4, 0.5])
     assert narrow("x", models).null_level == 0.5

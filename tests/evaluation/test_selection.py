@@ -1,4 +1,4 @@
-"""What the top of a ranking is worth, against the mean over every way to break its ties."""
+"""Selection measures, against the mean over every way to break ties."""
 
 from itertools import pairwise, permutations
 
@@ -13,10 +13,10 @@ from transfer_exp.evaluation.selection import recall_at_k, regret, rel_at_k
 scores_and_accuracies = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=2, max_size=5)
 
 
-def over_all_draws(pairs, judge):
-    """Mean of ``judge(accuracies, best first)`` over all orders in which the scores never rise."""
+def over_all_draws(pairs, measure_of):
+    """Mean of ``measure_of(accuracies, best first)`` over all orders in which the scores never rise."""
     orders = [o for o in permutations(pairs) if all(a[0] >= b[0] for a, b in pairwise(o))]
-    return np.mean([judge(np.array([accuracy for _, accuracy in o]) / 5) for o in orders])
+    return np.mean([measure_of(np.array([accuracy for _, accuracy in o]) / 5) for o in orders])
 
 
 @given(scores_and_accuracies, st.integers(1, 6))
@@ -37,7 +37,7 @@ def test_values_worked_by_hand():
     assert regret(scores, accuracies) == pytest.approx(0.2)
 
 
-def test_a_constant_score_is_worth_a_blind_draw():
+def test_a_constant_score_equals_a_random_choice():
     scores, accuracies = np.zeros(4), np.array([0.2, 0.4, 0.6, 0.8])
     assert recall_at_k(scores, accuracies, 1) == pytest.approx(1 / 4)
     assert rel_at_k(scores, accuracies, 1) == pytest.approx(0.5 / 0.8)
@@ -51,7 +51,7 @@ def test_choosing_no_model_is_refused(measure, k):
         measure(np.arange(3.0), np.arange(3.0), k)
 
 
-def test_what_is_not_finite_is_refused():
+def test_values_that_are_not_finite_are_refused():
     for call in (lambda s, a: rel_at_k(s, a, 1), lambda s, a: recall_at_k(s, a, 1), regret):
         with pytest.raises(InputError, match="scores must be finite"):
             call(np.array([np.nan, 1.0]), np.array([0.1, 0.2]))

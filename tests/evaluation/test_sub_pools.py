@@ -1,4 +1,4 @@
-"""Models left out: which sub-pools there are, and what is counted over them."""
+"""Sub-pools and groups of models, against literal counts."""
 
 from itertools import combinations
 
@@ -26,19 +26,19 @@ def flips(first, second, accuracies, pools):
 
 
 @pytest.mark.parametrize(("models", "leave_out"), [(3, 1), (7, 2), (8, 5), (6, 4)])
-def test_all_sub_pools_once_each(models, leave_out):
-    found = sub_pools(models, leave_out)
-    assert sorted(map(tuple, found)) == list(combinations(range(models), models - leave_out))
+def test_all_sub_pools_are_listed_once(models, leave_out):
+    actual = sub_pools(models, leave_out)
+    assert sorted(map(tuple, actual)) == list(combinations(range(models), models - leave_out))
 
 
-def test_too_many_are_sampled_evenly_and_seeded():
-    found = sub_pools(12, 4, max_pools=400, seed=3)
-    assert found.shape == (400, 8)
-    assert all(len(set(row)) == 8 for row in found)
-    kept = np.bincount(found.ravel(), minlength=12) / 400
-    np.testing.assert_allclose(kept, 8 / 12, atol=0.1)
-    np.testing.assert_array_equal(found, sub_pools(12, 4, max_pools=400, seed=3))
-    assert (found != sub_pools(12, 4, max_pools=400, seed=4)).any()
+def test_too_many_sub_pools_are_sampled_evenly_and_seeded():
+    actual = sub_pools(12, 4, max_pools=400, seed=3)
+    assert actual.shape == (400, 8)
+    assert all(len(set(row)) == 8 for row in actual)
+    members = np.bincount(actual.ravel(), minlength=12) / 400
+    np.testing.assert_allclose(members, 8 / 12, atol=0.1)
+    np.testing.assert_array_equal(actual, sub_pools(12, 4, max_pools=400, seed=3))
+    assert (actual != sub_pools(12, 4, max_pools=400, seed=4)).any()
 
 
 @pytest.mark.parametrize("wrong", [(5, 0, 9), (5, 4, 9), (5, 2, 0), (0, 1, 9)])
@@ -47,7 +47,7 @@ def test_impossible_sub_pools_are_refused(wrong):
         sub_pools(*wrong)
 
 
-def test_leaving_one_out_names_the_model_that_carries_the_result():
+def test_leaving_one_out_shows_the_model_that_determines_the_result():
     scores, accuracies = RNG.normal(size=(2, 6))
     literal = [weighted_tau(np.delete(scores, i), np.delete(accuracies, i)) for i in range(6)]
     np.testing.assert_allclose(leave_one_out(scores, accuracies), literal, atol=1e-12)
@@ -58,21 +58,21 @@ def test_leaving_one_out_names_the_model_that_carries_the_result():
         leave_one_out(scores[:2], accuracies[:2])
 
 
-def test_flips_are_counted_as_written():
+def test_the_flip_rate_equals_a_literal_count():
     first, second, truth = RNG.normal(size=(3, 3, 7))
     pools = sub_pools(7, 2)
 
-    def sign(kept):
-        rows = zip(first[:, kept], second[:, kept], truth[:, kept], strict=True)
+    def sign(members):
+        rows = zip(first[:, members], second[:, members], truth[:, members], strict=True)
         return np.sign(round(sum(weighted_tau(a, t) - weighted_tau(b, t) for a, b, t in rows), 9))
 
-    literal = np.mean([sign(kept) != sign(np.arange(7)) for kept in pools])
+    literal = np.mean([sign(members) != sign(np.arange(7)) for members in pools])
     assert 0 < literal < 1
     assert flips(first, second, truth, pools) == pytest.approx(literal)
     assert flips(second, first, truth, pools) == pytest.approx(literal)
 
 
-def test_a_clear_verdict_never_flips_and_no_verdict_is_one():
+def test_a_clear_difference_never_flips_and_equality_counts_as_a_sign():
     truth = np.arange(6.0)
     pools = sub_pools(6)
     assert flips(truth, -truth, truth, pools) == 0
@@ -81,7 +81,7 @@ def test_a_clear_verdict_never_flips_and_no_verdict_is_one():
     assert flips(truth, swapped, truth, pools) == pytest.approx(9 / 15)
 
 
-def test_rounding_is_no_verdict():
+def test_rounding_errors_do_not_flip():
     scores, truth = RNG.normal(size=(3, 8)), np.tile(RNG.normal(size=8), (3, 1))
     again = np.roll(scores, 1, axis=0)  # the same scores on other rows of the same dataset: equal but for rounding
     pools = sub_pools(8)
@@ -90,25 +90,25 @@ def test_rounding_is_no_verdict():
     assert flips(scores, again, truth, pools) == 0
 
 
-def test_wins_are_counted_as_written_and_equals_share():
+def test_win_rates_equal_a_literal_count_and_ties_share():
     scores, truth = RNG.normal(size=(3, 2, 6)), RNG.normal(size=(2, 6))
     scores = np.concatenate([scores, 2 * scores[:1]])  # the first metric again
     pools = sub_pools(6)
     literal = np.zeros((4, 2))
     for dataset in range(2):
-        for kept in pools:
-            taus = [round(weighted_tau(metric[dataset][kept], truth[dataset][kept]), 9) for metric in scores]
+        for members in pools:
+            taus = [round(weighted_tau(metric[dataset][members], truth[dataset][members]), 9) for metric in scores]
             winners = np.flatnonzero(np.array(taus) == max(taus))
             literal[winners, dataset] += 1 / len(winners) / len(pools)
-    found = win_rates(scores, truth, pools)
-    assert 0 < found[0, 0] < 1
-    np.testing.assert_allclose(found, literal, atol=1e-12)
-    np.testing.assert_allclose(found.sum(axis=0), 1)
-    np.testing.assert_array_equal(found[0], found[3])
+    actual = win_rates(scores, truth, pools)
+    assert 0 < actual[0, 0] < 1
+    np.testing.assert_allclose(actual, literal, atol=1e-12)
+    np.testing.assert_allclose(actual.sum(axis=0), 1)
+    np.testing.assert_array_equal(actual[0], actual[3])
     assert win_rates(np.stack([truth, -truth]), truth, pools).tolist() == [[1, 1], [0, 0]]
 
 
-def test_nothing_to_count_is_refused():
+def test_empty_pools_and_metrics_are_refused():
     truth, nothing = np.ones((1, 4)), np.zeros((0, 3), dtype=int)
     with pytest.raises(InputError, match="no sub-pool to count"):
         win_rates(truth[None], truth, nothing)
@@ -116,7 +116,7 @@ def test_nothing_to_count_is_refused():
         win_rates(np.ones((0, 1, 4)), truth, sub_pools(4))
 
 
-def test_what_is_zero_to_rounding_is_equal_and_a_flip_only_where_the_verdict_is_not():
+def test_differences_that_are_zero_to_rounding_have_the_sign_zero():
     differences = np.array([0.2, 1e-17, -1e-17, -0.1])
     assert flip_rate(0.3, differences) == 0.75
     assert flip_rate(1e-17, differences) == 0.5
@@ -131,7 +131,7 @@ def test_grouped_tau_weighs_groups_by_pairs():
     assert grouped_tau(scores, accuracies, ["one"] * 8) == pytest.approx(weighted_tau(scores, accuracies))
 
 
-def test_grouped_tau_forgets_the_order_of_groups():
+def test_grouped_tau_ignores_the_order_of_groups():
     accuracies = np.array([0.1, 0.2, 0.8, 0.9])
     groups = ["small", "small", "large", "large"]
     upside_down = np.array([2.0, 1.0, 4.0, 3.0])  # right between groups, wrong within

@@ -1,4 +1,4 @@
-"""A reproduction: printed values carried over without a slip, and a page that says what its scores say."""
+"""Comparison with published results: transcribed values, and the numbers of the page."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transfer_exp.report.published_comparison import (
 )
 
 CNN, SSL = "group1_supervised_cnn11", "group2_ssl_resnet50_12"
-# Means over targets as the issue of each table has them.
+# Means over targets, as computed from each published table.
 MEANS = {
     (CNN, "leep", "none"): 0.410,
     (CNN, "logme", "none"): 0.509,
@@ -39,35 +39,35 @@ MEANS = {
 
 
 @pytest.mark.assets
-def test_every_printed_value_is_the_one_that_was_transcribed(shared):
+def test_every_published_value_equals_its_transcription(shared):
     with (shared / "published" / "published_weighted_taus.csv").open() as file:
-        theirs = {
+        transcribed = {
             (r["pool"], r["method"], r["dataset"].lower().replace("voc2007", "voc"), float(r["weighted_tau"]))
             for r in csv.DictReader(file)
             if r["pool"] in (CNN, SSL)
         }
     ours = pd.read_csv(PUBLISHED_TAUS)
     datasets = ours["dataset"].str.replace("voc2007", "voc")
-    assert set(zip(ours["pool"], ours["printed_as"], datasets, ours["weighted_tau"], strict=True)) == theirs
-    assert len(ours) == len(theirs) == 135
+    assert set(zip(ours["pool"], ours["printed_as"], datasets, ours["weighted_tau"], strict=True)) == transcribed
+    assert len(ours) == len(transcribed) == 135
 
 
 @pytest.mark.parametrize(("pool", "metric", "perturbation"), MEANS)
-def test_the_means_are_those_that_are_quoted(pool, metric, perturbation):
-    found = read_published_taus(pool, "vanilla_ft")[metric, perturbation].by_dataset
-    assert np.mean(list(found.values())) == pytest.approx(MEANS[pool, metric, perturbation], abs=1e-3)
+def test_means_equal_those_quoted_in_the_literature(pool, metric, perturbation):
+    published_taus = read_published_taus(pool, "vanilla_ft")[metric, perturbation].by_dataset
+    assert np.mean(list(published_taus.values())) == pytest.approx(MEANS[pool, metric, perturbation], abs=1e-3)
 
 
-def test_nothing_was_printed_of_other_regimes():
+def test_other_regimes_have_no_published_values():
     assert read_published_taus(CNN, "linear_ft") == {}
 
 
 @pytest.fixture
 def scores(tmp_path):
-    """Scores of the eleven CNNs on three targets: noise, better after pca; leep as it was."""
+    """Scores of the eleven CNNs on three targets: noise, better after pca; leep unchanged."""
     rows = pd.read_csv(PUBLISHED)
-    own = rows[(rows["pool"] == CNN) & (rows["regime"] == "vanilla_ft")]
-    truth = own.pivot_table(index="dataset", columns="model", values="accuracy")
+    subset = rows[(rows["pool"] == CNN) & (rows["regime"] == "vanilla_ft")]
+    truth = subset.pivot_table(index="dataset", columns="model", values="accuracy")
     rng, cells = np.random.default_rng(0), []
     for target in ("cars", "pets", "sun397"):
         noise = rng.standard_normal((2, truth.shape[1]))
@@ -80,7 +80,7 @@ def scores(tmp_path):
     return tmp_path / "scores.csv"
 
 
-def test_the_page_has_the_tau_of_the_scores_beside_what_was_printed(scores):
+def test_the_page_shows_our_tau_next_to_the_published_one(scores):
     page, measures = write_published_comparison(scores, CNN)
     text, rows = page.read_text(), pd.read_csv(measures)
     assert text.count("\n## ") == 3
@@ -88,22 +88,22 @@ def test_the_page_has_the_tau_of_the_scores_beside_what_was_printed(scores):
     table = pd.read_csv(PUBLISHED)
     truth = table[(table["pool"] == CNN) & (table["regime"] == "vanilla_ft")]
     truth = truth.pivot_table(index="dataset", columns="model", values="accuracy")
-    bare = pd.read_csv(scores).query("metric == 'logme' and perturbation == 'none'").set_index("dataset")
-    taus = {t: weightedtau(bare.loc[t, truth.columns].astype(float), truth.loc[t]).statistic for t in bare.index}
-    own = rows.query("regime == 'vanilla_ft' and metric == 'logme' and perturbation == 'none'").set_index("dataset")
-    assert own["weighted_tau"].to_dict() == pytest.approx(taus)
-    known = read_published_taus(CNN, "vanilla_ft")["logme", "none"].by_dataset
-    ours, theirs = np.mean(list(taus.values())), np.mean([known[t] for t in taus])
+    raw = pd.read_csv(scores).query("metric == 'logme' and perturbation == 'none'").set_index("dataset")
+    taus = {t: weightedtau(raw.loc[t, truth.columns].astype(float), truth.loc[t]).statistic for t in raw.index}
+    subset = rows.query("regime == 'vanilla_ft' and metric == 'logme' and perturbation == 'none'").set_index("dataset")
+    assert subset["weighted_tau"].to_dict() == pytest.approx(taus)
+    published = read_published_taus(CNN, "vanilla_ft")["logme", "none"].by_dataset
+    ours, published_mean = np.mean(list(taus.values())), np.mean([published[t] for t in taus])
     line = next(line for line in text.splitlines() if line.startswith("| logme | none |"))
     assert f"| {ours:.3f} |" in line
-    assert line.endswith(f"| {theirs:.3f} | {ours - theirs:+.3f} |")
-    assert f"| logme | none | pets | {taus['pets']:.3f} | {known['pets']:.3f} |" in text
+    assert line.endswith(f"| {published_mean:.3f} | {ours - published_mean:+.3f} |")
+    assert f"| logme | none | pets | {taus['pets']:.3f} | {published['pets']:.3f} |" in text
 
 
-def test_what_no_perturbation_changes_stands_once_and_unsound_targets_stay_out(scores):
+def test_unperturbed_metrics_appear_once_and_unsound_targets_are_left_out(scores):
     page, _ = write_published_comparison(scores, CNN)
     full, last_block, linear = page.read_text().split("\n## ")[1:]
-    assert full.count("\n| leep |") == 2 + 3, "once in each table, and its three targets beside the printed values"
+    assert full.count("\n| leep |") == 2 + 3, "once in each table, and its three targets next to the published values"
     assert full.count("\n| logme | pca |") == 2
     assert "Static ranking" in full
     for regime in (last_block, linear):
@@ -112,12 +112,12 @@ def test_what_no_perturbation_changes_stands_once_and_unsound_targets_stay_out(s
         assert "unsound accuracies left out" in page.read_text()
 
 
-def test_the_command_line_says_what_it_wrote_or_why_not(scores, monkeypatch, capsys):
+def test_the_command_names_its_files_or_the_error(scores, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["transfer-exp report", str(scores), "--published", CNN])
     assert main() == 0
     assert "reproduction.md" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["transfer-exp report", str(scores), "--published", SSL])
     assert main() == 1
-    said = capsys.readouterr().err
-    assert "0 models" in said
-    assert len(said.splitlines()) == 1
+    output = capsys.readouterr().err
+    assert "0 models" in output
+    assert len(output.splitlines()) == 1
