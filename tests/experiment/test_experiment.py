@@ -1,4 +1,4 @@
-"""One cell: every model is scored or says why not, and what was computed once is not computed again."""
+"""One cell: every model has a score or a reason, and nothing is computed twice."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_cell_scores_and_compares_every_model(experiment):
     assert result.null_band is not None
 
 
-def test_the_score_is_the_metric_of_the_probe_features(experiment):
+def test_the_score_is_the_metric_of_the_scoring_set(experiment):
     result = experiment.run(LABELS)
     scoring_sets = [load_file(path)["features"] for path in experiment.store.root.rglob("*.safetensors")]
     expected = {
@@ -65,7 +65,7 @@ def test_the_score_is_the_metric_of_the_probe_features(experiment):
     assert {m.score for m in result.models} == expected
 
 
-def test_a_second_run_computes_nothing_and_says_so(experiment, monkeypatch, caplog):
+def test_a_second_run_reads_everything_from_the_store_and_logs_it(experiment, monkeypatch, caplog):
     first = experiment.run(LABELS)
     never = lambda *a, **k: pytest.fail("computed again")  # noqa: E731
     monkeypatch.setattr(LinearProbe, "__call__", never)
@@ -76,7 +76,7 @@ def test_a_second_run_computes_nothing_and_says_so(experiment, monkeypatch, capl
     assert "accuracy: 3 read from the store, 0 computed" in caplog.text
 
 
-def test_another_regime_or_seed_is_another_accuracy(experiment, caplog):
+def test_other_settings_of_a_regime_are_another_accuracy(experiment):
     experiment.run(LABELS)
     files = lambda: len(list(experiment.store.root.glob("accuracy/*/*.json")))  # noqa: E731
     before = files()
@@ -91,7 +91,7 @@ def _broken(error):
     return load
 
 
-def test_a_model_that_cannot_be_used_is_skipped_with_its_reason(experiment):
+def test_an_unusable_model_is_skipped_with_its_reason(experiment):
     pool = ModelPool("mixed", (*experiment.pool.candidates, Candidate("odd", _broken(NotApplicableError("no head")))))
     result = replace(experiment, pool=pool).run(LABELS)
     assert result.models[-1].score is None
@@ -99,7 +99,7 @@ def test_a_model_that_cannot_be_used_is_skipped_with_its_reason(experiment):
     assert result.compared == 3
 
 
-def test_bad_input_ends_the_cell_and_keeps_what_was_computed(experiment):
+def test_bad_input_ends_the_cell_and_keeps_the_results_so_far(experiment):
     pool = ModelPool("mixed", (*experiment.pool.candidates, Candidate("bad", _broken(InputError("no weights of bad")))))
     with pytest.raises(InputError, match="no weights of bad"):
         replace(experiment, pool=pool).run(LABELS)
@@ -133,7 +133,7 @@ class _Collapse:
         return np.full_like(features, np.nan)
 
 
-def test_a_refusal_names_metric_and_model(experiment):
+def test_the_message_of_a_refused_input_names_metric_and_model(experiment):
     with pytest.raises(InputError, match=r"logme on model resnet_glyphs: .*NaN"):
         replace(experiment, perturbation=_Collapse()).run(LABELS)
 
@@ -153,7 +153,7 @@ def test_the_seed_decides_the_perturbation(experiment):
     assert scores[0] == scores[1] != scores[2]
 
 
-def test_features_one_already_has_are_ranked_without_a_network(experiment, tmp_path, dataset):
+def test_the_users_features_are_ranked_without_a_network(experiment, tmp_path, dataset):
     rng, labels = np.random.default_rng(0), np.arange(60) % 3
     for name, noise in (("clear", 0.5), ("dim", 5.0)):
         features = np.eye(3)[labels] + noise * rng.normal(size=(60, 3))

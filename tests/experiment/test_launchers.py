@@ -1,4 +1,4 @@
-"""The demo sweep through every launcher, on real engines: the same table as one job after another gives."""
+"""Launchers: the demo sweep gives the same table through every launcher as job after job."""
 
 from __future__ import annotations
 
@@ -35,27 +35,29 @@ LAUNCHERS = {
 }
 PLUGINS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit", "slurm": "submitit"}
 EXTRAS = {"joblib": "joblib", "submitit": "slurm", "ray": "ray"}
-NEEDS_ENGINE = ("submitit_local", "submitit_slurm", "slurm", "ray", "ray_cluster")  # the first only takes long
+NEEDS_ENGINE = ("submitit_local", "submitit_slurm", "slurm", "ray", "ray_cluster")  # the first needs none, but is slow
 MARKS = {name: [pytest.mark.slow, *([pytest.mark.engine] if name in NEEDS_ENGINE else [])] for name in LAUNCHERS}
 EVERY = [pytest.param(name, marks=MARKS[name]) for name in LAUNCHERS]
 
 
 def _type(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    # Launchers share out the cores, and sums over other numbers of threads differ in their last digit.
+    # One thread: launchers divide the cores, and sums over another number of threads differ in their last digit.
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "OMP_NUM_THREADS": "1", **environment}
     command = [sys.executable, "-m", "transfer_exp", *arguments]
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=400)
 
 
 def _answers(*command: str) -> bool:
-    """Say whether an engine's own command finds the engine."""
-    found = shutil.which(command[0], path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    return found is not None and subprocess.run([found, *command[1:]], capture_output=True, check=False).returncode == 0
+    """Return whether the command of an engine reaches the engine."""
+    program = shutil.which(command[0], path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    if program is None:
+        return False
+    return subprocess.run([program, *command[1:]], capture_output=True, check=False).returncode == 0
 
 
 @pytest.fixture
 def launcher(request) -> list[str]:
-    """Return what is typed for a launcher, or skip where its plugin or its engine is absent."""
+    """Return the overrides for a launcher; skip without its plugin or engine."""
     plugin = PLUGINS.get(request.param, "ray")
     if find_spec("hydra_plugins") is None or find_spec(f"hydra_plugins.hydra_{plugin}_launcher") is None:
         pytest.skip(f"needs the launcher's plugin: pip install 'transfer-exp[{EXTRAS[plugin]}]'")
@@ -71,14 +73,14 @@ def _table(folder: Path) -> str:
     return path.read_text()
 
 
-def _summary(printed: str) -> str:
-    """Return the tables that end a sweep, without what jobs print before and with Ray even after them."""
-    return printed[printed.index("\ntau_w") : printed.index("\nwrote ")]
+def _summary(output: str) -> str:
+    """Return the final tables of a sweep without the output of its jobs, which Ray prints late."""
+    return output[output.index("\ntau_w") : output.index("\nwrote ")]
 
 
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory) -> tuple[str, str]:
-    """Return the rows of the sweep, and the tables printed at its end, of one job after another."""
+    """Return the rows and the printed tables of the sweep when it runs job after job."""
     folder = tmp_path_factory.mktemp("serial")
     done = _type(folder, *SWEEP)
     assert done.returncode == 0, done.stderr
@@ -89,14 +91,14 @@ def serial(tmp_path_factory) -> tuple[str, str]:
 def test_a_launcher_gives_the_table_of_the_serial_run(launcher, serial, tmp_path):
     done = _type(tmp_path, *SWEEP, *launcher)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (_table(tmp_path), _summary(done.stdout)) == serial, "row for row, each in the folder with the same number"
+    assert (_table(tmp_path), _summary(done.stdout)) == serial, "the rows and the numbers of their folders are equal"
     assert len(serial[0].splitlines()) == 5
-    assert [path.name for path in tmp_path.iterdir()] == ["outputs"], "and nothing beside it"
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"], "the sweep writes nothing else"
 
 
 @pytest.fixture(scope="module")
 def half(tmp_path_factory) -> list[str]:
-    """Return a sweep of two quick cells, of which the second fails."""
+    """Return a sweep of two quick cells; the second one fails."""
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("arrays")
     labels = np.arange(40) % 2
     np.savez(folder / "net.npz", features=rng.normal(size=(40, 4)) + labels[:, None], labels=labels)
@@ -105,24 +107,22 @@ def half(tmp_path_factory) -> list[str]:
 
 
 def _end(folder: Path, *arguments: str) -> tuple[str, list[str]]:
-    """Return the rows of a sweep with a cell that fails, and the last lines of its errors."""
+    """Return the rows of a sweep with a failing cell, and the last lines of its errors."""
     done = _type(folder, *arguments)
     assert done.returncode == 1, done.stderr[-3000:]
     lines = done.stderr.strip().splitlines()
-    (place,) = (i for i, line in enumerate(lines) if line.startswith("1 cell(s) failed: "))
-    return _table(folder), lines[place - 1 : place + 1]
+    (last,) = (i for i, line in enumerate(lines) if line.startswith("1 cell(s) failed: "))
+    return _table(folder), lines[last - 1 : last + 1]
 
 
 @pytest.fixture(scope="module")
 def serial_half(half, tmp_path_factory) -> tuple[str, list[str]]:
-    """Return how that sweep ends when one job runs after another."""
+    """Return how that sweep ends when it runs job after job."""
     return _end(tmp_path_factory.mktemp("serial_half"), *half)
 
 
 @pytest.mark.parametrize("launcher", EVERY, indirect=True)
-def test_a_cell_that_fails_elsewhere_is_recorded_and_ends_the_sweep_as_it_does_serially(
-    launcher, half, serial_half, tmp_path
-):
+def test_a_failing_cell_is_recorded_and_ends_the_sweep_like_the_serial_run(launcher, half, serial_half, tmp_path):
     assert _end(tmp_path, *half, *launcher) == serial_half
     assert "scoring_set_size=1" in serial_half[1][0]
     assert len(list(tmp_path.rglob("status.json"))) == 1
@@ -142,21 +142,22 @@ def _wait(until: Callable[[], object]) -> None:
 @pytest.mark.slow
 @pytest.mark.engine
 @pytest.mark.parametrize("launcher", ["slurm"], indirect=True)
-def test_a_job_that_slurm_queues_again_goes_on_within_its_training(launcher, tmp_path):
-    how = {"queued": launcher, "undisturbed": []}
-    for name in how:
+def test_a_job_that_slurm_requeues_resumes_its_training(launcher, tmp_path):
+    launchers = {"queued": launcher, "undisturbed": []}
+    for name in launchers:
         (tmp_path / name).mkdir()
     with ThreadPoolExecutor() as threads:
-        done = [threads.submit(_type, tmp_path / name, *LONG, *typed) for name, typed in how.items()]
+        sweeps = [threads.submit(_type, tmp_path / name, *LONG, *overrides) for name, overrides in launchers.items()]
         _wait(lambda: list((tmp_path / "queued").glob("outputs/store/unfinished/*/*/final.pt")))
         (job,) = subprocess.check_output(["squeue", "--noheader", "--format=%A"], text=True).split()
         subprocess.run(["scontrol", "requeue", job], check=True)
         _wait(lambda: "JobState=PENDING" in subprocess.check_output(["scontrol", "show", "job", job], text=True))
-        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)  # not in two minutes
-        assert [one.result().returncode for one in done] == [0, 0]
-    (said,) = (tmp_path / "queued").glob("outputs/sweeps/*/.submitit/*/*_log.out")
-    assert re.search(r"final: training resumes at step [1-9]\d* of 6000", said.read_text())
-    rows = [pd.read_csv(tmp_path / name / "outputs/store/accuracies.csv") for name in how]
+        # Slurm would delay the requeued job by two minutes.
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+        assert [sweep.result().returncode for sweep in sweeps] == [0, 0]
+    (log,) = (tmp_path / "queued").glob("outputs/sweeps/*/.submitit/*/*_log.out")
+    assert re.search(r"final: training resumes at step [1-9]\d* of 6000", log.read_text())
+    rows = [pd.read_csv(tmp_path / name / "outputs/store/accuracies.csv") for name in launchers]
     pd.testing.assert_frame_equal(*(row.drop(columns="seconds") for row in rows))
 
 
@@ -171,7 +172,7 @@ class Fatal:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["joblib"], indirect=True)
-def test_a_job_that_dies_gets_one_line_that_says_where_the_others_are(launcher, half, tmp_path):
+def test_a_dying_job_gets_one_line_with_the_command_that_reports_the_other_jobs(launcher, half, tmp_path):
     (tmp_path / "fatal.py").write_text(FATAL)
     (tmp_path / "conf" / "metric").mkdir(parents=True)
     (tmp_path / "conf" / "metric" / "fatal.yaml").write_text("# Ends its process.\n_target_: fatal.Fatal\n")

@@ -1,4 +1,4 @@
-"""The reproductions from end to end on stand-ins, so that on the day the data is there only the download is new."""
+"""Reproductions of the paper from end to end on stand-in datasets and networks with random weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUICK = ["mobilenet_v2", "mnasnet1_0"]
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """All eleven targets on disk, an empty cache of weights, and a place to run in."""
+    """Write all eleven stand-in datasets, with an empty cache of weights, and run in their folder."""
     for lay_out in STAND_INS.values():
         lay_out(tmp_path / "data", PER_CLASS)
     trust_stand_ins(monkeypatch, tmp_path / "data")
@@ -36,15 +36,15 @@ def data(tmp_path, monkeypatch):
     return tmp_path
 
 
-def type_line(monkeypatch, *arguments):
-    """Run the application in this process, where the digests of the stand-ins are trusted."""
+def run_command(monkeypatch, *arguments):
+    """Run the application in this process, which accepts the digests of the stand-ins."""
     monkeypatch.setattr(sys, "argv", ["transfer_exp", *arguments])
     GlobalHydra.instance().clear()
     main()
 
 
 def check(folder, models, targets=tuple(STAND_INS)):
-    """Every target, metric and perturbation of the sweep has its row, every model its score, and the page its parts."""
+    """Check that every dataset has its rows, every model its column, and the page its sections."""
     scores = read_scores(folder / "scores.csv").reset_index()
     assert set(scores["dataset"]) == set(targets)
     assert list(scores.columns[len(CELL) :]) == list(models)
@@ -59,12 +59,12 @@ def check(folder, models, targets=tuple(STAND_INS)):
 
 
 @pytest.mark.slow
-def test_the_supervised_reproduction_runs_from_one_line(data, monkeypatch, capsys):
+def test_the_supervised_reproduction_runs_with_one_command(data, monkeypatch, capsys):
     for name in QUICK:
         cache_random_weights(data / "torch", name)
     narrowed = f"model_pool.names=[{','.join(QUICK)}]"
     few = "perturbations=[none,'spread_attract(alpha=0.005, normalise=false)']"
-    type_line(monkeypatch, "+sweep=paper_supervised", narrowed, few)
+    run_command(monkeypatch, "+sweep=paper_supervised", narrowed, few)
     assert "outputs/paper_supervised/reproduction.md" in capsys.readouterr().out
     scores = check(data / "outputs" / "paper_supervised", QUICK)
     assert {"logme", "sfda", "leep", "gbc", "ncti", "imagenet_accuracy"} <= set(scores["metric"])
@@ -73,16 +73,18 @@ def test_the_supervised_reproduction_runs_from_one_line(data, monkeypatch, capsy
 
 
 @pytest.mark.slow
-def test_the_release_runs_from_one_line(data, monkeypatch):
+def test_the_reproduction_of_the_release_runs_with_one_command(data, monkeypatch):
     cache_random_weights(data / "torch", "mobilenet_v2")
     cache_random_weights(data / "torch", "mnasnet1_0")
-    type_line(monkeypatch, "+sweep=paper_released", f"model_pool.names=[{','.join(QUICK)}]", f"dataset={','.join(FEW)}")
+    run_command(
+        monkeypatch, "+sweep=paper_released", f"model_pool.names=[{','.join(QUICK)}]", f"dataset={','.join(FEW)}"
+    )
     scores = check(data / "outputs" / "paper_released", QUICK, FEW)
     assert set(scores["perturbation"]) == {"none", "released(alpha=0.005)"}
 
 
 def lay_out_checkpoints(folder, names):
-    """Write networks of random weights under the names of the self-supervised pool."""
+    """Write networks with random weights under the names of the self-supervised pool."""
     folder.mkdir(parents=True)
     for seed, name in enumerate(names):
         torch.manual_seed(seed)
@@ -90,14 +92,14 @@ def lay_out_checkpoints(folder, names):
 
 
 @pytest.mark.slow
-def test_the_self_supervised_reproduction_runs_from_one_line(data, monkeypatch):
+def test_the_self_supervised_reproduction_runs_with_one_command(data, monkeypatch):
     lay_out_checkpoints(data / "checkpoints" / "self_supervised", SSL[:2])
     metrics, perturbations = "metrics=[logme,leep,sfda_released]", "perturbations=[none,pca,ped]"
     narrowed = f"model_pool.names=[{','.join(SSL[:2])}]"
     line = ["+sweep=paper_self_supervised", f"dataset={','.join(FEW)}"]
-    type_line(monkeypatch, *line, narrowed, metrics, perturbations)
+    run_command(monkeypatch, *line, narrowed, metrics, perturbations)
     scores = check(data / "outputs" / "paper_self_supervised", SSL[:2], FEW)
-    assert set(scores["metric"]) == {"logme", "sfda_released"}, "there is no head for leep"
+    assert set(scores["metric"]) == {"logme", "sfda_released"}, "leep needs a head"
 
 
 @pytest.mark.slow
@@ -105,7 +107,7 @@ def test_the_self_supervised_reproduction_runs_from_one_line(data, monkeypatch):
 def test_all_twelve_self_supervised_networks_reproduce(data, monkeypatch):
     lay_out_checkpoints(data / "checkpoints" / "self_supervised", SSL)
     for sweep in ("paper_self_supervised", "paper_released_self_supervised"):
-        type_line(monkeypatch, f"+sweep={sweep}")
+        run_command(monkeypatch, f"+sweep={sweep}")
         check(data / "outputs" / sweep, SSL)
 
 
@@ -115,5 +117,5 @@ def test_all_eleven_networks_reproduce(data, monkeypatch):
     for name in CNNS:
         cache_random_weights(data / "torch", name)
     for sweep in ("paper_supervised", "paper_released"):
-        type_line(monkeypatch, f"+sweep={sweep}")
+        run_command(monkeypatch, f"+sweep={sweep}")
         check(data / "outputs" / sweep, CNNS)

@@ -1,4 +1,4 @@
-"""What is run_log while a cell runs: seconds that add up, and features that are read again without the network."""
+"""Run log: seconds by stage that add up, and readers of the features that need no network."""
 
 from __future__ import annotations
 
@@ -28,21 +28,20 @@ NAMES = ("resnet_glyphs", "vit_shapes")
 
 @pytest.fixture
 def parts(store, dataset):
-    probing = LinearProbe(strengths=(0.1,))
-    run = {"store": store, "device": "cpu", "batch_size": 16, "workers": 0, "seed": 0}
-    known = {"pool": builtin(NAMES), "dataset": dataset, "metric": LogME(), "perturbation": NoPerturbation()}
-    return {**known, "ground_truth": probing, "evaluation": Ranking(draws=50), **run}
+    settings = {"store": store, "device": "cpu", "batch_size": 16, "workers": 0, "seed": 0}
+    inputs = {"pool": builtin(NAMES), "dataset": dataset, "metric": LogME(), "perturbation": NoPerturbation()}
+    return {**inputs, "ground_truth": LinearProbe(strengths=(0.1,)), "evaluation": Ranking(draws=50), **settings}
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Let time stand still but for what a test adds to it."""
+    """Return a clock that moves only when a test advances it."""
     now = SimpleNamespace(time=0.0)
     monkeypatch.setattr(time, "perf_counter", lambda: now.time)
     return now
 
 
-def test_a_stage_within_another_counts_for_itself_alone(clock):
+def test_the_time_of_a_nested_stage_is_not_part_of_the_outer_stage(clock):
     run_log = RunLog()
     with run_log.stage("a", "scoring"):
         clock.time += 1
@@ -55,7 +54,7 @@ def test_a_stage_within_another_counts_for_itself_alone(clock):
     assert run_log.seconds == {"a": {"features": 10, "scoring": 7}}
 
 
-def test_a_cell_tells_what_each_stage_took_and_what_was_read_is_no_pass(parts):
+def test_every_stage_is_timed_and_cached_features_have_no_extraction_stage(parts):
     first, second = RunLog(), RunLog()
     result = Experiment(**parts).run(LABELS, first)
     assert Experiment(**parts).run(LABELS, second) == result
@@ -64,7 +63,7 @@ def test_a_cell_tells_what_each_stage_took_and_what_was_read_is_no_pass(parts):
     assert all(time > 0 for stages in first.seconds.values() for time in stages.values())
 
 
-def test_the_probe_is_read_again_up_to_a_size(parts, monkeypatch, dataset):
+def test_the_scoring_set_is_read_again_up_to_a_size(parts, monkeypatch, dataset):
     run_log = RunLog()
     Experiment(**parts).run(LABELS, run_log)
     never = lambda *a, **k: pytest.fail("computed again")  # noqa: E731
@@ -76,15 +75,15 @@ def test_the_probe_is_read_again_up_to_a_size(parts, monkeypatch, dataset):
         run_log.scoring_sets[NAMES[0]](10)
 
 
-def test_for_what_no_metric_asked_no_network_is_loaded(parts, monkeypatch):
-    never = lambda *a, **k: pytest.fail("asked for the network")  # noqa: E731
+def test_a_metric_without_features_loads_no_network(parts, monkeypatch):
+    never = lambda *a, **k: pytest.fail("loaded the network")  # noqa: E731
     monkeypatch.setattr("transfer_exp.features.extraction.Extractor.reader", never)
     run_log = RunLog()
     Experiment(**{**parts, "metric": Random(), "ground_truth": NoGroundTruth()}).run(LABELS, run_log)
     assert [run_log.scoring_sets[name](10**6) for name in NAMES] == [None, None]
 
 
-def test_features_that_are_no_longer_in_the_store_are_not_shown(parts):
+def test_the_reader_of_deleted_features_returns_none(parts):
     run_log = RunLog()
     Experiment(**parts).run(LABELS, run_log)
     for path in parts["store"].root.rglob("*.safetensors"):
@@ -92,7 +91,7 @@ def test_features_that_are_no_longer_in_the_store_are_not_shown(parts):
     assert run_log.scoring_sets[NAMES[0]](10**6) is None
 
 
-def test_features_as_the_metric_saw_them(parts, dataset):
+def test_perturb_returns_the_features_that_the_metric_scored(parts, dataset):
     run_log = RunLog()
     experiment = Experiment(**parts)
     experiment.run(LABELS, run_log)

@@ -1,4 +1,4 @@
-"""A grid of scores: the numbers of single cells, each thing made once, and what cannot be scored left out by name."""
+"""Score matrix: the scores of single cells, each perturbation computed once, and failures left out with a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from transfer_exp.store import Store
 
 
 class Pooled(Backbone):
-    """Features and logits that differ from network to network."""
+    """Network whose features and logits depend on its scale."""
 
     def __init__(self, scale, head):
         super().__init__()
@@ -50,7 +50,7 @@ class Pooled(Backbone):
 
 
 class Broken(KNN):
-    """A metric that refuses everything."""
+    """Metric that refuses every input."""
 
     def __call__(self, features, labels):
         raise InputError("no good")
@@ -71,32 +71,32 @@ POOL = ModelPool("mine", tuple(Candidate(f"net{n}", partial(_load, n, n < 3)) fo
 
 def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0, splits=("train",)):
     perturbations = perturbations or {"none": NoPerturbation()}
-    where = Store(tmp_path / "store"), "cpu", 8, 0, seed
-    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *where)
+    settings = Store(tmp_path / "store"), "cpu", 8, 0, seed
+    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *settings)
 
 
 def test_scores_are_those_of_single_cells(dataset, tmp_path):
     metrics = {"h_score": HScore(), "logme": LogME(), "leep": LEEP(), "etran": ETran()}
     perturbations = {"none": NoPerturbation(), "pca": Pca(2)}
     rows = grid(dataset, tmp_path, metrics, (None, 6), perturbations).run()
-    found = {(r["images_per_class"], r["perturbation"], r["metric"]): r for r in rows}
-    assert len(found) == len(rows) == 2 * 2 * 4
+    by_cell = {(r["images_per_class"], r["perturbation"], r["metric"]): r for r in rows}
+    assert len(by_cell) == len(rows) == 2 * 2 * 4
     assert {r["dataset"] for r in rows} == {dataset.name}
     extractor = Extractor(Store(tmp_path / "cells"), "cpu", 8, 0, silent)
-    for (size, perturbed, name), row in found.items():
+    for (size, perturbation, name), row in by_cell.items():
         scoring_set = dataset.train if size == "all" else dataset.train.stratified(6 * 3, 0)
-        scoring, parts = Scoring(metrics[name], perturbations[perturbed], 0), {}
+        scoring, parts = Scoring(metrics[name], perturbations[perturbation], 0), {}
         for candidate in POOL.candidates:
             with suppress(NotApplicableError):
-                place = pair(candidate, replace(dataset, scoring_set=scoring_set), extractor)
-                parts[candidate.name] = scoring.compute_parts(place, NoGroundTruth())
+                pairing = pair(candidate, replace(dataset, scoring_set=scoring_set), extractor)
+                parts[candidate.name] = scoring.compute_parts(pairing, NoGroundTruth())
         for model, score in zip(parts, scoring.combine(list(parts.values())), strict=True):
-            assert float(row[model]) == pytest.approx(score, rel=1e-5), (size, perturbed, name, model)
+            assert float(row[model]) == pytest.approx(score, rel=1e-5), (size, perturbation, name, model)
         assert {c.name for c in POOL.candidates if row[c.name] == ""} == {c.name for c in POOL.candidates} - set(parts)
-    assert found["all", "none", "leep"]["net3"] == "", "it has no head"
+    assert by_cell["all", "none", "leep"]["net3"] == "", "it has no head"
 
 
-def test_a_perturbation_is_made_once_for_all_metrics(dataset, tmp_path):
+def test_a_perturbation_is_computed_once_for_all_metrics(dataset, tmp_path):
     calls = []
 
     class Counted:
@@ -111,16 +111,16 @@ def test_a_perturbation_is_made_once_for_all_metrics(dataset, tmp_path):
     assert len(calls) == len(POOL.candidates)
 
 
-def test_what_a_perturbation_does_not_touch_is_scored_once(dataset, tmp_path, monkeypatch):
+def test_a_metric_of_unperturbed_inputs_is_computed_once(dataset, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(LEEP, "__call__", lambda self, *given: calls.append(1) or 1.0)
+    monkeypatch.setattr(LEEP, "__call__", lambda self, *inputs: calls.append(1) or 1.0)
     perturbations = {"none": NoPerturbation(), "pca": Pca(2), "less": Pca(1)}
     rows = grid(dataset, tmp_path, {"leep": LEEP()}, (None,), perturbations).run()
     assert len(calls) == 2, "two of the networks have a head"
     assert [r["net1"] for r in rows] == ["1"] * 3
 
 
-def test_a_metric_that_refuses_is_left_out_by_name_and_the_others_stay(dataset, tmp_path, caplog):
+def test_a_metric_that_refuses_its_input_is_left_out_with_a_warning(dataset, tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         rows = grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()}).run()
     assert [r["metric"] for r in rows] == ["h_score"]
@@ -129,45 +129,45 @@ def test_a_metric_that_refuses_is_left_out_by_name_and_the_others_stay(dataset, 
         grid(dataset, tmp_path, {"broken": Broken()}).run()
 
 
-def test_a_model_that_cannot_be_used_is_said_and_leaves_its_column_empty(dataset, tmp_path, caplog):
+def test_the_column_of_an_unusable_model_is_empty_with_a_warning(dataset, tmp_path, caplog):
     def unusable():
-        raise NotApplicableError("its code is not run unasked")
+        raise NotApplicableError("its code needs trust")
 
-    own = grid(dataset, tmp_path, {"h_score": HScore()})
+    matrix = grid(dataset, tmp_path, {"h_score": HScore()})
     pool = ModelPool("mine", (*POOL.candidates, Candidate("stranger", unusable)))
-    (row,) = replace(own, pool=pool).run()
+    (row,) = replace(matrix, pool=pool).run()
     assert row["stranger"] == "" != row["net1"]
-    assert "stranger is skipped: its code is not run unasked" in caplog.text
-    none = replace(own, pool=ModelPool("mine", (Candidate("stranger", unusable),)))
-    with pytest.raises(InputError, match="nothing could be scored: stranger is skipped: its code is not run"):
-        none.run()
+    assert "stranger is skipped: its code needs trust" in caplog.text
+    unusable_pool = replace(matrix, pool=ModelPool("mine", (Candidate("stranger", unusable),)))
+    with pytest.raises(InputError, match="nothing could be scored: stranger is skipped: its code needs trust"):
+        unusable_pool.run()
 
 
-def test_arrays_are_scored_as_well(dataset, tmp_path):
+def test_arrays_are_scored_with_their_pool(dataset, tmp_path):
     rng, labels = np.random.default_rng(0), np.arange(24) % 3
-    values = {name: rng.random((24, 5)) for name in ("one", "two")}
+    values = {name: rng.random((24, 5)) for name in ("first", "second")}
     for name, features in values.items():
         np.savez(tmp_path / f"{name}.npz", features=features, labels=labels)
-    own = replace(grid(dataset, tmp_path, {"h_score": HScore()}), dataset=arrays(str(tmp_path)))
+    matrix = replace(grid(dataset, tmp_path, {"h_score": HScore()}), dataset=arrays(str(tmp_path)))
     with pytest.raises(InputError, match="go together"):
-        own.run()
-    (row,) = replace(own, pool=arrays_pool(str(tmp_path))).run()
+        matrix.run()
+    (row,) = replace(matrix, pool=arrays_pool(str(tmp_path))).run()
     for name, features in values.items():
         assert float(row[name]) == pytest.approx(HScore()(class_statistics(features, labels)), rel=1e-8)
 
 
-def test_splits_are_scored_together_and_one_that_is_not_there_is_passed_over(dataset, tmp_path):
-    whole = dataset.train.joined(dataset.test)
-    wanted = grid(replace(dataset, train=whole, scoring_set=whole), tmp_path, {"h_score": HScore()}).run()
+def test_splits_are_scored_together_and_a_missing_split_is_left_out(dataset, tmp_path):
+    both = dataset.train.joined(dataset.test)
+    (expected,) = grid(replace(dataset, train=both, scoring_set=both), tmp_path, {"h_score": HScore()}).run()
     (row,) = grid(dataset, tmp_path, {"h_score": HScore()}, splits=("train", "validation", "test")).run()
     assert row["splits"] == "train+validation+test"
-    assert {c.name: row[c.name] for c in POOL.candidates} == {c.name: wanted[0][c.name] for c in POOL.candidates}
-    (alone,) = grid(dataset, tmp_path, {"h_score": HScore()}).run()
-    assert alone["net1"] != row["net1"]
+    assert {c.name: row[c.name] for c in POOL.candidates} == {c.name: expected[c.name] for c in POOL.candidates}
+    (train_only,) = grid(dataset, tmp_path, {"h_score": HScore()}).run()
+    assert train_only["net1"] != row["net1"]
 
 
 @pytest.mark.parametrize("splits", [("test",), ("train", "scoring_set"), ()])
-def test_splits_without_training_or_with_a_part_of_it_are_refused(dataset, tmp_path, splits):
+def test_splits_without_train_or_with_the_scoring_set_are_refused(dataset, tmp_path, splits):
     with pytest.raises(InputError, match="need train"):
         grid(dataset, tmp_path, {"h_score": HScore()}, splits=splits).run()
 

@@ -1,4 +1,4 @@
-"""MetricInputs by name, parts over the pool, scores along a path, and statistics that follow their features."""
+"""Scoring: inputs of a metric by name, parts combined over the pool, and scores along a strength path."""
 
 from __future__ import annotations
 
@@ -38,17 +38,18 @@ SEVEN = ModelFacts("net", parameters=7)
 
 
 class _Net(ModelArrays):
-    """A model of which only features are at hand, without the file they would lie in."""
+    """Model represented by features in memory."""
 
     def __init__(self, values, facts=None):
-        self.name, self.dataset, self.values, self.known = "net", SimpleNamespace(name="target"), values, facts or SEVEN
+        self.name, self.dataset = "net", SimpleNamespace(name="target")
+        self.values, self.model_facts = values, facts or SEVEN
 
     def features(self, split):
-        assert self.values is not None, "extracted, and nobody needs it"
+        assert self.values is not None, "features were requested by a metric that needs none"
         return FeatureSet(self.values, LABELS)
 
     def facts(self):
-        return self.known
+        return self.model_facts
 
 
 def scored(metric, perturbation=None, models=MODELS):
@@ -56,7 +57,7 @@ def scored(metric, perturbation=None, models=MODELS):
     return scoring.combine([scoring.compute_parts(_Net(model), NoGroundTruth()) for model in models])
 
 
-def test_a_metric_by_itself_is_its_own_score_and_has_no_parts():
+def test_a_metric_without_pool_is_its_only_score_and_has_no_parts():
     assert scored(LogME()) == [LogME()(class_statistics(model, LABELS)) for model in MODELS]
     assert flatten_parts(Scoring(LogME(), NoPerturbation(), 0).compute_parts(_Net(MODELS[0]), NoGroundTruth())) == {}
     assert scored(LogME(), models=[]) == []
@@ -64,7 +65,7 @@ def test_a_metric_by_itself_is_its_own_score_and_has_no_parts():
 
 @pytest.mark.parametrize("perturbation", [Attract(0.3), Attract(0.3, sign="released", clamp=False), NoPerturbation()])
 @pytest.mark.parametrize("shape", [(60, 8), (60, 100)], ids=["tall", "wide"])
-def test_moved_statistics_are_those_of_the_moved_features(perturbation, shape):
+def test_perturbed_statistics_are_those_of_the_perturbed_features(perturbation, shape):
     features = RNG.standard_normal(shape) + np.eye(3, shape[1])[LABELS] + 7
     moved = class_statistics(perturbation(features, LABELS, RNG), LABELS)
     followed = perturbation.on_statistics(class_statistics(features, LABELS))
@@ -93,8 +94,8 @@ class _AboveTheMean:
 def test_parts_are_combined_over_the_pool():
     norms = np.array([np.linalg.norm(model) for model in MODELS])
     np.testing.assert_allclose(scored(_AboveTheMean()), norms - norms.mean())
-    own = Scoring(_AboveTheMean(), NoPerturbation(), 0).compute_parts(_Net(MODELS[0]), NoGroundTruth())
-    assert flatten_parts(own) == {"norm": pytest.approx(norms[0])}
+    parts = Scoring(_AboveTheMean(), NoPerturbation(), 0).compute_parts(_Net(MODELS[0]), NoGroundTruth())
+    assert flatten_parts(parts) == {"norm": pytest.approx(norms[0])}
 
 
 @pytest.mark.parametrize("metric", [LogME(), _AboveTheMean()])
@@ -146,22 +147,22 @@ class _Misnamed(LogME):
 
 @dataclass(frozen=True)
 class _Private(LogME):
-    inputs: ClassVar[tuple[str, ...]] = ("_probe",)
+    inputs: ClassVar[tuple[str, ...]] = ("_scoring_set",)
 
 
 @pytest.mark.parametrize(
-    ("metric", "words"),
+    ("metric", "message"),
     [
         (_Misnamed(), "logme on model net: no input 'class_statistic': did you mean class_statistics"),
-        (_Private(), "no input '_probe'"),
+        (_Private(), "no input '_scoring_set'"),
         (StaticRank(), "static_rank on model net: needs accuracies on other targets"),
     ],
 )
-def test_what_cannot_be_handed_over_is_named(metric, words):
-    with pytest.raises(InputError, match=words):
+def test_an_unknown_or_missing_input_is_refused_with_its_name(metric, message):
+    with pytest.raises(InputError, match=message):
         scored(metric)
 
 
-def test_a_metric_that_does_not_fit_a_model_says_why():
+def test_a_metric_that_needs_a_network_is_not_applicable_to_features():
     with pytest.raises(NotApplicableError, match="no network"):
         Scoring(ParameterCount(), NoPerturbation(), 0).compute_parts(_Net(None, ModelFacts("net")), NoGroundTruth())

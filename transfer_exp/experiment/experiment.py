@@ -89,7 +89,7 @@ class Experiment:
                 pairing = pair(candidate, self.dataset, extractor)
                 accuracy, reason = None, ""
                 try:
-                    # The metric requests features, which are then extracted (a stage of its own) and perturbed.
+                    # The metric requests features; they are then extracted (timed as a nested stage) and perturbed.
                     with run_log.stage(pairing.name, "scoring"):
                         parts[pairing.name] = score_cache.compute_parts(pairing, self.ground_truth)
                     with run_log.stage(pairing.name, "ground_truth"):

@@ -53,7 +53,7 @@ class MetricInputs:
         Raises
         ------
         InputError
-            If there is no input of that name, or the dataset or its table lacks it.
+            If the name is unknown, or accuracies on other datasets are missing.
         NotApplicableError
             If the model lacks the input.
         """

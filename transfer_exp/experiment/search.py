@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
@@ -134,8 +135,8 @@ class PoolSearch:
             is_time_up = self.seconds is not None and spent >= _FIRST_ROUND_SHARE * self.seconds
             if is_time_up and len(names) > self.halving.top:
                 self._reasons[name] = "the time budget was used up before this model: raise the budget"
-            elif self._pairing(subsets, name, n_images) is not None:
-                names.append(name)
+            else:
+                names += self._pairings(subsets, [name], n_images)
             advance()
         if not names:
             raise self._no_score()
@@ -165,16 +166,14 @@ class PoolSearch:
         return self._pairings(subsets, list(last_round.scores), n_images)
 
     def _pairings(self, subsets: NestedSubsets, names: Sequence[str], n_images: int) -> dict[str, SampleSubset]:
-        pairings = {name: self._pairing(subsets, name, n_images) for name in names}
-        return {name: pairing for name, pairing in pairings.items() if pairing is not None}
-
-    def _pairing(self, subsets: NestedSubsets, name: str, n_images: int) -> SampleSubset | None:
-        """Return a model on the first images; if it cannot be used, record the reason and return None."""
-        try:
-            return subsets.pairing(name, n_images)
-        except (InputError, NotApplicableError) as reason:
-            self._reasons[name] = str(reason)
-            return None
+        """Return models on the first images, and record the reasons of those that cannot be used."""
+        pairings = dict[str, SampleSubset]()
+        for name in names:
+            try:
+                pairings[name] = subsets.pairing(name, n_images)
+            except (InputError, NotApplicableError) as reason:
+                self._reasons[name] = str(reason)
+        return pairings
 
     def _score(self, pairings: Mapping[str, SampleSubset]) -> dict[str, float]:
         """Return the scores of the models that have one, and record the reasons of the others."""
@@ -190,42 +189,38 @@ class PoolSearch:
         self, scores: Mapping[str, float], pairings: Mapping[str, SampleSubset], labels: Mapping[str, str]
     ) -> tuple[list[SearchedModel], float | None, list[str]]:
         """Return the finalists with their intervals, the expected regret of the first, and notes on what is missing."""
-        n_images = len(next(iter(pairings.values())).scoring_set.labels)
-        models = [SearchedModel(name, score=score, images=n_images) for name, score in scores.items()]
+        columns: dict[str, Sequence[Any]] = {"score": list(scores.values())}
         regret, notes = None, list[str]()
         try:
             score_bounds, rank_bounds = intervals(self._score, scores, pairings, self.draws, self.seed)
+            columns["low"], columns["high"] = score_bounds.T.tolist()
+            columns["best_rank"], columns["worst_rank"] = rank_bounds.T.tolist()
         except InputError as reason:
             notes.append(f"no intervals of scores: {reason}")
-        else:
-            for i, ((low, high), (best, worst)) in enumerate(
-                zip(score_bounds.tolist(), rank_bounds.tolist(), strict=True)
-            ):
-                models[i] = replace(models[i], low=low, high=high, best_rank=best, worst_rank=worst)
         try:
             n_classes = len(self.dataset.class_names)
             expected = predicted_accuracies(scores, pairings, n_classes, labels["metric"], labels["perturbation"])
+            columns["expected"] = expected.accuracies.tolist()
+            columns["expected_low"], columns["expected_high"] = expected.low.tolist(), expected.high.tolist()
+            regret = float(expected.regrets[0])
         except InputError as reason:
             notes.append(f"no expected accuracy: {reason}")
-        else:
-            regret = float(expected.regrets[0])
-            columns = (expected.accuracies.tolist(), expected.low.tolist(), expected.high.tolist())
-            for i, (accuracy, low, high) in enumerate(zip(*columns, strict=True)):
-                models[i] = replace(models[i], expected=accuracy, expected_low=low, expected_high=high)
+        n_images = len(next(iter(pairings.values())).scoring_set.labels)
+        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        models = [SearchedModel(name, images=n_images, **row) for name, row in zip(scores, rows, strict=True)]
         return models, regret, notes
 
     def _ranked(self, finalists: Sequence[SearchedModel], search: HalvingResult) -> tuple[SearchedModel, ...]:
         """Return all models: the finalists by score, the eliminated ones in the order of the search, the unscored."""
-        last_scores = {name: (r.images, score) for r in search.rounds for name, score in r.scores.items()}
-        models = sorted(finalists, key=lambda model: -(model.score or 0.0))
-        names = {model.model for model in models}
-        for name in search.ranking:
-            if name not in names and name not in self._reasons:
-                images, score = last_scores[name]
-                models.append(SearchedModel(name, images=images, score=score))
-        names |= {model.model for model in models}
-        unscored = [SearchedModel(name, reason=reason) for name, reason in self._reasons.items() if name not in names]
-        return (*(replace(model, rank=rank) for rank, model in enumerate(models, start=1)), *unscored)
+        scores = {name: (r.images, score) for r in search.rounds for name, score in r.scores.items()}
+        finalist_names = {model.model for model in finalists}
+        eliminated = [name for name in search.ranking if name not in {*finalist_names, *self._reasons}]
+        ranked = [
+            *sorted(finalists, key=lambda model: -(model.score or 0.0)),
+            *(SearchedModel(name, images=scores[name][0], score=scores[name][1]) for name in eliminated),
+        ]
+        unscored = [SearchedModel(n, reason=reason) for n, reason in self._reasons.items() if n not in finalist_names]
+        return (*(replace(model, rank=rank) for rank, model in enumerate(ranked, start=1)), *unscored)
 
     def _no_score(self) -> InputError:
         name, reason = next(iter(self._reasons.items()), ("no model", "the pool is empty"))
@@ -233,5 +228,5 @@ class PoolSearch:
 
 
 def _read_from_memory(features: FeatureSet, max_values: int) -> FeatureSet:
-    """Return features that are in memory already, whatever their size."""
+    """Return features that are already in memory, without a limit on their size."""
     return features

@@ -78,7 +78,7 @@ def predicted_accuracies(
     Raises
     ------
     InputError
-        If there is no calibration for this metric and perturbation, or the linear classifier cannot be fitted.
+        If this metric and perturbation have not been calibrated, or the linear classifier cannot be fitted.
     """
     scoring_sets = [pairing.scoring_set for pairing in pairings.values()]
     anchors = np.array([LinearClassifier()(samples.features, samples.labels) for samples in scoring_sets])
