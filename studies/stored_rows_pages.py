@@ -21,12 +21,14 @@ from rich.console import Console
 from transfer_exp.cli.console import Parser
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import kendall
+from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.io.atomic import write_text
+from transfer_exp.io.csv import numbers, read_table
 from transfer_exp.io.text import read_text
 from transfer_exp.report.markdown import markdown
 from transfer_exp.report.ranking_table import against_chance, band_text, ranking_table
-from transfer_exp.report.record import read_result_rows
-from transfer_exp.results.cell import CellResult
+from transfer_exp.report.record import CELL_COLUMNS, MODEL_COLUMNS
+from transfer_exp.results.cell import CellResult, ModelResult
 
 _BLOCK = re.compile(r"(<!-- rows: (\S+)([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -49,6 +51,34 @@ def filled(path: Path) -> str:
         return f"{match[1]}{_printed(cells, wanted) if wanted else tables(cells)}\n{match[4]}"
 
     return _BLOCK.sub(fill, text)
+
+
+def read_result_rows(path: Path) -> list[CellResult]:
+    """Read the rows of ``transfer-exp report --rows``, and evaluate each cell again with the default `Ranking`.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, lacks a column, or has a score or accuracy that is not a finite number.
+    """
+    if not path.is_file():
+        raise InputError(f"no rows {path}: write them with transfer-exp report SWEEP_DIR --rows {path}")
+    frame = read_table(path, dtype=str, keep_default_na=False)
+    missing = [key for key in (*CELL_COLUMNS, *MODEL_COLUMNS) if key not in frame]
+    if missing:
+        raise InputError(f"{path} lacks the column {', '.join(missing)}")
+    for key in ("score", "accuracy"):
+        column = numbers(frame[key], path)
+        frame[key] = column.astype(object).where(column.notna(), None)
+    cells = []
+    for values, group in frame.groupby(list(CELL_COLUMNS)):
+        cell = dict(zip(CELL_COLUMNS, map(str, values), strict=True))
+        models = tuple(ModelResult(*row) for row in group[list(MODEL_COLUMNS)].itertuples(index=False))
+        agreement = Ranking()(cell["metric"], models)
+        cells.append(
+            CellResult(cell, models, agreement.measures, agreement.null_band, agreement.tied, agreement.null_level)
+        )
+    return cells
 
 
 def tables(cells: Sequence[CellResult]) -> str:

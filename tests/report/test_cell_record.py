@@ -1,4 +1,4 @@
-"""What is written can be read back, by us and by any other reader of strict JSON and CSV."""
+"""Record files survive a round trip, and any reader of strict JSON and CSV can read them."""
 
 import csv
 import json
@@ -19,20 +19,25 @@ def test_a_record_survives_the_round_trip(tmp_path):
     paths = write_record(RESULT, {}, tmp_path / "new" / "folder")
     assert [path.name for path in paths] == ["result.json", "ranking.csv"]
     assert read_record(paths[0]) == RESULT
-    bare = CellResult(CELL, MODELS[2:])
-    assert read_record(write_record(bare, {}, tmp_path)[0]) == bare
+    without_scores = CellResult(CELL, MODELS[2:])
+    assert read_record(write_record(without_scores, {}, tmp_path)[0]) == without_scores
 
 
-def test_the_json_is_strict_and_keeps_the_config(tmp_path):
+def test_the_json_is_strict_and_holds_the_config(tmp_path):
     def refuse(constant):
         raise AssertionError(constant)
 
     config = {"metric": {"_target_": "x.Y", "alpha": 0.1}, "limit": math.inf, "root": tmp_path, "names": ("a", None)}
     write_record(RESULT, config, tmp_path)
-    found = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"), parse_constant=refuse)
-    kept = {"metric": {"_target_": "x.Y", "alpha": 0.1}, "limit": "inf", "root": str(tmp_path), "names": ["a", None]}
-    assert found["config"] == kept
-    assert found["package_version"]
+    record = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    expected = {
+        "metric": {"_target_": "x.Y", "alpha": 0.1},
+        "limit": "inf",
+        "root": str(tmp_path),
+        "names": ["a", None],
+    }
+    assert record["config"] == expected
+    assert record["package_version"]
     assert to_json_value({1: [True, math.nan]}) == {"1": [True, "nan"]}
 
 
@@ -49,7 +54,7 @@ def test_the_csv_holds_the_ranking_in_full_precision(tmp_path):
     assert rows[2]["reason"] == "no head"
 
 
-def test_parts_come_back_and_follow_the_columns_of_the_csv(tmp_path):
+def test_parts_survive_the_round_trip_and_are_the_last_columns_of_the_csv(tmp_path):
     models = (ModelResult("a", 1.0, parts={"energy": 0.1 + 0.2, "lda": 1.0}), ModelResult("b", None, reason="none"))
     write_record(CellResult(CELL, models), {}, tmp_path)
     assert read_record(tmp_path / "result.json").models == models
@@ -58,7 +63,7 @@ def test_parts_come_back_and_follow_the_columns_of_the_csv(tmp_path):
     assert (first["energy"], first["lda"], second["energy"]) == (str(0.1 + 0.2), "1.0", "")
 
 
-def test_a_second_write_replaces_and_leaves_nothing_behind(tmp_path):
+def test_a_second_write_replaces_the_first_and_leaves_no_other_files(tmp_path):
     write_record(RESULT, {}, tmp_path)
     changed = CellResult({**CELL, "seed": "1"}, MODELS)
     write_record(changed, {}, tmp_path)
@@ -73,7 +78,7 @@ def test_a_result_with_nan_is_refused_and_nothing_is_written(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"cell": {}, "models": [{"x": 1}]}'])
-def test_what_is_no_record_is_refused_by_name(tmp_path, text):
+def test_a_file_that_is_not_a_record_is_refused_by_name(tmp_path, text):
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(InputError, match=r"result\.json is not .* run the cell again"):
         read_record(tmp_path / "result.json")

@@ -1,4 +1,4 @@
-"""The figure of a cell is drawn for every kind of result, and its names keep out of each other's way."""
+"""The figure of a cell is drawn for every kind of result, and its labels do not overlap."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def drawn_boxes(points):
     left_out = place_labels(figure, axes, points, [f"model_number_{i}" for i in range(len(points))])
     for text in axes.texts:
         text.update_positions(canvas.get_renderer())
-    # Of the text alone: an annotation counts its line too, which may pass under a name.
+    # Extent of the text only: that of an annotation includes its line, which may pass under a label.
     boxes = np.array([Text.get_window_extent(text, canvas.get_renderer()).extents for text in axes.texts])
     return axes, boxes, left_out
 
@@ -55,7 +55,7 @@ def overlaps(first, second):
     return bool((np.minimum(first[2:], second[2:]) - np.maximum(first[:2], second[:2]) > 1.5).all())
 
 
-def test_names_of_close_points_overlap_neither_each_other_nor_a_point():
+def test_labels_of_close_points_overlap_neither_each_other_nor_a_point():
     points = np.array([[5, 5], [5.2, 5.1], [4.9, 5.2], [5, 4.8], [9.8, 9.8], [-0.8, -0.8], [9.9, -0.9]], dtype=float)
     axes, boxes, left_out = drawn_boxes(points)
     assert len(boxes) == len(points)
@@ -68,7 +68,7 @@ def test_names_of_close_points_overlap_neither_each_other_nor_a_point():
     assert (boxes[:, 2:] <= frame[2:] + 2).all()
 
 
-def test_a_crowd_leaves_out_names_rather_than_print_them_over_each_other():
+def test_a_crowd_leaves_out_labels_that_would_overlap():
     rng = np.random.default_rng(0)
     _, boxes, left_out = drawn_boxes(rng.uniform(4, 6, (60, 2)))
     assert len(left_out) + len(boxes) == 60

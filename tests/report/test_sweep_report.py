@@ -1,4 +1,4 @@
-"""A sweep read back from disk: which cells count, means over seeds, pairs, tables, figure, and the two ways in."""
+"""Sweeps read from disk: cells, means over seeds, pairs, tables, figure, the command and the callback."""
 
 import io
 import json
@@ -22,25 +22,25 @@ from transfer_exp.report.sweep_table import change_table, sweep_table
 from transfer_exp.results.cell import CellResult, ModelResult
 
 
-def cell(dataset, perturbation, metric, seed="0", **others):
+def cell(dataset, perturbation, metric, seed="0", **fields_added):
     fields = {"model_pool": "builtin", "dataset": dataset, "perturbation": perturbation, "metric": metric}
-    return {**fields, "ground_truth": "full", "seed": seed, **others}
+    return {**fields, "ground_truth": "full", "seed": seed, **fields_added}
 
 
-def write(folder, tau, at, band=(-0.5, 0.5), tied=False):
+def write(folder, tau, cell_fields, band=(-0.5, 0.5), tied=False):
     measures = {} if tau is None else {"weighted_tau": tau, "regret": 0.1}
     models = (ModelResult("a", 1.0, 0.5), ModelResult("b", 2.0, 0.6), ModelResult("c", None, 0.6, "no head"))
-    result = CellResult(at, models, measures, None if tau is None else band, tied)
-    write_record(result, {}, folder / "-".join(at.values()))
-    return folder / "-".join(at.values())
+    result = CellResult(cell_fields, models, measures, None if tau is None else band, tied)
+    write_record(result, {}, folder / "-".join(cell_fields.values()))
+    return folder / "-".join(cell_fields.values())
 
 
-def fail(folder, at, reason="no head\nin the pool"):
+def fail(folder, cell_fields, reason="no head\nin the pool"):
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "status.json").write_text(json.dumps({"state": "failed", "reason": reason, "cell": at}))
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "reason": reason, "cell": cell_fields}))
 
 
-def printed(renderable, width=100):
+def rendered(renderable, width=100):
     text = io.StringIO()
     Console(file=text, width=width).print(renderable)
     return text.getvalue()
@@ -68,17 +68,17 @@ def test_collect_gives_one_row_per_cell_with_its_numbers(sweep):
 
 
 def test_a_later_record_replaces_a_failure_and_a_later_failure_a_record(tmp_path):
-    at = cell("digits", "none", "logme")
-    folder = write(tmp_path, 0.4, at)
-    fail(folder, at)
+    fields = cell("digits", "none", "logme")
+    folder = write(tmp_path, 0.4, fields)
+    fail(folder, fields)
     os.utime(folder / "status.json", (2e9, 2e9))
     assert list(collect(tmp_path)["state"]) == ["failed"]
     os.utime(folder / "result.json", (2.1e9, 2.1e9))
     assert list(collect(tmp_path)["state"]) == ["done"]
 
 
-def test_the_table_marks_what_is_outside_the_band_tied_or_lost(sweep):
-    lines = printed(sweep_table(collect(sweep))).splitlines()
+def test_the_table_marks_cells_outside_the_band_and_tied_or_failed_ones(sweep):
+    lines = rendered(sweep_table(collect(sweep))).splitlines()
     rows = [line.split() for line in lines]
     assert rows[1] == ["dataset", "perturbation", "logme", "sfda"]
     assert rows[3] == ["digits", "none", "0.40", "0.00="]
@@ -94,7 +94,7 @@ def test_the_change_is_paired_over_datasets(sweep):
     assert change.iloc[0]["change"] == pytest.approx(0.2)
     assert change.iloc[0]["error"] == pytest.approx(np.std([0.1, 0.3], ddof=1) / np.sqrt(2))
     assert change.iloc[0]["pairs"] == 2
-    assert "+0.20 ±0.10 (2)" in printed(change_table(collect(sweep)))
+    assert "+0.20 ±0.10 (2)" in rendered(change_table(collect(sweep)))
 
 
 def test_without_the_perturbation_none_there_is_no_change(tmp_path):
@@ -114,16 +114,16 @@ def test_seeds_are_averaged_and_counted_as_one_pair(tmp_path):
     assert (merged.loc["pca", "seeds"], merged.loc["pca", "failed"]) == (2, 1)
     change = paired_change(collect(tmp_path)).iloc[0]
     assert (change["change"], change["pairs"]) == (pytest.approx((0.1 - 0.3) / 2), 1)
-    text = printed(sweep_table(collect(tmp_path)))
+    text = rendered(sweep_table(collect(tmp_path)))
     assert "mean over 3 seeds" in text
     assert "0.60* ±0.20" in text
     assert "0.50  ±0.00!" in text
 
 
-def test_another_field_that_varies_becomes_a_column(tmp_path):
+def test_any_other_field_that_varies_becomes_a_column(tmp_path):
     write(tmp_path, 0.4, cell("digits", "none", "logme", scoring_set="100"))
     write(tmp_path, 0.6, cell("digits", "none", "logme", scoring_set="all"))
-    rows = [line.split() for line in printed(sweep_table(collect(tmp_path))).splitlines()]
+    rows = [line.split() for line in rendered(sweep_table(collect(tmp_path))).splitlines()]
     assert rows[1] == ["dataset", "perturbation", "scoring_set", "logme"]
     assert [row[-2:] for row in rows[3:5]] == [["100", "0.40"], ["all", "0.60*"]]
 
@@ -132,13 +132,13 @@ def test_many_metrics_are_split_so_that_nothing_is_cut(tmp_path):
     names = [f"metric_with_a_long_name_{i}" for i in range(7)]
     for i, name in enumerate(names):
         write(tmp_path, i / 10, cell("digits", "none", name))
-    text = printed(sweep_table(collect(tmp_path)), width=80)
+    text = rendered(sweep_table(collect(tmp_path)), width=80)
     assert max(map(len, text.splitlines())) <= 80
     assert all(f"{i / 10:.2f}" in text for i in range(7))
     assert text.count("dataset") > 1
 
 
-def test_write_sweep_leaves_a_csv_and_a_picture(sweep):
+def test_write_sweep_writes_a_csv_and_a_picture(sweep):
     table, figure = write_sweep(sweep, collect(sweep))
     assert table.parent == figure.parent == sweep
     assert len(pd.read_csv(table)) == 7
@@ -146,12 +146,12 @@ def test_write_sweep_leaves_a_csv_and_a_picture(sweep):
         assert picture.format == "PNG"
 
 
-def test_the_figure_of_failed_cells_alone_is_drawn(tmp_path):
+def test_the_figure_of_only_failed_cells_is_drawn(tmp_path):
     fail(tmp_path / "0", cell("digits", "none", "logme"))
     fail(tmp_path / "1", {})
     frame = collect(tmp_path)
     assert sweep_figure(frame, tmp_path / "f.png").is_file()
-    assert "failed" in printed(sweep_table(frame))
+    assert "failed" in rendered(sweep_table(frame))
     assert change_table(frame) is None
     assert len(failures(frame)) == 2
 
@@ -173,7 +173,7 @@ def test_a_damaged_record_is_named(sweep):
         collect(sweep)
 
 
-def test_the_command_aggregates_again_and_lists_what_is_not_done(sweep, capsys):
+def test_the_command_aggregates_again_and_lists_unfinished_cells(sweep, capsys):
     assert main([str(sweep)]) == 0
     output = capsys.readouterr()
     assert "sweep.png" in output.out
@@ -194,18 +194,18 @@ def test_the_callback_ends_with_exit_code_one_when_a_cell_failed(sweep, capsys):
     output = capsys.readouterr()
     first, last = output.err.strip().splitlines()[-2:]
     assert first.startswith("model_pool=builtin dataset=digits")
-    assert last == "1 cell(s) failed: the same command does just these again"
+    assert last == "1 cell(s) failed: run the same command again to repeat only these"
     assert "tau_w" in output.out
 
 
-def test_the_callback_says_nothing_more_when_all_is_well(tmp_path, capsys):
+def test_the_callback_prints_no_error_if_every_cell_finished(tmp_path, capsys):
     write(tmp_path, 0.4, cell("digits", "none", "logme"))
     SweepReport().on_multirun_end(hydra_config(tmp_path))
     assert capsys.readouterr().err == ""
     assert (tmp_path / "sweep.csv").is_file()
 
 
-def test_the_callback_does_not_let_an_empty_sweep_pass(tmp_path, capsys):
+def test_the_callback_fails_for_an_empty_sweep(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         SweepReport().on_multirun_end(hydra_config(tmp_path))
     assert end.value.code == 1

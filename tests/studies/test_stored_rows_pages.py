@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from studies.stored_rows_pages import filled
+from studies.stored_rows_pages import filled, read_result_rows
 from transfer_exp.cli.report import main
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.ranking import Ranking
-from transfer_exp.report.record import read_result_rows, write_record, write_result_rows
+from transfer_exp.report.record import write_record, write_result_rows
 from transfer_exp.results.cell import CellResult, ModelResult
 
 MODELS = ("a", "b", "c", "d")

@@ -14,17 +14,15 @@ from typing import Any
 import pandas as pd
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.io.atomic import write_atomically, write_text
-from transfer_exp.io.csv import numbers, read_table
 from transfer_exp.io.text import read_json
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.results.search import SearchResult
 from transfer_exp.version import __version__
 
 _RANKING_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
-_CELL_COLUMNS = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
-_MODEL_COLUMNS = ("model", "score", "accuracy", "reason")
+CELL_COLUMNS = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
+MODEL_COLUMNS = ("model", "score", "accuracy", "reason")
 _INTEGER_COLUMNS = ("rank", "images", "best_rank", "worst_rank")
 
 
@@ -129,48 +127,20 @@ def write_result_rows(sweep: Path, path: Path) -> int:
     Raises
     ------
     InputError
-        If there is no finished cell.
+        If no cell finished.
     """
     cells = [read_record(record) for record in sorted(sweep.rglob("result.json"))]
     if not cells:
         raise InputError(f"no finished cell below {sweep}: give the folder that a sweep wrote")
     rows = [
-        {key: cell.cell.get(key, "") for key in _CELL_COLUMNS} | {key: getattr(model, key) for key in _MODEL_COLUMNS}
+        {key: cell.cell.get(key, "") for key in CELL_COLUMNS} | {key: getattr(model, key) for key in MODEL_COLUMNS}
         for cell in cells
         for model in cell.models
     ]
-    frame = pd.DataFrame(rows, columns=[*_CELL_COLUMNS, *_MODEL_COLUMNS])
-    frame = frame.sort_values(list(_CELL_COLUMNS), kind="stable")
+    frame = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *MODEL_COLUMNS])
+    frame = frame.sort_values(list(CELL_COLUMNS), kind="stable")
     write_atomically(path, lambda temporary: frame.to_csv(temporary, index=False, lineterminator="\n"))
     return len(cells)
-
-
-def read_result_rows(path: Path) -> list[CellResult]:
-    """Read the rows of `write_result_rows`, and evaluate each cell again with the default `Ranking`.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, lacks a column, or has a score or accuracy that is not a finite number.
-    """
-    if not path.is_file():
-        raise InputError(f"no rows {path}: write them with transfer-exp report SWEEP_DIR --rows {path}")
-    frame = read_table(path, dtype=str, keep_default_na=False)
-    missing = [key for key in (*_CELL_COLUMNS, *_MODEL_COLUMNS) if key not in frame]
-    if missing:
-        raise InputError(f"{path} lacks the column {', '.join(missing)}")
-    for key in ("score", "accuracy"):
-        column = numbers(frame[key], path)
-        frame[key] = column.astype(object).where(column.notna(), None)
-    cells = []
-    for values, group in frame.groupby(list(_CELL_COLUMNS)):
-        cell = dict(zip(_CELL_COLUMNS, map(str, values), strict=True))
-        models = tuple(ModelResult(*row) for row in group[list(_MODEL_COLUMNS)].itertuples(index=False))
-        agreement = Ranking()(cell["metric"], models)
-        cells.append(
-            CellResult(cell, models, agreement.measures, agreement.null_band, agreement.tied, agreement.null_level)
-        )
-    return cells
 
 
 def _model(entry: Mapping[str, Any]) -> ModelResult:

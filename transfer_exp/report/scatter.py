@@ -1,4 +1,4 @@
-"""Figure of one cell: scores against accuracies, or the scores only if there is no ground truth."""
+"""Figure of one cell: scores against accuracies, or only the scores of a run without ground truth."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
 _DOT_RADIUS = 5.0
 """Half the side, in pixels, of the square around each point that labels avoid."""
 _LINE_DISTANCE = 22.0
-"""Pixels between a label and its point from which a thin line joins them."""
+"""Pixels; a label farther from its point is joined to it by a thin line."""
 _CROWD = 30
 """With more points than this, a label that would overlap something is left out."""
 

@@ -99,7 +99,7 @@ def show_precompute(folder: Path, console: Console) -> list[str]:
     Raises
     ------
     InputError
-        If there is no job, or a status cannot be read.
+        If the folder has no job, or a status cannot be read.
     """
     counts: Counter[tuple[str, bool]] = Counter()
     failed = []

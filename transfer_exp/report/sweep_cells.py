@@ -122,7 +122,7 @@ def read_statuses(folder: Path) -> dict[Path, dict[str, Any]]:
     Raises
     ------
     InputError
-        If there is none, or one cannot be read.
+        If the folder has none, or one cannot be read.
     """
     statuses = {path: _read_status(path) for path in sorted(folder.glob("*/status.json"))}
     if not statuses:
@@ -136,7 +136,7 @@ def read_jobs(folder: Path) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If there is no job, or a status cannot be read.
+        If the folder has no job, or a status cannot be read.
     """
     return pd.DataFrame(
         [

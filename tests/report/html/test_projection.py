@@ -107,8 +107,8 @@ def test_recall_radius_and_gap_equal_those_of_a_slow_loop(counts, dim, seed):
 
 
 def test_limits_of_recall():
-    apart = np.eye(6)[LABELS] * 100 + scoring_set("clear").features
-    assert class_separation(apart, LABELS, ALL_SAMPLES).recall == (1.0, 1.0, 1.0)
+    separated = np.eye(6)[LABELS] * 100 + scoring_set("clear").features
+    assert class_separation(separated, LABELS, ALL_SAMPLES).recall == (1.0, 1.0, 1.0)
     assert class_separation(np.ones((36, 4)), LABELS, ALL_SAMPLES).recall == (0.0, 0.0, 0.0), "a tie does not count"
 
 

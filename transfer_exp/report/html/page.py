@@ -59,7 +59,7 @@ def write_page(folder: Path, frame: pd.DataFrame | None = None) -> Path:
     Raises
     ------
     InputError
-        If there is no cell, or a record or details cannot be read.
+        If the folder has no cell, or a record or details cannot be read.
     """
     path = folder / NAME
     write_text(path, render_page(page_data(folder, frame)))

@@ -1,1 +1,0 @@
-"""Scores and accuracies made elsewhere, put beside each other: ``transfer-exp evaluate``."""
