@@ -54,7 +54,7 @@ def score(root: Path, samples: int) -> dict[str, float]:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     labels = np.arange(samples) % CLASSES
-    statistics = streamed_statistics(Store(root).batches("features", {}, "features", ROWS), labels)
+    statistics = streamed_statistics(Store(root).iter_batches("features", {}, "features", ROWS), labels)
     streamed = time.perf_counter()
     scores = {metric.name: metric(statistics) for metric in METRICS}
     risen = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before

@@ -38,10 +38,10 @@ def is_read(kind: str, content: bytes) -> bool:
 def _fetch(store: Store, kind: str) -> bool:
     if kind == "record":
         value: Any
-        value, is_cached = store.record(kind, {}, lambda: RECORD)
+        value, is_cached = store.get_or_compute_record(kind, {}, lambda: RECORD)
         assert value == RECORD
         return is_cached
-    arrays, is_cached = store.arrays(kind, {}, lambda: ARRAYS)
+    arrays, is_cached = store.get_or_compute_arrays(kind, {}, lambda: ARRAYS)
     assert sorted(arrays) == sorted(ARRAYS)
     for name, array in ARRAYS.items():
         assert arrays[name].dtype == array.dtype

@@ -10,17 +10,18 @@ import pytest
 
 from transfer_exp.cli.cache import main
 from transfer_exp.cli.console import format_bytes
-from transfer_exp.store import FileLease, Store
+from transfer_exp.store import Lock, Store, open_backend
 
 
 def write_record(store, name, dataset, digest):
     row = {"model": name, "dataset": dataset}
-    store.record("accuracy", {"model": {"architecture": "x"}, "train": digest, "seed": name}, lambda: {"row": row})
+    key = {"model": {"architecture": "x"}, "train": digest, "seed": name}
+    store.get_or_compute_record("accuracy", key, lambda: {"row": row})
 
 
 def write_features(store, architecture, digest):
     key = {"model": {"architecture": architecture}, "images": digest}
-    store.arrays("features", key, lambda: {"features": np.ones((50, 10))})
+    store.get_or_compute_arrays("features", key, lambda: {"features": np.ones((50, 10))})
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def root(tmp_path):
         write_features(store, architecture, "1234567890")
     write_features(store, "vit", "abcdefghijk")
     write_record(store, "my_vit", "pets", "1234567890")
-    store.unfinished({"n": 1}).write("state", lambda path: path.write_bytes(b"x" * 5000))
+    store.unfinished_folder({"n": 1}).write("state", lambda path: path.write_bytes(b"x" * 5000))
     return store.root
 
 
@@ -48,7 +49,7 @@ def run_cache(root, capsys, *arguments):
 
 def test_ls_counts_entries_by_kind_and_names_models_and_datasets(root, capsys):
     key = {"dataset": "pets", "names": {"metric": "sfda", "perturbation": "pca"}}
-    Store(root).add("scores", key, {"of one model": [0.5]})
+    Store(root).update_record("scores", key, {"of one model": [0.5]})
     for path in root.rglob("*.safetensors"):
         os.utime(path, (86400 * 365.5, 86400 * 365.5))
     lines = run_cache(root, capsys, "ls")
@@ -122,7 +123,7 @@ def test_prune_of_damaged_entries_keeps_the_valid_ones(root, capsys):
 @pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
 def test_prune_keeps_an_entry_that_a_process_uses(root, capsys, dry_run):
     (record,) = root.rglob("*.json")
-    with FileLease(record.with_suffix(".lease")):
+    with Lock(open_backend(record.parent), f"{record.stem}.lock"):
         lines = run_cache(root, capsys, "prune", "--kind", "accuracy", *dry_run)
     assert lines[0].startswith("kept, because a process uses it, accuracy of my_vit, ")
     assert lines[1].endswith("0 entries, 0 B")

@@ -130,7 +130,7 @@ def test_every_gpu_is_listed_with_its_memory(monkeypatch):
 def test_the_store_is_listed_with_its_size_and_is_broken_if_it_cannot_be_created(tmp_path):
     assert check_store(tmp_path / "deep" / "store").text == "deep/store, not created yet"
     store = Store(tmp_path / "store")
-    store.record("accuracy", {}, lambda: {"value": 1})
+    store.get_or_compute_record("accuracy", {}, lambda: {"value": 1})
     (file,) = store.root.rglob("*.json")
     assert check_store(store.root).text == f"store, 1 entries, {file.stat().st_size} B"
     for path in (file, file / "below"):

@@ -41,7 +41,8 @@ def assert_refused(process, message):
 @pytest.mark.slow
 def test_a_full_store_holds_only_complete_files(small_disk, tmp_path):
     assert_refused(
-        run(tmp_path, f"store={small_disk}/store"), "(No space left on device): make room, or set store=FOLDER"
+        run(tmp_path, f"store={small_disk}/store"),
+        "(I/O error: No space left on device (os error 28)): check space and access, or set store=FOLDER",
     )
     assert not [path for path in small_disk.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
     shutil.rmtree(small_disk / "store")
@@ -69,7 +70,8 @@ def test_a_read_only_store_with_all_entries_is_enough(small_disk, tmp_path):
     assert again.returncode == 0, again.stderr
     assert "2 read from the store, 0 computed" in again.stdout
     assert_refused(
-        run(tmp_path, store, "dataset.scoring_set_size=30"), "(Read-only file system): make room, or set store="
+        run(tmp_path, store, "dataset.scoring_set_size=30"),
+        "(Read-only file system): check space and access, or set store=",
     )
     assert_refused(
         run(tmp_path, f"hydra.run.dir={small_disk}/run"), "(Read-only file system): make room, or set hydra.run"

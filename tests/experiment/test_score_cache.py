@@ -153,7 +153,7 @@ def test_a_store_that_cannot_be_written_is_a_warning_and_the_scores_are_returned
     def refuse(*_):
         raise InputError("cannot write to the store")
 
-    monkeypatch.setattr(type(store), "add", refuse)
+    monkeypatch.setattr(type(store), "update_record", refuse)
     assert _run(store, pairings(), replace(SCORING, seed=1)) == (expected, 0)
     assert "scores are not cached: cannot write to the store" in caplog.text
 

@@ -1,4 +1,4 @@
-"""Every kind of place keeps whole files, and has leases with one holder."""
+"""A folder, a URL of a folder, an object store in memory and S3 keep files alike, and locks have one holder there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,25 +16,24 @@ from s3fs import S3FileSystem
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest
-from transfer_exp.store import Store, open_backend
-from transfer_exp.store.lock import Lease
+from transfer_exp.store import Lock, Store, open_backend
 
 KINDS = ["folder", "file", "memory", "s3"]
 ROOT = Path(__file__).parents[2]
-MISER = """
+COMPUTE_SLOWLY = """
 import sys
 from transfer_exp.store import Store
 def compute():
     print("computed", flush=True)
     import time; time.sleep(1)
     return {"value": 1}
-assert Store(sys.argv[1]).record("kind", {"key": 1}, compute)[0] == {"value": 1}
+assert Store(sys.argv[1]).get_or_compute_record("kind", {"key": 1}, compute)[0] == {"value": 1}
 """
 
 
 @pytest.fixture(params=KINDS)
 def url(request, tmp_path):
-    """Return where a store may be, in each of the ways there are."""
+    """Return the location of an empty store of each kind."""
     match request.param:
         case "folder":
             return str(tmp_path / "store")
@@ -46,101 +44,114 @@ def url(request, tmp_path):
     return f"{request.getfixturevalue('s3')}/some/store"
 
 
-def _never():
-    raise AssertionError("computed what the store already has")
+def fail_to_compute():
+    raise AssertionError("computed a cached value")
 
 
-def _put(place, name, text):
-    place.write(name, lambda path: path.write_text(text))
+def write(backend, name, text):
+    backend.write(name, lambda path: path.write_text(text))
 
 
-def _got(place, name):
-    with place.reading(name) as path:
+def read(backend, name):
+    with backend.local_file(name) as path:
         return path.read_text()
 
 
-def test_a_file_is_there_after_it_was_written_and_not_before_or_after(url):
-    place = open_backend(url)
-    assert not place.has("a/b")
+def run_threads(function, count=4):
+    threads = [threading.Thread(target=function, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_file_exists_from_writing_to_removing(url):
+    backend = open_backend(url)
+    assert not backend.exists("a/b")
+    assert backend.read("a/b") is None
     with pytest.raises(FileNotFoundError):
-        _got(place, "a/b")
-    for text in ("one", "other"):
-        _put(place, "a/b", text)
-        assert (place.has("a/b"), place.has("a"), _got(place, "a/b")) == (True, False, text)
-    assert _got(place.below("a"), "b") == "other"
-    place.remove("a/b")
-    assert not place.has("a/b")
-    place.remove("a/b")
+        read(backend, "a/b")
+    for text in ("old", "new"):
+        write(backend, "a/b", text)
+        assert (backend.exists("a/b"), backend.exists("a")) == (True, False)
+        assert read(backend, "a/b") == backend.read("a/b") == text
+    assert read(backend.subfolder("a"), "b") == "new"
+    backend.remove("a/b")
+    assert not backend.exists("a/b")
+    backend.remove("a/b")
 
 
-def test_a_folder_goes_with_all_that_is_in_it_and_nothing_else(url):
-    place = open_backend(url)
-    for name in ("a/b/one", "a/b/two", "a/bc"):
-        _put(place, name, "")
-    place.remove("a/b")
-    assert [place.has(name) for name in ("a/b/one", "a/b/two", "a/bc")] == [False, False, True]
+def test_a_folder_is_removed_with_its_content_only(url):
+    backend = open_backend(url)
+    for name in ("a/b/first", "a/b/second", "a/bc"):
+        write(backend, name, "")
+    backend.remove("a/b")
+    assert [backend.exists(name) for name in ("a/b/first", "a/b/second", "a/bc")] == [False, False, True]
 
 
-def test_what_fails_half_way_leaves_what_was_there(url):
-    place = open_backend(url)
-    _put(place, "a", "whole")
+def test_a_failed_write_leaves_the_old_file(url):
+    backend = open_backend(url)
+    write(backend, "a", "old")
 
-    def half(path):
-        path.write_text("ha")
-        raise OSError("no room")
+    def fail(path):
+        path.write_text("ne")
+        raise RuntimeError("failed")
 
-    with pytest.raises(OSError, match="no room"):
-        place.write("a", half)
-    assert _got(place, "a") == "whole"
+    with pytest.raises(RuntimeError, match="failed"):
+        backend.write("a", fail)
+    assert read(backend, "a") == "old"
 
 
-def test_a_store_gives_back_what_was_put_there(url):
+def test_creating_a_file_that_exists_changes_nothing(url):
+    backend = open_backend(url)
+    assert backend.create("a/b", "first")
+    assert not backend.create("a/b", "second")
+    assert backend.read("a/b") == "first"
+
+
+def test_a_store_returns_what_was_saved(url):
     store, arrays = Store(url), {"features": np.arange(6, dtype=np.float32).reshape(2, 3)}
     assert not store.has("features", {"a": 1})
-    assert not store.arrays("features", {"a": 1}, lambda: arrays)[1]
-    held, found = Store(url).arrays("features", {"a": 1}, _never)
-    np.testing.assert_array_equal(held["features"], arrays["features"])
-    assert found
-    batches = list(store.batches("features", {"a": 1}, "features", 1))
-    np.testing.assert_array_equal(np.concatenate(batches), held["features"])
+    assert not store.get_or_compute_arrays("features", {"a": 1}, lambda: arrays)[1]
+    cached, was_cached = Store(url).get_or_compute_arrays("features", {"a": 1}, fail_to_compute)
+    np.testing.assert_array_equal(cached["features"], arrays["features"])
+    assert was_cached
+    batches = list(store.iter_batches("features", {"a": 1}, "features", 1))
+    np.testing.assert_array_equal(np.concatenate(batches), arrays["features"])
     assert store.has("features", {"a": 1})
-    assert not store.record("accuracy", {"a": 1}, lambda: {"value": 0.1 + 0.2})[1]
-    assert store.record("accuracy", {"a": 1}, _never) == ({"value": 0.1 + 0.2}, True)
+    assert not store.get_or_compute_record("accuracy", {"a": 1}, lambda: {"value": 0.1 + 0.2})[1]
+    assert store.get_or_compute_record("accuracy", {"a": 1}, fail_to_compute) == ({"value": 0.1 + 0.2}, True)
 
 
 def test_a_damaged_file_is_computed_again(url, caplog):
     store, key = Store(url), {"a": 1}
-    store.record("accuracy", key, lambda: {"value": 1})
+    store.get_or_compute_record("accuracy", key, lambda: {"value": 1})
     name = f"accuracy/{digest(key)[:2]}/{digest(key)}.json"
-    _put(store.place, name, _got(store.place, name).replace('"value": 1', '"value": 2'))
-    assert store.record("accuracy", key, lambda: {"value": 1}) == ({"value": 1}, False)
-    assert "damaged" in caplog.text
-    assert store.record("accuracy", key, _never) == ({"value": 1}, True)
+    write(store.backend, name, read(store.backend, name).replace('"value": 1', '"value": 2'))
+    assert store.get_or_compute_record("accuracy", key, lambda: {"value": 1}) == ({"value": 1}, False)
+    assert caplog.text.count("damaged and will be replaced") == 1
+    assert store.get_or_compute_record("accuracy", key, fail_to_compute) == ({"value": 1}, True)
 
 
-def test_what_several_add_at_once_is_all_there(url):
+def test_concurrent_updates_of_a_record_are_all_merged(url):
     store = Store(url)
-    assert store.gathered("scores", {"k": 1}) == {}
-    adding = [threading.Thread(target=store.add, args=("scores", {"k": 1}, {f"n{i}": [i / 3]})) for i in range(4)]
-    for thread in adding:
-        thread.start()
-    for thread in adding:
-        thread.join()
-    assert store.gathered("scores", {"k": 1}) == {f"n{i}": [i / 3] for i in range(4)}
-    store.add("scores", {"k": 1}, {"n0": [7]})
-    assert store.gathered("scores", {"k": 1})["n0"] == [7]
-    assert store.gathered("scores", {"k": 2}) == {}
+    assert store.read_record("scores", {"k": 1}) == {}
+    run_threads(lambda number: store.update_record("scores", {"k": 1}, {f"n{number}": [number / 3]}))
+    assert store.read_record("scores", {"k": 1}) == {f"n{number}": [number / 3] for number in range(4)}
+    store.update_record("scores", {"k": 1}, {"n0": [7]})
+    assert store.read_record("scores", {"k": 1})["n0"] == [7]
+    assert store.read_record("scores", {"k": 2}) == {}
 
 
-def test_what_is_gathered_in_a_damaged_file_begins_anew(url, caplog):
+def test_a_damaged_record_is_empty_and_can_be_updated(url, caplog):
     store, key = Store(url), {"a": 1}
-    store.add("scores", key, {"one": 1})
+    store.update_record("scores", key, {"old": 1})
     name = f"scores/{digest(key)[:2]}/{digest(key)}.json"
-    _put(store.place, name, _got(store.place, name).replace('"one": 1', '"one": 2'))
-    assert store.gathered("scores", key) == {}
-    assert "damaged, and begins anew" in caplog.text
-    store.add("scores", key, {"two": 2})
-    assert store.gathered("scores", key) == {"two": 2}
+    write(store.backend, name, read(store.backend, name).replace('"old": 1', '"old": 2'))
+    assert store.read_record("scores", key) == {}
+    assert "damaged and will be replaced" in caplog.text
+    store.update_record("scores", key, {"new": 2})
+    assert store.read_record("scores", key) == {"new": 2}
 
 
 def test_one_thread_computes_and_the_others_wait(url):
@@ -151,130 +162,109 @@ def test_one_thread_computes_and_the_others_wait(url):
         time.sleep(0.2)
         return {"value": 7}
 
-    threads = [
-        threading.Thread(target=lambda: values.append(store.record("kind", {"k": 1}, compute)[0])) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    run_threads(lambda _: values.append(store.get_or_compute_record("kind", {"k": 1}, compute)[0]))
     assert (values, len(computed)) == ([{"value": 7}] * 4, 1)
 
 
-def test_unfinished_work_has_a_place_of_its_own_until_it_is_forgotten(url):
+def test_unfinished_work_on_a_key_is_removed_without_that_on_other_keys(url):
     store = Store(url)
-    mine, other = store.unfinished({"k": 1}), store.unfinished({"k": 2})
-    _put(mine, "point0.pt", "half")
-    _put(other, "point0.pt", "half")
-    store.forget_unfinished({"k": 1})
-    assert (mine.has("point0.pt"), other.has("point0.pt")) == (False, True)
+    first, second = store.unfinished_folder({"k": 1}), store.unfinished_folder({"k": 2})
+    write(first, "point0.pt", "half")
+    write(second, "point0.pt", "half")
+    store.remove_unfinished({"k": 1})
+    assert (first.exists("point0.pt"), second.exists("point0.pt")) == (False, True)
 
 
-def _lease(place, patience=0.3) -> Lease:
-    return place.lease("a.lease", patience)
+def test_a_lock_has_one_holder(url):
+    backend, holders, counts = open_backend(url), [], []
 
-
-def test_a_lease_has_one_holder(url):
-    place, inside, most = open_backend(url), [], []
-
-    def work():
-        with _lease(place, 60.0):
-            inside.append(1)
-            most.append(len(inside))
+    def work(_):
+        with Lock(backend, "a.lock"):
+            holders.append(1)
+            counts.append(len(holders))
             time.sleep(0.02)
-            inside.pop()
+            holders.pop()
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most == [1] * 4
-    assert not place.has("a.lease")
+    run_threads(work)
+    assert counts == [1] * 4
+    assert not backend.exists("a.lock")
 
 
-def test_a_lease_that_says_nothing_is_taken_by_who_waits(url):
-    place = open_backend(url)
-    _put(place, "a.lease", "elsewhere/1 1 abc 000000000\n")
-    start = time.monotonic()
-    with _lease(place):
-        assert 0.3 <= time.monotonic() - start < 10
-        assert "elsewhere" not in _got(place, "a.lease")
+def test_a_lock_without_renewal_is_broken(url):
+    backend = open_backend(url)
+    write(backend, "a.lock", "other-machine/1 1 abc 000000000\n")
+    begin = time.monotonic()
+    with Lock(backend, "a.lock", 0.3):
+        assert 0.3 <= time.monotonic() - begin < 10
+        assert "other-machine" not in read(backend, "a.lock")
 
 
-def test_a_holder_who_lives_keeps_it_beyond_anybodys_patience(url):
-    place, taken = open_backend(url), threading.Event()
+def test_a_living_holder_keeps_the_lock_beyond_the_timeout(url):
+    backend, acquired = open_backend(url), threading.Event()
 
-    def ask():
-        with _lease(place, 0.4):
-            taken.set()
+    def wait_for_lock():
+        with Lock(backend, "a.lock", 0.4):
+            acquired.set()
 
-    asker = threading.Thread(target=ask, daemon=True)
-    with _lease(place, 0.4):
-        asker.start()
-        assert not taken.wait(1.2)
-    assert taken.wait(10)
-    asker.join()
+    waiter = threading.Thread(target=wait_for_lock, daemon=True)
+    with Lock(backend, "a.lock", 0.4):
+        waiter.start()
+        assert not acquired.wait(1.2)
+    assert acquired.wait(10)
+    waiter.join()
 
 
-def test_who_was_given_up_neither_renews_nor_gives_back_what_is_anothers(url):
-    place = open_backend(url)
-    first = _lease(place, 60.0)
-    first.take()
-    first._take_away(_got(place, "a.lease"))
-    with _lease(place, 60.0):
-        own = _got(place, "a.lease")
-        with suppress(FileNotFoundError):
-            first._renew("still here")
-        assert _got(place, "a.lease") == own
-        first.give_back()
-        assert _got(place, "a.lease") == own
+def test_a_former_holder_does_not_release_the_lock_of_the_next_one(url):
+    backend = open_backend(url)
+    former = Lock(backend, "a.lock")
+    former.acquire()
+    backend.remove("a.lock")
+    with Lock(backend, "a.lock"):
+        text = read(backend, "a.lock")
+        former.release()
+        assert read(backend, "a.lock") == text
 
 
 @pytest.mark.slow
-def test_of_several_processes_one_computes_and_the_others_read(s3):
+def test_one_of_several_processes_computes_and_the_others_read(s3):
     workers = [
-        subprocess.Popen([sys.executable, "-c", MISER, f"{s3}/store"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", COMPUTE_SLOWLY, f"{s3}/store"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
         for _ in range(3)
     ]
-    said = [worker.communicate(timeout=60)[0] for worker in workers]
+    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
-    assert sorted(said) == ["", "", "computed\n"]
+    assert sorted(outputs) == ["", "", "computed\n"]
 
 
-def test_a_server_without_conditions_leaves_the_lease_to_who_put_it_last(monkeypatch):
-    place, pipe = open_backend("memory://careless"), MemoryFileSystem.pipe_file
-    monkeypatch.setattr(MemoryFileSystem, "pipe_file", lambda self, path, value, mode="": pipe(self, path, value))
-    one, other = _lease(place), _lease(place)
-    assert one._made("one")
-    place.remove("a.lease")
-    assert other._made("other")
-    assert not one._holds()
-    assert other._holds()
+def test_without_conditional_puts_the_last_writer_has_created_the_file(monkeypatch):
+    backend, pipe_file = open_backend(f"memory://{uuid4().hex}"), MemoryFileSystem.pipe_file
+
+    def overwritten_at_once(self, path, value, mode=""):
+        pipe_file(self, path, value)
+        pipe_file(self, path, b"another process")
+
+    monkeypatch.setattr(MemoryFileSystem, "pipe_file", overwritten_at_once)
+    assert not backend.create("a.lock", "this process")
 
 
-@pytest.mark.parametrize(
-    ("root", "told"),
-    [
-        ("nonsense://a", "cannot be used"),
-        ("gs://bucket/a", "a package that is not installed"),
-    ],
-)
-def test_a_url_that_cannot_be_used_is_one_line(root, told):
-    with pytest.raises(InputError, match=told):
-        Store(root).has("a", {})
+@pytest.mark.parametrize("location", ["nonsense://a", "gs://bucket/a"])
+def test_a_url_that_cannot_be_used_is_one_line(location):
+    with pytest.raises(InputError, match=r"cannot be used \(.+\): install its package, or set store=FOLDER"):
+        Store(location).has("a", {})
 
 
-def test_a_bucket_that_is_not_there_is_one_line_that_keeps_the_secret(s3):
+def test_a_missing_bucket_is_one_line_without_the_secret_key(s3):
     store = Store("s3://absent-bucket/store")
     with pytest.raises(InputError, match="absent-bucket") as caught:
-        store.record("a", {}, lambda: {})
+        store.get_or_compute_record("a", {}, lambda: {})
     assert "planted-secret" not in str(caught.value)
 
 
-def test_a_server_that_is_not_there_is_one_line(s3, monkeypatch):
+def test_an_unreachable_server_is_one_line(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     S3FileSystem.clear_instance_cache()
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     with pytest.raises(InputError, match=f"cannot use the store {s3}/a"):
-        Store(f"{s3}/a").record("a", {}, _never)
+        Store(f"{s3}/a").get_or_compute_record("a", {}, fail_to_compute)

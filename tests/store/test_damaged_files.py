@@ -1,4 +1,4 @@
-"""Damage to the store's files: the right value comes back, found or computed again."""
+"""A store with damaged files returns the right value, read or computed again."""
 
 from __future__ import annotations
 

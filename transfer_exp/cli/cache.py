@@ -12,7 +12,7 @@ from typing import Any
 
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import one_line
-from transfer_exp.store.entries import KINDS, SCORES, UNFINISHED, Entry, entries
+from transfer_exp.store.entries import KINDS, SCORES, UNFINISHED, Entry, list_entries
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LISTED_NAMES = 10
@@ -71,16 +71,16 @@ def _parse_age(text: str) -> float:
 def _list(options: argparse.Namespace) -> None:
     """Print one line for each kind of entry, and lines of models and datasets."""
     root = options.store.expanduser()
-    listed = list(entries(root))
-    print(f"{relative_path(root)}: {len(listed)} entries, {format_bytes(sum(entry.bytes for entry in listed))}")
+    listed = list(list_entries(root))
+    print(f"{relative_path(root)}: {len(listed)} entries, {format_bytes(sum(entry.size for entry in listed))}")
     if not listed:
         return
     print(f"{'kind':<12}{'entries':>8}{'size':>10}  {'oldest':<12}newest")
     kinds = sorted({entry.kind for entry in listed})
     for kind in kinds:
         of_kind = [entry for entry in listed if entry.kind == kind]
-        days = [time.strftime("%Y-%m-%d", time.localtime(entry.changed)) for entry in of_kind]
-        size = format_bytes(sum(entry.bytes for entry in of_kind))
+        days = [time.strftime("%Y-%m-%d", time.localtime(entry.modified)) for entry in of_kind]
+        size = format_bytes(sum(entry.size for entry in of_kind))
         print(f"{kind:<12}{len(of_kind):>8}{size:>10}  {min(days):<12}{max(days)}")
     datasets = _dataset_names(listed)
     for kind in kinds:
@@ -96,22 +96,22 @@ def _prune(options: argparse.Namespace) -> None:
     if options.older_than is None and not options.kind and not options.damaged:
         _parser().error("prune needs to know what to remove: give --older-than, --kind, --unfinished or --damaged")
     verb, removed = "would remove" if options.dry_run else "removed", list[Entry]()
-    for entry in [entry for entry in entries(options.store.expanduser()) if _matches(entry, options)]:
+    for entry in [entry for entry in list_entries(options.store.expanduser()) if _matches(entry, options)]:
         name = f" of {_name(entry.content)}" if entry.content else ""
-        days = max(time.time() - entry.changed, 0) / _SECONDS["d"]
-        line = f"{entry.kind}{name}, {format_bytes(entry.bytes)}, {days:.1f} days old: {relative_path(entry.path)}"
-        is_removed = not entry.lease.is_held() if options.dry_run else entry.remove()
+        days = max(time.time() - entry.modified, 0) / _SECONDS["d"]
+        line = f"{entry.kind}{name}, {format_bytes(entry.size)}, {days:.1f} days old: {relative_path(entry.path)}"
+        is_removed = not entry.is_in_use() if options.dry_run else entry.remove()
         removed += [entry] if is_removed else []
         print(one_line(f"{verb if is_removed else 'kept, because a process uses it,'} {line}"))
     note = " (nothing was removed: run again without --dry-run)" if options.dry_run and removed else ""
-    print(f"{verb} {len(removed)} entries, {format_bytes(sum(entry.bytes for entry in removed))}{note}")
+    print(f"{verb} {len(removed)} entries, {format_bytes(sum(entry.size for entry in removed))}{note}")
 
 
 def _matches(entry: Entry, options: argparse.Namespace) -> bool:
     """Return whether an entry matches all options; the check for damage comes last, because it reads the file."""
     return (
         (not options.kind or entry.kind in options.kind)
-        and (options.older_than is None or time.time() - entry.changed > options.older_than)
+        and (options.older_than is None or time.time() - entry.modified > options.older_than)
         and (not options.damaged or entry.is_damaged())
     )
 

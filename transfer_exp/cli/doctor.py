@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.model_pool.hub import TIMEOUT, check_connection, hub_url
-from transfer_exp.store.entries import entries
+from transfer_exp.store.entries import list_entries
 from transfer_exp.version import __version__
 
 _PACKAGE = "transfer-exp"
@@ -154,7 +154,7 @@ def check_devices() -> Iterator[Finding]:
 def check_store(root: Path) -> Finding:
     """Return the folder and the size of the store; it is broken where it cannot be created."""
     if root.is_dir():
-        sizes = [entry.bytes for entry in entries(root)]
+        sizes = [entry.size for entry in list_entries(root)]
         note = "" if os.access(root, os.W_OK) else ", read-only"
         return Finding("store", f"{relative_path(root)}, {len(sizes)} entries, {format_bytes(sum(sizes))}{note}")
     parent = next(folder for folder in root.absolute().parents if folder.exists())

@@ -13,7 +13,7 @@ from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import read_table
 from transfer_exp.results.cell import ModelResult
-from transfer_exp.store import FileLease
+from transfer_exp.store import Lock, open_backend
 
 CELL = ["model_pool", "dataset", "splits", "images_per_class", "seed", "perturbation", "metric"]
 """Columns of the matrix form that identify a cell; every other column is a model."""
@@ -47,7 +47,7 @@ def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows, dtype=str)
-    with FileLease(path.with_suffix(".lease")):
+    with Lock(open_backend(path.parent), f"{path.stem}.lock"):
         if path.is_file() and rows:
             existing = _read_text(path)
             if list(existing.columns) != list(table.columns):

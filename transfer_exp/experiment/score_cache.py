@@ -100,7 +100,7 @@ class ScoreCache:
                 for key, steps in self._new.items()
             }
             try:
-                self.store.add(SCORES, self._key, pairs)
+                self.store.update_record(SCORES, self._key, pairs)
             except InputError as reason:
                 _log.warning("scores are not cached: %s", reason)
         self._new, self._last_save = {}, time.monotonic()
@@ -120,7 +120,7 @@ class ScoreCache:
 
     @cached_property
     def _cached(self) -> dict[str, dict[str, Parts]]:
-        record = {} if self._key is None else self.store.gathered(SCORES, self._key)
+        record = {} if self._key is None else self.store.read_record(SCORES, self._key)
         return {key: {step: dict(parts) for step, parts in steps} for key, steps in record.items()}
 
 

@@ -88,7 +88,7 @@ class Extractor:
         InputError
             If an image cannot be read.
         """
-        arrays, is_cached = self.store.arrays(
+        arrays, is_cached = self.store.get_or_compute_arrays(
             "features", self._key(model, images), lambda: self.compute(name, model, images)
         )
         return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), is_cached
@@ -106,7 +106,7 @@ class Extractor:
         """
         if len(images) > _STREAMED_ROWS:
             try:
-                batches = self.store.batches("features", self._key(model, images), "features", _STREAMED_ROWS)
+                batches = self.store.iter_batches("features", self._key(model, images), "features", _STREAMED_ROWS)
                 return streamed_statistics(batches, images.labels), True
             except (OSError, ValueError, KeyError):
                 pass  # Missing or corrupt: the call below computes the features and logs the reason.
@@ -140,7 +140,7 @@ class Extractor:
         def read(max_values: int) -> FeatureSet | None:
             batches = []
             try:
-                for batch in self.store.batches("features", key, "features", _STREAMED_ROWS):
+                for batch in self.store.iter_batches("features", key, "features", _STREAMED_ROWS):
                     batches.append(batch)
                     if batch.shape[1] * len(images) > max_values:
                         raise InputError(f"the scoring set has {len(images)} samples of {batch.shape[1]} features")
@@ -153,7 +153,7 @@ class Extractor:
     def cache_entry(self, model: LoadedModel, images: LabelledImages) -> tuple[Mapping[str, Any], str]:
         """Return the cache key of the features, and the URL of their file."""
         key = self._key(model, images)
-        return key, self.store.address("features", key)
+        return key, self.store.file_url("features", key)
 
     def is_cached(self, model: LoadedModel, images: LabelledImages) -> bool:
         """Return whether the store has the features."""
@@ -166,7 +166,7 @@ class Extractor:
         arrays = {"features": features.features}
         if features.source_probabilities is not None:
             arrays["source_probabilities"] = features.source_probabilities
-        self.store.arrays("features", self._key(model, images), lambda: arrays)
+        self.store.get_or_compute_arrays("features", self._key(model, images), lambda: arrays)
 
     def _key(self, model: LoadedModel, images: LabelledImages) -> dict[str, Any]:
         return {

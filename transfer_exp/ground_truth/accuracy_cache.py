@@ -18,7 +18,7 @@ from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.csv import read_table
 from transfer_exp.progress import Track
-from transfer_exp.store import Backend, Store
+from transfer_exp.store import Backend, Lock, Store
 from transfer_exp.version import __version__
 
 TABLE = "accuracies.csv"
@@ -61,7 +61,7 @@ class CachedAccuracies:
         if not self.regime.trains or not isinstance(pairing, NetworkOnImages):
             return self.regime(pairing, track)
         identity, key = pairing.identity(), self._key(pairing)
-        pairing.unfinished = self.store.unfinished(key)
+        pairing.unfinished = self.store.unfinished_folder(key)
 
         def compute() -> dict[str, Any]:
             start = time.perf_counter()
@@ -72,9 +72,9 @@ class CachedAccuracies:
             row = accuracy_row(accuracy, names, identity, self.device, time.perf_counter() - start)
             return {"accuracy": asdict(accuracy), "row": row}
 
-        record, pairing.cache_hits["accuracy"] = self.store.record("accuracy", key, compute)
-        append_row(self.store.place, {**record["row"], "key": digest(key)})
-        self.store.forget_unfinished(key)
+        record, pairing.cache_hits["accuracy"] = self.store.get_or_compute_record("accuracy", key, compute)
+        append_row(self.store.backend, {**record["row"], "key": digest(key)})
+        self.store.remove_unfinished(key)
         return Accuracy(**record["accuracy"])
 
     def train_point(self, grid: HasGrid, pairing: NetworkOnImages, point: int, track: Track) -> None:
@@ -83,12 +83,12 @@ class CachedAccuracies:
         pairing.cache_hits[label] = True
         if point >= grid.n_points or self.is_cached(pairing):
             return
-        pairing.unfinished = self.store.unfinished(key)
-        lease = pairing.unfinished.lease(f"point{point}.lease", self.store.patience)
-        with lease, explain_out_of_memory(pairing.name, "protocol.batch_size"):
+        pairing.unfinished = self.store.unfinished_folder(key)
+        lock = Lock(pairing.unfinished, f"point{point}.lock", self.store.lock_timeout)
+        with lock, explain_out_of_memory(pairing.name, "protocol.batch_size"):
             pairing.cache_hits[label] = grid.train_point(pairing, point, track)
         if self.is_cached(pairing):  # another process finished the accuracy meanwhile
-            self.store.forget_unfinished(key)
+            self.store.remove_unfinished(key)
 
     def is_cached(self, pairing: NetworkOnImages) -> bool:
         """Return whether the store has the accuracy of a model."""
@@ -136,7 +136,7 @@ def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
     InputError
         When the existing file has other columns.
     """
-    with backend.lease("accuracies.lease"):
+    with Lock(backend, "accuracies.lock"):
         table = _read_accuracies(backend)
         if row["key"] in set(table["key"]):
             return
@@ -146,9 +146,9 @@ def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
 
 def _read_accuracies(backend: Backend) -> pd.DataFrame:
     """Read the table as text, so that existing rows are written back unchanged."""
-    if not backend.has(TABLE):
+    if not backend.exists(TABLE):
         return pd.DataFrame(columns=list(COLUMNS))
-    with backend.reading(TABLE) as path:
+    with backend.local_file(TABLE) as path:
         table = read_table(path, dtype=str, keep_default_na=False)
     if list(table.columns) != list(COLUMNS):
         raise InputError(f"{backend}/{TABLE} is not a table of accuracies of this version: move it away")

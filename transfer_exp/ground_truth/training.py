@@ -176,7 +176,7 @@ class Checkpoint:
         if self.folder is None:
             return self._state or {}
         try:
-            with self.folder.reading(self.name) as path:
+            with self.folder.local_file(self.name) as path:
                 state: State = torch.load(path, map_location="cpu", weights_only=True)
         except InputError:
             raise  # the folder cannot be reached

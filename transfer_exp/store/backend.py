@@ -1,188 +1,164 @@
-"""Where a store keeps its files: in a folder, or behind a URL of an object store."""
+"""File access of the store: a local folder, or an object store behind a URL."""
 
 from __future__ import annotations
 
-import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import fsspec
 from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.store.backend_errors import reached
-from transfer_exp.store.file_lock import FileLease
-from transfer_exp.store.lock import Lease
-from transfer_exp.store.object_lock import ObjectLease
 
 
-@runtime_checkable
-class Backend(Protocol):
-    """Whole files by name; ``a/b`` is a file in the folder ``a``."""
+@dataclass(frozen=True)
+class Backend:
+    """Files by name in a folder or an object store, where ``a/b`` is a file in the folder ``a``.
 
-    def has(self, name: str) -> bool:
-        """Tell whether there is such a file."""
-        ...
+    The methods raise InputError if the disk or the object store refuses.
 
-    def reading(self, name: str) -> AbstractContextManager[Path]:
-        """Enter with a file of this machine that has the content.
+    Attributes
+    ----------
+    location
+        Path or URL, for messages.
+    system, root
+        File system of fsspec, and the path of the store on it.
+    """
+
+    location: str
+    system: AbstractFileSystem
+    root: str
+
+    def __str__(self) -> str:
+        return self.location
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this is a folder of the machine, or one that it shares with others."""
+        return isinstance(self.system, LocalFileSystem)
+
+    def exists(self, name: str) -> bool:
+        """Return whether the file exists."""
+        with self._errors():
+            return bool(self.system.isfile(self._path(name)))
+
+    @contextmanager
+    def local_file(self, name: str) -> Iterator[Path]:
+        """Enter with the path of a local file with the content of the named one; FileNotFoundError if missing."""
+        if self.is_local:
+            yield Path(self._path(name))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / Path(name).name
+            with self._errors(FileNotFoundError):
+                self.system.get_file(self._path(name), str(copy))
+            yield copy
+
+    def write(self, name: str, save: Callable[[Path], object]) -> None:
+        """Let ``save`` write a temporary file, then replace the named file by it in one step."""
+        if self.is_local:
+            with self._errors():
+                write_atomically(Path(self._path(name)), save)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / Path(name).name
+            save(temporary)
+            with self._errors():
+                self.system.put_file(str(temporary), self._path(name))
+
+    def create(self, name: str, text: str) -> bool:
+        """Create a file with this text, and return False if it exists already.
+
+        An object store without conditional puts (S3's ``If-None-Match``) overwrites: then the last writer gets True.
+        """
+        if self.read(name) is not None:
+            return False
+        with suppress(FileExistsError), self._errors(FileExistsError):
+            if self.is_local:
+                _create_local(Path(self._path(name)), text)
+            else:
+                self.system.pipe_file(self._path(name), text.encode(), mode="create")
+        return self.read(name) == text
+
+    def read(self, name: str) -> str | None:
+        """Return the text of a file, or None if it does not exist.
 
         Raises
         ------
-        FileNotFoundError
-            When there is no such file.
+        InputError
+            If it is not a regular file: a FIFO would block, and a symbolic link may point to nothing.
         """
-        ...
-
-    def write(self, name: str, write: Callable[[Path], object]) -> None:
-        """Let ``write`` fill a file, and put it there in one step: readers see the old one, or the new one."""
-        ...
+        path = self._path(name)
+        with suppress(FileNotFoundError), self._errors(FileNotFoundError):
+            if self.is_local and not stat.S_ISREG(Path(path).lstat().st_mode):
+                raise InputError(f"{path} is not a regular file, so it cannot be a lock: remove it")
+            content: bytes = self.system.cat_file(path)
+            return content.decode(errors="replace")
+        return None
 
     def remove(self, name: str) -> None:
-        """Remove a file, or a folder with all that is in it, where there is one."""
-        ...
+        """Remove a file, or a folder with its content, if it exists."""
+        with suppress(FileNotFoundError), self._errors(FileNotFoundError):
+            self.system.rm(self._path(name), recursive=True)
 
-    def lease(self, name: str, patience: float = 60.0) -> Lease:
-        """Return a lease of that name, not yet taken."""
-        ...
+    def file_url(self, name: str) -> str:
+        """Return the URL of a file, which need not exist."""
+        return Path(self._path(name)).as_uri() if self.is_local else f"{self.location}/{name}"
 
-    def address(self, name: str) -> str:
-        """Return the URL of a file, whether it is there or not."""
-        ...
+    def subfolder(self, name: str) -> Backend:
+        """Return the backend of a folder, which need not exist."""
+        return Backend(f"{self.location}/{name}", self.system, self._path(name))
 
-    def below(self, name: str) -> Backend:
-        """Return a folder of this place as a place of its own; it need not be there."""
-        ...
+    def _path(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    @contextmanager
+    def _errors(self, *passed: type[Exception]) -> Iterator[None]:
+        """Turn errors of the disk or the object store, except some, into one line."""
+        try:
+            yield
+        except Exception as error:  # Each client of an object store has its own classes of errors.
+            if isinstance(error, (InputError, *passed)) or (self.is_local and not isinstance(error, OSError)):
+                raise
+            reason = getattr(error, "strerror", None) or one_line(str(error)) or type(error).__name__
+            message = f"cannot use the store {self} ({reason}): check space and access, or set store=FOLDER"
+            raise InputError(message) from error
 
 
-def open_backend(where: str | Path) -> Backend:
-    """Return the place at a path, or at a URL that fsspec understands.
+def open_backend(location: str | Path) -> Backend:
+    """Return the backend of a path, or of a URL that fsspec understands.
 
     Raises
     ------
     InputError
-        When nothing that is installed understands the URL.
+        If no installed package understands the URL.
     """
-    url = str(where)
-    protocol = url.partition("://")[0]
-    if protocol == url:
-        return Folder(Path(where).expanduser())
-    if protocol in ("file", "local"):
-        return Folder(Path(url.partition("://")[2]))
+    url = str(location)
+    protocol, separator, path = url.partition("://")
+    if not separator or protocol in ("file", "local"):
+        folder = Path(path if separator else location).expanduser()
+        return Backend(str(folder), LocalFileSystem(), str(folder.absolute()))
     try:
-        # Others write there as well: what was listed a while ago is not what is there.
+        # Other processes write to the same store: a cached listing of files would be out of date.
         system, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    except ImportError as error:
-        raise InputError(f"store={url} needs a package that is not installed: {one_line(str(error))}") from error
-    except ValueError as error:
-        raise InputError(f"store={url} cannot be used ({one_line(str(error))}): set store=FOLDER or a URL") from error
-    return ObjectStore(system, root.rstrip("/"), url.rstrip("/"))
+    except (ImportError, ValueError) as error:
+        reason = one_line(str(error))
+        raise InputError(f"store={url} cannot be used ({reason}): install its package, or set store=FOLDER") from error
+    return Backend(url.rstrip("/"), system, root.rstrip("/"))
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder of this machine, or one that it shares with others."""
-
-    root: Path
-
-    def __str__(self) -> str:
-        return str(self.root)
-
-    def has(self, name: str) -> bool:
-        """As `Backend`."""
-        return (self.root / name).is_file()
-
-    def reading(self, name: str) -> AbstractContextManager[Path]:
-        """As `Backend`; the file itself, so that of a large one only what is wanted is read."""
-        return nullcontext(self.root / name)
-
-    def write(self, name: str, write: Callable[[Path], object]) -> None:
-        """As `Backend`."""
-        write_atomically(self.root / name, write)
-
-    def remove(self, name: str) -> None:
-        """As `Backend`; what cannot be removed stays."""
-        path = self.root / name
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-    def lease(self, name: str, patience: float = 60.0) -> Lease:
-        """As `Backend`; makes the folder it is in."""
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return FileLease(path, patience)
-
-    def address(self, name: str) -> str:
-        """As `Backend`; of this machine alone."""
-        return (self.root / name).absolute().as_uri()
-
-    def below(self, name: str) -> Folder:
-        """As `Backend`."""
-        return Folder(self.root / name)
-
-
-@dataclass(frozen=True)
-class ObjectStore:
-    """Objects of a bucket, or of whatever else fsspec reaches.
-
-    Attributes
-    ----------
-    system, root
-        As ``fsspec.core.url_to_fs`` gives them.
-    url
-        What was asked for, for messages.
-    """
-
-    system: AbstractFileSystem
-    root: str
-    url: str
-
-    def __str__(self) -> str:
-        return self.url
-
-    def has(self, name: str) -> bool:
-        """As `Backend`."""
-        with reached(self.url):
-            found: bool = self.system.isfile(f"{self.root}/{name}")
-        return found
-
-    @contextmanager
-    def reading(self, name: str) -> Iterator[Path]:
-        """As `Backend`; a copy, gone at the end."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(name).name
-            with reached(self.url):
-                self.system.get_file(f"{self.root}/{name}", str(path))
-            yield path
-
-    def write(self, name: str, write: Callable[[Path], object]) -> None:
-        """As `Backend`: an object is there when all of it has arrived."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(name).name
-            write(path)
-            with reached(self.url):
-                self.system.put_file(str(path), f"{self.root}/{name}")
-
-    def remove(self, name: str) -> None:
-        """As `Backend`."""
-        with reached(self.url), suppress(FileNotFoundError):
-            self.system.rm(f"{self.root}/{name}", recursive=True)
-
-    def lease(self, name: str, patience: float = 60.0) -> Lease:
-        """As `Backend`."""
-        return ObjectLease(self.system, f"{self.root}/{name}", self.url, patience)
-
-    def address(self, name: str) -> str:
-        """As `Backend`."""
-        return f"{self.url}/{name}"
-
-    def below(self, name: str) -> ObjectStore:
-        """As `Backend`."""
-        return ObjectStore(self.system, f"{self.root}/{name}", f"{self.url}/{name}")
+def _create_local(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("x")
+    try:
+        with file:
+            file.write(text)
+    except OSError:  # A full disk would leave an empty file.
+        path.unlink()
+        raise

@@ -1,11 +1,18 @@
-"""What a store holds, as its files say: to be listed, checked and cleared without knowing who asked for it."""
+"""Entries of a store: safetensors and JSON files that hold their key and digests, and a listing of them.
+
+The key is the plain data that decides a value. Its digest is the name of the file, and the file repeats the key. The
+digest of the content detects damage: a reader gets what was written, or an error.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,123 +20,212 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest
-from transfer_exp.io.text import read_json
-from transfer_exp.store.array_file import load_arrays
-from transfer_exp.store.file_lock import FileLease
+from transfer_exp.store.backend import open_backend
+from transfer_exp.store.lock import is_dead
 
+Arrays = dict[str, np.ndarray]
+Key = Mapping[str, Any]
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""Errors of reading a missing or damaged file."""
 SCORES, UNFINISHED, LEFTOVER = "scores", "unfinished", "leftover"
 KINDS = ("features", SCORES, "accuracy", UNFINISHED, LEFTOVER)
-"""Kinds of entries; the last are files that a process which was killed left half written, and that nobody will read."""
-_NAME = r"[0-9a-f]{64}"
-_WHOLE = re.compile(rf"{_NAME}\.(?:safetensors|json|d)")
-_HALF = re.compile(rf"\.{_NAME}\.\w+\.[0-9a-f]{{32}}|{_NAME}\.lock")
-# Work that is not finished is done under the lease of what it will be.
-_LEASED_AS = {UNFINISHED: "accuracy"}
+"""Kinds of entries. A leftover is a temporary file of a killed process, or a lock of an older version."""
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
+_DIGEST = r"[0-9a-f]{64}"
+_ENTRY = re.compile(rf"{_DIGEST}\.(?:safetensors|json|d)")
+_LEFTOVER = re.compile(rf"\.{_DIGEST}\.\w+\.[0-9a-f]{{32}}|{_DIGEST}\.lease")
+_LONGEST_SILENCE = 3600.0
+"""Seconds since the last renewal after which a lock of another machine counts as abandoned."""
+
+
+def save_arrays(path: Path, key: Key, arrays: Arrays) -> None:
+    """Write arrays to a safetensors file; OSError if the disk refuses."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    digests = {name: _array_digest(array) for name, array in arrays.items()}
+    metadata = {"key": json.dumps(key, sort_keys=True), "sha256": json.dumps(digests, sort_keys=True)}
+    try:
+        save_file(arrays, path, metadata=metadata)
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
+
+
+def load_arrays(path: Path, key: Key) -> Arrays:
+    """Return the arrays of a safetensors file; one of `UNREADABLE` if it is missing, damaged or of another key."""
+    with _open_safetensors(path) as file:
+        digests = _stored_digests(file, key)
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
+    if {name: _array_digest(array) for name, array in arrays.items()} != digests:
+        raise ValueError("the arrays do not match their digests")
+    return arrays
+
+
+def iter_array_batches(path: Path, key: Key, name: str, rows: int) -> Iterator[np.ndarray]:
+    """Yield an array of a safetensors file in batches of up to ``rows`` rows; memory does not grow with the file.
+
+    The digest is checked after the last batch: discard all batches if the iteration ends in one of `UNREADABLE`.
+    """
+    with _open_safetensors(path) as checked:  # This also checks the header and the length of the file.
+        digests = _stored_digests(checked, key)
+    with path.open("rb") as file:
+        entry = json.loads(file.read(int.from_bytes(file.read(8), "little")))[name]
+        (samples, *shape), dtype = entry["shape"], np.dtype(_DTYPES[entry["dtype"]])
+        array_digest = _start_digest(dtype, (samples, *shape))
+        file.seek(entry["data_offsets"][0], os.SEEK_CUR)
+        for start in range(0, samples, rows):
+            count = min(rows, samples - start)
+            batch = np.fromfile(file, dtype, count * int(np.prod(shape))).reshape(count, *shape)
+            array_digest.update(batch.data)
+            yield batch
+    if array_digest.hexdigest() != digests[name]:
+        raise ValueError(f"the array {name} does not match its digest")
+
+
+def save_record(path: Path, key: Key, value: Mapping[str, Any]) -> None:
+    """Write a JSON object of finite numbers, text, lists and objects."""
+    content = {"key": key, "sha256": digest(value), "value": value}
+    path.write_text(json.dumps(content, sort_keys=True, indent=1, allow_nan=False))
+
+
+def load_record(path: Path, key: Key) -> dict[str, Any]:
+    """Return the JSON object of a record; one of `UNREADABLE` if it is missing, damaged or of another key."""
+    content = json.loads(path.read_text())
+    value: dict[str, Any] = content["value"]
+    if digest(content["key"]) != digest(key) or digest(value) != content["sha256"]:
+        raise ValueError("the record does not match its key and digest")
+    return value
+
+
+ARRAYS, RECORD = "safetensors", "json"
+LOAD = {ARRAYS: load_arrays, RECORD: load_record}
+SAVE = {ARRAYS: save_arrays, RECORD: save_record}
+"""Functions that read and write a file, by its suffix."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a store, or one folder of unfinished work.
+    """One file of a store in a local folder, or one folder of unfinished work.
 
     Attributes
     ----------
     path
-        The file, or the folder.
+        The file or folder.
     kind
-        ``features``, ``scores``, ``accuracy``, ``unfinished``, or `LEFTOVER`.
-    bytes
-        Its size, of a folder with all that is in it.
-    changed
-        When it was last written, in seconds since 1970.
+        One of `KINDS`.
+    size
+        Bytes of the file, or of all files in the folder.
+    modified
+        Time of the last change, in seconds since 1970.
     """
 
     path: Path
     kind: str
-    bytes: int
-    changed: float
+    size: int
+    modified: float
 
     @cached_property
     def content(self) -> Mapping[str, Any]:
-        """Return the ``key`` that the file is kept under, and of a record the ``value``; empty if it has none."""
-        try:
+        """The ``key`` of a file and, for records, the ``value``; empty if the file is damaged or has none."""
+        with suppress(*UNREADABLE):
             if self.path.suffix == ".safetensors":
-                with safe_open(self.path, framework="numpy") as file:
-                    return {"key": json.loads((file.metadata() or {})["key"])}
+                with _open_safetensors(self.path) as file:
+                    return {"key": json.loads(file.metadata()["key"])}
             if self.path.suffix == ".json":
-                return dict(read_json(self.path))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError):
-            pass  # a damaged file says nothing
+                return dict(json.loads(self.path.read_text()))
         return {}
 
     def is_damaged(self) -> bool:
-        """Read the whole file, and tell whether a `Store` would refuse it; of a folder, False."""
+        """Return whether a `Store` would refuse the file, reading all of it; False for a folder."""
         if self.path.suffix == ".d":
             return False
         try:
             key = self.content["key"]
-            if digest(key) != self.path.stem:
-                return True
-            if self.path.suffix == ".json":
-                return digest(self.content["value"]) != self.content["sha256"]
-            load_arrays(self.path, key)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            LOAD[self.path.suffix[1:]](self.path, key)
+        except UNREADABLE:
             return True
-        return False
+        return digest(key) != self.path.stem
 
-    @property
-    def lease(self) -> FileLease:
-        """The lease under which it is written."""
-        name, kind = re.search(_NAME, self.path.name), self.path.parents[1]
-        assert name is not None
-        folder = kind.with_name(_LEASED_AS.get(kind.name, kind.name)) / self.path.parent.name
-        return FileLease(folder / f"{name[0]}.lease")
+    def is_in_use(self) -> bool:
+        """Return whether a process seems to work on the entry."""
+        # Each point of a grid is trained under a lock in the folder of unfinished work.
+        return any(_is_held(lock) for lock in (self._lock, *self.path.glob("*.lock")))
 
     def remove(self) -> bool:
-        """Remove it unless somebody works on it, and tell whether it is gone.
-
-        Raises
-        ------
-        OSError
-            When it may not be removed.
-        """
-        if any(FileLease(point).is_held() for point in self.path.glob("*.lease")):
-            return False  # a point of a grid, which is trained by a job of its own
-        lease = self.lease
-        lease.path.parent.mkdir(parents=True, exist_ok=True)
-        if not lease.try_take():
+        """Remove the entry unless it is in use, and return whether it was removed; OSError if the disk refuses."""
+        if self.is_in_use():
             return False
-        try:
-            if self.path.suffix == ".d":
-                shutil.rmtree(self.path)
-            else:
-                self.path.unlink(missing_ok=True)
-        finally:
-            lease.give_back()
+        self._lock.unlink(missing_ok=True)  # Its holder is dead.
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
         return True
 
+    @property
+    def _lock(self) -> Path:
+        name, folder = re.search(_DIGEST, self.path.name), self.path.parent
+        assert name is not None
+        if self.kind == UNFINISHED:  # Training is locked under the accuracy that it leads to.
+            folder = folder.parents[1] / "accuracy" / folder.name
+        return folder / f"{name[0]}.lock"
 
-def entries(root: Path) -> Iterator[Entry]:
-    """Yield what a store in a local folder holds, sorted by kind and name; what is not the store's is passed over.
+
+def list_entries(root: Path) -> Iterator[Entry]:
+    """Yield the entries of a store in a local folder, sorted by kind and name; other files are ignored.
 
     Raises
     ------
     InputError
-        When there is no such folder.
+        If the folder does not exist.
     """
     if not root.is_dir():
-        raise InputError(f"no store {root}: nothing was kept there, or set --store to the folder of one")
+        raise InputError(f"no store {root}: run an experiment first, or set --store to the folder of one")
     for path in sorted(root.glob("*/[0-9a-f][0-9a-f]/*")):
-        kind = path.parents[1].name if _WHOLE.fullmatch(path.name) else LEFTOVER
-        if kind != LEFTOVER or _HALF.fullmatch(path.name):
-            with suppress(FileNotFoundError):  # its owner was quicker
-                yield _entry(path, kind)
+        kind = path.parents[1].name if _ENTRY.fullmatch(path.name) else LEFTOVER
+        if kind != LEFTOVER or _LEFTOVER.fullmatch(path.name):
+            with suppress(FileNotFoundError):  # Another process has removed it.
+                stats = [file.lstat() for file in (path, *path.rglob("*"))]
+                size = sum(file.st_size for file in stats if not stat.S_ISDIR(file.st_mode))
+                yield Entry(path, kind, size, max(file.st_mtime for file in stats))
 
 
-def _entry(path: Path, kind: str) -> Entry:
-    told = [file.lstat() for file in (path, *path.rglob("*"))]
-    size = sum(one.st_size for one in told if not stat.S_ISDIR(one.st_mode))
-    return Entry(path, kind, size, max(one.st_mtime for one in told))
+def _open_safetensors(path: Path) -> Any:
+    try:
+        return safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
+
+
+def _stored_digests(file: Any, key: Key) -> dict[str, str]:
+    """Return the digests in the header of an open file, which must belong to the key."""
+    metadata = file.metadata() or {}
+    if metadata.get("key") != json.dumps(key, sort_keys=True):
+        raise ValueError("the file belongs to another key")
+    digests: dict[str, str] = json.loads(metadata.get("sha256", "{}"))
+    return digests
+
+
+def _array_digest(array: np.ndarray) -> str:
+    array_digest = _start_digest(array.dtype, array.shape)
+    array_digest.update(array.data)
+    return array_digest.hexdigest()
+
+
+def _start_digest(dtype: np.dtype[Any], shape: tuple[int, ...]) -> hashlib._Hash:
+    """Return a digest of the dtype and shape of an array, to be updated with its bytes."""
+    return hashlib.sha256(f"{dtype.str} {shape}".encode())
+
+
+def _is_held(lock: Path) -> bool:
+    """Return whether a lock seems to have a living holder, without waiting for its heartbeat."""
+    text = open_backend(lock.parent).read(lock.name)
+    if text is None or is_dead(text):
+        return False
+    with suppress(FileNotFoundError):
+        return time.time() - lock.stat().st_mtime < _LONGEST_SILENCE
+    return False

@@ -1,10 +1,11 @@
-"""A lock between processes and machines that outlives nobody: its holder must go on saying that it is there.
+"""Cross-process lock with a heartbeat; a lock whose holder stops renewing it is broken.
 
-Who waits takes a lease away that has not changed for too long *by the clock of who waits*: clocks that differ or jump
-do no harm. A lease of this machine whose process is gone is taken away at once.
+The lock is a small file. Its text names the holder and a counter, which the holder increases while it works. A waiting
+process breaks a lock whose text has not changed for ``timeout`` seconds *on its own clock*: clocks that differ or jump
+do no harm. A lock of a dead process on the same machine is broken at once.
 
-Two may end up with one lease when its holder was stopped for long and then goes on. What is kept under a lease must
-bear that: whole files, each written in one step, with the same content whoever writes it.
+Two processes can hold one lock after the first was suspended for longer than the timeout. Files that are written under
+a lock must tolerate that: each is written atomically, with the same content whoever writes it.
 """
 
 from __future__ import annotations
@@ -14,118 +15,108 @@ import os
 import socket
 import threading
 import time
-from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from transfer_exp.errors import InputError
+from transfer_exp.store.backend import Backend
 
 _log = logging.getLogger(__name__)
-_POLL, _LONGEST_POLL = 0.02, 1.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
+"""Seconds between two attempts to acquire a lock; the pause grows while waiting."""
 
 
-class Lease(ABC):
-    """One at a time: a context that is entered when no other holder is left.
+class Lock:
+    """Context in which no other process holds the same lock.
 
     Parameters
     ----------
+    backend
+        Folder or object store of the lock file.
     name
-        Where it is, for messages.
-    patience
-        Seconds without a sign of life after which another holder counts as dead.
+        Name of the lock file, such as ``features/ab/abcdef.lock``.
+    timeout
+        Seconds without renewal after which another holder counts as dead.
     """
 
-    def __init__(self, name: str, patience: float) -> None:
-        self.name, self.patience = name, patience
-        self._holder = f"{_here()} {os.getpid()} {uuid4().hex}"
-        self._over = threading.Event()
-        self._beats = threading.Thread(target=self._beat, daemon=True)
+    def __init__(self, backend: Backend, name: str, timeout: float = 60.0) -> None:
+        self._backend, self._name, self._timeout = backend, name, timeout
+        self._holder = f"{_process_space()} {os.getpid()} {uuid4().hex}"
+        self._text = self._text_at(0)
+        self._released = threading.Event()
+        self._heartbeat = threading.Thread(target=self._renew_until_released, daemon=True)
 
-    def take(self) -> None:
-        """Wait until the lease is free, and hold it.
+    def acquire(self) -> None:
+        """Wait until the lock is free or broken, and hold it.
 
         Raises
         ------
-        OSError, InputError
-            When it cannot be made there.
+        InputError
+            If the lock file cannot be created, or a lock of a dead holder cannot be removed.
         """
-        seen, since, pause = "", time.monotonic(), _POLL
-        while not self._made(self._said(0)):
-            now = self._read()
-            if now is None:
-                continue
-            if now != seen:
-                seen, since = now, time.monotonic()
-            if is_dead(now) or time.monotonic() - since > self.patience:
-                self._take_away(now)
-                continue
+        last_text, unchanged_since, pause = None, time.monotonic(), _SHORTEST_PAUSE
+        while not self._backend.create(self._name, self._text):
+            text = self._backend.read(self._name)
+            if text != last_text:
+                last_text, unchanged_since = text, time.monotonic()
+            is_expired = time.monotonic() - unchanged_since > self._timeout
+            if text is not None and (is_expired or is_dead(text)):
+                self._backend.remove(self._name)
+            elif is_expired:
+                raise InputError(f"the lock {self._backend}/{self._name} can be neither created nor read: remove it")
             time.sleep(pause)
-            pause = min(1.5 * pause, _LONGEST_POLL, self.patience / 4)
-        self._beats.start()
+            pause = min(1.5 * pause, _LONGEST_PAUSE, self._timeout / 4)
+        self._heartbeat.start()
 
-    def give_back(self) -> None:
-        """Let others have the lease, unless it was taken away."""
-        self._over.set()
-        self._beats.join()
-        self._remove()
+    def release(self) -> None:
+        """Stop renewing the lock and remove its file, unless another process has broken the lock."""
+        self._released.set()
+        self._heartbeat.join()
+        with suppress(InputError):  # A lock that cannot be removed now is broken later.
+            if self._backend.read(self._name) == self._text:
+                self._backend.remove(self._name)
 
     def __enter__(self) -> None:
-        """As `take`."""
-        self.take()
+        self.acquire()
 
     def __exit__(self, *error: object) -> None:
-        """As `give_back`."""
-        self.give_back()
+        self.release()
 
-    @abstractmethod
-    def _made(self, said: str) -> bool:
-        """Make the lease, saying this, and tell whether that was possible: only one can."""
-
-    @abstractmethod
-    def _read(self) -> str | None:
-        """Return what the lease says, or None when there is none."""
-
-    @abstractmethod
-    def _renew(self, said: str) -> None:
-        """Say something new in the lease that was made here, and in no other that came in its place."""
-
-    @abstractmethod
-    def _remove(self) -> None:
-        """Remove the lease that was made here, and no other that came in its place."""
-
-    @abstractmethod
-    def _take_away(self, said: str) -> None:
-        """Remove the lease of a dead holder, who said this, and no other that came in its place meanwhile."""
-
-    def _beat(self) -> None:
-        """Say again and again that the holder lives."""
+    def _renew_until_released(self) -> None:
         count = 0
-        while not self._over.wait(self.patience / 4):
+        while not self._released.wait(self._timeout / 4):
             count += 1
             try:
-                self._renew(self._said(count))
-            except (OSError, InputError) as error:
-                _log.warning("%s cannot be renewed (%s): others may do the same work again", self.name, error)
+                self._replace_text(self._text_at(count))
+            except InputError as error:
+                _log.warning("%s cannot be renewed (%s): others may repeat the same work", self._name, error)
                 return
 
-    def _said(self, count: int) -> str:
+    def _replace_text(self, text: str) -> None:
+        if self._backend.read(self._name) != self._text:
+            raise InputError("another process has broken the lock")
+        self._backend.write(self._name, lambda path: path.write_text(text))
+        self._text = text
+
+    def _text_at(self, count: int) -> str:
         return f"{self._holder} {count:09d}\n"
 
 
-def _here() -> str:
-    """Name the set of processes that can see each other: a host, and a container on it."""
+def _process_space() -> str:
+    """Return a name for the set of processes that can see each other: a host, and a container on it."""
     try:
-        space = Path("/proc/self/ns/pid").stat().st_ino
+        namespace = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:
-        space = 0
-    return f"{socket.gethostname()}/{space}"
+        namespace = 0
+    return f"{socket.gethostname()}/{namespace}"
 
 
-def is_dead(said: str) -> bool:
-    """Tell whether the holder was a process of this machine that is there no more."""
-    here, _, rest = said.partition(" ")
+def is_dead(text: str) -> bool:
+    """Return whether the holder in the text of a lock was a process of this machine that no longer exists."""
+    space, _, rest = text.partition(" ")
     process = rest.partition(" ")[0]
-    if here != _here() or not process.isdigit():
+    if space != _process_space() or not process.isdigit():
         return False
     try:
         os.kill(int(process), 0)

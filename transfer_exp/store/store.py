@@ -1,10 +1,10 @@
-"""The store itself: arrays and records by key, each computed by one and read by all."""
+"""Content-addressed cache of arrays and records, each computed by one process and read by all."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,171 +14,140 @@ import numpy as np
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest
-from transfer_exp.store.array_file import Arrays, array_batches, load_arrays, save_arrays
 from transfer_exp.store.backend import Backend, open_backend
-from transfer_exp.store.record_file import load_record, save_record
+from transfer_exp.store.entries import (
+    ARRAYS,
+    LOAD,
+    RECORD,
+    SAVE,
+    UNFINISHED,
+    UNREADABLE,
+    Arrays,
+    Key,
+    iter_array_batches,
+)
+from transfer_exp.store.lock import Lock
 
 _log = logging.getLogger(__name__)
 Value = TypeVar("Value")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What reading a file ends in that is absent, or not as it was written."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """A place of arrays (safetensors) and records (JSON), one file per key, each with a digest of its content.
+    """Arrays (safetensors) and records (JSON objects), one file per key, each with a digest of its content.
 
-    Of several processes that ask for one missing key, on one machine or on several that share the place, one
-    computes and the others wait. What is there is read without asking anybody, so a store may be read-only.
+    When several processes or machines need one missing value, one of them computes it under a lock and the others
+    wait. Cached values are read without a lock, so a store may be read-only. The methods raise InputError if the store
+    cannot be used or written.
 
     Attributes
     ----------
     root
-        A folder, or the URL of an object store as fsspec has them: ``s3://bucket/folder``, ``memory://name``.
-    patience
-        Seconds without a sign of life after which a process that computes counts as dead, see `Lease`.
+        Folder, or URL of an object store that fsspec understands: ``s3://bucket/folder``, ``memory://name``.
+    lock_timeout
+        Seconds without renewal of a lock after which its holder counts as dead, see `Lock`.
     """
 
     root: str | Path
-    patience: float = 60.0
+    lock_timeout: float = 60.0
 
     @cached_property
-    def place(self) -> Backend:
-        """Where the files are.
-
-        Raises
-        ------
-        InputError
-            When there can be no such place.
-        """
+    def backend(self) -> Backend:
+        """The folder or object store."""
         return open_backend(self.root)
 
-    def arrays(self, kind: str, key: Mapping[str, Any], compute: Callable[[], Arrays]) -> tuple[Arrays, bool]:
-        """Return the arrays under ``key``, computing and keeping them when absent or damaged.
+    def get_or_compute_arrays(self, kind: str, key: Key, compute: Callable[[], Arrays]) -> tuple[Arrays, bool]:
+        """Return the arrays of a key; compute and save them if they are missing or damaged.
+
+        Parameters
+        ----------
+        kind
+            Folder of the store, such as ``features``.
+        key
+            Plain data that decides the value.
+        compute
+            Function that computes the value. Its errors pass unchanged.
 
         Returns
         -------
         arrays
-            By name.
-        found
-            True when they were read, False when they were computed.
-
-        Raises
-        ------
-        InputError
-            When they cannot be kept; whatever ``compute`` raises.
+            The arrays by name.
+        was_cached
+            True if they were read, False if they were computed.
         """
-        save = lambda path, new: save_arrays(path, key, new)  # noqa: E731
-        return self._fetch(_name(kind, key, "safetensors"), lambda path: load_arrays(path, key), save, compute)
+        return self._get_or_compute(_file_name(kind, key, ARRAYS), key, compute)
 
-    def batches(self, kind: str, key: Mapping[str, Any], name: str, rows: int) -> Iterator[np.ndarray]:
-        """Yield one array under ``key`` in batches, as `array_batches` does."""
-        with self.place.reading(_name(kind, key, "safetensors")) as path:
-            yield from array_batches(path, key, name, rows)
-
-    def record(
-        self, kind: str, key: Mapping[str, Any], compute: Callable[[], dict[str, Any]]
+    def get_or_compute_record(
+        self, kind: str, key: Key, compute: Callable[[], dict[str, Any]]
     ) -> tuple[dict[str, Any], bool]:
-        """Return the JSON object under ``key``, as `arrays` does for arrays; the file holds the key as well."""
-        save = lambda path, new: save_record(path, key, new)  # noqa: E731
-        return self._fetch(_name(kind, key, "json"), lambda path: load_record(path, key), save, compute)
+        """Return the JSON object of a key, as `get_or_compute_arrays` does for arrays."""
+        return self._get_or_compute(_file_name(kind, key, RECORD), key, compute)
 
-    def gathered(self, kind: str, key: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what was added under ``key`` so far; empty where nothing was, or where the file is damaged."""
-        name = _name(kind, key, "json")
-        try:
-            with self.place.reading(name) as path:
-                return load_record(path, key)
-        except InputError:
-            raise  # of the place, not of the file
-        except FileNotFoundError:
-            pass
-        except _UNREADABLE as error:
-            _log.warning("%s/%s is damaged, and begins anew: %s", self.place, name, str(error) or repr(error))
-        return {}
+    def iter_batches(self, kind: str, key: Key, name: str, rows: int) -> Iterator[np.ndarray]:
+        """Yield one array of a key in batches, see `iter_array_batches`."""
+        with self.backend.local_file(_file_name(kind, key, ARRAYS)) as path:
+            yield from iter_array_batches(path, key, name, rows)
 
-    def add(self, kind: str, key: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        """Add to what is gathered under ``key``, whoever else adds to it meanwhile.
+    def read_record(self, kind: str, key: Key) -> dict[str, Any]:
+        """Return the JSON object of a key; empty if it is missing or damaged."""
+        return self._load(_file_name(kind, key, RECORD), key, logging.WARNING) or {}
 
-        Raises
-        ------
-        InputError
-            When it cannot be kept.
-        """
-        name = _name(kind, key, "json")
-        with self._alone(name):
-            whole = {**self.gathered(kind, key), **new}
-            self._write(name, lambda path: save_record(path, key, whole))
+    def update_record(self, kind: str, key: Key, items: dict[str, Any]) -> None:
+        """Merge items into the JSON object of a key, safely with other processes that do the same."""
+        name = _file_name(kind, key, RECORD)
+        with self._lock(name):
+            self._save(name, key, {**self.read_record(kind, key), **items})
 
-    def has(self, kind: str, key: Mapping[str, Any]) -> bool:
-        """Tell whether there is a file for ``key``, whole or not."""
-        return any(self.place.has(_name(kind, key, ending)) for ending in ("safetensors", "json"))
+    def has(self, kind: str, key: Key) -> bool:
+        """Return whether there is a file for the key, which may be damaged."""
+        return any(self.backend.exists(_file_name(kind, key, suffix)) for suffix in (ARRAYS, RECORD))
 
-    def address(self, kind: str, key: Mapping[str, Any]) -> str:
-        """Return the URL of the file of the arrays under ``key``, whether it is there or not."""
-        return self.place.address(_name(kind, key, "safetensors"))
+    def file_url(self, kind: str, key: Key) -> str:
+        """Return the URL of the file for the arrays of a key, which need not exist."""
+        return self.backend.file_url(_file_name(kind, key, ARRAYS))
 
-    def unfinished(self, key: Mapping[str, Any]) -> Backend:
-        """Return a place of its own for work on ``key`` that is not finished."""
-        return self.place.below(_name("unfinished", key, "d"))
+    def unfinished_folder(self, key: Key) -> Backend:
+        """Return the folder for checkpoints of unfinished work on a key."""
+        return self.backend.subfolder(_file_name(UNFINISHED, key, "d"))
 
-    def forget_unfinished(self, key: Mapping[str, Any]) -> None:
-        """Remove what is in that place."""
-        self.place.remove(_name("unfinished", key, "d"))
+    def remove_unfinished(self, key: Key) -> None:
+        """Remove the folder for checkpoints of a key, as far as possible."""
+        with suppress(InputError):  # Another process may be working in the folder.
+            self.backend.remove(_file_name(UNFINISHED, key, "d"))
 
-    def _fetch(
-        self,
-        name: str,
-        load: Callable[[Path], Value],
-        save: Callable[[Path, Value], None],
-        compute: Callable[[], Value],
-    ) -> tuple[Value, bool]:
-        def read() -> Value:
-            with self.place.reading(name) as path:
-                return load(path)
-
-        try:
-            return read(), True
-        except InputError:
-            raise  # of the place, not of the file
-        except _UNREADABLE:
-            pass  # absent, or damaged, which is said below by the one who computes
-        with self._alone(name):
-            try:
-                return read(), True
-            except FileNotFoundError:
-                pass
-            except _UNREADABLE as error:
-                _log.warning("%s/%s is damaged, and is computed again: %s", self.place, name, str(error) or repr(error))
+    def _get_or_compute(self, name: str, key: Key, compute: Callable[[], Value]) -> tuple[Value, bool]:
+        cached = self._load(name, key, logging.DEBUG)
+        if cached is not None:
+            return cached, True
+        with self._lock(name):
+            cached = self._load(name, key, logging.WARNING)
+            if cached is not None:
+                return cached, True
             value = compute()
-            self._write(name, lambda path: save(path, value))
+            self._save(name, key, value)
             return value, False
 
-    def _write(self, name: str, save: Callable[[Path], object]) -> None:
+    def _load(self, name: str, key: Key, level: int) -> Any:
+        """Return the content of a file; None if it is missing, or damaged, which is logged at the level."""
         try:
-            self.place.write(name, save)
-        except OSError as error:
-            raise self._refusal(error) from error
+            with self.backend.local_file(name) as path:
+                return LOAD[name.rpartition(".")[2]](path, key)
+        except InputError:
+            raise  # The backend failed, not the file.
+        except FileNotFoundError:
+            return None
+        except UNREADABLE as error:
+            _log.log(level, "%s/%s is damaged and will be replaced: %s", self.backend, name, str(error) or repr(error))
+            return None
 
-    @contextmanager
-    def _alone(self, name: str) -> Iterator[None]:
-        """Hold the lease of a file."""
-        try:
-            lease = self.place.lease(f"{name.rpartition('.')[0]}.lease", self.patience)
-            lease.take()
-        except OSError as error:
-            raise self._refusal(error) from error
-        try:
-            yield
-        finally:
-            lease.give_back()
+    def _save(self, name: str, key: Key, value: Any) -> None:
+        self.backend.write(name, lambda path: SAVE[name.rpartition(".")[2]](path, key, value))
 
-    def _refusal(self, error: OSError) -> InputError:
-        reason = error.strerror or str(error)
-        return InputError(f"cannot write to the store {self.root} ({reason}): make room, or set store=FOLDER")
+    def _lock(self, name: str) -> Lock:
+        return Lock(self.backend, f"{name.rpartition('.')[0]}.lock", self.lock_timeout)
 
 
-def _name(kind: str, key: Mapping[str, Any], ending: str) -> str:
-    """Return the name of a file: its kind, and the digest of its key, in folders that stay small."""
-    name = digest(key)
-    return f"{kind}/{name[:2]}/{name}.{ending}"
+def _file_name(kind: str, key: Key, suffix: str) -> str:
+    """Return ``kind/ab/abcd....suffix``, where ``abcd...`` is the digest of the key."""
+    key_digest = digest(key)
+    return f"{kind}/{key_digest[:2]}/{key_digest}.{suffix}"
