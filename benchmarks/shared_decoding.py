@@ -25,7 +25,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from transfer_exp.dataset.image_file import labelled_files
+from transfer_exp.dataset.image_file import load_files
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pixels import PixelCache
 from transfer_exp.io.atomic import write_atomically
@@ -118,7 +118,7 @@ class Sides:
 
     def _extract(self, count: int, pixels: PixelCache) -> None:
         extractor = Extractor(Store(Path()), "cpu", _BATCH, self.workers, silent, pixels)
-        images = labelled_files(self.paths, np.zeros(len(self.paths), dtype=int), "draw it again")
+        images = load_files(self.paths, np.zeros(len(self.paths), dtype=int), "draw it again")
         for name, network in list(self.networks.items())[:count]:
             transform, _ = create_transforms(network, dict(_SETTINGS))
             extractor.compute(name, LoadedModel(wrap_network(network), transform, {}), images)

@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from transfer_exp.dataset.procedural import fractals, glyphs, shapes, textures
-from transfer_exp.dataset.procedural.task import SIZE, Task, drawings
+from transfer_exp.dataset.procedural.task import SIZE, Task, draw_images
 from transfer_exp.ground_truth.training import Recipe, Training
 from transfer_exp.vision import timm
 
@@ -69,7 +69,7 @@ POOL = (
 
 def _tensors(task: Task, images: int, seed: int) -> tuple[Float[Tensor, "images 3 32 32"], Int[Tensor, " images"]]:
     """Draw about ``images`` samples, the same number of each class, scaled to [-1, 1]."""
-    drawn = drawings(task, images // len(task.class_names), seed)
+    drawn = draw_images(task, images // len(task.class_names), seed)
     pixels = np.stack([np.asarray(drawn.read(i)) for i in range(len(drawn))])
     scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
     return scaled, torch.from_numpy(drawn.labels)

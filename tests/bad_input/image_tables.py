@@ -29,7 +29,7 @@ KINDS = [
         "is unknown: use train",
         SOUND.replace("\n", ",dev\n").replace("label,dev", "label,split"),
     ),
-    _list("with a duplicate file", "stands in an earlier line too", f"{SOUND}./{LINES[0]}\n"),
+    _list("with a duplicate file", "is in an earlier line too", f"{SOUND}./{LINES[0]}\n"),
     _list("with a missing file", "gone.png", f"{SOUND}gone.png,dog\n"),
     Kind(
         "list of images with a file outside its folder",
@@ -37,9 +37,9 @@ KINDS = [
         "leads out of",
         sequence(pictures, text("list.csv", "file,label\n../list.csv,dog\n")),
     ),
-    _list("with a too long name", "cannot be looked for", f"{SOUND}{'n' * 5000},dog\n"),
+    _list("with a too long name", "impossible file name", f"{SOUND}{'n' * 5000},dog\n"),
     _list("with a NUL", "holds a NUL", f"{SOUND}a\0.png,dog\n"),
-    _list("of one class", "has no two classes to tell apart", "\n".join(["file,label", *LINES[:3], ""])),
+    _list("of one class", "has training images of", "\n".join(["file,label", *LINES[:3], ""])),
     _list("that is empty", "its first line must name the columns", ""),
     _list("in UTF-16", "is not UTF-8 text", SOUND.encode("utf-16")),
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from tests.dataset.stand_ins import parquet
+from tests.dataset.example_datasets import parquet
 from tests.hub_server import COMMIT, hub_server
 from transfer_exp.vision import timm
 

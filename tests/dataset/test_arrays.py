@@ -1,4 +1,4 @@
-"""Features one already has, one npz a model."""
+"""Precomputed features are read from one npz file per model."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,14 @@ LABELS = np.array([3, 7, 3, 7, 7, 3, 3, 7])
 
 
 def save(path, **changes):
-    """Save a sound file with some arrays changed, or left out where None."""
+    """Save a valid file with some arrays changed, or left out if None."""
     rng = np.random.default_rng(len(path.name))
     content = {"features": rng.normal(size=(8, 5)).astype(np.float32), "labels": LABELS, **changes}
     np.savez(path, **{key: value for key, value in content.items() if value is not None})
     return content
 
 
-def test_a_folder_holds_a_model_per_file(tmp_path):
+def test_a_folder_has_one_model_per_file(tmp_path):
     small = save(tmp_path / "resnet.npz")
     save(
         tmp_path / "a_vit.npz",
@@ -30,32 +30,32 @@ def test_a_folder_holds_a_model_per_file(tmp_path):
         ("3", "7"),
         tmp_path.name,
     )
-    read = target.feature_set("resnet", "train")
-    assert np.array_equal(read.features, small["features"])
-    assert read.labels.tolist() == [0, 1, 0, 1, 1, 0, 0, 1]
-    assert read.source_probabilities is None
+    feature_set = target.feature_set("resnet", "train")
+    assert np.array_equal(feature_set.features, small["features"])
+    assert feature_set.labels.tolist() == [0, 1, 0, 1, 1, 0, 0, 1]
+    assert feature_set.source_probabilities is None
     assert target.feature_set("a_vit", "train").source_probabilities.shape == (8, 4)
     assert target.feature_set("a_vit", "train").features.dtype.kind == "f"
 
 
-def test_one_file_is_one_model_and_the_probe_a_stratified_part(tmp_path):
-    saved = save(tmp_path / "mine.npz", source_probabilities=np.eye(8))
+def test_one_file_is_one_model_with_a_stratified_scoring_set(tmp_path):
+    content = save(tmp_path / "mine.npz", source_probabilities=np.eye(8))
     target = arrays(str(tmp_path / "mine.npz"), scoring_set_size=4, seed=1)
     scoring_set = target.feature_set("mine", "scoring_set")
     assert target.name == "mine"
     assert np.bincount(scoring_set.labels).tolist() == [2, 2]
-    assert np.array_equal(scoring_set.features, saved["features"][target.scoring_set])
+    assert np.array_equal(scoring_set.features, content["features"][target.scoring_set])
     assert np.array_equal(scoring_set.source_probabilities, np.eye(8)[target.scoring_set])
 
 
-def test_string_labels_and_a_test_part(tmp_path):
+def test_labels_may_be_strings_and_files_may_have_a_test_part(tmp_path):
     names = np.where(LABELS == 3, "wren", "heron")
     save(tmp_path / "m.npz", labels=names, test_features=np.ones((2, 5)), test_labels=names[[1, 0]])
     target = arrays(str(tmp_path))
     assert target.class_names == ("heron", "wren")
-    read = target.feature_set("m", "test")
-    assert read.labels.tolist() == [0, 1]
-    assert read.features.shape == (2, 5)
+    feature_set = target.feature_set("m", "test")
+    assert feature_set.labels.tolist() == [0, 1]
+    assert feature_set.features.shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_string_labels_and_a_test_part(tmp_path):
         ({"source_probabilities": np.ones((7, 1))}, r"m\.npz: need "),
     ],
 )
-def test_an_unfit_array_is_named(tmp_path, changes, message):
+def test_an_invalid_array_is_reported_by_name(tmp_path, changes, message):
     save(tmp_path / "m.npz", **changes)
     with pytest.raises(InputError, match=message) as caught:
         arrays(str(tmp_path)).feature_set("m", "train")
     assert "\n" not in str(caught.value)
 
 
-def test_all_models_must_see_the_same_samples(tmp_path):
+def test_all_models_must_have_the_same_samples(tmp_path):
     save(tmp_path / "a.npz")
     save(tmp_path / "b.npz", labels=LABELS[::-1])
     with pytest.raises(InputError, match=r"labels of .*b\.npz differ from those of .*a\.npz"):
@@ -92,13 +92,13 @@ def test_all_models_must_see_the_same_samples(tmp_path):
         arrays(str(tmp_path))
 
 
-def test_both_parts_come_from_one_model(tmp_path):
+def test_training_and_test_features_must_have_the_same_width(tmp_path):
     save(tmp_path / "m.npz", test_features=np.ones((2, 4)), test_labels=LABELS[:2])
     with pytest.raises(InputError, match=r"features and test_features of .*m\.npz differ in width"):
         arrays(str(tmp_path)).feature_set("m", "test")
 
 
-def test_what_is_not_there_is_told(tmp_path):
+def test_missing_files_models_and_parts_are_reported(tmp_path):
     with pytest.raises(InputError, match="is neither an npz file nor a folder of them"):
         arrays(str(tmp_path))
     np.save(tmp_path / "single.npy", np.ones(3))

@@ -1,4 +1,4 @@
-"""Dataset options share the study's seed and its data folder; naming one loads nothing heavy."""
+"""Dataset options use the seed and the data folder of the run, and importing them loads no heavy library."""
 
 import re
 import subprocess
@@ -19,27 +19,27 @@ def option(name):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_seed_is_that_of_the_study_and_the_probe_is_all_of_train(name):
+def test_the_seed_is_that_of_the_run_and_the_scoring_set_is_the_training_split(name):
     dataset = option(name)
     assert dataset.seed == 11
     assert dataset.scoring_set_size is None
 
 
-def test_digits_instantiate():
+def test_the_digits_option_can_be_instantiated():
     assert len(instantiate(option("digits")).train) == 200
 
 
-def test_data_folder_comes_from_the_environment(monkeypatch, tmp_path):
+def test_the_data_folder_comes_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("TRANSFER_EXP_DATA", raising=False)
     assert option("dtd").root == "data"
     monkeypatch.setenv("TRANSFER_EXP_DATA", str(tmp_path))
     assert option("dtd").root == str(tmp_path)
 
 
-def test_importing_the_datasets_loads_nothing_heavy():
+def test_importing_the_datasets_loads_no_heavy_library():
     texts = [(CONF / "dataset" / f"{name}.yaml").read_text() for name in OPTIONS]
     modules = sorted({re.search(r"_target_: (\S+)\.\w+", text)[1] for text in texts})
     heavy = "{'torch', 'torchvision', 'timm', 'sklearn', 'datasets'} & set(sys.modules)"
     code = f"import sys, {', '.join(modules)}; print({heavy} or 'light')"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "light"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "light"

@@ -1,4 +1,4 @@
-"""The default target: real digits, twenty of each to train on."""
+"""The default dataset has twenty real training images of each digit."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_images_are_the_published_pixels_in_rgb():
     assert by_pixels[pixels[..., 0].tobytes()] == target.test.labels[5]
 
 
-def test_seed_and_probe_size_choose():
+def test_the_seed_and_the_scoring_set_size_select_images():
     target = digits(train_per_class=10, scoring_set_size=50, seed=1)
     assert np.bincount(target.scoring_set.labels).tolist() == [5] * 10
     assert target.train.digest == digits(train_per_class=10, seed=1).train.digest
@@ -42,6 +42,6 @@ def test_seed_and_probe_size_choose():
     ("amount", "message"),
     [(175, "cannot take 175 images of class 8"), (1, "1 training"), (-1, "cannot take -1")],
 )
-def test_refuses_a_number_of_training_images_that_cannot_be(amount, message):
+def test_an_impossible_number_of_training_images_is_refused(amount, message):
     with pytest.raises(InputError, match=message):
         digits(train_per_class=amount)

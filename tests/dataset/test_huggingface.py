@@ -1,11 +1,11 @@
-"""Sets of the hub, from local folders with the hub's layout."""
+"""Hub datasets are read from local folders with the hub's layout."""
 
 import sys
 
 import numpy as np
 import pytest
+from example_datasets import image_folders, parquet, picture
 from PIL import Image
-from stand_ins import image_folders, parquet, picture
 
 from transfer_exp.dataset.huggingface import huggingface
 from transfer_exp.errors import InputError
@@ -14,12 +14,12 @@ datasets = pytest.importorskip("datasets", reason="needs the huggingface extra")
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
+def temporary_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
 
 
-def test_a_set_with_all_splits(tmp_path):
+def test_all_splits_are_read(tmp_path):
     root = parquet(tmp_path / "pets2", {"train": [0, 1] * 4, "validation": [0, 1] * 2, "test": [1, 0] * 3})
     target = huggingface(root, scoring_set_size=4)
     assert (target.name, target.class_names) == ("pets2", ("cat", "dog"))
@@ -29,7 +29,7 @@ def test_a_set_with_all_splits(tmp_path):
     assert np.bincount(target.scoring_set.labels).tolist() == [2, 2]
     image = target.train.read(1)
     assert image.mode == "RGB"
-    assert np.array_equal(np.asarray(image), picture(1, 1)), "the image of row 1"
+    assert np.array_equal(np.asarray(image), picture(1, 1)), "read(1) must be the image of row 1"
     assert target.train.fingerprint(1) != target.train.fingerprint(3)
 
 
@@ -42,7 +42,7 @@ def test_a_folder_of_images_without_a_test_split_is_split(tmp_path):
     assert target.train.read(0).size == (32, 32)
 
 
-def test_string_labels_and_the_only_split(tmp_path):
+def test_string_labels_and_a_single_split_are_read(tmp_path):
     root = parquet(tmp_path / "x", {"full": ["b", "a"] * 5}, datasets.Value("string"), "kind")
     target = huggingface(root, label_column="kind")
     assert target.class_names == ("a", "b")
@@ -59,7 +59,7 @@ def test_string_labels_and_the_only_split(tmp_path):
         ({}, "has 2 columns of type Image: set dataset.image_column to one of image, mask"),
     ],
 )
-def test_a_wrong_or_ambiguous_name_is_told(tmp_path, options, message):
+def test_a_wrong_or_ambiguous_name_is_reported(tmp_path, options, message):
     root = parquet(tmp_path / "x", {"train": [0, 1] * 3, "test": [0, 1]}, extra=["mask"])
     with pytest.raises(InputError, match=message):
         huggingface(root, **{"image_column": "image", **options} if options else {})
@@ -71,7 +71,7 @@ def test_withheld_labels_are_refused(tmp_path):
         huggingface(root)
 
 
-def test_a_damaged_image_is_named_by_its_row(tmp_path):
+def test_a_damaged_image_is_reported_by_its_row(tmp_path):
     root = tmp_path / "x"
     image_folders(root / "train", ["a", "b"], 3)
     image_folders(root / "test", ["a", "b"], 1)
@@ -83,33 +83,33 @@ def test_a_damaged_image_is_named_by_its_row(tmp_path):
 
 def test_no_split_is_used_twice(tmp_path):
     root = parquet(tmp_path / "x", {"train": [0, 1] * 3, "test": [0, 1] * 3})
-    for twice in ({"test": "train"}, {"train": "test", "test": "test"}, {"validation": "train"}):
+    for options in ({"test": "train"}, {"train": "test", "test": "test"}, {"validation": "train"}):
         with pytest.raises(InputError, match="must be different splits"):
-            huggingface(root, **twice)
-    only = huggingface(parquet(tmp_path / "y", {"test": [0, 1] * 5}))
-    assert (len(only.train), len(only.test)) == (6, 4)
+            huggingface(root, **options)
+    single = huggingface(parquet(tmp_path / "y", {"test": [0, 1] * 5}))
+    assert (len(single.train), len(single.test)) == (6, 4)
 
 
-def test_a_revision_follows_the_id(monkeypatch):
-    asked = {}
+def test_a_revision_can_follow_the_id(monkeypatch):
+    arguments = {}
 
     def load(path, **options):
-        asked.update(options, path=path)
+        arguments.update(options, path=path)
         raise ConnectionError("offline")
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     with pytest.raises(InputError, match="offline"):
         huggingface("owner/name@abc", config="small")
-    assert asked == {"path": "owner/name", "name": "small", "revision": "abc", "trust_remote_code": False}
+    assert arguments == {"path": "owner/name", "name": "small", "revision": "abc", "trust_remote_code": False}
 
 
-def test_a_set_that_cannot_be_fetched_is_told_in_one_line():
+def test_a_dataset_that_cannot_be_downloaded_is_reported_in_one_line():
     with pytest.raises(InputError, match=r"cannot load dataset\.id=no-such-owner/no-such-set") as caught:
         huggingface("no-such-owner/no-such-set")
     assert "\n" not in str(caught.value)
 
 
-def test_code_of_a_set_is_never_run(tmp_path):
+def test_code_of_a_dataset_is_never_run(tmp_path):
     root = tmp_path / "script"
     root.mkdir()
     (root / "script.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
@@ -118,7 +118,7 @@ def test_code_of_a_set_is_never_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_missing_extra_is_told(monkeypatch):
+def test_a_missing_extra_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(InputError, match=r"pip install 'transfer-exp\[huggingface\]'"):
         huggingface("owner/name")

@@ -1,10 +1,10 @@
-"""A folder of one's own images, split or not, and every way it can be wrong."""
+"""Image folders are read with or without splits, and every wrong layout is refused."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-from stand_ins import image_folders, write_lines, write_picture
+from example_datasets import image_folders, write_lines, write_picture
 
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.errors import InputError
@@ -20,11 +20,11 @@ def split_root(tmp_path):
     return root
 
 
-def prints(images):
+def fingerprints(images):
     return [images.fingerprint(i) for i in range(len(images))]
 
 
-def test_published_splits_are_kept(split_root):
+def test_existing_splits_are_used(split_root):
     target = image_folder(str(split_root))
     assert (target.name, target.class_names, target.measure) == ("birds", ("heron", "wren"), "accuracy")
     assert target.train.labels.tolist() == [0] * 4 + [1] * 4
@@ -35,18 +35,18 @@ def test_published_splits_are_kept(split_root):
 
 
 @pytest.mark.parametrize("name", ["val", "validation"])
-def test_validation_is_found_under_either_name(split_root, name):
+def test_the_validation_folder_has_one_of_two_names(split_root, name):
     image_folders(split_root / name, ["wren", "heron"], 2, first=7)
     assert image_folder(str(split_root)).validation.labels.tolist() == [0, 0, 1, 1]
 
 
 def test_unsplit_classes_are_split_by_the_seed(tmp_path):
     image_folders(tmp_path, ["a", "b"], 10)
-    first, again, other = (image_folder(str(tmp_path), seed=seed) for seed in (0, 0, 1))
+    first, repeated, different = (image_folder(str(tmp_path), seed=seed) for seed in (0, 0, 1))
     assert np.bincount(first.test.labels).tolist() == [3, 3]
-    assert not set(prints(first.train)) & set(prints(first.test))
-    assert prints(first.test) == prints(again.test)
-    assert prints(first.test) != prints(other.test)
+    assert not set(fingerprints(first.train)) & set(fingerprints(first.test))
+    assert fingerprints(first.test) == fingerprints(repeated.test)
+    assert fingerprints(first.test) != fingerprints(different.test)
 
 
 def test_a_class_may_be_called_train(tmp_path):
@@ -54,13 +54,13 @@ def test_a_class_may_be_called_train(tmp_path):
     assert image_folder(str(tmp_path)).class_names == ("car", "train")
 
 
-def test_probe_is_a_stratified_part_of_train(split_root):
+def test_the_scoring_set_is_a_stratified_part_of_the_training_split(split_root):
     target = image_folder(str(split_root), scoring_set_size=4)
     assert target.scoring_set.labels.tolist() == [0, 0, 1, 1]
-    assert set(prints(target.scoring_set)) < set(prints(target.train))
+    assert set(fingerprints(target.scoring_set)) < set(fingerprints(target.train))
 
 
-def test_other_files_are_ignored_and_home_is_expanded(split_root, monkeypatch):
+def test_files_without_images_are_ignored_and_home_is_expanded(split_root, monkeypatch):
     write_lines(split_root / "train" / "wren" / "notes.txt", ["no image"])
     write_lines(split_root / "train" / "wren" / ".hidden.jpg", ["no image"])
     (split_root / "train" / ".cache").mkdir()
@@ -70,9 +70,9 @@ def test_other_files_are_ignored_and_home_is_expanded(split_root, monkeypatch):
     assert len(image_folder("~/birds").train) == 8
 
 
-def test_an_unreadable_image_is_named_or_skipped(split_root, caplog):
-    bad = split_root / "train" / "wren" / "002.jpg"
-    bad.write_bytes(bad.read_bytes()[:300])
+def test_an_unreadable_image_is_reported_or_skipped(split_root, caplog):
+    path = split_root / "train" / "wren" / "002.jpg"
+    path.write_bytes(path.read_bytes()[:300])
     refused = image_folder(str(split_root))
     with pytest.raises(InputError, match=r"002\.jpg is not a readable image: remove it or set dataset\.on_unre"):
         refused.train.read(6)
@@ -86,7 +86,7 @@ def test_an_unreadable_image_is_named_or_skipped(split_root, caplog):
 
 
 def empty_class(root):
-    (root / "train" / "wren").rename(root / "gone")
+    (root / "train" / "wren").rename(root / "removed")
     (root / "train" / "wren").mkdir()
 
 
@@ -98,7 +98,7 @@ def one_sample(root):
 WRONG = {
     "no test": (lambda root: (root / "test").rename(root / "tset"), "has a train but no test folder"),
     "class missing": (
-        lambda root: (root / "test" / "wren").rename(root / "gone"),
+        lambda root: (root / "test" / "wren").rename(root / "removed"),
         "class folder 'wren' is in train but not in test",
     ),
     "class too many": (
@@ -108,14 +108,14 @@ WRONG = {
     "empty": (empty_class, "wren holds no image"),
     "one sample": (one_sample, "class 'wren' has 1 training and 3 test images"),
     "one class": (
-        lambda root: (root / "train" / "wren").rename(root / "gone"),
+        lambda root: (root / "train" / "wren").rename(root / "removed"),
         "only the class folder 'heron'",
     ),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_layout_is_told_in_one_line(split_root, case):
+def test_a_wrong_layout_is_refused_in_one_line(split_root, case):
     spoil, message = WRONG[case]
     spoil(split_root)
     with pytest.raises(InputError, match=message) as caught:
@@ -123,7 +123,7 @@ def test_a_wrong_layout_is_told_in_one_line(split_root, case):
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_or_empty_folder_or_a_wrong_option_is_told(tmp_path):
+def test_a_missing_or_empty_folder_or_a_wrong_option_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"dataset\.root=/no/such is not a folder"):
         image_folder("/no/such")
     with pytest.raises(InputError, match="holds no class folders"):
@@ -134,8 +134,8 @@ def test_a_missing_or_empty_folder_or_a_wrong_option_is_told(tmp_path):
 
 def test_a_class_with_one_image_cannot_be_split(tmp_path):
     image_folders(tmp_path, ["a", "b"], 5)
-    write_picture(tmp_path / "lonely" / "0.jpg", 2, 0)
-    with pytest.raises(InputError, match="class 'lonely' has 0 training and 1 test images"):
+    write_picture(tmp_path / "single" / "0.jpg", 2, 0)
+    with pytest.raises(InputError, match="class 'single' has 0 training and 1 test images"):
         image_folder(str(tmp_path))
 
 

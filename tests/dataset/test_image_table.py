@@ -1,10 +1,10 @@
-"""Images named in a CSV: split by it or here, and every line that can be wrong."""
+"""Images listed in a CSV are read with or without splits, and every wrong line is refused."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from stand_ins import image_folders, write_lines
+from example_datasets import image_folders, write_lines
 
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.dataset.image_table import image_table
@@ -18,8 +18,8 @@ SPLITS = ["train"] * 3 + ["validation", "test", "test"]
 def folder(tmp_path):
     """Return a folder with six images of each of two classes, and a CSV that splits them."""
     image_folders(tmp_path / "birds", ["wren", "heron"], 6)
-    listed = [f"{line},{split}" for line, split in zip(BIRDS, SPLITS * 2, strict=True)]
-    write_lines(tmp_path / "birds" / "split.csv", ["file,label,split", *listed])
+    lines = [f"{line},{split}" for line, split in zip(BIRDS, SPLITS * 2, strict=True)]
+    write_lines(tmp_path / "birds" / "split.csv", ["file,label,split", *lines])
     write_lines(tmp_path / "birds" / "whole.csv", ["file,label", *BIRDS])
     return tmp_path / "birds"
 
@@ -32,11 +32,11 @@ def spoil(folder, line, text, table="split.csv"):
     return str(folder / table)
 
 
-def prints(images):
+def fingerprints(images):
     return {images.fingerprint(i) for i in range(len(images))}
 
 
-def test_the_splits_of_the_table_are_kept(folder):
+def test_the_splits_of_the_table_are_used(folder):
     target = image_table(str(folder / "split.csv"))
     assert (target.name, target.class_names, target.measure) == ("split", ("heron", "wren"), "accuracy")
     assert target.train.labels.tolist() == [1, 1, 1, 0, 0, 0], "in the order of the lines"
@@ -47,12 +47,12 @@ def test_the_splits_of_the_table_are_kept(folder):
     assert target.train.name(4) == str(folder / "heron" / "001.jpg")
 
 
-def test_without_splits_it_is_split_as_the_same_folders_are(folder):
+def test_a_table_without_splits_is_split_like_the_same_folders(folder):
     target, same = image_table(str(folder / "whole.csv"), seed=3), image_folder(str(folder), seed=3)
     assert (len(target.train), len(target.test), target.validation) == (8, 4, None)
     assert np.bincount(target.test.labels).tolist() == [2, 2]
-    assert not prints(target.train) & prints(target.test)
-    assert prints(target.train) != prints(image_table(str(folder / "whole.csv"), seed=4).train)
+    assert not fingerprints(target.train) & fingerprints(target.test)
+    assert fingerprints(target.train) != fingerprints(image_table(str(folder / "whole.csv"), seed=4).train)
     assert {len(same.train), len(same.test)} == {8, 4}
 
 
@@ -68,7 +68,7 @@ def test_files_may_be_elsewhere_and_names_may_have_blanks_around_them(folder, tm
     monkeypatch.setenv("HOME", str(tmp_path))
     target = image_table("~/t.csv", root="~/birds", name="mine", scoring_set_size=4)
     assert (target.name, target.class_names, len(target.scoring_set)) == ("mine", ("heron", "wren"), 4)
-    assert prints(target.scoring_set) < prints(target.train)
+    assert fingerprints(target.scoring_set) < fingerprints(target.train)
 
 
 def test_val_is_validation(folder):
@@ -85,25 +85,25 @@ WRONG = {
     "file not there": (
         5,
         "wren/009.jpg,wren,train",
-        r"line 5: file 'wren/009\.jpg' is not in .*birds: mend it, or set",
+        r"line 5: file 'wren/009\.jpg' is not in .*birds: correct it, or set",
     ),
     "folder": (5, "wren,wren,train", r"line 5: file 'wren' is not in"),
-    "another label": (6, "wren/000.jpg,heron,train", r"line 6: file 'wren/000\.jpg' stands in an earlier line too"),
+    "another label": (6, "wren/000.jpg,heron,train", r"line 6: file 'wren/000\.jpg' is in an earlier line too"),
     "same file": (
         6,
         "heron/../wren/000.jpg,wren,test",
-        r"line 6: file 'heron/\.\./wren/000\.jpg' stands in an earlier",
+        r"line 6: file 'heron/\.\./wren/000\.jpg' is in an earlier",
     ),
     "outside": (6, "../secret.jpg,wren,train", r"secret\.jpg leads out of"),
     "outside, absolute": (6, "/etc/hostname,wren,train", r"/etc/hostname leads out of"),
-    "endless name": (6, f"{'x' * 300},wren,train", "cannot be looked for"),
+    "endless name": (6, f"{'x' * 300},wren,train", "impossible file name"),
     "column": (1, "path,label,split", r"lacks the column 'file': available: label, path, split"),
     "class without training images": (7, "wren/005.jpg,owl,test", "class 'owl' has 0 training and 1 test images"),
 }
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_line_is_told_in_one_line(folder, case):
+def test_a_wrong_line_is_refused_in_one_line(folder, case):
     line, text, message = WRONG[case]
     (folder.parent / "secret.jpg").write_bytes((folder / "wren" / "000.jpg").read_bytes())
     with pytest.raises(InputError, match=message) as caught:
@@ -120,9 +120,9 @@ def test_a_link_in_the_folder_cannot_lead_out_of_it(folder, on_unreadable):
         image_table(str(folder / "split.csv"), on_unreadable=on_unreadable)
 
 
-def test_what_is_missing_or_damaged_is_left_out_only_when_asked(folder, caplog):
-    bad = folder / "heron" / "002.jpg"
-    bad.write_bytes(bad.read_bytes()[:300])
+def test_missing_and_damaged_images_are_skipped_only_on_request(folder, caplog):
+    path = folder / "heron" / "002.jpg"
+    path.write_bytes(path.read_bytes()[:300])
     refused = image_table(str(folder / "split.csv"))
     with pytest.raises(InputError, match=r"002\.jpg is not a readable image: remove it or set dataset\.on_unre"):
         refused.train.read(5)
@@ -134,14 +134,14 @@ def test_what_is_missing_or_damaged_is_left_out_only_when_asked(folder, caplog):
     ]
 
 
-def test_a_class_of_which_nothing_can_be_read_is_told(folder):
+def test_a_class_without_readable_images_is_refused(folder):
     for path in (folder / "heron").iterdir():
         path.write_bytes(b"no image")
-    with pytest.raises(InputError, match="names no readable image of class 'heron'"):
+    with pytest.raises(InputError, match="has no readable image of class 'heron'"):
         image_table(str(folder / "split.csv"), on_unreadable="skip")
 
 
-def test_a_missing_table_or_folder_or_training_split_or_a_wrong_option_is_told(folder):
+def test_a_missing_table_folder_or_training_split_or_a_wrong_option_is_refused(folder):
     table = folder / "split.csv"
     with pytest.raises(InputError, match=r"no table dataset\.path=/no/such\.csv"):
         image_table("/no/such.csv")

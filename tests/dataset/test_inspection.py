@@ -1,4 +1,4 @@
-"""A dataset is looked at: every fault that is planted is found, named and graded, and none where there is none."""
+"""An inspection reports every fault that a test introduces, and nothing for a faultless dataset."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from PIL import Image
 from tests.bad_input.files import bomb
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.dataset.image_table import image_table
-from transfer_exp.dataset.inspection import inspect
+from transfer_exp.dataset.inspection import inspect_dataset
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 
 
 def photo(path: Path, seed: int, side: int = 40) -> None:
-    """Save a smooth picture of its own."""
+    """Save a smooth random picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC).save(path)
@@ -25,23 +25,23 @@ def photo(path: Path, seed: int, side: int = 40) -> None:
 
 @pytest.fixture
 def root(tmp_path):
-    """Return six training and three test images of each of two classes, with nothing wrong."""
+    """Return a faultless folder with six training and three test images of each of two classes."""
     for c, label in enumerate(("cat", "dog")):
         for i in range(9):
             photo(tmp_path / "pets" / ("train" if i < 6 else "test") / label / f"{i}.png", 10 * c + i)
     return tmp_path / "pets"
 
 
-def found(root, **options):
-    return [f"{f.grade}: {f.text}" for f in inspect(image_folder(str(root), **options)).findings]
+def list_findings(root, **options):
+    return [f"{f.grade}: {f.text}" for f in inspect_dataset(image_folder(str(root), **options)).findings]
 
 
-def test_what_is_there_is_said(root):
+def test_the_summary_lists_classes_sizes_and_formats(root):
     photo(root / "train" / "cat" / "wide.jpg", 50, side=64)
-    inspection = inspect(image_folder(str(root)))
+    inspection = inspect_dataset(image_folder(str(root)))
     assert inspection.findings == ()
     assert {split: count.tolist() for split, count in inspection.counts.items()} == {"train": [7, 6], "test": [3, 3]}
-    assert inspection.lines() == [
+    assert inspection.format_lines() == [
         f"pets: 2 classes, 19 images below {root}",
         "class  train  test",
         "cat        7     3",
@@ -52,59 +52,59 @@ def test_what_is_there_is_said(root):
     ]
 
 
-def test_formats_and_modes_are_those_of_the_files(root):
+def test_formats_and_modes_are_read_from_the_files(root):
     Image.open(root / "train" / "cat" / "0.png").convert("L").save(root / "train" / "cat" / "0.tif")
     Image.open(root / "train" / "cat" / "1.png").convert("P").save(root / "train" / "cat" / "1.gif")
     for name in ("0.png", "1.png"):
         (root / "train" / "cat" / name).unlink()
-    assert inspect(image_folder(str(root))).kinds == {"PNG RGB": 16, "TIFF L": 1, "GIF P": 1}
+    assert inspect_dataset(image_folder(str(root))).formats == {"PNG RGB": 16, "TIFF L": 1, "GIF P": 1}
 
 
-def plant_unreadable(root):
+def add_unreadable(root):
     (root / "train" / "cat" / "0.png").write_bytes(b"no image")
-    whole = (root / "train" / "dog" / "1.png").read_bytes()
-    (root / "train" / "dog" / "1.png").write_bytes(whole[: len(whole) // 2])
+    content = (root / "train" / "dog" / "1.png").read_bytes()
+    (root / "train" / "dog" / "1.png").write_bytes(content[: len(content) // 2])
     bomb(root / "test" / "cat" / "7.png")
     (root / "test" / "dog" / "6.png").write_bytes(b"")
 
 
-def plant_copies(root):
+def add_copies(root):
     shutil.copy(root / "train" / "cat" / "0.png", root / "train" / "cat" / "x.png")
     shutil.copy(root / "train" / "cat" / "0.png", root / "train" / "cat" / "y.png")
 
 
-def plant_leak(root):
+def add_leak(root):
     shutil.copy(root / "train" / "cat" / "3.png", root / "test" / "cat" / "x.png")
 
 
-def plant_conflict(root):
+def add_conflict(root):
     shutil.copy(root / "train" / "cat" / "3.png", root / "train" / "dog" / "x.png")
 
 
-def plant_look_alike(root):
+def add_look_alike(root):
     with Image.open(root / "train" / "cat" / "3.png") as image:
         image.resize((90, 90), Image.Resampling.BICUBIC).save(root / "test" / "dog" / "x.jpg", quality=85)
 
 
-def plant_small_class(root):
+def add_small_class(root):
     for i in range(2, 6):
         (root / "train" / "dog" / f"{i}.png").unlink()
 
 
-def plant_imbalance(root):
+def add_imbalance(root):
     for i in range(20):
         photo(root / "train" / "cat" / f"more{i}.png", 100 + i)
     for i in range(2, 6):
         (root / "train" / "dog" / f"{i}.png").unlink()
 
 
-def plant_extreme_imbalance(root):
+def add_extreme_imbalance(root):
     for i in range(194):
         photo(root / "train" / "cat" / f"more{i}.png", 100 + i, side=9)
-    plant_small_class(root)
+    add_small_class(root)
 
 
-def plant_spelling(root):
+def add_spelling(root):
     for split in ("train", "test"):
         shutil.move(root / split / "dog", root / split / "C at")
 
@@ -112,29 +112,29 @@ def plant_spelling(root):
 FEW = "1 class(es) with fewer than 5 training images, too few to score: dog (2)"
 FAULTS = {
     "unreadable": (
-        plant_unreadable,
+        add_unreadable,
         ["warning: 4 of 18 images cannot be read: train/cat/0.png, train/dog/1.png, test/cat/7.png, ..."],
     ),
     "copies": (
-        plant_copies,
+        add_copies,
         [
             "note: the same image is in one split more than once, 2 time(s): "
             "train/cat/0.png = train/cat/x.png, train/cat/0.png = train/cat/y.png"
         ],
     ),
     "leak": (
-        plant_leak,
+        add_leak,
         ["warning: the same image is in several splits, 1 time(s): train/cat/3.png = test/cat/x.png"],
     ),
     "conflicting labels": (
-        plant_conflict,
+        add_conflict,
         [
             "warning: the same image is in several classes, 1 time(s): train/cat/3.png (cat) = train/dog/x.png (dog)",
             "note: the same image is in one split more than once, 1 time(s): train/cat/3.png = train/dog/x.png",
         ],
     ),
     "look-alike": (
-        plant_look_alike,
+        add_look_alike,
         [
             "warning: images that look the same are in several splits (thumbnails of 8 x 8 within 5 of 255 levels), "
             "1 time(s): train/cat/3.png = test/dog/x.jpg",
@@ -142,60 +142,60 @@ FAULTS = {
             "1 time(s): train/cat/3.png (cat) = test/dog/x.jpg (dog)",
         ],
     ),
-    "small class": (plant_small_class, [f"warning: {FEW}"]),
+    "small class": (add_small_class, [f"warning: {FEW}"]),
     "imbalance": (
-        plant_imbalance,
+        add_imbalance,
         [f"warning: {FEW}", "note: cat has 26 training images, 13 times those of dog (2)"],
     ),
     "extreme imbalance": (
-        plant_extreme_imbalance,
+        add_extreme_imbalance,
         [f"warning: {FEW}", "warning: cat has 200 training images, 100 times those of dog (2)"],
     ),
-    "spelling": (plant_spelling, ["warning: 1 class(es) differ only in capitals or blanks: C at = cat"]),
+    "spelling": (add_spelling, ["warning: 1 class(es) differ only in capitals or blanks: C at = cat"]),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_found_and_nothing_else(root, fault):
-    plant, expected = FAULTS[fault]
-    plant(root)
-    assert found(root) == expected
+def test_every_fault_is_reported_and_nothing_else(root, fault):
+    add_fault, expected = FAULTS[fault]
+    add_fault(root)
+    assert list_findings(root) == expected
 
 
-def test_what_was_left_out_is_no_finding(root):
-    plant_unreadable(root)
-    assert found(root, on_unreadable="skip") == []
+def test_skipped_images_are_not_reported(root):
+    add_unreadable(root)
+    assert list_findings(root, on_unreadable="skip") == []
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_what_the_dataset_refuses_for_its_size_is_unreadable_in_any_thread(root, monkeypatch, workers):
-    """1,600 pixels are above the limit of 1,000, where Pillow alone would warn."""
+def test_an_image_above_the_pixel_limit_is_unreadable_in_every_thread(root, monkeypatch, workers):
+    """The images have 1,600 pixels; above the limit of 1,000, Pillow would only warn."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    inspection = inspect(image_folder(str(root)), workers)
-    assert (inspection.widths, inspection.heights, inspection.kinds) == (None, None, {})
-    assert inspection.lines()[4].startswith("warning: 18 of 18 images cannot be read: ")
+    inspection = inspect_dataset(image_folder(str(root)), workers)
+    assert (inspection.widths, inspection.heights, inspection.formats) == (None, None, {})
+    assert inspection.format_lines()[4].startswith("warning: 18 of 18 images cannot be read: ")
 
 
-def test_a_label_of_one_split_is_found(root, tmp_path):
+def test_a_class_in_only_one_split_is_reported(root, tmp_path):
     lines = [f"{path.relative_to(root)},{path.parent.name},{path.parts[-3]}" for path in sorted(root.rglob("*.png"))]
     for i in range(5):
         photo(root / f"owl{i}.png", 70 + i)
         photo(root / f"hen{i}.png", 80 + i)
     lines += [f"owl{i}.png,owl,train" for i in range(5)] + [f"hen{i}.png,hen,validation" for i in range(5)]
     (root / "t.csv").write_text("\n".join(["file,label,split", *lines]))
-    assert [f"{f.grade}: {f.text}" for f in inspect(image_table(str(root / "t.csv"))).findings] == [
+    assert [f"{f.grade}: {f.text}" for f in inspect_dataset(image_table(str(root / "t.csv"))).findings] == [
         "warning: 1 class(es) without an image in train: hen",
         "note: 3 class(es) without an image in validation: cat, dog, owl",
         "warning: 2 class(es) without an image in test: hen, owl",
     ]
 
 
-def test_many_classes_are_shown_by_the_smallest_and_the_largest():
+def test_of_many_classes_only_the_smallest_and_largest_are_listed():
     labels = np.repeat(np.arange(30), np.arange(5, 35))
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8, 3), dtype=np.uint8)
     images = LabelledImages(labels, lambda i: Image.fromarray(pixels[i]), lambda i: pixels[i].tobytes())
     target = TargetDataset("many", tuple(f"c{c}" for c in range(30)), images, images, images)
-    lines = inspect(target).lines()
+    lines = inspect_dataset(target).format_lines()
     assert [line.split()[0] for line in lines[1:13]] == ["class", *(f"c{c}" for c in (0, 1, 2, 3, 4)), "...",
                                                         *(f"c{c}" for c in (25, 26, 27, 28, 29))]  # fmt: skip
     assert lines[-1] == (
@@ -204,27 +204,27 @@ def test_many_classes_are_shown_by_the_smallest_and_the_largest():
     )
 
 
-def test_images_that_are_no_files_are_looked_at_as_they_are_read(dataset):
-    inspection = inspect(dataset)
-    assert (inspection.home, inspection.kinds, inspection.widths) == ("", {"RGB": 96}, (12, 12, 12))
+def test_images_without_files_are_inspected_after_decoding(dataset):
+    inspection = inspect_dataset(dataset)
+    assert (inspection.folder, inspection.formats, inspection.widths) == ("", {"RGB": 96}, (12, 12, 12))
     assert inspection.findings == ()
 
 
-def test_names_cannot_write_to_the_terminal(root):
+def test_file_names_cannot_control_the_terminal(root):
     (root / "train" / "cat" / "\x1b[2J.png").write_bytes(b"")
-    assert all(line.isprintable() for line in inspect(image_folder(str(root))).lines())
+    assert all(line.isprintable() for line in inspect_dataset(image_folder(str(root))).format_lines())
 
 
-def test_every_file_is_read_once_whatever_the_workers_and_the_result_is_the_same(root, monkeypatch):
-    plant_leak(root)
-    plant_look_alike(root)
-    read = []
+def test_the_result_does_not_depend_on_the_workers_and_every_file_is_read_once(root, monkeypatch):
+    add_leak(root)
+    add_look_alike(root)
+    paths = []
     monkeypatch.setattr(
-        "transfer_exp.dataset.image_file.read_bytes", lambda path: (read.append(path), path.read_bytes())[1]
+        "transfer_exp.dataset.image_file.read_bytes", lambda path: (paths.append(path), path.read_bytes())[1]
     )
-    told = []
-    track = lambda what, total: told.append((what, total)) or (lambda: told.append(1))  # noqa: E731
-    one, four = (inspect(image_folder(str(root)), workers, track).lines() for workers in (1, 4))
-    assert one == four
-    assert len(read) == 2 * len(set(read)) == 40
-    assert told == 2 * [("pets: images", 20), *[1] * 20]
+    events = []
+    track = lambda what, total: events.append((what, total)) or (lambda: events.append(1))  # noqa: E731
+    single, parallel = (inspect_dataset(image_folder(str(root)), workers, track).format_lines() for workers in (1, 4))
+    assert single == parallel
+    assert len(paths) == 2 * len(set(paths)) == 40
+    assert events == 2 * [("pets: images", 20), *[1] * 20]

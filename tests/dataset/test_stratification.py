@@ -1,4 +1,4 @@
-"""Nested orders: every beginning is a stratified sample, and the longer holds the shorter."""
+"""Every prefix of a nested order is a stratified sample."""
 
 import numpy as np
 import pytest
@@ -13,22 +13,22 @@ LABELS = st.lists(st.integers(1, 30), min_size=1, max_size=8).flatmap(
 
 
 @given(LABELS, st.integers(0, 9))
-def test_every_beginning_holds_the_classes_in_their_proportions(labels, seed):
+def test_every_prefix_has_the_class_proportions(labels, seed):
     labels = np.array(labels)
     order = nested_order(labels, seed)
     assert sorted(order) == list(range(len(labels)))
     counts = np.unique(labels, return_counts=True)[1]
     for n in range(len(counts), len(labels) + 1):
-        held = (labels[order[:n], None] == np.unique(labels)).sum(axis=0)
-        assert (held >= 1).all()
-        assert n < 2 * len(counts) or (held >= np.minimum(2, counts)).all()
+        sizes = (labels[order[:n], None] == np.unique(labels)).sum(axis=0)
+        assert (sizes >= 1).all()
+        assert n < 2 * len(counts) or (sizes >= np.minimum(2, counts)).all()
         share = counts * n / len(labels)
-        # Before that, the two samples of every class that come first show.
+        # Smaller prefixes still show the effect of the first two samples of every class.
         if share.min() >= 3:
-            assert (np.abs(held - share) <= 0.5 + len(counts) / 2 * counts / len(labels) + 1e-9).all()
+            assert (np.abs(sizes - share) <= 0.5 + len(counts) / 2 * counts / len(labels) + 1e-9).all()
 
 
-def test_classes_of_one_size_keep_step_and_the_seed_draws():
+def test_classes_of_equal_size_alternate_in_a_random_order():
     labels = np.repeat(np.arange(5), 20)
     order = nested_order(labels, 0)
     for n in range(1, 101):
@@ -39,7 +39,7 @@ def test_classes_of_one_size_keep_step_and_the_seed_draws():
     assert first_classes == set(range(5))
 
 
-def test_every_sample_is_as_likely_to_come_first_in_its_class():
+def test_every_sample_of_a_class_is_equally_likely_to_come_first():
     labels = np.array([0] * 4 + [1] * 2)
     first = [min(nested_order(labels, seed)[:2]) for seed in range(400)]
     assert np.bincount(first, minlength=4)[:4] == pytest.approx(np.full(4, 100), abs=35)

@@ -1,4 +1,4 @@
-"""What a dataset owes: a stratified scoring set, disjoint splits, and a refusal of what cannot be ranked on."""
+"""Scoring sets are stratified, splits are disjoint, and datasets that cannot be ranked on are refused."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from transfer_exp.dataset.stratification import stratified_indices, stratified_s
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
 
-counts_of_classes = st.lists(st.integers(1, 30), min_size=2, max_size=8)
+class_counts = st.lists(st.integers(1, 30), min_size=2, max_size=8)
 
 
 def shuffled_labels(counts, seed=0):
@@ -18,72 +18,72 @@ def shuffled_labels(counts, seed=0):
     return np.random.default_rng(seed).permutation(labels)
 
 
-def images(labels, targets=None):
+def example_images(labels, targets=None):
     labels = np.array(labels)
     return LabelledImages(labels, lambda i: Image.new("RGB", (1, 1), (i, 0, 0)), lambda i: bytes([i]), targets)
 
 
-def dataset(train, test, names=("a", "b")):
-    train = images(train)
-    return TargetDataset("toy", names, train, images(test), train)
+def example_dataset(train, test, names=("a", "b")):
+    train = example_images(train)
+    return TargetDataset("toy", names, train, example_images(test), train)
 
 
 @settings(deadline=None)
-@given(counts_of_classes, st.data(), st.integers(0, 5))
-def test_probe_has_the_size_asked_for_and_every_class_its_share(counts, data, seed):
+@given(class_counts, st.data(), st.integers(0, 5))
+def test_a_scoring_set_has_the_given_size_and_class_proportions(counts, data, seed):
     labels = shuffled_labels(counts)
     size = data.draw(st.integers(len(counts), len(labels)))
-    chosen = stratified_indices(labels, size, seed)
-    assert len(chosen) == size
-    assert (np.diff(chosen) > 0).all()
-    kept = np.unique(labels[chosen], return_counts=True)[1]
+    indices = stratified_indices(labels, size, seed)
+    assert len(indices) == size
+    assert (np.diff(indices) > 0).all()
+    sizes = np.unique(labels[indices], return_counts=True)[1]
     share = np.array(counts) * size / sum(counts)
-    assert len(kept) == len(counts)
-    assert (kept <= counts).all()
-    # Only making room for classes whose share is below one may cost a class more than rounding.
-    room = np.ceil(np.clip(1 - share, 0, None).sum())
-    assert (kept <= np.maximum(np.ceil(share - 1e-9), 1)).all()
-    assert (kept >= np.floor(share + 1e-9) - room).all()
+    assert len(sizes) == len(counts)
+    assert (sizes <= counts).all()
+    # A class may lose more than by rounding only if classes with a share below one get a sample.
+    margin = np.ceil(np.clip(1 - share, 0, None).sum())
+    assert (sizes <= np.maximum(np.ceil(share - 1e-9), 1)).all()
+    assert (sizes >= np.floor(share + 1e-9) - margin).all()
 
 
-def test_probe_rounds_by_largest_remainder():
+def test_scoring_set_sizes_are_rounded_by_largest_remainder():
     labels = np.repeat([0, 1, 2], [50, 30, 20])
-    # Shares of 7 are 3.5, 2.1 and 1.4: the one place left goes to the first class.
+    # Shares of 7 are 3.5, 2.1 and 1.4: the remaining sample goes to the first class.
     assert np.bincount(labels[stratified_indices(labels, 7, 0)]).tolist() == [4, 2, 1]
 
 
 @settings(deadline=None)
-@given(counts_of_classes, st.integers(0, 5))
-def test_probe_depends_on_the_seed_alone(counts, seed):
+@given(class_counts, st.integers(0, 5))
+def test_a_scoring_set_depends_only_on_the_seed(counts, seed):
     labels = shuffled_labels(counts)
     assert np.array_equal(stratified_indices(labels, len(counts), seed), stratified_indices(labels, len(counts), seed))
 
 
-def test_another_seed_draws_another_probe_and_a_larger_probe_holds_the_smaller():
+def test_seeds_give_different_scoring_sets_and_larger_ones_contain_smaller_ones():
     labels = shuffled_labels([100, 100])
     small, large = stratified_indices(labels, 20, 0), stratified_indices(labels, 40, 0)
     assert not np.array_equal(small, stratified_indices(labels, 20, 1))
     assert set(small) <= set(large)
 
 
-def test_no_size_or_a_larger_one_takes_all():
+def test_no_size_or_a_large_size_selects_all_samples():
     labels = shuffled_labels([4, 5])
     for size in (None, 9, 100):
         assert stratified_indices(labels, size, 3).tolist() == list(range(9))
 
 
 @pytest.mark.parametrize("size", [2, 0, -1])
-def test_probe_smaller_than_the_number_of_classes_is_refused(size):
+def test_a_scoring_set_smaller_than_the_number_of_classes_is_refused(size):
     with pytest.raises(InputError, match=rf"scoring_set_size={size} cannot hold one image of each of 3 classes"):
         stratified_indices(np.array([0, 1, 2, 2]), size, 0)
 
 
 @settings(deadline=None)
-@given(counts_of_classes, st.floats(0.05, 0.95), st.integers(0, 5))
-def test_split_is_a_partition_that_leaves_two_to_train_on(counts, fraction, seed):
+@given(class_counts, st.floats(0.05, 0.95), st.integers(0, 5))
+def test_a_split_is_a_partition_with_two_training_samples_per_class(counts, fraction, seed):
     labels = shuffled_labels(counts)
-    kept, held_out = stratified_split(labels, fraction, seed)
-    assert sorted([*kept, *held_out]) == list(range(len(labels)))
+    remaining, held_out = stratified_split(labels, fraction, seed)
+    assert sorted([*remaining, *held_out]) == list(range(len(labels)))
     for label, count in zip(np.unique(labels), counts, strict=True):
         out = int((labels[held_out] == label).sum())
         assert out >= 1
@@ -93,20 +93,20 @@ def test_split_is_a_partition_that_leaves_two_to_train_on(counts, fraction, seed
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.2])
-def test_split_refuses_a_fraction_that_leaves_a_side_empty(fraction):
+def test_a_fraction_that_leaves_a_split_empty_is_refused(fraction):
     with pytest.raises(InputError, match="must lie between 0 and 1"):
         stratified_split(np.array([0, 0, 1, 1]), fraction, 0)
 
 
-@pytest.mark.parametrize("take", [4, -1])
-def test_cannot_take_more_than_a_class_has_or_less_than_none(take):
-    with pytest.raises(InputError, match=rf"cannot take {take} images of class 1: it has 3"):
-        take_per_class(np.array([0, 0, 1, 1, 1]), np.array([1, take]), 0)
+@pytest.mark.parametrize("size", [4, -1])
+def test_a_sample_size_that_a_class_does_not_have_is_refused(size):
+    with pytest.raises(InputError, match=rf"cannot take {size} images of class 1: it has 3"):
+        take_per_class(np.array([0, 0, 1, 1, 1]), np.array([1, size]), 0)
 
 
-def test_subset_keeps_images_labels_fingerprints_and_targets_together():
-    whole = images([0, 1, 1, 0], np.eye(4, dtype=np.int64))
-    part = whole.subset(np.array([3, 1])).subset(np.array([1, 0]))
+def test_a_subset_has_the_images_labels_fingerprints_and_targets_of_its_indices():
+    images = example_images([0, 1, 1, 0], np.eye(4, dtype=np.int64))
+    part = images.subset(np.array([3, 1])).subset(np.array([1, 0]))
     assert part.labels.tolist() == [1, 0]
     assert [part.read(i).getpixel((0, 0))[0] for i in range(2)] == [1, 3]
     assert [part.fingerprint(i) for i in range(2)] == [b"\x01", b"\x03"]
@@ -114,9 +114,10 @@ def test_subset_keeps_images_labels_fingerprints_and_targets_together():
     assert part.targets.tolist() == [[0, 1, 0, 0], [0, 0, 0, 1]]
 
 
-def test_joined_puts_one_after_the_other():
-    first, second = images([0, 1], np.eye(2, dtype=np.int64)), images([1], np.ones((1, 2), dtype=np.int64))
-    both = first.joined(second)
+def test_concatenate_appends_the_images():
+    first = example_images([0, 1], np.eye(2, dtype=np.int64))
+    second = example_images([1], np.ones((1, 2), dtype=np.int64))
+    both = first.concatenate(second)
     assert both.labels.tolist() == [0, 1, 1]
     assert both.targets.tolist() == [[1, 0], [0, 1], [1, 1]]
     assert [both.fingerprint(i) for i in range(3)] == [b"\x00", b"\x01", b"\x00"]
@@ -124,17 +125,17 @@ def test_joined_puts_one_after_the_other():
     assert [both.name(i) for i in range(3)] == ["image 0", "image 1", "image 0"]
 
 
-def test_digest_changes_with_anything_it_stands_for():
-    whole = images([0, 1, 1, 0])
-    others = [
-        images([0, 1, 1, 1]),
-        whole.subset(np.array([3, 1, 2, 0])),
-        whole.subset(np.arange(3)),
-        images([0, 1, 1, 0], np.ones((4, 2), dtype=np.int64)),
-        images([0, 1, 1, 0], np.zeros((4, 2), dtype=np.int64)),
+def test_the_digest_changes_with_images_labels_order_and_targets():
+    images = example_images([0, 1, 1, 0])
+    different = [
+        example_images([0, 1, 1, 1]),
+        images.subset(np.array([3, 1, 2, 0])),
+        images.subset(np.arange(3)),
+        example_images([0, 1, 1, 0], np.ones((4, 2), dtype=np.int64)),
+        example_images([0, 1, 1, 0], np.zeros((4, 2), dtype=np.int64)),
     ]
-    assert len({other.digest for other in [whole, *others]}) == 6
-    assert images([0, 1, 1, 0]).digest == whole.digest
+    assert len({changed.digest for changed in [images, *different]}) == 6
+    assert example_images([0, 1, 1, 0]).digest == images.digest
 
 
 @pytest.mark.parametrize(
@@ -142,20 +143,20 @@ def test_digest_changes_with_anything_it_stands_for():
     [
         ([0, 0, 1], [0, 1], "toy: class 'b' has 1 training and 1 test images"),
         ([0, 0], [0, 1], "toy: class 'b' has 0 training and 1 test images"),
-        ([0, 0, 0], [0], r"toy has no two classes to tell apart, only \['a'\]"),
+        ([0, 0, 0], [0], r"toy has training images of \['a'\] only"),
         ([0, 0, 2, 2], [0], "toy has label 2 but names only 2 classes"),
     ],
 )
-def test_what_cannot_be_ranked_on_is_refused(train, test, message):
+def test_a_dataset_that_cannot_be_ranked_on_is_refused(train, test, message):
     with pytest.raises(InputError, match=message) as caught:
-        dataset(train, test)
+        example_dataset(train, test)
     assert "\n" not in str(caught.value)
 
 
 def test_a_dataset_without_test_images_is_refused():
     with pytest.raises(InputError, match="toy has no test image"):
-        dataset([0, 0, 1, 1], np.zeros(0, dtype=np.int64))
+        example_dataset([0, 0, 1, 1], np.zeros(0, dtype=np.int64))
 
 
-def test_a_named_class_without_any_image_is_no_error():
-    assert dataset([0, 0, 1, 1], [0, 1], ("a", "b", "c")).class_names == ("a", "b", "c")
+def test_a_class_name_without_images_is_accepted():
+    assert example_dataset([0, 0, 1, 1], [0, 1], ("a", "b", "c")).class_names == ("a", "b", "c")

@@ -10,7 +10,7 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from torch_helpers import cache_random_weights
 
-from tests.dataset.stand_ins import STAND_INS, trust_stand_ins
+from tests.dataset.example_datasets import EXAMPLES, trust_examples
 from transfer_exp.__main__ import main
 from transfer_exp.evaluation.score_files import CELL, read_scores
 from transfer_exp.vision import torchvision
@@ -27,9 +27,9 @@ QUICK = ["mobilenet_v2", "mnasnet1_0"]
 @pytest.fixture
 def data(tmp_path, monkeypatch):
     """Write all eleven stand-in datasets, with an empty cache of weights, and run in their folder."""
-    for lay_out in STAND_INS.values():
+    for lay_out in EXAMPLES.values():
         lay_out(tmp_path / "data", PER_CLASS)
-    trust_stand_ins(monkeypatch, tmp_path / "data")
+    trust_examples(monkeypatch, tmp_path / "data")
     for variable, folder in {"TRANSFER_EXP_DATA": "data", "TORCH_HOME": "torch"}.items():
         monkeypatch.setenv(variable, str(tmp_path / folder))
     monkeypatch.chdir(tmp_path)
@@ -43,7 +43,7 @@ def run_command(monkeypatch, *arguments):
     main()
 
 
-def check(folder, models, targets=tuple(STAND_INS)):
+def check(folder, models, targets=tuple(EXAMPLES)):
     """Check that every dataset has its rows, every model its column, and the page its sections."""
     scores = read_scores(folder / "scores.csv").reset_index()
     assert set(scores["dataset"]) == set(targets)

@@ -84,7 +84,7 @@ def test_scores_are_those_of_single_cells(dataset, tmp_path):
     assert {r["dataset"] for r in rows} == {dataset.name}
     extractor = Extractor(Store(tmp_path / "cells"), "cpu", 8, 0, silent)
     for (size, perturbation, name), row in by_cell.items():
-        scoring_set = dataset.train if size == "all" else dataset.train.stratified(6 * 3, 0)
+        scoring_set = dataset.train if size == "all" else dataset.train.stratified_subset(6 * 3, 0)
         scoring, parts = Scoring(metrics[name], perturbations[perturbation], 0), {}
         for candidate in POOL.candidates:
             with suppress(NotApplicableError):
@@ -157,7 +157,7 @@ def test_arrays_are_scored_with_their_pool(dataset, tmp_path):
 
 
 def test_splits_are_scored_together_and_a_missing_split_is_left_out(dataset, tmp_path):
-    both = dataset.train.joined(dataset.test)
+    both = dataset.train.concatenate(dataset.test)
     (expected,) = grid(replace(dataset, train=both, scoring_set=both), tmp_path, {"h_score": HScore()}).run()
     (row,) = grid(dataset, tmp_path, {"h_score": HScore()}, splits=("train", "validation", "test")).run()
     assert row["splits"] == "train+validation+test"

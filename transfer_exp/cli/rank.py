@@ -156,7 +156,7 @@ def run_search(config: DictConfig, labels: Mapping[str, str], log: Callable[[str
         When a setting, a file or a dataset cannot be used.
     """
     from transfer_exp.cli.instantiate import build
-    from transfer_exp.dataset.inspection import inspect
+    from transfer_exp.dataset.inspection import inspect_dataset
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.search import PoolSearch
@@ -171,7 +171,7 @@ def run_search(config: DictConfig, labels: Mapping[str, str], log: Callable[[str
     parts = {name: build(name, plain[name]) for name in groups}
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
     if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
-        for line in inspect(parts["dataset"]).lines():
+        for line in inspect_dataset(parts["dataset"]).format_lines():
             log(line)
     search = PoolSearch(
         **parts,

@@ -1,4 +1,4 @@
-"""Features one already has: an npz of features and labels for each model."""
+"""Precomputed features: one npz file of features and labels for each model."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ Split = Literal["scoring_set", "train", "test"]
 
 @dataclass(frozen=True, eq=False)
 class FeatureArrays:
-    """A target known only by the features that M models gave it.
+    """A target dataset given by the features of M models instead of images.
 
     Attributes
     ----------
     name
-        As shown in tables.
+        The name in tables.
     class_names
         C names, in the order of the labels.
     files
-        The npz of each model, by the model's name.
+        The npz file of each model, by model name.
     labels
-        (N,), training labels in [0, C), the same for all models.
+        Training labels in [0, C), (N,), equal for all models.
     scoring_set
-        Positions among the N that are scored.
+        Positions of the samples to score on, among the N.
     test_labels
-        (T,), or None when the files hold no test part.
+        Test labels, (T,), or None if the files have no test part.
     """
 
     name: str
     class_names: tuple[str, ...]
     files: dict[str, Path]
     labels: Int[np.ndarray, " samples"]
-    scoring_set: Int[np.ndarray, " chosen"]
+    scoring_set: Int[np.ndarray, " selected"]
     test_labels: Int[np.ndarray, " test_samples"] | None = None
 
     @property
@@ -50,14 +50,14 @@ class FeatureArrays:
         return tuple(self.files)
 
     def feature_set(self, model: str, split: Split) -> FeatureSet:
-        """Read the features of one model: the whole training part, the scoring set within it, or the test part.
+        """Read the features of one model: all training samples, its scoring set, or the test part.
 
-        Source probabilities come with the training part only.
+        Source probabilities are available for training samples only.
 
         Raises
         ------
         InputError
-            When there is no such model or test part, or the arrays are unfit to be scored (see `arrays`).
+            If the model or the test part does not exist, or the arrays cannot be scored (see `arrays`).
         """
         if model not in self.files:
             raise InputError(f"dataset {self.name} has no model {model!r}: {suggestion(model, self.files)}")
@@ -65,78 +65,77 @@ class FeatureArrays:
         if split == "test":
             if self.test_labels is None:
                 raise InputError(f"{path} has no test_features and test_labels: add them or set ground_truth=none")
-            test = _features(path, "test_features", self.test_labels)
-            if test.shape[1:] != _features(path, "features", self.labels).shape[1:]:
+            test = _read_features(path, "test_features", self.test_labels)
+            if test.shape[1:] != _read_features(path, "features", self.labels).shape[1:]:
                 raise InputError(f"features and test_features of {path} differ in width: save both of one model")
             return FeatureSet(test, self.test_labels)
-        every = np.arange(len(self.labels)) if split == "train" else self.scoring_set
-        features = _features(path, "features", self.labels)[every]
-        source = _probabilities(path, self.labels)
-        return FeatureSet(features, self.labels[every], None if source is None else source[every])
+        rows = np.arange(len(self.labels)) if split == "train" else self.scoring_set
+        features = _read_features(path, "features", self.labels)[rows]
+        source = _read_probabilities(path, self.labels)
+        return FeatureSet(features, self.labels[rows], None if source is None else source[rows])
 
 
 def arrays(root: str, scoring_set_size: int | None = None, seed: int = 0) -> FeatureArrays:
-    """Return the models and labels of one npz, or of a folder with one npz per model, named by its stem.
+    """Return the models of one npz file, or of a folder with one npz file per model; file names name the models.
 
-    Keys: ``features`` (N, D) and ``labels`` (N,), integers or strings; optionally ``source_probabilities``
-    (N, S), and ``test_features`` (T, D) with ``test_labels`` (T,). Labels are the same in all files. Pickled
-    objects are refused. Features are read when asked for, one model at a time.
+    The keys are ``features`` (N, D) and ``labels`` (N,), integers or strings; optionally ``source_probabilities``
+    (N, S), and ``test_features`` (T, D) with ``test_labels`` (T,). All files must have the same labels. Pickled objects
+    are refused. Features are read later, one model at a time.
 
     Parameters
     ----------
     root
         The file or folder; ``~`` is expanded.
     scoring_set_size
-        Samples to score on, stratified; None for all N.
+        Number of samples to score on, stratified; None for all N.
     seed
-        Decides the scoring set.
+        Seed of the scoring set.
 
     Raises
     ------
     InputError
-        When a file or key is missing, shapes or labels do not fit, values are not finite, or there is one
-        class.
+        If a file or key is missing, shapes or labels do not fit, or there is only one class.
     """
-    files = _files(root)
-    first, *others = files.values()
+    files = _list_files(root)
+    first, *following = files.values()
     raw, raw_test = _read_labels(first)
-    for path in others:
-        for name, ours, theirs in zip(("labels", "test_labels"), (raw, raw_test), _read_labels(path), strict=True):
-            if ours is not theirs and (ours is None or theirs is None or not np.array_equal(ours, theirs)):
+    for path in following:
+        for name, expected, values in zip(("labels", "test_labels"), (raw, raw_test), _read_labels(path), strict=True):
+            if values is not expected and (values is None or expected is None or not np.array_equal(values, expected)):
                 raise InputError(f"{name} of {path} differ from those of {first}: all models need the same samples")
-    values, labels = np.unique(raw, return_inverse=True)
-    if len(values) < 2:
+    classes, labels = np.unique(raw, return_inverse=True)
+    if len(classes) < 2:
         raise InputError(f"labels of {first} hold one class only: a ranking of models needs at least two")
-    test_labels = None if raw_test is None else _encode(raw_test, values, first)
+    test_labels = None if raw_test is None else _encode_test_labels(raw_test, classes, first)
     name = Path(root).expanduser().resolve().stem
-    names = tuple(str(value) for value in values)
+    names = tuple(str(label) for label in classes)
     return FeatureArrays(name, names, files, labels, stratified_indices(labels, scoring_set_size, seed), test_labels)
 
 
-def _files(root: str) -> dict[str, Path]:
-    """The npz files, by stem."""
+def _list_files(root: str) -> dict[str, Path]:
+    """Return the npz files by model name."""
     path = Path(root).expanduser()
     if path.is_file():
         return {path.stem: path}
-    found = sorted(path.glob("*.npz"))
-    if not found:
+    files = sorted(path.glob("*.npz"))
+    if not files:
         raise InputError(f"dataset.root={root} is neither an npz file nor a folder of them (one per model)")
-    return {file.stem: file for file in found}
+    return {file.stem: file for file in files}
 
 
-def _array(path: Path, key: str, optional: bool = False) -> np.ndarray | None:
-    """Read one array; None if it is absent and may be."""
-    present = array_names(path)
-    if key in present:
+def _read_array(path: Path, key: str, optional: bool = False) -> np.ndarray | None:
+    """Read one array; return None if an optional one is missing."""
+    names = array_names(path)
+    if key in names:
         return read_array(path, key)
     if optional:
         return None
-    raise InputError(f"{path} has no array {key!r}, only {', '.join(present) or 'nothing'}: save it with np.savez")
+    raise InputError(f"{path} has no array {key!r}, only {', '.join(names) or 'nothing'}: save it with np.savez")
 
 
 def _read_labels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Training labels, and test labels if there are."""
-    labels, test = _array(path, "labels"), _array(path, "test_labels", optional=True)
+    """Return training labels, and test labels or None."""
+    labels, test = _read_array(path, "labels"), _read_array(path, "test_labels", optional=True)
     assert labels is not None
     for name, values in (("labels", labels), ("test_labels", test)):
         if values is not None and (values.ndim != 1 or len(values) == 0 or values.dtype.kind not in "iuU"):
@@ -144,29 +143,29 @@ def _read_labels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return labels, test
 
 
-def _encode(labels: np.ndarray, classes: np.ndarray, path: Path) -> Int[np.ndarray, " test_samples"]:
-    """Positions of test labels among the training classes."""
+def _encode_test_labels(labels: np.ndarray, classes: np.ndarray, path: Path) -> Int[np.ndarray, " test_samples"]:
+    """Return the positions of test labels among the training classes."""
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
-        raise InputError(f"test_labels of {path} hold {unknown[0]}, which is not among labels: it cannot be learned")
+        raise InputError(f"test_labels of {path} hold {unknown[0]}, which is not among labels: remove it")
     return np.searchsorted(classes, labels)
 
 
-def _features(path: Path, key: str, labels: np.ndarray) -> np.ndarray:
-    """Read features and refuse, by file name, what cannot be scored."""
-    features = _array(path, key)
+def _read_features(path: Path, key: str, labels: np.ndarray) -> np.ndarray:
+    """Read features and check them, with the file name in error messages."""
+    features = _read_array(path, key)
     assert features is not None
     try:
-        # One class alone is refused where labels are read; a test part may have it.
+        # Labels are checked elsewhere, and a test part may have only one class.
         checked = check_features(features, np.arange(len(labels)))
     except InputError as error:
         raise InputError(f"{key} of {path}: {error}") from error
     return features if features.dtype in (np.float32, np.float64) else checked
 
 
-def _probabilities(path: Path, labels: np.ndarray) -> np.ndarray | None:
-    """Read source probabilities and refuse what is not a distribution per row."""
-    source = _array(path, "source_probabilities", optional=True)
+def _read_probabilities(path: Path, labels: np.ndarray) -> np.ndarray | None:
+    """Read source probabilities and check that each row is a distribution."""
+    source = _read_array(path, "source_probabilities", optional=True)
     if source is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Handwritten digits that ship with scikit-learn: real, tiny and offline, hence the default."""
+"""Handwritten digits that ship with scikit-learn: real, tiny and offline, therefore the default dataset."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def digits(train_per_class: int = 20, scoring_set_size: int | None = None, seed:
     Parameters
     ----------
     train_per_class
-        Training images of each digit, drawn by ``seed``; all others are the test split.
+        Number of training images of each digit; all others are the test split.
     scoring_set_size
-        Training images to score on, stratified; None for all.
+        Number of training images to score on, stratified; None for all.
     seed
-        Decides both draws.
+        Seed of both random selections.
 
     Raises
     ------
     InputError
-        When ``train_per_class`` is below two or above what the rarest digit has (174), or ``scoring_set_size``
+        If ``train_per_class`` is below 2 or above 174, the images of the rarest digit, or ``scoring_set_size`` is
         below ten.
     """
     from sklearn.datasets import load_digits
@@ -35,7 +35,7 @@ def digits(train_per_class: int = 20, scoring_set_size: int | None = None, seed:
     pixels = np.rint(source.images * (255 / _LEVELS)).astype(np.uint8)
     labels = source.target.astype(np.int64)
     images = LabelledImages(labels, lambda i: Image.fromarray(pixels[i]).convert("RGB"), lambda i: pixels[i].tobytes())
-    chosen, rest = take_per_class(labels, np.full(10, train_per_class), seed)
-    train = images.subset(chosen)
+    selected, rest = take_per_class(labels, np.full(10, train_per_class), seed)
+    train = images.subset(selected)
     names = tuple(str(digit) for digit in range(10))
-    return TargetDataset("digits", names, train, images.subset(rest), train.stratified(scoring_set_size, seed))
+    return TargetDataset("digits", names, train, images.subset(rest), train.stratified_subset(scoring_set_size, seed))

@@ -1,4 +1,4 @@
-"""Image classification sets of the Hugging Face hub, or a local folder laid out like one."""
+"""Image classification datasets of the Hugging Face hub, or local folders with the same layout."""
 
 from __future__ import annotations
 
@@ -29,51 +29,53 @@ def huggingface(
     scoring_set_size: int | None = None,
     seed: int = 0,
 ) -> TargetDataset:
-    """Return the dataset ``id``, of which no code is ever run.
+    """Return the dataset ``id``; code in the dataset's repository never runs.
 
     Parameters
     ----------
     id
-        ``owner/name`` on the hub, ``owner/name@revision`` to make a result repeatable, or a local folder.
+        ``owner/name`` on the hub, ``owner/name@revision`` for a repeatable result, or a local folder.
     config
         Name of a configuration; None for the default one.
     train, validation, test
-        Names of the splits. None takes the one of the usual name (for ``train`` also the only one); without a
-        test split, ``test_fraction`` of every class of ``train`` is held out by ``seed``. All must differ.
+        Names of three different splits. None selects the split with the usual name (for ``train`` also the only one).
+        Without a test split, ``test_fraction`` of every class of ``train`` is held out.
     test_fraction
-        In (0, 1); unused where there is a test split.
+        Fraction of every class to hold out, in (0, 1); unused if there is a test split.
     image_column, label_column
-        None for the only image and the only class label among the features. A label column of integers or
-        strings must be named.
+        Names of the columns; None for the only image and the only class label among the features. A label column of
+        integers or strings must be given.
     scoring_set_size
-        Training images to score on, stratified; None for all.
+        Number of training images to score on, stratified; None for all.
     seed
-        Decides the draws.
+        Seed of the test split and the scoring set.
 
     Raises
     ------
     InputError
-        When `datasets` is not installed, the set cannot be fetched, a split or column is missing or
-        ambiguous, or labels are withheld.
+        If `datasets` is not installed, the dataset cannot be downloaded, a split or column is missing or ambiguous,
+        or labels are withheld.
     """
-    splits = _load(id, config)
-    train, validation, test = names = _names(splits, train, validation, test)
-    read = {name: _split(splits, name, id) for name in names if name is not None}
-    columns = _columns(read[train].features, image_column, label_column, id)
-    class_names, known = _classes(read[train], columns[1])
-    images = {name: _images(split, columns, known, f"{id}, {name}", _homes(id)) for name, split in read.items()}
+    splits = _load_splits(id, config)
+    train, validation, test = names = _choose_splits(splits, train, validation, test)
+    for split in names:
+        if split is not None and split not in splits:
+            raise InputError(f"{id} has no split {split!r}: {suggestion(split, splits)}")
+    columns = _choose_columns(splits[train].features, image_column, label_column, id)
+    class_names, codes = _read_classes(splits[train], columns[1])
+    folders = _allowed_folders(id)
+    images = {s: _load_images(splits[s], columns, codes, f"{id}, {s}", folders) for s in names if s is not None}
     if test is None:
-        kept, held_out = stratified_split(images[train].labels, test_fraction, seed)
-        train_images, test_images = images[train].subset(kept), images[train].subset(held_out)
+        remaining, held_out = stratified_split(images[train].labels, test_fraction, seed)
+        train_images, test_images = images[train].subset(remaining), images[train].subset(held_out)
     else:
         train_images, test_images = images[train], images[test]
-    scoring_set = train_images.stratified(scoring_set_size, seed)
-    name = Path(id).name
-    held = None if validation is None else images[validation]
-    return TargetDataset(name, class_names, train_images, test_images, scoring_set, held)
+    scoring_set = train_images.stratified_subset(scoring_set_size, seed)
+    validation_images = None if validation is None else images[validation]
+    return TargetDataset(Path(id).name, class_names, train_images, test_images, scoring_set, validation_images)
 
 
-def _load(id: str, config: str | None) -> Any:
+def _load_splits(id: str, config: str | None) -> Any:
     """Return the splits by name."""
     try:
         import datasets
@@ -82,9 +84,9 @@ def _load(id: str, config: str | None) -> Any:
     folder = Path(id).expanduser()
     path, _, revision = (str(folder), "", "") if folder.is_dir() else id.partition("@")
     try:
-        # Releases before 4.0 would ask whether to run a dataset's script; later ones never do.
+        # Releases before 4.0 would ask whether to run a dataset's script; later releases never run one.
         return datasets.load_dataset(path, name=config, revision=revision or None, trust_remote_code=False)
-    # The hub, the network, the cache and the file formats each raise their own kinds of error.
+    # The hub, the network, the cache and the file formats raise many types.
     except Exception as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
@@ -92,58 +94,51 @@ def _load(id: str, config: str | None) -> Any:
         ) from error
 
 
-def _names(
+def _choose_splits(
     splits: Any, train: str | None, validation: str | None, test: str | None
 ) -> tuple[str, str | None, str | None]:
-    """Fill in the usual names of splits that exist; refuse to use one split twice."""
+    """Replace None by the usual names of splits that exist; refuse to use one split twice."""
     train = train or (next(iter(splits)) if len(splits) == 1 else "train")
-    usual = [name for name in _VALIDATION if name in splits and name not in (train, test)]
-    validation = validation or next(iter(usual), None)
+    validations = [name for name in _VALIDATION if name in splits and name not in (train, test)]
+    validation = validation or next(iter(validations), None)
     if test is None and "test" in splits and "test" not in (train, validation):
         test = "test"
-    given = [name for name in (train, validation, test) if name is not None]
-    if len(set(given)) < len(given):
-        raise InputError(f"dataset.train, validation and test must be different splits, not {', '.join(given)}")
+    names = [name for name in (train, validation, test) if name is not None]
+    if len(set(names)) < len(names):
+        raise InputError(f"dataset.train, validation and test must be different splits, not {', '.join(names)}")
     return train, validation, test
 
 
-def _split(splits: Any, name: str, id: str) -> Any:
-    """Return one split, or refuse with those there are."""
-    if name not in splits:
-        raise InputError(f"{id} has no split {name!r}: {suggestion(name, splits)}")
-    return splits[name]
-
-
-def _columns(features: Any, image: str | None, label: str | None, id: str) -> tuple[str, str]:
+def _choose_columns(features: Any, image: str | None, label: str | None, id: str) -> tuple[str, str]:
     """Return the names of the image and the label column."""
     import datasets
 
-    image = _column(features, image, datasets.Image, "image_column", id)
-    label = _column(features, label, datasets.ClassLabel, "label_column", id)
+    image = _choose_column(features, image, datasets.Image, "image_column", id)
+    label = _choose_column(features, label, datasets.ClassLabel, "label_column", id)
     if not isinstance(features[image], datasets.Image):
-        raise InputError(f"column {image!r} of {id} holds no images: name another dataset.image_column")
+        raise InputError(f"column {image!r} of {id} holds no images: set dataset.image_column to another one")
     if not isinstance(features[label], (datasets.ClassLabel, datasets.Value)):
-        raise InputError(f"column {label!r} of {id} is not one label an image: name another dataset.label_column")
+        raise InputError(f"column {label!r} of {id} is not one label an image: set dataset.label_column to another one")
     return image, label
 
 
-def _column(features: Any, given: str | None, kind: type, option: str, id: str) -> str:
-    """Return the column asked for, or the only one of a kind."""
-    if given is not None:
-        if given not in features:
-            raise InputError(f"{id} has no column {given!r}: {suggestion(given, features)}")
-        return given
-    found = [name for name, feature in features.items() if isinstance(feature, kind)]
-    if len(found) != 1:
-        names = ", ".join(found or features)
+def _choose_column(features: Any, name: str | None, kind: type, option: str, id: str) -> str:
+    """Return the column ``name`` if it exists, or for None the only column of a type."""
+    if name is not None:
+        if name not in features:
+            raise InputError(f"{id} has no column {name!r}: {suggestion(name, features)}")
+        return name
+    columns = [column for column, feature in features.items() if isinstance(feature, kind)]
+    if len(columns) != 1:
+        names = ", ".join(columns or features)
         raise InputError(
-            f"{id} has {len(found)} columns of type {kind.__name__}: set dataset.{option} to one of {names}"
+            f"{id} has {len(columns)} columns of type {kind.__name__}: set dataset.{option} to one of {names}"
         )
-    return str(found[0])
+    return str(columns[0])
 
 
-def _classes(split: Any, column: str) -> tuple[tuple[str, ...], dict[Any, int]]:
-    """Names of the classes, and the label of each value of the column; a plain column's values are sorted."""
+def _read_classes(split: Any, column: str) -> tuple[tuple[str, ...], dict[Any, int]]:
+    """Return the class names, and the label of each value of the column; values of a plain column are sorted."""
     names = getattr(split.features[column], "names", None)
     if names is not None:
         return tuple(names), {i: i for i in range(len(names))}
@@ -151,50 +146,50 @@ def _classes(split: Any, column: str) -> tuple[tuple[str, ...], dict[Any, int]]:
     return tuple(str(value) for value in values), {value: i for i, value in enumerate(values)}
 
 
-def _homes(id: str) -> list[Path]:
-    """Folders in which a set keeps its files: its own where it is local, and what the libraries fetch to."""
+def _allowed_folders(id: str) -> list[Path]:
+    """Return the folders that may hold files of the dataset: a local dataset's folder and the libraries' caches."""
     import datasets
     from huggingface_hub import constants
 
     caches = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
-    return [home.resolve() for home in map(Path, (Path(id).expanduser(), *caches)) if home.is_dir()]
+    return [folder.resolve() for folder in map(Path, (Path(id).expanduser(), *caches)) if folder.is_dir()]
 
 
-def _images(
-    split: Any, columns: tuple[str, str], known: dict[Any, int], where: str, homes: Sequence[Path]
+def _load_images(
+    split: Any, columns: tuple[str, str], codes: dict[Any, int], label: str, folders: Sequence[Path]
 ) -> LabelledImages:
-    """Images of one split, left encoded until they are read; the fingerprint is the encoded bytes."""
+    """Return the images of one split, decoded on reading; the fingerprint is the encoded image."""
     import datasets
 
-    image, label = columns
-    encoded = split.cast_column(image, datasets.Image(decode=False)).select_columns([image])
+    column = columns[0]
+    encoded = split.cast_column(column, datasets.Image(decode=False)).select_columns([column])
 
-    def called(i: int) -> str:
-        return f"{where}, row {i}"
+    def name_row(i: int) -> str:
+        return f"{label}, row {i}"
 
-    def content(i: int) -> bytes:
-        cell = encoded[i][image]
+    def read_content(i: int) -> bytes:
+        cell = encoded[i][column]
         if cell is None:
-            raise InputError(f"{called(i)} has no image: leave it out")
+            raise InputError(f"{name_row(i)} has no image: leave it out")
         if cell["bytes"] is not None:
             return bytes(cell["bytes"])
         path = Path(cell["path"]).resolve()
-        if not any(path.is_relative_to(home) for home in homes):
-            raise InputError(f"{called(i)} names a file outside the dataset, {path}: leave it out")
+        if not any(path.is_relative_to(folder) for folder in folders):
+            raise InputError(f"{name_row(i)} names a file outside the dataset, {path}: leave it out")
         return read_bytes(path)
 
     def read(i: int) -> Any:
-        return read_rgb(content(i), called(i), "leave it out or fetch the dataset again")
+        return read_rgb(read_content(i), name_row(i), "leave it out or fetch the dataset again")
 
-    return LabelledImages(_labels(split, label, known, where), read, content, name=called)
+    return LabelledImages(_read_labels(split, columns[1], codes, label), read, read_content, name=name_row)
 
 
-def _labels(split: Any, column: str, known: dict[Any, int], where: str) -> Int[np.ndarray, " samples"]:
-    """Labels in [0, C), (N,)."""
+def _read_labels(split: Any, column: str, codes: dict[Any, int], label: str) -> Int[np.ndarray, " samples"]:
+    """Return labels in [0, C), (N,)."""
     values = list(split[column])
     for value in values:
         if value in (-1, None):
-            raise InputError(f"{where}: labels are withheld ({column}={value}): name another split")
-        if value not in known:
-            raise InputError(f"{where}: {column}={value} is not among the classes of the training split")
-    return np.array([known[value] for value in values], dtype=np.int64)
+            raise InputError(f"{label}: labels are withheld ({column}={value}): set another split")
+        if value not in codes:
+            raise InputError(f"{label}: {column}={value} is not among the classes of the training split")
+    return np.array([codes[value] for value in values], dtype=np.int64)

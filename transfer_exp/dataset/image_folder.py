@@ -1,4 +1,4 @@
-"""One's own images: a folder per class, already split or to be split here."""
+"""Image folders: one folder per class, with or without splits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer_exp.dataset.image_file import REMEDY, SUFFIXES, labelled_files, leaves_out, readable, refuse_outside
+from transfer_exp.dataset.image_file import REMEDY, SUFFIXES, check_inside, find_readable, is_skip, load_files
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
@@ -20,103 +20,103 @@ def image_folder(
     scoring_set_size: int | None = None,
     seed: int = 0,
 ) -> TargetDataset:
-    """Return the images below ``root``, classes being its folders in sorted order.
+    """Return the images below ``root``, with its folders in sorted order as classes.
 
-    Either ``root/train/CLASS/*`` and ``root/test/CLASS/*``, with ``root/val`` or ``root/validation`` if there
-    is one; or ``root/CLASS/*``, of which ``test_fraction`` of every class is held out by ``seed``. Hidden
-    files and files without an image's suffix are ignored, and folders inside a class are not searched.
+    The layout is ``root/train/CLASS/*`` and ``root/test/CLASS/*``, optionally with ``root/val`` or
+    ``root/validation``; or ``root/CLASS/*``, where ``test_fraction`` of every class is held out. Hidden files, files
+    without an image suffix and folders inside a class are ignored.
 
     Parameters
     ----------
     root
         The folder; ``~`` is expanded.
     test_fraction
-        In (0, 1); unused where a test split exists.
+        Fraction of every class to hold out, in (0, 1); unused if a test split exists.
     on_unreadable
-        ``refuse`` raises when a damaged image is met; ``skip`` decodes every image first and leaves those
-        out.
+        ``refuse`` raises an error on reading a damaged image; ``skip`` decodes every image first and leaves damaged
+        ones out.
     name
-        In tables; the folder's name if None.
+        The name in tables; the folder's name if None.
     scoring_set_size
-        Training images to score on, stratified; None for all.
+        Number of training images to score on, stratified; None for all.
     seed
-        Decides the draws.
+        Seed of the test split and the scoring set.
 
     Raises
     ------
     InputError
-        When the folder is missing, has no or one class, a class is empty or too small, the splits' classes
-        differ, or a link leads out of it.
+        If the folder is missing or has fewer than two classes, a class is empty or too small, the splits have
+        different classes, or a link leads out of the folder.
     """
     folder = Path(root).expanduser().resolve()
     if not folder.is_dir():
         raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
-    skip = leaves_out(on_unreadable)
+    skip = is_skip(on_unreadable)
     validation = None
-    if _folders(folder / "train"):
+    if _list_folders(folder / "train"):
         classes, train, test, validation = _read_splits(folder, skip)
     else:
-        classes = _classes(folder)
-        images = _images(folder, folder, classes, skip)
-        kept, held_out = stratified_split(images.labels, test_fraction, seed)
-        train, test = images.subset(kept), images.subset(held_out)
-    scoring_set = train.stratified(scoring_set_size, seed)
+        classes = _read_classes(folder)
+        images = _load_images(folder, folder, classes, skip)
+        remaining, held_out = stratified_split(images.labels, test_fraction, seed)
+        train, test = images.subset(remaining), images.subset(held_out)
+    scoring_set = train.stratified_subset(scoring_set_size, seed)
     return TargetDataset(name or folder.name, tuple(classes), train, test, scoring_set, validation)
 
 
-def _folders(folder: Path) -> list[Path]:
-    """Visible folders directly below ``folder``, sorted; none if it does not exist."""
+def _list_folders(folder: Path) -> list[Path]:
+    """Return the visible folders directly below ``folder``, sorted; none if it does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def _read_splits(folder: Path, skip: bool) -> tuple[list[str], LabelledImages, LabelledImages, LabelledImages | None]:
-    """Read ``train``, ``test`` and, if there is one, ``val`` or ``validation``."""
+    """Read ``train``, ``test`` and, if it exists, ``val`` or ``validation``."""
     if not (folder / "test").is_dir():
         raise InputError(
             f"{folder} has a train but no test folder: add one, or let dataset.root={folder}/train be split"
         )
-    classes = _classes(folder / "train")
-    train = _images(folder, folder / "train", classes, skip)
-    held_out = [path for path in (folder / "val", folder / "validation") if path.is_dir()]
-    for path in (folder / "test", *held_out):
-        _same_classes(classes, path)
-    validation = _images(folder, held_out[0], classes, skip) if held_out else None
-    return classes, train, _images(folder, folder / "test", classes, skip), validation
+    classes = _read_classes(folder / "train")
+    train = _load_images(folder, folder / "train", classes, skip)
+    validations = [path for path in (folder / "val", folder / "validation") if path.is_dir()]
+    for path in (folder / "test", *validations):
+        _check_classes(classes, path)
+    validation = _load_images(folder, validations[0], classes, skip) if validations else None
+    return classes, train, _load_images(folder, folder / "test", classes, skip), validation
 
 
-def _classes(folder: Path) -> list[str]:
-    """Names of the class folders, sorted."""
-    names = [path.name for path in _folders(folder)]
+def _read_classes(folder: Path) -> list[str]:
+    """Return the names of the class folders, sorted."""
+    names = [path.name for path in _list_folders(folder)]
     if len(names) < 2:
-        found = f"only the class folder {names[0]!r}" if names else "no class folders"
-        raise InputError(f"{folder} holds {found}: put the images into one folder per class, at least two")
+        content = f"only the class folder {names[0]!r}" if names else "no class folders"
+        raise InputError(f"{folder} holds {content}: put the images into one folder per class, at least two")
     return names
 
 
-def _same_classes(classes: list[str], split: Path) -> None:
-    """Refuse a split whose class folders are not those of the training split."""
-    found = {path.name for path in _folders(split)}
-    for name in sorted(found.symmetric_difference(classes)):
-        here, there = (split.name, "train") if name in found else ("train", split.name)
-        raise InputError(f"class folder {name!r} is in {here} but not in {there} of {split.parent}: add or remove it")
+def _check_classes(classes: list[str], split: Path) -> None:
+    """Refuse a split with other class folders than the training split."""
+    names = {path.name for path in _list_folders(split)}
+    for name in sorted(names.symmetric_difference(classes)):
+        present, absent = (split.name, "train") if name in names else ("train", split.name)
+        location = f"in {present} but not in {absent} of {split.parent}"
+        raise InputError(f"class folder {name!r} is {location}: add or remove it")
 
 
-def _images(root: Path, folder: Path, classes: list[str], skip: bool) -> LabelledImages:
-    """Read the image files of each class of a split, sorted by name; none may lie outside ``root``."""
-    files = [_image_files(folder / name) for name in classes]
-    paths = [path for found in files for path in found]
-    labels = np.repeat(np.arange(len(classes)), [len(found) for found in files])
-    refuse_outside(root, paths)
-    kept = readable(paths, folder) if skip else np.ones(len(paths), dtype=bool)
-    for label in np.flatnonzero(np.bincount(labels[kept], minlength=len(classes)) == 0):
+def _load_images(root: Path, folder: Path, classes: list[str], skip: bool) -> LabelledImages:
+    """Return the images of a split, sorted by class and file name; all must be inside ``root``."""
+    files = [_list_images(folder / name) for name in classes]
+    paths = [path for class_files in files for path in class_files]
+    labels = np.repeat(np.arange(len(classes)), [len(class_files) for class_files in files])
+    check_inside(root, paths)
+    mask = find_readable(paths, folder) if skip else np.ones(len(paths), dtype=bool)
+    for label in np.flatnonzero(np.bincount(labels[mask], minlength=len(classes)) == 0):
         kind = "readable image" if skip else "image"
         raise InputError(f"class folder {folder / classes[label]} holds no {kind}: fill or remove it")
-    return labelled_files([paths[i] for i in np.flatnonzero(kept)], labels[kept], REMEDY)
+    return load_files([paths[i] for i in np.flatnonzero(mask)], labels[mask], REMEDY)
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """Image files directly below ``folder``, sorted."""
+def _list_images(folder: Path) -> list[Path]:
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted(path for path in visible if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -1,4 +1,4 @@
-"""Choosing samples class by class, so that a part looks like the whole."""
+"""Random selection of samples with the class proportions of the whole set."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from transfer_exp.errors import InputError
 
 
 def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, seed: int) -> Int[np.ndarray, " chosen"]:
-    """Choose ``size`` positions with the class proportions of ``labels``, in ascending order.
+    """Draw ``size`` positions with the class proportions of ``labels``, in ascending order.
 
-    Every class keeps its share of ``size``, rounded by largest remainder and never below one sample, so that
-    no class disappears. ``size`` None, or at least N, takes all.
+    Every class gets its share of ``size``, rounded by largest remainder, and at least one sample. If ``size`` is None
+    or at least N, all positions are returned.
 
     Raises
     ------
     InputError
-        When ``size`` is smaller than the number of classes.
+        If ``size`` is smaller than the number of classes.
     """
     if size is None or size >= len(labels):
         return np.arange(len(labels))
@@ -29,77 +29,69 @@ def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, se
 
 def stratified_split(
     labels: Int[np.ndarray, " samples"], fraction: float, seed: int
-) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " held_out"]]:
-    """Hold out ``fraction`` of every class: at least one sample, and where possible leaving two.
+) -> tuple[Int[np.ndarray, " remaining"], Int[np.ndarray, " held_out"]]:
+    """Return the positions that remain and those held out: ``fraction`` of every class, in ascending order.
 
-    Returns
-    -------
-    kept, held_out
-        Disjoint positions in ascending order, together all.
+    At least one sample of a class is held out, and at least two remain if possible.
 
     Raises
     ------
     InputError
-        When ``fraction`` is not between 0 and 1.
+        If ``fraction`` is not between 0 and 1.
     """
     if not 0 < fraction < 1:
         raise InputError(f"the fraction to hold out is {fraction}, and must lie between 0 and 1")
     counts = np.unique(labels, return_counts=True)[1]
-    take = np.clip(np.rint(counts * fraction).astype(np.int64), 1, np.maximum(counts - 2, 1))
-    held_out, kept = take_per_class(labels, take, seed)
-    return kept, held_out
+    sizes = np.clip(np.rint(counts * fraction).astype(np.int64), 1, np.maximum(counts - 2, 1))
+    held_out, remaining = take_per_class(labels, sizes, seed)
+    return remaining, held_out
 
 
 def take_per_class(
-    labels: Int[np.ndarray, " samples"], take: Int[np.ndarray, " classes"], seed: int
-) -> tuple[Int[np.ndarray, " taken"], Int[np.ndarray, " rest"]]:
-    """Draw ``take[c]`` positions of the c-th class that occurs, without replacement.
+    labels: Int[np.ndarray, " samples"], sizes: Int[np.ndarray, " classes"], seed: int
+) -> tuple[Int[np.ndarray, " selected"], Int[np.ndarray, " rest"]]:
+    """Draw ``sizes[c]`` positions of the c-th class that occurs, without replacement.
 
     Returns
     -------
-    taken, rest
-        Disjoint positions in ascending order, together all.
+    selected, rest
+        The positions drawn and all others, in ascending order.
 
     Raises
     ------
     InputError
-        When a class has fewer samples than are to be taken.
+        If a class has fewer samples than its size.
     """
     classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    for bad in np.flatnonzero((take < 0) | (take > counts)):
-        raise InputError(f"cannot take {take[bad]} images of class {classes[bad]}: it has {counts[bad]}")
+    for i in np.flatnonzero((sizes < 0) | (sizes > counts)):
+        raise InputError(f"cannot take {sizes[i]} images of class {classes[i]}: it has {counts[i]}")
     rng = np.random.default_rng(seed)
-    taken = np.zeros(len(labels), dtype=bool)
+    selected = np.zeros(len(labels), dtype=bool)
     for c in range(len(classes)):
-        # A prefix of a shuffle: of two scoring sets of one seed, the larger holds (nearly always) the smaller.
-        taken[rng.permutation(np.flatnonzero(codes == c))[: take[c]]] = True
-    return np.flatnonzero(taken), np.flatnonzero(~taken)
+        # The prefix of a shuffle: with one seed, a larger scoring set (nearly always) contains a smaller one.
+        selected[rng.permutation(np.flatnonzero(codes == c))[: sizes[c]]] = True
+    return np.flatnonzero(selected), np.flatnonzero(~selected)
 
 
 def nested_order(labels: Int[np.ndarray, " samples"], seed: int) -> Int[np.ndarray, " samples"]:
-    """Order all positions so that every beginning of the order is a stratified sample, and holds all shorter ones.
+    """Return a random order of all positions, (N,), in which every prefix is a stratified sample.
 
-    One sample of each class comes first, then a second of each, which is what most scores need; then the j-th of n_c
-    (from 0) samples of a class stands at (j + 1/2) / n_c of the way, so that, once every class has a share of three,
-    none of C classes is further from its share than 1/2 + C/2 n_c/N samples. Which samples of a class come first is
-    drawn, and which class is.
-
-    Returns
-    -------
-    np.ndarray
-        (N,), a permutation: ``order[:n]`` is the scoring set of n images, for any n of at least the number of classes.
+    ``order[:n]`` is the scoring set of n images, for any n of at least the number of classes. One sample of each class
+    comes first, then a second of each, because most metrics need two. Then sample j (from 0) of the n_c samples of a
+    class is at (j + 1/2) / n_c of the order. Once every class has a share of three samples, none of the C classes is
+    further from its share than 1/2 + C/2 n_c/N samples. The order within a class and the order of classes are random.
     """
     rng = np.random.default_rng(seed)
     codes, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     shuffled = np.lexsort((rng.random(len(labels)), codes))
-    place = np.empty(len(labels), dtype=np.int64)
-    place[shuffled] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
-    way = np.where(place < 2, place - 2.0, (place + 0.5) / counts[codes])
-    return np.lexsort((rng.permutation(len(counts))[codes], way))
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[shuffled] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    position = np.where(rank < 2, rank - 2.0, (rank + 0.5) / counts[codes])
+    return np.lexsort((rng.permutation(len(counts))[codes], position))
 
 
 def _quotas(counts: Int[np.ndarray, " classes"], size: int) -> Int[np.ndarray, " classes"]:
-    """Split ``size`` over classes in proportion to ``counts``, at least one each."""
+    """Split ``size`` over the classes in proportion to ``counts``, with at least one for each."""
     share = counts * (size / counts.sum())
     quota: np.ndarray = np.maximum(np.floor(share).astype(np.int64), 1)
     while quota.sum() != size:

@@ -1,4 +1,4 @@
-"""What every dataset of the package is: named classes, three splits kept apart, and a measure of success."""
+"""Target datasets: labelled images in disjoint splits, and the measure of accuracy."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ Measure = Literal["accuracy", "mean_per_class_accuracy", "map_11point"]
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """N images that are read one at a time, and their labels.
+    """N images, read one at a time, and their labels.
 
     Attributes
     ----------
     labels
-        (N,), classes as integers in [0, C).
+        Classes as integers in [0, C), (N,).
     read
-        Gives the RGB image at a position; raises `InputError` naming the file when it cannot be read.
+        Function of a position that returns the RGB image; raises `InputError` with the file if it is unreadable.
     fingerprint
-        Gives bytes that change whenever the image at a position changes; cheaper than decoding it.
+        Function of a position that returns bytes which change whenever the image does; cheaper than decoding.
     targets
-        (N, C) zeros and ones where an image may show several classes (voc2007), else None.
+        (N, C) zeros and ones if an image may show several classes (voc2007), else None.
     name
-        What to call the image at a position when it is spoken of; its number where it has no other name.
+        Function of a position that returns the name of the image in messages.
     """
 
     labels: Int[np.ndarray, " samples"]
@@ -56,27 +56,27 @@ class LabelledImages:
             lambda i: self.name(int(indices[i])),
         )
 
-    def stratified(self, size: int | None, seed: int) -> LabelledImages:
-        """Return ``size`` of the images, chosen as `stratified_indices` does: how a scoring set is drawn."""
+    def stratified_subset(self, size: int | None, seed: int) -> LabelledImages:
+        """Return the images at `stratified_indices`, which is how a scoring set is drawn."""
         return self.subset(stratified_indices(self.labels, size, seed))
 
-    def joined(self, other: LabelledImages) -> LabelledImages:
-        """Return these images followed by the ``other`` ones of the same dataset."""
+    def concatenate(self, following: LabelledImages) -> LabelledImages:
+        """Return these images followed by other images of the same dataset."""
         first = len(self)
         targets = None
-        if self.targets is not None and other.targets is not None:
-            targets = np.concatenate([self.targets, other.targets])
+        if self.targets is not None and following.targets is not None:
+            targets = np.concatenate([self.targets, following.targets])
         return LabelledImages(
-            np.concatenate([self.labels, other.labels]),
-            lambda i: self.read(i) if i < first else other.read(i - first),
-            lambda i: self.fingerprint(i) if i < first else other.fingerprint(i - first),
+            np.concatenate([self.labels, following.labels]),
+            lambda i: self.read(i) if i < first else following.read(i - first),
+            lambda i: self.fingerprint(i) if i < first else following.fingerprint(i - first),
             targets,
-            lambda i: self.name(i) if i < first else other.name(i - first),
+            lambda i: self.name(i) if i < first else following.name(i - first),
         )
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of all images, labels and targets, in order: a key for what derives from them."""
+        """The sha256 of all images, labels and targets in order, for cache keys."""
         total = hashlib.sha256(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
         if self.targets is not None:
             total.update(np.ascontiguousarray(self.targets, dtype=np.int64).tobytes())
@@ -92,22 +92,22 @@ class TargetDataset:
     Attributes
     ----------
     name
-        As shown in tables and used to look up published accuracies.
+        The name in tables, by which published accuracies are found.
     class_names
         C names, in the order of the labels.
     train, validation, test
-        Disjoint splits. ``validation`` is None where the dataset publishes none: ground truth then holds out
-        part of ``train``. Nothing but the final accuracy ever sees ``test``.
+        Disjoint splits. Without a published ``validation`` split it is None, and the ground truth holds out a part of
+        ``train``. Only the final accuracy uses ``test``.
     scoring_set
-        The part of ``train`` that is scored.
+        The part of ``train`` that is used for scoring.
     measure
-        What the dataset's literature reports.
+        The measure of accuracy in the literature of the dataset.
 
     Raises
     ------
     InputError
-        When fewer than two classes can be trained on, or a class that occurs has fewer than two training
-        images: a single image has no spread, and a class absent from training cannot be recognised.
+        If fewer than two classes have training images, or a class that occurs has fewer than two of them: one image
+        has no variance, and a class without training images cannot be recognised.
     """
 
     name: str
@@ -119,20 +119,20 @@ class TargetDataset:
     measure: Measure = "accuracy"
 
     def __post_init__(self) -> None:
-        train, test = (self._counts(split) for split in (self.train, self.test))
+        train, test = (self._count_classes(split) for split in (self.train, self.test))
         for c in np.flatnonzero((train < 2) & (train + test > 0)):
             raise InputError(
                 f"{self.name}: class {self.class_names[c]!r} has {train[c]} training and {test[c]} test "
                 "images, and needs at least two to train on: add images or leave the class out"
             )
         if np.count_nonzero(train) < 2:
-            only = [self.class_names[c] for c in np.flatnonzero(train)]
-            raise InputError(f"{self.name} has no two classes to tell apart, only {only}: a ranking needs at least two")
+            names = [self.class_names[c] for c in np.flatnonzero(train)]
+            raise InputError(f"{self.name} has training images of {names} only: a ranking needs at least two classes")
         if len(self.test) == 0:
-            raise InputError(f"{self.name} has no test image")
+            raise InputError(f"{self.name} has no test image: add some")
 
-    def _counts(self, split: LabelledImages) -> Int[np.ndarray, " classes"]:
-        """Images per class of ``split``, (C,)."""
+    def _count_classes(self, split: LabelledImages) -> Int[np.ndarray, " classes"]:
+        """Return the images per class of ``split``, (C,)."""
         counts = np.bincount(split.labels, minlength=len(self.class_names))
         if len(counts) > len(self.class_names):
             raise InputError(f"{self.name} has label {len(counts) - 1} but names only {len(self.class_names)} classes")

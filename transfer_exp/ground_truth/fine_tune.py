@@ -121,7 +121,7 @@ class FineTuning(ABC):
             images = train
             trained, held_out = stratified_split(train.labels, self.protocol.validation_fraction, self.seed)
         else:
-            images = train.joined(validation)
+            images = train.concatenate(validation)
             trained, held_out = np.arange(len(train)), len(train) + np.arange(len(validation))
         factory = self._factory(model, images)
         plain = factory.examples(images)

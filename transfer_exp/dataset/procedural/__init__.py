@@ -1,1 +1,1 @@
-"""Images drawn by a program: source tasks for the built-in pool, and target tasks that share nothing with them."""
+"""Images drawn by a program: source tasks of the built-in pool, and target tasks with other classes."""

@@ -1,4 +1,4 @@
-"""Attractors of random iterated function systems, after Kataoka et al., ACCV 2020; source and target codes differ."""
+"""Attractors of random iterated function systems, after Kataoka et al., ACCV 2020."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.dataset.procedural.canvas import Mask, paint, random_affine
-from transfer_exp.dataset.procedural.task import SIZE, Drawing, Task, as_dataset
+from transfer_exp.dataset.procedural.task import SIZE, Drawing, Mask, Task, create_dataset, paint, random_affine
 from transfer_exp.dataset.target_dataset import TargetDataset
 
 Maps = Float[np.ndarray, "maps 2 3"]
 
 _WALKERS, _STEPS, _BURN_IN = 128, 24, 6
-_LEAST_FILLED, _MOST_FILLED = 0.12, 0.7
+_MIN_FILLED, _MAX_FILLED = 0.12, 0.7
 
 
-def _contraction(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
+def _draw_contraction(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
     """Draw an affine map with singular values in [0.25, 0.85]."""
     left, right = (np.linalg.qr(rng.normal(size=(2, 2)))[0] for _ in range(2))
     linear = left @ np.diag(rng.uniform(0.25, 0.85, 2)) @ right
@@ -25,18 +24,18 @@ def _contraction(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
 
 
 def _walk(maps: Maps, rng: np.random.Generator) -> Float[np.ndarray, "points 2"]:
-    """Play the chaos game: many walkers, each step through a map chosen at random."""
-    points, kept = np.zeros((_WALKERS, 2)), []
+    """Return the points of the chaos game: many walkers, each step by a random map."""
+    points, visited = np.zeros((_WALKERS, 2)), []
     for step in range(_STEPS):
-        chosen = maps[rng.integers(len(maps), size=_WALKERS)]
-        points = np.einsum("wij,wj->wi", chosen[:, :, :2], points) + chosen[:, :, 2]
+        step_maps = maps[rng.integers(len(maps), size=_WALKERS)]
+        points = np.einsum("wij,wj->wi", step_maps[:, :, :2], points) + step_maps[:, :, 2]
         if step >= _BURN_IN:
-            kept.append(points)
-    return np.concatenate(kept)
+            visited.append(points)
+    return np.concatenate(visited)
 
 
 def _render(maps: Maps, rng: np.random.Generator) -> Mask:
-    """Draw an attractor, fitted to the canvas and posed at random, as a density in [0, 1]."""
+    """Draw an attractor, scaled to the canvas in a random pose, as a density in [0, 1]."""
     points = _walk(maps, rng)
     low, high = np.quantile(points, [0.01, 0.99], axis=0)
     pose = random_affine(rng, turn=0.4, least=0.75, most=1.0)
@@ -46,29 +45,29 @@ def _render(maps: Maps, rng: np.random.Generator) -> Mask:
 
 
 @lru_cache(maxsize=256)
-def _code(family: int, label: int) -> Maps:
-    """Find the maps of a class: the first system of its stream that neither collapses nor fills the canvas."""
+def _find_system(family: int, label: int) -> Maps:
+    """Return the maps of a class: the first system of its seed that neither collapses nor fills the canvas."""
     rng = np.random.default_rng([family, label])
     while True:
-        maps = np.stack([_contraction(rng) for _ in range(rng.integers(2, 5))])
-        if _LEAST_FILLED < (_render(maps, rng) > 0).mean() < _MOST_FILLED:
+        maps = np.stack([_draw_contraction(rng) for _ in range(rng.integers(2, 5))])
+        if _MIN_FILLED < (_render(maps, rng) > 0).mean() < _MAX_FILLED:
             return maps
 
 
-def _task(name: str, family: int, classes: int) -> Task:
-    """Make a task of telling systems apart, each sample with slightly different coefficients."""
+def _create_task(name: str, family: int, classes: int) -> Task:
+    """Return a task with one system a class; every sample has slightly different coefficients."""
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
-        maps = _code(family, label)
+        maps = _find_system(family, label)
         return paint(_render(maps + rng.normal(0, 0.03, maps.shape), rng), rng)
 
     return Task(name, tuple(f"ifs_{family}_{label}" for label in range(classes)), draw)
 
 
-SOURCE = _task("source_fractals", family=2020, classes=30)
-TARGET = _task("fractals", family=7001, classes=10)
+SOURCE = _create_task("source_fractals", family=2020, classes=30)
+TARGET = _create_task("fractals", family=7001, classes=10)
 
 
 def fractals(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
-    """Return ten fractals as a target dataset; their systems are not among those of the source task."""
-    return as_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)
+    """Return ten fractals as a target dataset; the source task has other systems."""
+    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

@@ -1,6 +1,6 @@
 """Rendered characters: Latin letters in Computer Modern and STIX as source, Cyrillic in DejaVu as target.
 
-All fonts come with matplotlib. The digits dataset is another target, so no digit is a source class.
+All fonts come with matplotlib. The digits dataset is a target too, so the source has no digits.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from transfer_exp.dataset.procedural.canvas import Mask, paint, random_affine
-from transfer_exp.dataset.procedural.task import SIZE, Drawing, Task, as_dataset
+from transfer_exp.dataset.procedural.task import SIZE, Drawing, Mask, Task, create_dataset, paint, random_affine
 from transfer_exp.dataset.target_dataset import TargetDataset
 
 SOURCE_FONTS = ("cmr10", "cmb10", "cmss10", "cmtt10", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic")
@@ -23,28 +22,28 @@ _SIDE = 64
 
 
 @lru_cache(maxsize=32)
-def _font(name: str) -> ImageFont.FreeTypeFont:
-    """Load a font that matplotlib carries."""
+def _load_font(name: str) -> ImageFont.FreeTypeFont:
+    """Load a font of matplotlib."""
     import matplotlib
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size=44)
 
 
 def _render(letter: str, font: str, rng: np.random.Generator) -> Mask:
-    """Draw a letter in the middle of a large canvas, then reduce it in a random pose."""
+    """Draw a letter in the middle of a large canvas, transform it at random, and reduce it."""
     image = Image.new("L", (_SIDE, _SIDE))
-    ImageDraw.Draw(image).text((_SIDE / 2, _SIDE / 2), letter, fill=255, font=_font(font), anchor="mm")
+    ImageDraw.Draw(image).text((_SIDE / 2, _SIDE / 2), letter, fill=255, font=_load_font(font), anchor="mm")
     pose = random_affine(rng, turn=0.25, least=0.85, most=1.25)
-    # PIL maps output to input in pixels; poses live on [-1, 1]^2.
+    # PIL maps output to input in pixels; the pose is a matrix on [-1, 1]^2.
     half = _SIDE / 2
     shift = half * (pose[:, 2] - pose[:, :2].sum(axis=1)) + half
     matrix = (pose[0, 0], pose[0, 1], shift[0], pose[1, 0], pose[1, 1], shift[1])
-    posed = image.transform((_SIDE, _SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
-    return np.asarray(posed.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float64) / 255
+    transformed = image.transform((_SIDE, _SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    return np.asarray(transformed.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float64) / 255
 
 
-def _task(name: str, letters: str, fonts: tuple[str, ...]) -> Task:
-    """Make a task of telling letters apart, whichever of the fonts they are set in."""
+def _create_task(name: str, letters: str, fonts: tuple[str, ...]) -> Task:
+    """Return a task with one letter a class; every sample has a random font."""
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
         return paint(_render(letters[label], fonts[rng.integers(len(fonts))], rng), rng)
@@ -52,10 +51,10 @@ def _task(name: str, letters: str, fonts: tuple[str, ...]) -> Task:
     return Task(name, tuple(letters), draw)
 
 
-SOURCE = _task("source_glyphs", _SOURCE_LETTERS, SOURCE_FONTS)
-TARGET = _task("glyphs", _TARGET_LETTERS, TARGET_FONTS)
+SOURCE = _create_task("source_glyphs", _SOURCE_LETTERS, SOURCE_FONTS)
+TARGET = _create_task("glyphs", _TARGET_LETTERS, TARGET_FONTS)
 
 
 def glyphs(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
-    """Return ten Cyrillic capitals as a target dataset; no source task shares a letter or a font with it."""
-    return as_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)
+    """Return ten Cyrillic capitals as a target dataset; the source tasks have other letters and fonts."""
+    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.dataset.procedural.canvas import fill, paint, random_affine
-from transfer_exp.dataset.procedural.task import Drawing, Task, as_dataset
+from transfer_exp.dataset.procedural.task import Drawing, Task, create_dataset, paint, random_affine, rasterise
 from transfer_exp.dataset.target_dataset import TargetDataset
 
 Outline = Float[np.ndarray, "points 2"]
@@ -25,48 +24,48 @@ _SIGNS = {
 }
 
 
-def _star(tips: int, depth: float) -> Outline:
+def _create_star(tips: int, depth: float) -> Outline:
     """Return an outline whose radius alternates between 0.85 and ``depth`` times that; depth 1 is a 2n-gon."""
     angles = np.linspace(0, 2 * np.pi, 2 * tips, endpoint=False)
     radius = 0.85 * np.where(np.arange(2 * tips) % 2, depth, 1.0)
     return np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
 
 
-def _polygon(sides: int) -> Outline:
+def _create_polygon(sides: int) -> Outline:
     """Return a regular polygon of circumradius 0.85."""
-    return _star(sides, np.cos(np.pi / sides))
+    return _create_star(sides, np.cos(np.pi / sides))
 
 
-def _sign(text: str) -> Outline:
-    """Read an outline from its written corners."""
+def _parse_outline(text: str) -> Outline:
+    """Return the outline with the corners in a text such as ``-.8,-.2 .1,.6``."""
     return np.array([[float(number) for number in corner.split(",")] for corner in text.split()])
 
 
-def _task(name: str, outlines: dict[str, Outline]) -> Task:
-    """Make a task of drawing each outline turned, scaled, moved, and squeezed along one axis."""
+def _create_task(name: str, outlines: dict[str, Outline]) -> Task:
+    """Return a task with one outline a class, randomly rotated, scaled, shifted, and squeezed along one axis."""
     shapes = list(outlines.values())
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
         pose = random_affine(rng, turn=0.6)
         pose[:, rng.integers(2)] *= rng.uniform(0.75, 1.0)
         jitter = rng.normal(0, 0.025, shapes[label].shape)
-        return paint(fill((shapes[label] + jitter) @ pose[:, :2].T + pose[:, 2]), rng)
+        return paint(rasterise((shapes[label] + jitter) @ pose[:, :2].T + pose[:, 2]), rng)
 
     return Task(name, tuple(outlines), draw)
 
 
-SOURCE = _task(
+SOURCE = _create_task(
     "source_shapes",
     {
-        **{f"polygon_{n}": _polygon(n) for n in (3, 4, 5, 6, 8)},
-        "disc": _polygon(24),
-        **{f"star_{n}": _star(n, 0.45) for n in (3, 4, 5, 6, 8)},
-        **{f"flower_{n}": _star(n, 0.75) for n in (4, 5, 6, 9)},
+        **{f"polygon_{n}": _create_polygon(n) for n in (3, 4, 5, 6, 8)},
+        "disc": _create_polygon(24),
+        **{f"star_{n}": _create_star(n, 0.45) for n in (3, 4, 5, 6, 8)},
+        **{f"flower_{n}": _create_star(n, 0.75) for n in (4, 5, 6, 9)},
     },
 )
-TARGET = _task("shapes", {name: _sign(text) for name, text in _SIGNS.items()})
+TARGET = _create_task("shapes", {name: _parse_outline(text) for name, text in _SIGNS.items()})
 
 
 def shapes(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
-    """Return ten everyday signs as a target dataset; no source task of the built-in pool shows any of them."""
-    return as_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)
+    """Return ten everyday signs as a target dataset; no source task of the built-in pool contains them."""
+    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

@@ -1,4 +1,4 @@
-"""A procedural task: classes that can be drawn without end, and the dataset of a fixed number of drawings."""
+"""Procedural tasks: classes of images drawn by a program, and the drawing functions that the tasks share."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
 
-from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 
 SIZE = 32
 """Height and width of every drawing, in pixels."""
 
 Drawing = UInt8[np.ndarray, "32 32 3"]
+Mask = Float[np.ndarray, "32 32"]
+"""Fraction of each pixel covered by the figure, in [0, 1]."""
+
+_MIN_CONTRAST = 0.35
+_OVERSAMPLING = 4
 
 
 @dataclass(frozen=True)
 class Task:
-    """A named list of classes and the way to draw one sample of each.
+    """A task with any number of samples.
 
     Attributes
     ----------
     name
-        As shown in tables.
+        The name in tables.
     class_names
-        C names; classes of a source task and of a target task never coincide.
+        C names; source tasks and target tasks have no class in common.
     draw
-        Draws one sample of a class: (32, 32, 3), from the generator alone.
+        Function of a class and a random generator that draws one sample, (32, 32, 3).
     """
 
     name: str
@@ -39,21 +43,53 @@ class Task:
 
 
 @lru_cache(maxsize=16)
-def drawings(task: Task, per_class: int, seed: int) -> LabelledImages:
-    """Return ``per_class`` drawings of every class, classes in turn; the same for the same seed.
+def draw_images(task: Task, per_class: int, seed: int) -> LabelledImages:
+    """Return ``per_class`` drawings of every class, classes in turn; they depend on the seed only.
 
-    They are drawn at once and kept: a sweep asks for the same ones again and again.
+    All are drawn at once and cached, because the cells of a sweep use the same drawings.
     """
     labels = np.tile(np.arange(len(task.class_names)), per_class)
-    drawn = [task.draw(int(label), np.random.default_rng([seed, i])) for i, label in enumerate(labels)]
-    return LabelledImages(labels, lambda i: Image.fromarray(drawn[i]), lambda i: drawn[i].tobytes())
+    drawings = [task.draw(int(label), np.random.default_rng([seed, i])) for i, label in enumerate(labels)]
+    return LabelledImages(labels, lambda i: Image.fromarray(drawings[i]), lambda i: drawings[i].tobytes())
 
 
-def as_dataset(
+def create_dataset(
     task: Task, train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int
 ) -> TargetDataset:
-    """Return a task as a target dataset; train and test are drawn from streams that never meet."""
-    train = drawings(task, train_per_class, seed=2 * seed)
-    test = drawings(task, test_per_class, seed=2 * seed + 1)
-    scoring_set = train.subset(stratified_indices(train.labels, scoring_set_size, seed))
-    return TargetDataset(task.name, task.class_names, train=train, test=test, scoring_set=scoring_set)
+    """Return a task as a target dataset; train and test are drawn with different seeds."""
+    train = draw_images(task, train_per_class, seed=2 * seed)
+    test = draw_images(task, test_per_class, seed=2 * seed + 1)
+    return TargetDataset(task.name, task.class_names, train, test, train.stratified_subset(scoring_set_size, seed))
+
+
+def draw_colours(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
+    """Return a background and a foreground colour in [0, 1] whose mean brightness differs by at least 0.35."""
+    while True:
+        colours = rng.uniform(0, 1, (2, 3))
+        if abs(colours[0].mean() - colours[1].mean()) >= _MIN_CONTRAST:
+            return colours
+
+
+def paint(mask: Mask, rng: np.random.Generator) -> Drawing:
+    """Return a mask as an RGB drawing in random colours with slight noise."""
+    back, front = draw_colours(rng)
+    image = back + mask[..., None] * (front - back) + rng.normal(0, 0.04, (SIZE, SIZE, 3))
+    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def random_affine(
+    rng: np.random.Generator, turn: float, least: float = 0.7, most: float = 1.1, shift: float = 0.12
+) -> Float[np.ndarray, "2 3"]:
+    """Return a random rotation within ``turn`` radians, scale in [least, most] and shift, as a matrix on [-1, 1]^2."""
+    angle, scale = rng.uniform(-turn, turn), rng.uniform(least, most)
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
+    dx, dy = rng.uniform(-shift, shift, 2)
+    return np.array([[cos, -sin, dx], [sin, cos, dy]])
+
+
+def rasterise(points: Float[np.ndarray, "points 2"]) -> Mask:
+    """Return the mask of a polygon on [-1, 1]^2, antialiased by drawing it at four times the size."""
+    side = _OVERSAMPLING * SIZE
+    image = Image.new("L", (side, side))
+    ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in (points + 1) * (side / 2)], fill=255)
+    return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float64) / 255

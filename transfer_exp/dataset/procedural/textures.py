@@ -1,4 +1,4 @@
-"""Textures without an object: gratings and filtered noise as source, tilings and dots as target."""
+"""Textures without objects: gratings and filtered noise as source, tilings and dots as target."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from functools import partial
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.dataset.procedural.canvas import Mask, paint
-from transfer_exp.dataset.procedural.task import SIZE, Drawing, Task, as_dataset
+from transfer_exp.dataset.procedural.task import SIZE, Drawing, Mask, Task, create_dataset, paint
 from transfer_exp.dataset.target_dataset import TargetDataset
 
 Texture = Callable[[np.random.Generator], Mask]
@@ -18,7 +17,7 @@ _Y, _X = np.mgrid[0:SIZE, 0:SIZE] / SIZE
 
 
 def _plane(rng: np.random.Generator, cycles: float) -> tuple[Float[np.ndarray, "32 32"], Float[np.ndarray, "32 32"]]:
-    """Return two orthogonal phases, turned at random, that run through ``cycles`` periods over the canvas."""
+    """Return two orthogonal phases in a random direction, with about ``cycles`` periods over the canvas."""
     angle, cycles = rng.uniform(0, np.pi), cycles * rng.uniform(0.85, 1.15)
     cos, sin = np.cos(angle), np.sin(angle)
     u, v = cos * _X + sin * _Y, cos * _Y - sin * _X
@@ -32,7 +31,7 @@ def _grating(rng: np.random.Generator, cycles: float, sharp: float) -> Mask:
 
 
 def _plaid(rng: np.random.Generator, cycles: float) -> Mask:
-    """Two gratings at right angles, added."""
+    """Sum of two gratings at right angles."""
     u, v = _plane(rng, cycles)
     return 0.5 + 0.25 * (np.sin(2 * np.pi * u) + np.sin(2 * np.pi * v))
 
@@ -48,13 +47,13 @@ def _noise(rng: np.random.Generator, exponent: float, threshold: bool = False) -
 
 
 def _wavy(rng: np.random.Generator, cycles: float) -> Mask:
-    """Stripes that meander."""
+    """Wavy stripes."""
     u, v = _plane(rng, cycles)
     return 0.5 + 0.5 * np.sin(2 * np.pi * (u + 0.3 * np.sin(2 * np.pi * v)))
 
 
 def _checker(rng: np.random.Generator, cycles: float) -> Mask:
-    """Squares that alternate."""
+    """Alternating squares."""
     u, v = _plane(rng, cycles)
     return ((np.floor(2 * u) + np.floor(2 * v)) % 2).astype(np.float64)
 
@@ -86,8 +85,8 @@ def _rings(rng: np.random.Generator, cycles: float) -> Mask:
     return 0.5 + 0.5 * np.sin(2 * np.pi * (cycles * np.hypot(_Y - y, _X - x) + rng.uniform()))
 
 
-def _task(name: str, textures: dict[str, Texture]) -> Task:
-    """Make a task of telling textures apart, whatever their colours and phase."""
+def _create_task(name: str, textures: dict[str, Texture]) -> Task:
+    """Return a task with one texture a class, in random colours and phases."""
     draws = list(textures.values())
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
@@ -96,7 +95,7 @@ def _task(name: str, textures: dict[str, Texture]) -> Task:
     return Task(name, tuple(textures), draw)
 
 
-SOURCE = _task(
+SOURCE = _create_task(
     "source_textures",
     {
         **{f"sine_{c:g}": partial(_grating, cycles=c, sharp=1.0) for c in (2.0, 4.0, 7.0)},
@@ -107,7 +106,7 @@ SOURCE = _task(
         **{f"wavy_{c:g}": partial(_wavy, cycles=c) for c in (2.0, 4.0)},
     },
 )
-TARGET = _task(
+TARGET = _create_task(
     "textures",
     {
         **{f"checker_{c:g}": partial(_checker, cycles=c) for c in (2.0, 5.0)},
@@ -122,4 +121,4 @@ TARGET = _task(
 
 def textures(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
     """Return ten tilings as a target dataset; the source task has gratings and noise only."""
-    return as_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)
+    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

@@ -1,8 +1,8 @@
-"""Tiny sets laid out on disk as each torchvision dataset of the paper expects them, with generated images.
+"""Small datasets of generated images in the disk layout of each torchvision dataset of the paper.
 
-``STAND_INS[name](root, per_class)`` writes the set ``name`` below ``root``, with ``per_class`` images of each
-class in each published split. torchvision checks CIFAR and Flowers against published digests:
-`trust_stand_ins` makes it take those of the stand-ins instead.
+``EXAMPLES[name](root, per_class)`` writes the dataset ``name`` below ``root``, with ``per_class`` images of each class
+in each published split. torchvision checks published digests of CIFAR and Flowers; `trust_examples` replaces them by
+the digests of the examples.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SIDE = 32
 
 
 def picture(label: int, number: int) -> np.ndarray:
-    """A class's own colour and stripes under noise, (32, 32, 3): learnable, and each number its own."""
+    """Return the colour and stripes of a class with noise, (32, 32, 3); every number gives a different picture."""
     rng = np.random.default_rng([label, number])
     colour = np.random.default_rng(label).uniform(40, 215, 3)
     stripes = 40 * np.sin(np.arange(SIDE) * (1 + label % 7) * np.pi / 8)
@@ -30,7 +30,7 @@ def picture(label: int, number: int) -> np.ndarray:
 
 
 def write_picture(path: Path, label: int, number: int) -> None:
-    """Save a picture as a JPEG, with its folders."""
+    """Save a picture as a JPEG and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture(label, number)).save(path, quality=90)
 
@@ -43,13 +43,13 @@ def image_folders(root: Path, classes: Sequence[str], per_class: int, first: int
 
 
 def write_lines(path: Path, lines: Sequence[str]) -> None:
-    """Write a text file, with its folders."""
+    """Write a text file and create its folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
 def aircraft(root: Path, per_class: int = 3) -> None:
-    """Variants with spaces in their names, which the lists separate from the image by a space."""
+    """Write lists in which a space separates the image from a name that has spaces."""
     data = root / "fgvc-aircraft-2013b" / "data"
     names = ["707-320", "Boeing 717", "DC-10"]
     write_lines(data / "variants.txt", names)
@@ -64,7 +64,7 @@ def aircraft(root: Path, per_class: int = 3) -> None:
 
 
 def caltech101(root: Path, per_class: int = 3) -> None:
-    """Twice ``per_class`` images of each class and the background folder, which is not a class."""
+    """Write twice ``per_class`` images of each class and of the background folder, which is not a class."""
     folder = root / "caltech101" / "101_ObjectCategories"
     for label, name in enumerate(("BACKGROUND_Google", "Faces", "ant", "wrench")):
         for number in range(1, 2 * per_class + 1):
@@ -72,7 +72,7 @@ def caltech101(root: Path, per_class: int = 3) -> None:
 
 
 def cars(root: Path, per_class: int = 3) -> None:
-    """Annotations as arrays of structures, classes counted from one."""
+    """Write annotations as arrays of structures, with classes counted from one."""
     folder = root / "stanford_cars"
     (folder / "devkit").mkdir(parents=True)
     names = ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "Volvo 240 Sedan 1993"]
@@ -88,7 +88,7 @@ def cars(root: Path, per_class: int = 3) -> None:
 
 
 def _cifar(folder: Path, files: Sequence[str], per_class: int, key: str, classes: Sequence[str]) -> None:
-    """One pickled batch a file: rows of 3,072 bytes, all red before all green before all blue."""
+    """Write one pickled batch per file: rows of 3,072 bytes, first red, then green, then blue."""
     for f, file in enumerate(files):
         labels = [label for label in range(len(classes)) for _ in range(per_class)]
         pictures = [picture(label, f * len(labels) + i) for i, label in enumerate(labels)]
@@ -98,7 +98,7 @@ def _cifar(folder: Path, files: Sequence[str], per_class: int, key: str, classes
 
 
 def cifar10(root: Path, per_class: int = 3) -> None:
-    """Five training batches, one test batch and the names."""
+    """Write five training batches, one test batch and the names."""
     folder, names = root / "cifar-10-batches-py", ["airplane", "automobile", "bird"]
     files = [f"data_batch_{i}" for i in range(1, 6)]
     _cifar(folder, [*files, "test_batch"], per_class, "labels", names)
@@ -106,14 +106,14 @@ def cifar10(root: Path, per_class: int = 3) -> None:
 
 
 def cifar100(root: Path, per_class: int = 3) -> None:
-    """One training file, one test file and the names."""
+    """Write one training file, one test file and the names."""
     folder, names = root / "cifar-100-python", ["apple", "aquarium_fish", "baby", "bear"]
     _cifar(folder, ["train", "test"], per_class, "fine_labels", names)
     (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": names}))
 
 
 def dtd(root: Path, per_class: int = 3) -> None:
-    """Lists of CLASS/FILE for partition 1."""
+    """Write lists of CLASS/FILE for partition 1."""
     folder = root / "dtd" / "dtd"
     for s, split in enumerate(("train", "val", "test")):
         lines = []
@@ -125,7 +125,7 @@ def dtd(root: Path, per_class: int = 3) -> None:
 
 
 def flowers(root: Path, per_class: int = 3) -> None:
-    """Three of the 102 species; images and splits counted from one."""
+    """Write three of the 102 species, with images and splits counted from one."""
     folder = root / "flowers-102"
     labels = [1 + i % 3 for i in range(9 * per_class)]
     for number, label in enumerate(labels, 1):
@@ -136,19 +136,19 @@ def flowers(root: Path, per_class: int = 3) -> None:
 
 
 def food(root: Path, per_class: int = 3) -> None:
-    """JSON lists of CLASS/NUMBER."""
+    """Write JSON lists of CLASS/NUMBER."""
     folder = root / "food-101"
     for s, split in enumerate(("train", "test")):
-        listed = {}
+        images = {}
         for label, name in enumerate(("apple_pie", "ramen", "waffles")):
-            listed[name] = [f"{name}/{number}" for number in range(s * per_class, (s + 1) * per_class)]
-            for number, image in enumerate(listed[name]):
+            images[name] = [f"{name}/{number}" for number in range(s * per_class, (s + 1) * per_class)]
+            for number, image in enumerate(images[name]):
                 write_picture(folder / "images" / f"{image}.jpg", label, s * per_class + number)
-        write_lines(folder / "meta" / f"{split}.json", [json.dumps(listed)])
+        write_lines(folder / "meta" / f"{split}.json", [json.dumps(images)])
 
 
 def pets(root: Path, per_class: int = 3) -> None:
-    """Lists of image, breed, species and rank, the breed counted from one."""
+    """Write lists of image, breed, species and rank, with breeds counted from one."""
     folder = root / "oxford-iiit-pet"
     for s, split in enumerate(("trainval", "test")):
         lines = []
@@ -160,7 +160,7 @@ def pets(root: Path, per_class: int = 3) -> None:
 
 
 def sun397(root: Path, per_class: int = 3) -> None:
-    """Twice ``per_class`` images of each scene, one scene a folder deeper."""
+    """Write twice ``per_class`` images of each scene, some of them one folder deeper."""
     folder, names = root / "SUN397", ["abbey", "apse/indoor", "bakery/shop"]
     write_lines(folder / "ClassName.txt", [f"/{name[0]}/{name}" for name in names])
     for label, name in enumerate(names):
@@ -169,12 +169,12 @@ def sun397(root: Path, per_class: int = 3) -> None:
 
 
 def voc_object(name: str, difficult: bool = False) -> str:
-    """One object of an annotation."""
+    """Return one object of an annotation."""
     return f"<object><name>{name}</name><difficult>{int(difficult)}</difficult></object>"
 
 
 def voc2007(root: Path, per_class: int = 3) -> None:
-    """Every image shows its class and a person; a difficult bicycle does not count."""
+    """Write images of a class and a person; their difficult bicycles do not count."""
     folder = root / "VOCdevkit" / "VOC2007"
     for s, split in enumerate(("train", "val", "test")):
         lines = []
@@ -188,14 +188,14 @@ def voc2007(root: Path, per_class: int = 3) -> None:
         write_lines(folder / "ImageSets" / "Main" / f"{split}.txt", lines)
 
 
-STAND_INS: dict[str, Callable[..., None]] = {
-    maker.__name__: maker
-    for maker in (aircraft, caltech101, cars, cifar10, cifar100, dtd, flowers, food, pets, sun397, voc2007)
+EXAMPLES: dict[str, Callable[..., None]] = {
+    write.__name__: write
+    for write in (aircraft, caltech101, cars, cifar10, cifar100, dtd, flowers, food, pets, sun397, voc2007)
 }
 
 
-def trust_stand_ins(monkeypatch, root: Path) -> None:
-    """Let torchvision accept the digests of the stand-ins below ``root`` in place of the published ones."""
+def trust_examples(monkeypatch, root: Path) -> None:
+    """Replace the published digests in torchvision by those of the examples below ``root``."""
     from transfer_exp.vision import torchvision
 
     def digest(path: Path) -> str:
@@ -214,7 +214,7 @@ def trust_stand_ins(monkeypatch, root: Path) -> None:
 
 
 def parquet(root, splits, label=None, column="label", extra=()):
-    """Write ``root/data/SPLIT-....parquet`` with images inside, as hub sets are stored."""
+    """Write ``root/data/SPLIT-....parquet`` with images, the layout of hub datasets."""
     import datasets
 
     label = label or datasets.ClassLabel(names=["cat", "dog"])
