@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test rehearse kills browser engines format site demo bench pretrain
+.PHONY: help install check test rehearse kills studies browser engines format site demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -22,6 +22,9 @@ rehearse: ## The reproductions with every network, on stand-ins of the eleven ta
 
 kills: ## A sweep killed at fifty instants, which ends each time as one that was not (half an hour)
 	pytest -m kills
+
+studies: ## Pages of the studies, built again from their rows and compared (some minutes)
+	pytest -m study
 
 browser: ## Pages in a real Chromium (Debian: apt-get install chromium)
 	pip install -c constraints.txt -e '.[test,browser]'

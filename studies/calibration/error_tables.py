@@ -11,7 +11,7 @@ from studies.calibration.candidates import Outcome, outcomes
 from studies.calibration.held_out import LEVEL, Judged, calibrated, held_out, mean, transferred
 from studies.calibration.rows import BLIND, Rows
 from studies.real_pool.data import Cell
-from studies.real_pool.words import words
+from studies.real_pool.tables import regime_label
 from transfer_exp.report.markdown import markdown
 
 ANCHORS = (None, "knn", "linear_classifier")
@@ -27,8 +27,9 @@ def candidates(pools: Pools) -> str:
     found = {regime: outcomes(rows, regime) for regime in rows.accuracies}
     lines = [[name, *(_shown(of[name]) for of in found.values())] for name in next(iter(found.values()))]
     return (
-        f"{markdown(['what is known', *map(words, found)], lines)}\n\nMean absolute error on a target left out, mean "
-        f"over {len(rows.averaged)}; in brackets the share of accuracies in the {LEVEL:.0%} interval, and its width."
+        f"{markdown(['what is known', *map(regime_label, found)], lines)}\n\nMean absolute error on a target left "
+        f"out, mean over {len(rows.averaged)}; in brackets the share of accuracies in the {LEVEL:.0%} interval, and "
+        "its width."
     )
 
 
@@ -37,7 +38,7 @@ def targets(pools: Pools) -> str:
     rows = pools["real_pool"]
     ordered = tuple(sorted(rows.targets, key=lambda target: target == rows.control))
     lines = [
-        [words(regime), one.target, f"{one.accuracies.mean():.3f}", *judged([one])]
+        [regime_label(regime), one.target, f"{one.accuracies.mean():.3f}", *judged([one])]
         for regime in rows.accuracies
         for one in held_out(rows, regime, HEADLINE, BEST, ordered)
     ]
@@ -55,7 +56,7 @@ def families(pools: Pools) -> str:
         others = np.setdiff1d(np.arange(len(rows.models)), own)
         shown = [_family(rows, regime, own, kept) for regime in rows.accuracies for kept in (None, others)]
         lines.append([name, str(len(own)), *shown])
-    head = [f"{words(regime)}, {which}" for regime in rows.accuracies for which in ("with", "without")]
+    head = [f"{regime_label(regime)}, {which}" for regime in rows.accuracies for which in ("with", "without")]
     return (
         f"{markdown(['family', 'models', *head], lines)}\n\n{named(HEADLINE)} with {BEST}: mean absolute error on the "
         f"models of a family and, in brackets, the share of them in the {LEVEL:.0%} interval, by calibrations on the "
@@ -73,7 +74,7 @@ def sizes(pools: Pools) -> str:
             moved = [Judged(o.target, f.calibration, o.pool, o.accuracies) for o, f in zip(own, full, strict=True)]
             bare = _bare(rows, regime, Cell(BEST, images=images))
             shown = [f"{mean(of, 'error'):.3f} ({mean(of, 'coverage'):.0%})" for of in (own, moved)]
-            lines.append([words(regime), images, f"{bare:.3f}", *shown])
+            lines.append([regime_label(regime), images, f"{bare:.3f}", *shown])
     head = ["regime", "images a class", f"{BEST} as it is", "calibrated on as many", "calibrated on all"]
     return (
         f"{markdown(head, lines)}\n\nMean absolute error on a target left out; in brackets the share in the "

@@ -12,7 +12,7 @@ from studies.calibration.error_tables import BEST, HEADLINE, named
 from studies.calibration.held_out import LEVEL, held_out
 from studies.calibration.regret_tables import both
 from studies.calibration.rows import Rows
-from studies.real_pool.words import words
+from studies.real_pool.tables import regime_label
 from transfer_exp.io.atomic import write_atomically
 
 
@@ -23,7 +23,7 @@ def expected_against_reached(rows: Rows, path: Path, source: str) -> None:
     for (above, below), regime in zip(axes.T, rows.accuracies, strict=True):
         _accuracies(above, rows, regime)
         _regrets(below, rows, regime)
-        above.set_title(words(regime), fontsize=11)
+        above.set_title(regime_label(regime), fontsize=11)
     axes[0][0].set_ylabel(f"accuracy reached, {LEVEL:.0%} interval")
     axes[1][0].set_ylabel("realised regret of the best score")
     handles, labels = axes[0][0].get_legend_handles_labels()

@@ -8,7 +8,7 @@ import numpy as np
 
 from studies.calibration.error_tables import ANCHORS, BEST, Pools
 from studies.calibration.held_out import Judged, calibrated, held_out, mean
-from studies.real_pool.words import words
+from studies.real_pool.tables import regime_label
 from transfer_exp.report.markdown import markdown
 
 
@@ -24,7 +24,8 @@ def metrics(pools: Pools, regime: str) -> str:
     head = ["metric", "perturbation", "error alone", "error beside it", "slope alone", "slope beside it"]
     head += ["expected regret", "realised", "expected, best 3", "realised, best 3"]
     return (
-        f"{markdown(head, lines)}\n\nRegime {words(regime)}, mean over {len(rows.averaged)} targets left out. `beside "
+        f"{markdown(head, lines)}\n\nRegime {regime_label(regime)}, "
+        f"mean over {len(rows.averaged)} targets left out. `beside "
         f"it`: with {BEST} as the anchor, as are the expected regrets. Slopes: radians for one standard deviation of "
         "the score, fitted to all targets."
     )
@@ -37,7 +38,7 @@ def regret(pools: Pools) -> str:
         for anchor in ANCHORS:
             by_cell = [held_out(rows, regime, cell, anchor) for cell in rows.cells()]
             shown = [text for k in (1, 3) for text in _compared(by_cell, k)]
-            lines.append([words(regime), anchor or "none", *shown])
+            lines.append([regime_label(regime), anchor or "none", *shown])
     head = ["expected", "realised", "off by", "other targets off by", "correlation"]
     return (
         f"{markdown(['regime', 'anchor', *head, *(f'{name}, best 3' for name in head)], lines)}\n\nOver "

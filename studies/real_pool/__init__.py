@@ -1,1 +1,1 @@
-"""A study of a pool as a page: what perturbations do to rankings, from stored accuracies and stored scores."""
+"""Study of 23 real networks: the effect of perturbing the features on the ranking of models."""

@@ -1,4 +1,4 @@
-"""The figures of a study's page, with a digest of what they were drawn from inside."""
+"""Figures of the page; the digest of their rows is in their metadata."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIMIT = 1.0
 
 
 def heat_map(study: Study, path: Path, source: str) -> None:
-    """Draw the mean tau_w of every metric after every perturbation, a panel per regime."""
+    """Draw the mean tau_w of every metric after every perturbation, one panel per regime."""
     metrics, perturbations = study.perturbable, study.perturbations
     figure = Figure(figsize=(4.4 * len(study.accuracies) + 1, 0.3 * len(metrics) + 1.8), layout="constrained")
     axes = figure.subplots(1, len(study.accuracies), sharey=True, squeeze=False)[0]
@@ -32,7 +32,7 @@ def heat_map(study: Study, path: Path, source: str) -> None:
 
 
 def before_after(study: Study, path: Path, source: str) -> None:
-    """Draw tau_w before and after each perturbation, a point per metric and target, all regimes."""
+    """Draw tau_w before and after each perturbation, one point per metric and target, for the first regime."""
     pairs = [(p, c) for c in ("none", "pca") for p in study.perturbations if p not in ("none", c)]
     columns = max(sum(c == control for _, c in pairs) for control in ("none", "pca"))
     figure = Figure(figsize=(2.3 * columns, 5.6), layout="constrained")
@@ -40,9 +40,9 @@ def before_after(study: Study, path: Path, source: str) -> None:
     for axis in axes.flat:
         axis.set_visible(False)
     regime = next(iter(study.accuracies))
-    used = {"none": 0, "pca": 1}
-    for place, (perturbation, control) in enumerate(pairs):
-        axis = axes[used[control]][place - used[control] * columns]
+    row_of_control = {"none": 0, "pca": 1}
+    for i, (perturbation, control) in enumerate(pairs):
+        axis = axes[row_of_control[control]][i - row_of_control[control] * columns]
         axis.set_visible(True)
         axis.axline((0, 0), slope=1, color="0.6", linewidth=0.8)
         wins = 0
@@ -54,7 +54,7 @@ def before_after(study: Study, path: Path, source: str) -> None:
             wins += int((after > before).sum())
             axis.scatter(before, after, s=9, alpha=0.75, label=target, linewidths=0)
         count = len(study.averaged) * len(study.perturbable)
-        axis.set_title(f"{perturbation} over {control}\nhigher in {wins} of {count}", fontsize=8)
+        axis.set_title(f"{perturbation} against {control}\nhigher in {wins} of {count}", fontsize=8)
         axis.set(xlim=(-_LIMIT, _LIMIT), ylim=(-_LIMIT, _LIMIT), aspect="equal")
         axis.tick_params(labelsize=7)
     handles, labels = axes[0][0].get_legend_handles_labels()
@@ -65,5 +65,5 @@ def before_after(study: Study, path: Path, source: str) -> None:
 
 
 def _save(figure: Figure, path: Path, source: str) -> None:
-    metadata = {"Source": source, "Software": ""}  # the version of the library is no part of the figure
+    metadata = {"Source": source, "Software": ""}  # no library version: an update must not change the file
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=130, metadata=metadata))

@@ -1,0 +1,129 @@
+"""Paired comparisons of perturbations, and baselines that do not use the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from jaxtyping import Float
+
+from studies.real_pool.data import Cell, Pools, Study
+from transfer_exp.evaluation.accuracy_spread import static_rank_tau
+from transfer_exp.evaluation.correlation import weighted_tau, weighted_tau_many
+from transfer_exp.evaluation.intervals import percentile_interval, resamples
+from transfer_exp.evaluation.paired import PairedComparison, compare_paired, holm
+from transfer_exp.evaluation.sub_pools import ROUNDING, flip_rate, sub_pools
+
+_RESAMPLES, _LEVEL = 1000, 0.95
+_RANDOM_RANKINGS = 10_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Difference of tau_w between a perturbation and its control, averaged over metrics and targets.
+
+    Attributes
+    ----------
+    perturbation, control
+        Names of the two conditions.
+    paired
+        Paired comparison over targets.
+    interval
+        95 % bootstrap interval of the difference over resampled models.
+    flips
+        Share of the sub-pools without two models in which the sign of the difference changes.
+    holm_p
+        Larger of the two p-values over targets, with Holm's correction for all comparisons of the family.
+    """
+
+    perturbation: str
+    control: str
+    paired: PairedComparison
+    interval: tuple[float, float]
+    flips: float
+    holm_p: float
+
+    @property
+    def mean(self) -> float:
+        """Mean difference of tau_w."""
+        assert self.paired.mean is not None, "there are targets"
+        return self.paired.mean
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the bootstrap interval over models excludes 0, up to rounding."""
+        return self.interval[0] > ROUNDING or self.interval[1] < -ROUNDING
+
+
+@cache  # several tables show the same comparisons, which take seconds
+def comparisons(study: Study, regime: str, metrics: tuple[str, ...], images: str = "all") -> tuple[Comparison, ...]:
+    """Compare every perturbation with ``none`` and with ``pca``, as one family of comparisons."""
+    pairs = [(p, c) for c in ("none", "pca") for p in study.perturbations if p not in ("none", c)]
+    n_models = len(study.models)
+    bootstrap, without_two = resamples(n_models, _RESAMPLES, 0), sub_pools(n_models)
+    all_models = np.arange(n_models)[None]
+    means = {
+        (id(pools), p): np.mean(
+            [study.taus(Cell(m, p, images), regime, study.averaged, pools) for m in metrics], axis=0
+        )
+        for pools in (bootstrap, without_two, all_models)
+        for p in study.perturbations
+    }
+    paired = {pair: _compare_over_targets(study, regime, metrics, images, *pair) for pair in pairs}
+    corrected = holm(np.array([max(p.wilcoxon_p, p.permutation_p) for p in paired.values()]))
+
+    def differences(pools: Pools, first: str, second: str) -> Float[np.ndarray, " pools"]:
+        return np.asarray(means[id(pools), first] - means[id(pools), second])
+
+    return tuple(
+        Comparison(
+            *pair,
+            paired[pair],
+            percentile_interval(differences(bootstrap, *pair), _LEVEL),
+            flip_rate(float(differences(all_models, *pair)[0]), differences(without_two, *pair)),
+            float(p),
+        )
+        for pair, p in zip(pairs, corrected, strict=True)
+    )
+
+
+def _compare_over_targets(
+    study: Study, regime: str, metrics: Sequence[str], images: str, first: str, second: str
+) -> PairedComparison:
+    """Compare two perturbations over targets; the value of a target is the mean over metrics."""
+
+    def mean_by_target(perturbation: str) -> dict[str, float | None]:
+        cells = [Cell(metric, perturbation, images) for metric in metrics]
+        return {t: float(np.mean([study.tau(cell, regime, t) for cell in cells])) for t in study.averaged}
+
+    return compare_paired(mean_by_target(first), mean_by_target(second))
+
+
+def static_tau(study: Study, regime: str, target: str) -> float:
+    """Return the weighted tau of the mean accuracy rank on the other targets, without the control."""
+    accuracies = study.truth(regime)
+    other_targets = [study.targets.index(t) for t in study.averaged if t != target]
+    return static_rank_tau(accuracies[study.targets.index(target)], accuracies[other_targets])
+
+
+def seed_ceiling(study: Study, regime: str, target: str) -> float | None:
+    """Return the weighted tau of one seed's accuracies with the mean of the other seeds; None with a single seed."""
+    runs = study.seed_accuracies[regime][:, study.targets.index(target)]
+    runs = runs[np.isfinite(runs).all(axis=1)]
+    if len(runs) < 2:
+        return None
+    return float(np.mean([weighted_tau(run, np.delete(runs, i, axis=0).mean(axis=0)) for i, run in enumerate(runs)]))
+
+
+def random_ranking_band(study: Study, regime: str) -> tuple[float, float]:
+    """Return the interval that holds 95 % of the mean weighted tau of random rankings, one ranking for all targets.
+
+    It is wider than for independent rankings: targets resemble each other, so a lucky ranking is lucky on all of them.
+    """
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(len(study.models)), (_RANDOM_RANKINGS, 1)), axis=1)
+    truth = study.truth(regime)
+    averaged = [truth[study.targets.index(t)] for t in study.averaged]
+    taus = [weighted_tau_many(orders.astype(float), np.tile(row, (_RANDOM_RANKINGS, 1))) for row in averaged]
+    return percentile_interval(np.mean(taus, axis=0), 0.95)
