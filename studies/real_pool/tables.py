@@ -76,11 +76,6 @@ def _cells_by_pair(study: Study, regime: str, metrics: tuple[str, ...]) -> dict[
     return {(c.perturbation, c.control): _comparison_cells(c) for c in comparisons(study, regime, metrics)}
 
 
-def _cells_by_pair(study: Study, regime: str, metrics: tuple[str, ...]) -> dict[tuple[str, str], list[str]]:
-    """Return the cells of each comparison by perturbation and control."""
-    return {(c.perturbation, c.control): _comparison_cells(c) for c in comparisons(study, regime, metrics)}
-
-
 def changes(study: Study) -> str:
     """Return the differences behind the verdict, bold where the interval over models excludes 0."""
     rows = []
