@@ -21,61 +21,44 @@ class AccuracySpread:
     ----------
     range
         Best minus worst.
-    deviation
-        Standard deviation over models (divisor M).
     lead
         Best minus second best: the cost of swapping the top two.
     """
 
     range: float
-    deviation: float
     lead: float
 
 
 def accuracy_spread(accuracies: Float[np.ndarray, " models"]) -> AccuracySpread:
-    """Compute the spread of accuracies in [0, 1].
+    """Compute the spread of accuracies in [0, 1]; below the noise of fine-tuning, their order means little.
 
-    When it is below the noise of a fine-tuning run, the order of the models means little.
-
-    Raises
-    ------
-    InputError
-        When there are fewer than two accuracies, or one is NaN or outside [0, 1] (percent, perhaps).
+    Raises `InputError` when there are fewer than two accuracies, or one is NaN or outside [0, 1].
     """
     if len(accuracies) < 2 or not ((accuracies >= 0) & (accuracies <= 1)).all():
         raise InputError(
             "spread needs two or more accuracies in [0, 1]: divide percent by 100, leave out missing values"
         )
     points = 100 * np.sort(accuracies)
-    return AccuracySpread(float(points[-1] - points[0]), float(points.std()), float(points[-1] - points[-2]))
+    return AccuracySpread(float(points[-1] - points[0]), float(points[-1] - points[-2]))
 
 
 def kendalls_w(accuracies: Float[np.ndarray, "datasets models"]) -> float:
     """Compute Kendall's coefficient of concordance of the rankings of the datasets, in [0, 1].
 
-    With m datasets, n models, ranks r (equal accuracies share their mean rank) and T_d the sum of t^3 - t over the
-    groups of t equal accuracies on dataset d,
+    There are m datasets, n models and ranks r; equal accuracies share their mean rank. T_d is the sum of t^3 - t over
+    the groups of t equal accuracies on dataset d. Then
 
         W = 12 sum_i (R_i - mean R)^2 / (m^2 (n^3 - n) - m sum_d T_d),   R_i = sum_d r_di.
 
     W is 1 when all datasets order the models alike, which makes a static ranking hard to beat, and 1/m on average for
     random orders. Without ties (m W - 1)/(m - 1) is the mean Spearman's rho over pairs of datasets. W is 0 when every
-    dataset ties all models.
-
-    Parameters
-    ----------
-    accuracies
-        (m, n), at least two of each, without missing values.
+    dataset ties all models. Source: Kendall and Babington Smith, "The Problem of m Rankings", Annals of Mathematical
+    Statistics 1939; ties as in Kendall, "Rank Correlation Methods".
 
     Raises
     ------
     InputError
-        When there are fewer datasets or models, or an accuracy is NaN or infinite.
-
-    References
-    ----------
-    Kendall and Babington Smith, "The Problem of m Rankings", Annals of Mathematical Statistics 1939; ties as in
-    Kendall, "Rank Correlation Methods".
+        When there are fewer than two datasets or models, or an accuracy is NaN or infinite.
     """
     if min(accuracies.shape) < 2:
         raise InputError(f"need two or more datasets and models to compare rankings: got shape {accuracies.shape}")

@@ -111,7 +111,8 @@ def angle(accuracies: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarr
     """Compute arcsin sqrt((p - 1/C) / (1 - 1/C)), in [0, pi/2]; 0 at chance level and below.
 
     The angular transformation gives a share of n trials the same variance 1 / (4n) at every level, so errors at 0.95
-    and at 0.6 are comparable (Anscombe, "The transformation of Poisson, binomial and negative-binomial data", 1948).
+    and at 0.6 are comparable. Source: Anscombe, "The transformation of Poisson, binomial and negative-binomial data",
+    1948.
     """
     return np.asarray(np.arcsin(np.sqrt(np.clip((accuracies - 1 / classes) / (1 - 1 / classes), 0, 1))))
 
@@ -136,8 +137,8 @@ def fit_calibration(pools: Sequence[ScoredPool], accuracies: Sequence[Float[np.n
     Raises
     ------
     InputError
-        When there are fewer than two datasets, accuracies are out of range or do not match the pool, some datasets only
-        have anchors, or there are too few models to estimate their spread.
+        When there are fewer than two datasets, accuracies are out of range or do not match the pool, only some datasets
+        have anchors, or the models are too few to estimate their spread.
     """
     if len(pools) < 2 or len(pools) != len(accuracies):
         raise InputError(f"cannot calibrate on {len(pools)} datasets with {len(accuracies)} accuracies: give two each")
@@ -206,19 +207,10 @@ def expected_regrets(
     calibrated distribution: one dataset effect for all models (Student's t) and one effect per model (normal,
     independent). Equal scores are ordered at random in every draw.
 
-    Parameters
-    ----------
-    calibration, pool
-        See `expected_accuracies`.
-    draws
-        Number of accuracy vectors drawn; the result is a mean over them.
-    seed
-        Seed of the draws.
-
     Returns
     -------
     np.ndarray
-        (M,), in [0, 1], never rising with k; the last is 0.
+        (M,), in [0, 1], means over the draws. They never rise with k, and the last is 0.
 
     Raises
     ------

@@ -26,19 +26,10 @@ def half_samples(labels: Int[np.ndarray, " samples"], draws: int, seed: int = 0)
     A class of odd size is rounded up in half of the draws and down in the others; the only image of a class is always
     drawn. With fewer than four images in a class, a half may hold a single one, which some scores refuse.
 
-    Parameters
-    ----------
-    labels
-        (N,), integers.
-    draws
-        Number of half-samples, at least two.
-    seed
-        Seed of the draws.
-
     Raises
     ------
     InputError
-        When there are fewer than two draws, or no label.
+        When there are fewer than two draws, or labels are empty.
     """
     if draws < 2 or len(labels) == 0:
         raise InputError(f"{draws} half-samples of {len(labels)} images show no spread: draw two or more")
@@ -125,9 +116,9 @@ def rank_intervals(
     The intervals hold simultaneously: with probability ``level`` they contain the ranks of all models. A model whose
     best rank is 1 is not significantly worse than any other model.
 
-    They are 1 + the number of significantly better models, and M - the number of significantly worse ones (Mogstad,
-    Romano, Shaikh and Wilhelm, "Inference for Ranks with Applications to Mobility across Neighbourhoods and Academic
-    Achievement across Countries", Review of Economic Studies 2024, section 3).
+    They are 1 + the number of significantly better models, and M - the number of significantly worse ones. Source:
+    Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks with Applications to Mobility across Neighbourhoods and
+    Academic Achievement across Countries", Review of Economic Studies 2024, section 3.
 
     Parameters and errors are those of `score_intervals`; returns (M, 2).
     """

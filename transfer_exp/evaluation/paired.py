@@ -145,8 +145,8 @@ def holm(p_values: Float[np.ndarray, " comparisons"]) -> Float[np.ndarray, " com
 
     Rejecting wherever the adjusted p-value is at most alpha gives even one false rejection in the family with
     probability at most alpha, for any dependence between the comparisons. The i-th smallest of m p-values is multiplied
-    by m - i + 1, made no smaller than its predecessor, and capped at 1 (Holm, "A Simple Sequentially Rejective Multiple
-    Test Procedure", 1979).
+    by m - i + 1, made no smaller than its predecessor, and capped at 1. Source: Holm, "A Simple Sequentially Rejective
+    Multiple Test Procedure", 1979.
 
     Raises
     ------

@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import read_table
-from transfer_exp.results.cell import ModelResult
 from transfer_exp.store import Lock, open_backend
 
 CELL = ["model_pool", "dataset", "splits", "images_per_class", "seed", "perturbation", "metric"]
@@ -38,7 +36,7 @@ def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
     Returns
     -------
     int
-        Number of rows written.
+        Number of rows given.
 
     Raises
     ------
@@ -122,7 +120,7 @@ def _check_duplicates(keys: pd.DataFrame, path: Path) -> None:
 
 
 def _check_numbers(rows: pd.DataFrame, fields: list[str], path: Path) -> None:
-    """Raise when a score is not a number or not finite; `Ranking` words the message of the latter."""
+    """Raise when a score is not a number, or not finite."""
     text = rows["score"].str.strip()
     invalid = rows[~np.isfinite(pd.to_numeric(text, errors="coerce")) & (text != "")]
     if invalid.empty:
@@ -135,8 +133,10 @@ def _check_numbers(rows: pd.DataFrame, fields: list[str], path: Path) -> None:
             f"{path} line {invalid.index[0]}: score '{row['score']}' is not a number: correct or empty it"
         ) from None
     further = _format(row[[name for name in fields if name != "metric"]])
-    label = f"{row['metric']} ({further})" if further else str(row["metric"])
-    Ranking()(label, [ModelResult(str(row["model"]), score)])
+    label = f"{row['metric']} ({further})" if further else row["metric"]
+    raise InputError(
+        f"metric {label} scored model {row['model']} {score}: look at its features, or leave the model out"
+    )
 
 
 def _format(row: pd.Series) -> str:

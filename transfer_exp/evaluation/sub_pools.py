@@ -81,15 +81,6 @@ def win_rates(
     Tied metrics share the win, so each column sums to 1. The mean over columns is the win rate over all pairs of
     sub-pool and dataset.
 
-    Parameters
-    ----------
-    scores
-        (metrics, datasets, M), at least one metric.
-    accuracies
-        (datasets, M).
-    pools
-        Rows of model indices, see `sub_pools`.
-
     Raises
     ------
     InputError
@@ -130,17 +121,10 @@ def grouped_tau(
     the weighted tau instead is our choice. A group of one model has no pair; a group that is constant on either side
     counts as 0.
 
-    Parameters
-    ----------
-    scores, accuracies
-        (M,), larger is better.
-    groups
-        Name of the group of each model, M names.
-
     Raises
     ------
     InputError
-        When `check_pair` fails, the number of group names is not M, or no group has two models.
+        When `check_pair` fails, ``groups`` does not name the group of every model, or no group has two models.
     """
     check_pair(scores, accuracies)
     if len(groups) != len(scores):
