@@ -17,8 +17,8 @@ HEAVY = ("torch", "torchvision", "timm", "wandb", "pandas", "matplotlib", "sklea
 @pytest.mark.slow  # `make check` runs the same contracts by themselves
 def test_imports_point_one_way():
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as main; main()"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-2000:]
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(p.relative_to(ROOT)) for p in FILES])
@@ -41,14 +41,14 @@ def test_nothing_is_called_utils():
 
 
 @pytest.mark.parametrize("module", ["__main__", "metric.sfda", "perturbation.released", "evaluation.ranking"])
-def test_help_and_scores_wait_for_no_heavy_library(module):
+def test_help_and_scores_import_no_heavy_library(module):
     code = f"import sys, transfer_exp.{module}; print([m for m in {HEAVY!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
 
 
 @pytest.mark.slow
 def test_vision_works_beside_a_torch_built_otherwise():
     code = "from transfer_exp.vision import timm, torchvision; print(timm.create_model('test_vit').num_features)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "64"
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "64"

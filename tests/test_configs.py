@@ -1,4 +1,4 @@
-"""Every option file composes and can be built; every sweep names what exists."""
+"""Every option file composes and can be built, and every sweep varies existing options."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from transfer_exp.cli.instantiate import build
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
-LONGEST = {"protocol": 18}  # all that decides a fine-tuned accuracy stands there
+MAX_LINES = {"protocol": 18}  # a protocol lists everything that decides a fine-tuned accuracy
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
-# Fields that only the user can fill, and plain values that pass their type.
+# Values of the right type for fields that every user has to set.
 REQUIRED = {"root": "somewhere", "names": ["resnet18"], "path": "table.csv", "id": "owner/name"}
-# These look for files as soon as they are built; their own tests do it.
+# These read files when they are built; other tests build them.
 NEEDS_FILES = {("model_pool", "checkpoints"), ("model_pool", "arrays")}
 
 
@@ -40,19 +40,19 @@ def _options(group: str, option: str) -> dict:
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=["/".join(o) for o in OPTIONS])
-def test_an_option_says_exactly_what_its_target_takes(group, option):
+def test_an_option_lists_all_arguments_of_its_target_and_no_others(group, option):
     from hydra.utils import get_object
 
     options = _options(group, option)
-    options.pop("_convert_", None)  # a word to Hydra, not to the target
-    taken = inspect.signature(get_object(options.pop("_target_"))).parameters
-    assert set(options) == set(taken), "every hyperparameter can be seen in the file, and no other"
+    options.pop("_convert_", None)  # read by Hydra, not by the target
+    parameters = inspect.signature(get_object(options.pop("_target_"))).parameters
+    assert set(options) == set(parameters), "the file shows every hyperparameter"
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=["/".join(o) for o in OPTIONS])
-def test_an_option_is_short_and_says_what_it_is(group, option):
+def test_an_option_is_short_and_starts_with_a_description(group, option):
     lines = (CONF / group / f"{option}.yaml").read_text().splitlines()
-    assert len(lines) <= LONGEST.get(group, 12)
+    assert len(lines) <= MAX_LINES.get(group, 12)
     assert any(line.startswith("# ") and "@package" not in line for line in lines[:2])
 
 
@@ -62,7 +62,7 @@ def test_an_option_can_be_built(group, option):
 
 
 @pytest.mark.parametrize("sweep", [path.stem for path in (CONF / "sweep").glob("*.yaml")])
-def test_a_sweep_varies_what_exists(sweep):
+def test_a_sweep_varies_existing_options_and_keys(sweep):
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", overrides=[f"+sweep={sweep}"], return_hydra_config=True)
     for axis, values in config.hydra.sweeper.params.items():
@@ -73,9 +73,9 @@ def test_a_sweep_varies_what_exists(sweep):
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "hydra" / "launcher").glob("*.yaml")), ids=lambda path: path.stem)
-def test_a_launcher_changes_what_the_plugin_it_builds_on_knows(path):
-    own = OmegaConf.load(path)
-    (plugin,) = own.pop("defaults")
+def test_a_launcher_sets_only_options_of_its_plugin(path):
+    settings = OmegaConf.load(path)
+    (plugin,) = settings.pop("defaults")
     lines = path.read_text().splitlines()
     assert len(lines) <= 12
     assert lines[0].startswith("# ")
@@ -83,8 +83,8 @@ def test_a_launcher_changes_what_the_plugin_it_builds_on_knows(path):
         composed = _launcher(path.stem)
     except MissingConfigException as error:
         pytest.skip(explain(error))
-    assert composed == OmegaConf.merge(_launcher(plugin), own)
-    assert set(own) <= set(_launcher(plugin)), "a job array has no such option"
+    assert composed == OmegaConf.merge(_launcher(plugin), settings)
+    assert set(settings) <= set(_launcher(plugin)), "the plugin has no such option"
 
 
 def _launcher(name: str):
@@ -93,18 +93,18 @@ def _launcher(name: str):
     return OmegaConf.create(OmegaConf.to_container(launcher))
 
 
-def test_the_grid_of_scores_has_every_metric_and_perturbations_that_exist():
+def test_the_score_matrix_has_every_metric_and_existing_perturbations():
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        grid = compose("score_matrix")
-    assert grid.metrics is None, "a new metric needs no edit here"
-    assert all((CONF / "perturbation" / f"{name}.yaml").is_file() for name in grid.perturbations)
+        matrix = compose("score_matrix")
+    assert matrix.metrics is None, "a new metric is included by default"
+    assert all((CONF / "perturbation" / f"{name}.yaml").is_file() for name in matrix.perturbations)
 
 
-def test_options_have_no_name_that_yaml_would_read_as_something_else():
+def test_no_option_has_a_name_that_yaml_reads_as_another_type():
     assert not {option for _, option in OPTIONS} & {"on", "off", "yes", "no", "null", "true", "false"}
 
 
-def test_every_part_stands_alone_on_plain_arrays():
+def test_hydra_builds_parts_that_work_on_plain_arrays():
     import numpy as np
     from hydra.utils import instantiate
 

@@ -23,8 +23,10 @@ OBJECTS = {
     "transfer_exp.experiment.cell.Experiment": "transfer_exp.experiment.experiment.Experiment",
     "transfer_exp.experiment.plugin.build": "transfer_exp.cli.instantiate.build",
     "transfer_exp.experiment.pool_search.PoolSearch": "transfer_exp.experiment.search.PoolSearch",
+    "transfer_exp.ground_truth.published.published": "transfer_exp.ground_truth.table.published",
     "transfer_exp.model_pool.embedded.embedded": "transfer_exp.model_pool.builtin.builtin",
     "transfer_exp.model_pool.joined.joined": "transfer_exp.model_pool.pool.combine_pools",
+    "transfer_exp.perturbation.path.Path": "transfer_exp.perturbation.strength_path.StrengthPath",
     "transfer_exp.report.reproduction.writing.write_reproduction": (
         "transfer_exp.report.published_comparison.write_published_comparison"
     ),
@@ -32,7 +34,7 @@ OBJECTS = {
     "transfer_exp.types.ClassStatistics": "transfer_exp.statistics.class_statistics.ClassStatistics",
     "transfer_exp.types.FeatureSet": "transfer_exp.statistics.feature_set.FeatureSet",
     "transfer_exp.types.InputError": "transfer_exp.errors.InputError",
-    "transfer_exp.types.ModelFacts": "transfer_exp.metric.model_facts.ModelFacts",
+    "transfer_exp.types.ModelFacts": "transfer_exp.metric.metric.ModelFacts",
     "transfer_exp.types.ModelResult": "transfer_exp.results.cell.ModelResult",
     "transfer_exp.types.NotApplicableError": "transfer_exp.errors.NotApplicableError",
     "transfer_exp.types.Track": "transfer_exp.progress.Track",

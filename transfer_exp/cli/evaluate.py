@@ -10,6 +10,12 @@ from pathlib import Path
 
 from transfer_exp.cli.console import Parser
 
+_EXAMPLES = (
+    "transfer-exp evaluate scores.csv accuracies.csv",
+    "transfer-exp evaluate scores.csv accuracies.csv --unit percent --against pca --out measures.csv",
+    "transfer-exp evaluate scores.csv published --pool group1_supervised_cnn11",
+)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the agreement of scores with accuracies, and return the exit code.
@@ -55,7 +61,11 @@ def _evaluate(options: Namespace) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="transfer-exp evaluate", description=__doc__)
+    parser = Parser(
+        prog="transfer-exp evaluate",
+        description="Compare scores from any source with accuracies, your own or published ones.",
+        examples=_EXAMPLES,
+    )
     parser.add_argument("scores", type=Path, metavar="SCORES.csv", help="columns model, score, and any that name a row")
     parser.add_argument("accuracies", metavar="ACCURACIES.csv", help="columns model, dataset, accuracy; or 'published'")
     parser.add_argument("--pool", help="pool of the accuracies, if the table has several")
