@@ -81,7 +81,9 @@ class Experiment:
         parts: dict[str, Mapping[str, Parts]] = {}
         results: list[ModelResult] = []
         score_cache = ScoreCache(self.scoring, self.store, self.dataset.name)
-        accuracy_cache = CachedAccuracies(self.ground_truth, self.store, self.device, self._accuracy_columns(labels))
+        names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
+        names |= {"protocol": self.protocol, "seed": str(self.seed)}
+        accuracy_cache = CachedAccuracies(self.ground_truth, self.store, self.device, names)
         bars = progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models")
         with score_cache, bars as (track, advance):
             extractor = TimedExtractor(self.store, self.device, self.batch_size, self.workers, track, run_log=run_log)
@@ -98,7 +100,7 @@ class Experiment:
                     reason = str(error)
                 value = None if accuracy is None else accuracy.value
                 flat_parts = flatten_parts(parts.get(pairing.name, {}))
-                results.append(ModelResult(pairing.name, None, value, reason, flat_parts))
+                results.append(ModelResult(pairing.name, score=None, accuracy=value, reason=reason, parts=flat_parts))
                 run_log.add(pairing)
                 advance()
         run_log.report_cache_hits()
@@ -113,8 +115,3 @@ class Experiment:
             agreement.tied,
             agreement.null_level,
         )
-
-    def _accuracy_columns(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """Return the names of this cell in the store's table of accuracies."""
-        names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
-        return {**names, "protocol": self.protocol, "seed": str(self.seed)}

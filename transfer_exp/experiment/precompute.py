@@ -73,7 +73,7 @@ class Precomputation:
         Raises
         ------
         InputError
-            If the regime does not train, or a model or an image cannot be read.
+            If the regime does not train, or under the conditions of `features`.
         """
         if not regime.trains:
             raise InputError("stage=finetune needs a ground_truth that trains: full, last_block or linear_probe")
@@ -92,7 +92,7 @@ class Precomputation:
         Raises
         ------
         InputError
-            If the regime has no grid, or a model or an image cannot be read.
+            If the regime has no grid, or under the conditions of `features`.
         """
         grid, accuracy_cache = require_grid(regime), CachedAccuracies(regime, self.store, self.device, names)
 

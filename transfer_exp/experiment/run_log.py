@@ -35,7 +35,7 @@ class RunLog:
     cache_references
         References to the cached features that the run used.
     cache_hits
-        Number of requested values by label and by whether the store had them.
+        Counts of requested values.
     """
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -36,15 +36,15 @@ _CODE_DIGITS = 16
 
 
 class UncacheableError(Exception):
-    """An object whose result depends on something that a cache key cannot hold."""
+    """Raised for an object whose result depends on something that a cache key cannot hold."""
 
 
 @dataclass(eq=False)
 class ScoreCache:
     """Scoring of the models of one cell with a cache: one file of the store, extended by every run.
 
-    Scores that depend on more than features and labels, and scores of the user's own arrays, are never cached. Use it
-    as a context manager: new scores are saved at the end, also after an error.
+    Scores that depend on more than features and labels, and scores of the user's arrays, are never cached. As a
+    context manager it saves new scores at the end, also after an error.
 
     Attributes
     ----------
@@ -127,21 +127,18 @@ class ScoreCache:
 def fingerprint(value: Any) -> Any:
     """Return plain data that is equal for two objects only if they compute the same.
 
-    Parameters
-    ----------
-    value
-        A plain value, a frozen dataclass such as a metric or a perturbation, or a tuple of these. The path of a file
-        is replaced by a digest of its content.
+    The object is a plain value, a frozen dataclass such as a metric or a perturbation, or a tuple of these. The path
+    of a file is replaced by a digest of its content.
 
     Raises
     ------
     UncacheableError
-        For any other type, a folder, or a class whose source code cannot be found.
+        For any other type, a folder, or a class without source files.
     """
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return _text_or_file(value)
+        return _fingerprint_of_text(value)
     if isinstance(value, tuple):
         return [fingerprint(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
@@ -152,7 +149,7 @@ def fingerprint(value: Any) -> Any:
     raise UncacheableError(f"{type(value).__name__} is not a plain value")
 
 
-def _text_or_file(text: str) -> Any:
+def _fingerprint_of_text(text: str) -> Any:
     try:
         path = Path(text).expanduser()
         if path.is_dir():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any, TypeAlias
@@ -72,14 +72,7 @@ class Extractor:
     pixel_cache: PixelCache = field(default=PIXEL_CACHE, repr=False)
 
     def __call__(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[FeatureSet, bool]:
-        """Return the features of the images, and whether they were read from the store.
-
-        Parameters
-        ----------
-        name
-            Name of the model, for messages.
-        model, images
-            Network and images.
+        """Return the features of the images, and whether they were read from the store; messages use the name.
 
         Raises
         ------
@@ -89,15 +82,14 @@ class Extractor:
             If an image cannot be read.
         """
         arrays, is_cached = self.store.get_or_compute_arrays(
-            "features", self._key(model, images), lambda: self.compute(name, model, images)
+            "features", self.cache_key(model, images), lambda: self.compute(name, model, images)
         )
         return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), is_cached
 
     def statistics(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[ClassStatistics, bool]:
         """Return the class statistics of the features, and whether the features were read from the store.
 
-        Cached features are streamed in batches, so that memory does not grow with the number of images. Parameters
-        are those of the call.
+        Cached features are streamed in batches, so that memory does not grow with the number of images.
 
         Raises
         ------
@@ -106,7 +98,7 @@ class Extractor:
         """
         if len(images) > _STREAMED_ROWS:
             try:
-                batches = self.store.iter_batches("features", self._key(model, images), "features", _STREAMED_ROWS)
+                batches = self.store.iter_batches("features", self.cache_key(model, images), "features", _STREAMED_ROWS)
                 return streamed_statistics(batches, images.labels), True
             except (OSError, ValueError, KeyError):
                 pass  # Missing or corrupt: the call below computes the features and logs the reason.
@@ -114,10 +106,7 @@ class Extractor:
         return class_statistics(features.features, features.labels), is_cached
 
     def compute(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
-        """Return features, and source probabilities if the model has a head, without using the store.
-
-        Parameters and errors are those of the call.
-        """
+        """Return features, and source probabilities if the model has a head, without using the store."""
         device = best_device(self.device)
         backbone = model.backbone.eval().to(device)
         backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -135,7 +124,7 @@ class Extractor:
 
     def reader(self, model: LoadedModel, images: LabelledImages) -> FeatureReader:
         """Return a function that reads the features from the store later, without the network."""
-        key = self._key(model, images)
+        key = self.cache_key(model, images)
 
         def read(max_values: int) -> FeatureSet | None:
             batches = []
@@ -150,14 +139,9 @@ class Extractor:
 
         return read
 
-    def cache_entry(self, model: LoadedModel, images: LabelledImages) -> tuple[Mapping[str, Any], str]:
-        """Return the cache key of the features, and the URL of their file."""
-        key = self._key(model, images)
-        return key, self.store.file_url("features", key)
-
     def is_cached(self, model: LoadedModel, images: LabelledImages) -> bool:
         """Return whether the store has the features."""
-        return self.store.has("features", self._key(model, images))
+        return self.store.has("features", self.cache_key(model, images))
 
     def save(self, model: LoadedModel, images: LabelledImages, features: FeatureSet) -> None:
         """Save features that were extracted in parts, unless the store has them."""
@@ -166,9 +150,10 @@ class Extractor:
         arrays = {"features": features.features}
         if features.source_probabilities is not None:
             arrays["source_probabilities"] = features.source_probabilities
-        self.store.get_or_compute_arrays("features", self._key(model, images), lambda: arrays)
+        self.store.get_or_compute_arrays("features", self.cache_key(model, images), lambda: arrays)
 
-    def _key(self, model: LoadedModel, images: LabelledImages) -> dict[str, Any]:
+    def cache_key(self, model: LoadedModel, images: LabelledImages) -> dict[str, Any]:
+        """Return plain data that decides the features: the key of their file in the store."""
         return {
             "version": _VERSION,
             "model": dict(model.identity),

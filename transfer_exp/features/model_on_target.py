@@ -113,13 +113,13 @@ class NetworkOnImages:
         for split in sorted(self.used_splits):
             images = self.images(split)
             if images is not None:
-                yield CacheReference(
-                    self.name, self.dataset.name, split, *self.extractor.cache_entry(self.model, images)
-                )
+                key = self.extractor.cache_key(self.model, images)
+                address = self.extractor.store.file_url("features", key)
+                yield CacheReference(self.name, self.dataset.name, split, key, address)
 
     def scoring_features_key(self) -> Mapping[str, Any]:
         """Return plain data that decides the features of the scoring set."""
-        return self.extractor.cache_entry(self.model, self.dataset.scoring_set)[0]
+        return self.extractor.cache_key(self.model, self.dataset.scoring_set)
 
     def mark_scoring_set_used(self) -> None:
         """Count cached features of the scoring set as used, because a cached score was computed from them."""

@@ -57,14 +57,7 @@ class NestedSubsets:
         return nested_order(self.dataset.scoring_set.labels, self.seed)
 
     def pairing(self, name: str, n_images: int) -> SampleSubset:
-        """Return a candidate with the first images as its scoring set.
-
-        Parameters
-        ----------
-        name
-            Name of the candidate.
-        n_images
-            Number of images, at least 1.
+        """Return a candidate with the first images, at least one, as its scoring set.
 
         Raises
         ------
