@@ -23,7 +23,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import kendall
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.io.atomic import write_text
-from transfer_exp.io.csv import numbers, read_table
+from transfer_exp.io.csv import parse_numbers, read_table
 from transfer_exp.io.text import read_text
 from transfer_exp.report.markdown import markdown
 from transfer_exp.report.ranking_table import against_chance, band_text, ranking_table
@@ -68,7 +68,7 @@ def read_result_rows(path: Path) -> list[CellResult]:
     if missing:
         raise InputError(f"{path} lacks the column {', '.join(missing)}")
     for key in ("score", "accuracy"):
-        column = numbers(frame[key], path)
+        column = parse_numbers(frame[key], path)
         frame[key] = column.astype(object).where(column.notna(), None)
     cells = []
     for values, group in frame.groupby(list(CELL_COLUMNS)):

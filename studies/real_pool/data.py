@@ -16,7 +16,7 @@ from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.correlation import mean_taus
 from transfer_exp.evaluation.score_files import read_scores
 from transfer_exp.evaluation.score_table import ScoreTable, join_scores, read_accuracies
-from transfer_exp.io.csv import numbers, read_table
+from transfer_exp.io.csv import parse_numbers, read_table
 
 Pools = Int[np.ndarray, "pools members"]
 
@@ -226,7 +226,7 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     missing = [name for name in ("seed", "seconds") if name not in rows]
     if missing:
         raise InputError(f"{accuracies} lacks the column {', '.join(missing)}: give accuracies.csv of a store")
-    rows = rows.assign(**{name: numbers(rows[name], accuracies) for name in ("seed", "accuracy", "seconds")})
+    rows = rows.assign(**{name: parse_numbers(rows[name], accuracies) for name in ("seed", "accuracy", "seconds")})
     rows = rows[rows["dataset"].isin(targets) & rows["model"].isin(models)]
     seed_accuracies, hours = {}, {}
     for regime in tables:

@@ -24,7 +24,7 @@ KINDS = [
     _kind("single array instead of an npz", "is a single array", text("net.npz", npy((10**13,), "<f8", b""))),
     _kind(
         "npz whose header states terabytes",
-        "its header tells of 8000000000000 bytes, and 16 follow",
+        "its header announces 8000000000000 bytes, but 16 follow",
         archive("net.npz", "labels.npy", npy((10**12,), "<i8", bytes(16))),
     ),
     _kind("npz that unpacks to a hundred megabytes", "a decompression bomb", zeros("net.npz")),

@@ -38,7 +38,7 @@ KINDS = [
         sequence(pictures, text("list.csv", "file,label\n../list.csv,dog\n")),
     ),
     _list("with a too long name", "impossible file name", f"{SOUND}{'n' * 5000},dog\n"),
-    _list("with a NUL", "holds a NUL", f"{SOUND}a\0.png,dog\n"),
+    _list("with a NUL", "contains a NUL", f"{SOUND}a\0.png,dog\n"),
     _list("of one class", "has training images of", "\n".join(["file,label", *LINES[:3], ""])),
     _list("that is empty", "its first line must name the columns", ""),
     _list("in UTF-16", "is not UTF-8 text", SOUND.encode("utf-16")),

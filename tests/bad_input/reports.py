@@ -56,9 +56,11 @@ KINDS = [
     _sweep("sweep without cells", "no cell found below sweep", None),
     _sweep("record that is not JSON", "result.json is not JSON", text("result.json", "{")),
     _sweep("record that is a list", "is not the record of a cell", text("result.json", "[]")),
-    _sweep("record with NaN", "NaN is no number", text("result.json", '{"measures": NaN}')),
+    _sweep("record with NaN", "NaN is not a number", text("result.json", '{"measures": NaN}')),
     _record(
-        "record with a score in words", "'high' is no finite number", models=[{**RECORD["models"][0], "score": "high"}]
+        "record with a score in words",
+        "'high' is not a finite number",
+        models=[{**RECORD["models"][0], "score": "high"}],
     ),
     _record("record with a cell that is a list", "is not the record of a cell", cell=["logme"]),
     _sweep(
@@ -89,7 +91,7 @@ KINDS = [
     ),
     _study(
         "study with a time in words",
-        "t.csv line 2: seconds 'long' is no finite number",
+        "t.csv line 2: seconds 'long' is not a finite number",
         PAGE,
         truth=TRUTH.replace(",1\n", ",long\n"),
     ),

@@ -38,7 +38,7 @@ KINDS = [
         "table with a duplicate column", "has two columns 'accuracy'", f"{HEAD.strip()},accuracy\na,digits,1,me,1\n"
     ),
     _truth("table in Latin-1", "csv is not UTF-8 text", f"{HEAD}é,digits,1,me\n".encode("latin-1")),
-    _truth("table with a NUL", "csv holds a NUL", f"{HEAD}a\0b,digits,1,me\n"),
+    _truth("table with a NUL", "csv contains a NUL", f"{HEAD}a\0b,digits,1,me\n"),
     _truth("table with a too long line", "line 2 has 5 entries for 4 columns", f"{HEAD}a,digits,1,me,2\n"),
     _truth("table with a too short line", "line 3 has 2 entries", f"{HEAD}a,digits,1,me\nb,digits\n"),
     _truth("table with a huge entry", "field larger than field limit", f"{HEAD}a,digits,1,{'m' * 70_000}\n"),
@@ -73,7 +73,7 @@ KINDS = [
     Kind(
         "rows to learn from with an infinite score",
         (*SINGLE_MODEL[:2], "ground_truth=none", "metric=learned_fusion", "metric.rows=t.csv"),
-        "score 'inf' is no finite number",
+        "score 'inf' is not a finite number",
         text(
             "t.csv",
             "model_pool,dataset,perturbation,ground_truth,seed,metric,model,score,accuracy\np,d,none,full,0,logme,a,inf,1\n",

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.io.npz import array_names, read_array
+from transfer_exp.io.npz import list_arrays, read_array
 from transfer_exp.statistics.feature_set import FeatureSet, check_features, check_source_probabilities
 
 Split = Literal["scoring_set", "train", "test"]
@@ -125,7 +125,7 @@ def _list_files(root: str) -> dict[str, Path]:
 
 def _read_array(path: Path, key: str, optional: bool = False) -> np.ndarray | None:
     """Read one array; return None if an optional one is missing."""
-    names = array_names(path)
+    names = list_arrays(path)
     if key in names:
         return read_array(path, key)
     if optional:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.ranking import Agreement, Ranking
-from transfer_exp.io.accuracies import in_fractions, is_unsound, read_rows, rows_of
+from transfer_exp.io.accuracies import is_unsound, read_accuracy_rows, select_rows, to_fractions
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.results.cell import ModelResult
 
@@ -69,12 +69,12 @@ def read_accuracies(
     InputError
         When the file cannot be read, an accuracy is out of range, or pool, regime or protocol is missing or ambiguous.
     """
-    rows = rows_of(read_rows(path, ("model", "accuracy")), "pool", pool, path, "--pool")
+    rows = select_rows(read_accuracy_rows(path, ("model", "accuracy")), "pool", pool, path, "--pool")
     for column in ("dataset", "regime"):
         rows = rows.assign(**{column: rows[column].fillna("") if column in rows else ""})
     tables = []
     for regime in dict.fromkeys(regimes or rows["regime"]):
-        regime_rows = rows_of(rows, "regime", regime, path, "--regime")
+        regime_rows = select_rows(rows, "regime", regime, path, "--regime")
         tables.append(_average(regime, regime_rows, path, unit, include_unsound))
     return tables
 
@@ -84,7 +84,7 @@ def _average(regime: str, rows: pd.DataFrame, path: Path, unit: str, include_uns
     protocols = sorted(set(rows["protocol"].dropna())) if "protocol" in rows else []
     if len(protocols) > 1:
         raise InputError(f"{path} has several protocols of {regime}: keep the rows of one of {', '.join(protocols)}")
-    rows = in_fractions(rows, unit, path, "--unit")
+    rows = to_fractions(rows, unit, path, "--unit")
     unsound, notes = rows[is_unsound(rows)], tuple[str, ...]()
     if len(unsound) and not include_unsound:
         datasets = ", ".join(sorted(set(unsound["dataset"])))

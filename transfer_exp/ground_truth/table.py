@@ -12,7 +12,7 @@ import pandas as pd
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.features.model_on_target import Pairing
 from transfer_exp.ground_truth.regime import Accuracy
-from transfer_exp.io.accuracies import PUBLISHED, in_fractions, is_unsound, read_rows, rows_of
+from transfer_exp.io.accuracies import PUBLISHED, is_unsound, read_accuracy_rows, select_rows, to_fractions
 from transfer_exp.progress import Track
 
 _COLUMNS = ("model", "dataset", "accuracy", "source")
@@ -110,7 +110,7 @@ def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsoun
 def _load_rows(path: str, regime: str | None, pool: str | None, protocol: str | None, unit: str) -> pd.DataFrame:
     """Read the rows of one regime, pool and protocol, with accuracies in [0, 1]."""
     file = Path(path).expanduser()
-    rows = read_rows(file, _COLUMNS)
+    rows = read_accuracy_rows(file, _COLUMNS)
     for column, value in (("regime", regime), ("pool", pool), ("protocol", protocol)):
-        rows = rows_of(rows, column, value, file, f"ground_truth.{column}")
-    return in_fractions(rows, unit, file, "ground_truth.unit")
+        rows = select_rows(rows, column, value, file, f"ground_truth.{column}")
+    return to_fractions(rows, unit, file, "ground_truth.unit")

@@ -1,1 +1,1 @@
-"""Readers and writers of files: CSV, JSON, npz, and atomic writes."""
+"""Readers of untrusted CSV, JSON, text and npz files, and atomic writes."""

@@ -1,4 +1,4 @@
-"""Names for keys, and files that are never seen half written."""
+"""Atomic writes, and digests of plain data."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from uuid import uuid4
 
 
 def digest(key: Mapping[str, Any]) -> str:
-    """Return the sha256 of a key, written as canonical JSON (sorted keys, no spaces, no NaN).
+    """Return the sha256 of plain data, written as canonical JSON (sorted keys, no spaces, no NaN).
 
     Raises
     ------
     TypeError
-        When a value is not plain data.
+        If a value is not plain data.
     """
     canonical = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text in one step, in UTF-8; see `write_atomically`."""
+    """Write a text file in one step, in UTF-8; see `write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, then move it there in one step.
+def write_atomically(path: Path, save: Callable[[Path], object]) -> None:
+    """Let ``save`` write a temporary file in the same folder, then replace ``path`` by it in one step.
 
-    A reader sees the old file or the new one, never a part. Missing folders are made.
+    A reader sees the old file or the new one, never a part. Missing folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Not `tempfile`, whose files only their owner may read.
+    # Files of `tempfile` are readable by their owner only.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        write(temporary)
+        save(temporary)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

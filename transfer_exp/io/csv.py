@@ -1,4 +1,4 @@
-"""CSV files of strangers: every line has every column, nothing is guessed, and errors name the line."""
+"""Reader of untrusted CSV files: every line has every column, nothing is guessed, and errors name the line."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ import pandas as pd
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import read_text
 
-LARGEST = 1 << 28
-"""Bytes of a table: some million rows."""
-_FIELD = 1 << 16
-"""Characters of one entry."""
+_MAX_BYTES = 1 << 28
+"""Largest table: some million rows."""
+_MAX_ENTRY = 1 << 16
+"""Most characters of one entry."""
 
 
 def read_table(path: Path, **options: Any) -> pd.DataFrame:
-    """Return the rows of a CSV as ``pandas.read_csv`` does with these options, once its form is found sound.
+    """Return ``pandas.read_csv`` of a file with these options, after checking its form.
 
-    pandas alone would take a column too many for an index, fill lines that are cut short, and rename a column that
-    stands twice: each gives other numbers than the file holds.
+    pandas alone would use an extra column as the index, complete short lines, and rename duplicate columns: each gives
+    other numbers than the file contains.
 
     Raises
     ------
     InputError
-        As `read_text`; when a line has too few or too many entries or a huge one, a column has no name or stands twice,
-        or quotes are not closed.
+        If `read_text` refuses the file, a line has too few or too many entries or a huge one, a column has no name or
+        a duplicate one, or a quote is not closed.
     ValueError
-        When the options do not fit the columns.
+        If the options do not fit the columns.
     """
-    text = read_text(path, LARGEST)
+    text = read_text(path, _MAX_BYTES)
     _check_form(text, path)
     try:
         return pd.read_csv(StringIO(text), **options)
@@ -41,46 +41,47 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:
         raise InputError(f"{path} is not a CSV table: {error}") from error
 
 
-def numbers(values: pd.Series, path: Path) -> pd.Series:
-    """Return a column that `read_table` read as text as finite numbers, NaN where it is empty.
+def parse_numbers(column: pd.Series, path: Path) -> pd.Series:
+    """Return a text column of `read_table` as finite numbers; empty entries become NaN.
 
     Raises
     ------
     InputError
-        For the first entry that is no finite number, with its line.
+        If an entry is not a finite number. The message names the first such line.
     """
-    text = values.astype(str).str.strip()
-    found = pd.to_numeric(text, errors="coerce").astype(np.float64)
-    odd = text[~np.isfinite(found) & (text != "")]
-    if len(odd):
-        line = int(odd.index[0]) + 2
-        raise InputError(f"{path} line {line}: {values.name} '{odd.iloc[0]}' is no finite number: correct or empty it")
-    return found
+    text = column.astype(str).str.strip()
+    numbers = pd.to_numeric(text, errors="coerce").astype(np.float64)
+    invalid = text[~np.isfinite(numbers) & (text != "")]
+    if len(invalid):
+        line, entry = int(invalid.index[0]) + 2, invalid.iloc[0]
+        raise InputError(f"{path} line {line}: {column.name} '{entry}' is not a finite number: correct or empty it")
+    return numbers
 
 
 def _check_form(text: str, path: Path) -> None:
     """Refuse what pandas would repair by guessing."""
     rows = csv.reader(StringIO(text, newline=""), strict=True)
-    limit = csv.field_size_limit(_FIELD)
+    previous_limit = csv.field_size_limit(_MAX_ENTRY)
     try:
-        head = next(rows, [])
-        if not head:
+        header = next(rows, [])
+        if not header:
             raise InputError(f"{path} is not a CSV table: its first line must name the columns")
-        _check_names(head, path)
+        _check_header(header, path)
         for row in rows:
-            if row and len(row) != len(head):
-                raise InputError(f"{path} line {rows.line_num} has {len(row)} entries for {len(head)} columns: mend it")
+            if row and len(row) != len(header):
+                line = f"{path} line {rows.line_num}"
+                raise InputError(f"{line} has {len(row)} entries for {len(header)} columns: correct it")
     except csv.Error as error:
-        raise InputError(f"{path} line {rows.line_num} is not CSV ({error}): mend it") from error
+        raise InputError(f"{path} line {rows.line_num} is not CSV ({error}): correct it") from error
     finally:
-        csv.field_size_limit(limit)
+        csv.field_size_limit(previous_limit)
 
 
-def _check_names(head: list[str], path: Path) -> None:
-    seen = set()
-    for place, name in enumerate(head, 1):
+def _check_header(header: list[str], path: Path) -> None:
+    names = set()
+    for number, name in enumerate(header, 1):
         if not name.strip():
-            raise InputError(f"{path} has no name for column {place}: name it in the first line")
-        if name in seen:
+            raise InputError(f"{path} has no name for column {number}: name it in the first line")
+        if name in names:
             raise InputError(f"{path} has two columns '{name}': keep one")
-        seen.add(name)
+        names.add(name)

@@ -1,4 +1,4 @@
-"""Arrays of strangers in npz files: no pickles, no decompression bombs, and no header is believed before its bytes."""
+"""Reader of untrusted npz files: no pickles, no decompression bombs, and headers are checked before their data."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from numpy.lib import format as npy
 from transfer_exp.errors import InputError
 
 Value = TypeVar("Value")
-_UNCHECKED, _RATIO = 1 << 26, 100
-"""An array that unpacks to more bytes than the first may take at most so many times its bytes in the file."""
+_ALWAYS_ALLOWED, _MAX_RATIO = 1 << 26, 100
+"""Bytes that an array may always unpack to, and how many times its compressed size a larger array may unpack to."""
 
 
-def array_names(path: Path) -> list[str]:
-    """Return the names of the arrays in an npz file, none of which is read.
+def list_arrays(path: Path) -> list[str]:
+    """Return the names of the arrays in an npz file without reading them.
 
     Raises
     ------
     InputError
-        When the file is missing or no npz.
+        If the file is missing or is not an npz file.
     """
-    return [name.removesuffix(".npy") for name in _checked(path, "the names", lambda file: file.namelist())]
+    return [name.removesuffix(".npy") for name in _apply(zipfile.ZipFile.namelist, path, "the names")]
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
@@ -35,14 +35,14 @@ def read_array(path: Path, name: str) -> np.ndarray:
     Raises
     ------
     InputError
-        When the file is missing or no npz, there is no such array, or it is of objects, damaged, or a decompression
-        bomb.
+        If the file is missing or is not an npz file, or the array is missing, damaged, of Python objects, or a
+        decompression bomb.
     """
-    return _checked(path, name, lambda file: _read(file, f"{name}.npy"))
+    return _apply(lambda archive: _read(archive, f"{name}.npy"), path, name)
 
 
-def _checked(path: Path, name: str, read: Callable[[zipfile.ZipFile], Value]) -> Value:
-    """Apply ``read`` to an open file, whatever goes wrong being the file's fault."""
+def _apply(read: Callable[[zipfile.ZipFile], Value], path: Path, content: str) -> Value:
+    """Apply ``read`` to the open archive; every failure becomes an InputError about the content."""
     try:
         with path.open("rb") as file:
             if file.read(6) == npy.MAGIC_PREFIX:
@@ -51,27 +51,27 @@ def _checked(path: Path, name: str, read: Callable[[zipfile.ZipFile], Value]) ->
                 return read(archive)
     except InputError:
         raise
-    # An archive fails in every way there is: zlib.error, RuntimeError for a password, MemoryError, tokenize's own, ...
+    # Archives fail with zlib.error, RuntimeError (for a password), MemoryError, errors of tokenize, and more.
     except Exception as error:
         reason = str(error) or type(error).__name__
-        raise InputError(f"cannot read {name} of {path} ({reason}): save plain arrays with np.savez") from error
+        raise InputError(f"cannot read {content} of {path} ({reason}): save plain arrays with np.savez") from error
 
 
 def _read(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    """Read an array whose header agrees with the bytes that are there."""
+    """Read an array after checking that its header fits its size in the archive."""
     info = archive.getinfo(member)
-    if info.file_size > max(_UNCHECKED, _RATIO * info.compress_size):
+    if info.file_size > max(_ALWAYS_ALLOWED, _MAX_RATIO * info.compress_size):
         raise ValueError(f"{info.compress_size} bytes that unpack to {info.file_size}, a decompression bomb")
     with archive.open(info) as file:
         version = npy.read_magic(file)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = header(file)
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read_header(file)
         if dtype.hasobject:
             raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
         if dtype.itemsize == 0:
             raise ValueError(f"{dtype} has no bytes")
-        needed, there = math.prod(shape) * dtype.itemsize, info.file_size - file.tell()
-        if needed != there:
-            raise ValueError(f"its header tells of {needed} bytes, and {there} follow")
+        announced, actual = math.prod(shape) * dtype.itemsize, info.file_size - file.tell()
+        if announced != actual:
+            raise ValueError(f"its header announces {announced} bytes, but {actual} follow")
     with archive.open(info) as file:
         return npy.read_array(file, allow_pickle=False)

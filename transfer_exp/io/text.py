@@ -1,4 +1,4 @@
-"""Text files of strangers: of bounded size, UTF-8, and with an error that names the file."""
+"""Readers of untrusted text and JSON files: bounded size, UTF-8 only, and errors that name the file."""
 
 from __future__ import annotations
 
@@ -10,61 +10,61 @@ from typing import Any
 
 from transfer_exp.errors import InputError
 
-LARGEST = 1 << 26
-"""Bytes of a text file that is read whole: far above any that this project writes, far below any memory."""
+_MAX_BYTES = 1 << 26
+"""Default limit of a file: far above the files that this project writes, far below any memory."""
 
 
-def read_text(path: Path, largest: int = LARGEST) -> str:
-    """Return the text of a file, without a byte order mark, line ends as they are.
+def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
+    """Return the text of a file without a byte order mark; line ends are unchanged.
 
     Raises
     ------
     InputError
-        When it cannot be read, is larger than ``largest`` bytes, is not UTF-8, or holds a NUL.
+        If the file cannot be read, is larger than ``max_bytes``, is not UTF-8, or contains a NUL character.
     """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            content = b"" if size > largest else file.read(largest + 1)
+            content = b"" if size > max_bytes else file.read(max_bytes + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read {path} ({reason}): restore it or check its permissions") from error
-    if max(size, len(content)) > largest:
-        raise InputError(f"{path} has {size} bytes, more than the {largest} of any such file: is it the right one?")
+    if max(size, len(content)) > max_bytes:
+        raise InputError(f"{path} has {size} bytes, more than the {max_bytes} of any such file: is it the right one?")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
     if "\0" in text:
-        raise InputError(f"{path} holds a NUL character, as no text does: save it as UTF-8")
+        raise InputError(f"{path} contains a NUL character, so it is not text: save it as UTF-8")
     return text
 
 
-def read_json(path: Path, largest: int = LARGEST) -> Any:
-    """Return what a JSON file holds: numbers are finite, and no name of an object stands twice in it.
+def read_json(path: Path, max_bytes: int = _MAX_BYTES) -> Any:
+    """Return the content of a JSON file with finite numbers and without duplicate names in an object.
 
     Raises
     ------
     InputError
-        As `read_text`; when the file is no such JSON.
+        If `read_text` refuses the file, or it is not such JSON.
     """
-    text = read_text(path, largest)
+    text = read_text(path, max_bytes)
     try:
-        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+        return json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply to be the right file: correct it") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}): correct it") from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object, refusing a name that stands twice, of which JSON would keep the last."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"'{twice}' stands twice in one object")
-    return found
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; json.loads would keep the last of two values with one name."""
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        duplicate = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"'{duplicate}' appears twice in one object")
+    return unique
 
 
-def _no_number(word: str) -> float:
-    raise ValueError(f"{word} is no number")
+def _refuse_constant(constant: str) -> float:
+    raise ValueError(f"{constant} is not a number")

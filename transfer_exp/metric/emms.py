@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from transfer_exp.errors import InputError
-from transfer_exp.io.npz import array_names, read_array
+from transfer_exp.io.npz import list_arrays, read_array
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import LARGEST, encode_labels
@@ -143,7 +143,7 @@ def read_embeddings(path: str) -> Float[np.ndarray, "foundations classes dims"]:
     """
     file = Path(path).expanduser()
     try:
-        arrays = {name: read_array(file, name) for name in sorted(array_names(file))}
+        arrays = {name: read_array(file, name) for name in sorted(list_arrays(file))}
     except InputError as error:
         raise InputError(f"embeddings={path} of emms is not a readable .npz of arrays (C, d): {error}") from error
     if not arrays or {a.ndim for a in arrays.values()} != {2} or len({a.shape for a in arrays.values()}) > 1:

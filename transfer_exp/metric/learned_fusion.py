@@ -14,7 +14,7 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 
 from transfer_exp.errors import InputError
-from transfer_exp.io.csv import numbers, read_table
+from transfer_exp.io.csv import parse_numbers, read_table
 from transfer_exp.metric.fusion import EXAMPLE, MetricList
 from transfer_exp.metric.metric import Metric
 from transfer_exp.metric.pool_scaling import z_scores
@@ -109,7 +109,7 @@ def _read_rows(path: str) -> pd.DataFrame:
     columns, file = [*_CELL, "metric", "model", "score", "accuracy"], Path(path).expanduser()
     try:
         rows = read_table(file, usecols=columns, dtype=str, keep_default_na=False)
-        return rows.assign(**{name: numbers(rows[name], file) for name in ("score", "accuracy")})
+        return rows.assign(**{name: parse_numbers(rows[name], file) for name in ("score", "accuracy")})
     except (OSError, ValueError) as error:
         raise InputError(
             f"metric.rows={path} is not a table of results ({error}): see metric.rows in the docs"
