@@ -41,10 +41,8 @@ def mean_tau_interval(
         (R,), weights of the rows in the mean.
     level
         Confidence level, in (0, 1).
-    draws
-        Number of pools drawn.
-    seed
-        Seed of the draws.
+    draws, seed
+        Number of pools drawn, and the seed of the draws.
 
     Raises
     ------

@@ -24,10 +24,9 @@ def null_band(models: int, level: float = 0.95, draws: int = 10000, seed: int = 
         Number of models, M.
     level
         Share of random rankings inside, in (0, 1). The rest is split equally above and below.
-    draws
-        Number of random rankings. With 10,000 the ends are accurate to about 0.01. Costs O(draws M^2), once per M.
-    seed
-        Seed of the draws.
+    draws, seed
+        Number of random rankings, and their seed. With 10,000 the ends are accurate to about 0.01. Costs O(draws M^2),
+        once per M.
 
     Raises
     ------

@@ -31,10 +31,9 @@ def sub_pools(
         Number of models, M.
     leave_out
         Number of models to leave out, k, at least 1; two or more must remain.
-    max_pools
-        Maximum number of sub-pools. If C(M, k) is larger, this number is drawn independently, so one may recur.
-    seed
-        Seed of the draw.
+    max_pools, seed
+        Maximum number of sub-pools. If C(M, k) is larger, this number is drawn independently from the seed, so a
+        sub-pool may recur.
 
     Raises
     ------
