@@ -87,7 +87,7 @@ def group_similar(thumbnails: UInt8[np.ndarray, "images values"]) -> list[Group]
     count = min(_NEIGHBOURS, len(distinct) - 1) + 1
     ranks = np.arange(1, count + 1)
     near = np.asarray(KDTree(distinct).query(distinct, ranks, p=np.inf, distance_upper_bound=LEVELS + 0.5)[1])
-    row, column = np.nonzero(near < len(distinct))  # the tree returns the number of points where there is no neighbour
+    row, column = np.nonzero(near < len(distinct))  # missing neighbours have the number of points as index
     edges = np.ones(len(row), dtype=bool), (row, near[row, column])
     _, component = connected_components(coo_array(edges, shape=(len(distinct),) * 2), directed=False)
     groups = group_equal(component[code.ravel()].tolist())

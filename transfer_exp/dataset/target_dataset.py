@@ -92,7 +92,7 @@ class TargetDataset:
     Attributes
     ----------
     name
-        The name in tables, by which published accuracies are found.
+        The name in tables, and the key of published accuracies.
     class_names
         C names, in the order of the labels.
     train, validation, test
