@@ -48,8 +48,8 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture(scope="session")
 def s3_server():
-    """Return the address of a server of S3's protocol on this machine."""
-    from moto.server import ThreadedMotoServer  # Imported here because it takes a second
+    """Return the address of a local S3 server."""
+    from moto.server import ThreadedMotoServer  # Imported here because it takes a second.
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # It would log each request.
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
@@ -76,7 +76,7 @@ def s3(s3_server, monkeypatch):
 
 @pytest.fixture
 def untyped():
-    """Turn shape checking off, as it is outside the tests: the package's own checks must then refuse."""
+    """Turn shape checks off, as outside the tests, so that the checks of the package must reject the input."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)

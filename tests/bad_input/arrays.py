@@ -48,7 +48,7 @@ KINDS = [
     Kind(
         "embeddings as a pickle",
         (*EMBEDDINGS, "metric.embeddings=net.npz"),
-        "is no readable .npz of arrays",
+        "is not a readable .npz of arrays",
         npz(features=np.array([{}] * 8, dtype=object), labels=None),
     ),
 ]

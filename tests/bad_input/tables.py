@@ -67,7 +67,7 @@ KINDS = [
     Kind(
         "ImageNet accuracies without their column",
         (*SINGLE_MODEL[:2], "ground_truth=none", "metric=imagenet_accuracy", "metric.table=t.csv"),
-        "is no table with columns model and top1",
+        "is not a table with columns model and top1",
         text("t.csv", "model,top5\na,90\n"),
     ),
     Kind(
