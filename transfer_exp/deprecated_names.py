@@ -38,7 +38,7 @@ OBJECTS = {
     "transfer_exp.types.ModelResult": "transfer_exp.results.cell.ModelResult",
     "transfer_exp.types.NotApplicableError": "transfer_exp.errors.NotApplicableError",
     "transfer_exp.types.Track": "transfer_exp.progress.Track",
-    "transfer_exp.types.Work": "transfer_exp.results.stage_work.Work",
+    "transfer_exp.types.Work": "transfer_exp.cli.plan.StageWork",
     "transfer_exp.types.check_features": "transfer_exp.statistics.feature_set.check_features",
     "transfer_exp.types.check_source_probabilities": "transfer_exp.statistics.feature_set.check_source_probabilities",
     "transfer_exp.types.class_statistics": "transfer_exp.statistics.class_statistics.class_statistics",

@@ -12,12 +12,11 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from transfer_exp.cli.overrides import CommandLine
-from transfer_exp.cli.plan import Planner
+from transfer_exp.cli.plan import Planner, StageWork
 from transfer_exp.errors import InputError
 from transfer_exp.features.pixels import PIXEL_CACHE
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.results.stage_work import Work
 
 ROOT = Path(__file__).parents[2]
 MODELS = "model_pool.names=[resnet_glyphs,vit_shapes]"
@@ -62,7 +61,7 @@ def test_fine_tuning_takes_three_passes_per_training_image_and_one_per_evaluatio
 
 
 def test_finished_work_takes_no_time():
-    work = Work()
+    work = StageWork()
     work.add(True, 100, 0.5, 10)
     work.add(False, 100, 0.5, 10)
     work.add(False, 20, 0.5)

@@ -27,11 +27,53 @@ from transfer_exp.ground_truth.regime import CountsPasses, Regime
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import Candidate, LoadedModel
 from transfer_exp.progress import silent
-from transfer_exp.results.stage_work import Work
 from transfer_exp.store import Store
 
 _TIMED_IMAGES = 8
 """Number of images on which each network is timed."""
+_BYTES_PER_VALUE = 4
+
+
+@dataclass
+class StageWork:
+    """StageWork of the jobs of one stage.
+
+    Attributes
+    ----------
+    jobs : int
+        Number of jobs.
+    done : int or None
+        Jobs whose result is in the store; None for a stage that stores no results.
+    passes : int
+        Forward passes of single images in the remaining jobs; a backward pass counts as two.
+    seconds, longest : float
+        Estimated time of the remaining jobs in total, and of the longest of them.
+    values : int
+        Numbers that the remaining jobs add to the store.
+    """
+
+    jobs: int = 0
+    done: int | None = 0
+    passes: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+    values: int = 0
+
+    def add(self, done: bool, passes: int, seconds_per_pass: float, values: int = 0) -> None:
+        """Add a job."""
+        self.jobs += 1
+        if done:
+            self.done = (self.done or 0) + 1
+            return
+        self.passes += passes
+        self.seconds += passes * seconds_per_pass
+        self.longest = max(self.longest, passes * seconds_per_pass)
+        self.values += values
+
+    @property
+    def storage(self) -> int:
+        """Size of these values in bytes."""
+        return self.values * _BYTES_PER_VALUE
 
 
 def plan(arguments: Sequence[str]) -> None:
@@ -71,7 +113,7 @@ class Planner:
     _width: dict[str, int] = field(default_factory=dict)
     _models: dict[str, LoadedModel] = field(default_factory=dict)
 
-    def work(self) -> dict[str, Work]:
+    def work(self) -> dict[str, StageWork]:
         """Return the work of each stage.
 
         Raises
@@ -79,11 +121,11 @@ class Planner:
         InputError
             For bad input, except missing data or weights, which go to `left_out`.
         """
-        scoring = Work(jobs=sum(1 for _ in self.line.points(lambda axis: True)), done=None)
+        scoring = StageWork(jobs=sum(1 for _ in self.line.points(lambda axis: True)), done=None)
         return {"features": self._features(), "finetune": self._accuracies(), "score": scoring}
 
-    def _features(self) -> Work:
-        work = Work()
+    def _features(self) -> StageWork:
+        work = StageWork()
         for config, model_on_target, extractor in self._pairs("features"):
             splits: list[Split] = config.get("splits", ["scoring_set"])
             for images in filter(None, map(model_on_target.images, splits)):
@@ -92,8 +134,8 @@ class Planner:
                 work.add(done, len(images), self.pace[name], len(images) * self._width[name])
         return work
 
-    def _accuracies(self) -> Work:
-        work = Work()
+    def _accuracies(self) -> StageWork:
+        work = StageWork()
         for config, model_on_target, extractor in self._pairs("finetune"):
             regime: Regime = build("ground_truth", config["ground_truth"])
             if not regime.trains or not isinstance(regime, CountsPasses):
@@ -149,7 +191,7 @@ class Planner:
         return True
 
 
-def print_plan(stages: Mapping[str, Work], planner: Planner, console: Console) -> None:
+def print_plan(stages: Mapping[str, StageWork], planner: Planner, console: Console) -> None:
     """Print the work of each stage, what is left out, and the measured time per image."""
     table = Table("stage", box=SIMPLE_HEAD)
     for heading in ("jobs", "in the store", "passes of an image", "in all", "longest job", "to store"):
@@ -164,7 +206,7 @@ def print_plan(stages: Mapping[str, Work], planner: Planner, console: Console) -
         console.print(f"{len(planner.pace)} models timed here: {low:.1f} to {high:.1f} ms an image")
 
 
-def _cells(work: Work, done: int) -> list[str]:
+def _cells(work: StageWork, done: int) -> list[str]:
     storage = f"{work.storage / 1e6:,.1f} MB" if work.storage else ""
     return [f"{done:,}", f"{work.passes:,}", _duration(work.seconds), _duration(work.longest), storage]
 

@@ -42,16 +42,16 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     store, tracker = Store(plain["store"]), build("tracker", plain["tracker"])
     precomputation = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":
-        cached = precomputation.features(plain.get("splits", ["scoring_set"]))
+        cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))
     else:
         labels, protocol = cell_labels(config)
         names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": protocol, "seed": str(plain["seed"])}
         regime = build("ground_truth", plain["ground_truth"])
         if plain["stage"] == "grid":
-            cached = precomputation.grid_point(regime, names, plain["point"])
+            cached = precomputation.train_grid_point(regime, names, plain["point"])
         else:
-            cached = precomputation.accuracies(regime, names)
+            cached = precomputation.compute_accuracies(regime, names)
     counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(cached.items())]
     name = job_name(config)
     write_status(folder, {"state": "done", "cell": name, "found": counts})

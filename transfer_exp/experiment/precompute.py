@@ -45,7 +45,7 @@ class Precomputation:
     workers: int
     run_log: RunLog = field(default_factory=RunLog)
 
-    def features(self, splits: Sequence[Split]) -> CacheHits:
+    def extract_features(self, splits: Sequence[Split]) -> CacheHits:
         """Compute the features of the splits that the dataset has.
 
         Raises
@@ -60,7 +60,7 @@ class Precomputation:
 
         return self._for_each_model(extract)
 
-    def accuracies(self, regime: Regime, names: Mapping[str, str]) -> CacheHits:
+    def compute_accuracies(self, regime: Regime, names: Mapping[str, str]) -> CacheHits:
         """Compute the accuracies under a regime.
 
         Parameters
@@ -73,26 +73,26 @@ class Precomputation:
         Raises
         ------
         InputError
-            If the regime does not train, or under the conditions of `features`.
+            If the regime does not train, or under the conditions of `extract_features`.
         """
         if not regime.trains:
             raise InputError("stage=finetune needs a ground_truth that trains: full, last_block or linear_probe")
         return self._for_each_model(CachedAccuracies(regime, self.store, self.device, names))
 
-    def grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> CacheHits:
+    def train_grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> CacheHits:
         """Train one point of a regime's grid for every model.
 
         Parameters
         ----------
         regime, names
-            Parameters of `accuracies`.
+            Parameters of `compute_accuracies`.
         point
             Position in the grid, from 0.
 
         Raises
         ------
         InputError
-            If the regime has no grid, or under the conditions of `features`.
+            If the regime has no grid, or under the conditions of `extract_features`.
         """
         grid, accuracy_cache = require_grid(regime), CachedAccuracies(regime, self.store, self.device, names)
 
