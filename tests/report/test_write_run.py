@@ -55,7 +55,7 @@ def test_a_single_run_leaves_record_figure_details_and_page(tmp_path):
     assert files(tmp_path) == ["page.json", "ranking.csv", "report.html", "result.json", "scatter.png"]
     assert read_record(tmp_path / "result.json") == cell_result()
     (run,) = tracker.runs
-    assert [path.name for path in run.made[0].files] == ["result.json", "ranking.csv"]
+    assert [path.name for path in run.output_artifacts[0].files] == ["result.json", "ranking.csv"]
 
 
 def test_a_cell_of_a_sweep_has_no_page_of_its_own(tmp_path):

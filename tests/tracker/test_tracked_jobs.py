@@ -44,13 +44,13 @@ def test_the_table_of_a_cell_lists_every_model_with_both_ranks(tmp_path):
     ]
     assert (run.stage, run.group, run.config, run.cell) == ("score", "sweep-7", {"seed": 0}, CELL)
     assert run.images == {"scatter": FIGURE}
-    assert [(artifact.name, artifact.type, artifact.files) for artifact in run.made] == [
+    assert [(artifact.name, artifact.type, artifact.files) for artifact in run.output_artifacts] == [
         ("ranking-builtin-digits-none-logme", "ranking", [tmp_path / "ranking.csv"])
     ]
 
 
 def test_features_are_named_after_what_decides_their_values():
-    (artifact,) = tracked_cell(RESULT, run_context(cache_references=REFERENCES), FIGURE, []).used
+    (artifact,) = tracked_cell(RESULT, run_context(cache_references=REFERENCES), FIGURE, []).input_artifacts
     key = digest({"weights": "w"})
     assert (artifact.name, artifact.type, artifact.files) == (f"hub/net-digits-scoring_set-{key[:8]}", "features", ())
     assert artifact.addresses == {f"{key}.safetensors": REFERENCES[0].address}
@@ -66,7 +66,7 @@ def test_the_features_stage_makes_features_and_the_other_stages_use_them():
     ]
     for stage, (n_made, n_used) in {"features": (1, 0), "finetune": (0, 1)}.items():
         run = tracked_precompute(CELL, {"stage": stage}, "s", counts, REFERENCES)
-        assert (run.stage, len(run.made), len(run.used)) == (stage, n_made, n_used)
+        assert (run.stage, len(run.output_artifacts), len(run.input_artifacts)) == (stage, n_made, n_used)
         assert run.summary == {"read": 2, "computed": 5}
         assert run.tables == {"found": counts}
     assert tracked_precompute(CELL, {"stage": "grid"}, "s", [], []).tables == {}
@@ -84,6 +84,6 @@ def test_a_search_lists_its_models_best_first_with_images_and_seconds(tmp_path):
     assert table["model"].tolist() == ["a", "b", "c"]
     assert run.tables["models"][2]["score"] is None
     assert (run.tables["models"][0]["rank"], run.tables["models"][0]["low"]) == (1, 0.4)
-    assert run.made[0].files == [tmp_path / "rank.csv"]
+    assert run.output_artifacts[0].files == [tmp_path / "rank.csv"]
     with_regret = SearchResult(CELL, models, "budget", 1, 1, 1.0, 0.02)
     assert tracked_search(with_regret, run_context(), []).summary["expected_regret"] == 0.02

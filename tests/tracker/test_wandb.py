@@ -1,4 +1,4 @@
-"""What an offline run holds, read back from its file; and that it needs no account and says nothing."""
+"""An offline run holds its record, needs no account and prints nothing."""
 
 import json
 import os
@@ -30,7 +30,7 @@ FEATURES = Artifact(
 )
 RUN = TrackedRun("score", CELL, CONFIG, "sweep-7", {"weighted_tau": 0.625, "regret": 0.0}, {"models": ROWS})
 
-# Each starts the service that W&B runs beside a program.
+# Each test starts the service process of W&B.
 pytestmark = pytest.mark.slow
 
 
@@ -41,7 +41,7 @@ def offline(tmp_path_factory):
     Image.new("RGB", (8, 8)).save(figure)
     table.write_text("model,score\nlarge,0.75\n")
     ranking = Artifact("ranking", "ranking", [table], metadata=CELL)
-    run = replace(RUN, images={"scatter": figure}, made=[ranking], used=[FEATURES])
+    run = replace(RUN, images={"scatter": figure}, output_artifacts=[ranking], input_artifacts=[FEATURES])
     tracker = WandbTracker(tags=["first"], artifacts=("tables", "features"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(home))
@@ -49,7 +49,7 @@ def offline(tmp_path_factory):
     return folder, Path(where), read_offline(where), home
 
 
-def test_the_run_lies_below_the_run_folder_with_all_that_a_sync_needs(offline):
+def test_the_record_is_below_the_run_folder_with_everything_to_sync(offline):
     folder, where, _, home = offline
     assert where.parent == folder / "wandb"
     assert where.name.endswith(run_id(RUN))
@@ -59,13 +59,13 @@ def test_the_run_lies_below_the_run_folder_with_all_that_a_sync_needs(offline):
     assert "WANDB_DATA_DIR" not in os.environ
 
 
-def test_summary_holds_the_final_numbers(offline):
+def test_the_summary_holds_the_final_numbers(offline):
     summary = offline[2]["summary"]
     assert summary["weighted_tau"] == 0.625
     assert summary["regret"] == 0
 
 
-def test_config_group_and_kind_are_there_to_filter_by(offline):
+def test_runs_can_be_filtered_by_config_group_and_stage(offline):
     found = offline[2]
     assert found["config"]["cell"] == CELL
     assert found["config"]["metric"] == CONFIG["metric"]
@@ -89,76 +89,78 @@ def test_the_image_is_attached(offline):
     assert len(list((where / "files" / "media" / "images").glob("*.png"))) == 1
 
 
-def test_the_files_of_the_ranking_are_made_and_the_features_used_where_they_are(offline):
-    made, used = (offline[2]["artifacts"][name] for name in ("ranking", "hub-net-1-digits-probe"))
-    assert (made.type, made.use_after_commit, json.loads(made.metadata)) == ("ranking", False, CELL)
-    assert [entry.path for entry in made.manifest.contents] == ["ranking.csv"]
+def test_ranking_files_are_outputs_and_features_are_references_as_inputs(offline):
+    output, used = (offline[2]["artifacts"][name] for name in ("ranking", "hub-net-1-digits-probe"))
+    assert (output.type, output.use_after_commit, json.loads(output.metadata)) == ("ranking", False, CELL)
+    assert [entry.path for entry in output.manifest.contents] == ["ranking.csv"]
     assert (used.type, used.use_after_commit, json.loads(used.metadata)) == ("features", True, {"sha256": "abc"})
     (entry,) = used.manifest.contents
     assert (entry.path, entry.ref) == ("abc.safetensors", FEATURES.addresses["abc.safetensors"])
-    assert entry.local_path == "", "nothing of it is uploaded"
+    assert entry.local_path == "", "the features are not uploaded"
 
 
-@pytest.mark.parametrize(("asked", "kept"), [(("tables",), {"t"}), (("features",), {"f"}), ((), set())])
-def test_artifacts_are_of_the_kinds_that_were_asked_for(tmp_path, asked, kept):
+@pytest.mark.parametrize(("kinds", "names"), [(("tables",), {"t"}), (("features",), {"f"}), ((), set())])
+def test_only_artifacts_of_the_selected_kinds_are_recorded(tmp_path, kinds, names):
     table = tmp_path / "t.csv"
     table.write_text("a\n")
-    made = [Artifact("t", "ranking", [table]), Artifact("f", "features", addresses={"f": "s3://b/f"})]
-    found = read_offline(WandbTracker(artifacts=asked).record(TrackedRun("features", {}, {}, made=made), tmp_path))
-    assert set(found["artifacts"]) == kept
+    artifacts = [Artifact("t", "ranking", [table]), Artifact("f", "features", addresses={"f": "s3://b/f"})]
+    found = read_offline(
+        WandbTracker(artifacts=kinds).record(TrackedRun("features", {}, {}, output_artifacts=artifacts), tmp_path)
+    )
+    assert set(found["artifacts"]) == names
 
 
-def test_per_says_which_runs_are_kept(tmp_path):
-    whole, alone = replace(RUN, stage="report"), replace(RUN, group=None)
-    assert WandbTracker(per="cell").record(whole, tmp_path) is None
+def test_per_selects_the_runs_to_record(tmp_path):
+    sweep, single = replace(RUN, stage="report"), replace(RUN, group=None)
+    assert WandbTracker(per="cell").record(sweep, tmp_path) is None
     assert WandbTracker(per="sweep").record(RUN, tmp_path) is None
     assert not list(tmp_path.iterdir())
-    for run, per in ((whole, "sweep"), (alone, "sweep"), (alone, "cell")):
+    for run, per in ((sweep, "sweep"), (single, "sweep"), (single, "cell")):
         found = read_offline(WandbTracker(per=per).record(run, tmp_path / f"{run.stage} {per}"))
         assert found["run"].job_type == run.stage
 
 
-def test_where_the_user_wants_files_for_upload_they_stay(tmp_path, monkeypatch):
+def test_a_staging_folder_of_the_user_is_respected(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "mine"))
     WandbTracker().record(RUN, tmp_path / "run")
     assert list((tmp_path / "mine" / "artifacts" / "staging").iterdir())
     assert os.environ["WANDB_DATA_DIR"] == str(tmp_path / "mine")
 
 
-def test_an_agent_has_chosen_run_and_project(tmp_path, monkeypatch):
+def test_an_agent_of_a_sweep_sets_run_and_project(tmp_path, monkeypatch):
     import wandb
 
     parameters = tmp_path / "config.yaml"
     parameters.write_text("metric:\n  value: sfda\n")
-    chosen = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "run1", "WANDB_PROJECT": "theirs", "WANDB_ENTITY": "them"}
-    for name, value in {**chosen, "WANDB_SWEEP_PARAM_PATH": str(parameters)}.items():
+    settings = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "run1", "WANDB_PROJECT": "theirs", "WANDB_ENTITY": "them"}
+    for name, value in {**settings, "WANDB_SWEEP_PARAM_PATH": str(parameters)}.items():
         monkeypatch.setenv(name, value)
-    wandb.teardown()  # it reads the environment once a process
+    wandb.teardown()  # W&B reads the environment once per process.
     try:
         found = read_offline(WandbTracker(project="mine").record(RUN, tmp_path))
     finally:
         wandb.teardown()
     run = found["run"]
     assert (run.run_id, run.sweep_id, run.project, run.entity) == ("run1", "sweep1", "theirs", "them")
-    assert found["config"]["metric"] == "sfda", "the word of the agent, which its pages filter by"
+    assert found["config"]["metric"] == "sfda", "the value of the agent, by which its pages filter"
     assert found["config"]["cell"] == CELL
 
 
-def test_the_id_follows_what_was_run_and_not_how_it_is_tracked():
+def test_the_id_depends_on_the_run_and_not_on_its_tracking():
     same = run_id(replace(RUN, config={**CONFIG, "tracker": {"mode": "online"}}))
     assert run_id(replace(RUN, config=dict(reversed(CONFIG.items())), tables={})) == same
-    others = [run_id(replace(RUN, config={**CONFIG, "seed": 1})), run_id(replace(RUN, group="t"))]
-    others.append(run_id(replace(RUN, cell={**CELL, "metric": "sfda"})))
-    assert len({same, *others}) == 4
+    different = [run_id(replace(RUN, config={**CONFIG, "seed": 1})), run_id(replace(RUN, group="t"))]
+    different.append(run_id(replace(RUN, cell={**CELL, "metric": "sfda"})))
+    assert len({same, *different}) == 4
 
 
-ALONE = """
+RECORD_SCRIPT = """
 import sys
 import time
 from pathlib import Path
 from transfer_exp.tracker.wandb import WandbTracker
 from transfer_exp.tracker.tracker import TrackedRun
-from transfer_exp.types import InputError
+from transfer_exp.errors import InputError
 assert "wandb" not in sys.modules
 try:
     WandbTracker(mode=sys.argv[1]).record(TrackedRun("score", {"metric": "m"}, {}), Path(sys.argv[2]))
@@ -167,14 +169,14 @@ except InputError as error:
 """
 
 
-def run_alone(mode, folder):
-    """Record in a process of its own with an empty home, no key, no terminal and no way out to the network."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and "proxy" not in k.lower()}
-    nowhere = {"HOME": str(folder), "NETRC": str(folder / "none"), "WANDB_BASE_URL": "http://127.0.0.1:9"}
-    command = [sys.executable, "-c", ALONE, mode, str(folder / "run")]
+def record_in_process(mode, folder):
+    """Record in a new process with an empty home, no key, no terminal and no network."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and "proxy" not in k.lower()}
+    overrides = {"HOME": str(folder), "NETRC": str(folder / "none"), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    command = [sys.executable, "-c", RECORD_SCRIPT, mode, str(folder / "run")]
     return subprocess.run(
         command,
-        env=kept | nowhere,
+        env=environment | overrides,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -183,21 +185,21 @@ def run_alone(mode, folder):
     )
 
 
-def test_offline_asks_for_nothing_and_prints_nothing(tmp_path):
-    done = run_alone("offline", tmp_path)
-    assert (done.stdout, done.stderr) == ("", "")
+def test_an_offline_run_needs_no_input_and_prints_nothing(tmp_path):
+    process = record_in_process("offline", tmp_path)
+    assert (process.stdout, process.stderr) == ("", "")
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
 
 
-def test_online_without_a_login_is_one_line_with_the_way_out(tmp_path):
-    done = run_alone("online", tmp_path)
-    assert done.stdout.startswith("refused: tracker=wandb in mode online:")
-    assert "wandb login" in done.stdout
-    assert done.stdout.count("\n") == 1
+def test_an_online_run_without_login_is_one_line_with_the_fix(tmp_path):
+    process = record_in_process("online", tmp_path)
+    assert process.stdout.startswith("refused: tracker=wandb in mode online:")
+    assert "wandb login" in process.stdout
+    assert process.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize("options", [{"mode": "on"}, {"per": "job"}, {"artifacts": ("tables", "models")}])
-def test_an_unknown_choice_is_refused_before_anything_is_computed(options):
+def test_an_unknown_choice_is_refused_at_once(options):
     (name,) = options
     with pytest.raises(InputError, match=rf"tracker\.{name}=(on|job|models) is unknown"):
         WandbTracker(**options)

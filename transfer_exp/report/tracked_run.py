@@ -48,8 +48,8 @@ def tracked_cell(result: CellResult, context: RunContext, figure: Path, files: S
         summary,
         tables={"models": rows},
         images={"scatter": figure},
-        made=[_ranking_artifact("ranking", result.cell, files)],
-        used=_feature_artifacts(context.cache_references),
+        output_artifacts=[_ranking_artifact("ranking", result.cell, files)],
+        input_artifacts=_feature_artifacts(context.cache_references),
     )
 
 
@@ -58,8 +58,9 @@ def tracked_search(search: SearchResult, context: RunContext, files: Sequence[Pa
     summary: dict[str, float | int | bool] = {"images": search.images, "pushed": search.forward_passes}
     summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
     summary |= {} if search.regret is None else {"expected_regret": search.regret}
-    tables, made = {"models": _rows(search_frame(search))}, [_ranking_artifact("rank", search.cell, files)]
-    return TrackedRun("rank", search.cell, context.config, context.sweep, summary, tables, made=made)
+    tables = {"models": _rows(search_frame(search))}
+    outputs = [_ranking_artifact("rank", search.cell, files)]
+    return TrackedRun("rank", search.cell, context.config, context.sweep, summary, tables, output_artifacts=outputs)
 
 
 def tracked_precompute(
@@ -89,9 +90,9 @@ def tracked_precompute(
         name: sum(row["count"] for row in counts if row["was_there"] == was_there)
         for name, was_there in (("read", True), ("computed", False))
     }
-    made, used = (features, []) if stage == "features" else ([], features)
+    outputs, inputs = (features, []) if stage == "features" else ([], features)
     tables = {"found": counts} if counts else {}
-    return TrackedRun(stage, cell, config, sweep, summary, tables, made=made, used=used)
+    return TrackedRun(stage, cell, config, sweep, summary, tables, output_artifacts=outputs, input_artifacts=inputs)
 
 
 def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) -> TrackedRun:
@@ -114,8 +115,8 @@ def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) 
     fixed = {key: value for key, value in config.items() if key not in varied}
     summary = {"cells": len(frame), "failed": int((frame["state"] != "done").sum())}
     images = {"taus": figure} if scores else {}
-    made = [Artifact(f"sweep-{folder.name}", "sweep", [table], metadata=shared)] if scores else []
-    return TrackedRun(REPORT, shared, fixed, folder.name, summary, {"cells": _rows(frame)}, images, made)
+    outputs = [Artifact(f"sweep-{folder.name}", "sweep", [table], metadata=shared)] if scores else []
+    return TrackedRun(REPORT, shared, fixed, folder.name, summary, {"cells": _rows(frame)}, images, outputs)
 
 
 def _ranking_artifact(name: str, cell: Mapping[str, str], files: Sequence[Path]) -> Artifact:

@@ -1,1 +1,1 @@
-"""Where a run is recorded besides its own folder."""
+"""Experiment trackers: records of runs in addition to their folders."""

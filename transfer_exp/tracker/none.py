@@ -1,4 +1,4 @@
-"""No tracking: the run's own folder holds everything anyway."""
+"""No tracking: results are only in the folder of the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from transfer_exp.tracker.tracker import TrackedRun
 
 @dataclass(frozen=True)
 class NoTracker:
-    """A tracker that keeps nothing."""
+    """A tracker that records nothing."""
 
     def record(self, run: TrackedRun, folder: Path) -> None:
         """Do nothing; see `Tracker.record`."""

@@ -1,4 +1,4 @@
-"""What every tracker does, and what it is told of a run."""
+"""Interface of experiment trackers, and the record of a run that they receive."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 REPORT = "report"
-"""The stage of a run that stands for a whole sweep."""
+"""Stage of the record of a sweep as a whole."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """Files that a run wrote, or read.
+    """Files that a run wrote or read.
 
     Attributes
     ----------
     name
-        The same for every version of the same thing.
+        Name that all versions of the artifact share.
     type
         ``ranking``, ``sweep`` or ``features``.
     files
-        Kept with the record.
+        Files to copy into the record.
     addresses
-        URLs of files that stay where they are, by name.
+        URLs, by name, of files that stay where they are.
     metadata
-        Plain values that say what this version is.
+        Plain values that describe this version.
     """
 
     name: str
@@ -38,27 +38,27 @@ class Artifact:
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """One job that is over, or a sweep of them.
+    """Record of a finished job, or of a finished sweep.
 
     Attributes
     ----------
     stage
         ``features``, ``grid``, ``finetune``, ``score`` or ``rank``; ``report`` for a sweep as a whole.
     cell
-        What the job is called in tables, by field.
+        Labels of the job in tables, by field.
     config
-        The resolved configuration as plain values: whatever runs may be filtered or grouped by.
+        Resolved configuration as plain values, to filter and group runs by.
     group
-        The sweep it is of, or None for a run alone.
+        Name of the sweep that the job belongs to, or None.
     summary
         Final numbers by name.
     tables
-        By name, a mapping from column to value for each row; all rows of a table have the same columns, and there is
-        one at least.
+        Rows by name of the table, each a mapping from column to value. A table has at least one row, and its rows have
+        the same columns.
     images
-        Files by name.
-    made, used
-        What came out of the run, and what went into it.
+        Image files by name.
+    output_artifacts, input_artifacts
+        Files that the run wrote, and files that it read.
     """
 
     stage: str
@@ -68,32 +68,32 @@ class TrackedRun:
     summary: Mapping[str, float | int | bool] = field(default_factory=dict)
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     images: Mapping[str, Path] = field(default_factory=dict)
-    made: Sequence[Artifact] = ()
-    used: Sequence[Artifact] = ()
+    output_artifacts: Sequence[Artifact] = ()
+    input_artifacts: Sequence[Artifact] = ()
 
 
 @runtime_checkable
 class Tracker(Protocol):
-    """Keeps results where a person compares runs, besides the run's own folder."""
+    """Service that records runs for comparison, in addition to the folder of the run."""
 
     def record(self, run: TrackedRun, folder: Path) -> str | None:
-        """Record a run, or leave it out.
+        """Record a run, or skip it.
 
         Parameters
         ----------
         run
-            A job, or a sweep: each is offered, and the tracker knows which it was asked to keep.
+            A job or a sweep. The tracker receives both and skips the kinds that its options exclude.
         folder
-            The run's own, for local files.
+            Folder of the run, for local files.
 
         Returns
         -------
         str or None
-            Where to look at the record (a path or an address), or None when there is none.
+            Path or address of the record, or None if there is none.
 
         Raises
         ------
         InputError
-            When the record cannot be kept as asked (no login, no network).
+            If the service refuses the record (no login, no network).
         """
         ...

@@ -1,4 +1,4 @@
-"""Weights & Biases: a run for each job, or one for a whole sweep, with config, summary, tables, images, artifacts."""
+"""Weights & Biases: one run per job or per sweep, with config, summary, tables, images and artifacts."""
 
 from __future__ import annotations
 
@@ -35,28 +35,29 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class WandbTracker:
-    """Record to W&B, in the run's folder unless asked to upload.
+    """Record runs with W&B, below the folder of the run or online.
 
     Attributes
     ----------
     project, entity
-        Where the run belongs; None as entity is the default of whoever is logged in. An agent of a W&B sweep has its
-        own word on both.
+        W&B project and account. None as entity is the default account of the user. An agent of a W&B sweep overrides
+        both.
     mode
-        ``offline`` needs neither account nor network and leaves files that ``wandb sync`` uploads later; ``online``
-        uploads at once, and asks for a key when there is none and someone sits at the terminal.
+        ``offline`` writes files that ``wandb sync`` uploads later, and needs neither account nor network. ``online``
+        uploads at once, and asks for a key if there is none and a user is at the terminal.
     per
-        ``cell`` records every job; ``sweep`` records, of the jobs of a sweep, one run with a table of them all. A job
-        that is of no sweep is recorded either way.
+        ``cell`` records every job. ``sweep`` records one run per sweep, with a table of its jobs. A job without a sweep
+        is always recorded.
     artifacts
-        ``tables``: the files of a ranking. ``features``: references to feature sets of the store, which stay there.
+        Kinds of artifacts to record. ``tables``: the files of a ranking. ``features``: references to features, which
+        stay in the store.
     tags
-        Labels of the run. Group and filter by config, not by these.
+        Labels of the run. Config values are better for grouping and filtering.
 
     Raises
     ------
     InputError
-        When ``mode``, ``per`` or ``artifacts`` is none of these.
+        If ``mode``, ``per`` or ``artifacts`` has another value.
     """
 
     project: str = "transfer_exp"
@@ -67,64 +68,64 @@ class WandbTracker:
     tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        for option, known in _CHOICES.items():
+        for option, choices in _CHOICES.items():
             value = getattr(self, option)
-            for word in [value] if isinstance(value, str) else value:
-                if word not in known:
-                    raise InputError(f"tracker.{option}={word} is unknown: {suggestion(str(word), known)}")
+            for choice in [value] if isinstance(value, str) else value:
+                if choice not in choices:
+                    raise InputError(f"tracker.{option}={choice} is unknown: {suggestion(str(choice), choices)}")
 
     def record(self, run: TrackedRun, folder: Path) -> str | None:
-        """Write one run below ``folder/wandb``; the fields of its cell are in its config under ``cell``.
+        """Record one run below ``folder/wandb``; its config holds the cell labels under ``cell``.
 
         Returns
         -------
         str or None
-            Offline the folder of the run (to give to ``wandb sync``), online its address; None for a run that ``per``
-            leaves out.
+            The folder of an offline run (for ``wandb sync``) or the address of an online run; None if ``per`` excludes
+            the run.
 
         Raises
         ------
         InputError
-            When W&B refuses the run (no login, no network).
+            If W&B refuses the run (no login, no network).
         """
-        wanted = self.per == "sweep" if run.stage == REPORT else self.per == "cell" or run.group is None
-        if not wanted:
+        is_included = self.per == "sweep" if run.stage == REPORT else self.per == "cell" or run.group is None
+        if not is_included:
             return None
-        import wandb  # Slow to import, so only when a run is recorded.
+        import wandb  # Imported late, because the import is slow.
 
         try:
-            with self._started(run, folder) as begun, _staged_in(Path(begun.dir).parent):
+            with self._open(run, folder) as wandb_run, _staging_folder(Path(wandb_run.dir).parent):
                 images = {name: wandb.Image(str(path)) for name, path in run.images.items()}
                 tables = {name: _table(rows) for name, rows in run.tables.items()}
-                begun.log({**tables, **images})
-                begun.summary.update(dict(run.summary))
-                for artifact in self._kept(run.made):
-                    begun.log_artifact(artifact)
-                for artifact in self._kept(run.used):
-                    # What `use_artifact` calls, which refuses to be called offline though its record is just as good.
-                    begun._log_artifact(artifact, is_user_created=True, use_after_commit=True)
-                return begun.url if self.mode == "online" else str(Path(begun.dir).parent)
+                wandb_run.log({**tables, **images})
+                wandb_run.summary.update(dict(run.summary))
+                for artifact in self._wandb_artifacts(run.output_artifacts):
+                    wandb_run.log_artifact(artifact)
+                for artifact in self._wandb_artifacts(run.input_artifacts):
+                    # `use_artifact` refuses offline runs, but the call behind it records them just as well.
+                    wandb_run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
+                return wandb_run.url if self.mode == "online" else str(Path(wandb_run.dir).parent)
         except wandb.Error as error:
-            line = str(error).strip().splitlines()[0]
-            way_out = "run `wandb login`, or record with tracker.mode=offline and `wandb sync` later"
-            raise InputError(f"tracker=wandb in mode {self.mode}: {line} ({way_out})") from error
+            reason = str(error).strip().splitlines()[0]
+            fix = "run `wandb login`, or record with tracker.mode=offline and `wandb sync` later"
+            raise InputError(f"tracker=wandb in mode {self.mode}: {reason} ({fix})") from error
 
-    def _started(self, run: TrackedRun, folder: Path) -> Run:
-        """Open the run, leaving alone any other run of this process."""
+    def _open(self, run: TrackedRun, folder: Path) -> Run:
+        """Open a W&B run without touching other runs of this process."""
         import wandb
 
         folder.mkdir(parents=True, exist_ok=True)
-        # An agent of a W&B sweep has chosen these already.
-        chosen = "WANDB_SWEEP_ID" in os.environ
+        # The agent of a W&B sweep sets project, account and id through the environment.
+        is_agent = "WANDB_SWEEP_ID" in os.environ
         return wandb.init(
-            project=None if chosen else self.project,
-            entity=None if chosen else self.entity,
-            id=None if chosen else run_id(run),
+            project=None if is_agent else self.project,
+            entity=None if is_agent else self.entity,
+            id=None if is_agent else run_id(run),
             mode="online" if self.mode == "online" else "offline",
             tags=[str(tag) for tag in self.tags],
             dir=str(folder),
             resume="allow",
-            name=_name_of(run),
+            name=_display_name(run),
             group=run.group,
             job_type=run.stage,
             config={**run.config, "cell": dict(run.cell)},
@@ -132,28 +133,28 @@ class WandbTracker:
             settings=wandb.Settings(**QUIET),
         )
 
-    def _kept(self, artifacts: Sequence[Artifact]) -> Iterator[wandb.Artifact]:
-        """Yield those of a kind that was asked for, as W&B has them."""
+    def _wandb_artifacts(self, artifacts: Sequence[Artifact]) -> Iterator[wandb.Artifact]:
+        """Yield the artifacts of the selected kinds as W&B artifacts."""
         import wandb
 
-        for one in artifacts:
-            if ("features" if one.type == "features" else "tables") not in self.artifacts:
+        for artifact in artifacts:
+            if ("features" if artifact.type == "features" else "tables") not in self.artifacts:
                 continue
-            name = re.sub(r"[^\w.-]+", "-", one.name)[:_LONGEST_NAME]
-            artifact = wandb.Artifact(name, one.type, metadata=dict(one.metadata))
-            for path in one.files:
-                artifact.add_file(str(path))
-            for label, address in one.addresses.items():
-                # The store names files by what is in them: to read them all for a checksum would say no more.
-                artifact.add_reference(address, name=label, checksum=False)
-            yield artifact
+            name = re.sub(r"[^\w.-]+", "-", artifact.name)[:_LONGEST_NAME]
+            wandb_artifact = wandb.Artifact(name, artifact.type, metadata=dict(artifact.metadata))
+            for path in artifact.files:
+                wandb_artifact.add_file(str(path))
+            for label, address in artifact.addresses.items():
+                # Files of the store are named after their content, so reading them for a checksum is not needed.
+                wandb_artifact.add_reference(address, name=label, checksum=False)
+            yield wandb_artifact
 
 
 @contextmanager
-def _staged_in(folder: Path) -> Iterator[None]:
-    """Let W&B keep its copies of files to upload with the run, where the user has not said otherwise.
+def _staging_folder(folder: Path) -> Iterator[None]:
+    """Let W&B stage its copies of files in a folder, unless the user has set another one.
 
-    By itself it keeps them in the user's home, where those of an offline run stay for ever.
+    The default of W&B is a folder in the user's home, where the files of offline runs are never deleted.
     """
     if "WANDB_DATA_DIR" in os.environ:
         yield
@@ -166,22 +167,22 @@ def _staged_in(folder: Path) -> Iterator[None]:
 
 
 def run_id(run: TrackedRun) -> str:
-    """Return 16 hex digits that name the run: the same for a repeated run, different for another config or sweep.
+    """Return 16 hex digits that identify the run: equal for a repeated run, different for another config or sweep.
 
-    How a run is tracked does not change what it is, so ``config["tracker"]`` is left out.
+    ``config["tracker"]`` is left out: tracking does not change the result.
     """
-    studied = {key: value for key, value in run.config.items() if key != "tracker"}
-    text = json.dumps([dict(run.cell), studied, run.group], sort_keys=True, default=str)
+    config = {key: value for key, value in run.config.items() if key != "tracker"}
+    text = json.dumps([dict(run.cell), config, run.group], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _name_of(run: TrackedRun) -> str:
-    """Return what a person looks for in a list of runs."""
+def _display_name(run: TrackedRun) -> str:
+    """Return a name for lists of runs."""
     if run.stage == REPORT:
         return str(run.group)
     fields = ("metric", "perturbation", "dataset") if run.stage in ("score", "rank") else ("models", "dataset")
-    known = [run.cell[field] for field in fields if field in run.cell]
-    return " ".join(known if run.stage == "score" else [run.stage, *known])
+    labels = [run.cell[field] for field in fields if field in run.cell]
+    return " ".join(labels if run.stage == "score" else [run.stage, *labels])
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
