@@ -17,7 +17,7 @@ from transfer_exp.ground_truth.fine_tune import mix_images
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.last_block import LastBlockFineTuning, find_last_block
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
-from transfer_exp.ground_truth.network import PreparedImages
+from transfer_exp.ground_truth.network import prepare_images
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.training import Checkpoint, Recipe, Training, seeded_random_state, use_random_state
 from transfer_exp.model_pool.builtin import builtin
@@ -192,9 +192,9 @@ def test_a_diverging_point_loses_and_diverging_everywhere_is_an_error(dataset, m
 
 def test_augmented_views_differ_at_every_call_and_repeat_with_the_generator(dataset, model):
     positions = torch.arange(4)
-    plain = PreparedImages(dataset.train, model.transform, CPU)
+    plain = prepare_images(dataset.train, model.transform, CPU)
     torch.testing.assert_close(plain(positions)[0], plain(positions)[0], rtol=0, atol=0)
-    views = PreparedImages(dataset.train, model.augmented, CPU, cache=False)
+    views = prepare_images(dataset.train, model.augmented, CPU, use_cache=False)
     with use_random_state(seeded_random_state(1)):
         first, second = views(positions)[0], views(positions)[0]
     with use_random_state(seeded_random_state(1)):
@@ -205,7 +205,7 @@ def test_augmented_views_differ_at_every_call_and_repeat_with_the_generator(data
 
 
 def test_mixup_mixes_images_and_targets(dataset, model):
-    plain = PreparedImages(dataset.train, model.transform, CPU)
+    plain = prepare_images(dataset.train, model.transform, CPU)
     mixed = mix_images(plain, dataset.train, 3, 0.4)
     _, targets = mixed(torch.arange(6))
     assert targets.shape == (6, 3)

@@ -15,7 +15,7 @@ from torch_helpers import fake_pairing
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.full import FullFineTuning
-from transfer_exp.ground_truth.network import PreparedImages
+from transfer_exp.ground_truth.network import prepare_images
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.training import Recipe, Training, classification_loss, shuffled_batches
 from transfer_exp.model_pool.builtin import builtin
@@ -130,8 +130,8 @@ def test_features_without_images_are_refused():
 def test_a_split_that_does_not_fit_into_memory_gives_the_same_batches(dataset, monkeypatch):
     model = builtin(("resnet_glyphs",)).candidates[0].load()
     chosen, device = torch.tensor([4, 1]), torch.device("cpu")
-    cached = PreparedImages(dataset.train, model.transform, device)(chosen)
+    cached = prepare_images(dataset.train, model.transform, device)(chosen)
     monkeypatch.setattr("transfer_exp.ground_truth.network.MAX_BYTES", 0)
-    streamed = PreparedImages(dataset.train, model.transform, device)(chosen)
+    streamed = prepare_images(dataset.train, model.transform, device)(chosen)
     for expected, actual in zip(cached, streamed, strict=True):
         torch.testing.assert_close(actual, expected, rtol=0, atol=0)

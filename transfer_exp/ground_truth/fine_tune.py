@@ -17,19 +17,12 @@ from jaxtyping import Int
 from torch import Tensor, nn
 
 from transfer_exp.dataset.stratification import stratified_split
-from transfer_exp.dataset.target_dataset import LabelledImages
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
 from transfer_exp.ground_truth.linear_probe import LabelledFeatures, fit_probe, labelled_features
 from transfer_exp.ground_truth.measure import compute_measure
-from transfer_exp.ground_truth.network import (
-    Examples,
-    Images,
-    NetworkFactory,
-    NewHead,
-    PreparedImages,
-    TrainedPart,
-)
+from transfer_exp.ground_truth.network import Examples, Images, NetworkFactory, NewHead, TrainedPart, prepare_images
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
@@ -84,13 +77,13 @@ class FineTuning(ABC):
         advance = track(f"{pairing.name}: fine-tuning", protocol.steps + protocol.selection_steps())
         best, selection = 0, dict[str, float]()
         if len(grid) > 1:
-            best, selection = _select(self._grid_runs(pairing, data, advance), data.validation, protocol.stages)
-        (final,) = self._runs(pairing, data, np.arange(len(data.images)), {"final": grid[best]}, advance)
-        value = final.train(protocol.steps, data.factory.examples(data.test))
+            best, selection = _select(self._grid_runs(data, advance), data.validation, protocol.stages)
+        (final,) = self._runs(data, np.arange(len(data.images)), {"final": grid[best]}, advance)
+        value = final.train(protocol.steps, data.factory.examples(data.dataset.test))
         if value == -math.inf:
             raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
         point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
-        return Accuracy(value, data.measure, {**point, **selection}, steps=protocol.steps)
+        return Accuracy(value, data.dataset.measure, {**point, **selection}, steps=protocol.steps)
 
     @property
     def n_points(self) -> int:
@@ -100,7 +93,7 @@ class FineTuning(ABC):
     def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
         """Train one grid point up to the first selection, see `HasGrid`; return whether it was trained already."""
         until, data = self.protocol.stages[0], self._prepare(pairing)
-        run = self._grid_runs(pairing, data, track(f"{pairing.name}: point {point} of the grid", until))[point]
+        run = self._grid_runs(data, track(f"{pairing.name}: point {point} of the grid", until))[point]
         was_trained = run.is_trained(until)
         run.train(until, data.validation)
         return was_trained
@@ -129,11 +122,10 @@ class FineTuning(ABC):
         if protocol.augmentation == "crop_flip":
             if model.augmented is None:
                 raise InputError("this pool has no augmentation=crop_flip: set protocol.augmentation=none")
-            batch_at = PreparedImages(images, model.augmented, factory.device, cache=False)
+            batch_at = prepare_images(images, model.augmented, factory.device, use_cache=False)
         if protocol.mixup:
             batch_at = mix_images(batch_at, images, len(dataset.class_names), protocol.mixup)
-        augmented, held_out_images = replace(plain, batch_at=batch_at), plain.subset(held_out)
-        return _Data(factory, augmented, trained, held_out_images, dataset.test, dataset.measure)
+        return _Data(pairing, dataset, factory, replace(plain, batch_at=batch_at), trained, plain.subset(held_out))
 
     def _factory(self, model: LoadedModel, images: LabelledImages) -> NetworkFactory:
         """Return the factory of networks for a model, which stays unchanged."""
@@ -147,14 +139,13 @@ class FineTuning(ABC):
         freeze_batch_norm = model.freeze_batch_norm or self.protocol.batch_norm == "frozen"
         return NetworkFactory(part, dim, model.transform, freeze_batch_norm, self.seed, torch.device(self.device))
 
-    def _grid_runs(self, pairing: Pairing, data: _Data, advance: Callable[[], object]) -> list[_Run]:
+    def _grid_runs(self, data: _Data, advance: Callable[[], object]) -> list[_Run]:
         """Return one run per grid point, which does not see the validation images."""
         recipes = {f"point{i}": recipe for i, recipe in enumerate(self.protocol.grid())}
-        return self._runs(pairing, data, data.trained, recipes, advance)
+        return self._runs(data, data.trained, recipes, advance)
 
     def _runs(
         self,
-        pairing: Pairing,
         data: _Data,
         trained: Int[np.ndarray, " trained"],
         recipes: Mapping[str, Recipe],
@@ -162,10 +153,10 @@ class FineTuning(ABC):
     ) -> list[_Run]:
         """Return one run per recipe; all train on the images at positions ``trained`` of train and validation."""
         examples = data.images.subset(trained)
-        build = partial(data.factory.build, self._new_head(pairing, trained))
-        checkpoints = [Checkpoint(pairing.unfinished, f"{name}.pt") for name in recipes]
+        build = partial(data.factory.build, self._new_head(data.pairing, trained))
+        checkpoints = [Checkpoint(data.pairing.unfinished, f"{name}.pt") for name in recipes]
         return [
-            _Run(build, examples, recipe, self.seed, data.measure, checkpoint, advance)
+            _Run(build, examples, recipe, self.seed, data.dataset.measure, checkpoint, advance)
             for recipe, checkpoint in zip(recipes.values(), checkpoints, strict=True)
         ]
 
@@ -188,12 +179,12 @@ class FineTuning(ABC):
 class _Data(NamedTuple):
     """The images of a dataset as inputs of the networks that are trained."""
 
+    pairing: NetworkOnImages
+    dataset: TargetDataset
     factory: NetworkFactory
     images: Examples  # train and validation, augmented
     trained: Int[np.ndarray, " trained"]  # positions of the images on which the grid is trained
     validation: Examples  # the images on which the grid is compared, without augmentation
-    test: LabelledImages
-    measure: str
 
 
 def _select(runs: Sequence[_Run], validation: Examples, stages: Sequence[int]) -> tuple[int, dict[str, float]]:
@@ -269,7 +260,7 @@ class _Run:
 
 
 def evaluate(network: nn.Module, examples: Examples, measure: str) -> float:
-    """Return a measure of the network on all examples; its mode does not change."""
+    """Return a measure of the network on all examples, and restore its train or eval mode."""
     was_training = network.training
     network.eval()
     with torch.inference_mode():

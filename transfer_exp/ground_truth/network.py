@@ -6,6 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -79,8 +80,9 @@ class NetworkFactory:
 
     def examples(self, images: LabelledImages) -> Examples:
         """Return the inputs and targets of the network for some images, without augmentation."""
-        prepared = PreparedImages(images, self.transform, self.device)
-        batch_at = prepared if self.part.trunk is None else _activations(self.part.trunk, prepared)
+        batch_at = prepare_images(images, self.transform, self.device)
+        if self.part.trunk is not None:
+            batch_at = _activations(self.part.trunk, batch_at, len(images))
         return Examples(batch_at, images.labels, images.targets)
 
 
@@ -153,51 +155,41 @@ class Examples:
         return Examples(batch_at, self.labels[indices], None if self.targets is None else self.targets[indices])
 
 
-class PreparedImages:
-    """Preprocessed images and targets of a split, in batches on a device.
+def prepare_images(
+    images: LabelledImages, transform: Transform, device: torch.device, use_cache: bool = True
+) -> BatchAt:
+    """Return preprocessed images (B, 3, H, W) and targets of a split by position, on a device.
 
-    With ``cache``, a split of up to `MAX_BYTES` is decoded once and stays in memory. Random transforms need
-    ``cache=False``.
+    With ``use_cache``, a split of up to `MAX_BYTES` is decoded once and stays in memory. Random transforms need
+    ``use_cache=False``. Targets are labels (B,), or zeros and ones (B, C).
     """
+    targets = torch.from_numpy(np.asarray(images.labels if images.targets is None else images.targets))
 
-    def __init__(self, images: LabelledImages, transform: Transform, device: torch.device, cache: bool = True) -> None:
-        self.device = device
-        self._images, self._transform = images, transform
-        self._targets = torch.from_numpy(np.asarray(images.labels if images.targets is None else images.targets))
-        first = transform(images.read(0))
-        fits = cache and first.nbytes * len(images) <= MAX_BYTES
-        self._decoded = first.new_empty(len(images), *first.shape) if fits else None
-        self._is_decoded = np.zeros(len(images), dtype=bool)
+    def decode(position: int) -> Tensor:
+        return transform(images.read(position))
 
-    def __len__(self) -> int:
-        return len(self._images)
+    if use_cache and decode(0).nbytes * len(images) <= MAX_BYTES:
+        decode = cache(decode)
 
-    def __call__(self, positions: Int[Tensor, " batch"]) -> tuple[Images, Tensor]:
-        """Return images (B, 3, H, W) and targets, either labels (B,) or zeros and ones (B, C)."""
-        return self._read(positions).to(self.device), self._targets[positions].to(self.device)
+    def batch_at(positions: Int[Tensor, " batch"]) -> Batch:
+        return torch.stack([decode(i) for i in positions.tolist()]).to(device), targets[positions].to(device)
 
-    def _read(self, positions: Int[Tensor, " batch"]) -> Tensor:
-        if self._decoded is None:
-            return torch.stack([self._transform(self._images.read(int(i))) for i in positions])
-        for i in positions.tolist():
-            if not self._is_decoded[i]:
-                self._decoded[i], self._is_decoded[i] = self._transform(self._images.read(i)), True
-        return self._decoded[positions]
+    return batch_at
 
 
-def _activations(trunk: Trunk, images: PreparedImages) -> BatchAt:
+def _activations(trunk: Trunk, image_batch_at: BatchAt, n_images: int) -> BatchAt:
     """Return the outputs of the trunk by position: computed once if they fit into memory, else batch by batch."""
-    trunk.backbone.to(images.device)
 
     def compute(positions: Int[Tensor, " batch"]) -> Batch:
-        batch, targets = images(positions)
-        return trunk(batch), targets
+        images, targets = image_batch_at(positions)
+        trunk.backbone.to(images.device)
+        return trunk(images), targets
 
     first, _ = compute(torch.arange(1))
-    if first.nbytes * len(images) > MAX_BYTES:
+    if first.nbytes * n_images > MAX_BYTES:
         return compute
     # Always the same batches, because a resumed run must compute the same bits.
-    batches = [compute(positions) for positions in torch.arange(len(images)).split(_ACTIVATION_BATCH)]
+    batches = [compute(positions) for positions in torch.arange(n_images).split(_ACTIVATION_BATCH)]
     inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
     return lambda positions: (inputs[positions], targets[positions])
 
