@@ -19,7 +19,7 @@ from transfer_exp.model_pool.pool import ModelPool
 
 ROOT = Path(__file__).parents[1]
 # Imports that the documentation and the notebooks have shown.
-SHOWN = [
+DOCUMENTED_IMPORTS = [
     "transfer_exp.rank",
     "transfer_exp.dataset.image_folder.image_folder",
     "transfer_exp.evaluation.expectations.expectations",
@@ -75,7 +75,7 @@ TARGETS = [
 
 @pytest.fixture(autouse=True)
 def _forget_warnings(monkeypatch):
-    monkeypatch.setattr(deprecated_names, "_printed", set())
+    monkeypatch.setattr(deprecated_names, "_printed_names", set())
 
 
 def import_object(path):
@@ -101,7 +101,7 @@ def test_an_old_import_warns_and_gives_the_new_object(old, monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("path", SHOWN)
+@pytest.mark.parametrize("path", DOCUMENTED_IMPORTS)
 def test_every_import_that_the_documentation_showed_works(path):
     assert import_object(path) is not None
 

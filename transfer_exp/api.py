@@ -61,8 +61,7 @@ def rank(
     >>> rng, labels = np.random.default_rng(0), np.repeat(["cat", "dog"], 40)
     >>> noise = rng.normal(size=(80, 6))
     >>> features = {"weak": noise, "strong": noise + 3 * (labels == "dog")[:, None]}
-    >>> frame = rank(features, labels, settings=["store=null"])  # doctest: +ELLIPSIS
-    ...
+    >>> frame = rank(features, labels)
     >>> list(frame["model"])
     ['strong', 'weak']
 
@@ -98,7 +97,8 @@ def _search(target: str, pool: str | None, budget: str | None, settings: Sequenc
     with open_dict(config):
         del config["hydra"]
     labels, _ = cell_labels(config, hydra_config)
-    return search_frame(run_search(config, labels, log=print).result)
+    result, _, _ = run_search(config, labels, log=print)
+    return search_frame(result)
 
 
 def _write_arrays(target: Any, labels: Any, folder: Path) -> None:

@@ -46,7 +46,7 @@ OBJECTS = {
     "transfer_exp.types.silent": "transfer_exp.progress.silent",
     "transfer_exp.types.suggestion": "transfer_exp.errors.suggestion",
 }
-"""New path of each object, by the path from which it was imported or that a ``_target_`` named."""
+"""New path of each object, by its old path in an import or a ``_target_``."""
 
 COMMANDS = {
     "transfer_exp.evaluate": "evaluate",
@@ -80,7 +80,7 @@ OPTIONS = {"probe_size": "scoring_set_size"}
 STUDY_SWEEPS = re.compile(r"^\+*sweep=(real_pool|real_pool_scores)$")
 """Sweeps that are only in a checkout."""
 
-_printed: set[str] = set()
+_printed_names: set[str] = set()
 
 
 def current_overrides(arguments: Sequence[str]) -> list[str]:
@@ -121,8 +121,8 @@ def current_option(key: str, parameters: Container[str]) -> str:
 
 
 def _print_once(old: str, new: str) -> None:
-    if old not in _printed:
-        _printed.add(old)
+    if old not in _printed_names:
+        _printed_names.add(old)
         print(f"transfer_exp: {old} is deprecated: write {new}", file=sys.stderr)
 
 

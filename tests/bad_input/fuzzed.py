@@ -134,7 +134,7 @@ def _read_weights(path: Path) -> None:
     def check(name: str, content: object, file: Path) -> LoadedModel:
         for value in tree_leaves(content):
             assert not isinstance(value, torch.Tensor) or value.nbytes <= file.stat().st_size
-        raise NotApplicableError("the file was read, and there is no model for it")
+        raise NotApplicableError("the file was read, and none of the models fits it")
 
     sources = {"net": CheckpointSource("page", "file")}
     (candidate,) = create_published_pool("pool", sources, check, str(path.parent)).candidates

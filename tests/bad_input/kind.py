@@ -62,10 +62,10 @@ def run_kind(kind: Kind, folder: Path) -> tuple[int, str]:
 
 def _find_main(command: str) -> tuple[Callable[[], int | None], list[str]]:
     """Return the function that runs a command, and the first entries of its ``sys.argv``."""
-    words = command.split()
-    if words[:2] != ["python", "-m"]:
-        return import_module("transfer_exp.__main__").main, words
-    spec = find_spec(words[2])
+    parts = command.split()
+    if parts[:2] != ["python", "-m"]:
+        return import_module("transfer_exp.__main__").main, parts
+    spec = find_spec(parts[2])
     assert spec is not None
-    name = words[2] if spec.submodule_search_locations is None else f"{words[2]}.__main__"
-    return import_module(name).main, words[2:]
+    name = parts[2] if spec.submodule_search_locations is None else f"{parts[2]}.__main__"
+    return import_module(name).main, parts[2:]

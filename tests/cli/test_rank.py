@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
-from transfer_exp import rank
+from transfer_exp import api, rank
 from transfer_exp.cli.rank import parse_budget, rank_overrides
 from transfer_exp.errors import InputError
 
@@ -85,6 +86,12 @@ def test_features_are_ranked_from_python(tmp_path, monkeypatch):
     assert list(frame["rank"]) == [1, 2]
     assert frame.loc[0, "score"] > 0.9
     assert not list(tmp_path.rglob("*.npz"))
+
+
+def test_the_example_in_the_docstring_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(api).attempted >= 5
+    assert doctest.testmod(api).failed == 0
 
 
 def test_wrong_arguments_of_the_python_function_are_refused():

@@ -24,18 +24,7 @@ _EXAMPLES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """List or prune a store, and return the exit code.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Arguments of the command; by default those of the process.
-
-    Returns
-    -------
-    int
-        0; or 1 after one line on stderr when an argument is wrong, or the store does not exist or cannot be written.
-    """
+    """List or prune a store; arguments and exit code as for `Parser.run`."""
     return _parser().run(lambda options: (_list if options.command == "ls" else _prune)(options), arguments)
 
 

@@ -27,7 +27,7 @@ from transfer_exp.version import __version__
 _PACKAGE = "transfer-exp"
 _DEVELOPER_EXTRAS = ("browser", "docs", "test")
 _MOST_FILES = 200_000
-"""Number of files after which the size of a folder is no longer counted: some seconds on a slow disk."""
+"""Number of files after which counting the size of a folder stops: some seconds on a slow disk."""
 _EXAMPLES = ("transfer-exp doctor", "transfer-exp doctor --store shared/store")
 
 
@@ -51,18 +51,7 @@ class Finding:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print all findings, and return the exit code.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Arguments of the command; by default those of the process.
-
-    Returns
-    -------
-    int
-        0; or 1 after one line on stderr when something that every run needs is broken, or an argument is wrong.
-    """
+    """Print all findings; arguments and exit code as for `Parser.run`."""
     parser = Parser(
         prog="transfer-exp doctor",
         description="Check the installation, the devices, the folders of stored files, and the connections.",

@@ -18,18 +18,7 @@ _EXAMPLES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the agreement of scores with accuracies, and return the exit code.
-
-    Parameters
-    ----------
-    arguments
-        Command line without the program's name; by default that of the process.
-
-    Returns
-    -------
-    int
-        0, or 1 after one line on stderr when a table cannot be used or written.
-    """
+    """Print the agreement of scores with accuracies; arguments and exit code as for `Parser.run`."""
     return _parser().run(_evaluate, arguments)
 
 
@@ -77,7 +66,3 @@ def _parser() -> Parser:
     parser.add_argument("--top", type=int, default=30, metavar="N", help="rows to show, 0 for all (default 30)")
     parser.add_argument("--out", type=Path, metavar="ROWS.csv", help="write every measure of every cell to this file")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -88,5 +88,5 @@ def check_numbers(config: DictConfig) -> None:
 
 
 def write_status(folder: Path, status: Mapping[str, Any]) -> None:
-    """Write the file by which the report of a sweep learns how a job ended."""
+    """Write the file that tells the report of a sweep how a job ended."""
     (folder / "status.json").write_text(json.dumps(status, indent=1))

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -35,6 +35,11 @@ from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.version import __version__
 
+Job: TypeAlias = Callable[[DictConfig, Path, "str | None"], None]
+"""Function of a config, the folder of the job's files, and the name of its sweep, or None.
+
+It raises an `InputError` when a setting, a file or a dataset cannot be used.
+"""
 COMMANDS = ("run", "rank", "evaluate", "report", "plan", "cache", "doctor")
 _PARSED_BY_MODULE = ("evaluate", "report", "cache", "doctor")
 """Commands that do not compose a config; the module of that name has a ``main``."""
@@ -46,12 +51,7 @@ _log = logging.getLogger(__name__)
 
 
 def main() -> int | None:
-    """Run the command of the process, and return its exit code.
-
-    Returns
-    -------
-    int or None
-        Exit code; None is success.
+    """Run the command of the process, and return its exit code, None for success.
 
     Raises
     ------
@@ -153,10 +153,10 @@ def _application(config: DictConfig) -> None:
         print(f"failed: {explain(error)}", file=sys.stderr)
 
 
-def _job(config: DictConfig) -> Callable[[DictConfig, Path, str | None], None]:
-    """Return the function for the job of a config; it takes the config, its folder, and the name of its sweep."""
+def _job(config: DictConfig) -> Job:
+    """Return the function that runs the job of a config."""
     score = search_pool if "halving" in config else score_matrix if "rows" in config else score_cell
-    jobs = {"score": score, **dict.fromkeys(("features", "grid", "finetune"), fill_store)}
+    jobs: dict[str, Job] = {"score": score, **dict.fromkeys(("features", "grid", "finetune"), fill_store)}
     if config.stage not in jobs:
         raise InputError(f"no stage '{config.stage}': {suggestion(str(config.stage), jobs)}")
     return jobs[config.stage]
@@ -184,13 +184,13 @@ def _sweep_folder(arguments: Sequence[str]) -> str:
 
 def _complete_command() -> bool:
     """Print the commands that a shell can complete the first word to; return whether that word is one already."""
-    first, *others = os.environ.get("COMP_LINE", "").split(" ")[1:] or [""]
-    if not others:
+    first, *arguments = os.environ.get("COMP_LINE", "").split(" ")[1:] or [""]
+    if not arguments:
         print(*(name for name in COMMANDS if name.startswith(first)))
-    if others and first in ("run", "plan"):  # their arguments are completed by Hydra
+    if arguments and first in ("run", "plan"):  # their arguments are completed by Hydra
         os.environ["COMP_LINE"] = os.environ["COMP_LINE"].replace(f" {first} ", " ", 1)
         return False
-    return bool(others) and first in COMMANDS
+    return bool(arguments) and first in COMMANDS
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:

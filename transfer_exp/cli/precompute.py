@@ -13,22 +13,7 @@ from transfer_exp.cli.job_labels import cell_labels, check_numbers, job_name, wr
 
 
 def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
-    """Compute features, accuracies or points of a grid into the store, and record how many were already there.
-
-    Parameters
-    ----------
-    config : DictConfig
-        Composed from ``conf/config.yaml`` or ``conf/score_matrix.yaml``, with the stage.
-    folder : Path
-        Folder of the job's files.
-    sweep : str or None
-        Name of the sweep that the job belongs to.
-
-    Raises
-    ------
-    InputError
-        When a setting, a file or a dataset cannot be used.
-    """
+    """Fill the store with features, accuracies or points of a grid; a `main.Job`."""
     from transfer_exp.cli.instantiate import build
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.features.extraction import best_device

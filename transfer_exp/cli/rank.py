@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -33,11 +33,6 @@ _EXAMPLES = (
 
 def rank_overrides(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of the application for the arguments of ``transfer-exp rank``.
-
-    Parameters
-    ----------
-    arguments : sequence of str
-        Arguments of the command.
 
     Raises
     ------
@@ -87,31 +82,8 @@ def _quote(text: str) -> str:
     return f'"{escaped}"'
 
 
-class SearchOutcome(NamedTuple):
-    """Result of a search, with the objects that its page needs."""
-
-    result: SearchResult
-    search: PoolSearch
-    run_log: RunLog
-
-
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
-    """Inspect the images, search the pool, write the files of the search, and print the ranking.
-
-    Parameters
-    ----------
-    config : DictConfig
-        Composed from ``conf/rank.yaml``.
-    folder : Path
-        Folder of the job's files.
-    sweep : str or None
-        Name of the sweep that the job belongs to.
-
-    Raises
-    ------
-    InputError
-        When a setting, a file or a dataset cannot be used.
-    """
+    """Inspect the images, search the pool, write the files of the search, and print the ranking; a `main.Job`."""
     from rich.console import Console
 
     from transfer_exp.cli.instantiate import build
@@ -138,8 +110,10 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     print_paths(console, written)
 
 
-def run_search(config: DictConfig, labels: Mapping[str, str], log: Callable[[str], object]) -> SearchOutcome:
-    """Build the parts of a search, and run it.
+def run_search(
+    config: DictConfig, labels: Mapping[str, str], log: Callable[[str], object]
+) -> tuple[SearchResult, PoolSearch, RunLog]:
+    """Build the parts of a search, run it, and return its result, the search itself and its run log.
 
     Parameters
     ----------
@@ -149,11 +123,6 @@ def run_search(config: DictConfig, labels: Mapping[str, str], log: Callable[[str
         Labels of perturbation and metric, see `cell_labels`.
     log : callable
         Prints one line; called with each finding about the images.
-
-    Raises
-    ------
-    InputError
-        When a setting, a file or a dataset cannot be used.
     """
     from transfer_exp.cli.instantiate import build
     from transfer_exp.dataset.inspection import inspect_dataset
@@ -182,7 +151,7 @@ def run_search(config: DictConfig, labels: Mapping[str, str], log: Callable[[str
         **plain["features"],
     )
     result, run_log = search.run({name: labels[name] for name in ("perturbation", "metric")})
-    return SearchOutcome(result, search, run_log)
+    return result, search, run_log
 
 
 def parse_budget(budget: str | int | float | None) -> float | None:

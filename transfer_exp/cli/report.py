@@ -17,18 +17,7 @@ _EXAMPLES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write a report, and return the exit code.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Arguments of the command; by default those of the process.
-
-    Returns
-    -------
-    int
-        0, also when cells of the sweep failed, which are listed on stderr; 1 after one line on stderr for bad input.
-    """
+    """Write a report; arguments and exit code as for `Parser.run`."""
     parser = Parser(
         prog="transfer-exp report",
         description="Write the tables, the figure and the page of a sweep, finished or not, or of a run again.\n"

@@ -16,22 +16,7 @@ from transfer_exp.results.cell import CellResult
 
 
 def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
-    """Build the parts of a cell, run it, write its files, and print the ranking.
-
-    Parameters
-    ----------
-    config : DictConfig
-        Composed from ``conf/config.yaml``.
-    folder : Path
-        Folder of the job's files.
-    sweep : str or None
-        Name of the sweep that the job belongs to.
-
-    Raises
-    ------
-    InputError
-        When a setting, a file or a dataset cannot be used.
-    """
+    """Build the parts of a cell, run it, write its files, and print the ranking; a `main.Job`."""
     from transfer_exp.cli.instantiate import build
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog

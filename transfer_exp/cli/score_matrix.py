@@ -24,22 +24,7 @@ _OPTION = re.compile(r"(?P<name>\w+)(?:\((?P<changes>[^()]*)\))?")
 
 
 def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
-    """Score a pool with every metric after every perturbation, and merge the rows into a CSV.
-
-    Parameters
-    ----------
-    config : DictConfig
-        Composed from ``conf/score_matrix.yaml``.
-    folder : Path
-        Folder of the job's files; the rows go to the file that the config names.
-    sweep : str or None
-        Name of the sweep that the job belongs to.
-
-    Raises
-    ------
-    InputError
-        When a setting, a file or a dataset cannot be used.
-    """
+    """Score a pool with every metric after every perturbation, and merge the rows into a CSV; a `main.Job`."""
     from transfer_exp.cli.instantiate import build
     from transfer_exp.evaluation.score_files import update_scores
     from transfer_exp.experiment.score_matrix import ScoreGrid
