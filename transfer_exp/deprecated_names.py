@@ -20,6 +20,7 @@ from typing import Any
 from transfer_exp.errors import InputError
 
 OBJECTS = {
+    "transfer_exp.dataset.voc2007.voc2007": "transfer_exp.dataset.torchvision_sets.voc2007",
     "transfer_exp.experiment.cell.Experiment": "transfer_exp.experiment.experiment.Experiment",
     "transfer_exp.experiment.plugin.build": "transfer_exp.cli.instantiate.build",
     "transfer_exp.experiment.pool_search.PoolSearch": "transfer_exp.experiment.search.PoolSearch",
