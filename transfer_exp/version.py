@@ -1,3 +1,3 @@
-"""The version of the package, which results and keys of the store hold: beside what imports everything else."""
+"""Version of the package, which is part of results and of store keys; importing it is cheap."""
 
 __version__ = "0.1.0"

@@ -33,17 +33,17 @@ def read_offline(folder):
     until = time.monotonic() + 20
     while "exit" not in {record.WhichOneof("record_type") for record in records(path)} and time.monotonic() < until:
         time.sleep(0.02)
-    found = {"config": {}, "summary": {}, "history": {}, "artifacts": {}}
+    contents = {"config": {}, "summary": {}, "history": {}, "artifacts": {}}
     for record in records(path):
         if record.HasField("run"):
-            found["run"] = record.run
+            contents["run"] = record.run
         if record.HasField("artifact"):
-            found["artifacts"][record.artifact.name] = record.artifact
+            contents["artifacts"][record.artifact.name] = record.artifact
         for part, items in (
             ("config", record.run.config.update),
             ("config", record.config.update),
             ("summary", record.summary.update),
             ("history", record.history.item),
         ):
-            found[part] |= {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
-    return found
+            contents[part] |= {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
+    return contents

@@ -66,17 +66,17 @@ def test_the_summary_holds_the_final_numbers(offline):
 
 
 def test_runs_can_be_filtered_by_config_group_and_stage(offline):
-    found = offline[2]
-    assert found["config"]["cell"] == CELL
-    assert found["config"]["metric"] == CONFIG["metric"]
-    assert (found["run"].run_group, found["run"].job_type) == ("sweep-7", "score")
-    assert (found["run"].project, list(found["run"].tags)) == ("transfer_exp", ["first"])
-    assert found["run"].display_name == "logme none digits"
+    recorded = offline[2]
+    assert recorded["config"]["cell"] == CELL
+    assert recorded["config"]["metric"] == CONFIG["metric"]
+    assert (recorded["run"].run_group, recorded["run"].job_type) == ("sweep-7", "score")
+    assert (recorded["run"].project, list(recorded["run"].tags)) == ("transfer_exp", ["first"])
+    assert recorded["run"].display_name == "logme none digits"
 
 
 def test_a_table_has_its_rows(offline):
-    _, where, found, _ = offline
-    assert found["history"]["models/nrows"] == 2
+    _, where, recorded, _ = offline
+    assert recorded["history"]["models/nrows"] == 2
     (path,) = (where / "files" / "media" / "table").glob("*.table.json")
     table = json.loads(path.read_text())
     assert table["columns"] == ["model", "score", "reason"]
@@ -84,8 +84,8 @@ def test_a_table_has_its_rows(offline):
 
 
 def test_the_image_is_attached(offline):
-    _, where, found, _ = offline
-    assert found["history"]["scatter/_type"] == "image-file"
+    _, where, recorded, _ = offline
+    assert recorded["history"]["scatter/_type"] == "image-file"
     assert len(list((where / "files" / "media" / "images").glob("*.png"))) == 1
 
 
@@ -104,10 +104,10 @@ def test_only_artifacts_of_the_selected_kinds_are_recorded(tmp_path, kinds, name
     table = tmp_path / "t.csv"
     table.write_text("a\n")
     artifacts = [Artifact("t", "ranking", [table]), Artifact("f", "features", addresses={"f": "s3://b/f"})]
-    found = read_offline(
+    recorded = read_offline(
         WandbTracker(artifacts=kinds).record(TrackedRun("features", {}, {}, output_artifacts=artifacts), tmp_path)
     )
-    assert set(found["artifacts"]) == names
+    assert set(recorded["artifacts"]) == names
 
 
 def test_per_selects_the_runs_to_record(tmp_path):
@@ -116,8 +116,8 @@ def test_per_selects_the_runs_to_record(tmp_path):
     assert WandbTracker(per="sweep").record(RUN, tmp_path) is None
     assert not list(tmp_path.iterdir())
     for run, per in ((sweep, "sweep"), (single, "sweep"), (single, "cell")):
-        found = read_offline(WandbTracker(per=per).record(run, tmp_path / f"{run.stage} {per}"))
-        assert found["run"].job_type == run.stage
+        recorded = read_offline(WandbTracker(per=per).record(run, tmp_path / f"{run.stage} {per}"))
+        assert recorded["run"].job_type == run.stage
 
 
 def test_a_staging_folder_of_the_user_is_respected(tmp_path, monkeypatch):
@@ -137,13 +137,13 @@ def test_an_agent_of_a_sweep_sets_run_and_project(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     wandb.teardown()  # W&B reads the environment once per process.
     try:
-        found = read_offline(WandbTracker(project="mine").record(RUN, tmp_path))
+        recorded = read_offline(WandbTracker(project="mine").record(RUN, tmp_path))
     finally:
         wandb.teardown()
-    run = found["run"]
+    run = recorded["run"]
     assert (run.run_id, run.sweep_id, run.project, run.entity) == ("run1", "sweep1", "theirs", "them")
-    assert found["config"]["metric"] == "sfda", "the value of the agent, by which its pages filter"
-    assert found["config"]["cell"] == CELL
+    assert recorded["config"]["metric"] == "sfda", "the value of the agent, which its pages use as a filter"
+    assert recorded["config"]["cell"] == CELL
 
 
 def test_the_id_depends_on_the_run_and_not_on_its_tracking():

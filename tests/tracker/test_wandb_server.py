@@ -1,4 +1,4 @@
-"""What a W&B server gets from `wandb sync`, `wandb sweep` and `wandb agent`: the real commands, a server of our own."""
+"""`wandb sync`, `wandb sweep` and `wandb agent` send complete runs; the real commands talk to a local test server."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ ROOT = Path(__file__).parents[2]
 SECRETS = {"WANDB_API_KEY": "deadbeef" * 5, "HF_TOKEN": "hf_PlantedTokenOfNobodyAtAll01234567"}
 SMALL = ("model_pool.names=[resnet_glyphs,vit_shapes]", "tracker.artifacts=[tables,features]")
 
-# The commands are processes of their own.
+# Each command is a separate process.
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def received(tmp_path_factory):
-    """Return the folder where jobs ran, one through an agent and the others offline, and what a server got of them."""
+    """Return the folder of the jobs, one of them run by an agent, and the content that the server received."""
     folder = tmp_path_factory.mktemp("jobs")
     with server() as got:
-        apart = {"WANDB_BASE_URL": got.url, "HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
+        overrides = {"WANDB_BASE_URL": got.url, "HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)}
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-        environment = {**kept, **SECRETS, **apart, "PATH": path}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+        environment = {**inherited, **SECRETS, **overrides, "PATH": path}
 
         def run(*command, code=0):
             done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -40,11 +40,11 @@ def received(tmp_path_factory):
         run(*ours, "stage=features", "hydra.sweep.dir=filled", *SMALL)
         varied = ("dataset.scoring_set_size=20,3", "ground_truth=none", "hydra.sweep.dir=swept")
         run(*ours, "-m", *varied, *SMALL, "tracker.per=sweep", "tracker.tags=[first]", code=1)
-        said = run("wandb", "sweep", str(ROOT / "docs" / "wandb_sweep.yaml"))
+        output = run("wandb", "sweep", str(ROOT / "docs" / "wandb_sweep.yaml"))
         got.sweep = got.sweep.replace("- ${args_no_hyphens}", "\n- ".join(["- ${args_no_hyphens}", *SMALL]))
-        run("wandb", "agent", "--count", "1", said.split("wandb agent ")[1].split()[0])
-        said = run("wandb", "sync", *(str(path) for path in sorted(folder.rglob("offline-run-*"))))
-        assert said.count("Finished syncing") == 3
+        run("wandb", "agent", "--count", "1", output.split("wandb agent ")[1].split()[0])
+        output = run("wandb", "sync", *(str(path) for path in sorted(folder.rglob("offline-run-*"))))
+        assert output.count("Finished syncing") == 3
         yield folder, got
 
 
@@ -80,11 +80,11 @@ def test_jobs_that_fill_the_store_refer_to_the_features_they_made(received):
     assert {run["groupName"] for run in runs.values()} == {"filled"}
     assert {config_of(run)["cell"]["models"] for run in runs.values()} == {"resnet_glyphs", "vit_shapes"}
     for name in runs:
-        ((artifact, told),) = made_by(got, name, "features").items()
+        ((artifact, sent),) = made_by(got, name, "features").items()
         ((_, entry),) = got.manifest(artifact).items()
         path = Path(entry["ref"].removeprefix("file://"))
         assert path.is_relative_to(folder / "outputs" / "store")
-        assert path.stem == json.loads(told["metadata"])["sha256"]
+        assert path.stem == json.loads(sent["metadata"])["sha256"]
         assert path.is_file()
         assert summary_of(got, name)["computed"] == 1
 
@@ -107,7 +107,7 @@ def test_a_sweep_is_one_run_with_a_row_for_each_cell(received):
     assert uploaded(got, name, "images") == (folder / "swept" / "sweep.png").read_bytes()
     ((artifact, _),) = made_by(got, name, "sweep").items()
     assert got.uploads[f"{artifact}/sweep.csv"] == (folder / "swept" / "sweep.csv").read_bytes()
-    assert of_stage(got, "score").keys() == {"run1"}, "no cell of it is a run of its own"
+    assert of_stage(got, "score").keys() == {"run1"}, "no cell of it is a separate run"
 
 
 def test_an_agent_gets_the_number_that_its_sweep_goes_by(received):
@@ -125,9 +125,9 @@ def test_an_agent_gets_the_number_that_its_sweep_goes_by(received):
 def test_a_score_uses_the_very_features_that_were_made(received):
     _, got = received
     used = {got.artifacts[artifact]["digest"] for run, artifact in got.used if run == "run1"}
-    made = {a["digest"] for run in of_stage(got, "features") for a in made_by(got, run, "features").values()}
-    assert made
-    assert made <= used
+    made_digests = {a["digest"] for run in of_stage(got, "features") for a in made_by(got, run, "features").values()}
+    assert made_digests
+    assert made_digests <= used
 
 
 def test_nothing_secret_was_sent_or_written(received):

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 
 ROOT = Path(__file__).parents[2]
 SWEEP = yaml.safe_load((ROOT / "docs" / "wandb_sweep.yaml").read_text(encoding="utf-8"))
-VALUES = {name: known["values"] for name, known in SWEEP["parameters"].items()}
+VALUES = {name: parameter["values"] for name, parameter in SWEEP["parameters"].items()}
 
 
 def commands():
@@ -17,9 +17,13 @@ def commands():
 
     for point in zip(*VALUES.values(), strict=True):
         arguments = {name: {"value": value} for name, value in zip(VALUES, point, strict=True)}
-        known = {**create_sweep_command_args({"args": arguments}), "env": ["/usr/bin/env"], "interpreter": ["python"]}
+        substitutions = {
+            **create_sweep_command_args({"args": arguments}),
+            "env": ["/usr/bin/env"],
+            "interpreter": ["python"],
+        }
         command = create_sweep_command(list(SWEEP["command"]))
-        yield [word for part in command for word in (known[part[2:-1]] if part.startswith("${") else [part])]
+        yield [word for part in command for word in (substitutions[part[2:-1]] if part.startswith("${") else [part])]
 
 
 @pytest.mark.slow  # W&B is imported
@@ -32,7 +36,7 @@ def test_an_agent_runs_this_application_with_options_that_there_are():
         choices = config.hydra.runtime.choices
         last = {axis: choices[axis] for axis in VALUES}
         assert (choices.ground_truth, choices.tracker, config.tracker.mode) == ("linear_probe", "wandb", "online")
-    assert last == {axis: known[-1] for axis, known in VALUES.items()}
+    assert last == {axis: parameter[-1] for axis, parameter in VALUES.items()}
 
 
 def test_what_the_sweep_goes_by_is_a_number_of_the_summary():

@@ -32,9 +32,9 @@ class Received:
     sweep: str = ""
     given_out: list[str] = field(default_factory=list)
 
-    def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
         """Answer a query by its name."""
-        known: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        answers: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "ServerFeaturesQuery": lambda _: {"serverInfo": {"features": []}},
             "Viewer": lambda _: {"viewer": _VIEWER},
             "RunResumeStatus": lambda _: {"model": None},
@@ -54,10 +54,10 @@ class Received:
                 "agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(self._next_run())}
             },
         }
-        return known[operation](given)
+        return answers[operation](variables)
 
-    def _upsert_sweep(self, given: dict[str, Any]) -> dict[str, Any]:
-        self.sweep = given["config"]
+    def _upsert_sweep(self, variables: dict[str, Any]) -> dict[str, Any]:
+        self.sweep = variables["config"]
         where = {"id": "p", "name": WHERE["project"], "entity": {"id": "e", "name": WHERE["entity"]}}
         return {"upsertSweep": {"sweep": {"name": "sweep1", "project": where}, "configValidationWarnings": []}}
 
@@ -67,48 +67,48 @@ class Received:
             return []
         self.given_out.append("run1")
         parameters = yaml.safe_load(self.sweep)["parameters"]
-        first = {name: {"value": known["values"][0]} for name, known in parameters.items()}
+        first = {name: {"value": parameter["values"][0]} for name, parameter in parameters.items()}
         return [{"type": "run", "run_id": "run1", "program": None, "args": first}]
 
-    def _upsert_run(self, given: dict[str, Any]) -> dict[str, Any]:
-        name = given["name"]
-        self.runs.setdefault(name, {}).update({key: value for key, value in given.items() if value is not None})
+    def _upsert_run(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = variables["name"]
+        self.runs.setdefault(name, {}).update({key: value for key, value in variables.items() if value is not None})
         where = {"id": "p", "name": WHERE["project"], "entity": {"id": "e", "name": WHERE["entity"]}}
         bucket = {"id": name, "name": name, "displayName": name, "project": where, "historyLineCount": 0}
         return {"upsertBucket": {"bucket": bucket, "inserted": True}}
 
-    def _files_of_run(self, given: dict[str, Any]) -> dict[str, Any]:
-        files = [{"name": name, "uploadUrl": f"{self.url}/up/{given['run']}/{name}"} for name in given["files"]]
-        return {"createRunFiles": {"runID": given["run"], "uploadHeaders": [], "files": files}}
+    def _files_of_run(self, variables: dict[str, Any]) -> dict[str, Any]:
+        files = [{"name": name, "uploadUrl": f"{self.url}/up/{variables['run']}/{name}"} for name in variables["files"]]
+        return {"createRunFiles": {"runID": variables["run"], "uploadHeaders": [], "files": files}}
 
-    def _create_artifact(self, given: dict[str, Any]) -> dict[str, Any]:
-        new = given["input"]
+    def _create_artifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        new = variables["input"]
         name = f"a{len(self.artifacts)}"
         self.artifacts[name] = {**new, "state": "PENDING"}
         sequence = {"latestArtifact": None}
         return {"createArtifact": {"artifact": {"id": name, "state": "PENDING", "artifactSequence": sequence}}}
 
-    def _manifest(self, given: dict[str, Any]) -> dict[str, Any]:
-        word = "createArtifactManifest" if "artifactID" in given else "updateArtifactManifest"
-        name = given.get("artifactID") or given["artifactManifestID"]
+    def _manifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        word = "createArtifactManifest" if "artifactID" in variables else "updateArtifactManifest"
+        name = variables.get("artifactID") or variables["artifactManifestID"]
         file = {"id": "f", "uploadUrl": f"{self.url}/up/manifest/{name}", "uploadHeaders": []}
         return {word: {"artifactManifest": {"id": name, "file": file}}}
 
-    def _files_of_artifact(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _files_of_artifact(self, variables: dict[str, Any]) -> dict[str, Any]:
         nodes = []
-        for file in given["input"]["artifactFiles"]:
-            place = f"{file['artifactID']}/{file['name']}"
-            node = {"storagePath": place, "uploadUrl": f"{self.url}/up/{place}", "uploadHeaders": []}
+        for file in variables["input"]["artifactFiles"]:
+            path = f"{file['artifactID']}/{file['name']}"
+            node = {"storagePath": path, "uploadUrl": f"{self.url}/up/{path}", "uploadHeaders": []}
             nodes.append({"node": {**node, "uploadMultipartUrls": None, "artifact": {"id": file["artifactID"]}}})
         return {"createArtifactFiles": {"files": {"edges": nodes}}}
 
-    def _commit(self, given: dict[str, Any]) -> dict[str, Any]:
-        artifact = self.artifacts[given["artifactID"]]
+    def _commit(self, variables: dict[str, Any]) -> dict[str, Any]:
+        artifact = self.artifacts[variables["artifactID"]]
         artifact["state"] = "COMMITTED"
-        return {"commitArtifact": {"artifact": {"id": given["artifactID"], "digest": artifact["digest"]}}}
+        return {"commitArtifact": {"artifact": {"id": variables["artifactID"], "digest": artifact["digest"]}}}
 
-    def _use(self, given: dict[str, Any]) -> dict[str, Any]:
-        name, run = given["input"]["artifactID"], given["input"]["runName"]
+    def _use(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name, run = variables["input"]["artifactID"], variables["input"]["runName"]
         self.used.append((run, name))
         return {"useArtifact": {"artifact": {"id": name}}}
 

@@ -89,10 +89,7 @@ class Backend:
     def read(self, name: str) -> str | None:
         """Return the text of a file, or None if it does not exist.
 
-        Raises
-        ------
-        InputError
-            If it is not a regular file: a FIFO would block, and a symbolic link may point to nothing.
+        Only regular files are opened: a FIFO would block, and a symbolic link may point to nothing.
         """
         path = self._path(name)
         with suppress(FileNotFoundError), self._errors(FileNotFoundError):
@@ -132,13 +129,7 @@ class Backend:
 
 
 def open_backend(location: str | Path) -> Backend:
-    """Return the backend of a path, or of a URL that fsspec understands.
-
-    Raises
-    ------
-    InputError
-        If no installed package understands the URL.
-    """
+    """Return the backend of a path or URL; InputError if no installed package understands the URL."""
     url = str(location)
     protocol, separator, path = url.partition("://")
     if not separator or protocol in ("file", "local"):

@@ -176,13 +176,7 @@ class Entry:
 
 
 def list_entries(root: Path) -> Iterator[Entry]:
-    """Yield the entries of a store in a local folder, sorted by kind and name; other files are ignored.
-
-    Raises
-    ------
-    InputError
-        If the folder does not exist.
-    """
+    """Yield the entries of a store, sorted by kind and name; other files are ignored. InputError without a store."""
     if not root.is_dir():
         raise InputError(f"no store {root}: run an experiment first, or set --store to the folder of one")
     for path in sorted(root.glob("*/[0-9a-f][0-9a-f]/*")):

@@ -5,7 +5,7 @@ process breaks a lock whose text has not changed for ``timeout`` seconds *on its
 do no harm. A lock of a dead process on the same machine is broken at once.
 
 Two processes can hold one lock after the first was suspended for longer than the timeout. Files that are written under
-a lock must tolerate that: each is written atomically, with the same content whoever writes it.
+a lock must tolerate that: each is written atomically, with the same content by every process.
 """
 
 from __future__ import annotations
@@ -48,13 +48,7 @@ class Lock:
         self._heartbeat = threading.Thread(target=self._renew_until_released, daemon=True)
 
     def acquire(self) -> None:
-        """Wait until the lock is free or broken, and hold it.
-
-        Raises
-        ------
-        InputError
-            If the lock file cannot be created, or a lock of a dead holder cannot be removed.
-        """
+        """Wait until the lock is free or broken, and hold it; InputError if its file cannot be created."""
         last_text, unchanged_since, pause = None, time.monotonic(), _SHORTEST_PAUSE
         while not self._backend.create(self._name, self._text):
             text = self._backend.read(self._name)

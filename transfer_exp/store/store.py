@@ -57,23 +57,10 @@ class Store:
         return open_backend(self.root)
 
     def get_or_compute_arrays(self, kind: str, key: Key, compute: Callable[[], Arrays]) -> tuple[Arrays, bool]:
-        """Return the arrays of a key; compute and save them if they are missing or damaged.
+        """Return the arrays of a key by name, and whether they were cached; otherwise compute and save them.
 
-        Parameters
-        ----------
-        kind
-            Folder of the store, such as ``features``.
-        key
-            Plain data that decides the value.
-        compute
-            Function that computes the value. Its errors pass unchanged.
-
-        Returns
-        -------
-        arrays
-            The arrays by name.
-        was_cached
-            True if they were read, False if they were computed.
+        ``kind`` is a folder of the store, such as ``features``. ``key`` is the plain data that decides the value.
+        Damaged files are computed again. Errors of ``compute`` pass unchanged.
         """
         return self._get_or_compute(_file_name(kind, key, ARRAYS), key, compute)
 
