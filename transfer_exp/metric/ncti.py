@@ -103,8 +103,9 @@ def _discriminant_directions(
         within.flat[:: len(within) + 1] += shrinkage * trace / len(within)
         values, vectors = np.linalg.eigh(within)
         whitening = vectors * np.sqrt(samples / values)
-        # The release takes the shrunk total scatter minus the shrunk within scatter as the between scatter. Subtracting
-        # a multiple of the latter turns no direction. The result is this difference, free of the shrinkage.
+        # The release takes the shrunk total scatter minus the shrunk within scatter as the between scatter. A multiple
+        # of the latter does not rotate the directions. This target differs by such a multiple and contains no
+        # shrinkage, which would otherwise dominate it.
         target = statistics.between - np.trace(statistics.between) / trace * statistics.within
         spread = whitening.T @ target @ whitening
     else:
