@@ -182,7 +182,7 @@ def test_a_dying_job_gets_one_line_with_the_command_that_reports_the_other_jobs(
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert last.startswith("transfer_exp: the launcher gave up: ")
+    assert last.startswith("transfer_exp: the launcher stopped: ")
     (sweep,) = (tmp_path / "outputs" / "sweeps").iterdir()
     assert f"transfer-exp report {sweep}" in last
 
