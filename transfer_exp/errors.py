@@ -13,10 +13,8 @@ _HEAD, _TAIL = 600, 400
 class InputError(ValueError):
     """Invalid input from the user. It ends the run with exit code 1 and no traceback.
 
-    Parameters
-    ----------
-    message
-        The problem, its cause and the fix. `one_line` cleans it, because it may quote an untrusted file.
+    Args:
+        message: The problem, its cause and the fix. `one_line` cleans it, because it may quote an untrusted file.
     """
 
     def __init__(self, message: str) -> None:
@@ -26,10 +24,8 @@ class InputError(ValueError):
 class NotApplicableError(Exception):
     """A metric, model and dataset that do not fit each other. The model is listed as skipped, with this reason.
 
-    Parameters
-    ----------
-    message
-        The reason. `one_line` cleans it.
+    Args:
+        message: The reason. `one_line` cleans it.
     """
 
     def __init__(self, message: str) -> None:
@@ -47,14 +43,10 @@ def one_line(text: str) -> str:
 def suggestion(name: str, available: Iterable[str], limit: int = 3) -> str:
     """Return a clause with the available names closest to a misspelt one: ``"did you mean a, b?"``.
 
-    Parameters
-    ----------
-    name
-        The name that does not exist.
-    available
-        The names that exist. Up to ten of them are listed when none is close.
-    limit
-        Largest number of close names.
+    Args:
+        name: The name that does not exist.
+        available: The names that exist. Up to ten of them are listed when none is close.
+        limit: Largest number of close names.
     """
     names = sorted(available)
     close = get_close_matches(name, names, n=limit, cutoff=0.5)
@@ -69,17 +61,12 @@ def suggestion(name: str, available: Iterable[str], limit: int = 3) -> str:
 def explain_out_of_memory(model: str, setting: str) -> Iterator[None]:
     """Replace an out-of-memory error inside the context by one line that names the setting to lower.
 
-    Parameters
-    ----------
-    model
-        Name of the model.
-    setting
-        Configuration key to lower, such as ``features.batch_size``.
+    Args:
+        model: Name of the model.
+        setting: Configuration key to lower, such as ``features.batch_size``.
 
-    Raises
-    ------
-    InputError
-        If memory runs out on the CPU or on an accelerator.
+    Raises:
+        InputError: If memory runs out on the CPU or on an accelerator.
     """
     try:
         yield

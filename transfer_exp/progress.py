@@ -27,19 +27,13 @@ def progress_bars(models: int, title: str) -> Iterator[tuple[Track, Callable[[],
 
     Nothing is written when stderr is a file or a pipe.
 
-    Parameters
-    ----------
-    models
-        Number of models in the pool.
-    title
-        Description of the upper bar.
+    Args:
+        models: Number of models in the pool.
+        title: Description of the upper bar.
 
-    Yields
-    ------
-    track : Track
-        Restarts the lower bar.
-    next_model : callable
-        Advances the upper bar by one.
+    Yields:
+        track : Track: Restarts the lower bar.
+        next_model : callable: Advances the upper bar by one.
     """
     from rich import progress as bars  # Imported late: most users of this module only need the `Track` type.
     from rich.console import Console

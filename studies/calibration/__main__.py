@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Parameters
     ----------
-    arguments
+
+    Arguments
         The command line without the program's name; by default that of the process.
 
     Returns

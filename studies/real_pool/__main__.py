@@ -62,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Parameters
     ----------
-    arguments
+
+    Arguments
         Command line without the program's name; by default the one of the process.
 
     Returns

@@ -21,20 +21,13 @@ Split = Literal["scoring_set", "train", "test"]
 class FeatureArrays:
     """A target dataset given by the features of M models instead of images.
 
-    Attributes
-    ----------
-    name
-        The name in tables.
-    class_names
-        C names, in the order of the labels.
-    files
-        The npz file of each model, by model name.
-    labels
-        Training labels in [0, C), (N,), equal for all models.
-    scoring_set
-        Positions of the samples to score on, among the N.
-    test_labels
-        Test labels, (T,), or None if the files have no test part.
+    Attributes:
+        name: The name in tables.
+        class_names: C names, in the order of the labels.
+        files: The npz file of each model, by model name.
+        labels: Training labels in [0, C), (N,), equal for all models.
+        scoring_set: Positions of the samples to score on, among the N.
+        test_labels: Test labels, (T,), or None if the files have no test part.
     """
 
     name: str
@@ -54,10 +47,8 @@ class FeatureArrays:
 
         Source probabilities are available for training samples only.
 
-        Raises
-        ------
-        InputError
-            If the model or the test part does not exist, or the arrays cannot be scored (see `arrays`).
+        Raises:
+            InputError: If the model or the test part does not exist, or the arrays cannot be scored (see `arrays`).
         """
         if model not in self.files:
             raise InputError(f"dataset {self.name} has no model {model!r}: {suggestion(model, self.files)}")
@@ -82,19 +73,13 @@ def arrays(root: str, scoring_set_size: int | None = None, seed: int = 0) -> Fea
     (N, S), and ``test_features`` (T, D) with ``test_labels`` (T,). All files must have the same labels. Pickled objects
     are refused. Features are read later, one model at a time.
 
-    Parameters
-    ----------
-    root
-        The file or folder; ``~`` is expanded.
-    scoring_set_size
-        Number of samples to score on, stratified; None for all N.
-    seed
-        Seed of the scoring set.
+    Args:
+        root: The file or folder; ``~`` is expanded.
+        scoring_set_size: Number of samples to score on, stratified; None for all N.
+        seed: Seed of the scoring set.
 
-    Raises
-    ------
-    InputError
-        If a file or key is missing, shapes or labels do not fit, or there is only one class.
+    Raises:
+        InputError: If a file or key is missing, shapes or labels do not fit, or there is only one class.
     """
     files = _list_files(root)
     first, *following = files.values()

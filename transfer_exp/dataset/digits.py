@@ -14,20 +14,14 @@ _LEVELS = 16
 def digits(train_per_class: int = 20, scoring_set_size: int | None = None, seed: int = 0) -> TargetDataset:
     """Return 1,797 digits of 8 x 8 pixels, the test part of UCI's optical recognition of handwritten digits.
 
-    Parameters
-    ----------
-    train_per_class
-        Number of training images of each digit; all others are the test split.
-    scoring_set_size
-        Number of training images to score on, stratified; None for all.
-    seed
-        Seed of both random selections.
+    Args:
+        train_per_class: Number of training images of each digit; all others are the test split.
+        scoring_set_size: Number of training images to score on, stratified; None for all.
+        seed: Seed of both random selections.
 
-    Raises
-    ------
-    InputError
-        If ``train_per_class`` is below 2 or above 174, the images of the rarest digit, or ``scoring_set_size`` is
-        below ten.
+    Raises:
+        InputError: If ``train_per_class`` is below 2 or above 174, the images of the rarest digit, or
+            ``scoring_set_size`` is below ten.
     """
     from sklearn.datasets import load_digits
 

@@ -48,12 +48,9 @@ class Finding:
 class ImageIndex:
     """Name, split and class of every image of a dataset.
 
-    Attributes
-    ----------
-    name
-        Function of a position that returns the name of the image.
-    splits, classes
-        Name of the split and the class of each image.
+    Attributes:
+        name: Function of a position that returns the name of the image.
+        splits, classes: Name of the split and the class of each image.
     """
 
     name: Callable[[int], str]
@@ -109,14 +106,10 @@ def find_duplicates(
 ) -> Iterator[Finding]:
     """Yield findings on equal images, then on images that only look the same.
 
-    Parameters
-    ----------
-    readable
-        Positions of the images in ``index``.
-    digests, thumbnails
-        Digest of the content and thumbnail of each of these images.
-    index
-        All images of the dataset.
+    Args:
+        readable: Positions of the images in ``index``.
+        digests, thumbnails: Digest of the content and thumbnail of each of these images.
+        index: All images of the dataset.
     """
     equal = group_equal(digests)
     similar = [group for group in group_similar(thumbnails) if len({digests[k] for k in group}) > 1]

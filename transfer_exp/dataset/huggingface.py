@@ -31,30 +31,21 @@ def huggingface(
 ) -> TargetDataset:
     """Return the dataset ``id``; code in the dataset's repository never runs.
 
-    Parameters
-    ----------
-    id
-        ``owner/name`` on the hub, ``owner/name@revision`` for a repeatable result, or a local folder.
-    config
-        Name of a configuration; None for the default one.
-    train, validation, test
-        Names of three different splits. None selects the split with the usual name (for ``train`` also the only one).
-        Without a test split, ``test_fraction`` of every class of ``train`` is held out.
-    test_fraction
-        Fraction of every class to hold out, in (0, 1); unused if there is a test split.
-    image_column, label_column
-        Names of the columns; None for the only image and the only class label among the features. A label column of
-        integers or strings must be given.
-    scoring_set_size
-        Number of training images to score on, stratified; None for all.
-    seed
-        Seed of the test split and the scoring set.
+    Args:
+        id: ``owner/name`` on the hub, ``owner/name@revision`` for a repeatable result, or a local folder.
+        config: Name of a configuration; None for the default one.
+        train, validation, test: Names of three different splits. None selects the split with the usual name (for
+            ``train`` also the only one). Without a test split, ``test_fraction`` of every class of ``train`` is held
+            out.
+        test_fraction: Fraction of every class to hold out, in (0, 1); unused if there is a test split.
+        image_column, label_column: Names of the columns; None for the only image and the only class label among the
+            features. A label column of integers or strings must be given.
+        scoring_set_size: Number of training images to score on, stratified; None for all.
+        seed: Seed of the test split and the scoring set.
 
-    Raises
-    ------
-    InputError
-        If `datasets` is not installed, the dataset cannot be downloaded, a split or column is missing or ambiguous,
-        or labels are withheld.
+    Raises:
+        InputError: If `datasets` is not installed, the dataset cannot be downloaded, a split or column is missing or
+            ambiguous, or labels are withheld.
     """
     splits = _load_splits(id, config)
     train, validation, test = names = _choose_splits(splits, train, validation, test)

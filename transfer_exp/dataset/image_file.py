@@ -32,17 +32,12 @@ def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
     Transparency is dropped, 16-bit grey levels are scaled to 8 bits instead of clipped, and an EXIF orientation is not
     applied (torchvision does not apply it either, so published accuracies do not include it).
 
-    Parameters
-    ----------
-    source
-        A file, or the content of one.
-    name, remedy
-        The name of the image and the advice to the user in error messages.
+    Args:
+        source: A file, or the content of one.
+        name, remedy: The name of the image and the advice to the user in error messages.
 
-    Raises
-    ------
-    InputError
-        If the image cannot be decoded, or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
+    Raises:
+        InputError: If the image cannot be decoded, or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     try:
         with (
@@ -93,10 +88,8 @@ def read_bytes(path: Path) -> bytes:
 def check_inside(folder: Path, paths: Iterable[Path]) -> None:
     """Check that no link and no ``..`` in a list of files leads out of a dataset's folder.
 
-    Raises
-    ------
-    InputError
-        If a file is outside the folder.
+    Raises:
+        InputError: If a file is outside the folder.
     """
     root, parents = folder.resolve(), dict[Path, Path]()
     for path in paths:

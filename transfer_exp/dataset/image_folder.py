@@ -26,27 +26,18 @@ def image_folder(
     ``root/validation``; or ``root/CLASS/*``, where ``test_fraction`` of every class is held out. Hidden files, files
     without an image suffix and folders inside a class are ignored.
 
-    Parameters
-    ----------
-    root
-        The folder; ``~`` is expanded.
-    test_fraction
-        Fraction of every class to hold out, in (0, 1); unused if a test split exists.
-    on_unreadable
-        ``refuse`` raises an error on reading a damaged image; ``skip`` decodes every image first and leaves damaged
-        ones out.
-    name
-        The name in tables; the folder's name if None.
-    scoring_set_size
-        Number of training images to score on, stratified; None for all.
-    seed
-        Seed of the test split and the scoring set.
+    Args:
+        root: The folder; ``~`` is expanded.
+        test_fraction: Fraction of every class to hold out, in (0, 1); unused if a test split exists.
+        on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` decodes every image first and
+            leaves damaged ones out.
+        name: The name in tables; the folder's name if None.
+        scoring_set_size: Number of training images to score on, stratified; None for all.
+        seed: Seed of the test split and the scoring set.
 
-    Raises
-    ------
-    InputError
-        If the folder is missing or has fewer than two classes, a class is empty or too small, the splits have
-        different classes, or a link leads out of the folder.
+    Raises:
+        InputError: If the folder is missing or has fewer than two classes, a class is empty or too small, the splits
+            have different classes, or a link leads out of the folder.
     """
     folder = Path(root).expanduser().resolve()
     if not folder.is_dir():

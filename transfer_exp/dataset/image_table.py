@@ -33,29 +33,19 @@ def image_table(
     ``test_fraction`` of every class of the training images is held out. Blanks around entries and other columns are
     ignored.
 
-    Parameters
-    ----------
-    path
-        The CSV; ``~`` is expanded.
-    root
-        Folder that contains all files, and to which they are relative; the folder of the CSV if None.
-    test_fraction
-        Fraction of every class to hold out, in (0, 1); unused if there are test images.
-    on_unreadable
-        ``refuse`` raises an error for missing files, and on reading a damaged image; ``skip`` decodes every image
-        first and leaves missing and damaged ones out.
-    name
-        The name in tables; the CSV's name without suffix if None.
-    scoring_set_size
-        Number of training images to score on, stratified; None for all.
-    seed
-        Seed of the test split and the scoring set.
+    Args:
+        path: The CSV; ``~`` is expanded.
+        root: Folder that contains all files, and to which they are relative; the folder of the CSV if None.
+        test_fraction: Fraction of every class to hold out, in (0, 1); unused if there are test images.
+        on_unreadable: ``refuse`` raises an error for missing files, and on reading a damaged image; ``skip`` decodes
+            every image first and leaves missing and damaged ones out.
+        name: The name in tables; the CSV's name without suffix if None.
+        scoring_set_size: Number of training images to score on, stratified; None for all.
+        seed: Seed of the test split and the scoring set.
 
-    Raises
-    ------
-    InputError
-        If the CSV, the folder, a column, an entry or a file is missing, a file is listed twice or outside the folder,
-        a split is unknown, or a class is too small.
+    Raises:
+        InputError: If the CSV, the folder, a column, an entry or a file is missing, a file is listed twice or outside
+            the folder, a split is unknown, or a class is too small.
     """
     table = Path(path).expanduser()
     if not table.is_file():

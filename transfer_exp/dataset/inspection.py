@@ -36,21 +36,15 @@ _MAX_CLASSES, _MAX_ENDS = 20, 5
 class Inspection:
     """Summary of a dataset and its possible faults.
 
-    Attributes
-    ----------
-    name, class_names
-        Name of the dataset and of its C classes.
-    folder
-        Common folder of the images, to which names in the findings are relative; empty for images without files.
-    counts
-        Images of each class, (C,), by split: train, validation if there is one, test.
-    widths, heights
-        Smallest, median and largest in pixels, of the readable images; None if there are none.
-    formats
-        Number of images by format and mode, such as ``"JPEG RGB"``, most frequent first; by mode for images without
-        files.
-    findings
-        Possible faults; empty if there are none.
+    Attributes:
+        name, class_names: Name of the dataset and of its C classes.
+        folder: Common folder of the images, to which names in the findings are relative; empty for images without
+            files.
+        counts: Images of each class, (C,), by split: train, validation if there is one, test.
+        widths, heights: Smallest, median and largest in pixels, of the readable images; None if there are none.
+        formats: Number of images by format and mode, such as ``"JPEG RGB"``, most frequent first; by mode for images
+            without files.
+        findings: Possible faults; empty if there are none.
     """
 
     name: str
@@ -104,14 +98,10 @@ def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = sil
     Images with equal fingerprints, which are the content of files, are equal; `group_similar` defines similar images.
     Memory holds about 2 kB per image. The result does not depend on ``workers``.
 
-    Parameters
-    ----------
-    dataset
-        Images that it refuses to read are reported as unreadable.
-    workers
-        Number of decoding threads.
-    track
-        Receives the progress.
+    Args:
+        dataset: Images that it refuses to read are reported as unreadable.
+        workers: Number of decoding threads.
+        track: Receives the progress.
     """
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     parts = {name: images for name, images in splits.items() if images is not None}

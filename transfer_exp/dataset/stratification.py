@@ -14,10 +14,8 @@ def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, se
     Every class gets its share of ``size``, rounded by largest remainder, and at least one sample. If ``size`` is None
     or at least N, all positions are returned.
 
-    Raises
-    ------
-    InputError
-        If ``size`` is smaller than the number of classes.
+    Raises:
+        InputError: If ``size`` is smaller than the number of classes.
     """
     if size is None or size >= len(labels):
         return np.arange(len(labels))
@@ -34,10 +32,8 @@ def stratified_split(
 
     At least one sample of a class is held out, and at least two remain if possible.
 
-    Raises
-    ------
-    InputError
-        If ``fraction`` is not between 0 and 1.
+    Raises:
+        InputError: If ``fraction`` is not between 0 and 1.
     """
     if not 0 < fraction < 1:
         raise InputError(f"the fraction to hold out is {fraction}, and must lie between 0 and 1")
@@ -52,15 +48,11 @@ def take_per_class(
 ) -> tuple[Int[np.ndarray, " selected"], Int[np.ndarray, " rest"]]:
     """Draw ``sizes[c]`` positions of the c-th class that occurs, without replacement.
 
-    Returns
-    -------
-    selected, rest
+    Returns:
         The positions drawn and all others, in ascending order.
 
-    Raises
-    ------
-    InputError
-        If a class has fewer samples than its size.
+    Raises:
+        InputError: If a class has fewer samples than its size.
     """
     classes, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     for i in np.flatnonzero((sizes < 0) | (sizes > counts)):

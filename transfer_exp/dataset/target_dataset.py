@@ -22,18 +22,13 @@ Measure = Literal["accuracy", "mean_per_class_accuracy", "map_11point"]
 class LabelledImages:
     """N images, read one at a time, and their labels.
 
-    Attributes
-    ----------
-    labels
-        Classes as integers in [0, C), (N,).
-    read
-        Function of a position that returns the RGB image; raises `InputError` with the file if it is unreadable.
-    fingerprint
-        Function of a position that returns bytes which change whenever the image does; cheaper than decoding.
-    targets
-        (N, C) zeros and ones if an image may show several classes (voc2007), else None.
-    name
-        Function of a position that returns the name of the image in messages.
+    Attributes:
+        labels: Classes as integers in [0, C), (N,).
+        read: Function of a position that returns the RGB image; raises `InputError` with the file if it is unreadable.
+        fingerprint: Function of a position that returns bytes which change whenever the image does; cheaper than
+            decoding.
+        targets: (N, C) zeros and ones if an image may show several classes (voc2007), else None.
+        name: Function of a position that returns the name of the image in messages.
     """
 
     labels: Int[np.ndarray, " samples"]
@@ -89,25 +84,17 @@ class LabelledImages:
 class TargetDataset:
     """A classification task to transfer to.
 
-    Attributes
-    ----------
-    name
-        The name in tables, and the key of published accuracies.
-    class_names
-        C names, in the order of the labels.
-    train, validation, test
-        Disjoint splits. Without a published ``validation`` split it is None, and the ground truth holds out a part of
-        ``train``. Only the final accuracy uses ``test``.
-    scoring_set
-        The part of ``train`` that is used for scoring.
-    measure
-        The measure of accuracy in the literature of the dataset.
+    Attributes:
+        name: The name in tables, and the key of published accuracies.
+        class_names: C names, in the order of the labels.
+        train, validation, test: Disjoint splits. Without a published ``validation`` split it is None, and the ground
+            truth holds out a part of ``train``. Only the final accuracy uses ``test``.
+        scoring_set: The part of ``train`` that is used for scoring.
+        measure: The measure of accuracy in the literature of the dataset.
 
-    Raises
-    ------
-    InputError
-        If fewer than two classes have training images, or a class that occurs has fewer than two of them: one image
-        has no variance, and a class without training images cannot be recognised.
+    Raises:
+        InputError: If fewer than two classes have training images, or a class that occurs has fewer than two of them:
+            one image has no variance, and a class without training images cannot be recognised.
     """
 
     name: str

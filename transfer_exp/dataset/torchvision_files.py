@@ -23,20 +23,14 @@ REMEDY = "fetch the dataset again"
 class PublishedSet:
     """A published dataset and its location on disk.
 
-    Attributes
-    ----------
-    name
-        The name in tables of accuracies.
-    torchvision_class
-        Name of its class in ``torchvision.datasets``.
-    classes
-        Published number of classes; a different number on disk is logged, because results are not comparable then.
-    root
-        The folder passed to torchvision; ``~`` is expanded.
-    download
-        True to download missing data.
-    instructions
-        Instructions for datasets that torchvision cannot download; empty for all others.
+    Attributes:
+        name: The name in tables of accuracies.
+        torchvision_class: Name of its class in ``torchvision.datasets``.
+        classes: Published number of classes; a different number on disk is logged, because results are not comparable
+            then.
+        root: The folder passed to torchvision; ``~`` is expanded.
+        download: True to download missing data.
+        instructions: Instructions for datasets that torchvision cannot download; empty for all others.
     """
 
     name: str
@@ -49,10 +43,8 @@ class PublishedSet:
     def open(self, **arguments: Any) -> Any:
         """Return the torchvision dataset, downloading it only if it is missing.
 
-        Raises
-        ------
-        InputError
-            If the dataset is missing or incomplete; the message has instructions.
+        Raises:
+            InputError: If the dataset is missing or incomplete; the message has instructions.
         """
         from transfer_exp.vision import torchvision
 
@@ -88,10 +80,8 @@ class PublishedSet:
     ) -> TargetDataset:
         """Return the dataset of ``splits`` (train, test, and optionally validation) with a random scoring set.
 
-        Raises
-        ------
-        InputError
-            If the splits have different class names, or `TargetDataset` refuses them.
+        Raises:
+            InputError: If the splits have different class names, or `TargetDataset` refuses them.
         """
         names = tuple(str(name) for name in class_names[0])
         if any(tuple(map(str, split_names)) != names for split_names in class_names):
@@ -132,10 +122,8 @@ def check_paths(dataset: Any, files: Iterable[str | Path]) -> list[Path]:
 
     The folders directly in the root may be links, so that the user can store a dataset elsewhere.
 
-    Raises
-    ------
-    InputError
-        If `check_inside` refuses a file.
+    Raises:
+        InputError: If `check_inside` refuses a file.
     """
     root, paths = Path(dataset.root), [Path(file) for file in files]
     folders = {path: root / path.relative_to(root).parts[0] if path.is_relative_to(root) else root for path in paths}

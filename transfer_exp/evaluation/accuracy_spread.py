@@ -17,12 +17,9 @@ from transfer_exp.metric.static_rank import StaticRank
 class AccuracySpread:
     """Spread of the accuracies of one pool on one dataset, in percentage points.
 
-    Attributes
-    ----------
-    range
-        Best minus worst.
-    lead
-        Best minus second best: the cost of swapping the top two.
+    Attributes:
+        range: Best minus worst.
+        lead: Best minus second best: the cost of swapping the top two.
     """
 
     range: float
@@ -55,10 +52,8 @@ def kendalls_w(accuracies: Float[np.ndarray, "datasets models"]) -> float:
     dataset ties all models. Source: Kendall and Babington Smith, "The Problem of m Rankings", Annals of Mathematical
     Statistics 1939; ties as in Kendall, "Rank Correlation Methods".
 
-    Raises
-    ------
-    InputError
-        When there are fewer than two datasets or models, or an accuracy is NaN or infinite.
+    Raises:
+        InputError: When there are fewer than two datasets or models, or an accuracy is NaN or infinite.
     """
     if min(accuracies.shape) < 2:
         raise InputError(f"need two or more datasets and models to compare rankings: got shape {accuracies.shape}")
@@ -80,19 +75,14 @@ def static_rank_tau(
 ) -> float:
     """Compute the weighted tau of the static ranking (`StaticRank`: mean rank on the other targets) on a target.
 
-    Parameters
-    ----------
-    accuracies
-        (M,), accuracies on the target.
-    other_accuracies
-        (T, M), accuracies on the other targets, NaN where missing. Targets that lack a model are ignored.
+    Args:
+        accuracies: (M,), accuracies on the target.
+        other_accuracies: (T, M), accuracies on the other targets, NaN where missing. Targets that lack a model are
+            ignored.
 
-    Raises
-    ------
-    NotApplicableError
-        When a model has no accuracy on another target.
-    InputError
-        When no other target has accuracies of all models, or `weighted_tau` fails.
+    Raises:
+        NotApplicableError: When a model has no accuracy on another target.
+        InputError: When no other target has accuracies of all models, or `weighted_tau` fails.
     """
     metric = StaticRank()
     by_model = [

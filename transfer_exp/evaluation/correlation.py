@@ -20,11 +20,9 @@ CONVENTIONS = ("symmetric", "by_accuracy")
 def check_pair(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> None:
     """Check that scores and accuracies can be correlated.
 
-    Raises
-    ------
-    InputError
-        When the lengths differ, there are fewer than two models, or a value is NaN or infinite. scipy would rank such
-        values silently.
+    Raises:
+        InputError: When the lengths differ, there are fewer than two models, or a value is NaN or infinite. scipy would
+            rank such values silently.
     """
     if len(scores) != len(accuracies) or len(scores) < 2:
         raise InputError(f"need two or more scores and as many accuracies: got {len(scores)} and {len(accuracies)}")
@@ -55,17 +53,12 @@ def weighted_tau(
     - ``"by_accuracy"``: ranks by accuracy only, scipy's ``weightedtau(accuracies, scores, rank=None)``. It is the
       convention of Model-Spider.
 
-    Parameters
-    ----------
-    scores, accuracies
-        (M,), larger is better. The result is 0 when either is constant.
-    convention
-        Ranks that weigh the pairs: ``"symmetric"`` or ``"by_accuracy"``.
+    Args:
+        scores, accuracies: (M,), larger is better. The result is 0 when either is constant.
+        convention: Ranks that weigh the pairs: ``"symmetric"`` or ``"by_accuracy"``.
 
-    Raises
-    ------
-    InputError
-        When `check_pair` fails, or the convention is unknown.
+    Raises:
+        InputError: When `check_pair` fails, or the convention is unknown.
     """
     if convention not in CONVENTIONS:
         raise InputError(f"unknown convention {convention} of weighted tau: {suggestion(convention, CONVENTIONS)}")
@@ -109,10 +102,8 @@ def weighted_tau_many(
     1/(rank + 1), with ranks once by score and once by accuracy. Equal values are ranked by the other side, as in scipy.
     The result is 0 where a row is constant on either side.
 
-    Raises
-    ------
-    InputError
-        When the shapes differ, a row has fewer than two models, or a value is NaN or infinite.
+    Raises:
+        InputError: When the shapes differ, a row has fewer than two models, or a value is NaN or infinite.
     """
     if scores.shape != accuracies.shape or scores.shape[1] < 2:
         raise InputError(f"need two or more models a row on both sides: got {scores.shape} and {accuracies.shape}")
@@ -153,14 +144,10 @@ def mean_taus(
     A row is one dataset, or one seed of it. It uses the members of a pool that have both values in it; its tau is 0
     where fewer than two do. Raises `InputError` for an empty table.
 
-    Parameters
-    ----------
-    scores, accuracies
-        (R, M), NaN where a value is missing.
-    weights
-        (R,), weights of the rows in the mean.
-    pools
-        Model indices, a row per pool.
+    Args:
+        scores, accuracies: (R, M), NaN where a value is missing.
+        weights: (R,), weights of the rows in the mean.
+        pools: Model indices, a row per pool.
     """
     if len(scores) == 0:
         raise InputError("no row to average over: give one dataset or more")

@@ -39,13 +39,10 @@ Key: TypeAlias = tuple[str, str, str, str]
 class Expectations:
     """Expected accuracies and regrets of the models of a pool on a dataset.
 
-    Attributes
-    ----------
-    accuracies, low, high
-        (M,), see `ExpectedAccuracies`; NaN for a model without a score or anchor.
-    regrets
-        (K,), over the K models with both: the expected regret of fine-tuning only the k models with the best scores,
-        in accuracy, for k = 1 to K.
+    Attributes:
+        accuracies, low, high: (M,), see `ExpectedAccuracies`; NaN for a model without a score or anchor.
+        regrets: (K,), over the K models with both: the expected regret of fine-tuning only the k models with the best
+            scores, in accuracy, for k = 1 to K.
     """
 
     accuracies: Float[np.ndarray, " models"]
@@ -68,33 +65,21 @@ def expectations(
 ) -> Expectations:
     """Compute the expected accuracy of every model, and the expected regret of choosing models by these scores.
 
-    Parameters
-    ----------
-    metric
-        Name of the metric that computed the scores.
-    scores
-        (M,), scores on all training images of the dataset; NaN where the metric does not apply.
-    classes
-        Number of classes of the dataset, C.
-    anchors
-        (M,), scores of the metric ``anchor`` for the same models without a perturbation; NaN where missing. Without
-        anchors the level of the expected accuracies is little more than a guess.
-    anchor
-        Metric of the anchors, ``linear_classifier`` or ``knn``; ignored without anchors.
-    regime
-        Adaptation of the chosen model: ``full``, ``last_block`` or ``linear_probe``.
-    perturbation
-        Perturbation of the features before scoring.
-    level
-        Coverage of the intervals, in (0, 1).
-    path
-        File of calibrations.
+    Args:
+        metric: Name of the metric that computed the scores.
+        scores: (M,), scores on all training images of the dataset; NaN where the metric does not apply.
+        classes: Number of classes of the dataset, C.
+        anchors: (M,), scores of the metric ``anchor`` for the same models without a perturbation; NaN where missing.
+            Without anchors the level of the expected accuracies is little more than a guess.
+        anchor: Metric of the anchors, ``linear_classifier`` or ``knn``; ignored without anchors.
+        regime: Adaptation of the chosen model: ``full``, ``last_block`` or ``linear_probe``.
+        perturbation: Perturbation of the features before scoring.
+        level: Coverage of the intervals, in (0, 1).
+        path: File of calibrations.
 
-    Raises
-    ------
-    InputError
-        When the file is invalid or has no such calibration, no model has all values, or `ScoredPool` or
-        `expected_accuracies` refuses a value.
+    Raises:
+        InputError: When the file is invalid or has no such calibration, no model has all values, or `ScoredPool` or
+            `expected_accuracies` refuses a value.
     """
     key = (regime, NO_ANCHOR if anchors is None else anchor, perturbation, metric)
     calibration = _select(read_calibrations(path), key, path)
@@ -114,10 +99,8 @@ def expectations(
 def read_calibrations(path: Path) -> Mapping[Key, Calibration]:
     """Read a file of calibrations, by `KEY`.
 
-    Raises
-    ------
-    InputError
-        When `read_json` fails, or the content is not a table of calibrations.
+    Raises:
+        InputError: When `read_json` fails, or the content is not a table of calibrations.
     """
     content = read_json(path)
     try:

@@ -30,19 +30,14 @@ from transfer_exp.statistics.rounding import RESOLUTION
 class ScoredPool:
     """A pool of models scored on one dataset.
 
-    Attributes
-    ----------
-    scores
-        (M,), finite, larger is better.
-    classes
-        Number of classes of the dataset, C, at least 2.
-    anchors
-        (M,), in [0, 1]: an accuracy of each model on the dataset that needs no fine-tuning. None without anchors.
+    Attributes:
+        scores: (M,), finite, larger is better.
+        classes: Number of classes of the dataset, C, at least 2.
+        anchors: (M,), in [0, 1]: an accuracy of each model on the dataset that needs no fine-tuning. None without
+            anchors.
 
-    Raises
-    ------
-    InputError
-        When scores are empty, a value is out of range, or the numbers of anchors and scores differ.
+    Raises:
+        InputError: When scores are empty, a value is out of range, or the numbers of anchors and scores differ.
     """
 
     scores: Float[np.ndarray, " models"]
@@ -66,19 +61,13 @@ class ScoredPool:
 class Calibration:
     """Fitted parameters of the model in this module's docstring, in radians.
 
-    Attributes
-    ----------
-    shift
-        Constant added to the level.
-    anchor_slope
-        Slope of the anchors, not negative; None for a calibration without anchors.
-    score_slope
-        Slope of the standardised scores, not negative.
-    between, between_df
-        Standard deviation of the effect of a new dataset on all its models, including the error of ``shift``, and its
-        degrees of freedom.
-    within, within_df
-        Standard deviation of the effect of a single model, and its degrees of freedom.
+    Attributes:
+        shift: Constant added to the level.
+        anchor_slope: Slope of the anchors, not negative; None for a calibration without anchors.
+        score_slope: Slope of the standardised scores, not negative.
+        between, between_df: Standard deviation of the effect of a new dataset on all its models, including the error of
+            ``shift``, and its degrees of freedom.
+        within, within_df: Standard deviation of the effect of a single model, and its degrees of freedom.
     """
 
     shift: float
@@ -94,12 +83,9 @@ class Calibration:
 class ExpectedAccuracies:
     """Expected accuracies of the models of a pool, in [1/C, 1].
 
-    Attributes
-    ----------
-    accuracies
-        (M,), medians of the predictive distributions.
-    low, high
-        (M,), ends of their central intervals.
+    Attributes:
+        accuracies: (M,), medians of the predictive distributions.
+        low, high: (M,), ends of their central intervals.
     """
 
     accuracies: Float[np.ndarray, " models"]
@@ -127,18 +113,13 @@ def fit_calibration(pools: Sequence[ScoredPool], accuracies: Sequence[Float[np.n
 
     Non-negative least squares fits the slopes. All models weigh the same in the slopes, all datasets in ``shift``.
 
-    Parameters
-    ----------
-    pools
-        One scored pool per dataset, two or more; all with anchors or all without.
-    accuracies
-        Accuracies of the models of each pool, (M,), in [0, 1].
+    Args:
+        pools: One scored pool per dataset, two or more; all with anchors or all without.
+        accuracies: Accuracies of the models of each pool, (M,), in [0, 1].
 
-    Raises
-    ------
-    InputError
-        When there are fewer than two datasets, accuracies are out of range or do not match the pool, only some datasets
-        have anchors, or the models are too few to estimate their spread.
+    Raises:
+        InputError: When there are fewer than two datasets, accuracies are out of range or do not match the pool, only
+            some datasets have anchors, or the models are too few to estimate their spread.
     """
     if len(pools) < 2 or len(pools) != len(accuracies):
         raise InputError(f"cannot calibrate on {len(pools)} datasets with {len(accuracies)} accuracies: give two each")
@@ -172,19 +153,13 @@ def expected_accuracies(calibration: Calibration, pool: ScoredPool, level: float
     new dataset with probability ``level``. Errors of models on the same dataset are correlated, so most intervals of a
     dataset may miss at once.
 
-    Parameters
-    ----------
-    calibration
-        Calibration for the metric of the scores, with anchors if the pool has them.
-    pool
-        Scored pool of one model or more.
-    level
-        Coverage of the intervals, in (0, 1).
+    Args:
+        calibration: Calibration for the metric of the scores, with anchors if the pool has them.
+        pool: Scored pool of one model or more.
+        level: Coverage of the intervals, in (0, 1).
 
-    Raises
-    ------
-    InputError
-        When only one of calibration and pool has anchors, or the level is out of range.
+    Raises:
+        InputError: When only one of calibration and pool has anchors, or the level is out of range.
     """
     if not 0 < level < 1:
         raise InputError(f"level={level} is not a coverage: give one between 0 and 1, such as 0.8")
@@ -207,15 +182,11 @@ def expected_regrets(
     calibrated distribution: one dataset effect for all models (Student's t) and one effect per model (normal,
     independent). Equal scores are ordered at random in every draw.
 
-    Returns
-    -------
-    np.ndarray
+    Returns:
         (M,), in [0, 1], means over the draws. They never rise with k, and the last is 0.
 
-    Raises
-    ------
-    InputError
-        When `predicted_angles` fails, or ``draws`` is below 1.
+    Raises:
+        InputError: When `predicted_angles` fails, or ``draws`` is below 1.
     """
     if draws < 1:
         raise InputError(f"draws={draws}: draw at least once")

@@ -26,10 +26,8 @@ def half_samples(labels: Int[np.ndarray, " samples"], draws: int, seed: int = 0)
     A class of odd size is rounded up in half of the draws and down in the others; the only image of a class is always
     drawn. With fewer than four images in a class, a half may hold a single one, which some scores refuse.
 
-    Raises
-    ------
-    InputError
-        When there are fewer than two draws, or labels are empty.
+    Raises:
+        InputError: When there are fewer than two draws, or labels are empty.
     """
     if draws < 2 or len(labels) == 0:
         raise InputError(f"{draws} half-samples of {len(labels)} images show no spread: draw two or more")
@@ -54,24 +52,17 @@ def score_intervals(
     The interval is [score - q_high, score - q_low] with quantiles q of the deviations (the basic interval, Davison and
     Hinkley, "Bootstrap Methods and their Application", 1997, eq. 5.6). It may exceed a bound of the metric.
 
-    Parameters
-    ----------
-    scores
-        (M,), scores on all images.
-    halves
-        (draws, M), scores on each of the `half_samples`.
-    level
-        Confidence level, in (0, 1).
+    Args:
+        scores: (M,), scores on all images.
+        halves: (draws, M), scores on each of the `half_samples`.
+        level: Confidence level, in (0, 1).
 
-    Returns
-    -------
-    np.ndarray
+    Returns:
         (M, 2), low and high.
 
-    Raises
-    ------
-    InputError
-        When the shapes differ, there are fewer than two draws, a score is not finite, or ``level`` is out of range.
+    Raises:
+        InputError: When the shapes differ, there are fewer than two draws, a score is not finite, or ``level`` is out
+            of range.
     """
     deviations = _deviations(scores, halves, level)
     high, low = np.quantile(deviations, [(1 + level) / 2, (1 - level) / 2], axis=0)

@@ -26,20 +26,14 @@ ScoreFunction = Callable[[Sequence[str], int], Mapping[str, float]]
 class HalvingRound:
     """Result of one round.
 
-    Attributes
-    ----------
-    images
-        Number of images that each candidate has been scored on, earlier rounds included.
-    scores
-        Scores of all candidates that could be scored, best first; equal scores keep the order of the candidates.
-    eliminated
-        Eliminated candidates and their gap to the lowest retained score; negative where the prior decided.
-    failed
-        Candidates without a score, which are eliminated too.
-    forward_passes
-        New images times candidates.
-    cost
-        Cost of these forward passes; equal to their number where every image costs 1.
+    Attributes:
+        images: Number of images that each candidate has been scored on, earlier rounds included.
+        scores: Scores of all candidates that could be scored, best first; equal scores keep the order of the
+            candidates.
+        eliminated: Eliminated candidates and their gap to the lowest retained score; negative where the prior decided.
+        failed: Candidates without a score, which are eliminated too.
+        forward_passes: New images times candidates.
+        cost: Cost of these forward passes; equal to their number where every image costs 1.
     """
 
     images: int
@@ -54,13 +48,10 @@ class HalvingRound:
 class HalvingResult:
     """Result of a search.
 
-    Attributes
-    ----------
-    rounds
-        Rounds in order, at least one. Candidates scored in the last one are the finalists.
-    stop_reason
-        ``all images``: the last round used all. ``top alone``: at most ``top`` candidates are left. ``top stable``:
-        several rounds had the same top candidates. ``budget``: it is spent.
+    Attributes:
+        rounds: Rounds in order, at least one. Candidates scored in the last one are the finalists.
+        stop_reason: ``all images``: the last round used all. ``top alone``: at most ``top`` candidates are left. ``top
+            stable``: several rounds had the same top candidates. ``budget``: it is spent.
     """
 
     rounds: tuple[HalvingRound, ...]
@@ -88,24 +79,17 @@ class HalvingResult:
 class Halving:
     """Successive halving of the candidates over growing scoring sets.
 
-    Attributes
-    ----------
-    first
-        Number of images in the first round, at least 1. Most scores need some of every class.
-    top
-        Number of best candidates to find, at least 1.
-    growth
-        Factor between the numbers of images of successive rounds, above 1.
-    keep
-        Share of the candidates to retain, in (0, 1), rounded up and never fewer than ``top``. Candidates tied with the
-        last retained one are retained too.
-    stable
-        Number of consecutive rounds with the same top candidates, in any order, that ends the search; at least 2.
-    prior_images
-        Number of images that the prior is worth, at least 0: after n images its weight in the elimination is
-        prior_images / (prior_images + n).
-    budget
-        Maximum total cost; None for no limit. The last round uses as many images as the budget allows.
+    Attributes:
+        first: Number of images in the first round, at least 1. Most scores need some of every class.
+        top: Number of best candidates to find, at least 1.
+        growth: Factor between the numbers of images of successive rounds, above 1.
+        keep: Share of the candidates to retain, in (0, 1), rounded up and never fewer than ``top``. Candidates tied
+            with the last retained one are retained too.
+        stable: Number of consecutive rounds with the same top candidates, in any order, that ends the search; at least
+            2.
+        prior_images: Number of images that the prior is worth, at least 0: after n images its weight in the elimination
+            is prior_images / (prior_images + n).
+        budget: Maximum total cost; None for no limit. The last round uses as many images as the budget allows.
     """
 
     first: int
@@ -126,25 +110,17 @@ class Halving:
     ) -> HalvingResult:
         """Search the candidates.
 
-        Parameters
-        ----------
-        candidates
-            Names of the M candidates, without repetition.
-        images
-            Number of images available, N.
-        scores
-            Function that scores the remaining candidates; it is called once a round.
-        prior
-            Prior values by candidate, larger is better, such as published accuracies. Only their order counts. A
-            candidate without one ranks in the middle. The prior affects eliminations, not the final ranking.
-        cost
-            Cost of one image by candidate, positive, such as seconds; None counts images.
+        Args:
+            candidates: Names of the M candidates, without repetition.
+            images: Number of images available, N.
+            scores: Function that scores the remaining candidates; it is called once a round.
+            prior: Prior values by candidate, larger is better, such as published accuracies. Only their order counts. A
+                candidate without one ranks in the middle. The prior affects eliminations, not the final ranking.
+            cost: Cost of one image by candidate, positive, such as seconds; None counts images.
 
-        Raises
-        ------
-        InputError
-            When a setting, cost or prior is out of range, candidates are empty or repeated, the budget is below the
-            first round, or all scores fail.
+        Raises:
+            InputError: When a setting, cost or prior is out of range, candidates are empty or repeated, the budget is
+                below the first round, or all scores fail.
         """
         unit_cost = dict.fromkeys(candidates, 1.0) if cost is None else dict(cost)
         prior = prior or {}

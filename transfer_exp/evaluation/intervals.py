@@ -32,22 +32,16 @@ def mean_tau_interval(
     Copies of a model are tied, see `pool_taus`. A draw of the same model M times has tau 0. Its probability is
     1/M^(M-1), which matters below four models.
 
-    Parameters
-    ----------
-    scores, accuracies
-        (R, M), one dataset (or one seed of it) a row; NaN where a value is missing. A model without both values in any
-        row is never drawn.
-    weights
-        (R,), weights of the rows in the mean.
-    level
-        Confidence level, in (0, 1).
-    draws, seed
-        Number of pools drawn, and the seed of the draws.
+    Args:
+        scores, accuracies: (R, M), one dataset (or one seed of it) a row; NaN where a value is missing. A model without
+            both values in any row is never drawn.
+        weights: (R,), weights of the rows in the mean.
+        level: Confidence level, in (0, 1).
+        draws, seed: Number of pools drawn, and the seed of the draws.
 
-    Raises
-    ------
-    InputError
-        When fewer than two models have both values, ``draws`` is below 1, or ``level`` is not between 0 and 1.
+    Raises:
+        InputError: When fewer than two models have both values, ``draws`` is below 1, or ``level`` is not between 0 and
+            1.
     """
     members = np.flatnonzero((np.isfinite(scores) & np.isfinite(accuracies)).any(axis=0))
     pools = members[resamples(len(members), draws, seed)]

@@ -18,20 +18,14 @@ def null_band(models: int, level: float = 0.95, draws: int = 10000, seed: int = 
     [-0.51, 0.55] for 11 models and [-1, 1] for two. The weights make it asymmetric: 95 % of the absolute values for 11
     models lie below 0.53. Ties are not simulated.
 
-    Parameters
-    ----------
-    models
-        Number of models, M.
-    level
-        Share of random rankings inside, in (0, 1). The rest is split equally above and below.
-    draws, seed
-        Number of random rankings, and their seed. With 10,000 the ends are accurate to about 0.01. Costs O(draws M^2),
-        once per M.
+    Args:
+        models: Number of models, M.
+        level: Share of random rankings inside, in (0, 1). The rest is split equally above and below.
+        draws, seed: Number of random rankings, and their seed. With 10,000 the ends are accurate to about 0.01. Costs
+            O(draws M^2), once per M.
 
-    Raises
-    ------
-    InputError
-        When there are fewer than two models or one draw, or ``level`` is not between 0 and 1.
+    Raises:
+        InputError: When there are fewer than two models or one draw, or ``level`` is not between 0 and 1.
     """
     if models < 2 or draws < 1 or not 0 < level < 1:
         raise InputError(f"no null band for models={models}, level={level}, draws={draws}: need >= 2, (0, 1), >= 1")

@@ -23,19 +23,15 @@ MAX_FLIPS = 2**16
 class PairedComparison:
     """Differences first minus second over the datasets that have both values.
 
-    Attributes
-    ----------
-    mean
-        Mean difference; None without a pair.
-    pairs, wins, ties, losses
-        Number of datasets that have both values, and with a difference above, equal to or below zero.
-    wilcoxon_p, permutation_p
-        Two-sided p-values of this comparison alone, see `wilcoxon_p` and `sign_flip_p`; 1 when nothing differs. With
-        n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot support many comparisons.
-    interval
-        Bootstrap interval of the mean over datasets; None with fewer than two pairs.
-    level
-        Confidence level of ``interval``.
+    Attributes:
+        mean: Mean difference; None without a pair.
+        pairs, wins, ties, losses: Number of datasets that have both values, and with a difference above, equal to or
+            below zero.
+        wilcoxon_p, permutation_p: Two-sided p-values of this comparison alone, see `wilcoxon_p` and `sign_flip_p`; 1
+            when nothing differs. With n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot
+            support many comparisons.
+        interval: Bootstrap interval of the mean over datasets; None with fewer than two pairs.
+        level: Confidence level of ``interval``.
     """
 
     mean: float | None
@@ -61,19 +57,15 @@ def compare_paired(
     A dataset counts once, so average its seeds first. Demšar ("Statistical Comparisons of Classifiers over Multiple
     Data Sets", JMLR 2006) recommends Wilcoxon's test over datasets.
 
-    Parameters
-    ----------
-    first, second
-        Values by dataset, such as weighted tau. A dataset that is missing or None on either side is left out.
-    level, draws
-        Parameters of the bootstrap interval, see `mean_interval`.
-    seed
-        Seed of the bootstrap and of a sampled permutation test.
+    Args:
+        first, second: Values by dataset, such as weighted tau. A dataset that is missing or None on either side is left
+            out.
+        level, draws: Parameters of the bootstrap interval, see `mean_interval`.
+        seed: Seed of the bootstrap and of a sampled permutation test.
 
-    Raises
-    ------
-    InputError
-        When a value is NaN or infinite (the message names the dataset), or `mean_interval` refuses a parameter.
+    Raises:
+        InputError: When a value is NaN or infinite (the message names the dataset), or `mean_interval` refuses a
+            parameter.
     """
     differences = np.round(_differences(first, second), DECIMALS)
     pairs = len(differences)
@@ -98,10 +90,8 @@ def wilcoxon_p(differences: Float[np.ndarray, " pairs"]) -> float:
     equally likely signs of these ranks; ``scipy.stats.wilcoxon(method="exact")`` assumes that no magnitudes are equal.
     The p-value is 1 when all differences are zero.
 
-    Raises
-    ------
-    InputError
-        When a difference is NaN or infinite.
+    Raises:
+        InputError: When a difference is NaN or infinite.
     """
     nonzero = _nonzero(differences)
     ranks = (2 * stats.rankdata(np.abs(nonzero))).astype(np.int64)  # doubled, because mean ranks of ties end in .5
@@ -123,10 +113,8 @@ def sign_flip_p(differences: Float[np.ndarray, " pairs"], seed: int = 0) -> floa
     p-value is 1 when all differences are zero. ``scipy.stats.permutation_test`` gives the same values, but takes 30
     times as long.
 
-    Raises
-    ------
-    InputError
-        When a difference is NaN or infinite.
+    Raises:
+        InputError: When a difference is NaN or infinite.
     """
     nonzero = _nonzero(differences)
     is_exact = 2 ** len(nonzero) <= MAX_FLIPS
@@ -148,10 +136,8 @@ def holm(p_values: Float[np.ndarray, " comparisons"]) -> Float[np.ndarray, " com
     by m - i + 1, made no smaller than its predecessor, and capped at 1. Source: Holm, "A Simple Sequentially Rejective
     Multiple Test Procedure", 1979.
 
-    Raises
-    ------
-    InputError
-        When a p-value is NaN or outside [0, 1].
+    Raises:
+        InputError: When a p-value is NaN or outside [0, 1].
     """
     invalid = np.flatnonzero(~((p_values >= 0) & (p_values <= 1)))
     if len(invalid):

@@ -18,18 +18,14 @@ from transfer_exp.results.cell import ModelResult
 class Agreement:
     """Measures of the agreement of scores with accuracies.
 
-    Attributes
-    ----------
-    measures
-        Values by name: ``weighted_tau`` (symmetric convention), ``weighted_tau_by_accuracy``, ``kendall``,
-        ``spearman``, ``pearson``, ``rel_at_K``, ``recall_at_K``, ``regret``. Empty when fewer than two models
-        have both score and accuracy.
-    null_band
-        Interval that holds ``null_level`` of ``weighted_tau`` for random scores; None where ``measures`` is empty.
-    tied
-        True when all scores or all accuracies are equal. Correlations are 0 then.
-    null_level
-        Share of random scores inside ``null_band``.
+    Attributes:
+        measures: Values by name: ``weighted_tau`` (symmetric convention), ``weighted_tau_by_accuracy``, ``kendall``,
+            ``spearman``, ``pearson``, ``rel_at_K``, ``recall_at_K``, ``regret``. Empty when fewer than two models have
+            both score and accuracy.
+        null_band: Interval that holds ``null_level`` of ``weighted_tau`` for random scores; None where ``measures`` is
+            empty.
+        tied: True when all scores or all accuracies are equal. Correlations are 0 then.
+        null_level: Share of random scores inside ``null_band``.
     """
 
     measures: Mapping[str, float] = field(default_factory=dict)
@@ -42,12 +38,9 @@ class Agreement:
 class Ranking:
     """Comparison of scores with accuracies.
 
-    Attributes
-    ----------
-    k
-        Number of top models in rel@k and recall@k, at least 1.
-    level, draws, seed
-        Parameters of `null_band`.
+    Attributes:
+        k: Number of top models in rel@k and recall@k, at least 1.
+        level, draws, seed: Parameters of `null_band`.
     """
 
     k: int = 3
@@ -58,10 +51,8 @@ class Ranking:
     def __call__(self, metric_name: str, models: Sequence[ModelResult]) -> Agreement:
         """Evaluate the models that have both a score and an accuracy.
 
-        Raises
-        ------
-        InputError
-            When a score or accuracy is NaN or infinite; the message names metric and model.
+        Raises:
+            InputError: When a score or accuracy is NaN or infinite; the message names metric and model.
         """
         for model in models:
             _check_finite(metric_name, model)

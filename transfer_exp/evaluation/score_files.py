@@ -26,22 +26,15 @@ _FIRST_FIELDS = ("metric", "perturbation", "dataset")
 def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
     """Write rows into a table in matrix form; they replace existing rows of the same cells.
 
-    Parameters
-    ----------
-    path
-        CSV file, created if missing.
-    rows
-        A mapping per cell, with the fields `CELL` followed by the score of every model.
+    Args:
+        path: CSV file, created if missing.
+        rows: A mapping per cell, with the fields `CELL` followed by the score of every model.
 
-    Returns
-    -------
-    int
+    Returns:
         Number of rows given.
 
-    Raises
-    ------
-    InputError
-        When the file contains other models.
+    Raises:
+        InputError: When the file contains other models.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(rows, dtype=str)
@@ -60,25 +53,19 @@ def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
 def read_scores(path: Path) -> pd.DataFrame:
     """Read scores in long or matrix form; larger scores are better.
 
-    Parameters
-    ----------
-    path
-        CSV file. Long form: columns ``model`` and ``score``; every other column except ``accuracy`` and ``reason``
-        identifies the cell. Matrix form, as `update_scores` writes it: the columns `CELL`, and one column per model. A
-        score may be empty where a metric does not apply.
+    Args:
+        path: CSV file. Long form: columns ``model`` and ``score``; every other column except ``accuracy`` and
+            ``reason`` identifies the cell. Matrix form, as `update_scores` writes it: the columns `CELL`, and one
+            column per model. A score may be empty where a metric does not apply.
 
-    Returns
-    -------
-    DataFrame
+    Returns:
         A sorted row per cell and a column per model in the order of the file; NaN where a score is missing. The index
         has a text level per field of a cell: ``metric`` (by default the name of the file), ``perturbation`` if present,
         ``dataset`` (by default empty), then further fields.
 
-    Raises
-    ------
-    InputError
-        When the file is missing or has neither form, a score is not a finite number, or two rows have the same cell and
-        model.
+    Raises:
+        InputError: When the file is missing or has neither form, a score is not a finite number, or two rows have the
+            same cell and model.
     """
     rows = _read_long_form(path)
     for name, default in (("dataset", ""), ("metric", path.stem)):

@@ -26,14 +26,10 @@ REPEATED_FIELDS = ("dataset", "seed")
 class RegimeAccuracies:
     """Accuracies of a pool under one regime.
 
-    Attributes
-    ----------
-    regime
-        Name of the regime; empty where the file has no such column.
-    table
-        A row per dataset and a column per model, in [0, 1], mean over seeds; NaN where missing.
-    notes
-        Messages about rows that were left out.
+    Attributes:
+        regime: Name of the regime; empty where the file has no such column.
+        table: A row per dataset and a column per model, in [0, 1], mean over seeds; NaN where missing.
+        notes: Messages about rows that were left out.
     """
 
     regime: str
@@ -50,24 +46,17 @@ def read_accuracies(
 ) -> list[RegimeAccuracies]:
     """Read the accuracies of a pool by regime.
 
-    Parameters
-    ----------
-    path
-        CSV with columns ``model``, ``accuracy``, and optionally ``dataset``, ``regime``, ``pool``, ``protocol``,
-        ``sound``. Rows of the same dataset and model are averaged.
-    pool
-        Name of the pool; None if the file has only one.
-    regimes
-        Regimes to read, in this order; by default all regimes of the pool.
-    unit
-        ``fraction`` or ``percent``.
-    include_unsound
-        Whether to use rows that the file marks as unsound.
+    Args:
+        path: CSV with columns ``model``, ``accuracy``, and optionally ``dataset``, ``regime``, ``pool``, ``protocol``,
+            ``sound``. Rows of the same dataset and model are averaged.
+        pool: Name of the pool; None if the file has only one.
+        regimes: Regimes to read, in this order; by default all regimes of the pool.
+        unit: ``fraction`` or ``percent``.
+        include_unsound: Whether to use rows that the file marks as unsound.
 
-    Raises
-    ------
-    InputError
-        When the file cannot be read, an accuracy is out of range, or pool, regime or protocol is missing or ambiguous.
+    Raises:
+        InputError: When the file cannot be read, an accuracy is out of range, or pool, regime or protocol is missing or
+            ambiguous.
     """
     rows = select_rows(read_accuracy_rows(path, ("model", "accuracy")), "pool", pool, path, "--pool")
     for column in ("dataset", "regime"):
@@ -102,20 +91,14 @@ class ScoreTable:
     A cell is a row of scores: one metric after one perturbation on one dataset, and further fields such as the seed.
     Cells that differ only in `REPEATED_FIELDS` belong to the same variant.
 
-    Attributes
-    ----------
-    regime
-        Name of the regime; may be empty.
-    cells
-        Text fields of each cell, among them ``metric`` and ``dataset``.
-    scores
-        (C, M), NaN where missing.
-    accuracies
-        A row per dataset and a column per model, in [0, 1], NaN where missing. It includes datasets without scores.
-    notes
-        Messages about scores and accuracies that were left out.
-    ranking
-        Comparison of the scores of a cell with the accuracies.
+    Attributes:
+        regime: Name of the regime; may be empty.
+        cells: Text fields of each cell, among them ``metric`` and ``dataset``.
+        scores: (C, M), NaN where missing.
+        accuracies: A row per dataset and a column per model, in [0, 1], NaN where missing. It includes datasets without
+            scores.
+        notes: Messages about scores and accuracies that were left out.
+        ranking: Comparison of the scores of a cell with the accuracies.
     """
 
     regime: str
@@ -201,10 +184,9 @@ class ScoreTable:
 def join_scores(scores: pd.DataFrame, accuracies: RegimeAccuracies, ranking: Ranking | None = None) -> ScoreTable:
     """Join the scores of `read_scores` with the accuracies of one regime; models are sorted by name.
 
-    Raises
-    ------
-    InputError
-        When only one side names datasets, fewer than two models or no dataset are common, or no cell scores two models.
+    Raises:
+        InputError: When only one side names datasets, fewer than two models or no dataset are common, or no cell scores
+            two models.
     """
     table = accuracies.table
     source = f"accuracies of {accuracies.regime}" if accuracies.regime else "accuracies"
@@ -244,17 +226,12 @@ def join_regimes(
 ) -> tuple[list[ScoreTable], list[str]]:
     """Join scores with the accuracies of every regime that they match.
 
-    Returns
-    -------
-    tables
-        One or more tables, with the notes that concern only one regime.
-    notes
-        Notes that concern all tables, and the reasons for regimes that were left out.
+    Returns:
+        tables: One or more tables, with the notes that concern only one regime.
+        notes: Notes that concern all tables, and the reasons for regimes that were left out.
 
-    Raises
-    ------
-    InputError
-        When no regime can be joined; the error is that of `join_scores` for the first one.
+    Raises:
+        InputError: When no regime can be joined; the error is that of `join_scores` for the first one.
     """
     tables, errors = [], []
     for accuracies in regimes:

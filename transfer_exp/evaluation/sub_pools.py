@@ -25,20 +25,14 @@ def sub_pools(
 ) -> Int[np.ndarray, "pools members"]:
     """List the pools that remain when ``leave_out`` of ``models`` are left out, as rows of model indices.
 
-    Parameters
-    ----------
-    models
-        Number of models, M.
-    leave_out
-        Number of models to leave out, k, at least 1; two or more must remain.
-    max_pools, seed
-        Maximum number of sub-pools. If C(M, k) is larger, this number is drawn independently from the seed, so a
-        sub-pool may recur.
+    Args:
+        models: Number of models, M.
+        leave_out: Number of models to leave out, k, at least 1; two or more must remain.
+        max_pools, seed: Maximum number of sub-pools. If C(M, k) is larger, this number is drawn independently from the
+            seed, so a sub-pool may recur.
 
-    Raises
-    ------
-    InputError
-        When no model is left out, fewer than two remain, or ``max_pools`` is below 1.
+    Raises:
+        InputError: When no model is left out, fewer than two remain, or ``max_pools`` is below 1.
     """
     if leave_out < 1 or models - leave_out < 2 or max_pools < 1:
         raise InputError(
@@ -60,12 +54,9 @@ def flip_rate(difference: float, pool_differences: Float[np.ndarray, " pools"]) 
 
     Differences below `ROUNDING` count as zero, which differs from both other signs.
 
-    Parameters
-    ----------
-    difference
-        Difference of the weighted taus of two conditions in the full pool.
-    pool_differences
-        The same difference in each sub-pool.
+    Args:
+        difference: Difference of the weighted taus of two conditions in the full pool.
+        pool_differences: The same difference in each sub-pool.
     """
     return float((_sign(pool_differences) != _sign(np.array([difference]))).mean())
 
@@ -80,10 +71,8 @@ def win_rates(
     Tied metrics share the win, so each column sums to 1. The mean over columns is the win rate over all pairs of
     sub-pool and dataset.
 
-    Raises
-    ------
-    InputError
-        When sub-pools or metrics are empty, the shapes differ, or `pool_taus` fails.
+    Raises:
+        InputError: When sub-pools or metrics are empty, the shapes differ, or `pool_taus` fails.
     """
     if len(pools) == 0:
         raise InputError("no sub-pool to count: give one or more rows of model indices")
@@ -120,10 +109,9 @@ def grouped_tau(
     the weighted tau instead is our choice. A group of one model has no pair; a group that is constant on either side
     counts as 0.
 
-    Raises
-    ------
-    InputError
-        When `check_pair` fails, ``groups`` does not name the group of every model, or no group has two models.
+    Raises:
+        InputError: When `check_pair` fails, ``groups`` does not name the group of every model, or no group has two
+            models.
     """
     check_pair(scores, accuracies)
     if len(groups) != len(scores):

@@ -18,20 +18,13 @@ from transfer_exp.evaluation.score_table import ScoreTable
 class Summary:
     """Summary of one variant over datasets.
 
-    Attributes
-    ----------
-    fields
-        Fields that identify the variant, such as metric and perturbation.
-    rows
-        Row numbers of its cells in the `ScoreTable`, by dataset; several of one dataset are seeds.
-    by_dataset
-        Every measure and the null band by dataset, means over seeds; ``tied`` is the share of tied seeds.
-    models
-        Minimum and maximum number of models compared in a cell.
-    paired
-        Comparison with the control over datasets; None without a control, or without a common dataset.
-    holm_p
-        ``paired.permutation_p`` after Holm's correction for all such comparisons of the regime.
+    Attributes:
+        fields: Fields that identify the variant, such as metric and perturbation.
+        rows: Row numbers of its cells in the `ScoreTable`, by dataset; several of one dataset are seeds.
+        by_dataset: Every measure and the null band by dataset, means over seeds; ``tied`` is the share of tied seeds.
+        models: Minimum and maximum number of models compared in a cell.
+        paired: Comparison with the control over datasets; None without a control, or without a common dataset.
+        holm_p: ``paired.permutation_p`` after Holm's correction for all such comparisons of the regime.
     """
 
     fields: dict[str, str]

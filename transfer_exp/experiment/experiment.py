@@ -29,18 +29,12 @@ from transfer_exp.store import Store
 class Experiment:
     """Settings of one cell.
 
-    Attributes
-    ----------
-    pool, dataset, perturbation, metric, ground_truth, evaluation
-        Objects of the config groups.
-    store
-        Cache of features, scores and trained accuracies.
-    device, batch_size, workers
-        Settings of feature extraction, see `Extractor`.
-    seed
-        Seed of the perturbation, the same for every model.
-    protocol
-        Name of the fine-tuning protocol in tables; empty for a regime without one.
+    Attributes:
+        pool, dataset, perturbation, metric, ground_truth, evaluation: Objects of the config groups.
+        store: Cache of features, scores and trained accuracies.
+        device, batch_size, workers: Settings of feature extraction, see `Extractor`.
+        seed: Seed of the perturbation, the same for every model.
+        protocol: Name of the fine-tuning protocol in tables; empty for a regime without one.
     """
 
     pool: ModelPool
@@ -64,17 +58,12 @@ class Experiment:
     def run(self, labels: Mapping[str, str], run_log: RunLog | None = None) -> CellResult:
         """Extract features, perturb them, score and adapt every model, and compare scores with accuracies.
 
-        Parameters
-        ----------
-        labels
-            Names of ``perturbation``, ``metric`` and ``ground_truth`` in tables.
-        run_log
-            Log to fill; None discards it.
+        Args:
+            labels: Names of ``perturbation``, ``metric`` and ``ground_truth`` in tables.
+            run_log: Log to fill; None discards it.
 
-        Raises
-        ------
-        InputError
-            If an input is invalid. The message names the model if it is the cause.
+        Raises:
+            InputError: If an input is invalid. The message names the model if it is the cause.
         """
         check_pool_and_dataset(self.pool, self.dataset)
         run_log = run_log or RunLog()

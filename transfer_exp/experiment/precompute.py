@@ -25,16 +25,11 @@ _log = logging.getLogger(__name__)
 class Precomputation:
     """Fill the store for a pool on one dataset; every method returns how many values the store already had.
 
-    Attributes
-    ----------
-    pool, dataset
-        Objects of the config groups.
-    store
-        Store to fill.
-    device, batch_size, workers
-        Settings of feature extraction, see `Extractor`.
-    run_log
-        Log to fill.
+    Attributes:
+        pool, dataset: Objects of the config groups.
+        store: Store to fill.
+        device, batch_size, workers: Settings of feature extraction, see `Extractor`.
+        run_log: Log to fill.
     """
 
     pool: ModelPool
@@ -48,10 +43,8 @@ class Precomputation:
     def extract_features(self, splits: Sequence[Split]) -> CacheHits:
         """Compute the features of the splits that the dataset has.
 
-        Raises
-        ------
-        InputError
-            If a model or an image cannot be read.
+        Raises:
+            InputError: If a model or an image cannot be read.
         """
 
         def extract(pairing: Pairing, track: Track) -> None:
@@ -63,17 +56,12 @@ class Precomputation:
     def compute_accuracies(self, regime: Regime, names: Mapping[str, str]) -> CacheHits:
         """Compute the accuracies under a regime.
 
-        Parameters
-        ----------
-        regime
-            Object of the config group ``ground_truth``.
-        names
-            Names of the cell in the table of accuracies, see `CachedAccuracies`.
+        Args:
+            regime: Object of the config group ``ground_truth``.
+            names: Names of the cell in the table of accuracies, see `CachedAccuracies`.
 
-        Raises
-        ------
-        InputError
-            If the regime does not train, or under the conditions of `extract_features`.
+        Raises:
+            InputError: If the regime does not train, or under the conditions of `extract_features`.
         """
         if not regime.trains:
             raise InputError("stage=finetune needs a ground_truth that trains: full, last_block or linear_probe")
@@ -82,17 +70,12 @@ class Precomputation:
     def train_grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> CacheHits:
         """Train one point of a regime's grid for every model.
 
-        Parameters
-        ----------
-        regime, names
-            Parameters of `compute_accuracies`.
-        point
-            Position in the grid, from 0.
+        Args:
+            regime, names: Parameters of `compute_accuracies`.
+            point: Position in the grid, from 0.
 
-        Raises
-        ------
-        InputError
-            If the regime has no grid, or under the conditions of `extract_features`.
+        Raises:
+            InputError: If the regime has no grid, or under the conditions of `extract_features`.
         """
         grid, accuracy_cache = require_grid(regime), CachedAccuracies(regime, self.store, self.device, names)
 

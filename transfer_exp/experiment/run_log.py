@@ -25,17 +25,12 @@ _log = logging.getLogger(__name__)
 class RunLog:
     """Facts about a run that are collected while it is in progress.
 
-    Attributes
-    ----------
-    seconds
-        Time by model, then by stage (``features``, ``scoring``, ``ground_truth``). The time of a nested stage is not
-        part of the outer stage, so that the stages of a model add up to its total.
-    scoring_sets
-        Readers of the scoring-set features, by model.
-    cache_references
-        References to the cached features that the run used.
-    cache_hits
-        Counts of requested values.
+    Attributes:
+        seconds: Time by model, then by stage (``features``, ``scoring``, ``ground_truth``). The time of a nested stage
+            is not part of the outer stage, so that the stages of a model add up to its total.
+        scoring_sets: Readers of the scoring-set features, by model.
+        cache_references: References to the cached features that the run used.
+        cache_hits: Counts of requested values.
     """
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)

@@ -46,14 +46,10 @@ class ScoreCache:
     Scores that depend on more than features and labels, and scores of the user's arrays, are never cached. As a
     context manager it saves new scores at the end, also after an error.
 
-    Attributes
-    ----------
-    scoring
-        Scores one model.
-    store
-        Holds the scores.
-    dataset
-        Name of the target dataset, for listings of the store.
+    Attributes:
+        scoring: Scores one model.
+        store: Holds the scores.
+        dataset: Name of the target dataset, for listings of the store.
     """
 
     scoring: Scoring
@@ -71,10 +67,9 @@ class ScoreCache:
     def compute_parts(self, pairing: Pairing, ground_truth: Regime) -> Mapping[str, Parts]:
         """Return the parts of one model's score from the cache, or else from `Scoring.compute_parts`.
 
-        Raises
-        ------
-        InputError, NotApplicableError
-            Under the conditions of `Scoring.compute_parts`; InputError also if the store cannot exist.
+        Raises:
+            InputError, NotApplicableError: Under the conditions of `Scoring.compute_parts`; InputError also if the
+                store cannot exist.
         """
         if self._key is None or not isinstance(pairing, NetworkOnImages):
             return self.scoring.compute_parts(pairing, ground_truth)
@@ -130,10 +125,8 @@ def fingerprint(value: Any) -> Any:
     The object is a plain value, a frozen dataclass such as a metric or a perturbation, or a tuple of these. The path
     of a file is replaced by a digest of its content.
 
-    Raises
-    ------
-    UncacheableError
-        For any other type, a folder, or a class without source files.
+    Raises:
+        UncacheableError: For any other type, a folder, or a class without source files.
     """
     if value is None or isinstance(value, bool | int | float):
         return value
@@ -162,10 +155,8 @@ def _fingerprint_of_text(text: str) -> Any:
 def code_digest(module: str) -> str:
     """Return a sha256 of all Python files of the package that holds a module, and of the numeric libraries' versions.
 
-    Raises
-    ------
-    UncacheableError
-        If the files cannot be found, for example for a class defined in a notebook.
+    Raises:
+        UncacheableError: If the files cannot be found, for example for a class defined in a notebook.
     """
     package = module.partition(".")[0]
     try:

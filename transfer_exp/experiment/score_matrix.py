@@ -36,24 +36,16 @@ Cell: TypeAlias = tuple[Size, str, str]
 class ScoreGrid:
     """Axes of a score matrix on one dataset.
 
-    Attributes
-    ----------
-    pool, dataset
-        Objects of the config groups.
-    metrics, perturbations
-        Objects of the config groups, by name.
-    images_per_class
-        Subset sizes n. A subset has n * C images, with the class proportions of the dataset; None takes all images.
-    splits
-        ``train`` and the splits to score together with it; splits that the dataset lacks are left out.
-    ground_truth
-        Source of accuracies on other datasets, for metrics that need them.
-    store
-        Cache of the features.
-    device, batch_size, workers
-        Settings of feature extraction, see `Extractor`.
-    seed
-        Seed of the subsets and of the perturbations, the same for every model.
+    Attributes:
+        pool, dataset: Objects of the config groups.
+        metrics, perturbations: Objects of the config groups, by name.
+        images_per_class: Subset sizes n. A subset has n * C images, with the class proportions of the dataset; None
+            takes all images.
+        splits: ``train`` and the splits to score together with it; splits that the dataset lacks are left out.
+        ground_truth: Source of accuracies on other datasets, for metrics that need them.
+        store: Cache of the features.
+        device, batch_size, workers: Settings of feature extraction, see `Extractor`.
+        seed: Seed of the subsets and of the perturbations, the same for every model.
     """
 
     pool: ModelPool
@@ -76,11 +68,9 @@ class ScoreGrid:
         A metric that refuses its input is logged once, and its rows are left out. A model that cannot be used is
         logged, and its column stays empty.
 
-        Raises
-        ------
-        InputError
-            If a class has fewer than two images, the splits lack ``train``, only one of pool and dataset consists of
-            arrays, or nothing can be scored.
+        Raises:
+            InputError: If a class has fewer than two images, the splits lack ``train``, only one of pool and dataset
+                consists of arrays, or nothing can be scored.
         """
         self._check_axes()
         parts: dict[Cell, dict[str, Parts]] = {}

@@ -30,16 +30,11 @@ _NO_STEP, _SCORE = "", "score"
 class MetricInputs:
     """Inputs of a metric for one model; each is computed on first use.
 
-    Attributes
-    ----------
-    pairing
-        The model on the target dataset.
-    perturbation
-        Applied to the features, and to statistics computed from them.
-    seed
-        Seed of the perturbation, the same for every model.
-    ground_truth
-        Source of accuracies on other datasets.
+    Attributes:
+        pairing: The model on the target dataset.
+        perturbation: Applied to the features, and to statistics computed from them.
+        seed: Seed of the perturbation, the same for every model.
+        ground_truth: Source of accuracies on other datasets.
     """
 
     pairing: Pairing | SampleSubset
@@ -50,12 +45,9 @@ class MetricInputs:
     def select(self, names: Sequence[str]) -> list[Any]:
         """Return the inputs with these names.
 
-        Raises
-        ------
-        InputError
-            If the name is unknown, or accuracies on other datasets are missing.
-        NotApplicableError
-            If the model lacks the input.
+        Raises:
+            InputError: If the name is unknown, or accuracies on other datasets are missing.
+            NotApplicableError: If the model lacks the input.
         """
         properties = [name for name, value in vars(MetricInputs).items() if isinstance(value, cached_property)]
         available = [name for name in properties if not name.startswith("_")]
@@ -119,12 +111,9 @@ class MetricInputs:
 class Scoring:
     """A metric applied after a perturbation, or after each step of a strength path.
 
-    Attributes
-    ----------
-    metric, perturbation
-        Objects of the config groups.
-    seed
-        Seed of the perturbation.
+    Attributes:
+        metric, perturbation: Objects of the config groups.
+        seed: Seed of the perturbation.
     """
 
     metric: Metric | PoolMetric
@@ -139,12 +128,9 @@ class Scoring:
     def compute_parts(self, pairing: Pairing | SampleSubset, ground_truth: Regime) -> dict[str, Parts]:
         """Return the parts of one model's score by step.
 
-        Raises
-        ------
-        InputError
-            If the metric refuses its inputs; the message names the metric and the model.
-        NotApplicableError
-            If the metric does not apply to this model.
+        Raises:
+            InputError: If the metric refuses its inputs; the message names the metric and the model.
+            NotApplicableError: If the metric does not apply to this model.
         """
         try:
             return {
@@ -164,10 +150,8 @@ class Scoring:
     def combine(self, models: Sequence[Mapping[str, Parts]]) -> list[float]:
         """Return the scores of all models from their parts by step, averaged along a path.
 
-        Raises
-        ------
-        InputError
-            If the metric cannot combine the parts; the message names the metric.
+        Raises:
+            InputError: If the metric cannot combine the parts; the message names the metric.
         """
         if not models:
             return []

@@ -36,24 +36,15 @@ _FIRST_ROUND_SHARE = 0.5
 class PoolSearch:
     """Settings of a search.
 
-    Attributes
-    ----------
-    pool, dataset, metric, perturbation
-        Objects of the config groups.
-    ground_truth
-        Source of accuracies on other datasets, for metrics that need them.
-    halving
-        Successive halving; its budget is set from ``seconds``.
-    seconds
-        Time budget for feature extraction; None for no limit.
-    draws
-        Number of half-samples for the intervals.
-    store
-        Cache of the features.
-    device, batch_size, workers
-        Settings of feature extraction, see `Extractor`.
-    seed
-        Seed of the order of the images, of the half-samples and of the perturbation.
+    Attributes:
+        pool, dataset, metric, perturbation: Objects of the config groups.
+        ground_truth: Source of accuracies on other datasets, for metrics that need them.
+        halving: Successive halving; its budget is set from ``seconds``.
+        seconds: Time budget for feature extraction; None for no limit.
+        draws: Number of half-samples for the intervals.
+        store: Cache of the features.
+        device, batch_size, workers: Settings of feature extraction, see `Extractor`.
+        seed: Seed of the order of the images, of the half-samples and of the perturbation.
     """
 
     pool: ModelPool
@@ -80,20 +71,14 @@ class PoolSearch:
     def run(self, labels: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
         """Score all models on few images and the better ones on more, and estimate how certain the order is.
 
-        Parameters
-        ----------
-        labels
-            Names of ``perturbation`` and ``metric`` in tables.
+        Args:
+            labels: Names of ``perturbation`` and ``metric`` in tables.
 
-        Returns
-        -------
-        result, run_log
+        Returns:
             The ranking, and the timings and scoring sets of its models.
 
-        Raises
-        ------
-        InputError
-            If no model can be scored, or an input is invalid.
+        Raises:
+            InputError: If no model can be scored, or an input is invalid.
         """
         check_pool_and_dataset(self.pool, self.dataset)
         start = time.perf_counter()

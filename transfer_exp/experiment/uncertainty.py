@@ -26,21 +26,14 @@ def intervals(
 ) -> tuple[Float[np.ndarray, "models 2"], Int[np.ndarray, "models 2"]]:
     """Return the interval of each score and of each rank, estimated on half-samples of the images.
 
-    Parameters
-    ----------
-    score
-        Function that scores models.
-    scores
-        Scores on all images of the scoring set, by model.
-    pairings
-        The same models, all with the same images as the scoring set.
-    draws, seed
-        Number of half-samples, and their seed.
+    Args:
+        score: Function that scores models.
+        scores: Scores on all images of the scoring set, by model.
+        pairings: The same models, all with the same images as the scoring set.
+        draws, seed: Number of half-samples, and their seed.
 
-    Raises
-    ------
-    InputError
-        If a class has fewer than four images, or a model cannot be scored on a half-sample.
+    Raises:
+        InputError: If a class has fewer than four images, or a model cannot be scored on a half-sample.
     """
     labels = next(iter(pairings.values())).scoring_set.labels
     if np.unique(labels, return_counts=True)[1].min() < _MIN_CLASS_SIZE:
@@ -66,19 +59,13 @@ def predicted_accuracies(
 
     The order comes from the scores, the level from a linear classifier on the same unperturbed features.
 
-    Parameters
-    ----------
-    scores, pairings
-        Scores by model, and the models with the images they were scored on.
-    n_classes
-        C of the dataset.
-    metric, perturbation
-        Names of the metric and the perturbation, to find their calibration.
+    Args:
+        scores, pairings: Scores by model, and the models with the images they were scored on.
+        n_classes: C of the dataset.
+        metric, perturbation: Names of the metric and the perturbation, to find their calibration.
 
-    Raises
-    ------
-    InputError
-        If this metric and perturbation have not been calibrated, or the linear classifier cannot be fitted.
+    Raises:
+        InputError: If this metric and perturbation have not been calibrated, or the linear classifier cannot be fitted.
     """
     scoring_sets = [pairing.scoring_set for pairing in pairings.values()]
     anchors = np.array([LinearClassifier()(samples.features, samples.labels) for samples in scoring_sets])

@@ -48,20 +48,13 @@ class _PreprocessedImages(Dataset[Tensor]):
 class Extractor:
     """Extract features, or read them from the store.
 
-    Attributes
-    ----------
-    store
-        Cache of the features.
-    device
-        ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best available.
-    batch_size
-        Images per forward pass.
-    workers
-        Processes that decode images; 0 decodes in this process.
-    track
-        Progress callback of each pass.
-    pixel_cache
-        Cache of decoded images for models that differ only in normalisation.
+    Attributes:
+        store: Cache of the features.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto`` for the best available.
+        batch_size: Images per forward pass.
+        workers: Processes that decode images; 0 decodes in this process.
+        track: Progress callback of each pass.
+        pixel_cache: Cache of decoded images for models that differ only in normalisation.
     """
 
     store: Store
@@ -74,12 +67,9 @@ class Extractor:
     def __call__(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[FeatureSet, bool]:
         """Return the features of the images, and whether they were read from the store; messages use the name.
 
-        Raises
-        ------
-        NotApplicableError
-            If the network returns NaN or infinity.
-        InputError
-            If an image cannot be read.
+        Raises:
+            NotApplicableError: If the network returns NaN or infinity.
+            InputError: If an image cannot be read.
         """
         arrays, is_cached = self.store.get_or_compute_arrays(
             "features", self.cache_key(model, images), lambda: self.compute(name, model, images)
@@ -91,10 +81,9 @@ class Extractor:
 
         Cached features are streamed in batches, so that memory does not grow with the number of images.
 
-        Raises
-        ------
-        NotApplicableError, InputError
-            Under the conditions of the call; InputError also under those of `check_features`.
+        Raises:
+            NotApplicableError, InputError: Under the conditions of the call; InputError also under those of
+                `check_features`.
         """
         if len(images) > _STREAMED_ROWS:
             try:
@@ -202,10 +191,8 @@ def _concatenate(name: str, outputs: list[tuple[Tensor, Tensor | None]]) -> Arra
 def best_device(name: str) -> torch.device:
     """Return the device with this name; ``auto`` prefers CUDA, then MPS, then the CPU.
 
-    Raises
-    ------
-    InputError
-        If torch does not know the name, or the machine has no such device.
+    Raises:
+        InputError: If torch does not know the name, or the machine has no such device.
     """
     if name == "auto":
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}

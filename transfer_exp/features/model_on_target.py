@@ -25,14 +25,10 @@ _Value = TypeVar("_Value")
 class CacheReference:
     """Address of cached features, and the key that decides their values.
 
-    Attributes
-    ----------
-    model, dataset, split
-        Names of the model, the dataset and the split.
-    key
-        Key of the store as plain data: weights, transform, images and arithmetic.
-    address
-        URL of the file.
+    Attributes:
+        model, dataset, split: Names of the model, the dataset and the split.
+        key: Key of the store as plain data: weights, transform, images and arithmetic.
+        address: URL of the file.
     """
 
     model: str
@@ -46,18 +42,13 @@ class CacheReference:
 class NetworkOnImages:
     """Network paired with a dataset of images; features are read from the store, or else extracted.
 
-    Attributes
-    ----------
-    candidate, dataset
-        The model and the target dataset.
-    extractor
-        Extracts the features, or reads them from the store.
-    cache_hits
-        Whether the store had each requested value, by its label: ``accuracy``, ``features of scoring_set``, ...
-    used_splits
-        Splits whose features the results depend on.
-    unfinished
-        Folder for the checkpoints of unfinished training; None to keep none.
+    Attributes:
+        candidate, dataset: The model and the target dataset.
+        extractor: Extracts the features, or reads them from the store.
+        cache_hits: Whether the store had each requested value, by its label: ``accuracy``, ``features of scoring_set``,
+            ...
+        used_splits: Splits whose features the results depend on.
+        unfinished: Folder for the checkpoints of unfinished training; None to keep none.
     """
 
     candidate: Candidate
@@ -182,12 +173,9 @@ Pairing: TypeAlias = NetworkOnImages | ModelArrays
 class SampleSubset:
     """Pairing whose scoring set is replaced by a subset of the dataset's samples.
 
-    Attributes
-    ----------
-    pairing
-        The model on the complete dataset.
-    scoring_set
-        Features, labels and source probabilities of the subset.
+    Attributes:
+        pairing: The model on the complete dataset.
+        scoring_set: Features, labels and source probabilities of the subset.
     """
 
     pairing: Pairing
@@ -223,10 +211,8 @@ def _class_statistics(features: FeatureSet | None) -> ClassStatistics | None:
 def check_pool_and_dataset(pool: ModelPool, dataset: TargetDataset | FeatureArrays) -> None:
     """Refuse arrays without the pool that lists their models, and that pool without arrays.
 
-    Raises
-    ------
-    InputError
-        If only one of the two consists of arrays.
+    Raises:
+        InputError: If only one of the two consists of arrays.
     """
     if isinstance(dataset, FeatureArrays) != (pool.name == "arrays"):
         raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")

@@ -24,20 +24,13 @@ from transfer_exp.statistics.feature_set import FeatureSet, concatenate
 class NestedSubsets:
     """Candidates on the first n images of the scoring set, in one order for all candidates.
 
-    Attributes
-    ----------
-    candidates
-        Candidates by name.
-    dataset, extractor
-        Target dataset and the extractor of its features.
-    seed
-        Seed of the order of the images.
-    forward_passes
-        Images passed through a model so far, summed over models.
-    seconds
-        Time spent on each model so far, loading included.
-    imagenet_accuracies
-        Published accuracies of the loaded models that have one, in [0, 1].
+    Attributes:
+        candidates: Candidates by name.
+        dataset, extractor: Target dataset and the extractor of its features.
+        seed: Seed of the order of the images.
+        forward_passes: Images passed through a model so far, summed over models.
+        seconds: Time spent on each model so far, loading included.
+        imagenet_accuracies: Published accuracies of the loaded models that have one, in [0, 1].
     """
 
     candidates: Mapping[str, Candidate]
@@ -59,10 +52,8 @@ class NestedSubsets:
     def pairing(self, name: str, n_images: int) -> SampleSubset:
         """Return a candidate with the first images, at least one, as its scoring set.
 
-        Raises
-        ------
-        InputError, NotApplicableError
-            If the model cannot be loaded, or its features cannot be extracted.
+        Raises:
+            InputError, NotApplicableError: If the model cannot be loaded, or its features cannot be extracted.
         """
         pairing = pair(self.candidates[name], self.dataset, self.extractor)
         features = self._features.get(name)

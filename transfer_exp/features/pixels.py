@@ -36,10 +36,8 @@ class _DecodedImages(Dataset[UInt8[Tensor, "height width 3"]]):
 class PixelCache:
     """Least-recently-used cache of the pixels of splits, before normalisation.
 
-    Parameters
-    ----------
-    max_bytes
-        Largest size of all cached pixels; 0 caches nothing.
+    Args:
+        max_bytes: Largest size of all cached pixels; 0 caches nothing.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
@@ -56,21 +54,14 @@ class PixelCache:
     ) -> Iterator[UInt8[Tensor, "batch height width 3"]]:
         """Yield the pixels of a split in batches, and cache as many leading batches as fit.
 
-        Parameters
-        ----------
-        images
-            The split; its digest is part of the cache key.
-        geometry
-            Resizes and crops an RGB image; its ``repr`` is part of the cache key.
-        batch_size
-            Images per batch; the last batch may be smaller.
-        workers
-            Processes that decode the images missing from the cache; 0 decodes in this process.
+        Args:
+            images: The split; its digest is part of the cache key.
+            geometry: Resizes and crops an RGB image; its ``repr`` is part of the cache key.
+            batch_size: Images per batch; the last batch may be smaller.
+            workers: Processes that decode the images missing from the cache; 0 decodes in this process.
 
-        Raises
-        ------
-        InputError
-            If an image cannot be read.
+        Raises:
+            InputError: If an image cannot be read.
         """
         key = images.digest, repr(geometry), batch_size
         cached = self._splits.pop(key, [])  # removed meanwhile, so that another thread cannot append to the same list

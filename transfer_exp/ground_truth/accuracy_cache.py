@@ -33,16 +33,12 @@ _LIBRARIES = ("transfer-exp", "torch", "torchvision", "timm", "numpy", "scikit-l
 class CachedAccuracies:
     """A regime whose accuracies are read from the store, or else computed and saved there.
 
-    Attributes
-    ----------
-    regime
-        Computes the accuracy of one model.
-    store
-        Holds accuracies and the checkpoints of unfinished training. A killed run resumes from its last checkpoint.
-    device
-        Device of the training, for the rows of the table.
-    names
-        Values of the columns ``pool``, ``dataset``, ``regime``, ``protocol`` and ``seed``.
+    Attributes:
+        regime: Computes the accuracy of one model.
+        store: Holds accuracies and the checkpoints of unfinished training. A killed run resumes from its last
+            checkpoint.
+        device: Device of the training, for the rows of the table.
+        names: Values of the columns ``pool``, ``dataset``, ``regime``, ``protocol`` and ``seed``.
     """
 
     regime: Regime
@@ -53,10 +49,8 @@ class CachedAccuracies:
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
         """Return the accuracy of one model, or None if the regime has none.
 
-        Raises
-        ------
-        InputError, NotApplicableError
-            Under the conditions of the regime.
+        Raises:
+            InputError, NotApplicableError: Under the conditions of the regime.
         """
         if not self.regime.trains or not isinstance(pairing, NetworkOnImages):
             return self.regime(pairing, track)
@@ -103,14 +97,10 @@ def accuracy_row(
 ) -> dict[str, Any]:
     """Return the row of an accuracy, with all columns except ``key``.
 
-    Parameters
-    ----------
-    accuracy, device, seconds
-        Result, device and duration of the training.
-    names
-        Values of the columns ``pool``, ``model``, ``dataset``, ``regime``, ``protocol`` and ``seed``.
-    identity
-        Digests of the model and the data, see `NetworkOnImages.identity`.
+    Args:
+        accuracy, device, seconds: Result, device and duration of the training.
+        names: Values of the columns ``pool``, ``model``, ``dataset``, ``regime``, ``protocol`` and ``seed``.
+        identity: Digests of the model and the data, see `NetworkOnImages.identity`.
     """
     splits = {name: identity[name] for name in ("train", "validation", "test")}
     return {
@@ -131,10 +121,8 @@ def accuracy_row(
 def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
     """Append a row to the ``accuracies.csv`` of a store, unless the table has a row with the same ``key``.
 
-    Raises
-    ------
-    InputError
-        When the existing file has other columns.
+    Raises:
+        InputError: When the existing file has other columns.
     """
     with Lock(backend, "accuracies.lock"):
         table = _read_accuracies(backend)

@@ -40,16 +40,11 @@ _EVALUATION_BATCH = 128
 class FineTuning(ABC):
     """Base of the regimes that train a network by a protocol; subclasses are frozen dataclasses.
 
-    Attributes
-    ----------
-    option
-        Name of the regime in the config.
-    protocol
-        Settings that decide the accuracy.
-    seed
-        Seed of the head's weights, the batches, the augmentation and the validation split.
-    device
-        ``cpu``, ``cuda`` or ``mps``.
+    Attributes:
+        option: Name of the regime in the config.
+        protocol: Settings that decide the accuracy.
+        seed: Seed of the head's weights, the batches, the augmentation and the validation split.
+        device: ``cpu``, ``cuda`` or ``mps``.
     """
 
     option: ClassVar[str]
@@ -66,12 +61,9 @@ class FineTuning(ABC):
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
         """Return test accuracy after training on train and validation with the best point of the grid.
 
-        Raises
-        ------
-        InputError
-            When the pairing has only features, without network and images.
-        NotApplicableError
-            When training diverges at every point of the grid.
+        Raises:
+            InputError: When the pairing has only features, without network and images.
+            NotApplicableError: When training diverges at every point of the grid.
         """
         data, protocol, grid = self._prepare(pairing), self.protocol, self.protocol.grid()
         advance = track(f"{pairing.name}: fine-tuning", protocol.steps + protocol.selection_steps())
@@ -273,10 +265,8 @@ def evaluate(network: nn.Module, examples: Examples, measure: str) -> float:
 def mix_images(batch_at: BatchAt, images: LabelledImages, classes: int, alpha: float) -> BatchAt:
     """Return batches with mixup: images and targets (B, C) are mixed in pairs.
 
-    Raises
-    ------
-    InputError
-        When the images are multi-label.
+    Raises:
+        InputError: When the images are multi-label.
     """
     if images.targets is not None:
         raise InputError("mixup needs one class per image, and these images show several: set protocol.mixup=0")

@@ -35,12 +35,10 @@ class LastBlockFineTuning(FineTuning):
 
     Without augmentation, the network before the block runs once per image, and its activations are reused.
 
-    Attributes
-    ----------
-    protocol, seed, device
-        Attributes of `FineTuning`.
-    definitions
-        YAML file with the last blocks of further families, see `find_last_block`; None to use the shipped file only.
+    Attributes:
+        protocol, seed, device: Attributes of `FineTuning`.
+        definitions: YAML file with the last blocks of further families, see `find_last_block`; None to use the shipped
+            file only.
     """
 
     option: ClassVar[str] = "last_block"
@@ -53,10 +51,8 @@ class LastBlockFineTuning(FineTuning):
     def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:
         """Return the network from the last block on, or all of it if images change every epoch or it cannot be split.
 
-        Raises
-        ------
-        InputError, NotApplicableError
-            Under the conditions of `find_last_block`.
+        Raises:
+            InputError, NotApplicableError: Under the conditions of `find_last_block`.
         """
         block = find_last_block(model, self.definitions)
         if self.protocol.augmentation == "none" and self.protocol.mixup == 0:
@@ -71,19 +67,14 @@ class LastBlockFineTuning(FineTuning):
 def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple[str, ...]:
     """Return the names of the modules of ``model.backbone`` that form its last block, in running order.
 
-    Parameters
-    ----------
-    model
-        Model whose identity names library and architecture.
-    definitions
-        YAML file in the form of ``last_blocks.yaml`` in this folder; its entries take precedence over the shipped ones.
+    Args:
+        model: Model whose identity names library and architecture.
+        definitions: YAML file in the form of ``last_blocks.yaml`` in this folder; its entries take precedence over the
+            shipped ones.
 
-    Raises
-    ------
-    InputError
-        When a file of definitions cannot be read or has another form.
-    NotApplicableError
-        When no definition matches the network, or the matching one names a missing module.
+    Raises:
+        InputError: When a file of definitions cannot be read or has another form.
+        NotApplicableError: When no definition matches the network, or the matching one names a missing module.
     """
     architecture = str(model.identity["architecture"]).rpartition("/")[2]  # without the owner of a hub id
     family = f"{model.identity['library']}/{architecture.partition('.')[0]}"  # and without the weights tag

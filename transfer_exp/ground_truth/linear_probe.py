@@ -26,16 +26,11 @@ class LinearProbe:
 
     As in scikit-learn, two classes share one logit, and each class of a multi-label dataset has an independent one.
 
-    Attributes
-    ----------
-    strengths
-        Inverse regularisation strengths to choose from (scikit-learn's C); the first one wins a tie.
-    tolerance, iterations
-        Convergence criterion and maximum number of steps of `logistic_regression`.
-    validation_fraction
-        Fraction of the training split to choose on, where the dataset has no validation split.
-    seed
-        Seed of that validation split.
+    Attributes:
+        strengths: Inverse regularisation strengths to choose from (scikit-learn's C); the first one wins a tie.
+        tolerance, iterations: Convergence criterion and maximum number of steps of `logistic_regression`.
+        validation_fraction: Fraction of the training split to choose on, where the dataset has no validation split.
+        seed: Seed of that validation split.
     """
 
     trains: ClassVar[bool] = True
@@ -51,12 +46,9 @@ class LinearProbe:
 
         ``chosen`` also reports the convergence of the fits: the largest relative ``gradient`` and most ``iterations``.
 
-        Raises
-        ------
-        InputError
-            When the dataset has no test split, or fewer than two classes to train on.
-        NotApplicableError
-            When a fit does not converge.
+        Raises:
+            InputError: When the dataset has no test split, or fewer than two classes to train on.
+            NotApplicableError: When a fit does not converge.
         """
         train, validation, test = self._load_splits(pairing)
         measure = getattr(pairing.dataset, "measure", "accuracy")
@@ -127,16 +119,11 @@ def labelled_features(pairing: Pairing, split: Split) -> LabelledFeatures | None
 class ProbeFit:
     """Linear probes of all strengths.
 
-    Attributes
-    ----------
-    fits
-        Logistic regressions on standardised features.
-    mean, scale
-        Mean and standard deviation used to standardise.
-    constant_scores
-        (C,) infinity for a class that all samples show, minus infinity for the others.
-    fitted_classes
-        Classes that some samples show and some do not.
+    Attributes:
+        fits: Logistic regressions on standardised features.
+        mean, scale: Mean and standard deviation used to standardise.
+        constant_scores: (C,) infinity for a class that all samples show, minus infinity for the others.
+        fitted_classes: Classes that some samples show and some do not.
     """
 
     fits: Fits
@@ -159,10 +146,9 @@ class ProbeFit:
     def as_layer(self, samples: int) -> nn.Linear:
         """Return the probe of the first strength as a layer from features (B, D) to logits (B, C).
 
-        Parameters
-        ----------
-        samples
-            Number N of training samples. Classes that no (all) samples show get the logit -log(N + 1) (+log(N + 1)).
+        Args:
+            samples: Number N of training samples. Classes that no (all) samples show get the logit -log(N + 1) (+log(N
+                + 1)).
         """
         weights, bias = self.fits.weights[0] / self.scale[:, None], self.fits.intercepts[0]
         bias = bias - self.mean @ weights
@@ -182,12 +168,9 @@ def fit_probe(
 ) -> ProbeFit:
     """Standardise the features and fit a probe at every strength.
 
-    Raises
-    ------
-    InputError
-        When the samples show fewer than two classes.
-    NotApplicableError
-        When a fit does not converge, see `logistic_regression`.
+    Raises:
+        InputError: When the samples show fewer than two classes.
+        NotApplicableError: When a fit does not converge, see `logistic_regression`.
     """
     is_multi_label = train.targets is not None
     targets = np.eye(classes, dtype=np.int64)[train.labels] if train.targets is None else train.targets

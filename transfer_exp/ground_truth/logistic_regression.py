@@ -41,17 +41,13 @@ _TINY = float(np.finfo(np.float64).tiny)
 class Fits:
     """Solutions of one problem at every strength of a grid.
 
-    Attributes
-    ----------
-    weights, intercepts
-        The logits at strength g are ``features @ weights[g] + intercepts[g]``.
-    relative_gradient
-        Norm of the last gradient over the norm of the first. The objective is at least as curved as its penalty. With
-        optimal intercepts, the norm of the last gradient therefore bounds the distance to the solution.
-    iterations
-        Steps that each strength took.
-    passes
-        Gradients computed, summed over the grid; each visits all samples once.
+    Attributes:
+        weights, intercepts: The logits at strength g are ``features @ weights[g] + intercepts[g]``.
+        relative_gradient: Norm of the last gradient over the norm of the first. The objective is at least as curved as
+            its penalty. With optimal intercepts, the norm of the last gradient therefore bounds the distance to the
+            solution.
+        iterations: Steps that each strength took.
+        passes: Gradients computed, summed over the grid; each visits all samples once.
     """
 
     weights: Float[np.ndarray, "grid dim outputs"]
@@ -73,27 +69,17 @@ def logistic_regression(
 
     The memory used is about ten arrays of shape (N, G, K).
 
-    Parameters
-    ----------
-    features
-        Features (N, D), best standardised.
-    targets
-        Zeros and ones (N, K), both present in every column; for ``softmax`` exactly one 1 in every row.
-    strengths
-        G inverse penalties (scikit-learn's C), positive.
-    link
-        ``softmax`` for one class per sample (cross-entropy), ``sigmoid`` for K independent binary outputs.
-    tolerance
-        Largest accepted gradient norm, relative to the gradient norm at zero weights.
-    iterations
-        Maximum number of steps.
+    Args:
+        features: Features (N, D), best standardised.
+        targets: Zeros and ones (N, K), both present in every column; for ``softmax`` exactly one 1 in every row.
+        strengths: G inverse penalties (scikit-learn's C), positive.
+        link: ``softmax`` for one class per sample (cross-entropy), ``sigmoid`` for K independent binary outputs.
+        tolerance: Largest accepted gradient norm, relative to the gradient norm at zero weights.
+        iterations: Maximum number of steps.
 
-    Raises
-    ------
-    InputError
-        When an output is the same for all samples, or a strength or the tolerance is not positive.
-    NotApplicableError
-        When a strength does not converge within ``iterations``, or features are not finite.
+    Raises:
+        InputError: When an output is the same for all samples, or a strength or the tolerance is not positive.
+        NotApplicableError: When a strength does not converge within ``iterations``, or features are not finite.
     """
     if not np.isfinite(features).all():
         raise NotApplicableError("logistic regression needs finite features: they have NaN or infinity")

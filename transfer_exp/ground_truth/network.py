@@ -30,14 +30,10 @@ NewHead: TypeAlias = Callable[[int], nn.Linear]
 class TrainedPart(NamedTuple):
     """The part of a backbone that is trained.
 
-    Attributes
-    ----------
-    network
-        Returns features (B, D); in evaluation mode. It is a template: each training copies it.
-    block
-        Names of the modules of ``network`` that are trained; empty to train all.
-    trunk
-        Frozen part of the backbone that computes the inputs of ``network``; None if these are images.
+    Attributes:
+        network: Returns features (B, D); in evaluation mode. It is a template: each training copies it.
+        block: Names of the modules of ``network`` that are trained; empty to train all.
+        trunk: Frozen part of the backbone that computes the inputs of ``network``; None if these are images.
     """
 
     network: nn.Module
@@ -49,16 +45,11 @@ class TrainedPart(NamedTuple):
 class NetworkFactory:
     """Creates identical networks to fine-tune, and their inputs.
 
-    Attributes
-    ----------
-    part, dim
-        The trained part of the model, and the dimension D of its features.
-    transform
-        Preprocessing of one image.
-    freeze_batch_norm
-        Keep batch norms in evaluation mode.
-    seed, device
-        Seed of the weights of a random head, and device of networks and inputs.
+    Attributes:
+        part, dim: The trained part of the model, and the dimension D of its features.
+        transform: Preprocessing of one image.
+        freeze_batch_norm: Keep batch norms in evaluation mode.
+        seed, device: Seed of the weights of a random head, and device of networks and inputs.
     """
 
     part: TrainedPart
@@ -104,10 +95,8 @@ class PartlyTrained(nn.Module):
 
     Outside these modules, parameters need no gradient, batch norms keep their statistics, and dropout is off.
 
-    Raises
-    ------
-    InputError
-        When the network has no module of such a name.
+    Raises:
+        InputError: When the network has no module of such a name.
     """
 
     def __init__(self, network: nn.Module, trained: Sequence[str]) -> None:
@@ -228,24 +217,17 @@ def split_at(backbone: nn.Module, block: Sequence[str], images: Images) -> tuple
     Both parts share the modules of the backbone, so training the rest trains the backbone. The rest follows the train
     or eval mode of the backbone; set the mode there (as `PartlyTrained` does), never on the rest.
 
-    Parameters
-    ----------
-    backbone
-        Network in evaluation mode.
-    block
-        Names of modules in running order; the rest begins with the first.
-    images
-        Images (B, 3, H, W) to trace the network with and to compare the two parts on.
+    Args:
+        backbone: Network in evaluation mode.
+        block: Names of modules in running order; the rest begins with the first.
+        images: Images (B, 3, H, W) to trace the network with and to compare the two parts on.
 
-    Returns
-    -------
-    trunk, rest
+    Returns:
         The part before the block, and the part from the block on.
 
-    Raises
-    ------
-    NotApplicableError
-        When more than one value crosses the boundary, or the computation after it depends on values.
+    Raises:
+        NotApplicableError: When more than one value crosses the boundary, or the computation after it depends on
+            values.
     """
     name = type(getattr(backbone, "network", getattr(backbone, "trunk", backbone))).__name__
     trunk = Trunk(backbone, block[0])

@@ -21,46 +21,31 @@ BatchNorm = Literal["batch", "frozen"]
 class Protocol:
     """A grid of learning rates and weight decays, and how each point is trained.
 
-    Attributes
-    ----------
-    steps, batch_size
-        Number of optimiser steps, and number of images in each.
-    learning_rates, weight_decays
-        The grid: peaks of a cosine schedule, and decays (none on norms and biases).
-    decay_over_rate
-        Divide each weight decay by its learning rate, as the paper's lineage does.
-    optimizer
-        Name of a timm optimiser; ``sgd`` has Nesterov momentum 0.9.
-    warmup
-        Fraction of the steps with a linear warm-up, in [0, 1).
-    clip
-        Maximum gradient norm, or None.
-    augmentation
-        ``"crop_flip"``: random crop of 8 to 100 % of the area, mirrored with probability 1/2; or ``"none"``.
-    mixup
-        Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018); 0 turns mixup off.
-    rungs
-        Successive halving: steps after which only the better half of the grid continues. Empty trains all to the end.
-    validation_fraction
-        Fraction of the training split to select on, where the dataset has no validation split.
-    mixed_precision
-        Train in bfloat16 on CUDA.
-    head
-        Initial weights of the new head: ``"random"``, or a ``"linear_probe"`` on the features before fine-tuning
-        (Kumar et al., ICLR 2022). A random head learns little in few steps.
-    batch_norm
-        Statistics used in training: of the ``"batch"``, or those of pretraining (``"frozen"``).
+    Attributes:
+        steps, batch_size: Number of optimiser steps, and number of images in each.
+        learning_rates, weight_decays: The grid: peaks of a cosine schedule, and decays (none on norms and biases).
+        decay_over_rate: Divide each weight decay by its learning rate, as the paper's lineage does.
+        optimizer: Name of a timm optimiser; ``sgd`` has Nesterov momentum 0.9.
+        warmup: Fraction of the steps with a linear warm-up, in [0, 1).
+        clip: Maximum gradient norm, or None.
+        augmentation: ``"crop_flip"``: random crop of 8 to 100 % of the area, mirrored with probability 1/2; or
+            ``"none"``.
+        mixup: Alpha of mixup's Beta distribution (Zhang et al., ICLR 2018); 0 turns mixup off.
+        rungs: Successive halving: steps after which only the better half of the grid continues. Empty trains all to the
+            end.
+        validation_fraction: Fraction of the training split to select on, where the dataset has no validation split.
+        mixed_precision: Train in bfloat16 on CUDA.
+        head: Initial weights of the new head: ``"random"``, or a ``"linear_probe"`` on the features before fine-tuning
+            (Kumar et al., ICLR 2022). A random head learns little in few steps.
+        batch_norm: Statistics used in training: of the ``"batch"``, or those of pretraining (``"frozen"``).
 
-    Raises
-    ------
-    InputError
-        When a value is out of range.
+    Raises:
+        InputError: When a value is out of range.
 
-    References
-    ----------
-    Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can Distort Pretrained Features and Underperform
-    Out-of-Distribution", ICLR 2022: the head from a linear probe.
-    Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", AISTATS 2016: successive halving.
+    References:
+        Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can Distort Pretrained Features and Underperform
+        Out-of-Distribution", ICLR 2022: the head from a linear probe.
+        Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", AISTATS 2016: successive halving.
     """
 
     steps: int

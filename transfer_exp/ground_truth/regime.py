@@ -15,18 +15,12 @@ from transfer_exp.progress import Track
 class Accuracy:
     """Result of a regime: the accuracy of one model on the test split.
 
-    Attributes
-    ----------
-    value
-        Accuracy in [0, 1].
-    measure
-        Name of the measure: ``accuracy``, ``mean_per_class_accuracy`` or ``map_11point``.
-    chosen
-        Hyperparameters selected on the validation split.
-    source
-        Publication or project that reports the accuracy.
-    steps
-        Optimiser steps of the final training; None if there were none.
+    Attributes:
+        value: Accuracy in [0, 1].
+        measure: Name of the measure: ``accuracy``, ``mean_per_class_accuracy`` or ``map_11point``.
+        chosen: Hyperparameters selected on the validation split.
+        source: Publication or project that reports the accuracy.
+        steps: Optimiser steps of the final training; None if there were none.
     """
 
     value: float
@@ -40,11 +34,9 @@ class Accuracy:
 class Regime(Protocol):
     """Function from a pairing (one model on one target dataset) to the accuracy of the model.
 
-    Attributes
-    ----------
-    trains
-        True if the accuracy is expensive and depends only on the fields of the regime and on the pairing. The store
-        then caches it.
+    Attributes:
+        trains: True if the accuracy is expensive and depends only on the fields of the regime and on the pairing. The
+            store then caches it.
     """
 
     trains: bool
@@ -52,10 +44,8 @@ class Regime(Protocol):
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
         """Return the accuracy, or None if it is not known for this model.
 
-        Raises
-        ------
-        NotApplicableError
-            When this regime cannot adapt this model to this dataset.
+        Raises:
+            NotApplicableError: When this regime cannot adapt this model to this dataset.
         """
 
 
@@ -66,10 +56,8 @@ class CountsPasses(Protocol):
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
         """Return the cost in forward passes of one image; a backward pass counts as two.
 
-        Parameters
-        ----------
-        split_sizes
-            Number of images in ``train``, ``validation`` and ``test``.
+        Args:
+            split_sizes: Number of images in ``train``, ``validation`` and ``test``.
         """
 
 
@@ -84,15 +72,11 @@ class HasGrid(Protocol):
     def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
         """Train one grid point up to the first selection, and save it in ``pairing.unfinished``.
 
-        Returns
-        -------
-        bool
+        Returns:
             True if it was saved there already.
 
-        Raises
-        ------
-        InputError, NotApplicableError
-            Under the conditions of the regime itself.
+        Raises:
+            InputError, NotApplicableError: Under the conditions of the regime itself.
         """
 
 
@@ -107,10 +91,8 @@ class KnowsOtherDatasets(Protocol):
 def require_grid(regime: Regime) -> HasGrid:
     """Return the regime if it has a grid to choose from.
 
-    Raises
-    ------
-    InputError
-        When it has no grid, or a grid of one point.
+    Raises:
+        InputError: When it has no grid, or a grid of one point.
     """
     if not isinstance(regime, HasGrid) or regime.n_points < 2:
         raise InputError("stage=grid needs a ground_truth with a grid to choose from: full or last_block")

@@ -22,17 +22,12 @@ _COLUMNS = ("model", "dataset", "accuracy", "source")
 class AccuracyTable:
     """Accuracies by model and dataset; several rows of one model and dataset, such as seeds, are averaged.
 
-    Attributes
-    ----------
-    path
-        CSV with columns ``model``, ``dataset``, ``accuracy``, ``source``, and optionally ``regime``, ``pool``,
-        ``protocol`` and ``sound``. The ``accuracies.csv`` of a store has this form.
-    regime, pool, protocol
-        Rows to use. None is allowed where the table has one value or no such column.
-    unit
-        ``fraction`` for accuracies in [0, 1], ``percent`` for [0, 100].
-    unsound
-        Use rows with ``no`` in the column ``sound``, too.
+    Attributes:
+        path: CSV with columns ``model``, ``dataset``, ``accuracy``, ``source``, and optionally ``regime``, ``pool``,
+            ``protocol`` and ``sound``. The ``accuracies.csv`` of a store has this form.
+        regime, pool, protocol: Rows to use. None is allowed where the table has one value or no such column.
+        unit: ``fraction`` for accuracies in [0, 1], ``percent`` for [0, 100].
+        unsound: Use rows with ``no`` in the column ``sound``, too.
     """
 
     trains: ClassVar[bool] = False
@@ -47,10 +42,8 @@ class AccuracyTable:
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
         """Return the accuracy of a model, or None if the table lacks the model.
 
-        Raises
-        ------
-        InputError
-            When the table cannot be read, lacks a column or the dataset, or its rows are ambiguous.
+        Raises:
+            InputError: When the table cannot be read, lacks a column or the dataset, or its rows are ambiguous.
         """
         dataset, rows = pairing.dataset.name, self._rows()
         rows_of_dataset = rows[rows["dataset"] == dataset]
@@ -71,10 +64,8 @@ class AccuracyTable:
     def other_accuracies(self, model: str, dataset: str) -> dict[str, float]:
         """Return the accuracies of a model on every dataset of the table except ``dataset``, in [0, 1].
 
-        Raises
-        ------
-        InputError
-            When the table cannot be read, lacks a column, or its rows are ambiguous.
+        Raises:
+            InputError: When the table cannot be read, lacks a column, or its rows are ambiguous.
         """
         rows = self._rows()
         matches = rows[(rows["model"] == model) & (rows["dataset"] != dataset)]
@@ -92,16 +83,13 @@ def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsoun
     lineage, thirteen ViTs (EMMS), TLLIB, Model-Spider, PARC and TransferGraph. The column ``source`` names the source.
     Each pool was fine-tuned differently, so accuracies of different pools are never mixed.
 
-    Parameters
-    ----------
-    pool
-        Name in the column ``pool``, for example ``group1_supervised_cnn11``.
-    regime
-        Name in the column ``regime``; in the lineage ``vanilla_ft``, ``last_block_ft`` or ``linear_ft``.
-    unsound
-        Use accuracies marked unsound, too: sun397, cifar10 and cifar100 in the lineage's ``last_block_ft`` and
-        ``linear_ft``. They look like training accuracy, and the released loaders do read the training split there.
-        On sun397 they average 91 and 99 % with the last block, but 62 and 60 % with full fine-tuning (one per pool).
+    Args:
+        pool: Name in the column ``pool``, for example ``group1_supervised_cnn11``.
+        regime: Name in the column ``regime``; in the lineage ``vanilla_ft``, ``last_block_ft`` or ``linear_ft``.
+        unsound: Use accuracies marked unsound, too: sun397, cifar10 and cifar100 in the lineage's ``last_block_ft`` and
+            ``linear_ft``. They look like training accuracy, and the released loaders do read the training split there.
+            On sun397 they average 91 and 99 % with the last block, but 62 and 60 % with full fine-tuning (one per
+            pool).
     """
     return AccuracyTable(str(PUBLISHED), regime, pool, unsound=unsound)
 

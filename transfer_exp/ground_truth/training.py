@@ -45,19 +45,13 @@ class Training:
 
     Several runs may alternate in one process. Each draws from its separate random state, so the order does not matter.
 
-    Parameters
-    ----------
-    network
-        Maps a batch to logits (B, C); trained in place, in its current train or eval mode.
-    batch_at
-        Returns the inputs and targets (see `classification_loss`) at some positions. It may draw from the global
-        generators of torch and NumPy, which are in the state of this run during the call.
-    n_images
-        Number of training images.
-    recipe
-        Optimisation settings.
-    seed
-        Seed of the order of the images, and of dropout, augmentation and mixup.
+    Args:
+        network: Maps a batch to logits (B, C); trained in place, in its current train or eval mode.
+        batch_at: Returns the inputs and targets (see `classification_loss`) at some positions. It may draw from the
+            global generators of torch and NumPy, which are in the state of this run during the call.
+        n_images: Number of training images.
+        recipe: Optimisation settings.
+        seed: Seed of the order of the images, and of dropout, augmentation and mixup.
     """
 
     def __init__(self, network: nn.Module, batch_at: BatchAt, n_images: int, recipe: Recipe, seed: int) -> None:
@@ -81,10 +75,8 @@ class Training:
     ) -> None:
         """Train up to step ``until``; call ``on_step`` after every step, and write the checkpoint whenever it is due.
 
-        Raises
-        ------
-        NotApplicableError
-            When the loss is not finite.
+        Raises:
+            NotApplicableError: When the loss is not finite.
         """
         with use_random_state(self._random):
             for positions in islice(shuffled_batches(*self._order), self.step, until):
@@ -155,14 +147,10 @@ def classification_loss(logits: Float[Tensor, "batch classes"], targets: Tensor)
 class Checkpoint:
     """The latest state of one training run, in a file or in memory.
 
-    Attributes
-    ----------
-    folder
-        Folder of the file; None keeps the state in memory.
-    name
-        Name of the file.
-    interval
-        Seconds between two writes during training.
+    Attributes:
+        folder: Folder of the file; None keeps the state in memory.
+        name: Name of the file.
+        interval: Seconds between two writes during training.
     """
 
     folder: Backend | None

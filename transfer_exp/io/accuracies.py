@@ -19,10 +19,8 @@ _PERFECT = {"fraction": 1.0, "percent": 100.0}
 def read_accuracy_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
     """Return the rows of a CSV with the required columns; names are read as text.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, is not a CSV table, or lacks a column.
+    Raises:
+        InputError: If the file is missing, is not a CSV table, or lacks a column.
     """
     if not path.is_file():
         raise InputError(f"no table {path}: give a CSV with columns {', '.join(required)}")
@@ -36,19 +34,13 @@ def read_accuracy_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
 def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, option: str) -> pd.DataFrame:
     """Return the rows with one value in a column.
 
-    Parameters
-    ----------
-    rows
-        A table of `read_accuracy_rows`.
-    column, value
-        The column and its value. None selects all rows, and requires that they agree in the column.
-    path, option
-        The file and the option that sets the value, for messages.
+    Args:
+        rows: A table of `read_accuracy_rows`.
+        column, value: The column and its value. None selects all rows, and requires that they agree in the column.
+        path, option: The file and the option that sets the value, for messages.
 
-    Raises
-    ------
-    InputError
-        If the column or value does not exist, or several values exist and None is given.
+    Raises:
+        InputError: If the column or value does not exist, or several values exist and None is given.
     """
     if column not in rows:
         if value is not None:
@@ -65,11 +57,9 @@ def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, 
 def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.DataFrame:
     """Return the rows with accuracies in [0, 1].
 
-    Raises
-    ------
-    InputError
-        If ``unit`` is neither ``fraction`` nor ``percent``, or an accuracy is out of its range. The message names the
-        line, and the ``option`` that sets the unit.
+    Raises:
+        InputError: If ``unit`` is neither ``fraction`` nor ``percent``, or an accuracy is out of its range. The message
+            names the line, and the ``option`` that sets the unit.
     """
     if unit not in _PERFECT:
         raise InputError(f"{option}={unit}: choose fraction or percent")

@@ -13,10 +13,8 @@ from uuid import uuid4
 def digest(key: Mapping[str, Any]) -> str:
     """Return the sha256 of plain data, written as canonical JSON (sorted keys, no spaces, no NaN).
 
-    Raises
-    ------
-    TypeError
-        If a value is not plain data.
+    Raises:
+        TypeError: If a value is not plain data.
     """
     canonical = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()

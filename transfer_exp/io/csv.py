@@ -25,13 +25,10 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:
     pandas alone would use an extra column as the index, complete short lines, and rename duplicate columns: each gives
     other numbers than the file contains.
 
-    Raises
-    ------
-    InputError
-        If `read_text` refuses the file, a line has too few or too many entries or a huge one, a column has no name or
-        a duplicate one, or a quote is not closed.
-    ValueError
-        If the options do not fit the columns.
+    Raises:
+        InputError: If `read_text` refuses the file, a line has too few or too many entries or a huge one, a column has
+            no name or a duplicate one, or a quote is not closed.
+        ValueError: If the options do not fit the columns.
     """
     text = read_text(path, _MAX_BYTES)
     _check_form(text, path)
@@ -44,10 +41,8 @@ def read_table(path: Path, **options: Any) -> pd.DataFrame:
 def parse_numbers(column: pd.Series, path: Path) -> pd.Series:
     """Return a text column of `read_table` as finite numbers; empty entries become NaN.
 
-    Raises
-    ------
-    InputError
-        If an entry is not a finite number. The message names the first such line.
+    Raises:
+        InputError: If an entry is not a finite number. The message names the first such line.
     """
     text = column.astype(str).str.strip()
     numbers = pd.to_numeric(text, errors="coerce").astype(np.float64)

@@ -21,10 +21,8 @@ _ALWAYS_ALLOWED, _MAX_RATIO = 1 << 26, 100
 def list_arrays(path: Path) -> list[str]:
     """Return the names of the arrays in an npz file without reading them.
 
-    Raises
-    ------
-    InputError
-        If the file is missing or is not an npz file.
+    Raises:
+        InputError: If the file is missing or is not an npz file.
     """
     return [name.removesuffix(".npy") for name in _apply(zipfile.ZipFile.namelist, path, "the names")]
 
@@ -32,11 +30,9 @@ def list_arrays(path: Path) -> list[str]:
 def read_array(path: Path, name: str) -> np.ndarray:
     """Return one array of an npz file.
 
-    Raises
-    ------
-    InputError
-        If the file is missing or is not an npz file, or the array is missing, damaged, of Python objects, or a
-        decompression bomb.
+    Raises:
+        InputError: If the file is missing or is not an npz file, or the array is missing, damaged, of Python objects,
+            or a decompression bomb.
     """
     return _apply(lambda archive: _read(archive, f"{name}.npy"), path, name)
 

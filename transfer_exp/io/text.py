@@ -17,10 +17,8 @@ _MAX_BYTES = 1 << 26
 def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
     """Return the text of a file without a byte order mark; line ends are unchanged.
 
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is larger than ``max_bytes``, is not UTF-8, or contains a NUL character.
+    Raises:
+        InputError: If the file cannot be read, is larger than ``max_bytes``, is not UTF-8, or contains a NUL character.
     """
     try:
         with path.open("rb") as file:
@@ -43,10 +41,8 @@ def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
 def read_json(path: Path, max_bytes: int = _MAX_BYTES) -> Any:
     """Return the content of a JSON file with finite numbers and without duplicate names in an object.
 
-    Raises
-    ------
-    InputError
-        If `read_text` refuses the file, or it is not such JSON.
+    Raises:
+        InputError: If `read_text` refuses the file, or it is not such JSON.
     """
     text = read_text(path, max_bytes)
     try:

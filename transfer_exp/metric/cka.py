@@ -18,26 +18,19 @@ def cka(statistics: ClassStatistics) -> float:
     the centred kernels XX' and YY'. X'Y holds the class sums of X, and Y'Y = diag(n) - nn'/N, so the N x N kernels are
     formed only if N <= D.
 
-    Parameters
-    ----------
-    statistics
-        Statistics of features (N, D) and their labels.
+    Args:
+        statistics: Statistics of features (N, D) and their labels.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in [0, 1]; 1 for features that equal the one-hot labels up to rotation, shift and scale.
 
-    Raises
-    ------
-    InputError
-        If every feature is constant.
+    Raises:
+        InputError: If every feature is constant.
 
-    References
-    ----------
-    Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019: CKA with a linear kernel.
-    With one-hot labels it is the target alignment of Guo, "KITE", 2024, without that metric's ratio to the alignment
-    with a random network.
+    References:
+        Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019: CKA with a linear kernel.
+        With one-hot labels it is the target alignment of Guo, "KITE", 2024, without that metric's ratio to the
+        alignment with a random network.
     """
     counts = statistics.counts
     feature_norm = np.linalg.norm(statistics.smaller_gram())

@@ -25,29 +25,21 @@ def concept_variance(
     Features are scaled to [0, 1] over the samples. A pair at distance d <= sqrt(D) then has the weight
     2^(-alpha d / (sqrt(D) - d)): 1 for equal samples, 0 for opposite corners.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D); (N,) integers, at least two classes. A constant feature counts as 0. A shift or a scale of any feature
-        leaves the score unchanged.
-    alpha
-        Decay of the weights with distance, positive.
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes. A constant feature counts as 0. A shift or a
+            scale of any feature leaves the score unchanged.
+        alpha: Decay of the weights with distance, positive.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in [-1, 0].
 
-    Raises
-    ------
-    InputError
-        If ``alpha`` is not positive.
+    Raises:
+        InputError: If ``alpha`` is not positive.
 
-    References
-    ----------
-    Vilalta, "Understanding Accuracy Performance through Concept Characterization and Algorithm Analysis", ICML workshop
-    on meta-learning 1999 (concept variation), computed as in pymfe with alpha 2. Singh, Hess and Vanschoren, "Occam's
-    Model", 2025, propose it as a transferability metric.
+    References:
+        Vilalta, "Understanding Accuracy Performance through Concept Characterization and Algorithm Analysis", ICML
+        workshop on meta-learning 1999 (concept variation), computed as in pymfe with alpha 2. Singh, Hess and
+        Vanschoren, "Occam's Model", 2025, propose it as a transferability metric.
     """
     if not 0 < alpha < np.inf:
         raise InputError(f"alpha={alpha} of concept_variance must be positive")

@@ -33,33 +33,23 @@ def emms(
     the Y_k into that fit, and t becomes their projection onto the simplex. The score is minus the mean over entries of
     the squared difference between the last fit and Y(t).
 
-    Parameters
-    ----------
-    features
-        (N, D). An invertible affine map leaves the score unchanged.
-    labels
-        (N,), integers, at least two classes. With ``embeddings`` they index its rows, so they lie in [0, C).
-    embeddings
-        (K, C, d), one embedding per foundation model and class. A column that is constant over the samples counts as
-        zero. None stands for the one-hot labels, without any foundation model.
-    rounds
-        Number of alternating minimisations, at least 1; the release takes one.
+    Args:
+        features: (N, D). An invertible affine map leaves the score unchanged.
+        labels: (N,), integers, at least two classes. With ``embeddings`` they index its rows, so they lie in [0, C).
+        embeddings: (K, C, d), one embedding per foundation model and class. A column that is constant over the samples
+            counts as zero. None stands for the one-hot labels, without any foundation model.
+        rounds: Number of alternating minimisations, at least 1; the release takes one.
 
-    Returns
-    -------
-    float
-        Value in [-4, 0], because the entries of the fit and of Y(t) have at most unit mean square; in [-1, 0] for
-        K = 1. With N <= D the fit is exact and the score ranks nothing.
+    Returns:
+        Value in [-4, 0], because the entries of the fit and of Y(t) have at most unit mean square; in [-1, 0] for K =
+        1. With N <= D the fit is exact and the score ranks nothing.
 
-    Raises
-    ------
-    InputError
-        If ``embeddings`` are not finite or lack a label, or ``rounds`` is below 1.
+    Raises:
+        InputError: If ``embeddings`` are not finite or lack a label, or ``rounds`` is below 1.
 
-    References
-    ----------
-    Meng, Shao, Peng, Jiang, Zhang, Qiao, Luo, "Foundation Model is Efficient Multimodal Multitask Model Selector",
-    NeurIPS 2023, weighted linear square loss, as released, but for a factor d^2 that all models share.
+    References:
+        Meng, Shao, Peng, Jiang, Zhang, Qiao, Luo, "Foundation Model is Efficient Multimodal Multitask Model Selector",
+        NeurIPS 2023, weighted linear square loss, as released, but for a factor d^2 that all models share.
     """
     if rounds < 1:
         raise InputError(f"rounds={rounds} of emms must be at least 1")
@@ -136,10 +126,8 @@ def project_onto_simplex(weights: Float[np.ndarray, " k"]) -> Float[np.ndarray, 
 def read_embeddings(path: str) -> Float[np.ndarray, "foundations classes dims"]:
     """Return the arrays (C, d) of an .npz, one per foundation model, sorted by name, (K, C, d).
 
-    Raises
-    ------
-    InputError
-        If the file is missing or not such an archive, or its arrays differ in shape.
+    Raises:
+        InputError: If the file is missing or not such an archive, or its arrays differ in shape.
     """
     file = Path(path).expanduser()
     try:

@@ -24,28 +24,19 @@ def energy(
 ) -> float:
     """Compute the mean of ln sum_k exp(x_k), minus the free energy of the features, over its smallest values.
 
-    Parameters
-    ----------
-    features
-        (N, D), neither centred nor scaled.
-    labels
-        (N,), only checked.
-    share
-        Share of the samples, those of the smallest values, in (0, 1]. At least one sample counts.
+    Args:
+        features: (N, D), neither centred nor scaled.
+        labels: (N,), only checked.
+        share: Share of the samples, those of the smallest values, in (0, 1]. At least one sample counts.
 
-    Returns
-    -------
-    float
+    Returns:
         Unbounded; at least ln D plus the smallest feature.
 
-    Raises
-    ------
-    InputError
-        If ``share`` is out of range.
+    Raises:
+        InputError: If ``share`` is out of range.
 
-    References
-    ----------
-    Gholami et al., "ETran", ICCV 2023, energy score, with features instead of logits and the share of the release.
+    References:
+        Gholami et al., "ETran", ICCV 2023, energy score, with features instead of logits and the share of the release.
     """
     if not 0 < share <= 1:
         raise InputError(f"energy_share={share} of etran must lie in (0, 1]")
@@ -60,21 +51,15 @@ def linear_fit(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray
     The fit has no intercept and uses the singular vectors of the features, like ETran's regression score. That score
     fits the bounding boxes of objects; here the targets are the classes.
 
-    Parameters
-    ----------
-    features
-        (N, D), not centred: an invertible linear map leaves the score unchanged, a shift does not.
-    labels
-        (N,), integers, at least two classes.
+    Args:
+        features: (N, D), not centred: an invertible linear map leaves the score unchanged, a shift does not.
+        labels: (N,), integers, at least two classes.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in [-1 / C, 0].
 
-    References
-    ----------
-    Gholami et al., "ETran", ICCV 2023, SVD-based regression score, as released.
+    References:
+        Gholami et al., "ETran", ICCV 2023, SVD-based regression score, as released.
     """
     features = check_features(features, labels)
     codes, counts = encode_labels(labels)
@@ -91,16 +76,12 @@ class ETran:
 
     The classification score has the weight 1 - energy_weight - regression_weight.
 
-    Attributes
-    ----------
-    classifier
-        ``"lda"`` as in the paper, with shrinkage one half, or ``"ncm"``, which the release computes under that name.
-    energy_weight
-        Weight of `energy`, in [0, 1].
-    energy_share
-        Option ``share`` of `energy`, in (0, 1]; 1 takes the mean over all samples.
-    regression_weight
-        Weight of `linear_fit`, in [0, 1 - energy_weight]; at 0 it is not computed.
+    Attributes:
+        classifier: ``"lda"`` as in the paper, with shrinkage one half, or ``"ncm"``, which the release computes under
+            that name.
+        energy_weight: Weight of `energy`, in [0, 1].
+        energy_share: Option ``share`` of `energy`, in (0, 1]; 1 takes the mean over all samples.
+        regression_weight: Weight of `linear_fit`, in [0, 1 - energy_weight]; at 0 it is not computed.
     """
 
     name: ClassVar[str] = "etran"
@@ -118,10 +99,8 @@ class ETran:
     def parts(self, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Return "energy", "classification" and, if it has a weight, "regression" of one model.
 
-        Raises
-        ------
-        InputError
-            If an option is out of range.
+        Raises:
+            InputError: If an option is out of range.
         """
         self._check_options()
         classifier = lda if self.classifier == "lda" else ncm

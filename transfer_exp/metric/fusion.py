@@ -24,15 +24,11 @@ EXAMPLE: tuple[Metric, ...] = (LogME(), LDA(), RegularisedHScore())
 class MetricList:
     """Base of metrics that combine the scores of several metrics.
 
-    Attributes
-    ----------
-    metrics
-        Metrics that score one model at a time, at least one, stored as a tuple.
+    Attributes:
+        metrics: Metrics that score one model at a time, at least one, stored as a tuple.
 
-    Raises
-    ------
-    InputError
-        If ``metrics`` is empty, has an unsuitable entry or two metrics of one name.
+    Raises:
+        InputError: If ``metrics`` is empty, has an unsuitable entry or two metrics of one name.
     """
 
     name: ClassVar[str]
@@ -71,17 +67,13 @@ class MetricList:
 class Fusion(MetricList):
     """The mean of several metrics' scores, standardised or ranked over the pool.
 
-    Attributes
-    ----------
-    rule
-        ``"z_score"``: scores minus their mean, divided by their standard deviation, so a clear lead counts more.
-        ``"rank"``: ranks in [0, 1], equal scores sharing theirs, so outliers count no more than other scores. A metric
-        with equal scores counts as 0, or one half.
+    Attributes:
+        rule: ``"z_score"``: scores minus their mean, divided by their standard deviation, so a clear lead counts more.
+            ``"rank"``: ranks in [0, 1], equal scores sharing theirs, so outliers count no more than other scores. A
+            metric with equal scores counts as 0, or one half.
 
-    Raises
-    ------
-    InputError
-        If ``metrics`` is not a valid `MetricList`, or ``rule`` is unknown.
+    Raises:
+        InputError: If ``metrics`` is not a valid `MetricList`, or ``rule`` is unknown.
     """
 
     name: ClassVar[str] = "fusion"

@@ -24,25 +24,17 @@ def fitted_mixture(
     Start and updates are the same. However, a point's density is computed only under components that may hold more than
     exp(-40) of it, and a component is updated only from points that it holds.
 
-    Parameters
-    ----------
-    points
-        (N, D), coordinates of large variance first, so that most components are excluded early.
-    components
-        Number of components V, from 1 to N.
-    seed
-        Seed of the k-means that starts it.
+    Args:
+        points: (N, D), coordinates of large variance first, so that most components are excluded early.
+        components: Number of components V, from 1 to N.
+        seed: Seed of the k-means that starts it.
 
-    Returns
-    -------
-    posterior
-        (N, V), rows sum to 1.
-    likelihood
-        Mean log density of ``points`` before the final update, in nats: scikit-learn's ``lower_bound_``.
+    Returns:
+        posterior: (N, V), rows sum to 1.
+        likelihood: Mean log density of ``points`` before the final update, in nats: scikit-learn's ``lower_bound_``.
 
-    References
-    ----------
-    Dempster, Laird, Rubin, "Maximum Likelihood from Incomplete Data via the EM Algorithm", JRSS B 1977.
+    References:
+        Dempster, Laird, Rubin, "Maximum Likelihood from Incomplete Data via the EM Algorithm", JRSS B 1977.
     """
     shares, likelihood = _start(points, components, seed), -np.inf
     for _ in range(ITERATIONS):

@@ -27,28 +27,21 @@ def gbc(statistics: ClassStatistics, covariance: str = "spherical") -> float:
     ``"spherical"`` replaces every v_ck by its mean over k and counts the logarithms once instead of D times. That is
     what the authors' release computes, although the determinant of v I contains them D times.
 
-    Parameters
-    ----------
-    statistics
-        Statistics of features (N, D) and labels, at least two samples per class. The floor is absolute: if variances
-        fall below it, scale and basis of the features matter.
-    covariance
-        ``"spherical"`` (one variance per class) or ``"diagonal"`` (one per dimension, which depends on the basis).
+    Args:
+        statistics: Statistics of features (N, D) and labels, at least two samples per class. The floor is absolute: if
+            variances fall below it, scale and basis of the features matter.
+        covariance: ``"spherical"`` (one variance per class) or ``"diagonal"`` (one per dimension, which depends on the
+            basis).
 
-    Returns
-    -------
-    float
+    Returns:
         Value in [-C(C - 1), 0]: from identical classes to fully separated classes.
 
-    Raises
-    ------
-    InputError
-        If a class has one sample, and therefore no variance, or ``covariance`` is unknown.
+    Raises:
+        InputError: If a class has one sample, and therefore no variance, or ``covariance`` is unknown.
 
-    References
-    ----------
-    Pandy et al., "Transferability Estimation Using Bhattacharyya Class Separability", CVPR 2022; variances
-    divided by n_c - 1 as in the release of Khoba et al., WACV 2025.
+    References:
+        Pandy et al., "Transferability Estimation Using Bhattacharyya Class Separability", CVPR 2022; variances
+        divided by n_c - 1 as in the release of Khoba et al., WACV 2025.
     """
     if covariance not in ("spherical", "diagonal"):
         raise InputError(f"covariance={covariance} of gbc must be spherical or diagonal")

@@ -21,21 +21,16 @@ def h_score(statistics: ClassStatistics) -> float:
     With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c), this equals
     |U'Y|^2 (Frobenius), which needs no inverse. The pseudo-inverse ignores rounding errors (`spectrum`).
 
-    Parameters
-    ----------
-    statistics
-        Statistics of features (N, D) and labels. With D >= N - 1 independent directions the score is C - 1 for any
-        labels, so it ranks nothing.
+    Args:
+        statistics: Statistics of features (N, D) and labels. With D >= N - 1 independent directions the score is C - 1
+            for any labels, so it ranks nothing.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in [0, min(D, N - 1, C - 1)]; 0 for constant features. Unchanged by any invertible affine map.
 
-    References
-    ----------
-    Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019,
-    definition 2.
+    References:
+        Bao et al., "An Information-Theoretic Approach to Transferability in Task Transfer Learning", ICIP 2019,
+        definition 2.
     """
     if statistics.few_samples is None:
         score = _by_cholesky(statistics)

@@ -20,10 +20,8 @@ class ImagenetAccuracy:
     The torchvision pools include it. For timm, set the table that timm publishes with its sources,
     ``results/results-imagenet.csv``: columns ``model`` and ``top1`` (percent).
 
-    Attributes
-    ----------
-    table
-        Path of such a CSV, or None. Its values take precedence over those of the pool.
+    Attributes:
+        table: Path of such a CSV, or None. Its values take precedence over those of the pool.
     """
 
     name: ClassVar[str] = "imagenet_accuracy"
@@ -38,12 +36,9 @@ class ImagenetAccuracy:
     def __call__(self, model: ModelFacts) -> float:
         """Return the accuracy of a model, in [0, 1].
 
-        Raises
-        ------
-        InputError
-            If the table cannot be read.
-        NotApplicableError
-            If neither the table nor the pool has the model's accuracy.
+        Raises:
+            InputError: If the table cannot be read.
+            NotApplicableError: If neither the table nor the pool has the model's accuracy.
         """
         accuracies = {} if self.table is None else _top1(self.table)
         accuracy = accuracies.get(model.name, model.imagenet_accuracy)

@@ -23,22 +23,17 @@ def interclass_distance(features: Real[np.ndarray, "samples dim"], labels: Int[n
 
     It is 2 / (C (C - 1)) sum_{a<b} sum |x - y| / (n_a n_b), so classes of any size count alike.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D); (N,) integers, at least two classes. The score is in feature units and ranks models by the scale of
-        their features too.
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes. The score is in feature units and ranks models by
+            the scale of their features too.
 
-    Returns
-    -------
-    float
+    Returns:
         Distance in feature units, at least 0; 0 for constant features.
 
-    References
-    ----------
-    Bezdek and Pal, "Some New Indexes of Cluster Validity", IEEE Transactions on Systems, Man and Cybernetics B 1998
-    (average distance between two clusters), summed up into the INT index as in pymfe. Singh, Hess and Vanschoren,
-    "Occam's Model", 2025, propose it under that name as a transferability metric.
+    References:
+        Bezdek and Pal, "Some New Indexes of Cluster Validity", IEEE Transactions on Systems, Man and Cybernetics B 1998
+        (average distance between two clusters), summed up into the INT index as in pymfe. Singh, Hess and Vanschoren,
+        "Occam's Model", 2025, propose it under that name as a transferability metric.
     """
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)

@@ -23,29 +23,20 @@ def knn(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
     All samples as near as the k-th neighbour vote. A tie of t classes counts 1/t if the true class is among them, so
     neither the order of the samples nor the names of the classes matter.
 
-    Parameters
-    ----------
-    features
-        (N, D), N above ``k``.
-    labels
-        (N,), integers, at least two classes. The only sample of a class always counts as wrong.
-    k
-        Number of neighbours that vote, at least 1.
+    Args:
+        features: (N, D), N above ``k``.
+        labels: (N,), integers, at least two classes. The only sample of a class always counts as wrong.
+        k: Number of neighbours that vote, at least 1.
 
-    Returns
-    -------
-    float
+    Returns:
         Accuracy in [0, 1].
 
-    Raises
-    ------
-    InputError
-        If ``k`` is below 1 or not below N.
+    Raises:
+        InputError: If ``k`` is below 1 or not below N.
 
-    References
-    ----------
-    Cover and Hart, "Nearest Neighbor Pattern Classification", 1967; as a transferability metric Bolya et al., "PARC",
-    NeurIPS 2021, who report it in percent.
+    References:
+        Cover and Hart, "Nearest Neighbor Pattern Classification", 1967; as a transferability metric Bolya et al.,
+        "PARC", NeurIPS 2021, who report it in percent.
     """
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)

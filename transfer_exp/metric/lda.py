@@ -22,29 +22,21 @@ def lda(
     S = (1 - shrinkage) W + shrinkage tr(W)/D I, with the pooled within-class covariance W (divided by N). This is
     linear discriminant analysis proper; the metric released under that name is `ncm`.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D); (N,) integers, at least two classes.
-    shrinkage
-        Shrinkage of W towards a multiple of the identity, in [0, 1]. 0 is invariant to any affine map but needs
-        N - C >= D; 1 ignores correlations. With N < D every posterior reaches 1 at a small value and the score ranks
-        nothing, hence the default of one half.
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes.
+        shrinkage: Shrinkage of W towards a multiple of the identity, in [0, 1]. 0 is invariant to any affine map but
+            needs N - C >= D; 1 ignores correlations. With N < D every posterior reaches 1 at a small value and the
+            score ranks nothing, hence the default of one half.
 
-    Returns
-    -------
-    float
+    Returns:
         Probability in [0, 1]. The same samples are used to fit and to score, so it grows with D.
 
-    Raises
-    ------
-    InputError
-        If ``shrinkage`` is out of range or too small, or no sample differs from its class mean.
+    Raises:
+        InputError: If ``shrinkage`` is out of range or too small, or no sample differs from its class mean.
 
-    References
-    ----------
-    Fisher, Annals of Eugenics 1936; Friedman, "Regularized Discriminant Analysis", JASA 1989, eq. 18 (with
-    the covariance common to all classes).
+    References:
+        Fisher, Annals of Eugenics 1936; Friedman, "Regularized Discriminant Analysis", JASA 1989, eq. 18 (with
+        the covariance common to all classes).
     """
     if not 0 <= shrinkage <= 1:
         raise InputError(f"shrinkage={shrinkage} of lda must lie in [0, 1]")

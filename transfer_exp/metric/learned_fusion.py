@@ -30,14 +30,10 @@ class LearnedFusion(MetricList):
     The weights are the non-negative least-squares fit of accuracies to scores over all these targets. The current
     target is left out, and a metric that does not help gets a weight of zero rather than a negative one.
 
-    Attributes
-    ----------
-    metrics
-        Metrics of the `MetricList`. Each must occur in ``rows`` under its name.
-    rows
-        Path of a CSV of results, written by ``transfer-exp report SWEEP_DIR --rows FILE``.
-    perturbation
-        Perturbation of the rows to learn from.
+    Attributes:
+        metrics: Metrics of the `MetricList`. Each must occur in ``rows`` under its name.
+        rows: Path of a CSV of results, written by ``transfer-exp report SWEEP_DIR --rows FILE``.
+        perturbation: Perturbation of the rows to learn from.
     """
 
     name: ClassVar[str] = "learned_fusion"
@@ -57,10 +53,8 @@ class LearnedFusion(MetricList):
     def parts(self, *inputs: Any) -> dict[str, float]:
         """Return the score of each metric by its name, and its weight by ``weight of`` and its name.
 
-        Raises
-        ------
-        InputError
-            If ``rows`` is not set or `learned_weights` cannot learn from it.
+        Raises:
+            InputError: If ``rows`` is not set or `learned_weights` cannot learn from it.
         """
         if self.rows is None:
             raise InputError("set metric.rows to a CSV that transfer-exp report SWEEP_DIR --rows FILE wrote")
@@ -79,10 +73,9 @@ class LearnedFusion(MetricList):
 def learned_weights(path: str, perturbation: str, metrics: tuple[str, ...], dataset: str) -> tuple[float, ...]:
     """Return the weight of each metric, fitted on all targets but ``dataset``: not negative, with sum 1.
 
-    Raises
-    ------
-    InputError
-        If the rows cannot be read, lack a metric, cover no other target, or no metric agrees with any accuracy.
+    Raises:
+        InputError: If the rows cannot be read, lack a metric, cover no other target, or no metric agrees with any
+            accuracy.
     """
     rows = _read_rows(path)
     rows = rows[(rows["perturbation"] == perturbation) & (rows["dataset"] != dataset)]

@@ -19,23 +19,17 @@ def leep(
 
     theta(x) are the source probabilities and P(y | z) = sum_{i: y_i = y} theta(x_i)_z / sum_i theta(x_i)_z.
 
-    Parameters
-    ----------
-    source_probabilities
-        theta, (N, S): non-negative rows that sum to 1 (within 0.01, then normalised exactly). A source class without
-        mass on any sample is left out, because it adds nothing to any sum.
-    labels
-        (N,), integers, at least two classes.
+    Args:
+        source_probabilities: theta, (N, S): non-negative rows that sum to 1 (within 0.01, then normalised exactly). A
+            source class without mass on any sample is left out, because it adds nothing to any sum.
+        labels: (N,), integers, at least two classes.
 
-    Returns
-    -------
-    float
-        Value in nats, at most 0 (each target class has its separate source classes). If the source is uninformative,
-        it is -H(Y), the negative entropy of the labels: ln(1/C) for balanced classes.
+    Returns:
+        Value in nats, at most 0 (each target class has its separate source classes). If the source is uninformative, it
+        is -H(Y), the negative entropy of the labels: ln(1/C) for balanced classes.
 
-    References
-    ----------
-    Nguyen et al., "LEEP", ICML 2020, eqs. 1 and 2.
+    References:
+        Nguyen et al., "LEEP", ICML 2020, eqs. 1 and 2.
     """
     theta = check_source_probabilities(source_probabilities, labels)
     codes, counts = encode_labels(labels)

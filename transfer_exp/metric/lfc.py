@@ -19,27 +19,20 @@ def lfc(statistics: ClassStatistics) -> float:
     squares of these sum to 2N |a|^2 + |Z'Z|^2. Their sum within classes is sum_c (2 n_c m's_c + |s_c|^2), with the sum
     s_c of z over class c. Therefore nothing cancels, however far the features are from zero.
 
-    Parameters
-    ----------
-    statistics
-        Statistics of features X (N, D), not centred, and their labels. A rotation or a scale leaves the score
-        unchanged, a shift does not.
+    Args:
+        statistics: Statistics of features X (N, D), not centred, and their labels. A rotation or a scale leaves the
+            score unchanged, a shift does not.
 
-    Returns
-    -------
-    float
+    Returns:
         Correlation in [-1, 1].
 
-    Raises
-    ------
-    InputError
-        If every feature is constant.
+    Raises:
+        InputError: If every feature is constant.
 
-    References
-    ----------
-    Deshpande et al., "A Linearized Framework and a New Benchmark for Model Selection for Fine-Tuning", 2021, label-
-    feature correlation: a cosine, hence Frobenius norms, of matrices minus their mean. Some ports divide by spectral
-    norms instead, which gives no bound.
+    References:
+        Deshpande et al., "A Linearized Framework and a New Benchmark for Model Selection for Fine-Tuning", 2021, label-
+        feature correlation: a cosine, hence Frobenius norms, of matrices minus their mean. Some ports divide by
+        spectral norms instead, which gives no bound.
     """
     counts, mean, samples = statistics.counts, statistics.mean, statistics.samples
     sums = counts[:, None] * statistics.offsets

@@ -30,34 +30,23 @@ def linear_classifier(
     Each fold's classifier minimises sum_i -ln softmax(W x_i + b)_{y_i} + penalty |W|^2 / 2 on the other folds. Their
     dimensions are standardised (a constant one becomes 0). Folds are stratified: samples and classes are spread evenly.
 
-    Parameters
-    ----------
-    features
-        (N, D), N at least ``folds``. Unlike scores of the samples that were used to fit, this score does not saturate
-        when N < D.
-    labels
-        (N,), integers, at least two classes. The only sample of a class is always wrong.
-    folds
-        Number of folds, and therefore of fits, at least 2.
-    penalty
-        Penalty of the squared weights, positive. It does not depend on N, so more samples are penalised less.
-    seed
-        Seed of the assignment to folds. Samples are sorted first, so their order does not matter.
+    Args:
+        features: (N, D), N at least ``folds``. Unlike scores of the samples that were used to fit, this score does not
+            saturate when N < D.
+        labels: (N,), integers, at least two classes. The only sample of a class is always wrong.
+        folds: Number of folds, and therefore of fits, at least 2.
+        penalty: Penalty of the squared weights, positive. It does not depend on N, so more samples are penalised less.
+        seed: Seed of the assignment to folds. Samples are sorted first, so their order does not matter.
 
-    Returns
-    -------
-    float
+    Returns:
         Accuracy in [0, 1].
 
-    Raises
-    ------
-    InputError
-        If ``folds`` is not in [2, N] or ``penalty`` is not positive.
+    Raises:
+        InputError: If ``folds`` is not in [2, N] or ``penalty`` is not positive.
 
-    References
-    ----------
-    Multinomial logistic regression with an L2 penalty, by L-BFGS (scikit-learn); a cross-validated form of the logistic
-    baseline of Bolya et al., "PARC", NeurIPS 2021.
+    References:
+        Multinomial logistic regression with an L2 penalty, by L-BFGS (scikit-learn); a cross-validated form of the
+        logistic baseline of Bolya et al., "PARC", NeurIPS 2021.
     """
     features = check_features(features, labels)
     if not 2 <= folds <= len(features):
@@ -82,12 +71,10 @@ def sorted_samples(
     Neither the order of the samples nor the names of the classes then affect a random draw. A shift or a positive scale
     of the features keeps the order.
 
-    Returns
-    -------
-    order
-        Indices that sort the rows by first dimension, then second and so on, (N,). Equal rows are ordered by class.
-    classes
-        Class of each sorted row, (N,), in [0, C). Classes are numbered by the positions of their rows.
+    Returns:
+        order: Indices that sort the rows by first dimension, then second and so on, (N,). Equal rows are ordered by
+            class.
+        classes: Class of each sorted row, (N,), in [0, C). Classes are numbered by the positions of their rows.
     """
     order = np.lexsort(features.T[::-1])
     rows = features[order]

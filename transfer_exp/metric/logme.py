@@ -28,26 +28,19 @@ def logme(statistics: ClassStatistics) -> float:
     over the min(N, D) singular values s_k of X, as in the released code. With N < D it therefore leaves out
     -(D - N)/2 ln alpha of the exact evidence, which adds (D - N)/(2N) ln alpha to the score.
 
-    Parameters
-    ----------
-    statistics
-        Statistics of features X (N, D), not centred, and their labels. A rotation leaves the score unchanged, a shift
-        does not.
+    Args:
+        statistics: Statistics of features X (N, D), not centred, and their labels. A rotation leaves the score
+            unchanged, a shift does not.
 
-    Returns
-    -------
-    float
+    Returns:
         Unbounded; in practice between -1 and 20.
 
-    Raises
-    ------
-    InputError
-        If every feature is zero, because the evidence is then unbounded in alpha.
+    Raises:
+        InputError: If every feature is zero, because the evidence is then unbounded in alpha.
 
-    References
-    ----------
-    You, Liu, Wang, Long, "LogME", ICML 2021, eq. 2 and algorithm 1; fixed point and epsilon of You et al.,
-    "Ranking and Tuning Pre-trained Models", JMLR 2022, their optimised fixed-point iteration.
+    References:
+        You, Liu, Wang, Long, "LogME", ICML 2021, eq. 2 and algorithm 1; fixed point and epsilon of You et al.,
+        "Ranking and Tuning Pre-trained Models", JMLR 2022, their optimised fixed-point iteration.
     """
     eigenvalues, coordinates = label_spectrum(statistics, centred=False)
     if len(eigenvalues) == 0:

@@ -20,26 +20,18 @@ def logme_regression(features: Real[np.ndarray, "samples dim"], targets: Real[np
     The evidence and its fixed point are those of `logme`, with a real-valued column y instead of one-hot labels.
     Neither features nor targets are centred or scaled, as in the released code, so the unit of a target matters.
 
-    Parameters
-    ----------
-    features
-        (N, D), N at least 2. A rotation leaves the score unchanged.
-    targets
-        (N, T), T at least 1: ages, counts, coordinates.
+    Args:
+        features: (N, D), N at least 2. A rotation leaves the score unchanged.
+        targets: (N, T), T at least 1: ages, counts, coordinates.
 
-    Returns
-    -------
-    float
+    Returns:
         Unbounded.
 
-    Raises
-    ------
-    InputError
-        If every feature is zero, or ``targets`` have another shape, are not real or not finite.
+    Raises:
+        InputError: If every feature is zero, or ``targets`` have another shape, are not real or not finite.
 
-    References
-    ----------
-    You, Liu, Wang, Long, "LogME", ICML 2021, section 4 (regression); fixed point as in `logme`.
+    References:
+        You, Liu, Wang, Long, "LogME", ICML 2021, section 4 (regression); fixed point as in `logme`.
     """
     features, targets = np.asarray(features), np.asarray(targets)
     # Targets replace the classes here, and row numbers as labels pass the check of labels.

@@ -16,23 +16,18 @@ class Facts(Protocol):
     A metric module starts with the formula as a free function; the fields of the class are the options of that
     function. Formulas raise `InputError` for input that `check_features` or `check_source_probabilities` rejects.
 
-    Attributes
-    ----------
-    name
-        Identifier in tables and in ``conf/metric``.
-    source
-        Authors, venue and year of the formula.
-    lower, upper
-        Bounds of the score for every input. Tighter bounds that depend on N, D or C are in the formula's docstring.
-    inputs
-        Names of the call's arguments, in order: ``features`` (N, D) and ``labels`` (N,); ``source_probabilities``
-        (N, S); ``class_statistics``, which can be streamed; ``model``, its `ModelFacts`; ``accuracies_elsewhere``, the
-        model's accuracies on other targets; ``dataset``, the name of the target.
-    invariances
-        Maps of the input that leave the score unchanged. For features: ``"rotation"`` (any orthogonal map),
-        ``"translation"``, ``"scaling"`` (one positive factor), ``"affine"`` (any invertible affine map). For source
-        probabilities: ``"source_permutation"`` (any order of the source classes). Sample order and the names of the
-        target classes never matter.
+    Attributes:
+        name: Identifier in tables and in ``conf/metric``.
+        source: Authors, venue and year of the formula.
+        lower, upper: Bounds of the score for every input. Tighter bounds that depend on N, D or C are in the formula's
+            docstring.
+        inputs: Names of the call's arguments, in order: ``features`` (N, D) and ``labels`` (N,);
+            ``source_probabilities`` (N, S); ``class_statistics``, which can be streamed; ``model``, its `ModelFacts`;
+            ``accuracies_elsewhere``, the model's accuracies on other targets; ``dataset``, the name of the target.
+        invariances: Maps of the input that leave the score unchanged. For features: ``"rotation"`` (any orthogonal
+            map), ``"translation"``, ``"scaling"`` (one positive factor), ``"affine"`` (any invertible affine map). For
+            source probabilities: ``"source_permutation"`` (any order of the source classes). Sample order and the names
+            of the target classes never matter.
     """
 
     name: ClassVar[str]
@@ -77,14 +72,11 @@ class PoolMetric(Facts, Protocol):
 class ModelFacts:
     """Facts about a model that baselines rank by.
 
-    Attributes
-    ----------
-    name
-        Name of the model in its pool.
-    parameters
-        Number of parameters, source head included. None for a model with features but no network.
-    imagenet_accuracy
-        Published top-1 accuracy of these weights on ImageNet-1k, in [0, 1]. None if the pool publishes none.
+    Attributes:
+        name: Name of the model in its pool.
+        parameters: Number of parameters, source head included. None for a model with features but no network.
+        imagenet_accuracy: Published top-1 accuracy of these weights on ImageNet-1k, in [0, 1]. None if the pool
+            publishes none.
     """
 
     name: str

@@ -19,22 +19,16 @@ def nce(
 
     Z is the most probable source class of each sample, the first if several are equal. P counts samples.
 
-    Parameters
-    ----------
-    source_probabilities
-        (N, S): non-negative rows that sum to 1 (within 0.01).
-    labels
-        Y, (N,), integers, at least two classes.
+    Args:
+        source_probabilities: (N, S): non-negative rows that sum to 1 (within 0.01).
+        labels: Y, (N,), integers, at least two classes.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in nats, in [-ln C, 0].
 
-    References
-    ----------
-    Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019: the empirical
-    conditional entropy with the opposite sign.
+    References:
+        Tran, Nguyen, Hassner, "Transferability and Hardness of Supervised Classification Tasks", ICCV 2019: the
+        empirical conditional entropy with the opposite sign.
     """
     source = check_source_probabilities(source_probabilities, labels).argmax(axis=1)
     codes, _ = encode_labels(labels)

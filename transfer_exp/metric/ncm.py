@@ -20,20 +20,15 @@ def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
     eigendecomposition for symmetric matrices to a matrix that is not symmetric. The eigenvectors then cancel, and no
     covariance remains.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D); (N,) integers, at least two classes. Distances are absolute: a scale t of the features scales their
-        logits by t^2.
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes. Distances are absolute: a scale t of the features
+            scales their logits by t^2.
 
-    Returns
-    -------
-    float
+    Returns:
         Probability in [0, 1]; sum_c (n_c / N)^2 for constant features.
 
-    References
-    ----------
-    Released code of Gholami et al., "ETran", ICCV 2023, and of Khoba et al., WACV 2025.
+    References:
+        Released code of Gholami et al., "ETran", ICCV 2023, and of Khoba et al., WACV 2025.
     """
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)

@@ -36,27 +36,21 @@ def ncti_parts(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray
     - ``"ncc"``: the mean posterior of the true class under Gaussian classes N(mu_c, S), in [0, 1].
     - ``"vc"``: ln of the sum over classes of the nuclear norm of their posteriors (n_c, C). Low means collapsed.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D); (N,) integers, at least two classes. A rotation or a shift leaves all three unchanged; a scale changes
-        t.
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes. A rotation or a shift leaves all three unchanged;
+            a scale changes t.
 
-    Returns
-    -------
-    dict
+    Returns:
         Finite floats by the names above.
 
-    Raises
-    ------
-    InputError
-        If no sample differs from its class mean.
+    Raises:
+        InputError: If no sample differs from its class mean.
 
-    References
-    ----------
-    Wang, Luo, Zheng, Huang, Baktashmotlagh, "How Far Pre-trained Models Are from Neural Collapse on the Target Dataset
-    Informs their Transferability", ICCV 2023: the three scores; dimensions, shrinkage and logarithm of the release. Its
-    principal components are approximate, from a random start, where N or D exceeds 500; these are exact.
+    References:
+        Wang, Luo, Zheng, Huang, Baktashmotlagh, "How Far Pre-trained Models Are from Neural Collapse on the Target
+        Dataset Informs their Transferability", ICCV 2023: the three scores; dimensions, shrinkage and logarithm of the
+        release. Its principal components are approximate, from a random start, where N or D exceeds 500; these are
+        exact.
     """
     reduced, variances = _principal_components(centred_features(features, labels))
     codes, counts = encode_labels(labels)

@@ -32,36 +32,26 @@ def nleep(
     2. Fit a mixture of V = ``components_per_class`` * C Gaussians of full covariance; p_iv is its posterior.
     3. With P(y | v) = sum_{i: y_i = y} p_iv / sum_i p_iv, average ln sum_v P(y_i | v) p_iv over the samples.
 
-    Parameters
-    ----------
-    features
-        (N, D), N at least V.
-    labels
-        (N,), integers, at least two classes.
-    components_per_class
-        Number of Gaussians per class, at least 1; 5 in the paper.
-    convention
-        ``"paper"``: the steps above, on sorted samples, so that their order does not matter. ``"released"``: the
-        average without the logarithm, in the given order, as in the releases of SFDA and of Khoba et al.
-    seed
-        Seed of the mixture's start, which decides the local optimum. Other seeds have changed the released score by up
-        to 0.2, so average several before you interpret a ranking.
+    Args:
+        features: (N, D), N at least V.
+        labels: (N,), integers, at least two classes.
+        components_per_class: Number of Gaussians per class, at least 1; 5 in the paper.
+        convention: ``"paper"``: the steps above, on sorted samples, so that their order does not matter.
+            ``"released"``: the average without the logarithm, in the given order, as in the releases of SFDA and of
+            Khoba et al.
+        seed: Seed of the mixture's start, which decides the local optimum. Other seeds have changed the released score
+            by up to 0.2, so average several before you interpret a ranking.
 
-    Returns
-    -------
-    float
+    Returns:
         In nats, at most 0, for ``"paper"``; in [0, 1] for ``"released"``. Constant features form one cluster. The score
         is then minus the entropy of the labels, or the expected share of the true class.
 
-    Raises
-    ------
-    InputError
-        If ``convention`` is unknown, ``components_per_class`` is below 1, or V exceeds N.
+    Raises:
+        InputError: If ``convention`` is unknown, ``components_per_class`` is below 1, or V exceeds N.
 
-    References
-    ----------
-    Li et al., "Ranking Neural Checkpoints", CVPR 2021. The scaling makes the regularisation of the
-    covariances (1e-6) relative; it is absolute in the releases.
+    References:
+        Li et al., "Ranking Neural Checkpoints", CVPR 2021. The scaling makes the regularisation of the
+        covariances (1e-6) relative; it is absolute in the releases.
     """
     if convention not in ("paper", "released"):
         raise InputError(f"convention={convention} of nleep must be paper or released")

@@ -30,31 +30,21 @@ def pactran_dirichlet(
     Let ln B be the sum of ln gamma minus ln gamma of the sum. The bound is
     sum_z (ln B(A_z) - ln B(a)) - sum_n KL(q_n | p_n), after one more update of A.
 
-    Parameters
-    ----------
-    source_probabilities
-        (N, S), rows that sum to 1. Memory holds a few arrays of this size.
-    labels
-        (N,), integers, at least two classes.
-    alpha
-        Strength of the prior, positive.
-    rounds
-        Number of updates, at least 1. Each raises the bound.
+    Args:
+        source_probabilities: (N, S), rows that sum to 1. Memory holds a few arrays of this size.
+        labels: (N,), integers, at least two classes.
+        alpha: Strength of the prior, positive.
+        rounds: Number of updates, at least 1. Each raises the bound.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in nats per sample, at most 0.
 
-    Raises
-    ------
-    InputError
-        If ``alpha`` is not positive or ``rounds`` is below 1.
+    Raises:
+        InputError: If ``alpha`` is not positive or ``rounds`` is below 1.
 
-    References
-    ----------
-    Ding et al., "PACTran", ECCV 2022, Dirichlet metric, alpha and rounds as released. The release has the opposite
-    sign, divides by N C, adds 1e-10 to a and p, and omits the last update of A, without which this is not a bound.
+    References:
+        Ding et al., "PACTran", ECCV 2022, Dirichlet metric, alpha and rounds as released. The release has the opposite
+        sign, divides by N C, adds 1e-10 to a and p, and omits the last update of A, without which this is not a bound.
     """
     if not 0 < alpha < np.inf or rounds < 1:
         raise InputError(f"alpha={alpha} of pactran_dirichlet must be positive, and rounds={rounds} at least 1")

@@ -25,10 +25,8 @@ class ParameterCount:
     def __call__(self, model: ModelFacts) -> float:
         """Return the number of parameters of a model.
 
-        Raises
-        ------
-        NotApplicableError
-            If the model has features but no network.
+        Raises:
+            NotApplicableError: If the model has features but no network.
         """
         if model.parameters is None:
             raise NotApplicableError("the model has features but no network, so its parameters cannot be counted")

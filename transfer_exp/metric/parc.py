@@ -27,29 +27,21 @@ def parc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     The release ranks the rounding errors of the labels' correlations (1 or 1 - 2e-16 for one class), which changes its
     score by up to 5 % and differs between machines. Here they tie; for 4 or 8 classes they tie there too.
 
-    Parameters
-    ----------
-    features
-        (N, D), D at least 2. Time and memory grow with N^2 (4 GB at N = 10,000), and the paper uses scoring sets of 500
-        samples. It reduces features to 32 dimensions first, like ``perturbation=pca`` with ``dim`` 32.
-    labels
-        (N,), integers, at least two classes, one with at least two samples.
+    Args:
+        features: (N, D), D at least 2. Time and memory grow with N^2 (4 GB at N = 10,000), and the paper uses scoring
+            sets of 500 samples. It reduces features to 32 dimensions first, like ``perturbation=pca`` with ``dim`` 32.
+        labels: (N,), integers, at least two classes, one with at least two samples.
 
-    Returns
-    -------
-    float
+    Returns:
         Correlation in [-1, 1], where ties exclude the ends.
 
-    Raises
-    ------
-    InputError
-        If the standardised features of a sample are all equal, as with one dimension or constant features, because they
-        have no correlation. If all pairs are equally dissimilar, or no two samples share a class.
+    Raises:
+        InputError: If the standardised features of a sample are all equal, as with one dimension or constant features,
+            because they have no correlation. If all pairs are equally dissimilar, or no two samples share a class.
 
-    References
-    ----------
-    Bolya, Mittapalli, Hoffman, "Scalable Diverse Model Selection for Accessible Transfer Learning", NeurIPS 2021,
-    and their released code.
+    References:
+        Bolya, Mittapalli, Hoffman, "Scalable Diverse Model Selection for Accessible Transfer Learning", NeurIPS 2021,
+        and their released code.
     """
     similarity = _sample_correlations(centred_features(features, labels))
     codes, counts = encode_labels(labels)

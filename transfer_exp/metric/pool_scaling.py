@@ -17,10 +17,8 @@ def min_max_scaled(parts: Sequence[Mapping[str, float]], name: str) -> Float[np.
 
     A part that is equal for all models, up to rounding, becomes 0.
 
-    Raises
-    ------
-    InputError
-        If a model lacks the part or its value is not finite.
+    Raises:
+        InputError: If a model lacks the part or its value is not finite.
     """
     values = np.array([part.get(name, np.nan) for part in parts], dtype=np.float64)
     if not np.isfinite(values).all():

@@ -16,10 +16,9 @@ from transfer_exp.errors import InputError
 class Random:
     """Uniform scores, drawn together for all models of the pool.
 
-    Attributes
-    ----------
-    seed
-        Seed of the draw, at least 0. A single draw lies anywhere in the null band, so average many before comparing.
+    Attributes:
+        seed: Seed of the draw, at least 0. A single draw lies anywhere in the null band, so average many before
+            comparing.
     """
 
     name: ClassVar[str] = "random"
@@ -38,10 +37,8 @@ class Random:
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return a draw in [0, 1) for each model, (M,).
 
-        Raises
-        ------
-        InputError
-            If the seed is negative.
+        Raises:
+            InputError: If the seed is negative.
         """
         if self.seed < 0:
             raise InputError(f"seed={self.seed} of random must be at least 0")

@@ -20,20 +20,16 @@ def regularised_h_score(features: Real[np.ndarray, "samples dim"], labels: Int[n
     released). With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c),
     the trace is the sum over k of s_k^2 |(U'Y)_k|^2 / (N - 1) / ((1 - a) s_k^2 / N + a tr(S)/D).
 
-    Parameters
-    ----------
-    features, labels
-        (N, D); (N,) integers, at least two classes. Unlike `h_score`, the score does not saturate when N < D.
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes. Unlike `h_score`, the score does not saturate
+            when N < D.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in [0, (C - 1) N / (N - 1)]; 0 for constant features. Unchanged by rotation, shift and one scale.
 
-    References
-    ----------
-    Ibrahim, Ponomareva, Mazumder, "Newer Is Not Always Better", NeurIPS 2021 workshop / ECML 2022: H_alpha;
-    shrinkage of Ledoit and Wolf, "A Well-Conditioned Estimator", Journal of Multivariate Analysis 2004.
+    References:
+        Ibrahim, Ponomareva, Mazumder, "Newer Is Not Always Better", NeurIPS 2021 workshop / ECML 2022: H_alpha;
+        shrinkage of Ledoit and Wolf, "A Well-Conditioned Estimator", Journal of Multivariate Analysis 2004.
     """
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)

@@ -20,24 +20,18 @@ def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
     The paper states the shrinkage in three ways that exclude each other (equation 3, the text after it, algorithm 1).
     This is that of the release: equation 3 with the covariance instead of the scatter.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D); (N,) integers, at least two classes. With N < D the score is often 0 up to rounding and ranks nothing.
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes. With N < D the score is often 0 up to rounding
+            and ranks nothing.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in nats, at most 0. Depends on the scale of the features through the shrinkage.
 
-    Raises
-    ------
-    InputError
-        If no sample differs from its class mean, or W is too ill-conditioned to invert.
+    Raises:
+        InputError: If no sample differs from its class mean, or W is too ill-conditioned to invert.
 
-    References
-    ----------
-    Shao et al., "Not All Models Are Equal", ECCV 2022, equations 1, 2 and 5 to 7.
+    References:
+        Shao et al., "Not All Models Are Equal", ECCV 2022, equations 1, 2 and 5 to 7.
     """
     return float(challenged_log_posterior(features, labels).mean())
 

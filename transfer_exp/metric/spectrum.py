@@ -13,20 +13,14 @@ def spectrum(
 ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "rank targets"]]:
     """Decompose X = U diag(s) V' over its nonzero singular values, without forming U if N > D.
 
-    Parameters
-    ----------
-    features
-        X, (N, D). The function does not centre it.
-    targets
-        Y, (N, T), for example one-hot labels.
+    Args:
+        features: X, (N, D). The function does not centre it.
+        targets: Y, (N, T), for example one-hot labels.
 
-    Returns
-    -------
-    eigenvalues
-        s^2, (k,), ascending, all positive; k is the numerical rank. An eigenvalue below max(N, D) machine epsilons of
-        the largest is a rounding error. It is also below the resolution of float32 features.
-    coordinates
-        U'Y, (k, T).
+    Returns:
+        eigenvalues: s^2, (k,), ascending, all positive; k is the numerical rank. An eigenvalue below max(N, D) machine
+            epsilons of the largest is a rounding error. It is also below the resolution of float32 features.
+        coordinates: U'Y, (k, T).
     """
     eigenvalues, vectors = _decomposed(smaller_gram(features), features.shape)
     if len(features) <= features.shape[1]:

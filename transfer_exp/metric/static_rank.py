@@ -31,10 +31,8 @@ class StaticRank:
     def parts(self, accuracies_elsewhere: Mapping[str, float]) -> dict[str, float]:
         """Return the accuracy on every other target, by its name.
 
-        Raises
-        ------
-        NotApplicableError
-            If there is none.
+        Raises:
+            NotApplicableError: If there is none.
         """
         if not accuracies_elsewhere:
             raise NotApplicableError("no accuracy on another target in the table")
@@ -43,10 +41,8 @@ class StaticRank:
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return minus the mean rank, in [-M, -1], (M,), over the targets for which all models have an accuracy.
 
-        Raises
-        ------
-        InputError
-            If no target has an accuracy of every model.
+        Raises:
+            InputError: If no target has an accuracy of every model.
         """
         targets = sorted(set.intersection(*(set(part) for part in parts))) if parts else []
         if parts and not targets:

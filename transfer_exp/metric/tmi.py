@@ -30,32 +30,22 @@ def tmi(
     the maximum norm. r_i is the distance from sample i to its k-th nearest neighbour in the class. Unlike most scores,
     this one is larger for classes that spread, and it ignores the positions of classes relative to each other.
 
-    Parameters
-    ----------
-    features
-        (N, D). The norm depends on the basis and the entropy on the scale, so both matter.
-    labels
-        (N,), integers, at least two classes with more than ``k`` samples each.
-    k
-        Index of the neighbour, at least 1.
-    least_distance
-        Smallest distance in feature units, positive, as released: nearer neighbours count as this far. Features that
-        are all nearer (small scale, few dimensions) are not ranked.
+    Args:
+        features: (N, D). The norm depends on the basis and the entropy on the scale, so both matter.
+        labels: (N,), integers, at least two classes with more than ``k`` samples each.
+        k: Index of the neighbour, at least 1.
+        least_distance: Smallest distance in feature units, positive, as released: nearer neighbours count as this far.
+            Features that are all nearer (small scale, few dimensions) are not ranked.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in nats, unbounded; at least D ln(2 least distance).
 
-    Raises
-    ------
-    InputError
-        If a class has too few samples, or ``k`` or ``least_distance`` is not positive.
+    Raises:
+        InputError: If a class has too few samples, or ``k`` or ``least_distance`` is not positive.
 
-    References
-    ----------
-    Xu and Kang, "Fast and Accurate Transferability Measurement by Evaluating Intra-class Feature Variance", ICCV 2023;
-    estimator, k and floor of the release, which also divides by C, alike for all models.
+    References:
+        Xu and Kang, "Fast and Accurate Transferability Measurement by Evaluating Intra-class Feature Variance", ICCV
+        2023; estimator, k and floor of the release, which also divides by C, alike for all models.
     """
     if k < 1:
         raise InputError(f"k={k} of tmi must be at least 1")

@@ -24,32 +24,24 @@ def transrate(
 
     Z are the features minus their overall mean, Z_c the rows of class c.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D); (N,) integers, at least two classes. Directions with less than 1e-7 of the largest spread, the
-        resolution of float32, count as empty.
-    convention
-        ``"paper"``: w_c = n_c / N, and Z is scaled to tr(Z'Z) = N, as in the authors' released analysis. Otherwise
-        epsilon, hence the ranking, depends on the scale of the features. ``"tllib"``: w_c = 1/C without scaling, as in
-        the listing of the paper and its copy in TLLIB.
-    epsilon
-        Distortion that the code allows, positive.
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes. Directions with less than 1e-7 of the largest
+            spread, the resolution of float32, count as empty.
+        convention: ``"paper"``: w_c = n_c / N, and Z is scaled to tr(Z'Z) = N, as in the authors' released analysis.
+            Otherwise epsilon, hence the ranking, depends on the scale of the features. ``"tllib"``: w_c = 1/C without
+            scaling, as in the listing of the paper and its copy in TLLIB.
+        epsilon: Distortion that the code allows, positive.
 
-    Returns
-    -------
-    float
+    Returns:
         Value in nats. At least 0 for ``"paper"`` (ln det is concave); unbounded on either side for ``"tllib"``.
 
-    Raises
-    ------
-    InputError
-        If ``convention`` is unknown, ``epsilon`` is not positive, or, for ``"paper"``, every feature is constant.
+    Raises:
+        InputError: If ``convention`` is unknown, ``epsilon`` is not positive, or, for ``"paper"``, every feature is
+            constant.
 
-    References
-    ----------
-    Huang, Huang, Rong, Yang, Wei, "Frustratingly Easy Transferability Estimation", ICML 2022: definition of TransRate;
-    released code of the authors (weights, scaling) and of TLLIB.
+    References:
+        Huang, Huang, Rong, Yang, Wei, "Frustratingly Easy Transferability Estimation", ICML 2022: definition of
+        TransRate; released code of the authors (weights, scaling) and of TLLIB.
     """
     if convention not in ("paper", "tllib"):
         raise InputError(f"convention={convention} of transrate must be paper or tllib")

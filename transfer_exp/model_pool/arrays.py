@@ -12,10 +12,8 @@ from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, sele
 def arrays(root: str | None, names: Sequence[str] | None = None) -> ModelPool:
     """Return one candidate per npz file of a folder (or for one file), named after the file without its suffix.
 
-    Raises
-    ------
-    InputError
-        If the file or folder or a name does not exist; always on loading.
+    Raises:
+        InputError: If the file or folder or a name does not exist; always on loading.
     """
     if root is None:
         raise InputError("model_pool=arrays goes with dataset=arrays: set both")

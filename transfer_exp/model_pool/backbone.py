@@ -150,17 +150,13 @@ class LogitsBackbone(Backbone):
 def wrap_network(network: nn.Module, source_classes: int | None = None) -> Backbone:
     """Return the backbone class that fits a network, applied to it.
 
-    Parameters
-    ----------
-    network
-        Network of timm or torchvision, or a user-defined one with a method ``forward_features``.
-    source_classes
-        S of a user-defined network, 0 or None when it has no head; ignored for networks of the libraries.
+    Args:
+        network: Network of timm or torchvision, or a user-defined one with a method ``forward_features``.
+        source_classes: S of a user-defined network, 0 or None when it has no head; ignored for networks of the
+            libraries.
 
-    Raises
-    ------
-    NotApplicableError
-        If the network has no linear head before which features could be taken.
+    Raises:
+        NotApplicableError: If the network has no linear head before which features could be taken.
     """
     if isinstance(network, torchvision.models.SqueezeNet):
         return FeatureMapBackbone(network.features, network.classifier)

@@ -14,9 +14,7 @@ _WEIGHTS = Path(__file__).parent / "weights"
 def builtin(names: Sequence[str] | None = None) -> ModelPool:
     """Return the built-in pool or a part of it; ``weights/MODEL_CARD.md`` describes the networks.
 
-    Raises
-    ------
-    InputError
-        If a name is unknown; the message has near matches.
+    Raises:
+        InputError: If a name is unknown; the message has near matches.
     """
     return checkpoints(str(_WEIGHTS), names, name="builtin")

@@ -44,18 +44,14 @@ _Deviation = Annotated[float, Field(gt=0, lt=1e9)]
 class CheckpointEntry(BaseModel):
     """One network of a manifest; further keys in the file are documentation and ignored.
 
-    Attributes
-    ----------
-    library, architecture, arguments
-        ``timm``, ``torchvision`` or a user-defined name; the builder function in it; the builder's keyword arguments.
-    file
-        The state dict, relative to the folder.
-    input_size, mean, std, interpolation
-        Preprocessing: side in pixels, per-channel statistics for pixels in [0, 1], and the interpolation mode.
-    source_classes
-        S, or 0 for a network without a head.
-    batch_norm_folded
-        True when the batch norms are the identity and must stay in evaluation mode.
+    Attributes:
+        library, architecture, arguments: ``timm``, ``torchvision`` or a user-defined name; the builder function in it;
+            the builder's keyword arguments.
+        file: The state dict, relative to the folder.
+        input_size, mean, std, interpolation: Preprocessing: side in pixels, per-channel statistics for pixels in [0,
+            1], and the interpolation mode.
+        source_classes: S, or 0 for a network without a head.
+        batch_norm_folded: True when the batch norms are the identity and must stay in evaluation mode.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -81,25 +77,19 @@ def checkpoints(
 ) -> ModelPool:
     """Return a pool of the networks in a folder.
 
-    Parameters
-    ----------
-    root
-        Folder with ``manifest.json`` (entries as in `CheckpointEntry`) and state dicts, as safetensors or as torch
-        files that contain only tensors.
-    names
-        The entries to use, or None for all.
-    architectures
-        Python file that builds networks of other libraries than timm and torchvision. It is executed, so give only a
-        file that you trust; without it such networks are skipped.
-    largest_input
-        Largest input side in pixels, for features and fine-tuning; larger sides of the manifest are reduced to it.
-    name
-        The name of the pool in tables; the name of the folder when None.
+    Args:
+        root: Folder with ``manifest.json`` (entries as in `CheckpointEntry`) and state dicts, as safetensors or as
+            torch files that contain only tensors.
+        names: The entries to use, or None for all.
+        architectures: Python file that builds networks of other libraries than timm and torchvision. It is executed, so
+            give only a file that you trust; without it such networks are skipped.
+        largest_input: Largest input side in pixels, for features and fine-tuning; larger sides of the manifest are
+            reduced to it.
+        name: The name of the pool in tables; the name of the folder when None.
 
-    Raises
-    ------
-    InputError
-        If the folder, the manifest or a file is missing or invalid, a name is unknown, or the side is below 1.
+    Raises:
+        InputError: If the folder, the manifest or a file is missing or invalid, a name is unknown, or the side is below
+            1.
     """
     if largest_input is not None and largest_input < 1:
         raise InputError(f"model_pool.largest_input={largest_input}: need a side in pixels, or null")
@@ -117,11 +107,9 @@ def checkpoints(
 def read_manifest(folder: Path) -> dict[str, CheckpointEntry]:
     """Read ``manifest.json`` of a folder: entries by name, in the order of the file.
 
-    Raises
-    ------
-    InputError
-        If the folder or manifest is missing, the manifest is not JSON or too large, or an entry is incomplete, has a
-        wrong value, or refers to a file outside the folder.
+    Raises:
+        InputError: If the folder or manifest is missing, the manifest is not JSON or too large, or an entry is
+            incomplete, has a wrong value, or refers to a file outside the folder.
     """
     path = folder / "manifest.json"
     if not folder.is_dir():

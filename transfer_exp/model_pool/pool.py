@@ -22,20 +22,15 @@ Transform = Callable[[Image], Tensor]
 class LoadedModel:
     """A pretrained network with its weights and its preprocessing.
 
-    Attributes
-    ----------
-    backbone
-        The network, in evaluation mode, on the CPU, in float32.
-    transform
-        The evaluation preprocessing of the network: an RGB image to a tensor (3, H, W).
-    identity
-        Plain data that decides what the network computes: library, architecture, arguments, digest of the weights.
-    freeze_batch_norm
-        True when batch norms must stay in evaluation mode even while training.
-    imagenet_accuracy
-        Published top-1 accuracy of the weights on ImageNet-1k, in [0, 1], or None.
-    augmented
-        The training preprocessing: `transform` with a random crop and flip instead of a resize; None if unavailable.
+    Attributes:
+        backbone: The network, in evaluation mode, on the CPU, in float32.
+        transform: The evaluation preprocessing of the network: an RGB image to a tensor (3, H, W).
+        identity: Plain data that decides what the network computes: library, architecture, arguments, digest of the
+            weights.
+        freeze_batch_norm: True when batch norms must stay in evaluation mode even while training.
+        imagenet_accuracy: Published top-1 accuracy of the weights on ImageNet-1k, in [0, 1], or None.
+        augmented: The training preprocessing: `transform` with a random crop and flip instead of a resize; None if
+            unavailable.
     """
 
     backbone: Backbone
@@ -69,10 +64,8 @@ class ModelPool:
     def select(self, names: Sequence[str] | None) -> ModelPool:
         """Return the pool reduced to ``names``, in that order, or the pool itself for None.
 
-        Raises
-        ------
-        InputError
-            If a name is unknown or repeated, or the list is empty.
+        Raises:
+            InputError: If a name is unknown or repeated, or the list is empty.
         """
         by_name = {candidate.name: candidate for candidate in self.candidates}
         return ModelPool(self.name, tuple(by_name[n] for n in select_names(names, by_name, self.name)))
@@ -81,19 +74,13 @@ class ModelPool:
 def combine_pools(pools: Sequence[ModelPool], name: str, names: Sequence[str] | None = None) -> ModelPool:
     """Return one pool with the candidates of several pools, in order.
 
-    Parameters
-    ----------
-    pools
-        Pools whose model names are all different.
-    name
-        The name of the combined pool in tables.
-    names
-        The models to keep, or None for all.
+    Args:
+        pools: Pools whose model names are all different.
+        name: The name of the combined pool in tables.
+        names: The models to keep, or None for all.
 
-    Raises
-    ------
-    InputError
-        If two models have the same name, or ``names`` has an unknown name.
+    Raises:
+        InputError: If two models have the same name, or ``names`` has an unknown name.
     """
     candidates = tuple(candidate for pool in pools for candidate in pool.candidates)
     for model, count in Counter(candidate.name for candidate in candidates).items():
@@ -105,10 +92,8 @@ def combine_pools(pools: Sequence[ModelPool], name: str, names: Sequence[str] | 
 def select_names(names: Sequence[str] | None, available: Iterable[str], source: str) -> tuple[str, ...]:
     """Return ``names`` after checking each against ``available``, or all available names for None.
 
-    Raises
-    ------
-    InputError
-        If a name is unknown (the message has near matches) or repeated, or the list is empty.
+    Raises:
+        InputError: If a name is unknown (the message has near matches) or repeated, or the list is empty.
     """
     available = tuple(available)
     selected = available if names is None else tuple(names)
@@ -134,20 +119,14 @@ def hash_weights(network: nn.Module) -> str:
 def load_weights(network: nn.Module, state: Mapping[str, Tensor], versions: Mapping[str, Any] | None = None) -> None:
     """Load a state dict into a network; every weight must be present and every key must be used.
 
-    Parameters
-    ----------
-    network
-        Network of the matching architecture.
-    state
-        Parameters and buffers by name.
-    versions
-        The ``_metadata`` of a torch file, with the layout version of each module. Some networks (MNASNet) require it;
-        for files without it, such as safetensors, the current versions are used.
+    Args:
+        network: Network of the matching architecture.
+        state: Parameters and buffers by name.
+        versions: The ``_metadata`` of a torch file, with the layout version of each module. Some networks (MNASNet)
+            require it; for files without it, such as safetensors, the current versions are used.
 
-    Raises
-    ------
-    RuntimeError, ValueError
-        If the state dict does not fit the network.
+    Raises:
+        RuntimeError, ValueError: If the state dict does not fit the network.
     """
     complete = OrderedDict(state)
     current = network.state_dict()._metadata[""]  # type: ignore[attr-defined]

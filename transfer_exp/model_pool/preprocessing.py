@@ -24,12 +24,9 @@ _TO_TENSOR = (_library.ToTensor, timm.data.transforms.MaybeToTensor)
 def create_transforms(network: nn.Module, overrides: dict[str, Any] | None = None) -> tuple[Transform, Transform]:
     """Return timm's evaluation preprocessing of a network, and `random_crop_flip` with the same settings.
 
-    Parameters
-    ----------
-    network
-        Network whose timm configuration, if it has one, holds the defaults.
-    overrides
-        Settings to replace: ``input_size`` (3, H, W), ``mean``, ``std``, ``interpolation``, ``crop_pct``.
+    Args:
+        network: Network whose timm configuration, if it has one, holds the defaults.
+        overrides: Settings to replace: ``input_size`` (3, H, W), ``mean``, ``std``, ``interpolation``, ``crop_pct``.
     """
     settings = timm.data.resolve_data_config(overrides or {}, model=network)
     transform: Transform = timm.data.create_transform(**settings, is_training=False)
@@ -56,12 +53,9 @@ def random_crop_flip(size: int, mean: Sequence[float], std: Sequence[float], int
 class SplitTransform:
     """A transform in two parts, whose combined output equals that of the transform bit for bit.
 
-    Attributes
-    ----------
-    geometry
-        Function of an RGB image to one of the network's input size. Functions with equal ``repr`` are equal.
-    mean, std
-        Normalisation per channel, (3,), for pixels in [0, 1].
+    Attributes:
+        geometry: Function of an RGB image to one of the network's input size. Functions with equal ``repr`` are equal.
+        mean, std: Normalisation per channel, (3,), for pixels in [0, 1].
     """
 
     geometry: Callable[[Image], Image]

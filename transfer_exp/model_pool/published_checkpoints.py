@@ -34,28 +34,18 @@ def create_published_pool(
 ) -> ModelPool:
     """Return a pool of models whose files the user downloaded into a folder.
 
-    Parameters
-    ----------
-    name
-        The name of the pool in tables.
-    sources
-        The source of every available model, by model name.
-    load
-        Function of model name, file content and file path that builds the model.
-    root
-        Folder with a file ``NAME.pth``, ``.pth.tar``, ``.pt`` or ``.safetensors`` for each model.
-    names
-        The models to use, or None for all.
-    digests
-        Expected sha256 of files by model name; models without one are not verified.
+    Args:
+        name: The name of the pool in tables.
+        sources: The source of every available model, by model name.
+        load: Function of model name, file content and file path that builds the model.
+        root: Folder with a file ``NAME.pth``, ``.pth.tar``, ``.pt`` or ``.safetensors`` for each model.
+        names: The models to use, or None for all.
+        digests: Expected sha256 of files by model name; models without one are not verified.
 
-    Raises
-    ------
-    InputError
-        If a name is unknown; on loading, if a model has two files, or its file has another digest or contains more
-        than tensors and plain values.
-    NotApplicableError
-        On loading, if the file is missing.
+    Raises:
+        InputError: If a name is unknown; on loading, if a model has two files, or its file has another digest or
+            contains more than tensors and plain values.
+        NotApplicableError: On loading, if the file is missing.
     """
     expected = digests or {}
     for model in expected:

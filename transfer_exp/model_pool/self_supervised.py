@@ -38,15 +38,12 @@ def self_supervised(
 ) -> ModelPool:
     """Return the pool of self-supervised ResNet-50s; ``docs/self_supervised.md`` lists the download pages.
 
-    Parameters
-    ----------
-    root, names, digests
-        Folder, models and sha256 of files, see `create_published_pool`.
+    Args:
+        root, names, digests: Folder, models and sha256 of files, see `create_published_pool`.
 
-    Raises
-    ------
-    InputError, NotApplicableError
-        See `create_published_pool`; InputError on loading also if a file does not contain a ResNet-50.
+    Raises:
+        InputError, NotApplicableError: See `create_published_pool`; InputError on loading also if a file does not
+            contain a ResNet-50.
     """
     return create_published_pool("self_supervised", read_sources(), _load, root, names, digests)
 
@@ -81,14 +78,10 @@ def _load(name: str, content: object, path: Path) -> LoadedModel:
 class KeyLayout:
     """Naming scheme of ResNet-50 weights in published files.
 
-    Attributes
-    ----------
-    name
-        The methods whose files use the scheme, for messages.
-    rename
-        Function of torchvision's name of a trunk weight that gives the name in the file.
-    trunk
-        Pattern at the start of all trunk weights in the file, for a ResNet of any depth.
+    Attributes:
+        name: The methods whose files use the scheme, for messages.
+        rename: Function of torchvision's name of a trunk weight that gives the name in the file.
+        trunk: Pattern at the start of all trunk weights in the file, for a ResNet of any depth.
     """
 
     name: str
@@ -137,19 +130,15 @@ def extract_trunk_state(content: object, trunk: Mapping[str, Tensor], file: str)
 
     Heads, predictors, prototypes, queues and momentum encoders are left out.
 
-    Parameters
-    ----------
-    content
-        A state dict in one of `LAYOUTS`, or a mapping that has one under ``state_dict``, ``model`` or ``resnet``.
-    trunk
-        State dict with torchvision's names and the expected shapes; batch counters missing in the file come from it.
-    file
-        The path of the file, for messages.
+    Args:
+        content: A state dict in one of `LAYOUTS`, or a mapping that has one under ``state_dict``, ``model`` or
+            ``resnet``.
+        trunk: State dict with torchvision's names and the expected shapes; batch counters missing in the file come from
+            it.
+        file: The path of the file, for messages.
 
-    Raises
-    ------
-    InputError
-        If no layout fits, or a weight is missing, superfluous or has the wrong shape.
+    Raises:
+        InputError: If no layout fits, or a weight is missing, superfluous or has the wrong shape.
     """
     layout, state = _detect_layout(content, file)
     keys = {weight: layout.rename(weight) for weight in trunk}

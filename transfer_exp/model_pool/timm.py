@@ -18,18 +18,14 @@ _HUB_PREFIXES = ("hf-hub:", "hf_hub:")
 def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelPool:
     """Return a pool of timm models.
 
-    Parameters
-    ----------
-    names
-        timm names, with or without a weights tag (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k``), or
-        ``hf-hub:owner/name``. A mapping {name in tables: timm name} renames the models.
-    name
-        The name of the pool in tables.
+    Args:
+        names: timm names, with or without a weights tag (``resnet18``, ``vit_tiny_patch16_224.augreg_in21k``), or
+            ``hf-hub:owner/name``. A mapping {name in tables: timm name} renames the models.
+        name: The name of the pool in tables.
 
-    Raises
-    ------
-    InputError
-        If timm has no such model (the message has near matches); on loading, if the weights cannot be downloaded.
+    Raises:
+        InputError: If timm has no such model (the message has near matches); on loading, if the weights cannot be
+            downloaded.
     """
     timm_names = dict(names) if isinstance(names, Mapping) else {model: model for model in names}
     models = list(names.values()) if isinstance(names, Mapping) else names

@@ -33,25 +33,17 @@ def torchvision(
 ) -> ModelPool:
     """Return a pool of torchvision models.
 
-    Parameters
-    ----------
-    names
-        torchvision names, such as ``resnet50``.
-    weights
-        Member of each model's weights enum, such as ``IMAGENET1K_V1``; ``DEFAULT`` is the newest.
-    name
-        The name of the pool in tables.
-    layer
-        Layer of the features: ``head_input``, or ``logits`` of the source classes.
-    input_size
-        Side in pixels to which the shorter side of every image is resized (bicubic) before a centre crop; None for
-        the preprocessing published with the weights.
+    Args:
+        names: torchvision names, such as ``resnet50``.
+        weights: Member of each model's weights enum, such as ``IMAGENET1K_V1``; ``DEFAULT`` is the newest.
+        name: The name of the pool in tables.
+        layer: Layer of the features: ``head_input``, or ``logits`` of the source classes.
+        input_size: Side in pixels to which the shorter side of every image is resized (bicubic) before a centre crop;
+            None for the preprocessing published with the weights.
 
-    Raises
-    ------
-    InputError
-        If a model or weights are unknown (the message has near matches) or the side is below 1; on loading, if the
-        weights cannot be downloaded.
+    Raises:
+        InputError: If a model or weights are unknown (the message has near matches) or the side is below 1; on loading,
+            if the weights cannot be downloaded.
     """
     if input_size is not None and input_size < 1:
         raise InputError(f"model_pool.input_size={input_size}: need a side in pixels, or null")

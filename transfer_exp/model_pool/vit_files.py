@@ -27,16 +27,11 @@ _MOCO_ARCHITECTURE, _MOCO_ARGUMENTS = "vit_small_patch16_224", {"num_heads": 12}
 class ViTSource(CheckpointSource):
     """Source of a checkpoint, and the network that it belongs to.
 
-    Attributes
-    ----------
-    build
-        Function that builds the network without weights.
-    rename
-        Function of a key in the file that gives the name of the weight in the network, or None to leave it out.
-    identity
-        The identity of the loaded model, without the digest of its weights.
-    interpolation
-        The mode in which the authors resize images, to 256 pixels before a centre crop of 224.
+    Attributes:
+        build: Function that builds the network without weights.
+        rename: Function of a key in the file that gives the name of the weight in the network, or None to leave it out.
+        identity: The identity of the loaded model, without the digest of its weights.
+        interpolation: The mode in which the authors resize images, to 256 pixels before a centre crop of 224.
     """
 
     build: Callable[[], nn.Module]
@@ -50,15 +45,12 @@ def vit_files(root: str, names: Sequence[str] | None = None) -> ModelPool:
 
     MoCo v3 uses timm's network with twelve heads instead of six (Chen et al., ICCV 2021, Table 3).
 
-    Parameters
-    ----------
-    root, names
-        Folder and models, see `create_published_pool`.
+    Args:
+        root, names: Folder and models, see `create_published_pool`.
 
-    Raises
-    ------
-    InputError, NotApplicableError
-        See `create_published_pool`; InputError on loading also if a file does not fit its network.
+    Raises:
+        InputError, NotApplicableError: See `create_published_pool`; InputError on loading also if a file does not fit
+            its network.
     """
     return create_published_pool("vit_files", SOURCES, _load, root, names)
 

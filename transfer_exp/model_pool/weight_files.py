@@ -21,19 +21,13 @@ _EXTRA_NUMBERS = 1 << 26
 def read_weight_file(path: Path, allowed_classes: Sequence[Any] = ()) -> Any:
     """Return the content of a safetensors file, or of a torch file of tensors and plain values.
 
-    Parameters
-    ----------
-    path
-        The file; its suffix decides the format.
-    allowed_classes
-        Further classes that a torch file may contain; loading them must not run any code.
+    Args:
+        path: The file; its suffix decides the format.
+        allowed_classes: Further classes that a torch file may contain; loading them must not run any code.
 
-    Raises
-    ------
-    ValueError
-        If a torch file is compressed, or a tensor would take more memory than the file has bytes.
-    Exception
-        Many other types from the libraries, if the file is damaged or contains code.
+    Raises:
+        ValueError: If a torch file is compressed, or a tensor would take more memory than the file has bytes.
+        Exception: Many other types from the libraries, if the file is damaged or contains code.
     """
     if path.suffix == ".safetensors":
         return load_file(path)
@@ -73,10 +67,8 @@ class SizeLimit(TorchDispatchMode):
     A manifest can request a layer of any width and any number of layers. The network must be filled from its weight
     file, so the size of the file limits the size of the network.
 
-    Parameters
-    ----------
-    file_bytes
-        Size of the weight file, which needs at least one byte a number.
+    Args:
+        file_bytes: Size of the weight file, which needs at least one byte a number.
     """
 
     def __init__(self, file_bytes: int) -> None:

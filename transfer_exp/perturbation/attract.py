@@ -28,18 +28,13 @@ def attract(
 ) -> Float[np.ndarray, "samples dim"]:
     """Return x + Delta_c for every x of class c, (N, D).
 
-    Parameters
-    ----------
-    features, labels
-        (N, D) and (N,) integers.
-    alpha, sigma, sign, clamp, normalise
-        Options of `class_displacements`, which computes Delta.
+    Args:
+        features, labels: (N, D) and (N,) integers.
+        alpha, sigma, sign, clamp, normalise: Options of `class_displacements`, which computes Delta.
 
-    Raises
-    ------
-    InputError
-        If `check_features` rejects the input, ``alpha`` or ``sigma`` is negative or not finite, or ``sign`` is
-        unknown.
+    Raises:
+        InputError: If `check_features` rejects the input, ``alpha`` or ``sigma`` is negative or not finite, or ``sign``
+            is unknown.
     """
     _check_options(alpha, sigma, sign)
     features = check_features(features, labels)
@@ -71,28 +66,20 @@ def class_displacements(
     d_ij is the distance between the means of classes i and j, u_ij the unit vector from i to j, and s_i the radius of
     class i. Classes with equal means have no u_ij and do not act on each other.
 
-    Parameters
-    ----------
-    means, radii
-        Class means mu (C, D) and radii s (C,), in feature units.
-    alpha
-        Strength of the attraction, not negative.
-    sigma
-        Number of radii within which two classes count as touching, not negative.
-    sign
-        ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite sign, as in
-        the paper's code, where only overlapping classes move together.
-    clamp
-        Whether d_ij - sigma (s_i + s_j) is at least zero. Overlapping classes then stay instead of moving the other
-        way.
-    normalise
-        Whether to divide by C - 1. Otherwise the total strength is alpha (C - 1), and classes pass through each other
-        when it exceeds 1.
+    Args:
+        means, radii: Class means mu (C, D) and radii s (C,), in feature units.
+        alpha: Strength of the attraction, not negative.
+        sigma: Number of radii within which two classes count as touching, not negative.
+        sign: ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite sign,
+            as in the paper's code, where only overlapping classes move together.
+        clamp: Whether d_ij - sigma (s_i + s_j) is at least zero. Overlapping classes then stay instead of moving the
+            other way.
+        normalise: Whether to divide by C - 1. Otherwise the total strength is alpha (C - 1), and classes pass through
+            each other when it exceeds 1.
 
-    References
-    ----------
-    Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code. The clamp is that of Li et al., "PED",
-    ICCV 2023.
+    References:
+        Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code. The clamp is that of Li et al.,
+        "PED", ICCV 2023.
     """
     distances = cdist(means, means)
     gaps = distances - sigma * (radii[:, None] + radii)
@@ -111,11 +98,10 @@ def class_displacements(
 class Attract:
     """`attract` as a perturbation, without a PCA.
 
-    Attributes
-    ----------
-    alpha, sigma, sign, clamp, normalise
-        Options of `class_displacements`. Published: alpha 0.005 (supervised pool) or 0.1 (self-supervised pool), sigma
-        0.6. By default classes move together, overlapping classes stay, and the strength does not depend on C.
+    Attributes:
+        alpha, sigma, sign, clamp, normalise: Options of `class_displacements`. Published: alpha 0.005 (supervised pool)
+            or 0.1 (self-supervised pool), sigma 0.6. By default classes move together, overlapping classes stay, and
+            the strength does not depend on C.
     """
 
     name: ClassVar[str] = "attract"

@@ -19,23 +19,16 @@ def dropout(
 
     Entries far from zero change most, so the effect depends on the origin of a model's features.
 
-    Parameters
-    ----------
-    features
-        (N, D), finite.
-    rng
-        Generator of b, drawn in the order of the samples.
-    rate
-        Probability that an entry becomes zero, in [0, 1). 0 is the identity.
+    Args:
+        features: (N, D), finite.
+        rng: Generator of b, drawn in the order of the samples.
+        rate: Probability that an entry becomes zero, in [0, 1). 0 is the identity.
 
-    Raises
-    ------
-    InputError
-        If ``rate`` is out of range.
+    Raises:
+        InputError: If ``rate`` is out of range.
 
-    References
-    ----------
-    Srivastava et al., "Dropout", JMLR 2014, with the scaling applied immediately.
+    References:
+        Srivastava et al., "Dropout", JMLR 2014, with the scaling applied immediately.
     """
     if not 0 <= rate < 1:
         raise InputError(f"rate={rate} of dropout must lie in [0, 1)")

@@ -23,22 +23,15 @@ def gaussian_noise(
 ) -> Float[np.ndarray, "samples dim"]:
     """Return x + strength u z, (N, D), with independent standard normal z for every feature and sample.
 
-    Parameters
-    ----------
-    features
-        (N, D), finite.
-    rng
-        Generator of z, drawn in the order of the samples.
-    strength
-        Standard deviation of the noise in units of u, not negative. 0 is the identity.
-    scale
-        ``"absolute"``: u = 1, in feature units, so models with small features change more. ``"relative"``:
-        u = sqrt(tr(covariance) / D), the overall standard deviation of the features, so models are comparable.
+    Args:
+        features: (N, D), finite.
+        rng: Generator of z, drawn in the order of the samples.
+        strength: Standard deviation of the noise in units of u, not negative. 0 is the identity.
+        scale: ``"absolute"``: u = 1, in feature units, so models with small features change more. ``"relative"``: u =
+            sqrt(tr(covariance) / D), the overall standard deviation of the features, so models are comparable.
 
-    Raises
-    ------
-    InputError
-        If ``strength`` is negative or not finite, or ``scale`` is unknown.
+    Raises:
+        InputError: If ``strength`` is negative or not finite, or ``scale`` is unknown.
     """
     if not 0 <= strength < np.inf:
         raise InputError(f"strength={strength} of gaussian_noise must be a finite number, at least 0")

@@ -23,22 +23,16 @@ def mixup_means(
     shrinkage of SFDA, at the true class. The softmax of a probability lies between 1 / (C - 1 + e) and e / (C - 1 + e).
     So even samples of certain class move, and they move further the more classes there are.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D) and (N,) integers.
-    strength
-        Factor of the displacement, not negative. 1 is the published mixture, 0 the identity.
+    Args:
+        features, labels: (N, D) and (N,) integers.
+        strength: Factor of the displacement, not negative. 1 is the published mixture, 0 the identity.
 
-    Raises
-    ------
-    InputError
-        If `check_features` rejects the input, ``strength`` is negative or not finite, no sample differs from its class
-        mean, or the within-class covariance is too ill-conditioned to invert.
+    Raises:
+        InputError: If `check_features` rejects the input, ``strength`` is negative or not finite, no sample differs
+            from its class mean, or the within-class covariance is too ill-conditioned to invert.
 
-    References
-    ----------
-    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as released.
+    References:
+        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as released.
     """
     if not 0 <= strength < np.inf:
         raise InputError(f"strength={strength} of mixup_means must be a finite number, at least 0")

@@ -22,22 +22,16 @@ def pca(features: Float[np.ndarray, "samples dim"], dim: int = 64) -> Float[np.n
     The solver is randomised, with one power iteration and a fixed seed, as released. Components far down the spectrum
     are approximate, so the result for ``dim`` >= D is not exactly a rotation of the centred features.
 
-    Parameters
-    ----------
-    features
-        (N, D), finite.
-    dim
-        Number of directions, at least 1.
+    Args:
+        features: (N, D), finite.
+        dim: Number of directions, at least 1.
 
-    Raises
-    ------
-    InputError
-        If ``dim`` is below 1.
+    Raises:
+        InputError: If ``dim`` is below 1.
 
-    References
-    ----------
-    Halko, Martinsson, Tropp, SIAM Review 2011, algorithm 4.4; settings of Bolya et al., "PARC", NeurIPS 2021, and of
-    Khoba et al., WACV 2025.
+    References:
+        Halko, Martinsson, Tropp, SIAM Review 2011, algorithm 4.4; settings of Bolya et al., "PARC", NeurIPS 2021, and
+        of Khoba et al., WACV 2025.
     """
     # Imported here because scikit-learn takes a second to load and most runs do not need it.
     from sklearn.decomposition import PCA

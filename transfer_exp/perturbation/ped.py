@@ -35,30 +35,21 @@ def ped(
        The length sums absolute values over classes and features.
     4. Undo the standardisation.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D) and (N,) integers.
-    sigma
-        Number of radii s_c = sqrt(sum_k Var_k) within which classes count as touching, not negative. The release offers
-        0.6 and 0.3; the default of its function is 2.0.
-    time_step
-        Time step t, not negative. 0 is the identity.
-    exit_ratio
-        Relative step length to stop at, in [0, 1).
-    max_steps
-        Largest number of steps, at least 1.
+    Args:
+        features, labels: (N, D) and (N,) integers.
+        sigma: Number of radii s_c = sqrt(sum_k Var_k) within which classes count as touching, not negative. The release
+            offers 0.6 and 0.3; the default of its function is 2.0.
+        time_step: Time step t, not negative. 0 is the identity.
+        exit_ratio: Relative step length to stop at, in [0, 1).
+        max_steps: Largest number of steps, at least 1.
 
-    Raises
-    ------
-    InputError
-        If `check_features` rejects the input or a hyperparameter is out of range.
+    Raises:
+        InputError: If `check_features` rejects the input or a hyperparameter is out of range.
 
-    References
-    ----------
-    Li et al., "Exploring Model Transferability through the Lens of Potential Energy", ICCV 2023, as released, with one
-    difference. The release takes the mean and deviation of step 1 from the model's features of the ImageNet validation
-    images, which a perturbation does not have. Here they come from the features themselves.
+    References:
+        Li et al., "Exploring Model Transferability through the Lens of Potential Energy", ICCV 2023, as released, with
+        one difference. The release takes the mean and deviation of step 1 from the model's features of the ImageNet
+        validation images, which a perturbation does not have. Here they come from the features themselves.
     """
     _check_options(sigma, time_step, exit_ratio, max_steps)
     features = check_features(features, labels)

@@ -14,12 +14,9 @@ from transfer_exp.statistics.class_statistics import ClassStatistics
 class Perturbation(Protocol):
     """A frozen dataclass whose fields are its hyperparameters.
 
-    Attributes
-    ----------
-    name
-        Identifier in tables and in ``conf/perturbation``.
-    source
-        Authors, venue and year of the idea.
+    Attributes:
+        name: Identifier in tables and in ``conf/perturbation``.
+        source: Authors, venue and year of the idea.
     """
 
     name: ClassVar[str]
@@ -30,19 +27,13 @@ class Perturbation(Protocol):
     ) -> Float[np.ndarray, "samples new_dim"]:
         """Return perturbed features (N, D') in float64, all finite. The input is not modified.
 
-        Parameters
-        ----------
-        features
-            (N, D), any real type.
-        labels
-            (N,), integers.
-        rng
-            The only source of randomness. Deterministic perturbations ignore it.
+        Args:
+            features: (N, D), any real type.
+            labels: (N,), integers.
+            rng: The only source of randomness. Deterministic perturbations ignore it.
 
-        Raises
-        ------
-        InputError
-            If `check_features` rejects the input or a hyperparameter is out of range.
+        Raises:
+            InputError: If `check_features` rejects the input or a hyperparameter is out of range.
         """
         ...
 
@@ -54,9 +45,7 @@ class StatisticsPerturbation(Perturbation, Protocol):
     def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
         """Return the class statistics of the perturbed features, given those of the features.
 
-        Raises
-        ------
-        InputError
-            If a hyperparameter is out of range.
+        Raises:
+            InputError: If a hyperparameter is out of range.
         """
         ...

@@ -39,14 +39,10 @@ class Released:
     The release computes the spread and then overwrites it, so no spreading force is applied here. Its attraction
     pushes separated classes apart, is not clamped and grows with the number of classes.
 
-    Attributes
-    ----------
-    alpha
-        Strength of `attract`: 0.005 for the supervised pool, 0.1 for the self-supervised pool.
-    sigma
-        Option of `attract`.
-    dim
-        Number of principal components.
+    Attributes:
+        alpha: Strength of `attract`: 0.005 for the supervised pool, 0.1 for the self-supervised pool.
+        sigma: Option of `attract`.
+        dim: Number of principal components.
     """
 
     name: ClassVar[str] = "released"

@@ -22,15 +22,11 @@ EXAMPLE: tuple[Perturbation, ...] = (Pca(), Spread())
 class Sequence:
     """Perturbations that each transform the output of the previous one.
 
-    Attributes
-    ----------
-    steps
-        Perturbations in the order of application, at least one, stored as a tuple. They share one generator.
+    Attributes:
+        steps: Perturbations in the order of application, at least one, stored as a tuple. They share one generator.
 
-    Raises
-    ------
-    InputError
-        If ``steps`` is empty or contains anything that is not a perturbation.
+    Raises:
+        InputError: If ``steps`` is empty or contains anything that is not a perturbation.
     """
 
     name: ClassVar[str] = "sequence"

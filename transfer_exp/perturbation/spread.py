@@ -26,24 +26,18 @@ def spread(
 
     A sample that equals its class mean, such as the only sample of a class, has no direction and does not move.
 
-    Parameters
-    ----------
-    features, labels
-        (N, D) and (N,) integers.
-    force
-        Distance that every sample moves, not negative.
-    force_scale
-        ``"absolute"``: distance in feature units, as published, so models with small features change more.
-        ``"radius"``: distance in units of the class radius s_c = sqrt(sum_k Var_k), so models are comparable.
+    Args:
+        features, labels: (N, D) and (N,) integers.
+        force: Distance that every sample moves, not negative.
+        force_scale: ``"absolute"``: distance in feature units, as published, so models with small features change more.
+            ``"radius"``: distance in units of the class radius s_c = sqrt(sum_k Var_k), so models are comparable.
 
-    Raises
-    ------
-    InputError
-        If `check_features` rejects the input, ``force`` is negative or not finite, or ``force_scale`` is unknown.
+    Raises:
+        InputError: If `check_features` rejects the input, ``force`` is negative or not finite, or ``force_scale`` is
+            unknown.
 
-    References
-    ----------
-    Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code.
+    References:
+        Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code.
     """
     if not 0 <= force < np.inf:
         raise InputError(f"force={force} of spread must be a finite number, at least 0")

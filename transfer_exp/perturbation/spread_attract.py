@@ -24,14 +24,10 @@ class SpreadAttract:
     is *normalised* by C - 1, because alpha (C - 1) otherwise exceeds 1 for many classes (397 x 0.005) and they swap
     sides. Normalised, alpha 0.1 closes a tenth of the mean gap, as 0.005 does without it for 21 classes.
 
-    Attributes
-    ----------
-    dim
-        Number of principal components. None leaves out the PCA.
-    force, force_scale
-        Options of `spread`.
-    alpha, sigma, sign, clamp, normalise
-        Options of `attract`.
+    Attributes:
+        dim: Number of principal components. None leaves out the PCA.
+        force, force_scale: Options of `spread`.
+        alpha, sigma, sign, clamp, normalise: Options of `attract`.
     """
 
     name: ClassVar[str] = "spread_attract"

@@ -24,20 +24,14 @@ class StrengthPath:
     path is the area under the curve of score against strength, divided by the width of the path. This is a mean over
     strengths by the trapezoid rule, and only the ends of the path have to be chosen.
 
-    Attributes
-    ----------
-    perturbation
-        The perturbation to vary.
-    field
-        Name of its field that sets the strength.
-    strengths
-        At least two increasing values of the field. A path that starts at the identity (0) includes the unperturbed
-        score.
+    Attributes:
+        perturbation: The perturbation to vary.
+        field: Name of its field that sets the strength.
+        strengths: At least two increasing values of the field. A path that starts at the identity (0) includes the
+            unperturbed score.
 
-    Raises
-    ------
-    InputError
-        If the perturbation has no such field, or the strengths do not increase.
+    Raises:
+        InputError: If the perturbation has no such field, or the strengths do not increase.
     """
 
     name: ClassVar[str] = "path"

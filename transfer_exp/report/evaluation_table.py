@@ -22,16 +22,11 @@ Column = Callable[[Summary], str]
 def evaluation_report(table: ScoreTable, k: int, control: str | None, top: int) -> Iterator[RenderableType]:
     """Yield the report of one regime: common fields, the table of variants, and the baselines.
 
-    Parameters
-    ----------
-    table
-        Scores and accuracies of the regime.
-    k
-        Number of top models in rel@k and recall@k.
-    control
-        Perturbation to compare the others with; None for no comparison.
-    top
-        Number of rows to show, best first; 0 for all.
+    Args:
+        table: Scores and accuracies of the regime.
+        k: Number of top models in rel@k and recall@k.
+        control: Perturbation to compare the others with; None for no comparison.
+        top: Number of rows to show, best first; 0 for all.
     """
     has_several, largest = len(table.datasets) > 1, max(table.model_counts)
     summaries = summarize(table, control if has_several else None)
@@ -57,10 +52,8 @@ def evaluation_report(table: ScoreTable, k: int, control: str | None, top: int) 
 def select_control(scores: pd.DataFrame, requested: str | None) -> str | None:
     """Return the perturbation to compare with: the requested one, else ``none`` if present, else None.
 
-    Raises
-    ------
-    InputError
-        When the scores do not have the requested perturbation.
+    Raises:
+        InputError: When the scores do not have the requested perturbation.
     """
     available = set(scores.index.get_level_values("perturbation")) if "perturbation" in scores.index.names else set()
     if requested is not None and requested not in available:

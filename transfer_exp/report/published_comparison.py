@@ -46,12 +46,9 @@ with its perturbation; tied rows share. *Without one model*: lowest and highest 
 class PublishedTaus:
     """Published weighted taus of one metric after one perturbation.
 
-    Attributes
-    ----------
-    by_dataset
-        Weighted tau by dataset.
-    source
-        Repository and file.
+    Attributes:
+        by_dataset: Weighted tau by dataset.
+        source: Repository and file.
     """
 
     by_dataset: Mapping[str, float]
@@ -77,17 +74,12 @@ def read_published_taus(pool: str, regime: str) -> dict[tuple[str, str], Publish
 def write_published_comparison(scores: Path, pool: str) -> list[Path]:
     """Write ``reproduction.md`` and ``measures.csv`` next to the scores of a pool, and return their paths.
 
-    Parameters
-    ----------
-    scores
-        File of scores in matrix form; the perturbations ``none`` and ``pca``, if present, serve as controls.
-    pool
-        Name of the pool in the published accuracies; unsound accuracies are not used.
+    Args:
+        scores: File of scores in matrix form; the perturbations ``none`` and ``pca``, if present, serve as controls.
+        pool: Name of the pool in the published accuracies; unsound accuracies are not used.
 
-    Raises
-    ------
-    InputError
-        When the scores cannot be read, or share no target or fewer than two models with the accuracies.
+    Raises:
+        InputError: When the scores cannot be read, or share no target or fewer than two models with the accuracies.
     """
     tables, notes = join_regimes(read_scores(scores), read_accuracies(PUBLISHED, pool))
     command = f"transfer-exp report {scores.name} --published {pool}"

@@ -83,10 +83,8 @@ def score_format(scores: Sequence[float]) -> str:
 def models_by_reason(problems: Iterable[tuple[str, str, str]]) -> list[str]:
     """Return one line ``problem model, model: reason`` for each pair of problem and reason.
 
-    Parameters
-    ----------
-    problems
-        Problem, model and reason of each model.
+    Args:
+        problems: Problem, model and reason of each model.
     """
     models: dict[tuple[str, str], list[str]] = {}
     for problem, model, reason in problems:

@@ -29,24 +29,16 @@ _INTEGER_COLUMNS = ("rank", "images", "best_rank", "worst_rank")
 def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write ``result.json`` (everything) and ``ranking.csv`` (the table for a spreadsheet), each atomically.
 
-    Parameters
-    ----------
-    result
-        The scored cell.
-    config
-        Resolved configuration of the run. Values that JSON cannot hold are written as text.
-    folder
-        Folder of the run, created if missing.
+    Args:
+        result: The scored cell.
+        config: Resolved configuration of the run. Values that JSON cannot hold are written as text.
+        folder: Folder of the run, created if missing.
 
-    Returns
-    -------
-    list of Path
+    Returns:
         The two files.
 
-    Raises
-    ------
-    InputError
-        If a score, accuracy or measure is NaN or infinite, which JSON cannot hold.
+    Raises:
+        InputError: If a score, accuracy or measure is NaN or infinite, which JSON cannot hold.
     """
     paths = [folder / "result.json", folder / "ranking.csv"]
     try:
@@ -62,10 +54,8 @@ def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) ->
 def read_record(path: Path) -> CellResult:
     """Read a ``result.json`` back.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, is not JSON, or is not the record of a cell.
+    Raises:
+        InputError: If the file is missing, is not JSON, or is not the record of a cell.
     """
     try:
         record = read_json(path)
@@ -124,10 +114,8 @@ def last_round_as_cell(search: SearchResult) -> CellResult:
 def write_result_rows(sweep: Path, path: Path) -> int:
     """Write a CSV row for each model of each finished cell below a folder, and return the number of cells.
 
-    Raises
-    ------
-    InputError
-        If no cell finished.
+    Raises:
+        InputError: If no cell finished.
     """
     cells = [read_record(record) for record in sorted(sweep.rglob("result.json"))]
     if not cells:

@@ -92,20 +92,13 @@ def place_labels(
 ) -> list[str]:
     """Label each point at the one of 48 positions around it that overlaps points, labels and frame the least.
 
-    Parameters
-    ----------
-    figure, axes
-        Agg figure with final limits and layout, because overlaps are measured in pixels.
-    points
-        (P, 2), in data coordinates. Earlier points choose their positions first.
-    names
-        P labels.
-    fontsize
-        In points.
+    Args:
+        figure, axes: Agg figure with final limits and layout, because overlaps are measured in pixels.
+        points: (P, 2), in data coordinates. Earlier points choose their positions first.
+        names: P labels.
+        fontsize: In points.
 
-    Returns
-    -------
-    list of str
+    Returns:
         Labels left out because there are more than 30 points and no free position.
     """
     pixels = axes.transData.transform(points)

@@ -20,15 +20,11 @@ from transfer_exp.report.sweep_table import change_table, sweep_table
 def show_sweep(folder: Path, console: Console) -> list[str]:
     """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, and print its tables and their paths.
 
-    Returns
-    -------
-    list of str
+    Returns:
         One line per cell that did not finish, as `failures`.
 
-    Raises
-    ------
-    InputError
-        If the folder holds no cell, or a record or page details cannot be read.
+    Raises:
+        InputError: If the folder holds no cell, or a record or page details cannot be read.
     """
     frame = collect(folder)
     paths = [*write_sweep(folder, frame), write_page(folder, frame)]
@@ -62,26 +58,17 @@ def failures(frame: pd.DataFrame) -> list[str]:
 def show_score_matrix(folder: Path, rows: Path, published: str | None, console: Console) -> list[str]:
     """Print where the rows of a sweep of score matrices are, and write their comparison with published results.
 
-    Parameters
-    ----------
-    folder
-        Folder of the sweep.
-    rows
-        CSV file that the jobs added their scores to.
-    published
-        Pool of published accuracies to compare the rows with, or None.
-    console
-        Console to print on.
+    Args:
+        folder: Folder of the sweep.
+        rows: CSV file that the jobs added their scores to.
+        published: Pool of published accuracies to compare the rows with, or None.
+        console: Console to print on.
 
-    Returns
-    -------
-    list of str
+    Returns:
         One line per job that failed.
 
-    Raises
-    ------
-    InputError
-        If a status or the rows cannot be read, or the rows do not match the published pool.
+    Raises:
+        InputError: If a status or the rows cannot be read, or the rows do not match the published pool.
     """
     if rows.is_file():
         _print_paths([rows, *(write_published_comparison(rows, published) if published else [])], console)
@@ -91,15 +78,11 @@ def show_score_matrix(folder: Path, rows: Path, published: str | None, console: 
 def show_precompute(folder: Path, console: Console) -> list[str]:
     """Print how much the jobs of a precompute sweep read from the store and computed.
 
-    Returns
-    -------
-    list of str
+    Returns:
         One line per job that failed.
 
-    Raises
-    ------
-    InputError
-        If the folder has no job, or a status cannot be read.
+    Raises:
+        InputError: If the folder has no job, or a status cannot be read.
     """
     counts: Counter[tuple[str, bool]] = Counter()
     failed = []

@@ -24,19 +24,15 @@ def collect(folder: Path) -> pd.DataFrame:
 
     If a cell has both a ``result.json`` and a failed ``status.json``, the newer file counts.
 
-    Returns
-    -------
-    DataFrame
+    Returns:
         One row per cell. The first columns are the cell's fields, which also sort the rows. Then ``state`` (``done``,
         ``failed``, ...) and ``reason``; the number of compared ``models`` and of ``skipped`` ones; ``weighted_tau``,
         whether it lies ``outside`` the null band, and whether the scores are ``tied``; ``null_low``, ``null_high`` and
         ``null_level``; the other measures; ``folder``, relative to the argument.
 
-    Raises
-    ------
-    InputError
-        If the folder is missing or holds no cell, a record cannot be read, or a cell has a field with the name of
-        another column.
+    Raises:
+        InputError: If the folder is missing or holds no cell, a record cannot be read, or a cell has a field with the
+            name of another column.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the folder of a sweep")
@@ -79,9 +75,7 @@ def none_first(labels: pd.Series) -> list[str]:
 def mean_over_seeds(frame: pd.DataFrame) -> pd.DataFrame:
     """Average the cells that differ only in the seed.
 
-    Returns
-    -------
-    DataFrame
+    Returns:
         The columns of `row_fields` and ``metric``; the mean ``weighted_tau`` and its standard ``deviation`` (NaN for
         one seed); the number of ``seeds`` with a tau and of ``failed`` ones; ``tied`` if all are; and ``outside`` if
         the mean lies outside the null band of a single run. That band is the conservative choice, because seeds share
@@ -98,9 +92,7 @@ def paired_change(frame: pd.DataFrame) -> pd.DataFrame:
     The two cells of a pair agree in all fields but the perturbation. Pairs that differ only in the seed are averaged
     first, so that ``pairs`` counts datasets (and other fields that vary), not repetitions.
 
-    Returns
-    -------
-    DataFrame
+    Returns:
         ``perturbation``, ``metric``, mean ``change`` of weighted tau, its standard ``error`` (NaN for one pair) and the
         number of ``pairs``. Empty without a pair.
     """
@@ -119,10 +111,8 @@ def paired_change(frame: pd.DataFrame) -> pd.DataFrame:
 def read_statuses(folder: Path) -> dict[Path, dict[str, Any]]:
     """Return the ``status.json`` of each job of a precompute sweep, by path.
 
-    Raises
-    ------
-    InputError
-        If the folder has none, or one cannot be read.
+    Raises:
+        InputError: If the folder has none, or one cannot be read.
     """
     statuses = {path: _read_status(path) for path in sorted(folder.glob("*/status.json"))}
     if not statuses:
@@ -133,10 +123,8 @@ def read_statuses(folder: Path) -> dict[Path, dict[str, Any]]:
 def read_jobs(folder: Path) -> pd.DataFrame:
     """Return a row for each job of a precompute sweep: its cell's fields, ``state``, ``reason``, ``folder``.
 
-    Raises
-    ------
-    InputError
-        If the folder has no job, or a status cannot be read.
+    Raises:
+        InputError: If the folder has no job, or a status cannot be read.
     """
     return pd.DataFrame(
         [

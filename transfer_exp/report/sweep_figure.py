@@ -25,12 +25,9 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     There is one panel per dataset (and other varying fields), with metrics as rows and perturbations as columns. Each
     field shows weighted tau, averaged over seeds; it is bold with a star outside the null band, and grey if it failed.
 
-    Parameters
-    ----------
-    frame
-        Cells from `collect`.
-    path
-        File to write.
+    Args:
+        frame: Cells from `collect`.
+        path: File to write.
     """
     means = mean_over_seeds(frame)
     panel_fields = [name for name in row_fields(frame) if name != "perturbation"]

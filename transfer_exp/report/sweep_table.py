@@ -28,20 +28,13 @@ _NOTES = {
 class SweepTable:
     """A table with metrics as columns for `rich.console.Console.print`, split into several if it is too wide.
 
-    Attributes
-    ----------
-    title
-        Line above the table.
-    headings
-        Headings of the columns that name a row.
-    rows
-        Names of each row, one per heading.
-    metrics
-        Headings of the other columns.
-    entry
-        Returns the text of a row and a metric.
-    notes
-        Explanations by mark; a note is printed if an entry contains its mark.
+    Attributes:
+        title: Line above the table.
+        headings: Headings of the columns that name a row.
+        rows: Names of each row, one per heading.
+        metrics: Headings of the other columns.
+        entry: Returns the text of a row and a metric.
+        notes: Explanations by mark; a note is printed if an entry contains its mark.
     """
 
     title: str
@@ -91,10 +84,8 @@ class SweepTable:
 def sweep_table(frame: pd.DataFrame) -> SweepTable:
     """Return weighted tau with a row per dataset and perturbation (and other varying fields), a column per metric.
 
-    Parameters
-    ----------
-    frame
-        Cells from `collect`. Cells that differ only in the seed are averaged.
+    Args:
+        frame: Cells from `collect`. Cells that differ only in the seed are averaged.
     """
     means, fields = mean_over_seeds(frame), row_fields(frame)
     entries = {(*(row[name] for name in fields), row["metric"]): _tau_entry(row) for _, row in means.iterrows()}

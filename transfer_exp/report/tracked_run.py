@@ -72,18 +72,12 @@ def tracked_precompute(
 ) -> TrackedRun:
     """Return a precompute job as a tracked run.
 
-    Parameters
-    ----------
-    cell
-        Label of the job by field.
-    config
-        Resolved configuration of the job.
-    sweep
-        Name of the sweep that the job belongs to, or None.
-    counts
-        Rows with ``what`` was requested, whether it ``was_there`` in the store, and the ``count``.
-    cache_references
-        Cached features, which the stage ``features`` makes and the other stages use.
+    Args:
+        cell: Label of the job by field.
+        config: Resolved configuration of the job.
+        sweep: Name of the sweep that the job belongs to, or None.
+        counts: Rows with ``what`` was requested, whether it ``was_there`` in the store, and the ``count``.
+        cache_references: Cached features, which the stage ``features`` makes and the other stages use.
     """
     stage, features = str(config["stage"]), _feature_artifacts(cache_references)
     summary = {
@@ -98,14 +92,10 @@ def tracked_precompute(
 def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) -> TrackedRun:
     """Return a finished sweep as one tracked run: the settings that its cells share, and a row for each cell.
 
-    Parameters
-    ----------
-    config
-        Resolved configuration of the sweep.
-    axes
-        Overrides that the sweep varies; the settings they name are left out of the recorded config.
-    folder
-        Folder of the sweep; holds ``sweep.csv`` and ``sweep.png`` if its jobs score cells.
+    Args:
+        config: Resolved configuration of the sweep.
+        axes: Overrides that the sweep varies; the settings they name are left out of the recorded config.
+        folder: Folder of the sweep; holds ``sweep.csv`` and ``sweep.png`` if its jobs score cells.
     """
     table, figure = folder / "sweep.csv", folder / "sweep.png"
     scores = config["stage"] == "score"

@@ -22,26 +22,17 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
     A failure at one step keeps everything that was written before it. The cells of a sweep share the page of the
     sweep and do not get separate ones.
 
-    Parameters
-    ----------
-    result
-        The scored cell.
-    context
-        Other facts about the run.
-    folder
-        Folder of the run, created if missing.
-    tracker
-        Records the run as well.
+    Args:
+        result: The scored cell.
+        context: Other facts about the run.
+        folder: Folder of the run, created if missing.
+        tracker: Records the run as well.
 
-    Returns
-    -------
-    list of Path or str
+    Returns:
         Files that users open, and the path or address of the tracker's entry if there is one.
 
-    Raises
-    ------
-    InputError
-        If the result holds NaN or infinity, or the tracker cannot record the run.
+    Raises:
+        InputError: If the result holds NaN or infinity, or the tracker cannot record the run.
     """
     records = write_record(result, context.config, folder)
     figure = scatter(result, folder / "scatter.png")

@@ -12,19 +12,13 @@ import numpy as np
 class ModelResult:
     """One model of the pool.
 
-    Attributes
-    ----------
-    model
-        Name of the model.
-    score
-        Value of the metric, larger is better; None if the model was skipped.
-    accuracy
-        Ground-truth accuracy in [0, 1], or None.
-    reason
-        Why the score or the accuracy is missing; empty otherwise.
-    parts
-        Parts of the score by name: those of a metric that depends on the pool, or the scores along a strength path.
-        Empty for a score without parts.
+    Attributes:
+        model: Name of the model.
+        score: Value of the metric, larger is better; None if the model was skipped.
+        accuracy: Ground-truth accuracy in [0, 1], or None.
+        reason: Why the score or the accuracy is missing; empty otherwise.
+        parts: Parts of the score by name: those of a metric that depends on the pool, or the scores along a strength
+            path. Empty for a score without parts.
     """
 
     model: str
@@ -38,14 +32,10 @@ class ModelResult:
 class RankedModel:
     """One row of a ranking.
 
-    Attributes
-    ----------
-    result
-        Model, score and accuracy.
-    score_rank
-        Rank by score, 1 for the largest; None for a skipped model. Ties share the mean of their ranks.
-    accuracy_rank
-        Rank by accuracy among the scored models, because only these are compared.
+    Attributes:
+        result: Model, score and accuracy.
+        score_rank: Rank by score, 1 for the largest; None for a skipped model. Ties share the mean of their ranks.
+        accuracy_rank: Rank by accuracy among the scored models, because only these are compared.
     """
 
     result: ModelResult
@@ -57,20 +47,13 @@ class RankedModel:
 class CellResult:
     """All models of a pool scored on one dataset, after one perturbation, by one metric.
 
-    Attributes
-    ----------
-    cell
-        Labels of the cell: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``ground_truth``, ``seed``.
-    models
-        Models in pool order.
-    measures
-        Measures of agreement by name (``weighted_tau``, ``regret``, ...); empty without ground truth.
-    null_band
-        Interval of ``weighted_tau`` that holds the share ``null_level`` of random scores at this M, or None.
-    tied
-        True if all scores or all accuracies are equal, so that there is nothing to correlate.
-    null_level
-        Share of random scores inside ``null_band``, in (0, 1).
+    Attributes:
+        cell: Labels of the cell: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``ground_truth``, ``seed``.
+        models: Models in pool order.
+        measures: Measures of agreement by name (``weighted_tau``, ``regret``, ...); empty without ground truth.
+        null_band: Interval of ``weighted_tau`` that holds the share ``null_level`` of random scores at this M, or None.
+        tied: True if all scores or all accuracies are equal, so that there is nothing to correlate.
+        null_level: Share of random scores inside ``null_band``, in (0, 1).
     """
 
     cell: Mapping[str, str]

@@ -17,16 +17,12 @@ _BATCH = 4096
 class ClassBlocks:
     """Labelled features of any real type and their order by class; only `deviations` copies all of them.
 
-    Attributes
-    ----------
-    features
-        Checked features, (N, D).
-    order
-        Indices that sort the samples by class, (N,).
-    counts
-        Samples per class, (C,); 0 for a class that does not occur.
-    centre
-        Vector near the features, (D,), subtracted first so that precision does not depend on their distance from 0.
+    Attributes:
+        features: Checked features, (N, D).
+        order: Indices that sort the samples by class, (N,).
+        counts: Samples per class, (C,); 0 for a class that does not occur.
+        centre: Vector near the features, (D,), subtracted first so that precision does not depend on their distance
+            from 0.
     """
 
     features: np.ndarray

@@ -22,20 +22,13 @@ class ClassStatistics:
     Statistics of samples in memory compute the scatter on first use. For N <= D, N-by-N products of the samples are
     smaller than the scatter and can replace it.
 
-    Attributes
-    ----------
-    counts
-        Samples per class, (C,).
-    mean
-        Mean of all samples, (D,).
-    offsets
-        Class means minus ``mean``, (C, D), precise even for features far from zero.
-    squares
-        Sum over each class of (x - mu_c)^2, (C, D).
-    scatter
-        Sum over all samples of (x - mu_c)(x - mu_c)', (D, D); None if ``blocks`` is set instead.
-    blocks
-        The samples sorted by class; None if ``scatter`` is set instead.
+    Attributes:
+        counts: Samples per class, (C,).
+        mean: Mean of all samples, (D,).
+        offsets: Class means minus ``mean``, (C, D), precise even for features far from zero.
+        squares: Sum over each class of (x - mu_c)^2, (C, D).
+        scatter: Sum over all samples of (x - mu_c)(x - mu_c)', (D, D); None if ``blocks`` is set instead.
+        blocks: The samples sorted by class; None if ``scatter`` is set instead.
     """
 
     counts: Int[np.ndarray, " classes"]
@@ -101,10 +94,8 @@ class ClassStatistics:
 class Accumulator:
     """Class statistics updated batch by batch, in memory that does not grow with N.
 
-    Parameters
-    ----------
-    classes
-        Number of classes C; every class must have occurred when `statistics` is called.
+    Args:
+        classes: Number of classes C; every class must have occurred when `statistics` is called.
     """
 
     def __init__(self, classes: int) -> None:
@@ -114,10 +105,9 @@ class Accumulator:
     def add(self, features: np.ndarray, codes: Int[np.ndarray, " batch"]) -> None:
         """Add a batch of checked features (B, D) and their classes (B,) in [0, C).
 
-        References
-        ----------
-        Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance", American Statistician 1983, eq. 1.5: only
-        terms of one sign are added, so nothing cancels.
+        References:
+            Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance", American Statistician 1983, eq. 1.5:
+            only terms of one sign are added, so nothing cancels.
         """
         if self._centre is None:
             classes, dim = len(self._counts), features.shape[1]
@@ -171,19 +161,13 @@ def statistics_and_deviations(
 ) -> tuple[ClassStatistics, Int[np.ndarray, " samples"], Float[np.ndarray, "samples dim"]]:
     """Return class statistics together with the samples' deviations from their class means, computed once for both.
 
-    Returns
-    -------
-    statistics
-        Class statistics of features (N, D) and labels (N,).
-    codes
-        Class of each sample in [0, C), sorted, (N,).
-    deviations
-        x - mu_c in the order of ``codes``, (N, D), which the caller may modify.
+    Returns:
+        statistics: Class statistics of features (N, D) and labels (N,).
+        codes: Class of each sample in [0, C), sorted, (N,).
+        deviations: x - mu_c in the order of ``codes``, (N, D), which the caller may modify.
 
-    Raises
-    ------
-    InputError
-        If `check_features` refuses the input.
+    Raises:
+        InputError: If `check_features` refuses the input.
     """
     statistics = class_statistics(features, labels)
     assert statistics.blocks is not None, "the samples are in memory"

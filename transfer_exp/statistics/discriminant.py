@@ -37,10 +37,9 @@ def adaptive_shrinkage(statistics: ClassStatistics) -> float:
 
     Classes with more variance get less shrinkage, so the value depends on the scale of the features.
 
-    References
-    ----------
-    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: lambda comes from six power
-    steps started at the row sums of W, which is not quite the largest eigenvalue.
+    References:
+        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: lambda comes from six power
+        steps started at the row sums of W, which is not quite the largest eigenvalue.
     """
     covariance = statistics.within / statistics.samples
     vector = covariance.sum(axis=1)
@@ -60,10 +59,9 @@ def solve_covariance(
 ) -> Float[np.ndarray, "rows dim"]:
     """Return S^-1 x for every row x, with the shrunk covariance S of `shrunk_covariance`.
 
-    Raises
-    ------
-    InputError
-        If S is singular: every sample equals its class mean, or ``shrinkage`` is too small for this few samples.
+    Raises:
+        InputError: If S is singular: every sample equals its class mean, or ``shrinkage`` is too small for this few
+            samples.
     """
     if not np.trace(within) > 0:
         raise InputError("every sample equals its class mean: a within-class covariance needs classes that vary")
@@ -125,19 +123,13 @@ def block_scores(
 ) -> Float[np.ndarray, "samples classes"]:
     """Return (N, C) scores whose softmax is the posterior at the samples that the discriminant is fitted on.
 
-    Parameters
-    ----------
-    deviations, codes
-        x - mu_c of every sample, (N, D), and its class in [0, C), (N,).
-    means, within
-        mu_c relative to any origin, (C, D), and the scatter of the deviations, (D, D).
-    shrinkage
-        Weight of the spherical covariance in `shrunk_covariance`, in [0, 1].
+    Args:
+        deviations, codes: x - mu_c of every sample, (N, D), and its class in [0, C), (N,).
+        means, within: mu_c relative to any origin, (C, D), and the scatter of the deviations, (D, D).
+        shrinkage: Weight of the spherical covariance in `shrunk_covariance`, in [0, 1].
 
-    Raises
-    ------
-    InputError
-        If `solve_covariance` finds a singular covariance.
+    Raises:
+        InputError: If `solve_covariance` finds a singular covariance.
     """
     counts = np.bincount(codes, minlength=len(means))
     coefficients = solve_covariance(means, within, len(codes), shrinkage)
@@ -159,25 +151,17 @@ def self_challenge(
     p(x), the softmax of the fitted posterior at the true class c, is in [1 / (C - 1 + e), e / (C - 1 + e)].
     The target m_c is the average of the other class means.
 
-    Parameters
-    ----------
-    features
-        Centred features, (N, D).
-    codes
-        Classes of the samples as 0 .. C-1, (N,).
-    statistics
-        Class statistics of ``features`` and ``codes``.
-    shrinkage
-        Shrinkage of the discriminant, see `adaptive_shrinkage`.
+    Args:
+        features: Centred features, (N, D).
+        codes: Classes of the samples as 0 .. C-1, (N,).
+        statistics: Class statistics of ``features`` and ``codes``.
+        shrinkage: Shrinkage of the discriminant, see `adaptive_shrinkage`.
 
-    Raises
-    ------
-    InputError
-        If `solve_covariance` finds a singular covariance.
+    Raises:
+        InputError: If `solve_covariance` finds a singular covariance.
 
-    References
-    ----------
-    Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as released.
+    References:
+        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as released.
     """
     confidences = softmax(fitted_posterior(features, statistics, shrinkage), axis=1)
     uncertainty = 1 - confidences[np.arange(len(codes)), codes]

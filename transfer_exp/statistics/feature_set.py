@@ -15,14 +15,10 @@ from transfer_exp.errors import InputError
 class FeatureSet:
     """Features and labels of N samples, and source probabilities if the model has a head.
 
-    Attributes
-    ----------
-    features
-        (N, D), the input of the classifier head.
-    labels
-        (N,), target classes as integers.
-    source_probabilities
-        (N, S), rows sum to one; None for a model without a head.
+    Attributes:
+        features: (N, D), the input of the classifier head.
+        labels: (N,), target classes as integers.
+        source_probabilities: (N, S), rows sum to one; None for a model without a head.
     """
 
     features: Float[np.ndarray, "samples dim"]
@@ -32,10 +28,8 @@ class FeatureSet:
     def subset(self, samples: np.ndarray) -> FeatureSet:
         """Return some of the samples.
 
-        Parameters
-        ----------
-        samples
-            Positions in the order to return, or a mask (N,).
+        Args:
+            samples: Positions in the order to return, or a mask (N,).
         """
         probabilities = None if self.source_probabilities is None else self.source_probabilities[samples]
         return FeatureSet(self.features[samples], self.labels[samples], probabilities)
@@ -62,11 +56,9 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
 
     The result may share the memory of ``features``.
 
-    Raises
-    ------
-    InputError
-        If the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not all
-        zero), or fewer than two classes are present.
+    Raises:
+        InputError: If the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not
+            all zero), or fewer than two classes are present.
     """
     check_labels("features", np.asarray(features), np.asarray(labels))
     check_feature_values(features)
@@ -76,11 +68,9 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
 def check_feature_values(features: np.ndarray) -> None:
     """Check features (N, D) without their labels.
 
-    Raises
-    ------
-    InputError
-        If the array is empty or not real, a value is not finite, or values are beyond 1e50 or all below 1e-50 (but
-        not all zero).
+    Raises:
+        InputError: If the array is empty or not real, a value is not finite, or values are beyond 1e50 or all below
+            1e-50 (but not all zero).
     """
     features = np.asarray(features)
     if features.dtype.kind not in "fiu" or features.size == 0:
@@ -97,10 +87,8 @@ def check_feature_values(features: np.ndarray) -> None:
 def check_labels(kind: str, values: np.ndarray, labels: np.ndarray) -> None:
     """Check labels (N,) of an array (N, D), which ``kind`` names in messages.
 
-    Raises
-    ------
-    InputError
-        If the lengths differ, the labels are not integers, or they have only one class.
+    Raises:
+        InputError: If the lengths differ, the labels are not integers, or they have only one class.
     """
     if values.ndim != 2 or labels.ndim != 1 or len(values) != len(labels):
         raise InputError(f"need {kind} (N, D) and labels (N,): got {values.shape} and {labels.shape}")
@@ -115,11 +103,9 @@ def check_source_probabilities(
 ) -> Float[np.ndarray, "samples source_classes"]:
     """Return source probabilities (N, S) in float64 with rows that sum exactly to one.
 
-    Raises
-    ------
-    InputError
-        If the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01 (logits
-        were passed), or fewer than two target classes are present.
+    Raises:
+        InputError: If the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01
+            (logits were passed), or fewer than two target classes are present.
     """
     probabilities, labels = np.asarray(source_probabilities), np.asarray(labels)
     check_labels("source probabilities", probabilities, labels)

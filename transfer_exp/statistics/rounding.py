@@ -27,12 +27,10 @@ def inverse_length(
 ) -> Float[np.ndarray, "*shape"]:
     """Return 1 / length, or 0 where the length is a rounding error and has no direction.
 
-    Parameters
-    ----------
-    length
-        Lengths of differences between points, not negative.
-    points
-        (P, D), the points that were subtracted. A length up to `RESOLUTION` times the longest of them counts as zero.
+    Args:
+        length: Lengths of differences between points, not negative.
+        points: (P, D), the points that were subtracted. A length up to `RESOLUTION` times the longest of them counts as
+            zero.
     """
     magnitude = np.linalg.norm(points, axis=1).max()
     return np.divide(1.0, length, out=np.zeros_like(length), where=length > RESOLUTION * magnitude)

@@ -23,12 +23,9 @@ class Backend:
 
     The methods raise InputError if the disk or the object store refuses.
 
-    Attributes
-    ----------
-    location
-        Path or URL, for messages.
-    system, root
-        File system of fsspec, and the path of the store on it.
+    Attributes:
+        location: Path or URL, for messages.
+        system, root: File system of fsspec, and the path of the store on it.
     """
 
     location: str

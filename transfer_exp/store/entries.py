@@ -111,16 +111,11 @@ SAVE = {ARRAYS: save_arrays, RECORD: save_record}
 class Entry:
     """One file of a store in a local folder, or one folder of unfinished work.
 
-    Attributes
-    ----------
-    path
-        The file or folder.
-    kind
-        One of `KINDS`.
-    size
-        Bytes of the file, or of all files in the folder.
-    modified
-        Time of the last change, in seconds since 1970.
+    Attributes:
+        path: The file or folder.
+        kind: One of `KINDS`.
+        size: Bytes of the file, or of all files in the folder.
+        modified: Time of the last change, in seconds since 1970.
     """
 
     path: Path

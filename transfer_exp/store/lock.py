@@ -30,14 +30,10 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 class Lock:
     """Context in which no other process holds the same lock.
 
-    Parameters
-    ----------
-    backend
-        Folder or object store of the lock file.
-    name
-        Name of the lock file, such as ``features/ab/abcdef.lock``.
-    timeout
-        Seconds without renewal after which another holder counts as dead.
+    Args:
+        backend: Folder or object store of the lock file.
+        name: Name of the lock file, such as ``features/ab/abcdef.lock``.
+        timeout: Seconds without renewal after which another holder counts as dead.
     """
 
     def __init__(self, backend: Backend, name: str, timeout: float = 60.0) -> None:

@@ -40,12 +40,9 @@ class Store:
     wait. Cached values are read without a lock, so a store may be read-only. The methods raise InputError if the store
     cannot be used or written.
 
-    Attributes
-    ----------
-    root
-        Folder, or URL of an object store that fsspec understands: ``s3://bucket/folder``, ``memory://name``.
-    lock_timeout
-        Seconds without renewal of a lock after which its holder counts as dead, see `Lock`.
+    Attributes:
+        root: Folder, or URL of an object store that fsspec understands: ``s3://bucket/folder``, ``memory://name``.
+        lock_timeout: Seconds without renewal of a lock after which its holder counts as dead, see `Lock`.
     """
 
     root: str | Path

@@ -15,18 +15,12 @@ REPORT = "report"
 class Artifact:
     """Files that a run wrote or read.
 
-    Attributes
-    ----------
-    name
-        Name that all versions of the artifact share.
-    type
-        ``ranking``, ``sweep`` or ``features``.
-    files
-        Files to copy into the record.
-    addresses
-        URLs, by name, of files that stay where they are.
-    metadata
-        Plain values that describe this version.
+    Attributes:
+        name: Name that all versions of the artifact share.
+        type: ``ranking``, ``sweep`` or ``features``.
+        files: Files to copy into the record.
+        addresses: URLs, by name, of files that stay where they are.
+        metadata: Plain values that describe this version.
     """
 
     name: str
@@ -40,25 +34,16 @@ class Artifact:
 class TrackedRun:
     """Record of a finished job, or of a finished sweep.
 
-    Attributes
-    ----------
-    stage
-        ``features``, ``grid``, ``finetune``, ``score`` or ``rank``; ``report`` for a sweep as a whole.
-    cell
-        Labels of the job in tables, by field.
-    config
-        Resolved configuration as plain values, to filter and group runs by.
-    group
-        Name of the sweep that the job belongs to, or None.
-    summary
-        Final numbers by name.
-    tables
-        Rows by name of the table, each a mapping from column to value. A table has at least one row, and its rows have
-        the same columns.
-    images
-        Image files by name.
-    output_artifacts, input_artifacts
-        Files that the run wrote, and files that it read.
+    Attributes:
+        stage: ``features``, ``grid``, ``finetune``, ``score`` or ``rank``; ``report`` for a sweep as a whole.
+        cell: Labels of the job in tables, by field.
+        config: Resolved configuration as plain values, to filter and group runs by.
+        group: Name of the sweep that the job belongs to, or None.
+        summary: Final numbers by name.
+        tables: Rows by name of the table, each a mapping from column to value. A table has at least one row, and its
+            rows have the same columns.
+        images: Image files by name.
+        output_artifacts, input_artifacts: Files that the run wrote, and files that it read.
     """
 
     stage: str
@@ -79,21 +64,14 @@ class Tracker(Protocol):
     def record(self, run: TrackedRun, folder: Path) -> str | None:
         """Record a run, or skip it.
 
-        Parameters
-        ----------
-        run
-            A job or a sweep. The tracker receives both and skips the kinds that its options exclude.
-        folder
-            Folder of the run, for local files.
+        Args:
+            run: A job or a sweep. The tracker receives both and skips the kinds that its options exclude.
+            folder: Folder of the run, for local files.
 
-        Returns
-        -------
-        str or None
+        Returns:
             Path or address of the record, or None if there is none.
 
-        Raises
-        ------
-        InputError
-            If the service refuses the record (no login, no network).
+        Raises:
+            InputError: If the service refuses the record (no login, no network).
         """
         ...

@@ -37,27 +37,19 @@ _LONGEST_NAME = 100
 class WandbTracker:
     """Record runs with W&B, below the folder of the run or online.
 
-    Attributes
-    ----------
-    project, entity
-        W&B project and account. None as entity is the default account of the user. An agent of a W&B sweep overrides
-        both.
-    mode
-        ``offline`` writes files that ``wandb sync`` uploads later, and needs neither account nor network. ``online``
-        uploads at once, and asks for a key if there is none and a user is at the terminal.
-    per
-        ``cell`` records every job. ``sweep`` records one run per sweep, with a table of its jobs. A job without a sweep
-        is always recorded.
-    artifacts
-        Kinds of artifacts to record. ``tables``: the files of a ranking. ``features``: references to features, which
-        stay in the store.
-    tags
-        Labels of the run. Config values are better for grouping and filtering.
+    Attributes:
+        project, entity: W&B project and account. None as entity is the default account of the user. An agent of a W&B
+            sweep overrides both.
+        mode: ``offline`` writes files that ``wandb sync`` uploads later, and needs neither account nor network.
+            ``online`` uploads at once, and asks for a key if there is none and a user is at the terminal.
+        per: ``cell`` records every job. ``sweep`` records one run per sweep, with a table of its jobs. A job without a
+            sweep is always recorded.
+        artifacts: Kinds of artifacts to record. ``tables``: the files of a ranking. ``features``: references to
+            features, which stay in the store.
+        tags: Labels of the run. Config values are better for grouping and filtering.
 
-    Raises
-    ------
-    InputError
-        If ``mode``, ``per`` or ``artifacts`` has another value.
+    Raises:
+        InputError: If ``mode``, ``per`` or ``artifacts`` has another value.
     """
 
     project: str = "transfer_exp"
@@ -77,16 +69,12 @@ class WandbTracker:
     def record(self, run: TrackedRun, folder: Path) -> str | None:
         """Record one run below ``folder/wandb``; its config holds the cell labels under ``cell``.
 
-        Returns
-        -------
-        str or None
+        Returns:
             The folder of an offline run (for ``wandb sync``) or the address of an online run; None if ``per`` excludes
             the run.
 
-        Raises
-        ------
-        InputError
-            If W&B refuses the run (no login, no network).
+        Raises:
+            InputError: If W&B refuses the run (no login, no network).
         """
         is_included = self.per == "sweep" if run.stage == REPORT else self.per == "cell" or run.group is None
         if not is_included:

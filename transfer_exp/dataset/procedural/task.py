@@ -27,14 +27,10 @@ _OVERSAMPLING = 4
 class Task:
     """A task with any number of samples.
 
-    Attributes
-    ----------
-    name
-        The name in tables.
-    class_names
-        C names; source tasks and target tasks have no class in common.
-    draw
-        Function of a class and a random generator that draws one sample, (32, 32, 3).
+    Attributes:
+        name: The name in tables.
+        class_names: C names; source tasks and target tasks have no class in common.
+        draw: Function of a class and a random generator that draws one sample, (32, 32, 3).
     """
 
     name: str

@@ -49,17 +49,12 @@ _Item = TypeVar("_Item")
 def write_page(folder: Path, frame: pd.DataFrame | None = None) -> Path:
     """Write ``report.html`` for the run or the sweep in a folder, and return its path.
 
-    Parameters
-    ----------
-    folder
-        Folder with a ``result.json``, or with such folders below it.
-    frame
-        Cells from `collect`, if they are collected already.
+    Args:
+        folder: Folder with a ``result.json``, or with such folders below it.
+        frame: Cells from `collect`, if they are collected already.
 
-    Raises
-    ------
-    InputError
-        If the folder has no cell, or a record or details cannot be read.
+    Raises:
+        InputError: If the folder has no cell, or a record or details cannot be read.
     """
     path = folder / NAME
     write_text(path, render_page(page_data(folder, frame)))
@@ -90,9 +85,7 @@ def render_page(data: Mapping[str, Any]) -> str:
 def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]:
     """Collect what the page of a run or a sweep shows; parameters and errors as `write_page`.
 
-    Returns
-    -------
-    dict
+    Returns:
         ``kind`` (``run`` or ``sweep``), ``title``, ``command``, ``varying`` (fields that differ between cells, without
         the metric), ``cells``, and ``samples`` and ``sides`` (projections), which cells refer to by index so that each
         is stored once.

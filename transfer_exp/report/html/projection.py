@@ -25,14 +25,10 @@ _FULL_SVD_SIZE = 8
 class PlottedSamples:
     """Classes and labels that the projections of all models on one scoring set share.
 
-    Attributes
-    ----------
-    names
-        C class names.
-    counts
-        (C,), number of samples per class in the scoring set.
-    labels
-        (P,), classes in [0, C) of the drawn points: at most 1000 samples, stratified by class.
+    Attributes:
+        names: C class names.
+        counts: (C,), number of samples per class in the scoring set.
+        labels: (P,), classes in [0, C) of the drawn points: at most 1000 samples, stratified by class.
     """
 
     names: tuple[str, ...]
@@ -44,17 +40,12 @@ class PlottedSamples:
 class ClassSeparation:
     """Distances between C classes, in the order of their labels.
 
-    Attributes
-    ----------
-    recall
-        (C,), in [0, 1]: share of the drawn samples of a class that lie nearer to the mean of its other samples than to
-        the mean of any other class. None for a class of one sample.
-    within
-        (C,), root mean square distance of a class's samples to their mean, in feature units.
-    closest
-        (C,), index of the class with the nearest mean.
-    gap
-        (C,), distance to that mean, in feature units.
+    Attributes:
+        recall: (C,), in [0, 1]: share of the drawn samples of a class that lie nearer to the mean of its other samples
+            than to the mean of any other class. None for a class of one sample.
+        within: (C,), root mean square distance of a class's samples to their mean, in feature units.
+        closest: (C,), index of the class with the nearest mean.
+        gap: (C,), distance to that mean, in feature units.
     """
 
     recall: tuple[float | None, ...]
@@ -67,12 +58,10 @@ class ClassSeparation:
 class Projection:
     """Features of a scoring set on a plane, before or after the perturbation.
 
-    Attributes
-    ----------
-    points
-        x0, y0, x1, y1, ... of P points, in hundredths of the root mean square distance to the mean before perturbation.
-    separation
-        Separation of the classes in the full feature space.
+    Attributes:
+        points: x0, y0, x1, y1, ... of P points, in hundredths of the root mean square distance to the mean before
+            perturbation.
+        separation: Separation of the classes in the full feature space.
     """
 
     points: tuple[int, ...]
@@ -90,10 +79,8 @@ class ProjectionPair:
 def check_size(features: np.ndarray, labels: np.ndarray) -> None:
     """Check that a scoring set (N, D) is small enough for a page.
 
-    Raises
-    ------
-    InputError
-        If N D is above ten million, or there are more than 500 classes.
+    Raises:
+        InputError: If N D is above ten million, or there are more than 500 classes.
     """
     classes = len(np.unique(labels))
     if features.size > MAX_VALUES:
@@ -105,12 +92,9 @@ def check_size(features: np.ndarray, labels: np.ndarray) -> None:
 def plotted_samples(labels: Int[np.ndarray, " samples"], names: tuple[str, ...]) -> PlottedSamples:
     """Return the class names, counts and drawn labels of a scoring set.
 
-    Parameters
-    ----------
-    labels
-        (N,), indices into ``names``. Classes that do not occur are left out.
-    names
-        All classes of the target.
+    Args:
+        labels: (N,), indices into ``names``. Classes that do not occur are left out.
+        names: All classes of the target.
     """
     codes, counts = encode_labels(labels)
     occurring = tuple(str(names[i]) for i in np.unique(labels))
@@ -128,14 +112,10 @@ def project_features(
     lie in another space: there the axes are the orthonormal matrix nearest to Z'XW, the directions that covary most
     with the first ones. After a rotation, or a projection that keeps these two components, that gives the same picture.
 
-    Parameters
-    ----------
-    features
-        (N, D).
-    labels
-        (N,).
-    perturbed
-        (N, D'), or None without a perturbation.
+    Args:
+        features: (N, D).
+        labels: (N,).
+        perturbed: (N, D'), or None without a perturbation.
     """
     drawn = _drawn_indices(labels)
     points = _centre(features[drawn])
@@ -158,14 +138,10 @@ def class_separation(
     Leaving a sample x out of the mean mu of its n samples moves that mean to mu + (mu - x) / (n - 1). Its distance to x
     grows by the factor n / (n - 1), so no mean is computed twice.
 
-    Parameters
-    ----------
-    features
-        (N, D), finite, with at least two classes.
-    labels
-        (N,).
-    drawn
-        (P,), indices of the samples that recall is counted over; means use all samples.
+    Args:
+        features: (N, D), finite, with at least two classes.
+        labels: (N,).
+        drawn: (P,), indices of the samples that recall is counted over; means use all samples.
     """
     codes, counts = encode_labels(labels)
     centred = _centre(features)

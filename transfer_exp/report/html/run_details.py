@@ -42,24 +42,15 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", 
 class RunContext:
     """Facts about a run that its files, tracker and page need besides the result.
 
-    Attributes
-    ----------
-    config
-        Resolved configuration as plain values.
-    sweep
-        Name of the sweep that the run belongs to, or None for a single run.
-    command
-        Command line that repeats the run, without secrets.
-    seconds
-        Seconds by model, then by stage.
-    class_names
-        Classes of the target, in the order of its labels.
-    scoring_sets
-        Readers of the scoring-set features, by model.
-    perturb
-        Returns the features (N, D') that the metric scored, or None without a perturbation.
-    cache_references
-        Cached features that the run used.
+    Attributes:
+        config: Resolved configuration as plain values.
+        sweep: Name of the sweep that the run belongs to, or None for a single run.
+        command: Command line that repeats the run, without secrets.
+        seconds: Seconds by model, then by stage.
+        class_names: Classes of the target, in the order of its labels.
+        scoring_sets: Readers of the scoring-set features, by model.
+        perturb: Returns the features (N, D') that the metric scored, or None without a perturbation.
+        cache_references: Cached features that the run used.
     """
 
     config: Mapping[str, Any]
@@ -76,24 +67,16 @@ class RunContext:
 class RunDetails:
     """Details of a run; those of a sweep have only a command and versions.
 
-    Attributes
-    ----------
-    command
-        Command line, without secrets.
-    versions
-        Versions of this package, Python and the numerical libraries, by name.
-    seconds
-        Seconds by model, then by stage (``features``, ``scoring``, ``ground_truth``). Cached stages are missing.
-    samples
-        Classes of the scoring set; None without projections.
-    views
-        Projections of a few models, by name.
-    left_out
-        Reason for having no projections; empty if there are some.
-    remarks
-        Remark on a model next to its score, by model.
-    verdict
-        Remarks on the ranking, line by line.
+    Attributes:
+        command: Command line, without secrets.
+        versions: Versions of this package, Python and the numerical libraries, by name.
+        seconds: Seconds by model, then by stage (``features``, ``scoring``, ``ground_truth``). Cached stages are
+            missing.
+        samples: Classes of the scoring set; None without projections.
+        views: Projections of a few models, by name.
+        left_out: Reason for having no projections; empty if there are some.
+        remarks: Remark on a model next to its score, by model.
+        verdict: Remarks on the ranking, line by line.
     """
 
     # For reading, with all dataclasses inside: no conversions, no extra fields, finite numbers only.
@@ -144,10 +127,8 @@ def write_run_details(details: RunDetails, folder: Path) -> None:
 def read_run_details(folder: Path) -> RunDetails:
     """Read ``page.json`` from a folder; without the file the details are empty.
 
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or its parts do not fit each other.
+    Raises:
+        InputError: If the file cannot be read, or its parts do not fit each other.
     """
     path = folder / NAME
     if not path.is_file():
