@@ -52,7 +52,7 @@ def _reproduction(name: str, message: str, build: Build | None, pool: str = "gro
 
 
 KINDS = [
-    Kind("missing folder of a sweep", ("absent",), "absent is no folder", None, "transfer-exp report"),
+    Kind("missing folder of a sweep", ("absent",), "absent is not a folder", None, "transfer-exp report"),
     _sweep("sweep without cells", "no cell found below sweep", None),
     _sweep("record that is not JSON", "result.json is not JSON", text("result.json", "{")),
     _sweep("record that is a list", "is not the record of a cell", text("result.json", "[]")),
@@ -72,8 +72,8 @@ KINDS = [
     _sweep("status nested without end", "nested too deeply", text("status.json", "[" * 200_000)),
     Kind("missing page", ("absent.md",), "cannot read absent.md", None, "python -m studies.real_pool"),
     _study("page in Latin-1", "page.md is not UTF-8 text", "é".encode("latin-1")),
-    _study("page that names no rows", "does not say its rows", "# A study\n"),
-    _study("page with a scrambled comment", "does not say its rows", "<!-- study: accuracies scores -->\n"),
+    _study("page that names no rows", "does not name its rows", "# A study\n"),
+    _study("page with a scrambled comment", "does not name its rows", "<!-- study: accuracies scores -->\n"),
     _block("page with an unknown table", "asks for a table 'acuracies': did you mean accuracies", "acuracies"),
     _block("page with a wrong form of table", "is asked for wrongly", "accuracies full twice"),
     _block("page with an unknown regime", "no regime 'half'", "means half"),
