@@ -53,3 +53,10 @@ def test_missing_and_invalid_files_are_refused(tmp_path):
     (tmp_path / "other.csv").write_text("name,value\na,1\n")
     with pytest.raises(InputError, match="neither the columns model and score nor those of a grid: model_pool"):
         read_scores(tmp_path / "other.csv")
+
+
+def test_a_score_matrix_without_models_is_refused(tmp_path):
+    path = tmp_path / "scores.csv"
+    path.write_text("model_pool,dataset,splits,images_per_class,seed,perturbation,metric\n")
+    with pytest.raises(InputError, match="has no column of a model"):
+        read_scores(path)

@@ -89,6 +89,8 @@ def _read_long_form(path: Path) -> pd.DataFrame:
         return rows
     if set(rows) >= set(_FIRST_FIELDS) and not {"model", "score"} & set(rows):
         fields = [name for name in CELL if name in rows]
+        if len(fields) == rows.shape[1]:
+            raise InputError(f"{path} has no column of a model: add one with the scores of each model")
         return rows.melt(fields, var_name="model", value_name="score", ignore_index=False)
     raise InputError(f"{path} has neither the columns model and score nor those of a grid: {', '.join(CELL)}")
 
