@@ -1,8 +1,9 @@
-"""Make the built-in pool again: ``python -m studies.builtin_pool FOLDER``.
+"""Train the built-in pool: ``python -m studies.builtin_pool FOLDER``.
 
-Fourteen small timm networks, each trained on one procedural source task for its own number of steps, so that the pool
-differs in what it can transfer. Writes one safetensors file per network, ``manifest.json`` as
-`transfer_exp.model_pool.checkpoints` reads it, and a model card. Takes about fifteen minutes on two cores.
+The pool holds fourteen small timm networks. Each is trained on one procedural source task for a different number of
+steps, so that the pool differs in what it can transfer. The command writes one safetensors file per network, a
+``manifest.json`` for `transfer_exp.model_pool.checkpoints`, and a model card. It takes about fifteen minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _VIT = {"img_size": SIZE, "patch_size": 8}
 
 @dataclass(frozen=True)
 class Pretraining:
-    """One network of the pool: a timm architecture with its arguments, a source task, and how long it learns."""
+    """Training plan of one network: a timm architecture with its arguments, a source task and a number of steps."""
 
     name: str
     architecture: str
@@ -45,7 +46,7 @@ class Pretraining:
 
     @property
     def constructor(self) -> dict[str, Any]:
-        """Arguments of `timm.create_model` beside the name."""
+        """Arguments of `timm.create_model` except the name."""
         return {"num_classes": len(_TASKS[self.task].class_names), **self.arguments}
 
 
@@ -69,24 +70,25 @@ POOL = (
 
 def _tensors(task: Task, images: int, seed: int) -> tuple[Float[Tensor, "images 3 32 32"], Int[Tensor, " images"]]:
     """Draw about ``images`` samples, the same number of each class, scaled to [-1, 1]."""
-    drawn = draw_images(task, images // len(task.class_names), seed)
-    pixels = np.stack([np.asarray(drawn.read(i)) for i in range(len(drawn))])
+    drawings = draw_images(task, images // len(task.class_names), seed)
+    pixels = np.stack([np.asarray(drawings.read(i)) for i in range(len(drawings))])
     scaled = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return scaled, torch.from_numpy(drawn.labels)
+    return scaled, torch.from_numpy(drawings.labels)
 
 
 def _accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Return the share of images classified right, in [0, 1]."""
+    """Return the share of images that the network classifies correctly."""
     network.eval()
     with torch.inference_mode():
-        right = [(network(x).argmax(1) == y).sum() for x, y in zip(images.split(250), labels.split(250), strict=True)]
-    return float(sum(right)) / len(labels)
+        correct = [(network(x).argmax(1) == y).sum() for x, y in zip(images.split(250), labels.split(250), strict=True)]
+    return float(sum(correct)) / len(labels)
 
 
 def pretrain(plan: Pretraining, folder: Path) -> dict[str, Any]:
     """Train one network, save its weights in half precision, and return its manifest entry.
 
-    The source accuracy is that of the weights as saved. One thread, so that the result depends on the seed alone.
+    The source accuracy is computed with the saved weights. Training uses one thread, so that the result depends only on
+    the seed.
     """
     torch.set_num_threads(1)
     task = _TASKS[plan.task]
@@ -94,7 +96,7 @@ def pretrain(plan: Pretraining, folder: Path) -> dict[str, Any]:
     torch.manual_seed(_SEED)
     network = timm.create_model(plan.architecture, **plan.constructor).train()
     recipe = Recipe(plan.steps, _BATCH, plan.learning_rate, weight_decay=0.05)
-    Training(network, lambda chosen: (images[chosen], labels[chosen]), len(images), recipe, _SEED).run(recipe.steps)
+    Training(network, lambda batch: (images[batch], labels[batch]), len(images), recipe, _SEED).run(recipe.steps)
     halves = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     save_file(halves, folder / f"{plan.name}.safetensors")
     network.load_state_dict(halves)
@@ -103,7 +105,7 @@ def pretrain(plan: Pretraining, folder: Path) -> dict[str, Any]:
 
 
 def _entry(plan: Pretraining, network: nn.Module, accuracy: float) -> dict[str, Any]:
-    """Describe a trained network as the manifest of a checkpoint folder does."""
+    """Return the manifest entry of a trained network."""
     return {
         "library": "timm",
         "architecture": plan.architecture,
@@ -130,7 +132,7 @@ def _entry(plan: Pretraining, network: nn.Module, accuracy: float) -> dict[str, 
 
 
 def model_card(manifest: dict[str, dict[str, Any]]) -> str:
-    """Return the model card of a pool as Markdown, from its manifest alone."""
+    """Return the model card of a pool as Markdown, built from its manifest."""
     head = "| network | architecture | source task (classes) | steps | seed | source accuracy | parameters |"
     rows = [
         f"| `{name}` | `{e['architecture']}` | {e['source_dataset']} ({e['source_classes']}) | "
@@ -142,16 +144,18 @@ def model_card(manifest: dict[str, dict[str, Any]]) -> str:
 
 _CARD = f"""# The built-in pool
 
-Small timm architectures trained by this project on procedural {SIZE} px images: fractals of iterated function systems,
-Latin letters in Computer Modern and STIX, silhouettes, and textures. They exist so that every experiment can be tried
-offline in a minute; they are of no use on photographs.
+Small timm architectures that this project trained on procedural images of {SIZE} px: fractals of iterated function
+systems, Latin letters in Computer Modern and STIX, silhouettes, and textures. With them every experiment can be tried
+offline in a minute. They do not transfer to photographs.
 
-Rebuild them with `python -m studies.builtin_pool FOLDER` (this page is written by it). Each network saw
-{_TRAIN_IMAGES:,} drawings in batches of {_BATCH}; some were stopped early on purpose, so that the pool differs in what
-it can transfer. `resnet_glyphs` was cut from 4000 steps to 500 after a first look, because it was best on every target
-and any ranking that knew this one name would have looked good; `convnext2_glyphs` had learnt nothing and was trained
-again at a quarter of the learning rate. AdamW, weight decay 0.05, cosine schedule; learning rates are in the manifest.
-Weights are stored in half precision; source accuracy is measured with them on {_TEST_IMAGES:,} fresh drawings.
+`python -m studies.builtin_pool FOLDER` trains them again and writes this page. Each network was trained on
+{_TRAIN_IMAGES:,} drawings in batches of {_BATCH}. Some were stopped early on purpose, so that the pool differs in what
+it can transfer. `resnet_glyphs` was cut from 4000 steps to 500 after a first look, because it was best on every target:
+any metric that preferred this one network would have looked good. `convnext2_glyphs` had learnt nothing, so it was
+trained again with a quarter of the learning rate.
+
+Training used AdamW with a weight decay of 0.05 and a cosine schedule; the learning rates are in the manifest. Weights
+have half precision, and the source accuracy is measured with them on {_TEST_IMAGES:,} new drawings. Licence:
 Apache-2.0.
 """
 
@@ -161,17 +165,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
-    arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
     spawn = multiprocessing.get_context("spawn")
     entries: dict[str, dict[str, Any]] = {}
-    with ProcessPoolExecutor(arguments.workers, mp_context=spawn) as workers:
-        jobs = {workers.submit(pretrain, plan, arguments.folder): plan.name for plan in POOL}
+    with ProcessPoolExecutor(options.workers, mp_context=spawn) as workers:
+        jobs = {workers.submit(pretrain, plan, options.folder): plan.name for plan in POOL}
         for job in track(as_completed(jobs), "networks trained", total=len(jobs)):
             entries[jobs[job]] = job.result()
     manifest = {plan.name: entries[plan.name] for plan in POOL}
-    (arguments.folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    (arguments.folder / "MODEL_CARD.md").write_text(model_card(manifest))
+    (options.folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+    (options.folder / "MODEL_CARD.md").write_text(model_card(manifest))
 
 
 if __name__ == "__main__":

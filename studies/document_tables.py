@@ -1,4 +1,4 @@
-"""Generated tables inside a document that people write."""
+"""Fill the generated tables of a Markdown document."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ _BLOCK = re.compile(r"(<!-- table: ([^>]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 Maker: TypeAlias = Callable[..., str]
 
 
-def with_tables(page: Path, makers: Mapping[str, Maker]) -> str:
-    """Return the text of a document with its tables made anew.
+def fill_tables(page: Path, makers: Mapping[str, Maker]) -> str:
+    """Return the text of a document with new contents in its table blocks.
 
     Parameters
     ----------
     page
-        A table begins with ``<!-- table: NAME ARGUMENT ... -->`` and ends with ``<!-- end -->``.
+        Document; a block begins with ``<!-- table: NAME ARGUMENT ... -->`` and ends with ``<!-- end -->``.
     makers
-        By NAME: takes the arguments, and returns Markdown.
+        Functions by NAME that take the arguments of a block and return Markdown.
 
     Raises
     ------
     InputError
-        When the document cannot be read; for a table of an unknown name or with arguments that it does not take; as
-        its maker.
+        When the document cannot be read, or a block has an unknown name or wrong arguments.
     """
 
     def fill(match: re.Match[str]) -> str:
@@ -39,7 +38,7 @@ def with_tables(page: Path, makers: Mapping[str, Maker]) -> str:
         try:
             signature(makers[name]).bind(*arguments)
         except TypeError as error:
-            raise InputError(f"{page}: table '{name}' is asked for wrongly ({error}): correct its arguments") from error
+            raise InputError(f"{page}: table '{name}' has wrong arguments ({error}): correct its comment") from error
         return f"{match[1]}{makers[name](*arguments)}\n{match[3]}"
 
     return _BLOCK.sub(fill, read_text(page))

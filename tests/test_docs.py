@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from studies.stored_rows_pages import filled
+from studies.stored_rows_pages import fill_page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [p for p in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if "<!-- rows:" in p.read_text()]
@@ -15,8 +15,8 @@ TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[p.name for p in PAGES])
-def test_a_page_says_what_its_rows_say(page):
-    assert filled(page) == page.read_text(), f"run python -m studies.stored_rows_pages {page.relative_to(ROOT)}"
+def test_the_tables_of_a_page_agree_with_its_stored_rows(page):
+    assert fill_page(page) == page.read_text(), f"run python -m studies.stored_rows_pages {page.relative_to(ROOT)}"
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=[p.name for p in TEXTS])

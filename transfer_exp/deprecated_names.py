@@ -62,7 +62,7 @@ STUDIES = {
     "transfer_exp.report.method": "studies.method_figure",
     "transfer_exp.report.page": "studies.stored_rows_pages",
     "transfer_exp.report.reproduction.document": "studies.paper.document",
-    "transfer_exp.report.reproduction.known": "studies.paper.published_results",
+    "transfer_exp.report.reproduction.known": "studies.paper.tables",
     "transfer_exp.report.study": "studies.real_pool",
 }
 """Module of a checkout, by the module that was installed before."""

@@ -1,1 +1,1 @@
-"""What the calibrations of expected accuracy are made from, and what they are worth on targets left out."""
+"""Study of expected accuracies: fits the calibrations of the package and measures their errors on held-out targets."""

@@ -1,1 +1,1 @@
-"""Facts of the paper and of published tables, as tables of docs/reproduction.md."""
+"""Tables of docs/reproduction.md: results of the paper and its predecessors, and the cost of a reproduction."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from studies.document_tables import with_tables
+from studies.document_tables import fill_tables
 from studies.real_pool.data import Study, read_study
 from studies.real_pool.tables import TABLES, all_taus
 from transfer_exp.cli.console import Parser
@@ -54,7 +54,7 @@ def fill_page(page: Path, study: Study) -> str:
     InputError
         When a block has an unknown name.
     """
-    return with_tables(page, {name: partial(maker, study) for name, maker in TABLES.items()})
+    return fill_tables(page, {name: partial(maker, study) for name, maker in TABLES.items()})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

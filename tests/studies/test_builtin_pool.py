@@ -1,4 +1,4 @@
-"""The making of the built-in pool, in small, and the pool that was made."""
+"""Pretraining of the built-in pool on a small scale, and the pool that ships."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from studies import builtin_pool as pretrain
+from studies import builtin_pool
 from transfer_exp.model_pool.checkpoints import checkpoints
 
-WEIGHTS = Path(pretrain.__file__).parents[1] / "transfer_exp" / "model_pool" / "weights"
+WEIGHTS = Path(builtin_pool.__file__).parents[1] / "transfer_exp" / "model_pool" / "weights"
 MANIFEST = json.loads((WEIGHTS / "manifest.json").read_text())
 
 
-def test_what_is_made_can_be_loaded_and_is_made_alike_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain, "_TRAIN_IMAGES", 90)
-    monkeypatch.setattr(pretrain, "_TEST_IMAGES", 60)
-    plan = replace(pretrain.POOL[7], steps=2)
+def test_pretraining_is_reproducible_and_its_files_can_be_loaded(tmp_path, monkeypatch):
+    monkeypatch.setattr(builtin_pool, "_TRAIN_IMAGES", 90)
+    monkeypatch.setattr(builtin_pool, "_TEST_IMAGES", 60)
+    plan = replace(builtin_pool.POOL[7], steps=2)
     entries = []
-    for folder in (tmp_path / "one", tmp_path / "two"):
+    for folder in (tmp_path / "first", tmp_path / "second"):
         folder.mkdir()
-        entries.append(pretrain.pretrain(plan, folder))
+        entries.append(builtin_pool.pretrain(plan, folder))
         (folder / "manifest.json").write_text(json.dumps({plan.name: entries[-1]}))
-    one, two = (checkpoints(str(tmp_path / n)).candidates[0].load() for n in ("one", "two"))
-    assert one.identity == two.identity
+    first, second = (checkpoints(str(tmp_path / name)).candidates[0].load() for name in ("first", "second"))
+    assert first.identity == second.identity
     assert entries[0] == entries[1]
     assert 0 <= entries[0]["source_accuracy"] <= 1
-    assert f"| `{plan.name}` |" in pretrain.model_card({plan.name: entries[0]})
+    assert f"| `{plan.name}` |" in builtin_pool.model_card({plan.name: entries[0]})
 
 
-def test_the_shipped_pool_is_the_one_that_is_described():
-    assert list(MANIFEST) == [plan.name for plan in pretrain.POOL]
-    for plan in pretrain.POOL:
+def test_the_manifest_and_model_card_match_the_training_plans():
+    assert list(MANIFEST) == [plan.name for plan in builtin_pool.POOL]
+    for plan in builtin_pool.POOL:
         entry = MANIFEST[plan.name]
         assert entry["architecture"] == plan.architecture
         assert entry["arguments"] == plan.constructor
         assert entry["training"]["steps"] == plan.steps
         assert entry["training"]["learning_rate"] == plan.learning_rate
-    assert (WEIGHTS / "MODEL_CARD.md").read_text() == pretrain.model_card(MANIFEST)
+    assert (WEIGHTS / "MODEL_CARD.md").read_text() == builtin_pool.model_card(MANIFEST)
 
 
 def test_the_shipped_pool_is_small_and_varied():
@@ -54,7 +54,7 @@ def test_the_shipped_pool_is_small_and_varied():
 
 
 @pytest.mark.parametrize("name", MANIFEST)
-def test_no_weight_was_lost_in_half_precision(name):
+def test_all_weights_are_finite_in_half_precision(name):
     import numpy as np
 
     assert all(np.isfinite(v.astype(np.float32)).all() for v in load_file(WEIGHTS / f"{name}.safetensors").values())

@@ -1,4 +1,4 @@
-"""The calibrations: what is predicted was not seen, numbers follow from the rows, and so does the file that ships."""
+"""Study of expected accuracies: predictions for held-out targets, the calibrations that ship, and their page."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from studies.calibration.__main__ import filled, main
-from studies.calibration.candidates import outcomes
-from studies.calibration.error_tables import BEST, judged, sizes
-from studies.calibration.held_out import LEVEL, Judged, calibrated, held_out, mean, transferred
-from studies.calibration.regret_tables import both
-from studies.calibration.rows import BLIND, Source, read_rows, sources
-from studies.calibration.shipped import shipped
+from studies.calibration.__main__ import calibrations_json, fill_page, main
+from studies.calibration.data import CONSTANT, PoolFiles, pool_files, read_pool
+from studies.calibration.predictions import (
+    LEVEL,
+    TargetPrediction,
+    compare_estimators,
+    fit_on_pool,
+    mean_over_targets,
+    predict_held_out,
+    predict_other_pool,
+)
+from studies.calibration.tables import ANCHORS, BEST_ANCHOR, HEADLINE, TABLES, regret_pairs, sizes, summarize
 from studies.real_pool.data import Cell
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expectations import SHIPPED, as_row, read_calibrations
@@ -32,18 +37,18 @@ MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
 
 
 @pytest.fixture
-def source(tmp_path):
-    """Write a pool whose accuracies are those of its linear classifier, a little better."""
+def files(tmp_path):
+    """Write a pool with accuracies a little above those of its linear classifier."""
     rng = np.random.default_rng(0)
-    measured, scored = [], []
-    for place, target in enumerate(TARGETS):
-        anchors = accuracy_at(0.5 + 0.15 * place + rng.normal(0, 0.15, len(MODELS)), 10)
+    accuracies, scored = [], []
+    for i, target in enumerate(TARGETS):
+        anchors = accuracy_at(0.5 + 0.15 * i + rng.normal(0, 0.15, len(MODELS)), 10)
         truth = accuracy_at(angle(anchors, 10) + 0.05 + rng.normal(0, 0.02, len(MODELS)), 10)
         for regime in ("full/short", "linear_probe"):
             for model, accuracy in zip(MODELS, truth, strict=True):
-                for seed, off in ((0, -0.001), (1, 0.001)):
+                for seed, offset in ((0, -0.001), (1, 0.001)):
                     row = {"pool": "p", "model": model, "dataset": target, "regime": regime, "seed": seed}
-                    measured.append({**row, "accuracy": accuracy + off})
+                    accuracies.append({**row, "accuracy": accuracy + offset})
         for images in ("20", "50", "all"):
             values = {"linear_classifier": anchors, "knn": anchors - 0.1, "ncm": anchors / 2, "leep": -rng.random(8)}
             for metric, perturbation in [*((m, "none") for m in values), ("logme", "none"), ("logme", "pca")]:
@@ -51,190 +56,204 @@ def source(tmp_path):
                 by_model = dict(zip(MODELS, (f"{v:.9g}" for v in scores), strict=True))
                 if metric == "leep":
                     by_model["net7"] = ""
-                cell = {
-                    "model_pool": "p",
-                    "dataset": target,
-                    "splits": "train",
-                    "images_per_class": images,
-                    "seed": "0",
-                }
-                scored.append({**cell, "perturbation": perturbation, "metric": metric, **by_model})
-    pd.DataFrame(measured).to_csv(tmp_path / "accuracies.csv", index=False)
+                cell = {"model_pool": "p", "dataset": target, "splits": "train", "images_per_class": images}
+                cell |= {"seed": "0", "perturbation": perturbation, "metric": metric}
+                scored.append({**cell, **by_model})
+    pd.DataFrame(accuracies).to_csv(tmp_path / "accuracies.csv", index=False)
     pd.DataFrame({"dataset": TARGETS, "classes": 10}).to_csv(tmp_path / "classes.csv", index=False)
     update_scores(tmp_path / "scores.csv", scored)
-    files = (tmp_path / name for name in ("scores.csv", "accuracies.csv", "classes.csv"))
-    return Source(*files, control="control")
+    paths = (tmp_path / name for name in ("scores.csv", "accuracies.csv", "classes.csv"))
+    return PoolFiles(*paths, control="control")
 
 
 @pytest.fixture
-def rows(source):
-    return read_rows(source)
+def data(files):
+    return read_pool(files)
 
 
-def with_accuracies(rows, accuracies):
-    """Return the rows with other accuracies by regime, arrays (T, M)."""
-    table = next(iter(rows.tables.values()))
-    frames = {name: pd.DataFrame(a, index=rows.targets, columns=rows.models) for name, a in accuracies.items()}
-    return replace(rows, tables={name: replace(table, regime=name, accuracies=f) for name, f in frames.items()})
+def with_accuracies(data, accuracies):
+    """Return the pool with new accuracies by regime, arrays (T, M)."""
+    table = next(iter(data.tables.values()))
+    frames = {name: pd.DataFrame(a, index=data.targets, columns=data.models) for name, a in accuracies.items()}
+    return replace(data, tables={name: replace(table, regime=name, accuracies=f) for name, f in frames.items()})
 
 
-def with_truth(rows, target, accuracies):
-    """Return the rows with other accuracies of one target."""
-    truth = {regime: values.copy() for regime, values in rows.accuracies.items()}
+def with_target_accuracies(data, target, accuracies):
+    """Return the pool with new accuracies on one target."""
+    truth = {regime: values.copy() for regime, values in data.accuracies.items()}
     for values in truth.values():
-        values[rows.targets.index(target)] = accuracies
-    return with_accuracies(rows, truth)
+        values[data.targets.index(target)] = accuracies
+    return with_accuracies(data, truth)
 
 
-def test_rows_become_arrays_by_name(rows):
-    assert rows.models == tuple(MODELS)
-    assert rows.averaged == ("a", "b", "c")
-    assert {name: values.shape for name, values in rows.accuracies.items()} == dict.fromkeys(
-        ("full", "linear_probe"), (4, 8)
-    )
-    assert {(c.metric, c.perturbation) for c in rows.cells()} == {
+def test_a_pool_is_read_as_arrays_by_regime_and_cell(data):
+    assert data.models == tuple(MODELS)
+    assert data.averaged == ("a", "b", "c")
+    shapes = {name: values.shape for name, values in data.accuracies.items()}
+    assert shapes == dict.fromkeys(("full", "linear_probe"), (4, 8))
+    assert {(c.metric, c.perturbation) for c in data.cells()} == {
         *((m, "none") for m in ("linear_classifier", "knn", "ncm", "leep", "logme")),
         ("logme", "pca"),
     }
-    assert rows.applies(Cell("leep")).tolist() == list(range(7))
-    pool = rows.scored(Cell("leep"), "knn", "b")
-    assert (pool.scores == rows.scores[Cell("leep")][1, :7]).all()
-    assert (pool.anchors == rows.scores[Cell("knn")][1, :7]).all()
+    assert data.applicable_models(Cell("leep")).tolist() == list(range(7))
+    pool = data.scored_pool(Cell("leep"), "knn", "b")
+    assert (pool.scores == data.scores[Cell("leep")][1, :7]).all()
+    assert (pool.anchors == data.scores[Cell("knn")][1, :7]).all()
 
 
-@pytest.mark.parametrize("anchor", [None, BEST])
-def test_a_target_is_predicted_without_its_accuracies_or_those_of_the_control(rows, anchor):
-    for hidden in ("b", "control"):
-        other = with_truth(rows, hidden, np.linspace(0.1, 1, 8))
-        seen = held_out(rows, "full", Cell("logme"), anchor, (hidden,))[0]
-        assert held_out(other, "full", Cell("logme"), anchor, (hidden,))[0].calibration == seen.calibration
-    of_a = held_out(rows, "full", Cell("logme"), anchor, ("a",))[0].calibration
-    assert held_out(other, "full", Cell("logme"), anchor, ("a",))[0].calibration == of_a
-    moved = with_truth(rows, "b", np.linspace(0.1, 1, 8))
-    assert held_out(moved, "full", Cell("logme"), anchor, ("a",))[0].calibration != of_a
+@pytest.mark.parametrize("anchor", [None, BEST_ANCHOR])
+def test_a_calibration_uses_neither_the_held_out_target_nor_the_control(data, anchor):
+    def calibration(pool, target):
+        return predict_held_out(pool, "full", Cell("logme"), anchor, (target,))[0].calibration
+
+    for target in ("b", "control"):
+        changed = with_target_accuracies(data, target, np.linspace(0.1, 1, 8))
+        assert calibration(changed, target) == calibration(data, target)
+    assert calibration(changed, "a") == calibration(data, "a"), "the control changed"
+    assert calibration(with_target_accuracies(data, "b", np.linspace(0.1, 1, 8)), "a") != calibration(data, "a")
 
 
-def test_what_is_judged_is_the_difference_to_the_accuracies(rows):
-    found = held_out(rows, "full", Cell("logme"), BEST)
-    assert [one.target for one in found] == ["a", "b", "c"]
-    one = found[1]
-    truth = rows.accuracies["full"][1]
-    assert one.error == pytest.approx(np.abs(one.expected.accuracies - truth).mean())
-    assert one.bias == pytest.approx((one.expected.accuracies - truth).mean())
-    inside = [low <= t <= high for low, t, high in zip(one.expected.low, truth, one.expected.high, strict=True)]
-    assert one.coverage == np.mean(inside)
-    assert one.regret(1) == pytest.approx(regret(rows.scores[Cell("logme")][1], truth))
-    assert both([one], 1)[1] == pytest.approx([one.regret(1)])
-    assert one.regret(8) == 0
-    assert mean(found, "error") == pytest.approx(np.mean([f.error for f in found]))
-    assert float(judged(found)[1]) == pytest.approx(mean(found, "error"), abs=5e-4)
-    wrong = Judged("b", one.calibration, one.pool, np.zeros(8))
-    assert wrong.coverage == 0
+def test_errors_are_differences_of_expected_and_reached_accuracies(data):
+    predictions = predict_held_out(data, "full", Cell("logme"), BEST_ANCHOR)
+    assert [prediction.target for prediction in predictions] == ["a", "b", "c"]
+    prediction, truth = predictions[1], data.accuracies["full"][1]
+    expected = prediction.expected
+    assert prediction.error == pytest.approx(np.abs(expected.accuracies - truth).mean())
+    assert prediction.bias == pytest.approx((expected.accuracies - truth).mean())
+    assert prediction.coverage == np.mean((expected.low <= truth) & (truth <= expected.high))
+    assert prediction.realised_regret(1) == pytest.approx(regret(data.scores[Cell("logme")][1], truth))
+    assert regret_pairs([prediction], 1)[1] == pytest.approx([prediction.realised_regret(1)])
+    assert prediction.realised_regret(8) == 0
+    assert mean_over_targets(predictions, "error") == pytest.approx(np.mean([p.error for p in predictions]))
+    assert float(summarize(predictions)[1]) == pytest.approx(mean_over_targets(predictions, "error"), abs=5e-4)
+    assert TargetPrediction("b", prediction.calibration, prediction.pool, np.zeros(8)).coverage == 0
 
 
-def test_a_family_can_be_left_out_of_a_calibration(rows):
-    apart = calibrated(rows, "full", Cell("logme"), BEST, models=np.arange(5))
-    assert apart.within_df < calibrated(rows, "full", Cell("logme"), BEST).within_df
-    moved = with_accuracies(rows, {r: np.where(np.arange(8) < 5, v, 0.3) for r, v in rows.accuracies.items()})
-    assert calibrated(moved, "full", Cell("logme"), BEST, models=np.arange(5)) == apart
+def test_a_family_of_models_can_be_left_out_of_a_calibration(data):
+    without_family = fit_on_pool(data, "full", Cell("logme"), BEST_ANCHOR, models=np.arange(5))
+    assert without_family.within_df < fit_on_pool(data, "full", Cell("logme"), BEST_ANCHOR).within_df
+    changed = with_accuracies(data, {r: np.where(np.arange(8) < 5, v, 0.3) for r, v in data.accuracies.items()})
+    assert fit_on_pool(changed, "full", Cell("logme"), BEST_ANCHOR, models=np.arange(5)) == without_family
 
 
-def test_a_calibration_can_be_carried_to_another_pool(rows):
-    worse = with_accuracies(rows, {"other": rows.accuracies["full"] - 0.1})
-    own, carried = (
-        held_out(rows, "full", Cell(BLIND), BEST),
-        transferred(rows, worse, ("full", "other"), Cell(BLIND), BEST),
-    )
-    assert mean(carried, "bias") == pytest.approx(0.1, abs=0.03)
-    assert mean(carried, "error") > mean(own, "error")
+def test_a_calibration_can_be_applied_to_a_different_pool(data):
+    worse = with_accuracies(data, {"worse": data.accuracies["full"] - 0.1})
+    same_pool = predict_held_out(data, "full", Cell(CONSTANT), BEST_ANCHOR)
+    transferred = predict_other_pool(data, worse, ("full", "worse"), Cell(CONSTANT), BEST_ANCHOR)
+    assert mean_over_targets(transferred, "bias") == pytest.approx(0.1, abs=0.03)
+    assert mean_over_targets(transferred, "error") > mean_over_targets(same_pool, "error")
 
 
-def test_candidates_are_ordered_as_the_accuracies_were_made(rows):
-    found = outcomes(rows, "full")
-    error = {name: outcome.error for name, outcome in found.items()}
-    truth, anchors = rows.accuracies["full"][:3], rows.scores[Cell(BEST)][:3]
-    assert error["linear_classifier as it is"] == pytest.approx(np.abs(truth - anchors).mean())
-    others = [np.delete(truth, place, axis=0) for place in range(3)]
-    same = [np.abs(own.mean(axis=0) - truth[place]).mean() for place, own in enumerate(others)]
-    assert error["mean accuracy of the same model on the other targets"] == pytest.approx(np.mean(same))
-    constant = [np.abs(own.mean() - truth[place]).mean() for place, own in enumerate(others)]
+def test_estimators_with_more_information_have_smaller_errors(data):
+    estimators = compare_estimators(data, "full")
+    error = {name: errors.error for name, errors in estimators.items()}
+    truth, anchors = data.accuracies["full"][:3], data.scores[Cell(BEST_ANCHOR)][:3]
+    unchanged = error["linear_classifier, unchanged"]
+    assert unchanged == pytest.approx(np.abs(truth - anchors).mean())
+    rest = [np.delete(truth, i, axis=0) for i in range(3)]
+    by_model = [np.abs(accuracies.mean(axis=0) - truth[i]).mean() for i, accuracies in enumerate(rest)]
+    assert error["mean accuracy of the same model on the other targets"] == pytest.approx(np.mean(by_model))
+    constant = [np.abs(accuracies.mean() - truth[i]).mean() for i, accuracies in enumerate(rest)]
     assert error["mean accuracy of all models on the other targets"] == pytest.approx(np.mean(constant))
-    assert error["calibrated, linear_classifier"] < error["linear_classifier as it is"] < error["knn as it is"]
+    assert error["calibrated, linear_classifier"] < unchanged < error["knn, unchanged"]
     assert error["calibrated, linear_classifier"] < error["calibrated, number of classes"]
-    assert error["linear_classifier, a line through logits"] < error["linear_classifier as it is"]
-    assert error["linear_classifier, isotonic"] < error["ncm as it is"]
-    assert found["ncm as it is"].coverage is None
-    assert all(outcome.width for name, outcome in found.items() if name.startswith("calibrated"))
+    assert error["linear_classifier, linear in logits"] < unchanged
+    assert error["linear_classifier, isotonic regression"] < error["ncm, unchanged"]
+    assert estimators["ncm, unchanged"].coverage is None
+    assert all(errors.width for name, errors in estimators.items() if name.startswith("calibrated"))
 
 
-def test_the_file_has_every_calibration_and_reads_back(rows, source, tmp_path):
-    path = tmp_path / "own.json"
-    path.write_text(shipped(rows, source.digest))
-    found = read_calibrations(path)
-    assert len(found) == 2 * 3 * len(rows.cells())
+def test_the_file_of_calibrations_can_be_read_back(data, files, tmp_path):
+    path = tmp_path / "calibrations.json"
+    path.write_text(calibrations_json(data, files.digest))
+    calibrations = read_calibrations(path)
+    assert len(calibrations) == 2 * 3 * len(data.cells())
     for anchor, name in ((None, "none"), ("knn", "knn")):
         key = ("linear_probe", name, "pca", "logme")
-        assert as_row(key, found[key]) == as_row(key, calibrated(rows, "linear_probe", Cell("logme", "pca"), anchor))
+        fitted = fit_on_pool(data, "linear_probe", Cell("logme", "pca"), anchor)
+        assert as_row(key, calibrations[key]) == as_row(key, fitted)
     assert read_json(path)["targets"] == ["a", "b", "c"]
 
 
-def test_the_digest_is_of_the_rows(source):
+def test_the_digest_depends_on_all_rows_and_on_the_control(files):
     for name in ("scores", "accuracies", "classes"):
-        path = getattr(source, name)
-        other = path.with_name("other.csv")
-        other.write_text(path.read_text().replace("net3", "net4").replace("control,10", "control,9"))
-        assert replace(source, **{name: other}).digest != source.digest
-    assert replace(source, control="a").digest != source.digest
+        path = getattr(files, name)
+        changed = path.with_name("changed.csv")
+        changed.write_text(path.read_text().replace("net3", "net4").replace("control,10", "control,9"))
+        assert replace(files, **{name: changed}).digest != files.digest
+    assert replace(files, control="a").digest != files.digest
 
 
-def test_rows_that_do_not_fit_are_refused(source):
-    truth = pd.read_csv(source.accuracies)
-    truth[(truth["model"] != "net3") | (truth["dataset"] != "b")].to_csv(source.accuracies, index=False)
+def test_missing_accuracies_and_numbers_of_classes_are_reported(files):
+    truth = pd.read_csv(files.accuracies)
+    truth[(truth["model"] != "net3") | (truth["dataset"] != "b")].to_csv(files.accuracies, index=False)
     with pytest.raises(InputError, match="no accuracy of net3 on b"):
-        read_rows(source)
-    source.classes.write_text("dataset,classes\na,10\nb,10\n")
-    truth.to_csv(source.accuracies, index=False)
+        read_pool(files)
+    files.classes.write_text("dataset,classes\na,10\nb,10\n")
+    truth.to_csv(files.accuracies, index=False)
     with pytest.raises(InputError, match="does not say how many classes c has"):
-        read_rows(source)
+        read_pool(files)
 
 
-def test_a_page_asks_for_tables_that_there_are(rows, tmp_path):
+def test_a_page_is_filled_with_tables_and_unknown_tables_are_rejected(data, tmp_path):
     page = tmp_path / "page.md"
     page.write_text("<!-- table: sizes -->\n<!-- end -->\n")
-    pools = {"real_pool": rows}
-    assert sizes(pools) in filled(page, pools)
+    pools = {"real_pool": data}
+    assert sizes(pools) in fill_page(page, pools)
     page.write_text("<!-- table: size -->\n<!-- end -->\n")
     with pytest.raises(InputError, match="asks for a table 'size'"):
-        filled(page, pools)
+        fill_page(page, pools)
 
 
-def test_a_page_without_rows_beside_it_is_refused_in_a_line(tmp_path, capsys):
-    assert main([str(tmp_path / "page.md"), "--out", str(tmp_path / "own.json")]) == 1
+def test_a_page_without_rows_is_reported_in_one_line(tmp_path, capsys):
+    assert main([str(tmp_path / "page.md"), "--out", str(tmp_path / "calibrations.json")]) == 1
     assert "no scores" in capsys.readouterr().err
 
 
-def test_what_ships_is_of_the_rows_that_ship():
-    digest = sources(RESULTS)["real_pool"].digest
+def test_calibrations_and_figure_have_the_digest_of_the_stored_rows():
+    digest = pool_files(RESULTS)["real_pool"].digest
     assert read_json(SHIPPED)["digest"] == digest, f"run python -m studies.calibration {PAGE}"
     with Image.open(PAGE.with_suffix(".png")) as image:
-        assert image.text["Source"] == digest, "drawn from other rows: rebuild the page"
+        assert image.text["Source"] == digest, f"run python -m studies.calibration {PAGE}"
 
 
-@pytest.mark.slow
-def test_what_ships_is_what_the_command_makes(tmp_path):
-    pools = {name: read_rows(source) for name, source in sources(RESULTS).items()}
-    again = tmp_path / "again.json"
-    again.write_text(shipped(pools["real_pool"], sources(RESULTS)["real_pool"].digest))
-    made, ships = read_calibrations(again), read_calibrations(SHIPPED)
-    assert list(made) == list(ships)
-    for key, calibration in made.items():
-        # Other machines round otherwise, in the last of five digits.
-        numbers, shipped_numbers = ([v or 0 for v in as_row(key, found)[4:]] for found in (calibration, ships[key]))
-        assert shipped_numbers == pytest.approx(numbers, rel=1e-3, abs=1e-4), key
-    assert filled(PAGE, pools) == PAGE.read_text()
+@pytest.fixture(scope="module")
+def real_pool():
+    return read_pool(pool_files(RESULTS)["real_pool"])
 
 
-def test_the_page_names_its_level_and_its_figure():
+def assert_close(key, shipped, fitted):
+    """Compare two calibrations; the last of five digits may depend on the machine."""
+    shipped_numbers, numbers = ([v or 0 for v in as_row(key, c)[4:]] for c in (shipped, fitted))
+    assert shipped_numbers == pytest.approx(numbers, rel=1e-3, abs=1e-4), key
+
+
+@pytest.mark.parametrize("anchor", ANCHORS)
+def test_shipped_calibrations_of_logme_agree_with_the_stored_rows(anchor, real_pool):
+    calibrations = read_calibrations(SHIPPED)
+    for regime in real_pool.accuracies:
+        key = (regime, anchor or "none", HEADLINE.perturbation, HEADLINE.metric)
+        assert_close(key, calibrations[key], fit_on_pool(real_pool, regime, HEADLINE, anchor))
+
+
+def test_a_small_table_of_the_page_agrees_with_the_stored_rows(real_pool):
+    assert TABLES["sizes"]({"real_pool": real_pool}) in PAGE.read_text(), f"run python -m studies.calibration {PAGE}"
+
+
+@pytest.mark.study
+def test_all_calibrations_and_the_page_agree_with_the_stored_rows(tmp_path):
+    files = pool_files(RESULTS)
+    pools = {name: read_pool(pool) for name, pool in files.items()}
+    path = tmp_path / "calibrations.json"
+    path.write_text(calibrations_json(pools["real_pool"], files["real_pool"].digest))
+    fitted, shipped = read_calibrations(path), read_calibrations(SHIPPED)
+    assert list(fitted) == list(shipped)
+    for key, calibration in fitted.items():
+        assert_close(key, shipped[key], calibration)
+    assert fill_page(PAGE, pools) == PAGE.read_text(), f"run python -m studies.calibration {PAGE}"
+
+
+def test_the_page_states_the_level_of_its_intervals_and_links_its_figure():
     text = PAGE.read_text()
     assert f"{LEVEL:.0%} interval" in text
     assert re.findall(r"\]\((\w+\.png)\)", text) == [PAGE.with_suffix(".png").name]

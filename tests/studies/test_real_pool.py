@@ -1,4 +1,4 @@
-"""A study: its numbers are those of the evaluation, its words follow from them, and its page from its rows."""
+"""Study of real networks: its numbers, its verdict and its page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from transfer_exp.evaluation.score_files import update_scores
 
 MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
 PAGES = [p for p in (Path(__file__).parents[2] / "docs").rglob("*.md") if "\n<!-- study:" in p.read_text()]
-# A score that ranks as the accuracies do after "good", the other way round after "bad", and in part without either.
+# Scores rank like the accuracies after "good", in reverse order after "bad", and partly with the other perturbations.
 SIGN = {"none": 0.3, "pca": 0.3, "good": 1.0, "bad": -1.0}
 
 
@@ -29,14 +29,14 @@ SIGN = {"none": 0.3, "pca": 0.3, "good": 1.0, "bad": -1.0}
 def rows(tmp_path):
     rng = np.random.default_rng(0)
     truth = {t: rng.permutation(len(MODELS)) / 10 for t in TARGETS}
-    measured = []
+    accuracies = []
     for t in TARGETS:
         for i, m in enumerate(MODELS):
             for r in ("full/short", "linear_probe"):
                 for seed in (0, 1):
                     row = {"pool": "p", "model": m, "dataset": t, "regime": r, "seed": seed, "seconds": 9}
-                    measured.append({**row, "accuracy": truth[t][i] + 0.001 * seed * (i % 2)})
-    pd.DataFrame(measured).to_csv(tmp_path / "accuracies.csv", index=False)
+                    accuracies.append({**row, "accuracy": truth[t][i] + 0.001 * seed * (i % 2)})
+    pd.DataFrame(accuracies).to_csv(tmp_path / "accuracies.csv", index=False)
     noise = {t: rng.standard_normal(len(MODELS)) for t in TARGETS}
     scored = []
     for t in TARGETS:
@@ -58,7 +58,7 @@ def study(rows):
     return read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
 
 
-def test_rows_become_arrays_by_name(study):
+def test_rows_are_read_as_arrays_by_regime_and_cell(study):
     assert study.models == tuple(MODELS)
     assert study.averaged == ("a", "b", "c")
     assert list(study.accuracies) == ["full", "linear_probe"]
@@ -69,7 +69,7 @@ def test_rows_become_arrays_by_name(study):
     assert study.perturbable == ("logme",)
 
 
-def test_tau_is_that_of_the_models_with_a_score(study):
+def test_tau_is_over_the_models_with_a_score(study):
     for metric, models in (("logme", slice(None)), ("leep", slice(7))):
         scores, truth = study.scores[Cell(metric)][1, models], study.truth("full")[1, models]
         assert study.tau(Cell(metric), "full", "b") == pytest.approx(weighted_tau(scores, truth))
@@ -77,10 +77,10 @@ def test_tau_is_that_of_the_models_with_a_score(study):
     assert study.taus(Cell("logme"), "full", study.averaged)[0] == pytest.approx(mean)
 
 
-def test_a_comparison_says_how_much_and_how_surely(study):
-    found = {(c.perturbation, c.control): c for c in comparisons(study, "full", ("logme",))}
-    assert list(found) == [("pca", "none"), ("bad", "none"), ("good", "none"), ("bad", "pca"), ("good", "pca")]
-    good, bad, pca = found["good", "none"], found["bad", "none"], found["pca", "none"]
+def test_a_comparison_holds_differences_intervals_and_p_values(study):
+    by_pair = {(c.perturbation, c.control): c for c in comparisons(study, "full", ("logme",))}
+    assert list(by_pair) == [("pca", "none"), ("bad", "none"), ("good", "none"), ("bad", "pca"), ("good", "pca")]
+    good, bad, pca = by_pair["good", "none"], by_pair["bad", "none"], by_pair["pca", "none"]
     expected = 1 - np.mean([study.tau(Cell("logme"), "full", t) for t in study.averaged])
     assert good.mean == pytest.approx(expected)
     assert [c.is_clear for c in (good, bad, pca)] == [True, True, False]
@@ -90,10 +90,10 @@ def test_a_comparison_says_how_much_and_how_surely(study):
     assert good.holm_p == bad.holm_p == 1.0, "five comparisons on three targets cannot be significant"
 
 
-def test_baselines_do_not_look_at_the_target(study):
+def test_baselines_do_not_use_the_target(study):
     truth = study.truth("full")
-    others = sum(np.argsort(np.argsort(truth[place])) for place in (1, 2))
-    assert static_tau(study, "full", "a") == pytest.approx(weighted_tau(others.astype(float), truth[0]))
+    mean_ranks = sum(np.argsort(np.argsort(truth[i])) for i in (1, 2))
+    assert static_tau(study, "full", "a") == pytest.approx(weighted_tau(mean_ranks.astype(float), truth[0]))
     low, high = random_ranking_band(study, "full")
     assert -1 < low < 0 < high < 1
     assert seed_ceiling(study, "full", "a") == pytest.approx(1.0)
@@ -113,8 +113,8 @@ def test_the_verdict_follows_from_the_numbers(study):
     assert "LogME better than (2) the raw features and better than (2) PCA alone;" in lines["good"]
     assert "LogME worse than (2) the raw features and worse than (2) PCA alone;" in lines["bad"]
     assert "LogME not clearly different from (2) the raw features;" in lines["pca"]
-    found = {(c.perturbation, c.control): c for c in comparisons(study, "full", ("logme",))}
-    assert f"| full | good | **{found['good', 'none'].mean:+.3f}** [" in TABLES["changes"](study)
+    by_pair = {(c.perturbation, c.control): c for c in comparisons(study, "full", ("logme",))}
+    assert f"| full | good | **{by_pair['good', 'none'].mean:+.3f}** [" in TABLES["changes"](study)
 
 
 def _page(rows, text="<!-- table: means full -->\nold\n<!-- end -->"):
@@ -137,7 +137,7 @@ def test_the_command_fills_the_page_and_draws_its_figures(rows, study, monkeypat
             assert image.text["Source"] == source_digest(page)
 
 
-def test_what_is_wrong_with_a_page_is_said(rows, study, monkeypatch, capsys):
+def test_pages_with_an_unknown_table_or_without_rows_are_rejected(rows, study, monkeypatch, capsys):
     with pytest.raises(InputError, match=r"asks for a table 'mean'.*means"):
         fill_page(_page(rows, "<!-- table: mean full -->\n<!-- end -->"), study)
     (rows / "bare.md").write_text("no rows")
@@ -146,14 +146,14 @@ def test_what_is_wrong_with_a_page_is_said(rows, study, monkeypatch, capsys):
     assert "does not name its rows" in capsys.readouterr().err
 
 
-def test_one_target_is_no_study(rows):
+def test_a_study_needs_two_targets_without_the_control(rows):
     scores = pd.read_csv(rows / "scores.csv", dtype=str, keep_default_na=False)
     scores[scores["dataset"].isin(["a", "control"])].to_csv(rows / "scores.csv", index=False)
     with pytest.raises(InputError, match="fewer than two targets"):
         read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
 
 
-def test_a_metric_without_all_its_cells_is_no_part_of_comparisons(rows):
+def test_a_metric_with_missing_cells_is_left_out_of_comparisons(rows):
     scores = pd.read_csv(rows / "scores.csv", dtype=str, keep_default_na=False)
     half = scores[(scores["metric"] == "logme") & (scores["images_per_class"] == "all")].assign(metric="sfda")
     pd.concat([scores, half]).to_csv(rows / "scores.csv", index=False)
@@ -163,18 +163,18 @@ def test_a_metric_without_all_its_cells_is_no_part_of_comparisons(rows):
     assert study.blind == ("leep",)
 
 
-def test_means_are_of_what_was_not_rounded(study):
+def test_means_are_computed_before_rounding(study):
     row = next(line for line in TABLES["scoring_set_sizes"](study, "full").splitlines() if line.startswith("| mean"))
     assert row.split(" | ")[1] == f"{study.taus(Cell('logme', 'none', '20'), 'full', study.averaged)[0]:.2f}"
 
 
-def test_accuracies_of_another_form_are_refused(rows):
+def test_accuracies_without_a_column_are_rejected(rows):
     pd.read_csv(rows / "accuracies.csv").drop(columns="seconds").to_csv(rows / "accuracies.csv", index=False)
     with pytest.raises(InputError, match="lacks the column seconds"):
         read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
 
 
-def test_a_missing_accuracy_is_said(rows):
+def test_a_missing_accuracy_is_reported(rows):
     table = pd.read_csv(rows / "accuracies.csv")
     table[(table["model"] != "net3") | (table["dataset"] != "b")].to_csv(rows / "accuracies.csv", index=False)
     with pytest.raises(InputError, match="no accuracy of net3 on b"):
@@ -182,7 +182,7 @@ def test_a_missing_accuracy_is_said(rows):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_figures_of_a_page_were_drawn_from_its_rows(page):
+def test_the_figures_of_a_page_are_drawn_from_its_rows(page):
     figures = re.findall(r"\]\((\w+\.png)\)", page.read_text())
     assert len(figures) == 2
     for figure in figures:

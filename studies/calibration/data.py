@@ -1,4 +1,4 @@
-"""Files and data of the calibration: scores and accuracies of a pool, with the numbers of classes of its targets."""
+"""Scores and accuracies of the pools of the study, with the number of classes of every target."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.csv import read_table
 
-BLIND = "a score that says nothing"
+CONSTANT = "constant score"
 """Name of a metric that gives every model the same score."""
 
 
 @dataclass(frozen=True)
-class Source:
+class PoolFiles:
     """Files of a pool.
 
     Attributes
@@ -29,13 +29,13 @@ class Source:
     scores
         File that ``python -m transfer_exp -cn score_matrix`` writes.
     accuracies
-        Columns model, dataset, accuracy; and regime and pool, where there are several.
+        Columns model, dataset, accuracy; and regime and pool if there are several.
     classes
         Columns dataset and classes.
     pool
         Pool of the accuracies; None if the file has only one.
     control
-        Target that is in no calibration and no mean, because models of the pool were trained on it.
+        Target that is left out of every calibration and mean, because models of the pool were trained on it.
     """
 
     scores: Path
@@ -54,7 +54,7 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows(StudyTables):
+class PoolData(StudyTables):
     """Score tables of a pool with the number of classes of every target."""
 
     classes: Mapping[str, int]
@@ -69,44 +69,44 @@ class Rows(StudyTables):
             if cell.perturbation == "none" or not is_equal(self.scores[cell], raw.get(cell.metric))
         )
 
-    def scored(self, cell: Cell, anchor: str | None, target: str, models: np.ndarray | None = None) -> ScoredPool:
-        """Return the models of a target as a calibration takes them.
+    def scored_pool(self, cell: Cell, anchor: str | None, target: str, models: np.ndarray | None = None) -> ScoredPool:
+        """Return the input of a calibration for one target.
 
         Parameters
         ----------
         cell
-            Cell of the scores; its metric may be `BLIND`.
+            Cell of the scores; its metric may be `CONSTANT`.
         anchor
-            Metric of the anchors, from raw features of as many images; or None.
+            Metric of the anchors, computed on raw features of the same images; or None.
         target
             Name of the target.
         models
-            Indices of the models; by default all that the metric applies to.
+            Indices of the models; by default all models that the metric applies to.
         """
-        index, chosen = self.targets.index(target), self.applies(cell) if models is None else models
-        scores = np.zeros(len(chosen)) if cell.metric == BLIND else self.scores[cell][index, chosen]
-        anchors = None if anchor is None else self.scores[Cell(anchor, images=cell.images)][index, chosen]
+        index, models = self.targets.index(target), self.applicable_models(cell) if models is None else models
+        scores = np.zeros(len(models)) if cell.metric == CONSTANT else self.scores[cell][index, models]
+        anchors = None if anchor is None else self.scores[Cell(anchor, images=cell.images)][index, models]
         return ScoredPool(scores, self.classes[target], anchors)
 
-    def applies(self, cell: Cell) -> np.ndarray:
+    def applicable_models(self, cell: Cell) -> np.ndarray:
         """Return the indices of the models that a metric applies to on every target."""
-        if cell.metric == BLIND:
+        if cell.metric == CONSTANT:
             return np.arange(len(self.models))
         return np.flatnonzero(np.isfinite(self.scores[cell]).all(axis=0))
 
 
-def sources(results: Path) -> dict[str, Source]:
-    """Return the files of each pool, in and near the folder of the page; the first pool is calibrated on."""
+def pool_files(results: Path) -> dict[str, PoolFiles]:
+    """Return the files of each pool, in and near the folder of the page; calibrations are fitted to the first."""
     classes = results / "target_classes.csv"
     accuracies = Path(__file__).parents[1] / "real_pool" / "accuracies.csv"
     return {
-        "real_pool": Source(results / "real_pool_scores.csv", accuracies, classes, control="cifar10"),
-        "builtin": Source(results / "builtin_pool_scores.csv", results / "builtin_pool.csv", classes),
-        "modelspider_cnn10": Source(results / "modelspider_scores.csv", PUBLISHED, classes, "modelspider_cnn10"),
+        "real_pool": PoolFiles(results / "real_pool_scores.csv", accuracies, classes, control="cifar10"),
+        "builtin": PoolFiles(results / "builtin_pool_scores.csv", results / "builtin_pool.csv", classes),
+        "modelspider_cnn10": PoolFiles(results / "modelspider_scores.csv", PUBLISHED, classes, "modelspider_cnn10"),
     }
 
 
-def read_rows(source: Source) -> Rows:
+def read_pool(files: PoolFiles) -> PoolData:
     """Read the files of a pool; models are sorted by name.
 
     Raises
@@ -114,10 +114,10 @@ def read_rows(source: Source) -> Rows:
     InputError
         When a file is missing or invalid, or a score lacks its accuracy or its number of classes.
     """
-    tables = read_study_tables(source.accuracies, source.scores, source.pool)
+    tables = read_study_tables(files.accuracies, files.scores, files.pool)
     targets = next(iter(tables.values())).datasets
-    classes = read_table(source.classes, dtype={"dataset": str, "classes": int}).set_index("dataset")["classes"]
+    classes = read_table(files.classes, dtype={"dataset": str, "classes": int}).set_index("dataset")["classes"]
     missing = sorted(set(targets) - set(classes.index))
     if missing:
-        raise InputError(f"{source.classes} does not say how many classes {missing[0]} has: add a row")
-    return Rows(tables, source.control, {target: int(classes[target]) for target in targets})
+        raise InputError(f"{files.classes} does not say how many classes {missing[0]} has: add a row")
+    return PoolData(tables, files.control, {target: int(classes[target]) for target in targets})
