@@ -35,23 +35,15 @@ SHAPES: tuple[Shape, ...] = ((5000, 512, 37), (5000, 2048, 100), (20000, 2048, 3
 class Case:
     """One comparison.
 
-    Attributes
-    ----------
-    what
-        Its name in rows and on the page.
-    ours
-        Takes float32 features (N, D), or source probabilities (N, S), and labels (N,); whatever else it needs it builds
-        from these, within the time measured.
-    reference
-        The same in float64; the conversion is measured too.
-    aim, at
-        How many times as fast as the reference ours should be, and at which shape; 0 where nothing is asked.
-    evidence
-        ``"features"`` or ``"source_probabilities"``.
-    most
-        The largest N it is run at: the reference of a metric of pairs holds several N x N arrays.
-    tolerance
-        On the relative difference of the two values; infinite where the reference computes a part only.
+    Attributes:
+        what: Its name in rows and on the page.
+        ours: Takes float32 features (N, D), or source probabilities (N, S), and labels (N,); whatever else it needs it
+            builds from these, within the time measured.
+        reference: The same in float64; the conversion is measured too.
+        aim, at: How many times as fast as the reference ours should be, and at which shape; 0 where nothing is asked.
+        evidence: ``"features"`` or ``"source_probabilities"``.
+        most: The largest N it is run at: the reference of a metric of pairs holds several N x N arrays.
+        tolerance: On the relative difference of the two values; infinite where the reference computes a part only.
     """
 
     what: str

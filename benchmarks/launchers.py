@@ -55,10 +55,8 @@ def is_here(launcher: str) -> bool:
 def seconds(arguments: Sequence[str], jobs: int) -> float:
     """Return how long a sweep of quick jobs takes, in a folder of its own.
 
-    Raises
-    ------
-    CalledProcessError
-        When it fails.
+    Raises:
+        CalledProcessError: When it fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         labels = np.arange(40) % 2

@@ -19,22 +19,14 @@ from benchmarks.cases import Case, Shape
 class Row:
     """One comparison as measured.
 
-    Attributes
-    ----------
-    what
-        Of `Case`.
-    N, D, C
-        Samples, dimensions, classes.
-    ours_s, reference_s
-        Medians, in seconds.
-    ratio
-        ``reference_s / ours_s``: above 1, ours is faster.
-    difference
-        Of the two values, relative to the reference's.
-    repeats, reference_repeats
-        Runs that the medians are taken over.
-    threads
-        Of the linear algebra.
+    Attributes:
+        what: Of `Case`.
+        N, D, C: Samples, dimensions, classes.
+        ours_s, reference_s: Medians, in seconds.
+        ratio: ``reference_s / ours_s``: above 1, ours is faster.
+        difference: Of the two values, relative to the reference's.
+        repeats, reference_repeats: Runs that the medians are taken over.
+        threads: Of the linear algebra.
     """
 
     what: str
@@ -53,20 +45,14 @@ class Row:
 def measured(case: Case, evidence: np.ndarray, labels: np.ndarray, shape: Shape, repeats: int, patience: float) -> Row:
     """Run ours and the reference by turns, each ``repeats`` times or until its runs add up to ``patience`` seconds.
 
-    Parameters
-    ----------
-    case
-        What to run.
-    evidence
-        (N, D) or (N, S), as a network gives it: float32 features are made float64 within the time of either side.
-    labels
-        (N,), 0 .. C-1.
-    shape
-        (N, D, C) of the features.
-    repeats
-        Most runs of a side, at least 1.
-    patience
-        In seconds. The first run is made whatever it takes.
+    Args:
+        case: What to run.
+        evidence: (N, D) or (N, S), as a network gives it: float32 features are made float64 within the time of either
+            side.
+        labels: (N,), 0 .. C-1.
+        shape: (N, D, C) of the features.
+        repeats: Most runs of a side, at least 1.
+        patience: In seconds. The first run is made whatever it takes.
     """
     sides: tuple[Callable[[], float], ...] = (
         lambda: case.ours(evidence, labels),

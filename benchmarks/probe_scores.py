@@ -58,14 +58,10 @@ POOLS = {"made": (1000, 2.0), "parts": (1000, 0.0), "hundred parts": (100, 0.0)}
 class Candidates:
     """Candidates with their features on all images of one target.
 
-    Attributes
-    ----------
-    name
-        Of the target, or of what was made of it.
-    labels
-        (N,), of the training images.
-    features
-        By candidate: gives (N, D).
+    Attributes:
+        name: Of the target, or of what was made of it.
+        labels: (N,), of the training images.
+        features: By candidate: gives (N, D).
     """
 
     name: str
@@ -105,12 +101,9 @@ def made(base: Candidates, pool: str) -> Candidates:
 class ProbeScores:
     """Scores by one metric, each computed once: in memory, and in a file that later runs read.
 
-    Attributes
-    ----------
-    candidates, metric
-        Whose, and by which of `METRICS`.
-    folder
-        Of the files.
+    Attributes:
+        candidates, metric: Whose, and by which of `METRICS`.
+        folder: Of the files.
     """
 
     candidates: Candidates

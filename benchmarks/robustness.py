@@ -34,10 +34,8 @@ KIND, FUZZ = ("kind", "command", "line"), ("reader", "inputs", "taken", "refused
 def tried() -> Iterator[Row]:
     """Yield, for every kind of bad input, its name, the command, and the line that it gets.
 
-    Raises
-    ------
-    RuntimeError
-        When one gets anything but one line and exit code 1.
+    Raises:
+        RuntimeError: When one gets anything but one line and exit code 1.
     """
     for kind in KINDS:
         with tempfile.TemporaryDirectory() as folder:
@@ -50,10 +48,8 @@ def tried() -> Iterator[Row]:
 def fuzzed(examples: int) -> Iterator[Row]:
     """Yield, for every reader, how many inputs it was given, took and refused.
 
-    Raises
-    ------
-    Exception
-        Whatever a reader raises that is no refusal.
+    Raises:
+        Exception: Whatever a reader raises that is no refusal.
     """
     readers = [(reader.name, reader.inputs, reader.accepts) for reader in READERS]
     for kind in ("arrays", "record"):

@@ -85,14 +85,10 @@ class _Files(Dataset[Tensor]):
 class Sides:
     """The ways to look at the images.
 
-    Attributes
-    ----------
-    paths
-        Of the images.
-    networks
-        By name, in evaluation mode, channels last.
-    workers
-        Processes that decode; 0 decodes in this one.
+    Attributes:
+        paths: Of the images.
+        networks: By name, in evaluation mode, channels last.
+        workers: Processes that decode; 0 decodes in this one.
     """
 
     paths: Sequence[Path]

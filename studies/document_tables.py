@@ -18,17 +18,12 @@ Maker: TypeAlias = Callable[..., str]
 def fill_tables(page: Path, makers: Mapping[str, Maker]) -> str:
     """Return the text of a document with new contents in its table blocks.
 
-    Parameters
-    ----------
-    page
-        Document; a block begins with ``<!-- table: NAME ARGUMENT ... -->`` and ends with ``<!-- end -->``.
-    makers
-        Functions by NAME that take the arguments of a block and return Markdown.
+    Args:
+        page: Document; a block begins with ``<!-- table: NAME ARGUMENT ... -->`` and ends with ``<!-- end -->``.
+        makers: Functions by NAME that take the arguments of a block and return Markdown.
 
-    Raises
-    ------
-    InputError
-        When the document cannot be read, or a block has an unknown name or wrong arguments.
+    Raises:
+        InputError: When the document cannot be read, or a block has an unknown name or wrong arguments.
     """
 
     def fill(match: re.Match[str]) -> str:

@@ -59,10 +59,8 @@ def perturbation_steps(
 
     The steps are `spread`, `SpreadAttract` and `Released`, with their defaults.
 
-    Raises
-    ------
-    InputError
-        When the features or labels are invalid.
+    Raises:
+        InputError: When the features or labels are invalid.
     """
     rng = np.random.default_rng(0)
     reduced = pca(features)
@@ -127,14 +125,10 @@ def _draw_panel(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build the table and the figure of the page, and return the exit code.
 
-    Parameters
-    ----------
-    arguments
-        Command line without the program's name; by default the one of the process.
+    Args:
+        arguments: Command line without the program's name; by default the one of the process.
 
-    Returns
-    -------
-    int
+    Returns:
         0; 1 after one line on stderr, when the page cannot be read or written.
     """
     parser = Parser(prog="python -m studies.method_figure", description=__doc__)

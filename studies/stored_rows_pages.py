@@ -36,10 +36,9 @@ _BLOCK = re.compile(r"(<!-- rows: (\S+)([^>]*) -->\n).*?(<!-- end -->)", re.DOTA
 def fill_page(path: Path) -> str:
     """Return the text of a document with its blocks filled.
 
-    Raises
-    ------
-    InputError
-        When the document has no block, the rows of a block are missing, or its filters do not select exactly one cell.
+    Raises:
+        InputError: When the document has no block, the rows of a block are missing, or its filters do not select
+            exactly one cell.
     """
     text = read_text(path)
     if not _BLOCK.search(text):
@@ -56,10 +55,8 @@ def fill_page(path: Path) -> str:
 def read_result_rows(path: Path) -> list[CellResult]:
     """Read the rows of ``transfer-exp report --rows``, and evaluate each cell again with the default `Ranking`.
 
-    Raises
-    ------
-    InputError
-        When the file is missing, lacks a column, or has a score or accuracy that is not a finite number.
+    Raises:
+        InputError: When the file is missing, lacks a column, or has a score or accuracy that is not a finite number.
     """
     if not path.is_file():
         raise InputError(f"no rows {path}: write them with transfer-exp report SWEEP_DIR --rows {path}")

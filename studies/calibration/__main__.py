@@ -47,14 +47,10 @@ def calibrations_json(data: PoolData, digest: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build the calibrations, the page and its figure, and return the exit code.
 
-    Parameters
-    ----------
-    arguments
-        Command line without the program's name; by default the one of the process.
+    Args:
+        arguments: Command line without the program's name; by default the one of the process.
 
-    Returns
-    -------
-    int
+    Returns:
         0; 1 after one line on stderr, when the page or its rows cannot be read or written.
     """
     parser = Parser(prog="python -m studies.calibration", description=__doc__)

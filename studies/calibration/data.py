@@ -24,18 +24,12 @@ CONSTANT = "constant score"
 class PoolFiles:
     """Files of a pool.
 
-    Attributes
-    ----------
-    scores
-        File that ``python -m transfer_exp -cn score_matrix`` writes.
-    accuracies
-        Columns model, dataset, accuracy; and regime and pool if there are several.
-    classes
-        Columns dataset and classes.
-    pool
-        Pool of the accuracies; None if the file has only one.
-    control
-        Target that is left out of every calibration and mean, because models of the pool were trained on it.
+    Attributes:
+        scores: File that ``python -m transfer_exp -cn score_matrix`` writes.
+        accuracies: Columns model, dataset, accuracy; and regime and pool if there are several.
+        classes: Columns dataset and classes.
+        pool: Pool of the accuracies; None if the file has only one.
+        control: Target that is left out of every calibration and mean, because models of the pool were trained on it.
     """
 
     scores: Path
@@ -72,16 +66,11 @@ class PoolData(StudyTables):
     def scored_pool(self, cell: Cell, anchor: str | None, target: str, models: np.ndarray | None = None) -> ScoredPool:
         """Return the input of a calibration for one target.
 
-        Parameters
-        ----------
-        cell
-            Cell of the scores; its metric may be `CONSTANT`.
-        anchor
-            Metric of the anchors, computed on raw features of the same images; or None.
-        target
-            Name of the target.
-        models
-            Indices of the models; by default all models that the metric applies to.
+        Args:
+            cell: Cell of the scores; its metric may be `CONSTANT`.
+            anchor: Metric of the anchors, computed on raw features of the same images; or None.
+            target: Name of the target.
+            models: Indices of the models; by default all models that the metric applies to.
         """
         index, models = self.targets.index(target), self.applicable_models(cell) if models is None else models
         scores = np.zeros(len(models)) if cell.metric == CONSTANT else self.scores[cell][index, models]
@@ -109,10 +98,8 @@ def pool_files(results: Path) -> dict[str, PoolFiles]:
 def read_pool(files: PoolFiles) -> PoolData:
     """Read the files of a pool; models are sorted by name.
 
-    Raises
-    ------
-    InputError
-        When a file is missing or invalid, or a score lacks its accuracy or its number of classes.
+    Raises:
+        InputError: When a file is missing or invalid, or a score lacks its accuracy or its number of classes.
     """
     tables = read_study_tables(files.accuracies, files.scores, files.pool)
     targets = next(iter(tables.values())).datasets

@@ -34,16 +34,11 @@ Estimator: TypeAlias = Callable[[PoolData, str, str], np.ndarray]
 class TargetPrediction:
     """Expected accuracies of the models of one target next to the accuracies that they reached.
 
-    Attributes
-    ----------
-    target
-        Name of the target.
-    calibration
-        Calibration fitted without the target.
-    pool
-        Scores and anchors of the models.
-    accuracies
-        Accuracies that the models reached, in [0, 1].
+    Attributes:
+        target: Name of the target.
+        calibration: Calibration fitted without the target.
+        pool: Scores and anchors of the models.
+        accuracies: Accuracies that the models reached, in [0, 1].
     """
 
     target: str
@@ -152,12 +147,9 @@ def mean_over_targets(predictions: Sequence[TargetPrediction], attribute: str) -
 class EstimatorErrors:
     """Errors of one way to estimate accuracies on held-out targets.
 
-    Attributes
-    ----------
-    error
-        Mean absolute error over models, then over targets.
-    coverage, width
-        Coverage and width of the intervals; None for an estimator without intervals.
+    Attributes:
+        error: Mean absolute error over models, then over targets.
+        coverage, width: Coverage and width of the intervals; None for an estimator without intervals.
     """
 
     error: float

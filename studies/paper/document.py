@@ -20,10 +20,8 @@ from transfer_exp.io.atomic import write_text
 def fill_page(page: Path) -> str:
     """Return the text of the document with its tables filled.
 
-    Raises
-    ------
-    InputError
-        When a block has an unknown name, or rows are missing.
+    Raises:
+        InputError: When a block has an unknown name, or rows are missing.
     """
     results = page.parent / "results"
     return fill_tables(

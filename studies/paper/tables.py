@@ -87,10 +87,8 @@ def ped() -> str:
 def teaser(path: Path) -> str:
     """Return the weighted tau of the points in the first figure of the paper, next to the values printed in it.
 
-    Parameters
-    ----------
-    path
-        CSV with columns ``panel``, ``model`` and ``score_digitised_approx``; the target is pets.
+    Args:
+        path: CSV with columns ``panel``, ``model`` and ``score_digitised_approx``; the target is pets.
     """
     (truth,) = read_accuracies(PUBLISHED, "group1_supervised_cnn11", ["vanilla_ft"])
     printed_taus, rows = {"before": 0.372, "after": 0.773}, []
@@ -104,10 +102,8 @@ def teaser(path: Path) -> str:
 def real_pool_changes(path: Path) -> str:
     """Return tau_w of LogME in our study by regime and perturbation, with the change in percent.
 
-    Parameters
-    ----------
-    path
-        Every tau_w of the study, as ``python -m studies.real_pool`` writes it.
+    Args:
+        path: Every tau_w of the study, as ``python -m studies.real_pool`` writes it.
     """
     rows = _read(path, ("regime", "metric", "perturbation", "images_per_class"))
     logme = rows[(rows["metric"] == "logme") & (rows["images_per_class"].astype(str) == "all")]
@@ -129,16 +125,12 @@ def extraction_cost(path: Path) -> str:
 
     The cost is one forward pass of every image through every network; nothing is trained.
 
-    Parameters
-    ----------
-    path
-        CSV that ``python -m benchmarks.extraction`` writes: for every network, operations in 1e9 and seconds per image;
-        ``networks`` is the number of networks of the pool with this cost.
+    Args:
+        path: CSV that ``python -m benchmarks.extraction`` writes: for every network, operations in 1e9 and seconds per
+            image; ``networks`` is the number of networks of the pool with this cost.
 
-    Raises
-    ------
-    InputError
-        When the rows are missing or lack a column.
+    Raises:
+        InputError: When the rows are missing or lack a column.
     """
     if not path.is_file():
         raise InputError(f"no costs {path}: measure them with python -m benchmarks.extraction --rows {path}")

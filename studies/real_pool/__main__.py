@@ -28,10 +28,8 @@ _STUDY = re.compile(r"<!-- study: ([^>]*) -->")
 def sources(page: Path) -> tuple[Path, Path, str]:
     """Return the files of accuracies and scores that a page names, and its control target.
 
-    Raises
-    ------
-    InputError
-        When the page does not name them.
+    Raises:
+        InputError: When the page does not name them.
     """
     match = _STUDY.search(read_text(page))
     fields = {name: value for name, _, value in (item.partition("=") for item in match[1].split())} if match else {}
@@ -49,10 +47,8 @@ def source_digest(page: Path) -> str:
 def fill_page(page: Path, study: Study) -> str:
     """Return the text of a page with its blocks filled.
 
-    Raises
-    ------
-    InputError
-        When a block has an unknown name.
+    Raises:
+        InputError: When a block has an unknown name.
     """
     return fill_tables(page, {name: partial(maker, study) for name, maker in TABLES.items()})
 
@@ -60,15 +56,10 @@ def fill_page(page: Path, study: Study) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Build pages and return the exit code.
 
-    Parameters
-    ----------
+    Args:
+        arguments: Command line without the program's name; by default the one of the process.
 
-    Arguments
-        Command line without the program's name; by default the one of the process.
-
-    Returns
-    -------
-    int
+    Returns:
         0; 1 after one line on stderr, when a page or its rows cannot be read or written.
     """
     parser = Parser(prog="python -m studies.real_pool", description=__doc__)

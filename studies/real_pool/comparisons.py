@@ -24,18 +24,12 @@ _RANDOM_RANKINGS = 10_000
 class Comparison:
     """Difference of tau_w between a perturbation and its control, averaged over metrics and targets.
 
-    Attributes
-    ----------
-    perturbation, control
-        Names of the two conditions.
-    paired
-        Paired comparison over targets.
-    interval
-        95 % bootstrap interval of the difference over resampled models.
-    flips
-        Share of the sub-pools without two models in which the sign of the difference changes.
-    holm_p
-        Larger of the two p-values over targets, with Holm's correction for all comparisons of the family.
+    Attributes:
+        perturbation, control: Names of the two conditions.
+        paired: Paired comparison over targets.
+        interval: 95 % bootstrap interval of the difference over resampled models.
+        flips: Share of the sub-pools without two models in which the sign of the difference changes.
+        holm_p: Larger of the two p-values over targets, with Holm's correction for all comparisons of the family.
     """
 
     perturbation: str

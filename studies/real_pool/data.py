@@ -33,12 +33,9 @@ class Cell(NamedTuple):
 class StudyTables:
     """Scores of one pool next to its accuracies under several regimes, for the same targets and models.
 
-    Attributes
-    ----------
-    tables
-        Score table of each regime; all have the same cells and models.
-    control
-        Target that is left out of every mean, because models of the pool were trained on it; may be empty.
+    Attributes:
+        tables: Score table of each regime; all have the same cells and models.
+        control: Target that is left out of every mean, because models of the pool were trained on it; may be empty.
     """
 
     tables: Mapping[str, ScoreTable]
@@ -89,14 +86,10 @@ class StudyTables:
 class Study(StudyTables):
     """Score tables of a pool whose models were fine-tuned here.
 
-    Attributes
-    ----------
-    tables, control
-        See `StudyTables`; full fine-tuning is the first regime.
-    seed_accuracies
-        Accuracies of every seed by regime, (seeds, T, M); NaN where a seed is missing.
-    hours
-        Training time by regime, in hours, all seeds together.
+    Attributes:
+        tables, control: See `StudyTables`; full fine-tuning is the first regime.
+        seed_accuracies: Accuracies of every seed by regime, (seeds, T, M); NaN where a seed is missing.
+        hours: Training time by regime, in hours, all seeds together.
     """
 
     seed_accuracies: Mapping[str, Float[np.ndarray, "seeds targets models"]]
@@ -142,10 +135,8 @@ class Study(StudyTables):
     def truth(self, regime: str) -> Float[np.ndarray, "targets models"]:
         """Return the accuracies of a regime, (T, M), mean over seeds.
 
-        Raises
-        ------
-        InputError
-            When the study does not have the regime.
+        Raises:
+            InputError: When the study does not have the regime.
         """
         if regime not in self.accuracies:
             raise InputError(f"the study has no regime '{regime}': {suggestion(regime, self.accuracies)}")
@@ -175,10 +166,8 @@ def read_study_tables(
 ) -> dict[str, ScoreTable]:
     """Read the score tables of a study by regime, with models sorted by name or in the order of the file of scores.
 
-    Raises
-    ------
-    InputError
-        When a file is missing or invalid, or a scored model lacks an accuracy on a target.
+    Raises:
+        InputError: When a file is missing or invalid, or a scored model lacks an accuracy on a target.
     """
     score_rows = read_scores(scores)
     score_rows = score_rows.droplevel([name for name in score_rows.index.names if name in ("model_pool", "splits")])
@@ -201,21 +190,15 @@ def read_study_tables(
 def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     """Read the rows of a study.
 
-    Parameters
-    ----------
-    accuracies
-        File in the form of ``STORE/accuracies.csv``: model, dataset, regime, seed, accuracy, seconds. Rows of other
-        models and targets are ignored.
-    scores
-        File that ``python -m transfer_exp -cn score_matrix`` writes.
-    control
-        See `StudyTables`.
+    Args:
+        accuracies: File in the form of ``STORE/accuracies.csv``: model, dataset, regime, seed, accuracy, seconds. Rows
+            of other models and targets are ignored.
+        scores: File that ``python -m transfer_exp -cn score_matrix`` writes.
+        control: See `StudyTables`.
 
-    Raises
-    ------
-    InputError
-        When a file is missing or invalid, a score lacks its accuracy, or there are fewer than two targets besides the
-        control.
+    Raises:
+        InputError: When a file is missing or invalid, a score lacks its accuracy, or there are fewer than two targets
+            besides the control.
     """
     tables = read_study_tables(accuracies, scores, keep_order=True)
     tables = dict(sorted(tables.items(), key=lambda item: (item[0] != "full", item[0])))
