@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from studies.document_tables import with_tables
+from studies.document_tables import fill_tables
 from transfer_exp.report.markdown import markdown
 
 AIM = 0.9
@@ -23,7 +23,7 @@ def filled(page: Path) -> str:
     intervals = pd.read_csv(page.with_name(f"{page.stem}_intervals.csv"), dtype=str)
     real = rows[~rows["target"].str.contains(", ")]  # what follows is of a made pool
     tuned = real["target"].isin(TUNED_ON)
-    return with_tables(
+    return fill_tables(
         page,
         {
             "summary": lambda: summary(real[~tuned]),

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import transfer_exp
-from studies.document_tables import with_tables
+from studies.document_tables import fill_tables
 from tests.bad_input.damaged_store import is_read, valid_file
 from tests.bad_input.fuzzed import READERS
 from tests.bad_input.kind import run_kind
@@ -89,7 +89,7 @@ def filled(page: Path) -> str:
         "kinds": lambda: markdown(KIND, [[name, f"`{typed}`", _code(line)] for name, typed, line in kinds]),
         "fuzz": lambda: markdown(FUZZ, [*fuzz, ["**all**", str(total), *_sums(fuzz)]]),
     }
-    return with_tables(page, makers)
+    return fill_tables(page, makers)
 
 
 def _sums(fuzz: Sequence[Row]) -> list[str]:
