@@ -6,20 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.interclass_distance import distance_blocks
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
 LEAST_GAP = 1e-9
 """Smallest value of sqrt(D) - d, as in pymfe, so that the weight of two samples at opposite corners is defined."""
 
 
-def concept_variance(
-    features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], alpha: float = 2.0
-) -> float:
+def concept_variance(features: Features, labels: Labels, alpha: float = 2.0) -> float:
     """Compute minus the mean, over samples, of the weighted share of the remaining samples that differ in class.
 
     Features are scaled to [0, 1] over the samples. A pair at distance d <= sqrt(D) then has the weight

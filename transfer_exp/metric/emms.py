@@ -13,7 +13,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.io.npz import list_arrays, read_array
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import LARGEST, encode_labels
+from transfer_exp.statistics.feature_set import LARGEST, Features, Labels, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 ONE_HOT = "one_hot"
@@ -21,8 +21,8 @@ ONE_HOT = "one_hot"
 
 
 def emms(
-    features: Real[np.ndarray, "samples dim"],
-    labels: Int[np.ndarray, " samples"],
+    features: Features,
+    labels: Labels,
     embeddings: Real[np.ndarray, "foundations classes dims"] | None = None,
     rounds: int = 1,
 ) -> float:

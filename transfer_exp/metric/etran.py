@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 from scipy.special import logsumexp
 
 from transfer_exp.errors import InputError
@@ -15,13 +15,11 @@ from transfer_exp.metric.lda import lda
 from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.pool_scaling import min_max_scaled
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 
-def energy(
-    features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], share: float = 0.005
-) -> float:
+def energy(features: Features, labels: Labels, share: float = 0.005) -> float:
     """Compute the mean of ln sum_k exp(x_k), minus the free energy of the features, over its smallest values.
 
     Args:
@@ -45,7 +43,7 @@ def energy(
     return float(scores[: max(int(share * len(scores) + 1e-6), 1)].mean())
 
 
-def linear_fit(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def linear_fit(features: Features, labels: Labels) -> float:
     """Compute minus the mean squared error, over samples and classes, of the least-squares fit to one-hot labels.
 
     The fit has no intercept and uses the singular vectors of the features, like ETran's regression score. That score

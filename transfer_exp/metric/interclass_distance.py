@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 BLOCK = 1024
 """Rows of distances in memory at a time, so that memory grows with N instead of N^2."""
 
 
-def interclass_distance(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def interclass_distance(features: Features, labels: Labels) -> float:
     """Compute the mean, over pairs of classes, of the mean Euclidean distance between their samples.
 
     It is 2 / (C (C - 1)) sum_{a<b} sum |x - y| / (n_a n_b), so classes of any size count alike.

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 BLOCK = 1024
 """Rows of distances in memory at a time, so that memory grows with N instead of N^2."""
 
 
-def knn(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], k: int = 1) -> float:
+def knn(features: Features, labels: Labels, k: int = 1) -> float:
     """Compute the leave-one-out accuracy of a vote of the k nearest samples in Euclidean distance.
 
     All samples as near as the k-th neighbour vote. A tie of t classes counts 1/t if the true class is among them, so
@@ -52,7 +52,7 @@ def knn(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sam
 
 
 def _votes(
-    centred: Float[np.ndarray, "samples dim"], codes: Int[np.ndarray, " samples"], classes: int, k: int, start: int
+    centred: Float[np.ndarray, "samples dim"], codes: Labels, classes: int, k: int, start: int
 ) -> Int[np.ndarray, "block {classes}"]:
     """Return the number of nearest neighbours in each class for the samples of one block, (<= 1024, C)."""
     block = centred[start : start + BLOCK]

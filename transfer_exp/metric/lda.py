@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
 from scipy.special import softmax
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.class_statistics import statistics_and_deviations
 from transfer_exp.statistics.discriminant import block_scores, mean_true_posterior
+from transfer_exp.statistics.feature_set import Features, Labels
 
 
-def lda(
-    features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], shrinkage: float = 0.5
-) -> float:
+def lda(features: Features, labels: Labels, shrinkage: float = 0.5) -> float:
     """Compute the mean posterior of the true class under Gaussian classes N(mu_c, S) with priors n_c / N.
 
     S = (1 - shrinkage) W + shrinkage tr(W)/D I, with the pooled within-class covariance W (divided by N). This is

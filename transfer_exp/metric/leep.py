@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from transfer_exp.statistics.class_statistics import class_sums
-from transfer_exp.statistics.feature_set import check_source_probabilities, encode_labels
+from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
 
 
-def leep(
-    source_probabilities: Float[np.ndarray, "samples source_classes"], labels: Int[np.ndarray, " samples"]
-) -> float:
+def leep(source_probabilities: Float[np.ndarray, "samples source_classes"], labels: Labels) -> float:
     """Compute the mean over samples of ln sum_z P(y | z) theta(x)_z.
 
     theta(x) are the source probabilities and P(y | z) = sum_{i: y_i = y} theta(x_i)_z / sum_i theta(x_i)_z.
@@ -37,7 +35,7 @@ def leep(
 
 
 def expected_prediction(
-    theta: Float[np.ndarray, "samples source_classes"], codes: Int[np.ndarray, " samples"], classes: int
+    theta: Float[np.ndarray, "samples source_classes"], codes: Labels, classes: int
 ) -> Float[np.ndarray, " samples"]:
     """Return sum_z P(y | z) theta(x)_z at the true class y of every sample, in (0, 1], (N,)."""
     joint = class_sums(theta, codes, classes)

@@ -7,24 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import deviations
 
 STEPS = 200
 """Largest number of solver steps: held-out accuracy settles long before the weights do."""
 
 
-def linear_classifier(
-    features: Real[np.ndarray, "samples dim"],
-    labels: Int[np.ndarray, " samples"],
-    folds: int = 5,
-    penalty: float = 1.0,
-    seed: int = 0,
-) -> float:
+def linear_classifier(features: Features, labels: Labels, folds: int = 5, penalty: float = 1.0, seed: int = 0) -> float:
     """Compute the accuracy, over all samples, of classifiers fitted without the fold of the sample.
 
     Each fold's classifier minimises sum_i -ln softmax(W x_i + b)_{y_i} + penalty |W|^2 / 2 on the other folds. Their
@@ -64,7 +58,7 @@ def linear_classifier(
 
 
 def sorted_samples(
-    features: Float[np.ndarray, "samples dim"], codes: Int[np.ndarray, " samples"]
+    features: Features, codes: Labels
 ) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " samples"]]:
     """Sort samples, and number their classes, by the features alone.
 
@@ -87,7 +81,7 @@ def sorted_samples(
     return order[among_equal_rows], classes[among_equal_rows]
 
 
-def stratified_folds(classes: Int[np.ndarray, " samples"], folds: int, seed: int) -> Int[np.ndarray, " samples"]:
+def stratified_folds(classes: Labels, folds: int, seed: int) -> Int[np.ndarray, " samples"]:
     """Return the fold of each sample, (N,), in [0, folds): dealt in turn, class by class, in random order."""
     shuffled = np.lexsort((np.random.default_rng(seed).random(len(classes)), classes))
     fold = np.empty_like(classes)

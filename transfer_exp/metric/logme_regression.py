@@ -11,10 +11,10 @@ from jaxtyping import Real
 from transfer_exp.errors import InputError
 from transfer_exp.metric.logme import log_evidence
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.feature_set import Features, check_features
 
 
-def logme_regression(features: Real[np.ndarray, "samples dim"], targets: Real[np.ndarray, "samples targets"]) -> float:
+def logme_regression(features: Features, targets: Real[np.ndarray, "samples targets"]) -> float:
     """Compute the maximum log evidence per sample of each column of ``targets``, averaged over the columns.
 
     The evidence and its fixed point are those of `logme`, with a real-valued column y instead of one-hot labels.

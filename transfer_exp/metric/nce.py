@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.stats import entropy
 
-from transfer_exp.statistics.feature_set import check_source_probabilities, encode_labels
+from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
 
 
-def nce(
-    source_probabilities: Float[np.ndarray, "samples source_classes"], labels: Int[np.ndarray, " samples"]
-) -> float:
+def nce(source_probabilities: Float[np.ndarray, "samples source_classes"], labels: Labels) -> float:
     """Compute the negative conditional entropy -H(Y | Z) = sum_{y, z} P(y, z) ln(P(y, z) / P(z)).
 
     Z is the most probable source class of each sample, the first if several are equal. P counts samples.

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
 
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.discriminant import centred_features, mean_true_posterior, posterior
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
 
-def ncm(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def ncm(features: Features, labels: Labels) -> float:
     """Compute the mean over samples of softmax_c(-|x - mu_c|^2 / 2 + ln(n_c / N)) at the true class.
 
     The released code of ETran and of Spread-Attract computes this under the name "LDA". It applies an

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 from scipy.linalg import eigh
 
 from transfer_exp.errors import InputError
@@ -15,7 +15,7 @@ from transfer_exp.metric.pool_scaling import min_max_scaled
 from transfer_exp.metric.spectrum import smaller_gram, squared_singular_values
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.discriminant import centred_features, mean_true_posterior, posterior
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 DIMENSIONS, LEADING, LEAST = 64, 32, 1e-10
@@ -25,7 +25,7 @@ THRESHOLD = 1e-8
 classes."""
 
 
-def ncti_parts(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> dict[str, float]:
+def ncti_parts(features: Features, labels: Labels) -> dict[str, float]:
     """Compute the three ingredients of NCTI for one model.
 
     Let Z be the first 64 principal components and v the total variance (divided by N - 1) of the first 32. Z is

@@ -6,25 +6,21 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 from transfer_exp.metric.leep import expected_prediction
 from transfer_exp.metric.spectrum import smaller_gram
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 
 ENERGY = 0.8
 """Share of the features' variance that the leading principal components must exceed, as published."""
 
 
 def nleep(
-    features: Real[np.ndarray, "samples dim"],
-    labels: Int[np.ndarray, " samples"],
-    components_per_class: int = 5,
-    convention: str = "paper",
-    seed: int = 0,
+    features: Features, labels: Labels, components_per_class: int = 5, convention: str = "paper", seed: int = 0
 ) -> float:
     """Compute LEEP with the posterior of a Gaussian mixture of the features instead of source probabilities.
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float, Real
 from scipy.special import digamma, gammaln, rel_entr
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.class_statistics import class_sums
-from transfer_exp.statistics.feature_set import check_source_probabilities, encode_labels
+from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
 
 
 def pactran_dirichlet(
     source_probabilities: Real[np.ndarray, "samples source_classes"],
-    labels: Int[np.ndarray, " samples"],
+    labels: Labels,
     alpha: float = 1.0,
     rounds: int = 10,
 ) -> float:
@@ -62,7 +62,7 @@ def pactran_dirichlet(
 
 def _responsibilities(
     heads: Float[np.ndarray, "samples source_classes"],
-    codes: Int[np.ndarray, " samples"],
+    codes: Labels,
     scores: Float[np.ndarray, "classes source_classes"],
 ) -> Float[np.ndarray, "samples source_classes"]:
     """Return q_n(z), p_n(z) exp(scores of class y_n) with rows that sum to 1, (N, S)."""

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 from transfer_exp.statistics.rounding import deviations
 
 DECIMALS = 12
 """Decimals to which correlations of samples are rounded, so that ranks do not depend on rounding errors."""
 
 
-def parc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def parc(features: Features, labels: Labels) -> float:
     """Compute Spearman's correlation, over pairs of samples, of 1 - r_ij with the difference of their labels.
 
     r_ij is Pearson's correlation of the features of i and j, after each dimension is standardised over the samples (a
@@ -63,7 +63,7 @@ def parc(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " sa
 
 
 def _pair_values(
-    similarity: Float[np.ndarray, "samples samples"], codes: Int[np.ndarray, " samples"]
+    similarity: Float[np.ndarray, "samples samples"], codes: Labels
 ) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " same_class_pairs"]]:
     """Return the rounded similarities of all unordered pairs of samples, and of those of one class, both ascending."""
     starts = np.concatenate([[0], np.arange(len(codes) - 1, 0, -1).cumsum()])

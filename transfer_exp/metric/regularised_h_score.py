@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
 
-def regularised_h_score(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def regularised_h_score(features: Features, labels: Labels) -> float:
     """Compute (1 - a) tr(S_a^-1 B), with S_a = (1 - a) S + a tr(S)/D I and the shrinkage a of Ledoit and Wolf.
 
     S is the covariance of the features (divided by N), B that of their class means E[f | y] (divided by N - 1, as

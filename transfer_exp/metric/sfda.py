@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Int, Real
 
 from transfer_exp.metric.sfda_released import challenged_log_posterior
+from transfer_exp.statistics.feature_set import Features, Labels
 
 
-def sfda(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def sfda(features: Features, labels: Labels) -> float:
     """Compute the mean log posterior of the true class under a Fisher discriminant of self-challenged features.
 
     Steps 1 to 3 are those of `sfda_released`; only the logarithm differs. If most posteriors are near 1, their mean is

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 from scipy.special import softmax
 
 from transfer_exp.statistics.class_blocks import block_rows, centre_block
 from transfer_exp.statistics.class_statistics import statistics_and_deviations
 from transfer_exp.statistics.discriminant import adaptive_shrinkage, block_scores, true_log_posterior
+from transfer_exp.statistics.feature_set import Features, Labels
 
 
-def sfda_released(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+def sfda_released(features: Features, labels: Labels) -> float:
     """Compute the mean posterior of the true class under a Fisher discriminant of self-challenged features.
 
     1. Fit Gaussian classes that share the covariance (1 - l) W + l tr(W)/D I, with the pooled within-class covariance
@@ -43,9 +44,7 @@ def sfda_released(features: Real[np.ndarray, "samples dim"], labels: Int[np.ndar
     return float(np.exp(challenged_log_posterior(features, labels)).mean())
 
 
-def challenged_log_posterior(
-    features: Real[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]
-) -> Float[np.ndarray, " samples"]:
+def challenged_log_posterior(features: Features, labels: Labels) -> Float[np.ndarray, " samples"]:
     """Return ln p of the true class of every sample after step 3 of `sfda_released`, sorted by class, (N,)."""
     statistics, codes, deviations = statistics_and_deviations(features, labels)
     counts, means = statistics.counts, statistics.offsets

@@ -6,10 +6,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_sums
+from transfer_exp.statistics.feature_set import Features
 
 
 def spectrum(
-    features: Float[np.ndarray, "samples dim"], targets: Float[np.ndarray, "samples targets"]
+    features: Features, targets: Float[np.ndarray, "samples targets"]
 ) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "rank targets"]]:
     """Decompose X = U diag(s) V' over its nonzero singular values, without forming U if N > D.
 
@@ -43,13 +44,13 @@ def label_spectrum(
     return eigenvalues, vectors.T @ sums.T / np.sqrt(eigenvalues)[:, None]
 
 
-def squared_singular_values(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, " rank"]:
+def squared_singular_values(features: Features) -> Float[np.ndarray, " rank"]:
     """Return only the nonzero s^2 of `spectrum`, ascending, (k,), in a quarter of its time."""
     eigenvalues = np.linalg.eigvalsh(smaller_gram(features))
     return np.asarray(eigenvalues[_nonzero(eigenvalues, features.shape)])
 
 
-def smaller_gram(features: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "size size"]:
+def smaller_gram(features: Features) -> Float[np.ndarray, "size size"]:
     """Return XX' (N, N) or X'X (D, D), whichever is smaller: they share nonzero eigenvalues, trace and norm."""
     samples, dim = features.shape
     return features @ features.T if samples <= dim else features.T @ features

@@ -6,24 +6,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
 BLOCK = 1024
 """Rows of distances in memory at a time, so that memory grows with the size of a class instead of its square."""
 
 
-def tmi(
-    features: Real[np.ndarray, "samples dim"],
-    labels: Int[np.ndarray, " samples"],
-    k: int = 3,
-    least_distance: float = 1.0,
-) -> float:
+def tmi(features: Features, labels: Labels, k: int = 3, least_distance: float = 1.0) -> float:
     """Compute sum_c (n_c / N) H_c, with an estimate H_c of the differential entropy of the features of class c.
 
     H_c = psi(n_c) - psi(k) + D / n_c sum_i ln(2 max(r_i, least distance)), the estimator of Kozachenko and Leonenko for

@@ -6,20 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int, Real
+from jaxtyping import Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.spectrum import squared_singular_values
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
 
-def transrate(
-    features: Real[np.ndarray, "samples dim"],
-    labels: Int[np.ndarray, " samples"],
-    convention: str = "paper",
-    epsilon: float = 1e-4,
-) -> float:
+def transrate(features: Features, labels: Labels, convention: str = "paper", epsilon: float = 1e-4) -> float:
     """Compute R(Z) - sum_c w_c R(Z_c), with R(Z) = ln det(I + Z'Z / (n epsilon)) / 2 for n rows Z.
 
     Z are the features minus their overall mean, Z_c the rows of class c.

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
-from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import inverse_length
 
 Sign = Literal["together", "released"]
 
 
 def attract(
-    features: Float[np.ndarray, "samples dim"],
-    labels: Int[np.ndarray, " samples"],
+    features: Features,
+    labels: Labels,
     alpha: float = 0.1,
     sigma: float = 0.6,
     sign: Sign = "together",

@@ -9,12 +9,10 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
-from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.feature_set import Features, check_features
 
 
-def dropout(
-    features: Float[np.ndarray, "samples dim"], rng: np.random.Generator, rate: float = 0.1
-) -> Float[np.ndarray, "samples dim"]:
+def dropout(features: Features, rng: np.random.Generator, rate: float = 0.1) -> Float[np.ndarray, "samples dim"]:
     """Return x b / (1 - rate), (N, D), with b independently 0 with probability ``rate`` and 1 otherwise.
 
     Entries far from zero change most, so the effect depends on the origin of a model's features.

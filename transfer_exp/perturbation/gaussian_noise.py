@@ -9,17 +9,14 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.feature_set import Features, check_features
 from transfer_exp.statistics.rounding import deviations
 
 NoiseScale = Literal["absolute", "relative"]
 
 
 def gaussian_noise(
-    features: Float[np.ndarray, "samples dim"],
-    rng: np.random.Generator,
-    strength: float = 0.1,
-    scale: NoiseScale = "relative",
+    features: Features, rng: np.random.Generator, strength: float = 0.1, scale: NoiseScale = "relative"
 ) -> Float[np.ndarray, "samples dim"]:
     """Return x + strength u z, (N, D), with independent standard normal z for every feature and sample.
 

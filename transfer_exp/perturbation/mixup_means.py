@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.discriminant import adaptive_shrinkage, centred_features, self_challenge
-from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 
 
-def mixup_means(
-    features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], strength: float = 1.0
-) -> Float[np.ndarray, "samples dim"]:
+def mixup_means(features: Features, labels: Labels, strength: float = 1.0) -> Float[np.ndarray, "samples dim"]:
     """Return x + strength (1 - p(x)) (m_c - x), (N, D); at strength 1 this is p(x) x + (1 - p(x)) m_c.
 
     m_c averages the means of the other classes. p(x) is the softmax of the posterior of a linear discriminant with the

@@ -9,14 +9,14 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
-from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.feature_set import Features, check_features
 from transfer_exp.statistics.rounding import deviations
 
 SEED = 1919
 """Seed of the randomised solver, as released: equal features give equal components in every run."""
 
 
-def pca(features: Float[np.ndarray, "samples dim"], dim: int = 64) -> Float[np.ndarray, "samples new_dim"]:
+def pca(features: Features, dim: int = 64) -> Float[np.ndarray, "samples new_dim"]:
     """Return the scores of the first min(dim, N, D) principal components, (N, D').
 
     The solver is randomised, with one power iteration and a fixed seed, as released. Components far down the spectrum

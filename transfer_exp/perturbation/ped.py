@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.class_statistics import class_statistics
-from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import deviations, inverse_length
 
 FLOOR = 1e-3
@@ -19,8 +19,8 @@ FLOOR = 1e-3
 
 
 def ped(
-    features: Float[np.ndarray, "samples dim"],
-    labels: Int[np.ndarray, " samples"],
+    features: Features,
+    labels: Labels,
     sigma: float = 0.6,
     time_step: float = 0.1,
     exit_ratio: float = 0.5,

@@ -11,14 +11,14 @@ from scipy.linalg import eigvalsh
 
 from transfer_exp.perturbation.attract import attract
 from transfer_exp.perturbation.pca import pca
-from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.feature_set import Features, check_features
 from transfer_exp.statistics.rounding import deviations
 
 THRESHOLD = float(np.log(1e9) / 5)
 """4.1447, in squared feature units: where exp(-5 x), the shrinkage of SFDA, falls below 1e-9."""
 
 
-def gate_opens(features: Float[np.ndarray, "samples dim"]) -> bool:
+def gate_opens(features: Features) -> bool:
     """Return whether the mean of the two largest eigenvalues of the features' covariance exceeds `THRESHOLD`.
 
     The covariance is divided by N. The answer depends on the scale of the features, so one ranking can mix scores of

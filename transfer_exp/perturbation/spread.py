@@ -6,21 +6,18 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.statistics.class_statistics import class_statistics
-from transfer_exp.statistics.feature_set import check_features, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import inverse_length
 
 ForceScale = Literal["absolute", "radius"]
 
 
 def spread(
-    features: Float[np.ndarray, "samples dim"],
-    labels: Int[np.ndarray, " samples"],
-    force: float = 1.0,
-    force_scale: ForceScale = "absolute",
+    features: Features, labels: Labels, force: float = 1.0, force_scale: ForceScale = "absolute"
 ) -> Float[np.ndarray, "samples dim"]:
     """Return x + force (x - mu_c) / |x - mu_c|, (N, D).
 

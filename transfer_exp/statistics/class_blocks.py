@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from transfer_exp.statistics.feature_set import Labels
 from transfer_exp.statistics.rounding import RESOLUTION, deviations
 
 _BATCH = 4096
@@ -74,9 +75,7 @@ class ClassBlocks:
         return total
 
 
-def sort_by_class(
-    features: np.ndarray, codes: Int[np.ndarray, " samples"], classes: int, centre: Float[np.ndarray, " dim"]
-) -> ClassBlocks:
+def sort_by_class(features: np.ndarray, codes: Labels, classes: int, centre: Float[np.ndarray, " dim"]) -> ClassBlocks:
     """Sort checked features (N, D) by their classes in [0, C)."""
     return ClassBlocks(features, np.argsort(codes, kind="stable"), np.bincount(codes, minlength=classes), centre)
 

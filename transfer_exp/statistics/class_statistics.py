@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 
 from transfer_exp.statistics.class_blocks import ClassBlocks, sort_by_class
-from transfer_exp.statistics.feature_set import check_feature_values, check_labels, encode_labels
+from transfer_exp.statistics.feature_set import Labels, check_feature_values, check_labels, encode_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +137,7 @@ class Accumulator:
 
 
 def class_sums(
-    values: Float[np.ndarray, "samples dim"], codes: Int[np.ndarray, " samples"], classes: int
+    values: Float[np.ndarray, "samples dim"], codes: Labels, classes: int
 ) -> Float[np.ndarray, "{classes} dim"]:
     """Return the sum of each class's rows, (C, D), for labels encoded as 0 .. C-1."""
     samples = len(codes)

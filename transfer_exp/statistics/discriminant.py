@@ -9,7 +9,7 @@ from scipy.special import logsumexp, softmax
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.feature_set import check_features
+from transfer_exp.statistics.feature_set import Features, Labels, check_features
 from transfer_exp.statistics.rounding import RESOLUTION, deviations
 
 DECAY, LEAST, POWER_STEPS = 5.0, 1e-10, 6
@@ -76,7 +76,7 @@ def solve_covariance(
 
 
 def posterior(
-    features: Float[np.ndarray, "samples dim"],
+    features: Features,
     means: Float[np.ndarray, "classes dim"],
     counts: Int[np.ndarray, " classes"],
     coefficients: Float[np.ndarray, "classes dim"],
@@ -89,9 +89,7 @@ def posterior(
     return np.asarray(softmax(features @ coefficients.T + constants, axis=1))
 
 
-def true_log_posterior(
-    scores: Float[np.ndarray, "samples classes"], codes: Int[np.ndarray, " samples"]
-) -> Float[np.ndarray, " samples"]:
+def true_log_posterior(scores: Float[np.ndarray, "samples classes"], codes: Labels) -> Float[np.ndarray, " samples"]:
     """Return ln p of the true class, (N,), where p is the softmax of ``scores``; precise even if p rounds to 1."""
     samples = np.arange(len(codes))
     margins = scores - scores[samples, codes][:, None]
@@ -99,15 +97,13 @@ def true_log_posterior(
     return -np.logaddexp(0.0, logsumexp(margins, axis=1))
 
 
-def mean_true_posterior(
-    probabilities: Float[np.ndarray, "samples classes"], codes: Int[np.ndarray, " samples"]
-) -> float:
+def mean_true_posterior(probabilities: Float[np.ndarray, "samples classes"], codes: Labels) -> float:
     """Return the mean probability of the true class over samples, in [0, 1]."""
     return float(np.minimum(probabilities[np.arange(len(codes)), codes], 1.0).mean())
 
 
 def fitted_posterior(
-    features: Float[np.ndarray, "samples dim"], statistics: ClassStatistics, shrinkage: float
+    features: Features, statistics: ClassStatistics, shrinkage: float
 ) -> Float[np.ndarray, "samples classes"]:
     """Return the posterior of every class, (N, C), at the samples that the discriminant is fitted on."""
     coefficients = solve_covariance(statistics.means, statistics.within, statistics.samples, shrinkage)
@@ -116,7 +112,7 @@ def fitted_posterior(
 
 def block_scores(
     deviations: Float[np.ndarray, "samples dim"],
-    codes: Int[np.ndarray, " samples"],
+    codes: Labels,
     means: Float[np.ndarray, "classes dim"],
     within: Float[np.ndarray, "dim dim"],
     shrinkage: float,
@@ -141,10 +137,7 @@ def block_scores(
 
 
 def self_challenge(
-    features: Float[np.ndarray, "samples dim"],
-    codes: Int[np.ndarray, " samples"],
-    statistics: ClassStatistics,
-    shrinkage: float,
+    features: Features, codes: Labels, statistics: ClassStatistics, shrinkage: float
 ) -> Float[np.ndarray, "samples dim"]:
     """Return ConfMix's displacement (1 - p(x)) (m_c - x), (N, D): uncertain samples move to the other classes.
 

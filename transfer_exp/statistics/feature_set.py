@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 from transfer_exp.errors import InputError
+
+Features = Real[np.ndarray, "samples dim"]
+"""Type of features, (N, D), as accepted: any real numbers."""
+Labels = Int[np.ndarray, " samples"]
+"""Type of one class per sample, (N,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +27,7 @@ class FeatureSet:
     """
 
     features: Float[np.ndarray, "samples dim"]
-    labels: Int[np.ndarray, " samples"]
+    labels: Labels
     source_probabilities: Float[np.ndarray, "samples source_classes"] | None = None
 
     def subset(self, samples: np.ndarray) -> FeatureSet:
@@ -119,9 +124,7 @@ def check_source_probabilities(
     return probabilities / sums
 
 
-def encode_labels(
-    labels: Int[np.ndarray, " samples"],
-) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " classes"]]:
+def encode_labels(labels: Labels) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " classes"]]:
     """Return labels as codes 0 .. C-1 of the classes that occur, (N,), and the samples per class, (C,)."""
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return codes, counts
