@@ -1,1 +1,1 @@
-"""How much faster our metrics are than the algorithms as their authors publish them: ``python -m benchmarks``."""
+"""Benchmarks; ``python -m benchmarks`` compares the speed of our metrics with the published algorithms."""

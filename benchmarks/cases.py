@@ -1,4 +1,4 @@
-"""What is measured: each metric of ours, the published algorithm beside it, and the aim it is held to."""
+"""Comparisons of our metrics with the published algorithms, with the aimed ratio of their times."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.reference import collapse, fisher, linear, pairs, source, unit
+from benchmarks.reference import fisher, linear, pairs, source
 from transfer_exp.metric.cka import cka
 from transfer_exp.metric.gbc import gbc
 from transfer_exp.metric.h_score import h_score
@@ -28,42 +28,43 @@ from transfer_exp.statistics.class_statistics import ClassStatistics, class_stat
 
 Shape = tuple[int, int, int]
 SHAPES: tuple[Shape, ...] = ((5000, 512, 37), (5000, 2048, 100), (20000, 2048, 397))
-"""(N, D, C) of the features that are made."""
+"""(N, D, C) of the synthetic features."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One comparison.
+    """Comparison of a metric with its reference.
 
     Attributes:
-        what: Its name in rows and on the page.
-        ours: Takes float32 features (N, D), or source probabilities (N, S), and labels (N,); whatever else it needs it
-            builds from these, within the time measured.
-        reference: The same in float64; the conversion is measured too.
-        aim, at: How many times as fast as the reference ours should be, and at which shape; 0 where nothing is asked.
-        evidence: ``"features"`` or ``"source_probabilities"``.
-        most: The largest N it is run at: the reference of a metric of pairs holds several N x N arrays.
-        tolerance: On the relative difference of the two values; infinite where the reference computes a part only.
+        name: Name in the rows and on the page.
+        ours: Our function of float32 features (N, D), or source probabilities (N, S), and labels (N,). Its time
+            includes everything that it computes from them.
+        reference: The published algorithm on float64 input; the time includes the conversion.
+        aim: Smallest ratio of the reference's time to ours; 0 without an aim.
+        aim_shape: Shape at which the aim applies.
+        input_name: ``"features"`` or ``"source_probabilities"``.
+        max_samples: Largest N; the references of pairwise metrics hold several N x N arrays.
+        tolerance: Largest relative difference of the two values; infinite if the reference computes only a part.
     """
 
-    what: str
+    name: str
     ours: Callable[[np.ndarray, np.ndarray], float]
     reference: Callable[[np.ndarray, np.ndarray], float]
     aim: float = 0.0
-    at: Shape = SHAPES[1]
-    evidence: str = "features"
-    most: int = 20000
+    aim_shape: Shape = SHAPES[1]
+    input_name: str = "features"
+    max_samples: int = 20000
     tolerance: float = 1e-6
 
 
-def shape(text: str) -> Shape:
-    """Return (N, D, C) from ``N,D,C`` on a command line."""
+def parse_shape(text: str) -> Shape:
+    """Parse ``N,D,C`` of a command line."""
     samples, dim, classes = (int(part) for part in text.split(","))
     return samples, dim, classes
 
 
 def from_statistics(metric: Callable[[ClassStatistics], float]) -> Callable[[np.ndarray, np.ndarray], float]:
-    """Return a metric of class statistics as one of features (N, D) and labels (N,)."""
+    """Return a metric of class statistics as a function of features (N, D) and labels (N,)."""
     return lambda features, labels: metric(class_statistics(features, labels))
 
 
@@ -73,23 +74,23 @@ CASES = (
     Case(
         "logme against X'X and its eigenvectors",
         from_statistics(logme),
-        unit.gram_and_eigenvectors,
+        linear.gram_and_eigenvectors,
         aim=1 / 1.3,
         tolerance=np.inf,
     ),
     Case("sfda_released", sfda_released, fisher.sfda, aim=12.0),
     Case("h_score", from_statistics(h_score), linear.h_score, aim=5.0),
     Case("lda", lda, fisher.lda, aim=5.0),
-    Case("ncti", lambda x, y: sum(ncti_parts(x, y).values()), collapse.ncti, aim=5.0),
+    Case("ncti", lambda x, y: sum(ncti_parts(x, y).values()), fisher.ncti, aim=5.0),
     Case("transrate", transrate, linear.transrate, aim=5.0),
-    Case("gbc", from_statistics(gbc), pairs.gbc, aim=10.0, at=SHAPES[2]),
-    Case("parc", parc, pairs.parc, aim=3.0, most=5000),
+    Case("gbc", from_statistics(gbc), pairs.gbc, aim=10.0, aim_shape=SHAPES[2]),
+    Case("parc", parc, pairs.parc, aim=3.0, max_samples=5000),
     Case("nleep", lambda x, y: nleep(x, y, components_per_class=1), lambda x, y: source.nleep(x, y, 1), aim=2.0),
     Case("regularised_h_score", regularised_h_score, linear.regularised_h_score),
     Case("ncm", ncm, fisher.ncm),
-    Case("knn", knn, pairs.knn, most=5000),
-    Case("cka", from_statistics(cka), pairs.cka, most=5000),
-    Case("lfc", from_statistics(lfc), pairs.lfc, most=5000),
-    Case("leep", leep, source.leep, evidence="source_probabilities"),
-    Case("nce", nce, source.nce, evidence="source_probabilities"),
+    Case("knn", knn, pairs.knn, max_samples=5000),
+    Case("cka", from_statistics(cka), pairs.cka, max_samples=5000),
+    Case("lfc", from_statistics(lfc), pairs.lfc, max_samples=5000),
+    Case("leep", leep, source.leep, input_name="source_probabilities"),
+    Case("nce", nce, source.nce, input_name="source_probabilities"),
 )

@@ -1,7 +1,8 @@
-"""The search of `Halving` replayed on stored features, against the ranking by all images of all candidates.
+"""Replay the search of `Halving` on stored features, and build its page from the rows.
 
-``python -m benchmarks.halving docs/results/halving.md --store FOLDER --assets FOLDER`` writes the rows beside the page
-and fills it; without the two folders it fills the page from the rows.
+``python -m benchmarks.halving docs/results/halving.md --store FOLDER --assets FOLDER`` writes the rows next to the page
+and fills its tables; without ``--store`` it fills the tables from the existing rows. The reference of a search is the
+ranking of all candidates on all images.
 """
 
 from __future__ import annotations
@@ -16,14 +17,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.halving_page import filled
-from benchmarks.probe_scores import MADE_METRICS, METRICS, POOLS, TARGETS, ProbeScores, made, real
+from benchmarks.halving_page import fill_page
+from benchmarks.subset_scores import (
+    METRICS,
+    SYNTHETIC_METRICS,
+    SYNTHETIC_POOLS,
+    TARGETS,
+    SubsetScores,
+    create_synthetic_pool,
+    load_real_pool,
+)
 from transfer_exp.evaluation.halving import Halving
 
-MADE_ON = ("flowers5", "textures10")
-"""Targets that made pools stand on, of those that nothing was tuned on."""
-PROBES = (1 / 16, 1 / 8, 3 / 16, 1 / 5, 1 / 4)
-"""Shares of N that one uniform probe may have; it gets the smallest that costs no less than the search."""
+SYNTHETIC_TARGETS = ("flowers5", "textures10")
+"""Targets of the synthetic pools; no setting was chosen on them."""
+UNIFORM_SHARES = (1 / 16, 1 / 8, 3 / 16, 1 / 5, 1 / 4)
+"""Shares of N for scoring all candidates on one subset; the smallest one that costs at least as much as the search."""
 DRAWS = 10
 TOP = 3
 ACCURACIES = Path(__file__).parents[1] / "studies" / "real_pool" / "accuracies.csv"
@@ -31,7 +40,16 @@ ACCURACIES = Path(__file__).parents[1] / "studies" / "real_pool" / "accuracies.c
 
 @dataclass(frozen=True)
 class Setting:
-    """A search in shares of the images: ``first`` of N, ``budget`` of all images of all candidates."""
+    """Settings of a search in shares of the images.
+
+    Attributes:
+        first: Images of the first round, as a share of N.
+        keep: Share of the candidates that each round keeps.
+        growth: Factor between the numbers of images of two rounds.
+        stable: Rounds with the same top candidates that end the search.
+        prior: Weight of the prior, as a share of N.
+        budget: Largest number of forward passes, as a share of all images of all candidates.
+    """
 
     first: float
     keep: float
@@ -40,8 +58,8 @@ class Setting:
     prior: float = 0.0
     budget: float = 0.2
 
-    def halving(self, images: int, candidates: int) -> Halving:
-        """Return the search for so many images and candidates."""
+    def create_search(self, images: int, candidates: int) -> Halving:
+        """Return the search for a number of images and candidates."""
         return Halving(
             first=round(self.first * images),
             top=TOP,
@@ -63,97 +81,110 @@ SETTINGS: Mapping[str, Setting] = {
     "1/16, half, prior of 1/32": replace(_BEST, prior=1 / 32),
     "1/16, half, prior of 1/8": replace(_BEST, prior=1 / 8),
 }
-MADE_SETTINGS = ("1/16, half",)
+SYNTHETIC_SETTINGS = ("1/16, half",)
 
 
-def accuracies() -> pd.DataFrame:
+def read_full_accuracies() -> pd.DataFrame:
     """Return accuracy by full fine-tuning, a row per model and a column per target, mean over seeds."""
     rows = pd.read_csv(ACCURACIES)
     rows = rows[rows["regime"] == "full/short"]
     return rows.pivot_table(index="model", columns="dataset", values="accuracy")
 
 
-def replayed(scores: ProbeScores, settings: Sequence[str], truth: pd.DataFrame | None) -> Iterator[dict[str, object]]:
-    """Yield a row for each setting and draw: the search, one probe of the same cost, and what all images say."""
+def replay(scores: SubsetScores, settings: Sequence[str], truth: pd.DataFrame | None) -> Iterator[dict[str, object]]:
+    """Yield a row for each setting and draw of the images.
+
+    A row compares the search with scoring all candidates on one subset of the same cost (columns ``uniform_*``), on
+    half of the images and on all images, and with the prior.
+    """
     target, names, images = scores.candidates.name, scores.names, scores.images
     final = scores(0, names, images)
-    best = _ranked(final)
+    best = _rank(final)
     prior = None
     if truth is not None:
-        prior = {str(name): float(own) for name, own in truth.drop(columns=target).mean(axis=1).items()}
+        prior = {str(name): float(mean) for name, mean in truth.drop(columns=target).mean(axis=1).items()}
     for setting in settings:
         for draw in range(DRAWS):
-            search = SETTINGS[setting].halving(images, len(names))(names, images, partial(scores, draw), prior)
-            probe = min(round(s * images) for s in PROBES if round(s * images) * len(names) >= search.forward_passes)
+            search = SETTINGS[setting].create_search(images, len(names))(names, images, partial(scores, draw), prior)
+            subset = min(
+                round(share * images)
+                for share in UNIFORM_SHARES
+                if round(share * images) * len(names) >= search.forward_passes
+            )
             row: dict[str, object] = {"target": target, "metric": scores.metric, "setting": setting, "draw": draw}
             row |= {
                 "pushed": round(search.forward_passes / len(names) / images, 4),
-                "probe": probe,
+                "probe": subset,
                 "stopped": search.stop_reason,
+                "rounds": len(search.rounds),
+                "last_images": search.rounds[-1].images,
             }
-            row |= {"rounds": len(search.rounds), "last_images": search.rounds[-1].images}
-            ways = {"search": search.ranking, "uniform": _ranked(scores(draw, names, probe)), "all": best}
-            ways |= {"half": _ranked(scores(draw, names, images // 2))}
-            ways |= {} if prior is None else {"prior": _ranked(prior)}
-            for way, found in ways.items():
-                row |= {f"{way}_{key}": value for key, value in _judged(found, best, final, target, truth).items()}
+            rankings = {"search": search.ranking, "uniform": _rank(scores(draw, names, subset)), "all": best}
+            rankings |= {"half": _rank(scores(draw, names, images // 2))}
+            rankings |= {} if prior is None else {"prior": _rank(prior)}
+            for method, ranking in rankings.items():
+                measures = _evaluate(ranking, best, final, target, truth)
+                row |= {f"{method}_{key}": value for key, value in measures.items()}
             yield row
 
 
-def _ranked(scores: Mapping[str, float]) -> list[str]:
+def _rank(scores: Mapping[str, float]) -> list[str]:
     """Return the names that have a score, best first."""
     return sorted((name for name, score in scores.items() if np.isfinite(score)), key=lambda name: -scores[name])
 
 
-def _judged(
-    found: Sequence[str], best: Sequence[str], final: Mapping[str, float], target: str, truth: pd.DataFrame | None
+def _evaluate(
+    ranking: Sequence[str], best: Sequence[str], final: Mapping[str, float], target: str, truth: pd.DataFrame | None
 ) -> dict[str, object]:
-    """Return what of the best few was found, and what the first choice loses: in score and in accuracy."""
-    spread = final[best[0]] - final[best[-1]]
-    lost = max(final[best[0]] - final[found[0]], 0.0) if found[0] in best else spread
-    judged: dict[str, object] = {
-        "same": int(set(found[:TOP]) == set(best[:TOP])),
-        "order": int(list(found[:TOP]) == list(best[:TOP])),
-        "common": len(set(found[:TOP]) & set(best[:TOP])),
-        "first": int(found[0] == best[0]),
-        "lost_score": round(lost / spread, 5) if spread > 0 else 0.0,
+    """Return the overlap of two top lists, and the loss of the first choice in score and in accuracy."""
+    score_range = final[best[0]] - final[best[-1]]
+    lost = max(final[best[0]] - final[ranking[0]], 0.0) if ranking[0] in best else score_range
+    measures: dict[str, object] = {
+        "same": int(set(ranking[:TOP]) == set(best[:TOP])),
+        "order": int(list(ranking[:TOP]) == list(best[:TOP])),
+        "common": len(set(ranking[:TOP]) & set(best[:TOP])),
+        "first": int(ranking[0] == best[0]),
+        "lost_score": round(lost / score_range, 5) if score_range > 0 else 0.0,
     }
     if truth is not None:
-        own = truth[target]
-        judged["lost_accuracy"] = round(float(own.max() - own[found[0]]), 5)
-        judged["lost_accuracy_top"] = round(float(own.max() - own[list(found[:TOP])].max()), 5)
-    return judged
+        accuracies = truth[target]
+        measures["lost_accuracy"] = round(float(accuracies.max() - accuracies[ranking[0]]), 5)
+        measures["lost_accuracy_top"] = round(float(accuracies.max() - accuracies[list(ranking[:TOP])].max()), 5)
+    return measures
 
 
 def main() -> None:
-    """Replay, keep the rows, fill the page."""
+    """Replay searches, write the rows, and fill the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.halving", description=__doc__)
-    parser.add_argument("page", type=Path, metavar="FILE.md", help="rows lie beside it")
-    parser.add_argument("--store", type=Path, help="where features are, or will be")
+    parser.add_argument("page", type=Path, metavar="FILE.md", help="page; its rows are next to it")
+    parser.add_argument("--store", type=Path, help="store of the features; missing ones are extracted")
     parser.add_argument("--assets", type=Path, default=Path("../shared/assets"), help="networks and images")
-    parser.add_argument("--scores", type=Path, default=Path("outputs/halving"), help="where scores are kept")
+    parser.add_argument("--scores", type=Path, default=Path("outputs/halving"), help="cache of the scores")
     parser.add_argument("--targets", nargs="+", default=TARGETS)
     parser.add_argument("--metrics", nargs="*", default=tuple(METRICS))
-    parser.add_argument("--made", nargs="*", default=(), choices=tuple(POOLS), help="made pools, beside the real one")
-    asked = parser.parse_args()
-    for target in asked.targets if asked.store else ():
-        candidates = real(target, asked.store, asked.assets)
-        for metric in asked.metrics:
-            scores = ProbeScores(candidates, metric, asked.scores)
-            keep_rows(replayed(scores, tuple(SETTINGS), accuracies()), asked.page.with_suffix(".csv"))
-        for pool, metric in product(asked.made if target in MADE_ON else (), MADE_METRICS):
-            scores = ProbeScores(made(candidates, pool), metric, asked.scores)
-            keep_rows(replayed(scores, MADE_SETTINGS, None), asked.page.with_suffix(".csv"))
-    asked.page.write_text(filled(asked.page), encoding="utf-8")
+    pools = tuple(SYNTHETIC_POOLS)
+    parser.add_argument("--synthetic", nargs="*", default=(), choices=pools, help="synthetic pools, after the real one")
+    options = parser.parse_args()
+    rows_path = options.page.with_suffix(".csv")
+    for target in options.targets if options.store else ():
+        candidates = load_real_pool(target, options.store, options.assets)
+        for metric in options.metrics:
+            scores = SubsetScores(candidates, metric, options.scores)
+            update_rows(replay(scores, tuple(SETTINGS), read_full_accuracies()), rows_path)
+        pool_names = options.synthetic if target in SYNTHETIC_TARGETS else ()
+        for pool, metric in product(pool_names, SYNTHETIC_METRICS):
+            scores = SubsetScores(create_synthetic_pool(candidates, pool), metric, options.scores)
+            update_rows(replay(scores, SYNTHETIC_SETTINGS, None), rows_path)
+    options.page.write_text(fill_page(options.page), encoding="utf-8")
 
 
-def keep_rows(rows: Iterable[Mapping[str, object]], path: Path) -> None:
-    """Put rows in the place of those of the same target and metric."""
+def update_rows(rows: Iterable[Mapping[str, object]], path: Path) -> None:
+    """Write rows to a file; they replace all existing rows of the same target and metric."""
     new = pd.DataFrame(list(rows))
     if path.is_file():
-        known, cell = pd.read_csv(path), ["target", "metric"]
-        again = pd.MultiIndex.from_frame(known[cell]).isin(pd.MultiIndex.from_frame(new[cell]))
-        new = pd.concat([known[~again], new])
+        existing, key = pd.read_csv(path), ["target", "metric"]
+        replaced = pd.MultiIndex.from_frame(existing[key]).isin(pd.MultiIndex.from_frame(new[key]))
+        new = pd.concat([existing[~replaced], new])
     new.to_csv(path, index=False, lineterminator="\n")
 
 

@@ -10,165 +10,147 @@ from studies.document_tables import fill_tables
 from transfer_exp.report.markdown import markdown
 
 AIM = 0.9
-"""Share of draws that are to have the same top."""
+"""Share of draws in which the search should find the same top 3."""
 SHARE = 0.2
-"""Of the images of all candidates, which that may take."""
-TUNED_ON = ("sign_digits10", "steel_defects6")
-"""Targets that the setting was chosen on; the others only confirm."""
+"""Largest share of the forward passes of all candidates on all images."""
+TUNING_TARGETS = ("sign_digits10", "steel_defects6")
+"""Targets that the setting was chosen on; all other targets only confirm it."""
+_COMPARED = ["same top 3", "uniform", "half of all images"]
+"""Columns of `_same_top`."""
 
 
-def filled(page: Path) -> str:
-    """Return the text of the page with its tables made anew from the rows beside it."""
+def fill_page(page: Path) -> str:
+    """Return the text of the page with its tables filled from the rows next to it."""
     rows = pd.read_csv(page.with_suffix(".csv"))
     intervals = pd.read_csv(page.with_name(f"{page.stem}_intervals.csv"), dtype=str)
-    real = rows[~rows["target"].str.contains(", ")]  # what follows is of a made pool
-    tuned = real["target"].isin(TUNED_ON)
+    intervals = intervals.rename(columns={"draws": "intervals from", "held": "coverage"})
+    is_synthetic = rows["target"].str.contains(", ")  # "TARGET, POOL"
+    real, synthetic = rows[~is_synthetic], rows[is_synthetic]
+    is_tuning = real["target"].isin(TUNING_TARGETS)
     return fill_tables(
         page,
         {
-            "summary": lambda: summary(real[~tuned]),
-            "settings": lambda which: settings(real[tuned] if which == "tuned" else real[~tuned]),
-            "tuned": lambda *setting: by_metric(real[tuned], " ".join(setting)),
-            "confirmed": lambda *setting: by_metric(real[~tuned], " ".join(setting)),
-            "pools": lambda: pools(rows[rows["target"].str.contains(", ")]),
+            "summary": lambda: summary(real[~is_tuning]),
+            "settings": lambda which: settings(real[is_tuning] if which == "tuning" else real[~is_tuning]),
+            "tuning": lambda *setting: by_metric(real[is_tuning], " ".join(setting)),
+            "confirmation": lambda *setting: by_metric(real[~is_tuning], " ".join(setting)),
+            "pools": lambda: pools(synthetic),
             "pool": lambda *pool: by_pool(rows, " ".join(pool)),
-            "named": lambda: named(pd.read_csv(page.with_name(f"{page.stem}_named.csv"))),
+            "best_set": lambda: best_set(pd.read_csv(page.with_name(f"{page.stem}_best_set.csv"))),
             "intervals": lambda: markdown(list(intervals.columns), intervals.to_numpy().tolist()),
         },
     )
 
 
 def summary(rows: pd.DataFrame) -> str:
-    """Return a line for each setting that the text speaks of: what it finds, for how much."""
+    """Return one line for each setting that the text discusses: top 3, forward passes and lost accuracy."""
     lines = []
     for name in ("1/16, half", "1/16, two thirds", "1/16, half, prior of 1/8"):
-        own = rows[rows["setting"] == name]
-        search, probe = _both(own, "same")
-        lost = [f"{100 * own[f'{way}_lost_accuracy_top'].mean():.1f}" for way in ("search", "uniform", "all", "prior")]
+        group = rows[rows["setting"] == name]
+        search, uniform = _search_and_uniform(group, "same")
+        lost = [
+            f"{100 * group[f'{way}_lost_accuracy_top'].mean():.1f}" for way in ("search", "uniform", "all", "prior")
+        ]
         lines.append(
-            f"- `{name}`: the same top 3 in {float(search):.0%} of searches, for {own['pushed'].mean():.0%} of the "
-            f"images; one probe for no less: {float(probe):.0%}; half of all images: {own['half_same'].mean():.0%}. "
-            f"The best of the three found is {lost[0]} points below the best of the pool; of the probe's {lost[1]}; "
-            f"of those by all images {lost[2]}; of those by the prior alone {lost[3]}."
+            f"* `{name}`: the same top 3 in {float(search):.0%} of searches, with {group['pushed'].mean():.0%} of the "
+            f"forward passes; uniform: {float(uniform):.0%}; half of all images: {group['half_same'].mean():.0%}. "
+            f"Accuracy lost in points: {lost[0]}; uniform: {lost[1]}; all images: {lost[2]}; prior only: {lost[3]}."
         )
     return "\n".join(lines)
 
 
 def settings(rows: pd.DataFrame) -> str:
-    """Return what each setting finds, over metrics, targets and draws alike."""
+    """Return the result of each setting, over all metrics, targets and draws."""
     lines = []
-    for name, own in rows.groupby("setting", sort=False):
-        lines.append([str(name), str(len(own)), *_three(own), *_both(own, "common"), f"{own['pushed'].mean():.3f}"])
-    head = [
-        "first round of N, kept",
-        "searches",
-        "same top 3",
-        "one probe",
-        "half of all images",
-        "of 3 found",
-        "one probe",
-        "images",
-    ]
-    return f"{markdown(head, lines)}\n\n{_about(rows)}"
+    for name, group in rows.groupby("setting", sort=False):
+        common = _search_and_uniform(group, "common")
+        lines.append([str(name), str(len(group)), *_same_top(group), *common, f"{group['pushed'].mean():.3f}"])
+    head = ["first round, kept", "searches", *_COMPARED, "of 3 found", "uniform", "forward passes"]
+    return f"{markdown(head, lines)}\n\n{_scope(rows)}"
 
 
 def by_metric(rows: pd.DataFrame, setting: str) -> str:
-    """Return what one setting finds by each metric."""
-    chosen = rows[rows["setting"] == setting]
+    """Return the result of one setting by metric."""
+    rows = rows[rows["setting"] == setting]
     lines = []
-    for metric, own in chosen.groupby("metric"):
-        lost = [f"{own[f'{way}_lost_accuracy_top'].mean():.4f}" for way in ("search", "uniform", "all")]
+    for metric, group in rows.groupby("metric"):
+        lost = [f"{group[f'{way}_lost_accuracy_top'].mean():.4f}" for way in ("search", "uniform", "all")]
         lines.append(
             [
                 str(metric),
-                str(len(own)),
-                *_three(own),
-                f"{own['search_order'].mean():.2f}",
-                *_both(own, "common"),
-                *_both(own, "lost_score", 3),
-                f"{own['pushed'].mean():.3f}",
+                str(len(group)),
+                *_same_top(group),
+                f"{group['search_order'].mean():.2f}",
+                *_search_and_uniform(group, "common"),
+                *_search_and_uniform(group, "lost_score", 3),
+                f"{group['pushed'].mean():.3f}",
                 *lost,
-                _verdict(own),
+                _verdict(group),
             ]
         )
-    head = [
-        "metric",
-        "searches",
-        "same top 3",
-        "one probe",
-        "half of all images",
-        "in order",
-        "of 3 found",
-        "one probe",
-        "score lost",
-    ]
-    head += ["one probe", "images", "accuracy lost", "one probe", "all images", "9 of 10 for a fifth"]
-    return f"{markdown(head, lines)}\n\n{_about(chosen)}"
+    head = ["metric", "searches", *_COMPARED, "in order", "of 3 found", "uniform", "score lost", "uniform"]
+    head += ["forward passes", "accuracy lost", "uniform", "all images", "aim"]
+    return f"{markdown(head, lines)}\n\n{_scope(rows)}"
 
 
 def pools(rows: pd.DataFrame) -> str:
-    """Return a line for each made pool: how often the aim is reached, and what is found for how much."""
+    """Return one line for each synthetic pool: how often the aim is reached, top 3 and forward passes."""
     lines = []
-    for pool, own in rows.groupby(rows["target"].str.partition(", ")[2], sort=False):
-        verdicts = [_verdict(cell) for _, cell in own.groupby(["target", "metric"])]
-        search, probe, half = (f"{own[f'{way}_same'].mean():.0%}" for way in ("search", "uniform", "half"))
+    for pool, group in rows.groupby(rows["target"].str.partition(", ")[2], sort=False):
+        verdicts = [_verdict(cell) for _, cell in group.groupby(["target", "metric"])]
+        search, uniform, half = (f"{group[f'{way}_same'].mean():.0%}" for way in ("search", "uniform", "half"))
         lines.append(
-            f"- `{pool}`: reached in {verdicts.count('reached')} of {len(verdicts)} cases, each a metric on a target. "
-            f"The same top 3 in {search} of searches, for {own['pushed'].mean():.0%} of the images; one probe for no "
-            f"less: {probe}; half of all images: {half}."
+            f"* `{pool}`: reached in {verdicts.count('reached')} of {len(verdicts)} cases (metric and target). The "
+            f"same top 3 in {search} of searches, with {group['pushed'].mean():.0%} of the forward passes; uniform: "
+            f"{uniform}; half of all images: {half}."
         )
     return "\n".join(lines)
 
 
 def by_pool(rows: pd.DataFrame, pool: str) -> str:
-    """Return what the search finds in a made pool by each metric, on each target that it was made on."""
-    chosen = rows[rows["target"].str.endswith(f", {pool}")]
+    """Return the result in one synthetic pool by metric and target."""
+    in_pool = rows[rows["target"].str.endswith(f", {pool}")]
     lines = []
-    for (metric, target), own in chosen.groupby(["metric", "target"]):
-        found = [*_three(own), *_both(own, "common"), f"{own['pushed'].mean():.3f}", _verdict(own)]
-        lines.append([str(metric), f"`{str(target).partition(', ')[0]}`", *found])
-    head = ["metric", "target", "same top 3", "one probe", "half of all images", "of 3 found", "one probe", "images"]
-    return f"{markdown([*head, '9 of 10 for a fifth'], lines)}\n\n{rows['draw'].nunique()} orders of the images each."
+    for (metric, target), group in in_pool.groupby(["metric", "target"]):
+        cells = [*_same_top(group), *_search_and_uniform(group, "common"), f"{group['pushed'].mean():.3f}"]
+        lines.append([str(metric), f"`{str(target).partition(', ')[0]}`", *cells, _verdict(group)])
+    head = ["metric", "target", *_COMPARED, "of 3 found", "uniform", "forward passes", "aim"]
+    return f"{markdown(head, lines)}\n\n{rows['draw'].nunique()} orders of the images each."
 
 
-def named(rows: pd.DataFrame) -> str:
-    """Return how often the best of the images left aside is among those that were named, and what naming costs."""
+def best_set(rows: pd.DataFrame) -> str:
+    """Return how often the set of models that may be the best contains the best model, and the regret."""
     lines = []
-    for score, own in rows.groupby("score", sort=False):
-        shares = [f"{own[key].mean():.0%}" for key in ("held", "first")]
-        lost = [f"{100 * own[key].mean():.1f}" for key in ("first_loses", "named_lose")]
-        lines.append([str(score), str(len(own)), f"{own['named'].mean():.1f}", *shares, *lost])
-    head = [
-        "score",
-        "searches",
-        "named",
-        "best elsewhere is named",
-        "is first",
-        "the first loses",
-        "the best named loses",
-    ]
-    targets = ", ".join(f"`{target}`" for target in sorted(set(rows["target"])))
-    return f"{markdown(head, lines)}\n\nOver {targets}; losses in points of accuracy."
+    for score, group in rows.groupby("score", sort=False):
+        shares = [f"{group[key].mean():.0%}" for key in ("held", "first")]
+        regrets = [f"{100 * group[key].mean():.1f}" for key in ("first_loses", "named_lose")]
+        lines.append([str(score), str(len(group)), f"{group['named'].mean():.1f}", *shares, *regrets])
+    head = ["score", "searches", "models in the set", "best is in the set", "best is first"]
+    head += ["regret of the first", "regret of the set"]
+    return f"{markdown(head, lines)}\n\nOver {_code_list(rows['target'])}; regret in points of accuracy."
 
 
-def _both(rows: pd.DataFrame, key: str, digits: int = 2) -> list[str]:
-    """Return a mean for the search, and for one probe of all candidates that costs no less."""
+def _search_and_uniform(rows: pd.DataFrame, key: str, digits: int = 2) -> list[str]:
+    """Return a mean for the search, and for scoring all candidates on one subset of the same cost."""
     return [f"{rows[f'{way}_{key}'].mean():.{digits}f}" for way in ("search", "uniform")]
 
 
-def _three(rows: pd.DataFrame) -> list[str]:
-    """Return how often the top is the same: for both, and for one probe of half of all images."""
-    return [*_both(rows, "same"), f"{rows['half_same'].mean():.2f}"]
+def _same_top(rows: pd.DataFrame) -> list[str]:
+    """Return how often the top 3 is the same, for the search, for one subset and for half of all images."""
+    return [*_search_and_uniform(rows, "same"), f"{rows['half_same'].mean():.2f}"]
 
 
 def _verdict(rows: pd.DataFrame) -> str:
-    """Say whether the aim is reached."""
+    """Return whether the aim is reached."""
     reached = rows["search_same"].mean() >= AIM and rows["pushed"].mean() <= SHARE
     return "reached" if reached else "**not reached**"
 
 
-def _about(rows: pd.DataFrame) -> str:
-    """Say what the rows are of."""
-    targets = ", ".join(f"`{target}`" for target in sorted(set(rows["target"])))
-    metrics = ", ".join(f"`{metric}`" for metric in sorted(set(rows["metric"])))
-    return f"Over {targets}; {metrics}; {rows['draw'].nunique()} orders of the images each."
+def _scope(rows: pd.DataFrame) -> str:
+    """Return the targets, metrics and number of orders of the rows."""
+    draws = rows["draw"].nunique()
+    return f"Over {_code_list(rows['target'])}; {_code_list(rows['metric'])}; {draws} orders of the images each."
+
+
+def _code_list(values: pd.Series) -> str:
+    return ", ".join(f"`{value}`" for value in sorted(set(values)))

@@ -1,8 +1,8 @@
-"""The linear probe against a loop of scikit-learn's fits, and against training the same head through the network.
+"""Compare the linear probe with a loop over scikit-learn, and with training the same head through the network.
 
-``python -m benchmarks.linear_probe`` prints one line of JSON for each shape of made features, and one for a network of
-the built-in pool on one of the procedural datasets. ``passes`` are times over all training samples, for all strengths
-together; through the network each costs a forward pass of every image.
+``python -m benchmarks.linear_probe`` prints one line of JSON for each shape of synthetic features, and one for a
+network of the built-in pool on the digits. ``passes`` counts evaluations of the loss on all training samples, for all
+strengths together. Through the network, each costs a forward pass of every image.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ SHAPES = ((720, 1024, 10), (1800, 512, 10))
 NETWORK, REPEATS = "resnet_glyphs", 3
 
 
-def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Return the shortest of a few runs, and what the last returned."""
+def measure_seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the shortest time of a few runs, and the result of the last run."""
     shortest, result = float("inf"), None
     for _ in range(REPEATS):
         start = time.perf_counter()
@@ -40,8 +40,8 @@ def seconds(work: Callable[[], Any]) -> tuple[float, Any]:
     return shortest, result
 
 
-def made_features(samples: int, dim: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return standardised float32 features with the decaying spectrum that networks give, and overlapping classes."""
+def decaying_features(samples: int, dim: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return standardised float32 features with overlapping classes and a decaying spectrum, like networks."""
     rng = np.random.default_rng(0)
     labels = np.arange(samples) % classes
     axes = np.arange(1, dim + 1) ** -0.7
@@ -50,29 +50,37 @@ def made_features(samples: int, dim: int, classes: int) -> tuple[np.ndarray, np.
     return ((features - features.mean(axis=0)) / features.std(axis=0)).astype(np.float32), labels
 
 
-def against_a_loop(samples: int, dim: int, classes: int) -> dict[str, Any]:
-    """Return seconds of both, and how far their weights are from the solution at the weakest penalty."""
-    features, labels = made_features(samples, dim, classes)
+def compare_with_loop(samples: int, dim: int, classes: int) -> dict[str, Any]:
+    """Return the seconds of both, and the distance of their weights from the solution at the weakest penalty."""
+    features, labels = decaying_features(samples, dim, classes)
     exact, targets, strengths = features.astype(np.float64), np.eye(classes)[labels], LinearProbe().strengths
-    ours, fits = seconds(lambda: logistic_regression(exact, targets, strengths, "softmax"))
+    ours, fits = measure_seconds(lambda: logistic_regression(exact, targets, strengths, "softmax"))
     solution = logistic_regression(exact, targets, strengths[-1:], "softmax", tolerance=1e-8).weights[0]
 
     def loop(features: np.ndarray, tolerance: float) -> Any:
         return [LogisticRegression(C=c, max_iter=3000, tol=tolerance).fit(features, labels) for c in strengths][-1]
 
-    def off(weights: np.ndarray) -> float:
+    def relative_error(weights: np.ndarray) -> float:
         return float(np.linalg.norm(weights - solution) / np.linalg.norm(solution))
 
-    result: dict[str, Any] = {"shape": [samples, dim, classes], "seconds": ours, "off": off(fits.weights[-1])}
-    taken, rough = seconds(lambda: logistic_regression(exact, targets, strengths, "softmax", tolerance=1e-4))
-    result["tolerance_1e-4"] = {"seconds": taken, "off": off(rough.weights[-1])}
-    for name, given, tolerance in (
+    result: dict[str, Any] = {
+        "shape": [samples, dim, classes],
+        "seconds": ours,
+        "off": relative_error(fits.weights[-1]),
+    }
+    duration, rough = measure_seconds(lambda: logistic_regression(exact, targets, strengths, "softmax", tolerance=1e-4))
+    result["tolerance_1e-4"] = {"seconds": duration, "off": relative_error(rough.weights[-1])}
+    for name, x, tolerance in (
         ("float32", features, 1e-4),
         ("float64", exact, 1e-4),
         ("float64_1e-6", exact, 1e-6),
     ):
-        taken, last = seconds(partial(loop, given, tolerance))
-        result[f"loop_{name}"] = {"seconds": taken, "times_slower": taken / ours, "off": off(last.coef_.T)}
+        duration, last = measure_seconds(partial(loop, x, tolerance))
+        result[f"loop_{name}"] = {
+            "seconds": duration,
+            "times_slower": duration / ours,
+            "off": relative_error(last.coef_.T),
+        }
     return result
 
 
@@ -85,22 +93,22 @@ def _features(model: LoadedModel, images: torch.Tensor) -> torch.Tensor:
         return torch.cat([model.backbone(part) for part in images.split(128)])
 
 
-def through_the_network() -> dict[str, Any]:
-    """Return seconds and accuracy of a probe, and of the same head trained through the network it stands on."""
+def compare_with_network() -> dict[str, Any]:
+    """Return seconds and accuracy of a linear probe, and of the same head trained through the network."""
     dataset, model = digits(), builtin((NETWORK,)).candidates[0].load()
     train, test = (_images(model, split) for split in (dataset.train, dataset.test))
     labels, truth = (torch.as_tensor(np.asarray(split.labels)) for split in (dataset.train, dataset.test))
     classes, strengths = len(dataset.class_names), LinearProbe().strengths
-    forward, stored = seconds(lambda: _features(model, train))
-    centre, scale = stored.mean(dim=0), stored.std(dim=0).clamp_min(1e-6)
-    standard, targets = ((stored - centre) / scale).double().numpy(), np.eye(classes)[labels]
-    grid, fits = seconds(lambda: logistic_regression(standard, targets, strengths, "softmax"))
-    alone = logistic_regression(standard, targets, strengths[-1:], "softmax")
+    forward, features = measure_seconds(lambda: _features(model, train))
+    centre, scale = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
+    standard, targets = ((features - centre) / scale).double().numpy(), np.eye(classes)[labels]
+    grid, fits = measure_seconds(lambda: logistic_regression(standard, targets, strengths, "softmax"))
+    single = logistic_regression(standard, targets, strengths[-1:], "softmax")
 
-    head = nn.Linear(stored.shape[1], classes)
+    head = nn.Linear(features.shape[1], classes)
     nn.init.zeros_(head.weight)
     optimizer = torch.optim.LBFGS(
-        head.parameters(), max_iter=10_000, max_eval=alone.passes, line_search_fn="strong_wolfe"
+        head.parameters(), max_iter=10_000, max_eval=single.passes, line_search_fn="strong_wolfe"
     )
 
     def loss() -> torch.Tensor:
@@ -112,34 +120,35 @@ def through_the_network() -> dict[str, Any]:
 
     start = time.perf_counter()
     optimizer.step(loss)
-    taken = time.perf_counter() - start
+    duration = time.perf_counter() - start
     with torch.no_grad():
-        seen = (_features(model, test) - centre) / scale
-        right = [
-            (head(seen).argmax(1) == truth),
-            torch.as_tensor((seen.double().numpy() @ alone.weights[0] + alone.intercepts[0]).argmax(1)) == truth,
+        test_features = (_features(model, test) - centre) / scale
+        correct = [
+            (head(test_features).argmax(1) == truth),
+            torch.as_tensor((test_features.double().numpy() @ single.weights[0] + single.intercepts[0]).argmax(1))
+            == truth,
         ]
-    whole_grid = taken * fits.passes / alone.passes
+    grid_through_network = duration * fits.passes / single.passes
     return {
         "network": NETWORK,
         "images": len(labels),
         "passes": fits.passes,
         "probe_s": grid,
         "one_forward_pass_s": forward,
-        "through_the_network_s": whole_grid,
-        "times_cheaper_once_stored": whole_grid / grid,
-        "times_cheaper_with_extraction": whole_grid / (grid + forward),
-        "accuracy": [float(r.double().mean()) for r in right],
-        "points_apart": 100 * abs(float(right[0].double().mean() - right[1].double().mean())),
+        "through_the_network_s": grid_through_network,
+        "times_cheaper_once_stored": grid_through_network / grid,
+        "times_cheaper_with_extraction": grid_through_network / (grid + forward),
+        "accuracy": [float(c.double().mean()) for c in correct],
+        "points_apart": 100 * abs(float(correct[0].double().mean() - correct[1].double().mean())),
     }
 
 
 def main() -> None:
     """Print one line of JSON for each comparison."""
-    warnings.simplefilter("ignore")  # scikit-learn's remarks on unfinished fits
+    warnings.simplefilter("ignore")  # scikit-learn warns about fits that do not converge
     for shape in SHAPES:
-        print(json.dumps(against_a_loop(*shape)), flush=True)
-    print(json.dumps(through_the_network()), flush=True)
+        print(json.dumps(compare_with_loop(*shape)), flush=True)
+    print(json.dumps(compare_with_network()), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Time ours and the reference by turns in one process, and compare what they return."""
+"""Time a metric and its reference alternately in one process, and compare their values."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from benchmarks.cases import Case, Shape
 
 
 @dataclass(frozen=True)
-class Row:
-    """One comparison as measured.
+class Timing:
+    """Measured times of one comparison.
 
     Attributes:
-        what: Of `Case`.
+        what: Name of the `Case`.
         N, D, C: Samples, dimensions, classes.
-        ours_s, reference_s: Medians, in seconds.
+        ours_s, reference_s: Medians in seconds.
         ratio: ``reference_s / ours_s``: above 1, ours is faster.
-        difference: Of the two values, relative to the reference's.
-        repeats, reference_repeats: Runs that the medians are taken over.
-        threads: Of the linear algebra.
+        difference: Difference of the two values relative to the reference's.
+        repeats, reference_repeats: Numbers of runs of ours and of the reference.
+        threads: Threads of the linear algebra.
     """
 
     what: str
@@ -42,21 +42,20 @@ class Row:
     threads: int
 
 
-def measured(case: Case, evidence: np.ndarray, labels: np.ndarray, shape: Shape, repeats: int, patience: float) -> Row:
-    """Run ours and the reference by turns, each ``repeats`` times or until its runs add up to ``patience`` seconds.
+def measure(case: Case, inputs: np.ndarray, labels: np.ndarray, shape: Shape, repeats: int, patience: float) -> Timing:
+    """Run ours and the reference alternately, each ``repeats`` times or for up to ``patience`` seconds.
 
     Args:
-        case: What to run.
-        evidence: (N, D) or (N, S), as a network gives it: float32 features are made float64 within the time of either
-            side.
+        case: Comparison to run.
+        inputs: Float32 features (N, D) or source probabilities (N, S).
         labels: (N,), 0 .. C-1.
         shape: (N, D, C) of the features.
-        repeats: Most runs of a side, at least 1.
-        patience: In seconds. The first run is made whatever it takes.
+        repeats: Largest number of runs of a side, at least 1.
+        patience: Largest total time of a side in seconds; the first run is always made.
     """
     sides: tuple[Callable[[], float], ...] = (
-        lambda: case.ours(evidence, labels),
-        lambda: case.reference(evidence.astype(np.float64), labels),
+        lambda: case.ours(inputs, labels),
+        lambda: case.reference(inputs.astype(np.float64), labels),
     )
     times: tuple[list[float], list[float]] = ([], [])
     values = [np.nan, np.nan]
@@ -70,23 +69,26 @@ def measured(case: Case, evidence: np.ndarray, labels: np.ndarray, shape: Shape,
     difference = abs(values[0] - values[1]) / max(abs(values[1]), np.finfo(float).tiny)
     ratio = reference / ours
     threads = max(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
-    return Row(case.what, *shape, ours, reference, ratio, difference, len(times[0]), len(times[1]), threads)
+    return Timing(case.name, *shape, ours, reference, ratio, difference, len(times[0]), len(times[1]), threads)
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Return the rows of a file, none where it does not exist."""
+def read_rows(path: Path) -> list[Timing]:
+    """Return the rows of a file, or an empty list if it does not exist."""
     if not path.exists():
         return []
     kinds = {"str": str, "int": int, "float": float}
     with path.open(encoding="utf-8", newline="") as file:
-        return [Row(**{f.name: kinds[str(f.type)](line[f.name]) for f in fields(Row)}) for line in csv.DictReader(file)]
+        return [
+            Timing(**{f.name: kinds[str(f.type)](line[f.name]) for f in fields(Timing)})
+            for line in csv.DictReader(file)
+        ]
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
-    """Put rows in a file, in the place of those that it has of the same comparisons."""
-    kept = {(row.what, row.N, row.D, row.C): row for row in (*read_rows(path), *rows)}
+def write_rows(path: Path, rows: Iterable[Timing]) -> None:
+    """Write rows to a file; they replace its rows of the same comparisons and shapes."""
+    by_key = {(row.what, row.N, row.D, row.C): row for row in (*read_rows(path), *rows)}
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)], lineterminator="\n")
+        writer = csv.DictWriter(file, [f.name for f in fields(Timing)], lineterminator="\n")
         writer.writeheader()
-        for row in kept.values():
+        for row in by_key.values():
             writer.writerow({k: f"{v:.3g}" if isinstance(v, float) else v for k, v in asdict(row).items()})

@@ -1,9 +1,8 @@
-"""Images decoded once for M models: ``python -m benchmarks.shared_decoding --rows docs/results/shared_decoding.csv``.
+"""Measure shared decoding: ``python -m benchmarks.shared_decoding --rows docs/results/shared_decoding.csv``.
 
-A folder of JPEGs is drawn, and small networks with random weights look at it in three ways: as a pool, which shares
-what is decoded; each in a pass of its own, where nothing is kept; and in a loop of timm's parts and torch's loader
-alone. The three go by turns, on one core, and are compared within a turn, by the processor's time (of this process and
-of those that decode) and by the clock.
+Small networks with random weights process a folder of generated JPEGs in three ways: as a pool that shares decoded
+images, in separate passes without a cache, and in a plain loop of timm and torch. The three ways alternate on one core
+and are compared within a repeat, by processor time (of this process and its decoding workers) and by wall-clock time.
 """
 
 from __future__ import annotations
@@ -48,28 +47,28 @@ NETWORKS = (
 )
 POOLS = (1, 2, 4, 8)
 _SETTINGS = {"input_size": (3, 224, 224), "interpolation": "bicubic", "crop_pct": 0.875}
-_BATCH, _SIDES = 64, (500, 375)
+_BATCH, _IMAGE_SIZE = 64, (500, 375)
 
 
 def draw(folder: Path, images: int) -> list[Path]:
-    """Draw JPEGs of 500 x 375 at quality 90: shapes on a smooth ground, with the grain of a photograph."""
+    """Draw JPEGs of 500 x 375 pixels at quality 90: shapes on a smooth background, with the grain of a photograph."""
     rng = np.random.default_rng(0)
     paths = [folder / f"{i}.jpg" for i in range(images)]
     for path in paths:
-        ground = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(
-            _SIDES, Image.Resampling.BICUBIC
+        image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize(
+            _IMAGE_SIZE, Image.Resampling.BICUBIC
         )
-        pen = ImageDraw.Draw(ground)
+        pen = ImageDraw.Draw(image)
         for _ in range(12):
             left, top, wide, high = rng.integers(0, (400, 300, 150, 150)).tolist()
             pen.ellipse((left, top, left + wide, top + high), fill=tuple(rng.integers(0, 256, 3).tolist()))
-        grain = rng.normal(0, 12, (_SIDES[1], _SIDES[0], 1))
-        Image.fromarray((np.asarray(ground) + grain).clip(0, 255).astype(np.uint8)).save(path, quality=90)
+        grain = rng.normal(0, 12, (_IMAGE_SIZE[1], _IMAGE_SIZE[0], 1))
+        Image.fromarray((np.asarray(image) + grain).clip(0, 255).astype(np.uint8)).save(path, quality=90)
     return paths
 
 
 class _Files(Dataset[Tensor]):
-    """Image files as most loops read them."""
+    """Image files, read as in a plain training loop."""
 
     def __init__(self, paths: Sequence[Path], transform: Callable[[Image.Image], Tensor]) -> None:
         self.paths, self.transform = paths, transform
@@ -82,13 +81,13 @@ class _Files(Dataset[Tensor]):
 
 
 @dataclass(frozen=True)
-class Sides:
-    """The ways to look at the images.
+class ExtractionMethods:
+    """ExtractionMethods to process the images.
 
     Attributes:
-        paths: Of the images.
-        networks: By name, in evaluation mode, channels last.
-        workers: Processes that decode; 0 decodes in this one.
+        paths: Image files.
+        networks: Networks by name, in evaluation mode, channels last.
+        workers: Number of decoding processes; 0 decodes in this process.
     """
 
     paths: Sequence[Path]
@@ -96,15 +95,15 @@ class Sides:
     workers: int
 
     def shared(self, count: int) -> None:
-        """Look with the first networks as extraction does, what is decoded being kept."""
+        """Extract features with the first networks, with a cache of decoded images."""
         self._extract(count, PixelCache())
 
     def separate(self, count: int) -> None:
-        """Look as extraction does, with nothing kept."""
+        """Extract features with the first networks, without a cache."""
         self._extract(count, PixelCache(0))
 
     def bare(self, count: int) -> None:
-        """Look with timm's parts and torch's loader alone."""
+        """Run the first networks in a plain loop of timm and torch."""
         for network in list(self.networks.values())[:count]:
             data = timm.data.resolve_data_config(dict(_SETTINGS), model=network)
             files = _Files(self.paths, timm.data.create_transform(**data))
@@ -120,31 +119,31 @@ class Sides:
             extractor.compute(name, LoadedModel(wrap_network(network), transform, {}), images)
 
 
-def seconds(work: Callable[[], object]) -> dict[str, float]:
-    """Return what some work takes of the processor, that of processes it starts included, and by the clock."""
+def measure_seconds(work: Callable[[], object]) -> dict[str, float]:
+    """Return processor time (child processes included) and wall-clock time of a function in seconds."""
 
     def processor() -> float:
-        known = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        return sum(usage.ru_utime + usage.ru_stime for usage in known)
+        usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
     before, start = processor(), time.perf_counter()
     work()
     return {"clock": time.perf_counter() - start, "processor": processor() - before}
 
 
-def measured(sides: Sides, models: int, turns: int) -> list[dict[str, object]]:
-    """Return a row for each way to count seconds: medians over the turns, and the ratios within them."""
-    ways = {"shared": sides.shared, "separate": sides.separate, "bare": sides.bare}
-    took: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+def measure(methods: ExtractionMethods, models: int, turns: int) -> list[dict[str, object]]:
+    """Return a row for processor and one for wall-clock time: medians over repeats, and ratios within repeats."""
+    ways = {"shared": methods.shared, "separate": methods.separate, "bare": methods.bare}
+    times: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     for turn in range(turns):
         for way in sorted(ways, reverse=turn % 2 == 1):
-            took[way].append(seconds(partial(ways[way], models)))
+            times[way].append(measure_seconds(partial(ways[way], models)))
     rows = []
     for by in ("processor", "clock"):
-        row: dict[str, object] = {"workers": sides.workers, "models": models, "images": len(sides.paths), "by": by}
-        row |= {f"{way}_s": f"{median(run[by] for run in took[way]):.2f}" for way in ways}
+        row: dict[str, object] = {"workers": methods.workers, "models": models, "images": len(methods.paths), "by": by}
+        row |= {f"{way}_s": f"{median(run[by] for run in times[way]):.2f}" for way in ways}
         for way in ("separate", "bare"):
-            ratios = [theirs[by] / ours[by] for theirs, ours in zip(took[way], took["shared"], strict=True)]
+            ratios = [run[by] / shared[by] for run, shared in zip(times[way], times["shared"], strict=True)]
             row[f"{way} / shared"] = f"{median(ratios):.2f}"
             row[f"{way} from - to"] = f"{min(ratios):.2f} - {max(ratios):.2f}"
         rows.append({**row, "turns": turns})
@@ -152,28 +151,28 @@ def measured(sides: Sides, models: int, turns: int) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    """Measure, print every row as it comes, and write them where asked."""
+    """Measure, print every row, and write the file of rows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shared_decoding", description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="where to put the rows")
-    parser.add_argument("--images", type=int, default=200, help="how many are drawn")
-    parser.add_argument("--workers", type=int, default=0, help="processes that decode, 0 for none of their own")
-    parser.add_argument("--turns", type=int, default=5, help="runs of each side")
-    asked = parser.parse_args()
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="file of the rows")
+    parser.add_argument("--images", type=int, default=200, help="number of images")
+    parser.add_argument("--workers", type=int, default=0, help="decoding processes; 0 decodes in the main process")
+    parser.add_argument("--turns", type=int, default=5, help="runs of each way")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     rows: list[dict[str, object]] = []
     built = {name: timm.create_model(name, pretrained=False).eval() for name in NETWORKS}
     networks = {name: network.to(memory_format=torch.channels_last) for name, network in built.items()}
     with tempfile.TemporaryDirectory() as folder:
-        paths = draw(Path(folder), asked.images)
+        paths = draw(Path(folder), options.images)
         print(f"{np.mean([path.stat().st_size for path in paths]) / 1000:.0f} kB a file")
-        measured(Sides(paths[:_BATCH], networks, 0), len(networks), 1)  # the first time, libraries warm up
+        measure(ExtractionMethods(paths[:_BATCH], networks, 0), len(networks), 1)  # warm-up
         for models in POOLS:
-            rows += measured(Sides(paths, networks, asked.workers), models, asked.turns)
+            rows += measure(ExtractionMethods(paths, networks, options.workers), models, options.turns)
             print(*rows[-2:], sep="\n", flush=True)
-    if asked.rows is not None:
+    if options.rows is not None:
         table = pd.DataFrame(rows)
-        write_atomically(asked.rows, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+        write_atomically(options.rows, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
 
 
 if __name__ == "__main__":

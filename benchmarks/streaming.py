@@ -1,8 +1,8 @@
-"""Memory of scores from streamed class statistics: flat in the number of samples.
+"""Measure the memory of scoring with streamed class statistics, which should not depend on the number of samples.
 
-``python -m benchmarks.streaming [--rows FILE.csv] [N ...]`` writes made features (N, 2048) into a store. A process of
-its own scores them with every metric that class statistics suffice for, and prints how far its memory rose above what
-it held after its imports.
+``python -m benchmarks.streaming [--rows FILE.csv] [N ...]`` writes synthetic features (N, 2048) into a store. A new
+process scores them with every metric that needs only class statistics. It prints the growth of its memory since its
+imports.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ METRICS = (LogME(), HScore(), GBC(), CKA(), LFC())
 
 
 def write_features(root: Path, samples: int) -> None:
-    """Write rectified float32 features (samples, 2048) as the store lays them out, a batch at a time."""
+    """Write rectified float32 features (samples, 2048) in the format of the store, in batches."""
     path = root / "features" / digest({})[:2] / f"{digest({})}.safetensors"
     path.parent.mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -50,36 +50,36 @@ def write_features(root: Path, samples: int) -> None:
 
 
 def score(root: Path, samples: int) -> dict[str, float]:
-    """Return megabytes above the imports, seconds of the pass and of the scores, and the scores."""
+    """Return the growth of memory in megabytes, seconds for statistics and for scores, and the scores."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
     labels = np.arange(samples) % CLASSES
     statistics = streamed_statistics(Store(root).iter_batches("features", {}, "features", ROWS), labels)
     streamed = time.perf_counter()
     scores = {metric.name: metric(statistics) for metric in METRICS}
-    risen = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     seconds = {"streaming_s": streamed - start, "scores_s": time.perf_counter() - streamed}
-    rounded = {name: round(took, 1) for name, took in seconds.items()}
-    return {"N": samples, "D": DIM, "C": CLASSES, "megabytes": round(risen / 1024), **rounded, **scores}
+    rounded = {name: round(value, 1) for name, value in seconds.items()}
+    return {"N": samples, "D": DIM, "C": CLASSES, "megabytes": round(growth / 1024), **rounded, **scores}
 
 
 def main() -> None:
-    """Print one row for each number of samples."""
+    """Print and write one row for each number of samples."""
     if sys.argv[1:2] == ["score"]:
         print(json.dumps(score(Path(sys.argv[2]), int(sys.argv[3]))))
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks.streaming", description=__doc__.splitlines()[0])
     parser.add_argument("samples", type=int, nargs="*", default=(62_500, 250_000, 1_000_000), metavar="N")
-    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="where to put the rows")
-    asked, rows = parser.parse_args(), []
-    for samples in asked.samples:
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="file of the rows")
+    options, rows = parser.parse_args(), []
+    for samples in options.samples:
         with tempfile.TemporaryDirectory() as root:
             write_features(Path(root), samples)
             command = [sys.executable, "-m", "benchmarks.streaming", "score", root, str(samples)]
             rows.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
             print(rows[-1], flush=True)
-    if asked.rows:
-        pd.DataFrame(rows).to_csv(asked.rows, index=False, lineterminator="\n", float_format="%.6g")
+    if options.rows:
+        pd.DataFrame(rows).to_csv(options.rows, index=False, lineterminator="\n", float_format="%.6g")
 
 
 if __name__ == "__main__":

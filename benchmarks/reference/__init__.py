@@ -1,4 +1,4 @@
-"""Each metric's algorithm as its authors describe it, step by step and no faster: what ours is measured against.
+"""Reference implementations of metrics: each algorithm as its authors describe it, step by step.
 
-They are written for this benchmark, take float64 features (N, D) and labels 0 .. C-1, and check nothing.
+They are written for the benchmarks, take float64 features (N, D) and labels 0 .. C-1, and do not check their input.
 """

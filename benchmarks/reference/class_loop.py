@@ -1,4 +1,4 @@
-"""What the literal algorithms share: a Python loop over classes."""
+"""Python loops over classes, shared by the reference implementations."""
 
 from __future__ import annotations
 

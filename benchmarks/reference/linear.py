@@ -1,4 +1,4 @@
-"""MetricInputs, H-scores and coding rates, literally: full decompositions and a loop over classes."""
+"""LogME, H-scores and TransRate, literally: full decompositions and a loop over classes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def logme_released(features: Float[np.ndarray, "samples dim"], labels: Int[np.nd
     if len(features) <= features.shape[1]:
         return logme(features, labels)
     _, squares, right = np.linalg.svd(features.T @ features)
-    kept = int(np.sum(np.sqrt(squares) > 1e-10))
-    left = (features @ right.T)[:, :kept] / np.sqrt(squares[:kept])
-    return mean_evidence(left, squares[:kept], features.shape[1], labels)
+    rank = int(np.sum(np.sqrt(squares) > 1e-10))
+    left = (features @ right.T)[:, :rank] / np.sqrt(squares[:rank])
+    return mean_evidence(left, squares[:rank], features.shape[1], labels)
 
 
 def mean_evidence(
@@ -43,10 +43,10 @@ def mean_evidence(
         alpha = beta = 1.0
         for _ in range(11):
             ratio = alpha / beta
-            known = (squares / (squares + ratio)).sum()
+            effective = (squares / (squares + ratio)).sum()
             weight = (squares * coordinates / (ratio + squares) ** 2).sum()
             misfit = (coordinates / (1 + squares / ratio) ** 2).sum() + outside
-            alpha, beta = known / (weight + 1e-5), (samples - known) / (misfit + 1e-5)
+            alpha, beta = effective / (weight + 1e-5), (samples - effective) / (misfit + 1e-5)
             if abs(alpha / beta - ratio) / ratio <= 1e-3:
                 break
         evidence = dim * np.log(alpha) + samples * np.log(beta / (2 * np.pi)) - np.log(alpha + beta * squares).sum()
@@ -77,6 +77,13 @@ def transrate(features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray
 
 
 def coding_rate(rows: Float[np.ndarray, "samples dim"]) -> float:
-    """Return ln det(I + Z'Z / (n 1e-4)) / 2, the determinant of a D x D matrix whatever n."""
+    """Return ln det(I + Z'Z / (n 1e-4)) / 2, always with the determinant of a D x D matrix."""
     _, logdet = np.linalg.slogdet(np.eye(rows.shape[1]) + rows.T @ rows / (len(rows) * 1e-4))
     return float(logdet / 2)
+
+
+def gram_and_eigenvectors(features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:
+    """Compute one Gram product and its eigendecomposition, the unit of LogME's time; return the largest eigenvalue."""
+    del labels
+    values, _ = np.linalg.eigh(features.T @ features)
+    return float(values[-1])

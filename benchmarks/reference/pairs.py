@@ -1,4 +1,4 @@
-"""Comparisons of pairs, literally: a double loop over classes, or every pair of samples ranked."""
+"""Pairwise metrics, literally: a double loop over classes, or all pairs of samples."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def bhattacharyya(
 ) -> float:
     """Return the Bhattacharyya distance of two spherical Gaussians, its terms summed as for diagonal ones."""
     pooled = (variance + other_variance) / 2
-    apart = np.sum((mean - other_mean) ** 2 / pooled) / 8
+    distance = np.sum((mean - other_mean) ** 2 / pooled) / 8
     logs = np.sum(np.log(pooled)) - np.sum(np.log(variance)) / 2 - np.sum(np.log(other_variance)) / 2
-    return float(apart + logs / 2)
+    return float(distance + logs / 2)
 
 
 def parc(features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"]) -> float:

@@ -1,4 +1,4 @@
-"""The benchmark is honest: every reference returns what ours returns, and rows and page say what was measured."""
+"""References return the same values as our metrics; timings are measured and written."""
 
 from dataclasses import replace
 
@@ -6,28 +6,28 @@ import numpy as np
 import pytest
 
 from benchmarks.cases import CASES, SHAPES, Case
-from benchmarks.made import made_features, made_source_probabilities
-from benchmarks.measure import Row, measured, read_rows, write_rows
+from benchmarks.measure import Timing, measure, read_rows, write_rows
 from benchmarks.reference.source import mixture, reduced
+from benchmarks.synthetic_features import synthetic_features, synthetic_source_probabilities
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 
-VALUED = [case for case in CASES if np.isfinite(case.tolerance)]
+COMPARABLE = [case for case in CASES if np.isfinite(case.tolerance)]
 
 
-@pytest.mark.parametrize("case", VALUED, ids=lambda case: case.what)
+@pytest.mark.parametrize("case", COMPARABLE, ids=lambda case: case.name)
 @pytest.mark.parametrize(("samples", "dim", "classes"), [(150, 24, 5), (90, 12, 4)])
-def test_a_reference_returns_what_ours_returns(case, samples, dim, classes):
-    features, labels = made_features(samples, dim, classes, seed=samples)
-    evidence = features if case.evidence == "features" else made_source_probabilities(features, 20)
-    expected = case.reference(evidence.astype(float), labels)
-    assert case.ours(evidence, labels) == pytest.approx(expected, rel=1e-7)
-    others = case.reference(evidence.astype(float), np.random.default_rng(0).permutation(labels))
-    assert others != pytest.approx(expected, rel=1e-3), "a reference must depend on the labels"
+def test_a_reference_returns_the_same_value_as_our_metric(case, samples, dim, classes):
+    features, labels = synthetic_features(samples, dim, classes, seed=samples)
+    inputs = features if case.input_name == "features" else synthetic_source_probabilities(features, 20)
+    expected = case.reference(inputs.astype(float), labels)
+    assert case.ours(inputs, labels) == pytest.approx(expected, rel=1e-7)
+    shuffled = case.reference(inputs.astype(float), np.random.default_rng(0).permutation(labels))
+    assert shuffled != pytest.approx(expected, rel=1e-3), "a reference must depend on the labels"
 
 
 @pytest.mark.parametrize(("samples", "dim", "components"), [(300, 40, 6), (120, 200, 5), (200, 3, 7)])
 def test_our_mixture_is_the_reference_mixture(samples, dim, components):
-    features, _ = made_features(samples, dim, components, seed=dim)
+    features, _ = synthetic_features(samples, dim, components, seed=dim)
     points = reduced(features.astype(float))
     posterior, likelihood = fitted_mixture(points, components, seed=0)
     fitted = mixture(points, components)
@@ -36,8 +36,8 @@ def test_our_mixture_is_the_reference_mixture(samples, dim, components):
     np.testing.assert_allclose(posterior, fitted.predict_proba(points), atol=1e-6)
 
 
-def test_made_features_look_like_those_of_a_network():
-    features, labels = made_features(200, 300, 7)
+def test_synthetic_features_are_rectified_and_nearly_low_rank():
+    features, labels = synthetic_features(200, 300, 7)
     assert (features.dtype, features.min()) == (np.float32, 0)
     assert np.bincount(labels).tolist() == [29, 29, 29, 29, 28, 28, 28]
     values = np.linalg.svd(features - features.mean(axis=0), compute_uv=False)
@@ -46,17 +46,17 @@ def test_made_features_look_like_those_of_a_network():
 
 def test_a_row_holds_medians_and_the_difference_of_the_values():
     case = Case("toy", lambda x, y: 2.0, lambda x, y: 4.0 if x.dtype == np.float64 else np.nan)
-    row = measured(case, np.zeros((4, 2), np.float32), np.arange(4), (4, 2, 2), repeats=3, patience=60.0)
+    row = measure(case, np.zeros((4, 2), np.float32), np.arange(4), (4, 2, 2), repeats=3, patience=60.0)
     assert (row.what, row.N, row.D, row.C, row.difference, row.repeats, row.reference_repeats) == (
         "toy", 4, 2, 2, 0.5, 3, 3
     )  # fmt: skip
     assert row.ratio == row.reference_s / row.ours_s
-    once = measured(case, np.zeros((4, 2), np.float32), np.arange(4), (4, 2, 2), repeats=3, patience=0.0)
-    assert (once.repeats, once.reference_repeats) == (1, 1)
+    single = measure(case, np.zeros((4, 2), np.float32), np.arange(4), (4, 2, 2), repeats=3, patience=0.0)
+    assert (single.repeats, single.reference_repeats) == (1, 1)
 
 
-def test_rows_replace_those_of_the_same_comparison_only(tmp_path):
-    row = Row("a", 5000, 512, 37, 1.0, 2.0, 2.0, 1e-9, 5, 5, 2)
+def test_new_rows_replace_only_rows_of_the_same_comparison(tmp_path):
+    row = Timing("a", 5000, 512, 37, 1.0, 2.0, 2.0, 1e-9, 5, 5, 2)
     path = tmp_path / "rows.csv"
     write_rows(path, [row, replace(row, what="b")])
     write_rows(path, [replace(row, ratio=3.0)])
@@ -64,7 +64,7 @@ def test_rows_replace_those_of_the_same_comparison_only(tmp_path):
 
 
 def test_every_aim_is_measured_at_a_shape_that_is_run():
-    assert len({case.what for case in CASES}) == len(CASES)
+    assert len({case.name for case in CASES}) == len(CASES)
     for case in CASES:
-        assert case.at in SHAPES
-        assert case.aim == 0 or case.at[0] <= case.most
+        assert case.aim_shape in SHAPES
+        assert case.aim == 0 or case.aim_shape[0] <= case.max_samples

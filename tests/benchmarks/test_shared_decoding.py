@@ -1,4 +1,4 @@
-"""What is said of shared decoding: the aims are reached in the stored rows, and every way looks at every image."""
+"""Shared decoding: the stored rows reach the aims, and every way decodes every image."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.shared_decoding import POOLS, Sides, draw, measured
+from benchmarks.shared_decoding import POOLS, ExtractionMethods, draw, measure
 from transfer_exp.vision import timm
 
 ROWS = Path(__file__).parents[2] / "docs" / "results" / "shared_decoding.csv"
 
 
-def test_the_page_may_say_that_the_aims_are_reached():
+def test_the_stored_rows_reach_the_aims_of_the_page():
     with ROWS.open(newline="") as file:
         rows = {int(row["models"]): row for row in csv.DictReader(file) if row["by"] == "processor"}
     assert tuple(rows) == POOLS
     assert float(rows[1]["bare / shared"]) >= 0.95
     reached = [models for models, row in rows.items() if float(row["separate / shared"]) >= 1.5]
-    assert reached == [4, 8], "as the page says"
+    assert reached == [4, 8], "stated on the page"
 
 
 @pytest.fixture
-def sides(tmp_path):
+def methods(tmp_path):
     networks = {name: timm.create_model(name, pretrained=False).eval() for name in ("test_resnet", "test_efficientnet")}
-    return Sides(draw(tmp_path, 3), networks, workers=0)
+    return ExtractionMethods(draw(tmp_path, 3), networks, workers=0)
 
 
-def test_files_are_those_that_are_said(sides):
-    for path in sides.paths:
+def test_the_generated_files_are_jpegs_of_the_documented_size(methods):
+    for path in methods.paths:
         with Image.open(path) as image:
             assert (image.format, image.size) == ("JPEG", (500, 375))
 
 
 @pytest.mark.parametrize(("way", "times"), [("shared", 1), ("separate", 2), ("bare", 2)])
-def test_every_way_reads_what_it_is_said_to(way, times, sides, monkeypatch):
+def test_every_way_opens_each_image_the_expected_number_of_times(way, times, methods, monkeypatch):
     opened = Counter()
-    real = Image.open
-    monkeypatch.setattr(Image, "open", lambda path, **options: opened.update([path]) or real(path, **options))
-    getattr(sides, way)(2)
-    assert opened == Counter(dict.fromkeys(sides.paths, times))
+    original = Image.open
+    monkeypatch.setattr(Image, "open", lambda path, **options: opened.update([path]) or original(path, **options))
+    getattr(methods, way)(2)
+    assert opened == Counter(dict.fromkeys(methods.paths, times))
 
 
-def test_a_row_compares_within_turns(sides):
-    by_processor, by_clock = measured(sides, models=1, turns=2)
+def test_ratios_are_computed_within_repeats(methods):
+    by_processor, by_clock = measure(methods, models=1, turns=2)
     assert (by_processor["by"], by_clock["by"]) == ("processor", "clock")
     for row in (by_processor, by_clock):
         assert (row["models"], row["images"], row["turns"]) == (1, 3, 2)

@@ -1,4 +1,4 @@
-"""Made features that look like a network's: low rank plus noise, rectified, and not quite separable."""
+"""Synthetic features that resemble those of a network: low rank plus noise, rectified, and not quite separable."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 RANK = 64
-"""Directions that the signal has."""
+"""Rank of the signal."""
 
 
-def made_features(
+def synthetic_features(
     samples: int, dim: int, classes: int, seed: int = 0
 ) -> tuple[Float[np.ndarray, "samples dim"], Int[np.ndarray, " samples"]]:
-    """Return float32 features (N, D), as a network gives them, and labels (N,) of classes of nearly one size."""
+    """Return float32 features (N, D) and labels (N,) of classes that differ by at most one sample in size."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(samples) % classes)
     scale = 1 / np.sqrt(np.arange(1, RANK + 1))
@@ -22,10 +22,10 @@ def made_features(
     return np.maximum(features, 0).astype(np.float32), labels
 
 
-def made_source_probabilities(
+def synthetic_source_probabilities(
     features: Float[np.ndarray, "samples dim"], source_classes: int = 1000, seed: int = 0
 ) -> Float[np.ndarray, "samples {source_classes}"]:
-    """Return what a head of random weights makes of features (N, D): float64 rows that sum to 1, (N, S)."""
+    """Return the softmax output of a random head on features (N, D): float64 rows that sum to 1, (N, S)."""
     rng = np.random.default_rng(seed)
     logits = (features - features.mean(axis=0)) @ rng.standard_normal((features.shape[1], source_classes))
     logits /= logits.std() / 3
