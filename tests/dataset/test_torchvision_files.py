@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from transfer_exp.dataset.torchvision_files import check_paths
+from transfer_exp.dataset.torchvision_sets import check_paths
 from transfer_exp.errors import InputError
 
 

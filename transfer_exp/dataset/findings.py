@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,28 +32,24 @@ PLAIN = 4 * LEVELS
 _NEIGHBOURS = 8
 _MAX_NAMES = 3
 
+Grade = Literal["note", "warning"]
 Group = tuple[int, ...]
-"""Positions of two or more images, ascending."""
+"""Positions of two or more images in a dataset, ascending."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """A fact to know (``note``) or a fault to repair (``warning``) before scores can be trusted."""
 
-    grade: Literal["note", "warning"]
+    grade: Grade
     text: str
 
 
 @dataclass(frozen=True, eq=False)
 class ImageIndex:
-    """Name, split and class of every image of a dataset.
+    """Name, split and class name of every image of a dataset, in one order."""
 
-    Attributes:
-        name: Function of a position that returns the name of the image.
-        splits, classes: Name of the split and the class of each image.
-    """
-
-    name: Callable[[int], str]
+    names: Sequence[str]
     splits: Sequence[str]
     classes: Sequence[str]
 
@@ -94,7 +90,7 @@ def group_similar(thumbnails: UInt8[np.ndarray, "images values"]) -> list[Group]
 def report_unreadable(unreadable: Sequence[int], index: ImageIndex) -> Iterator[Finding]:
     """Yield a warning with the images that cannot be decoded, if there are any."""
     if unreadable:
-        names = _shorten(index.name(i) for i in unreadable)
+        names = _shorten(index.names[i] for i in unreadable)
         yield Finding("warning", f"{len(unreadable)} of {len(index.splits)} images cannot be read: {names}")
 
 
@@ -111,38 +107,35 @@ def find_duplicates(
         digests, thumbnails: Digest of the content and thumbnail of each of these images.
         index: All images of the dataset.
     """
-    equal = group_equal(digests)
     similar = [group for group in group_similar(thumbnails) if len({digests[k] for k in group}) > 1]
     looks = f" (thumbnails of {SIDE} x {SIDE} within {LEVELS} of 255 levels)"
-    yield from _report_groups(_translate(equal, readable), index, "the same image is", "")
-    yield from _report_groups(_translate(similar, readable), index, "images that look the same are", looks)
-
-
-def _translate(groups: Iterable[Group], positions: Sequence[int]) -> list[Group]:
-    return [tuple(positions[k] for k in group) for group in groups]
+    for groups, subject, detail in (
+        (group_equal(digests), "the same image is", ""),
+        (similar, "images that look the same are", looks),
+    ):
+        yield from _report_groups([tuple(readable[k] for k in group) for group in groups], index, subject, detail)
 
 
 def _report_groups(groups: Sequence[Group], index: ImageIndex, subject: str, detail: str) -> Iterator[Finding]:
     """Yield findings on duplicates in several splits, in several classes, and within one split."""
-    leaks = [pair for group in groups for pair in _first_difference(group, index.splits)]
-    if leaks:
-        pairs = _shorten(f"{index.name(i)} = {index.name(j)}" for i, j in leaks)
-        yield Finding("warning", f"{subject} in several splits{detail}, {len(leaks)} time(s): {pairs}")
-    conflicts = [pair for group in groups for pair in _first_difference(group, index.classes)]
-    if conflicts:
-        names = [[f"{index.name(i)} ({index.classes[i]})" for i in pair] for pair in conflicts]
-        pairs = _shorten(map(" = ".join, names))
-        yield Finding("warning", f"{subject} in several classes{detail}, {len(conflicts)} time(s): {pairs}")
+    leaks = [pair for group in groups for pair in _differing(group, index.splits)]
+    yield from _report_pairs("warning", f"{subject} in several splits{detail}", leaks, index.names)
+    conflicts = [pair for group in groups for pair in _differing(group, index.classes)]
+    with_classes = [f"{name} ({label})" for name, label in zip(index.names, index.classes, strict=True)]
+    yield from _report_pairs("warning", f"{subject} in several classes{detail}", conflicts, with_classes)
     repetitions = [pair for group in groups for pair in _repetitions(group, index.splits)]
-    if repetitions:
-        pairs = _shorten(f"{index.name(i)} = {index.name(j)}" for i, j in repetitions)
-        yield Finding("note", f"{subject} in one split more than once{detail}, {len(repetitions)} time(s): {pairs}")
+    yield from _report_pairs("note", f"{subject} in one split more than once{detail}", repetitions, index.names)
 
 
-def _first_difference(group: Group, values: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
-    """Yield the first image of a group with the first that has another value, if there is one."""
-    first = group[0]
-    yield from [(first, i) for i in group if values[i] != values[first]][:1]
+def _report_pairs(grade: Grade, text: str, pairs: list[tuple[int, int]], names: Sequence[str]) -> Iterator[Finding]:
+    if pairs:
+        examples = _shorten(f"{names[i]} = {names[j]}" for i, j in pairs)
+        yield Finding(grade, f"{text}, {len(pairs)} time(s): {examples}")
+
+
+def _differing(group: Group, values: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the first image of a group with the first that has another value, if there is one."""
+    return [(group[0], i) for i in group if values[i] != values[group[0]]][:1]
 
 
 def _repetitions(group: Group, splits: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Int
 
 from transfer_exp.dataset.image_file import read_bytes, read_rgb
-from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, suggestion
 
@@ -35,9 +34,8 @@ def huggingface(
         id: ``owner/name`` on the hub, ``owner/name@revision`` for a repeatable result, or a local folder.
         config: Name of a configuration; None for the default one.
         train, validation, test: Names of three different splits. None selects the split with the usual name (for
-            ``train`` also the only one). Without a test split, ``test_fraction`` of every class of ``train`` is held
-            out.
-        test_fraction: Fraction of every class to hold out, in (0, 1); unused if there is a test split.
+            ``train`` also the only one).
+        test_fraction: Fraction of every class of ``train``, in (0, 1), that is the test split if there is none.
         image_column, label_column: Names of the columns; None for the only image and the only class label among the
             features. A label column of integers or strings must be given.
         scoring_set_size: Number of training images to score on, stratified; None for all.
@@ -57,8 +55,7 @@ def huggingface(
     folders = _allowed_folders(id)
     images = {s: _load_images(splits[s], columns, codes, f"{id}, {s}", folders) for s in names if s is not None}
     if test is None:
-        remaining, held_out = stratified_split(images[train].labels, test_fraction, seed)
-        train_images, test_images = images[train].subset(remaining), images[train].subset(held_out)
+        train_images, test_images = images[train].split(test_fraction, seed)
     else:
         train_images, test_images = images[train], images[test]
     scoring_set = train_images.stratified_subset(scoring_set_size, seed)
@@ -67,7 +64,6 @@ def huggingface(
 
 
 def _load_splits(id: str, config: str | None) -> Any:
-    """Return the splits by name."""
     try:
         import datasets
     except ImportError as error:
@@ -101,7 +97,6 @@ def _choose_splits(
 
 
 def _choose_columns(features: Any, image: str | None, label: str | None, id: str) -> tuple[str, str]:
-    """Return the names of the image and the label column."""
     import datasets
 
     image = _choose_column(features, image, datasets.Image, "image_column", id)
@@ -176,7 +171,7 @@ def _load_images(
 
 
 def _read_labels(split: Any, column: str, codes: dict[Any, int], label: str) -> Int[np.ndarray, " samples"]:
-    """Return labels in [0, C), (N,)."""
+    """Return the labels of a split, checked, (N,)."""
     values = list(split[column])
     for value in values:
         if value in (-1, None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -86,11 +86,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def check_inside(folder: Path, paths: Iterable[Path]) -> None:
-    """Check that no link and no ``..`` in a list of files leads out of a dataset's folder.
-
-    Raises:
-        InputError: If a file is outside the folder.
-    """
+    """Raise InputError if a link or a ``..`` in a list of files leads out of a dataset's folder."""
     root, parents = folder.resolve(), dict[Path, Path]()
     for path in paths:
         if path.parent not in parents:
@@ -119,11 +115,10 @@ def find_readable(paths: Sequence[Path], folder: Path) -> Bool[np.ndarray, " sam
 
 
 def _is_readable(path: Path) -> bool:
-    try:
+    with suppress(InputError):
         read_rgb(path, str(path), REMEDY)
-    except InputError:
-        return False
-    return True
+        return True
+    return False
 
 
 def load_files(

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from transfer_exp.dataset.image_file import REMEDY, SUFFIXES, check_inside, find_readable, is_skip, load_files
-from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
 
@@ -29,8 +28,7 @@ def image_folder(
     Args:
         root: The folder; ``~`` is expanded.
         test_fraction: Fraction of every class to hold out, in (0, 1); unused if a test split exists.
-        on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` decodes every image first and
-            leaves damaged ones out.
+        on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` leaves damaged images out.
         name: The name in tables; the folder's name if None.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
@@ -48,9 +46,7 @@ def image_folder(
         classes, train, test, validation = _read_splits(folder, skip)
     else:
         classes = _read_classes(folder)
-        images = _load_images(folder, folder, classes, skip)
-        remaining, held_out = stratified_split(images.labels, test_fraction, seed)
-        train, test = images.subset(remaining), images.subset(held_out)
+        train, test = _load_images(folder, folder, classes, skip).split(test_fraction, seed)
     scoring_set = train.stratified_subset(scoring_set_size, seed)
     return TargetDataset(name or folder.name, tuple(classes), train, test, scoring_set, validation)
 

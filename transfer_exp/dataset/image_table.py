@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_skip, load_files
-from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.csv import read_table
@@ -29,16 +28,16 @@ def image_table(
 ) -> TargetDataset:
     """Return the images listed in a CSV, with its labels in sorted order as classes.
 
-    The columns are ``file``, ``label`` and optionally ``split`` (train, validation or val, test). Without test images,
-    ``test_fraction`` of every class of the training images is held out. Blanks around entries and other columns are
-    ignored.
+    The columns are ``file``, ``label`` and optionally ``split`` (train, validation or val, test). Blanks around entries
+    and other columns are ignored.
 
     Args:
         path: The CSV; ``~`` is expanded.
         root: Folder that contains all files, and to which they are relative; the folder of the CSV if None.
-        test_fraction: Fraction of every class to hold out, in (0, 1); unused if there are test images.
-        on_unreadable: ``refuse`` raises an error for missing files, and on reading a damaged image; ``skip`` decodes
-            every image first and leaves missing and damaged ones out.
+        test_fraction: Fraction of every class of the training images, in (0, 1), to hold out if there are no test
+            images.
+        on_unreadable: ``refuse`` raises an error for missing files, and on reading a damaged image; ``skip`` leaves
+            missing and damaged images out.
         name: The name in tables; the CSV's name without suffix if None.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
@@ -63,8 +62,7 @@ def image_table(
         raise InputError(f"{table} has no line of split train: a ranking needs images to train on")
     train, test = splits["train"], splits.get("test")
     if test is None:
-        remaining, held_out = stratified_split(train.labels, test_fraction, seed)
-        train, test = train.subset(remaining), train.subset(held_out)
+        train, test = train.split(test_fraction, seed)
     scoring_set = train.stratified_subset(scoring_set_size, seed)
     return TargetDataset(name or table.stem, tuple(classes), train, test, scoring_set, splits.get("validation"))
 

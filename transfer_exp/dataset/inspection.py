@@ -38,12 +38,10 @@ class Inspection:
 
     Attributes:
         name, class_names: Name of the dataset and of its C classes.
-        folder: Common folder of the images, to which names in the findings are relative; empty for images without
-            files.
+        folder: Common folder of the images, to which names in the findings are relative; empty if images have no files.
         counts: Images of each class, (C,), by split: train, validation if there is one, test.
         widths, heights: Smallest, median and largest in pixels, of the readable images; None if there are none.
-        formats: Number of images by format and mode, such as ``"JPEG RGB"``, most frequent first; by mode for images
-            without files.
+        formats: Number of images by format and mode, such as ``"JPEG RGB"`` (by mode without files), descending.
         findings: Possible faults; empty if there are none.
     """
 
@@ -95,13 +93,12 @@ class _ImageSummary:
 def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = silent) -> Inspection:
     """Read every image of a dataset once (damaged ones twice) and return a summary with the possible faults.
 
-    Images with equal fingerprints, which are the content of files, are equal; `group_similar` defines similar images.
-    Memory holds about 2 kB per image. The result does not depend on ``workers``.
+    Images with equal fingerprints are equal; `group_similar` defines similar images. Memory holds about 2 kB per image.
 
     Args:
-        dataset: Images that it refuses to read are reported as unreadable.
-        workers: Number of decoding threads.
-        track: Receives the progress.
+        dataset: The dataset; images that it refuses to read are reported as unreadable.
+        workers: Number of decoding threads; the result does not depend on it.
+        track: Function that starts a progress bar (see `transfer_exp.progress`).
     """
     splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
     parts = {name: images for name, images in splits.items() if images is not None}
@@ -114,7 +111,7 @@ def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = sil
     names = [images.name(i) for i in range(len(images))]
     folder = os.path.commonpath(names) if all(map(os.path.isabs, names)) else ""
     index = ImageIndex(
-        lambda i: os.path.relpath(names[i], folder) if folder else names[i],
+        [os.path.relpath(name, folder) for name in names] if folder else names,
         [split for split, part in parts.items() for _ in range(len(part))],
         [dataset.class_names[label] for label in images.labels],
     )
@@ -125,16 +122,10 @@ def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = sil
         digests = [summary.digest for summary in readable.values()]
         findings += find_duplicates(list(readable), digests, thumbnails, index)
     findings += check_classes(dataset.class_names, counts)
-    return Inspection(
-        dataset.name,
-        dataset.class_names,
-        folder,
-        counts,
-        _describe_range(sizes[:, 0]),
-        _describe_range(sizes[:, 1]),
-        dict(Counter(summary.format for summary in readable.values()).most_common()),
-        tuple(findings),
-    )
+    widths, heights = (_describe_range(sizes[:, axis]) for axis in (0, 1))
+    formats = dict(Counter(summary.format for summary in readable.values()).most_common())
+    names_and_counts = (dataset.name, dataset.class_names, folder, counts)
+    return Inspection(*names_and_counts, widths, heights, formats, tuple(findings))
 
 
 def _summarise_all(

@@ -1,4 +1,7 @@
-"""Target datasets: labelled images in disjoint splits, and the measure of accuracy."""
+"""Target datasets: labelled images in disjoint splits, the scoring set, and the measure of accuracy.
+
+The scoring set is the part of the training images on which metrics score the models.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import numpy as np
 from jaxtyping import Int
 from PIL.Image import Image
 
-from transfer_exp.dataset.stratification import stratified_indices
+from transfer_exp.dataset.stratification import stratified_indices, stratified_split
 from transfer_exp.errors import InputError
 
 Measure = Literal["accuracy", "mean_per_class_accuracy", "map_11point"]
@@ -25,8 +28,7 @@ class LabelledImages:
     Attributes:
         labels: Classes as integers in [0, C), (N,).
         read: Function of a position that returns the RGB image; raises `InputError` with the file if it is unreadable.
-        fingerprint: Function of a position that returns bytes which change whenever the image does; cheaper than
-            decoding.
+        fingerprint: Function of a position that returns bytes that differ between images, without decoding.
         targets: (N, C) zeros and ones if an image may show several classes (voc2007), else None.
         name: Function of a position that returns the name of the image in messages.
     """
@@ -54,6 +56,11 @@ class LabelledImages:
     def stratified_subset(self, size: int | None, seed: int) -> LabelledImages:
         """Return the images at `stratified_indices`, which is how a scoring set is drawn."""
         return self.subset(stratified_indices(self.labels, size, seed))
+
+    def split(self, fraction: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
+        """Return the images that remain, and those held out: ``fraction`` of every class (see `stratified_split`)."""
+        remaining, held_out = stratified_split(self.labels, fraction, seed)
+        return self.subset(remaining), self.subset(held_out)
 
     def concatenate(self, following: LabelledImages) -> LabelledImages:
         """Return these images followed by other images of the same dataset."""
@@ -89,7 +96,7 @@ class TargetDataset:
         class_names: C names, in the order of the labels.
         train, validation, test: Disjoint splits. Without a published ``validation`` split it is None, and the ground
             truth holds out a part of ``train``. Only the final accuracy uses ``test``.
-        scoring_set: The part of ``train`` that is used for scoring.
+        scoring_set: The part of ``train`` on which models are scored.
         measure: The measure of accuracy in the literature of the dataset.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Twelve ResNet-50s trained on ImageNet without labels, read from the files that their authors publish."""
+"""Twelve ResNet-50s trained on ImageNet without labels, read from the files that their authors publish.
+
+The files name the weights in five ways (`LAYOUTS`). Only the trunk is loaded: the ResNet-50 without a classifier head.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,8 @@ from transfer_exp.vision import torchvision
 _SOURCES = Path(__file__).with_suffix(".yaml")
 _STATE_KEYS = ("state_dict", "model", "resnet")
 """Keys of the state dict in files that also hold epochs, options, momentum encoders or optimiser states."""
-_COUNTER = "num_batches_tracked"
-"""Buffer without effect on the output; converters leave it out."""
+_BATCH_COUNTER = "num_batches_tracked"
+"""Buffer of a batch norm without effect on the output; converters leave it out."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,13 @@ def self_supervised(
     """Return the pool of self-supervised ResNet-50s; ``docs/self_supervised.md`` lists the download pages.
 
     Args:
-        root, names, digests: Folder, models and sha256 of files, see `create_published_pool`.
+        root: Folder with one file per model, named after the model.
+        names: The models to use, or None for all.
+        digests: Expected sha256 of files by model name; models without one are not verified.
 
     Raises:
-        InputError, NotApplicableError: See `create_published_pool`; InputError on loading also if a file does not
-            contain a ResNet-50.
+        InputError: As in `create_published_pool`; on loading also if a file does not contain a ResNet-50.
+        NotApplicableError: On loading, if the file is missing.
     """
     return create_published_pool("self_supervised", read_sources(), _load, root, names, digests)
 
@@ -64,6 +69,7 @@ def read_sources() -> dict[str, SelfSupervisedSource]:
 
 
 def _load(name: str, content: object, path: Path) -> LoadedModel:
+    """Build a model from the unpickled content of its file."""
     network = torchvision.models.resnet50(weights=None)
     network.fc = nn.Identity()
     network.load_state_dict(extract_trunk_state(content, network.state_dict(), str(path)), strict=True)
@@ -81,12 +87,13 @@ class KeyLayout:
     Attributes:
         name: The methods whose files use the scheme, for messages.
         rename: Function of torchvision's name of a trunk weight that gives the name in the file.
-        trunk: Pattern at the start of all trunk weights in the file, for a ResNet of any depth.
+        trunk_pattern: Matches every trunk weight in the file, also of deeper ResNets, so that superfluous ones are
+            detected.
     """
 
     name: str
     rename: Callable[[str], str]
-    trunk: re.Pattern[str]
+    trunk_pattern: re.Pattern[str]
 
 
 def _prefix_layout(name: str, prefix: str) -> KeyLayout:
@@ -108,7 +115,7 @@ _SIMCLR_BLOCK = {
 
 
 def _rename_for_simclr(weight: str) -> str:
-    """Return the name of a weight in SimCLR v2's conversion, which nests sequences in sequences."""
+    """Return the name of a weight in the PyTorch conversion of SimCLR v2, which nests sequences in sequences."""
     module, _, tensor = weight.rpartition(".")
     if module in _SIMCLR_STEM:
         return f"{_SIMCLR_STEM[module]}.{tensor}"
@@ -125,35 +132,33 @@ LAYOUTS = (
 )
 
 
-def extract_trunk_state(content: object, trunk: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
+def extract_trunk_state(content: object, template: Mapping[str, Tensor], file: str) -> dict[str, Tensor]:
     """Return the state dict of a ResNet-50 trunk from the content of a published file.
 
     Heads, predictors, prototypes, queues and momentum encoders are left out.
 
     Args:
-        content: A state dict in one of `LAYOUTS`, or a mapping that has one under ``state_dict``, ``model`` or
-            ``resnet``.
-        trunk: State dict with torchvision's names and the expected shapes; batch counters missing in the file come from
-            it.
+        content: A state dict in one of `LAYOUTS`, or a mapping with one under ``state_dict``, ``model`` or ``resnet``.
+        template: State dict of a new trunk, with the expected shapes, and the batch counters that the file may lack.
         file: The path of the file, for messages.
 
     Raises:
         InputError: If no layout fits, or a weight is missing, superfluous or has the wrong shape.
     """
     layout, state = _detect_layout(content, file)
-    keys = {weight: layout.rename(weight) for weight in trunk}
+    keys = {weight: layout.rename(weight) for weight in template}
     weights = {weight: state[key] for weight, key in keys.items() if key in state}
-    missing = [key for weight, key in keys.items() if weight not in weights and not weight.endswith(_COUNTER)]
+    missing = [key for weight, key in keys.items() if weight not in weights and not weight.endswith(_BATCH_COUNTER)]
     if missing:
         raise InputError(f"{file} lacks {missing[0]}, which a ResNet-50 in the layout of {layout.name} has")
     for weight, value in weights.items():
-        shape, expected = tuple(getattr(value, "shape", ())), tuple(trunk[weight].shape)
+        shape, expected = tuple(getattr(value, "shape", ())), tuple(template[weight].shape)
         if not isinstance(value, Tensor) or shape != expected:
             raise InputError(f"{file} has {keys[weight]} of shape {shape}: a ResNet-50 of width 1 needs {expected}")
-    superfluous = sorted({key for key in state if layout.trunk.match(key)} - set(keys.values()))
+    superfluous = sorted({key for key in state if layout.trunk_pattern.match(key)} - set(keys.values()))
     if superfluous:
         raise InputError(f"{file} has {superfluous[0]}, which a ResNet-50 does not have: it is of another architecture")
-    return {**trunk, **weights}
+    return {**template, **weights}
 
 
 def _detect_layout(content: object, file: str) -> tuple[KeyLayout, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""Spread-Attract as the paper describes it: reduce by PCA, spread every class, then attract the classes."""
+"""Spread-Attract: a PCA, then samples move away from their class mean, then class means move towards each other."""
 
 from __future__ import annotations
 
@@ -16,18 +16,24 @@ from transfer_exp.statistics.feature_set import check_features
 
 @dataclass(frozen=True)
 class SpreadAttract:
-    """`pca`, then `spread`, then `attract`.
+    """The method of the paper: `pca` reduces the features, `spread` widens classes, `attract` moves them together.
 
-    The paper gives dim 64, force 1, sigma 0.6 and alpha 0.005 (supervised pool) or 0.1 (self-supervised pool). Where
-    only the released code has a value, the defaults follow the claim of the paper. Classes move *together*. The force
-    is *clamped* as in PED, on which the method builds, because overlapping classes would otherwise be driven apart. It
-    is *normalised* by C - 1, because alpha (C - 1) otherwise exceeds 1 for many classes (397 x 0.005) and they swap
-    sides. Normalised, alpha 0.1 closes a tenth of the mean gap, as 0.005 does without it for 21 classes.
+    The paper gives dim 64, force 1, sigma 0.6, and alpha 0.005 (supervised pool) or 0.1 (self-supervised pool). It does
+    not state ``sign``, ``clamp`` and ``normalise``; the defaults are chosen so that its claim holds: classes move
+    together and do not pass each other.
 
     Attributes:
         dim: Number of principal components. None leaves out the PCA.
-        force, force_scale: Options of `spread`.
-        alpha, sigma, sign, clamp, normalise: Options of `attract`.
+        force: Distance that `spread` moves every sample from its class mean.
+        force_scale: Unit of ``force``: ``"absolute"`` for feature units, ``"radius"`` for the radius of the class.
+        alpha: Strength of `attract`. When normalised, a class moves by at most alpha times its mean gap to the other
+            classes; for 21 classes, 0.1 then equals 0.005 without normalisation.
+        sigma: Number of class radii within which two classes count as touching.
+        sign: ``"together"``, or ``"released"`` for the opposite direction of the released code.
+        clamp: True if overlapping classes stay, as in PED (`transfer_exp.perturbation.ped`), on which the method
+            builds; otherwise they are driven apart.
+        normalise: True to divide by C - 1. Otherwise the strength alpha (C - 1) exceeds 1 for many classes (0.005 x
+            396), and class means pass each other.
     """
 
     name: ClassVar[str] = "spread_attract"
@@ -45,7 +51,7 @@ class SpreadAttract:
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> Float[np.ndarray, "samples new_dim"]:
-        """Return the perturbed features (N, min(dim, N, D))."""
+        """Return perturbed features (N, min(dim, N, D)), or (N, D) without a PCA; ``rng`` is unused."""
         features = check_features(features, labels)
         reduced = features if self.dim is None else pca(features, self.dim)
         spread_features = spread(reduced, labels, self.force, self.force_scale)

@@ -38,7 +38,7 @@ def _render(maps: Maps, rng: np.random.Generator) -> Mask:
     """Draw an attractor, scaled to the canvas in a random pose, as a density in [0, 1]."""
     points = _walk(maps, rng)
     low, high = np.quantile(points, [0.01, 0.99], axis=0)
-    pose = random_affine(rng, turn=0.4, least=0.75, most=1.0)
+    pose = random_affine(rng, max_angle=0.4, min_scale=0.75, max_scale=1.0)
     points = (2 * (points - low) / np.maximum(high - low, 1e-6) - 1) @ pose[:, :2].T + pose[:, 2]
     counts, _, _ = np.histogram2d(points[:, 1], points[:, 0], bins=SIZE, range=[[-1.1, 1.1]] * 2)
     return np.minimum(counts / 4, 1.0)
@@ -55,7 +55,7 @@ def _find_system(family: int, label: int) -> Maps:
 
 
 def _create_task(name: str, family: int, classes: int) -> Task:
-    """Return a task with one system a class; every sample has slightly different coefficients."""
+    """Return a task with one system per class; every image has slightly different coefficients."""
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
         maps = _find_system(family, label)

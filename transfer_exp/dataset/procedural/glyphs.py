@@ -23,7 +23,6 @@ _SIDE = 64
 
 @lru_cache(maxsize=32)
 def _load_font(name: str) -> ImageFont.FreeTypeFont:
-    """Load a font of matplotlib."""
     import matplotlib
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size=44)
@@ -33,7 +32,7 @@ def _render(letter: str, font: str, rng: np.random.Generator) -> Mask:
     """Draw a letter in the middle of a large canvas, transform it at random, and reduce it."""
     image = Image.new("L", (_SIDE, _SIDE))
     ImageDraw.Draw(image).text((_SIDE / 2, _SIDE / 2), letter, fill=255, font=_load_font(font), anchor="mm")
-    pose = random_affine(rng, turn=0.25, least=0.85, most=1.25)
+    pose = random_affine(rng, max_angle=0.25, min_scale=0.85, max_scale=1.25)
     # PIL maps output to input in pixels; the pose is a matrix on [-1, 1]^2.
     half = _SIDE / 2
     shift = half * (pose[:, 2] - pose[:, :2].sum(axis=1)) + half
@@ -43,7 +42,7 @@ def _render(letter: str, font: str, rng: np.random.Generator) -> Mask:
 
 
 def _create_task(name: str, letters: str, fonts: tuple[str, ...]) -> Task:
-    """Return a task with one letter a class; every sample has a random font."""
+    """Return a task with one letter per class; every image has a random font."""
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
         return paint(_render(letters[label], fonts[rng.integers(len(fonts))], rng), rng)

@@ -25,15 +25,10 @@ _SIGNS = {
 
 
 def _create_star(tips: int, depth: float) -> Outline:
-    """Return an outline whose radius alternates between 0.85 and ``depth`` times that; depth 1 is a 2n-gon."""
+    """Return an outline whose radius alternates between 0.85 and 0.85 depth: cos(pi / tips) gives a regular polygon."""
     angles = np.linspace(0, 2 * np.pi, 2 * tips, endpoint=False)
     radius = 0.85 * np.where(np.arange(2 * tips) % 2, depth, 1.0)
     return np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
-
-
-def _create_polygon(sides: int) -> Outline:
-    """Return a regular polygon of circumradius 0.85."""
-    return _create_star(sides, np.cos(np.pi / sides))
 
 
 def _parse_outline(text: str) -> Outline:
@@ -42,11 +37,11 @@ def _parse_outline(text: str) -> Outline:
 
 
 def _create_task(name: str, outlines: dict[str, Outline]) -> Task:
-    """Return a task with one outline a class, randomly rotated, scaled, shifted, and squeezed along one axis."""
+    """Return a task with one outline per class, randomly rotated, scaled, shifted, and squeezed along one axis."""
     shapes = list(outlines.values())
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
-        pose = random_affine(rng, turn=0.6)
+        pose = random_affine(rng, max_angle=0.6)
         pose[:, rng.integers(2)] *= rng.uniform(0.75, 1.0)
         jitter = rng.normal(0, 0.025, shapes[label].shape)
         return paint(rasterise((shapes[label] + jitter) @ pose[:, :2].T + pose[:, 2]), rng)
@@ -57,8 +52,8 @@ def _create_task(name: str, outlines: dict[str, Outline]) -> Task:
 SOURCE = _create_task(
     "source_shapes",
     {
-        **{f"polygon_{n}": _create_polygon(n) for n in (3, 4, 5, 6, 8)},
-        "disc": _create_polygon(24),
+        **{f"polygon_{n}": _create_star(n, np.cos(np.pi / n)) for n in (3, 4, 5, 6, 8)},
+        "disc": _create_star(24, np.cos(np.pi / 24)),
         **{f"star_{n}": _create_star(n, 0.45) for n in (3, 4, 5, 6, 8)},
         **{f"flower_{n}": _create_star(n, 0.75) for n in (4, 5, 6, 9)},
     },

@@ -1,4 +1,7 @@
-"""Procedural tasks: classes of images drawn by a program, and the drawing functions that the tasks share."""
+"""Procedural tasks: classification tasks whose images are drawn by a program, and the functions that draw them.
+
+A point of the canvas has coordinates in [-1, 1]^2, x to the right and y downwards.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ _OVERSAMPLING = 4
 
 @dataclass(frozen=True)
 class Task:
-    """A task with any number of samples.
+    """A classification task whose images are drawn by a program, so it can have any number of them.
 
     Attributes:
         name: The name in tables.
-        class_names: C names; source tasks and target tasks have no class in common.
-        draw: Function of a class and a random generator that draws one sample, (32, 32, 3).
+        class_names: C names.
+        draw: Function of a class in [0, C) and a random generator that draws one image, (32, 32, 3).
     """
 
     name: str
@@ -40,9 +43,9 @@ class Task:
 
 @lru_cache(maxsize=16)
 def draw_images(task: Task, per_class: int, seed: int) -> LabelledImages:
-    """Return ``per_class`` drawings of every class, classes in turn; they depend on the seed only.
+    """Return ``per_class`` drawings of every class, labels 0, 1, ..., C-1, 0, 1, ...; the i-th has its own generator.
 
-    All are drawn at once and cached, because the cells of a sweep use the same drawings.
+    All are drawn at once and cached, because the runs of a sweep use the same drawings.
     """
     labels = np.tile(np.arange(len(task.class_names)), per_class)
     drawings = [task.draw(int(label), np.random.default_rng([seed, i])) for i, label in enumerate(labels)]
@@ -52,13 +55,16 @@ def draw_images(task: Task, per_class: int, seed: int) -> LabelledImages:
 def create_dataset(
     task: Task, train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int
 ) -> TargetDataset:
-    """Return a task as a target dataset; train and test are drawn with different seeds."""
+    """Return a task as a target dataset; train and test are drawn with different seeds.
+
+    ``scoring_set_size`` is the number of training images to score on (stratified; None for all).
+    """
     train = draw_images(task, train_per_class, seed=2 * seed)
     test = draw_images(task, test_per_class, seed=2 * seed + 1)
     return TargetDataset(task.name, task.class_names, train, test, train.stratified_subset(scoring_set_size, seed))
 
 
-def draw_colours(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
+def random_colours(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
     """Return a background and a foreground colour in [0, 1] whose mean brightness differs by at least 0.35."""
     while True:
         colours = rng.uniform(0, 1, (2, 3))
@@ -68,23 +74,23 @@ def draw_colours(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
 
 def paint(mask: Mask, rng: np.random.Generator) -> Drawing:
     """Return a mask as an RGB drawing in random colours with slight noise."""
-    back, front = draw_colours(rng)
+    back, front = random_colours(rng)
     image = back + mask[..., None] * (front - back) + rng.normal(0, 0.04, (SIZE, SIZE, 3))
     return (np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
 def random_affine(
-    rng: np.random.Generator, turn: float, least: float = 0.7, most: float = 1.1, shift: float = 0.12
+    rng: np.random.Generator, max_angle: float, min_scale: float = 0.7, max_scale: float = 1.1, max_shift: float = 0.12
 ) -> Float[np.ndarray, "2 3"]:
-    """Return a random rotation within ``turn`` radians, scale in [least, most] and shift, as a matrix on [-1, 1]^2."""
-    angle, scale = rng.uniform(-turn, turn), rng.uniform(least, most)
+    """Return a random rotation (radians), scaling and shift as a matrix [A b], which maps a point x to A x + b."""
+    angle, scale = rng.uniform(-max_angle, max_angle), rng.uniform(min_scale, max_scale)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    dx, dy = rng.uniform(-shift, shift, 2)
+    dx, dy = rng.uniform(-max_shift, max_shift, 2)
     return np.array([[cos, -sin, dx], [sin, cos, dy]])
 
 
 def rasterise(points: Float[np.ndarray, "points 2"]) -> Mask:
-    """Return the mask of a polygon on [-1, 1]^2, antialiased by drawing it at four times the size."""
+    """Return the mask of a polygon with these corners, antialiased by drawing it at four times the size."""
     side = _OVERSAMPLING * SIZE
     image = Image.new("L", (side, side))
     ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in (points + 1) * (side / 2)], fill=255)

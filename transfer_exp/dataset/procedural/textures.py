@@ -86,7 +86,7 @@ def _rings(rng: np.random.Generator, cycles: float) -> Mask:
 
 
 def _create_task(name: str, textures: dict[str, Texture]) -> Task:
-    """Return a task with one texture a class, in random colours and phases."""
+    """Return a task with one texture per class, in random colours and phases."""
     draws = list(textures.values())
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
