@@ -1,4 +1,7 @@
-"""Properties of ground-truth accuracies alone: spread within a dataset, agreement between datasets, static ranking."""
+"""Measures of ground-truth accuracies that need no scores: how far apart models are, and how well datasets agree.
+
+The static ranking is the baseline of every metric: it ranks models by their accuracies on other datasets.
+"""
 
 from __future__ import annotations
 
@@ -52,8 +55,7 @@ def kendalls_w(accuracies: Float[np.ndarray, "datasets models"]) -> float:
     dataset ties all models. Source: Kendall and Babington Smith, "The Problem of m Rankings", Annals of Mathematical
     Statistics 1939; ties as in Kendall, "Rank Correlation Methods".
 
-    Raises:
-        InputError: When there are fewer than two datasets or models, or an accuracy is NaN or infinite.
+    Raises `InputError` when there are fewer than two datasets or models, or an accuracy is NaN or infinite.
     """
     if min(accuracies.shape) < 2:
         raise InputError(f"need two or more datasets and models to compare rankings: got shape {accuracies.shape}")
@@ -73,7 +75,7 @@ def kendalls_w(accuracies: Float[np.ndarray, "datasets models"]) -> float:
 def static_rank_tau(
     accuracies: Float[np.ndarray, " models"], other_accuracies: Float[np.ndarray, "targets models"]
 ) -> float:
-    """Compute the weighted tau of the static ranking (`StaticRank`: mean rank on the other targets) on a target.
+    """Compute the weighted tau between the static ranking (mean rank on other targets) and the accuracies on a target.
 
     Args:
         accuracies: (M,), accuracies on the target.
@@ -81,7 +83,7 @@ def static_rank_tau(
             ignored.
 
     Raises:
-        NotApplicableError: When a model has no accuracy on another target.
+        NotApplicableError: When a model has no accuracy on another target, so that it cannot be ranked.
         InputError: When no other target has accuracies of all models, or `weighted_tau` fails.
     """
     metric = StaticRank()

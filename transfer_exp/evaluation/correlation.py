@@ -1,6 +1,7 @@
-"""Rank and linear correlations of scores with accuracies, for one ranking or for many at once.
+"""Rank and linear correlations of scores with accuracies, for one pool of models or for many at once.
 
-A constant side ranks nothing: its correlation is 0, never NaN.
+Scores and accuracies are arrays with one value per model, larger is better. If all scores or all accuracies are equal,
+the correlation is 0, never NaN.
 """
 
 from __future__ import annotations
@@ -18,11 +19,9 @@ CONVENTIONS = ("symmetric", "by_accuracy")
 
 
 def check_pair(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> None:
-    """Check that scores and accuracies can be correlated.
+    """Raise `InputError` when lengths differ, there are fewer than two models, or a value is NaN or infinite.
 
-    Raises:
-        InputError: When the lengths differ, there are fewer than two models, or a value is NaN or infinite. scipy would
-            rank such values silently.
+    scipy would rank such values silently.
     """
     if len(scores) != len(accuracies) or len(scores) < 2:
         raise InputError(f"need two or more scores and as many accuracies: got {len(scores)} and {len(accuracies)}")
@@ -58,36 +57,30 @@ def weighted_tau(
         convention: Ranks that weigh the pairs: ``"symmetric"`` or ``"by_accuracy"``.
 
     Raises:
-        InputError: When `check_pair` fails, or the convention is unknown.
+        InputError: When `check_pair` raises it, or the convention is unknown.
     """
     if convention not in CONVENTIONS:
         raise InputError(f"unknown convention {convention} of weighted tau: {suggestion(convention, CONVENTIONS)}")
     if convention == "by_accuracy":
-        rank: Any = None  # scipy ranks by its first argument then, which its type stubs do not know
+        rank: Any = None  # scipy then ranks by its first argument; its type stubs lack this value
         return _or_zero(lambda s, a: stats.weightedtau(a, s, rank=rank).statistic, scores, accuracies)
     return _or_zero(lambda s, a: stats.weightedtau(s, a).statistic, scores, accuracies)
 
 
 def kendall(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
-    """Compute Kendall's tau-b, in [-1, 1]; 0 when either side is constant.
-
-    Raises `InputError` when `check_pair` fails.
-    """
+    """Compute Kendall's tau-b, in [-1, 1]. Raises `InputError` when `check_pair` does."""
     return _or_zero(lambda s, a: stats.kendalltau(s, a).statistic, scores, accuracies)
 
 
 def spearman(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
-    """Compute Spearman's rho, in [-1, 1]; 0 when either side is constant.
-
-    Raises `InputError` when `check_pair` fails.
-    """
+    """Compute Spearman's rho, in [-1, 1]. Raises `InputError` when `check_pair` does."""
     return _or_zero(lambda s, a: stats.spearmanr(s, a).statistic, scores, accuracies)
 
 
 def pearson(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
     """Compute Pearson's r, in [-1, 1]; 0 when either side is constant to rounding.
 
-    Raises `InputError` when `check_pair` fails.
+    Raises `InputError` when `check_pair` does.
     """
     return _or_zero(_pearson, scores, accuracies)
 
@@ -97,13 +90,12 @@ def weighted_tau_many(
 ) -> Float[np.ndarray, " draws"]:
     """Compute the symmetric `weighted_tau` of each row, in O(draws M^2) without a loop over draws.
 
-    A sum over pairs of (w_i + w_j) p_ij equals sum_i w_i sum_j p_ij. So three counts per model are enough: concordant
-    minus discordant models, models with a different score, and models with a different accuracy. Weights are
-    1/(rank + 1), with ranks once by score and once by accuracy. Equal values are ranked by the other side, as in scipy.
-    The result is 0 where a row is constant on either side.
+    With p_ij = 1, -1 or 0 for a concordant, discordant or tied pair, the sum over pairs of (w_i + w_j) p_ij equals
+    sum_i w_i sum_j p_ij. So three counts per model are enough: concordant minus discordant models, models with a
+    different score, and models with a different accuracy. Weights are 1/(rank + 1), with ranks once by score and once
+    by accuracy. Equal values are ranked by the other side, as in scipy.
 
-    Raises:
-        InputError: When the shapes differ, a row has fewer than two models, or a value is NaN or infinite.
+    Raises `InputError` when the shapes differ, a row has fewer than two models, or a value is NaN or infinite.
     """
     if scores.shape != accuracies.shape or scores.shape[1] < 2:
         raise InputError(f"need two or more models a row on both sides: got {scores.shape} and {accuracies.shape}")
@@ -124,10 +116,10 @@ def pool_taus(
     accuracies: Float[np.ndarray, " models"],
     pools: Int[np.ndarray, "pools members"],
 ) -> Float[np.ndarray, " pools"]:
-    """Compute the weighted tau of each pool, a pool being a row of model indices.
+    """Compute the weighted tau of each pool; a pool is a row of model indices, which may repeat.
 
-    A model that occurs twice in a row is tied with its copy on both sides: the pair counts as neither concordant nor
-    discordant, but each copy has its own rank. Raises `InputError` when `check_pair` or `weighted_tau_many` does.
+    A copy of a model is tied with it on both sides: the pair counts as neither concordant nor discordant, but each has
+    its own rank. Raises `InputError` when `check_pair` or `weighted_tau_many` does.
     """
     check_pair(scores, accuracies)
     return weighted_tau_many(scores[pools], accuracies[pools])
@@ -139,7 +131,7 @@ def mean_taus(
     weights: Float[np.ndarray, " rows"],
     pools: Int[np.ndarray, "pools members"],
 ) -> Float[np.ndarray, " pools"]:
-    """Compute the weighted mean over rows of the weighted tau of each pool, where values may be missing.
+    """Compute the mean weighted tau of each pool over R rows, where values may be missing.
 
     A row is one dataset, or one seed of it. It uses the members of a pool that have both values in it; its tau is 0
     where fewer than two do. Raises `InputError` for an empty table.
@@ -147,7 +139,7 @@ def mean_taus(
     Args:
         scores, accuracies: (R, M), NaN where a value is missing.
         weights: (R,), weights of the rows in the mean.
-        pools: Model indices, a row per pool.
+        pools: (P, K), model indices; a row per pool.
     """
     if len(scores) == 0:
         raise InputError("no row to average over: give one dataset or more")

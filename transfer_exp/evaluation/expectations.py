@@ -1,4 +1,9 @@
-"""Expected accuracies and regrets of a scored pool, from the calibrations that ship with the package."""
+"""Expected accuracies and regrets of a scored pool, from the calibrations that ship with the package.
+
+A calibration holds the fitted parameters that turn scores of one metric into accuracies, see `expected_accuracy`. It is
+chosen by regime (how the chosen model will be adapted), anchor (the second metric that sets the level), perturbation
+and metric.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,7 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
+    ExpectedAccuracies,
     ScoredPool,
     expected_accuracies,
     expected_regrets,
@@ -31,23 +37,18 @@ KEY = ("regime", "anchor", "perturbation", "metric")
 _PARAMETERS = tuple(field.name for field in fields(Calibration))
 _COUNTS = ("between_df", "within_df")
 COLUMNS = (*KEY, *_PARAMETERS)
-"""Columns of a row of the file."""
 Key: TypeAlias = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Expectations:
-    """Expected accuracies and regrets of the models of a pool on a dataset.
+class Expectations(ExpectedAccuracies):
+    """Expected accuracies, NaN for a model without a score or anchor, and regrets of a pool on a dataset.
 
     Attributes:
-        accuracies, low, high: (M,), see `ExpectedAccuracies`; NaN for a model without a score or anchor.
         regrets: (K,), over the K models with both: the expected regret of fine-tuning only the k models with the best
             scores, in accuracy, for k = 1 to K.
     """
 
-    accuracies: Float[np.ndarray, " models"]
-    low: Float[np.ndarray, " models"]
-    high: Float[np.ndarray, " models"]
     regrets: Float[np.ndarray, " complete"]
 
 
@@ -97,11 +98,7 @@ def expectations(
 
 @lru_cache(maxsize=4)
 def read_calibrations(path: Path) -> Mapping[Key, Calibration]:
-    """Read a file of calibrations, by `KEY`.
-
-    Raises:
-        InputError: When `read_json` fails, or the content is not a table of calibrations.
-    """
+    """Read a file of calibrations, by `KEY`. Raises `InputError` when it is not a table of calibrations."""
     content = read_json(path)
     try:
         if content["columns"] != list(COLUMNS):
@@ -114,7 +111,7 @@ def read_calibrations(path: Path) -> Mapping[Key, Calibration]:
 
 
 def as_row(key: Key, calibration: Calibration) -> list[str | int | float | None]:
-    """Return a calibration as a row of the file; five digits are far more than the parameters are accurate to."""
+    """Return a calibration as a row of the file, with five digits: the parameters are far less accurate."""
     numbers = asdict(calibration)
     return [*key, *(v if v is None or isinstance(v, int) else float(f"{v:.5g}") for v in numbers.values())]
 

@@ -1,9 +1,10 @@
-"""Expected accuracies and regrets: a calibrated model that maps scores on a new dataset to accuracies.
+"""Expected accuracies and regrets: a regression, fitted on other datasets, of accuracies on scores.
 
 A score says little about the level of the accuracies, which differs more between datasets than between models. The
 level therefore comes from anchors where there are any: accuracies that need no fine-tuning, such as the cross-validated
-accuracy of a linear classifier on the features. With theta = `angle`, a = theta(anchor) and z the score standardised
-within the dataset, model m on dataset d has
+accuracy of a linear classifier on the features. The regret of fine-tuning only some models is the best accuracy of the
+pool minus the best of these models. With theta = `angle`, a = theta(anchor) and z the score standardised within the
+dataset, model m on dataset d has
 
     theta(accuracy_dm) = mean_m a_dm + shift + anchor_slope (a_dm - mean_m a_dm) + score_slope z_dm + u_d + e_dm
 
@@ -111,7 +112,7 @@ def accuracy_at(angles: Float[np.ndarray, "*any"], classes: int) -> Float[np.nda
 def fit_calibration(pools: Sequence[ScoredPool], accuracies: Sequence[Float[np.ndarray, " _"]]) -> Calibration:
     """Fit a calibration to pools with ground-truth accuracies.
 
-    Non-negative least squares fits the slopes. All models weigh the same in the slopes, all datasets in ``shift``.
+    Non-negative least squares fits the slopes, with equal weights for all models; ``shift`` weights all datasets alike.
 
     Args:
         pools: One scored pool per dataset, two or more; all with anchors or all without.
@@ -178,15 +179,14 @@ def expected_regrets(
 ) -> Float[np.ndarray, " models"]:
     """Compute the expected regret of fine-tuning only the top k models, for k = 1 to M.
 
-    The regret is the best accuracy of the pool minus the best among its top k scores. Accuracies are drawn from the
-    calibrated distribution: one dataset effect for all models (Student's t) and one effect per model (normal,
-    independent). Equal scores are ordered at random in every draw.
+    Accuracies are drawn from the calibrated distribution: one dataset effect for all models (Student's t) and one
+    effect per model (normal, independent). Equal scores are ordered at random in every draw.
 
     Returns:
         (M,), in [0, 1], means over the draws. They never rise with k, and the last is 0.
 
     Raises:
-        InputError: When `predicted_angles` fails, or ``draws`` is below 1.
+        InputError: When `predicted_angles` raises it, or ``draws`` is below 1.
     """
     if draws < 1:
         raise InputError(f"draws={draws}: draw at least once")
@@ -203,7 +203,7 @@ def expected_regrets(
 
 
 def predicted_angles(calibration: Calibration, pool: ScoredPool) -> Float[np.ndarray, " models"]:
-    """Compute the predicted angle of each model. Raises `InputError` when only one of both has anchors."""
+    """Compute the expected `angle` of each model. Raises `InputError` when only calibration or pool has anchors."""
     if (calibration.anchor_slope is None) != (pool.anchors is None):
         raise InputError("anchors need a calibration with anchors: give both, or none")
     slopes = [slope for slope in (calibration.anchor_slope, calibration.score_slope) if slope is not None]
@@ -211,13 +211,14 @@ def predicted_angles(calibration: Calibration, pool: ScoredPool) -> Float[np.nda
 
 
 def _accuracy_angles(pool: ScoredPool, accuracies: np.ndarray) -> Float[np.ndarray, " models"]:
-    """Return the angles of accuracies after checking their range and number."""
+    """Check the range and number of accuracies, and return their angles."""
     if accuracies.shape != pool.scores.shape or not ((accuracies >= 0) & (accuracies <= 1)).all():
         raise InputError(f"need accuracies in [0, 1] of the {len(pool.scores)} models of each pool: correct them")
     return angle(accuracies, pool.classes)
 
 
 def _level(pool: ScoredPool) -> float:
+    """Return the mean angle of the anchors; 0 without anchors."""
     return 0.0 if pool.anchors is None else float(angle(pool.anchors, pool.classes).mean())
 
 

@@ -1,8 +1,9 @@
 """Half-samples of the scoring set: intervals of scores and ranks, and models that score significantly better.
 
-A bootstrap draws images twice. A score that uses nearest neighbours, or fits more dimensions than images, would take
-the copy of an image for evidence. Here half of each class is drawn without replacement instead. For a score that is
-(nearly) a mean over images, the variance between half-samples is
+The scoring set is the subset of the training images that scores are computed on. A score would differ on another such
+subset; scoring random halves of the set shows by how much. A bootstrap would draw images twice. A score that uses
+nearest neighbours, or fits more dimensions than images, would take the copy of an image for evidence. So half of each
+class is drawn without replacement. For a score that is (nearly) a mean over images, the variance between halves is
 
     sigma^2 (1/m - 1/N) = sigma^2 / N   at m = N/2,
 
@@ -25,9 +26,7 @@ def half_samples(labels: Int[np.ndarray, " samples"], draws: int, seed: int = 0)
 
     A class of odd size is rounded up in half of the draws and down in the others; the only image of a class is always
     drawn. With fewer than four images in a class, a half may hold a single one, which some scores refuse.
-
-    Raises:
-        InputError: When there are fewer than two draws, or labels are empty.
+    Raises `InputError` when there are fewer than two draws, or labels are empty.
     """
     if draws < 2 or len(labels) == 0:
         raise InputError(f"{draws} half-samples of {len(labels)} images show no spread: draw two or more")
@@ -47,10 +46,9 @@ def score_intervals(
     """Compute an interval of each score over other scoring sets of the same size.
 
     Each interval individually covers the expected score of its model with probability ``level``; all intervals of a
-    pool together do so less often. Use `rank_intervals` to compare models.
-
-    The interval is [score - q_high, score - q_low] with quantiles q of the deviations (the basic interval, Davison and
-    Hinkley, "Bootstrap Methods and their Application", 1997, eq. 5.6). It may exceed a bound of the metric.
+    pool together do so less often. Use `rank_intervals` to compare models. The interval is [score - q_high, score -
+    q_low] with quantiles q of the deviations (the basic interval, Davison and Hinkley, "Bootstrap Methods and their
+    Application", 1997, eq. 5.6). It may exceed a bound of the metric.
 
     Args:
         scores: (M,), scores on all images.
@@ -61,8 +59,7 @@ def score_intervals(
         (M, 2), low and high.
 
     Raises:
-        InputError: When the shapes differ, there are fewer than two draws, a score is not finite, or ``level`` is out
-            of range.
+        InputError: When shapes differ, draws are fewer than two, a score is not finite, or ``level`` is out of range.
     """
     deviations = _deviations(scores, halves, level)
     high, low = np.quantile(deviations, [(1 + level) / 2, (1 - level) / 2], axis=0)
@@ -75,13 +72,10 @@ def significantly_better(
     """Test all pairs of models at once: element (i, j) is True when model i scores significantly better than model j.
 
     The claims hold simultaneously: with probability ``level`` not one of them is false, for any dependence between the
-    pairs (single-step max-t: Westfall and Young, "Resampling-Based Multiple Testing", 1993).
-
-    Model i is better where (s_i - s_j) / se_ij exceeds the ``level`` quantile, over draws, of the largest |deviation| /
-    se_ij of any pair; se_ij is the standard deviation of the paired differences. A pair whose difference is the same in
-    all draws is significant unless the difference is zero.
-
-    Parameters and errors are those of `score_intervals`.
+    pairs (single-step max-t: Westfall and Young, "Resampling-Based Multiple Testing", 1993). With scores s, model i is
+    better where (s_i - s_j) / se_ij exceeds the ``level`` quantile, over draws, of the largest |deviation| / se_ij of
+    any pair; se_ij is the standard deviation of the paired differences. A pair whose difference is the same in all
+    draws is significant unless the difference is zero. Parameters and errors are those of `score_intervals`.
     """
     deviations = _deviations(scores, halves, level)
     ratio = np.zeros((len(scores), len(scores)))
@@ -102,23 +96,19 @@ def significantly_better(
 def rank_intervals(
     scores: Float[np.ndarray, " models"], halves: Float[np.ndarray, "draws models"], level: float = 0.95
 ) -> Int[np.ndarray, "models 2"]:
-    """Compute the best and worst rank (1 is first) that each model may have.
+    """Compute the best and worst rank (1 is first) that each model may have, (M, 2).
 
-    The intervals hold simultaneously: with probability ``level`` they contain the ranks of all models. A model whose
-    best rank is 1 is not significantly worse than any other model.
-
-    They are 1 + the number of significantly better models, and M - the number of significantly worse ones. Source:
-    Mogstad, Romano, Shaikh and Wilhelm, "Inference for Ranks with Applications to Mobility across Neighbourhoods and
-    Academic Achievement across Countries", Review of Economic Studies 2024, section 3.
-
-    Parameters and errors are those of `score_intervals`; returns (M, 2).
+    With probability ``level`` these intervals contain the ranks of all models at once. The ends are 1 + the number of
+    significantly better models, and M - the number of significantly worse ones. Source: Mogstad, Romano, Shaikh and
+    Wilhelm, "Inference for Ranks with Applications to Mobility across Neighbourhoods and Academic Achievement across
+    Countries", Review of Economic Studies 2024, section 3. Parameters and errors are those of `score_intervals`.
     """
     better = significantly_better(scores, halves, level)
     return np.stack([1 + better.sum(axis=0), len(scores) - better.sum(axis=1)], axis=1)
 
 
 def _deviations(scores: np.ndarray, halves: np.ndarray, level: float) -> Float[np.ndarray, "draws models"]:
-    """Return scores on halves minus their mean over draws."""
+    """Check the arguments, and return scores on halves minus their mean over draws."""
     if halves.ndim != 2 or halves.shape[1:] != scores.shape or len(halves) < 2 or len(scores) == 0:
         raise InputError(f"need scores (M,) and two or more draws (draws, M): got {scores.shape} and {halves.shape}")
     if not 0 < level < 1:

@@ -1,4 +1,4 @@
-"""Successive halving: find the best candidates without scoring each of them on all images.
+"""Successive halving: find the best candidates (models of a pool) without scoring each of them on all images.
 
 All candidates are scored on few images; the better part goes on to more (Jamieson and Talwalkar, "Non-stochastic Best
 Arm Identification and Hyperparameter Optimization", AISTATS 2016, algorithm 1). Two things differ from the algorithm.
@@ -19,7 +19,7 @@ from scipy import stats
 from transfer_exp.errors import InputError
 
 ScoreFunction = Callable[[Sequence[str], int], Mapping[str, float]]
-"""Scores of candidates, by name, on the first n images of a fixed order; a failed one is absent or not finite."""
+"""Maps names of candidates and a number n to their scores on the first n images; a failed one is absent or NaN."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,7 @@ class HalvingRound:
 
     Attributes:
         images: Number of images that each candidate has been scored on, earlier rounds included.
-        scores: Scores of all candidates that could be scored, best first; equal scores keep the order of the
-            candidates.
+        scores: Scores of the candidates that could be scored, best first; equal scores are in candidate order.
         eliminated: Eliminated candidates and their gap to the lowest retained score; negative where the prior decided.
         failed: Candidates without a score, which are eliminated too.
         forward_passes: New images times candidates.
@@ -50,8 +49,8 @@ class HalvingResult:
 
     Attributes:
         rounds: Rounds in order, at least one. Candidates scored in the last one are the finalists.
-        stop_reason: ``all images``: the last round used all. ``top alone``: at most ``top`` candidates are left. ``top
-            stable``: several rounds had the same top candidates. ``budget``: it is spent.
+        stop_reason: ``all images``: the last round used all. ``top alone``: at most ``top`` candidates are left.
+            ``top stable``: several rounds had the same top candidates. ``budget``: it is spent.
     """
 
     rounds: tuple[HalvingRound, ...]
@@ -85,8 +84,7 @@ class Halving:
         growth: Factor between the numbers of images of successive rounds, above 1.
         keep: Share of the candidates to retain, in (0, 1), rounded up and never fewer than ``top``. Candidates tied
             with the last retained one are retained too.
-        stable: Number of consecutive rounds with the same top candidates, in any order, that ends the search; at least
-            2.
+        stable: Number of consecutive rounds, at least 2, that end the search if their top candidates are the same.
         prior_images: Number of images that the prior is worth, at least 0: after n images its weight in the elimination
             is prior_images / (prior_images + n).
         budget: Maximum total cost; None for no limit. The last round uses as many images as the budget allows.
@@ -161,7 +159,7 @@ class Halving:
         if self.budget is None:
             return np.inf
         left = self.budget - sum(round_.cost for round_ in rounds)
-        return float(np.floor(left / image_cost + 1e-9))  # forgives rounding errors
+        return float(np.floor(left / image_cost + 1e-9))  # 1e-9: a rounding error must not cost an image
 
     def _retain(
         self, ranked: Sequence[str], values: Mapping[str, float], n_images: int, prior: Mapping[str, float]

@@ -1,4 +1,4 @@
-"""Bootstrap intervals: the spread of a mean over other samples of models or datasets.
+"""Bootstrap intervals of a mean: how much it would change with other models or datasets of the same kind.
 
 All are percentile intervals (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 13). Their ends stay
 within the range of the values, and they are defined even when every draw agrees. Each interval holds at its level
@@ -33,15 +33,12 @@ def mean_tau_interval(
     1/M^(M-1), which matters below four models.
 
     Args:
-        scores, accuracies: (R, M), one dataset (or one seed of it) a row; NaN where a value is missing. A model without
-            both values in any row is never drawn.
-        weights: (R,), weights of the rows in the mean.
+        scores, accuracies, weights: See `mean_taus`. A model without both values in any row is never drawn.
         level: Confidence level, in (0, 1).
         draws, seed: Number of pools drawn, and the seed of the draws.
 
     Raises:
-        InputError: When fewer than two models have both values, ``draws`` is below 1, or ``level`` is not between 0 and
-            1.
+        InputError: When fewer than two models have both values, ``draws`` is below 1, or ``level`` not in (0, 1).
     """
     members = np.flatnonzero((np.isfinite(scores) & np.isfinite(accuracies)).any(axis=0))
     pools = members[resamples(len(members), draws, seed)]
@@ -54,7 +51,7 @@ def mean_interval(
     """Compute the interval of the mean over n values drawn with replacement.
 
     It is too narrow for few values, by a factor of sqrt(1 - 1/n). Raises `InputError` when there are fewer than two
-    values, one is not finite, ``draws`` is below 1, or ``level`` is not between 0 and 1.
+    values, one is not finite, ``draws`` is below 1, or ``level`` is not in (0, 1).
     """
     if not np.isfinite(values).all():
         raise InputError(

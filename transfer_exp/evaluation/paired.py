@@ -1,4 +1,8 @@
-"""Paired comparison of two conditions over datasets: exact tests, an interval, and Holm's correction for many."""
+"""Paired comparison of two conditions over datasets: exact tests, an interval, and Holm's correction for many.
+
+A condition is a way of scoring, such as a metric after one perturbation. Its value on a dataset is, for example, its
+weighted tau there.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +29,8 @@ class PairedComparison:
 
     Attributes:
         mean: Mean difference; None without a pair.
-        pairs, wins, ties, losses: Number of datasets that have both values, and with a difference above, equal to or
-            below zero.
+        pairs: Number of datasets that have both values.
+        wins, ties, losses: Number of datasets with a difference above, equal to and below zero.
         wilcoxon_p, permutation_p: Two-sided p-values of this comparison alone, see `wilcoxon_p` and `sign_flip_p`; 1
             when nothing differs. With n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot
             support many comparisons.
@@ -64,10 +68,9 @@ def compare_paired(
         seed: Seed of the bootstrap and of a sampled permutation test.
 
     Raises:
-        InputError: When a value is NaN or infinite (the message names the dataset), or `mean_interval` refuses a
-            parameter.
+        InputError: When a value is NaN or infinite, or `mean_interval` refuses a parameter.
     """
-    differences = np.round(_differences(first, second), DECIMALS)
+    differences = _differences(first, second)
     pairs = len(differences)
     return PairedComparison(
         mean=float(differences.mean()) if pairs else None,
@@ -88,10 +91,7 @@ def wilcoxon_p(differences: Float[np.ndarray, " pairs"]) -> float:
     Zeros are dropped before ranking, as in Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin
     1945. Equal magnitudes share their mean rank. The sum of positive ranks is compared with its distribution over all
     equally likely signs of these ranks; ``scipy.stats.wilcoxon(method="exact")`` assumes that no magnitudes are equal.
-    The p-value is 1 when all differences are zero.
-
-    Raises:
-        InputError: When a difference is NaN or infinite.
+    The p-value is 1 when all differences are zero. Raises `InputError` when a difference is NaN or infinite.
     """
     nonzero = _nonzero(differences)
     ranks = (2 * stats.rankdata(np.abs(nonzero))).astype(np.int64)  # doubled, because mean ranks of ties end in .5
@@ -111,10 +111,7 @@ def sign_flip_p(differences: Float[np.ndarray, " pairs"], seed: int = 0) -> floa
     enumerated for up to 16 nonzero differences. With more, m = 65,536 patterns are drawn; b extreme ones give
     (b + 1)/(m + 1), which is never zero (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010). The
     p-value is 1 when all differences are zero. ``scipy.stats.permutation_test`` gives the same values, but takes 30
-    times as long.
-
-    Raises:
-        InputError: When a difference is NaN or infinite.
+    times as long. Raises `InputError` when a difference is NaN or infinite.
     """
     nonzero = _nonzero(differences)
     is_exact = 2 ** len(nonzero) <= MAX_FLIPS
@@ -134,10 +131,7 @@ def holm(p_values: Float[np.ndarray, " comparisons"]) -> Float[np.ndarray, " com
     Rejecting wherever the adjusted p-value is at most alpha gives even one false rejection in the family with
     probability at most alpha, for any dependence between the comparisons. The i-th smallest of m p-values is multiplied
     by m - i + 1, made no smaller than its predecessor, and capped at 1. Source: Holm, "A Simple Sequentially Rejective
-    Multiple Test Procedure", 1979.
-
-    Raises:
-        InputError: When a p-value is NaN or outside [0, 1].
+    Multiple Test Procedure", 1979. Raises `InputError` when a p-value is NaN or outside [0, 1].
     """
     invalid = np.flatnonzero(~((p_values >= 0) & (p_values <= 1)))
     if len(invalid):
@@ -150,7 +144,7 @@ def holm(p_values: Float[np.ndarray, " comparisons"]) -> Float[np.ndarray, " com
 
 
 def _differences(first: Mapping[str, float | None], second: Mapping[str, float | None]) -> np.ndarray:
-    """Return first minus second of the datasets with both values, in the order of ``first``."""
+    """Return first minus second, rounded, of the datasets with both values in the order of ``first``."""
     differences = []
     for dataset, value in first.items():
         control = second.get(dataset)
@@ -158,7 +152,7 @@ def _differences(first: Mapping[str, float | None], second: Mapping[str, float |
             if not np.isfinite([value, control]).all():
                 raise InputError(f"dataset {dataset} has {value} and {control}: leave out values that are not finite")
             differences.append(value - control)
-    return np.array(differences, dtype=np.float64)
+    return np.round(np.array(differences, dtype=np.float64), DECIMALS)
 
 
 def _nonzero(differences: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Agreement of one ranking of models with their accuracies: all measures, and the null band."""
+"""Agreement of the scores of one metric with the accuracies of the same models: all measures, and the null band."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ class Agreement:
         measures: Values by name: ``weighted_tau`` (symmetric convention), ``weighted_tau_by_accuracy``, ``kendall``,
             ``spearman``, ``pearson``, ``rel_at_K``, ``recall_at_K``, ``regret``. Empty when fewer than two models have
             both score and accuracy.
-        null_band: Interval that holds ``null_level`` of ``weighted_tau`` for random scores; None where ``measures`` is
-            empty.
+        null_band: Interval that holds ``null_level`` of ``weighted_tau`` for random scores; None without measures.
         tied: True when all scores or all accuracies are equal. Correlations are 0 then.
         null_level: Share of random scores inside ``null_band``.
     """
@@ -36,7 +35,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Ranking:
-    """Comparison of scores with accuracies.
+    """Settings of the comparison; a call compares the scores of one metric with accuracies.
 
     Attributes:
         k: Number of top models in rel@k and recall@k, at least 1.
@@ -55,7 +54,16 @@ class Ranking:
             InputError: When a score or accuracy is NaN or infinite; the message names metric and model.
         """
         for model in models:
-            _check_finite(metric_name, model)
+            if model.score is not None and not np.isfinite(model.score):
+                raise InputError(
+                    f"metric {metric_name} scored model {model.model} {model.score}: "
+                    "look at its features, or drop it from the pool"
+                )
+            if model.accuracy is not None and not np.isfinite(model.accuracy):
+                raise InputError(
+                    f"model {model.model} has accuracy {model.accuracy}, which metric {metric_name} cannot be compared "
+                    "with: correct the ground truth"
+                )
         pairs = np.array([(m.score, m.accuracy) for m in models if None not in (m.score, m.accuracy)], dtype=np.float64)
         if len(pairs) < 2:
             return Agreement(null_level=self.level)
@@ -72,16 +80,3 @@ class Ranking:
         }
         band = null_band(len(pairs), self.level, self.draws, self.seed)
         return Agreement(measures, band, is_constant(scores) or is_constant(accuracies), self.level)
-
-
-def _check_finite(metric_name: str, model: ModelResult) -> None:
-    if model.score is not None and not np.isfinite(model.score):
-        raise InputError(
-            f"metric {metric_name} scored model {model.model} {model.score}: "
-            "look at its features, or drop it from the pool"
-        )
-    if model.accuracy is not None and not np.isfinite(model.accuracy):
-        raise InputError(
-            f"model {model.model} has accuracy {model.accuracy}, which metric {metric_name} cannot be compared with: "
-            "correct the ground truth"
-        )

@@ -1,4 +1,7 @@
-"""Files of scores: update the table of a score grid, and read scores in long or matrix form."""
+"""CSV files of scores in matrix form (a row per cell, a column per model) or long form (a row per cell and model).
+
+A cell is one metric after one perturbation on one dataset, with further fields such as the seed.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,15 @@ _RESULT_COLUMNS = ("accuracy", "reason")
 """Columns of the long form, as this project writes it, that describe a model and not a cell."""
 
 _FIRST_FIELDS = ("metric", "perturbation", "dataset")
-"""First fields of a cell in the order of `read_scores`; the matrix form has them all."""
+"""First levels of the index of `read_scores`; the matrix form has them all."""
 
 
 def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
-    """Write rows into a table in matrix form; they replace existing rows of the same cells.
+    """Write rows into a table in matrix form, where they replace rows of the same cells; return their number.
 
     Args:
         path: CSV file, created if missing.
         rows: A mapping per cell, with the fields `CELL` followed by the score of every model.
-
-    Returns:
-        Number of rows given.
 
     Raises:
         InputError: When the file contains other models.

@@ -1,4 +1,7 @@
-"""Scores of a pool joined with its ground-truth accuracies, one table per regime."""
+"""Scores of a pool joined with its ground-truth accuracies, one table per regime.
+
+A regime is a way to obtain the accuracies, such as full fine-tuning or a linear probe.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def read_accuracies(
 
 
 def _average(regime: str, rows: pd.DataFrame, path: Path, unit: str, include_unsound: bool) -> RegimeAccuracies:
-    """Average the rows of one regime over seeds."""
+    """Average the rows of one regime over seeds; rows of several protocols (training settings) must not be mixed."""
     protocols = sorted(set(rows["protocol"].dropna())) if "protocol" in rows else []
     if len(protocols) > 1:
         raise InputError(f"{path} has several protocols of {regime}: keep the rows of one of {', '.join(protocols)}")
@@ -88,15 +91,14 @@ def _average(regime: str, rows: pd.DataFrame, path: Path, unit: str, include_uns
 class ScoreTable:
     """Scores of a pool and the accuracies of the same models under one regime.
 
-    A cell is a row of scores: one metric after one perturbation on one dataset, and further fields such as the seed.
-    Cells that differ only in `REPEATED_FIELDS` belong to the same variant.
+    A cell is one metric after one perturbation on one dataset, with further fields such as the seed. Cells that differ
+    only in `REPEATED_FIELDS` belong to the same variant.
 
     Attributes:
         regime: Name of the regime; may be empty.
-        cells: Text fields of each cell, among them ``metric`` and ``dataset``.
-        scores: (C, M), NaN where missing.
-        accuracies: A row per dataset and a column per model, in [0, 1], NaN where missing. It includes datasets without
-            scores.
+        cells: Text fields of each cell, among them ``metric`` and ``dataset``; a row per cell.
+        scores: (cells, M), NaN where missing.
+        accuracies: A row per dataset (also of datasets without scores) and a column per model, in [0, 1], or NaN.
         notes: Messages about scores and accuracies that were left out.
         ranking: Comparison of the scores of a cell with the accuracies.
     """
@@ -120,7 +122,7 @@ class ScoreTable:
 
     @cached_property
     def cell_accuracies(self) -> Float[np.ndarray, "cells models"]:
-        """Accuracies on the dataset of each cell, (C, M)."""
+        """Accuracies on the dataset of each cell, (cells, M)."""
         return np.asarray(self.accuracies.loc[self.cells["dataset"]].to_numpy(dtype=np.float64))
 
     @cached_property
@@ -144,7 +146,7 @@ class ScoreTable:
 
     @cached_property
     def agreements(self) -> tuple[Agreement, ...]:
-        """Agreement of each cell."""
+        """Agreement of scores and accuracies in each cell."""
         return tuple(
             self.ranking(metric, [ModelResult(*result) for result in zip(self.models, scores, accuracies, strict=True)])
             for metric, scores, accuracies in zip(
@@ -207,10 +209,8 @@ def join_scores(scores: pd.DataFrame, accuracies: RegimeAccuracies, ranking: Ran
         *_unmatched("dataset", cell_datasets, table.index),
     ]
     scores = scores[cell_datasets.isin(datasets)][models]
-    is_complete = np.isfinite(
-        scores.to_numpy() + table.loc[scores.index.get_level_values("dataset"), models].to_numpy()
-    )
-    is_comparable = is_complete.sum(axis=1) > 1
+    cell_accuracies = table.loc[scores.index.get_level_values("dataset"), models]
+    is_comparable = np.isfinite(scores.to_numpy() + cell_accuracies.to_numpy()).sum(axis=1) > 1
     if not is_comparable.any():
         fields = ", ".join(str(name) for name in scores.index.names)
         raise InputError(f"no cell scores two models: remove the columns among {fields} that differ between models")
@@ -256,9 +256,8 @@ def write_measures(tables: Sequence[ScoreTable], path: Path) -> int:
 def _unmatched(kind: str, scored: Iterable[str], with_accuracy: Iterable[str]) -> list[str]:
     """Return notes about names that occur in only one of the tables."""
     missing = {"accuracies": set(scored) - set(with_accuracy), "scores": set(with_accuracy) - set(scored)}
-    return [
-        f"{kind}s without {side} ({len(names)}): {', '.join(sorted(names))}" for side, names in missing.items() if names
-    ]
+    notes = {side: f"({len(names)}): {', '.join(sorted(names))}" for side, names in missing.items() if names}
+    return [f"{kind}s without {side} {note}" for side, note in notes.items()]
 
 
 def _with_none(values: np.ndarray) -> list[list[float | None]]:

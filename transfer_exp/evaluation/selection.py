@@ -1,7 +1,6 @@
-"""Selection measures: the gain and loss of fine-tuning only the models with the largest scores.
+"""Selection measures: the gain and loss of fine-tuning only the k models with the largest scores.
 
-Where equal scores straddle rank k, each measure is its expected value over a random order of the equal scores, so the
-order of the models does not matter.
+If models with equal scores compete for rank k, each measure is its expected value over a random order of these models.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ def rel_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray,
     """Compute the best accuracy among the ``k`` models with the largest scores over the best of all, in [0, 1].
 
     1 when the best accuracy is 0 (nothing can be lost) and when k is at least M. Raises `InputError` when `check_pair`
-    fails, or ``k`` is below 1.
+    does, or ``k`` is below 1.
     """
     best = float(accuracies.max(initial=-np.inf))
     best_of_top = _expected_best(scores, accuracies, k)
@@ -29,7 +28,7 @@ def rel_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray,
 def recall_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"], k: int) -> float:
     """Compute the probability that a model of the best accuracy is among the top ``k``; 0 or 1 without ties.
 
-    Raises `InputError` when `check_pair` fails, or ``k`` is below 1.
+    Raises `InputError` when `check_pair` does, or ``k`` is below 1.
     """
     check_pair(scores, accuracies)
     return _expected_best(scores, (accuracies == accuracies.max()).astype(np.float64), k)
@@ -38,7 +37,7 @@ def recall_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarr
 def regret(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
     """Compute the best accuracy minus that of the model with the largest score, in the unit of accuracy, >= 0.
 
-    Raises `InputError` when `check_pair` fails.
+    Raises `InputError` when `check_pair` does.
     """
     chosen = _expected_best(scores, accuracies, 1)
     return max(0.0, float(accuracies.max()) - chosen)

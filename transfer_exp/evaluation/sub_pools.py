@@ -1,7 +1,7 @@
 """Stability of a result when the pool changes: weighted tau with models left out, and within groups of models.
 
 Sub-pools follow Agostinelli, Pándy, Uijlings, Mensink and Ferrari, "How stable are Transferability Metrics
-evaluations?", ECCV 2022, who vary pool and target and count which metric comes first.
+evaluations?", ECCV 2022. They count which metric ranks best over many pools and targets.
 """
 
 from __future__ import annotations
@@ -52,11 +52,8 @@ def sub_pools(
 def flip_rate(difference: float, pool_differences: Float[np.ndarray, " pools"]) -> float:
     """Compute the share of sub-pools in which a difference has another sign than in the full pool, in [0, 1].
 
-    Differences below `ROUNDING` count as zero, which differs from both other signs.
-
-    Args:
-        difference: Difference of the weighted taus of two conditions in the full pool.
-        pool_differences: The same difference in each sub-pool.
+    A difference is that of the weighted taus of two metrics (or other conditions) in one pool. Below `ROUNDING` it
+    counts as zero, which differs from both other signs.
     """
     return float((_sign(pool_differences) != _sign(np.array([difference]))).mean())
 
@@ -69,10 +66,8 @@ def win_rates(
     """Compute the share of sub-pools in which each metric has the highest weighted tau, by dataset.
 
     Tied metrics share the win, so each column sums to 1. The mean over columns is the win rate over all pairs of
-    sub-pool and dataset.
-
-    Raises:
-        InputError: When sub-pools or metrics are empty, the shapes differ, or `pool_taus` fails.
+    sub-pool and dataset. Raises `InputError` when sub-pools or metrics are empty, the shapes differ, or `pool_taus`
+    does.
     """
     if len(pools) == 0:
         raise InputError("no sub-pool to count: give one or more rows of model indices")
@@ -103,15 +98,17 @@ def grouped_tau(
 ) -> float:
     """Compute the weighted tau within groups of models, such as families, averaged over groups; in [-1, 1].
 
-    It removes the part of a correlation that is due to the order of the groups. Each group weighs as its number of
-    pairs. So weighted, Kendall's tau would give concordant minus discordant pairs within groups over all such pairs, as
-    in Torgerson, "A Nonparametric Test of Correlation Using Rank Orders within Subgroups", Psychometrika 1956. Using
-    the weighted tau instead is our choice. A group of one model has no pair; a group that is constant on either side
-    counts as 0.
+    It removes the part of a correlation that is due to the order of the groups. Each group is weighted by its number of
+    pairs of models. With Kendall's tau, this mean would be the number of concordant minus discordant pairs within
+    groups over all such pairs, as in Torgerson, "A Nonparametric Test of Correlation Using Rank Orders within
+    Subgroups", Psychometrika 1956; the weighted tau is our choice. A group that is constant on either side counts as 0.
+
+    Args:
+        scores, accuracies: (M,), larger is better.
+        groups: Group of each model.
 
     Raises:
-        InputError: When `check_pair` fails, ``groups`` does not name the group of every model, or no group has two
-            models.
+        InputError: When `check_pair` raises it, a model has no group, or no group has two models.
     """
     check_pair(scores, accuracies)
     if len(groups) != len(scores):

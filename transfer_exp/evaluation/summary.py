@@ -1,4 +1,7 @@
-"""Summary of every scoring variant over datasets, and its paired comparison with a control perturbation."""
+"""Summary of every scoring variant over datasets, and its paired comparison with a control perturbation.
+
+A variant is a metric after a perturbation, with further fields except dataset and seed.
+"""
 
 from __future__ import annotations
 
@@ -100,10 +103,10 @@ def _compare_pair(first: Summary, second: Summary, table: ScoreTable) -> PairedC
         is_complete = np.isfinite(table.scores[rows] + table.cell_accuracies[rows])
         shared = np.flatnonzero(is_complete.all(axis=0))
         for side, summary in zip(taus, (first, second), strict=True):
-            own_rows = summary.rows[dataset]
+            variant_rows = summary.rows[dataset]
             if is_complete.sum() == len(shared) * len(rows):  # no model is left out, so the summary has the tau
                 side[dataset] = float(summary.by_dataset["weighted_tau"][dataset])
             elif len(shared) > 1:
-                values = (table.scores[own_rows][:, shared], table.cell_accuracies[own_rows][:, shared])
+                values = (table.scores[variant_rows][:, shared], table.cell_accuracies[variant_rows][:, shared])
                 side[dataset] = float(weighted_tau_many(*values).mean())
     return compare_paired(*taus)
