@@ -87,9 +87,8 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     from rich.console import Console
 
     from transfer_exp.cli.instantiate import build
-    from transfer_exp.report.html.run_details import RunContext
     from transfer_exp.report.search_table import search_table
-    from transfer_exp.report.write_run import write_search
+    from transfer_exp.report.write_run import RunContext, write_search
 
     console = Console(highlight=False)
     labels, _ = cell_labels(config)

@@ -21,8 +21,7 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.features.extraction import best_device
-    from transfer_exp.report.html.run_details import RunContext
-    from transfer_exp.report.write_run import write_run
+    from transfer_exp.report.write_run import RunContext, write_run
     from transfer_exp.store import Store
 
     check_numbers(config)

@@ -1,4 +1,7 @@
-"""Terminal report of an evaluation: a table of scoring variants per regime, with baselines."""
+"""Terminal report of an evaluation: a table of scoring variants, with baselines, for one regime.
+
+A variant is a metric after a perturbation. A regime is a way to obtain the accuracies, such as full fine-tuning.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def evaluation_report(table: ScoreTable, k: int, control: str | None, top: int) 
     Args:
         table: Scores and accuracies of the regime.
         k: Number of top models in rel@k and recall@k.
-        control: Perturbation to compare the others with; None for no comparison.
+        control: Perturbation to compare the others with, such as ``none``; None for no comparison.
         top: Number of rows to show, best first; 0 for all.
     """
     has_several, largest = len(table.datasets) > 1, max(table.model_counts)

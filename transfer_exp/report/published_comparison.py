@@ -1,4 +1,7 @@
-"""Page that compares our scores of a published pool with published accuracies and published weighted taus."""
+"""Page ``reproduction.md``: our scores of a published pool against published accuracies and weighted taus.
+
+Other papers published the fine-tuning accuracies of these pools, and the weighted tau (tau_w) of their own scores.
+"""
 
 from __future__ import annotations
 
@@ -56,10 +59,10 @@ class PublishedTaus:
 
 
 def read_published_taus(pool: str, regime: str) -> dict[tuple[str, str], PublishedTaus]:
-    """Read the published taus of a pool and regime by metric and perturbation, in our option names; may be empty.
+    """Read the published taus of a pool and regime by metric and perturbation; may be empty.
 
-    ``SFDA`` is ``sfda_released`` and ``NLEEP`` is ``nleep(convention=released)``: both tables come with code that
-    averages probabilities, not their logarithms. ``+Ours`` of PED's table is ``ped``.
+    Names are those of our options. ``SFDA`` is ``sfda_released`` and ``NLEEP`` is ``nleep(convention=released)``: both
+    tables come with code that averages probabilities, not their logarithms. ``+Ours`` of PED's table is ``ped``.
     """
     rows = pd.read_csv(PUBLISHED_TAUS, dtype={"weighted_tau": float})
     rows = rows[(rows["pool"] == pool) & (rows["regime"] == regime)]
@@ -165,10 +168,8 @@ def _is_unchanged(row: Summary, table: ScoreTable) -> bool:
     if row.fields["perturbation"] == "none" or row.paired is None:
         return False
     raw = table.variants[tuple({**row.fields, "perturbation": "none"}.values())]
-    perturbed_scores, raw_scores = (
-        np.sort(table.scores[np.concatenate(list(rows.values()))], axis=0) for rows in (row.rows, raw)
-    )
-    return np.array_equal(perturbed_scores, raw_scores, equal_nan=True)
+    before, after = (np.sort(table.scores[np.concatenate(list(rows.values()))], axis=0) for rows in (raw, row.rows))
+    return np.array_equal(before, after, equal_nan=True)
 
 
 def _stability(rows: Sequence[Summary], table: ScoreTable) -> Iterator[str]:
@@ -202,10 +203,10 @@ def _first_rows(row: Summary) -> np.ndarray:
 
 
 def _is_complete(row: Summary, table: ScoreTable) -> bool:
+    """Return whether a row has a score of every model on every target."""
     rows = _first_rows(row)
-    return len(rows) == len(table.datasets) and bool(
-        np.isfinite(table.scores[rows] + table.cell_accuracies[rows]).all()
-    )
+    is_finite = np.isfinite(table.scores[rows] + table.cell_accuracies[rows])
+    return len(rows) == len(table.datasets) and bool(is_finite.all())
 
 
 def _win_rates(rows: Sequence[Summary], table: ScoreTable) -> list[float]:
@@ -228,10 +229,9 @@ def _changed_pools(row: Summary, table: ScoreTable) -> tuple[str, str]:
     means = np.mean([leave_one_out(scores, accuracies) for scores, accuracies in pairs], axis=0)
     prefixes = [re.match(r"[a-z]+", name) for name in table.models]
     families = [match[0] if match else name for match, name in zip(prefixes, table.models, strict=True)]
-    within = ""
-    if len(set(families)) < len(families):
-        within = f"{np.mean([grouped_tau(scores, accuracies, families) for scores, accuracies in pairs]):.2f}"
-    return f"{means.min():.2f} to {means.max():.2f}", within
+    has_groups = len(set(families)) < len(families)
+    within = [grouped_tau(scores, accuracies, families) for scores, accuracies in pairs if has_groups]
+    return f"{means.min():.2f} to {means.max():.2f}", f"{np.mean(within):.2f}" if has_groups else ""
 
 
 def _names(row: Summary) -> tuple[str, str]:

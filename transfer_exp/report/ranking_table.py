@@ -21,7 +21,7 @@ def ranking_table(result: CellResult) -> RenderableType:
 
     Without ground truth the accuracy columns are left out.
     """
-    # The title is not the table's own, because rich would fold it to the width of a narrow table.
+    # A title of the table itself would be folded to the width of a narrow table.
     parts: list[RenderableType] = [Text(cell_title(result.cell), style="bold"), _table(result)]
     parts.extend(Text(line, style="yellow") for line in _missing_values(result))
     return Group(*parts, *(Text(line) for line in verdict(result)))
@@ -81,11 +81,7 @@ def score_format(scores: Sequence[float]) -> str:
 
 
 def models_by_reason(problems: Iterable[tuple[str, str, str]]) -> list[str]:
-    """Return one line ``problem model, model: reason`` for each pair of problem and reason.
-
-    Args:
-        problems: Problem, model and reason of each model.
-    """
+    """Return a line ``problem model, model: reason`` for each problem and reason of triples problem, model, reason."""
     models: dict[tuple[str, str], list[str]] = {}
     for problem, model, reason in problems:
         models.setdefault((problem, reason), []).append(model)
@@ -93,15 +89,10 @@ def models_by_reason(problems: Iterable[tuple[str, str, str]]) -> list[str]:
 
 
 def _missing_values(result: CellResult) -> list[str]:
-    """Return which models lack a score or an accuracy, and why."""
-    without_score = [m for m in result.models if m.score is None]
+    """Return lines on the models that lack a score, then on those that lack an accuracy, with the reasons."""
+    skipped = [("skipped", m.model, m.reason or "no reason given") for m in result.models if m.score is None]
     without_accuracy = [m for m in result.models if m.score is not None and m.reason]
-    return models_by_reason(
-        [
-            *(("skipped", m.model, m.reason or "no reason given") for m in without_score),
-            *(("no accuracy for", m.model, m.reason) for m in without_accuracy),
-        ]
-    )
+    return models_by_reason([*skipped, *(("no accuracy for", m.model, m.reason) for m in without_accuracy)])
 
 
 def _table(result: CellResult) -> Table:

@@ -1,4 +1,7 @@
-"""Result files of cells and searches: ``result.json``, ``ranking.csv``, ``rank.csv``, and CSV rows of a whole sweep."""
+"""Result files: ``result.json`` and ``ranking.csv`` of a cell, ``rank.csv`` of a search, and CSV rows of a sweep.
+
+A cell is a pool on one dataset with one perturbation, metric, regime (``ground_truth``) and seed.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +30,12 @@ _INTEGER_COLUMNS = ("rank", "images", "best_rank", "worst_rank")
 
 
 def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write ``result.json`` (everything) and ``ranking.csv`` (the table for a spreadsheet), each atomically.
+    """Write ``result.json`` (everything) and ``ranking.csv`` (the table for a spreadsheet), and return their paths.
 
     Args:
         result: The scored cell.
         config: Resolved configuration of the run. Values that JSON cannot hold are written as text.
         folder: Folder of the run, created if missing.
-
-    Returns:
-        The two files.
 
     Raises:
         InputError: If a score, accuracy or measure is NaN or infinite, which JSON cannot hold.
@@ -52,11 +52,7 @@ def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) ->
 
 
 def read_record(path: Path) -> CellResult:
-    """Read a ``result.json`` back.
-
-    Raises:
-        InputError: If the file is missing, is not JSON, or is not the record of a cell.
-    """
+    """Read a ``result.json``. Raises `InputError` if the file is missing, not JSON, or not the record of a cell."""
     try:
         record = read_json(path)
         band = record["null_band"]
@@ -72,6 +68,21 @@ def read_record(path: Path) -> CellResult:
         raise InputError(f"{error}; or delete it, and run the cell again") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path} is not the record of a cell ({error!r}): delete it, or run the cell again") from error
+
+
+def ranking_rows(result: CellResult) -> list[dict[str, Any]]:
+    """Return a row for each model, best score first: its result, ``score_rank`` and ``accuracy_rank``."""
+    return [
+        {
+            "model": line.result.model,
+            "score": line.result.score,
+            "accuracy": line.result.accuracy,
+            "score_rank": line.score_rank,
+            "accuracy_rank": line.accuracy_rank,
+            "reason": line.result.reason,
+        }
+        for line in result.ranking()
+    ]
 
 
 def to_json_value(value: Any) -> Any:
@@ -114,8 +125,7 @@ def last_round_as_cell(search: SearchResult) -> CellResult:
 def write_result_rows(sweep: Path, path: Path) -> int:
     """Write a CSV row for each model of each finished cell below a folder, and return the number of cells.
 
-    Raises:
-        InputError: If no cell finished.
+    Raises `InputError` if no cell finished.
     """
     cells = [read_record(record) for record in sorted(sweep.rglob("result.json"))]
     if not cells:
@@ -158,11 +168,11 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
 def _ranking_csv(result: CellResult) -> str:
     """Return the ranking in full precision, with the parts of the scores as last columns; missing values are empty."""
     text = io.StringIO()
-    parts = list(dict.fromkeys(name for model in result.models for name in model.parts))
+    parts_by_model = {model.model: model.parts for model in result.models}
+    names = list(dict.fromkeys(name for parts in parts_by_model.values() for name in parts))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_RANKING_COLUMNS, *parts])
-    for line in result.ranking():
-        model = line.result
-        row = [line.score_rank, model.model, model.score, model.accuracy, line.accuracy_rank, model.reason]
-        writer.writerow([*row, *(model.parts.get(name) for name in parts)])
+    writer.writerow([*_RANKING_COLUMNS, *names])
+    for row in ranking_rows(result):
+        parts = parts_by_model[row["model"]]
+        writer.writerow([*(row[column] for column in _RANKING_COLUMNS), *(parts.get(name) for name in names)])
     return text.getvalue()

@@ -28,7 +28,7 @@ _CROWD = 30
 
 
 def scatter(result: CellResult, path: Path) -> Path:
-    """Draw one cell to a PNG file and return its path.
+    """Draw one cell (a pool scored by one metric on one dataset) to a PNG file and return its path.
 
     Every model with score and accuracy is a labelled point; the title has tau_w and its null band. With fewer than two
     such models, the figure is a dot plot of the scores.
@@ -70,7 +70,7 @@ def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult]) -> int:
     axes.margins(x=0.16, y=0.12)  # room for labels
     axes.grid(color="0.92", zorder=0)
     figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
-    figure.draw_without_rendering()  # fixes the layout, which the pixels of the labels depend on
+    figure.draw_without_rendering()  # computes the layout, which determines the pixels of the labels
     return len(place_labels(figure, axes, points, [m.model for m in models]))
 
 
@@ -142,7 +142,7 @@ def _text_size(figure: Figure, text: str, fontsize: float) -> tuple[float, float
 
 
 def _candidate_boxes(width: float, height: float) -> Float[np.ndarray, "positions corners"]:
-    """Return boxes (x0, y0, x1, y1) around the origin, nearest first: 12 directions at 4 distances."""
+    """Return boxes (x0, y0, x1, y1) in pixels around the origin, nearest first: 12 directions at 4 distances."""
     boxes = []
     for distance in (11.0, 19.0, 30.0, 46.0):
         for angle in np.radians([0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240]):

@@ -1,4 +1,8 @@
-"""Terminal table of a search: finalists with intervals, eliminated models, and how sure the first rank is."""
+"""Terminal table of a search: finalists with intervals, eliminated models, and how certain the first rank is.
+
+A search scores the models of a pool on more and more images and drops the worst after each round. Finalists are the
+models of the last round.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,6 @@ _STOP_REASONS = {
     "top stable": "more images did not change the top",
     "budget": "the time budget was used up",
 }
-_UNLIMITED_WIDTH = 1000
 
 
 def search_table(search: SearchResult) -> RenderableType:
@@ -72,7 +75,7 @@ class _Finalists:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         single_line = self._table(" ")
-        needed = console.measure(single_line, options=options.update(width=_UNLIMITED_WIDTH)).maximum
+        needed = console.measure(single_line, options=options.update(width=10_000)).maximum
         yield single_line if needed <= options.max_width else self._table("\n")
 
     def _table(self, separator: str) -> Table:

@@ -1,4 +1,4 @@
-"""Reports at the end of a sweep of scores, of score matrices, or of precompute jobs."""
+"""Reports at the end of a sweep: of scored cells, of score matrices, or of jobs that fill the store (precompute)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,9 @@ from transfer_exp.report.sweep_table import change_table, sweep_table
 
 
 def show_sweep(folder: Path, console: Console) -> list[str]:
-    """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, and print its tables and their paths.
+    """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, print its tables, and return its `failures`.
 
-    Returns:
-        One line per cell that did not finish, as `failures`.
-
-    Raises:
-        InputError: If the folder holds no cell, or a record or page details cannot be read.
+    Raises `InputError` if the folder holds no cell, or a record or page details cannot be read.
     """
     frame = collect(folder)
     paths = [*write_sweep(folder, frame), write_page(folder, frame)]
@@ -65,7 +61,7 @@ def show_score_matrix(folder: Path, rows: Path, published: str | None, console: 
         console: Console to print on.
 
     Returns:
-        One line per job that failed.
+        `failures` of the jobs.
 
     Raises:
         InputError: If a status or the rows cannot be read, or the rows do not match the published pool.
@@ -76,13 +72,9 @@ def show_score_matrix(folder: Path, rows: Path, published: str | None, console: 
 
 
 def show_precompute(folder: Path, console: Console) -> list[str]:
-    """Print how much the jobs of a precompute sweep read from the store and computed.
+    """Print how much the jobs of a precompute sweep read from the store and computed; return a line per failed job.
 
-    Returns:
-        One line per job that failed.
-
-    Raises:
-        InputError: If the folder has no job, or a status cannot be read.
+    Raises `InputError` if the folder has no job, or a status cannot be read.
     """
     counts: Counter[tuple[str, bool]] = Counter()
     failed = []

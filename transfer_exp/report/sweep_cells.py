@@ -1,4 +1,8 @@
-"""Data frames of the cells and jobs of a sweep: collected from its folder, averaged over seeds, compared in pairs."""
+"""Data frames of the cells and jobs of a sweep: collected from its folder, averaged over seeds, compared in pairs.
+
+A cell is a pool on one dataset with one perturbation, metric, regime (``ground_truth``) and seed. A sweep has a folder
+per job, with the file ``status.json``; a job that scored a cell also wrote ``result.json``.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,9 @@ import pandas as pd
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import read_json
 from transfer_exp.report.ranking_table import against_chance
-from transfer_exp.report.record import read_record
+from transfer_exp.report.record import CELL_COLUMNS, read_record
 from transfer_exp.results.cell import CellResult
 
-_CELL_FIELDS = ["model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed"]
 _RESULT_COLUMNS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]
 _RESULT_COLUMNS += ["null_low", "null_high", "null_level"]
 
@@ -41,8 +44,8 @@ def collect(folder: Path) -> pd.DataFrame:
     if not rows:
         raise InputError(f"no cell found below {folder}: it holds neither a result.json nor a status.json")
     names = {name for row in rows for name in row}
-    extra_fields = {name.removeprefix("cell.") for name in names if name.startswith("cell.")} - set(_CELL_FIELDS)
-    fields = [*_CELL_FIELDS, *sorted(extra_fields)]
+    extra_fields = {name.removeprefix("cell.") for name in names if name.startswith("cell.")} - set(CELL_COLUMNS)
+    fields = [*CELL_COLUMNS, *sorted(extra_fields)]
     measures = sorted({name for name in names if not name.startswith("cell.")} - {*_RESULT_COLUMNS, "folder"})
     for name in sorted(set(fields) & {*_RESULT_COLUMNS, *measures, "folder"}):
         raise InputError(f"a cell below {folder} has a field '{name}', which is the name of a column: rename the field")
@@ -109,10 +112,9 @@ def paired_change(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_statuses(folder: Path) -> dict[Path, dict[str, Any]]:
-    """Return the ``status.json`` of each job of a precompute sweep, by path.
+    """Return the ``status.json`` of each job of a precompute sweep (which fills the store), by path.
 
-    Raises:
-        InputError: If the folder has none, or one cannot be read.
+    Raises `InputError` if the folder has none, or one cannot be read.
     """
     statuses = {path: _read_status(path) for path in sorted(folder.glob("*/status.json"))}
     if not statuses:
@@ -121,22 +123,15 @@ def read_statuses(folder: Path) -> dict[Path, dict[str, Any]]:
 
 
 def read_jobs(folder: Path) -> pd.DataFrame:
-    """Return a row for each job of a precompute sweep: its cell's fields, ``state``, ``reason``, ``folder``.
+    """Return a row for each job of a precompute sweep: its labels, ``state``, ``reason``, ``folder``.
 
-    Raises:
-        InputError: If the folder has no job, or a status cannot be read.
+    Raises `InputError` if the folder has no job, or a status cannot be read.
     """
-    return pd.DataFrame(
-        [
-            {
-                **status.get("cell", {}),
-                "state": str(status.get("state", "")),
-                "reason": str(status.get("reason", "")),
-                "folder": path.parent.name,
-            }
-            for path, status in read_statuses(folder).items()
-        ]
-    )
+    rows = []
+    for path, status in read_statuses(folder).items():
+        state = {name: str(status.get(name, "")) for name in ("state", "reason")}
+        rows.append({**status.get("cell", {}), **state, "folder": path.parent.name})
+    return pd.DataFrame(rows)
 
 
 def _row(folder: Path) -> dict[str, Any]:

@@ -22,12 +22,9 @@ _EMPTY = "0.85"
 def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     """Draw all cells of a sweep to a PNG file and return its path.
 
-    There is one panel per dataset (and other varying fields), with metrics as rows and perturbations as columns. Each
-    field shows weighted tau, averaged over seeds; it is bold with a star outside the null band, and grey if it failed.
-
-    Args:
-        frame: Cells from `collect`.
-        path: File to write.
+    The frame holds the cells from `collect`. There is one panel per dataset (and other varying fields), with metrics as
+    rows and perturbations as columns. Each field shows weighted tau, averaged over seeds. It is bold with a star where
+    tau lies outside the null band (the range for random scores), and grey where the job failed.
     """
     means = mean_over_seeds(frame)
     panel_fields = [name for name in row_fields(frame) if name != "perturbation"]

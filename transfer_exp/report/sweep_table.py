@@ -1,4 +1,4 @@
-"""Terminal tables of a sweep: one weighted tau per cell, and the change that each perturbation makes."""
+"""Terminal tables of a sweep: weighted tau (tau_w) by dataset, perturbation and metric, and changes by perturbation."""
 
 from __future__ import annotations
 
@@ -82,11 +82,7 @@ class SweepTable:
 
 
 def sweep_table(frame: pd.DataFrame) -> SweepTable:
-    """Return weighted tau with a row per dataset and perturbation (and other varying fields), a column per metric.
-
-    Args:
-        frame: Cells from `collect`. Cells that differ only in the seed are averaged.
-    """
+    """Return weighted taus of the cells from `collect`, means over seeds: rows by `row_fields`, columns by metric."""
     means, fields = mean_over_seeds(frame), row_fields(frame)
     entries = {(*(row[name] for name in fields), row["metric"]): _tau_entry(row) for _, row in means.iterrows()}
     order = {name: i for i, name in enumerate(none_first(frame["perturbation"]))}

@@ -1,4 +1,4 @@
-"""Convert finished jobs and sweeps to the `TrackedRun` that a tracker records."""
+"""Convert finished jobs and sweeps to the `TrackedRun` that an experiment tracker such as W&B records."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from transfer_exp.io.atomic import digest
-from transfer_exp.report.html.run_details import RunContext
-from transfer_exp.report.record import search_frame
+from transfer_exp.report.record import ranking_rows, search_frame
 from transfer_exp.report.sweep_cells import cell_fields, read_jobs
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
@@ -18,9 +17,7 @@ from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun
 
 if TYPE_CHECKING:
     from transfer_exp.features.model_on_target import CacheReference
-
-_DIGEST_DIGITS = 8
-"""Enough of a key's digest to distinguish feature sets of the same model and split."""
+    from transfer_exp.report.write_run import RunContext
 
 
 def tracked_cell(result: CellResult, context: RunContext, figure: Path, files: Sequence[Path]) -> TrackedRun:
@@ -29,24 +26,13 @@ def tracked_cell(result: CellResult, context: RunContext, figure: Path, files: S
     summary |= {"models_compared": result.compared, "tied": result.tied}
     if result.null_band is not None:
         summary["null_band_low"], summary["null_band_high"] = result.null_band
-    rows = [
-        {
-            "model": line.result.model,
-            "score": line.result.score,
-            "accuracy": line.result.accuracy,
-            "score_rank": line.score_rank,
-            "accuracy_rank": line.accuracy_rank,
-            "reason": line.result.reason,
-        }
-        for line in result.ranking()
-    ]
     return TrackedRun(
         "score",
         result.cell,
         context.config,
         context.sweep,
         summary,
-        tables={"models": rows},
+        tables={"models": ranking_rows(result)},
         images={"scatter": figure},
         output_artifacts=[_ranking_artifact("ranking", result.cell, files)],
         input_artifacts=_feature_artifacts(context.cache_references),
@@ -70,10 +56,10 @@ def tracked_precompute(
     counts: Sequence[Mapping[str, Any]],
     cache_references: Iterable[CacheReference],
 ) -> TrackedRun:
-    """Return a precompute job as a tracked run.
+    """Return a precompute job, which fills the store with features or accuracies, as a tracked run.
 
     Args:
-        cell: Label of the job by field.
+        cell: Labels of the job by field.
         config: Resolved configuration of the job.
         sweep: Name of the sweep that the job belongs to, or None.
         counts: Rows with ``what`` was requested, whether it ``was_there`` in the store, and the ``count``.
@@ -110,7 +96,7 @@ def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) 
 
 
 def _ranking_artifact(name: str, cell: Mapping[str, str], files: Sequence[Path]) -> Artifact:
-    """Return the tables of a run; runs on the same pool, dataset, perturbation and metric are versions of one."""
+    """Return the files of a run; runs that agree in the four fields below are versions of one artifact."""
     fields = ("model_pool", "dataset", "perturbation", "metric")
     return Artifact("-".join([name, *(cell[field] for field in fields)]), "ranking", files, metadata=cell)
 
@@ -121,7 +107,7 @@ def _feature_artifacts(cache_references: Iterable[CacheReference]) -> list[Artif
     for reference in cache_references:
         sha256 = digest(reference.key)
         source = {"model": reference.model, "dataset": reference.dataset, "split": reference.split}
-        name = "-".join([*source.values(), sha256[:_DIGEST_DIGITS]])
+        name = "-".join([*source.values(), sha256[:8]])  # 8 digits distinguish feature sets of one model and split
         addresses = {f"{sha256}.safetensors": reference.address}
         metadata = {**source, "sha256": sha256, "key": reference.key}
         artifacts.append(Artifact(name, "features", addresses=addresses, metadata=metadata))

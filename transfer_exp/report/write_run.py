@@ -1,19 +1,53 @@
-"""Write everything that a finished run or search leaves behind, the most valuable files first."""
+"""Write the files of a finished run or search and record it with the tracker, the most valuable files first."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from transfer_exp.report.html.page import write_page
-from transfer_exp.report.html.run_details import RunContext, collect_run_details, write_run_details
+from transfer_exp.report.html.run_details import collect_run_details, write_run_details
 from transfer_exp.report.record import last_round_as_cell, write_record, write_search_tables
 from transfer_exp.report.scatter import scatter
 from transfer_exp.report.search_table import rank_remark, verdict
 from transfer_exp.report.tracked_run import tracked_cell, tracked_search
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
+from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.tracker.tracker import Tracker
+
+if TYPE_CHECKING:
+    from transfer_exp.features.extraction import FeatureReader  # imports torch, which saved runs do not need
+    from transfer_exp.features.model_on_target import CacheReference
+
+
+@dataclass(frozen=True, eq=False)
+class RunContext:
+    """Facts about a run that its tracker and page need in addition to the result.
+
+    Attributes:
+        config: Resolved configuration as plain values.
+        sweep: Name of the sweep that the run belongs to, or None for a single run.
+        command: Command line that repeats the run, without secrets.
+        seconds: Seconds by model, then by stage.
+        class_names: Classes of the target, in the order of its labels.
+        scoring_sets: Readers of the features on the scoring set (the images that scores are computed on), by model.
+        perturb: Returns the perturbed features (N, D'), or None without a perturbation.
+        cache_references: Cached features that the run used.
+    """
+
+    config: Mapping[str, Any]
+    sweep: str | None
+    command: str
+    seconds: Mapping[str, Mapping[str, float]]
+    class_names: tuple[str, ...]
+    scoring_sets: Mapping[str, FeatureReader]
+    perturb: Callable[[FeatureSet], np.ndarray | None]
+    cache_references: Sequence[CacheReference] = ()
 
 
 def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
@@ -23,10 +57,10 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
     sweep and do not get separate ones.
 
     Args:
-        result: The scored cell.
+        result: The scored cell, which is a pool on one dataset with one perturbation, metric, regime and seed.
         context: Other facts about the run.
         folder: Folder of the run, created if missing.
-        tracker: Records the run as well.
+        tracker: Tracker to record the run with.
 
     Returns:
         Files that users open, and the path or address of the tracker's entry if there is one.

@@ -6,8 +6,9 @@ import json
 
 import numpy as np
 
-from transfer_exp.report.html.run_details import RunContext, RunDetails, collect_run_details, write_run_details
+from transfer_exp.report.html.run_details import RunDetails, collect_run_details, write_run_details
 from transfer_exp.report.record import write_record
+from transfer_exp.report.write_run import RunContext
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.statistics.feature_set import FeatureSet
 

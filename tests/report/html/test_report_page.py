@@ -65,7 +65,7 @@ def test_a_page_of_a_run_holds_its_record_and_details(tmp_path):
     assert cell["fields"] == result.cell
     assert (cell["tau"], cell["band"], cell["compared"], cell["chance"]) == (0.6, [-0.5, 0.5], 3, "better than chance")
     assert cell["measures"] == {"regret": 0.0}
-    lines = [(m["name"], m["score"], m["accuracy"], m["score_rank"], m["accuracy_rank"]) for m in cell["models"]]
+    lines = [(m["model"], m["score"], m["accuracy"], m["score_rank"], m["accuracy_rank"]) for m in cell["models"]]
     assert lines == [("clear", 1, 0.9, 1, 1), ("dim", 0, 0.7, 2, 3), ("dark", -1, 0.8, 3, 2), ("odd", *[None] * 4)]
     assert cell["models"][0]["seconds"] == {"features": 1.25, "scoring": 0.5}
     assert cell["models"][3]["reason"] == "no head"
@@ -124,7 +124,7 @@ def test_hostile_names_neither_end_a_block_nor_start_an_element(tmp_path):
     page = opened(run)
     assert [tag for tag, _ in page.elements].count("script") == 2
     assert "img" not in [tag for tag, _ in page.elements]
-    assert [m["name"] for m in page.data["cells"][0]["models"]][:3] == list(names)
+    assert [m["model"] for m in page.data["cells"][0]["models"]][:3] == list(names)
     assert page.data["samples"][0]["names"] == [HOSTILE, "<!--", "a"]
     assert page.texts("title")[0].startswith(HOSTILE)
     raw = (run / "report.html").read_text(encoding="utf-8")

@@ -1,1 +1,1 @@
-"""A page of a run or a sweep: one file that a browser opens from disk, and that asks nobody for anything."""
+"""Page of a run or a sweep: one HTML file that a browser opens from disk, without a network."""

@@ -63,8 +63,8 @@ function scatter(title, models, rangeY, width) {
   const y = scale(rangeY, height - bottom, top);
   const chosen = Math.max(...models.map((m) => m.score));
   const best = Math.max(...models.map((m) => m.accuracy));
-  const first = models.filter((m) => m.score === chosen).map((m) => m.name);
-  const most = models.filter((m) => m.accuracy === best).map((m) => m.name);
+  const first = models.filter((m) => m.score === chosen).map((m) => m.model);
+  const most = models.filter((m) => m.accuracy === best).map((m) => m.model);
   const description = `${title}: score against accuracy of ${plural(models.length, "model")}. Highest score: ${first.join(", ")}.
     Best accuracy: ${most.join(", ")}, ${fixed(best, 3)}.`;
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(description) });
@@ -79,17 +79,17 @@ function scatter(title, models, rangeY, width) {
   }
   svg.append(draw("text", { class: "axis", x: width - right, y: height - 6, "text-anchor": "end" }, "score →"));
   svg.append(draw("text", { class: "axis", x: 2, y: top - 12 }, "↑ acc."));
-  const spots = models.map((m) => ({ name: m.name, x: x(m.score), y: y(m.accuracy) }));
+  const spots = models.map((m) => ({ name: m.model, x: x(m.score), y: y(m.accuracy) }));
   const positions = placeLabels(spots, [left, top - 4, width, height - bottom]);
   models.forEach((m, i) => {
     const kind = m.accuracy === best ? "best" : m.score === chosen ? "chosen" : "";
-    const group = draw("g", { class: `model ${kind}`, "data-model": m.name });
-    group.append(draw("title", {}, `${m.name}: score ${short(m.score)}, accuracy ${fixed(m.accuracy, 3)}`));
+    const group = draw("g", { class: `model ${kind}`, "data-model": m.model });
+    group.append(draw("title", {}, `${m.model}: score ${short(m.score)}, accuracy ${fixed(m.accuracy, 3)}`));
     if (kind) group.append(draw("circle", { class: "ring", cx: spots[i].x, cy: spots[i].y, r: 7.5 }));
     group.append(draw("circle", { class: "dot", cx: spots[i].x, cy: spots[i].y, r: 3.8 }));
     const inward = spots[i].x > width / 2 ? { x: spots[i].x - 8, "text-anchor": "end" } : { x: spots[i].x + 8 };
     const position = positions[i] ?? { ...inward, y: spots[i].y - 6 };
-    group.append(draw("text", { class: positions[i] ? "name" : "name crowded", ...position }, m.name));
+    group.append(draw("text", { class: positions[i] ? "name" : "name crowded", ...position }, m.model));
     svg.append(group);
   });
   return svg;
@@ -119,11 +119,11 @@ function placeLabels(spots, [left, top, right, bottom]) {
 
 /* Scores only, if there are no accuracies to compare them with. */
 function dots(models, width) {
-  const label = Math.min(width * 0.5, Math.max(...models.map((m) => lengthOf(m.name))) + 14);
+  const label = Math.min(width * 0.5, Math.max(...models.map((m) => lengthOf(m.model))) + 14);
   const height = 34 + 20 * models.length;
   const range = widened(models.map((m) => m.score), 0.05);
   const x = scale(range, label, width - 12);
-  const description = `Scores of ${plural(models.length, "model")}, highest first: ${models.map((m) => m.name).join(", ")}.`;
+  const description = `Scores of ${plural(models.length, "model")}, highest first: ${models.map((m) => m.model).join(", ")}.`;
   const svg = draw("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": oneLine(description) });
   for (const [value, text] of ticks(...range, width / 140)) {
     svg.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: 4, y2: height - 26 }));
@@ -131,9 +131,9 @@ function dots(models, width) {
   }
   models.forEach((m, i) => {
     const y = 16 + 20 * i;
-    const group = draw("g", { class: i ? "model" : "model chosen", "data-model": m.name });
-    group.append(draw("title", {}, `${m.name}: score ${short(m.score)}`));
-    const name = fitted(m.name, label - 14);
+    const group = draw("g", { class: i ? "model" : "model chosen", "data-model": m.model });
+    group.append(draw("title", {}, `${m.model}: score ${short(m.score)}`));
+    const name = fitted(m.model, label - 14);
     group.append(draw("text", { class: "name", x: label - 10, y: y + 4, "text-anchor": "end" }, name));
     group.append(draw("circle", { class: "dot", cx: x(m.score), cy: y, r: 3.8 }));
     svg.append(group);

@@ -28,7 +28,7 @@ function separation(cell) {
 }
 
 const modelPicker = (cell, names, model, render) => {
-  const rank = new Map(cell.models.map((m) => [m.name, whole(m.score_rank)]));
+  const rank = new Map(cell.models.map((m) => [m.model, whole(m.score_rank)]));
   const options = names.map((name) => [name, `${name} (rank ${rank.get(name) ?? "–"})`]);
   return [picker("Model", options, model, (name) => ((selection.model = name), render()))];
 };

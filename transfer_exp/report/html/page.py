@@ -1,4 +1,7 @@
-"""Page of a run or a sweep: one HTML file that holds its data, style and program, and loads nothing else."""
+"""Page of a run or a sweep: one HTML file that holds its data, style and program, and loads nothing else.
+
+A run is one cell: a pool on one dataset with one perturbation, metric, regime and seed. A sweep has many.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,7 +20,7 @@ from transfer_exp.io.atomic import write_text
 from transfer_exp.report.html.projection import PlottedSamples, Projection
 from transfer_exp.report.html.run_details import RunDetails, read_run_details
 from transfer_exp.report.ranking_table import against_chance
-from transfer_exp.report.record import read_record
+from transfer_exp.report.record import ranking_rows, read_record
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.results.cell import CellResult
 
@@ -28,22 +31,11 @@ _TOO_MANY = "left out of so large a sweep: transfer-exp report CELL_FOLDER draws
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("elements.js", "tables.js", "charts.js", "classes.js", "page.js")
 _UNFINISHED: dict[str, Any] = {
-    "tau": None,
-    "band": None,
-    "level": None,
-    "chance": "",
-    "compared": 0,
-    "measures": {},
-    "models": [],
-    "before": None,
-    "samples": None,
-    "views": {},
-    "left_out": "",
-    "command": "",
-    "versions": {},
-    "verdict": [],
+    **dict.fromkeys(("tau", "band", "level", "before", "samples")),
+    **dict.fromkeys(("chance", "left_out", "command"), ""),
+    **{"compared": 0, "models": [], "measures": {}, "views": {}, "versions": {}, "verdict": []},
 }
-_Item = TypeVar("_Item")
+"""Data of a cell without a result."""
 
 
 def write_page(folder: Path, frame: pd.DataFrame | None = None) -> Path:
@@ -64,8 +56,8 @@ def write_page(folder: Path, frame: pd.DataFrame | None = None) -> Path:
 def render_page(data: Mapping[str, Any]) -> str:
     """Return the HTML of a page.
 
-    Names of models and classes come from strangers. They are inside a JSON block that no character can end, and the
-    program inserts them as text only. The template escapes the title.
+    Names of models and classes are untrusted. They are inside a JSON block that no character can end, and the program
+    inserts them as text only. The template escapes the title.
     """
     environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # keeps the order of the records
@@ -134,15 +126,11 @@ def _result_data(result: CellResult, details: RunDetails) -> dict[str, Any]:
         "measures": {name: value for name, value in result.measures.items() if name != "weighted_tau"},
         "models": [
             {
-                "name": line.result.model,
-                "score": line.result.score,
-                "accuracy": line.result.accuracy,
-                "score_rank": line.score_rank,
-                "accuracy_rank": line.accuracy_rank,
-                "reason": line.result.reason or details.remarks.get(line.result.model, ""),
-                "seconds": details.seconds.get(line.result.model, {}),
+                **row,
+                "reason": row["reason"] or details.remarks.get(row["model"], ""),
+                "seconds": details.seconds.get(row["model"], {}),
             }
-            for line in result.ranking()
+            for row in ranking_rows(result)
         ],
         "command": details.command,
         "versions": details.versions,
@@ -157,15 +145,11 @@ def _projection_data(
     if len(sides) >= _MAX_PROJECTIONS:
         return {"samples": None, "views": {}, "left_out": _TOO_MANY}
     views = {
-        name: (_index(sides, pair.before), None if pair.after is None else _index(sides, pair.after))
+        name: [None if side is None else sides.setdefault(side, len(sides)) for side in (pair.before, pair.after)]
         for name, pair in details.views.items()
     }
-    sample_index = None if details.samples is None else _index(samples, details.samples)
+    sample_index = None if details.samples is None else samples.setdefault(details.samples, len(samples))
     return {"samples": sample_index, "views": views, "left_out": details.left_out}
-
-
-def _index(items: dict[_Item, int], item: _Item) -> int:
-    return items.setdefault(item, len(items))
 
 
 def _csp_hash(text: str) -> str:

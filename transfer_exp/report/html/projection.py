@@ -1,4 +1,7 @@
-"""Features of one model as a page shows them: samples projected onto a plane, and separation of the classes."""
+"""Features of one model as a page shows them: samples projected onto a plane, and separation of the classes.
+
+The samples are those of the scoring set: the N images that scores are computed on. Features are (N, D).
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,7 @@ from transfer_exp.statistics.feature_set import encode_labels
 MAX_VALUES = 10_000_000
 """Largest N D of a scoring set that is drawn: perturbing it again must stay cheap compared with scoring."""
 _MAX_POINTS, _MAX_CLASSES = 1000, 500
-_UNIT, _MAX_COORDINATE = 100, 10**6
-_FULL_SVD_SIZE = 8
-"""Up to so many samples or features, a full decomposition is as fast as one of two components."""
+_MAX_COORDINATE = 10**6
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,7 @@ class ProjectionPair:
 
 
 def check_size(features: np.ndarray, labels: np.ndarray) -> None:
-    """Check that a scoring set (N, D) is small enough for a page.
-
-    Raises:
-        InputError: If N D is above ten million, or there are more than 500 classes.
-    """
+    """Raise `InputError` if N D is above ten million, or there are more than 500 classes: too much for a page."""
     classes = len(np.unique(labels))
     if features.size > MAX_VALUES:
         raise InputError(f"the scoring set has {len(features)} samples of {features.shape[1]} features")
@@ -106,16 +103,11 @@ def project_features(
     labels: Int[np.ndarray, " samples"],
     perturbed: Float[np.ndarray, "samples new_dim"] | None,
 ) -> ProjectionPair:
-    """Project a model's scoring set before and after a perturbation onto the same axes.
+    """Project a model's features before and after a perturbation onto the same axes.
 
     The axes W (D, 2) are the first two principal components of the drawn points X, centred. The perturbed points Z may
     lie in another space: there the axes are the orthonormal matrix nearest to Z'XW, the directions that covary most
     with the first ones. After a rotation, or a projection that keeps these two components, that gives the same picture.
-
-    Args:
-        features: (N, D).
-        labels: (N,).
-        perturbed: (N, D'), or None without a perturbation.
     """
     drawn = _drawn_indices(labels)
     points = _centre(features[drawn])
@@ -133,19 +125,14 @@ def project_features(
 def class_separation(
     features: Float[np.ndarray, "samples dim"], labels: Int[np.ndarray, " samples"], drawn: Int[np.ndarray, " drawn"]
 ) -> ClassSeparation:
-    """Measure how far class means lie apart.
+    """Measure how far the means of two or more classes lie apart, with recall over the ``drawn`` sample indices only.
 
     Leaving a sample x out of the mean mu of its n samples moves that mean to mu + (mu - x) / (n - 1). Its distance to x
     grows by the factor n / (n - 1), so no mean is computed twice.
-
-    Args:
-        features: (N, D), finite, with at least two classes.
-        labels: (N,).
-        drawn: (P,), indices of the samples that recall is counted over; means use all samples.
     """
     codes, counts = encode_labels(labels)
     centred = _centre(features)
-    scale = float(np.abs(centred).max()) or 1.0  # squares of large features overflow, squares of small ones vanish
+    scale = float(np.abs(centred).max()) or 1.0  # without it, squares of features may overflow or vanish
     centred /= scale
     members = csr_matrix((np.ones(len(codes)), (codes, np.arange(len(codes)))))
     means = members @ centred / counts[:, None]
@@ -166,7 +153,7 @@ def class_separation(
 
 
 def _nearest_to_own_mean(samples: np.ndarray, codes: np.ndarray, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return for each sample whether the mean of its class without it is strictly the nearest."""
+    """Return for each sample whether the mean of the other samples of its class is strictly the nearest mean."""
     squares = _squared_distances(samples, means)
     rows = np.arange(len(samples))
     to_class = squares[rows, codes] * (counts[codes] / np.maximum(counts[codes] - 1, 1)) ** 2
@@ -195,7 +182,7 @@ def _centre(features: np.ndarray) -> Float[np.ndarray, "samples dim"]:
 
 def _principal_axes(points: Float[np.ndarray, "drawn dim"]) -> Float[np.ndarray, "dim two"]:
     """Return the first two right singular vectors; zeros replace those that do not exist."""
-    if min(points.shape) <= _FULL_SVD_SIZE or not points.any():
+    if min(points.shape) <= 8 or not points.any():  # for so few, the full decomposition is as fast
         axes = np.linalg.svd(points, full_matrices=False)[2][:2]
     else:
         start = np.random.default_rng(0).normal(size=min(points.shape))  # a fixed start gives a fixed picture
@@ -205,5 +192,6 @@ def _principal_axes(points: Float[np.ndarray, "drawn dim"]) -> Float[np.ndarray,
 
 
 def _to_integers(points: Float[np.ndarray, "drawn two"]) -> tuple[int, ...]:
-    rounded = np.clip(np.rint(_UNIT * points), -_MAX_COORDINATE, _MAX_COORDINATE)
+    """Return coordinates in hundredths."""
+    rounded = np.clip(np.rint(100 * points), -_MAX_COORDINATE, _MAX_COORDINATE)
     return tuple(rounded.astype(np.int64).ravel().tolist())

@@ -1,16 +1,16 @@
-"""Details of a run that only its page needs, saved as ``page.json``: command, versions, seconds and projections."""
+"""Details of a run that only its page needs, saved as ``page.json``: command, versions, seconds and projections.
+
+A projection shows the features of one model on the scoring set (the images that scores are computed on) as points.
+"""
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-
-import numpy as np
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_text
@@ -24,43 +24,16 @@ from transfer_exp.report.html.projection import (
     project_features,
 )
 from transfer_exp.results.cell import CellResult
-from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.version import __version__
 
 if TYPE_CHECKING:
-    from transfer_exp.features.extraction import FeatureReader  # imports torch, which pages of saved runs do not need
-    from transfer_exp.features.model_on_target import CacheReference
+    from transfer_exp.report.write_run import RunContext
 
 NAME = "page.json"
 _MAX_BYTES = 1 << 24
 _MAX_MODELS, _MAX_MODELS_IN_SWEEP = 5, 3
 """Most models with a projection on a page; the page of a sweep shows all its cells."""
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "hydra-core")
-
-
-@dataclass(frozen=True, eq=False)
-class RunContext:
-    """Facts about a run that its files, tracker and page need besides the result.
-
-    Attributes:
-        config: Resolved configuration as plain values.
-        sweep: Name of the sweep that the run belongs to, or None for a single run.
-        command: Command line that repeats the run, without secrets.
-        seconds: Seconds by model, then by stage.
-        class_names: Classes of the target, in the order of its labels.
-        scoring_sets: Readers of the scoring-set features, by model.
-        perturb: Returns the features (N, D') that the metric scored, or None without a perturbation.
-        cache_references: Cached features that the run used.
-    """
-
-    config: Mapping[str, Any]
-    sweep: str | None
-    command: str
-    seconds: Mapping[str, Mapping[str, float]]
-    class_names: tuple[str, ...]
-    scoring_sets: Mapping[str, FeatureReader]
-    perturb: Callable[[FeatureSet], np.ndarray | None]
-    cache_references: Sequence[CacheReference] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +52,7 @@ class RunDetails:
         verdict: Remarks on the ranking, line by line.
     """
 
-    # For reading, with all dataclasses inside: no conversions, no extra fields, finite numbers only.
+    # Also applies to the dataclasses inside when pydantic reads a file.
     __pydantic_config__: ClassVar[dict[str, Any]] = {"strict": True, "extra": "forbid", "allow_inf_nan": False}
 
     command: str = ""
@@ -99,7 +72,7 @@ def library_versions() -> dict[str, str]:
 
 
 def collect_run_details(result: CellResult, context: RunContext) -> RunDetails:
-    """Return the details of a run, with projections of its most interesting models (fewer for a cell of a sweep)."""
+    """Return the details of a run, with projections of the first of its `_models_to_draw`."""
     seconds = {
         model: {stage: round(time, 3) for stage, time in stages.items()} for model, stages in context.seconds.items()
     }
@@ -127,8 +100,7 @@ def write_run_details(details: RunDetails, folder: Path) -> None:
 def read_run_details(folder: Path) -> RunDetails:
     """Read ``page.json`` from a folder; without the file the details are empty.
 
-    Raises:
-        InputError: If the file cannot be read, or its parts do not fit each other.
+    Raises `InputError` if the file cannot be read, or its parts do not fit each other.
     """
     path = folder / NAME
     if not path.is_file():
@@ -162,7 +134,7 @@ def _check_projections(details: RunDetails, path: Path) -> None:
 
 
 def _models_to_draw(result: CellResult) -> list[str]:
-    """Return the scored models: highest score, best accuracy, lowest score, then the rest by score."""
+    """Return the scored models, interesting ones first: best score, best accuracy, worst score, the rest by score."""
     scored = [line.result for line in result.ranking() if line.result.score is not None]
     with_accuracy = [model for model in scored if model.accuracy is not None]
     best = sorted(with_accuracy, key=lambda model: -(model.accuracy or 0.0))[:1]

@@ -57,11 +57,11 @@ function compare(a, b, way) {
 function leaderboard(cell, before) {
   const format = formatOf(cell.models.map((m) => m.score));
   const hasAccuracy = cell.models.some((m) => m.accuracy !== null);
-  const ranks = new Map((before?.models ?? []).map((m) => [m.name, m.score_rank]));
-  const moved = (m) => (ranks.get(m.name) == null || m.score_rank === null ? null : ranks.get(m.name) - m.score_rank);
+  const ranks = new Map((before?.models ?? []).map((m) => [m.model, m.score_rank]));
+  const moved = (m) => (ranks.get(m.model) == null || m.score_rank === null ? null : ranks.get(m.model) - m.score_rank);
   const columns = [
     { key: "rank", label: "rank", rising: true, value: (m) => m.score_rank, cell: (m) => whole(m.score_rank) },
-    { key: "model", label: "model", text: true, head: true, value: (m) => m.name, cell: (m) => m.name },
+    { key: "model", label: "model", text: true, head: true, value: (m) => m.model, cell: (m) => m.model },
     { key: "score", label: "score", value: (m) => m.score, cell: (m) => format(m.score) },
   ];
   if (hasAccuracy) {
@@ -88,7 +88,7 @@ function leaderboard(cell, before) {
   if (cell.models.some((m) => m.reason)) {
     columns.push({ key: "reason", label: "note", text: true, value: (m) => m.reason, cell: (m) => m.reason });
   }
-  const mark = (m) => ({ "data-model": m.name });
+  const mark = (m) => ({ "data-model": m.model });
   const rising = { key: "rank", way: "ascending" };
   return sortable("leaderboard", "Leaderboard: models by score", columns, cell.models, rising, mark);
 }
@@ -100,7 +100,7 @@ function timings(cell) {
   const total = (m) => stages.reduce((sum, stage) => sum + (m.seconds[stage] ?? 0), 0);
   const column = (key, value) => ({ key, label: key.replace("_", " "), value, cell: (m) => fixed(value(m), 2) });
   const columns = [
-    { key: "model", label: "model", text: true, head: true, value: (m) => m.name, cell: (m) => m.name },
+    { key: "model", label: "model", text: true, head: true, value: (m) => m.model, cell: (m) => m.model },
     ...stages.map((stage) => column(stage, (m) => m.seconds[stage] ?? null)),
     column("total", total),
   ];
