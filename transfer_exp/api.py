@@ -26,48 +26,37 @@ def rank(
 ) -> pd.DataFrame:
     """Rank pretrained models for a target dataset, best first.
 
-    Parameters
-    ----------
-    target : path, mapping of str to array_like, or array_like
-        Either the path of a dataset: a folder of images by class, a CSV with columns file and label, npz files, or the
-        id of a dataset on the Hugging Face hub. Or features of shape (N, D): of each model by its name, or of a single
-        model.
-    labels : array_like of shape (N,), optional
-        Class of each sample, as integers or strings. Required with features, and not allowed with a path.
-    pool : str, optional
-        Option of the config group ``model_pool``, by default ``everyday``. Not allowed with features.
-    budget : str or None
-        Time limit for the forward passes, such as ``"90s"``, ``"10m"`` or ``"2h"``; None for no limit.
-    settings : sequence of str
-        Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``.
+    Args:
+        target: Either the path of a dataset: a folder of images by class, a CSV with columns file and label, npz files,
+            or the id of a dataset on the Hugging Face hub. Or features of shape (N, D): of each model by its name, or
+            of a single model.
+        labels: Class of each sample, as integers or strings. Required with features, and not allowed with a path.
+        pool: Option of the config group ``model_pool``, by default ``everyday``. Not allowed with features.
+        budget: Time limit for the forward passes, such as ``"90s"``, ``"10m"`` or ``"2h"``; None for no limit.
+        settings: Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``.
 
-    Returns
-    -------
-    pandas.DataFrame
+    Returns:
         One row for each model, best first, with the fields of `SearchedModel` as columns. Among them are ``model``,
         ``rank`` (from 1) and ``score``.
 
-    Raises
-    ------
-    InputError
-        When an argument, a setting or a file cannot be used.
+    Raises:
+        InputError: When an argument, a setting or a file cannot be used.
 
-    Examples
-    --------
-    Features of two models on a dataset of two classes. The classes are further apart in the second model:
+    Examples:
+        Features of two models on a dataset of two classes. The classes are further apart in the second model:
 
-    >>> import numpy as np
-    >>> from transfer_exp import rank
-    >>> rng, labels = np.random.default_rng(0), np.repeat(["cat", "dog"], 40)
-    >>> noise = rng.normal(size=(80, 6))
-    >>> features = {"weak": noise, "strong": noise + 3 * (labels == "dog")[:, None]}
-    >>> frame = rank(features, labels)
-    >>> list(frame["model"])
-    ['strong', 'weak']
+        >>> import numpy as np
+        >>> from transfer_exp import rank
+        >>> rng, labels = np.random.default_rng(0), np.repeat(["cat", "dog"], 40)
+        >>> noise = rng.normal(size=(80, 6))
+        >>> features = {"weak": noise, "strong": noise + 3 * (labels == "dog")[:, None]}
+        >>> frame = rank(features, labels)
+        >>> list(frame["model"])
+        ['strong', 'weak']
 
-    A folder of images with one folder for each class, and the models of the built-in pool:
+        A folder of images with one folder for each class, and the models of the built-in pool:
 
-    >>> frame = rank("photos", pool="builtin", budget="5m")  # doctest: +SKIP
+        >>> frame = rank("photos", pool="builtin", budget="5m")  # doctest: +SKIP
     """
     if isinstance(target, str | Path):
         if labels is not None:

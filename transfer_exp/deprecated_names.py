@@ -87,10 +87,8 @@ _printed_names: set[str] = set()
 def current_overrides(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of a command line with current names, and print one line for each old name.
 
-    Raises
-    ------
-    InputError
-        For a sweep that is only in a checkout, without the folder of its config.
+    Raises:
+        InputError: For a sweep that is only in a checkout, without the folder of its config.
     """
     has_directory = any(argument.startswith(("--config-dir", "-cd")) for argument in arguments)
     current = []

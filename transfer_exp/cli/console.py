@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 class Parser(argparse.ArgumentParser):
     """Argument parser of a command. A wrong argument is an `InputError`, so that it ends in one line.
 
-    Parameters
-    ----------
-    examples : sequence of str
-        Command lines that the help shows last.
-    **options
-        Options of `argparse.ArgumentParser`.
+    Args:
+        examples: Command lines that the help shows last.
+        **options: Options of `argparse.ArgumentParser`.
     """
 
     def __init__(self, *, examples: Sequence[str] = (), **options: Any) -> None:
@@ -32,16 +29,11 @@ class Parser(argparse.ArgumentParser):
     def run(self, command: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None = None) -> int:
         """Run a command with its parsed arguments, and return the exit code.
 
-        Parameters
-        ----------
-        command : callable
-            Function of the parsed arguments.
-        arguments : sequence of str, optional
-            Arguments of the command; by default those of the process.
+        Args:
+            command: Function of the parsed arguments.
+            arguments: Arguments of the command; by default those of the process.
 
-        Returns
-        -------
-        int
+        Returns:
             0; or 1 after one line on stderr for wrong arguments, other bad input, or a file that cannot be written.
         """
         try:

@@ -35,14 +35,10 @@ _EXAMPLES = ("transfer-exp doctor", "transfer-exp doctor --store shared/store")
 class Finding:
     """One line of the report.
 
-    Attributes
-    ----------
-    name : str
-        Subject of the check.
-    text : str
-        Result of the check.
-    is_broken : bool
-        Whether something that every run needs does not work.
+    Attributes:
+        name: Subject of the check.
+        text: Result of the check.
+        is_broken: Whether something that every run needs does not work.
     """
 
     name: str

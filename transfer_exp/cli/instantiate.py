@@ -26,23 +26,17 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
     Targets lie in this package, or in packages that the environment variable ``TRANSFER_EXP_TRUST`` lists, separated
     by colons. No file can set that variable.
 
-    Parameters
-    ----------
-    group : str
-        Name of the config group, for messages.
-    options : mapping
-        Plain data: ``_target_`` and hyperparameters. Lists become tuples. A hyperparameter may hold mappings with a
-        ``_target_`` at any depth: they are built first, under the same rules. ``_convert_`` is ignored.
+    Args:
+        group: Name of the config group, for messages.
+        options: Plain data: ``_target_`` and hyperparameters. Lists become tuples. A hyperparameter may hold mappings
+            with a ``_target_`` at any depth: they are built first, under the same rules. ``_convert_`` is ignored.
 
-    Returns
-    -------
-    object
+    Returns:
         The object that the target returns.
 
-    Raises
-    ------
-    InputError
-        When the target is not allowed or does not exist, or an option is unknown, missing or of the wrong type.
+    Raises:
+        InputError: When the target is not allowed or does not exist, or an option is unknown, missing or of the wrong
+            type.
     """
     target = _find_target(group, str(options.get("_target_")))
     parameters = inspect.signature(target).parameters

@@ -37,20 +37,14 @@ def job_name(config: DictConfig) -> dict[str, str]:
 def cell_labels(config: DictConfig, run: HydraConf | DictConfig | None = None) -> tuple[dict[str, str], str]:
     """Return the labels of a cell's parts, and the option of ``protocol``.
 
-    Parameters
-    ----------
-    config : DictConfig
-        Configuration of the cell.
-    run : HydraConf or DictConfig, optional
-        Hydra's part of the configuration; by default that of the running job.
+    Args:
+        config: Configuration of the cell.
+        run: Hydra's part of the configuration; by default that of the running job.
 
-    Returns
-    -------
-    labels : dict
-        Chosen option of each part, with the hyperparameters set by hand, for example ``pca(dim=32)``. The regime's
-        label includes a protocol other than the default.
-    protocol : str
-        Chosen protocol, empty where the regime has none.
+    Returns:
+        labels: Chosen option of each part, with the hyperparameters set by hand, for example ``pca(dim=32)``. The
+            regime's label includes a protocol other than the default.
+        protocol: Chosen protocol, empty where the regime has none.
     """
     run = HydraConfig.get() if run is None else run
     labels = {group: _label(group, run) for group in _LABELLED}
@@ -76,10 +70,8 @@ def command_line(single_run: bool) -> str:
 def check_numbers(config: DictConfig) -> None:
     """Check the whole numbers among the settings of a run; every part checks its own settings.
 
-    Raises
-    ------
-    InputError
-        When a setting is not a whole number, or is too small.
+    Raises:
+        InputError: When a setting is not a whole number, or is too small.
     """
     for key, minimum in _MINIMUM.items():
         value = OmegaConf.select(config, key)

@@ -53,10 +53,8 @@ _log = logging.getLogger(__name__)
 def main() -> int | None:
     """Run the command of the process, and return its exit code, None for success.
 
-    Raises
-    ------
-    SystemExit
-        With code 1, after one line on stderr, for every error that the user can correct.
+    Raises:
+        SystemExit: With code 1, after one line on stderr, for every error that the user can correct.
     """
     if "query=bash" in sys.argv and _complete_command():
         return None

@@ -27,10 +27,8 @@ CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "co
 class CommandLine:
     """Arguments of the application.
 
-    Attributes
-    ----------
-    arguments : sequence of str
-        Overrides and options of Hydra, as typed.
+    Attributes:
+        arguments: Overrides and options of Hydra, as typed.
     """
 
     arguments: Sequence[str]
@@ -77,12 +75,9 @@ class CommandLine:
     def compose(self, point: Sequence[str], return_hydra_config: bool = False) -> DictConfig:
         """Return the config at a point of the axes.
 
-        Parameters
-        ----------
-        point : sequence of str
-            One override for each axis.
-        return_hydra_config : bool
-            Include Hydra's part of the config.
+        Args:
+            point: One override for each axis.
+            return_hydra_config: Include Hydra's part of the config.
         """
         directory = self.options.config_dir
         search = [f"hydra.searchpath=[file://{Path(directory).absolute()}]"] if directory else []
@@ -93,10 +88,8 @@ class CommandLine:
     def points(self, is_axis: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
         """Yield the points of some axes, each as one override per axis.
 
-        Parameters
-        ----------
-        is_axis : callable
-            Predicate that selects axes by key or group. If it selects none, a single empty point is yielded.
+        Args:
+            is_axis: Predicate that selects axes by key or group. If it selects none, a single empty point is yielded.
         """
         lines = [*self.axes, *(f"{key}={values}" for key, values in self.axes_of_file.items())]
         sweeps = [o for o in _parse(lines) if is_axis(o.key_or_group)]

@@ -38,18 +38,12 @@ _BYTES_PER_VALUE = 4
 class StageWork:
     """StageWork of the jobs of one stage.
 
-    Attributes
-    ----------
-    jobs : int
-        Number of jobs.
-    done : int or None
-        Jobs whose result is in the store; None for a stage that stores no results.
-    passes : int
-        Forward passes of single images in the remaining jobs; a backward pass counts as two.
-    seconds, longest : float
-        Estimated time of the remaining jobs in total, and of the longest of them.
-    values : int
-        Numbers that the remaining jobs add to the store.
+    Attributes:
+        jobs: Number of jobs.
+        done: Jobs whose result is in the store; None for a stage that stores no results.
+        passes: Forward passes of single images in the remaining jobs; a backward pass counts as two.
+        seconds, longest: Estimated time of the remaining jobs in total, and of the longest of them.
+        values: Numbers that the remaining jobs add to the store.
     """
 
     jobs: int = 0
@@ -79,15 +73,11 @@ class StageWork:
 def plan(arguments: Sequence[str]) -> None:
     """Print the work of a command line, for this device and one job after another.
 
-    Parameters
-    ----------
-    arguments : sequence of str
-        Arguments of the application.
+    Args:
+        arguments: Arguments of the application.
 
-    Raises
-    ------
-    InputError
-        For bad input, except missing data or weights, which are listed as left out.
+    Raises:
+        InputError: For bad input, except missing data or weights, which are listed as left out.
     """
     planner = Planner(CommandLine(arguments))
     print_plan(planner.work(), planner, Console(highlight=False))
@@ -97,14 +87,10 @@ def plan(arguments: Sequence[str]) -> None:
 class Planner:
     """Counts the jobs of a command line, and times each network on a few images.
 
-    Attributes
-    ----------
-    line : CommandLine
-        Command line to plan.
-    pace : dict
-        Measured seconds per image, by model.
-    left_out : dict
-        Reason why a model or a target is not counted, by name.
+    Attributes:
+        line: Command line to plan.
+        pace: Measured seconds per image, by model.
+        left_out: Reason why a model or a target is not counted, by name.
     """
 
     line: CommandLine
@@ -116,10 +102,8 @@ class Planner:
     def work(self) -> dict[str, StageWork]:
         """Return the work of each stage.
 
-        Raises
-        ------
-        InputError
-            For bad input, except missing data or weights, which go to `left_out`.
+        Raises:
+            InputError: For bad input, except missing data or weights, which go to `left_out`.
         """
         scoring = StageWork(jobs=sum(1 for _ in self.line.points(lambda axis: True)), done=None)
         return {"features": self._features(), "finetune": self._accuracies(), "score": scoring}

@@ -34,12 +34,9 @@ _EXAMPLES = (
 def rank_overrides(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of the application for the arguments of ``transfer-exp rank``.
 
-    Raises
-    ------
-    InputError
-        When the target does not exist or is not a dataset, or an option does not exist.
-    SystemExit
-        After printing the help.
+    Raises:
+        InputError: When the target does not exist or is not a dataset, or an option does not exist.
+        SystemExit: After printing the help.
     """
     parser = Parser(
         prog="transfer-exp rank",
@@ -114,14 +111,10 @@ def run_search(
 ) -> tuple[SearchResult, PoolSearch, RunLog]:
     """Build the parts of a search, run it, and return its result, the search itself and its run log.
 
-    Parameters
-    ----------
-    config : DictConfig
-        Composed from ``conf/rank.yaml``.
-    labels : mapping
-        Labels of perturbation and metric, see `cell_labels`.
-    log : callable
-        Prints one line; called with each finding about the images.
+    Args:
+        config: Composed from ``conf/rank.yaml``.
+        labels: Labels of perturbation and metric, see `cell_labels`.
+        log: Prints one line; called with each finding about the images.
     """
     from transfer_exp.cli.instantiate import build
     from transfer_exp.dataset.inspection import inspect_dataset
@@ -156,15 +149,11 @@ def run_search(
 def parse_budget(budget: str | int | float | None) -> float | None:
     """Return a time in seconds.
 
-    Parameters
-    ----------
-    budget : str, int, float or None
-        Number of seconds, or a number with the unit ``s``, ``m`` or ``h``. None is no limit.
+    Args:
+        budget: Number of seconds, or a number with the unit ``s``, ``m`` or ``h``. None is no limit.
 
-    Raises
-    ------
-    InputError
-        When the text is not a time, or the time is not positive.
+    Raises:
+        InputError: When the text is not a time, or the time is not positive.
     """
     if budget is None:
         return None

@@ -18,13 +18,10 @@ _SHORTEST = 8
 def redacted_command(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
     """Return a command line of the application, quoted for the shell, without secrets.
 
-    Parameters
-    ----------
-    arguments : sequence of str
-        Arguments of the application.
-    environment : mapping
-        Environment variables. The values of those named like a secret are hidden, because the shell may have
-        inserted one into an argument.
+    Args:
+        arguments: Arguments of the application.
+        environment: Environment variables. The values of those named like a secret are hidden, because the shell may
+            have inserted one into an argument.
     """
     secrets = {f"${name}": value for name, value in environment.items() if _SECRET.search(name.upper())}
     redacted = []

@@ -55,19 +55,13 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
 def compose_option(group: str, text: str, seed: int) -> dict[str, Any]:
     """Return the config of an option of a group, as tables of results label it: ``pca``, or ``pca(dim=32)``.
 
-    Parameters
-    ----------
-    group : str
-        Config group, such as ``perturbation``.
-    text : str
-        Name of the option, with the hyperparameters that differ from its file in brackets.
-    seed : int
-        Seed of the run, which some options repeat.
+    Args:
+        group: Config group, such as ``perturbation``.
+        text: Name of the option, with the hyperparameters that differ from its file in brackets.
+        seed: Seed of the run, which some options repeat.
 
-    Raises
-    ------
-    InputError
-        When the text is not of this form, there is no such option, or it has no such hyperparameter.
+    Raises:
+        InputError: When the text is not of this form, there is no such option, or it has no such hyperparameter.
     """
     match = _OPTION.fullmatch(text.strip())
     if match is None:

@@ -21,20 +21,14 @@ _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 def split_by_model(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of the multirun that does a stage with one job for each model.
 
-    Parameters
-    ----------
-    arguments : sequence of str
-        Arguments of the application.
+    Args:
+        arguments: Arguments of the application.
 
-    Returns
-    -------
-    list of str
+    Returns:
         The arguments unchanged where the stage is a single job, as scoring is, or nothing is run.
 
-    Raises
-    ------
-    InputError
-        When several pools are given, a model is unknown, or ``stage=grid`` has a regime without a grid.
+    Raises:
+        InputError: When several pools are given, a model is unknown, or ``stage=grid`` has a regime without a grid.
     """
     line = CommandLine(arguments)
     if line.stage not in _IRRELEVANT or any(argument in _NOT_A_RUN for argument in arguments):

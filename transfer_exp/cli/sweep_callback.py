@@ -25,10 +25,8 @@ def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
     This replaces ``Sweeper.validate_batch_is_legal``, which composes all jobs before the first one starts, at a tenth
     of a second each. Mistakes in the choices already show in these few.
 
-    Raises
-    ------
-    HydraException
-        When one of them cannot be composed.
+    Raises:
+        HydraException: When one of them cannot be composed.
     """
     assert sweeper.hydra_context is not None
     assert sweeper.config is not None
@@ -45,11 +43,9 @@ class SweepReport(Callback):
 
     A job that fails writes a ``status.json`` instead of raising, because Hydra skips this callback after an exception.
 
-    Parameters
-    ----------
-    then : callable
-        Function of the config and the sweep's folder, called once the files of the sweep are written, even if jobs
-        failed.
+    Args:
+        then: Function of the config and the sweep's folder, called once the files of the sweep are written, even if
+            jobs failed.
     """
 
     def __init__(self, then: Callable[[DictConfig, Path], object] = lambda config, folder: None) -> None:
@@ -62,11 +58,9 @@ class SweepReport(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the tables of a sweep and write its files.
 
-        Raises
-        ------
-        SystemExit
-            With code 1 when a job failed or the sweep could not be reported. Hydra turns other exceptions of a
-            callback into warnings, and the command would end with exit code 0.
+        Raises:
+            SystemExit: With code 1 when a job failed or the sweep could not be reported. Hydra turns other exceptions
+                of a callback into warnings, and the command would end with exit code 0.
         """
         folder = Path(relative_path(str(config.hydra.sweep.dir)))
         try:
@@ -108,17 +102,12 @@ def track_sweep(config: DictConfig, folder: Path) -> None:
 
     A sweep of score matrices is not recorded: its rows hold all its results.
 
-    Parameters
-    ----------
-    config
-        Config of the sweep; options that vary have their default value.
-    folder
-        Folder of the sweep.
+    Args:
+        config: Config of the sweep; options that vary have their default value.
+        folder: Folder of the sweep.
 
-    Raises
-    ------
-    InputError
-        If the tracker cannot record the run.
+    Raises:
+        InputError: If the tracker cannot record the run.
     """
     from transfer_exp.cli.instantiate import build
     from transfer_exp.report.tracked_run import tracked_sweep
