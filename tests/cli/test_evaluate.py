@@ -334,7 +334,7 @@ def test_no_deep_learning_library_is_imported(tmp_path):
 
 
 def test_a_process_prints_one_line_too(tmp_path):
-    command = [sys.executable, "-m", "transfer_exp.cli.evaluate", str(tmp_path / "absent.csv"), "published"]
+    command = [sys.executable, "-m", "transfer_exp", "evaluate", str(tmp_path / "absent.csv"), "published"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("transfer_exp: no scores")

@@ -27,14 +27,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def run(self, command: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None = None) -> int:
-        """Run a command with its parsed arguments, and return the exit code.
+        """Call a command with its parsed arguments (by default those of the process), and return the exit code.
 
-        Args:
-            command: Function of the parsed arguments.
-            arguments: Arguments of the command; by default those of the process.
-
-        Returns:
-            0; or 1 after one line on stderr for wrong arguments, other bad input, or a file that cannot be written.
+        The code is 1 after one line on stderr for wrong arguments, other bad input, or a file that cannot be written.
         """
         try:
             command(self.parse_args(arguments))

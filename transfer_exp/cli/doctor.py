@@ -137,7 +137,7 @@ def check_devices() -> Iterator[Finding]:
 
 
 def check_store(root: Path) -> Finding:
-    """Return the folder and the size of the store; it is broken where it cannot be created."""
+    """Return the folder and the size of the store of features and accuracies; broken if it cannot be created."""
     if root.is_dir():
         sizes = [entry.size for entry in list_entries(root)]
         note = "" if os.access(root, os.W_OK) else ", read-only"

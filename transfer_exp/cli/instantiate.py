@@ -1,4 +1,4 @@
-"""Build an object from its part of the config: the only module where a ``_target_`` becomes code."""
+"""Build an object from its part of the config: the only module that imports and calls a ``_target_``."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
         The object that the target returns.
 
     Raises:
-        InputError: When the target is not allowed or does not exist, or an option is unknown, missing or of the wrong
-            type.
+        InputError: When the target is not allowed or missing, or an option is unknown, missing or of the wrong type.
     """
     target = _find_target(group, str(options.get("_target_")))
     parameters = inspect.signature(target).parameters

@@ -1,4 +1,8 @@
-"""Names of a job and of its parts in tables, its command line, and its status file."""
+"""Facts about a job: its labels in tables, its command line, its checked settings, and its status file.
+
+A job is one run of the application: alone, or as one of many in a sweep. Most jobs score a cell: a pool on one dataset
+with one perturbation, metric, regime (``ground_truth``) and seed.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +39,14 @@ def job_name(config: DictConfig) -> dict[str, str]:
 
 
 def cell_labels(config: DictConfig, run: HydraConf | DictConfig | None = None) -> tuple[dict[str, str], str]:
-    """Return the labels of a cell's parts, and the option of ``protocol``.
+    """Return the labels of a cell, and the chosen option of ``protocol`` (how long a regime trains), or "".
+
+    A label is the chosen option of a config group with the hyperparameters set by hand, for example ``pca(dim=32)``.
+    The label of a regime includes a protocol other than the default.
 
     Args:
         config: Configuration of the cell.
         run: Hydra's part of the configuration; by default that of the running job.
-
-    Returns:
-        labels: Chosen option of each part, with the hyperparameters set by hand, for example ``pca(dim=32)``. The
-            regime's label includes a protocol other than the default.
-        protocol: Chosen protocol, empty where the regime has none.
     """
     run = HydraConfig.get() if run is None else run
     labels = {group: _label(group, run) for group in _LABELLED}
@@ -62,21 +64,34 @@ def _label(group: str, run: HydraConf | DictConfig) -> str:
 
 
 def command_line(single_run: bool) -> str:
-    """Return the command typed for a single run, or for a job of a sweep the command that repeats this job."""
+    """Return the command of the user for a single run, or the command that repeats this job for a job of a sweep."""
     arguments = sys.argv[1:] if single_run else list(HydraConfig.get().overrides.task)
     return redacted_command(arguments, os.environ)
 
 
 def check_numbers(config: DictConfig) -> None:
-    """Check the whole numbers among the settings of a run; every part checks its own settings.
+    """Raise `InputError` when a setting of the run is not a whole number, or too small.
 
-    Raises:
-        InputError: When a setting is not a whole number, or is too small.
+    The options of config groups, such as a metric, check their own settings.
     """
     for key, minimum in _MINIMUM.items():
         value = OmegaConf.select(config, key)
         if type(value) is not int or value < minimum:
             raise InputError(f"{key}={value}: need a whole number, at least {minimum}")
+
+
+def resolve_settings(config: DictConfig) -> dict[str, Any]:
+    """Check the numbers of a config, replace ``device=auto`` by a device, and return the config as plain data."""
+    from transfer_exp.features.extraction import best_device  # imports torch
+
+    check_numbers(config)
+    config.device = str(best_device(config.device))
+    return to_plain(config)
+
+
+def to_plain(config: DictConfig) -> dict[str, Any]:
+    """Return a config as dictionaries and lists, with all interpolations resolved."""
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
 
 
 def write_status(folder: Path, status: Mapping[str, Any]) -> None:

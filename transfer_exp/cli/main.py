@@ -24,10 +24,9 @@ from transfer_exp.cli.console import Parser
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.job_labels import job_name, write_status
 from transfer_exp.cli.overrides import CONF, CommandLine
-from transfer_exp.cli.precompute import fill_store
 from transfer_exp.cli.rank import rank_overrides, search_pool
 from transfer_exp.cli.redact import forbid_secrets_in_configs
-from transfer_exp.cli.run import score_cell
+from transfer_exp.cli.run import fill_store, score_cell
 from transfer_exp.cli.score_matrix import score_matrix
 from transfer_exp.cli.stages import split_by_model
 from transfer_exp.cli.sweep_callback import check_choices
@@ -85,7 +84,7 @@ def main() -> int | None:
 
 
 def _run_command(arguments: Sequence[str]) -> int | None:
-    """Run the command that the first argument names, which is ``run`` where it names none."""
+    """Run the command in the first argument; without a command, run the application."""
     if list(arguments) == ["--version"]:
         print(f"transfer_exp {__version__}")
         return None
@@ -181,7 +180,7 @@ def _sweep_folder(arguments: Sequence[str]) -> str:
 
 
 def _complete_command() -> bool:
-    """Print the commands that a shell can complete the first word to; return whether that word is one already."""
+    """Print the commands that start with the first word; return whether that word is a command without completions."""
     first, *arguments = os.environ.get("COMP_LINE", "").split(" ")[1:] or [""]
     if not arguments:
         print(*(name for name in COMMANDS if name.startswith(first)))

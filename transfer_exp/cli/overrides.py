@@ -1,4 +1,7 @@
-"""The command line of the application: fixed overrides, and the axes along which a sweep varies."""
+"""The command line of the application: fixed overrides, and axes, which are settings with several values.
+
+A point has one value for each axis; a sweep runs a job at every point.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,7 @@ CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "co
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Arguments of the application.
-
-    Attributes:
-        arguments: Overrides and options of Hydra, as typed.
-    """
+    """Arguments of the application: overrides and options of Hydra, as typed."""
 
     arguments: Sequence[str]
 
@@ -73,12 +72,7 @@ class CommandLine:
         return {str(key): str(values) for key, values in params.items() if str(key) not in by_hand}
 
     def compose(self, point: Sequence[str], return_hydra_config: bool = False) -> DictConfig:
-        """Return the config at a point of the axes.
-
-        Args:
-            point: One override for each axis.
-            return_hydra_config: Include Hydra's part of the config.
-        """
+        """Return the config at a point, which is one override for each axis."""
         directory = self.options.config_dir
         search = [f"hydra.searchpath=[file://{Path(directory).absolute()}]"] if directory else []
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
@@ -86,11 +80,7 @@ class CommandLine:
             return hydra.compose(name, overrides, return_hydra_config=return_hydra_config)
 
     def points(self, is_axis: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
-        """Yield the points of some axes, each as one override per axis.
-
-        Args:
-            is_axis: Predicate that selects axes by key or group. If it selects none, a single empty point is yielded.
-        """
+        """Yield the points of the axes that a predicate selects by key or group; a single empty point without axes."""
         lines = [*self.axes, *(f"{key}={values}" for key, values in self.axes_of_file.items())]
         sweeps = [o for o in _parse(lines) if is_axis(o.key_or_group)]
         values = [

@@ -1,4 +1,8 @@
-"""``transfer-exp plan``: estimate the jobs, time and storage of a sweep before it is run."""
+"""``transfer-exp plan``: estimate the jobs, time and storage of a sweep before it is run.
+
+It counts the jobs of each stage (extracting features, fine-tuning, scoring) that the store does not have, and times
+every network on a few images.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from transfer_exp.cli.instantiate import build
+from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.stages import is_irrelevant
 from transfer_exp.dataset.target_dataset import TargetDataset
@@ -36,7 +40,7 @@ _BYTES_PER_VALUE = 4
 
 @dataclass
 class StageWork:
-    """StageWork of the jobs of one stage.
+    """Number and cost of the jobs of one stage.
 
     Attributes:
         jobs: Number of jobs.
@@ -66,18 +70,14 @@ class StageWork:
 
     @property
     def storage(self) -> int:
-        """Size of these values in bytes."""
+        """Size of ``values`` in bytes."""
         return self.values * _BYTES_PER_VALUE
 
 
 def plan(arguments: Sequence[str]) -> None:
-    """Print the work of a command line, for this device and one job after another.
+    """Print the work that the arguments of ``transfer-exp run`` would take on this device, one job after another.
 
-    Args:
-        arguments: Arguments of the application.
-
-    Raises:
-        InputError: For bad input, except missing data or weights, which are listed as left out.
+    Raises `InputError` for bad input, except missing data or weights, which are listed as left out.
     """
     planner = Planner(CommandLine(arguments))
     print_plan(planner.work(), planner, Console(highlight=False))
@@ -100,11 +100,7 @@ class Planner:
     _models: dict[str, LoadedModel] = field(default_factory=dict)
 
     def work(self) -> dict[str, StageWork]:
-        """Return the work of each stage.
-
-        Raises:
-            InputError: For bad input, except missing data or weights, which go to `left_out`.
-        """
+        """Return the work of each stage; errors as for `plan`."""
         scoring = StageWork(jobs=sum(1 for _ in self.line.points(lambda axis: True)), done=None)
         return {"features": self._features(), "finetune": self._accuracies(), "score": scoring}
 
@@ -137,12 +133,11 @@ class Planner:
         for point in self.line.points(lambda axis: not is_irrelevant(axis, stage)):
             composed = self.line.compose(point)
             composed.device = str(best_device(composed.device))  # as jobs do: regimes repeat the device
-            config: dict[str, Any] = OmegaConf.to_container(composed, resolve=True)  # type: ignore[assignment]
+            config = to_plain(composed)
             store = Store(config["store"])
             # No pixels are cached: the job of a model may have a process to itself, which decodes all images.
-            extractor = Extractor(
-                store, config["device"], **config["features"], track=silent, pixel_cache=PixelCache(0)
-            )
+            settings = {**config["features"], "track": silent, "pixel_cache": PixelCache(0)}
+            extractor = Extractor(store, config["device"], **settings)
             try:
                 dataset = build("dataset", config["dataset"])
             except InputError as error:

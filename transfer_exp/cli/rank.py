@@ -1,4 +1,7 @@
-"""``transfer-exp rank``: rank the models of a pool for a dataset within a time budget."""
+"""``transfer-exp rank``: rank the models of a pool for a dataset within a time budget.
+
+It searches the pool: all models are scored on few images, and only the better ones on more.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from transfer_exp.cli.console import Parser, print_paths
-from transfer_exp.cli.job_labels import cell_labels, check_numbers, command_line
+from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import InputError
 from transfer_exp.results.search import SearchResult
@@ -32,7 +35,7 @@ _EXAMPLES = (
 
 
 def rank_overrides(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of the application for the arguments of ``transfer-exp rank``.
+    """Translate the arguments of ``transfer-exp rank`` to those of ``transfer-exp run``.
 
     Raises:
         InputError: When the target does not exist or is not a dataset, or an option does not exist.
@@ -89,11 +92,10 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
 
     console = Console(highlight=False)
     labels, _ = cell_labels(config)
-    tracker = build("tracker", OmegaConf.to_container(config.tracker, resolve=True))  # type: ignore[arg-type]
+    tracker = build("tracker", to_plain(config.tracker))
     result, search, run_log = run_search(config, labels, partial(console.print, markup=False, soft_wrap=True))
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     context = RunContext(
-        config=plain,
+        config=to_plain(config),
         sweep=sweep,
         command=command_line(single_run=sweep is None),
         seconds=run_log.seconds,
@@ -109,24 +111,21 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
 def run_search(
     config: DictConfig, labels: Mapping[str, str], log: Callable[[str], object]
 ) -> tuple[SearchResult, PoolSearch, RunLog]:
-    """Build the parts of a search, run it, and return its result, the search itself and its run log.
+    """Build the objects of a search, run it, and return its result, the search itself and its run log.
 
     Args:
         config: Composed from ``conf/rank.yaml``.
         labels: Labels of perturbation and metric, see `cell_labels`.
-        log: Prints one line; called with each finding about the images.
+        log: Prints one line; called with each remark about the images.
     """
     from transfer_exp.cli.instantiate import build
     from transfer_exp.dataset.inspection import inspect_dataset
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.search import PoolSearch
-    from transfer_exp.features.extraction import best_device
     from transfer_exp.store import Store
 
-    check_numbers(config)
-    config.device = str(best_device(config.device))
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = resolve_settings(config)
     seconds = parse_budget(plain["budget"])
     groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
     parts = {name: build(name, plain[name]) for name in groups}
@@ -147,13 +146,9 @@ def run_search(
 
 
 def parse_budget(budget: str | int | float | None) -> float | None:
-    """Return a time in seconds.
+    """Return the seconds of a number of seconds or a text such as ``90s``, ``10m`` or ``2h``; None is no limit.
 
-    Args:
-        budget: Number of seconds, or a number with the unit ``s``, ``m`` or ``h``. None is no limit.
-
-    Raises:
-        InputError: When the text is not a time, or the time is not positive.
+    Raises `InputError` when the text is not a time, or the time is not positive.
     """
     if budget is None:
         return None

@@ -12,7 +12,7 @@ from omegaconf.resolvers import oc
 _SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
 """Words in the name of a secret, in capitals."""
 _SHORTEST = 8
-"""Shortest secret value that is hidden anywhere in a text; shorter ones also occur in harmless words."""
+"""Shortest secret value to hide anywhere in a text; shorter ones also occur in harmless words."""
 
 
 def redacted_command(arguments: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The job of ``transfer-exp run -cn score_matrix``: scores of every metric after every perturbation."""
+"""The job of ``transfer-exp run -cn score_matrix``: scores of every metric after every perturbation on one dataset."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.hydra_errors import explain
-from transfer_exp.cli.job_labels import check_numbers
+from transfer_exp.cli.job_labels import check_numbers, to_plain
 from transfer_exp.errors import InputError
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
@@ -33,7 +33,7 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
 
     check_numbers(config)
     _refuse_single_options(HydraConfig.get().overrides.task)
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = to_plain(config)
     metrics = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
     matrix = ScoreGrid(
         build("model_pool", plain["model_pool"]).select(plain["models"]),
@@ -53,12 +53,12 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
 
 
 def compose_option(group: str, text: str, seed: int) -> dict[str, Any]:
-    """Return the config of an option of a group, as tables of results label it: ``pca``, or ``pca(dim=32)``.
+    """Return the config of an option of a config group.
 
     Args:
         group: Config group, such as ``perturbation``.
-        text: Name of the option, with the hyperparameters that differ from its file in brackets.
-        seed: Seed of the run, which some options repeat.
+        text: Label of the option as in tables of results, ``pca`` or ``pca(dim=32)``.
+        seed: Seed of the run, which some options use.
 
     Raises:
         InputError: When the text is not of this form, there is no such option, or it has no such hyperparameter.
@@ -71,10 +71,9 @@ def compose_option(group: str, text: str, seed: int) -> dict[str, Any]:
     overrides = [f"{group}='{match['name']}'", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
     try:
         config = hydra.compose("config", overrides=overrides)
-        options: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
+        return to_plain(config[group])
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(explain(error)) from error
-    return options
 
 
 def _build_options(group: str, names: Sequence[str], seed: int) -> dict[str, Any]:

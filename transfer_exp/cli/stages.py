@@ -1,19 +1,24 @@
-"""Split the command line of a sweep into the jobs of one stage: one job for each model, and only relevant axes."""
+"""Split the command line of a sweep into the jobs of one stage: one job for each model, and only relevant axes.
+
+A stage is a step of a sweep that can run separately: ``features`` extracts features, ``grid`` trains points of a
+hyperparameter grid, ``finetune`` computes accuracies, and ``score`` scores. An axis is a setting with several values.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from transfer_exp.cli.instantiate import build
+from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.errors import InputError
 
 _SCORING = ("perturbation", "perturbations", "metric", "metrics", "images_per_class", "evaluation", "tracker")
 _IRRELEVANT = {"features": (*_SCORING, "ground_truth", "protocol"), "grid": _SCORING, "finetune": _SCORING}
-"""Config groups and lists that make no difference to a stage, by stage."""
+"""Settings that make no difference to a stage, by stage."""
 _NOT_A_RUN = ("-c", "--cfg", "-h", "--help", "--info", "hydra.mode=RUN")
 _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
@@ -21,11 +26,7 @@ _MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 def split_by_model(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of the multirun that does a stage with one job for each model.
 
-    Args:
-        arguments: Arguments of the application.
-
-    Returns:
-        The arguments unchanged where the stage is a single job, as scoring is, or nothing is run.
+    The arguments are unchanged if the stage is a single job, as scoring is, or nothing is run.
 
     Raises:
         InputError: When several pools are given, a model is unknown, or ``stage=grid`` has a regime without a grid.
@@ -66,5 +67,4 @@ def _grid_size(line: CommandLine) -> int:
 
 
 def _build(group: str, config: DictConfig) -> Any:
-    options: dict[str, Any] = OmegaConf.to_container(config[group], resolve=True)  # type: ignore[assignment]
-    return build(group, options)
+    return build(group, to_plain(config[group]))

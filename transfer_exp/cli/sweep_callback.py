@@ -15,18 +15,16 @@ from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.console import relative_path
+from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.errors import InputError, one_line
 
 
 def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
-    """Compose the first job, and the jobs that differ from it in one choice from a config group.
+    """Compose the configs of the first job, and of the jobs that differ from it in the option of one config group.
 
     This replaces ``Sweeper.validate_batch_is_legal``, which composes all jobs before the first one starts, at a tenth
-    of a second each. Mistakes in the choices already show in these few.
-
-    Raises:
-        HydraException: When one of them cannot be composed.
+    of a second each. These few already contain every mistake in an option. Raises ``HydraException`` for a mistake.
     """
     assert sweeper.hydra_context is not None
     assert sweeper.config is not None
@@ -58,9 +56,8 @@ class SweepReport(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the tables of a sweep and write its files.
 
-        Raises:
-            SystemExit: With code 1 when a job failed or the sweep could not be reported. Hydra turns other exceptions
-                of a callback into warnings, and the command would end with exit code 0.
+        Raises `SystemExit` with code 1 when a job failed or the sweep could not be reported. Hydra turns other
+        exceptions of a callback into warnings, and the command would end with exit code 0.
         """
         folder = Path(relative_path(str(config.hydra.sweep.dir)))
         try:
@@ -98,16 +95,10 @@ def _report(config: DictConfig, folder: Path) -> Sequence[str]:
 
 
 def track_sweep(config: DictConfig, folder: Path) -> None:
-    """Record a finished sweep as one run with the tracker of its jobs.
+    """Record a finished sweep as one run with the tracker of its jobs; options that vary have their default value.
 
-    A sweep of score matrices is not recorded: its rows hold all its results.
-
-    Args:
-        config: Config of the sweep; options that vary have their default value.
-        folder: Folder of the sweep.
-
-    Raises:
-        InputError: If the tracker cannot record the run.
+    A sweep of score matrices is not recorded: its rows hold all its results. Raises `InputError` if the tracker cannot
+    record the run.
     """
     from transfer_exp.cli.instantiate import build
     from transfer_exp.report.tracked_run import tracked_sweep
@@ -115,8 +106,7 @@ def track_sweep(config: DictConfig, folder: Path) -> None:
     if "rows" in config:
         return
     # Some of Hydra's own settings can only be resolved within a job.
-    settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    plain: dict[str, Any] = OmegaConf.to_container(settings, resolve=True)  # type: ignore[assignment]
+    plain = to_plain(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
     entry = build("tracker", plain["tracker"]).record(tracked_sweep(plain, _swept_axes(config.hydra), folder), folder)
     if entry is not None:
         print(f"wrote {entry}")
