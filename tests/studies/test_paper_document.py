@@ -77,8 +77,8 @@ def test_published_correlations_are_compared_target_by_target():
 def test_the_stored_points_of_the_figure_are_the_digitised_ones(shared):
     digitised = (shared / "published" / "enhancing_TE_teaser_pets_digitised.csv").read_text().splitlines()
     rows = {tuple(r.values()) for r in csv.DictReader(digitised)}
-    stored = csv.DictReader((RESULTS / "teaser_pets.csv").read_text().splitlines())
-    assert {tuple(r[name] for name in csv.DictReader(digitised).fieldnames) for r in stored} == rows
+    points = csv.DictReader((RESULTS / "teaser_pets.csv").read_text().splitlines())
+    assert {tuple(r[name] for name in csv.DictReader(digitised).fieldnames) for r in points} == rows
 
 
 def test_no_panel_of_the_figure_has_the_tau_that_is_printed_in_it():
