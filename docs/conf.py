@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure", "ref.pyth
 
 # One page per module of the reference, from its docstrings.
 autosummary_generate = True
+shutil.rmtree(Path(__file__).parent / "reference" / "generated", ignore_errors=True)  # pages of deleted modules
 autodoc_default_options = {"members": True, "special-members": "__call__", "member-order": "bysource"}
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
