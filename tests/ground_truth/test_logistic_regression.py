@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.ground_truth import logistic_regression as logistic_regression_module
 from transfer_exp.ground_truth.logistic_regression import logistic_regression
 
 GRID = (1e-3, 1e-1, 10.0)
@@ -109,8 +110,18 @@ def test_separable_classes_have_finite_weights():
 
 def test_lack_of_convergence_is_an_error():
     features, labels = _draw(60, 30, 5, 3)
-    with pytest.raises(NotApplicableError, match="did not converge at strength 10: after 3 steps"):
+    with pytest.raises(NotApplicableError, match="did not converge at strength 10: after 6 steps"):
         logistic_regression(features, np.eye(5)[labels], GRID, "softmax", iterations=3)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_weights_that_are_not_a_number_are_an_error(link, monkeypatch):
+    features, labels = _draw(60, 30, 5, 3)
+    step = logistic_regression_module._Solver._direction
+    monkeypatch.setattr(logistic_regression_module._Solver, "_direction", lambda solver: step(solver) * np.nan)
+    with pytest.raises(NotApplicableError, match="after 2 steps its gradient is nan"):
+        logistic_regression(features, np.eye(5)[labels], GRID, link)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +129,7 @@ def test_lack_of_convergence_is_an_error():
     [
         ({"strengths": (0.0,)}, InputError, "positive"),
         ({"strengths": ()}, InputError, "positive"),
+        ({"strengths": (1.0, np.nan)}, InputError, "positive"),
         ({"tolerance": 0.0}, InputError, "positive"),
         ({"targets": np.eye(4)[[0, 1] * 10]}, InputError, "targets that vary"),
         ({"features": np.full((20, 2), np.nan)}, NotApplicableError, "finite"),

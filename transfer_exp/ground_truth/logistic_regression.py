@@ -1,10 +1,11 @@
-"""Logistic regression for a grid of penalties, solved as one batched problem.
+"""L2-penalised logistic regression for a grid of penalties, solved as one batched problem.
 
-At strength C the objective is ``C * (sum of losses) + |weights|^2 / 2``, as in scikit-learn. The algorithm:
+A strength is scikit-learn's C, the inverse of the penalty: the objective is ``C * (sum of losses) + |weights|^2 / 2``.
+The algorithm:
 
 1. Rotate the features into the eigenbasis of their second moments; with N < D, keep only the span of the samples.
 2. Minimise all strengths together with L-BFGS (Nocedal & Wright, algorithm 7.4), one matrix product for the whole grid.
-3. Start L-BFGS from the average Hessian, which the eigenbasis makes cheap to invert, not from the identity.
+3. Precondition L-BFGS with an approximate Hessian, which the eigenbasis makes cheap to invert; renew it every 5 steps.
 4. Iterate in float32 until the gradient has shrunk to 1e-4 of its initial norm, then in float64.
 5. Remove a strength from the batch once it meets the tolerance, and raise an error if one never does.
 """
@@ -22,13 +23,13 @@ from jaxtyping import Float, Int
 from transfer_exp.errors import InputError, NotApplicableError
 
 Link: TypeAlias = Literal["softmax", "sigmoid"]
-# The last direction is the intercept, which is not penalised.
+# Weights or gradients. Directions are the axes of the eigenbasis and, last, the intercept, which is not penalised.
 Weights: TypeAlias = Float[np.ndarray, "directions grid outputs"]
+# Logits or probabilities.
 Logits: TypeAlias = Float[np.ndarray, "samples grid outputs"]
 PerStrength: TypeAlias = Float[np.ndarray, " grid"]
-Active: TypeAlias = Int[np.ndarray, " active"]
 
-_HISTORY_LENGTH, _CURVATURE_INTERVAL = 10, 5
+_HISTORY_LENGTH, _CURVATURE_INTERVAL = 10, 5  # steps
 _ARMIJO, _MAX_HALVINGS = 1e-4, 40
 # Relative gradient at which float32 hands over to float64; rounding in float32 stops just below it.
 _FLOAT32_TOLERANCE = 1e-4
@@ -42,12 +43,11 @@ class Fits:
     """Solutions of one problem at every strength of a grid.
 
     Attributes:
-        weights, intercepts: The logits at strength g are ``features @ weights[g] + intercepts[g]``.
-        relative_gradient: Norm of the last gradient over the norm of the first. The objective is at least as curved as
-            its penalty. With optimal intercepts, the norm of the last gradient therefore bounds the distance to the
-            solution.
+        weights, intercepts: The logits at the g-th strength are ``features @ weights[g] + intercepts[g]``.
+        relative_gradient: Norm of the last gradient over the norm of the first. The penalty makes the objective
+            1-strongly convex in the weights: with optimal intercepts, they are at most the last norm from the solution.
         iterations: Steps that each strength took.
-        passes: Gradients computed, summed over the grid; each visits all samples once.
+        passes: Number of gradients computed, summed over the grid.
     """
 
     weights: Float[np.ndarray, "grid dim outputs"]
@@ -72,10 +72,10 @@ def logistic_regression(
     Args:
         features: Features (N, D), best standardised.
         targets: Zeros and ones (N, K), both present in every column; for ``softmax`` exactly one 1 in every row.
-        strengths: G inverse penalties (scikit-learn's C), positive.
+        strengths: G inverse penalties (scikit-learn's C), positive and finite.
         link: ``softmax`` for one class per sample (cross-entropy), ``sigmoid`` for K independent binary outputs.
         tolerance: Largest accepted gradient norm, relative to the gradient norm at zero weights.
-        iterations: Maximum number of steps.
+        iterations: Maximum number of steps in float32, and again in float64.
 
     Raises:
         InputError: When an output is the same for all samples, or a strength or the tolerance is not positive.
@@ -83,7 +83,7 @@ def logistic_regression(
     """
     if not np.isfinite(features).all():
         raise NotApplicableError("logistic regression needs finite features: they have NaN or infinity")
-    if len(strengths) == 0 or min(*strengths, tolerance) <= 0:
+    if len(strengths) == 0 or not all(0 < value < np.inf for value in (*strengths, tolerance)):
         raise InputError(f"logistic regression needs positive strengths and tolerance: got {strengths}, {tolerance}")
     if (targets.min(axis=0) == targets.max(axis=0)).any():
         raise InputError("logistic regression needs targets that vary: leave out classes that all or no samples have")
@@ -91,11 +91,11 @@ def logistic_regression(
     objective = _Objective(coordinates, targets, link)
     grid = np.asarray(strengths, dtype=np.float64)
     weights, relative_gradient, steps = _solve(objective, grid, tolerance, iterations)
-    if (relative_gradient > tolerance).any():
+    if not (relative_gradient <= tolerance).all():  # also true for NaN
         worst = int(relative_gradient.argmax())
         raise NotApplicableError(
-            f"logistic regression did not converge at strength {grid[worst]:g}: after {iterations} steps its gradient "
-            f"is {relative_gradient[worst]:.1e} of the first, not {tolerance:g}: raise iterations or tolerance"
+            f"logistic regression did not converge at strength {grid[worst]:g}: after {steps[worst]} steps its "
+            f"gradient is {relative_gradient[worst]:.1e} of the first, not {tolerance:g}: raise iterations or tolerance"
         )
     rotated_back = basis @ weights[:-1].reshape(basis.shape[1], -1)
     by_strength = rotated_back.reshape(len(basis), *weights.shape[1:]).transpose(1, 0, 2)
@@ -123,23 +123,24 @@ def _solve(
 ) -> tuple[Weights, PerStrength, Int[np.ndarray, " grid"]]:
     """Return weights, relative gradients and steps taken, after a float32 and a float64 stage."""
     weights = objective.initial_weights(len(strengths))
-    first = np.maximum(_norm(_Solver(objective, weights, strengths).gradient), _TINY)
+    first_norm = np.maximum(_norm(_Solver(objective, weights, strengths).gradient), _TINY)
     steps = np.zeros(len(strengths), dtype=np.int64)
     if max(objective.moments.max(), *strengths, *(1 / strengths)) < _FLOAT32_MAX:
         single = objective.as_float32()
-        rough_goal = max(tolerance, _FLOAT32_TOLERANCE) * first
-        weights, _, steps = _minimise(single, strengths, rough_goal, iterations, weights)
+        rough_goal = max(tolerance, _FLOAT32_TOLERANCE) * first_norm
+        rough_weights, norms, steps = _minimise(single, strengths, rough_goal, iterations, weights)
+        weights = np.where(np.isfinite(norms)[:, None], rough_weights, weights)
         objective.passes += single.passes
-    weights, last, more_steps = _minimise(objective, strengths, tolerance * first, iterations, weights)
+    weights, last_norm, more_steps = _minimise(objective, strengths, tolerance * first_norm, iterations, weights)
     if objective.link == "softmax":
         weights -= weights.mean(axis=2, keepdims=True)  # adding a constant to all classes changes no probability
-    return weights, last / first, steps + more_steps
+    return weights, last_norm / first_norm, steps + more_steps
 
 
 def _minimise(
     objective: _Objective, strengths: PerStrength, goal: PerStrength, iterations: int, start: Weights
 ) -> tuple[Weights, PerStrength, Int[np.ndarray, " grid"]]:
-    """Return weights, gradient norms and steps taken; strengths that reach their goal leave the batch."""
+    """Return weights, gradient norms and steps taken; strengths that reach their goal, or NaN, leave the batch."""
     weights, steps, active = start.copy(), np.zeros(len(strengths), dtype=np.int64), np.arange(len(strengths))
     solver = _Solver(objective, start, strengths)
     norms = _norm(solver.gradient)
@@ -190,8 +191,9 @@ class _Objective:
         """Return the logits of all samples."""
         return (self.features @ weights.reshape(len(weights), -1)).reshape(-1, *weights.shape[1:])
 
-    def value(self, weights: Weights, logits: Logits, strengths: PerStrength) -> tuple[PerStrength, Logits]:
-        """Return the objective and the probabilities."""
+    def value_and_probabilities(
+        self, weights: Weights, logits: Logits, strengths: PerStrength
+    ) -> tuple[PerStrength, Logits]:
         if self.link == "sigmoid":
             losses, probabilities = np.logaddexp(0, logits).sum(axis=(0, 2)), 0.5 * (1 + np.tanh(0.5 * logits))
         else:
@@ -210,7 +212,7 @@ class _Objective:
         return strengths[:, None] * (self.features.T @ errors).reshape(weights.shape) + self.penalty * weights
 
     def curvature(self, probabilities: Logits, strengths: PerStrength) -> _Curvature:
-        """Return the average Hessian at these probabilities."""
+        """Return the approximate Hessian at these probabilities."""
         mean, diagonal = probabilities.mean(axis=0), np.arange(probabilities.shape[2])
         if self.link == "sigmoid":
             covariance = np.zeros((*mean.shape, mean.shape[1]))
@@ -227,10 +229,10 @@ class _Objective:
 
 
 class _Curvature(NamedTuple):
-    """The Hessian if every sample had the average output covariance: (Z'Z) x (that covariance), plus the penalty.
+    """Approximate Hessian: (second moments of the features) x (average covariance of the outputs), plus the penalty.
 
-    Z'Z is diagonal in the eigenbasis of the features, so ``rotation``, the eigenvectors of the covariance at each
-    strength, diagonalises the Hessian.
+    The moments are diagonal in the eigenbasis (exactly for centred features, because of the column of ones). The
+    eigenvectors of the covariance at each strength, ``rotation``, therefore diagonalise the Hessian.
     """
 
     rotation: Float[np.ndarray, "grid outputs outputs"]
@@ -249,14 +251,13 @@ class _Solver:
         self.objective = objective
         self.strengths, self.weights = (array.astype(objective.features.dtype) for array in (strengths, weights))
         self.logits = objective.logits(self.weights)
-        self.value, self.probabilities = objective.value(self.weights, self.logits, self.strengths)
+        self.value, self.probabilities = objective.value_and_probabilities(self.weights, self.logits, self.strengths)
         self.gradient = objective.gradient(self.weights, self.probabilities, self.strengths)
         self.curvature = objective.curvature(self.probabilities, self.strengths)
         # The last steps, the gradient changes that they caused, and the inverse inner products of the two.
         self.history: list[tuple[Weights, Weights, PerStrength]] = []
 
-    def select(self, active: Active) -> None:
-        """Continue with some of the strengths only."""
+    def select(self, active: Int[np.ndarray, " active"]) -> None:
         self.strengths, self.value = self.strengths[active], self.value[active]
         self.weights, self.logits = self.weights[:, active], self.logits[:, active]
         self.probabilities, self.gradient = self.probabilities[:, active], self.gradient[:, active]
@@ -264,7 +265,7 @@ class _Solver:
         self.history = [(step[:, active], change[:, active], inverse[active]) for step, change, inverse in self.history]
 
     def update_curvature(self) -> None:
-        """Recompute the average Hessian at the current weights."""
+        """Recompute the approximate Hessian at the current weights."""
         self.curvature = self.objective.curvature(self.probabilities, self.strengths)
 
     def take_step(self) -> None:
@@ -292,15 +293,18 @@ class _Solver:
         return result
 
     def _line_search(self, direction: Weights) -> tuple[Weights, Weights]:
-        """Halve each strength's step until its objective falls enough (Armijo); return step and gradient change."""
+        """Halve each strength's step, at most 40 times, until its objective falls enough (Armijo), and take it.
+
+        Return the step and the change of the gradient.
+        """
         logits_change, slope = self.objective.logits(direction), _dot(self.gradient, direction)
         length = np.ones_like(self.strengths)
         slack = 64 * np.finfo(length.dtype).eps * np.abs(self.value)
         for _ in range(_MAX_HALVINGS):
             step = length[:, None] * direction
             weights, logits = self.weights + step, self.logits + length[:, None] * logits_change
-            value, probabilities = self.objective.value(weights, logits, self.strengths)
-            too_high = value > self.value + _ARMIJO * length * slope + slack
+            value, probabilities = self.objective.value_and_probabilities(weights, logits, self.strengths)
+            too_high = ~(value <= self.value + _ARMIJO * length * slope + slack)  # also true for NaN
             if not too_high.any():
                 break
             length[too_high] /= 2
