@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from transfer_exp.errors import InputError
+from transfer_exp.experiment import score_cache as score_cache_module
 from transfer_exp.experiment.score_cache import ScoreCache, UncacheableError, code_digest, fingerprint
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
@@ -98,6 +100,28 @@ def test_other_labels_or_code_are_scored_again(store, pairings, dataset, monkeyp
     assert _run(store, pairings(replace(dataset, scoring_set=shifted)))[1] == 0
     monkeypatch.setattr("transfer_exp.experiment.score_cache.code_digest", lambda _: "edited")
     assert _run(store, pairings())[1] == 0
+
+
+def test_scores_of_the_users_own_metric_and_perturbation_depend_on_the_code_of_this_package(
+    store, pairings, monkeypatch
+):
+    digests = {"transfer_exp": "first"}
+    monkeypatch.setattr(score_cache_module, "code_digest", lambda module: digests.get(module.partition(".")[0], "user"))
+    users_own = Scoring(_UsersMetric(), _UsersPerturbation(), 0)
+    _run(store, pairings(), users_own)
+    assert _run(store, pairings(), users_own)[1] == 2
+    digests["transfer_exp"] = "second"
+    assert _run(store, pairings(), users_own)[1] == 0
+
+
+@dataclass(frozen=True)
+class _UsersMetric(KNN):
+    """A metric outside of the package."""
+
+
+@dataclass(frozen=True)
+class _UsersPerturbation(NoPerturbation):
+    """A perturbation outside of the package."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +239,7 @@ def test_the_fingerprint_of_a_file_is_its_content(tmp_path):
     assert _key(EMMS(embeddings=str(renamed))) != first
 
 
-@pytest.mark.parametrize("text", ["\0", "n" * 5000, "~nobody-here/x", "together"])
+@pytest.mark.parametrize("text", ["", "\0", "n" * 5000, "~nobody-here/x", "together"])
 def test_the_fingerprint_of_a_text_that_is_not_a_file_is_the_text(text):
     assert fingerprint(text) == text
 
@@ -231,18 +255,28 @@ def test_a_folder_is_uncacheable(tmp_path):
         fingerprint(str(tmp_path))
 
 
+def test_the_reason_for_not_caching_is_logged(store, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    assert ScoreCache(Scoring(EMMS(str(tmp_path)), NoPerturbation(), 0), store, "target")._key is None
+    assert f"scores are not cached: the setting '{tmp_path}' is a folder" in caplog.text
+
+
 @pytest.mark.parametrize("is_namespace", [False, True])
-def test_a_change_of_any_file_of_a_package_changes_its_code_digest(is_namespace, tmp_path, monkeypatch):
+def test_another_process_gets_another_code_digest_after_a_change_of_any_file(is_namespace, tmp_path, monkeypatch):
     package = tmp_path / "laboratory"
     package.mkdir()
     if not is_namespace:
         (package / "__init__.py").write_text("")
     (package / "helper.py").write_text("LEVEL = 1\n")
+    monkeypatch.setattr(score_cache_module, "_code_digests", {})
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     first = code_digest("laboratory.metric.mine")
     assert code_digest("laboratory") == first != code_digest("transfer_exp")
     (package / "helper.py").write_text("LEVEL = 20\n")
+    with pytest.raises(UncacheableError, match="laboratory was edited while this process runs"):
+        code_digest("laboratory")
+    monkeypatch.setattr(score_cache_module, "_code_digests", {})
     assert code_digest("laboratory") != first
 
 

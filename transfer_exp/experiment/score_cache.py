@@ -1,5 +1,8 @@
 """Cache of scores in the store; a score is reused if features, settings, seed and code are all unchanged.
 
+What is cached are the parts of a score (the numbers of one model that `Scoring.combine` turns into scores of the pool),
+by the step of the strength path; without a path there is one step.
+
 On the 14 built-in models a second run of ``linear_classifier`` takes 1 s instead of 8 s, and of ``nleep`` along a
 strength path 0.5 s instead of 9.5 s. For a cheap metric such as ``logme`` the cache neither helps nor hurts.
 """
@@ -32,7 +35,9 @@ _SAVE_INTERVAL = 30.0
 """Seconds after which new scores are saved within a cell, so that a killed run loses few of them."""
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 _CODE_DIGITS = 16
-"""Enough digits to distinguish versions of the code."""
+"""Hexadecimal digits of a `code_digest` in a key; enough to distinguish versions of the code."""
+_code_digests: dict[str, str] = {}
+"""Digest of each package's files when this process first needed it."""
 
 
 class UncacheableError(Exception):
@@ -41,10 +46,10 @@ class UncacheableError(Exception):
 
 @dataclass(eq=False)
 class ScoreCache:
-    """Scoring of the models of one cell with a cache: one file of the store, extended by every run.
+    """Cached scoring of models with one metric and one perturbation on one dataset; all their scores are one file.
 
-    Scores that depend on more than features and labels, and scores of the user's arrays, are never cached. As a
-    context manager it saves new scores at the end, also after an error.
+    A metric is cached if its inputs are features, labels, class statistics or source probabilities. Scores of the
+    user's arrays are not cached. As a context manager it saves new scores at the end, also after an error.
 
     Attributes:
         scoring: Scores one model.
@@ -55,7 +60,7 @@ class ScoreCache:
     scoring: Scoring
     store: Store
     dataset: str
-    _new: dict[str, dict[str, Parts]] = field(default_factory=dict, init=False)
+    _unsaved: dict[str, dict[str, Parts]] = field(default_factory=dict, init=False)
     _last_save: float = field(default_factory=time.monotonic, init=False)
 
     def __enter__(self) -> ScoreCache:
@@ -65,11 +70,13 @@ class ScoreCache:
         self.save()
 
     def compute_parts(self, pairing: Pairing, ground_truth: Regime) -> Mapping[str, Parts]:
-        """Return the parts of one model's score from the cache, or else from `Scoring.compute_parts`.
+        """Return the parts of one model's score by step, from the cache or else from `Scoring.compute_parts`.
+
+        In ``pairing`` (one model on the dataset), it records whether the cache had them and that features were used.
 
         Raises:
             InputError, NotApplicableError: Under the conditions of `Scoring.compute_parts`; InputError also if the
-                store cannot exist.
+                store cannot be used.
         """
         if self._key is None or not isinstance(pairing, NetworkOnImages):
             return self.scoring.compute_parts(pairing, ground_truth)
@@ -81,24 +88,24 @@ class ScoreCache:
             return cached
         computed = self.scoring.compute_parts(pairing, ground_truth)
         if all(isfinite(value) for parts in computed.values() for value in parts.values()):
-            self._new[features_key] = computed
+            self._unsaved[features_key] = computed
         if time.monotonic() - self._last_save > _SAVE_INTERVAL:
             self.save()
         return computed
 
     def save(self) -> None:
-        """Add new scores to the store; log a warning if the store cannot be written."""
-        if self._key is not None and self._new:
+        """Add new scores to the store; log a warning and drop them if the store cannot be written."""
+        if self._key is not None and self._unsaved:
             # Lists of pairs, because the keys of a JSON object have no order.
             pairs = {
                 key: [[step, [[part, float(value)] for part, value in parts.items()]] for step, parts in steps.items()]
-                for key, steps in self._new.items()
+                for key, steps in self._unsaved.items()
             }
             try:
                 self.store.update_record(SCORES, self._key, pairs)
             except InputError as reason:
                 _log.warning("scores are not cached: %s", reason)
-        self._new, self._last_save = {}, time.monotonic()
+        self._unsaved, self._last_save = {}, time.monotonic()
 
     @cached_property
     def _key(self) -> dict[str, Any] | None:
@@ -108,10 +115,13 @@ class ScoreCache:
             return None
         try:
             settings = {"metric": fingerprint(metric), "perturbation": fingerprint(perturbation)}
-        except UncacheableError:
+            # The code around a metric and a perturbation of the user, such as class statistics, matters too.
+            code = code_digest("transfer_exp")[:_CODE_DIGITS]
+        except UncacheableError as reason:
+            _log.info("scores are not cached: %s", reason)
             return None
         names = {"metric": metric.name, "perturbation": perturbation.name}
-        return {"dataset": self.dataset, "seed": self.scoring.seed, "names": names, **settings}
+        return {"dataset": self.dataset, "seed": self.scoring.seed, "names": names, "code": code, **settings}
 
     @cached_property
     def _cached(self) -> dict[str, dict[str, Parts]]:
@@ -122,8 +132,8 @@ class ScoreCache:
 def fingerprint(value: Any) -> Any:
     """Return plain data that is equal for two objects only if they compute the same.
 
-    The object is a plain value, a frozen dataclass such as a metric or a perturbation, or a tuple of these. The path
-    of a file is replaced by a digest of its content.
+    The object is a plain value, a frozen dataclass such as a metric or a perturbation, or a tuple of these. Text that
+    is the path of a file is replaced by a digest of the file's content.
 
     Raises:
         UncacheableError: For any other type, a folder, or a class without source files.
@@ -145,8 +155,9 @@ def fingerprint(value: Any) -> Any:
 def _fingerprint_of_text(text: str) -> Any:
     try:
         path = Path(text).expanduser()
-        if path.is_dir():
-            raise UncacheableError(f"{text} is a folder: its files decide the result")
+        # A word such as "together" may be the name of a file by chance. The score is then only computed once more.
+        if text and path.is_dir():
+            raise UncacheableError(f"the setting '{text}' is a folder, and its files may decide the result")
         return {"file": hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else text
     except (OSError, ValueError, RuntimeError):  # not a path: too long, with a NUL, or with an unknown home
         return text
@@ -156,7 +167,8 @@ def code_digest(module: str) -> str:
     """Return a sha256 of all Python files of the package that holds a module, and of the numeric libraries' versions.
 
     Raises:
-        UncacheableError: If the files cannot be found, for example for a class defined in a notebook.
+        UncacheableError: If the files cannot be found, for example for a class defined in a notebook, or were edited
+            while this process runs: it may have imported the code before or after the edit.
     """
     package = module.partition(".")[0]
     try:
@@ -167,9 +179,11 @@ def code_digest(module: str) -> str:
         raise UncacheableError(f"the source files of {package} cannot be found")
     folders = spec.submodule_search_locations
     files = [Path(str(spec.origin))] if folders is None else [p for f in folders for p in sorted(Path(f).rglob("*.py"))]
-    # The files are checked on each call, because a metric can be edited while the process runs.
     stats = [(path, path.stat()) for path in files]
-    return _digest_of_files(tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
+    current = _digest_of_files(tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
+    if _code_digests.setdefault(package, current) != current:
+        raise UncacheableError(f"{package} was edited while this process runs")
+    return current
 
 
 @lru_cache(maxsize=8)
