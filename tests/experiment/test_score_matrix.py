@@ -124,9 +124,35 @@ def test_a_metric_that_refuses_its_input_is_left_out_with_a_warning(dataset, tmp
     with caplog.at_level(logging.WARNING):
         rows = grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()}).run()
     assert [r["metric"] for r in rows] == ["h_score"]
-    assert "left out of 1 cells: broken on model net1: no good" in caplog.text
+    assert "1 cells are left out: broken on model net1: no good" in caplog.text
     with pytest.raises(InputError, match="nothing could be scored: broken on model net1: no good"):
         grid(dataset, tmp_path, {"broken": Broken()}).run()
+
+
+def test_a_metric_that_does_not_apply_to_a_model_is_logged_once_and_is_the_reason_of_an_empty_matrix(
+    dataset, tmp_path, caplog
+):
+    caplog.set_level(logging.INFO)
+    perturbations = {"none": NoPerturbation(), "pca": Pca(2)}
+    grid(dataset, tmp_path, {"leep": LEEP()}, (None, 6), perturbations).run()
+    reason = "leep is left empty for net3: no source probabilities: the model has no head"
+    assert caplog.text.count(reason) == 1
+    headless = replace(grid(dataset, tmp_path, {"leep": LEEP()}), pool=ModelPool("mine", POOL.candidates[2:]))
+    with pytest.raises(InputError, match=f"nothing could be scored: {reason}"):
+        headless.run()
+
+
+def test_a_second_run_starts_without_the_refusals_of_the_first(dataset, tmp_path, monkeypatch):
+    matrix = grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()})
+    assert len(matrix.run()) == 1
+    monkeypatch.setattr(Broken, "__call__", KNN.__call__)
+    assert [row["metric"] for row in matrix.run()] == ["broken", "h_score"]
+
+
+def test_the_label_of_a_size_is_the_setting_even_if_the_dataset_has_fewer_images(dataset, tmp_path):
+    all_images, capped = grid(dataset, tmp_path, {"h_score": HScore()}, (None, 10_000)).run()
+    assert (all_images["images_per_class"], capped["images_per_class"]) == ("all", "10000")
+    assert all_images["net1"] == capped["net1"]
 
 
 def test_the_column_of_an_unusable_model_is_empty_with_a_warning(dataset, tmp_path, caplog):

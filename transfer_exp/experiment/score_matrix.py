@@ -1,4 +1,8 @@
-"""Score matrix: every metric after every perturbation, on subsets of a dataset, from one extraction of the features."""
+"""Score matrix: every metric after every perturbation, on subsets of a dataset, from one extraction of the features.
+
+Each model is scored in every cell (a subset size, a perturbation and a metric) before the next model is loaded. What is
+kept are its *parts*: the numbers of one model that the metric combines, at the end, into scores of the whole pool.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +31,20 @@ _log = logging.getLogger(__name__)
 _PERTURBED_INPUTS = {"features", "class_statistics"}
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 Size: TypeAlias = int | None
-"""Images per class; None for all images."""
+"""Mean number of images per class in a subset; None for all images."""
 Cell: TypeAlias = tuple[Size, str, str]
 """Size, perturbation and metric."""
 
 
 @dataclass(frozen=True, eq=False)
 class ScoreGrid:
-    """Axes of a score matrix on one dataset.
+    """Settings of a score matrix on one dataset.
 
     Attributes:
         pool, dataset: Objects of the config groups.
         metrics, perturbations: Objects of the config groups, by name.
-        images_per_class: Subset sizes n. A subset has n * C images, with the class proportions of the dataset; None
-            takes all images.
+        images_per_class: Subset sizes n, at least 2. A subset has n * C images, with the class proportions of the
+            dataset, but at most all images; None takes all.
         splits: ``train`` and the splits to score together with it; splits that the dataset lacks are left out.
         ground_truth: Source of accuracies on other datasets, for metrics that need them.
         store: Cache of the features.
@@ -60,21 +64,27 @@ class ScoreGrid:
     batch_size: int
     workers: int
     seed: int
-    _refusals: dict[Cell, str] = field(default_factory=dict, repr=False)
+    _refusals: dict[Cell, str] = field(default_factory=dict, init=False, repr=False)
+    """Why a cell has no row."""
+    _skips: list[str] = field(default_factory=list, init=False, repr=False)
+    """Why a model has no score, or none by some metric."""
 
     def run(self) -> list[dict[str, str]]:
         """Return one row per cell: its labels, and the score of every model by name, empty if there is none.
 
-        A metric that refuses its input is logged once, and its rows are left out. A model that cannot be used is
-        logged, and its column stays empty.
+        The labels ``splits`` and ``images_per_class`` are the settings, not what a dataset has of them: rows of several
+        datasets can then be compared. A model that cannot be used, or to which a metric does not apply
+        (NotApplicableError), is logged and its score stays empty. If a metric refuses the input of any model
+        (InputError), the reason is logged and the cell has no row.
 
         Raises:
-            InputError: If a class has fewer than two images, the splits lack ``train``, only one of pool and dataset
-                consists of arrays, or nothing can be scored.
+            InputError: If a size is below 2, the splits lack ``train``, only one of pool and dataset consists of
+                arrays, or nothing can be scored.
         """
         self._check_axes()
+        self._refusals.clear()
+        self._skips.clear()
         parts: dict[Cell, dict[str, Parts]] = {}
-        reason = "no metric applies"
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
@@ -82,18 +92,15 @@ class ScoreGrid:
                     for cell, model_parts in self._score_model(pair(candidate, self.dataset, extractor)):
                         parts.setdefault(cell, {})[candidate.name] = model_parts
                 except NotApplicableError as error:
-                    reason = f"{candidate.name} is skipped: {error}"
-                    _log.warning("%s", reason)
+                    self._log_skip(f"{candidate.name} is skipped: {error}", logging.WARNING)
                 advance()
-        rows = list[dict[str, str]]()
-        for cell, by_model in parts.items():
-            if cell not in self._refusals:
-                rows += self._rows(cell, by_model)
-        if not rows:
-            raise InputError(f"nothing could be scored: {next(iter(self._refusals.values()), reason)}")
-        for reason, n_cells in Counter(self._refusals.values()).items():
-            _log.warning("left out of %d cells: %s", n_cells, reason)
-        return rows
+        rows = [self._row(cell, by_model) for cell, by_model in parts.items() if cell not in self._refusals]
+        if not any(rows):
+            reasons = [*self._refusals.values(), *self._skips, "the pool is empty"]
+            raise InputError(f"nothing could be scored: {reasons[0]}")
+        for refusal, n_cells in Counter(self._refusals.values()).items():
+            _log.warning("%d cells are left out: %s", n_cells, refusal)
+        return [row for row in rows if row]
 
     def _check_axes(self) -> None:
         check_pool_and_dataset(self.pool, self.dataset)
@@ -105,8 +112,8 @@ class ScoreGrid:
 
     def _score_model(self, pairing: Pairing) -> Iterator[tuple[Cell, Parts]]:
         """Yield the parts of one model in every cell."""
-        features = [pairing.features(split) for split in self.splits]
-        samples = concatenate([split for split in features if split is not None])
+        features_of_splits = [pairing.features(split) for split in self.splits]
+        samples = concatenate([features for features in features_of_splits if features is not None])
         n_samples = len(samples.labels)
         for size in self.images_per_class:
             total = None if size is None else min(size * len(self.dataset.class_names), n_samples)
@@ -115,34 +122,42 @@ class ScoreGrid:
 
     def _score_subset(self, size: Size, subset: SampleSubset) -> Iterator[tuple[Cell, Parts]]:
         """Yield the parts of one model in every cell of one subset size."""
-        unperturbed: dict[str, Parts] = {}
+        same_for_all_perturbations: dict[str, Parts] = {}  # by metric
         for perturbation_name, perturbation in self.perturbations.items():
-            inputs = MetricInputs(subset, perturbation, self.seed, self.ground_truth)  # perturbed once for all metrics
+            # The features are perturbed once, on first use, for all metrics.
+            inputs = MetricInputs(subset, perturbation, self.seed, self.ground_truth)
             for metric_name, metric in self.metrics.items():
                 cell = size, perturbation_name, metric_name
                 if cell in self._refusals:
                     continue
                 try:
-                    parts = unperturbed[metric_name] if metric_name in unperturbed else compute_parts(metric, inputs)
-                except NotApplicableError:
+                    parts = same_for_all_perturbations.get(metric_name) or compute_parts(metric, inputs)
+                except NotApplicableError as error:
+                    self._log_skip(f"{metric_name} is left empty for {subset.name}: {error}", logging.INFO)
                     continue
                 except InputError as error:
                     self._refusals[cell] = f"{metric_name} on model {subset.name}: {error}"
                     continue
                 if not _PERTURBED_INPUTS & set(metric.inputs):
-                    unperturbed[metric_name] = parts
+                    same_for_all_perturbations[metric_name] = parts
                 yield cell, parts
 
-    def _rows(self, cell: Cell, parts: Mapping[str, Parts]) -> Iterator[dict[str, str]]:
-        """Yield the row of a cell, or nothing if the metric refuses the parts."""
+    def _log_skip(self, reason: str, level: int) -> None:
+        """Log why a model has no score, once for all cells."""
+        if reason not in self._skips:
+            self._skips.append(reason)
+            _log.log(level, "%s", reason)
+
+    def _row(self, cell: Cell, parts: Mapping[str, Parts]) -> dict[str, str]:
+        """Return the row of a cell, empty if the metric refuses to combine the parts of the models."""
         size, perturbation, metric = cell
         try:
             scores = combine_parts(self.metrics[metric], list(parts.values()))
         except InputError as error:
             self._refusals[cell] = f"{metric}: {error}"
-            return
+            return {}
         by_model = {model: f"{score:.9g}" for model, score in zip(parts, scores, strict=True)}
-        yield {
+        return {
             "model_pool": self.pool.name,
             "dataset": self.dataset.name,
             "splits": "+".join(self.splits),
