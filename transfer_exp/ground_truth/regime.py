@@ -1,4 +1,7 @@
-"""Interfaces of the ground-truth regimes: what a regime takes and returns."""
+"""Interfaces of the regimes: ways to get a model's true accuracy on a target dataset.
+
+A regime fine-tunes the model (all of it, its last block, or a linear probe), or looks its accuracy up in a table.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ from transfer_exp.progress import Track
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Result of a regime: the accuracy of one model on the test split.
+    """Result of a regime for one model.
 
     Attributes:
-        value: Accuracy in [0, 1].
+        value: Value of the measure on the test split, in [0, 1].
         measure: Name of the measure: ``accuracy``, ``mean_per_class_accuracy`` or ``map_11point``.
         chosen: Hyperparameters selected on the validation split.
         source: Publication or project that reports the accuracy.
@@ -35,14 +38,14 @@ class Regime(Protocol):
     """Function from a pairing (one model on one target dataset) to the accuracy of the model.
 
     Attributes:
-        trains: True if the accuracy is expensive and depends only on the fields of the regime and on the pairing. The
-            store then caches it.
+        trains: True if the regime trains the model or a probe. The result then depends only on the pairing and on the
+            fields of the regime, and the store caches it. False if the regime looks the accuracy up.
     """
 
     trains: bool
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
-        """Return the accuracy, or None if it is not known for this model.
+        """Return the accuracy, or None if it is not known for this model; ``track`` starts a progress bar.
 
         Raises:
             NotApplicableError: When this regime cannot adapt this model to this dataset.
@@ -54,7 +57,7 @@ class CountsPasses(Protocol):
     """Regime that can predict its cost."""
 
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
-        """Return the cost in forward passes of one image; a backward pass counts as two.
+        """Predict the cost in forward passes of one image, where a backward pass counts as two.
 
         Args:
             split_sizes: Number of images in ``train``, ``validation`` and ``test``.
@@ -70,10 +73,12 @@ class HasGrid(Protocol):
         """Number of grid points."""
 
     def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
-        """Train one grid point up to the first selection, and save it in ``pairing.unfinished``.
+        """Train a grid point (from 0) until the points are first compared on the validation split.
+
+        Its checkpoint is written to the folder ``pairing.unfinished``.
 
         Returns:
-            True if it was saved there already.
+            True if the point was trained already.
 
         Raises:
             InputError, NotApplicableError: Under the conditions of the regime itself.
@@ -82,10 +87,10 @@ class HasGrid(Protocol):
 
 @runtime_checkable
 class KnowsOtherDatasets(Protocol):
-    """Regime that has accuracies on further datasets."""
+    """Regime with accuracies on further datasets, for metrics that learn from them."""
 
     def other_accuracies(self, model: str, dataset: str) -> Mapping[str, float]:
-        """Return the accuracies of a model on every dataset except ``dataset``, by dataset name."""
+        """Return the accuracies of a model, in [0, 1], on every dataset except ``dataset``, by dataset name."""
 
 
 def require_grid(regime: Regime) -> HasGrid:
@@ -95,5 +100,5 @@ def require_grid(regime: Regime) -> HasGrid:
         InputError: When it has no grid, or a grid of one point.
     """
     if not isinstance(regime, HasGrid) or regime.n_points < 2:
-        raise InputError("stage=grid needs a ground_truth with a grid to choose from: full or last_block")
+        raise InputError("stage=grid needs a ground_truth with a grid to choose from, such as full or last_block")
     return regime

@@ -21,14 +21,23 @@ from transfer_exp.vision import timm
 
 Batch = tuple[Tensor, Tensor]
 BatchAt = Callable[[Int[Tensor, " batch"]], Batch]
-"""Returns the inputs and targets at some positions, on the network's device."""
+"""Returns inputs (B, ...) and targets by their positions (B,) in the training set, on the network's device."""
 State = dict[str, Any]
 """Tensors, numbers, strings, and lists and dictionaries of these."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimisation settings of one training run: a point of the grid of a `Protocol`, which describes the fields."""
+    """Optimisation settings of one training run.
+
+    Attributes:
+        steps, batch_size: Number of optimiser steps, and number of images in each.
+        learning_rate, weight_decay: Peak of the cosine schedule, and decay (none on norms and biases).
+        optimizer: Name of a timm optimiser.
+        warmup: Fraction of the steps with a linear warm-up.
+        clip: Maximum gradient norm, or None.
+        mixed_precision: Train in bfloat16 on CUDA; elsewhere this has no effect.
+    """
 
     steps: int
     batch_size: int
@@ -43,12 +52,12 @@ class Recipe:
 class Training:
     """One training run: a network, its optimiser and schedule, and its random state.
 
-    Several runs may alternate in one process. Each draws from its separate random state, so the order does not matter.
+    Several runs may alternate in one process, in any order: each has a random state of its own.
 
     Args:
         network: Maps a batch to logits (B, C); trained in place, in its current train or eval mode.
-        batch_at: Returns the inputs and targets (see `classification_loss`) at some positions. It may draw from the
-            global generators of torch and NumPy, which are in the state of this run during the call.
+        batch_at: Returns inputs and targets, see `classification_loss`. It may draw from the global generators of
+            torch and NumPy, which are in the state of this run during the call, but not from Python's ``random``.
         n_images: Number of training images.
         recipe: Optimisation settings.
         seed: Seed of the order of the images, and of dropout, augmentation and mixup.
@@ -56,7 +65,7 @@ class Training:
 
     def __init__(self, network: nn.Module, batch_at: BatchAt, n_images: int, recipe: Recipe, seed: int) -> None:
         self.network, self.recipe, self.step = network, recipe, 0
-        self._batch_at, self._order = batch_at, (n_images, recipe.batch_size, seed)
+        self._batch_at, self._batch_arguments = batch_at, (n_images, recipe.batch_size, seed)
         self._optimizer = timm.optim.create_optimizer_v2(
             network, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -73,13 +82,15 @@ class Training:
     def run(
         self, until: int, on_step: Callable[[], object] = lambda: None, checkpoint: Checkpoint | None = None
     ) -> None:
-        """Train up to step ``until``; call ``on_step`` after every step, and write the checkpoint whenever it is due.
+        """Train up to step ``until``, and call ``on_step`` after every step.
+
+        The checkpoint is written when its interval has passed. The caller writes the state after the last step.
 
         Raises:
             NotApplicableError: When the loss is not finite.
         """
         with use_random_state(self._random):
-            for positions in islice(shuffled_batches(*self._order), self.step, until):
+            for positions in islice(shuffled_batches(*self._batch_arguments), self.step, until):
                 self._train_step(*self._batch_at(positions))
                 on_step()
                 if checkpoint is not None and checkpoint.is_due:
@@ -105,7 +116,7 @@ class Training:
         self._schedule.step_update(self.step)
 
     def state(self) -> State:
-        """Return the state that `restore` needs."""
+        """Return the state that `restore` needs; its tensors are those in use, so it is valid until the next step."""
         return {
             "step": self.step,
             "network": self.network.state_dict(),
@@ -134,9 +145,10 @@ def shuffled_batches(n_images: int, batch_size: int, seed: int) -> Iterator[Int[
 
 
 def classification_loss(logits: Float[Tensor, "batch classes"], targets: Tensor) -> Float[Tensor, ""]:
-    """Return the loss for labels (B,), mixup's class weights (B, C), or multi-label zeros and ones (B, C).
+    """Return the mean loss of a batch, by the kind of targets.
 
-    It is binary cross-entropy for multi-label targets, which are integers, and cross-entropy for the rest.
+    Labels (B,) of integers, and mixup's class weights (B, C) of floats: cross-entropy. Multi-label zeros and ones
+    (B, C) of integers: binary cross-entropy.
     """
     if targets.ndim == 1 or targets.is_floating_point():
         return nn.functional.cross_entropy(logits, targets)
@@ -167,7 +179,7 @@ class Checkpoint:
             with self.folder.local_file(self.name) as path:
                 state: State = torch.load(path, map_location="cpu", weights_only=True)
         except InputError:
-            raise  # the folder cannot be reached
+            raise  # the folder cannot be reached; InputError is a ValueError
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError):
             return {}  # missing or truncated: the run starts from its beginning
         return state
