@@ -30,7 +30,7 @@ def rank(
         target: Either the path of a dataset: a folder of images by class, a CSV with columns file and label, npz files,
             or the id of a dataset on the Hugging Face hub. Or features of shape (N, D): of each model by its name, or
             of a single model.
-        labels: Class of each sample, as integers or strings. Required with features, and not allowed with a path.
+        labels: Class of each sample (N,), as integers or strings. Required with features, not allowed with a path.
         pool: Option of the config group ``model_pool``, by default ``everyday``. Not allowed with features.
         budget: Time limit for the forward passes, such as ``"90s"``, ``"10m"`` or ``"2h"``; None for no limit.
         settings: Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``.

@@ -22,7 +22,7 @@ class InputError(ValueError):
 
 
 class NotApplicableError(Exception):
-    """A metric, model and dataset that do not fit each other. The model is listed as skipped, with this reason.
+    """A metric, model and dataset that do not fit each other. The run goes on, and lists the model as skipped.
 
     Args:
         message: The reason. `one_line` cleans it.

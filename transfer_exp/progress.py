@@ -9,10 +9,10 @@ from typing import Protocol, runtime_checkable
 
 @runtime_checkable
 class Track(Protocol):
-    """Start a progress bar and return the function that advances it by one unit."""
+    """Function that starts a progress bar."""
 
     def __call__(self, description: str, total: int) -> Callable[[], object]:
-        """Start a bar of ``total`` units with a description such as ``vit: features``."""
+        """Start a bar of ``total`` units, such as ``vit: features``; return the function that advances it by one."""
         ...
 
 

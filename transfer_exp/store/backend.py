@@ -21,7 +21,7 @@ from transfer_exp.io.atomic import write_atomically
 class Backend:
     """Files by name in a folder or an object store, where ``a/b`` is a file in the folder ``a``.
 
-    The methods raise InputError if the disk or the object store refuses.
+    The methods raise InputError if the disk or the object store refuses (no space, no access).
 
     Attributes:
         location: Path or URL, for messages.

@@ -95,15 +95,13 @@ def save_record(path: Path, key: Key, value: Mapping[str, Any]) -> None:
 def load_record(path: Path, key: Key) -> dict[str, Any]:
     """Return the JSON object of a record; one of `UNREADABLE` if it is missing, damaged or of another key."""
     content = json.loads(path.read_text())
-    value: dict[str, Any] = content["value"]
-    if digest(content["key"]) != digest(key) or digest(value) != content["sha256"]:
+    if digest(content["key"]) != digest(key) or digest(content["value"]) != content["sha256"]:
         raise ValueError("the record does not match its key and digest")
-    return value
+    return dict(content["value"])
 
 
-ARRAYS, RECORD = "safetensors", "json"
-LOAD = {ARRAYS: load_arrays, RECORD: load_record}
-SAVE = {ARRAYS: save_arrays, RECORD: save_record}
+LOAD = {"safetensors": load_arrays, "json": load_record}
+SAVE = {"safetensors": save_arrays, "json": save_record}
 """Functions that read and write a file, by its suffix."""
 
 
@@ -139,11 +137,10 @@ class Entry:
         if self.path.suffix == ".d":
             return False
         try:
-            key = self.content["key"]
-            LOAD[self.path.suffix[1:]](self.path, key)
+            LOAD[self.path.suffix[1:]](self.path, self.content["key"])
         except UNREADABLE:
             return True
-        return digest(key) != self.path.stem
+        return digest(self.content["key"]) != self.path.stem
 
     def is_in_use(self) -> bool:
         """Return whether a process seems to work on the entry."""
@@ -195,8 +192,7 @@ def _stored_digests(file: Any, key: Key) -> dict[str, str]:
     metadata = file.metadata() or {}
     if metadata.get("key") != json.dumps(key, sort_keys=True):
         raise ValueError("the file belongs to another key")
-    digests: dict[str, str] = json.loads(metadata.get("sha256", "{}"))
-    return digests
+    return dict(json.loads(metadata.get("sha256", "{}")))
 
 
 def _array_digest(array: np.ndarray) -> str:
@@ -213,8 +209,6 @@ def _start_digest(dtype: np.dtype[Any], shape: tuple[int, ...]) -> hashlib._Hash
 def _is_held(lock: Path) -> bool:
     """Return whether a lock seems to have a living holder, without waiting for its heartbeat."""
     text = open_backend(lock.parent).read(lock.name)
-    if text is None or is_dead(text):
-        return False
     with suppress(FileNotFoundError):
-        return time.time() - lock.stat().st_mtime < _LONGEST_SILENCE
+        return text is not None and not is_dead(text) and time.time() - lock.stat().st_mtime < _LONGEST_SILENCE
     return False

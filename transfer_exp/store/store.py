@@ -15,20 +15,11 @@ import numpy as np
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest
 from transfer_exp.store.backend import Backend, open_backend
-from transfer_exp.store.entries import (
-    ARRAYS,
-    LOAD,
-    RECORD,
-    SAVE,
-    UNFINISHED,
-    UNREADABLE,
-    Arrays,
-    Key,
-    iter_array_batches,
-)
+from transfer_exp.store.entries import LOAD, SAVE, UNFINISHED, UNREADABLE, Arrays, Key, iter_array_batches
 from transfer_exp.store.lock import Lock
 
 _log = logging.getLogger(__name__)
+_ARRAYS, _RECORD = "safetensors", "json"
 Value = TypeVar("Value")
 
 
@@ -38,7 +29,8 @@ class Store:
 
     When several processes or machines need one missing value, one of them computes it under a lock and the others
     wait. Cached values are read without a lock, so a store may be read-only. The methods raise InputError if the store
-    cannot be used or written.
+    cannot be used or written. Their ``kind`` is a folder of the store, such as ``features``, and their ``key`` is the
+    plain data that decides the value.
 
     Attributes:
         root: Folder, or URL of an object store that fsspec understands: ``s3://bucket/folder``, ``memory://name``.
@@ -56,39 +48,38 @@ class Store:
     def get_or_compute_arrays(self, kind: str, key: Key, compute: Callable[[], Arrays]) -> tuple[Arrays, bool]:
         """Return the arrays of a key by name, and whether they were cached; otherwise compute and save them.
 
-        ``kind`` is a folder of the store, such as ``features``. ``key`` is the plain data that decides the value.
         Damaged files are computed again. Errors of ``compute`` pass unchanged.
         """
-        return self._get_or_compute(_file_name(kind, key, ARRAYS), key, compute)
+        return self._get_or_compute(_file_name(kind, key, _ARRAYS), key, compute)
 
     def get_or_compute_record(
         self, kind: str, key: Key, compute: Callable[[], dict[str, Any]]
     ) -> tuple[dict[str, Any], bool]:
         """Return the JSON object of a key, as `get_or_compute_arrays` does for arrays."""
-        return self._get_or_compute(_file_name(kind, key, RECORD), key, compute)
+        return self._get_or_compute(_file_name(kind, key, _RECORD), key, compute)
 
     def iter_batches(self, kind: str, key: Key, name: str, rows: int) -> Iterator[np.ndarray]:
         """Yield one array of a key in batches, see `iter_array_batches`."""
-        with self.backend.local_file(_file_name(kind, key, ARRAYS)) as path:
+        with self.backend.local_file(_file_name(kind, key, _ARRAYS)) as path:
             yield from iter_array_batches(path, key, name, rows)
 
     def read_record(self, kind: str, key: Key) -> dict[str, Any]:
         """Return the JSON object of a key; empty if it is missing or damaged."""
-        return self._load(_file_name(kind, key, RECORD), key, logging.WARNING) or {}
+        return self._load(_file_name(kind, key, _RECORD), key, logging.WARNING) or {}
 
     def update_record(self, kind: str, key: Key, items: dict[str, Any]) -> None:
         """Merge items into the JSON object of a key, safely with other processes that do the same."""
-        name = _file_name(kind, key, RECORD)
+        name = _file_name(kind, key, _RECORD)
         with self._lock(name):
             self._save(name, key, {**self.read_record(kind, key), **items})
 
     def has(self, kind: str, key: Key) -> bool:
         """Return whether there is a file for the key, which may be damaged."""
-        return any(self.backend.exists(_file_name(kind, key, suffix)) for suffix in (ARRAYS, RECORD))
+        return any(self.backend.exists(_file_name(kind, key, suffix)) for suffix in LOAD)
 
     def file_url(self, kind: str, key: Key) -> str:
         """Return the URL of the file for the arrays of a key, which need not exist."""
-        return self.backend.file_url(_file_name(kind, key, ARRAYS))
+        return self.backend.file_url(_file_name(kind, key, _ARRAYS))
 
     def unfinished_folder(self, key: Key) -> Backend:
         """Return the folder for checkpoints of unfinished work on a key."""
