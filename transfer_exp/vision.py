@@ -20,19 +20,6 @@ _MAX_MISSING = 10
 _declarations: list[torch.library.Library] = []
 
 
-def _declare(operator: str) -> None:
-    """Declare a torchvision operator that will never be called."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    _declarations.append(library)
-
-
-def _unload(package: str) -> None:
-    """Drop a half-imported package, so that it can be imported again."""
-    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
-        del sys.modules[name]
-
-
 def _import_torchvision() -> ModuleType:
     """Import torchvision, declaring the operators that its compiled file failed to define."""
     for _ in range(_MAX_MISSING):
@@ -42,8 +29,12 @@ def _import_torchvision() -> ModuleType:
             missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
             if missing is None:
                 raise
-        _unload("torchvision")
-        _declare(missing[1])
+        # The half-imported package must be imported again.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        library.define(f"{missing[1]}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declarations.append(library)
     raise RuntimeError(f"torchvision lacks more than {_MAX_MISSING} operators: install one that matches torch")
 
 

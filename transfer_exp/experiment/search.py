@@ -1,4 +1,9 @@
-"""Search for the best models of a pool on a dataset within a time budget."""
+"""Search for the best models of a pool on a dataset within a time budget.
+
+All models are scored on few images, and the better ones on more (successive halving). Intervals of scores and ranks of
+the finalists (the models of the last round) come from half-samples of the images. Expected accuracies come from a
+calibration of the scores.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +13,23 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float, Int
+from threadpoolctl import threadpool_limits
+
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.evaluation.expectations import Expectations, expectations
+from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
 from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scoring import Parts, Scoring
-from transfer_exp.experiment.uncertainty import intervals, predicted_accuracies
 from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.features.model_on_target import SampleSubset, check_pool_and_dataset
 from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.regime import Regime
+from transfer_exp.metric.linear_classifier import LinearClassifier
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
@@ -30,6 +41,8 @@ from transfer_exp.store import Store
 
 _FIRST_ROUND_SHARE = 0.5
 """Share of the time budget for the first images of all models; the rest is for more images of the better models."""
+_MIN_CLASS_SIZE = 4
+"""A half-sample then has at least two images of every class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,14 +190,13 @@ class PoolSearch:
         columns: dict[str, Sequence[Any]] = {"score": list(scores.values())}
         regret, notes = None, list[str]()
         try:
-            score_bounds, rank_bounds = intervals(self._score, scores, pairings, self.draws, self.seed)
+            score_bounds, rank_bounds = self._intervals(scores, pairings)
             columns["low"], columns["high"] = score_bounds.T.tolist()
             columns["best_rank"], columns["worst_rank"] = rank_bounds.T.tolist()
         except InputError as reason:
             notes.append(f"no intervals of scores: {reason}")
         try:
-            n_classes = len(self.dataset.class_names)
-            expected = predicted_accuracies(scores, pairings, n_classes, labels["metric"], labels["perturbation"])
+            expected = self._expected_accuracies(scores, pairings, labels)
             columns["expected"] = expected.accuracies.tolist()
             columns["expected_low"], columns["expected_high"] = expected.low.tolist(), expected.high.tolist()
             regret = float(expected.regrets[0])
@@ -194,6 +206,38 @@ class PoolSearch:
         rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
         models = [SearchedModel(name, images=n_images, **row) for name, row in zip(scores, rows, strict=True)]
         return models, regret, notes
+
+    def _intervals(
+        self, scores: Mapping[str, float], pairings: Mapping[str, SampleSubset]
+    ) -> tuple[Float[np.ndarray, "models 2"], Int[np.ndarray, "models 2"]]:
+        """Return the interval of each score and of each rank; InputError if a class has fewer than four images."""
+        labels = next(iter(pairings.values())).scoring_set.labels
+        if np.unique(labels, return_counts=True)[1].min() < _MIN_CLASS_SIZE:
+            raise InputError(f"some class has fewer than {_MIN_CLASS_SIZE} images among those scored")
+        halves = np.empty((self.draws, len(scores)))
+        # One thread, because each of these thousands of scores is too small to gain from several.
+        with threadpool_limits(1):
+            for draw, samples in enumerate(half_samples(labels, self.draws, self.seed)):
+                subsets = {
+                    name: SampleSubset(pairing.pairing, pairing.scoring_set.subset(samples))
+                    for name, pairing in pairings.items()
+                }
+                half_scores = self._score(subsets)
+                halves[draw] = [half_scores.get(name, np.nan) for name in scores]
+        values = np.array(list(scores.values()))
+        return score_intervals(values, halves), rank_intervals(values, halves)
+
+    def _expected_accuracies(
+        self, scores: Mapping[str, float], pairings: Mapping[str, SampleSubset], labels: Mapping[str, str]
+    ) -> Expectations:
+        """Return accuracies after full fine-tuning; InputError if the metric and perturbation are not calibrated.
+
+        The order comes from the scores, the level from a linear classifier on the same unperturbed features.
+        """
+        scoring_sets = [pairing.scoring_set for pairing in pairings.values()]
+        anchors = np.array([LinearClassifier()(samples.features, samples.labels) for samples in scoring_sets])
+        values, n_classes = np.array(list(scores.values())), len(self.dataset.class_names)
+        return expectations(labels["metric"], values, n_classes, anchors, perturbation=labels["perturbation"])
 
     def _ranked(self, finalists: Sequence[SearchedModel], search: HalvingResult) -> tuple[SearchedModel, ...]:
         """Return all models: the finalists by score, the eliminated ones in the order of the search, the unscored."""

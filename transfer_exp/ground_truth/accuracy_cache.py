@@ -1,4 +1,7 @@
-"""Cache of measured accuracies: a record per accuracy in the store, and a row of the store's ``accuracies.csv``."""
+"""Cache of accuracies from training: a record per accuracy in the store, and a row of the store's ``accuracies.csv``.
+
+A cached accuracy is read again if regime, model and images are unchanged. Killed training resumes from a checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,7 @@ class CachedAccuracies:
 
     Attributes:
         regime: Computes the accuracy of one model.
-        store: Holds accuracies and the checkpoints of unfinished training. A killed run resumes from its last
-            checkpoint.
+        store: Holds accuracies, and the checkpoints of unfinished training.
         device: Device of the training, for the rows of the table.
         names: Values of the columns ``pool``, ``dataset``, ``regime``, ``protocol`` and ``seed``.
     """
@@ -125,19 +127,12 @@ def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
         InputError: When the existing file has other columns.
     """
     with Lock(backend, "accuracies.lock"):
-        table = _read_accuracies(backend)
-        if row["key"] in set(table["key"]):
-            return
-        table.loc[len(table)] = {name: "" if row[name] is None else str(row[name]) for name in COLUMNS}
-        backend.write(TABLE, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
-
-
-def _read_accuracies(backend: Backend) -> pd.DataFrame:
-    """Read the table as text, so that existing rows are written back unchanged."""
-    if not backend.exists(TABLE):
-        return pd.DataFrame(columns=list(COLUMNS))
-    with backend.local_file(TABLE) as path:
-        table = read_table(path, dtype=str, keep_default_na=False)
-    if list(table.columns) != list(COLUMNS):
-        raise InputError(f"{backend}/{TABLE} is not a table of accuracies of this version: move it away")
-    return table
+        table = pd.DataFrame(columns=list(COLUMNS))
+        if backend.exists(TABLE):
+            with backend.local_file(TABLE) as path:
+                table = read_table(path, dtype=str, keep_default_na=False)  # text, so that rows do not change
+        if list(table.columns) != list(COLUMNS):
+            raise InputError(f"{backend}/{TABLE} is not a table of accuracies of this version: move it away")
+        if row["key"] not in set(table["key"]):
+            table.loc[len(table)] = {name: "" if row[name] is None else str(row[name]) for name in COLUMNS}
+            backend.write(TABLE, lambda path: table.to_csv(path, index=False, lineterminator="\n"))

@@ -1,4 +1,8 @@
-"""Fine-tuning by a protocol: select from the grid on validation, train again on all images, test once."""
+"""Fine-tuning by a protocol (see `Protocol`).
+
+The points of its grid (learning rates and weight decays) are compared on validation. The best one is trained again on
+train and validation, and that network is tested once.
+"""
 
 from __future__ import annotations
 
@@ -35,6 +39,8 @@ _log = logging.getLogger(__name__)
 _PROBE_STRENGTH, _PROBE_TOLERANCE = 1e-2, 1e-3
 """Settings of the probe that initialises a head: the middle of the usual grid, and a rough solution."""
 _EVALUATION_BATCH = 128
+Positions = Int[np.ndarray, " trained"]
+"""Positions of images in train and validation together."""
 
 
 class FineTuning(ABC):
@@ -137,22 +143,17 @@ class FineTuning(ABC):
         return self._runs(data, data.trained, recipes, advance)
 
     def _runs(
-        self,
-        data: _Data,
-        trained: Int[np.ndarray, " trained"],
-        recipes: Mapping[str, Recipe],
-        advance: Callable[[], object],
+        self, data: _Data, trained: Positions, recipes: Mapping[str, Recipe], advance: Callable[[], object]
     ) -> list[_Run]:
         """Return one run per recipe; all train on the images at positions ``trained`` of train and validation."""
-        examples = data.images.subset(trained)
+        examples, folder = data.images.subset(trained), data.pairing.unfinished
         build = partial(data.factory.build, self._new_head(data.pairing, trained))
-        checkpoints = [Checkpoint(data.pairing.unfinished, f"{name}.pt") for name in recipes]
         return [
-            _Run(build, examples, recipe, self.seed, data.dataset.measure, checkpoint, advance)
-            for recipe, checkpoint in zip(recipes.values(), checkpoints, strict=True)
+            _Run(build, examples, recipe, self.seed, data.dataset.measure, Checkpoint(folder, f"{name}.pt"), advance)
+            for name, recipe in recipes.items()
         ]
 
-    def _new_head(self, pairing: Pairing, trained: Int[np.ndarray, " trained"]) -> NewHead:
+    def _new_head(self, pairing: Pairing, trained: Positions) -> NewHead:
         """Return the factory of heads for training on some of the images of train and validation."""
         classes = len(pairing.dataset.class_names)
         if self.protocol.head == "random":
@@ -175,7 +176,7 @@ class _Data(NamedTuple):
     dataset: TargetDataset
     factory: NetworkFactory
     images: Examples  # train and validation, augmented
-    trained: Int[np.ndarray, " trained"]  # positions of the images on which the grid is trained
+    trained: Positions  # of the images on which the grid is trained
     validation: Examples  # the images on which the grid is compared, without augmentation
 
 

@@ -18,6 +18,7 @@ from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regress
 from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.progress import Track
+from transfer_exp.statistics.feature_set import Features, Labels
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,14 @@ class LinearProbe:
         final = fit_probe(train.concatenate(validation), classes, best_strength, self.tolerance, self.iterations)
         value = compute_measure(measure, final.scores(test.features)[0], test.labels, test.targets)
         advance()
-        convergence = {
-            "gradient": float(max(grid.fits.relative_gradient.max(), final.fits.relative_gradient.max())),
-            "iterations": float(max(grid.fits.iterations.max(), final.fits.iterations.max())),
+        fits = grid.fits, final.fits
+        chosen = {
+            "C": self.strengths[best],
+            "validation": reached[best],
+            "gradient": float(max(fit.relative_gradient.max() for fit in fits)),
+            "iterations": float(max(fit.iterations.max() for fit in fits)),
         }
-        return Accuracy(value, measure, {"C": self.strengths[best], "validation": reached[best], **convergence})
+        return Accuracy(value, measure, chosen)
 
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
         """Return the number of images: each passes through the network once, for its features."""
@@ -89,7 +93,7 @@ class LabelledFeatures:
     """Features, labels, and for multi-label images the targets (N, C) of zeros and ones."""
 
     features: Float[np.ndarray, "samples dim"]
-    labels: Int[np.ndarray, " samples"]
+    labels: Labels
     targets: Int[np.ndarray, "samples classes"] | None = None
 
     def subset(self, indices: Int[np.ndarray, " chosen"]) -> LabelledFeatures:
@@ -99,11 +103,11 @@ class LabelledFeatures:
 
     def concatenate(self, following: LabelledFeatures) -> LabelledFeatures:
         """Return these samples and then the ``following`` ones."""
-        targets = None
-        if self.targets is not None and following.targets is not None:
-            targets = np.concatenate([self.targets, following.targets])
         features = np.concatenate([self.features, following.features])
-        return LabelledFeatures(features, np.concatenate([self.labels, following.labels]), targets)
+        labels = np.concatenate([self.labels, following.labels])
+        if self.targets is None or following.targets is None:
+            return LabelledFeatures(features, labels)
+        return LabelledFeatures(features, labels, np.concatenate([self.targets, following.targets]))
 
 
 def labelled_features(pairing: Pairing, split: Split) -> LabelledFeatures | None:
@@ -138,17 +142,14 @@ class ProbeFit:
         logits = (features - self.mean) @ weights + self.fits.intercepts[:, None]
         if logits.shape[2] < len(self.fitted_classes):
             logits = np.concatenate([-logits, logits], axis=2)
-        scores = np.empty((len(logits), len(features), len(self.constant_scores)))
-        scores[:] = self.constant_scores
+        scores = np.tile(self.constant_scores, (len(logits), len(features), 1))
         scores[:, :, self.fitted_classes] = logits
         return scores
 
     def as_layer(self, samples: int) -> nn.Linear:
         """Return the probe of the first strength as a layer from features (B, D) to logits (B, C).
 
-        Args:
-            samples: Number N of training samples. Classes that no (all) samples show get the logit -log(N + 1) (+log(N
-                + 1)).
+        A class that none (all) of the N training ``samples`` show gets the logit -log(N + 1) (+log(N + 1)).
         """
         weights, bias = self.fits.weights[0] / self.scale[:, None], self.fits.intercepts[0]
         bias = bias - self.mean @ weights
@@ -191,9 +192,7 @@ def fit_probe(
     return ProbeFit(fits, mean, scale, np.where(is_always_present, np.inf, -np.inf), fitted)
 
 
-def _mean_and_scale(
-    features: Float[np.ndarray, "samples dim"],
-) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:
+def _mean_and_scale(features: Features) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:
     """Return mean and standard deviation of each feature; 1 where the deviation is only rounding."""
     exact = features.astype(np.float64)
     mean, deviation = exact.mean(axis=0), exact.std(axis=0)

@@ -1,4 +1,7 @@
-"""Networks to fine-tune: the trained part of a model behind its frozen trunk, a new head, and their inputs."""
+"""Networks to fine-tune: the trained part of a model with a new head, and its inputs.
+
+If only the last block is trained, the layers before it (the frozen *trunk*) may run once per image, before training.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ MAX_BYTES = 2 * 1024**3
 _ACTIVATION_BATCH = 128
 Images = Float[Tensor, "batch 3 height width"]
 NewHead: TypeAlias = Callable[[int], nn.Linear]
-"""Creates a head for features of some dimension."""
+"""Creates a head (the classifier layer) for features of dimension D."""
 
 
 class TrainedPart(NamedTuple):
@@ -93,10 +96,8 @@ class _WithHead(nn.Sequential):
 class PartlyTrained(nn.Module):
     """A network whose modules ``trained`` are trained, while the rest never changes, even in training mode.
 
-    Outside these modules, parameters need no gradient, batch norms keep their statistics, and dropout is off.
-
-    Raises:
-        InputError: When the network has no module of such a name.
+    Outside these modules, parameters need no gradient, batch norms keep their statistics, and dropout is off. It is an
+    InputError if the network has no module of such a name.
     """
 
     def __init__(self, network: nn.Module, trained: Sequence[str]) -> None:
@@ -137,11 +138,8 @@ class Examples:
     def subset(self, indices: Int[np.ndarray, " chosen"]) -> Examples:
         """Return the examples at some positions, without computing any."""
         parent_positions = torch.from_numpy(np.asarray(indices, dtype=np.int64))
-
-        def batch_at(positions: Int[Tensor, " batch"]) -> Batch:
-            return self.batch_at(parent_positions[positions])
-
-        return Examples(batch_at, self.labels[indices], None if self.targets is None else self.targets[indices])
+        targets = None if self.targets is None else self.targets[indices]
+        return Examples(lambda positions: self.batch_at(parent_positions[positions]), self.labels[indices], targets)
 
 
 def prepare_images(

@@ -28,15 +28,10 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Optimisation settings of one training run.
+    """Optimisation settings of one training run, with the meaning that they have in `protocol.Protocol`.
 
-    Attributes:
-        steps, batch_size: Number of optimiser steps, and number of images in each.
-        learning_rate, weight_decay: Peak of the cosine schedule, and decay (none on norms and biases).
-        optimizer: Name of a timm optimiser.
-        warmup: Fraction of the steps with a linear warm-up.
-        clip: Maximum gradient norm, or None.
-        mixed_precision: Train in bfloat16 on CUDA; elsewhere this has no effect.
+    ``warmup`` is a fraction of the steps, ``clip`` the maximum gradient norm or None. ``mixed_precision`` has no effect
+    except on CUDA.
     """
 
     steps: int
