@@ -1,4 +1,7 @@
-"""One cell of a study: all models of a pool scored on one dataset, and the ranking compared with the ground truth."""
+"""One cell of a study: all models of a pool scored on one dataset, and the ranking compared with the ground truth.
+
+A cell is a pool on a target dataset under one perturbation, metric and regime (the way to get true accuracies).
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Precomputation:
-    """Fill the store for a pool on one dataset; every method returns how many values the store already had.
+    """Fill the store for a pool on one dataset; every method counts the values that were computed and already there.
 
     Attributes:
         pool, dataset: Objects of the config groups.

@@ -1,4 +1,8 @@
-"""Scoring: perturb the features of a model and apply the metric, one model at a time and then over the pool."""
+"""Scoring: perturb the features of a model and apply the metric, one model at a time and then over the pool.
+
+Each model gives *parts*: named numbers, which a metric over the pool combines into scores when all models are done. A
+strength path applies a perturbation in several *steps* of rising strength; the score is the average over the steps.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ from transfer_exp.statistics.feature_set import FeatureSet
 Parts: TypeAlias = Mapping[str, float]
 """Parts of one model's score by name; a metric that does not depend on the pool has a single part."""
 _NO_STEP, _SCORE = "", "score"
-"""Name of the step of a perturbation that is not a path, and of the part of a metric that has a single part."""
+"""Name of the step if the perturbation is not a path, and of the part if the metric has a single part."""
 
 
 @dataclass(eq=False)

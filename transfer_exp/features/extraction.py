@@ -1,4 +1,7 @@
-"""Feature extraction: one forward pass of a network over images, cached in the store."""
+"""Feature extraction: one forward pass of a network over images, cached in the store.
+
+Features (N, D) are the input of the classifier head. With a head, its softmax gives source probabilities (N, S).
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,8 @@ class Extractor:
             for batch in _without_worker_traceback(self._batches(model.transform, images)):
                 batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
                 features, logits = backbone.features_and_logits(batch)
-                outputs.append((features.float().cpu(), None if logits is None else _softmax(logits)))
+                probabilities = None if logits is None else torch.softmax(logits.float(), dim=1).cpu()
+                outputs.append((features.float().cpu(), probabilities))
                 advance()
         backbone.cpu()
         return _concatenate(name, outputs)
@@ -168,11 +172,6 @@ def _without_worker_traceback(batches: Iterator[Tensor]) -> Iterator[Tensor]:
         yield from batches
     except InputError as error:
         raise InputError(str(error).rpartition("InputError: ")[2]) from error
-
-
-def _softmax(logits: Float[Tensor, "batch source_classes"]) -> Float[Tensor, "batch source_classes"]:
-    """Return source probabilities in float32 on the CPU."""
-    return torch.softmax(logits.float(), dim=1).cpu()
 
 
 def _concatenate(name: str, outputs: list[tuple[Tensor, Tensor | None]]) -> Arrays:

@@ -1,4 +1,7 @@
-"""Pairings: one model on one target dataset, with the features of its splits."""
+"""Pairings: one model on one target dataset, with the features of its splits.
+
+The splits are train, validation, test, and the scoring set: the subset of the training images used for scoring.
+"""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ class _Run:
         if str(until) not in results:
             training = self._resume(state)
             try:
-                training.run(until, self._report_step, self.checkpoint)
+                training.run(until, lambda: self._report_up_to(training.step), self.checkpoint)
                 results |= {str(until): evaluate(training.network, held_out, self.measure)}
             except NotApplicableError:  # too large a learning rate diverges, and must lose the selection
                 results |= {"-1": -math.inf}
@@ -243,13 +243,10 @@ class _Run:
             self._report_up_to(training.step)
         return training
 
-    def _report_step(self) -> None:
-        self._reported += 1
-        self.advance()
-
     def _report_up_to(self, step: int) -> None:
         for _ in range(self._reported, step):
-            self._report_step()
+            self.advance()
+        self._reported = max(self._reported, step)
 
 
 def evaluate(network: nn.Module, examples: Examples, measure: str) -> float:

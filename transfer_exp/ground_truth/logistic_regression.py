@@ -152,7 +152,7 @@ def _minimise(
             active = active[unsolved]
             solver.select(unsolved)
         if step % _CURVATURE_INTERVAL == 0:
-            solver.update_curvature()
+            solver.curvature = objective.curvature(solver.probabilities, solver.strengths)
         solver.take_step()
         weights[:, active], steps[active], norms[active] = solver.weights, step, _norm(solver.gradient)
     return weights, norms, steps
@@ -263,10 +263,6 @@ class _Solver:
         self.probabilities, self.gradient = self.probabilities[:, active], self.gradient[:, active]
         self.curvature = _Curvature(self.curvature.rotation[active], self.curvature.eigenvalues[:, active])
         self.history = [(step[:, active], change[:, active], inverse[active]) for step, change, inverse in self.history]
-
-    def update_curvature(self) -> None:
-        """Recompute the approximate Hessian at the current weights."""
-        self.curvature = self.objective.curvature(self.probabilities, self.strengths)
 
     def take_step(self) -> None:
         """Move along the L-BFGS direction, and add the step to the history."""
