@@ -20,8 +20,7 @@ def digits(train_per_class: int = 20, scoring_set_size: int | None = None, seed:
         seed: Seed of both random selections.
 
     Raises:
-        InputError: If ``train_per_class`` is below 2 or above 174, the images of the rarest digit, or
-            ``scoring_set_size`` is below ten.
+        InputError: If ``train_per_class`` is not in [2, 174] or ``scoring_set_size`` is below ten.
     """
     from sklearn.datasets import load_digits
 

@@ -95,10 +95,7 @@ def report_unreadable(unreadable: Sequence[int], index: ImageIndex) -> Iterator[
 
 
 def find_duplicates(
-    readable: Sequence[int],
-    digests: Sequence[bytes],
-    thumbnails: UInt8[np.ndarray, "images values"],
-    index: ImageIndex,
+    readable: Sequence[int], digests: Sequence[bytes], thumbnails: UInt8[np.ndarray, "images values"], index: ImageIndex
 ) -> Iterator[Finding]:
     """Yield findings on equal images, then on images that only look the same.
 

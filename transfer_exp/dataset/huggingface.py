@@ -42,8 +42,8 @@ def huggingface(
         seed: Seed of the test split and the scoring set.
 
     Raises:
-        InputError: If `datasets` is not installed, the dataset cannot be downloaded, a split or column is missing or
-            ambiguous, or labels are withheld.
+        InputError: If `datasets` is not installed, a download fails, a split or column is missing or ambiguous,
+            or labels are withheld.
     """
     splits = _load_splits(id, config)
     train, validation, test = names = _choose_splits(splits, train, validation, test)

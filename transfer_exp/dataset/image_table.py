@@ -34,8 +34,7 @@ def image_table(
     Args:
         path: The CSV; ``~`` is expanded.
         root: Folder that contains all files, and to which they are relative; the folder of the CSV if None.
-        test_fraction: Fraction of every class of the training images, in (0, 1), to hold out if there are no test
-            images.
+        test_fraction: Fraction of every class to hold out, in (0, 1), if there are no test images.
         on_unreadable: ``refuse`` raises an error for missing files, and on reading a damaged image; ``skip`` leaves
             missing and damaged images out.
         name: The name in tables; the CSV's name without suffix if None.

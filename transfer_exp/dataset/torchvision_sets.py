@@ -111,8 +111,7 @@ class PublishedSet:
         """Return the dataset of these splits with a random scoring set.
 
         Raises:
-            InputError: If the splits have different ``class_names`` (one list per split), or `TargetDataset` refuses
-                them.
+            InputError: If the splits differ in ``class_names`` (one list each), or `TargetDataset` refuses them.
         """
         names = tuple(str(name) for name in class_names[0])
         if any(tuple(map(str, split_names)) != names for split_names in class_names):

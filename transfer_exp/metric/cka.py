@@ -15,8 +15,7 @@ def cka(statistics: ClassStatistics) -> float:
     """Compute the linear centred kernel alignment of features and one-hot labels.
 
     It is |X'Y|^2 / (|X'X| |Y'Y|), with centred features X, centred one-hot labels Y and Frobenius norms: the cosine of
-    the centred kernels XX' and YY'. X'Y holds the class sums of X, and Y'Y = diag(n) - nn'/N, so the N x N kernels are
-    formed only if N <= D.
+    the centred kernels XX' and YY'. X'Y holds the class sums of X, and Y'Y = diag(n) - nn'/N.
 
     Args:
         statistics: Statistics of features (N, D) and their labels.
@@ -29,8 +28,7 @@ def cka(statistics: ClassStatistics) -> float:
 
     References:
         Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019: CKA with a linear kernel.
-        With one-hot labels it is the target alignment of Guo, "KITE", 2024, without that metric's ratio to the
-        alignment with a random network.
+        With one-hot labels it is the target alignment of Guo, "KITE", 2024, without its ratio to a random network.
     """
     counts = statistics.counts
     feature_norm = np.linalg.norm(statistics.smaller_gram())

@@ -75,8 +75,7 @@ class ETran:
     The classification score has the weight 1 - energy_weight - regression_weight.
 
     Attributes:
-        classifier: ``"lda"`` as in the paper, with shrinkage one half, or ``"ncm"``, which the release computes under
-            that name.
+        classifier: ``"lda"`` (shrinkage one half) as in the paper, or ``"ncm"``, which the release calls LDA.
         energy_weight: Weight of `energy`, in [0, 1].
         energy_share: Option ``share`` of `energy`, in (0, 1]; 1 takes the mean over all samples.
         regression_weight: Weight of `linear_fit`, in [0, 1 - energy_weight]; at 0 it is not computed.
@@ -102,10 +101,7 @@ class ETran:
         """
         self._check_options()
         classifier = lda if self.classifier == "lda" else ncm
-        parts = {
-            "energy": energy(features, labels, self.energy_share),
-            "classification": classifier(features, labels),
-        }
+        parts = {"energy": energy(features, labels, self.energy_share), "classification": classifier(features, labels)}
         return parts | ({"regression": linear_fit(features, labels)} if self.regression_weight > 0 else {})
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:

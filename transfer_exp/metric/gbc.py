@@ -30,8 +30,7 @@ def gbc(statistics: ClassStatistics, covariance: str = "spherical") -> float:
     Args:
         statistics: Statistics of features (N, D) and labels, at least two samples per class. The floor is absolute: if
             variances fall below it, scale and basis of the features matter.
-        covariance: ``"spherical"`` (one variance per class) or ``"diagonal"`` (one per dimension, which depends on the
-            basis).
+        covariance: ``"spherical"`` (one variance per class) or ``"diagonal"`` (one per dimension; the basis matters).
 
     Returns:
         Value in [-C(C - 1), 0]: from identical classes to fully separated classes.

@@ -17,11 +17,10 @@ from transfer_exp.metric.metric import ModelFacts
 class ImagenetAccuracy:
     """Published top-1 accuracy on ImageNet-1k.
 
-    The torchvision pools include it. For timm, set the table that timm publishes with its sources,
-    ``results/results-imagenet.csv``: columns ``model`` and ``top1`` (percent).
+    The torchvision pools include it. For timm, set the table ``results/results-imagenet.csv`` of its sources.
 
     Attributes:
-        table: Path of such a CSV, or None. Its values take precedence over those of the pool.
+        table: CSV with columns ``model`` and ``top1`` (percent), which takes precedence over the pool; or None.
     """
 
     name: ClassVar[str] = "imagenet_accuracy"

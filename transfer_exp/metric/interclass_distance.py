@@ -24,8 +24,7 @@ def interclass_distance(features: Features, labels: Labels) -> float:
     It is 2 / (C (C - 1)) sum_{a<b} sum |x - y| / (n_a n_b), so classes of any size count alike.
 
     Args:
-        features, labels: (N, D); (N,) integers, at least two classes. The score is in feature units and ranks models by
-            the scale of their features too.
+        features, labels: (N, D); (N,) integers, at least two classes. The scale of the features matters.
 
     Returns:
         Distance in feature units, at least 0; 0 for constant features.

@@ -33,8 +33,7 @@ def lda(features: Features, labels: Labels, shrinkage: float = 0.5) -> float:
         InputError: If ``shrinkage`` is out of range or too small, or no sample differs from its class mean.
 
     References:
-        Fisher, Annals of Eugenics 1936; Friedman, "Regularized Discriminant Analysis", JASA 1989, eq. 18 (with
-        the covariance common to all classes).
+        Fisher, Annals of Eugenics 1936; Friedman, "Regularized Discriminant Analysis", JASA 1989, eq. 18.
     """
     if not 0 <= shrinkage <= 1:
         raise InputError(f"shrinkage={shrinkage} of lda must lie in [0, 1]")

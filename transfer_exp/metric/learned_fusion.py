@@ -27,8 +27,8 @@ class LearnedFusion(MetricList):
     """A weighted sum of standardised scores, with weights fitted to the results on other targets.
 
     For every other target in ``rows``, the scores of each metric and the accuracies are standardised over the models.
-    The weights are the non-negative least-squares fit of accuracies to scores over all these targets. The current
-    target is left out, and a metric that does not help gets a weight of zero rather than a negative one.
+    The weights are the non-negative least-squares fit of accuracies to scores over all these targets. A metric that
+    does not help gets a weight of zero.
 
     Attributes:
         metrics: Metrics of the `MetricList`. Each must occur in ``rows`` under its name.
@@ -74,8 +74,7 @@ def learned_weights(path: str, perturbation: str, metrics: tuple[str, ...], data
     """Return the weight of each metric, fitted on all targets but ``dataset``: not negative, with sum 1.
 
     Raises:
-        InputError: If the rows cannot be read, lack a metric, cover no other target, or no metric agrees with any
-            accuracy.
+        InputError: If the rows cannot be read, lack a metric or other targets, or no metric agrees with accuracy.
     """
     rows = _read_rows(path)
     rows = rows[(rows["perturbation"] == perturbation) & (rows["dataset"] != dataset)]

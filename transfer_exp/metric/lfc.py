@@ -20,8 +20,7 @@ def lfc(statistics: ClassStatistics) -> float:
     s_c of z over class c. Therefore nothing cancels, however far the features are from zero.
 
     Args:
-        statistics: Statistics of features X (N, D), not centred, and their labels. A rotation or a scale leaves the
-            score unchanged, a shift does not.
+        statistics: Statistics of features X (N, D), not centred, and their labels. A shift of X changes the score.
 
     Returns:
         Correlation in [-1, 1].

@@ -25,8 +25,7 @@ def linear_classifier(features: Features, labels: Labels, folds: int = 5, penalt
     dimensions are standardised (a constant one becomes 0). Folds are stratified: samples and classes are spread evenly.
 
     Args:
-        features: (N, D), N at least ``folds``. Unlike scores of the samples that were used to fit, this score does not
-            saturate when N < D.
+        features: (N, D), N at least ``folds``. The score does not saturate when N < D, because samples are held out.
         labels: (N,), integers, at least two classes. The only sample of a class is always wrong.
         folds: Number of folds, and therefore of fits, at least 2.
         penalty: Penalty of the squared weights, positive. It does not depend on N, so more samples are penalised less.
@@ -62,12 +61,10 @@ def sorted_samples(
 ) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " samples"]]:
     """Sort samples, and number their classes, by the features alone.
 
-    Neither the order of the samples nor the names of the classes then affect a random draw. A shift or a positive scale
-    of the features keeps the order.
+    Neither the order of the samples nor the names of the classes then affect a random draw.
 
     Returns:
-        order: Indices that sort the rows by first dimension, then second and so on, (N,). Equal rows are ordered by
-            class.
+        order: Indices that sort the rows by first dimension, then second and so on, then class, (N,).
         classes: Class of each sorted row, (N,), in [0, C). Classes are numbered by the positions of their rows.
     """
     order = np.lexsort(features.T[::-1])

@@ -29,8 +29,7 @@ def logme(statistics: ClassStatistics) -> float:
     -(D - N)/2 ln alpha of the exact evidence, which adds (D - N)/(2N) ln alpha to the score.
 
     Args:
-        statistics: Statistics of features X (N, D), not centred, and their labels. A rotation leaves the score
-            unchanged, a shift does not.
+        statistics: Statistics of features X (N, D), not centred, and labels. A shift of X changes the score.
 
     Returns:
         Unbounded; in practice between -1 and 20.

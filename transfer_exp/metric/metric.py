@@ -1,4 +1,8 @@
-"""Interfaces of transferability metrics: declared facts, and one score per model (larger is better)."""
+"""Interfaces of transferability metrics: declared facts, and one score per model (larger is better).
+
+A metric scores one model at a time. A pool metric first computes "parts" (named numbers) of each model and then
+combines the parts of all models of the pool into scores.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,7 @@ class Facts(Protocol):
     Attributes:
         name: Identifier in tables and in ``conf/metric``.
         source: Authors, venue and year of the formula.
-        lower, upper: Bounds of the score for every input. Tighter bounds that depend on N, D or C are in the formula's
-            docstring.
+        lower, upper: Bounds of the score for every input; the formula's docstring may have tighter ones.
         inputs: Names of the call's arguments, in order: ``features`` (N, D) and ``labels`` (N,);
             ``source_probabilities`` (N, S); ``class_statistics``, which can be streamed; ``model``, its `ModelFacts`;
             ``accuracies_elsewhere``, the model's accuracies on other targets; ``dataset``, the name of the target.
@@ -57,7 +60,7 @@ class Metric(Facts, Protocol):
 
 @runtime_checkable
 class PoolMetric(Facts, Protocol):
-    """A metric that compares the models of a pool: parts of each model, then a score from the parts of all."""
+    """A metric whose score of a model depends on the rest of the pool."""
 
     def parts(self, *inputs: Any) -> Mapping[str, float]:
         """Return the finite parts of one model by name. The declared invariances hold for the parts."""
@@ -75,8 +78,7 @@ class ModelFacts:
     Attributes:
         name: Name of the model in its pool.
         parameters: Number of parameters, source head included. None for a model with features but no network.
-        imagenet_accuracy: Published top-1 accuracy of these weights on ImageNet-1k, in [0, 1]. None if the pool
-            publishes none.
+        imagenet_accuracy: Published top-1 accuracy of these weights on ImageNet-1k, in [0, 1], or None.
     """
 
     name: str

@@ -15,13 +15,11 @@ from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 def ncm(features: Features, labels: Labels) -> float:
     """Compute the mean over samples of softmax_c(-|x - mu_c|^2 / 2 + ln(n_c / N)) at the true class.
 
-    The released code of ETran and of Spread-Attract computes this under the name "LDA". It applies an
-    eigendecomposition for symmetric matrices to a matrix that is not symmetric. The eigenvectors then cancel, and no
-    covariance remains.
+    The released code of ETran and of Spread-Attract computes this under the name "LDA": it applies a symmetric
+    eigendecomposition to a matrix that is not symmetric, so the eigenvectors cancel and no covariance remains.
 
     Args:
-        features, labels: (N, D); (N,) integers, at least two classes. Distances are absolute: a scale t of the features
-            scales their logits by t^2.
+        features, labels: (N, D); (N,) integers, at least two classes. A scale t of the features scales logits by t^2.
 
     Returns:
         Probability in [0, 1]; sum_c (n_c / N)^2 for constant features.

@@ -21,24 +21,21 @@ from transfer_exp.statistics.rounding import RESOLUTION
 DIMENSIONS, LEADING, LEAST = 64, 32, 1e-10
 """Constants of the release: principal components, components whose variance sets the shrinkage, least shrinkage."""
 THRESHOLD = 1e-8
-"""Variance below which a direction is ignored: absolute within classes (standardised), relative to the largest between
-classes."""
+"""Variance below which a direction is ignored: absolute within classes (standardised), relative between classes."""
 
 
 def ncti_parts(features: Features, labels: Labels) -> dict[str, float]:
     """Compute the three ingredients of NCTI for one model.
 
     Let Z be the first 64 principal components and v the total variance (divided by N - 1) of the first 32. Z is
-    whitened by the pooled class covariance S, divided by N and shrunk as in `lda` by t = exp(-v). If t is below 1e-10,
-    S is not shrunk.
+    whitened by the pooled class covariance S, divided by N and shrunk as in `lda` by t = exp(-v), or 0 below 1e-10.
 
     - ``"seli"``: the nuclear norm of the whitened, centred Z in its C - 1 discriminant directions. High rank is near.
     - ``"ncc"``: the mean posterior of the true class under Gaussian classes N(mu_c, S), in [0, 1].
     - ``"vc"``: ln of the sum over classes of the nuclear norm of their posteriors (n_c, C). Low means collapsed.
 
     Args:
-        features, labels: (N, D); (N,) integers, at least two classes. A rotation or a shift leaves all three unchanged;
-            a scale changes t.
+        features, labels: (N, D); (N,) integers, at least two classes. The scale of the features changes t.
 
     Returns:
         Finite floats by the names above.
@@ -49,8 +46,7 @@ def ncti_parts(features: Features, labels: Labels) -> dict[str, float]:
     References:
         Wang, Luo, Zheng, Huang, Baktashmotlagh, "How Far Pre-trained Models Are from Neural Collapse on the Target
         Dataset Informs their Transferability", ICCV 2023: the three scores; dimensions, shrinkage and logarithm of the
-        release. Its principal components are approximate, from a random start, where N or D exceeds 500; these are
-        exact.
+        release. Its principal components are approximate where N or D exceeds 500; these are exact.
     """
     reduced, variances = _principal_components(centred_features(features, labels))
     codes, counts = encode_labels(labels)

@@ -33,8 +33,7 @@ def nleep(
         labels: (N,), integers, at least two classes.
         components_per_class: Number of Gaussians per class, at least 1; 5 in the paper.
         convention: ``"paper"``: the steps above, on sorted samples, so that their order does not matter.
-            ``"released"``: the average without the logarithm, in the given order, as in the releases of SFDA and of
-            Khoba et al.
+            ``"released"``: the average without the logarithm, in the given order, as SFDA and Khoba et al. released.
         seed: Seed of the mixture's start, which decides the local optimum. Other seeds have changed the released score
             by up to 0.2, so average several before you interpret a ranking.
 

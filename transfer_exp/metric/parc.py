@@ -36,8 +36,8 @@ def parc(features: Features, labels: Labels) -> float:
         Correlation in [-1, 1], where ties exclude the ends.
 
     Raises:
-        InputError: If the standardised features of a sample are all equal, as with one dimension or constant features,
-            because they have no correlation. If all pairs are equally dissimilar, or no two samples share a class.
+        InputError: If a sample has equal standardised features (no correlation; D = 1 for example), all pairs are
+            equally dissimilar, or no two samples share a class.
 
     References:
         Bolya, Mittapalli, Hoffman, "Scalable Diverse Model Selection for Accessible Transfer Learning", NeurIPS 2021,

@@ -17,8 +17,7 @@ class Random:
     """Uniform scores, drawn together for all models of the pool.
 
     Attributes:
-        seed: Seed of the draw, at least 0. A single draw lies anywhere in the null band, so average many before
-            comparing.
+        seed: Seed of the draw, at least 0. One draw lies anywhere in the null band, so compare with the mean of many.
     """
 
     name: ClassVar[str] = "random"

@@ -21,8 +21,7 @@ def regularised_h_score(features: Features, labels: Labels) -> float:
     the trace is the sum over k of s_k^2 |(U'Y)_k|^2 / (N - 1) / ((1 - a) s_k^2 / N + a tr(S)/D).
 
     Args:
-        features, labels: (N, D); (N,) integers, at least two classes. Unlike `h_score`, the score does not saturate
-            when N < D.
+        features, labels: (N, D); (N,) integers, at least two classes. The score does not saturate when N < D.
 
     Returns:
         Value in [0, (C - 1) N / (N - 1)]; 0 for constant features. Unchanged by rotation, shift and one scale.

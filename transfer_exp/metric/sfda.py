@@ -21,8 +21,7 @@ def sfda(features: Features, labels: Labels) -> float:
     This is that of the release: equation 3 with the covariance instead of the scatter.
 
     Args:
-        features, labels: (N, D); (N,) integers, at least two classes. With N < D the score is often 0 up to rounding
-            and ranks nothing.
+        features, labels: (N, D); (N,) integers, at least two classes. With N < D the score is often 0 for all models.
 
     Returns:
         Value in nats, at most 0. Depends on the scale of the features through the shrinkage.

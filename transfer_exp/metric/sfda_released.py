@@ -26,20 +26,17 @@ def sfda_released(features: Features, labels: Labels) -> float:
     All published tables of SFDA used this score. `sfda` takes the logarithm, as the paper states.
 
     Args:
-        features, labels: (N, D); (N,) integers, at least two classes. With N < D the score is often exactly 1 and ranks
-            nothing.
+        features, labels: (N, D); (N,) integers, at least two classes. With N < D the score is often exactly 1.
 
     Returns:
-        Probability in [0, 1]. Depends on the scale of the features through l, and slightly on their basis through
-        lambda_max.
+        Probability in [0, 1]. The scale of the features matters through l, and slightly their basis.
 
     Raises:
         InputError: If no sample differs from its class mean, or W is too ill-conditioned to invert.
 
     References:
         Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: without removing dimensions of the
-        Fisher space or taking the log of the posterior. lambda_max comes from six power steps that start at the row
-        sums of W.
+        Fisher space or taking the log of the posterior; lambda_max as in `adaptive_shrinkage`.
     """
     return float(np.exp(challenged_log_posterior(features, labels)).mean())
 

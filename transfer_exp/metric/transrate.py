@@ -31,8 +31,7 @@ def transrate(features: Features, labels: Labels, convention: str = "paper", eps
         Value in nats. At least 0 for ``"paper"`` (ln det is concave); unbounded on either side for ``"tllib"``.
 
     Raises:
-        InputError: If ``convention`` is unknown, ``epsilon`` is not positive, or, for ``"paper"``, every feature is
-            constant.
+        InputError: If an option is unknown or not positive, or, for ``"paper"``, every feature is constant.
 
     References:
         Huang, Huang, Rong, Yang, Wei, "Frustratingly Easy Transferability Estimation", ICML 2022: definition of

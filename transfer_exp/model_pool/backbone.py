@@ -26,7 +26,7 @@ class Backbone(nn.Module):
 
     def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
         """Return features (B, D) and source logits (B, S), or None for a network without a head."""
-        raise NotImplementedError
+        return self(images), None
 
 
 class TimmBackbone(Backbone):
@@ -90,10 +90,6 @@ class HeadlessBackbone(Backbone):
         """Return features (B, D)."""
         return cast("Tensor", self.trunk(images))
 
-    def features_and_logits(self, images: Images) -> tuple[Features, None]:
-        """Return features (B, D) and None."""
-        return self(images), None
-
 
 class FeatureMapBackbone(Backbone):
     """A network that classifies a feature map and averages over space (SqueezeNet); features are its mean."""
@@ -152,8 +148,7 @@ def wrap_network(network: nn.Module, source_classes: int | None = None) -> Backb
 
     Args:
         network: Network of timm or torchvision, or a user-defined one with a method ``forward_features``.
-        source_classes: S of a user-defined network, 0 or None when it has no head; ignored for networks of the
-            libraries.
+        source_classes: S of a user-defined network, 0 or None if it has no head; unused for the two libraries.
 
     Raises:
         NotApplicableError: If the network has no linear head before which features could be taken.

@@ -1,4 +1,4 @@
-"""A folder of state dicts described by ``manifest.json``; nothing in the folder is executed."""
+"""Pool of the networks in a folder: state dicts, and a ``manifest.json`` that describes them. Nothing is executed."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class CheckpointEntry(BaseModel):
     """One network of a manifest; further keys in the file are documentation and ignored.
 
     Attributes:
-        library, architecture, arguments: ``timm``, ``torchvision`` or a user-defined name; the builder function in it;
-            the builder's keyword arguments.
+        library: ``timm``, ``torchvision`` or a user-defined name.
+        architecture, arguments: Name of the function in the library that builds the network; its keyword arguments.
         file: The state dict, relative to the folder.
-        input_size, mean, std, interpolation: Preprocessing: side in pixels, per-channel statistics for pixels in [0,
-            1], and the interpolation mode.
+        input_size, interpolation: Side in pixels to which images are resized, and the mode.
+        mean, std: Normalisation per channel, for pixels in [0, 1].
         source_classes: S, or 0 for a network without a head.
         batch_norm_folded: True when the batch norms are the identity and must stay in evaluation mode.
     """
@@ -78,18 +78,15 @@ def checkpoints(
     """Return a pool of the networks in a folder.
 
     Args:
-        root: Folder with ``manifest.json`` (entries as in `CheckpointEntry`) and state dicts, as safetensors or as
-            torch files that contain only tensors.
+        root: Folder with ``manifest.json`` (`CheckpointEntry`) and state dicts: safetensors or torch files of tensors.
         names: The entries to use, or None for all.
         architectures: Python file that builds networks of other libraries than timm and torchvision. It is executed, so
             give only a file that you trust; without it such networks are skipped.
-        largest_input: Largest input side in pixels, for features and fine-tuning; larger sides of the manifest are
-            reduced to it.
+        largest_input: Largest input side in pixels; larger sides of the manifest are reduced to it.
         name: The name of the pool in tables; the name of the folder when None.
 
     Raises:
-        InputError: If the folder, the manifest or a file is missing or invalid, a name is unknown, or the side is below
-            1.
+        InputError: If the folder, the manifest or a file is missing or invalid, or a name or side is impossible.
     """
     if largest_input is not None and largest_input < 1:
         raise InputError(f"model_pool.largest_input={largest_input}: need a side in pixels, or null")
@@ -155,7 +152,6 @@ def _check_file(label: str, name: str, folder: Path) -> None:
 
 
 def _import_architectures(path: Path) -> ModuleType:
-    """Run the user's file of architectures."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise InputError(f"no Python file {path}: set model_pool.architectures to one, or leave it out")
@@ -165,7 +161,6 @@ def _import_architectures(path: Path) -> ModuleType:
 
 
 def _load(folder: Path, name: str, entry: CheckpointEntry, custom: ModuleType | None) -> LoadedModel:
-    """Build the architecture and load its weights."""
     path, build = folder / entry.file, _find_builder(name, entry, custom)
     state = _read_state(path)
     try:
@@ -179,12 +174,7 @@ def _load(folder: Path, name: str, entry: CheckpointEntry, custom: ModuleType | 
     except (RuntimeError, ValueError) as error:
         detail = " ".join(str(error).split())[:200]
         raise InputError(f"{path} does not fit {entry.architecture}: {detail}") from error
-    identity = {
-        "library": entry.library,
-        "architecture": entry.architecture,
-        "arguments": dict(entry.arguments),
-        "weights": hash_weights(network),
-    }
+    identity = entry.model_dump(include={"library", "architecture", "arguments"}) | {"weights": hash_weights(network)}
     settings = entry.model_dump(include={"mean", "std", "interpolation"})
     settings |= {"input_size": (3, entry.input_size, entry.input_size), "crop_pct": 1.0}
     backbone = wrap_network(network.eval(), entry.source_classes)

@@ -1,4 +1,4 @@
-"""Model pools: named candidates that are ranked together, and the networks they load."""
+"""Model pools: pretrained models ("candidates") that are ranked together, and the networks that they load."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from transfer_exp.errors import InputError, suggestion
 from transfer_exp.model_pool.backbone import Backbone
 
 Transform = Callable[[Image], Tensor]
+"""Preprocessing of one RGB image to the input of a network, (3, H, W)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +25,11 @@ class LoadedModel:
 
     Attributes:
         backbone: The network, in evaluation mode, on the CPU, in float32.
-        transform: The evaluation preprocessing of the network: an RGB image to a tensor (3, H, W).
-        identity: Plain data that decides what the network computes: library, architecture, arguments, digest of the
-            weights.
+        transform: The evaluation preprocessing of the network.
+        identity: Plain data that decides what the network computes, such as library, architecture and weights digest.
         freeze_batch_norm: True when batch norms must stay in evaluation mode even while training.
         imagenet_accuracy: Published top-1 accuracy of the weights on ImageNet-1k, in [0, 1], or None.
-        augmented: The training preprocessing: `transform` with a random crop and flip instead of a resize; None if
-            unavailable.
+        augmented: The training preprocessing, with a random crop and flip instead of a resize; None if unavailable.
     """
 
     backbone: Backbone
@@ -72,12 +71,7 @@ class ModelPool:
 
 
 def combine_pools(pools: Sequence[ModelPool], name: str, names: Sequence[str] | None = None) -> ModelPool:
-    """Return one pool with the candidates of several pools, in order.
-
-    Args:
-        pools: Pools whose model names are all different.
-        name: The name of the combined pool in tables.
-        names: The models to keep, or None for all.
+    """Return one pool with the candidates ``names`` (None for all) of several pools; ``name`` appears in tables.
 
     Raises:
         InputError: If two models have the same name, or ``names`` has an unknown name.

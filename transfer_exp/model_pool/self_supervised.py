@@ -87,8 +87,7 @@ class KeyLayout:
     Attributes:
         name: The methods whose files use the scheme, for messages.
         rename: Function of torchvision's name of a trunk weight that gives the name in the file.
-        trunk_pattern: Matches every trunk weight in the file, also of deeper ResNets, so that superfluous ones are
-            detected.
+        trunk_pattern: Matches every trunk weight in the file, also those that only deeper ResNets have.
     """
 
     name: str

@@ -24,8 +24,7 @@ def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelP
         name: The name of the pool in tables.
 
     Raises:
-        InputError: If timm has no such model (the message has near matches); on loading, if the weights cannot be
-            downloaded.
+        InputError: If timm has no such model; on loading, if the weights cannot be downloaded.
     """
     timm_names = dict(names) if isinstance(names, Mapping) else {model: model for model in names}
     models = list(names.values()) if isinstance(names, Mapping) else names
@@ -35,7 +34,6 @@ def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelP
 
 
 def _load(name: str) -> LoadedModel:
-    """Build a timm model with its weights from the local cache or the hub."""
     go_offline_if_unreachable()
     try:
         network = library.create_model(name, pretrained=True)

@@ -42,8 +42,7 @@ def torchvision(
             None for the preprocessing published with the weights.
 
     Raises:
-        InputError: If a model or weights are unknown (the message has near matches) or the side is below 1; on loading,
-            if the weights cannot be downloaded.
+        InputError: If a model or weights are unknown or the side is below 1; on loading, if a download fails.
     """
     if input_size is not None and input_size < 1:
         raise InputError(f"model_pool.input_size={input_size}: need a side in pixels, or null")
@@ -85,9 +84,8 @@ def _load_network(name: str, weights: str, member: Any) -> nn.Module:
             "model_pool=checkpoints with a local folder"
         ) from error
     arguments = _PORTED_ARGUMENTS if name in ("googlenet", "inception_v3") else {}
-    network: nn.Module = library.models.get_model(
-        name, weights=None, num_classes=len(member.meta["categories"]), **arguments
-    )
+    n_classes = len(member.meta["categories"])
+    network: nn.Module = library.models.get_model(name, weights=None, num_classes=n_classes, **arguments)
     renamed = {_DENSELAYER.sub(r"\1", key): value for key, value in state.items()}
     load_weights(network, renamed, getattr(state, "_metadata", None))
     return network

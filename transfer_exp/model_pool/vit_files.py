@@ -46,11 +46,11 @@ def vit_files(root: str, names: Sequence[str] | None = None) -> ModelPool:
     MoCo v3 uses timm's network with twelve heads instead of six (Chen et al., ICCV 2021, Table 3).
 
     Args:
-        root, names: Folder and models, see `create_published_pool`.
+        root: Folder with one file per model, named after the model.
+        names: The models to use, or None for all.
 
     Raises:
-        InputError, NotApplicableError: See `create_published_pool`; InputError on loading also if a file does not fit
-            its network.
+        InputError, NotApplicableError: As in `create_published_pool`; InputError also if a file does not fit.
     """
     return create_published_pool("vit_files", SOURCES, _load, root, names)
 

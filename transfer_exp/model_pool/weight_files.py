@@ -64,11 +64,8 @@ def _iterate_tensors(content: object) -> Iterator[Tensor]:
 class SizeLimit(TorchDispatchMode):
     """Context in which tensors that together hold too many numbers are refused before memory is allocated.
 
-    A manifest can request a layer of any width and any number of layers. The network must be filled from its weight
-    file, so the size of the file limits the size of the network.
-
-    Args:
-        file_bytes: Size of the weight file, which needs at least one byte a number.
+    A manifest can request layers of any number and width. Each number of the network needs at least one byte of its
+    weight file, so the size of the file, ``file_bytes``, limits the size of the network.
     """
 
     def __init__(self, file_bytes: int) -> None:

@@ -33,8 +33,7 @@ def attract(
         alpha, sigma, sign, clamp, normalise: Options of `class_displacements`, which computes Delta.
 
     Raises:
-        InputError: If `check_features` rejects the input, ``alpha`` or ``sigma`` is negative or not finite, or ``sign``
-            is unknown.
+        InputError: If `check_features` rejects the input, or an option is negative, not finite or unknown.
     """
     _check_options(alpha, sigma, sign)
     features = check_features(features, labels)
@@ -72,14 +71,12 @@ def class_displacements(
         sigma: Number of radii within which two classes count as touching, not negative.
         sign: ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite sign,
             as in the paper's code, where only overlapping classes move together.
-        clamp: Whether d_ij - sigma (s_i + s_j) is at least zero. Overlapping classes then stay instead of moving the
-            other way.
-        normalise: Whether to divide by C - 1. Otherwise the total strength is alpha (C - 1), and classes pass through
-            each other when it exceeds 1.
+        clamp: True to raise a negative d_ij - sigma (s_i + s_j) to zero: overlapping classes stay instead of moving
+            the other way.
+        normalise: True to divide by C - 1. Otherwise classes pass through each other if alpha (C - 1) exceeds 1.
 
     References:
-        Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code. The clamp is that of Li et al.,
-        "PED", ICCV 2023.
+        Khoba et al., "Feature Space Perturbation", WACV 2025, and its code; clamp of Li et al., "PED", ICCV 2023.
     """
     distances = cdist(means, means)
     gaps = distances - sigma * (radii[:, None] + radii)

@@ -1,4 +1,4 @@
-"""PED: overlapping classes repel each other in steps, until the forces have decayed."""
+"""PED (from "potential energy"): overlapping classes repel each other in steps, until the forces have decayed."""
 
 from __future__ import annotations
 

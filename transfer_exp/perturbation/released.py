@@ -1,4 +1,4 @@
-"""Spread-Attract as its code was released: gated, without the spread, with the opposite sign of the attraction."""
+"""Spread-Attract as its code was released: no spread, attraction of opposite sign, and only if a gate opens."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ THRESHOLD = float(np.log(1e9) / 5)
 def gate_opens(features: Features) -> bool:
     """Return whether the mean of the two largest eigenvalues of the features' covariance exceeds `THRESHOLD`.
 
-    The covariance is divided by N. The answer depends on the scale of the features, so one ranking can mix scores of
-    perturbed and of raw features.
+    The covariance is divided by N. The scale of the features matters, so a ranking can mix perturbed and raw features.
     """
     centred = deviations(features, features.mean(axis=0))
     samples, dim = centred.shape

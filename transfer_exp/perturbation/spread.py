@@ -30,8 +30,7 @@ def spread(
             ``"radius"``: distance in units of the class radius s_c = sqrt(sum_k Var_k), so models are comparable.
 
     Raises:
-        InputError: If `check_features` rejects the input, ``force`` is negative or not finite, or ``force_scale`` is
-            unknown.
+        InputError: If `check_features` rejects the input, or an option is negative, not finite or unknown.
 
     References:
         Khoba et al., "Feature Space Perturbation", WACV 2025, and its released code.

@@ -30,10 +30,8 @@ class SpreadAttract:
             classes; for 21 classes, 0.1 then equals 0.005 without normalisation.
         sigma: Number of class radii within which two classes count as touching.
         sign: ``"together"``, or ``"released"`` for the opposite direction of the released code.
-        clamp: True if overlapping classes stay, as in PED (`transfer_exp.perturbation.ped`), on which the method
-            builds; otherwise they are driven apart.
-        normalise: True to divide by C - 1. Otherwise the strength alpha (C - 1) exceeds 1 for many classes (0.005 x
-            396), and class means pass each other.
+        clamp: True if overlapping classes stay, as in `ped`, on which the method builds; otherwise they move apart.
+        normalise: True to divide by C - 1. Otherwise class means pass each other if alpha (C - 1) exceeds 1.
     """
 
     name: ClassVar[str] = "spread_attract"

@@ -21,14 +21,12 @@ class StrengthPath:
     """A perturbation with several values of one of its fields.
 
     A single strength is an arbitrary choice, and choosing the best one needs ground-truth accuracies. The score of a
-    path is the area under the curve of score against strength, divided by the width of the path. This is a mean over
-    strengths by the trapezoid rule, and only the ends of the path have to be chosen.
+    path is a mean over strengths by the trapezoid rule, so only the ends of the path have to be chosen.
 
     Attributes:
         perturbation: The perturbation to vary.
         field: Name of its field that sets the strength.
-        strengths: At least two increasing values of the field. A path that starts at the identity (0) includes the
-            unperturbed score.
+        strengths: At least two increasing values of the field; 0 usually stands for no perturbation.
 
     Raises:
         InputError: If the perturbation has no such field, or the strengths do not increase.

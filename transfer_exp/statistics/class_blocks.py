@@ -22,8 +22,7 @@ class ClassBlocks:
         features: Checked features, (N, D).
         order: Indices that sort the samples by class, (N,).
         counts: Samples per class, (C,); 0 for a class that does not occur.
-        centre: Vector near the features, (D,), subtracted first so that precision does not depend on their distance
-            from 0.
+        centre: Vector near the features, (D,), which is subtracted first for precision far from 0.
     """
 
     features: np.ndarray

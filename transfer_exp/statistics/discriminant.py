@@ -60,8 +60,7 @@ def solve_covariance(
     """Return S^-1 x for every row x, with the shrunk covariance S of `shrunk_covariance`.
 
     Raises:
-        InputError: If S is singular: every sample equals its class mean, or ``shrinkage`` is too small for this few
-            samples.
+        InputError: If S is singular: every sample equals its class mean, or ``shrinkage`` is too small.
     """
     if not np.trace(within) > 0:
         raise InputError("every sample equals its class mean: a within-class covariance needs classes that vary")
@@ -146,8 +145,7 @@ def self_challenge(
 
     Args:
         features: Centred features, (N, D).
-        codes: Classes of the samples as 0 .. C-1, (N,).
-        statistics: Class statistics of ``features`` and ``codes``.
+        codes, statistics: Classes of the samples as 0 .. C-1, (N,); class statistics of both.
         shrinkage: Shrinkage of the discriminant, see `adaptive_shrinkage`.
 
     Raises:

@@ -62,8 +62,8 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
     The result may share the memory of ``features``.
 
     Raises:
-        InputError: If the shapes do not fit, a value is not finite, values are beyond 1e50 or all below 1e-50 (but not
-            all zero), or fewer than two classes are present.
+        InputError: If the shapes do not fit, the array is empty, a value is not a finite real number, values are beyond
+            1e50 or all below 1e-50 (but not all zero), or fewer than two classes are present.
     """
     check_labels("features", np.asarray(features), np.asarray(labels))
     check_feature_values(features)
@@ -71,12 +71,7 @@ def check_features(features: np.ndarray, labels: np.ndarray) -> Float[np.ndarray
 
 
 def check_feature_values(features: np.ndarray) -> None:
-    """Check features (N, D) without their labels.
-
-    Raises:
-        InputError: If the array is empty or not real, a value is not finite, or values are beyond 1e50 or all below
-            1e-50 (but not all zero).
-    """
+    """Check features (N, D) without their labels; raises InputError like `check_features`."""
     features = np.asarray(features)
     if features.dtype.kind not in "fiu" or features.size == 0:
         raise InputError(f"features must be a non-empty array of real numbers, not {features.dtype} {features.shape}")

@@ -28,9 +28,8 @@ def inverse_length(
     """Return 1 / length, or 0 where the length is a rounding error and has no direction.
 
     Args:
-        length: Lengths of differences between points, not negative.
-        points: (P, D), the points that were subtracted. A length up to `RESOLUTION` times the longest of them counts as
-            zero.
+        length: Lengths of differences between points, not negative. Up to `RESOLUTION` of the longest point is zero.
+        points: (P, D), the points that were subtracted.
     """
     magnitude = np.linalg.norm(points, axis=1).max()
     return np.divide(1.0, length, out=np.zeros_like(length), where=length > RESOLUTION * magnitude)
