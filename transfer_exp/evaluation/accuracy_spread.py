@@ -12,7 +12,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.correlation import weighted_tau
+from transfer_exp.evaluation.correlation import PerModel, weighted_tau
 from transfer_exp.metric.static_rank import StaticRank
 
 
@@ -29,7 +29,7 @@ class AccuracySpread:
     lead: float
 
 
-def accuracy_spread(accuracies: Float[np.ndarray, " models"]) -> AccuracySpread:
+def accuracy_spread(accuracies: PerModel) -> AccuracySpread:
     """Compute the spread of accuracies in [0, 1]; below the noise of fine-tuning, their order means little.
 
     Raises `InputError` when there are fewer than two accuracies, or one is NaN or outside [0, 1].
@@ -72,9 +72,7 @@ def kendalls_w(accuracies: Float[np.ndarray, "datasets models"]) -> float:
     return float(12 * ((sums - sums.mean()) ** 2).sum() / maximum) if maximum > 0 else 0.0
 
 
-def static_rank_tau(
-    accuracies: Float[np.ndarray, " models"], other_accuracies: Float[np.ndarray, "targets models"]
-) -> float:
+def static_rank_tau(accuracies: PerModel, other_accuracies: Float[np.ndarray, "targets models"]) -> float:
     """Compute the weighted tau between the static ranking (mean rank on other targets) and the accuracies on a target.
 
     Args:

@@ -7,7 +7,7 @@ the correlation is 0, never NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,10 +15,12 @@ from scipy import stats
 
 from transfer_exp.errors import InputError, suggestion
 
+PerModel: TypeAlias = Float[np.ndarray, " models"]
+"""One number for each of the M models of a pool."""
 CONVENTIONS = ("symmetric", "by_accuracy")
 
 
-def check_pair(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> None:
+def check_pair(scores: PerModel, accuracies: PerModel) -> None:
     """Raise `InputError` when lengths differ, there are fewer than two models, or a value is NaN or infinite.
 
     scipy would rank such values silently.
@@ -31,16 +33,12 @@ def check_pair(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarra
             raise InputError(f"{name} must be finite: number {bad[0]} is {values[bad[0]]}; leave that model out")
 
 
-def is_constant(values: Float[np.ndarray, " models"]) -> bool:
+def is_constant(values: PerModel) -> bool:
     """Return whether all values are equal."""
     return bool((values == values[0]).all())
 
 
-def weighted_tau(
-    scores: Float[np.ndarray, " models"],
-    accuracies: Float[np.ndarray, " models"],
-    convention: str = "symmetric",
-) -> float:
+def weighted_tau(scores: PerModel, accuracies: PerModel, convention: str = "symmetric") -> float:
     """Compute the weighted Kendall's tau with additive hyperbolic weights, in [-1, 1].
 
     A pair of models at ranks r and s (from 0, best first) weighs 1/(r+1) + 1/(s+1), so a swap near the top costs more.
@@ -67,17 +65,17 @@ def weighted_tau(
     return _or_zero(lambda s, a: stats.weightedtau(s, a).statistic, scores, accuracies)
 
 
-def kendall(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
+def kendall(scores: PerModel, accuracies: PerModel) -> float:
     """Compute Kendall's tau-b, in [-1, 1]. Raises `InputError` when `check_pair` does."""
     return _or_zero(lambda s, a: stats.kendalltau(s, a).statistic, scores, accuracies)
 
 
-def spearman(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
+def spearman(scores: PerModel, accuracies: PerModel) -> float:
     """Compute Spearman's rho, in [-1, 1]. Raises `InputError` when `check_pair` does."""
     return _or_zero(lambda s, a: stats.spearmanr(s, a).statistic, scores, accuracies)
 
 
-def pearson(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
+def pearson(scores: PerModel, accuracies: PerModel) -> float:
     """Compute Pearson's r, in [-1, 1]; 0 when either side is constant to rounding.
 
     Raises `InputError` when `check_pair` does.
@@ -112,9 +110,7 @@ def weighted_tau_many(
 
 
 def pool_taus(
-    scores: Float[np.ndarray, " models"],
-    accuracies: Float[np.ndarray, " models"],
-    pools: Int[np.ndarray, "pools members"],
+    scores: PerModel, accuracies: PerModel, pools: Int[np.ndarray, "pools members"]
 ) -> Float[np.ndarray, " pools"]:
     """Compute the weighted tau of each pool; a pool is a row of model indices, which may repeat.
 

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError, suggestion
+from transfer_exp.evaluation.correlation import PerModel
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
     ExpectedAccuracies,
@@ -54,7 +55,7 @@ class Expectations(ExpectedAccuracies):
 
 def expectations(
     metric: str,
-    scores: Float[np.ndarray, " models"],
+    scores: PerModel,
     classes: int,
     anchors: Float[np.ndarray, " anchored"] | None = None,
     *,

@@ -24,6 +24,7 @@ from scipy import stats
 from scipy.optimize import nnls
 
 from transfer_exp.errors import InputError
+from transfer_exp.evaluation.correlation import PerModel
 from transfer_exp.statistics.rounding import RESOLUTION
 
 
@@ -41,7 +42,7 @@ class ScoredPool:
         InputError: When scores are empty, a value is out of range, or the numbers of anchors and scores differ.
     """
 
-    scores: Float[np.ndarray, " models"]
+    scores: PerModel
     classes: int
     anchors: Float[np.ndarray, " anchored"] | None = None
 
@@ -89,9 +90,9 @@ class ExpectedAccuracies:
         low, high: (M,), ends of their central intervals.
     """
 
-    accuracies: Float[np.ndarray, " models"]
-    low: Float[np.ndarray, " models"]
-    high: Float[np.ndarray, " models"]
+    accuracies: PerModel
+    low: PerModel
+    high: PerModel
 
 
 def angle(accuracies: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarray, "*any"]:
@@ -174,9 +175,7 @@ def expected_accuracies(calibration: Calibration, pool: ScoredPool, level: float
     return ExpectedAccuracies(*(accuracy_at(centres + shift, pool.classes) for shift in (0.0, -half_width, half_width)))
 
 
-def expected_regrets(
-    calibration: Calibration, pool: ScoredPool, draws: int = 2000, seed: int = 0
-) -> Float[np.ndarray, " models"]:
+def expected_regrets(calibration: Calibration, pool: ScoredPool, draws: int = 2000, seed: int = 0) -> PerModel:
     """Compute the expected regret of fine-tuning only the top k models, for k = 1 to M.
 
     Accuracies are drawn from the calibrated distribution: one dataset effect for all models (Student's t) and one
@@ -202,7 +201,7 @@ def expected_regrets(
     return np.asarray((best_of_top[:, -1:] - best_of_top).mean(axis=0))
 
 
-def predicted_angles(calibration: Calibration, pool: ScoredPool) -> Float[np.ndarray, " models"]:
+def predicted_angles(calibration: Calibration, pool: ScoredPool) -> PerModel:
     """Compute the expected `angle` of each model. Raises `InputError` when only calibration or pool has anchors."""
     if (calibration.anchor_slope is None) != (pool.anchors is None):
         raise InputError("anchors need a calibration with anchors: give both, or none")
@@ -210,7 +209,7 @@ def predicted_angles(calibration: Calibration, pool: ScoredPool) -> Float[np.nda
     return np.asarray(_level(pool) + calibration.shift + _design(pool) @ np.array(slopes))
 
 
-def _accuracy_angles(pool: ScoredPool, accuracies: np.ndarray) -> Float[np.ndarray, " models"]:
+def _accuracy_angles(pool: ScoredPool, accuracies: np.ndarray) -> PerModel:
     """Check the range and number of accuracies, and return their angles."""
     if accuracies.shape != pool.scores.shape or not ((accuracies >= 0) & (accuracies <= 1)).all():
         raise InputError(f"need accuracies in [0, 1] of the {len(pool.scores)} models of each pool: correct them")
@@ -230,7 +229,7 @@ def _design(pool: ScoredPool) -> Float[np.ndarray, "models slopes"]:
     return np.stack(columns, axis=1)
 
 
-def _standardised(scores: np.ndarray) -> Float[np.ndarray, " models"]:
+def _standardised(scores: np.ndarray) -> PerModel:
     """Return scores with mean 0 and standard deviation 1; zeros where they differ only by rounding."""
     unit = scores / max(float(np.abs(scores).max()), np.finfo(np.float64).tiny)
     centred = unit - unit.mean()

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from transfer_exp.errors import InputError
+from transfer_exp.evaluation.correlation import PerModel
 
 
 def half_samples(labels: Int[np.ndarray, " samples"], draws: int, seed: int = 0) -> Bool[np.ndarray, "draws samples"]:
@@ -41,7 +42,7 @@ def half_samples(labels: Int[np.ndarray, " samples"], draws: int, seed: int = 0)
 
 
 def score_intervals(
-    scores: Float[np.ndarray, " models"], halves: Float[np.ndarray, "draws models"], level: float = 0.95
+    scores: PerModel, halves: Float[np.ndarray, "draws models"], level: float = 0.95
 ) -> Float[np.ndarray, "models 2"]:
     """Compute an interval of each score over other scoring sets of the same size.
 
@@ -67,7 +68,7 @@ def score_intervals(
 
 
 def significantly_better(
-    scores: Float[np.ndarray, " models"], halves: Float[np.ndarray, "draws models"], level: float = 0.95
+    scores: PerModel, halves: Float[np.ndarray, "draws models"], level: float = 0.95
 ) -> Bool[np.ndarray, "models models"]:
     """Test all pairs of models at once: element (i, j) is True when model i scores significantly better than model j.
 
@@ -94,7 +95,7 @@ def significantly_better(
 
 
 def rank_intervals(
-    scores: Float[np.ndarray, " models"], halves: Float[np.ndarray, "draws models"], level: float = 0.95
+    scores: PerModel, halves: Float[np.ndarray, "draws models"], level: float = 0.95
 ) -> Int[np.ndarray, "models 2"]:
     """Compute the best and worst rank (1 is first) that each model may have, (M, 2).
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from math import comb
 
 import numpy as np
-from jaxtyping import Float
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.correlation import check_pair
+from transfer_exp.evaluation.correlation import PerModel, check_pair
 
 
-def rel_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"], k: int) -> float:
+def rel_at_k(scores: PerModel, accuracies: PerModel, k: int) -> float:
     """Compute the best accuracy among the ``k`` models with the largest scores over the best of all, in [0, 1].
 
     1 when the best accuracy is 0 (nothing can be lost) and when k is at least M. Raises `InputError` when `check_pair`
@@ -25,7 +24,7 @@ def rel_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray,
     return best_of_top / best if best != 0 else 1.0
 
 
-def recall_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"], k: int) -> float:
+def recall_at_k(scores: PerModel, accuracies: PerModel, k: int) -> float:
     """Compute the probability that a model of the best accuracy is among the top ``k``; 0 or 1 without ties.
 
     Raises `InputError` when `check_pair` does, or ``k`` is below 1.
@@ -34,7 +33,7 @@ def recall_at_k(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarr
     return _expected_best(scores, (accuracies == accuracies.max()).astype(np.float64), k)
 
 
-def regret(scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]) -> float:
+def regret(scores: PerModel, accuracies: PerModel) -> float:
     """Compute the best accuracy minus that of the model with the largest score, in the unit of accuracy, >= 0.
 
     Raises `InputError` when `check_pair` does.

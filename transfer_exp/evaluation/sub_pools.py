@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.correlation import check_pair, pool_taus, weighted_tau
+from transfer_exp.evaluation.correlation import PerModel, check_pair, pool_taus, weighted_tau
 
 ROUNDING = 1e-12
 """Weighted taus closer than this are equal."""
@@ -81,9 +81,7 @@ def win_rates(
     return rates
 
 
-def leave_one_out(
-    scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"]
-) -> Float[np.ndarray, " models"]:
+def leave_one_out(scores: PerModel, accuracies: PerModel) -> PerModel:
     """Compute the weighted tau without each model in turn; element i leaves out model i.
 
     An element far from the tau of the full pool shows a result that depends on a single model. Raises `InputError`
@@ -93,9 +91,7 @@ def leave_one_out(
     return pool_taus(scores, accuracies, sub_pools(models, leave_out=1, max_pools=max(1, models)))
 
 
-def grouped_tau(
-    scores: Float[np.ndarray, " models"], accuracies: Float[np.ndarray, " models"], groups: Sequence[str]
-) -> float:
+def grouped_tau(scores: PerModel, accuracies: PerModel, groups: Sequence[str]) -> float:
     """Compute the weighted tau within groups of models, such as families, averaged over groups; in [-1, 1].
 
     It removes the part of a correlation that is due to the order of the groups. Each group is weighted by its number of
