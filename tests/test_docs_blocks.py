@@ -1,7 +1,8 @@
 """Code in documents: every block is run, in the order of its page, or says beside it why it is not.
 
-- A block is tagged. ``python`` runs in one namespace a page; ``bash`` runs as a process that stops at the first error.
-  Both run in one folder a page, empty at first. With ``title="PATH"`` a block of any kind is a file of that folder.
+- A block is tagged. ``python`` runs in one namespace a page. ``bash`` runs as a process that stops at the first error;
+  a block of plain ``transfer-exp`` commands runs in this process, where torch is imported already. Both kinds run in
+  one folder a page, empty at first. With ``title="PATH"`` a block of any kind is a file of that folder.
 - ``<!-- not run: REASON -->`` above a block leaves it out. ``<!-- before: CODE -->`` above a Python block is run first.
 - ``<!-- printed -->`` above a ``text`` block: the lines of the last block that ran, ``...`` for those left out. Numbers
   may be off by one in their last digit.
@@ -13,6 +14,7 @@ import ast
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stdout
@@ -23,12 +25,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.command import run_command
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 FENCED = re.compile(r"(?:<!--(?P<note>[^>]*?)-->\n)?^```(?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 GENERATED = re.compile(r"^<!-- (?:rows|table|speed): [^>]*-->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"^\$? ?(?:[A-Z_]+=\S+ )*(?:python|pip|transfer-exp|make|apt-get) ", re.MULTILINE)
+QUOTED = re.compile(r"'[^'\n]*'|\"[^\"$`\\\n]*\"")
+OURS = re.compile(r"((?:[A-Z_]+=\S* )*)(transfer-exp|python -m transfer_exp)( .*|)")
 SHOWN = ("text", "json", "yaml", "csv", "{toctree}", "{eval-rst}")
 
 
@@ -93,6 +99,13 @@ def missing(shown, printed):
     return None
 
 
+def own_commands(code):
+    """Return the lines of a block if each is a command of this package without a feature of the shell, or None."""
+    lines = [line for line in code.replace("\\\n", " ").splitlines() if line.strip()]
+    plain = not re.search(r"[|&;<>$`(){}*?~!#\\]", QUOTED.sub("", "\n".join(lines)))
+    return lines if plain and all(OURS.fullmatch(line) for line in lines) else None
+
+
 class Page:
     """Runs the blocks of one page in a folder."""
 
@@ -121,6 +134,17 @@ class Page:
         return printed.getvalue()
 
     def bash(self, block):
+        lines = own_commands(block.code)
+        return self.process(block) if lines is None else "".join(map(self.command, lines))
+
+    def command(self, line):
+        variables, program, arguments = OURS.fullmatch(line).groups()
+        environment = dict(variable.split("=", 1) for variable in shlex.split(variables))
+        done = run_command(self.folder, *shlex.split(arguments), program=program, **environment)
+        assert done.returncode == 0, f"{line}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        return done.stdout
+
+    def process(self, block):
         command = ["bash", "-euo", "pipefail", "-c", block.code]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
@@ -208,6 +232,21 @@ def test_blocks_of_a_page_share_a_folder_and_a_namespace(page):
     for block in blocks(text):
         page.meet(block)
     assert page.namespace["z"] == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("transfer-exp rank a\n", ["transfer-exp rank a"]),
+        ("A=b python -m transfer_exp \\\n  'a=[b(c=1)]'\n", ["A=b python -m transfer_exp    'a=[b(c=1)]'"]),
+        ("transfer-exp a={b,c}\n", None),
+        ('transfer-exp "a=$b"\n', None),
+        ("transfer-exp a | head\n", None),
+        ("transfer-exp a\nls\n", None),
+    ],
+)
+def test_only_a_block_of_plain_commands_runs_without_a_shell(code, lines):
+    assert own_commands(code) == lines
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from tests.bad_input.files import sequence, text
 from tests.bad_input.kind import Kind
 
 MATRIX = ("-cn", "score_matrix", "model_pool.names=[resnet_glyphs]")
+ONE = "metrics=[h_score]"  # By default all metrics are composed, which takes seconds.
 YAML = "name: !!python/object/apply:os.system ['touch trace']\n"
 
 
@@ -61,19 +62,20 @@ KINDS = [
     _typed("truncated value", "cannot read 'metric.alpha=[1,'", "metric.alpha=[1,"),
     _typed("store is a file", "set store=FOLDER", "store=/dev/null"),
     _typed("unknown metric of a score matrix", "metric has no option 'logmee'", *MATRIX, "metrics=[logmee]"),
-    _typed("too few images for a score matrix", "images_per_class=1", *MATRIX, "images_per_class=[1]"),
+    _typed("too few images for a score matrix", "images_per_class=1", *MATRIX, "images_per_class=[1]", ONE),
     _typed("option of a score matrix with an unknown key", "metric has no option 'n'", *MATRIX, "metrics=['knn(n=3)']"),
     _typed("option of a score matrix that is not a name", "'3 nn' is not an option", *MATRIX, "metrics=[3 nn]"),
     _typed("truncated option of a score matrix", "cannot read 'metric.k=['", *MATRIX, "metrics=['knn(k=[)']"),
     _typed("single metric for a score matrix", "metric=knn has no effect on a score matrix", *MATRIX, "metric=knn"),
     _typed("single perturbation for a score matrix", "'perturbations=[NAME", *MATRIX, "perturbation=pca"),
-    _typed("score matrix without the training split", "splits=[test]: need train", *MATRIX, "splits=[test]"),
+    _typed("score matrix without the training split", "splits=[test]: need train", *MATRIX, "splits=[test]", ONE),
     _typed("score matrix of a metric that needs more", "nothing could be scored", *MATRIX, "metrics=[learned_fusion]"),
     _typed(
         "averaged perturbation for a score matrix",
         "perturbations=path averages scores",
         *MATRIX,
         "perturbations=[path]",
+        ONE,
     ),
     _typed("missing download", "dataset.download=true", "dataset=pets", "dataset.root=absent"),
     _typed("secret as a setting", "HF_TOKEN looks like a secret", "tracker.project=${oc.env:HF_TOKEN}"),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.command import run_command
+
 QUICK = ["model_pool.names=[resnet_glyphs,vit_shapes]", "tracker=none", "ground_truth=none"]
 
 
@@ -27,9 +25,7 @@ def small_disk(tmp_path):
 
 
 def run(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "transfer_exp", *arguments, *QUICK]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return run_command(folder, *arguments, *QUICK)
 
 
 def assert_refused(process, message):

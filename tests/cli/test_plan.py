@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
+from tests.command import run_command
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.plan import Planner, StageWork
 from transfer_exp.errors import InputError
@@ -18,7 +15,6 @@ from transfer_exp.features.pixels import PIXEL_CACHE
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.protocol import Protocol
 
-ROOT = Path(__file__).parents[2]
 MODELS = "model_pool.names=[resnet_glyphs,vit_shapes]"
 
 
@@ -87,8 +83,7 @@ def test_finished_jobs_are_counted_as_done(tmp_path):
     assert work["features"].storage == 4 * 20 * sum(planner._width.values())
     assert work["finetune"].longest <= work["finetune"].seconds
     assert not (tmp_path / "store").exists(), "a plan writes nothing"
-    command = [sys.executable, "-m", "transfer_exp", MODELS, *few, f"store={tmp_path}/store", "tracker=none"]
-    subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True)
+    assert run_command(tmp_path, MODELS, *few, f"store={tmp_path}/store", "tracker=none").returncode == 0
     after = plan(tmp_path, *few, "ground_truth=full,linear_probe", "metric=logme,sfda").work()
     assert {stage: (w.jobs, w.done) for stage, w in after.items()} == {
         "features": (2, 2),
@@ -111,10 +106,8 @@ def test_a_missing_dataset_is_left_out_and_the_others_are_planned(tmp_path):
 
 @pytest.mark.slow
 def test_the_plan_of_a_sweep_is_a_table(tmp_path):
-    command = [sys.executable, "-m", "transfer_exp", "plan", "+sweep=demo", MODELS]
-    process = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=True
-    )
+    process = run_command(tmp_path, "plan", "+sweep=demo", MODELS)
+    assert process.returncode == 0, process.stderr
     assert re.search(r"features +6 +0 +[\d,]+ ", process.stdout)
     assert re.search(r"score +27", process.stdout)
     assert "2 models timed here" in process.stdout

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,11 +10,11 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
+from tests.command import run_command
 from transfer_exp import api, rank
 from transfer_exp.cli.rank import parse_budget, rank_overrides
 from transfer_exp.errors import InputError
 
-ROOT = Path(__file__).parents[2]
 FEW = ("model_pool.names=[resnet_glyphs,vit_shapes,convnext_textures]", "halving.first=8")
 
 
@@ -106,15 +102,9 @@ def test_wrong_arguments_of_the_python_function_are_refused():
         rank({"../out": features}, labels)
 
 
-def run(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "transfer_exp", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.slow
 def test_a_folder_is_ranked_by_one_command(photos, tmp_path):
-    process = run(tmp_path, "rank", "my photos", "--pool", "builtin", "--budget", "5m", *FEW)
+    process = run_command(tmp_path, "rank", "my photos", "--pool", "builtin", "--budget", "5m", *FEW)
     assert (process.returncode, process.stderr) == (0, "")
     assert "my photos: 2 classes, 28 images" in process.stdout
     assert "nothing looks wrong" in process.stdout
@@ -136,6 +126,6 @@ def test_wrong_arguments_get_one_line(tmp_path):
         ("rank", ".", "--pool", "bultin"): "did you mean builtin",
         ("rank", ".", "--pool", "builtin", "--budget", "soon"): "budget=soon is not a time",
     }.items():
-        process = run(tmp_path, *arguments)
+        process = run_command(tmp_path, *arguments)
         assert (process.returncode, len(process.stderr.splitlines())) == (1, 1), process.stderr
         assert message in process.stderr

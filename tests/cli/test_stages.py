@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from io import StringIO
-from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from rich.console import Console
 
+from tests.command import run_command
 from transfer_exp.cli.stages import split_by_model
 from transfer_exp.errors import InputError
 from transfer_exp.report.sweep import show_precompute
 
-ROOT = Path(__file__).parents[2]
 MODELS = "model_pool.names=[resnet_glyphs,vit_shapes]"
 MODEL_AXIS = 'models=["resnet_glyphs"],["vit_shapes"]'
 
@@ -91,18 +87,13 @@ def test_several_pools_at_once_are_refused():
         split("stage=features", "model_pool=builtin,timm")
 
 
-def run(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "transfer_exp", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-
-
 @pytest.mark.slow
 def test_after_the_stages_scoring_computes_only_scores_and_only_once(tmp_path):
-    sweep = ["+sweep=demo", MODELS, "dataset=digits", "tracker=none"]
-    plain = run(tmp_path / "..", *sweep, f"hydra.sweep.dir={tmp_path}/plain", f"store={tmp_path}/other")
+    sweep = ["+sweep=demo", MODELS, "dataset=digits", "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]
+    sweep += ["protocol.steps=2", "dataset.scoring_set_size=100"]
+    plain = run_command(tmp_path / "..", *sweep, f"hydra.sweep.dir={tmp_path}/plain", f"store={tmp_path}/other")
     features, accuracies, scores, again = (
-        run(tmp_path, *sweep, f"stage={stage}", f"hydra.sweep.dir={tmp_path}/{folder}")
+        run_command(tmp_path, *sweep, f"stage={stage}", f"hydra.sweep.dir={tmp_path}/{folder}")
         for stage, folder in (("features", "f"), ("finetune", "t"), ("score", "score"), ("score", "again"))
     )
     assert [process.returncode for process in (plain, features, accuracies, scores, again)] == [0] * 5, plain.stderr
@@ -119,36 +110,40 @@ def test_after_the_stages_scoring_computes_only_scores_and_only_once(tmp_path):
 def test_grid_points_trained_in_separate_jobs_on_an_object_store_give_the_accuracy_of_one_job(tmp_path, s3):
     arguments = ["model_pool.names=[resnet_glyphs]", "protocol.steps=3", "tracker=none", "seed=0,1"]
     (tmp_path / "plain").mkdir()
-    plain = run(tmp_path / "plain", "-m", *arguments, f"hydra.sweep.dir={tmp_path}/plain")
+    plain = run_command(tmp_path / "plain", "-m", *arguments, f"hydra.sweep.dir={tmp_path}/plain")
     grid, accuracies = (
-        run(tmp_path, *arguments, f"stage={stage}", f"store={s3}/some/store", f"hydra.sweep.dir={tmp_path}/{stage}")
+        run_command(
+            tmp_path, *arguments, f"stage={stage}", f"store={s3}/some/store", f"hydra.sweep.dir={tmp_path}/{stage}"
+        )
         for stage in ("grid", "finetune")
     )
-    scores = run(tmp_path, "-m", *arguments, f"store={s3}/some/store", f"hydra.sweep.dir={tmp_path}/score")
+    scores = run_command(tmp_path, "-m", *arguments, f"store={s3}/some/store", f"hydra.sweep.dir={tmp_path}/score")
     assert [process.returncode for process in (plain, grid, accuracies, scores)] == [0] * 4, grid.stderr
     assert "points of the grid: 0 read from the store, 4 computed\n4 jobs, 0 failed" in grid.stdout
     assert "accuracy: 0 read from the store, 2 computed" in accuracies.stdout
     assert "accuracy: 1 read from the store, 0 computed" in scores.stdout
     assert (tmp_path / "score" / "sweep.csv").read_bytes() == (tmp_path / "plain" / "sweep.csv").read_bytes()
     assert not (tmp_path / "outputs").exists()
-    again = run(tmp_path, *arguments, "stage=grid", f"store={s3}/some/store")
+    again = run_command(tmp_path, *arguments, "stage=grid", f"store={s3}/some/store")
     assert "points of the grid: 4 read from the store, 0 computed" in again.stdout
 
 
 @pytest.mark.slow
 def test_stage_report_needs_an_existing_folder(tmp_path):
-    process = run(tmp_path, "stage=report")
+    process = run_command(tmp_path, "stage=report")
     assert (process.returncode, process.stderr) == (
         1,
         "transfer_exp: stage=report needs the folder of a sweep: add hydra.sweep.dir=FOLDER\n",
     )
-    process = run(tmp_path, "stage=report", "hydra.sweep.dir=absent")
+    process = run_command(tmp_path, "stage=report", "hydra.sweep.dir=absent")
     assert (process.returncode, len(process.stderr.splitlines())) == (1, 1)
 
 
 @pytest.mark.slow
 def test_failed_jobs_are_listed_and_do_not_end_the_sweep(tmp_path):
-    process = run(tmp_path, "stage=finetune", "ground_truth=full,none", "models=[vit_shapes]", "protocol.steps=2")
+    process = run_command(
+        tmp_path, "stage=finetune", "ground_truth=full,none", "models=[vit_shapes]", "protocol.steps=2"
+    )
     assert process.returncode == 1
     assert "2 jobs, 1 failed" in process.stdout
     assert (
@@ -163,7 +158,7 @@ def test_an_unknown_stage_and_an_unknown_model_get_one_line(tmp_path):
         ("stage=features", "models=[vit_shape]"): "no model 'vit_shape' in builtin: did you mean vit_shapes",
         ("models=[vit_shape]",): "no model 'vit_shape' in builtin",
     }.items():
-        process = run(tmp_path, *arguments)
+        process = run_command(tmp_path, *arguments)
         assert (process.returncode, len(process.stderr.strip().splitlines())) == (1, 1)
         assert message in process.stderr
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +11,10 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
+from tests.command import run_command
 from transfer_exp.store import Store
 from transfer_exp.store.entries import list_entries
 
-ROOT = Path(__file__).parents[2]
 OLD_STORE = Path(__file__).parent / "old_store"
 
 
@@ -62,14 +59,7 @@ def test_entries_are_listed_and_intact(old_store):
 @pytest.mark.slow
 def test_a_run_computes_neither_features_nor_accuracies_again(old_store, tmp_path):
     arguments = ["model_pool.names=[vit_shapes]", "ground_truth=last_block", "tracker=none", f"store={old_store.root}"]
-    done = subprocess.run(
-        [sys.executable, "-m", "transfer_exp", *arguments, "hydra.run.dir=run"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_command(tmp_path, *arguments, "hydra.run.dir=run")
     assert done.returncode == 0, done.stderr
     assert "accuracy: 1 read from the store, 0 computed" in done.stdout
     assert "features of scoring_set: 1 read from the store, 0 computed" in done.stdout
