@@ -20,6 +20,9 @@ from unittest.mock import patch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
+SMALL_DATASET = ("dataset=shapes", "dataset.train_per_class=4", "dataset.test_per_class=2")
+"""Arguments for a dataset of ten classes that takes a moment to draw, to score and to train on."""
+
 
 def run_command(
     folder: Path, *arguments: str, program: str = "transfer-exp", **environment: str

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from tests.command import run_command
+from tests.command import SMALL_DATASET, run_command
 from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.io.accuracies import PUBLISHED
 
@@ -45,11 +45,11 @@ def test_a_notebook_is_kept_without_what_it_shows(path):
 @pytest.mark.slow
 def test_quickstart_shows_the_last_run_and_the_last_sweep(tmp_path, monkeypatch):
     quick = ["model_pool.names=[resnet_glyphs,vit_shapes,efficientnet_gn_shapes]", "tracker=none"]
-    quick += ["ground_truth=linear_probe", "dataset.scoring_set_size=100"]
+    quick += ["ground_truth=linear_probe", *SMALL_DATASET]
     for overrides in ([], ["-m", "perturbation=none,pca", "metric=logme,h_score"]):
         assert run_command(tmp_path, *overrides, *quick).returncode == 0
     text, shown = ran("quickstart.ipynb", tmp_path, monkeypatch)
-    assert "digits / none / logme" in text
+    assert "shapes / none / logme" in text
     assert "95 % null band" in text
     assert "pairs" in text
     assert sum("image/png" in data for data in shown) == 2

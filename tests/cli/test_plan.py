@@ -7,7 +7,7 @@ import re
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from tests.command import run_command
+from tests.command import SMALL_DATASET, run_command
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.plan import Planner, StageWork
 from transfer_exp.errors import InputError
@@ -70,7 +70,7 @@ def plan(tmp_path, *arguments):
 
 @pytest.mark.slow
 def test_finished_jobs_are_counted_as_done(tmp_path):
-    few = ["protocol.steps=2", "dataset.scoring_set_size=20"]
+    few = [*SMALL_DATASET, "protocol.steps=2", "dataset.scoring_set_size=20"]
     planner = plan(tmp_path, *few, "ground_truth=full,linear_probe", "metric=logme,sfda")
     work = planner.work()
     assert {stage: (w.jobs, w.done) for stage, w in work.items()} == {
@@ -106,9 +106,9 @@ def test_a_missing_dataset_is_left_out_and_the_others_are_planned(tmp_path):
 
 @pytest.mark.slow
 def test_the_plan_of_a_sweep_is_a_table(tmp_path):
-    process = run_command(tmp_path, "plan", "+sweep=demo", MODELS)
+    process = run_command(tmp_path, "plan", "+sweep=demo", MODELS, "dataset=digits")
     assert process.returncode == 0, process.stderr
-    assert re.search(r"features +6 +0 +[\d,]+ ", process.stdout)
-    assert re.search(r"score +27", process.stdout)
+    assert re.search(r"features +2 +0 +[\d,]+ ", process.stdout)
+    assert re.search(r"score +9", process.stdout)
     assert "2 models timed here" in process.stdout
     assert not list(tmp_path.iterdir())

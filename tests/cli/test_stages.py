@@ -10,7 +10,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from rich.console import Console
 
-from tests.command import run_command
+from tests.command import SMALL_DATASET, run_command
 from transfer_exp.cli.stages import split_by_model
 from transfer_exp.errors import InputError
 from transfer_exp.report.sweep import show_precompute
@@ -89,8 +89,8 @@ def test_several_pools_at_once_are_refused():
 
 @pytest.mark.slow
 def test_after_the_stages_scoring_computes_only_scores_and_only_once(tmp_path):
-    sweep = ["+sweep=demo", MODELS, "dataset=digits", "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]
-    sweep += ["protocol.steps=2", "dataset.scoring_set_size=100"]
+    sweep = ["-m", MODELS, *SMALL_DATASET, "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]
+    sweep += ["ground_truth=linear_probe"]
     plain = run_command(tmp_path / "..", *sweep, f"hydra.sweep.dir={tmp_path}/plain", f"store={tmp_path}/other")
     features, accuracies, scores, again = (
         run_command(tmp_path, *sweep, f"stage={stage}", f"hydra.sweep.dir={tmp_path}/{folder}")
@@ -108,7 +108,7 @@ def test_after_the_stages_scoring_computes_only_scores_and_only_once(tmp_path):
 
 @pytest.mark.slow
 def test_grid_points_trained_in_separate_jobs_on_an_object_store_give_the_accuracy_of_one_job(tmp_path, s3):
-    arguments = ["model_pool.names=[resnet_glyphs]", "protocol.steps=3", "tracker=none", "seed=0,1"]
+    arguments = ["model_pool.names=[resnet_glyphs]", "protocol.steps=3", *SMALL_DATASET, "tracker=none", "seed=0,1"]
     (tmp_path / "plain").mkdir()
     plain = run_command(tmp_path / "plain", "-m", *arguments, f"hydra.sweep.dir={tmp_path}/plain")
     grid, accuracies = (
@@ -142,7 +142,7 @@ def test_stage_report_needs_an_existing_folder(tmp_path):
 @pytest.mark.slow
 def test_failed_jobs_are_listed_and_do_not_end_the_sweep(tmp_path):
     process = run_command(
-        tmp_path, "stage=finetune", "ground_truth=full,none", "models=[vit_shapes]", "protocol.steps=2"
+        tmp_path, "stage=finetune", "ground_truth=full,none", "models=[vit_shapes]", "protocol.steps=2", *SMALL_DATASET
     )
     assert process.returncode == 1
     assert "2 jobs, 1 failed" in process.stdout

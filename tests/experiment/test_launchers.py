@@ -18,10 +18,11 @@ import pandas as pd
 import pytest
 from hydra.errors import MissingConfigException
 
+from tests.command import SMALL_DATASET
 from transfer_exp.cli.hydra_errors import explain
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ["+sweep=demo", "dataset=digits", "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]
+SWEEP = ["+sweep=demo", *SMALL_DATASET, "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]
 SWEEP += ["model_pool.names=[resnet_glyphs,vit_shapes,efficientnet_gn_shapes]"]
 SMALL = ["hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2"]
 PRIVATE_RAY = ["hydra/launcher=ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=2"]
