@@ -50,17 +50,16 @@ def verdict(study: Study) -> str:
         clauses = []
         for family, metrics in _families(study).items():
             outcomes = [
-                f"{_outcome(study, metrics, perturbation, control)} {label}"
+                _outcome(study, metrics, perturbation, control, label)
                 for control, label in _CONTROLS.items()
                 if control != perturbation
             ]
             clauses.append(f"{family} {' and '.join(outcomes)}")
         lines.append(f"* `{perturbation}`: {'; '.join(clauses)}.")
-    n_regimes = f"{len(study.accuracies)} regimes" if len(study.accuracies) > 1 else "one regime"
-    return "\n".join(lines) + f"\n\nThe brackets hold the number of regimes, out of {n_regimes}."
+    return "\n".join(lines)
 
 
-def _outcome(study: Study, metrics: tuple[str, ...], perturbation: str, control: str) -> str:
+def _outcome(study: Study, metrics: tuple[str, ...], perturbation: str, control: str, label: str) -> str:
     """Return in how many regimes a perturbation is clearly better or worse than its control."""
     outcomes = []
     for regime in study.accuracies:
@@ -68,7 +67,9 @@ def _outcome(study: Study, metrics: tuple[str, ...], perturbation: str, control:
         comparison = by_pair[perturbation, control]
         direction = "better than" if comparison.mean > 0 else "worse than"
         outcomes.append(direction if comparison.is_clear else "not clearly different from")
-    return " or ".join(f"{outcome} ({count})" for outcome, count in Counter(outcomes).most_common())
+    n_regimes = len(study.accuracies)
+    counts = Counter(outcomes).most_common()
+    return " or ".join(f"{outcome} {label} in {count} of {n_regimes} regimes" for outcome, count in counts)
 
 
 def _cells_by_pair(study: Study, regime: str, metrics: tuple[str, ...]) -> dict[tuple[str, str], list[str]]:
@@ -189,8 +190,8 @@ def ground_truth(study: Study) -> str:
     head = ["regime", "target", "best model", "best to worst", "best to second", "seed to seed", "tau_w of seeds"]
     return (
         f"{markdown(head, rows)}\n\nPoints of accuracy. `seed to seed` is the standard deviation over seeds, mean over "
-        "models. The last column is the tau_w of one seed's accuracies with the mean of the others. No metric can be "
-        "expected to exceed it."
+        "models. The last column is the tau_w of one seed's accuracies with the mean of the others: a metric that "
+        "reaches it ranks as well as a second fine-tuning run."
     )
 
 

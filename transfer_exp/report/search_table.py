@@ -20,7 +20,7 @@ from transfer_exp.results.search import SearchedModel, SearchResult
 
 _STOP_REASONS = {
     "all images": "all images were used",
-    "top alone": "only as many models were left as were wanted",
+    "top alone": "stopped, because no more models were left than requested",
     "top stable": "more images did not change the top",
     "budget": "the time budget was used up",
 }
