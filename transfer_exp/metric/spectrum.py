@@ -19,9 +19,9 @@ def spectrum(
         targets: Y, (N, T), for example one-hot labels.
 
     Returns:
-        eigenvalues: s^2, (k,), ascending, all positive; k is the numerical rank. An eigenvalue below max(N, D) machine
-            epsilons of the largest is a rounding error. It is also below the resolution of float32 features.
-        coordinates: U'Y, (k, T).
+        The eigenvalues s^2, (k,), ascending and positive, where k is the numerical rank, and the coordinates U'Y,
+        (k, T). An eigenvalue below max(N, D) machine epsilons of the largest is a rounding error, and below the
+        resolution of float32 features.
     """
     eigenvalues, vectors = _decomposed(smaller_gram(features), features.shape)
     if len(features) <= features.shape[1]:
