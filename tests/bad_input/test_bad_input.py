@@ -8,6 +8,7 @@ from tests.bad_input.kind import Kind, run_kind
 from tests.bad_input.kinds import KINDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.name.replace(" ", "_") for kind in KINDS])
 def test_bad_input_gets_one_line_and_exit_code_1(kind: Kind, tmp_path, capfd):
     code, stderr = run_kind(kind, tmp_path)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tests.bad_input.fuzzed import READERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS, ids=[reader.name.replace(" ", "_") for reader in READERS])
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -190,6 +190,7 @@ def test_a_lock_has_one_holder(url):
     assert not backend.exists("a.lock")
 
 
+@pytest.mark.slow
 def test_a_lock_without_renewal_is_broken(url):
     backend = open_backend(url)
     write(backend, "a.lock", "other-machine/1 1 abc 000000000\n")
@@ -199,6 +200,7 @@ def test_a_lock_without_renewal_is_broken(url):
         assert "other-machine" not in read(backend, "a.lock")
 
 
+@pytest.mark.slow
 def test_a_living_holder_keeps_the_lock_beyond_the_timeout(url):
     backend, acquired = open_backend(url), threading.Event()
 
@@ -262,6 +264,7 @@ def test_a_missing_bucket_is_one_line_without_the_secret_key(s3):
     assert "planted-secret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_is_one_line(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     S3FileSystem.clear_instance_cache()

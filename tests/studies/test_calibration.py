@@ -240,6 +240,7 @@ def test_a_small_table_of_the_page_agrees_with_the_stored_rows(real_pool):
     assert TABLES["sizes"]({"real_pool": real_pool}) in PAGE.read_text(), f"run python -m studies.calibration {PAGE}"
 
 
+@pytest.mark.slow
 @pytest.mark.study
 def test_all_calibrations_and_the_page_agree_with_the_stored_rows(tmp_path):
     files = pool_files(RESULTS)

@@ -196,6 +196,7 @@ def test_the_figures_of_a_page_are_drawn_from_its_rows(page):
             assert image.text["Source"] == source_digest(page), f"run python -m studies.real_pool {page}"
 
 
+@pytest.mark.slow
 @pytest.mark.study
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_agrees_with_its_rows(page):
