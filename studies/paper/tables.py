@@ -20,8 +20,6 @@ from transfer_exp.report.markdown import markdown
 from transfer_exp.report.published_comparison import read_published_taus
 
 POOLS = {"group1_supervised_cnn11": "supervised", "group2_ssl_resnet50_12": "self-supervised"}
-_LATER_TARGETS = ("resisc", "eurosat")
-"""Targets that another source added to the second pool, for some of its models."""
 IMAGES = {
     "aircraft": 6_667,
     "caltech101": 3_030,
@@ -39,17 +37,20 @@ IMAGES = {
 _COST_COLUMNS = ("model_pool", "model", "networks", "input_size", "gflops", "seconds_per_image")
 
 
-def pools() -> str:
-    """Return the weighted tau of the static ranking and the spread of accuracies, for every published pool and regime.
+def pools(*names: str) -> str:
+    """Return the weighted tau of the static ranking and the spread of accuracies, for every regime of published pools.
 
-    The table has a column with all targets and one with the sound targets only.
+    The table has a column with all targets and one with the sound targets only; targets that lack a model are left out.
+
+    Args:
+        names: Names of the pools in the published table.
     """
     rows = []
-    for pool, name in POOLS.items():
+    for pool in names:
+        name = POOLS.get(pool, pool)
         unfiltered = read_accuracies(PUBLISHED, pool, include_unsound=True)
         for every, sound in zip(unfiltered, read_accuracies(PUBLISHED, pool), strict=True):
-            all_targets = every.table.drop(index=list(_LATER_TARGETS), errors="ignore")
-            sound_targets = sound.table.drop(index=list(_LATER_TARGETS), errors="ignore")
+            all_targets, sound_targets = every.table.dropna(), sound.table.dropna()
             lead = np.median([accuracy_spread(row).lead for row in sound_targets.to_numpy()])
             static = [
                 f"{np.mean(list(_static_taus(table).values())):.3f} ({len(table)})"
@@ -162,7 +163,7 @@ def _percent(taus: Mapping[str, float], perturbation: str) -> str:
 
 def _static_taus(accuracies: pd.DataFrame) -> dict[str, float]:
     """Return the weighted tau of the static ranking on every target that has all models."""
-    table = accuracies.drop(index=list(_LATER_TARGETS), errors="ignore")
+    table = accuracies.dropna()
     return {
         str(target): static_rank_tau(table.loc[target].to_numpy(), table.drop(index=target).to_numpy())
         for target in table.index

@@ -13,7 +13,7 @@ import pytest
 
 from studies.document_tables import fill_tables
 from studies.paper.document import fill_page, main
-from studies.paper.tables import IMAGES, extraction_cost, ped, pools, real_pool_changes, teaser
+from studies.paper.tables import IMAGES, POOLS, extraction_cost, ped, pools, real_pool_changes, teaser
 from transfer_exp.errors import InputError
 from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.report.published_comparison import PUBLISHED_TAUS
@@ -40,7 +40,7 @@ def test_the_claim_of_the_paper_is_quoted_as_a_claim():
 
 
 def test_static_rankings_of_both_pools_have_their_published_taus():
-    lines = [line.split(" | ")[3:5] for line in pools().splitlines()[2:]]
+    lines = [line.split(" | ")[3:5] for line in pools(*POOLS).splitlines()[2:]]
     assert [all_targets for all_targets, _ in lines] == [
         *("0.837 (11)", "0.707 (11)", "0.616 (11)"),
         *("0.685 (11)", "0.482 (11)", "0.789 (11)"),
@@ -56,7 +56,7 @@ def test_random_accuracies_have_no_static_ranking(monkeypatch, tmp_path):
     rows["accuracy"] = np.random.default_rng(0).permutation(rows["accuracy"])
     rows.to_csv(tmp_path / "shuffled.csv", index=False)
     monkeypatch.setattr("studies.paper.tables.PUBLISHED", tmp_path / "shuffled.csv")
-    assert max(float(line.split(" | ")[3][:5]) for line in pools().splitlines()[2:]) < 0.4
+    assert max(float(line.split(" | ")[3][:5]) for line in pools(*POOLS).splitlines()[2:]) < 0.4
 
 
 def test_published_correlations_are_compared_target_by_target():
@@ -139,7 +139,7 @@ def test_blocks_are_filled_and_the_rest_is_unchanged(tmp_path):
 
 def test_the_command_fills_a_document_or_reports_missing_rows_in_one_line(tmp_path, monkeypatch, capsys):
     page = tmp_path / "page.md"
-    page.write_text("<!-- table: pools -->\n<!-- end -->\n")
+    page.write_text("<!-- table: pools group1_supervised_cnn11 -->\n<!-- end -->\n")
     monkeypatch.setattr(sys, "argv", ["document", str(page)])
     assert main() == 0
     assert "0.837" in page.read_text()

@@ -24,7 +24,7 @@ class AccuracyTable:
 
     Attributes:
         path: CSV with columns ``model``, ``dataset``, ``accuracy``, ``source``, and optionally ``regime``, ``pool``,
-            ``protocol`` and ``sound``. The ``accuracies.csv`` of a store has this form.
+            ``protocol``, ``measure`` and ``sound``. The ``accuracies.csv`` of a store has this form.
         regime, pool, protocol: Rows to use. None is allowed where the table has one value or no such column.
         unit: ``fraction`` for accuracies in [0, 1], ``percent`` for [0, 100].
         unsound: Use rows with ``no`` in the column ``sound``, too.
@@ -59,7 +59,10 @@ class AccuracyTable:
         matches = rows_of_dataset[rows_of_dataset["model"] == pairing.name]
         if matches.empty:
             return None
-        return Accuracy(float(matches["accuracy"].mean()), "accuracy", source="; ".join(sorted(set(matches["source"]))))
+        measure = next(iter(matches["measure"].dropna()), "accuracy") if "measure" in matches else "accuracy"
+        return Accuracy(
+            float(matches["accuracy"].mean()), str(measure), source="; ".join(sorted(set(matches["source"])))
+        )
 
     def other_accuracies(self, model: str, dataset: str) -> dict[str, float]:
         """Return the accuracies of a model on every dataset of the table except ``dataset``, in [0, 1].
@@ -79,9 +82,10 @@ class AccuracyTable:
 def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsound: bool = False) -> AccuracyTable:
     """Return the published accuracies of one pool and regime, shipped with this package.
 
-    They come from nine sources: the eleven supervised CNNs and twelve self-supervised ResNet-50s of Spread-Attract's
-    lineage, thirteen ViTs (EMMS), TLLIB, Model-Spider, PARC and TransferGraph. The column ``source`` names the source.
-    Each pool was fine-tuned differently, so accuracies of different pools are never mixed.
+    Pools: the eleven supervised CNNs and twelve self-supervised ResNet-50s of Spread-Attract's lineage, thirteen ViTs
+    (EMMS), TLLIB, Model-Spider, PARC and TransferGraph; and of recent encoders MIEB (few-shot linear probe, zero-shot),
+    ITM, LOVM (zero-shot), and nine ways to adapt one ViT. The column ``source`` names the source of each row. Each pool
+    was fine-tuned differently, so accuracies of different pools are never mixed.
 
     Args:
         pool: Name in the column ``pool``, for example ``group1_supervised_cnn11``.

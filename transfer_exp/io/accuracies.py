@@ -12,7 +12,7 @@ from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.csv import read_table
 
 PUBLISHED = Path(__file__).parents[1] / "ground_truth" / "tables" / "published.csv"
-_TEXT_COLUMNS = ("model", "dataset", "regime", "pool", "protocol", "source", "sound")
+_TEXT_COLUMNS = ("model", "dataset", "regime", "pool", "protocol", "source", "measure", "sound")
 _PERFECT = {"fraction": 1.0, "percent": 100.0}
 
 
