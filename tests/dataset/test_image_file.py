@@ -1,10 +1,13 @@
 """Images are converted to RGB in one way, and an unreadable image is reported by name."""
 
+import os
+from io import BytesIO
+
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from transfer_exp.dataset.image_file import load_files, read_bytes, read_rgb
+from transfer_exp.dataset.image_file import is_image, load_files, passed_over_reason, read_bytes, read_rgb
 from transfer_exp.errors import InputError
 
 RAMP = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
@@ -77,3 +80,60 @@ def test_the_fingerprint_is_the_content_of_the_file(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match=r"cannot read .*a\.png"):
         read_bytes(path)
+
+
+def encode(format, mode="RGB"):
+    file = BytesIO()
+    Image.fromarray(RAMP).convert(mode).save(file, format=format)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["a.PNG", "a.jfif", "a.JPE", "a.avif", "a.jp2", "a.Tga", "a.webp", "a.pnm", "a.ico"])
+def test_a_suffix_that_pillow_knows_makes_an_image(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    assert is_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI"])
+@pytest.mark.parametrize("name", ["a", "a.0001", "a.image"])
+def test_other_files_are_images_by_their_content(tmp_path, format, name):
+    (tmp_path / name).write_bytes(encode(format))
+    assert is_image(tmp_path / name)
+    assert read_rgb(tmp_path / name, "a", "").size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.txt", b"BMW and P5 are words", "not images"),
+        ("P6", b"P6 is a word", "not images"),
+        ("labels.csv", b"", "not images"),
+        ("features.h5", b"\x89HDF\r\n\x1a\n", "not images"),
+        ("a.eps", b"%!PS-Adobe-3.0 EPSF-3.0", "images of a format that is not read, convert them to PNG"),
+        ("a", b"%!PS-Adobe-3.0 EPSF-3.0", "not images"),
+        ("a.NEF", encode("TIFF"), "images of a format that is not read, convert them to PNG"),
+        ("a.svg", b"<svg/>", "images of a format that is not read, convert them to PNG"),
+    ],
+)
+def test_what_is_not_an_image_has_a_reason(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    assert not is_image(tmp_path / name)
+    assert passed_over_reason(tmp_path / name) == reason
+
+
+def test_heif_files_are_images_only_with_a_plugin(tmp_path, monkeypatch):
+    path = tmp_path / "a.HEIC"
+    path.write_bytes(b"\0\0\0\x18ftypheic")
+    monkeypatch.setattr(Image, "EXTENSION", {k: v for k, v in Image.registered_extensions().items() if v != "HEIF"})
+    assert not is_image(path)
+    assert passed_over_reason(path) == "HEIF images, which need: pip install pillow-heif"
+    monkeypatch.setitem(Image.EXTENSION, ".heic", "HEIF")
+    assert is_image(path)
+
+
+def test_a_pipe_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert not is_image(tmp_path / "a.png")
+    assert passed_over_reason(tmp_path / "a.png") == "not regular files"
+    with pytest.raises(InputError, match=r"a\.png is not a regular file"):
+        read_bytes(tmp_path / "a.png")

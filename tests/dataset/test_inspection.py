@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,16 @@ def test_every_fault_is_reported_and_nothing_else(root, fault):
     add_fault, expected = FAULTS[fault]
     add_fault(root)
     assert list_findings(root) == expected
+
+
+def test_files_that_were_passed_over_are_counted_by_reason_and_suffix(root):
+    names = ("a.txt", "b.TXT", "train/c", "d.txt")
+    passed_over = {"not images": names, "HEIF images, which need: pip install pillow-heif": ("train/e.heic",)}
+    inspection = inspect_dataset(replace(image_folder(str(root)), passed_over=passed_over))
+    assert [f"{f.grade}: {f.text}" for f in inspection.findings] == [
+        "note: 4 file(s) were passed over, not images (.txt 3, no suffix 1): a.txt, b.TXT, train/c, ...",
+        "warning: 1 file(s) were passed over, HEIF images, which need: pip install pillow-heif (.heic 1): train/e.heic",
+    ]
 
 
 def test_skipped_images_are_not_reported(root):

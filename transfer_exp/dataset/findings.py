@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
+
+from transfer_exp.dataset.image_file import NOT_IMAGES
 
 FEW = 5
 """Smallest number of training images of a class for a reliable score."""
@@ -92,6 +95,15 @@ def report_unreadable(unreadable: Sequence[int], index: ImageIndex) -> Iterator[
     if unreadable:
         names = _shorten(index.names[i] for i in unreadable)
         yield Finding("warning", f"{len(unreadable)} of {len(index.splits)} images cannot be read: {names}")
+
+
+def report_passed_over(passed_over: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    """Yield a finding for each reason why files were not read: a note on files that are not images, else a warning."""
+    for reason, names in passed_over.items():
+        suffixes = Counter(PurePath(name).suffix.lower() or "no suffix" for name in names).most_common()
+        counts = _shorten(f"{suffix} {count}" for suffix, count in suffixes)
+        text = f"{len(names)} file(s) were passed over, {reason} ({counts}): {_shorten(names)}"
+        yield Finding("note" if reason == NOT_IMAGES else "warning", text)
 
 
 def find_duplicates(

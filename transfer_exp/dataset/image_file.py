@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import stat
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -16,14 +21,92 @@ from PIL import Image
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError
 
-# Pillow detects formats by content and would pass PostScript to Ghostscript, so only these decoders are allowed.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Pillow detects formats by content. Only these decoders are allowed: others run programs (EPS calls Ghostscript), or
+# hold no pictures. TGA has no signature, so that it is tried last.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "MPO", "PPM", "PSD", "QOI"),
+    *("ICO", "CUR", "ICNS", "DDS", "DIB", "PCX", "SGI", "SUN", "XBM", "XPM", "TGA"),
+)
+# Text or data could begin with the short signatures of other formats.
+_SIGNED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PSD", "QOI", "ICNS", "DDS")
+_SIGNATURE_BYTES = 16
 MAX_BYTES = 1 << 30
 """Largest image file; the largest image that Pillow allows needs less in every format."""
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+_HEIF_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
+# Raw photos are TIFF files, of which Pillow would read a preview.
+_RAW_SUFFIXES = frozenset(
+    {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef"}
+    | {".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}
+)
+_OTHER_IMAGE_SUFFIXES = frozenset({".ai", ".dcm", ".dicom", ".exr", ".hdr", ".jxl", ".jxr", ".svg", ".xcf"})
+_NO_PICTURES = ("BUFR", "GRIB", "HDF5", "MPEG", "PDF")
+NOT_IMAGES = "not images"
+"""Reason for passing over files that nobody would take for images, see `passed_over_reason`."""
 REMEDY = "remove it or set dataset.on_unreadable=skip"
 _MAX_NAMES = 5
 _log = logging.getLogger(__name__)
+
+
+@cache
+def register_plugins() -> None:
+    """Load Pillow's decoders, and that of HEIF if ``pillow-heif`` is installed."""
+    Image.init()
+    if find_spec("pillow_heif") is not None:
+        import_module("pillow_heif").register_heif_opener()
+
+
+def allowed_formats() -> list[str]:
+    """Return the formats of `FORMATS` that the installed Pillow and its plugins decode."""
+    register_plugins()
+    return [format for format in FORMATS if format in Image.OPEN]
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file is to be read as an image: by its suffix, or else by its first bytes.
+
+    Suffixes count in any capitals. A file whose suffix Pillow does not know, or without a suffix, is an image if its
+    content begins like one. Only regular files are opened, and at most their header is read.
+    """
+    register_plugins()
+    suffix = path.suffix.lower()
+    try:
+        if not stat.S_ISREG(path.stat().st_mode) or suffix in _RAW_SUFFIXES:
+            return False
+        if suffix in Image.registered_extensions():
+            return Image.registered_extensions()[suffix] in FORMATS
+        with path.open("rb") as file:
+            start = file.read(_SIGNATURE_BYTES)
+            return any(_has_signature(format, start) for format in _SIGNED) or _opens(file)
+    except OSError:
+        # The reader names a missing file or missing permissions.
+        return suffix in Image.registered_extensions() and path.is_file()
+
+
+def _has_signature(format: str, start: bytes) -> bool:
+    """Return whether a file that begins with these bytes is of a format; an unsupported variant is not."""
+    accept = Image.OPEN[format][1] if format in Image.OPEN else None
+    return accept is not None and accept(start) is True
+
+
+def _opens(file: BinaryIO) -> bool:
+    """Return whether the header of a file is that of a BMP or PPM, whose signatures have two letters only."""
+    with suppress(Exception), Image.open(file, formats=("BMP", "PPM")):
+        return True
+    return False
+
+
+def passed_over_reason(path: Path) -> str:
+    """Return why a file that is not an image by `is_image` is not read, as a phrase in the plural."""
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        return "not regular files"
+    if suffix in _HEIF_SUFFIXES:
+        return "HEIF images, which need: pip install pillow-heif"
+    register_plugins()
+    is_picture = Image.registered_extensions().get(suffix, "PDF") not in _NO_PICTURES
+    if suffix in _RAW_SUFFIXES | _OTHER_IMAGE_SUFFIXES or is_picture:
+        return "images of a format that is not read, convert them to PNG"
+    return NOT_IMAGES
 
 
 def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
@@ -42,7 +125,7 @@ def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
     try:
         with (
             handle_pillow_warnings(),
-            Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image,
+            Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=allowed_formats()) as image,
         ):
             return to_rgb(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -78,8 +161,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file; raises InputError if it cannot be read or is larger than `MAX_BYTES`."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} has {path.stat().st_size} bytes, more than {MAX_BYTES}: is it an image?")
+        status = path.stat()
+        # A pipe or device could block for ever.
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path} is not a regular file: remove it")
+        if status.st_size > MAX_BYTES:
+            raise InputError(f"{path} has {status.st_size} bytes, more than {MAX_BYTES}: is it an image?")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror}): restore it or check its permissions") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from transfer_exp.dataset.image_file import REMEDY, SUFFIXES, check_inside, find_readable, is_skip, load_files
+from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_image, is_skip, load_files
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
 
@@ -23,7 +23,7 @@ def image_folder(
 
     The layout is ``root/train/CLASS/*`` and ``root/test/CLASS/*``, optionally with ``root/val`` or
     ``root/validation``; or ``root/CLASS/*``, where ``test_fraction`` of every class is held out. Hidden files, files
-    without an image suffix and folders inside a class are ignored.
+    that are not images by `is_image` and folders inside a class are ignored.
 
     Args:
         root: The folder; ``~`` is expanded.
@@ -106,4 +106,4 @@ def _load_images(root: Path, folder: Path, classes: list[str], skip: bool) -> La
 
 def _list_images(folder: Path) -> list[Path]:
     visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in visible if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in visible if is_image(path))

@@ -20,9 +20,10 @@ from transfer_exp.dataset.findings import (
     check_classes,
     create_thumbnail,
     find_duplicates,
+    report_passed_over,
     report_unreadable,
 )
-from transfer_exp.dataset.image_file import FORMATS, handle_pillow_warnings, to_rgb
+from transfer_exp.dataset.image_file import allowed_formats, handle_pillow_warnings, to_rgb
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.progress import Track, silent
@@ -116,7 +117,8 @@ def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = sil
         [dataset.class_names[label] for label in images.labels],
     )
     counts = {split: np.bincount(part.labels, minlength=len(dataset.class_names)) for split, part in parts.items()}
-    findings = list(report_unreadable([i for i in range(len(images)) if i not in readable], index))
+    findings = list(report_passed_over(dataset.passed_over))
+    findings += report_unreadable([i for i in range(len(images)) if i not in readable], index)
     if readable:
         thumbnails = np.stack([summary.thumbnail for summary in readable.values()])
         digests = [summary.digest for summary in readable.values()]
@@ -146,7 +148,7 @@ def _summarise_file(images: LabelledImages, i: int) -> _ImageSummary | None:
     """Decode the fingerprint of an image as a file; return None if it is not a file or damaged."""
     try:
         content = images.fingerprint(i)
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
+        with Image.open(BytesIO(content), formats=allowed_formats()) as image:
             kind = f"{image.format} {image.mode}"
             return _ImageSummary(hashlib.sha256(content).digest(), kind, image.size, create_thumbnail(to_rgb(image)))
     except Exception:  # decoders raise many types; `_summarise_decoded` decides whether the image is unreadable

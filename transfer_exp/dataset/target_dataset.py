@@ -6,8 +6,8 @@ The scoring set is the part of the training images on which metrics score the mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -98,6 +98,8 @@ class TargetDataset:
             truth holds out a part of ``train``. Only the final accuracy uses ``test``.
         scoring_set: The part of ``train`` on which models are scored.
         measure: The measure of accuracy in the literature of the dataset.
+        passed_over: Names of the files that were not read, relative to the root of the dataset, by reason (a phrase in
+            the plural such as "not images").
 
     Raises:
         InputError: If fewer than two classes have training images, or a class that occurs has fewer than two of them:
@@ -111,6 +113,7 @@ class TargetDataset:
     scoring_set: LabelledImages
     validation: LabelledImages | None = None
     measure: Measure = "accuracy"
+    passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         train, test = (self._count_classes(split) for split in (self.train, self.test))
