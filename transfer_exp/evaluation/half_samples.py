@@ -2,15 +2,17 @@
 
 The scoring set is the subset of the training images that scores are computed on. A score would differ on another such
 subset; scoring random halves of the set shows by how much. A bootstrap would draw images twice. A score that uses
-nearest neighbours, or fits more dimensions than images, would take the copy of an image for evidence. So half of each
-class is drawn without replacement. For a score that is (nearly) a mean over images, the variance between halves is
+nearest neighbours, or fits more dimensions than images, would count the copy of an image as new data. So half of each
+class is drawn without replacement. Let a score be (nearly) a mean over N images whose contributions have variance
+sigma^2. Its variance between halves of m images is
 
     sigma^2 (1/m - 1/N) = sigma^2 / N   at m = N/2,
 
 which is the variance of the score on all N images, so no correction factor is needed (Politis and Romano, "Large Sample
 Confidence Regions Based on Subsamples under Minimal Assumptions", Annals of Statistics 1994, with the correction for a
-finite population). Scores on half of the images have another level than scores on all; only deviations from the mean
-over draws are used. All models are scored on the same halves, so their shared variation cancels in differences.
+finite population). Scores on half of the images are systematically higher or lower than scores on all; only deviations
+from the mean over draws are used. All models are scored on the same halves, so their shared variation cancels in
+differences.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from transfer_exp.evaluation.correlation import PerModel
 def half_samples(labels: Int[np.ndarray, " samples"], draws: int, seed: int = 0) -> Bool[np.ndarray, "draws samples"]:
     """Draw half of every class without replacement, once per draw.
 
-    A class of odd size is rounded up in half of the draws and down in the others; the only image of a class is always
+    Half of an odd number is rounded up or down at random in each draw; the only image of a class is always
     drawn. With fewer than four images in a class, a half may hold a single one, which some scores refuse.
     Raises `InputError` when there are fewer than two draws, or labels are empty.
     """
@@ -63,8 +65,8 @@ def score_intervals(
         InputError: When shapes differ, draws are fewer than two, a score is not finite, or ``level`` is out of range.
     """
     deviations = _deviations(scores, halves, level)
-    high, low = np.quantile(deviations, [(1 + level) / 2, (1 - level) / 2], axis=0)
-    return np.stack([scores - high, scores - low], axis=1)
+    q_low, q_high = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return np.stack([scores - q_high, scores - q_low], axis=1)
 
 
 def significantly_better(
@@ -74,9 +76,10 @@ def significantly_better(
 
     The claims hold simultaneously: with probability ``level`` not one of them is false, for any dependence between the
     pairs (single-step max-t: Westfall and Young, "Resampling-Based Multiple Testing", 1993). With scores s, model i is
-    better where (s_i - s_j) / se_ij exceeds the ``level`` quantile, over draws, of the largest |deviation| / se_ij of
-    any pair; se_ij is the standard deviation of the paired differences. A pair whose difference is the same in all
-    draws is significant unless the difference is zero. Parameters and errors are those of `score_intervals`.
+    better where (s_i - s_j) / se_ij exceeds the ``level`` quantile, over draws, of the largest |d_i - d_j| / se_ij of
+    any pair. Here d are deviations from the mean over draws, and se_ij is the standard deviation of the paired
+    differences. A pair whose difference is the same in all draws is significant unless the difference is zero.
+    Parameters and errors are those of `score_intervals`.
     """
     deviations = _deviations(scores, halves, level)
     ratio = np.zeros((len(scores), len(scores)))

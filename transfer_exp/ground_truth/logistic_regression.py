@@ -1,10 +1,10 @@
 """L2-penalised logistic regression for a grid of penalties, solved as one batched problem.
 
-A strength is scikit-learn's C, the inverse of the penalty: the objective is ``C * (sum of losses) + |weights|^2 / 2``.
+A strength is an inverse penalty, scikit-learn's C: the objective is ``C * (sum of losses) + |weights|^2 / 2``.
 The algorithm:
 
 1. Rotate the features into the eigenbasis of their second moments; with N < D, keep only the span of the samples.
-2. Minimise all strengths together with L-BFGS (Nocedal & Wright, algorithm 7.4), one matrix product for the whole grid.
+2. Solve for all strengths together by L-BFGS (Nocedal & Wright, algorithm 7.4), one matrix product for the whole grid.
 3. Precondition L-BFGS with an approximate Hessian, which the eigenbasis makes cheap to invert; renew it every 5 steps.
 4. Iterate in float32 until the gradient has shrunk to 1e-4 of its initial norm, then in float64.
 5. Remove a strength from the batch once it meets the tolerance, and raise an error if one never does.
@@ -23,8 +23,8 @@ from jaxtyping import Float, Int
 from transfer_exp.errors import InputError, NotApplicableError
 
 Link: TypeAlias = Literal["softmax", "sigmoid"]
-# Weights or gradients. Directions are the axes of the eigenbasis and, last, the intercept, which is not penalised.
-Weights: TypeAlias = Float[np.ndarray, "directions grid outputs"]
+# Weights or gradients. The axes are those of the eigenbasis and, last, the intercept, which is not penalised.
+Weights: TypeAlias = Float[np.ndarray, "axes grid outputs"]
 # Logits or probabilities.
 Logits: TypeAlias = Float[np.ndarray, "samples grid outputs"]
 PerStrength: TypeAlias = Float[np.ndarray, " grid"]
@@ -33,7 +33,8 @@ _HISTORY_LENGTH, _CURVATURE_INTERVAL = 10, 5  # steps
 _ARMIJO, _MAX_HALVINGS = 1e-4, 40
 # Relative gradient at which float32 hands over to float64; rounding in float32 stops just below it.
 _FLOAT32_TOLERANCE = 1e-4
-_FLOAT32_MAX = 1e12  # inputs above this are solved in float64 throughout
+# If a sum of squared features, a strength or its inverse reaches this, float32 is skipped.
+_FLOAT32_MAX = 1e12
 _MIN_INTERCEPT_CURVATURE = 1e-3
 _TINY = float(np.finfo(np.float64).tiny)
 
@@ -44,10 +45,11 @@ class Fits:
 
     Attributes:
         weights, intercepts: The logits at the g-th strength are ``features @ weights[g] + intercepts[g]``.
-        relative_gradient: Norm of the last gradient over the norm of the first. The penalty makes the objective
-            1-strongly convex in the weights: with optimal intercepts, they are at most the last norm from the solution.
+        relative_gradient: Norm of the last gradient over the norm at the start (zero weights, optimal intercepts).
+            Because of the penalty, weights are no further from the solution than the norm of the last gradient, once
+            the intercepts are optimal.
         iterations: Steps that each strength took.
-        passes: Number of gradients computed, summed over the grid.
+        passes: Number of gradients computed (passes over the data), summed over the grid.
     """
 
     weights: Float[np.ndarray, "grid dim outputs"]
@@ -74,7 +76,7 @@ def logistic_regression(
         targets: Zeros and ones (N, K), both present in every column; for ``softmax`` exactly one 1 in every row.
         strengths: G inverse penalties (scikit-learn's C), positive and finite.
         link: ``softmax`` for one class per sample (cross-entropy), ``sigmoid`` for K independent binary outputs.
-        tolerance: Largest accepted gradient norm, relative to the gradient norm at zero weights.
+        tolerance: Largest accepted gradient norm, relative to the gradient norm at the start.
         iterations: Maximum number of steps in float32, and again in float64.
 
     Raises:
@@ -95,7 +97,8 @@ def logistic_regression(
         worst = int(relative_gradient.argmax())
         raise NotApplicableError(
             f"logistic regression did not converge at strength {grid[worst]:g}: after {steps[worst]} steps its "
-            f"gradient is {relative_gradient[worst]:.1e} of the first, not {tolerance:g}: raise iterations or tolerance"
+            f"gradient is {relative_gradient[worst]:.1e} of the one at the start, not {tolerance:g}: raise iterations "
+            "or tolerance"
         )
     rotated_back = basis @ weights[:-1].reshape(basis.shape[1], -1)
     by_strength = rotated_back.reshape(len(basis), *weights.shape[1:]).transpose(1, 0, 2)
@@ -126,14 +129,16 @@ def _solve(
     first_norm = np.maximum(_norm(_Solver(objective, weights, strengths).gradient), _TINY)
     steps = np.zeros(len(strengths), dtype=np.int64)
     if max(objective.moments.max(), *strengths, *(1 / strengths)) < _FLOAT32_MAX:
-        single = objective.as_float32()
+        objective32 = objective.as_float32()
         rough_goal = max(tolerance, _FLOAT32_TOLERANCE) * first_norm
-        rough_weights, norms, steps = _minimise(single, strengths, rough_goal, iterations, weights)
+        rough_weights, norms, steps = _minimise(objective32, strengths, rough_goal, iterations, weights)
         weights = np.where(np.isfinite(norms)[:, None], rough_weights, weights)
-        objective.passes += single.passes
+        objective.passes += objective32.passes
     weights, last_norm, more_steps = _minimise(objective, strengths, tolerance * first_norm, iterations, weights)
     if objective.link == "softmax":
-        weights -= weights.mean(axis=2, keepdims=True)  # adding a constant to all classes changes no probability
+        weights -= weights.mean(
+            axis=2, keepdims=True
+        )  # the smallest of equivalent solutions: a constant added to all classes changes no probability
     return weights, last_norm / first_norm, steps + more_steps
 
 
@@ -174,11 +179,11 @@ class _Objective:
 
     def as_float32(self) -> _Objective:
         """Return a float32 copy that counts its passes separately."""
-        single = copy.copy(self)
-        single.passes = 0
+        objective32 = copy.copy(self)
+        objective32.passes = 0
         for name in ("features", "targets", "moments", "penalty"):
-            setattr(single, name, getattr(self, name).astype(np.float32))
-        return single
+            setattr(objective32, name, getattr(self, name).astype(np.float32))
+        return objective32
 
     def initial_weights(self, grid: int) -> Weights:
         """Return zero weights and the intercepts that are optimal with them."""
@@ -194,6 +199,7 @@ class _Objective:
     def value_and_probabilities(
         self, weights: Weights, logits: Logits, strengths: PerStrength
     ) -> tuple[PerStrength, Logits]:
+        """Return the objective at each strength, and the probabilities of all samples."""
         if self.link == "sigmoid":
             losses, probabilities = np.logaddexp(0, logits).sum(axis=(0, 2)), 0.5 * (1 + np.tanh(0.5 * logits))
         else:
@@ -231,8 +237,9 @@ class _Objective:
 class _Curvature(NamedTuple):
     """Approximate Hessian: (second moments of the features) x (average covariance of the outputs), plus the penalty.
 
-    The moments are diagonal in the eigenbasis (exactly for centred features, because of the column of ones). The
-    eigenvectors of the covariance at each strength, ``rotation``, therefore diagonalise the Hessian.
+    The moments are diagonal in the eigenbasis (exactly only for centred features: others are not orthogonal to the
+    column of ones). The eigenvectors of the covariance at each strength, ``rotation``, therefore diagonalise the
+    Hessian.
     """
 
     rotation: Float[np.ndarray, "grid outputs outputs"]
@@ -258,6 +265,7 @@ class _Solver:
         self.history: list[tuple[Weights, Weights, PerStrength]] = []
 
     def select(self, active: Int[np.ndarray, " active"]) -> None:
+        """Keep only these positions of the batch."""
         self.strengths, self.value = self.strengths[active], self.value[active]
         self.weights, self.logits = self.weights[:, active], self.logits[:, active]
         self.probabilities, self.gradient = self.probabilities[:, active], self.gradient[:, active]
@@ -281,6 +289,7 @@ class _Solver:
             result -= factors[-1][:, None] * change
         result = self.curvature.solve(result)
         if self.history:
+            # L-BFGS scales its initial Hessian so that it fits the last step.
             _, change, inverse = self.history[-1]
             scale = inverse * _dot(change, self.curvature.solve(change))
             result /= np.where(scale > 0, scale, 1)[:, None]
@@ -295,6 +304,7 @@ class _Solver:
         """
         logits_change, slope = self.objective.logits(direction), _dot(self.gradient, direction)
         length = np.ones_like(self.strengths)
+        # Rounding error of the objective, so that a step at the minimum is not refused.
         slack = 64 * np.finfo(length.dtype).eps * np.abs(self.value)
         for _ in range(_MAX_HALVINGS):
             step = length[:, None] * direction

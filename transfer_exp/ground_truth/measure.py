@@ -10,12 +10,12 @@ Labels = Int[np.ndarray, " samples"]
 
 
 def accuracy(scores: Scores, labels: Labels) -> float:
-    """Return the share of samples (N, C) whose highest score is that of the label, in [0, 1]."""
+    """Return the share of samples whose label has the highest of their scores (N, C), in [0, 1]."""
     return float((scores.argmax(axis=1) == labels).mean())
 
 
 def mean_per_class_accuracy(scores: Scores, labels: Labels) -> float:
-    """Return the mean over the classes that occur of the accuracy within each, in [0, 1]."""
+    """Return the accuracy within each class, averaged over the classes that occur, in [0, 1]."""
     is_correct = scores.argmax(axis=1) == labels
     return float(np.mean([is_correct[labels == value].mean() for value in np.unique(labels)]))
 
@@ -38,9 +38,9 @@ def map_11point(scores: Scores, targets: Int[np.ndarray, "samples classes"]) -> 
 def compute_measure(
     name: str, scores: Scores, labels: Labels, targets: Int[np.ndarray, "samples classes"] | None
 ) -> float:
-    """Compute a measure by its name in the dataset.
+    """Compute the measure that a `TargetDataset` names.
 
-    For multi-label images, ``targets`` (N, C) replaces ``labels`` in ``map_11point``.
+    ``map_11point`` uses ``targets`` (N, C) for images with several labels; everything else uses ``labels``.
     """
     if name == "map_11point":
         one_hot = np.eye(scores.shape[1], dtype=np.int64)[labels]

@@ -19,29 +19,34 @@ from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 DIMENSIONS, LEADING, LEAST = 64, 32, 1e-10
-"""Constants of the release: principal components, components whose variance sets the shrinkage, least shrinkage."""
+"""Constants of the authors' code: principal components, those whose variance sets the shrinkage, smallest shrinkage."""
 THRESHOLD = 1e-8
-"""Variance below which a direction is ignored: absolute within classes (standardised), relative between classes."""
+"""Smallest eigenvalue used without shrinkage: of the correlations within classes, and of the scatter between classes
+relative to its largest eigenvalue."""
 
 
 def ncti_parts(features: Features, labels: Labels) -> dict[str, float]:
     """Compute the three ingredients of NCTI for one model.
 
-    Let Z be the first 64 principal components and v the total variance (divided by N - 1) of the first 32. Z is
-    whitened by the pooled class covariance S, divided by N and shrunk as in `lda` by t = exp(-v), or 0 below 1e-10.
+    Let Z be the first d = 64 principal components and v the total variance (divided by N - 1) of the first 32. Z is
+    whitened by S = (1 - t) W + t tr(W)/d I, where W is the scatter within classes divided by N, and t = exp(-v) depends
+    on the scale of the features. If t is below 1e-10, nothing is shrunk (t = 0).
 
-    - ``"seli"``: the nuclear norm of the whitened, centred Z in its C - 1 discriminant directions. High rank is near.
-    - ``"ncc"``: the mean posterior of the true class under Gaussian classes N(mu_c, S), in [0, 1].
-    - ``"vc"``: ln of the sum over classes of the nuclear norm of their posteriors (n_c, C). Low means collapsed.
+    - ``"seli"``: the nuclear norm of the whitened, centred Z in its C - 1 discriminant directions. It is large if the
+      class means span many directions, which is close to neural collapse.
+    - ``"ncc"``: the mean posterior of the true class under Gaussian classes with means mu_c and covariance S, in
+      [0, 1].
+    - ``"vc"``: ln of the sum over classes c of the nuclear norm of the (n_c, C) matrix of posteriors of the samples of
+      c. Low means collapsed.
 
     Args:
-        features, labels: (N, D); (N,) integers, at least two classes. The scale of the features changes t.
+        features, labels: (N, D); (N,) integers, at least two classes.
 
     Returns:
         Finite floats by the names above.
 
     Raises:
-        InputError: If no sample differs from its class mean.
+        InputError: If `check_features` rejects the input, or no sample differs from its class mean.
 
     References:
         Wang, Luo, Zheng, Huang, Baktashmotlagh, "How Far Pre-trained Models Are from Neural Collapse on the Target
@@ -51,9 +56,12 @@ def ncti_parts(features: Features, labels: Labels) -> dict[str, float]:
     reduced, variances = _principal_components(centred_features(features, labels))
     codes, counts = encode_labels(labels)
     statistics = class_statistics(reduced, labels)
-    whitening, directions = _discriminant_directions(statistics, max(float(np.exp(-variances.sum())), LEAST))
+    whitening, directions = _discriminant_directions(
+        statistics, 0.0 if (t := float(np.exp(-variances.sum()))) <= LEAST else t
+    )
     white = reduced @ whitening
     means = statistics.means @ whitening
+    # The whitened covariance is I, so the coefficients of the discriminant are the means.
     probabilities = posterior(white, means, counts, means)
     groups = np.split(probabilities[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
     # Posteriors of separated classes have tiny singular values, which the squares in a Gram matrix would round away.
@@ -88,14 +96,14 @@ def _discriminant_directions(
     if not (trace := float(np.trace(statistics.within))) > 0:
         raise InputError("every sample equals its class mean: ncti needs classes that vary")
     samples, classes = statistics.samples, len(statistics.counts)
-    if not (is_unshrunk := shrinkage == LEAST):
+    if shrinkage > 0:
         within = (1 - shrinkage) * statistics.within
         within.flat[:: len(within) + 1] += shrinkage * trace / len(within)
         values, vectors = np.linalg.eigh(within)
         whitening = vectors * np.sqrt(samples / values)
-        # The release takes the shrunk total scatter minus the shrunk within scatter as the between scatter. A multiple
-        # of the latter does not rotate the directions. This target differs by such a multiple and contains no
-        # shrinkage, which would otherwise dominate it.
+        # The authors' code takes the shrunk total scatter minus the shrunk within scatter as the between scatter. After
+        # whitening, the shrunk within scatter is a multiple of I, so adding a multiple of it changes no eigenvector.
+        # The multiple added here cancels the shrinkage, which would otherwise dominate the sum numerically.
         target = statistics.between - np.trace(statistics.between) / trace * statistics.within
         spread = whitening.T @ target @ whitening
     else:
@@ -107,7 +115,7 @@ def _discriminant_directions(
         spread = whitening.T @ statistics.between @ whitening
     values, directions = np.linalg.eigh(spread)
     is_chosen = np.arange(len(values)) > len(values) - classes
-    if is_unshrunk:
+    if shrinkage == 0:
         is_chosen &= values > max(THRESHOLD * values[-1], samples * RESOLUTION**2)
     return whitening, directions[:, is_chosen]
 

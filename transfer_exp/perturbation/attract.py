@@ -60,20 +60,23 @@ def class_displacements(
     clamp: bool,
     normalise: bool,
 ) -> Float[np.ndarray, "classes dim"]:
-    """Return Delta_i = sum_{j != i} alpha (d_ij - sigma (s_i + s_j)) u_ij for every class i, (C, D).
+    """Return Delta_i = sum_{j != i} w_ij u_ij for every class i, (C, D), with w_ij = alpha (d_ij - sigma (s_i + s_j)).
 
-    d_ij is the distance between the means of classes i and j, u_ij the unit vector from i to j, and s_i the radius of
-    class i. Classes with equal means have no u_ij and do not act on each other.
+    By default a negative w_ij is zero (``clamp``) and the sum is divided by C - 1 (``normalise``).
+
+    Here d_ij is the distance between the means of classes i and j, u_ij the unit vector from i to j, and s_i the radius
+    of class i. Classes with equal means have no u_ij and do not act on each other.
 
     Args:
         means, radii: Class means mu (C, D) and radii s (C,), in feature units.
         alpha: Strength of the attraction, not negative.
-        sigma: Number of radii within which two classes count as touching, not negative.
+        sigma: Two classes count as touching if their means are at most sigma (s_i + s_j) apart; not negative.
         sign: ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite sign,
             as in the paper's code, where only overlapping classes move together.
         clamp: True to raise a negative d_ij - sigma (s_i + s_j) to zero: overlapping classes stay instead of moving
             the other way.
-        normalise: True to divide by C - 1. Otherwise classes pass through each other if alpha (C - 1) exceeds 1.
+        normalise: True to divide by C - 1. Otherwise equidistant classes pass through each other if
+            alpha C exceeds 1 (at sigma 0).
 
     References:
         Khoba et al., "Feature Space Perturbation", WACV 2025, and its code; clamp of Li et al., "PED", ICCV 2023.
@@ -86,14 +89,14 @@ def class_displacements(
         weights /= len(means) - 1
     if sign == "released":
         weights = -weights
-    # Relative to their centre the two terms are small, so little cancels.
+    # The two terms would be large and nearly cancel if the means were not taken relative to their centre.
     centred = means - means.mean(axis=0)
     return weights @ centred - weights.sum(axis=1, keepdims=True) * centred
 
 
 @dataclass(frozen=True)
 class Attract:
-    """`attract` as a perturbation, without a PCA.
+    """`attract` as a perturbation, without the PCA that `SpreadAttract` does first.
 
     Attributes:
         alpha, sigma, sign, clamp, normalise: Options of `class_displacements`. Published: alpha 0.005 (supervised pool)

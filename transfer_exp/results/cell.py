@@ -1,4 +1,4 @@
-"""Result of one cell of a study: score and accuracy of each model, and the agreement of the two rankings."""
+"""Result of one cell of a study: score and accuracy of each model, and how well the two rankings agree."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class ModelResult:
         score: Value of the metric, larger is better; None if the model was skipped.
         accuracy: Ground-truth accuracy in [0, 1], or None.
         reason: Why the score or the accuracy is missing; empty otherwise.
-        parts: Parts of the score by name: those of a metric that depends on the pool, or the scores along a strength
-            path. Empty for a score without parts.
+        parts: Parts of the score by name: the parts of a pool metric, the scores at each strength of a path, or both.
+            Empty for a score without parts.
     """
 
     model: str
@@ -35,7 +35,7 @@ class RankedModel:
     Attributes:
         result: Model, score and accuracy.
         score_rank: Rank by score, 1 for the largest; None for a skipped model. Ties share the mean of their ranks.
-        accuracy_rank: Rank by accuracy among the scored models, because only these are compared.
+        accuracy_rank: Rank by accuracy among the scored models; models without a score are not compared.
     """
 
     result: ModelResult
@@ -45,13 +45,13 @@ class RankedModel:
 
 @dataclass(frozen=True)
 class CellResult:
-    """All models of a pool scored on one dataset, after one perturbation, by one metric.
+    """All models of a pool scored on one dataset, after one perturbation, by one metric, with one seed.
 
     Attributes:
         cell: Labels of the cell: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``ground_truth``, ``seed``.
         models: Models in pool order.
         measures: Measures of agreement by name (``weighted_tau``, ``regret``, ...); empty without ground truth.
-        null_band: Interval of ``weighted_tau`` that holds the share ``null_level`` of random scores at this M, or None.
+        null_band: Interval that holds a share ``null_level`` of the ``weighted_tau`` of random scores, or None.
         tied: True if all scores or all accuracies are equal, so that there is nothing to correlate.
         null_level: Share of random scores inside ``null_band``, in (0, 1).
     """

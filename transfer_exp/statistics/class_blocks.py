@@ -1,4 +1,4 @@
-"""Samples sorted by class; each class is a block small enough for the processor's cache."""
+"""Features sorted by class and worked on class by class, because one class usually fits into the processor's cache."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from transfer_exp.statistics.feature_set import Labels
 from transfer_exp.statistics.rounding import RESOLUTION, deviations
 
 _BATCH = 4096
-"""Number of samples whose deviations are in memory at once while their scatter is summed."""
+"""Most samples in one batch of whole classes; a larger class is a batch of its own."""
 
 
 @dataclass(frozen=True, eq=False)
 class ClassBlocks:
-    """Labelled features of any real type and their order by class; only `deviations` copies all of them.
+    """Labelled features of any real type and their order by class; only `deviations` of all classes copies all of them.
 
     Attributes:
-        features: Checked features, (N, D).
+        features: Features that passed `check_features`, (N, D).
         order: Indices that sort the samples by class, (N,).
         counts: Samples per class, (C,); 0 for a class that does not occur.
-        centre: Vector near the features, (D,), which is subtracted first for precision far from 0.
+        centre: Vector such as the mean, (D,), subtracted before anything is summed, so that features far from 0 keep
+            their precision.
     """
 
     features: np.ndarray
@@ -32,7 +33,7 @@ class ClassBlocks:
 
     @property
     def codes(self) -> Int[np.ndarray, " samples"]:
-        """Class of each sample in [0, C), sorted, (N,)."""
+        """Class of each row of `deviations`, (N,): 0, 0, ... C - 1; not in the order of ``features``."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
     def moments(self) -> tuple[Float[np.ndarray, "classes dim"], Float[np.ndarray, "classes dim"]]:
@@ -48,7 +49,7 @@ class ClassBlocks:
     def deviations(self, first: int = 0, last: int | None = None) -> Float[np.ndarray, "members dim"]:
         """Return x - mu_c of the samples in classes first .. last - 1 (all by default), sorted by class.
 
-        Rounding errors are set to exactly zero.
+        Entries that are only rounding error are set to exactly zero.
         """
         blocks = block_rows(self.counts)[first:last]
         start = blocks[0].start
