@@ -60,7 +60,7 @@ def read_result_rows(path: Path) -> list[CellResult]:
     """
     if not path.is_file():
         raise InputError(f"no rows {path}: write them with transfer-exp report SWEEP_DIR --rows {path}")
-    frame = read_table(path, dtype=str, keep_default_na=False)
+    frame = read_table(path)
     missing = [key for key in (*CELL_COLUMNS, *MODEL_COLUMNS) if key not in frame]
     if missing:
         raise InputError(f"{path} lacks the column {', '.join(missing)}")

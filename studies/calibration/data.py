@@ -103,7 +103,7 @@ def read_pool(files: PoolFiles) -> PoolData:
     """
     tables = read_study_tables(files.accuracies, files.scores, files.pool)
     targets = next(iter(tables.values())).datasets
-    classes = read_table(files.classes, dtype={"dataset": str, "classes": int}).set_index("dataset")["classes"]
+    classes = read_table(files.classes).set_index("dataset")["classes"].astype(int)
     missing = sorted(set(targets) - set(classes.index))
     if missing:
         raise InputError(f"{files.classes} does not say how many classes {missing[0]} has: add a row")

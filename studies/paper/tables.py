@@ -176,4 +176,5 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     rows = read_table(path)
     if missing := [name for name in columns if name not in rows]:
         raise InputError(f"{path} lacks the column {', '.join(missing)}")
-    return rows
+    numbers = rows.apply(pd.to_numeric, errors="coerce")
+    return rows.assign(**{str(name): numbers[name] for name in rows if numbers[name].notna().all()})

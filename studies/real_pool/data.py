@@ -205,7 +205,7 @@ def read_study(accuracies: Path, scores: Path, control: str = "") -> Study:
     models, targets = next(iter(tables.values())).models, next(iter(tables.values())).datasets
     if len(set(targets) - {control}) < 2:
         raise InputError(f"{scores} has fewer than two targets to average: score more, or set another control")
-    rows = read_table(accuracies, dtype=str, keep_default_na=False)
+    rows = read_table(accuracies)
     missing = [name for name in ("seed", "seconds") if name not in rows]
     if missing:
         raise InputError(f"{accuracies} lacks the column {', '.join(missing)}: give accuracies.csv of a store")

@@ -29,7 +29,8 @@ from transfer_exp.dataset.image_file import read_rgb
 from transfer_exp.dataset.image_table import image_table
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.score_files import read_scores
-from transfer_exp.io.accuracies import read_accuracy_rows, to_fractions
+from transfer_exp.io.accuracies import check_repetitions, to_fractions
+from transfer_exp.io.csv import read_table, require_columns
 from transfer_exp.model_pool.checkpoints import read_manifest
 from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.model_pool.published_checkpoints import CheckpointSource, create_published_pool
@@ -170,11 +171,11 @@ def _read_manifest(path: Path) -> None:
 
 
 def _read_accuracies(path: Path) -> None:
-    assert (
-        to_fractions(read_accuracy_rows(path, ("model", "accuracy")), "fraction", path, "--unit")["accuracy"]
-        .between(0, 1)
-        .all()
-    )
+    rows = read_table(path)
+    require_columns(rows, ("model", "dataset", "accuracy"), path)
+    rows = to_fractions(rows, "fraction", path, "--unit")
+    check_repetitions(rows, path)
+    assert rows["accuracy"].between(0, 1).all()
 
 
 def _read_scores(path: Path) -> None:

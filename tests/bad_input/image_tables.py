@@ -27,7 +27,7 @@ KINDS = [
     _list(
         "with an unknown split",
         "is unknown: use train",
-        SOUND.replace("\n", ",dev\n").replace("label,dev", "label,split"),
+        SOUND.replace("\n", ",some\n").replace("label,some", "label,split"),
     ),
     _list("with a duplicate file", "is in an earlier line too", f"{SOUND}./{LINES[0]}\n"),
     _list("with a missing file", "gone.png", f"{SOUND}gone.png,dog\n"),

@@ -14,7 +14,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip(
 
 
 def _truth(name: str, message: str, content: str | bytes) -> Kind:
-    path = f"{name.replace(' ', '_')}.csv"  # a new name for each, because a process reads a table only once
+    path = f"{name.replace(' ', '_')}.csv"
     return Kind(name, (*TRUTH, f"ground_truth.path={path}"), message, text(path, content))
 
 
@@ -33,7 +33,7 @@ def _blocks(name: str, message: str, content: str) -> Kind:
 
 KINDS = [
     _truth("empty table", "its first line must name the columns", ""),
-    _truth("table without a column", "lacks the column accuracy, source", "model,dataset\na,digits\n"),
+    _truth("table without a column", "lacks the column 'accuracy'", "model,dataset\na,digits\n"),
     _truth(
         "table with a duplicate column", "has two columns 'accuracy'", f"{HEAD.strip()},accuracy\na,digits,1,me,1\n"
     ),
@@ -41,13 +41,13 @@ KINDS = [
     _truth("table with a NUL", "csv contains a NUL", f"{HEAD}a\0b,digits,1,me\n"),
     _truth("table with a too long line", "line 2 has 5 entries for 4 columns", f"{HEAD}a,digits,1,me,2\n"),
     _truth("table with a too short line", "line 3 has 2 entries", f"{HEAD}a,digits,1,me\nb,digits\n"),
-    _truth("table with a huge entry", "field larger than field limit", f"{HEAD}a,digits,1,{'m' * 70_000}\n"),
+    _truth("table with a huge entry", "field larger than field limit", f"{HEAD}a,digits,1,{'m' * 140_000}\n"),
     _truth("table with an open quote", "csv line 2 is not CSV", f'{HEAD}"a,digits,1,me\n'),
     _truth("table without the target", "has no rows for dataset 'digits'", f"{HEAD}resnet_glyphs,pets,1,me\n"),
-    _row("accuracy that is NaN", "line 2: accuracy nan is not a fraction", "nan,me"),
-    _row("accuracy that is infinite", "line 2: accuracy inf is not a fraction", "inf,me"),
-    _row("accuracy in percent", "line 2: accuracy 71 is not a fraction", "71,me"),
-    _row("accuracy in words", "line 2: accuracy high is not a fraction", "high,me"),
+    _row("accuracy that is NaN", "line 2: accuracy 'nan' is not a finite number", "nan,me"),
+    _row("accuracy that is infinite", "line 2: accuracy 'inf' is not a finite number", "inf,me"),
+    _row("accuracy in percent", "or set ground_truth.unit=percent", "71,me"),
+    _row("accuracy in words", "line 2: accuracy 'high' is not a finite number", "high,me"),
     Kind("missing file of scores", ("s.csv", "published"), "no scores s.csv", None, "transfer-exp evaluate"),
     _scores("scores without models", "has neither the columns model and score", "name,value\na,1\n"),
     _scores("score in words", "line 3: score 'high' is not a number", "model,score\na,1\nb,high\n"),

@@ -273,7 +273,10 @@ MISTAKES = {
     "no such regime": ((scores(), SAME.assign(regime="full"), "--regime", "ful"), "no regime 'ful': did you mean full"),
     "no pools": ((scores(), SAME, "--pool", "p"), "has no column pool: leave --pool out"),
     "no accuracies": ((scores(), "absent.csv"), "no table absent.csv"),
-    "percent": ((scores(), SAME.assign(accuracy=71)), "accuracy 71 is not a fraction: correct it or --unit"),
+    "percent": (
+        (scores(), SAME.assign(accuracy=71)),
+        "accuracy 71 is not a fraction: correct it, or set --unit=percent",
+    ),
     "unknown unit": ((scores(), SAME, "--unit", "points"), "--unit=points: choose fraction or percent"),
     "two protocols": (
         (scores(), pd.concat([SAME.assign(protocol=name, regime="full") for name in ("long", "short")])),

@@ -71,17 +71,67 @@ def test_files_may_be_elsewhere_and_names_may_have_blanks_around_them(folder, tm
     assert fingerprints(target.scoring_set) < fingerprints(target.train)
 
 
-def test_val_is_validation(folder):
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [("Train", "val", "TEST"), ("training", "valid", "Testing"), ("TRAIN", "dev", "eval")],
+)
+def test_splits_have_the_usual_names_in_any_capitals(folder, train, validation, test):
     table = folder / "split.csv"
-    table.write_text(table.read_text().replace(",validation", ",val"))
-    assert len(image_table(str(table)).validation) == 2
+    text = table.read_text().replace(",validation", f",{validation}").replace(",test", f", {test} ")
+    table.write_text(text.replace(",train", f",{train}"))
+    target = image_table(str(table))
+    assert [len(split) for split in (target.train, target.validation, target.test)] == [6, 2, 4]
+
+
+def test_a_split_without_labels_is_passed_over_by_name(folder):
+    table = folder / "split.csv"
+    table.write_text(table.read_text().replace(",heron,test", ",,test").replace(",wren,test", ",,test"))
+    target = image_table(str(table))
+    assert (len(target.train), len(target.test)) == (4, 2)
+    (names,) = target.passed_over.values()
+    assert names == ("wren/004.jpg", "wren/005.jpg", "heron/004.jpg", "heron/005.jpg")
+    table.write_text(table.read_text().replace("wren/004.jpg,,", "wren/004.jpg,wren,"))
+    with pytest.raises(InputError, match="line 7: label '' is empty"):
+        image_table(str(table))
+
+
+def test_files_of_other_systems_are_found(folder):
+    for label in ("wren", "heron"):
+        (folder / label).rename(folder / f"{label}\u00e9")
+    lines = [line.replace("/", "e\u0301\\") for line in BIRDS]
+    write_lines(folder / "windows.csv", ["file,label", *lines])
+    (folder / "heron\u00e9" / "back\\slash.jpg").write_bytes((folder / "heron\u00e9" / "000.jpg").read_bytes() + b" ")
+    write_lines(folder / "both.csv", ["file,label", *lines, "heron\u00e9/back\\slash.jpg,heron"])
+    assert len(image_table(str(folder / "windows.csv")).train) == 8
+    assert len(image_table(str(folder / "both.csv")).train) == 9
+    write_lines(folder / "twice.csv", ["file,label", *lines, f"{BIRDS[0].replace('/', chr(233) + '/')}"])
+    with pytest.raises(InputError, match="is in an earlier line too"):
+        image_table(str(folder / "twice.csv"))
+
+
+def test_absolute_paths_need_a_root_that_holds_them(folder, tmp_path):
+    write_lines(folder / "below.csv", ["file,label", *(f"{folder}/{line}" for line in BIRDS)])
+    write_lines(tmp_path / "lists" / "elsewhere.csv", ["file,label", *(f"{folder}/{line}" for line in BIRDS)])
+    below = image_table(str(folder / "below.csv"))
+    assert below.train.digest == image_table(str(folder / "whole.csv")).train.digest
+    with pytest.raises(InputError, match=r"000\.jpg leads out of .*lists, .*: copy it .*; .* set dataset\.root=/$"):
+        image_table(str(tmp_path / "lists" / "elsewhere.csv"))
+    assert image_table(str(tmp_path / "lists" / "elsewhere.csv"), root="/").train.digest == below.train.digest
+
+
+def test_one_class_may_be_written_with_composed_and_decomposed_accents(folder):
+    lines = [
+        line.replace(",wren", f",wren{accent}") for line, accent in zip(BIRDS, ["\u00e9", "e\u0301"] * 6, strict=True)
+    ]
+    write_lines(folder / "accents.csv", ["file,label", *lines])
+    assert image_table(str(folder / "accents.csv")).class_names == ("heron", "wren\u00e9")
 
 
 WRONG = {
     "no label": (2, "wren/000.jpg,,train", r"split\.csv line 2: label '' is empty: fill it in"),
     "no file": (4, " ,wren,train", r"line 4: file '' is empty"),
     "no split": (3, "wren/001.jpg,wren,", r"line 3: split '' is unknown: use train, validation or test"),
-    "unknown split": (3, "wren/001.jpg,wren,dev", r"line 3: split 'dev' is unknown"),
+    "unknown split": (3, "wren/001.jpg,wren,holdout", r"line 3: split 'holdout' is unknown"),
     "file not there": (
         5,
         "wren/009.jpg,wren,train",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -12,12 +13,12 @@ from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.ground_truth.table import AccuracyTable
 from transfer_exp.progress import silent
 
-ROWS = """pool,model,dataset,regime,accuracy,source
-cnn,a,pets,full,91.5,paper
-cnn,b,pets,full,80,paper
-cnn,b,pets,full,82,rerun
-cnn,a,pets,linear,70,paper
-cnn,a,cars,full,60,paper
+ROWS = """pool,model,dataset,regime,accuracy,source,seed
+cnn,a,pets,full,91.5,paper,0
+cnn,b,pets,full,80,paper,0
+cnn,b,pets,full,82,rerun,1
+cnn,a,pets,linear,70,paper,0
+cnn,a,cars,full,60,paper,0
 """
 
 
@@ -33,7 +34,7 @@ def test_an_accuracy_has_the_source_of_its_row(tmp_path):
     assert (accuracy.value, accuracy.source) == (0.915, "paper")
 
 
-def test_rows_of_one_model_and_dataset_are_averaged(tmp_path):
+def test_rows_that_differ_in_the_seed_are_averaged(tmp_path):
     accuracy = _lookup(tmp_path, "b")
     assert accuracy.value == pytest.approx(0.81)
     assert accuracy.source == "paper; rerun"
@@ -51,8 +52,19 @@ def test_a_model_the_table_lacks_has_no_accuracy(tmp_path):
         ({"dataset": "pet"}, "no rows for dataset 'pet': did you mean pets"),
         ({"unit": "percents"}, "fraction or percent"),
         ({"unit": "fraction"}, r"line 2: accuracy 91.5 is not a fraction"),
-        ({"rows": ROWS.replace("80", "eighty")}, "line 3: accuracy eighty"),
-        ({"rows": ROWS.replace("source", "origin")}, "lacks the column source"),
+        ({"unit": "fraction"}, r"or set ground_truth\.unit=percent"),
+        ({"rows": ROWS.replace("80", "eighty")}, "line 3: accuracy 'eighty' is not a finite number"),
+        (
+            {"rows": ROWS.replace("80", "80 %")},
+            "line 3: accuracy '80 %' is not a finite number: write the number alone",
+        ),
+        ({"rows": re.sub(r"\d\d(\.5)?,", "0.8,", ROWS)}, r"no accuracy above 1 %: set ground_truth\.unit=fraction"),
+        ({"rows": ROWS.replace("accuracy", "top1")}, "lacks the column 'accuracy'"),
+        (
+            {"rows": ROWS.replace("rerun,1", "rerun,0")},
+            "lines 3 and 4 both give the accuracy of model b on dataset 'pets'",
+        ),
+        ({"rows": ROWS.replace(",seed", ",rerun")}, "lines 3 and 4 .* and differ in rerun, not only in the seed"),
         ({"rows": ""}, "not a CSV table"),
         ({"rows": "model,dataset,accuracy,source\na,pets,1,x\n"}, "no column regime"),
     ],
@@ -60,6 +72,24 @@ def test_a_model_the_table_lacks_has_no_accuracy(tmp_path):
 def test_a_bad_table_or_option_is_refused(tmp_path, change, message):
     with pytest.raises(InputError, match=message):
         _lookup(tmp_path, **change)
+
+
+def test_an_empty_accuracy_is_none_and_an_empty_source_is_left_out(tmp_path):
+    rows = ROWS.replace("82,rerun", ",rerun").replace("80,paper", "80,").replace("91.5", "")
+    accuracy = _lookup(tmp_path, "b", rows=rows)
+    assert (accuracy.value, accuracy.source) == (0.8, "")
+    assert _lookup(tmp_path, "a", rows=rows) is None
+
+
+@pytest.mark.parametrize("name", ["NA", "None", "nan", "null", "n/a", "-", "1.0", "001"])
+def test_any_text_is_the_name_of_a_model_or_dataset(tmp_path, name):
+    rows = f"model,dataset,accuracy\n{name},{name},50\nb,{name},60\n"
+    assert _lookup(tmp_path, name, name, rows, regime=None).value == 0.5
+
+
+def test_an_edited_table_is_read_again(tmp_path):
+    values = [_lookup(tmp_path, "b", rows=ROWS.replace("80", value)).value for value in ("10", "20")]
+    assert values == [pytest.approx(0.46), pytest.approx(0.51)]
 
 
 def test_the_error_names_a_missing_table(tmp_path):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.bad_input.files import archive, npy, npz, sparse, text, zeros
 from transfer_exp.errors import InputError, NotApplicableError
@@ -54,9 +58,57 @@ def test_invalid_json_is_refused(tmp_path, content):
         read_json(tmp_path / "t.json")
 
 
-def test_a_valid_table_is_read_as_pandas_reads_it(tmp_path):
-    text("t.csv", 'a,"b ""c"""\n1,"x, y"\n\n2,"two\nlines"\n')(tmp_path)
-    assert read_table(tmp_path / "t.csv").to_dict("list") == {"a": [1, 2], 'b "c"': ["x, y", "two\nlines"]}
+ROWS = [
+    ["file", "label", "note"],
+    ["a b.png", "cat, wild", ""],
+    ["ü|1;2.png", 'the "dog"', "NA"],
+    ["x\ny.png", "nan", "0,5"],
+]
+"""A header and three rows with every character that a dialect may use; the third row begins on line 4."""
+
+
+def write_dialect(separator, quoting, end, extras):
+    """Return the rows as another program would write them."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, delimiter=separator, quoting=quoting, lineterminator=end)
+    for i, row in enumerate(ROWS):
+        index = ["" if i == 0 else str(i - 1)] if "index" in extras else []
+        padded = [f" {entry} " if "blanks" in extras else entry for entry in row]
+        writer.writerow(index + padded + [""] * ("trailing" in extras))
+        if "empty rows" in extras:
+            stream.write(separator * 3 + end + end)
+    first = f"sep={separator}{end}" if "sep" in extras else ""
+    return ("\ufeff" if "mark" in extras else "") + first + stream.getvalue()
+
+
+@given(
+    separator=st.sampled_from(",;\t|"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+    extras=st.sets(st.sampled_from(["index", "blanks", "trailing", "empty rows", "sep", "mark"])),
+)
+def test_a_table_has_the_same_rows_in_every_dialect(tmp_path_factory, separator, quoting, end, extras):
+    path = tmp_path_factory.getbasetemp() / "t.csv"
+    path.write_bytes(write_dialect(separator, quoting, end, extras).encode())
+    table = read_table(path)
+    assert [list(table), *table.to_numpy().tolist()] == ROWS
+    text = path.read_text(encoding="utf-8-sig")
+    assert [
+        text.splitlines()[line - 1].count("png") or text.splitlines()[line].count("png") for line in table.index
+    ] == [1] * 3
+
+
+def test_the_index_of_a_table_is_the_line_in_the_file(tmp_path):
+    text("t.csv", 'sep=;\n\na;b\n1;"two\nlines"\n;\n2;3\n')(tmp_path)
+    assert read_table(tmp_path / "t.csv").index.tolist() == [4, 7]
+
+
+def test_a_column_of_row_numbers_is_left_out_and_others_are_kept(tmp_path):
+    text("t.csv", ",Unnamed: 0,id,a\n0,7,3,x\n1,8,4,y\n")(tmp_path)
+    assert list(read_table(tmp_path / "t.csv")) == ["id", "a"]
+    text("t.csv", ",a\nx,1\ny,2\n")(tmp_path)
+    with pytest.raises(InputError, match="no name for column 1"):
+        read_table(tmp_path / "t.csv")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +120,10 @@ def test_a_valid_table_is_read_as_pandas_reads_it(tmp_path):
         ("a,\n1,2\n", "no name for column 2"),
         ("\n", "first line must name the columns"),
         ('a,b\n"1,2\n', "is not CSV"),
-        ("a\n" + "x" * 70_000, "line 2 is not CSV .*field larger"),
+        ("a\n" + "x" * 140_000, "line 2 is not CSV .*field larger"),
+        ("a;b\n\n\n1;2;3\n", "line 4 has 3 entries for 2 columns .separated by ';'"),
+        ('a,b\n1,"2\n3"\n4\n', "line 4 has 1 entries"),
+        ("a,b\n1,2\n a, b \n,c\n3,4,5\n", "line 5 has 3 entries"),
     ],
 )
 def test_a_table_that_pandas_would_repair_by_guessing_is_refused(tmp_path, content, message):
@@ -78,12 +133,14 @@ def test_a_table_that_pandas_would_repair_by_guessing_is_refused(tmp_path, conte
 
 
 def test_a_column_of_numbers_contains_finite_numbers_or_nothing(tmp_path):
-    numbers = parse_numbers(pd.Series(["1", " 2.5 ", "", "-3e-2"], name="x"), tmp_path)
+    numbers = parse_numbers(pd.Series(["1", "2.5", "", "-3e-2"], name="x"), tmp_path)
     assert numbers[[0, 1, 3]].tolist() == [1, 2.5, -0.03]
     assert math.isnan(numbers[2])
     for invalid in ("nan", "inf", "1e999", "high", "None"):
         with pytest.raises(InputError, match=f"line 3: x '{invalid}' is not a finite number"):
-            parse_numbers(pd.Series(["1", invalid], name="x"), tmp_path)
+            parse_numbers(pd.Series(["1", invalid], index=[2, 3], name="x"), tmp_path)
+    with pytest.raises(InputError, match=r"write a decimal point, 0\.5"):
+        parse_numbers(pd.Series(["1", "0,5"], name="x"), tmp_path)
 
 
 def test_arrays_are_read_by_name(tmp_path):

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_skip, load_files
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.errors import InputError, suggestion
-from transfer_exp.io.csv import read_table
+from transfer_exp.dataset.target_dataset import (
+    NOT_READABLE,
+    LabelledImages,
+    TargetDataset,
+    clean_name,
+    split_of,
+    unlabelled,
+)
+from transfer_exp.errors import InputError
+from transfer_exp.io.csv import read_table, require_columns
+from transfer_exp.io.text import expand_user
 
 _REQUIRED = ("file", "label")
-_SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 
 
 def image_table(
@@ -28,12 +36,14 @@ def image_table(
 ) -> TargetDataset:
     """Return the images listed in a CSV, with its labels in sorted order as classes.
 
-    The columns are ``file``, ``label`` and optionally ``split`` (train, validation or val, test). Blanks around entries
-    and other columns are ignored.
+    The columns are ``file``, ``label`` and optionally ``split`` (train, validation, test, or another of the names that
+    `split_of` knows). Other columns are ignored. A validation or test split without any label is passed over. Files of
+    other systems are found, too: with backslashes, or with accents as one or two characters.
 
     Args:
-        path: The CSV; ``~`` is expanded.
-        root: Folder that contains all files, and to which they are relative; the folder of the CSV if None.
+        path: The CSV in any dialect of `parse_table`; ``~`` is expanded.
+        root: Folder that contains all files, and to which they are relative; the folder of the CSV if None. ``/``
+            allows absolute paths of any folder.
         test_fraction: Fraction of every class to hold out, in (0, 1), if there are no test images.
         on_unreadable: ``refuse`` raises an error for missing files, and on reading a damaged image; ``skip`` leaves
             missing and damaged images out.
@@ -45,64 +55,86 @@ def image_table(
         InputError: If the CSV, the folder, a column, an entry or a file is missing, a file is listed twice or outside
             the folder, a split is unknown, or a class is too small.
     """
-    table = Path(path).expanduser()
+    table = expand_user(path)
     if not table.is_file():
         raise InputError(f"no table dataset.path={path}: set it to a CSV with columns {', '.join(_REQUIRED)}")
-    folder = (table.parent if root is None else Path(root).expanduser()).resolve()
+    folder = (table.parent if root is None else expand_user(root)).resolve()
     if not folder.is_dir():
         raise InputError(f"dataset.root={root} is not a folder: set it to the one that files are relative to")
-    rows = _read_rows(table)
-    classes = sorted(set(rows["label"]))
-    rows = _add_paths(rows, table, folder, is_skip(on_unreadable))
+    labelled, passed_over = _read_rows(table)
+    classes = sorted(set(labelled["label"]))
+    rows = _add_paths(labelled, table, folder, is_skip(on_unreadable))
     for label in sorted(set(classes).difference(rows["label"])):
         raise InputError(f"{table} has no readable image of class '{label}': repair its images or remove its lines")
+    if len(rows) < len(labelled):
+        passed_over[NOT_READABLE] = tuple(labelled["file"].drop(rows.index))
     splits = {str(split): _load_images(part, classes) for split, part in rows.groupby("split")}
     if "train" not in splits:
         raise InputError(f"{table} has no line of split train: a ranking needs images to train on")
-    train, test = splits["train"], splits.get("test")
+    train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
     if test is None:
         train, test = train.split(test_fraction, seed)
     scoring_set = train.stratified_subset(scoring_set_size, seed)
-    return TargetDataset(name or table.stem, tuple(classes), train, test, scoring_set, splits.get("validation"))
+    name = clean_name(name or table.stem)
+    return TargetDataset(name, tuple(classes), train, test, scoring_set, validation, passed_over=passed_over)
 
 
-def _read_rows(table: Path) -> pd.DataFrame:
-    """Return file, label and split of every row after checking them; the split is train if the CSV has none."""
-    rows = read_table(table, dtype=str, keep_default_na=False)
-    for column in _REQUIRED:
-        if column not in rows:
-            raise InputError(f"{table} lacks the column '{column}': {suggestion(column, rows.columns)}")
+def _read_rows(table: Path) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
+    """Return file, label and split of every row after checking them, and the files of splits without labels.
+
+    The split is train if the CSV has none.
+    """
+    rows = read_table(table)
+    require_columns(rows, _REQUIRED, table)
     if "split" not in rows:
         rows["split"] = "train"
-    rows = rows[[*_REQUIRED, "split"]].apply(lambda column: column.str.strip())
-    for column in _REQUIRED:
-        _check(rows[column] == "", rows[column], table, "is empty: fill it in, or remove the line")
-    _check(~rows["split"].isin(list(_SPLITS)), rows["split"], table, "is unknown: use train, validation or test")
-    is_repeated = rows["file"].map(os.path.normpath).duplicated()
-    _check(is_repeated, rows["file"], table, "is in an earlier line too: keep one, with one label and one split")
-    rows["split"] = rows["split"].map(_SPLITS)
-    return rows
+    splits = rows["split"].map(split_of)
+    _check(splits.isna(), rows["split"], table, "is unknown: use train, validation or test")
+    rows = rows[list(_REQUIRED)].assign(split=splits, label=rows["label"].map(clean_name))
+    _check(rows["file"] == "", rows["file"], table, "is empty: fill it in, or remove the line")
+    passed_over = {}
+    for split, part in rows.groupby("split"):
+        if split != "train" and (part["label"] == "").all():
+            passed_over[unlabelled(str(split))] = tuple(part["file"])
+            rows = rows.drop(part.index)
+    _check(rows["label"] == "", rows["label"], table, "is empty: fill it in, or remove the line")
+    return rows, passed_over
 
 
 def _check(is_wrong: pd.Series, values: pd.Series, table: Path, reason: str) -> None:
     """Raise InputError with the line of the first wrong value of a column."""
-    for i in values.index[is_wrong][:1]:
-        raise InputError(f"{table} line {i + 2}: {values.name} '{values[i]}' {reason}")
+    for line in values.index[is_wrong][:1]:
+        raise InputError(f"{table} line {line}: {values.name} '{values[line]}' {reason}")
 
 
 def _add_paths(rows: pd.DataFrame, table: Path, folder: Path, skip: bool) -> pd.DataFrame:
     """Return the rows with a column of paths; with ``skip``, rows with missing or damaged files are left out."""
-    paths = [folder / file for file in rows["file"]]
     try:
+        paths = [_find_file(folder, file) for file in rows["file"]]
         exists = np.array([path.is_file() for path in paths], dtype=bool)
     except OSError as error:  # a name that is too long
         raise InputError(f"{table} has an impossible file name ({error.strerror}): correct it") from error
-    check_inside(folder, [paths[i] for i in np.flatnonzero(exists)])
+    is_repeated = pd.Series([os.path.normpath(path) for path in paths], rows.index, dtype=str).duplicated()
+    _check(is_repeated, rows["file"], table, "is in an earlier line too: keep one, with one label and one split")
+    try:
+        check_inside(folder, [paths[i] for i in np.flatnonzero(exists)])
+    except InputError as error:
+        raise InputError(f"{error}; for absolute paths set dataset.root=/") from error
+    rows = rows.assign(path=pd.Series(paths, rows.index, dtype=object))
     if skip:
-        return rows.assign(path=paths)[find_readable(paths, folder)]
+        return rows[find_readable(paths, folder)]
     remedy = "correct it, or set dataset.root or dataset.on_unreadable=skip"
-    _check(pd.Series(~exists), rows["file"], table, f"is not in {folder}: {remedy}")
-    return rows.assign(path=paths)
+    _check(pd.Series(~exists, rows.index), rows["file"], table, f"is not in {folder}: {remedy}")
+    return rows
+
+
+def _find_file(folder: Path, file: str) -> Path:
+    """Return the path of a listed file: as written if it exists, else as another system would write its name."""
+    path = folder / file
+    if path.is_file():
+        return path
+    variants = (unicodedata.normalize(form, file.replace("\\", "/")) for form in ("NFC", "NFD"))
+    return next((folder / variant for variant in variants if (folder / variant).is_file()), path)
 
 
 def _load_images(rows: pd.DataFrame, classes: list[str]) -> LabelledImages:

@@ -6,6 +6,7 @@ The scoring set is the part of the training images on which metrics score the mo
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,33 @@ from transfer_exp.dataset.stratification import stratified_indices, stratified_s
 from transfer_exp.errors import InputError
 
 Measure = Literal["accuracy", "mean_per_class_accuracy", "map_11point"]
+Split = Literal["train", "validation", "test"]
+_SPLITS: Mapping[str, Split] = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""Names of splits, as the library ``datasets`` reads them."""
+NOT_READABLE = "not readable"
+"""Reason for passing over damaged and missing images with ``on_unreadable=skip``."""
+
+
+def split_of(name: str) -> Split | None:
+    """Return the split that a folder, a table or a hub calls by this name in any capitals; None if it is not one."""
+    return _SPLITS.get(name.strip().casefold())
+
+
+def clean_name(name: str) -> str:
+    """Return the name of a class or dataset in composed Unicode, with the bytes of a name that is not UTF-8 escaped.
+
+    Systems write an accent as one or two characters, which look the same.
+    """
+    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
+
+
+def unlabelled(split: str) -> str:
+    """Return the reason for passing over the images of a split without labels, see `TargetDataset.passed_over`."""
+    return f"{split} images without a label"
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +145,11 @@ class TargetDataset:
 
     def __post_init__(self) -> None:
         train, test = (self._count_classes(split) for split in (self.train, self.test))
-        for c in np.flatnonzero((train < 2) & (train + test > 0)):
+        validation = 0 * train if self.validation is None else self._count_classes(self.validation)
+        for c in np.flatnonzero((train < 2) & (train + validation + test > 0)):
+            others = f", {validation[c]} validation" if validation[c] else ""
             raise InputError(
-                f"{self.name}: class {self.class_names[c]!r} has {train[c]} training and {test[c]} test "
+                f"{self.name}: class {self.class_names[c]!r} has {train[c]} training{others} and {test[c]} test "
                 "images, and needs at least two to train on: add images or leave the class out"
             )
         if np.count_nonzero(train) < 2:

@@ -40,7 +40,7 @@ def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
     table = pd.DataFrame(rows, dtype=str)
     with Lock(open_backend(path.parent), f"{path.stem}.lock"):
         if path.is_file() and rows:
-            existing = _read_text(path)
+            existing = read_table(path)
             if list(existing.columns) != list(table.columns):
                 raise InputError(f"{path} is a table of other models: set rows to another file")
             table = pd.concat([existing, table]).drop_duplicates(CELL, keep="last")
@@ -74,7 +74,7 @@ def read_scores(path: Path) -> pd.DataFrame:
     fields = [name for name in _FIRST_FIELDS if name in rows] + further
     _check_duplicates(rows[[*fields, "model"]], path)
     _check_numbers(rows, fields, path)
-    scores = pd.to_numeric(rows["score"].str.strip().replace("", None)).astype(float)
+    scores = pd.to_numeric(rows["score"].replace("", None)).astype(float)
     table = rows.assign(score=scores).set_index([*fields, "model"])["score"].unstack("model")
     return table[list(dict.fromkeys(rows["model"]))]
 
@@ -83,8 +83,7 @@ def _read_long_form(path: Path) -> pd.DataFrame:
     """Return a row per score; all columns are text, and the index is the line in the file."""
     if not path.is_file():
         raise InputError(f"no scores {path}: give a CSV with columns model and score, or the rows of a score_matrix")
-    rows = _read_text(path)
-    rows.index += 2
+    rows = read_table(path)
     if {"model", "score"} <= set(rows):
         return rows
     if set(rows) >= set(_FIRST_FIELDS) and not {"model", "score"} & set(rows):
@@ -93,10 +92,6 @@ def _read_long_form(path: Path) -> pd.DataFrame:
             raise InputError(f"{path} has no column of a model: add one with the scores of each model")
         return rows.melt(fields, var_name="model", value_name="score", ignore_index=False)
     raise InputError(f"{path} has neither the columns model and score nor those of a grid: {', '.join(CELL)}")
-
-
-def _read_text(path: Path) -> pd.DataFrame:
-    return read_table(path, dtype=str, keep_default_na=False)
 
 
 def _check_duplicates(keys: pd.DataFrame, path: Path) -> None:
@@ -110,7 +105,7 @@ def _check_duplicates(keys: pd.DataFrame, path: Path) -> None:
 
 def _check_numbers(rows: pd.DataFrame, fields: list[str], path: Path) -> None:
     """Raise when a score is not a number, or not finite."""
-    text = rows["score"].str.strip()
+    text = rows["score"]
     invalid = rows[~np.isfinite(pd.to_numeric(text, errors="coerce")) & (text != "")]
     if invalid.empty:
         return

@@ -17,7 +17,14 @@ from jaxtyping import Float, Int
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.ranking import Agreement, Ranking
-from transfer_exp.io.accuracies import is_unsound, read_accuracy_rows, select_rows, to_fractions
+from transfer_exp.io.accuracies import (
+    check_repetitions,
+    is_unsound,
+    parse_accuracy_rows,
+    read_accuracy_text,
+    select_rows,
+    to_fractions,
+)
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.results.cell import ModelResult
 
@@ -51,7 +58,7 @@ def read_accuracies(
 
     Args:
         path: CSV with columns ``model``, ``accuracy``, and optionally ``dataset``, ``regime``, ``pool``, ``protocol``,
-            ``sound``. Rows of the same dataset and model are averaged.
+            ``seed`` and ``sound``. Rows that differ in the seed only are averaged; rows without accuracy are left out.
         pool: Name of the pool; None if the file has only one.
         regimes: Regimes to read, in this order; by default all regimes of the pool.
         unit: ``fraction`` or ``percent``.
@@ -61,19 +68,23 @@ def read_accuracies(
         InputError: When the file cannot be read, an accuracy is out of range, or pool, regime or protocol is missing or
             ambiguous.
     """
-    rows = select_rows(read_accuracy_rows(path, ("model", "accuracy")), "pool", pool, path, "--pool")
+    required = ("model", "accuracy")
+    rows = parse_accuracy_rows(read_accuracy_text(path, required), path, required)
+    rows = select_rows(rows, "pool", pool, path, "--pool")
+    if regimes and "regime" not in rows:
+        raise InputError(f"{path} has no column regime: leave --regime out")
     for column in ("dataset", "regime"):
-        rows = rows.assign(**{column: rows[column].fillna("") if column in rows else ""})
+        rows = rows if column in rows else rows.assign(**{column: ""})
     tables = []
     for regime in dict.fromkeys(regimes or rows["regime"]):
-        regime_rows = select_rows(rows, "regime", regime, path, "--regime")
+        regime_rows = select_rows(rows, "regime", regime, path, "--regime") if regime else rows[rows["regime"] == ""]
         tables.append(_average(regime, regime_rows, path, unit, include_unsound))
     return tables
 
 
 def _average(regime: str, rows: pd.DataFrame, path: Path, unit: str, include_unsound: bool) -> RegimeAccuracies:
     """Average the rows of one regime over seeds; rows of several protocols (training settings) must not be mixed."""
-    protocols = sorted(set(rows["protocol"].dropna())) if "protocol" in rows else []
+    protocols = sorted(set(rows["protocol"]) - {""}) if "protocol" in rows else []
     if len(protocols) > 1:
         raise InputError(f"{path} has several protocols of {regime}: keep the rows of one of {', '.join(protocols)}")
     rows = to_fractions(rows, unit, path, "--unit")
@@ -82,6 +93,7 @@ def _average(regime: str, rows: pd.DataFrame, path: Path, unit: str, include_uns
         datasets = ", ".join(sorted(set(unsound["dataset"])))
         notes = (f"{len(unsound)} unsound accuracies left out ({datasets}): --unsound uses them",)
         rows = rows.drop(unsound.index)
+    check_repetitions(rows, path)
     # Rounding makes means equal that differ only by the order of summation.
     means = rows.groupby(["dataset", "model"])["accuracy"].mean().round(12)
     return RegimeAccuracies(regime, means.unstack("model"), notes)

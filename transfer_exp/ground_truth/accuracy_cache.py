@@ -130,7 +130,7 @@ def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
         table = pd.DataFrame(columns=list(COLUMNS))
         if backend.exists(TABLE):
             with backend.local_file(TABLE) as path:
-                table = read_table(path, dtype=str, keep_default_na=False)  # text, so that rows do not change
+                table = read_table(path).reset_index(drop=True)  # text, so that rows do not change
         if list(table.columns) != list(COLUMNS):
             raise InputError(f"{backend}/{TABLE} is not a table of accuracies of this version: move it away")
         if row["key"] not in set(table["key"]):

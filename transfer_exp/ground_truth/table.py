@@ -12,19 +12,29 @@ import pandas as pd
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.features.model_on_target import Pairing
 from transfer_exp.ground_truth.regime import Accuracy
-from transfer_exp.io.accuracies import PUBLISHED, is_unsound, read_accuracy_rows, select_rows, to_fractions
+from transfer_exp.io.accuracies import (
+    PUBLISHED,
+    check_repetitions,
+    is_unsound,
+    parse_accuracy_rows,
+    read_accuracy_text,
+    select_rows,
+    to_fractions,
+)
+from transfer_exp.io.text import expand_user
 from transfer_exp.progress import Track
 
-_COLUMNS = ("model", "dataset", "accuracy", "source")
+_COLUMNS = ("model", "dataset", "accuracy")
 
 
 @dataclass(frozen=True)
 class AccuracyTable:
-    """Accuracies by model and dataset; several rows of one model and dataset, such as seeds, are averaged.
+    """Accuracies by model and dataset; rows that differ in the seed only are averaged.
 
     Attributes:
-        path: CSV with columns ``model``, ``dataset``, ``accuracy``, ``source``, and optionally ``regime``, ``pool``,
-            ``protocol``, ``measure`` and ``sound``. The ``accuracies.csv`` of a store has this form.
+        path: CSV with columns ``model``, ``dataset``, ``accuracy``, and optionally ``source``, ``seed``, ``regime``,
+            ``pool``, ``protocol``, ``measure`` and ``sound``. The ``accuracies.csv`` of a store has this form. The file
+            is read again after a change. A row without an accuracy is left out.
         regime, pool, protocol: Rows to use. None is allowed where the table has one value or no such column.
         unit: ``fraction`` for accuracies in [0, 1], ``percent`` for [0, 100].
         unsound: Use rows with ``no`` in the column ``sound``, too.
@@ -56,13 +66,13 @@ class AccuracyTable:
             raise InputError(
                 f"{self.path} has no rows for dataset '{dataset}': {suggestion(dataset, set(rows['dataset']))}"
             )
+        check_repetitions(rows_of_dataset, self._file)
         matches = rows_of_dataset[rows_of_dataset["model"] == pairing.name]
         if matches.empty:
             return None
-        measure = next(iter(matches["measure"].dropna()), "accuracy") if "measure" in matches else "accuracy"
-        return Accuracy(
-            float(matches["accuracy"].mean()), str(measure), source="; ".join(sorted(set(matches["source"])))
-        )
+        sources = sorted(set(matches.get("source", ())) - {""})
+        measure = next(filter(None, matches.get("measure", ())), "accuracy")
+        return Accuracy(float(matches["accuracy"].mean()), measure, source="; ".join(sources))
 
     def other_accuracies(self, model: str, dataset: str) -> dict[str, float]:
         """Return the accuracies of a model on every dataset of the table except ``dataset``, in [0, 1].
@@ -72,10 +82,16 @@ class AccuracyTable:
         """
         rows = self._rows()
         matches = rows[(rows["model"] == model) & (rows["dataset"] != dataset)]
+        check_repetitions(matches, self._file)
         return {str(name): float(value) for name, value in matches.groupby("dataset")["accuracy"].mean().items()}
 
+    @property
+    def _file(self) -> Path:
+        return expand_user(self.path)
+
     def _rows(self, include_unsound: bool = False) -> pd.DataFrame:
-        rows = _load_rows(self.path, self.regime, self.pool, self.protocol, self.unit)
+        text = read_accuracy_text(self._file, _COLUMNS)
+        rows = _load_rows(text, self._file, self.regime, self.pool, self.protocol, self.unit)
         return rows if self.unsound or include_unsound else rows[~is_unsound(rows)]
 
 
@@ -98,11 +114,12 @@ def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsoun
     return AccuracyTable(str(PUBLISHED), regime, pool, unsound=unsound)
 
 
-@lru_cache(maxsize=8)
-def _load_rows(path: str, regime: str | None, pool: str | None, protocol: str | None, unit: str) -> pd.DataFrame:
-    """Read the rows of one regime, pool and protocol, with accuracies in [0, 1]."""
-    file = Path(path).expanduser()
-    rows = read_accuracy_rows(file, _COLUMNS)
+@lru_cache(maxsize=8)  # by the text, because a file may be edited while the process runs
+def _load_rows(
+    text: str, file: Path, regime: str | None, pool: str | None, protocol: str | None, unit: str
+) -> pd.DataFrame:
+    """Return the rows of one regime, pool and protocol, with accuracies in [0, 1]."""
+    rows = parse_accuracy_rows(text, file, _COLUMNS)
     for column, value in (("regime", regime), ("pool", pool), ("protocol", protocol)):
         rows = select_rows(rows, column, value, file, f"ground_truth.{column}")
     return to_fractions(rows, unit, file, "ground_truth.unit")

@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.io.csv import read_table
+from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table, require_columns
+from transfer_exp.io.text import read_text
 
 PUBLISHED = Path(__file__).parents[1] / "ground_truth" / "tables" / "published.csv"
-_TEXT_COLUMNS = ("model", "dataset", "regime", "pool", "protocol", "source", "measure", "sound")
 _PERFECT = {"fraction": 1.0, "percent": 100.0}
+_RESULTS = frozenset(
+    {"accuracy", "source", "sound", "seed", "chosen", "steps", "seconds", "device", "versions", "data", "key"}
+)
+"""Columns that may differ between seeds: results of a training and remarks on it. All others are settings."""
 
 
-def read_accuracy_rows(path: Path, required: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of a CSV with the required columns; names are read as text.
-
-    Raises:
-        InputError: If the file is missing, is not a CSV table, or lacks a column.
-    """
+def read_accuracy_text(path: Path, required: Sequence[str]) -> str:
+    """Return the text of a CSV; raises InputError, which names the required columns, if it does not exist."""
     if not path.is_file():
         raise InputError(f"no table {path}: give a CSV with columns {', '.join(required)}")
-    rows = read_table(path, dtype=dict.fromkeys(_TEXT_COLUMNS, str))
-    missing = [column for column in required if column not in rows]
-    if missing:
-        raise InputError(f"{path} lacks the column {', '.join(missing)}: need {', '.join(required)}")
+    return read_text(path, MAX_BYTES)
+
+
+def parse_accuracy_rows(text: str, path: Path, required: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of a CSV as text; raises InputError if it is not a table or lacks a required column."""
+    rows = parse_table(text, path)
+    require_columns(rows, required, path)
     return rows
 
 
@@ -35,7 +37,7 @@ def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, 
     """Return the rows with one value in a column.
 
     Args:
-        rows: A table of `read_accuracy_rows`.
+        rows: A table of `read_table`.
         column, value: The column and its value. None selects all rows, and requires that they agree in the column.
         path, option: The file and the option that sets the value, for messages.
 
@@ -46,7 +48,7 @@ def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, 
         if value is not None:
             raise InputError(f"{path} has no column {column}: leave {option} out")
         return rows
-    values = sorted(set(rows[column].dropna()))
+    values = sorted(set(rows[column]) - {""})
     if value is None and len(values) > 1:
         raise InputError(f"{path} has several values of {column}: set {option} to one of {', '.join(values[:20])}")
     if value is not None and value not in values:
@@ -55,7 +57,7 @@ def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, 
 
 
 def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.DataFrame:
-    """Return the rows with accuracies in [0, 1].
+    """Return the rows that have an accuracy, as a number in [0, 1].
 
     Raises:
         InputError: If ``unit`` is neither ``fraction`` nor ``percent``, or an accuracy is out of its range. The message
@@ -63,12 +65,40 @@ def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.D
     """
     if unit not in _PERFECT:
         raise InputError(f"{option}={unit}: choose fraction or percent")
-    accuracies = pd.to_numeric(rows["accuracy"], errors="coerce") / _PERFECT[unit]
-    invalid = rows[~np.isfinite(accuracies) | (accuracies < 0) | (accuracies > 1)]
+    accuracies = parse_numbers(rows["accuracy"], path).dropna() / _PERFECT[unit]
+    invalid = accuracies[(accuracies < 0) | (accuracies > 1)]
     if len(invalid):
-        line, value = int(invalid.index[0]) + 2, invalid["accuracy"].iloc[0]
-        raise InputError(f"{path} line {line}: accuracy {value} is not a {unit}: correct it or {option}")
-    return rows.assign(accuracy=accuracies)
+        line = invalid.index[0]
+        advice = f", or set {option}=percent" if unit == "fraction" and 1 < invalid[line] <= 100 else ""
+        raise InputError(f"{path} line {line}: accuracy {rows['accuracy'][line]} is not a {unit}: correct it{advice}")
+    if unit == "percent" and len(accuracies) and 0 < accuracies.max() <= 0.01:
+        raise InputError(f"{path} has no accuracy above 1 %: set {option}=fraction")
+    return rows.loc[accuracies.index].assign(accuracy=accuracies)
+
+
+def check_repetitions(rows: pd.DataFrame, path: Path) -> None:
+    """Refuse rows of one model and dataset that differ in a setting, or do not differ in the seed.
+
+    Args:
+        rows: Rows of one regime with the columns ``model`` and ``dataset``.
+        path: The file, for messages.
+
+    Raises:
+        InputError: If there are such rows. The message names two lines.
+    """
+    keys = ["dataset", "model"]
+    settings = [str(name) for name in rows if name not in _RESULTS]
+    for (dataset, model), group in rows[rows.duplicated(keys, keep=False)].groupby(keys, sort=False):
+        lines: dict[str, object] = {}
+        for line, row in group.iterrows():
+            differing = [name for name in settings if row[name] != group.iloc[0][name]]
+            earlier = group.index[0] if differing else lines.setdefault(row.get("seed", ""), line)
+            if earlier != line:
+                reason = f" and differ in {', '.join(differing)}, not only in the seed" if differing else ""
+                raise InputError(
+                    f"{path} lines {earlier} and {line} both give the accuracy of model {model} on dataset "
+                    f"'{dataset}'{reason}: keep one, or number repetitions in a column seed"
+                )
 
 
 def is_unsound(rows: pd.DataFrame) -> pd.Series:

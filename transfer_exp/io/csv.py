@@ -1,41 +1,83 @@
-"""Reader of untrusted CSV files: every line has every column, nothing is guessed, and errors name the line."""
+"""Reader of untrusted CSV files of any common dialect: nothing is guessed from values, and errors name the line."""
 
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.text import read_text
 
-_MAX_BYTES = 1 << 28
+MAX_BYTES = 1 << 28
 """Largest table: some million rows."""
-_MAX_ENTRY = 1 << 16
-"""Most characters of one entry."""
+_SEPARATORS = ",;\t|"
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\s"\']|\t)"?[ \t,;|]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
+"""First line with which Excel names the separator."""
+_INDEX_NAME = re.compile(r"Unnamed: \d+(\.\d+)*")
+"""Column name of row numbers that pandas read from a column without a name and wrote again."""
+_Rows = list[tuple[int, list[str]]]
+"""Lines of a file and the entries that start there; the first one names the columns."""
 
 
-def read_table(path: Path, **options: Any) -> pd.DataFrame:
-    """Return ``pandas.read_csv`` of a file with these options, after checking its form.
-
-    pandas alone would use an extra column as the index, complete short lines, and rename duplicate columns: each gives
-    other numbers than the file contains.
+def read_table(path: Path) -> pd.DataFrame:
+    """Return the table in a file, see `parse_table`.
 
     Raises:
-        InputError: If `read_text` refuses the file, a line has too few or too many entries or a huge one, a column has
-            no name or a duplicate one, or a quote is not closed.
-        ValueError: If the options do not fit the columns.
+        InputError: If `read_text` refuses the file or `parse_table` refuses its text.
     """
-    text = read_text(path, _MAX_BYTES)
-    _check_form(text, path)
-    try:
-        return pd.read_csv(StringIO(text), **options)
-    except pd.errors.ParserError as error:
-        raise InputError(f"{path} is not a CSV table: {error}") from error
+    return parse_table(read_text(path, MAX_BYTES), path)
+
+
+def parse_table(text: str, path: Path) -> pd.DataFrame:
+    """Return a CSV table as text without blanks around entries; its index is the line in the file where a row starts.
+
+    The separator is a comma, semicolon, tab or ``|``, or the one that a line ``sep=;`` before the header names. Rows
+    without any entry are left out, like a column of row numbers as ``DataFrame.to_csv`` writes it.
+
+    Args:
+        text: Content of the file. A cache of what is derived from a table should depend on it, not on the path alone.
+        path: The file, for messages.
+
+    Raises:
+        InputError: If a line has too few or too many entries or a huge one, a column has no name or a duplicate one, or
+            a quote is not closed.
+    """
+    named = _SEPARATOR_LINE.match(text)
+    body = text[named.end() :] if named else text
+    first_line = 1 + bool(named)
+    header_line = body.lstrip().partition("\n")[0].partition("\r")[0]
+    separators = [named[1]] if named else [s for s in _SEPARATORS if s in header_line] or [","]
+    parsed = [(separator, *_split(body, separator, first_line)) for separator in separators]
+    # A character of several is the separator if all rows have the same number of entries; else the most frequent one.
+    _separator, rows, error = min(parsed, key=lambda p: (bool(p[2]), -len(p[1][0][1]) if p[1] else 0))
+    if error or not rows:
+        raise InputError(
+            f"{path} {error}" if error else f"{path} is not a CSV table: its first line must name the columns"
+        )
+    (_, header), *rows = rows
+    table = pd.DataFrame(
+        [row for _, row in rows], index=[line for line, _ in rows], columns=range(len(header)), dtype=str
+    )
+    used = [i for i, name in enumerate(header) if not _is_row_number(i, name, table[i])]
+    _check_header([(i + 1, header[i]) for i in used], path)
+    return table[used].set_axis([header[i] for i in used], axis=1)
+
+
+def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
+    """Raise `InputError` for the first of some columns that a table lacks; the message lists similar names."""
+    for column in columns:
+        if column not in table:
+            names = [str(name) for name in table]
+            advice = suggestion(column, names)
+            if len(names) == 1:
+                advice += " (separate columns by a comma, semicolon, tab or |)"
+            raise InputError(f"{path} lacks the column '{column}': {advice}")
 
 
 def parse_numbers(column: pd.Series, path: Path) -> pd.Series:
@@ -44,38 +86,50 @@ def parse_numbers(column: pd.Series, path: Path) -> pd.Series:
     Raises:
         InputError: If an entry is not a finite number. The message names the first such line.
     """
-    text = column.astype(str).str.strip()
-    numbers = pd.to_numeric(text, errors="coerce").astype(np.float64)
-    invalid = text[~np.isfinite(numbers) & (text != "")]
+    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    invalid = column[~np.isfinite(numbers) & (column != "")]
     if len(invalid):
-        line, entry = int(invalid.index[0]) + 2, invalid.iloc[0]
-        raise InputError(f"{path} line {line}: {column.name} '{entry}' is not a finite number: correct or empty it")
+        line, entry = invalid.index[0], str(invalid.iloc[0])
+        remedy = "correct or empty it"
+        if re.fullmatch(r"[+-]?\d*,\d+", entry):
+            remedy = f"write a decimal point, {entry.replace(',', '.')}"
+        elif entry.endswith("%"):
+            remedy = "write the number alone"
+        raise InputError(f"{path} line {line}: {column.name} '{entry}' is not a finite number: {remedy}")
     return numbers
 
 
-def _check_form(text: str, path: Path) -> None:
-    """Refuse what pandas would repair by guessing."""
-    rows = csv.reader(StringIO(text, newline=""), strict=True)
-    previous_limit = csv.field_size_limit(_MAX_ENTRY)
+def _split(text: str, separator: str, first_line: int) -> tuple[_Rows, str]:
+    """Return the rows that are not blank, without blanks around entries, and the first error in them or ""."""
+    reader = csv.reader(StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
+    rows: _Rows = []
+    line = first_line
     try:
-        header = next(rows, [])
-        if not header:
-            raise InputError(f"{path} is not a CSV table: its first line must name the columns")
-        _check_header(header, path)
-        for row in rows:
-            if row and len(row) != len(header):
-                line = f"{path} line {rows.line_num}"
-                raise InputError(f"{line} has {len(row)} entries for {len(header)} columns: correct it")
+        for entries in reader:
+            row = [entry.strip() for entry in entries]
+            if any(row):
+                if rows and len(row) != len(rows[0][1]):
+                    expected = f"{len(rows[0][1])} columns (separated by {separator!r})"
+                    return rows, f"line {line} has {len(row)} entries for {expected}: correct it"
+                rows.append((line, row))
+            line = first_line + reader.line_num
     except csv.Error as error:
-        raise InputError(f"{path} line {rows.line_num} is not CSV ({error}): correct it") from error
-    finally:
-        csv.field_size_limit(previous_limit)
+        return rows, f"line {line} is not CSV ({error}): correct it"
+    return rows, ""
 
 
-def _check_header(header: list[str], path: Path) -> None:
+def _is_row_number(position: int, name: str, column: pd.Series) -> bool:
+    """Return whether a column is one of row numbers, or has neither a name nor an entry."""
+    if not name and (column == "").all():
+        return True
+    is_index = (not name and position == 0) or bool(_INDEX_NAME.fullmatch(name))
+    return is_index and bool(column.str.fullmatch(r"\d+").all())
+
+
+def _check_header(header: Iterable[tuple[int, str]], path: Path) -> None:
     names = set()
-    for number, name in enumerate(header, 1):
-        if not name.strip():
+    for number, name in header:
+        if not name:
             raise InputError(f"{path} has no name for column {number}: name it in the first line")
         if name in names:
             raise InputError(f"{path} has two columns '{name}': keep one")

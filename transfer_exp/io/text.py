@@ -14,6 +14,14 @@ _MAX_BYTES = 1 << 26
 """Default limit of a file: far above the files that this project writes, far below any memory."""
 
 
+def expand_user(path: str) -> Path:
+    """Return a path with a leading ``~`` replaced by the home folder; a name such as ``~old`` of no user is kept.
+
+    ``Path.expanduser`` raises for such a name, and also expands ``./~``.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
 def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
     """Return the text of a file without a byte order mark; line ends are unchanged.
 

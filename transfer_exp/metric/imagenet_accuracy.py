@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.io.csv import read_table
+from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table
+from transfer_exp.io.text import expand_user, read_text
 from transfer_exp.metric.metric import ModelFacts
 
 
@@ -39,7 +40,12 @@ class ImagenetAccuracy:
             InputError: If the table cannot be read.
             NotApplicableError: If neither the table nor the pool has the model's accuracy.
         """
-        accuracies = {} if self.table is None else _top1(self.table)
+        accuracies = {}
+        if self.table is not None:
+            try:
+                accuracies = _top1(read_text(expand_user(self.table), MAX_BYTES), self.table)
+            except InputError as error:
+                raise InputError(f"metric.table: {error}") from error
         accuracy = accuracies.get(model.name, model.imagenet_accuracy)
         if accuracy is None:
             hint = f"no row in {self.table}" if self.table else "set metric.table to timm's results-imagenet.csv"
@@ -47,18 +53,15 @@ class ImagenetAccuracy:
         return accuracy
 
 
-@lru_cache(maxsize=4)
-def _top1(path: str) -> dict[str, float]:
+@lru_cache(maxsize=4)  # by the text, because a file may be edited while the process runs
+def _top1(text: str, path: str) -> dict[str, float]:
     """Return top-1 accuracies in [0, 1] by model name, with its weights tag and, if that is unique, without."""
-    try:
-        rows = read_table(Path(path).expanduser(), usecols=["model", "top1"], dtype={"model": str, "top1": float})
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"metric.table={path} is not a table with columns model and top1 (percent): {error}"
-        ) from error
-    column = rows.set_index("model")["top1"] / 100
+    rows = parse_table(text, Path(path))
+    if not {"model", "top1"} <= set(rows):
+        raise InputError(f"{path} is not a table with columns model and top1 (percent): add them")
+    column = rows.assign(top1=parse_numbers(rows["top1"], Path(path)) / 100).set_index("model")["top1"].dropna()
     if not column.between(0, 1).all():
-        raise InputError(f"metric.table={path}: top1 of '{column.index[~column.between(0, 1)][0]}' is not a percentage")
+        raise InputError(f"{path}: top1 of '{column.index[~column.between(0, 1)][0]}' is not a percentage")
     accuracies = {str(name): float(accuracy) for name, accuracy in column.items()}
     short_names = Counter(name.split(".")[0] for name in accuracies)
     unique = {name: name.split(".")[0] for name in accuracies if short_names[name.split(".")[0]] == 1}

@@ -14,7 +14,8 @@ from jaxtyping import Float
 from scipy.optimize import nnls
 
 from transfer_exp.errors import InputError
-from transfer_exp.io.csv import parse_numbers, read_table
+from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table
+from transfer_exp.io.text import expand_user, read_text
 from transfer_exp.metric.fusion import EXAMPLE, MetricList
 from transfer_exp.metric.metric import Metric
 from transfer_exp.metric.pool_scaling import z_scores
@@ -69,14 +70,23 @@ class LearnedFusion(MetricList):
         return np.asarray(np.array(weights) @ np.array(columns))
 
 
-@lru_cache(maxsize=64)
 def learned_weights(path: str, perturbation: str, metrics: tuple[str, ...], dataset: str) -> tuple[float, ...]:
     """Return the weight of each metric, fitted on all targets but ``dataset``: not negative, with sum 1.
 
     Raises:
         InputError: If the rows cannot be read, lack a metric or other targets, or no metric agrees with accuracy.
     """
-    rows = _read_rows(path)
+    try:
+        text = read_text(expand_user(path), MAX_BYTES)
+    except InputError as error:
+        raise InputError(f"metric.rows={path} is not a table of results: {error}") from error
+    return _fit_weights(text, path, perturbation, metrics, dataset)
+
+
+@lru_cache(maxsize=64)  # by the text, because a file may be edited while the process runs
+def _fit_weights(text: str, path: str, perturbation: str, metrics: tuple[str, ...], dataset: str) -> tuple[float, ...]:
+    """Return the weights of `learned_weights` from the text of the CSV."""
+    rows = _parse_rows(text, path)
     rows = rows[(rows["perturbation"] == perturbation) & (rows["dataset"] != dataset)]
     missing = sorted(set(metrics) - set(rows["metric"]))
     if missing:
@@ -96,13 +106,10 @@ def _standardised_cell(cell: pd.DataFrame, metrics: tuple[str, ...]) -> Float[np
     return None if len(table) < 2 else np.column_stack([z_scores(column) for column in table.to_numpy().T])
 
 
-def _read_rows(path: str) -> pd.DataFrame:
-    """Read the columns of a CSV of results that the weights depend on."""
-    columns, file = [*_CELL, "metric", "model", "score", "accuracy"], Path(path).expanduser()
-    try:
-        rows = read_table(file, usecols=columns, dtype=str, keep_default_na=False)
-        return rows.assign(**{name: parse_numbers(rows[name], file) for name in ("score", "accuracy")})
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"metric.rows={path} is not a table of results ({error}): see metric.rows in the docs"
-        ) from error
+def _parse_rows(text: str, path: str) -> pd.DataFrame:
+    """Return the columns of a CSV of results that the weights depend on."""
+    columns, file = [*_CELL, "metric", "model", "score", "accuracy"], Path(path)
+    rows = parse_table(text, file)
+    if missing := [name for name in columns if name not in rows]:
+        raise InputError(f"metric.rows={path} lacks the column {', '.join(missing)}: see metric.rows in the docs")
+    return rows[columns].assign(**{name: parse_numbers(rows[name], file) for name in ("score", "accuracy")})
