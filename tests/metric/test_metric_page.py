@@ -25,12 +25,18 @@ def table():
     rows = []
     for name in [m.name for m in pkgutil.iter_modules(transfer_exp.metric.__path__)]:
         module = import_module(f"transfer_exp.metric.{name}")
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str):
-                description = inspect.getdoc(module).splitlines()[0].split(": ", 1)[1].rstrip(".")
-                inputs = [name.replace("_", " ") for name in kind().inputs if name != "labels"]
-                needs = ", ".join(inputs) or "nothing"
-                rows.append((f"`{kind.name}`", description, interval(kind), needs, kind.source))
+        kinds = [
+            kind
+            for _, kind in inspect.getmembers(module, inspect.isclass)
+            if kind.__module__ == module.__name__ and isinstance(getattr(kind, "name", None), str)
+        ]
+        for kind in kinds:
+            # A module of several metrics describes its family, and each class itself.
+            summary = inspect.getdoc(module if len(kinds) == 1 else kind).splitlines()[0]
+            description = summary.split(": ", 1)[1].rstrip(".")
+            inputs = [name.replace("_", " ") for name in kind().inputs if name != "labels"]
+            needs = ", ".join(inputs) or "nothing"
+            rows.append((f"`{kind.name}`", description, interval(kind), needs, kind.source))
     head = [("metric", "what it looks at", "range", "needs", "source"), ("---",) * 5]
     return "\n".join(f"| {' | '.join(row)} |" for row in (*head, *sorted(rows)))
 
@@ -45,3 +51,14 @@ def test_no_metric_is_listed_as_both_available_and_left_out():
     left_out = PAGE.read_text().split("## Left out, and why")[1]
     names = {path.stem for path in (ROOT / "conf" / "metric").glob("*.yaml")}
     assert not names & set(re.findall(r"^- \*\*(\w+)", left_out.lower(), re.MULTILINE))
+
+
+def test_pages_state_the_number_of_metrics():
+    baselines = {"random", "parameter_count", "imagenet_accuracy", "static_rank"}
+    fusions = {"fusion", "learned_fusion"}
+    number = len({path.stem for path in (ROOT / "conf" / "metric").glob("*.yaml")} - baselines - fusions)
+    for page in ("README.md", "docs/index.md"):
+        assert f"computes {number} metrics" in (ROOT / page).read_text(), page
+    for page in ("README.md", "docs/comparison.md"):
+        text = (ROOT / page).read_text()
+        assert f"| metrics | {number}, plus {len(baselines)} baselines and {len(fusions)} fusions |" in text, page

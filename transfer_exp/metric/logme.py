@@ -16,7 +16,7 @@ EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
 """Constants of the released fixed point: addend of denominators, change of alpha / beta to stop at, most rounds."""
 
 
-def logme(statistics: ClassStatistics) -> float:
+def logme(statistics: ClassStatistics, effective_dimension: bool = False) -> float:
     """Compute the maximum log evidence per sample of one-hot labels given features, averaged over classes.
 
     For one class with target y in {0, 1}^N, weights w ~ N(0, I / alpha) and noise of precision beta,
@@ -30,6 +30,7 @@ def logme(statistics: ClassStatistics) -> float:
 
     Args:
         statistics: Statistics of features X (N, D), not centred, and labels. A shift of X changes the score.
+        effective_dimension: True for `debiased_logme`: the effective number of parameters replaces D.
 
     Returns:
         Unbounded; in practice between -1 and 20.
@@ -45,7 +46,8 @@ def logme(statistics: ClassStatistics) -> float:
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
     norms = statistics.counts.astype(np.float64)  # The squared norm of a one-hot column is the size of its class.
-    return float(log_evidence(eigenvalues, coordinates**2, norms, statistics.samples, len(statistics.mean)).mean())
+    shape = (statistics.samples, len(statistics.mean))
+    return float(log_evidence(eigenvalues, coordinates**2, norms, *shape, effective_dimension).mean())
 
 
 def log_evidence(
@@ -54,6 +56,7 @@ def log_evidence(
     norms: Float[np.ndarray, " targets"],
     samples: int,
     dim: int,
+    effective_dimension: bool = False,
 ) -> Float[np.ndarray, " targets"]:
     """Return L / N of `logme` at the fixed point of each target y, (T,), from s^2, (U'y)^2 and |y|^2.
 
@@ -63,7 +66,7 @@ def log_evidence(
     eigenvalues, rank, targets = eigenvalues[:, None], len(eigenvalues), len(norms)
     outside = np.maximum(norms - squares.sum(axis=0), 0.0)
     alpha, beta = np.ones(targets), np.ones(targets)
-    weight_norm, residual = np.zeros(targets), np.zeros(targets)
+    weight_norm, residual, dimension = np.zeros(targets), np.zeros(targets), np.full(targets, float(dim))
     is_active: Bool[np.ndarray, " targets"] = np.full(targets, True)
     for _ in range(ITERATIONS):
         ratio = alpha[is_active] / beta[is_active]
@@ -75,12 +78,14 @@ def log_evidence(
         residual[is_active] = (squares[:, is_active] * shrinkage**2).sum(axis=0) + outside[is_active]
         alpha[is_active] = parameters / (weight_norm[is_active] + EPSILON)
         beta[is_active] = remaining / (residual[is_active] + EPSILON)
+        if effective_dimension:
+            dimension[is_active] = parameters
         has_changed = np.abs(alpha[is_active] / beta[is_active] - ratio) > TOLERANCE * ratio
         is_active[is_active] = has_changed
         if not has_changed.any():
             break
     # Each zero among the min(N, D) singular values cancels one of the D terms ln(alpha).
-    gain = (max(dim - samples, 0) + rank) * np.log(alpha)
+    gain = (dimension - min(samples, dim) + rank) * np.log(alpha)
     gain -= np.log(alpha + beta * eigenvalues).sum(axis=0)
     gain = gain + samples * np.log(beta)
     cost = beta * residual + alpha * weight_norm

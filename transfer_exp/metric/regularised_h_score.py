@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
 
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.statistics.discriminant import centred_features
+from transfer_exp.statistics.discriminant import centred_features, ledoit_wolf_shrinkage
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
 
@@ -34,27 +33,11 @@ def regularised_h_score(features: Features, labels: Labels) -> float:
     codes, counts = encode_labels(labels)
     samples, dim = centred.shape
     eigenvalues, coordinates = spectrum(centred, np.diag(1 / np.sqrt(counts))[codes])
-    shrinkage = _ledoit_wolf_shrinkage(centred, eigenvalues)
+    shrinkage = ledoit_wolf_shrinkage(centred, float((eigenvalues**2).sum()))
     variances = eigenvalues / samples
     between = eigenvalues * (coordinates**2).sum(axis=1) / (samples - 1)
     shrunk = (1 - shrinkage) * variances + shrinkage * variances.sum() / dim
     return float((1 - shrinkage) * (between / shrunk).sum())
-
-
-def _ledoit_wolf_shrinkage(centred: Float[np.ndarray, "samples dim"], eigenvalues: Float[np.ndarray, " rank"]) -> float:
-    """Return Ledoit and Wolf's shrinkage of the covariance S of centred features towards tr(S)/D I, in [0, 1].
-
-    It is min(b, d) / d, where d = |S - tr(S)/D I|^2 and b = (sum_n |x_n|^4 / N - |S|^2) / N, Frobenius norms.
-    ``eigenvalues`` are those of X'X. In one dimension S equals its target and the shrinkage is 0 by convention.
-    """
-    samples, dim = centred.shape
-    if dim == 1 or len(eigenvalues) == 0:
-        return 0.0
-    variances = eigenvalues / samples
-    norm = (variances**2).sum()
-    distance = norm - variances.sum() ** 2 / dim
-    noise = ((np.einsum("nd,nd->n", centred, centred) ** 2).sum() / samples - norm) / samples
-    return float(noise / distance) if 0 < noise < distance else float(noise > 0)
 
 
 @dataclass(frozen=True)

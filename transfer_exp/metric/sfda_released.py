@@ -11,7 +11,14 @@ from scipy.special import softmax
 
 from transfer_exp.statistics.class_blocks import block_rows, centre_block
 from transfer_exp.statistics.class_statistics import statistics_and_deviations
-from transfer_exp.statistics.discriminant import adaptive_shrinkage, block_scores, true_log_posterior
+from transfer_exp.statistics.discriminant import (
+    LEAST,
+    adaptive_shrinkage,
+    block_scores,
+    held_out_scores,
+    ledoit_wolf_shrinkage,
+    true_log_posterior,
+)
 from transfer_exp.statistics.feature_set import Features, Labels
 
 
@@ -41,22 +48,31 @@ def sfda_released(features: Features, labels: Labels) -> float:
     return float(np.exp(challenged_log_posterior(features, labels)).mean())
 
 
-def challenged_log_posterior(features: Features, labels: Labels) -> Float[np.ndarray, " samples"]:
-    """Return ln p of the true class of every sample after step 3 of `sfda_released`, sorted by class, (N,)."""
+def challenged_log_posterior(
+    features: Features, labels: Labels, shrinkage: str = "adaptive", leave_one_out: bool = False
+) -> Float[np.ndarray, " samples"]:
+    """Return ln p of the true class of every sample after step 3 of `sfda_released`, sorted by class, (N,).
+
+    ``shrinkage`` and ``leave_one_out`` (for the posteriors of both steps) are those of `debiased_sfda`.
+    """
     statistics, codes, deviations = statistics_and_deviations(features, labels)
     counts, means = statistics.counts, statistics.offsets
-    shrinkage = adaptive_shrinkage(statistics)
-    posterior = softmax(block_scores(deviations, codes, means, statistics.within, shrinkage), axis=1)
+    if shrinkage == "ledoit_wolf":
+        weight = max(ledoit_wolf_shrinkage(deviations, float((statistics.within**2).sum())), LEAST)
+    else:
+        weight = adaptive_shrinkage(statistics)
+    scores = held_out_scores if leave_one_out else block_scores
+    posterior = softmax(scores(deviations, codes, means, statistics.within, weight), axis=1)
     confidence = softmax(posterior, axis=1)[np.arange(len(codes)), codes]
     # ConfMix, then the second fit: both in place, class by class.
     mixed_means = (means.sum(axis=0) - means) / (len(counts) - 1)
     for c, rows in enumerate(block_rows(counts)):
-        block, weight = deviations[rows], confidence[rows, None]
-        block *= weight
-        block += weight * (means[c] - mixed_means[c])
+        block, share = deviations[rows], confidence[rows, None]
+        block *= share
+        block += share * (means[c] - mixed_means[c])
         mixed_means[c] += centre_block(block)
     mixed_means -= counts @ mixed_means / counts.sum()
-    return true_log_posterior(block_scores(deviations, codes, mixed_means, deviations.T @ deviations, shrinkage), codes)
+    return true_log_posterior(scores(deviations, codes, mixed_means, deviations.T @ deviations, weight), codes)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,28 @@ def label_spectrum(
     return eigenvalues, vectors.T @ sums.T / np.sqrt(eigenvalues)[:, None]
 
 
+def principal_components(
+    centred: Features,
+) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "samples rank"]]:
+    """Return the s^2 of `spectrum`, ascending, (k,), and the coordinates U diag(s) of the samples, (N, k)."""
+    eigenvalues, vectors = _decomposed(smaller_gram(centred), centred.shape)
+    if len(centred) <= centred.shape[1]:
+        return eigenvalues, vectors * np.sqrt(eigenvalues)
+    return eigenvalues, centred @ vectors
+
+
+def principal_axes(
+    statistics: ClassStatistics,
+) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "dim rank"]]:
+    """Return the nonzero eigenvalues of the scatter within classes, ascending, (k,), and their vectors, (D, k)."""
+    shape = (statistics.samples, len(statistics.mean))
+    if statistics.few_samples is None:
+        return _decomposed(statistics.within, shape)
+    deviations = statistics.few_samples.deviations()
+    eigenvalues, vectors = _decomposed(deviations @ deviations.T, shape)
+    return eigenvalues, deviations.T @ vectors / np.sqrt(eigenvalues)
+
+
 def squared_singular_values(features: Features) -> Float[np.ndarray, " rank"]:
     """Return only the nonzero s^2 of `spectrum`, ascending, (k,), in a quarter of its time."""
     eigenvalues = np.linalg.eigvalsh(smaller_gram(features))

@@ -135,6 +135,41 @@ def block_scores(
     return np.asarray(scores)
 
 
+def held_out_scores(
+    deviations: Float[np.ndarray, "samples dim"],
+    codes: Labels,
+    means: Float[np.ndarray, "classes dim"],
+    within: Float[np.ndarray, "dim dim"],
+    shrinkage: float,
+) -> Float[np.ndarray, "samples classes"]:
+    """Return `block_scores` in which each sample's score of its own class uses the class mean without the sample.
+
+    That mean is n / (n - 1) times as far from the sample. The only sample of a class keeps its score.
+    """
+    counts = np.bincount(codes, minlength=len(means))
+    scores = block_scores(deviations, codes, means, within, shrinkage)
+    squares = np.einsum("nd,nd->n", deviations, solve_covariance(deviations, within, len(codes), shrinkage))
+    growth = np.where(counts > 1, (counts / np.maximum(counts - 1, 1)) ** 2 - 1, 0.0)
+    scores[np.arange(len(codes)), codes] -= growth[codes] * squares / 2
+    return scores
+
+
+def ledoit_wolf_shrinkage(centred: Float[np.ndarray, "samples dim"], squared_norm: float) -> float:
+    """Return Ledoit and Wolf's shrinkage of the covariance S of centred rows towards tr(S)/D I, in [0, 1].
+
+    It is min(b, d) / d, where d = |S - tr(S)/D I|^2 and b = (sum_n |x_n|^4 / N - |S|^2) / N, Frobenius norms.
+    ``squared_norm`` is |X'X|^2 or, equally, |XX'|^2. In one dimension S equals its target and the shrinkage is 0.
+    """
+    samples, dim = centred.shape
+    squares = np.einsum("nd,nd->n", centred, centred)
+    if dim == 1 or not squares.any():
+        return 0.0
+    norm = squared_norm / samples**2
+    distance = norm - squares.mean() ** 2 / dim
+    noise = ((squares**2).mean() - norm) / samples
+    return float(noise / distance) if 0 < noise < distance else float(noise > 0)
+
+
 def self_challenge(
     features: Features, codes: Labels, statistics: ClassStatistics, shrinkage: float
 ) -> Float[np.ndarray, "samples dim"]:

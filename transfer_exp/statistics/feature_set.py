@@ -84,6 +84,14 @@ def check_feature_values(features: np.ndarray) -> None:
         raise InputError(f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them")
 
 
+def check_unlabelled(features: np.ndarray) -> Float[np.ndarray, "samples dim"]:
+    """Return features (N, D) in float64 after `check_feature_values`; raises InputError if they are not a matrix."""
+    if np.ndim(features) != 2:
+        raise InputError(f"need features (N, D): got {np.shape(features)}")
+    check_feature_values(features)
+    return np.asarray(features).astype(np.float64, copy=False)
+
+
 def check_labels(kind: str, values: np.ndarray, labels: np.ndarray) -> None:
     """Check labels (N,) of an array (N, D), which ``kind`` names in messages.
 
@@ -107,10 +115,18 @@ def check_source_probabilities(
         InputError: If the shapes do not fit, a value is negative or not finite, a row's sum is off by more than 0.01
             (logits were passed), or fewer than two target classes are present.
     """
-    probabilities, labels = np.asarray(source_probabilities), np.asarray(labels)
-    check_labels("source probabilities", probabilities, labels)
-    if probabilities.dtype.kind != "f" or probabilities.size == 0:
-        raise InputError(f"source probabilities must be non-empty floats, not {probabilities.dtype}")
+    check_labels("source probabilities", np.asarray(source_probabilities), np.asarray(labels))
+    return check_probabilities(source_probabilities)
+
+
+def check_probabilities(source_probabilities: np.ndarray) -> Float[np.ndarray, "samples source_classes"]:
+    """Return `check_source_probabilities` without labels; raises InputError like it."""
+    probabilities = np.asarray(source_probabilities)
+    if probabilities.dtype.kind != "f" or probabilities.size == 0 or probabilities.ndim != 2:
+        raise InputError(
+            f"source probabilities must be a non-empty array (N, S) of floats, not {probabilities.dtype} "
+            f"{probabilities.shape}"
+        )
     probabilities = probabilities.astype(np.float64)
     sums = probabilities.sum(axis=1, keepdims=True)
     # Negated comparisons refuse NaN too, because NaN fails every comparison.

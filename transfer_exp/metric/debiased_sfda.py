@@ -1,0 +1,55 @@
+"""De-biased SFDA: posterior of the true class under SFDA's discriminant, each sample left out of its class mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from transfer_exp.errors import InputError
+from transfer_exp.metric.sfda_released import challenged_log_posterior
+from transfer_exp.statistics.feature_set import Features, Labels
+
+
+def debiased_sfda(features: Features, labels: Labels, shrinkage: str = "adaptive") -> float:
+    """Compute the score of `sfda_released` with each sample's true class judged by its mean without the sample.
+
+    Both fits leave the sample out of the mean of its class, but not out of the covariance or the prior. The only sample
+    of a class is not left out.
+
+    Args:
+        features, labels: (N, D); (N,) integers, at least two classes.
+        shrinkage: Shrinkage of the covariance. ``"adaptive"``: that of SFDA, with which the score still is 1 if N < D,
+            because the covariance has been fitted to the sample. ``"ledoit_wolf"``: the estimate of Ledoit and Wolf.
+
+    Returns:
+        Probability in [0, 1].
+
+    Raises:
+        InputError: If ``shrinkage`` is unknown, no sample differs from its class mean, or the covariance is singular.
+
+    References:
+        alizkzm/te-guide (TE-Bench), its refined SFDA; no publication is known.
+    """
+    if shrinkage not in ("adaptive", "ledoit_wolf"):
+        raise InputError(f"shrinkage={shrinkage} of debiased_sfda must be adaptive or ledoit_wolf")
+    return float(np.exp(challenged_log_posterior(features, labels, shrinkage, leave_one_out=True)).mean())
+
+
+@dataclass(frozen=True)
+class DebiasedSFDA:
+    """`debiased_sfda` as a metric. The fields are its options."""
+
+    name: ClassVar[str] = "debiased_sfda"
+    source: ClassVar[str] = "TE-Bench (alizkzm/te-guide), after Shao et al., ECCV 2022"
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
+    invariances: ClassVar[tuple[str, ...]] = ("translation",)
+
+    shrinkage: str = "adaptive"
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `debiased_sfda` of features (N, D) and labels (N,)."""
+        return debiased_sfda(features, labels, self.shrinkage)

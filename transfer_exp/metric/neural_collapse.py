@@ -1,0 +1,156 @@
+"""Neural collapse: spread of the samples around their class means, relative to the spread of the class means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+from scipy.spatial.distance import pdist
+
+from transfer_exp.errors import InputError
+from transfer_exp.statistics.class_statistics import ClassStatistics
+from transfer_exp.statistics.rounding import RESOLUTION, inverse_length
+
+
+def nc1(statistics: ClassStatistics) -> float:
+    """Compute -tr(W B^+) / C, with the within-class covariance W and the covariance B of the class means.
+
+    W is divided by N. B = sum_c (mu_c - m)(mu_c - m)' / C, where m is the unweighted mean of the C class means.
+
+    Args:
+        statistics: Statistics of features (N, D) and labels.
+
+    Returns:
+        Value at most 0, which it reaches if every sample equals its class mean.
+
+    Raises:
+        InputError: If all class means are equal.
+
+    References:
+        Papyan, Han, Donoho, "Prevalence of Neural Collapse", PNAS 2020; code of rhubarbwu/neural-collapse, whose global
+        mean is m. The paper averages over images, which differs if the classes have different sizes.
+    """
+    centred = _centred_means(statistics)
+    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
+    is_nonzero = lengths > max(centred.shape) * np.finfo(np.float64).eps * lengths[0]
+    directions, lengths = directions[is_nonzero], lengths[is_nonzero]
+    # tr(W B^+) needs W along the at most C - 1 directions of B only.
+    if statistics.few_samples is not None:
+        variation = ((statistics.few_samples.deviations() @ directions.T) ** 2).sum(axis=0)
+    else:
+        variation = np.einsum("kd,kd->k", directions @ statistics.within, directions)
+    return float(0.0 - np.maximum(variation, 0.0) @ lengths**-2.0 / statistics.samples)
+
+
+def trace_ratio(statistics: ClassStatistics, weighted: bool = False) -> float:
+    """Compute -tr(W) / tr(B), the variance within classes relative to that of the class means.
+
+    Args:
+        statistics: Statistics of features (N, D) and labels.
+        weighted: False for B as in `nc1`; True to weight each class by its size and to centre at the mean of all
+            samples, which makes the score minus the inverse of Fisher's ratio.
+
+    Returns:
+        Value at most 0, which it reaches if every sample equals its class mean.
+
+    Raises:
+        InputError: If all class means are equal.
+
+    References:
+        Tirer, Huang, Niles-Weed, "Perturbation Analysis of Neural Collapse", ICML 2023, NC1 as a quotient of traces.
+    """
+    centred = _centred_means(statistics)
+    if weighted:
+        between = statistics.counts @ (statistics.offsets**2).sum(axis=1) / statistics.samples
+    else:
+        between = (centred**2).sum() / len(centred)
+    return float(0.0 - statistics.squares.sum() / statistics.samples / between)
+
+
+def cdnv(statistics: ClassStatistics) -> float:
+    """Compute minus the mean over pairs of classes of (v_i + v_j) / (2 |mu_i - mu_j|^2).
+
+    v_c is the mean squared distance of the samples of class c to their mean; it is 0 for a class of one sample.
+
+    Args:
+        statistics: Statistics of features (N, D) and labels.
+
+    Returns:
+        Value at most 0, which it reaches if every sample equals its class mean.
+
+    Raises:
+        InputError: If two classes have equal means.
+
+    References:
+        Galanti, György, Hutter, "On the Role of Neural Collapse in Transfer Learning", ICLR 2022: class-distance
+        normalised variance.
+    """
+    first, second = np.triu_indices(len(statistics.counts), 1)
+    inverse = inverse_length(pdist(statistics.offsets), statistics.means)
+    if not inverse.all():
+        pair = int(inverse.argmin())
+        raise InputError(f"classes {first[pair]} and {second[pair]} have equal means, so cdnv is infinite: merge them")
+    variances = statistics.squares.sum(axis=1) / statistics.counts
+    return float(0.0 - ((variances[first] + variances[second]) / 2 * inverse**2).mean())
+
+
+def _centred_means(statistics: ClassStatistics) -> Float[np.ndarray, "classes dim"]:
+    """Return class means minus their unweighted mean, (C, D); raise InputError if all are zero."""
+    centred = statistics.offsets - statistics.offsets.mean(axis=0)
+    if not np.abs(centred).max() > RESOLUTION * np.abs(statistics.mean).max():
+        raise InputError(
+            "features are constant or all class means equal, so the score is undefined: check the model's last layer"
+        )
+    return centred
+
+
+@dataclass(frozen=True)
+class NC1:
+    """`nc1`: covariance within classes relative to that of the class means, negated."""
+
+    name: ClassVar[str] = "nc1"
+    source: ClassVar[str] = "Papyan, Han and Donoho, PNAS 2020"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = 0.0
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
+    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
+
+    def __call__(self, class_statistics: ClassStatistics) -> float:
+        """Return `nc1` of class statistics."""
+        return nc1(class_statistics)
+
+
+@dataclass(frozen=True)
+class TraceRatio:
+    """`trace_ratio`: variance within classes relative to that of the class means, negated."""
+
+    name: ClassVar[str] = "trace_ratio"
+    source: ClassVar[str] = "Tirer, Huang and Niles-Weed, ICML 2023"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = 0.0
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
+    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
+
+    weighted: bool = False
+
+    def __call__(self, class_statistics: ClassStatistics) -> float:
+        """Return `trace_ratio` of class statistics."""
+        return trace_ratio(class_statistics, self.weighted)
+
+
+@dataclass(frozen=True)
+class CDNV:
+    """`cdnv`: variance of two classes relative to their squared distance, over pairs of classes, negated."""
+
+    name: ClassVar[str] = "cdnv"
+    source: ClassVar[str] = "Galanti, György and Hutter, ICLR 2022"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = 0.0
+    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
+    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
+
+    def __call__(self, class_statistics: ClassStatistics) -> float:
+        """Return `cdnv` of class statistics."""
+        return cdnv(class_statistics)
