@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+_log = logging.getLogger(__name__)
 _HEAD, _TAIL = 600, 400
 """Characters of a long message to keep: the problem is at its start, the fix at its end."""
 
@@ -21,6 +23,10 @@ class InputError(ValueError):
         super().__init__(one_line(message))
 
 
+class SharedInputError(InputError):
+    """Invalid input that every model shares, such as a damaged image or a full disk: going on would be in vain."""
+
+
 class NotApplicableError(Exception):
     """A metric, model and dataset that do not fit each other. The run goes on, and lists the model as skipped.
 
@@ -30,6 +36,10 @@ class NotApplicableError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
+
+
+class ModelFailureError(NotApplicableError):
+    """A model that cannot be loaded, run, scored or trained because of an error. The other models go on."""
 
 
 def one_line(text: str) -> str:
@@ -58,22 +68,36 @@ def suggestion(name: str, available: Iterable[str], limit: int = 3) -> str:
 
 
 @contextmanager
-def explain_out_of_memory(model: str, setting: str) -> Iterator[None]:
-    """Replace an out-of-memory error inside the context by one line that names the setting to lower.
+def explain_model_failure(problem: str, setting: str) -> Iterator[None]:
+    """Replace any error of a model's network inside the context by the reason why the model is left out.
+
+    Errors that are not the network's pass unchanged: `InputError`, `NotApplicableError` and errors of files.
 
     Args:
-        model: Name of the model.
-        setting: Configuration key to lower, such as ``features.batch_size``.
+        problem: What the network cannot do, in plain words, such as ``its network cannot take the images``.
+        setting: Configuration key to lower if memory runs out, such as ``features.batch_size``.
 
     Raises:
-        InputError: If memory runs out on the CPU or on an accelerator.
+        ModelFailureError: If the network raises an error, or memory runs out on the CPU or on an accelerator.
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except (InputError, NotApplicableError, OSError):
+        raise
+    except Exception as error:  # networks of any library run here
+        _log.debug("%s", problem, exc_info=True)
         # torch is not imported here, and has no error class for the memory of the CPU.
         is_torch_error = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-        if not (isinstance(error, MemoryError) or is_torch_error):
-            raise
-        message = f"{model} does not fit into memory: lower {setting}, or leave the model out with models=[..]"
-        raise InputError(message) from error
+        if isinstance(error, MemoryError) or is_torch_error:
+            raise ModelFailureError(f"it does not fit into memory: lower {setting}") from error
+        raise ModelFailureError(f"{problem} ({first_line(error)})") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message; for TorchScript, whose cause comes last, the last line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    line = lines[-1] if "TorchScript" in lines[0] else lines[0]
+    # The message of a KeyError is only the key.
+    return f"{type(error).__name__}: {line}" if isinstance(error, LookupError) else line

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
+from torch import nn
 
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.errors import InputError, NotApplicableError
@@ -19,6 +23,7 @@ from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
+from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.none import NoPerturbation
@@ -99,11 +104,74 @@ def test_an_unusable_model_is_skipped_with_its_reason(experiment):
     assert result.compared == 3
 
 
-def test_bad_input_ends_the_cell_and_keeps_the_results_so_far(experiment):
-    pool = ModelPool("mixed", (*experiment.pool.candidates, Candidate("bad", _broken(InputError("no weights of bad")))))
-    with pytest.raises(InputError, match="no weights of bad"):
-        replace(experiment, pool=pool).run(LABELS)
-    assert len(list(experiment.store.root.rglob("*.safetensors"))) == 6
+class _Network(Backbone):
+    """A network whose answer to any batch is a function of it."""
+
+    def __init__(self, answer):
+        super().__init__()
+        self.answer = answer
+
+    def features_and_logits(self, images):
+        return self.answer(images), None
+
+
+def _no_room(images):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+_FORWARD_FAILURES = {
+    "gray": (lambda x: nn.functional.conv2d(x, torch.ones(4, 1, 3, 3)), "its network cannot take the images (Given gr"),
+    "maps": (lambda x: x[:, :2], "its features have the shape (16, 2, 32, 32) for 16 images"),
+    "halved": (lambda x: x.flatten(1)[::2], "its features have the shape (8, 3072) for 16 images"),
+    "nan": (lambda x: x.flatten(1) * float("nan"), "its features are NaN or infinite, first for image 0"),
+    "infinite": (lambda x: x.flatten(1) / 0.0, "its features are NaN or infinite"),
+    "large": (_no_room, "it does not fit into memory: lower features.batch_size"),
+}
+
+
+def _failing(experiment, answer):
+    model = experiment.pool.candidates[0].load()
+    identity = {"weights": str(id(answer))}
+    return lambda: replace(model, backbone=_Network(answer), identity=identity)
+
+
+@pytest.mark.parametrize("name", _FORWARD_FAILURES)
+def test_a_failing_network_is_left_out_with_its_reason_and_alone_ends_the_cell(experiment, name):
+    answer, reason = _FORWARD_FAILURES[name]
+    bad = Candidate(name, _failing(experiment, answer))
+    experiment = replace(experiment, ground_truth=NoGroundTruth())
+    result = replace(experiment, pool=ModelPool("mixed", (bad, experiment.pool.candidates[0]))).run(LABELS)
+    assert result.models[0].score is None
+    assert reason in result.models[0].reason
+    assert result.models[1].score is not None
+    with pytest.raises(InputError, match=f"no model of alone can be scored on .*; {name}: {re.escape(reason)}"):
+        replace(experiment, pool=ModelPool("alone", (bad,))).run(LABELS)
+
+
+@pytest.mark.parametrize("error", [InputError("no weights of bad"), OSError("no weights of bad"), KeyError("weights")])
+def test_a_model_that_cannot_be_loaded_is_left_out_with_its_reason(experiment, error):
+    pool = ModelPool("mixed", (*experiment.pool.candidates, Candidate("bad", _broken(error))))
+    result = replace(experiment, pool=pool).run(LABELS)
+    assert "weights" in result.models[-1].reason
+    assert [model.score is None for model in result.models] == [False] * 3 + [True]
+
+
+def test_an_error_that_all_models_share_ends_the_cell_at_the_first(experiment):
+    loads = []
+
+    def load(candidate):
+        loads.append(candidate.name)
+        return candidate.load()
+
+    def refuse(index):
+        raise InputError("picture 3 is damaged")
+
+    candidates = tuple(Candidate(c.name, partial(load, c)) for c in experiment.pool.candidates)
+    images = replace(experiment.dataset.scoring_set, read=refuse, fingerprint=lambda i: b"damaged")
+    dataset = replace(experiment.dataset, scoring_set=images)
+    with pytest.raises(InputError, match="picture 3 is damaged"):
+        replace(experiment, pool=ModelPool("mixed", candidates), dataset=dataset).run(LABELS)
+    assert len(loads) == 1
 
 
 @dataclass(frozen=True)
@@ -136,6 +204,22 @@ class _Collapse:
 def test_the_message_of_a_refused_input_names_metric_and_model(experiment):
     with pytest.raises(InputError, match=r"logme on model resnet_glyphs: .*NaN"):
         replace(experiment, perturbation=_Collapse()).run(LABELS)
+
+
+@dataclass(frozen=True)
+class _CollapseOfWide(_Collapse):
+    def __call__(self, features, labels, rng):
+        return super().__call__(features, labels, rng) if features.shape[1] == 3072 else features
+
+
+def test_a_model_whose_features_the_metric_refuses_is_left_out(experiment):
+    wide = Candidate("wide", _failing(experiment, lambda x: x.flatten(1)))
+    pool = ModelPool("mixed", (wide, experiment.pool.candidates[0]))
+    settings = {"perturbation": _CollapseOfWide(), "ground_truth": NoGroundTruth(), "pool": pool}
+    first, second = replace(experiment, **settings).run(LABELS).models
+    assert first.score is None
+    assert first.reason.startswith("logme on model wide: features hold NaN or infinity")
+    assert second.score is not None
 
 
 @dataclass(frozen=True)

@@ -131,16 +131,8 @@ class _OpaqueField(KNN):
     pool: object = None
 
 
-@dataclass(frozen=True)
-class _NotANumber(KNN):
-    def __call__(self, features, labels):
-        return float("nan")
-
-
-@pytest.mark.parametrize(
-    "metric", [ParameterCount(), _NotANumber(), replace(_OpaqueField(), pool=object())], ids=["model", "nan", "opaque"]
-)
-def test_scores_that_need_the_model_are_nan_or_have_opaque_settings_are_not_cached(store, pairings, metric):
+@pytest.mark.parametrize("metric", [ParameterCount(), replace(_OpaqueField(), pool=object())], ids=["model", "opaque"])
+def test_scores_that_need_the_model_or_have_opaque_settings_are_not_cached(store, pairings, metric):
     for _ in range(2):
         assert _run(store, pairings(), Scoring(metric, NoPerturbation(), 0))[1] == 0
     assert not (store.root / "scores").exists()

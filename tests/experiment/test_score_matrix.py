@@ -124,7 +124,7 @@ def test_a_metric_that_refuses_its_input_is_left_out_with_a_warning(dataset, tmp
     with caplog.at_level(logging.WARNING):
         rows = grid(dataset, tmp_path, {"broken": Broken(), "h_score": HScore()}).run()
     assert [r["metric"] for r in rows] == ["h_score"]
-    assert "1 cells are left out: broken on model net1: no good" in caplog.text
+    assert caplog.text.count("broken on model net1: no good") == 1
     with pytest.raises(InputError, match="nothing could be scored: broken on model net1: no good"):
         grid(dataset, tmp_path, {"broken": Broken()}).run()
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.experiment.scoring import Scoring, flatten_parts
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.none import NoGroundTruth
@@ -130,8 +130,18 @@ def test_each_step_of_a_path_scores_as_the_metric_scores_the_perturbed_features(
 
 
 def test_a_path_with_a_strength_out_of_range_is_refused_naming_metric_and_model():
-    with pytest.raises(InputError, match=r"logme on model net: alpha=-1\.0 of attract"):
+    with pytest.raises(ModelFailureError, match=r"logme on model net: alpha=-1\.0 of attract"):
         scored(LogME(), StrengthPath(Attract(), "alpha", (-1.0, 0.0)))
+
+
+class _NotANumber(LogME):
+    def __call__(self, statistics):
+        return float("nan")
+
+
+def test_a_score_that_is_no_number_is_a_failure_of_the_model():
+    with pytest.raises(ModelFailureError, match="logme on model net: the score is nan"):
+        scored(_NotANumber(), NoPerturbation())
 
 
 def test_baselines_need_no_features():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, ModelFailureError
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import pair
 from transfer_exp.model_pool.builtin import builtin
@@ -78,11 +78,11 @@ def test_the_batch_size_is_not_in_the_cache_key(model, dataset, extractor):
     np.testing.assert_array_equal(small.features, large.features)
 
 
-def test_a_network_that_returns_nan_is_skipped_with_a_message_that_names_it(dataset, extractor):
+def test_a_network_that_returns_nan_is_a_failure_of_the_model(dataset, extractor):
     broken = builtin(("resnet_glyphs",)).candidates[0].load()
     for parameter in broken.backbone.parameters():
         parameter.data.fill_(float("nan"))
-    with pytest.raises(NotApplicableError, match="resnet_glyphs gives NaN or infinity, first for image 0"):
+    with pytest.raises(ModelFailureError, match="its features are NaN or infinite, first for image 0"):
         extractor("resnet_glyphs", replace(broken, identity={"weights": "nan"}), dataset.train)
 
 

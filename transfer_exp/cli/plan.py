@@ -157,7 +157,7 @@ class Planner:
             return True
         images = images.subset(np.arange(min(_TIMED_IMAGES, len(images))))
         try:
-            model = candidate.load()
+            model = NetworkOnImages(candidate, dataset, extractor).model
             for _ in range(2):  # libraries warm up the first time
                 start = time.perf_counter()
                 arrays = extractor.compute(name, model, images)

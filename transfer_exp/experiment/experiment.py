@@ -11,7 +11,7 @@ from functools import cached_property
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
-from transfer_exp.errors import NotApplicableError
+from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.run_log import RunLog, TimedExtractor
 from transfer_exp.experiment.score_cache import ScoreCache
@@ -66,12 +66,13 @@ class Experiment:
             run_log: Log to fill; None discards it.
 
         Raises:
-            InputError: If an input is invalid. The message names the model if it is the cause.
+            InputError: If an input is invalid, or no model has a score because each of them fails.
         """
         check_pool_and_dataset(self.pool, self.dataset)
         run_log = run_log or RunLog()
         parts: dict[str, Mapping[str, Parts]] = {}
         results: list[ModelResult] = []
+        failures: list[str] = []
         score_cache = ScoreCache(self.scoring, self.store, self.dataset.name)
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}
@@ -90,12 +91,16 @@ class Experiment:
                         accuracy = accuracy_cache(pairing, track)
                 except NotApplicableError as error:
                     reason = str(error)
+                    if isinstance(error, ModelFailureError):
+                        failures.append(f"{pairing.name}: {reason}")
                 value = None if accuracy is None else accuracy.value
                 flat_parts = flatten_parts(parts.get(pairing.name, {}))
                 results.append(ModelResult(pairing.name, score=None, accuracy=value, reason=reason, parts=flat_parts))
                 run_log.add(pairing)
                 advance()
         run_log.report_cache_hits()
+        if failures and not parts:
+            raise InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {failures[0]}")
         scores = dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
         results = [replace(result, score=scores.get(result.model)) for result in results]
         agreement = self.evaluation(labels["metric"], results)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.experiment.run_log import CacheHits, RunLog
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_pool_and_dataset, pair
@@ -86,8 +86,9 @@ class Precomputation:
         return self._for_each_model(train_point)
 
     def _for_each_model(self, work: Callable[[Pairing, Track], object]) -> CacheHits:
-        """Do some work for every model, and log the models that cannot be used."""
+        """Do some work for every model, and log the models that cannot be used; InputError if none can."""
         check_pool_and_dataset(self.pool, self.dataset)
+        failures: list[str] = []
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             for candidate in self.pool.candidates:
@@ -96,7 +97,10 @@ class Precomputation:
                     work(pairing, track)
                 except NotApplicableError as reason:
                     _log.warning("%s is skipped: %s", candidate.name, reason)
+                    failures += [f"{candidate.name}: {reason}"] if isinstance(reason, ModelFailureError) else []
                 self.run_log.add(pairing)
                 advance()
         self.run_log.report_cache_hits()
+        if failures and len(failures) == len(self.pool.candidates):
+            raise InputError(f"no model of {self.pool.name} can be used on {self.dataset.name}; {failures[0]}")
         return self.run_log.cache_hits

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.experiment.scoring import MetricInputs, Parts, combine_parts, compute_parts
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_pool_and_dataset, pair
@@ -73,9 +73,8 @@ class ScoreGrid:
         """Return one row per cell: its labels, and the score of every model by name, empty if there is none.
 
         The labels ``splits`` and ``images_per_class`` are the settings, not what a dataset has of them: rows of several
-        datasets can then be compared. A model that cannot be used, or to which a metric does not apply
-        (NotApplicableError), is logged and its score stays empty. If a metric refuses the input of any model
-        (InputError), the reason is logged and the cell has no row.
+        datasets can then be compared. A model that cannot be used, or that a metric refuses, is logged and its score
+        stays empty. If a metric refuses to combine the models (InputError), it is logged and the cell has no row.
 
         Raises:
             InputError: If a size is below 2, the splits lack ``train``, only one of pool and dataset consists of
@@ -122,24 +121,22 @@ class ScoreGrid:
 
     def _score_subset(self, size: Size, subset: SampleSubset) -> Iterator[tuple[Cell, Parts]]:
         """Yield the parts of one model in every cell of one subset size."""
-        same_for_all_perturbations: dict[str, Parts] = {}  # by metric
+        same_for_all: dict[str, Parts] = {}  # parts that no perturbation changes, by metric
         for perturbation_name, perturbation in self.perturbations.items():
             # The features are perturbed once, on first use, for all metrics.
             inputs = MetricInputs(subset, perturbation, self.seed, self.ground_truth)
             for metric_name, metric in self.metrics.items():
                 cell = size, perturbation_name, metric_name
-                if cell in self._refusals:
-                    continue
                 try:
-                    parts = same_for_all_perturbations.get(metric_name) or compute_parts(metric, inputs)
+                    parts = same_for_all.get(metric_name) or compute_parts(metric_name, metric, inputs)
+                except ModelFailureError as error:
+                    self._log_skip(str(error), logging.WARNING)
+                    continue
                 except NotApplicableError as error:
                     self._log_skip(f"{metric_name} is left empty for {subset.name}: {error}", logging.INFO)
                     continue
-                except InputError as error:
-                    self._refusals[cell] = f"{metric_name} on model {subset.name}: {error}"
-                    continue
                 if not _PERTURBED_INPUTS & set(metric.inputs):
-                    same_for_all_perturbations[metric_name] = parts
+                    same_for_all[metric_name] = parts
                 yield cell, parts
 
     def _log_skip(self, reason: str, level: int) -> None:

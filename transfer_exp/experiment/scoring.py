@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, NotApplicableError, suggestion
+from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError, suggestion
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
 from transfer_exp.metric.metric import Metric, ModelFacts, PoolMetric
@@ -50,14 +50,15 @@ class MetricInputs:
         """Return the inputs with these names.
 
         Raises:
-            InputError: If the name is unknown, or accuracies on other datasets are missing.
+            SharedInputError: If the name is unknown, or accuracies on other datasets are missing.
+            InputError: If the perturbation refuses the features.
             NotApplicableError: If the model lacks the input.
         """
         properties = [name for name, value in vars(MetricInputs).items() if isinstance(value, cached_property)]
         available = [name for name in properties if not name.startswith("_")]
         for name in names:
             if name not in available:
-                raise InputError(f"no input '{name}': {suggestion(name, available)}")
+                raise SharedInputError(f"no input '{name}': {suggestion(name, available)}")
         return [getattr(self, name) for name in names]
 
     @cached_property
@@ -107,7 +108,8 @@ class MetricInputs:
     def accuracies_elsewhere(self) -> Mapping[str, float]:
         """Accuracy of the model on other datasets, by their names."""
         if not isinstance(self.ground_truth, KnowsOtherDatasets):
-            raise InputError("needs accuracies on other targets: set ground_truth=table with a table that has them")
+            message = "needs accuracies on other targets: set ground_truth=table with a table that has them"
+            raise SharedInputError(message)
         return self.ground_truth.other_accuracies(self.pairing.name, self.dataset)
 
 
@@ -130,19 +132,12 @@ class Scoring:
         return path.steps() if isinstance(path, StrengthPath) else {_NO_STEP: path}
 
     def compute_parts(self, pairing: Pairing | SampleSubset, ground_truth: Regime) -> dict[str, Parts]:
-        """Return the parts of one model's score by step.
-
-        Raises:
-            InputError: If the metric refuses its inputs; the message names the metric and the model.
-            NotApplicableError: If the metric does not apply to this model.
-        """
-        try:
-            return {
-                step: compute_parts(self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
-                for step, perturbation in self._steps.items()
-            }
-        except InputError as error:
-            raise InputError(f"{self.metric.name} on model {pairing.name}: {error}") from error
+        """Return the parts of one model's score by step; errors are those of `compute_parts`."""
+        name = self.metric.name
+        return {
+            step: compute_parts(name, self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
+            for step, perturbation in self._steps.items()
+        }
 
     def perturb(self, scoring_set: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
         """Return the features that the metric scores, at the last step of a path; None without a perturbation."""
@@ -167,10 +162,25 @@ class Scoring:
         return [float(score) for score in scores]
 
 
-def compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:
-    """Return the parts of one model's score; errors are those of the metric and of `MetricInputs.select`."""
-    values = inputs.select(metric.inputs)
-    return metric.parts(*values) if isinstance(metric, PoolMetric) else {_SCORE: metric(*values)}
+def compute_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:
+    """Return the parts of one model's score; messages use the name of the metric.
+
+    Raises:
+        SharedInputError: If an input is invalid that all models share.
+        NotApplicableError: If the metric does not apply to this model. Of the kind ModelFailureError if the model
+            cannot be used, or metric or perturbation refuse its features; the message names the metric and the model.
+    """
+    label = f"{metric_name} on model {inputs.pairing.name}"
+    try:
+        values = inputs.select(metric.inputs)
+        parts = metric.parts(*values) if isinstance(metric, PoolMetric) else {_SCORE: metric(*values)}
+    except SharedInputError as error:
+        raise SharedInputError(f"{label}: {error}") from error
+    except InputError as error:
+        raise ModelFailureError(f"{label}: {error}") from error
+    if not isinstance(metric, PoolMetric) and not np.isfinite(parts[_SCORE]):
+        raise ModelFailureError(f"{label}: the score is {parts[_SCORE]}: look at the features of the model")
+    return parts
 
 
 def combine_parts(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:

@@ -148,7 +148,10 @@ class PoolSearch:
         def score(remaining: Sequence[str], n_images: int) -> dict[str, float]:
             for name in set(subsets.candidates) - set(remaining):
                 subsets.forget(name)
-            return self._score(self._pairings(subsets, remaining, n_images))
+            scores = self._score(self._pairings(subsets, remaining, n_images))
+            if not scores:
+                raise self._no_score()
+            return scores
 
         # The first images are extracted already, so their time must fit into the budget, apart from rounding.
         spent = sum(subsets.seconds.values()) * (1 + 1e-9)
@@ -169,7 +172,7 @@ class PoolSearch:
         for name in names:
             try:
                 pairings[name] = subsets.pairing(name, n_images)
-            except (InputError, NotApplicableError) as reason:
+            except NotApplicableError as reason:
                 self._reasons[name] = str(reason)
         return pairings
 
@@ -179,7 +182,7 @@ class PoolSearch:
         for name, pairing in pairings.items():
             try:
                 parts[name] = self.scoring.compute_parts(pairing, self.ground_truth)
-            except (InputError, NotApplicableError) as reason:
+            except NotApplicableError as reason:
                 self._reasons[name] = str(reason)
         return dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from transfer_exp.dataset.target_dataset import LabelledImages
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, ModelFailureError, SharedInputError, explain_model_failure, first_line
 from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache
 from transfer_exp.model_pool.pool import LoadedModel, Transform
 from transfer_exp.model_pool.preprocessing import split_transform
@@ -28,6 +28,8 @@ from transfer_exp.store import Arrays, Store
 
 FeatureReader: TypeAlias = Callable[[int], FeatureSet | None]
 """Reads features of at most so many values, or raises `InputError`; returns None if they are not cached."""
+_Outputs: TypeAlias = tuple[Tensor, Tensor | None]
+"""Features (B, D) and source probabilities (B, S) of a batch."""
 _STREAMED_ROWS = 4096
 """Rows in memory at a time when only class statistics are needed: 64 MB at D = 2048."""
 # Part of every cache key. Raise it when the same inputs give other values than before.
@@ -71,7 +73,7 @@ class Extractor:
         """Return the features of the images, and whether they were read from the store; messages use the name.
 
         Raises:
-            NotApplicableError: If the network returns NaN or infinity.
+            ModelFailureError: If the network cannot take the images, or its features are not finite numbers (N, D).
             InputError: If an image cannot be read.
         """
         arrays, is_cached = self.store.get_or_compute_arrays(
@@ -85,7 +87,7 @@ class Extractor:
         Cached features are streamed in batches, so that memory does not grow with the number of images.
 
         Raises:
-            NotApplicableError, InputError: Under the conditions of the call; InputError also under those of
+            ModelFailureError, InputError: Under the conditions of the call; InputError also under those of
                 `check_features`.
         """
         if len(images) > _STREAMED_ROWS:
@@ -99,21 +101,27 @@ class Extractor:
 
     def compute(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
         """Return features, and source probabilities if the model has a head, without using the store."""
-        device = best_device(self.device)
-        backbone = model.backbone.eval().to(device)
-        backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         advance = self.track(f"{name}: features", ceil(len(images) / self.batch_size))
-        outputs: list[tuple[Tensor, Tensor | None]] = []
-        mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
-        with torch.inference_mode(), mixed:
-            for batch in _without_worker_traceback(self._batches(model.transform, images)):
-                batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
-                features, logits = backbone.features_and_logits(batch)
-                probabilities = None if logits is None else torch.softmax(logits.float(), dim=1).cpu()
-                outputs.append((features.float().cpu(), probabilities))
+        outputs = []
+        with explain_model_failure("its network cannot take the images", "features.batch_size"):
+            for output in self._forward_passes(model, images):
+                outputs.append(output)
                 advance()
-        backbone.cpu()
-        return _concatenate(name, outputs)
+        return _concatenate(outputs)
+
+    def _forward_passes(self, model: LoadedModel, images: LabelledImages) -> Iterator[_Outputs]:
+        """Yield the outputs of the network for each batch of images."""
+        device = best_device(self.device)
+        backbone = model.backbone.eval()
+        mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
+        try:
+            backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            with torch.inference_mode(), mixed:
+                for batch in _explain_worker_errors(self._batches(model.transform, images)):
+                    batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
+                    yield _check_outputs(len(batch), *backbone.features_and_logits(batch))
+        finally:
+            backbone.cpu()  # also after an error, so that the next model has the memory of the device
 
     def reader(self, model: LoadedModel, images: LabelledImages) -> FeatureReader:
         """Return a function that reads the features from the store later, without the network."""
@@ -166,24 +174,43 @@ class Extractor:
             yield parts.normalise(pixels)
 
 
-def _without_worker_traceback(batches: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Yield the batches; strip the traceback that a worker process adds to the message of an `InputError`."""
+def _explain_worker_errors(batches: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Yield the batches; reduce errors of worker processes, which carry a traceback as text, to one line."""
     try:
         yield from batches
     except InputError as error:
-        raise InputError(str(error).rpartition("InputError: ")[2]) from error
+        raise SharedInputError(str(error).rpartition("InputError: ")[2]) from error
+    except RuntimeError as error:
+        if "DataLoader worker" in str(error) and "exited" in str(error):
+            message = f"a process that decodes images has died ({first_line(error)}): set features.workers=0"
+            raise SharedInputError(message) from error
+        raise
 
 
-def _concatenate(name: str, outputs: list[tuple[Tensor, Tensor | None]]) -> Arrays:
-    """Concatenate the features and source probabilities of all batches; refuse features that are not finite."""
-    features = np.concatenate([batch.numpy() for batch, _ in outputs])
-    if not np.isfinite(features).all():
-        row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-        raise NotApplicableError(f"{name} gives NaN or infinity, first for image {row}")
-    arrays = {"features": features}
+def _check_outputs(n_images: int, features: Tensor, logits: Tensor | None) -> _Outputs:
+    """Return features and source probabilities of a batch on the CPU, after a check of their shapes."""
+    if features.ndim > 2 and features[0, 0].numel() == 1:
+        features = features.flatten(1)  # a map of one pixel
+    for name, values in (("features", features), ("logits", logits)):
+        if values is not None and (values.ndim != 2 or len(values) != n_images or not values.is_floating_point()):
+            raise ModelFailureError(
+                f"its {name} have the shape {tuple(values.shape)} for {n_images} images, not one vector per image: "
+                "if they are maps, give the network a pooling"
+            )
+    probabilities = None if logits is None else torch.softmax(logits.float(), dim=1).cpu()
+    return features.float().cpu(), probabilities
+
+
+def _concatenate(outputs: list[_Outputs]) -> Arrays:
+    """Concatenate the features and source probabilities of all batches; refuse values that are not finite."""
+    arrays = {"features": np.concatenate([features.numpy() for features, _ in outputs])}
     probabilities = [batch.numpy() for _, batch in outputs if batch is not None]
     if probabilities:
         arrays["source_probabilities"] = np.concatenate(probabilities)
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+            raise ModelFailureError(f"its {name.replace('_', ' ')} are NaN or infinite, first for image {row}")
     return arrays
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.errors import InputError, explain_out_of_memory
+from transfer_exp.errors import InputError, ModelFailureError, explain_model_failure
 from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.metric.metric import ModelFacts
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
@@ -68,8 +68,12 @@ class NetworkOnImages:
 
     @cached_property
     def model(self) -> LoadedModel:
-        """The network, loaded on first use."""
-        return self.candidate.load()
+        """The network, loaded on first use; ModelFailureError if it cannot be loaded."""
+        try:
+            with explain_model_failure("it cannot be loaded", "the number of models loaded at a time"):
+                return self.candidate.load()
+        except (InputError, OSError) as error:
+            raise ModelFailureError(str(error)) from error
 
     def images(self, split: Split) -> LabelledImages | None:
         """Return the images of a split, or None if the dataset lacks the split."""
@@ -90,8 +94,7 @@ class NetworkOnImages:
         images = self.images(split)
         if images is None:
             return None
-        with explain_out_of_memory(self.name, "features.batch_size"):
-            value, self.cache_hits[f"features of {split}"] = extract(self.name, self.model, images)
+        value, self.cache_hits[f"features of {split}"] = extract(self.name, self.model, images)
         self.used_splits.add(split)
         return value
 
@@ -150,7 +153,10 @@ class ModelArrays:
 
     def features(self, split: Split) -> FeatureSet | None:
         """Return features, labels and source probabilities of a split; None for validation."""
-        return None if split == "validation" else self.dataset.feature_set(self.name, split)
+        try:
+            return None if split == "validation" else self.dataset.feature_set(self.name, split)
+        except InputError as error:
+            raise ModelFailureError(str(error)) from error
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None for validation."""

@@ -13,7 +13,6 @@ from jaxtyping import Int
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import nested_order
 from transfer_exp.dataset.target_dataset import TargetDataset
-from transfer_exp.errors import explain_out_of_memory
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, SampleSubset, pair
 from transfer_exp.model_pool.pool import Candidate
@@ -85,8 +84,7 @@ class NestedSubsets:
         if isinstance(pairing, NetworkOnImages):
             scoring_set = pairing.dataset.scoring_set
             if not self.extractor.is_cached(pairing.model, scoring_set):
-                with explain_out_of_memory(pairing.name, "features.batch_size"):
-                    return self.extractor(pairing.name, pairing.model, scoring_set.subset(positions))[0]
+                return self.extractor(pairing.name, pairing.model, scoring_set.subset(positions))[0]
         features = pairing.features("scoring_set")
         assert features is not None, "every dataset has a scoring set"
         return features.subset(positions)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_exp.errors import InputError, explain_out_of_memory
+from transfer_exp.errors import InputError, explain_model_failure
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.io.atomic import digest
@@ -61,7 +61,7 @@ class CachedAccuracies:
 
         def compute() -> dict[str, Any]:
             start = time.perf_counter()
-            with explain_out_of_memory(pairing.name, "protocol.batch_size"):
+            with explain_model_failure("it cannot be trained", "protocol.batch_size"):
                 accuracy = self.regime(pairing, track)
             assert accuracy is not None, "a regime that trains returns an accuracy"
             names = {**self.names, "model": pairing.name}
@@ -81,7 +81,7 @@ class CachedAccuracies:
             return
         pairing.unfinished = self.store.unfinished_folder(key)
         lock = Lock(pairing.unfinished, f"point{point}.lock", self.store.lock_timeout)
-        with lock, explain_out_of_memory(pairing.name, "protocol.batch_size"):
+        with lock, explain_model_failure("it cannot be trained", "protocol.batch_size"):
             pairing.cache_hits[label] = grid.train_point(pairing, point, track)
         if self.is_cached(pairing):  # another process finished the accuracy meanwhile
             self.store.remove_unfinished(key)

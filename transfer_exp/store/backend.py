@@ -13,7 +13,7 @@ import fsspec
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
-from transfer_exp.errors import InputError, one_line
+from transfer_exp.errors import InputError, SharedInputError, one_line
 from transfer_exp.io.atomic import write_atomically
 
 
@@ -122,7 +122,7 @@ class Backend:
                 raise
             reason = getattr(error, "strerror", None) or one_line(str(error)) or type(error).__name__
             message = f"cannot use the store {self} ({reason}): check space and access, or set store=FOLDER"
-            raise InputError(message) from error
+            raise SharedInputError(message) from error
 
 
 def open_backend(location: str | Path) -> Backend:
