@@ -64,3 +64,9 @@ def print_paths(console: Console, paths: Iterable[Path | str | None]) -> None:
     for path in paths:
         if path is not None:
             console.print(f"  {relative_path(path)}", style="dim", soft_wrap=True)
+
+
+def cannot_write(error: OSError) -> str:
+    """Return one line about a file of results that cannot be written, with the settings that name another folder."""
+    folders = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
+    return f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or set {folders}"

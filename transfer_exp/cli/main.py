@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from transfer_exp.cli.console import Parser
+from transfer_exp.cli.console import Parser, cannot_write
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.job_labels import job_name, write_status
 from transfer_exp.cli.overrides import CONF, CommandLine
@@ -29,7 +29,7 @@ from transfer_exp.cli.redact import forbid_secrets_in_configs
 from transfer_exp.cli.run import fill_store, score_cell
 from transfer_exp.cli.score_matrix import score_matrix
 from transfer_exp.cli.stages import split_by_model
-from transfer_exp.cli.sweep_callback import check_choices
+from transfer_exp.cli.sweep_callback import HELD_FOLDERS, check_choices
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.version import __version__
@@ -73,14 +73,15 @@ def main() -> int | None:
         _fail("interrupted: the same command continues where this one stopped", code=130)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
-            folders = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
-            _fail(f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or set {folders}")
+            _fail(cannot_write(error))
         if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
             raise
         # Jobs catch their own errors, so this one comes from the launcher, or from a job whose process died.
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         report = f"transfer-exp report {HydraConfig.get().sweep.dir}"
         _fail(f"the launcher stopped: {reason} (finished jobs: {report}; the same command continues from there)")
+    finally:
+        HELD_FOLDERS.close()
 
 
 def _run_command(arguments: Sequence[str]) -> int | None:

@@ -92,6 +92,12 @@ class CommandLine:
         return product(*values)
 
 
+def quote(text: str) -> str:
+    """Return a text as a quoted value in Hydra's grammar."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
 def _parse(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig
 
 from transfer_exp.cli.console import Parser, print_paths
 from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain
+from transfer_exp.cli.overrides import quote
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import InputError
 from transfer_exp.results.search import SearchResult
@@ -64,7 +65,7 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
 def _target_overrides(target: str) -> list[str]:
     """Return the overrides that choose the dataset for a path or the id of a hub."""
     path = Path(target).expanduser()
-    value = _quote(str(path))
+    value = quote(str(path))
     if path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npz"))):
         return ["dataset=arrays", "model_pool=arrays", f"dataset.root={value}"]
     if path.is_file() and path.suffix == ".csv":
@@ -72,14 +73,8 @@ def _target_overrides(target: str) -> list[str]:
     if path.is_dir():
         return ["dataset=image_folder", f"dataset.root={value}"]
     if not path.exists() and _HUB_ID.fullmatch(target):
-        return ["dataset=huggingface", f"dataset.id={_quote(target)}"]
+        return ["dataset=huggingface", f"dataset.id={quote(target)}"]
     raise InputError(f"{target} is not a folder of images, CSV, npz or id of a hub: give a path that exists")
-
-
-def _quote(text: str) -> str:
-    """Return a text as a quoted value in Hydra's grammar."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:

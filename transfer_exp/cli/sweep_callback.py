@@ -1,4 +1,4 @@
-"""Hydra's hooks into a sweep: check its configs before the first job, and report it after the last."""
+"""Hydra's hooks: claim the folder of a run or a sweep, check the configs of a sweep, and report it after its jobs."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
 
-from transfer_exp.cli.console import relative_path
+from transfer_exp.cli.console import cannot_write, relative_path
 from transfer_exp.cli.job_labels import to_plain
+from transfer_exp.cli.overrides import quote
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.errors import InputError, one_line
+from transfer_exp.results.folder import create_folder, lock_folder, move_results
+
+HELD_FOLDERS = ExitStack()
+"""Locks of the folders that this process writes to."""
 
 
 def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
@@ -37,7 +45,7 @@ def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
 
 
 class SweepReport(Callback):
-    """Report a sweep after its last job, and end with exit code 1 when a job failed.
+    """Claim the folder of a run or a sweep; report a sweep after its last job, with exit code 1 when a job failed.
 
     A job that fails writes a ``status.json`` instead of raising, because Hydra skips this callback after an exception.
 
@@ -49,9 +57,15 @@ class SweepReport(Callback):
     def __init__(self, then: Callable[[DictConfig, Path], object] = lambda config, folder: None) -> None:
         self.then = then
 
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Claim the folder of a single run."""
+        HydraConfig.instance().set_config(config)  # the name of the folder depends on it
+        _claim_folder(config, "run")
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Set Hydra's config in the process that launches the jobs; Hydra only sets it in the jobs."""
+        """Claim the folder of a sweep, and set Hydra's config in this process; Hydra only sets it in the jobs."""
         HydraConfig.instance().set_config(config)
+        _claim_folder(config, "sweep")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the tables of a sweep and write its files.
@@ -64,8 +78,7 @@ class SweepReport(Callback):
             failed = _report(config, folder)
             self.then(config, folder)
         except (InputError, OSError) as error:
-            print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
-            raise SystemExit(1) from error
+            _end(error)
         except Exception as error:
             traceback.print_exc()
             raise SystemExit(1) from error
@@ -73,6 +86,64 @@ class SweepReport(Callback):
             print(*failed, sep="\n", file=sys.stderr)
             print(f"{len(failed)} cell(s) failed: run the same command again to repeat only these", file=sys.stderr)
             raise SystemExit(1)
+
+
+def _claim_folder(config: DictConfig, mode: str) -> None:
+    """Create or reuse the folder ``hydra.run.dir`` or ``hydra.sweep.dir`` and hold it, or end the process.
+
+    A folder that is named after the time is always new. In any other, the results of another command are moved away.
+    """
+    try:
+        folder = Path(str(config.hydra[mode].dir))
+        template = _template(config, mode, "dir")
+        if "${now:" in template:
+            created = create_folder(folder)
+            if created != folder:
+                _set_folder(config, mode, template + created.name.removeprefix(folder.name))
+                folder = created
+        folder.mkdir(parents=True, exist_ok=True)
+        lock_folder(folder, HELD_FOLDERS)
+        recorded = folder / ("multirun.yaml" if mode == "sweep" else f"{config.hydra.output_subdir}/hydra.yaml")
+        if _recorded_command(recorded) == _command(config):
+            return
+        earlier = move_results(folder, len(Path(_template(config, mode, "subdir")).parts) if mode == "sweep" else 0)
+        if earlier is not None:
+            print(f"{relative_path(folder)} held the results of another command: moved to {relative_path(earlier)}")
+    except (InputError, OSError, OmegaConfBaseException) as error:  # Hydra would only print a warning
+        _end(error)
+
+
+def _set_folder(config: DictConfig, mode: str, template: str) -> None:
+    """Set the folder in a config, and in those that the jobs of a sweep compose again."""
+    with read_write(config.hydra):
+        config.hydra[mode].dir = template
+        config.hydra.overrides.hydra.append(f"hydra.{mode}.dir={quote(template)}")
+
+
+def _template(config: DictConfig, mode: str, name: str) -> str:
+    """Return a path in Hydra's part of the config without replacing its interpolations."""
+    options: Any = OmegaConf.to_container(config.hydra[mode], resolve=False)
+    return str(options[name])
+
+
+def _command(config: DictConfig) -> tuple[Any, ...]:
+    """Return what distinguishes one command from another: the name of the config and the overrides."""
+    overrides = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+    return config.hydra.job.config_name, overrides
+
+
+def _recorded_command(path: Path) -> tuple[Any, ...] | None:
+    """Return the `_command` in a file that Hydra wrote; None if there is none, or it cannot be read."""
+    try:
+        return _command(OmegaConf.load(path))  # type: ignore[arg-type]
+    except (OSError, ValueError, AttributeError, YAMLError, OmegaConfBaseException):
+        return None
+
+
+def _end(error: Exception) -> NoReturn:
+    reason = cannot_write(error) if isinstance(error, OSError) else one_line(str(error))
+    print(f"transfer_exp: {reason}", file=sys.stderr)
+    raise SystemExit(1) from error
 
 
 def _report(config: DictConfig, folder: Path) -> Sequence[str]:

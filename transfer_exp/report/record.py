@@ -20,6 +20,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.text import read_json
 from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.results.folder import RECORD, cell_folders
 from transfer_exp.results.search import SearchResult
 from transfer_exp.version import __version__
 
@@ -127,7 +128,8 @@ def write_result_rows(sweep: Path, path: Path) -> int:
 
     Raises `InputError` if no cell finished.
     """
-    cells = [read_record(record) for record in sorted(sweep.rglob("result.json"))]
+    records = [cell / RECORD for cell in cell_folders(sweep) if (cell / RECORD).is_file()]
+    cells = [read_record(record) for record in records]
     if not cells:
         raise InputError(f"no finished cell below {sweep}: give the folder that a sweep wrote")
     rows = [

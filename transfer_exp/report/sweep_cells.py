@@ -17,6 +17,7 @@ from transfer_exp.io.text import read_json
 from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import CELL_COLUMNS, read_record
 from transfer_exp.results.cell import CellResult
+from transfer_exp.results.folder import cell_folders
 
 _RESULT_COLUMNS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]
 _RESULT_COLUMNS += ["null_low", "null_high", "null_level"]
@@ -39,8 +40,7 @@ def collect(folder: Path) -> pd.DataFrame:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the folder of a sweep")
-    cell_folders = sorted({path.parent for name in ("result.json", "status.json") for path in folder.rglob(name)})
-    rows = [{**_row(path), "folder": path.relative_to(folder).as_posix()} for path in cell_folders]
+    rows = [{**_row(path), "folder": path.relative_to(folder).as_posix()} for path in cell_folders(folder)]
     if not rows:
         raise InputError(f"no cell found below {folder}: it holds neither a result.json nor a status.json")
     names = {name for row in rows for name in row}
