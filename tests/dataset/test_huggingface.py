@@ -65,10 +65,57 @@ def test_a_wrong_or_ambiguous_name_is_reported(tmp_path, options, message):
         huggingface(root, **{"image_column": "image", **options} if options else {})
 
 
-def test_withheld_labels_are_refused(tmp_path):
+def test_withheld_labels_of_a_chosen_split_or_of_some_images_are_refused(tmp_path):
     root = parquet(tmp_path / "x", {"train": [0, 1] * 3, "test": [-1, -1]})
     with pytest.raises(InputError, match=r"x, test: labels are withheld \(label=-1\)"):
+        huggingface(root, test="test")
+    root = parquet(tmp_path / "y", {"train": [0, 1] * 3, "test": [-1, 1]})
+    with pytest.raises(InputError, match=r"y, test: labels are withheld \(label=-1\)"):
         huggingface(root)
+
+
+def test_a_test_split_without_labels_is_passed_over_by_name(tmp_path):
+    root = parquet(tmp_path / "x", {"train": [0, 1] * 5, "test": [-1, -1]})
+    target = huggingface(root)
+    assert (len(target.train), len(target.test)) == (6, 4)
+    assert target.passed_over == {"test images without a label": ("test, row 0", "test, row 1")}
+
+
+def load_in_memory(monkeypatch, splits, names=None):
+    """Let the hub return splits with these string labels, or class numbers and names."""
+    label = datasets.Value("string") if names is None else datasets.ClassLabel(names=names)
+    features = datasets.Features({"image": datasets.Image(), "label": label})
+    rows = {
+        split: datasets.Dataset.from_dict(
+            {"image": [Image.fromarray(picture(0, i)) for i in range(len(labels))], "label": labels}, features=features
+        )
+        for split, labels in splits.items()
+    }
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: datasets.DatasetDict(rows))
+
+
+@pytest.mark.parametrize(
+    "names", [("Training", "valid", "TEST"), ("train", "dev", "testing"), ("TRAIN", "val", "eval")]
+)
+def test_splits_have_the_usual_names_in_any_capitals(monkeypatch, names):
+    load_in_memory(monkeypatch, dict(zip(names, (["a", "b"] * 4, ["a", "b"], ["b", "a", "a"]), strict=True)))
+    target = huggingface("owner/name", label_column="label")
+    assert [len(split) for split in (target.train, target.validation, target.test)] == [8, 2, 3]
+
+
+@pytest.mark.parametrize("numbered", [False, True])
+def test_class_names_that_differ_in_the_form_of_an_accent_are_one_class(monkeypatch, numbered):
+    labels, names = ["\u00e9", "b", "e\u0301"] * 3, ["\u00e9", "b", "e\u0301"]
+    load_in_memory(monkeypatch, {"train": [0, 1, 2] * 3 if numbered else labels}, names if numbered else None)
+    target = huggingface("owner/name", label_column="label")
+    assert sorted(target.class_names) == ["b", "\u00e9"]
+    assert sorted(np.bincount([*target.train.labels, *target.test.labels])) == [3, 6]
+
+
+def test_a_class_only_in_test_is_refused_like_in_folders(monkeypatch):
+    load_in_memory(monkeypatch, {"train": ["a", "b"] * 3, "test": ["a", "owl"]})
+    with pytest.raises(InputError, match="class 'owl' has 0 training and 1 test images"):
+        huggingface("owner/name", label_column="label")
 
 
 def test_a_damaged_image_is_reported_by_its_row(tmp_path):

@@ -1,5 +1,6 @@
 """Image folders are read with or without splits, and every wrong layout is refused."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,76 @@ def test_existing_splits_are_used(split_root):
     assert target.train.read(5).size == (32, 32)
 
 
-@pytest.mark.parametrize("name", ["val", "validation"])
-def test_the_validation_folder_has_one_of_two_names(split_root, name):
-    image_folders(split_root / name, ["wren", "heron"], 2, first=7)
-    assert image_folder(str(split_root)).validation.labels.tolist() == [0, 0, 1, 1]
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [("Train", "val", "TEST"), ("training", "valid", "Testing"), ("TRAIN", "dev", "eval")],
+)
+def test_splits_have_the_usual_names_in_any_capitals(split_root, train, validation, test):
+    image_folders(split_root / validation, ["wren", "heron"], 2, first=7)
+    for old, new in (("train", train), ("test", test)):
+        (split_root / old).rename(split_root / new)
+    target = image_folder(str(split_root))
+    assert target.validation.labels.tolist() == [0, 0, 1, 1]
+    assert (len(target.train), len(target.test)) == (8, 6)
+
+
+def test_test_images_are_held_out_where_there_is_no_test_folder(split_root):
+    (split_root / "test").rename(split_root / "valid")
+    target = image_folder(str(split_root))
+    assert (len(target.train), len(target.validation), len(target.test)) == (6, 6, 2)
+
+
+def test_a_flat_test_folder_is_passed_over_by_name(split_root):
+    for number, path in enumerate((split_root / "test").rglob("*.jpg")):
+        path.rename(split_root / "test" / f"{number}.jpg")
+    for path in ("wren", "heron"):
+        (split_root / "test" / path).rmdir()
+    target = image_folder(str(split_root))
+    assert (len(target.train), len(target.test)) == (6, 2)
+    assert target.passed_over == {"test images without a label": tuple(f"test/{i}.jpg" for i in range(6))}
+
+
+def test_a_class_without_test_images_is_allowed(split_root):
+    (split_root / "test" / "wren").rename(split_root.parent / "removed")
+    target = image_folder(str(split_root))
+    assert target.test.labels.tolist() == [0, 0, 0]
+    assert len(target.class_names) == 2
+
+
+def test_folders_inside_a_class_belong_to_it_in_the_order_of_their_names(tmp_path):
+    for name in ("a/1/x.jpg", "a/0.jpg", "a/2.jpg", "a/1/y/z.jpg", "b/0/0.jpg", "b/0/1.jpg", "b/1.jpg"):
+        write_picture(tmp_path / name, 0, len(name))
+    (tmp_path / "a" / "1" / "loop").symlink_to(tmp_path / "b")
+    target = image_folder(str(tmp_path), test_fraction=0.01)
+    names = [images.name(i) for images in (target.train, target.test) for i in range(len(images))]
+    assert sorted(Path(name).relative_to(tmp_path).as_posix() for name in names) == [
+        *("a/0.jpg", "a/1/x.jpg", "a/1/y/z.jpg", "a/2.jpg"),
+        *("b/0/0.jpg", "b/0/1.jpg", "b/1.jpg"),
+    ]
+    assert target.passed_over == {"links to folders": ("a/1/loop",)}
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_a_class_called_train_may_have_folders(tmp_path, direct):
+    image_folders(tmp_path, ["bus", "car"], 4)
+    image_folders(tmp_path / "train", ["steam", "diesel"], 2)
+    if direct:
+        image_folders(tmp_path, ["train", "test"], 4)
+    names = ("bus", "car", "train")
+    assert image_folder(str(tmp_path)).class_names == ((*names[:2], "test", "train") if direct else names)
+
+
+def test_composed_and_decomposed_accents_are_one_class(tmp_path):
+    image_folders(tmp_path, ["caf\u00e9", "cafe\u0301", "tea"], 4)
+    target = image_folder(str(tmp_path))
+    assert target.class_names == ("caf\u00e9", "tea")
+    assert sorted([*target.train.labels, *target.test.labels]) == [0] * 8 + [1] * 4
+
+
+def test_a_folder_name_that_is_not_utf_8_is_escaped(tmp_path):
+    image_folders(tmp_path / "s\udce9t", ["caf\udce9", "tea"], 4)
+    target = image_folder(str(tmp_path / "s\udce9t"))
+    assert (target.name, target.class_names) == (r"s\udce9t", (r"caf\udce9", "tea"))
 
 
 def test_unsplit_classes_are_split_by_the_seed(tmp_path):
@@ -60,14 +127,32 @@ def test_the_scoring_set_is_a_stratified_part_of_the_training_split(split_root):
     assert set(fingerprints(target.scoring_set)) < set(fingerprints(target.train))
 
 
-def test_files_without_images_are_ignored_and_home_is_expanded(split_root, monkeypatch):
-    write_lines(split_root / "train" / "wren" / "notes.txt", ["no image"])
-    write_lines(split_root / "train" / "wren" / ".hidden.jpg", ["no image"])
-    (split_root / "train" / ".cache").mkdir()
-    (split_root / "train" / "wren" / "deeper").mkdir()
-    (split_root / "train" / "wren" / "000.jpg").rename(split_root / "train" / "wren" / "000.JPG")
+def test_other_files_are_passed_over_by_name_and_home_is_expanded(split_root, monkeypatch):
+    wren = split_root / "train" / "wren"
+    write_lines(wren / "notes.txt", ["no image"])
+    write_lines(wren / "Thumbs.db", ["no image"])
+    write_lines(wren / "._000.jpg", ["no image"])
+    write_picture(wren / ".hidden.jpg", 0, 0)
+    write_picture(wren / ".ipynb_checkpoints" / "0.jpg", 0, 0)
+    write_picture(split_root / "__MACOSX" / "wren" / "._0.jpg", 0, 0)
+    write_picture(split_root / "train" / "loose.jpg", 0, 0)
+    write_picture(split_root / "extra" / "0" / "0.jpg", 0, 0)
+    os.mkfifo(wren / "pipe.jpg")
+    (wren / "deeper").mkdir()
+    (wren / "000.jpg").rename(wren / "000.JPG")
     monkeypatch.setenv("HOME", str(split_root.parent))
-    assert len(image_folder("~/birds").train) == 8
+    target = image_folder("~/birds")
+    assert len(target.train) == 8
+    assert {reason: sorted(names) for reason, names in target.passed_over.items()} == {
+        "not images": [
+            "__MACOSX",
+            *(f"train/wren/{name}" for name in ("._000.jpg", ".ipynb_checkpoints", "Thumbs.db", "notes.txt")),
+        ],
+        "hidden files": ["train/wren/.hidden.jpg"],
+        "not regular files": ["train/wren/pipe.jpg"],
+        "images outside the class folders": ["train/loose.jpg"],
+        "images outside the splits": ["extra/0/0.jpg"],
+    }
 
 
 def test_an_unreadable_image_is_reported_or_skipped(split_root, caplog):
@@ -83,6 +168,7 @@ def test_an_unreadable_image_is_reported_or_skipped(split_root, caplog):
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("left out 1 unreadable image(s)")
     assert "002.jpg" in caplog.messages[0]
+    assert skipped.passed_over == {"not readable": ("train/wren/002.jpg",)}
 
 
 def empty_class(root):
@@ -95,20 +181,37 @@ def one_sample(root):
         (root / "train" / "wren" / f"00{number}.jpg").unlink()
 
 
+def flat_splits(root):
+    for path in list(root.rglob("*.jpg")):
+        path.rename(path.parent.parent / f"{path.parent.name}{path.name}")
+        if not list(path.parent.iterdir()):
+            path.parent.rmdir()
+
+
 WRONG = {
-    "no test": (lambda root: (root / "test").rename(root / "tset"), "has a train but no test folder"),
-    "class missing": (
-        lambda root: (root / "test" / "wren").rename(root / "removed"),
-        "class folder 'wren' is in train but not in test",
+    "no train": (
+        lambda root: (root / "train").rename(root / "val"),
+        "has the splits test, val, but no train folder with one folder per class",
     ),
-    "class too many": (
+    "two trains": (lambda root: image_folders(root / "Train", ["a"], 1), "two train splits, Train and train: keep one"),
+    "unknown split": (
+        lambda root: (root / "test").rename(root / "tset"),
+        "holds train next to tset: rename train if it is a class, or set dataset.root=.*/train if it is the training",
+    ),
+    "flat": (flat_splits, "has the splits test, train, but no train folder with one folder per class"),
+    "empty test": (lambda root: [path.unlink() for path in (root / "test").rglob("*.jpg")], "test holds no image"),
+    "class only in test": (
         lambda root: write_picture(root / "test" / "owl" / "0.jpg", 0, 0),
-        "class folder 'owl' is in test but not in train",
+        "class 'owl' has 0 training and 1 test images",
+    ),
+    "class only in validation": (
+        lambda root: write_picture(root / "valid" / "owl" / "0.jpg", 0, 0),
+        "class 'owl' has 0 training, 1 validation and 0 test images",
     ),
     "empty": (empty_class, "wren holds no image"),
     "one sample": (one_sample, "class 'wren' has 1 training and 3 test images"),
     "one class": (
-        lambda root: (root / "train" / "wren").rename(root / "removed"),
+        lambda root: (root / "train" / "wren").rename(root.parent / "removed"),
         "only the class folder 'heron'",
     ),
 }
@@ -130,6 +233,9 @@ def test_a_missing_or_empty_folder_or_a_wrong_option_is_refused(tmp_path):
         image_folder(str(tmp_path))
     with pytest.raises(InputError, match="on_unreadable=ignore must be refuse or skip"):
         image_folder(str(tmp_path), on_unreadable="ignore")
+    image_folders(tmp_path / "inner", ["a", "b"], 2)
+    with pytest.raises(InputError, match=r"only the class folder 'inner': .*, or set dataset\.root=.*inner$"):
+        image_folder(str(tmp_path))
 
 
 def test_a_class_with_one_image_cannot_be_split(tmp_path):

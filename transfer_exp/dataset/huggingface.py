@@ -10,10 +10,12 @@ import numpy as np
 from jaxtyping import Int
 
 from transfer_exp.dataset.image_file import read_bytes, read_rgb
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.dataset.target_dataset import LabelledImages, Split, TargetDataset, clean_name, split_of, unlabelled
 from transfer_exp.errors import InputError, suggestion
+from transfer_exp.io.text import expand_user
 
-_VALIDATION = ("validation", "valid", "val")
+_WITHHELD = (-1, None, "")
+"""Values of a label column that stand for an unknown label."""
 
 
 def huggingface(
@@ -33,8 +35,8 @@ def huggingface(
     Args:
         id: ``owner/name`` on the hub, ``owner/name@revision`` for a repeatable result, or a local folder.
         config: Name of a configuration; None for the default one.
-        train, validation, test: Names of three different splits. None selects the split with the usual name (for
-            ``train`` also the only one).
+        train, validation, test: Names of three different splits. None selects the split with a name that `split_of`
+            knows (for ``train`` also the only one). A validation or test split without labels is then passed over.
         test_fraction: Fraction of every class of ``train``, in (0, 1), that is the test split if there is none.
         image_column, label_column: Names of the columns; None for the only image and the only class label among the
             features. A label column of integers or strings must be given.
@@ -46,21 +48,35 @@ def huggingface(
             or labels are withheld.
     """
     splits = _load_splits(id, config)
-    train, validation, test = names = _choose_splits(splits, train, validation, test)
-    for split in names:
-        if split is not None and split not in splits:
-            raise InputError(f"{id} has no split {split!r}: {suggestion(split, splits)}")
-    columns = _choose_columns(splits[train].features, image_column, label_column, id)
-    class_names, codes = _read_classes(splits[train], columns[1])
+    chosen = _choose_splits(splits, train, validation, test)
+    for name in chosen.values():
+        if name not in splits:
+            raise InputError(f"{id} has no split {name!r}: {suggestion(name, splits)}")
+    image, label = _choose_columns(splits[chosen["train"]].features, image_column, label_column, id)
+    passed_over = {}
+    for split, option in (("validation", validation), ("test", test)):
+        if option is None and split in chosen and set(splits[chosen[split]][label]) <= set(_WITHHELD):
+            n_rows, name = len(splits[chosen[split]]), chosen.pop(split)
+            passed_over[unlabelled(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
+    class_names, codes = _read_classes([splits[name] for name in chosen.values()], label)
     folders = _allowed_folders(id)
-    images = {s: _load_images(splits[s], columns, codes, f"{id}, {s}", folders) for s in names if s is not None}
-    if test is None:
-        train_images, test_images = images[train].split(test_fraction, seed)
-    else:
-        train_images, test_images = images[train], images[test]
+    images = {
+        split: _load_images(splits[name], (image, label), codes, f"{id}, {name}", folders)
+        for split, name in chosen.items()
+    }
+    train_images, test_images = images["train"], images.get("test")
+    if test_images is None:
+        train_images, test_images = train_images.split(test_fraction, seed)
     scoring_set = train_images.stratified_subset(scoring_set_size, seed)
-    validation_images = None if validation is None else images[validation]
-    return TargetDataset(Path(id).name, class_names, train_images, test_images, scoring_set, validation_images)
+    return TargetDataset(
+        clean_name(Path(id).name),
+        class_names,
+        train_images,
+        test_images,
+        scoring_set,
+        images.get("validation"),
+        passed_over=passed_over,
+    )
 
 
 def _load_splits(id: str, config: str | None) -> Any:
@@ -68,7 +84,7 @@ def _load_splits(id: str, config: str | None) -> Any:
         import datasets
     except ImportError as error:
         raise InputError("dataset=huggingface needs: pip install 'transfer-exp[huggingface]'") from error
-    folder = Path(id).expanduser()
+    folder = expand_user(id)
     path, _, revision = (str(folder), "", "") if folder.is_dir() else id.partition("@")
     try:
         # Releases before 4.0 would ask whether to run a dataset's script; later releases never run one.
@@ -81,19 +97,22 @@ def _load_splits(id: str, config: str | None) -> Any:
         ) from error
 
 
-def _choose_splits(
-    splits: Any, train: str | None, validation: str | None, test: str | None
-) -> tuple[str, str | None, str | None]:
-    """Replace None by the usual names of splits that exist; refuse to use one split twice."""
-    train = train or (next(iter(splits)) if len(splits) == 1 else "train")
-    validations = [name for name in _VALIDATION if name in splits and name not in (train, test)]
-    validation = validation or next(iter(validations), None)
-    if test is None and "test" in splits and "test" not in (train, validation):
-        test = "test"
-    names = [name for name in (train, validation, test) if name is not None]
-    if len(set(names)) < len(names):
-        raise InputError(f"dataset.train, validation and test must be different splits, not {', '.join(names)}")
-    return train, validation, test
+def _choose_splits(splits: Any, train: str | None, validation: str | None, test: str | None) -> dict[Split, str]:
+    """Return the name of each split, with None replaced by a usual name that exists; refuse to use one split twice."""
+    given: dict[Split, str | None] = {"train": train, "validation": validation, "test": test}
+    if train is None and len(splits) == 1:
+        given["train"] = next(iter(splits))
+    chosen: dict[Split, str] = {}
+    for split, option in given.items():
+        usual = [name for name in splits if split_of(name) == split and name not in (*given.values(), *chosen.values())]
+        name = option or (split if split in usual else next(iter(usual), None))
+        if name is not None:
+            chosen[split] = name
+    chosen.setdefault("train", "train")
+    if len(set(chosen.values())) < len(chosen):
+        names = ", ".join(chosen.values())
+        raise InputError(f"dataset.train, validation and test must be different splits, not {names}")
+    return chosen
 
 
 def _choose_columns(features: Any, image: str | None, label: str | None, id: str) -> tuple[str, str]:
@@ -123,13 +142,16 @@ def _choose_column(features: Any, name: str | None, kind: type, option: str, id:
     return str(columns[0])
 
 
-def _read_classes(split: Any, column: str) -> tuple[tuple[str, ...], dict[Any, int]]:
+def _read_classes(splits: Sequence[Any], column: str) -> tuple[tuple[str, ...], dict[Any, int]]:
     """Return the class names, and the label of each value of the column; values of a plain column are sorted."""
-    names = getattr(split.features[column], "names", None)
-    if names is not None:
-        return tuple(names), {i: i for i in range(len(names))}
-    values = sorted({value for value in split[column] if value is not None})
-    return tuple(str(value) for value in values), {value: i for i, value in enumerate(values)}
+    names = getattr(splits[0].features[column], "names", None)
+    values: Sequence[Any] = range(len(names or ()))
+    if names is None:
+        values = sorted({value for split in splits for value in split[column] if value is not None})
+    cleaned = [clean_name(str(value if names is None else names[value])) for value in values]
+    # Names that differ in the Unicode form of an accent only are one class.
+    positions = {name: i for i, name in enumerate(dict.fromkeys(cleaned))}
+    return tuple(positions), {value: positions[name] for value, name in zip(values, cleaned, strict=True)}
 
 
 def _allowed_folders(id: str) -> list[Path]:
@@ -138,7 +160,7 @@ def _allowed_folders(id: str) -> list[Path]:
     from huggingface_hub import constants
 
     caches = (datasets.config.HF_DATASETS_CACHE, datasets.config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
-    return [folder.resolve() for folder in map(Path, (Path(id).expanduser(), *caches)) if folder.is_dir()]
+    return [folder.resolve() for folder in map(Path, (expand_user(id), *caches)) if folder.is_dir()]
 
 
 def _load_images(
@@ -174,8 +196,8 @@ def _read_labels(split: Any, column: str, codes: dict[Any, int], label: str) -> 
     """Return the labels of a split, checked, (N,)."""
     values = list(split[column])
     for value in values:
-        if value in (-1, None):
+        if value in _WITHHELD:
             raise InputError(f"{label}: labels are withheld ({column}={value}): set another split")
         if value not in codes:
-            raise InputError(f"{label}: {column}={value} is not among the classes of the training split")
+            raise InputError(f"{label}: {column}={value} is not among the classes of the dataset")
     return np.array([codes[value] for value in values], dtype=np.int64)

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_image, is_skip, load_files
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.dataset.image_file import (
+    NOT_IMAGES,
+    REMEDY,
+    check_inside,
+    find_readable,
+    is_image,
+    is_skip,
+    load_files,
+    passed_over_reason,
+)
+from transfer_exp.dataset.target_dataset import (
+    NOT_READABLE,
+    LabelledImages,
+    Split,
+    TargetDataset,
+    clean_name,
+    split_of,
+    unlabelled,
+)
 from transfer_exp.errors import InputError
+from transfer_exp.io.text import expand_user
+
+_SYSTEM_FOLDERS = frozenset({"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"})
+_OUTSIDE_CLASSES, _OUTSIDE_SPLITS = "images outside the class folders", "images outside the splits"
+_ClassFiles = Mapping[str, list[Path]]
+"""Images of each class by its name."""
 
 
 def image_folder(
@@ -21,9 +46,11 @@ def image_folder(
 ) -> TargetDataset:
     """Return the images below ``root``, with its folders in sorted order as classes.
 
-    The layout is ``root/train/CLASS/*`` and ``root/test/CLASS/*``, optionally with ``root/val`` or
-    ``root/validation``; or ``root/CLASS/*``, where ``test_fraction`` of every class is held out. Hidden files, files
-    that are not images by `is_image` and folders inside a class are ignored.
+    The layout is ``root/CLASS/**``, or ``root/SPLIT/CLASS/**`` with a training split and optionally a validation and a
+    test split under any of the names that `split_of` knows. Without a test split, ``test_fraction`` of every class of
+    the training images is held out. Images in folders inside a class belong to the class. Folder names that differ only
+    in the Unicode form of their accents are one class. A validation or test split without class folders is passed over.
+    Files that `is_image` rejects, hidden files and links to folders inside a class are passed over, too.
 
     Args:
         root: The folder; ``~`` is expanded.
@@ -34,76 +61,185 @@ def image_folder(
         seed: Seed of the test split and the scoring set.
 
     Raises:
-        InputError: If the folder is missing or has fewer than two classes, a class is empty or too small, the splits
-            have different classes, or a link leads out of the folder.
+        InputError: If the folder is missing, cannot be read or has fewer than two classes, a class is empty or too
+            small, there is no training split, ``train`` may be a class or a split, or a link leads out of the folder.
     """
-    folder = Path(root).expanduser().resolve()
+    folder = expand_user(root).resolve()
     if not folder.is_dir():
         raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
-    skip = is_skip(on_unreadable)
-    validation = None
-    if _list_folders(folder / "train"):
-        classes, train, test, validation = _read_splits(folder, skip)
-    else:
-        classes = _read_classes(folder)
-        train, test = _load_images(folder, folder, classes, skip).split(test_fraction, seed)
+    scan = _Scan(folder, is_skip(on_unreadable))
+    folders = _find_splits(folder)
+    files = scan.read_splits(folders) if folders else {"train": scan.read_classes(folder)}
+    classes = sorted({label for part in files.values() for label in part})
+    splits = {split: scan.load_images(part, classes) for split, part in files.items()}
+    train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
+    if test is None:
+        train, test = train.split(test_fraction, seed)
     scoring_set = train.stratified_subset(scoring_set_size, seed)
-    return TargetDataset(name or folder.name, tuple(classes), train, test, scoring_set, validation)
+    passed_over = {reason: tuple(names) for reason, names in scan.passed_over.items()}
+    name = clean_name(name or folder.name)
+    return TargetDataset(name, tuple(classes), train, test, scoring_set, validation, passed_over=passed_over)
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what lies directly in a folder, sorted."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"cannot read {folder} ({error.strerror}): check its permissions") from error
+
+
+def _is_hidden(path: Path) -> bool:
+    return path.name.startswith(".") or path.name.casefold() in _SYSTEM_FOLDERS
 
 
 def _list_folders(folder: Path) -> list[Path]:
-    """Return the visible folders directly below ``folder``, sorted; none if it does not exist."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Return the visible folders directly below ``folder``, sorted."""
+    return [path for path in _entries(folder) if path.is_dir() and not _is_hidden(path)]
 
 
-def _read_splits(folder: Path, skip: bool) -> tuple[list[str], LabelledImages, LabelledImages, LabelledImages | None]:
-    """Read ``train``, ``test`` and, if it exists, ``val`` or ``validation``."""
-    if not (folder / "test").is_dir():
+def _has_images(folder: Path) -> bool:
+    """Return whether visible images lie directly in a folder."""
+    return any(is_image(path) for path in _entries(folder) if not _is_hidden(path))
+
+
+def _find_splits(folder: Path) -> dict[Split, Path]:
+    """Return the folder of each split; nothing if the folders are classes, of which one may be called train or test."""
+    folders = _list_folders(folder)
+    named = {path: split for path in folders if (split := split_of(path.name)) is not None}
+    others = [path for path in folders if path not in named]
+    with_classes = [path for path in named if _list_folders(path)]
+    if len(folders) == len(with_classes) == 1:
+        return {"train": folders[0]}  # the only split, whatever its name
+    train = next((path for path in with_classes if named[path] == "train"), None)
+    if train is None:
+        if others or not (with_classes or len(set(named.values())) > 1):
+            return {}
+        names = ", ".join(path.name for path in named)
         raise InputError(
-            f"{folder} has a train but no test folder: add one, or let dataset.root={folder}/train be split"
+            f"{folder} has the splits {names}, but no train folder with one folder per class: add one, or set "
+            "dataset.root to a folder of classes, of which a part is held out"
         )
-    classes = _read_classes(folder / "train")
-    train = _load_images(folder, folder / "train", classes, skip)
-    validations = [path for path in (folder / "val", folder / "validation") if path.is_dir()]
-    for path in (folder / "test", *validations):
-        _check_classes(classes, path)
-    validation = _load_images(folder, validations[0], classes, skip) if validations else None
-    return classes, train, _load_images(folder, folder / "test", classes, skip), validation
+    is_alone = all(named[path] == "train" for path in with_classes)
+    if others and is_alone and _is_class(train, others, only_split=len(set(named.values())) == 1):
+        return {}
+    splits: dict[Split, Path] = {}
+    for path, split in named.items():
+        if splits.setdefault(split, path) != path:
+            raise InputError(f"{folder} has two {split} splits, {splits[split].name} and {path.name}: keep one")
+    return splits
 
 
-def _read_classes(folder: Path) -> list[str]:
-    """Return the names of the class folders, sorted."""
-    names = [path.name for path in _list_folders(folder)]
-    if len(names) < 2:
-        content = f"only the class folder {names[0]!r}" if names else "no class folders"
-        raise InputError(f"{folder} holds {content}: put the images into one folder per class, at least two")
-    return names
+def _is_class(train: Path, others: list[Path], only_split: bool) -> bool:
+    """Return whether a folder called train is a class next to others; refuse it if it could be a split as well.
+
+    A class holds images directly, and a split holds folders.
+    """
+    direct = [path for path in others if _has_images(path)]
+    if direct == others and (_has_images(train) or (only_split and len(others) > 1)):
+        return True
+    if direct or only_split:
+        raise InputError(
+            f"{train.parent} holds {train.name} next to {others[0].name}: rename {train.name} if it is a class, or "
+            f"set dataset.root={train} if it is the training split"
+        )
+    return False
 
 
-def _check_classes(classes: list[str], split: Path) -> None:
-    """Refuse a split with other class folders than the training split."""
-    names = {path.name for path in _list_folders(split)}
-    for name in sorted(names.symmetric_difference(classes)):
-        present, absent = (split.name, "train") if name in names else ("train", split.name)
-        location = f"in {present} but not in {absent} of {split.parent}"
-        raise InputError(f"class folder {name!r} is {location}: add or remove it")
+class _Scan:
+    """Reads the images below a root, and lists what it passes over.
 
+    Attributes:
+        passed_over: Names relative to the root by reason.
+    """
 
-def _load_images(root: Path, folder: Path, classes: list[str], skip: bool) -> LabelledImages:
-    """Return the images of a split, sorted by class and file name; all must be inside ``root``."""
-    files = [_list_images(folder / name) for name in classes]
-    paths = [path for class_files in files for path in class_files]
-    labels = np.repeat(np.arange(len(classes)), [len(class_files) for class_files in files])
-    check_inside(root, paths)
-    mask = find_readable(paths, folder) if skip else np.ones(len(paths), dtype=bool)
-    for label in np.flatnonzero(np.bincount(labels[mask], minlength=len(classes)) == 0):
-        kind = "readable image" if skip else "image"
-        raise InputError(f"class folder {folder / classes[label]} holds no {kind}: fill or remove it")
-    return load_files([paths[i] for i in np.flatnonzero(mask)], labels[mask], REMEDY)
+    def __init__(self, root: Path, skip: bool) -> None:
+        self._root, self._skip = root, skip
+        self.passed_over: dict[str, list[str]] = defaultdict(list)
 
+    def read_splits(self, folders: Mapping[Split, Path]) -> dict[str, _ClassFiles]:
+        """Return the images of each split that has class folders."""
+        for path in self._visible_folders(self._root):
+            if path not in folders.values():
+                self._pass_over(_OUTSIDE_SPLITS, self._list_images(path))
+        files: dict[str, _ClassFiles] = {}
+        for split, folder in folders.items():
+            if split == "train":
+                files[split] = self.read_classes(folder)
+                continue
+            unlabelled_images = [] if _list_folders(folder) else self._list_images(folder)
+            # An empty class folder is a class without an image in this split.
+            part = {label: images for label, images in self._read_folders(folder).items() if images}
+            if not part and not unlabelled_images:
+                raise InputError(f"{folder} holds no image: fill or remove it")
+            self._pass_over(unlabelled(split), unlabelled_images)
+            files |= {split: part} if part else {}
+        return files
 
-def _list_images(folder: Path) -> list[Path]:
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in visible if is_image(path))
+    def read_classes(self, folder: Path) -> _ClassFiles:
+        """Return the images of each class folder; refuse fewer than two, and empty ones."""
+        files = self._read_folders(folder)
+        if len(files) < 2:
+            content = f"only the class folder {next(iter(files))!r}" if files else "no class folders"
+            inner = next((path for path in _list_folders(folder) if len(_list_folders(path)) > 1), None)
+            advice = f", or set dataset.root={inner}" if inner else ""
+            raise InputError(
+                f"{folder} holds {content}: put the images into one folder per class, at least two{advice}"
+            )
+        for label, images in files.items():
+            if not images:
+                raise InputError(f"class folder {folder / label} holds no image: fill or remove it")
+        return files
+
+    def load_images(self, files: _ClassFiles, classes: list[str]) -> LabelledImages:
+        """Return the images of a split, sorted by class and file name; all must be inside the root."""
+        paths = [path for label in classes for path in files.get(label, [])]
+        labels = np.repeat(np.arange(len(classes)), [len(files.get(label, [])) for label in classes])
+        check_inside(self._root, paths)
+        mask = find_readable(paths, self._root) if self._skip else np.ones(len(paths), dtype=bool)
+        self._pass_over(NOT_READABLE, [paths[i] for i in np.flatnonzero(~mask)])
+        counts = dict(zip(classes, np.bincount(labels[mask], minlength=len(classes)), strict=True))
+        for label, images in files.items():
+            if counts[label] == 0:
+                raise InputError(f"class folder {images[0].parent} holds no readable image: fill or remove it")
+        return load_files([paths[i] for i in np.flatnonzero(mask)], labels[mask], REMEDY)
+
+    def _read_folders(self, folder: Path) -> dict[str, list[Path]]:
+        """Return the images below each folder by the name of the class; two folders may have one name."""
+        files: dict[str, list[Path]] = {}
+        for path in self._visible_folders(folder):
+            files.setdefault(clean_name(path.name), []).extend(self._list_images(path))
+        return files
+
+    def _visible_folders(self, folder: Path) -> list[Path]:
+        """Return the folders to read in a folder of splits or classes; list what else could be meant as data."""
+        entries, folders = _entries(folder), _list_folders(folder)
+        if folders:
+            images = [path for path in entries if is_image(path) and not _is_hidden(path)]
+            self._pass_over(_OUTSIDE_CLASSES, images)
+        self._pass_over(NOT_IMAGES, [path for path in entries if path.is_dir() and _is_hidden(path)])
+        return folders
+
+    def _list_images(self, folder: Path) -> list[Path]:
+        """Return the visible images at any depth below a folder, sorted; list all other files as passed over."""
+        images, folders = [], [folder]
+        while folders:
+            for path in _entries(folders.pop()):
+                if path.is_dir() and not _is_hidden(path):
+                    if path.is_symlink():
+                        self._pass_over("links to folders", [path])
+                    else:
+                        folders.append(path)
+                elif not is_image(path) or path.name.startswith("._"):  # macOS puts remarks on x.png into ._x.png
+                    is_file = path.is_dir() or path.name.startswith("._")
+                    self._pass_over(NOT_IMAGES if is_file else passed_over_reason(path), [path])
+                elif _is_hidden(path):
+                    self._pass_over("hidden files", [path])
+                else:
+                    images.append(path)
+        return sorted(images)
+
+    def _pass_over(self, reason: str, paths: list[Path]) -> None:
+        if paths:
+            names = (clean_name(str(path.relative_to(self._root))) for path in paths)
+            self.passed_over[reason].extend(names)

@@ -69,6 +69,8 @@ def image_table(
     if len(rows) < len(labelled):
         passed_over[NOT_READABLE] = tuple(labelled["file"].drop(rows.index))
     splits = {str(split): _load_images(part, classes) for split, part in rows.groupby("split")}
+    if len(splits) == 1:
+        splits = {"train": next(iter(splits.values()))}  # the only split, whatever its name
     if "train" not in splits:
         raise InputError(f"{table} has no line of split train: a ranking needs images to train on")
     train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
