@@ -75,11 +75,15 @@ def _search(target: str, pool: str | None, budget: str | None, settings: Sequenc
     """Compose the config of the command, and run its search without writing files."""
     from omegaconf import open_dict
 
+    from transfer_exp.cli.instantiate import read_trust
     from transfer_exp.cli.job_labels import cell_labels
     from transfer_exp.cli.overrides import CommandLine
     from transfer_exp.cli.rank import rank_overrides, run_search
+    from transfer_exp.cli.redact import forbid_secrets_in_configs
     from transfer_exp.report.record import search_frame
 
+    read_trust()
+    forbid_secrets_in_configs()
     arguments = [target, "--budget", budget or "none", *(["--pool", pool] if pool else []), *settings]
     config = CommandLine(rank_overrides(arguments)).compose([], return_hydra_config=True)
     hydra_config = config.hydra

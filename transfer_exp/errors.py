@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -10,6 +11,11 @@ from difflib import get_close_matches
 _log = logging.getLogger(__name__)
 _HEAD, _TAIL = 600, 400
 """Characters of a long message to keep: the problem is at its start, the fix at its end."""
+_CREDENTIALS = re.compile(
+    r"(?<=://)[^/\s@]+(?=@)|(?<=[?&])[^=&\s]*(?:token|secret|password|signature|sig|key|credential)[^=&\s]*=[^&\s]+",
+    re.I,
+)
+"""User and password in a URL, or a parameter of a URL with the name of a secret."""
 
 
 class InputError(ValueError):
@@ -42,9 +48,19 @@ class ModelFailureError(NotApplicableError):
     """A model that cannot be loaded, run, scored or trained because of an error. The other models go on."""
 
 
+def redact_urls(text: str) -> str:
+    """Return a text with ``...`` in place of the credentials in its URLs."""
+    return _CREDENTIALS.sub("...", text)
+
+
+def has_credentials(text: str) -> bool:
+    """Return whether a URL in a text contains credentials."""
+    return _CREDENTIALS.search(text) is not None
+
+
 def one_line(text: str) -> str:
-    """Return a text as one printable line of limited length, safe to show on a terminal."""
-    line = " ".join(text.split())
+    """Return a text as one printable line of limited length, without credentials in URLs."""
+    line = redact_urls(" ".join(text.split()))
     if not line.isprintable():
         line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     return line if len(line) <= _HEAD + _TAIL else f"{line[:_HEAD]} ... {line[-_TAIL:]}"

@@ -83,12 +83,12 @@ KINDS = [
     _user_metric("target of another package in a file", "may not run 'os.system'", TARGET.format("os.system")),
     _user_metric(
         "target behind a module of this package",
-        "not of this package",
+        "may not run 'transfer_exp.store.lock.os.system'",
         TARGET.format("transfer_exp.store.lock.os.system"),
     ),
     _user_metric(
         "target that does not exist",
-        "there is no 'transfer_exp.nowhere' to build",
+        "may not run 'transfer_exp.nowhere'",
         TARGET.format("transfer_exp.nowhere"),
     ),
     _user_metric("YAML with code", "could not determine a constructor for the tag", YAML),

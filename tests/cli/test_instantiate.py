@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from transfer_exp.cli import instantiate
 from transfer_exp.cli.instantiate import build
 from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.protocol import Protocol
@@ -40,7 +41,7 @@ def test_options_become_fields_and_lists_become_tuples():
         ({"_target_": "os.system", "command": "true"}, "may not run 'os.system'"),
         ({"_target_": "builtins.exec"}, "may not run"),
         ({"_target_": "transfer_exp.ground_truth.full.subprocess"}, "transfer_exp.ground_truth.full.subprocess"),
-        ({"_target_": "transfer_exp.model_pool.weight_files.torch.load"}, "not of this package"),
+        ({"_target_": "transfer_exp.model_pool.weight_files.torch.load"}, "may not run"),
     ],
 )
 def test_bad_options_are_one_clear_line(options, message):
@@ -79,7 +80,9 @@ def test_a_list_of_perturbations_is_not_empty():
     ("step", "message"),
     [
         ({"_target_": "os.system", "command": "true"}, "perturbation.steps.1 may not run 'os.system'"),
-        ({"_target_": f"{STEPS}.pca.np.load", "file": "x"}, "not of this package"),
+        ({"_target_": f"{STEPS}.pca.np.load", "file": "x"}, "perturbation.steps.1 may not run"),
+        ({"_target_": "transfer_exp.store.store.Store", "root": "x"}, "perturbation.steps.1 may not run"),
+        ({"_target_": "transfer_exp.metric.knn.KNN"}, "perturbation.steps.1 may not run"),
         ({**PCA, "dims": 3}, "perturbation.steps.1 has no option 'dims': did you mean dim"),
         ({**PCA, "dim": "many"}, "perturbation.steps.1.dim='many' is not of the right type: need int"),
         ({**PCA, "dim": "???"}, r"perturbation.steps.1.dim has no value: set perturbation.steps.1.dim="),
@@ -94,12 +97,51 @@ def test_the_same_rules_apply_to_targets_within_options(step, message):
         build("perturbation", {**SEQUENCE, "steps": [SPREAD, step]})
 
 
-def test_the_users_own_package_is_run_only_if_the_environment_allows_it(tmp_path: Path, monkeypatch):
-    (tmp_path / "my_metrics.py").write_text("def constant(value: float) -> float:\n    return value\n")
+@pytest.fixture
+def own_package(tmp_path: Path, monkeypatch):
+    """Return a function that allows the packages of an environment variable for the rest of the test."""
+    source = """
+import os
+from transfer_exp.metric.knn import KNN
+def constant(value: float) -> float:
+    return value
+def knn(k: int) -> KNN:
+    return KNN(k)
+"""
+    (tmp_path / "my_metrics.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
-    options = {"_target_": "my_metrics.constant", "value": 3.0}
-    with pytest.raises(InputError, match="TRANSFER_EXP_TRUST"):
-        build("metric", options)
+
+    def trust(packages: str) -> None:
+        monkeypatch.setenv("TRANSFER_EXP_TRUST", packages)
+        instantiate.read_trust()
+
+    yield trust
+    trust("")
+    sys.modules.pop("my_metrics", None)
+
+
+def test_the_users_own_package_is_run_only_if_the_environment_allowed_it_before(own_package, monkeypatch):
+    options = {"_target_": "my_metrics.knn", "k": 3}
     monkeypatch.setenv("TRANSFER_EXP_TRUST", "my_metrics")
-    assert build("metric", options) == 3.0
-    del sys.modules["my_metrics"]
+    with pytest.raises(InputError, match="set TRANSFER_EXP_TRUST=my_metrics in the environment"):
+        build("metric", options)  # the variable was set after it was read
+    own_package("other:my_metrics")
+    assert build("metric", options).k == 3
+
+
+def test_a_target_of_a_trusted_package_is_defined_there_and_makes_what_the_group_needs(own_package):
+    own_package("my_metrics")
+    with pytest.raises(InputError, match=r"metric may not run 'my_metrics.os.system': it is not of my_metrics"):
+        build("metric", {"_target_": "my_metrics.os.system", "command": "true"})
+    with pytest.raises(InputError, match=r"metric needs a Metric or PoolMetric, and my_metrics.constant makes float"):
+        build("metric", {"_target_": "my_metrics.constant", "value": 3.0})
+
+
+@pytest.mark.parametrize("group", sorted(instantiate._KINDS))
+def test_no_group_runs_a_target_of_another_one(group):
+    own = instantiate.shipped_targets(group)
+    assert own
+    for other in set(instantiate._KINDS) - {group}:
+        for target in sorted(instantiate.shipped_targets(other) - own)[:3]:
+            with pytest.raises(InputError, match=f"{group} may not run '{target}'"):
+                build(group, {"_target_": target})

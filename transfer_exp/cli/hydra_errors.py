@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError
+from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.errors import one_line, suggestion
 
+UNREADABLE_OPTIONS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
+"""Errors that Hydra raises for arguments and option files, which `explain` puts into one line."""
 # Hydra knows a launcher only once the plugin that defines it is installed.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 from beartype import BeartypeConf
@@ -12,19 +14,45 @@ from beartype.door import is_bearable
 from hydra.utils import get_object
 
 from transfer_exp import deprecated_names
+from transfer_exp.cli.option_files import CONF
 from transfer_exp.errors import InputError, suggestion
 
 _INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
 _TRUST = "TRANSFER_EXP_TRUST"
 _RESERVED = ("_target_", "_convert_")
 """Keys that are not options of the target. ``_convert_`` asks Hydra for plain lists, which `build` always makes."""
+_KINDS = {
+    "metric": ("transfer_exp.metric.metric.Metric", "transfer_exp.metric.metric.PoolMetric"),
+    "perturbation": (
+        "transfer_exp.perturbation.perturbation.Perturbation",
+        "transfer_exp.perturbation.strength_path.StrengthPath",
+    ),
+    "model_pool": ("transfer_exp.model_pool.pool.ModelPool",),
+    "dataset": ("transfer_exp.dataset.target_dataset.TargetDataset", "transfer_exp.dataset.arrays.FeatureArrays"),
+    "ground_truth": ("transfer_exp.ground_truth.regime.Regime",),
+    "evaluation": ("transfer_exp.evaluation.ranking.Ranking",),
+    "tracker": ("transfer_exp.tracker.tracker.Tracker",),
+}
+"""Types of the objects that a config group builds, by group."""
+_NESTED = {"ground_truth": ("ground_truth", "protocol")}
+"""Groups whose options may be inside an option of another group."""
+_trusted: tuple[str, ...] = ()
+
+
+def read_trust() -> None:
+    """Read the packages whose code may run from the environment, once, before any option file is read."""
+    global _trusted
+    _trusted = tuple(filter(None, os.environ.get(_TRUST, "").split(":")))
+
+
+read_trust()  # Workers import this module before Hydra sets their environment.
 
 
 def build(group: str, options: Mapping[str, Any]) -> Any:
     """Call the ``_target_`` of a config group with its other options.
 
-    Targets lie in this package, or in packages that the environment variable ``TRANSFER_EXP_TRUST`` lists, separated
-    by colons. No file can set that variable.
+    Targets are those of the package's own options of the same group, and anything in the packages that the environment
+    variable ``TRANSFER_EXP_TRUST`` lists, separated by colons. No file can set that variable.
 
     Args:
         group: Name of the config group, for messages.
@@ -45,7 +73,12 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
         if key not in parameters:
             raise InputError(f"{group} has no option '{key}': {suggestion(key, parameters)}")
     built = {key: _build_nested(f"{group}.{key}", value) for key, value in values.items()}
-    return target(**{key: _check_type(f"{group}.{key}", value, hints.get(key, Any)) for key, value in built.items()})
+    made = target(**{key: _check_type(f"{group}.{key}", value, hints.get(key, Any)) for key, value in built.items()})
+    kinds = tuple(get_object(path) for path in _KINDS.get(group, ()))
+    if kinds and not isinstance(made, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise InputError(f"{group} needs a {expected}, and {options['_target_']} makes {type(made).__name__}")
+    return made
 
 
 def _build_nested(name: str, option: Any) -> Any:
@@ -62,19 +95,31 @@ def _build_nested(name: str, option: Any) -> Any:
 
 
 def _find_target(group: str, path: str) -> Callable[..., Any]:
-    """Return the callable at an allowed path; it must be defined in an allowed package as well."""
+    """Return the callable at an allowed path; outside this package it must be defined in a trusted package as well."""
     path = deprecated_names.current_target(path)
-    allowed = ("transfer_exp", *filter(None, os.environ.get(_TRUST, "").split(":")))
-    if path.split(".")[0] not in allowed:
-        raise InputError(f"{group} may not run '{path}': only {', '.join(allowed)} (add packages to {_TRUST})")
+    package = path.split(".")[0]
+    shipped = shipped_targets(group.split(".")[0])
+    if package == "transfer_exp":
+        if path not in shipped:
+            raise InputError(f"{group} may not run '{path}': {suggestion(path, shipped)}")
+    elif package not in _trusted:
+        fix = f"if you trust its code, set {_TRUST}={':'.join((*_trusted, package))} in the environment"
+        raise InputError(f"{group} may not run '{path}', which is not of this package: {fix}")
     try:
         target: Callable[..., Any] = get_object(path)
     except Exception as error:  # Hydra raises errors of several types for a path that does not exist
         raise InputError(f"{group}: there is no '{path}' to build: correct its _target_") from error
-    if target.__module__.split(".")[0] not in allowed:
-        # A path through one of our modules can lead to anything that the module imports.
-        raise InputError(f"{group} may not run '{path}': it is not of this package")
+    if package != "transfer_exp" and getattr(target, "__module__", "").split(".")[0] not in _trusted:
+        # A path through a trusted module can lead to anything that the module imports.
+        raise InputError(f"{group} may not run '{path}': it is not of {package}")
     return target
+
+
+@cache
+def shipped_targets(group: str) -> frozenset[str]:
+    """Return the targets in the package's own option files of a config group."""
+    files = (file for name in _NESTED.get(group, (group,)) for file in (CONF / name).glob("*.yaml"))
+    return frozenset(re.findall(r"_target_: (\S+)", "\n".join(file.read_text("utf-8") for file in files)))
 
 
 def _check_type(name: str, value: Any, hint: Any) -> Any:

@@ -16,12 +16,13 @@ from typing import Any
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.errors import InputError
 
 _LABELLED = ("perturbation", "metric", "ground_truth")
-_MINIMUM = {"seed": 0, "features.batch_size": 1, "features.workers": 0}
 
 
 def job_name(config: DictConfig) -> dict[str, str]:
@@ -69,29 +70,20 @@ def command_line(single_run: bool) -> str:
     return redacted_command(arguments, os.environ)
 
 
-def check_numbers(config: DictConfig) -> None:
-    """Raise `InputError` when a setting of the run is not a whole number, or too small.
-
-    The options of config groups, such as a metric, check their own settings.
-    """
-    for key, minimum in _MINIMUM.items():
-        value = OmegaConf.select(config, key)
-        if type(value) is not int or value < minimum:
-            raise InputError(f"{key}={value}: need a whole number, at least {minimum}")
-
-
 def resolve_settings(config: DictConfig) -> dict[str, Any]:
-    """Check the numbers of a config, replace ``device=auto`` by a device, and return the config as plain data."""
+    """Replace ``device=auto`` by a device, and return the config as plain data."""
     from transfer_exp.features.extraction import best_device  # imports torch
 
-    check_numbers(config)
     config.device = str(best_device(config.device))
     return to_plain(config)
 
 
 def to_plain(config: DictConfig) -> dict[str, Any]:
-    """Return a config as dictionaries and lists, with all interpolations resolved."""
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    """Return a config as dictionaries and lists, with all interpolations resolved; `InputError` where one cannot be."""
+    try:
+        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        raise InputError(explain(error)) from error
 
 
 def write_status(folder: Path, status: Mapping[str, Any]) -> None:

@@ -13,17 +13,17 @@ from typing import NoReturn, TypeAlias
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.cli.console import Parser, cannot_write
-from transfer_exp.cli.hydra_errors import explain
+from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
+from transfer_exp.cli.instantiate import read_trust
 from transfer_exp.cli.job_labels import job_name, write_status
-from transfer_exp.cli.overrides import CONF, CommandLine
+from transfer_exp.cli.option_files import CONF
+from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.rank import rank_overrides, search_pool
 from transfer_exp.cli.redact import forbid_secrets_in_configs
 from transfer_exp.cli.run import fill_store, score_cell
@@ -62,12 +62,13 @@ def main() -> int | None:
     # Otherwise Hydra prints errors itself, over many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     forbid_secrets_in_configs()
+    read_trust()
     Sweeper.validate_batch_is_legal = check_choices  # type: ignore[method-assign, assignment]
     try:
         return _run_command(sys.argv[1:])
     except InputError as error:
         _fail(str(error))
-    except (HydraException, YAMLError, UnicodeDecodeError) as error:  # YAML and encoding: the file of an option
+    except UNREADABLE_OPTIONS as error:
         _fail(explain(error))
     except KeyboardInterrupt:
         _fail("interrupted: the same command continues where this one stopped", code=130)
@@ -102,7 +103,7 @@ def _run_command(arguments: Sequence[str]) -> int | None:
         return import_module("transfer_exp.cli.plan").plan(line.arguments)
     if line.stage == "report":
         return import_module("transfer_exp.cli.report").main([_sweep_folder(line.arguments)])
-    sys.argv[1:] = split_by_model(line.arguments)
+    sys.argv[1:] = split_by_model([*line.flags, *line.overrides])  # Hydra wants its options first
     _application()
     return None
 

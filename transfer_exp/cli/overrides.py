@@ -19,11 +19,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
+from transfer_exp.cli import option_files
+from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
+from transfer_exp.cli.option_files import CONF
 from transfer_exp.errors import InputError
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
-"""Folder of the configs: next to the package in a checkout, inside it once installed."""
+option_files.install()
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,14 @@ class CommandLine:
         """Options of Hydra, with all overrides under ``overrides``; a wrong one raises an `InputError`."""
         parser = get_args_parser()
         parser.error = _refuse  # type: ignore[method-assign]
-        return parser.parse_args(self.arguments)
+        options = parser.parse_intermixed_args(self.arguments)
+        if options.experimental_rerun is not None:
+            raise InputError("--experimental-rerun would run code from its file: repeat the command of the run instead")
+        return options
 
     @property
     def flags(self) -> list[str]:
-        """Options that begin with a dash, with their values."""
+        """Options that begin with a dash, with their values; Hydra wants them before the overrides."""
         return [argument for argument in self.arguments if argument not in self.overrides]
 
     @property
@@ -72,12 +76,15 @@ class CommandLine:
         return {str(key): str(values) for key, values in params.items() if str(key) not in by_hand}
 
     def compose(self, point: Sequence[str], return_hydra_config: bool = False) -> DictConfig:
-        """Return the config at a point, which is one override for each axis."""
+        """Return the config at a point, which is one override for each axis; `InputError` if it cannot be used."""
         directory = self.options.config_dir
         search = [f"hydra.searchpath=[file://{Path(directory).absolute()}]"] if directory else []
-        with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-            name, overrides = self.options.config_name or "config", [*search, *self.fixed, *point]
-            return hydra.compose(name, overrides, return_hydra_config=return_hydra_config)
+        try:
+            with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+                name, overrides = self.options.config_name or "config", [*search, *self.fixed, *point]
+                return hydra.compose(name, overrides, return_hydra_config=return_hydra_config)
+        except UNREADABLE_OPTIONS as error:
+            raise InputError(explain(error)) from error
 
     def points(self, is_axis: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
         """Yield the points of the axes that a predicate selects by key or group; a single empty point without axes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -9,10 +10,25 @@ from collections.abc import Mapping, Sequence
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
-_SECRET = re.compile("KEY|TOKEN|SECRET|PASSWORD")
-"""Words in the name of a secret, in capitals."""
+from transfer_exp.errors import has_credentials, redact_urls
+
+_SECRET = re.compile(
+    r"(?:key|token|secret|password|passwd|credentials?|cookie)(?![a-z])|(?<![a-z])(?:pass|pwd|pat|auth)(?![a-z])", re.I
+)
+"""Words of the name of a secret."""
+_NOT_SECRET = ("PWD", "OLDPWD")
 _SHORTEST = 8
 """Shortest secret value to hide anywhere in a text; shorter ones also occur in harmless words."""
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a setting or an environment variable is named like a secret."""
+    return name not in _NOT_SECRET and _SECRET.search(name) is not None
+
+
+def is_secret(variable: str) -> bool:
+    """Return whether an environment variable is named like a secret, or holds a URL with credentials."""
+    return is_secret_name(variable) or has_credentials(os.environ.get(variable, ""))
 
 
 def redacted_command(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -23,11 +39,11 @@ def redacted_command(arguments: Sequence[str], environment: Mapping[str, str]) -
         environment: Environment variables. The values of those named like a secret are hidden, because the shell may
             have inserted one into an argument.
     """
-    secrets = {f"${name}": value for name, value in environment.items() if _SECRET.search(name.upper())}
+    secrets = {f"${name}": value for name, value in environment.items() if is_secret_name(name)}
     redacted = []
     for argument in arguments:
         key, sign, _ = argument.partition("=")
-        text = f"{key}=..." if sign and _SECRET.search(key.upper()) else argument
+        text = f"{key}=..." if sign and is_secret_name(key) else redact_urls(argument)
         for name, value in secrets.items():
             text = text.replace(value, name) if len(value) >= _SHORTEST else text
         redacted.append(text)
@@ -40,6 +56,6 @@ def forbid_secrets_in_configs() -> None:
 
 
 def _environment(name: str, *default: str | None) -> str | None:
-    if _SECRET.search(name.upper()):
+    if is_secret(name):
         raise ValueError(f"{name} looks like a secret, and settings are written to files: do not put it in a setting")
     return oc.env(name, *default)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.hydra_errors import explain
-from transfer_exp.cli.job_labels import check_numbers, to_plain
+from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.errors import InputError
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
@@ -31,7 +31,6 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
     from transfer_exp.features.extraction import best_device
     from transfer_exp.store import Store
 
-    check_numbers(config)
     _refuse_single_options(HydraConfig.get().overrides.task)
     plain = to_plain(config)
     metrics = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")

@@ -10,6 +10,8 @@ from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from transfer_exp.errors import redact_urls
+
 TIMEOUT = 4.0
 """Seconds to wait for an answer."""
 _TRUE = ("1", "ON", "YES", "TRUE")  # the values that huggingface_hub accepts as true
@@ -59,4 +61,4 @@ def go_offline_if_unreachable() -> None:
     thread.join(TIMEOUT)
     if answers != ["reached"]:
         constants.HF_HUB_OFFLINE = True
-        _log.warning("%s: %s: only cached weights are available", url, (answers or ["no answer"])[0])
+        _log.warning("%s: %s: only cached weights are available", redact_urls(url), (answers or ["no answer"])[0])

@@ -1,0 +1,178 @@
+"""Limits on option files: a file that somebody else wrote may choose settings, but not run code or use up memory.
+
+Permission to run code comes from the command line, or from the environment that the user set, and never from a file.
+Every file that Hydra reads passes through this module, in the command line, in the Python interface and in workers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
+from hydra.core.default_element import ResultDefault
+from hydra.core.object_type import ObjectType
+from hydra.plugins.config_source import ConfigResult
+from omegaconf import DictConfig, OmegaConf
+
+from transfer_exp.cli.redact import is_secret
+from transfer_exp.cli.settings import check_config, check_overrides
+from transfer_exp.errors import InputError, has_credentials
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
+"""Folder of the configs: next to the package in a checkout, inside it once installed."""
+
+_HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.mode")
+_PARAMS = "hydra.sweeper.params"
+_LAUNCHER_KEYS = re.compile(
+    r"hydra\.launcher\.(n_jobs|timeout_min|max_num_timeout|nodes|tasks_per_node|cpus_per_task|gpus_per_node|"
+    r"gpus_per_task|mem_gb|partition|account|qos|constraint|array_parallelism)"
+)
+_WORD = re.compile(r"[\w.:+,-]*")
+_AXIS = re.compile(r"(?!hydra\b)[\w/]+(\.\w+)*")
+_CODE = "architectures"
+"""Name of the option that holds a Python file."""
+_INTERPOLATION = re.compile(r"\$\{((oc\.env|oc\.select|now|hydra):|[^${}:]*\})")
+_VARIABLE = re.compile(r"oc\.env:\s*['\"]?(\w+)")
+_LARGEST_FILE = 1_000_000
+_MOST_NODES, _MOST_LEVELS = 100_000, 50
+_MOST_READS = 1000
+"""Files of one composition; a usual one has about fifty."""
+_MOST_INTERPOLATIONS = 50
+"""Interpolations of one config; each can double the size of another one, and the package itself has about ten."""
+
+_hydra_composes = ConfigLoaderImpl.load_configuration
+_hydra_loads = CachingConfigRepository.load_config
+_hydra_places = ConfigLoaderImpl._load_single_config
+
+
+def install() -> None:
+    """Let Hydra's loader apply the limits, and `check_config` to every config that it composes."""
+    ConfigLoaderImpl.load_configuration = _compose  # type: ignore[method-assign, assignment]
+    CachingConfigRepository.load_config = _load  # type: ignore[method-assign, assignment]
+    ConfigLoaderImpl._load_single_config = _place  # type: ignore[method-assign, assignment]
+
+
+def _compose(
+    loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *options: Any, **named: Any
+) -> DictConfig:
+    """Compose and check a config; this replaces a method of Hydra. Raises `InputError` when it cannot be used."""
+    check_overrides(overrides, lambda group: bool(loader.get_group_options(group)) or bool(loader.list_groups(group)))
+    try:
+        config = _hydra_composes(loader, config_name, overrides, *options, **named)
+        plain = OmegaConf.to_container(config)
+    except RecursionError as error:
+        raise InputError("the option files list each other, or nest, without an end: correct their defaults") from error
+    except KeyError as error:
+        raise InputError(f"hydra.job.env_copy names {error}, which is not set: set it in the environment") from error
+    assert isinstance(plain, dict)
+    hydra_config = plain.pop("hydra")
+    interpolations = sum(value.count("${") for _, value in _walk(plain) if isinstance(value, str))
+    if interpolations > _MOST_INTERPOLATIONS:
+        raise InputError(f"the option files have over {_MOST_INTERPOLATIONS} interpolations ${{..}}: write values")
+    for key, value in _walk(plain):
+        if isinstance(value, str) and has_credentials(value):
+            raise InputError(f"{key} contains credentials, and settings are written to files: leave them out")
+        for name in _VARIABLE.findall(value) if isinstance(value, str) else ():
+            if is_secret(name):
+                raise InputError(f"{name} looks like a secret, and settings are written to files: leave {key} out")
+    check_config({str(key): value for key, value in plain.items()}, hydra_config)
+    return config
+
+
+def _load(repository: CachingConfigRepository, config_path: str) -> ConfigResult | None:
+    """Read a config; this replaces a method of Hydra. Raises `InputError` when the file exceeds a limit."""
+    reads = vars(repository)["reads"] = vars(repository).get("reads", 0) + 1
+    if reads > _MOST_READS:
+        raise InputError(f"the defaults of {config_path}.yaml list each other without an end: correct its defaults")
+    path = PurePosixPath(config_path)
+    if path.is_absolute() or ".." in path.parts:
+        raise InputError(
+            f"config {config_path} is outside of the folders of options: name its folder with --config-dir"
+        )
+    if f"config_path={config_path}" not in repository.cache:
+        source = repository.delegate._find_object_source(config_path, ObjectType.CONFIG)  # type: ignore[attr-defined]
+        if source is not None and source.scheme() == "file" and not _is_shipped(f"file://{source.path}"):
+            _check_yaml(Path(source.path, source._normalize_file_name(config_path)))
+    result = _hydra_loads(repository, config_path)
+    if result is not None and not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
+        # Before the file is placed: Hydra reads its search path from here.
+        _check_hydra(f"{config_path}.yaml", "hydra", OmegaConf.to_container(result.config).get("hydra", {}))  # type: ignore[union-attr]
+    return result
+
+
+def _place(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+    """Read a config, and put it where its package says; this replaces a method of Hydra. Errors as in `_load`."""
+    result = _hydra_places(loader, default, repo)
+    if not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
+        file, content = f"{default.config_path}.yaml", OmegaConf.to_container(result.config)
+        assert isinstance(content, dict)
+        _check_hydra(file, "hydra", content.get("hydra", {}))
+        for key, value in _walk(content):
+            if key.rpartition(".")[2] == _CODE and value is not None:
+                raise InputError(f"{file} may not set {key}, which is code that runs: set it on the command line")
+            if isinstance(value, str) and value.count("${") != len(_INTERPOLATION.findall(value)):
+                raise InputError(f"{file} may not set {key} to {value}: write ${{KEY}} or ${{oc.env:NAME}}")
+    return result
+
+
+def _is_shipped(path: str) -> bool:
+    """Return whether the folder of a config belongs to this package, to Hydra or to one of its plugins."""
+    scheme, _, folder = path.partition("://")
+    if scheme == "file":
+        return Path(folder).resolve() == CONF
+    return scheme != "pkg" or folder.split(".")[0] in ("hydra", "hydra_plugins")
+
+
+def _check_hydra(file: str, key: str, value: Any) -> None:
+    """Refuse settings of Hydra in a file, except folders, axes of a sweep, and plain settings of a launcher."""
+    allowed = isinstance(value, str | int | float | None)
+    if isinstance(value, Mapping) and key == _PARAMS:
+        for axis, values in value.items():
+            if not _AXIS.fullmatch(str(axis)) or any(word in f"{axis}={values}" for word in ("${", _CODE)):
+                raise InputError(f"{file} may not sweep over {axis}={values}: write it on the command line")
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            _check_hydra(file, f"{key}.{name}", item)
+    elif not (allowed and (key in _HYDRA_KEYS or (_LAUNCHER_KEYS.fullmatch(key) and _WORD.fullmatch(str(value))))):
+        raise InputError(f"{file} may not set {key}: set it on the command line, if you trust it")
+
+
+def _check_yaml(path: Path) -> None:
+    """Refuse a file that is large, or becomes large when its aliases are replaced by what they stand for."""
+    if path.stat().st_size > _LARGEST_FILE:
+        raise InputError(f"{path.name} has over {_LARGEST_FILE // 1_000_000} MB: an option is a small file")
+    sizes: dict[str, int] = {}
+    open_nodes: list[tuple[str | None, int]] = []
+    total = 0
+    for event in yaml.parse(path.read_text(encoding="utf-8"), yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in sizes:
+                raise InputError(f"{path.name} has an alias *{event.anchor} for something that contains it: remove it")
+            total += sizes[event.anchor]
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, total))
+            total += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            sizes |= {anchor: total - before} if anchor else {}
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes |= {event.anchor: 1} if event.anchor else {}
+            total += 1
+        if total > _MOST_NODES or len(open_nodes) > _MOST_LEVELS:
+            raise InputError(
+                f"{path.name} stands for over {_MOST_NODES} values, or over {_MOST_LEVELS} levels: write it shorter"
+            )
+
+
+def _walk(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every value inside plain data with its dotted key, and mappings and lists themselves too."""
+    yield key, content
+    items = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
+    for name, item in items:
+        yield from _walk(item, f"{key}.{name}" if key else str(name))

@@ -1,0 +1,153 @@
+"""Types and ranges of the settings that belong to no config group, and names that no setting may have.
+
+Every composed config passes through `check_config`, before a folder is made and before torch is imported. Options of
+the groups are checked against the signatures of their targets by `instantiate`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from transfer_exp.cli.redact import is_secret_name
+from transfer_exp.errors import InputError, has_credentials, one_line, suggestion
+
+STAGES = ("score", "plan", "features", "grid", "finetune", "report")
+GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
+LARGEST_SEED = 2**32 - 1
+"""Largest seed of NumPy's older generators, which scikit-learn uses."""
+
+
+def is_whole(value: Any, least: int, most: int | float = float("inf")) -> bool:
+    """Return whether a value is an int in a range; a truth value is not."""
+    return type(value) is int and least <= value <= most
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_list(value: Any, is_item: Callable[[Any], bool], or_null: bool = False) -> bool:
+    return (or_null and value is None) or (isinstance(value, list) and bool(value) and all(map(is_item, value)))
+
+
+def _whole(least: int, most: int | float = float("inf")) -> tuple[str, Callable[[Any], bool]]:
+    text = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
+    return f"a whole number, {text}", lambda value: is_whole(value, least, most)
+
+
+def _number(text: str, accepts: Callable[[int | float], bool]) -> tuple[str, Callable[[Any], bool]]:
+    return f"a number {text}", lambda value: type(value) in (int, float) and accepts(value)
+
+
+SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "stage": (f"one of {', '.join(STAGES)}", lambda value: value in STAGES),
+    "models": ("a list of names such as [a,b], or null", lambda v: _is_name(v) or _is_list(v, _is_name, or_null=True)),
+    "seed": _whole(0, LARGEST_SEED),
+    "device": ("auto, cpu, cuda, cuda:0 or mps", _is_name),
+    "store": ("a folder, or a URL such as s3://bucket/folder", _is_name),
+    "features.batch_size": _whole(1, 1_000_000),
+    "features.workers": _whole(0, 1024),
+    # Of ``transfer-exp rank``.
+    "budget": (
+        "a time such as 90s, 10m or 2h, or null",
+        lambda value: value is None or type(value) in (int, float, str),
+    ),
+    "inspect": ("true or false", lambda value: isinstance(value, bool)),
+    "draws": _whole(2, 1_000_000),
+    "halving.first": _whole(1),
+    "halving.top": _whole(1),
+    "halving.growth": _number("above 1", lambda value: 1 < value < float("inf")),
+    "halving.keep": _number("above 0 and below 1", lambda value: 0 < value < 1),
+    "halving.stable": _whole(2),
+    "halving.prior_images": _number("from 0 on", lambda value: 0 <= value < float("inf")),
+    # Of a score matrix.
+    "metrics": ("a list such as [logme,'knn(k=3)'], or null", lambda value: _is_list(value, _is_name, or_null=True)),
+    "perturbations": ("a list such as [none,'pca(dim=32)']", lambda value: _is_list(value, _is_name)),
+    "images_per_class": (
+        "a list of whole numbers, or [null] for all",
+        lambda value: _is_list(value, lambda item: item is None or is_whole(item, 1)),
+    ),
+    "rows": ("a CSV to write", _is_name),
+    # Of single stages.
+    "splits": ("a list of names of splits", lambda value: _is_list(value, _is_name)),
+    "point": _whole(0),
+}
+"""What a setting needs to be, in words and as a predicate, by its key."""
+_ADDED = ("splits", "point")
+"""Settings that only some stages have, so that ``+`` adds them."""
+_TOP = (*GROUPS, *dict.fromkeys(key.partition(".")[0] for key in SETTINGS))
+
+
+def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -> None:
+    """Refuse arguments that would write a secret into files, or add a setting that nothing reads.
+
+    Args:
+        overrides: Arguments in Hydra's grammar, before they are applied.
+        is_group: Returns whether there is a config group of a name.
+
+    Raises:
+        InputError: The message does not contain the value.
+    """
+    for override in overrides:
+        key, _, value = override.partition("=")
+        name = key.lstrip("+~")
+        if is_secret_name(name) or has_credentials(value) or (name.startswith("hydra") and _names_secret(value)):
+            raise InputError(
+                f"{name}=... looks like a secret, and settings are written to files: set it as an environment variable"
+            )
+        top = re.split(r"[.@]", name)[0]
+        if key.startswith("+") and top != "hydra" and top not in _TOP and not is_group(top):
+            raise InputError(f"there is no setting '{top}': {suggestion(top, _TOP)}")
+
+
+def _names_secret(value: str) -> bool:
+    """Return whether a value of Hydra's own settings names a variable like a secret."""
+    return any(is_secret_name(name) for name in re.findall(r"\w+", value))
+
+
+def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> None:
+    """Check a composed config as plain data with unresolved interpolations; raises `InputError` for the first problem.
+
+    Args:
+        config: Settings and config groups.
+        hydra_config: Hydra's part of the config.
+    """
+    for group in GROUPS:
+        if group in ("protocol",) and group not in config:
+            continue
+        if not isinstance(config.get(group), Mapping):
+            raise InputError(f"{group}={config.get(group)} is not an option: write {group}=NAME, see --help")
+    for key in ("stage", "models", "seed", "device", "store", "features"):
+        if key not in config:
+            raise InputError(f"{key} has no value: set {key}=...")
+    for top, value in config.items():
+        nested = {f"{top}.{key}": item for key, item in value.items()} if isinstance(value, Mapping) else {}
+        if any(key.startswith(f"{top}.") for key in SETTINGS):
+            expected = [key for key in SETTINGS if key.startswith(f"{top}.")]
+            for key in [*expected, *nested]:
+                if key not in nested:
+                    raise InputError(f"{key} has no value: set {key}=...")
+                if key not in expected:
+                    names = [name.partition(".")[2] for name in expected]
+                    raise InputError(f"{top} has no option '{key.partition('.')[2]}': {suggestion(key, names)}")
+                check_setting(key, nested[key])
+        elif top in SETTINGS:
+            check_setting(top, value)
+        elif is_secret_name(top):
+            raise InputError(f"{top} looks like a secret, and settings are written to files: leave it out")
+    job = hydra_config.get("job", {})
+    for name in [*job.get("env_set", {}), *job.get("env_copy", [])]:
+        if is_secret_name(str(name)) or name == "TRANSFER_EXP_TRUST":
+            raise InputError(f"hydra.job may not set {name}: Hydra writes it to files, so set it in the environment")
+
+
+def check_setting(key: str, value: Any) -> None:
+    """Raise `InputError` when the value of a setting has the wrong type or is out of range."""
+    text, accepts = SETTINGS[key]
+    if isinstance(value, str) and "${" in value:
+        return  # resolved by the job, which checks it again
+    if not accepts(value):
+        shown = "null" if value is None else "''" if value == "" else str(value)
+        raise InputError(one_line(f"{key}={shown}: need {text}"))
