@@ -25,7 +25,7 @@ from tests.bad_input.files import ENTRY, npz
 from tests.bad_input.strategies import CHARACTERS, damaged, json_of, table_of
 from transfer_exp.cli.score_matrix import compose_option
 from transfer_exp.dataset.arrays import arrays
-from transfer_exp.dataset.image_file import read_rgb
+from transfer_exp.dataset.image_decoding import ImageDecoder
 from transfer_exp.dataset.image_table import image_table
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.score_files import read_scores
@@ -151,7 +151,7 @@ def _read_features(path: Path) -> None:
 
 
 def _read_image(path: Path) -> None:
-    image = read_rgb(path, "1.png", "remove it")
+    image = ImageDecoder().decode(path.read_bytes(), "1.png", "remove it")
     assert image.mode == "RGB"
     assert image.width * image.height <= (Image.MAX_IMAGE_PIXELS or 0)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from transfer_exp.dataset.image_file import read_rgb
+from transfer_exp.dataset.image_decoding import ImageDecoder
 from transfer_exp.model_pool.preprocessing import random_crop_flip, split_transform
 from transfer_exp.vision import timm, torchvision
 
@@ -70,7 +70,7 @@ def images(tmp_path_factory):
     draw_image("RGBA").save(folder / "transparent.png")
     Image.fromarray(np.asarray(draw_image("L")).astype(np.uint16) * 257).save(folder / "deep.png")
     draw_image("1").save(folder / "bits.png")
-    return [read_rgb(path, path.name, "") for path in sorted(folder.iterdir())]
+    return [ImageDecoder().decode(path.read_bytes(), path.name, "") for path in sorted(folder.iterdir())]
 
 
 @pytest.mark.parametrize("name", TRANSFORMS)

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
+from transfer_exp.dataset.image_decoding import ImageFacts
 from transfer_exp.dataset.image_file import NOT_IMAGES
 
 FEW = 5
@@ -30,12 +31,16 @@ On six real sets (10,000 images) the nine pairs within 5 levels show the same pi
 levels. JPEG of quality 75 changed a thumbnail by at most 5 for sides of at least 100 pixels; at 32 pixels, by more than
 5 in one of 16 cases.
 """
+DARK = 32
+"""Brightest value of an image that is not nearly black: 12-bit pixels in a file of 16 bits have at most 15 of 255."""
 PLAIN = 4 * LEVELS
 """Smallest range of values of a thumbnail; plainer images are too alike to compare."""
 _NEIGHBOURS = 8
 _MAX_NAMES = 3
 
 Grade = Literal["note", "warning"]
+Extrema = tuple[tuple[int, int], ...]
+"""Smallest and largest value of each channel of an image."""
 Group = tuple[int, ...]
 """Positions of two or more images in a dataset, ascending."""
 
@@ -106,6 +111,53 @@ def report_passed_over(passed_over: Mapping[str, Sequence[str]]) -> Iterator[Fin
         yield Finding("note" if reason == NOT_IMAGES else "warning", text)
 
 
+def report_decoding(facts: Mapping[int, ImageFacts], index: ImageIndex) -> Iterator[Finding]:
+    """Yield notes on what the decoder applied to the readable images, by their positions in ``index``."""
+    positions: dict[str, list[int]] = defaultdict(list)
+    for i, fact in facts.items():
+        if fact.orientation != 1:
+            positions["are turned upright by their EXIF orientation"].append(i)
+        if fact.is_transparent:
+            positions["have transparent pixels, which show dataset.background"].append(i)
+        if fact.pixel_range is not None:
+            low, high = fact.pixel_range
+            scaling = f"of which {low:g} becomes black and {high:g} white (dataset.pixel_range sets other values)"
+            positions[f"have pixels of more than 8 bits, {scaling}"].append(i)
+        if fact.has_frames:
+            positions["have several frames, of which only the first is read"].append(i)
+    for text, images in positions.items():
+        names = _shorten(index.names[i] for i in images)
+        yield Finding("note", f"{len(images)} image(s) {text}: {names}")
+
+
+def find_plain(extrema: Mapping[int, Extrema]) -> tuple[list[int], list[int]]:
+    """Return the images of one colour, whose values differ by at most `LEVELS`, and the other ones below `DARK`."""
+    flat = [i for i, channels in extrema.items() if all(high - low <= LEVELS for low, high in channels)]
+    dark = [i for i, channels in extrema.items() if all(high < DARK for _, high in channels)]
+    return flat, sorted(set(dark).difference(flat))
+
+
+def report_plain(
+    flat: Sequence[int], dark: Sequence[int], facts: Mapping[int, ImageFacts], index: ImageIndex
+) -> Iterator[Finding]:
+    """Yield warnings with the images of one colour and those that are nearly black."""
+    for images, text in (
+        (flat, "show one flat colour"),
+        (dark, f"are nearly black (no value above {DARK - 1} of 255)"),
+    ):
+        if images:
+            causes = {
+                "have transparent pixels: try another dataset.background": [facts[i].is_transparent for i in images],
+                "use few of their bits: set dataset.pixel_range": [facts[i].pixel_range is not None for i in images],
+                "use few of their 16 bits, of which the upper 8 are read: save them with 8 bits": [
+                    facts[i].is_cut for i in images
+                ],
+            }
+            hints = "".join(f"; {sum(is_so)} of them {hint}" for hint, is_so in causes.items() if any(is_so))
+            names = _shorten(index.names[i] for i in images)
+            yield Finding("warning", f"{len(images)} of {len(index.names)} images {text}: {names}{hints}")
+
+
 def find_duplicates(
     readable: Sequence[int], digests: Sequence[bytes], thumbnails: UInt8[np.ndarray, "images values"], index: ImageIndex
 ) -> Iterator[Finding]:
@@ -113,7 +165,7 @@ def find_duplicates(
 
     Args:
         readable: Positions of the images in ``index``.
-        digests, thumbnails: Digest of the content and thumbnail of each of these images.
+        digests, thumbnails: Digest of the pixels and thumbnail of each of these images.
         index: All images of the dataset.
     """
     similar = [group for group in group_similar(thumbnails) if len({digests[k] for k in group}) > 1]

@@ -9,11 +9,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from transfer_exp.dataset.image_file import read_bytes, read_rgb
-from transfer_exp.dataset.target_dataset import LabelledImages, Split, TargetDataset, clean_name, split_of, unlabelled
+from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
+from transfer_exp.dataset.image_file import find_readable, is_skip, load_encoded, read_bytes
+from transfer_exp.dataset.target_dataset import (
+    NOT_READABLE,
+    LabelledImages,
+    Split,
+    TargetDataset,
+    clean_name,
+    split_of,
+    unlabelled,
+)
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.text import expand_user
 
+_REMEDY = "fetch the dataset again or set dataset.on_unreadable=skip"
 _WITHHELD = (-1, None, "")
 """Values of a label column that stand for an unknown label."""
 
@@ -29,6 +39,9 @@ def huggingface(
     label_column: str | None = None,
     scoring_set_size: int | None = None,
     seed: int = 0,
+    on_unreadable: str = "refuse",
+    background: str = BACKGROUND,
+    pixel_range: Sequence[Any] | None = None,
 ) -> TargetDataset:
     """Return the dataset ``id``; code in the dataset's repository never runs.
 
@@ -42,6 +55,8 @@ def huggingface(
             features. A label column of integers or strings must be given.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
+        on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` leaves damaged images out.
+        background, pixel_range: Colour behind transparent pixels, and range of deep pixels, see `ImageDecoder`.
 
     Raises:
         InputError: If `datasets` is not installed, a download fails, a split or column is missing or ambiguous,
@@ -53,17 +68,22 @@ def huggingface(
         if name not in splits:
             raise InputError(f"{id} has no split {name!r}: {suggestion(name, splits)}")
     image, label = _choose_columns(splits[chosen["train"]].features, image_column, label_column, id)
-    passed_over = {}
+    passed_over: dict[str, tuple[str, ...]] = {}
     for split, option in (("validation", validation), ("test", test)):
         if option is None and split in chosen and set(splits[chosen[split]][label]) <= set(_WITHHELD):
             n_rows, name = len(splits[chosen[split]]), chosen.pop(split)
             passed_over[unlabelled(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
     class_names, codes = _read_classes([splits[name] for name in chosen.values()], label)
-    folders = _allowed_folders(id)
+    skip, decoder, folders = is_skip(on_unreadable), ImageDecoder(background, pixel_range), _allowed_folders(id)
     images = {
-        split: _load_images(splits[name], (image, label), codes, f"{id}, {name}", folders)
+        split: _load_images(splits[name], (image, label), codes, f"{id}, {name}", folders, decoder)
         for split, name in chosen.items()
     }
+    for split, part in images.items() if skip else ():
+        is_readable = find_readable(part, f"{id}, {chosen[split]}")
+        images[split] = part.subset(np.flatnonzero(is_readable))
+        damaged = tuple(f"{chosen[split]}, row {i}" for i in np.flatnonzero(~is_readable))
+        passed_over |= {NOT_READABLE: (*passed_over.get(NOT_READABLE, ()), *damaged)} if damaged else {}
     train_images, test_images = images["train"], images.get("test")
     if test_images is None:
         train_images, test_images = train_images.split(test_fraction, seed)
@@ -164,9 +184,14 @@ def _allowed_folders(id: str) -> list[Path]:
 
 
 def _load_images(
-    split: Any, columns: tuple[str, str], codes: dict[Any, int], label: str, folders: Sequence[Path]
+    split: Any,
+    columns: tuple[str, str],
+    codes: dict[Any, int],
+    label: str,
+    folders: Sequence[Path],
+    decoder: ImageDecoder,
 ) -> LabelledImages:
-    """Return the images of one split, decoded on reading; the fingerprint is the encoded image."""
+    """Return the images of one split, decoded on reading."""
     import datasets
 
     column = columns[0]
@@ -186,10 +211,8 @@ def _load_images(
             raise InputError(f"{name_row(i)} names a file outside the dataset, {path}: leave it out")
         return read_bytes(path)
 
-    def read(i: int) -> Any:
-        return read_rgb(read_content(i), name_row(i), "leave it out or fetch the dataset again")
-
-    return LabelledImages(_read_labels(split, columns[1], codes, label), read, read_content, name=name_row)
+    labels = _read_labels(split, columns[1], codes, label)
+    return load_encoded(read_content, labels, name_row, _REMEDY, decoder=decoder)
 
 
 def _read_labels(split: Any, column: str, codes: dict[Any, int], label: str) -> Int[np.ndarray, " samples"]:

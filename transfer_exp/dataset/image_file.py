@@ -1,16 +1,12 @@
-"""Safe reading of image files: decoders that run no code, one RGB convention, and errors with the file name."""
+"""Image files: which files are images, safe reading, and datasets of one file for each image."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import stat
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
-from io import BytesIO
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,15 +14,10 @@ import numpy as np
 from jaxtyping import Bool, Int
 from PIL import Image
 
+from transfer_exp.dataset.image_decoding import FORMATS, ImageDecoder, register_plugins
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError
 
-# Pillow detects formats by content. Only these decoders are allowed: others run programs (EPS calls Ghostscript), or
-# hold no pictures. TGA has no signature, so that it is tried last.
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "MPO", "PPM", "PSD", "QOI"),
-    *("ICO", "CUR", "ICNS", "DDS", "DIB", "PCX", "SGI", "SUN", "XBM", "XPM", "TGA"),
-)
 # Text or data could begin with the short signatures of other formats.
 _SIGNED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PSD", "QOI", "ICNS", "DDS")
 _SIGNATURE_BYTES = 16
@@ -45,20 +36,6 @@ NOT_IMAGES = "not images"
 REMEDY = "remove it or set dataset.on_unreadable=skip"
 _MAX_NAMES = 5
 _log = logging.getLogger(__name__)
-
-
-@cache
-def register_plugins() -> None:
-    """Load Pillow's decoders, and that of HEIF if ``pillow-heif`` is installed."""
-    Image.init()
-    if find_spec("pillow_heif") is not None:
-        import_module("pillow_heif").register_heif_opener()
-
-
-def allowed_formats() -> list[str]:
-    """Return the formats of `FORMATS` that the installed Pillow and its plugins decode."""
-    register_plugins()
-    return [format for format in FORMATS if format in Image.OPEN]
 
 
 def is_image(path: Path) -> bool:
@@ -109,55 +86,6 @@ def passed_over_reason(path: Path) -> str:
     return NOT_IMAGES
 
 
-def read_rgb(source: Path | bytes, name: str, remedy: str) -> Image.Image:
-    """Decode an image to RGB.
-
-    Transparency is dropped, 16-bit grey levels are scaled to 8 bits instead of clipped, and an EXIF orientation is not
-    applied (torchvision does not apply it either, so published accuracies do not include it).
-
-    Args:
-        source: A file, or the content of one.
-        name, remedy: The name of the image and the advice to the user in error messages.
-
-    Raises:
-        InputError: If the image cannot be decoded, or has more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``.
-    """
-    try:
-        with (
-            handle_pillow_warnings(),
-            Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=allowed_formats()) as image,
-        ):
-            return to_rgb(image)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise InputError(f"{name} has more pixels than {Image.MAX_IMAGE_PIXELS}: shrink it") from error
-    # Decoders raise many types for damaged files (SyntaxError, struct.error, EOFError, ...).
-    except Exception as error:
-        raise InputError(f"{name} is not a readable image: {remedy}") from error
-
-
-@contextmanager
-def handle_pillow_warnings() -> Iterator[None]:
-    """Context in which Pillow's warning of too many pixels is an error and its others are ignored, in all threads."""
-    with warnings.catch_warnings():
-        # A damaged file either decodes or is refused.
-        warnings.filterwarnings("ignore", module=r"PIL\.\w+Plugin")
-        # Pillow only warns above its limit of pixels, without the file name, and raises above twice the limit.
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        yield
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Decode to RGB as described at `read_rgb`; raises exceptions of any type if the image is damaged."""
-    if image.mode.startswith("I"):
-        return Image.fromarray((np.asarray(image) / 257).clip(0, 255).round().astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no standard range")
-    # Pillow warns about a transparent palette unless it is converted to RGBA first.
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
 def read_bytes(path: Path) -> bytes:
     """Return the content of a file; raises InputError if it cannot be read or is larger than `MAX_BYTES`."""
     try:
@@ -191,19 +119,20 @@ def is_skip(on_unreadable: str) -> bool:
     return on_unreadable == "skip"
 
 
-def find_readable(paths: Sequence[Path], folder: Path) -> Bool[np.ndarray, " samples"]:
+def find_readable(images: LabelledImages, source: str) -> Bool[np.ndarray, " samples"]:
     """Decode every image, log one warning with the unreadable ones, and return a mask of the readable ones."""
-    mask = np.array([path.is_file() and _is_readable(path) for path in paths], dtype=bool)
-    damaged = [str(path) for path, is_readable in zip(paths, mask, strict=True) if not is_readable]
+    damaged = [i for i in range(len(images)) if not _is_readable(images, i)]
     if damaged:
-        names = ", ".join(damaged[:_MAX_NAMES]) + (", ..." if len(damaged) > _MAX_NAMES else "")
-        _log.warning("left out %d unreadable image(s) of %s: %s", len(damaged), folder, names)
+        names = ", ".join(images.name(i) for i in damaged[:_MAX_NAMES]) + (", ..." if len(damaged) > _MAX_NAMES else "")
+        _log.warning("left out %d unreadable image(s) of %s: %s", len(damaged), source, names)
+    mask = np.ones(len(images), dtype=bool)
+    mask[damaged] = False
     return mask
 
 
-def _is_readable(path: Path) -> bool:
+def _is_readable(images: LabelledImages, i: int) -> bool:
     with suppress(InputError):
-        read_rgb(path, str(path), REMEDY)
+        images.read(i)
         return True
     return False
 
@@ -213,12 +142,45 @@ def load_files(
     labels: Int[np.ndarray, " samples"],
     remedy: str,
     targets: Int[np.ndarray, "samples classes"] | None = None,
+    decoder: ImageDecoder | None = None,
 ) -> LabelledImages:
-    """Return images of one file each, with the file content as fingerprint; ``remedy`` is passed to `read_rgb`."""
+    """Return images of one file each, see `load_encoded`."""
+    return load_encoded(lambda i: read_bytes(paths[i]), labels, lambda i: str(paths[i]), remedy, targets, decoder)
+
+
+def load_encoded(
+    content: Callable[[int], bytes],
+    labels: Int[np.ndarray, " samples"],
+    name: Callable[[int], str],
+    remedy: str,
+    targets: Int[np.ndarray, "samples classes"] | None = None,
+    decoder: ImageDecoder | None = None,
+) -> LabelledImages:
+    """Return images that are decoded on reading; the fingerprint is the content and what else decides the pixels.
+
+    An image whose content differs from the first time it was read is refused: a cached value would not fit its key.
+
+    Args:
+        content: Function of a position that returns the content of an image file.
+        labels, name, targets: Attributes of `LabelledImages`.
+        remedy: Advice in error messages.
+        decoder: Decoder that the splits of a dataset share; by default a new one.
+    """
+    decoder = decoder or ImageDecoder()
+    digests: dict[int, bytes] = {}
+
+    def read_content(i: int) -> bytes:
+        encoded = content(i)
+        digest = hashlib.sha256(encoded).digest()
+        if digests.setdefault(i, digest) != digest:
+            raise InputError(f"{name(i)} has changed since this run began: start the run again")
+        return encoded
+
+    def fingerprint(i: int) -> bytes:
+        encoded = read_content(i)
+        return encoded + decoder.marker(encoded)
+
+    decoder.register(len(labels), read_content)
     return LabelledImages(
-        labels,
-        lambda i: read_rgb(paths[i], str(paths[i]), remedy),
-        lambda i: read_bytes(paths[i]),
-        targets,
-        lambda i: str(paths[i]),
+        labels, lambda i: decoder.decode(read_content(i), name(i), remedy), fingerprint, targets, name
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import (
     NOT_IMAGES,
     REMEDY,
@@ -43,6 +45,8 @@ def image_folder(
     name: str | None = None,
     scoring_set_size: int | None = None,
     seed: int = 0,
+    background: str = BACKGROUND,
+    pixel_range: Sequence[Any] | None = None,
 ) -> TargetDataset:
     """Return the images below ``root``, with its folders in sorted order as classes.
 
@@ -59,6 +63,7 @@ def image_folder(
         name: The name in tables; the folder's name if None.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
+        background, pixel_range: Colour behind transparent pixels, and range of deep pixels, see `ImageDecoder`.
 
     Raises:
         InputError: If the folder is missing, cannot be read or has fewer than two classes, a class is empty or too
@@ -67,7 +72,7 @@ def image_folder(
     folder = expand_user(root).resolve()
     if not folder.is_dir():
         raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
-    scan = _Scan(folder, is_skip(on_unreadable))
+    scan = _Scan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
     folders = _find_splits(folder)
     files = scan.read_splits(folders) if folders else {"train": scan.read_classes(folder)}
     classes = sorted({label for part in files.values() for label in part})
@@ -153,8 +158,8 @@ class _Scan:
         passed_over: Names relative to the root by reason.
     """
 
-    def __init__(self, root: Path, skip: bool) -> None:
-        self._root, self._skip = root, skip
+    def __init__(self, root: Path, skip: bool, decoder: ImageDecoder) -> None:
+        self._root, self._skip, self._decoder = root, skip, decoder
         self.passed_over: dict[str, list[str]] = defaultdict(list)
 
     def read_splits(self, folders: Mapping[Split, Path]) -> dict[str, _ClassFiles]:
@@ -196,13 +201,14 @@ class _Scan:
         paths = [path for label in classes for path in files.get(label, [])]
         labels = np.repeat(np.arange(len(classes)), [len(files.get(label, [])) for label in classes])
         check_inside(self._root, paths)
-        mask = find_readable(paths, self._root) if self._skip else np.ones(len(paths), dtype=bool)
+        loaded = load_files(paths, labels, REMEDY, decoder=self._decoder)
+        mask = find_readable(loaded, str(self._root)) if self._skip else np.ones(len(paths), dtype=bool)
         self._pass_over(NOT_READABLE, [paths[i] for i in np.flatnonzero(~mask)])
         counts = dict(zip(classes, np.bincount(labels[mask], minlength=len(classes)), strict=True))
         for label, images in files.items():
             if counts[label] == 0:
                 raise InputError(f"class folder {images[0].parent} holds no readable image: fill or remove it")
-        return load_files([paths[i] for i in np.flatnonzero(mask)], labels[mask], REMEDY)
+        return loaded.subset(np.flatnonzero(mask))
 
     def _read_folders(self, folder: Path) -> dict[str, list[Path]]:
         """Return the images below each folder by the name of the class; two folders may have one name."""

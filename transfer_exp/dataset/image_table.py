@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_skip, load_files
 from transfer_exp.dataset.target_dataset import (
     NOT_READABLE,
@@ -33,6 +36,8 @@ def image_table(
     name: str | None = None,
     scoring_set_size: int | None = None,
     seed: int = 0,
+    background: str = BACKGROUND,
+    pixel_range: Sequence[Any] | None = None,
 ) -> TargetDataset:
     """Return the images listed in a CSV, with its labels in sorted order as classes.
 
@@ -50,6 +55,7 @@ def image_table(
         name: The name in tables; the CSV's name without suffix if None.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
+        background, pixel_range: Colour behind transparent pixels, and range of deep pixels, see `ImageDecoder`.
 
     Raises:
         InputError: If the CSV, the folder, a column, an entry or a file is missing, a file is listed twice or outside
@@ -68,7 +74,8 @@ def image_table(
         raise InputError(f"{table} has no readable image of class '{label}': repair its images or remove its lines")
     if len(rows) < len(labelled):
         passed_over[NOT_READABLE] = tuple(labelled["file"].drop(rows.index))
-    splits = {str(split): _load_images(part, classes) for split, part in rows.groupby("split")}
+    decoder = ImageDecoder(background, pixel_range)
+    splits = {str(split): _load_images(part, classes, decoder) for split, part in rows.groupby("split")}
     if len(splits) == 1:
         splits = {"train": next(iter(splits.values()))}  # the only split, whatever its name
     if "train" not in splits:
@@ -124,7 +131,8 @@ def _add_paths(rows: pd.DataFrame, table: Path, folder: Path, skip: bool) -> pd.
         raise InputError(f"{error}; for absolute paths set dataset.root=/") from error
     rows = rows.assign(path=pd.Series(paths, rows.index, dtype=object))
     if skip:
-        return rows[find_readable(paths, folder)]
+        images = load_files(paths, np.zeros(len(paths), dtype=np.int64), REMEDY)
+        return rows[find_readable(images, str(folder))]
     remedy = "correct it, or set dataset.root or dataset.on_unreadable=skip"
     _check(pd.Series(~exists, rows.index), rows["file"], table, f"is not in {folder}: {remedy}")
     return rows
@@ -139,7 +147,7 @@ def _find_file(folder: Path, file: str) -> Path:
     return next((folder / variant for variant in variants if (folder / variant).is_file()), path)
 
 
-def _load_images(rows: pd.DataFrame, classes: list[str]) -> LabelledImages:
+def _load_images(rows: pd.DataFrame, classes: list[str], decoder: ImageDecoder) -> LabelledImages:
     """Return the images of one split, in the order of the CSV."""
     labels = np.searchsorted(classes, rows["label"].to_list())
-    return load_files(rows["path"].to_list(), labels, REMEDY)
+    return load_files(rows["path"].to_list(), labels, REMEDY, decoder=decoder)

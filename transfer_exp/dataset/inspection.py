@@ -8,22 +8,25 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
+from typing import cast
 
 import numpy as np
 from jaxtyping import Int, UInt8
-from PIL import Image
 
 from transfer_exp.dataset.findings import (
+    Extrema,
     Finding,
     ImageIndex,
     check_classes,
     create_thumbnail,
     find_duplicates,
+    find_plain,
+    report_decoding,
     report_passed_over,
+    report_plain,
     report_unreadable,
 )
-from transfer_exp.dataset.image_file import allowed_formats, handle_pillow_warnings, to_rgb
+from transfer_exp.dataset.image_decoding import ImageFacts, handle_pillow_warnings, image_facts
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.progress import Track, silent
@@ -85,16 +88,17 @@ class Inspection:
 
 @dataclass(frozen=True)
 class _ImageSummary:
-    digest: bytes
-    format: str
+    facts: ImageFacts
     size: tuple[int, int]
+    digest: bytes
+    extrema: Extrema
     thumbnail: UInt8[np.ndarray, " values"]
 
 
 def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = silent) -> Inspection:
-    """Read every image of a dataset once (damaged ones twice) and return a summary with the possible faults.
+    """Read every image of a dataset once and return a summary with the possible faults.
 
-    Images with equal fingerprints are equal; `group_similar` defines similar images. Memory holds about 2 kB per image.
+    Images with equal pixels are equal; `group_similar` defines similar images. Memory holds about 2 kB per image.
 
     Args:
         dataset: The dataset; images that it refuses to read are reported as unreadable.
@@ -119,13 +123,19 @@ def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = sil
     counts = {split: np.bincount(part.labels, minlength=len(dataset.class_names)) for split, part in parts.items()}
     findings = list(report_passed_over(dataset.passed_over))
     findings += report_unreadable([i for i in range(len(images)) if i not in readable], index)
-    if readable:
-        thumbnails = np.stack([summary.thumbnail for summary in readable.values()])
-        digests = [summary.digest for summary in readable.values()]
-        findings += find_duplicates(list(readable), digests, thumbnails, index)
+    facts = {i: summary.facts for i, summary in readable.items()}
+    findings += report_decoding(facts, index)
+    flat, dark = find_plain({i: summary.extrema for i, summary in readable.items()})
+    findings += report_plain(flat, dark, facts, index)
+    # Flat images would all count as copies of each other.
+    pictures = {i: summary for i, summary in readable.items() if i not in set(flat)}
+    if pictures:
+        thumbnails = np.stack([summary.thumbnail for summary in pictures.values()])
+        digests = [summary.digest for summary in pictures.values()]
+        findings += find_duplicates(list(pictures), digests, thumbnails, index)
     findings += check_classes(dataset.class_names, counts)
     widths, heights = (_describe_range(sizes[:, axis]) for axis in (0, 1))
-    formats = dict(Counter(summary.format for summary in readable.values()).most_common())
+    formats = dict(Counter(summary.facts.format for summary in readable.values()).most_common())
     names_and_counts = (dataset.name, dataset.class_names, folder, counts)
     return Inspection(*names_and_counts, widths, heights, formats, tuple(findings))
 
@@ -138,30 +148,21 @@ def _summarise_all(
         for start in range(0, len(images), _BATCH):
             batch = range(start, min(start + _BATCH, len(images)))
             with handle_pillow_warnings():
-                summaries = list(pool.map(lambda i: _summarise_file(images, i), batch))
-            for i, summary in zip(batch, summaries, strict=True):
-                yield summary or _summarise_decoded(images, i)
+                summaries = list(pool.map(lambda i: _summarise(images, i), batch))
+            for summary in summaries:
+                yield summary
                 advance()
 
 
-def _summarise_file(images: LabelledImages, i: int) -> _ImageSummary | None:
-    """Decode the fingerprint of an image as a file; return None if it is not a file or damaged."""
-    try:
-        content = images.fingerprint(i)
-        with Image.open(BytesIO(content), formats=allowed_formats()) as image:
-            kind = f"{image.format} {image.mode}"
-            return _ImageSummary(hashlib.sha256(content).digest(), kind, image.size, create_thumbnail(to_rgb(image)))
-    except Exception:  # decoders raise many types; `_summarise_decoded` decides whether the image is unreadable
-        return None
-
-
-def _summarise_decoded(images: LabelledImages, i: int) -> _ImageSummary | None:
+def _summarise(images: LabelledImages, i: int) -> _ImageSummary | None:
     """Read an image as the dataset does; return None if the dataset refuses it."""
     try:
-        content, image = images.fingerprint(i), images.read(i)
+        image = images.read(i)
     except InputError:
         return None
-    return _ImageSummary(hashlib.sha256(content).digest(), image.mode, image.size, create_thumbnail(image))
+    digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
+    extrema = cast("Extrema", image.getextrema())
+    return _ImageSummary(image_facts(image), image.size, digest, extrema, create_thumbnail(image))
 
 
 def _describe_range(values: Int[np.ndarray, " images"]) -> tuple[int, int, int] | None:

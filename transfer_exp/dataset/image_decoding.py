@@ -1,0 +1,329 @@
+"""Decoding of image files to RGB: orientation, transparency and deep pixels, by decoders that run no code."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import ExifTags, Image, ImageColor
+
+from transfer_exp.errors import InputError
+
+# Pillow detects formats by content. Only these decoders are allowed: others run programs (EPS calls Ghostscript), or
+# hold no pictures. TGA has no signature, so that it is tried last.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "MPO", "PPM", "PSD", "QOI"),
+    *("ICO", "CUR", "ICNS", "DDS", "DIB", "PCX", "SGI", "SUN", "XBM", "XPM", "TGA"),
+)
+MAX_ASPECT = 300
+"""Largest ratio of the sides of an image. Networks resize the shorter side to hundreds of pixels before they crop, so
+that an image of 1 x 2,000,000 pixels would take gigabytes."""
+BACKGROUND = "white"
+"""Default colour behind transparent pixels."""
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""Transposition that shows an image upright, by its EXIF orientation."""
+_PNG_ORIENTATIONS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"mif1", b"msf1")
+_BITS = (8, 10, 12, 14, 16)
+_FACTS = "transfer_exp facts"
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """Facts about an encoded image that its decoded pixels do not show.
+
+    Attributes:
+        format: Format and mode of the file, such as ``"JPEG RGB"``.
+        orientation: EXIF orientation that was applied, 1 to 8.
+        is_transparent: Whether any pixel is transparent.
+        pixel_range: Values of deep pixels that became black and white; None for 8 bits.
+        has_frames: Whether there are frames besides the first, which is decoded.
+        is_cut: Whether only the upper 8 of 16 bits of each channel are decoded, which is so for colour images.
+    """
+
+    format: str
+    orientation: int = 1
+    is_transparent: bool = False
+    pixel_range: Range | None = None
+    has_frames: bool = False
+    is_cut: bool = False
+
+
+def image_facts(image: Image.Image) -> ImageFacts:
+    """Return the facts about a decoded image; only its mode is known if `ImageDecoder` has not decoded it."""
+    facts: ImageFacts = image.info.get(_FACTS, ImageFacts(image.mode))
+    return facts
+
+
+@cache
+def register_plugins() -> None:
+    """Load Pillow's decoders, and that of HEIF if ``pillow-heif`` is installed."""
+    Image.init()
+    if find_spec("pillow_heif") is not None:
+        import_module("pillow_heif").register_heif_opener()
+
+
+def allowed_formats() -> list[str]:
+    """Return the formats of `FORMATS` that the installed Pillow and its plugins decode."""
+    register_plugins()
+    return [format for format in FORMATS if format in Image.OPEN]
+
+
+@contextmanager
+def handle_pillow_warnings() -> Iterator[None]:
+    """Context in which Pillow's warning of too many pixels is an error and its others are ignored, in all threads."""
+    with warnings.catch_warnings():
+        # A damaged file either decodes or is refused.
+        warnings.filterwarnings("ignore", module=r"PIL\.\w+")
+        # Pillow only warns above its limit of pixels, without the file name, and raises above twice the limit.
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+class ImageDecoder:
+    """Decoder of the image files of one dataset.
+
+    An image is turned upright by its EXIF orientation. Transparent pixels are composed with a background. Of several
+    frames the first is decoded. Pixels of more than 8 bits are scaled linearly to 0 to 255. All images of the dataset
+    share one range, so that their brightness stays comparable:
+
+    * integers of which none is negative or above 65,535: from 0 to the largest value of 8, 10, 12, 14 or 16 bits,
+      whichever is the first to hold all values;
+    * floating-point values from 0 to 1: from 0 to 1;
+    * all others: from the smallest to the largest value.
+
+    Integers and floating-point values have separate ranges.
+
+    Args:
+        background: Colour behind transparent pixels: a name of CSS, or ``#rrggbb``.
+        pixel_range: Lowest and highest value of deep pixels, instead of the rules above; values outside are clipped.
+
+    Raises:
+        InputError: If the background is not a colour, or the range not two numbers in ascending order.
+    """
+
+    def __init__(self, background: str = BACKGROUND, pixel_range: Sequence[Any] | None = None) -> None:
+        try:
+            self._background = ImageColor.getrgb(background)[:3]
+        except (ValueError, AttributeError, TypeError) as error:
+            raise InputError(f"dataset.background={background} is not a colour: write white or '#rrggbb'") from error
+        self._pixel_range = None if pixel_range is None else _check_range(pixel_range)
+        self._sources: list[tuple[int, Callable[[int], bytes]]] = []
+
+    def register(self, n_images: int, content: Callable[[int], bytes]) -> None:
+        """Add images of the dataset, given by a function of a position, to those that decide the range."""
+        self._sources.append((n_images, content))
+
+    def decode(self, content: bytes, name: str, remedy: str) -> Image.Image:
+        """Decode an image file to RGB; `image_facts` of the result has what was applied.
+
+        Args:
+            content: The content of the file.
+            name, remedy: The name of the image and the advice to the user in error messages.
+
+        Raises:
+            InputError: If the image cannot be decoded, or is too large or too long and narrow.
+        """
+        try:
+            with handle_pillow_warnings(), _open(content, name) as image:
+                return self._to_rgb(image, content)
+        except InputError:
+            raise
+        except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+            raise InputError(f"{name} has more pixels than {Image.MAX_IMAGE_PIXELS}: shrink it") from error
+        except _PixelError as error:
+            raise InputError(f"{name} {error}") from error
+        # Decoders raise many types for damaged files (SyntaxError, struct.error, EOFError, ...).
+        except Exception as error:
+            raise InputError(_explain(content, name, remedy)) from error
+
+    def marker(self, content: bytes) -> bytes:
+        """Return bytes that differ wherever the decoding of an image depends on more than its file.
+
+        They are empty for an image without orientation, transparency and deep pixels, so that its cached values stay
+        valid. Only the header is read, but deep pixels need the range of the dataset.
+        """
+        with suppress(Exception), handle_pillow_warnings(), _open(content, "") as image:
+            marks = []
+            # Pillow itself has always turned TIFF files upright.
+            if image.format != "TIFF" and (orientation := _orientation(image, content)) != 1:
+                marks.append(f"orientation {orientation}")
+            if _has_transparency(image):
+                marks.append(f"background {self._background}")
+            # This range equals the fixed one of earlier releases.
+            if _is_deep(image) and self._range_of(image.mode) != (0, 65535):
+                marks.append(f"range {self._range_of(image.mode)}")
+            return ", ".join(marks).encode()
+        return b""
+
+    def _to_rgb(self, image: Image.Image, content: bytes) -> Image.Image:
+        kind, orientation, is_cut = f"{image.format} {image.mode}", _orientation(image, content), _is_cut(image)
+        pixel_range = self._range_of(image.mode) if _is_deep(image) else None
+        alpha = None
+        if pixel_range is not None:
+            rgb, alpha = _scale(image, pixel_range)
+        elif _has_transparency(image):
+            rgba = image.convert("RGBA")
+            rgb, alpha = rgba.convert("RGB"), rgba.getchannel("A")
+        else:
+            rgb = image.convert("RGB")
+        is_transparent = alpha is not None and alpha.getextrema()[0] < 255  # type: ignore[operator]
+        if is_transparent:
+            composed = Image.new("RGB", rgb.size, self._background)
+            composed.paste(rgb, mask=alpha)
+            rgb = composed
+        # The decoder of TIFF has turned the pixels already, and removed the tag.
+        if _orientation(image, content) in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[orientation])
+        rgb.info = {_FACTS: ImageFacts(kind, orientation, is_transparent, pixel_range, _has_frames(image), is_cut)}
+        return rgb
+
+    def _range_of(self, mode: str) -> Range:
+        """Return the range of deep pixels of a mode over all images of the dataset."""
+        return self._pixel_range or self._ranges["F" if mode == "F" else "I"]
+
+    @cached_property
+    def _ranges(self) -> dict[str, Range]:
+        """Ranges of integers ``I`` and floating-point values ``F`` over all readable deep images of the dataset."""
+        lows, highs = ({"I": float("inf"), "F": float("inf")}, {"I": float("-inf"), "F": float("-inf")})
+        for n_images, content in self._sources:
+            for i in range(n_images):
+                # Reading the image later reports what is wrong with it.
+                with suppress(Exception), handle_pillow_warnings(), _open(content(i), "") as image:
+                    if _is_deep(image):
+                        kind, values = "F" if image.mode == "F" else "I", _deep_pixels(image)
+                        lows[kind] = min(lows[kind], float(values.min()))
+                        highs[kind] = max(highs[kind], float(values.max()))
+        return {"I": _integer_range(lows["I"], highs["I"]), "F": _float_range(lows["F"], highs["F"])}
+
+
+class _PixelError(ValueError):
+    """Pixels that cannot be shown; the message follows the name of the image."""
+
+
+def _check_range(pixel_range: Sequence[Any]) -> Range:
+    try:
+        low, high = map(float, pixel_range)
+    except (TypeError, ValueError):
+        low = high = 0.0
+    if not (low < high and np.isfinite([low, high]).all()):
+        raise InputError(
+            f"dataset.pixel_range={pixel_range} must be [LOW,HIGH], two numbers in ascending order, or null"
+        )
+    return low, high
+
+
+def _open(content: bytes, name: str) -> Image.Image:
+    """Read the header of an image; raises InputError before any pixel is decoded if the image is too large."""
+    image = Image.open(BytesIO(content), formats=allowed_formats())
+    width, height = image.size
+    if Image.MAX_IMAGE_PIXELS is not None and width * height > Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InputError(
+            f"{name} has {width} x {height} pixels, and one side may be at most {MAX_ASPECT} times the other: "
+            "crop it or leave it out"
+        )
+    return image
+
+
+def _explain(content: bytes, name: str, remedy: str) -> str:
+    """Return why an image cannot be decoded, and the remedy."""
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS and "HEIF" not in Image.OPEN:
+        return f"{name} is a HEIF image: install its decoder with pip install pillow-heif, or convert it to PNG"
+    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return (
+            f"{name} is not a readable image (a damaged TIFF or one of an unusual kind): convert it to PNG, or {remedy}"
+        )
+    return f"{name} is not a readable image: {remedy}"
+
+
+def _orientation(image: Image.Image, content: bytes) -> int:
+    """Return the EXIF orientation of an image, from 1 to 8; 1 if there is none or it is damaged."""
+    # Pillow decodes a PNG to look for EXIF data after the pixels.
+    if image.format == "PNG" and not any(chunk in content for chunk in _PNG_ORIENTATIONS):
+        return 1
+    with suppress(Exception):
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return orientation if orientation in range(1, 9) else 1
+    return 1
+
+
+def _has_transparency(image: Image.Image) -> bool:
+    """Return whether an image has an alpha channel or a transparent colour."""
+    return "transparency" in image.info or image.mode in ("LA", "PA", "La", "RGBA", "RGBa")
+
+
+def _has_frames(image: Image.Image) -> bool:
+    """Return whether an image has other frames than the first; previews and layers are not frames."""
+    with suppress(Exception):
+        return image.format not in ("MPO", "PSD") and bool(getattr(image, "is_animated", False))
+    return False
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Return whether an image has one channel of more than 8 bits."""
+    return image.mode == "F" or image.mode.startswith("I")
+
+
+def _is_cut(image: Image.Image) -> bool:
+    """Return whether Pillow decodes an image of 16 bits in each of several channels, of which it drops the lower 8."""
+    return not _is_deep(image) and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
+
+
+def _deep_pixels(image: Image.Image) -> Shaped[np.ndarray, "height width"]:
+    """Return the values of a deep image; raises _PixelError if they are not finite."""
+    pixels = np.asarray(image)
+    if image.mode == "I" and _is_unsigned(image):
+        pixels = pixels.view(np.uint32)  # Pillow reads them as signed.
+    if not np.isfinite(pixels).all():
+        raise _PixelError("has pixels that are NaN or infinite: replace them by numbers")
+    return pixels
+
+
+def _is_unsigned(image: Image.Image) -> bool:
+    """Return whether an image is a TIFF of unsigned integers of 32 bits."""
+    tags: Any = getattr(image, "tag_v2", {})
+    return tags.get(258) == (32,) and tags.get(339, (1,)) in ((1,), 1)
+
+
+def _scale(image: Image.Image, pixel_range: Range) -> tuple[Image.Image, Image.Image | None]:
+    """Return a deep image in RGB with a range scaled to 0 to 255, and its alpha channel if a value is transparent."""
+    pixels, (low, high) = _deep_pixels(image), pixel_range
+    # In double precision, so that the result does not depend on the machine; row by row, which bounds memory.
+    grey = np.empty(pixels.shape, dtype=np.uint8)
+    for row, out in zip(pixels, grey, strict=True):
+        out[:] = ((row.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255).round()
+    transparent = image.info.get("transparency")
+    alpha = (
+        Image.fromarray(np.where(pixels == transparent, 0, 255).astype(np.uint8)) if transparent is not None else None
+    )
+    return Image.fromarray(grey).convert("RGB"), alpha
+
+
+def _integer_range(low: float, high: float) -> Range:
+    if low < 0 or high >= 1 << _BITS[-1]:
+        return (low, high) if low < high < float("inf") else (0.0, 65535.0)
+    return 0.0, next(float((1 << bits) - 1) for bits in _BITS if high < 1 << bits)
+
+
+def _float_range(low: float, high: float) -> Range:
+    return (0.0, 1.0) if (low >= 0 and high <= 1) or not low < high else (low, high)
