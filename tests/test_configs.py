@@ -17,7 +17,7 @@ from transfer_exp.cli.instantiate import build
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
-MAX_LINES = {"protocol": 18}  # a protocol lists everything that decides a fine-tuned accuracy
+MAX_LINES = {"protocol": 18, "dataset": 15}  # a protocol lists everything that decides a fine-tuned accuracy
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 # Values of the right type for fields that every user has to set.
 REQUIRED = {"root": "somewhere", "names": ["resnet18"], "path": "table.csv", "id": "owner/name"}
