@@ -173,9 +173,12 @@ def test_files_that_were_passed_over_are_counted_by_reason_and_suffix(root):
     ]
 
 
-def test_skipped_images_are_not_reported(root):
+def test_skipped_images_are_reported_as_passed_over(root):
     add_unreadable(root)
-    assert list_findings(root, on_unreadable="skip") == []
+    assert list_findings(root, on_unreadable="skip") == [
+        "warning: 4 file(s) were passed over, not readable (.png 4): "
+        "test/cat/7.png, test/dog/6.png, train/cat/0.png, ..."
+    ]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -191,13 +194,12 @@ def test_a_class_in_only_one_split_is_reported(root, tmp_path):
     lines = [f"{path.relative_to(root)},{path.parent.name},{path.parts[-3]}" for path in sorted(root.rglob("*.png"))]
     for i in range(5):
         photo(root / f"owl{i}.png", 70 + i)
-        photo(root / f"hen{i}.png", 80 + i)
-    lines += [f"owl{i}.png,owl,train" for i in range(5)] + [f"hen{i}.png,hen,validation" for i in range(5)]
+        photo(root / f"cat{i}.png", 80 + i)
+    lines += [f"owl{i}.png,owl,train" for i in range(5)] + [f"cat{i}.png,cat,validation" for i in range(5)]
     (root / "t.csv").write_text("\n".join(["file,label,split", *lines]))
     assert [f"{f.grade}: {f.text}" for f in inspect_dataset(image_table(str(root / "t.csv"))).findings] == [
-        "warning: 1 class(es) without an image in train: hen",
-        "note: 3 class(es) without an image in validation: cat, dog, owl",
-        "warning: 2 class(es) without an image in test: hen, owl",
+        "note: 2 class(es) without an image in validation: dog, owl",
+        "warning: 1 class(es) without an image in test: owl",
     ]
 
 
