@@ -6,6 +6,7 @@ import pytest
 # A metric is applied here too: few golden values belong to a perturbation, many to a metric after it.
 from conftest import GOLDEN_CASES, golden_case, on_samples
 
+from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
 from transfer_exp.metric.sfda_released import SFDAReleased
@@ -13,7 +14,7 @@ from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.mixup_means import MixupMeans
 from transfer_exp.perturbation.pca import Pca
 from transfer_exp.perturbation.ped import Ped
-from transfer_exp.perturbation.released import Released, gate_opens
+from transfer_exp.perturbation.released import Released, SecondRelease, gate_opens
 from transfer_exp.perturbation.spread import Spread
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.discriminant import adaptive_shrinkage, fitted_posterior
@@ -43,6 +44,25 @@ def test_scores_after_the_released_pipeline_equal_the_released_code(golden, alph
     for metric, key in ((logme_of, "LOGME"), (SFDAReleased(), "SFDA"), (NCM(), "LDA")):
         score = expected["sa_release"][f"alpha={alpha},{key}"]
         assert metric(features, arrays["labels"]) == pytest.approx(score, rel=1e-6)
+
+
+@pytest.mark.parametrize("alpha", [0.005, 0.1])
+def test_scores_after_the_second_release_equal_its_code(golden, alpha):
+    arrays, expected = golden
+    features, labels = perturb(SecondRelease(alpha=alpha), arrays), arrays["labels"]
+    expected = {key: expected["sa_release_2"][f"alpha={alpha},{key}"] for key in ("LOGME", "SFDA", "LDA", "GBC")}
+    for metric, key in ((logme_of, "LOGME"), (SFDAReleased(), "SFDA"), (NCM(), "LDA")):
+        assert metric(features, labels) == pytest.approx(expected[key], rel=1e-6)
+    # The release sums the variances in float32.
+    assert on_samples(GBC())(features, labels) == pytest.approx(expected["GBC"], rel=1e-4, abs=1e-40)
+
+
+def test_the_second_release_moves_every_class_by_minus_the_displacement_of_the_first(golden):
+    arrays, expected = golden
+    if not expected["sa_gate"]:
+        return  # The first release leaves the features as they are.
+    reduced, first, second = (perturb(p, arrays) for p in (Pca(64), Released(), SecondRelease()))
+    np.testing.assert_allclose(second - reduced, reduced - first, rtol=1e-9, atol=1e-9)
 
 
 def test_scores_after_pca_equal_the_released_code(golden):

@@ -1,4 +1,4 @@
-"""Spread-Attract as its code was released: no spread, attraction of opposite sign, and only if a gate opens."""
+"""Spread-Attract as its code was released twice: without the spread, with attraction of opposite signs."""
 
 from __future__ import annotations
 
@@ -60,3 +60,30 @@ class Released:
             return features.copy()
         reduced = pca(features, self.dim)
         return attract(reduced, labels, self.alpha, self.sigma, "released", clamp=False, normalise=False)
+
+
+@dataclass(frozen=True)
+class SecondRelease:
+    """The features that the second release scores: `pca`, then `attract` of the sign in the paper, without a gate.
+
+    Every class moves by exactly minus its displacement in the first release. Separated classes therefore come together
+    and overlapping classes move apart. In many dimensions nearly all classes overlap by sigma times their radii, and
+    then most of them move apart. The spread is computed and not used, as in the first release.
+
+    Attributes:
+        alpha, sigma, dim: Options of `Released`.
+    """
+
+    name: ClassVar[str] = "second_release"
+    source: ClassVar[str] = "code of prafful-kumar/PEFT_SELECTION, after Khoba et al., WACV 2025"
+
+    alpha: float = 0.005
+    sigma: float = 0.6
+    dim: int = 64
+
+    def __call__(
+        self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> Float[np.ndarray, "samples new_dim"]:
+        """Return the perturbed principal components of features (N, D), (N, min(dim, N, D))."""
+        reduced = pca(check_features(features, labels), self.dim)
+        return attract(reduced, labels, self.alpha, self.sigma, "together", clamp=False, normalise=False)
