@@ -18,7 +18,7 @@ from itertools import combinations
 from pathlib import Path
 from statistics import median
 from time import process_time
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,7 @@ from transfer_exp.evaluation.null_band import null_deviation
 from transfer_exp.evaluation.paired import compare_paired, holm
 from transfer_exp.evaluation.selection import regret
 from transfer_exp.io.atomic import write_atomically, write_text
-from transfer_exp.io.csv import read_table
+from transfer_exp.io.csv import parse_numbers, read_table
 from transfer_exp.metric.pool_scaling import z_scores
 from transfer_exp.report.markdown import markdown
 from transfer_exp.statistics.class_statistics import class_statistics
@@ -82,7 +82,7 @@ class Evidence:
         """Return, for each target, the candidate that a rule chooses by the other targets."""
         candidates = self.taus if fusions else self.taus.loc[self.singles]
         return {
-            target: self._choose(candidates.drop(columns=[target]).mean(axis=1), tolerance) for target in candidates
+            target: self._choose(candidates.drop(columns=[target]).mean(axis=1), tolerance) for target in self.static
         }
 
     def _choose(self, means: pd.Series, tolerance: float) -> str:
@@ -113,8 +113,11 @@ def read_evidence(results: Path, images: str) -> Evidence:
             taus[name, target] = np.mean([weighted_tau_many(scores, accuracies) for accuracies in by_regime], axis=0)
             regrets[name, target] = [np.mean([regret(s, truth[row]) for truth in truths]) for s in scores]
             static[name, target] = float(np.mean([static_rank_tau(truth[row], truth[others]) for truth in truths]))
-    seconds = read_table(results / "recommendation_costs.csv", dtype={"metric": str, "perturbation": str})
-    by_cell = seconds.set_index(["metric", "perturbation"])["seconds"]
+    costs_file = results / "recommendation_costs.csv"
+    rows = read_table(costs_file)
+    by_cell = rows.assign(seconds=parse_numbers(rows["seconds"], costs_file)).set_index(["metric", "perturbation"])[
+        "seconds"
+    ]
     costs = pd.Series(
         {name: sum(by_cell[c.metric, c.perturbation] for c in parts) for name, parts in candidates.items()}
     )
@@ -144,21 +147,21 @@ def selection(results: Path) -> str:
                     [images, f"{rule}, {'with' if fusions else 'without'} fusions", names, *_row(evidence, chosen)]
                 )
         for name, candidate in (("always", HIGHEST_MEAN), ("always (default of rank)", DEFAULT)):
-            rows.append([images, name, candidate, *_row(evidence, dict.fromkeys(evidence.taus, candidate))])
+            rows.append([images, name, candidate, *_row(evidence, dict.fromkeys(evidence.static, candidate))])
         rows.append([images, "baseline", "static ranking", f"{np.mean(list(evidence.static.values())):.3f}", "", ""])
     head = ["images a class", "rule", "chosen (targets)", "tau_w on the target left out", "regret (points)"]
     return markdown([*head, "seconds a model"], rows)
 
 
 def against(results: Path) -> str:
-    """Return the paired differences over targets between the recommended metric and every other single metric."""
+    """Return the paired differences over targets between `HIGHEST_MEAN` and every other single metric."""
     rows = []
     for images in SIZES:
         evidence = read_evidence(results, images)
         best = evidence.taus.loc[evidence.singles].mean(axis=1).sort_values(ascending=False)
         rivals = best[~best.index.str.split(" / ").str[-1].duplicated()].index.drop(HIGHEST_MEAN, errors="ignore")
-        values = {name: evidence.taus.loc[name].to_dict() for name in rivals} | {"static ranking": evidence.static}
-        chosen = evidence.taus.loc[HIGHEST_MEAN].to_dict()
+        values = {name: _by_target(evidence, name) for name in rivals} | {"static ranking": evidence.static}
+        chosen = _by_target(evidence, HIGHEST_MEAN)
         paired = {name: compare_paired(_named(chosen), _named(value)) for name, value in values.items()}
         corrected = dict(zip(paired, holm(np.array([p.permutation_p for p in paired.values()])), strict=True))
         for name in sorted(paired, key=lambda name: -np.mean(list(values[name].values())))[:8]:
@@ -198,6 +201,10 @@ def _row(evidence: Evidence, chosen: Mapping[Target, str]) -> list[str]:
     return [f"{tau:.3f}", f"{100 * lost:.1f}", f"{evidence.seconds[list(chosen.values())].mean():.2g}"]
 
 
+def _by_target(evidence: Evidence, candidate: str) -> dict[Target, float]:
+    return dict(zip(evidence.static, evidence.taus.loc[candidate].to_numpy(dtype=float).tolist(), strict=True))
+
+
 def _named(values: Mapping[Target, float]) -> dict[str, float | None]:
     return {"/".join(target): value for target, value in values.items()}
 
@@ -225,8 +232,8 @@ def measure_costs(path: Path, cells: Iterable[Cell], repeats: int = 3) -> None:
 
 
 def _build(group: str, option: str) -> Any:
-    options = OmegaConf.load(Path(__file__).parents[1] / "conf" / group / f"{option}.yaml")
-    return build(group, OmegaConf.to_container(options))
+    options = OmegaConf.to_container(OmegaConf.load(Path(__file__).parents[1] / "conf" / group / f"{option}.yaml"))
+    return build(group, cast("dict[str, Any]", options))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

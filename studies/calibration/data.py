@@ -90,7 +90,7 @@ def pool_files(results: Path) -> dict[str, PoolFiles]:
     accuracies = Path(__file__).parents[1] / "real_pool" / "accuracies.csv"
     return {
         "real_pool": PoolFiles(results / "real_pool_scores.csv", accuracies, classes, control="cifar10"),
-        "builtin": PoolFiles(results / "builtin_pool_scores.csv", results / "builtin_pool.csv", classes),
+        "builtin": PoolFiles(results / "builtin_pool_scores.csv", results / "builtin_pool_accuracies.csv", classes),
         "modelspider_cnn10": PoolFiles(results / "modelspider_scores.csv", PUBLISHED, classes, "modelspider_cnn10"),
     }
 

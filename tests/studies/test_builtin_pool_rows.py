@@ -26,3 +26,10 @@ def test_targets_rank_the_pool_differently():
 
 def test_the_rows_are_those_of_the_shipped_pool():
     assert [c.name for c in builtin().candidates] == list(ROWS["model"].unique())
+
+
+def test_the_accuracies_are_those_of_the_rows():
+    accuracies = pd.read_csv(Path(__file__).parents[2] / "docs" / "results" / "builtin_pool_accuracies.csv")
+    merged = ROWS.merge(accuracies, on=["model", "dataset"], suffixes=("", "_alone"), how="outer")
+    assert len(accuracies) == 14 * 5
+    assert (merged["accuracy"] == merged["accuracy_alone"]).all()
