@@ -270,9 +270,9 @@ def test_an_unreadable_netrc_is_reported_without_its_content(tmp_path, monkeypat
 
 @pytest.mark.usefixtures("_online")
 def test_the_mode_is_that_of_the_tracker_and_not_of_the_environment(monkeypatch):
-    assert wandb()["W&B mode"] == "set by tracker.mode, offline by default"
+    assert wandb()["W&B mode"] == "set by tracker.mode, or else offline"
     monkeypatch.setenv("WANDB_MODE", "online")
-    assert wandb()["W&B mode"].endswith("WANDB_MODE=online has no effect")
+    assert wandb()["W&B mode"].endswith("or else WANDB_MODE=online")
 
 
 def test_runs_that_were_not_uploaded_are_counted(tmp_path):

@@ -2,8 +2,11 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,29 +153,28 @@ def test_the_id_depends_on_the_run_and_not_on_its_tracking():
     same = run_id(replace(RUN, config={**CONFIG, "tracker": {"mode": "online"}}))
     assert run_id(replace(RUN, config=dict(reversed(CONFIG.items())), tables={})) == same
     different = [run_id(replace(RUN, config={**CONFIG, "seed": 1})), run_id(replace(RUN, group="t"))]
-    different.append(run_id(replace(RUN, cell={**CELL, "metric": "sfda"})))
-    assert len({same, *different}) == 4
+    different += [run_id(replace(RUN, cell={**CELL, "metric": "sfda"})), run_id(replace(RUN, data="of other images"))]
+    assert len({same, *different}) == 5
 
 
 RECORD_SCRIPT = """
 import sys
-import time
 from pathlib import Path
 from transfer_exp.tracker.wandb import WandbTracker
 from transfer_exp.tracker.tracker import TrackedRun
 from transfer_exp.errors import InputError
 assert "wandb" not in sys.modules
 try:
-    WandbTracker(mode=sys.argv[1]).record(TrackedRun("score", {"metric": "m"}, {}), Path(sys.argv[2]))
+    WandbTracker(mode=sys.argv[1] or None).record(TrackedRun("score", {"metric": "m"}, {}), Path(sys.argv[2]))
 except InputError as error:
     print("refused:", error)
 """
 
 
-def record_in_process(mode, folder):
+def record_in_process(mode, folder, **more):
     """Record in a new process with an empty home, no key, no terminal and no network."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_") and "proxy" not in k.lower()}
-    overrides = {"HOME": str(folder), "NETRC": str(folder / "none"), "WANDB_BASE_URL": "http://127.0.0.1:9"}
+    overrides = {"HOME": str(folder), "NETRC": str(folder / "none"), "WANDB_BASE_URL": "http://127.0.0.1:9", **more}
     command = [sys.executable, "-c", RECORD_SCRIPT, mode, str(folder / "run")]
     return subprocess.run(
         command,
@@ -183,6 +185,86 @@ def record_in_process(mode, folder):
         timeout=60,
         check=True,
     )
+
+
+@contextmanager
+def proxy():
+    """Yield variables that lead all connections of a process to a local socket, and the first lines sent to it."""
+    lines = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen():
+            with suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    with connection:
+                        lines.append(connection.recv(200).decode(errors="replace").partition("\r")[0])
+
+        threading.Thread(target=listen, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        yield dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), url), lines
+
+
+@pytest.mark.parametrize("environment", [{}, {"WANDB_ERROR_REPORTING": "true"}, {"WANDB_MODE": "offline"}])
+def test_an_offline_run_sends_nothing(tmp_path, environment):
+    with proxy() as (variables, lines):
+        record_in_process("" if "WANDB_MODE" in environment else "offline", tmp_path, **variables, **environment)
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
+    assert lines == []
+
+
+def test_an_online_run_is_seen_by_the_proxy_of_the_test_above(tmp_path):
+    with proxy() as (variables, lines):
+        record_in_process(
+            "online", tmp_path, **{**variables, "WANDB_BASE_URL": "https://wandb.example"}, WANDB_API_KEY="0" * 40
+        )
+    assert any("wandb.example" in line for line in lines)
+
+
+def test_the_environment_of_the_user_is_obeyed_unless_an_option_is_set(tmp_path, monkeypatch):
+    for name, value in {"PROJECT": "team", "ENTITY": "them", "DIR": str(tmp_path / "theirs")}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    (tmp_path / "theirs").mkdir()
+    where = Path(WandbTracker().record(RUN, tmp_path / "run"))
+    assert where.parent == tmp_path / "theirs" / "wandb"
+    run = read_offline(where)["run"]
+    assert (run.project, run.entity) == ("team", "them")
+    run = read_offline(WandbTracker(project="mine", entity="me").record(RUN, tmp_path / "again"))["run"]
+    assert (run.project, run.entity) == ("mine", "me")
+
+
+@pytest.mark.parametrize(
+    ("variable", "option", "mode"),
+    [
+        (None, None, "offline"),
+        ("online", None, "online"),
+        ("run", None, "online"),
+        ("dryrun", None, "offline"),
+        ("disabled", None, "disabled"),
+        ("disabled", "offline", "offline"),
+        ("online", "offline", "offline"),
+        ("nonsense", "online", "online"),
+    ],
+)
+def test_the_mode_is_that_of_the_option_or_of_the_environment(monkeypatch, variable, option, mode):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    assert WandbTracker(mode=option).effective_mode == mode
+
+
+def test_nothing_is_recorded_if_the_environment_disables_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    assert WandbTracker().record(RUN, tmp_path / "run") is None
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_mode_is_refused_before_a_run_begins(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "of")
+    with pytest.raises(InputError, match="WANDB_MODE=of is unknown: set it to offline, online or disabled"):
+        WandbTracker()
+    with pytest.raises(InputError, match="set tracker=none"):
+        WandbTracker(mode="disabled")
 
 
 def test_an_offline_run_needs_no_input_and_prints_nothing(tmp_path):

@@ -218,8 +218,8 @@ def _host(url: str) -> str:
 def check_wandb(outputs: Path) -> Iterator[Finding]:
     """Yield whether there is a W&B key, without printing it, the mode, and the runs that were not uploaded."""
     yield Finding("W&B login", _wandb_login(_host(_wandb_url())))
-    note = f"; WANDB_MODE={os.environ['WANDB_MODE']} has no effect" if "WANDB_MODE" in os.environ else ""
-    yield Finding("W&B mode", f"set by tracker.mode, offline by default{note}")
+    mode = os.environ.get("WANDB_MODE")
+    yield Finding("W&B mode", f"set by tracker.mode, or else {f'WANDB_MODE={mode}' if mode else 'offline'}")
     runs = sorted(_offline_runs(outputs))
     text = f"all runs below {relative_path(outputs)} are uploaded, or there are none"
     if runs:

@@ -15,6 +15,7 @@ from hydra.utils import get_object
 
 from transfer_exp import deprecated_names
 from transfer_exp.cli.option_files import CONF
+from transfer_exp.cli.settings import LARGEST_SEED, SETTINGS, is_whole
 from transfer_exp.errors import InputError, suggestion
 
 _INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
@@ -48,6 +49,18 @@ def read_trust() -> None:
 read_trust()  # Workers import this module before Hydra sets their environment.
 
 
+def build_all(groups: Iterable[str], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Build the options of several groups in this order, once the arguments of all of them are checked.
+
+    Raises:
+        InputError: As `build`, and before anything is built if an argument is wrong.
+    """
+    groups = tuple(groups)
+    for group in groups:
+        _check_arguments(group, config[group])
+    return {group: build(group, config[group]) for group in groups}
+
+
 def build(group: str, options: Mapping[str, Any]) -> Any:
     """Call the ``_target_`` of a config group with its other options.
 
@@ -65,13 +78,7 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
     Raises:
         InputError: When the target is not allowed or missing, or an option is unknown, missing or of the wrong type.
     """
-    target = _find_target(group, str(options.get("_target_")))
-    parameters = inspect.signature(target).parameters
-    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    values = {deprecated_names.current_option(k, parameters): v for k, v in options.items() if k not in _RESERVED}
-    for key in values:
-        if key not in parameters:
-            raise InputError(f"{group} has no option '{key}': {suggestion(key, parameters)}")
+    target, values, hints = _check_arguments(group, options)
     built = {key: _build_nested(f"{group}.{key}", value) for key, value in values.items()}
     made = target(**{key: _check_type(f"{group}.{key}", value, hints.get(key, Any)) for key, value in built.items()})
     kinds = tuple(get_object(path) for path in _KINDS.get(group, ()))
@@ -79,6 +86,41 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
         expected = " or ".join(kind.__name__ for kind in kinds)
         raise InputError(f"{group} needs a {expected}, and {options['_target_']} makes {type(made).__name__}")
     return made
+
+
+def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any], Any]:
+    """Return a target, its arguments by current names, and its type hints; see `build` for what is checked.
+
+    The types of options that hold a ``_target_`` themselves are known once these are built.
+    """
+    target = _find_target(group, str(options.get("_target_")))
+    parameters = inspect.signature(target).parameters
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    values = {deprecated_names.current_option(k, parameters): v for k, v in options.items() if k not in _RESERVED}
+    for key, value in values.items():
+        if key not in parameters:
+            raise InputError(f"{group} has no option '{key}': {suggestion(key, parameters)}")
+        if _has_target(value):
+            _check_nested(f"{group}.{key}", value)
+        else:
+            _check_type(f"{group}.{key}", _build_nested(f"{group}.{key}", value), hints.get(key, Any))
+    for key, parameter in parameters.items():
+        if key not in values and parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
+            raise InputError(f"{group}.{key} has no value: set {group}.{key}=...")
+    return target, values, hints
+
+
+def _has_target(option: Any) -> bool:
+    items = option.values() if isinstance(option, Mapping) else option if isinstance(option, list) else ()
+    return (isinstance(option, Mapping) and "_target_" in option) or any(map(_has_target, items))
+
+
+def _check_nested(name: str, option: Any) -> None:
+    if isinstance(option, Mapping) and "_target_" in option:
+        _check_arguments(name, option)
+    elif isinstance(option, Mapping | list):
+        for key, item in option.items() if isinstance(option, Mapping) else enumerate(option):
+            _check_nested(f"{name}.{key}", item)
 
 
 def _build_nested(name: str, option: Any) -> Any:
@@ -130,5 +172,7 @@ def _check_type(name: str, value: Any, hint: Any) -> Any:
     if not is_bearable(value, hint, conf=_INT_IS_FLOAT):
         expected = str(hint) if get_origin(hint) else getattr(hint, "__name__", str(hint))
         raise InputError(f"{name}={value!r} is not of the right type: need {expected}")
+    if name.endswith(".seed") and type(value) is int and not is_whole(value, 0, LARGEST_SEED):
+        raise InputError(f"{name}={value}: need {SETTINGS['seed'][0]}")
     # 1 and 1.0 must give the same key in the store.
     return float(value) if hint is float and type(value) is int else value

@@ -82,6 +82,7 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     from rich.console import Console
 
     from transfer_exp.cli.instantiate import build
+    from transfer_exp.cli.run import data_digest
     from transfer_exp.report.search_table import search_table
     from transfer_exp.report.write_run import RunContext, write_search
 
@@ -97,6 +98,7 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
         class_names=search.dataset.class_names,
         scoring_sets=run_log.scoring_sets,
         perturb=search.scoring.perturb,
+        data=data_digest(tracker, search.dataset, trains=False),
     )
     written = write_search(result, context, folder, tracker)
     console.print(search_table(result))
@@ -113,7 +115,7 @@ def run_search(
         labels: Labels of perturbation and metric, see `cell_labels`.
         log: Prints one line; called with each remark about the images.
     """
-    from transfer_exp.cli.instantiate import build
+    from transfer_exp.cli.instantiate import build_all
     from transfer_exp.dataset.inspection import inspect_dataset
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.evaluation.halving import Halving
@@ -122,17 +124,18 @@ def run_search(
 
     plain = resolve_settings(config)
     seconds = parse_budget(plain["budget"])
-    groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
-    parts = {name: build(name, plain[name]) for name in groups}
+    store, halving = Store(plain["store"]), Halving(**plain["halving"])
+    store.check()
+    parts = build_all(("perturbation", "metric", "ground_truth", "model_pool", "dataset"), plain)
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
     if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
         for line in inspect_dataset(parts["dataset"]).format_lines():
             log(line)
     search = PoolSearch(
         **parts,
-        halving=Halving(**plain["halving"]),
+        halving=halving,
         seconds=seconds,
-        store=Store(plain["store"]),
+        store=store,
         **{name: plain[name] for name in ("draws", "device", "seed")},
         **plain["features"],
     )

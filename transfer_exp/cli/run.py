@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from transfer_exp.cli.console import print_paths
 from transfer_exp.cli.job_labels import cell_labels, command_line, job_name, resolve_settings, write_status
 from transfer_exp.results.cell import CellResult
+from transfer_exp.tracker.none import NoTracker
+from transfer_exp.tracker.tracker import Tracker
+
+if TYPE_CHECKING:
+    from transfer_exp.dataset.arrays import FeatureArrays
+    from transfer_exp.dataset.target_dataset import TargetDataset
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
 
 
 def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     """Build the objects of a cell, run it, write its files, and print the ranking; a `main.Job`."""
-    from transfer_exp.cli.instantiate import build
+    from transfer_exp.cli.instantiate import build_all
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.report.write_run import RunContext, write_run
@@ -27,12 +34,14 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
 
     labels, protocol = cell_labels(config)
     plain = resolve_settings(config)
-    groups = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "evaluation", "tracker")
-    parts = {name: build(name, plain[name]) for name in groups}
+    store = Store(plain["store"])
+    store.check()
+    groups = ("tracker", "evaluation", "perturbation", "metric", "ground_truth", "model_pool", "dataset")
+    parts = build_all(groups, plain)
     tracker = parts.pop("tracker")
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
     settings = {name: plain[name] for name in ("device", "seed")} | plain["features"]
-    experiment = Experiment(**parts, **settings, store=Store(plain["store"]), protocol=protocol)
+    experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
     run_log = RunLog()
     result = experiment.run(labels, run_log)
     context = RunContext(
@@ -44,9 +53,15 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
         scoring_sets=run_log.scoring_sets,
         perturb=experiment.scoring.perturb,
         cache_references=run_log.cache_references,
+        data=data_digest(tracker, experiment.dataset, experiment.ground_truth.trains),
     )
     written = write_run(result, context, folder, tracker)
     _print_result(result, written, in_sweep=sweep is not None)
+
+
+def data_digest(tracker: Tracker, dataset: TargetDataset | FeatureArrays, trains: bool) -> str:
+    """Return the digest of the images or arrays of a run for its tracker; empty without one, as it reads every file."""
+    return "" if isinstance(tracker, NoTracker) else dataset.content_digest(trains)
 
 
 def _print_result(result: CellResult, written: Sequence[Path | str], in_sweep: bool) -> None:
@@ -69,14 +84,17 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     The stage ``features`` extracts features, ``grid`` trains points of a hyperparameter grid, and ``finetune`` computes
     accuracies.
     """
-    from transfer_exp.cli.instantiate import build
+    from transfer_exp.cli.instantiate import build_all
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.report.tracked_run import tracked_precompute
     from transfer_exp.store import Store
 
     plain = resolve_settings(config)
-    pool, dataset = build("model_pool", plain["model_pool"]).select(plain["models"]), build("dataset", plain["dataset"])
-    store, tracker = Store(plain["store"]), build("tracker", plain["tracker"])
+    store = Store(plain["store"])
+    store.check()
+    trains = plain["stage"] != "features"
+    parts = build_all(("tracker", *(["ground_truth"] if trains else []), "model_pool", "dataset"), plain)
+    pool, dataset = parts["model_pool"].select(plain["models"]), parts["dataset"]
     precomputation = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":
         cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))
@@ -84,13 +102,13 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
         labels, protocol = cell_labels(config)
         names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": protocol, "seed": str(plain["seed"])}
-        regime = build("ground_truth", plain["ground_truth"])
         if plain["stage"] == "grid":
-            cached = precomputation.train_grid_point(regime, names, plain["point"])
+            cached = precomputation.train_grid_point(parts["ground_truth"], names, plain["point"])
         else:
-            cached = precomputation.compute_accuracies(regime, names)
+            cached = precomputation.compute_accuracies(parts["ground_truth"], names)
     counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(cached.items())]
     name = job_name(config)
     write_status(folder, {"state": "done", "cell": name, "found": counts})
     references = precomputation.run_log.cache_references
-    tracker.record(tracked_precompute(name, plain, sweep, counts, references), folder)
+    data = data_digest(parts["tracker"], dataset, trains)
+    parts["tracker"].record(tracked_precompute(name, plain, sweep, counts, references, data), folder)

@@ -25,7 +25,7 @@ _OPTION = re.compile(r"(?P<name>\w+)(?:\((?P<changes>[^()]*)\))?")
 
 def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
     """Score a pool with every metric after every perturbation, and merge the rows into a CSV; a `main.Job`."""
-    from transfer_exp.cli.instantiate import build
+    from transfer_exp.cli.instantiate import build_all
     from transfer_exp.evaluation.score_files import update_scores
     from transfer_exp.experiment.score_matrix import ScoreGrid
     from transfer_exp.features.extraction import best_device
@@ -33,16 +33,21 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
 
     _refuse_single_options(HydraConfig.get().overrides.task)
     plain = to_plain(config)
-    metrics = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
+    names = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
+    store = Store(plain["store"])
+    store.check()
+    metrics = _build_options("metric", names, config.seed)
+    perturbations = _build_options("perturbation", plain["perturbations"], config.seed)
+    parts = build_all(("ground_truth", "model_pool", "dataset"), plain)
     matrix = ScoreGrid(
-        build("model_pool", plain["model_pool"]).select(plain["models"]),
-        build("dataset", plain["dataset"]),
-        _build_options("metric", metrics, config.seed),
-        _build_options("perturbation", plain["perturbations"], config.seed),
+        parts["model_pool"].select(plain["models"]),
+        parts["dataset"],
+        metrics,
+        perturbations,
         tuple(plain["images_per_class"]),
         tuple(plain["splits"]),
-        build("ground_truth", plain["ground_truth"]),
-        Store(plain["store"]),
+        parts["ground_truth"],
+        store,
         str(best_device(config.device)),
         **plain["features"],
         seed=config.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,6 +42,13 @@ class FeatureArrays:
     def models(self) -> tuple[str, ...]:
         """Names of the M models, sorted."""
         return tuple(self.files)
+
+    def content_digest(self, trains: bool) -> str:
+        """Return the sha256 of all files and of the scoring set; ``trains`` makes no difference to arrays."""
+        total = hashlib.sha256(np.ascontiguousarray(self.scoring_set, dtype=np.int64).tobytes())
+        for name, path in self.files.items():
+            total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+        return total.hexdigest()
 
     def feature_set(self, model: str, split: Split) -> FeatureSet:
         """Read the features of one model: all training samples, its scoring set, or the test part.

@@ -143,6 +143,11 @@ class TargetDataset:
     measure: Measure = "accuracy"
     passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def content_digest(self, trains: bool) -> str:
+        """Return the sha256 of the scoring set, and of all splits if a regime trains and tests on them."""
+        splits = (self.scoring_set, *((self.train, self.validation, self.test) if trains else ()))
+        return hashlib.sha256(" ".join(split.digest if split else "none" for split in splits).encode()).hexdigest()
+
     def __post_init__(self) -> None:
         train, test = (self._count_classes(split) for split in (self.train, self.test))
         validation = 0 * train if self.validation is None else self._count_classes(self.validation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ def tracked_cell(result: CellResult, context: RunContext, figure: Path, files: S
         images={"scatter": figure},
         output_artifacts=[_ranking_artifact("ranking", result.cell, files)],
         input_artifacts=_feature_artifacts(context.cache_references),
+        data=context.data,
     )
 
 
@@ -46,7 +48,8 @@ def tracked_search(search: SearchResult, context: RunContext, files: Sequence[Pa
     summary |= {} if search.regret is None else {"expected_regret": search.regret}
     tables = {"models": _rows(search_frame(search))}
     outputs = [_ranking_artifact("rank", search.cell, files)]
-    return TrackedRun("rank", search.cell, context.config, context.sweep, summary, tables, output_artifacts=outputs)
+    run = TrackedRun("rank", search.cell, context.config, context.sweep, summary, tables, output_artifacts=outputs)
+    return replace(run, data=context.data)
 
 
 def tracked_precompute(
@@ -55,6 +58,7 @@ def tracked_precompute(
     sweep: str | None,
     counts: Sequence[Mapping[str, Any]],
     cache_references: Iterable[CacheReference],
+    data: str = "",
 ) -> TrackedRun:
     """Return a precompute job, which fills the store with features or accuracies, as a tracked run.
 
@@ -64,6 +68,7 @@ def tracked_precompute(
         sweep: Name of the sweep that the job belongs to, or None.
         counts: Rows with ``what`` was requested, whether it ``was_there`` in the store, and the ``count``.
         cache_references: Cached features, which the stage ``features`` makes and the other stages use.
+        data: Digest of the images that the job used.
     """
     stage, features = str(config["stage"]), _feature_artifacts(cache_references)
     summary = {
@@ -72,7 +77,8 @@ def tracked_precompute(
     }
     outputs, inputs = (features, []) if stage == "features" else ([], features)
     tables = {"found": counts} if counts else {}
-    return TrackedRun(stage, cell, config, sweep, summary, tables, output_artifacts=outputs, input_artifacts=inputs)
+    run = TrackedRun(stage, cell, config, sweep, summary, tables, output_artifacts=outputs, input_artifacts=inputs)
+    return replace(run, data=data)
 
 
 def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) -> TrackedRun:

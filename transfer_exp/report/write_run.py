@@ -38,6 +38,7 @@ class RunContext:
         scoring_sets: Readers of the features on the scoring set (the images that scores are computed on), by model.
         perturb: Returns the perturbed features (N, D'), or None without a perturbation.
         cache_references: Cached features that the run used.
+        data: Digest of the images or arrays that the run used.
     """
 
     config: Mapping[str, Any]
@@ -48,6 +49,7 @@ class RunContext:
     scoring_sets: Mapping[str, FeatureReader]
     perturb: Callable[[FeatureSet], np.ndarray | None]
     cache_references: Sequence[CacheReference] = ()
+    data: str = ""
 
 
 def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:

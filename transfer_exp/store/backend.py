@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -39,6 +40,17 @@ class Backend:
     def is_local(self) -> bool:
         """Whether this is a folder of the machine, or one that it shares with others."""
         return isinstance(self.system, LocalFileSystem)
+
+    def check(self) -> None:
+        """Raise InputError if the folder cannot be read or created, or the object store does not answer."""
+        if not self.is_local:
+            self.exists("accuracies.csv")
+            return
+        folder = Path(self.root)
+        existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        is_usable = os.access(existing, os.R_OK | os.X_OK if existing == folder else os.W_OK | os.X_OK)
+        if not (existing.is_dir() and is_usable):
+            raise InputError(f"cannot use the store {self}: {existing} is not a folder with access: set store=FOLDER")
 
     def exists(self, name: str) -> bool:
         """Return whether the file exists."""

@@ -45,6 +45,10 @@ class Store:
         """The folder or object store."""
         return open_backend(self.root)
 
+    def check(self) -> None:
+        """Raise `InputError` if the store can be neither read nor created, before anything is computed for it."""
+        self.backend.check()
+
     def get_or_compute_arrays(self, kind: str, key: Key, compute: Callable[[], Arrays]) -> tuple[Arrays, bool]:
         """Return the arrays of a key by name, and whether they were cached; otherwise compute and save them.
 

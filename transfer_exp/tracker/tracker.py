@@ -44,6 +44,7 @@ class TrackedRun:
             rows have the same columns.
         images: Image files by name.
         output_artifacts, input_artifacts: Files that the run wrote, and files that it read.
+        data: Digest of the images or arrays that the run used; empty for a sweep.
     """
 
     stage: str
@@ -55,6 +56,7 @@ class TrackedRun:
     images: Mapping[str, Path] = field(default_factory=dict)
     output_artifacts: Sequence[Artifact] = ()
     input_artifacts: Sequence[Artifact] = ()
+    data: str = ""
 
 
 @runtime_checkable

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,8 @@ QUIET: dict[str, Any] = {
     "init_timeout": 30.0,
 }
 _CHOICES = {"mode": ("offline", "online"), "per": ("cell", "sweep"), "artifacts": ("tables", "features")}
+_MODES = {"run": "online", "dryrun": "offline"}
+"""Current name of a mode, by the old name that ``WANDB_MODE`` may still have."""
 _LONGEST_NAME = 100
 
 
@@ -38,10 +40,11 @@ class WandbTracker:
     """Record runs with W&B, below the folder of the run or online.
 
     Attributes:
-        project, entity: W&B project and account. None as entity is the default account of the user. An agent of a W&B
-            sweep overrides both.
+        project, entity: W&B project and account. None is ``WANDB_PROJECT`` and ``WANDB_ENTITY``, or else the project
+            ``transfer_exp`` and the default account of the user. An agent of a W&B sweep overrides both.
         mode: ``offline`` writes files that ``wandb sync`` uploads later, and needs neither account nor network.
-            ``online`` uploads at once, and asks for a key if there is none and a user is at the terminal.
+            ``online`` uploads at once, and asks for a key if there is none and a user is at the terminal. None is
+            ``WANDB_MODE``, which may also be ``disabled``, or else ``offline``.
         per: ``cell`` records every job. ``sweep`` records one run per sweep, with a table of its jobs. A job without a
             sweep is always recorded.
         artifacts: Kinds of artifacts to record. ``tables``: the files of a ranking. ``features``: references to
@@ -49,36 +52,50 @@ class WandbTracker:
         tags: Labels of the run. Config values are better for grouping and filtering.
 
     Raises:
-        InputError: If ``mode``, ``per`` or ``artifacts`` has another value.
+        InputError: If ``mode``, ``per``, ``artifacts`` or ``WANDB_MODE`` has another value.
     """
 
-    project: str = "transfer_exp"
+    project: str | None = None
     entity: str | None = None
-    mode: str = "offline"
+    mode: str | None = None
     per: str = "cell"
     artifacts: Sequence[str] = ("tables",)
     tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
+        if self.mode == "disabled":
+            raise InputError("tracker.mode=disabled is not a way to record: set tracker=none")
         for option, choices in _CHOICES.items():
             value = getattr(self, option)
-            for choice in [value] if isinstance(value, str) else value:
+            for choice in [value] if isinstance(value, str) else value or ():
                 if choice not in choices:
                     raise InputError(f"tracker.{option}={choice} is unknown: {suggestion(str(choice), choices)}")
+        if self.effective_mode not in ("offline", "online", "disabled"):
+            raise InputError(f"WANDB_MODE={self.effective_mode} is unknown: set it to offline, online or disabled")
+
+    @property
+    def effective_mode(self) -> str:
+        """The mode that is set as an option, or in the environment, or ``offline``."""
+        mode = self.mode or os.environ.get("WANDB_MODE") or "offline"
+        return _MODES.get(mode, mode)
 
     def record(self, run: TrackedRun, folder: Path) -> str | None:
-        """Record one run below ``folder/wandb``; its config holds the cell labels under ``cell``.
+        """Record one run below ``folder/wandb`` or ``WANDB_DIR``; its config holds the cell labels under ``cell``.
 
         Returns:
             The folder of an offline run (for ``wandb sync``) or the address of an online run; None if ``per`` excludes
-            the run.
+            the run, or ``WANDB_MODE`` is ``disabled``.
 
         Raises:
             InputError: If W&B refuses the run (no login, no network).
         """
         is_included = self.per == "sweep" if run.stage == REPORT else self.per == "cell" or run.group is None
-        if not is_included:
+        if not is_included or self.effective_mode == "disabled":
             return None
+        with _without_telemetry() if self.effective_mode == "offline" else nullcontext():
+            return self._record(run, folder)
+
+    def _record(self, run: TrackedRun, folder: Path) -> str | None:
         import wandb  # Imported late, because the import is slow.
 
         try:
@@ -92,11 +109,11 @@ class WandbTracker:
                 for artifact in self._wandb_artifacts(run.input_artifacts):
                     # `use_artifact` refuses offline runs, but the call behind it records them just as well.
                     wandb_run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
-                return wandb_run.url if self.mode == "online" else str(Path(wandb_run.dir).parent)
+                return wandb_run.url if self.effective_mode == "online" else str(Path(wandb_run.dir).parent)
         except wandb.Error as error:
             reason = str(error).strip().splitlines()[0]
             fix = "run `wandb login`, or record with tracker.mode=offline and `wandb sync` later"
-            raise InputError(f"tracker=wandb in mode {self.mode}: {reason} ({fix})") from error
+            raise InputError(f"tracker=wandb in mode {self.effective_mode}: {reason} ({fix})") from error
 
     def _open(self, run: TrackedRun, folder: Path) -> Run:
         """Open a W&B run without touching other runs of this process."""
@@ -106,12 +123,12 @@ class WandbTracker:
         # The agent of a W&B sweep sets project, account and id through the environment.
         is_agent = "WANDB_SWEEP_ID" in os.environ
         return wandb.init(
-            project=None if is_agent else self.project,
+            project=None if is_agent else self.project or os.environ.get("WANDB_PROJECT") or "transfer_exp",
             entity=None if is_agent else self.entity,
             id=None if is_agent else run_id(run),
-            mode="online" if self.mode == "online" else "offline",
+            mode="online" if self.effective_mode == "online" else "offline",
             tags=[str(tag) for tag in self.tags],
-            dir=str(folder),
+            dir=os.environ.get("WANDB_DIR") or str(folder),
             resume="allow",
             name=_display_name(run),
             group=run.group,
@@ -147,20 +164,33 @@ def _staging_folder(folder: Path) -> Iterator[None]:
     if "WANDB_DATA_DIR" in os.environ:
         yield
         return
-    os.environ["WANDB_DATA_DIR"] = str(folder)
+    with _set_environment("WANDB_DATA_DIR", str(folder)):
+        yield
+
+
+def _without_telemetry() -> AbstractContextManager[None]:
+    """Let W&B report no errors of its own to its authors, which it does in offline mode too."""
+    return _set_environment("WANDB_ERROR_REPORTING", "false")
+
+
+@contextmanager
+def _set_environment(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        del os.environ["WANDB_DATA_DIR"]
+        os.environ.pop(name)
+        os.environ.update({} if before is None else {name: before})
 
 
 def run_id(run: TrackedRun) -> str:
-    """Return 16 hex digits that identify the run: equal for a repeated run, different for another config or sweep.
+    """Return 16 hex digits that identify the run: equal for a repeated run, different for other data, config or sweep.
 
     ``config["tracker"]`` is left out: tracking does not change the result.
     """
     config = {key: value for key, value in run.config.items() if key != "tracker"}
-    text = json.dumps([dict(run.cell), config, run.group], sort_keys=True, default=str)
+    text = json.dumps([dict(run.cell), config, run.group, run.data], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
