@@ -13,7 +13,7 @@ import pytest
 
 from transfer_exp.errors import InputError
 from transfer_exp.experiment import score_cache as score_cache_module
-from transfer_exp.experiment.score_cache import ScoreCache, UncacheableError, code_digest, fingerprint
+from transfer_exp.experiment.score_cache import ScoreCache, fingerprint
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import ModelArrays, pair
@@ -260,7 +260,7 @@ def test_another_process_gets_another_code_digest_after_a_change_of_any_file(is_
     if not is_namespace:
         (package / "__init__.py").write_text("")
     (package / "helper.py").write_text("LEVEL = 1\n")
-    monkeypatch.setattr(score_cache_module, "_code_digests", {})
+    monkeypatch.setattr("transfer_exp.io.code._digests", {})
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     first = code_digest("laboratory.metric.mine")
@@ -268,7 +268,7 @@ def test_another_process_gets_another_code_digest_after_a_change_of_any_file(is_
     (package / "helper.py").write_text("LEVEL = 20\n")
     with pytest.raises(UncacheableError, match="laboratory was edited while this process runs"):
         code_digest("laboratory")
-    monkeypatch.setattr(score_cache_module, "_code_digests", {})
+    monkeypatch.setattr("transfer_exp.io.code._digests", {})
     assert code_digest("laboratory") != first
 
 

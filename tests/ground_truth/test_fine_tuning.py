@@ -146,6 +146,21 @@ def test_a_truncated_checkpoint_counts_as_missing(tmp_path):
     assert checkpoint.read() == {}
 
 
+def test_a_flipped_bit_in_a_checkpoint_is_harmless_or_counts_as_missing(tmp_path):
+    checkpoint = Checkpoint(open_backend(tmp_path), "a.pt")
+    checkpoint.write({"step": 3, "network": {"w": torch.arange(64.0)}, "reached": {"2": 0.25}})
+    (path,) = tmp_path.iterdir()
+    content, expected, n_missing = path.read_bytes(), repr(checkpoint.read()), 0
+    for position in np.random.default_rng(0).integers(8 * len(content), size=300):
+        flipped = bytearray(content)
+        flipped[position // 8] ^= 1 << position % 8
+        path.write_bytes(flipped)
+        state = checkpoint.read()
+        n_missing += state == {}
+        assert state == {} or repr(state) == expected
+    assert n_missing > 50
+
+
 def test_alternating_runs_do_not_affect_each_other():
     def training(seed):
         with use_random_state(seeded_random_state(seed)):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from transfer_exp.errors import NotApplicableError
-from transfer_exp.model_pool.backbone import wrap_network
+from transfer_exp.model_pool.backbone import is_clip_projection, wrap_network
 from transfer_exp.vision import timm, torchvision
 
 TIMM_MODELS = [
@@ -19,6 +21,8 @@ TIMM_MODELS = [
     "test_byobnet",
     "test_mambaout",
 ]
+# The heads of these normalise, convolve, have several layers, or average two classifiers.
+UNUSUAL_HEADS = ["levit_128s", "pit_ti_distilled_224", "resnetv2_18"]
 TORCHVISION_DIMENSIONS = {
     "resnet18": 512,
     "densenet121": 1024,
@@ -31,11 +35,21 @@ TORCHVISION_DIMENSIONS = {
     "vgg11": 4096,
 }
 _ARGUMENTS = {"googlenet": {"init_weights": False}}
+FAMILIES = sorted({timm.models.model_entrypoint(name).__module__.rpartition(".")[2] for name in timm.list_models()})
+# By name, because building every network to count its weights takes many minutes.
+_SMALL = "test_ femto atto pico nano xxs xxtiny _xs xtiny tiny _ti_ _t0 _s0 b0 _n0 mini _t_ _m0 small _s_ 18 10 050 _s"
 
 
-@pytest.mark.parametrize("name", TIMM_MODELS)
-def test_the_head_of_a_timm_network_turns_its_features_into_its_logits(name):
-    size = timm.create_model(name).default_cfg["input_size"][-1]
+def _smallest(family):
+    """Return a small network of a module of timm."""
+    names = [n for n in timm.list_models() if timm.models.model_entrypoint(n).__module__.endswith(f".{family}")]
+    usual = [n for n in names if not re.search("384|448|512|large|huge", n)] or names
+    return min(usual, key=lambda n: next((i for i, hint in enumerate(_SMALL.split()) if hint in n), len(_SMALL)))
+
+
+@pytest.mark.parametrize("name", [*TIMM_MODELS, *UNUSUAL_HEADS])
+def test_the_logits_of_a_timm_network_are_its_own_output(name):
+    size = timm.models.get_pretrained_cfg(name).input_size[-1]
     network = timm.create_model(name, num_classes=7).eval()
     images = torch.randn(2, 3, size, size)
     with torch.inference_mode():
@@ -43,6 +57,80 @@ def test_the_head_of_a_timm_network_turns_its_features_into_its_logits(name):
         torch.testing.assert_close(logits, network(images))
     assert features.shape[0] == 2
     assert features.ndim == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_features_and_logits_of_every_timm_family(family):
+    """The smallest network of each module of timm, with random weights; takes minutes."""
+    name = _smallest(family)
+    settings = timm.models.get_pretrained_cfg(name)
+    with torch.device("meta"):
+        if sum(p.numel() for p in timm.create_model(name).parameters()) > 1e8:
+            pytest.skip(f"{name} is the smallest and has over 100 million weights")
+    torch.manual_seed(0)
+    network = timm.create_model(name, num_classes=1000).eval()
+    images = torch.randn(2, *settings.input_size)
+    with torch.inference_mode():
+        backbone = wrap_network(network, source_classes=1000)
+        for _ in range(2):  # the first call checks the head
+            features, logits = backbone.features_and_logits(images)
+            torch.testing.assert_close(logits, network(images), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(features, backbone(images))
+        head = network.get_classifier()
+        if isinstance(head, nn.Linear):
+            torch.testing.assert_close(head(features), logits, rtol=1e-4, atol=1e-5)
+    assert features.shape == (
+        2,
+        network.head_hidden_size if hasattr(network, "head_hidden_size") else features.shape[1],
+    )
+    assert backbone.logits_key == ("" if isinstance(head, nn.Linear) else "own output")
+
+
+def _described(settings):
+    """Return a network that has only the description of a timm network."""
+    network = nn.Module()
+    network.num_classes, network.pretrained_cfg = settings.num_classes, settings.to_dict()
+    return network
+
+
+def test_the_projection_of_clip_is_not_a_classifier():
+    names = timm.list_pretrained()
+    described = {name: timm.models.get_pretrained_cfg(name) for name in names}
+    projections = {name for name, settings in described.items() if is_clip_projection(_described(settings))}
+    # No set of labels that timm publishes has fewer than 1,000 classes, or between 1,000 and 10,000.
+    assert projections == {n for n, s in described.items() if 0 < s.num_classes < 10_000 and s.num_classes != 1000}
+    assert len(projections) > 100
+
+
+@pytest.mark.parametrize(
+    ("source_classes", "num_classes", "has_logits"),
+    [(None, 512, False), (None, 37, True), (512, 512, True), (0, 37, False)],
+)
+def test_the_manifest_can_say_whether_the_output_is_a_classifier(source_classes, num_classes, has_logits):
+    network = timm.create_model("vit_xsmall_patch16_clip_224", num_classes=num_classes, depth=1).eval()
+    backbone = wrap_network(network, source_classes)
+    with torch.inference_mode():
+        features, logits = backbone.features_and_logits(torch.randn(2, 3, 224, 224))
+    assert features.shape == (2, 256)
+    assert (logits is not None) == has_logits
+    assert backbone.logits_key == ("" if has_logits else "none")
+
+
+class _OwnForward(type(timm.create_model("test_resnet"))):
+    """A network whose output is not what its parts give."""
+
+    def forward(self, x):
+        return 3 * super().forward(x)
+
+
+def test_the_output_of_the_network_counts_where_its_head_gives_another():
+    network = timm.create_model("test_resnet", num_classes=5).eval()
+    network.__class__ = _OwnForward
+    images, backbone = torch.randn(2, 3, 32, 32), wrap_network(network)
+    with torch.inference_mode():
+        for _ in range(2):
+            torch.testing.assert_close(backbone.features_and_logits(images)[1], network(images))
 
 
 def test_a_timm_network_without_a_head_gives_no_logits():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from safetensors.torch import save_file
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.model_pool.checkpoints import checkpoints
+from transfer_exp.model_pool.pool import hash_weights
+from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.vision import timm, torchvision
 
 ENTRY = {
@@ -97,6 +101,64 @@ def test_a_torch_file_of_tensors_is_read(folder, network, wrap):
     assert _load(folder).identity["weights"]
 
 
+_FORMS = {
+    "DistributedDataParallel": lambda state: {f"module.{name}": value for name, value in state.items()},
+    "Lightning": lambda state: {"state_dict": {f"model.{n}": v for n, v in state.items()}, "epoch": 1},
+    "DeiT": lambda state: {"model": state, "args": argparse.Namespace(lr=0.1, path=None)},
+}
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_files_as_trainers_write_them_give_the_same_weights(folder, network, form):
+    torch.save(_FORMS[form](network.state_dict()), folder / "net.pth")
+    plain = _load(folder).identity
+    _write_manifest(folder, net={**ENTRY, "file": "net.pth"})
+    assert _load(folder).identity == plain
+
+
+def test_the_manifest_decides_between_averaged_and_other_weights(folder, network):
+    averaged = timm.create_model("test_resnet", num_classes=5)
+    torch.save({"state_dict": network.state_dict(), "model_ema": averaged.state_dict()}, folder / "net.pth")
+    weights = {}
+    for key in (None, "state_dict", "model_ema"):
+        _write_manifest(folder, net={**ENTRY, "file": "net.pth", **({"weights_key": key} if key else {})})
+        weights[key] = _load(folder).identity["weights"]
+    assert weights[None] == weights["model_ema"] == hash_weights(averaged)
+    assert weights["state_dict"] == hash_weights(network)
+
+
+def test_the_layout_of_the_authors_is_converted_by_timm(folder):
+    network = timm.create_model("test_convnext", num_classes=5).eval()
+    renamed = {}
+    for name, value in network.state_dict().items():  # as in the authors' release
+        name = name.replace("stem.", "downsample_layers.0.").replace("mlp.fc1", "pwconv1").replace("mlp.fc2", "pwconv2")
+        name = name.replace("conv_dw", "dwconv").replace("head.fc.", "head.").replace("head.norm.", "norm.")
+        name = re.sub(r"stages\.(\d+)\.downsample", r"downsample_layers.\1", name)
+        renamed[re.sub(r"stages\.(\d+)\.blocks", r"stages.\1", name)] = value
+    torch.save({"model": renamed}, folder / "net.pth")
+    _write_manifest(folder, net={**ENTRY, "architecture": "test_convnext", "file": "net.pth"})
+    assert _load(folder).identity["weights"] == hash_weights(network)
+
+
+def test_the_class_of_an_object_in_a_file_is_named(folder, network):
+    torch.save({"state_dict": network.state_dict(), "path": folder}, folder / "net.pth")
+    _write_manifest(folder, net={**ENTRY, "file": "net.pth"})
+    with pytest.raises(InputError, match=r"it holds code: pathlib\.PosixPath\): save model\.state_dict\(\) alone"):
+        _load(folder)
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "vit_pe_core_tiny_patch16_384"])
+def test_images_are_cropped_whatever_timm_does_for_weights_of_its_own(architecture):
+    network = torch.nn.Module()
+    network.pretrained_cfg = timm.models.get_pretrained_cfg(architecture).to_dict()
+    settings = {"input_size": (3, 32, 32), "mean": (0.5,) * 3, "std": (0.5,) * 3, "crop_pct": 1.0}
+    image = Image.new("RGB", (96, 32), (0, 0, 0))
+    image.paste((255, 255, 255), (32, 0, 64, 32))
+    tensor = create_transforms(network, {**settings, "interpolation": "bilinear"})[0](image)
+    assert tensor.shape == (3, 32, 32)
+    torch.testing.assert_close(tensor, torch.ones(3, 32, 32))
+
+
 class _Exploit:
     """An object whose pickle creates a file when it is loaded."""
 
@@ -178,6 +240,8 @@ def test_a_truncated_file_is_reported_by_name(folder):
 def test_names_select_and_order_the_networks(folder):
     _write_manifest(folder, a=ENTRY, b=ENTRY, c=ENTRY)
     assert [c.name for c in checkpoints(str(folder), names=("c", "a")).candidates] == ["c", "a"]
+    assert [c.name for c in checkpoints(str(folder), names="b").candidates] == ["b"]
+    assert [c.name for c in checkpoints(str(folder)).select("b").candidates] == ["b"]
     with pytest.raises(InputError, match="did you mean"):
         checkpoints(str(folder), names=("aa",))
     with pytest.raises(InputError, match="twice"):
@@ -209,6 +273,20 @@ def test_a_file_of_architectures_runs_only_if_the_user_gives_it(folder):
     assert (features.shape, logits.shape) == ((2, 3), (2, 5))
     with pytest.raises(InputError, match="no Python file"):
         _load(folder, architectures=str(folder / "absent.py"))
+
+
+def test_an_edit_of_the_file_of_architectures_is_another_network(folder):
+    timm_identity, file = _load(folder).identity, folder / "custom.py"
+    save_file(torch.nn.Linear(3, 5).state_dict(prefix="fc."), folder / "tiny.safetensors")
+    entry = {**ENTRY, "library": "custom", "architecture": "Tiny", "arguments": {}, "file": "tiny.safetensors"}
+    _write_manifest(folder, net=entry, timm=ENTRY)
+    identities = []
+    for text in (ARCHITECTURES, ARCHITECTURES, ARCHITECTURES.replace("x.mean(", "2 * x.mean(")):
+        file.write_text(text)
+        first, second = checkpoints(str(folder), architectures=str(file)).candidates
+        identities.append(first.load().identity)
+        assert second.load().identity == timm_identity
+    assert identities[0] == identities[1] != identities[2]
 
 
 @pytest.mark.assets

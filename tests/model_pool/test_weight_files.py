@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from torch import nn
 
-from transfer_exp.model_pool.weight_files import SizeLimit
+from transfer_exp.model_pool.weight_files import SizeLimit, read_weight_file
 from transfer_exp.vision import timm, torchvision
 
 
@@ -39,3 +41,18 @@ def test_a_tensor_of_terabytes_is_refused(allocate):
 def test_many_small_layers_are_refused_by_their_total():
     with pytest.raises(ValueError, match="far more numbers than its file"), SizeLimit(1000):
         [nn.Linear(10_000, 1000) for _ in range(10**9)]
+
+
+@pytest.mark.parametrize("levels", [40, 300])
+def test_lists_in_lists_are_read_in_the_time_of_their_file(tmp_path, levels):
+    content = [torch.ones(2)]
+    for _ in range(levels):
+        content = [content, content]
+    torch.save({"state_dict": content}, tmp_path / "net.pth")
+    assert read_weight_file(tmp_path / "net.pth").keys() == {"state_dict"}
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "net.pth")
+    with pytest.raises(ValueError, match="not a regular file"):
+        read_weight_file(tmp_path / "net.pth")

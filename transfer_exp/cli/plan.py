@@ -166,7 +166,10 @@ class Planner:
             self.left_out[name] = str(error)
             return False
         self._width[name] = sum(array.shape[1] for array in arrays.values())
-        self._models[name] = replace(model, backbone=Backbone())  # only its cache keys are needed from here on
+        # Only its cache keys are needed from here on.
+        keys_only = Backbone()
+        keys_only.logits_key = model.backbone.logits_key
+        self._models[name] = replace(model, backbone=keys_only)
         return True
 
 

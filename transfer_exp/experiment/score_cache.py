@@ -14,9 +14,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cached_property, lru_cache
-from importlib.metadata import version
-from importlib.util import find_spec
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from transfer_exp.experiment.scoring import Parts, Scoring
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.io.atomic import digest
+from transfer_exp.io.code import UncacheableError, code_digest
 from transfer_exp.store import Store
 from transfer_exp.store.entries import SCORES
 
@@ -33,15 +32,8 @@ _log = logging.getLogger(__name__)
 _FEATURE_INPUTS = {"features", "labels", "class_statistics", "source_probabilities"}
 _SAVE_INTERVAL = 30.0
 """Seconds after which new scores are saved within a cell, so that a killed run loses few of them."""
-_LIBRARIES = ("numpy", "scipy", "scikit-learn")
 _CODE_DIGITS = 16
 """Hexadecimal digits of a `code_digest` in a key; enough to distinguish versions of the code."""
-_code_digests: dict[str, str] = {}
-"""Digest of each package's files when this process first needed it."""
-
-
-class UncacheableError(Exception):
-    """Raised for an object whose result depends on something that a cache key cannot hold."""
 
 
 @dataclass(eq=False)
@@ -161,34 +153,3 @@ def _fingerprint_of_text(text: str) -> Any:
         return {"file": hashlib.sha256(path.read_bytes()).hexdigest()} if path.is_file() else text
     except (OSError, ValueError, RuntimeError):  # not a path: too long, with a NUL, or with an unknown home
         return text
-
-
-def code_digest(module: str) -> str:
-    """Return a sha256 of all Python files of the package that holds a module, and of the numeric libraries' versions.
-
-    Raises:
-        UncacheableError: If the files cannot be found, for example for a class defined in a notebook, or were edited
-            while this process runs: it may have imported the code before or after the edit.
-    """
-    package = module.partition(".")[0]
-    try:
-        spec = find_spec(package)
-    except ValueError:  # __main__ has no spec
-        spec = None
-    if spec is None or not (spec.submodule_search_locations or spec.has_location):
-        raise UncacheableError(f"the source files of {package} cannot be found")
-    folders = spec.submodule_search_locations
-    files = [Path(str(spec.origin))] if folders is None else [p for f in folders for p in sorted(Path(f).rglob("*.py"))]
-    stats = [(path, path.stat()) for path in files]
-    current = _digest_of_files(tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats))
-    if _code_digests.setdefault(package, current) != current:
-        raise UncacheableError(f"{package} was edited while this process runs")
-    return current
-
-
-@lru_cache(maxsize=8)
-def _digest_of_files(files: tuple[tuple[Path, int, int], ...]) -> str:
-    total = hashlib.sha256(", ".join(f"{name} {version(name)}" for name in _LIBRARIES).encode())
-    for path, *_ in files:
-        total.update(hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()

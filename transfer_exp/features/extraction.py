@@ -162,6 +162,7 @@ class Extractor:
             "transform": repr(model.transform),
             "images": images.digest,
             "precision": _precision(best_device(self.device)),
+            **({"logits": model.backbone.logits_key} if model.backbone.logits_key else {}),
         }
 
     def _batches(self, transform: Transform, images: LabelledImages) -> Iterator[Float[Tensor, "batch 3 height width"]]:

@@ -6,7 +6,7 @@ The splits are train, validation, test, and the scoring set: the subset of the t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -14,6 +14,7 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, explain_model_failure
 from transfer_exp.features.extraction import Extractor, FeatureReader
+from transfer_exp.io.code import outside_code
 from transfer_exp.metric.metric import ModelFacts
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
@@ -71,9 +72,11 @@ class NetworkOnImages:
         """The network, loaded on first use; ModelFailureError if it cannot be loaded."""
         try:
             with explain_model_failure("it cannot be loaded", "the number of models loaded at a time"):
-                return self.candidate.load()
+                model = self.candidate.load()
         except (InputError, OSError) as error:
             raise ModelFailureError(str(error)) from error
+        # The code of a pool of the user decides the features too.
+        return replace(model, identity={**model.identity, **outside_code(self.candidate.load)})
 
     def images(self, split: Split) -> LabelledImages | None:
         """Return the images of a split, or None if the dataset lacks the split."""

@@ -19,6 +19,7 @@ from transfer_exp.errors import InputError, explain_model_failure
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.io.atomic import digest
+from transfer_exp.io.code import outside_code
 from transfer_exp.io.csv import read_table
 from transfer_exp.progress import Track
 from transfer_exp.store import Backend, Lock, Store
@@ -91,7 +92,7 @@ class CachedAccuracies:
         return self.store.has("accuracy", self._key(pairing))
 
     def _key(self, pairing: NetworkOnImages) -> dict[str, Any]:
-        return {"version": __version__, "regime": repr(self.regime), **pairing.identity()}
+        return {"version": __version__, "regime": repr(self.regime), **pairing.identity(), **outside_code(self.regime)}
 
 
 def accuracy_row(

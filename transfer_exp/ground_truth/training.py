@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
+import logging
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +17,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, first_line
 from transfer_exp.store import Backend
 from transfer_exp.vision import timm
 
+_log = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]
 BatchAt = Callable[[Int[Tensor, " batch"]], Batch]
 """Returns inputs (B, ...) and targets by their positions (B,) in the training set, on the network's device."""
@@ -172,12 +175,16 @@ class Checkpoint:
             return self._state or {}
         try:
             with self.folder.local_file(self.name) as path:
+                _check_archive(path)
                 state: State = torch.load(path, map_location="cpu", weights_only=True)
+                return state
         except InputError:
-            raise  # the folder cannot be reached; InputError is a ValueError
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError):
-            return {}  # missing or truncated: the run starts from its beginning
-        return state
+            raise  # the folder cannot be reached
+        except FileNotFoundError:
+            return {}
+        except Exception as error:  # damaged files raise errors of many types
+            _log.warning("%s is damaged (%s): the training starts from its beginning", self.name, first_line(error))
+            return {}
 
     def write(self, state: State) -> None:
         """Replace the state atomically: a killed process leaves the old or the new state."""
@@ -191,6 +198,14 @@ class Checkpoint:
     def is_due(self) -> bool:
         """True if a running training should write now."""
         return self.folder is not None and time.monotonic() - self._written_at >= self.interval
+
+
+def _check_archive(path: Path) -> None:
+    """Check the digests of a torch file's members, which `torch.load` ignores; ValueError if one has changed."""
+    with zipfile.ZipFile(path) as archive:
+        changed = archive.testzip()
+    if changed is not None:
+        raise ValueError(f"{changed} does not match its digest")
 
 
 def get_random_state() -> State:

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from transfer_exp.errors import NotApplicableError
-from transfer_exp.vision import torchvision
+from transfer_exp.vision import timm, torchvision
 
 Images = Float[Tensor, "batch 3 height width"]
 Features = Float[Tensor, "batch dim"]
 Logits = Float[Tensor, "batch source_classes"]
 
 _HEADS = ("fc", "classifier", "heads", "head")
+_CONTRASTIVE = re.compile(r"clip|pe_core")
+"""Matches the names of timm's networks that were trained to match images and texts."""
+_LABELS = frozenset({0, 1000, 11821, 21841, 21843})
+"""Numbers of classes of ImageNet and its parts, on which such networks are fine-tuned."""
 
 
 class Backbone(nn.Module):
-    """A network cut before its classifier head. Calling it gives features (B, D)."""
+    """A network cut before its classifier head. Calling it gives features (B, D).
+
+    Attributes:
+        logits_key: Part of the key of cached features that says where source logits come from; empty if they are a
+            linear layer of the features, or the network has no layer after the features.
+    """
+
+    logits_key: str = ""
 
     def forward(self, images: Images) -> Features:
         """Return features (B, D), the input of the classifier head."""
@@ -30,11 +43,22 @@ class Backbone(nn.Module):
 
 
 class TimmBackbone(Backbone):
-    """A timm network; the features are timm's ``pre_logits``."""
+    """A timm network; the features are timm's ``pre_logits``, and the logits are the network's own output.
 
-    def __init__(self, network: nn.Module) -> None:
+    The output is not always a linear layer of the features: some heads normalise, convolve, or average two classifiers.
+
+    Args:
+        network: The network.
+        is_classifier: False if its output is not one logit per source class, such as the projection of a CLIP tower.
+    """
+
+    def __init__(self, network: nn.Module, is_classifier: bool = True) -> None:
         super().__init__()
         self.network = cast("Any", network)
+        self.is_classifier = is_classifier
+        if isinstance(self.network.get_classifier(), nn.Linear) != is_classifier:
+            self.logits_key = "own output" if is_classifier else "none"
+        self._logits_of_maps: bool | None = None
 
     def forward(self, images: Images) -> Features:
         """Return features (B, D)."""
@@ -43,15 +67,32 @@ class TimmBackbone(Backbone):
 
     def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
         """Return features (B, D) and source logits (B, S) or None."""
-        features, head = self(images), self.network.get_classifier()
-        return features, head(features) if isinstance(head, nn.Linear) else None
+        maps = self.network.forward_features(images)
+        features = self.network.forward_head(maps, pre_logits=True)
+        return features, self._logits(images, maps) if self.is_classifier else None
+
+    def _logits(self, images: Images, maps: Any) -> Tensor:
+        """Return the output of the network from its feature maps, where a first check finds that this is the same."""
+        if self._logits_of_maps is None:
+            expected, first = self.network(images), self.network.forward_head(maps)
+            tolerance = 1e-3 * float(expected.abs().max())  # mixed precision rounds to three digits
+            self._logits_of_maps = torch.allclose(first, expected, rtol=0, atol=tolerance, equal_nan=True)
+            return cast("Tensor", first if self._logits_of_maps else expected)
+        return cast("Tensor", self.network.forward_head(maps) if self._logits_of_maps else self.network(images))
 
 
 class TorchvisionBackbone(Backbone):
-    """A torchvision classifier that ends in a linear layer, split into trunk and head."""
+    """A torchvision network that ends in a linear layer, split into trunk and head.
 
-    def __init__(self, network: nn.Module) -> None:
+    Args:
+        network: The network.
+        is_classifier: False if its output is not one logit per source class.
+    """
+
+    def __init__(self, network: nn.Module, is_classifier: bool = True) -> None:
         super().__init__()
+        self.is_classifier = is_classifier
+        self.logits_key = "" if is_classifier else "none"
         for auxiliary in ("aux_logits", "aux1", "aux2", "AuxLogits"):
             # Auxiliary classifiers run in training mode only and would change the output of the trunk.
             if hasattr(network, auxiliary):
@@ -63,10 +104,10 @@ class TorchvisionBackbone(Backbone):
         """Return features (B, D)."""
         return cast("Tensor", self.trunk(images))
 
-    def features_and_logits(self, images: Images) -> tuple[Features, Logits]:
-        """Return features (B, D) and source logits (B, S)."""
+    def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
+        """Return features (B, D) and source logits (B, S) or None."""
         features = self(images)
-        return features, self.head(features)
+        return features, self.head(features) if self.is_classifier else None
 
 
 def _remove_head(network: nn.Module) -> nn.Linear:
@@ -148,7 +189,8 @@ def wrap_network(network: nn.Module, source_classes: int | None = None) -> Backb
 
     Args:
         network: Network of timm or torchvision, or a user-defined one with a method ``forward_features``.
-        source_classes: S of a user-defined network, 0 or None if it has no head; unused for the two libraries.
+        source_classes: S, or 0 if its output is not one logit per source class. None if that is not known: then a
+            user-defined network has no head, and one of timm has a head unless its output is a CLIP projection.
 
     Raises:
         NotApplicableError: If the network has no linear head before which features could be taken.
@@ -156,7 +198,21 @@ def wrap_network(network: nn.Module, source_classes: int | None = None) -> Backb
     if isinstance(network, torchvision.models.SqueezeNet):
         return FeatureMapBackbone(network.features, network.classifier)
     if hasattr(network, "forward_head"):
-        return TimmBackbone(network)
+        has_output = getattr(network, "num_classes", 1) > 0 and source_classes != 0
+        return TimmBackbone(network, has_output and (source_classes is not None or not is_clip_projection(network)))
     if hasattr(network, "forward_features"):
         return CustomBackbone(network, source_classes or 0)
-    return TorchvisionBackbone(network)
+    return TorchvisionBackbone(network, source_classes != 0)
+
+
+def is_clip_projection(network: nn.Module) -> bool:
+    """Return True if the output of a timm network has the size of a projection to the text space of CLIP.
+
+    timm publishes CLIP towers as networks whose "classes" are the dimensions of that space. Only the names of their
+    weights say so. Weights of CLIP that were fine-tuned on labels have the number of these labels instead.
+    """
+    description = getattr(network, "pretrained_cfg", None) or {}
+    architecture = str(description.get("architecture") or "")
+    published = timm.models.get_arch_pretrained_cfgs(architecture) if timm.is_model(architecture) else {}
+    sizes = {settings.num_classes for name, settings in published.items() if _CONTRASTIVE.search(name)}
+    return bool(getattr(network, "num_classes", 0) in sizes - _LABELS and not description.get("label_names"))

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import logging
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from transfer_exp.errors import InputError, NotApplicableError, suggestion
+from transfer_exp.errors import InputError, NotApplicableError, first_line, suggestion
+from transfer_exp.io.code import script_digest
 from transfer_exp.io.text import read_json
 from transfer_exp.model_pool.backbone import wrap_network
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, hash_weights, load_weights, select_names
 from transfer_exp.model_pool.preprocessing import create_transforms
-from transfer_exp.model_pool.weight_files import SizeLimit, read_weight_file
+from transfer_exp.model_pool.weight_files import TIMM_CONTAINERS, SizeLimit, find_weights, read_weight_file
 from transfer_exp.vision import timm, torchvision
 
+_log = logging.getLogger(__name__)
 _LIMIT = 1 << 24
 """Largest manifest in bytes, and largest number of classes."""
 # Arguments that would make a library download or unpickle something.
@@ -34,8 +40,9 @@ _REQUIREMENTS = {
     "std": "three numbers above 0",
     "arguments": "an object of keyword arguments",
     "interpolation": "nearest, bilinear or bicubic",
-    "source_classes": "a whole number, 0 for no head",
+    "source_classes": "a whole number, 0 if the network has no head for classes",
     "batch_norm_folded": "true or false",
+    "weights_key": "text, the start of the names of the weights",
 }
 _Number = Annotated[float, Field(gt=-1e9, lt=1e9)]
 _Deviation = Annotated[float, Field(gt=0, lt=1e9)]
@@ -50,8 +57,10 @@ class CheckpointEntry(BaseModel):
         file: The state dict, relative to the folder.
         input_size, interpolation: Side in pixels to which images are resized, and the mode.
         mean, std: Normalisation per channel, for pixels in [0, 1].
-        source_classes: S, or 0 for a network without a head.
+        source_classes: S, or 0 if the network has no output for source classes, such as one that ends in a projection;
+            None takes it from networks of timm and torchvision, and means 0 for others.
         batch_norm_folded: True when the batch norms are the identity and must stay in evaluation mode.
+        weights_key: Where a file with several networks has the weights, such as ``state_dict_ema``, see `find_weights`.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -64,8 +73,9 @@ class CheckpointEntry(BaseModel):
     std: Annotated[tuple[_Deviation, _Deviation, _Deviation], Field(strict=False)]
     arguments: dict[str, Any] = {}
     interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
-    source_classes: Annotated[int, Field(ge=0, le=_LIMIT)] = 0
+    source_classes: Annotated[int, Field(ge=0, le=_LIMIT)] | None = None
     batch_norm_folded: bool = False
+    weights_key: str | None = None
 
 
 def checkpoints(
@@ -151,18 +161,25 @@ def _check_file(label: str, name: str, folder: Path) -> None:
         raise InputError(f"{label} names a file outside the folder: {name}: copy it into the folder")
 
 
-def _import_architectures(path: Path) -> ModuleType:
+class Architectures(NamedTuple):
+    """A Python file of the user that builds networks, and the digest of its code, which decides what they compute."""
+
+    module: ModuleType
+    digest: str
+
+
+def _import_architectures(path: Path) -> Architectures:
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise InputError(f"no Python file {path}: set model_pool.architectures to one, or leave it out")
-    module = importlib.util.module_from_spec(spec)
+    module, code = importlib.util.module_from_spec(spec), script_digest(path)
     spec.loader.exec_module(module)
-    return module
+    return Architectures(module, code)
 
 
-def _load(folder: Path, name: str, entry: CheckpointEntry, custom: ModuleType | None) -> LoadedModel:
+def _load(folder: Path, name: str, entry: CheckpointEntry, custom: Architectures | None) -> LoadedModel:
     path, build = folder / entry.file, _find_builder(name, entry, custom)
-    state = _read_state(path)
+    content = _read_content(path)
     try:
         with SizeLimit(path.stat().st_size):
             network: nn.Module = build(**entry.arguments)
@@ -170,11 +187,12 @@ def _load(folder: Path, name: str, entry: CheckpointEntry, custom: ModuleType | 
         refusal = f"{entry.architecture} refuses its arguments {entry.arguments}: {error}"
         raise InputError(f"'{name}': {refusal}: correct them in the manifest") from error
     try:
-        load_weights(network, state)
+        load_weights(network, _find_weights(content, network, entry))
     except (RuntimeError, ValueError) as error:
-        detail = " ".join(str(error).split())[:200]
-        raise InputError(f"{path} does not fit {entry.architecture}: {detail}") from error
+        raise InputError(f"{path} does not fit {entry.architecture}: {first_line(error)}") from error
     identity = entry.model_dump(include={"library", "architecture", "arguments"}) | {"weights": hash_weights(network)}
+    if custom is not None and entry.library not in ("timm", "torchvision"):
+        identity["code"] = custom.digest
     settings = entry.model_dump(include={"mean", "std", "interpolation"})
     settings |= {"input_size": (3, entry.input_size, entry.input_size), "crop_pct": 1.0}
     backbone = wrap_network(network.eval(), entry.source_classes)
@@ -182,7 +200,7 @@ def _load(folder: Path, name: str, entry: CheckpointEntry, custom: ModuleType | 
     return LoadedModel(backbone, transform, identity, entry.batch_norm_folded, augmented=augmented)
 
 
-def _find_builder(name: str, entry: CheckpointEntry, custom: ModuleType | None) -> Callable[..., Any]:
+def _find_builder(name: str, entry: CheckpointEntry, custom: Architectures | None) -> Callable[..., Any]:
     """Return the function that builds a network without weights, from timm, torchvision or the user's file."""
     build: Any
     if entry.library == "timm":
@@ -196,27 +214,47 @@ def _find_builder(name: str, entry: CheckpointEntry, custom: ModuleType | None) 
             "if you trust it, set model_pool.architectures=FILE.py"
         )
     else:
-        build = getattr(custom, entry.architecture, None)
-        available = [public for public in vars(custom) if public[0] != "_"]
+        build = getattr(custom.module, entry.architecture, None)
+        available = [public for public in vars(custom.module) if public[0] != "_"]
     if entry.architecture not in available:
         hint = suggestion(entry.architecture, available)
         raise InputError(f"'{name}': no architecture '{entry.architecture}' in {entry.library}: {hint}")
     return build
 
 
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    """Read a state dict from a safetensors file or a torch file of tensors, without running code."""
-    if not path.is_file():
+def _read_content(path: Path) -> object:
+    """Read a safetensors file, or a torch file of tensors and plain values, without running code."""
+    if not path.exists():
         raise InputError(f"no weights file {path}: correct the manifest or add the file")
     try:
-        content = read_weight_file(path)
+        # Training scripts save their options in a namespace; loading a namespace runs no code.
+        content: object = read_weight_file(path, [argparse.Namespace])
+        return content
     except Exception as error:  # both libraries raise many types; one of them is for a refused pickle
         if path.suffix == ".safetensors":
             raise InputError(f"{path} is not a readable safetensors file: {error}: fetch it again") from error
         # The message of torch has many lines, and advises to run the file.
-        reason = str(error).partition("\n")[0][:100] if isinstance(error, ValueError) else "damaged, or it holds code"
-        raise InputError(f"{path} is not a torch file of tensors only ({reason}): convert it to safetensors") from error
-    state = content.get("state_dict", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise InputError(f"{path} holds no state dict (names to tensors): save model.state_dict() alone")
-    return state
+        code = re.search(r"(?:GLOBAL|global:?|class) ([a-zA-Z_]\w*(?:\.\w+)+)", str(error))
+        reason = first_line(error) if isinstance(error, ValueError) else "damaged, or it holds code"
+        reason += f": {code[1]}" if code and not isinstance(error, ValueError) else ""
+        raise InputError(
+            f"{path} is not a torch file of tensors only ({reason}): save model.state_dict() alone, or convert it to "
+            "safetensors"
+        ) from error
+
+
+def _find_weights(content: object, network: nn.Module, entry: CheckpointEntry) -> Mapping[str, Tensor]:
+    """Return the weights of a network from the content of a file, with timm's own conversion of names if it helps."""
+    expected = network.state_dict()
+    try:
+        return find_weights(content, expected, entry.weights_key)[0]
+    except ValueError:
+        convert = getattr(sys.modules.get(type(network).__module__), "checkpoint_filter_fn", None)
+        if entry.library != "timm" or convert is None or entry.weights_key or not isinstance(content, Mapping):
+            raise
+        state = next((content[key] for key in TIMM_CONTAINERS if isinstance(content.get(key), Mapping)), content)
+        try:
+            return find_weights(convert(dict(state), network), expected)[0]
+        except Exception:  # the function expects the layout of the authors and raises many types for any other
+            _log.debug("timm's conversion does not apply", exc_info=True)
+        raise

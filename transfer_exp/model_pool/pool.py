@@ -86,10 +86,13 @@ def combine_pools(pools: Sequence[ModelPool], name: str, names: Sequence[str] | 
 def select_names(names: Sequence[str] | None, available: Iterable[str], source: str) -> tuple[str, ...]:
     """Return ``names`` after checking each against ``available``, or all available names for None.
 
+    One name may be given without a list.
+
     Raises:
         InputError: If a name is unknown (the message has near matches) or repeated, or the list is empty.
     """
     available = tuple(available)
+    names = (names,) if isinstance(names, str) else names
     selected = available if names is None else tuple(names)
     if not selected:
         raise InputError(f"{source} has no models to rank: set model_pool.names=[...]")

@@ -32,9 +32,12 @@ def create_transforms(network: nn.Module, overrides: dict[str, Any] | None = Non
 
     Args:
         network: Network whose timm configuration, if it has one, holds the defaults.
-        overrides: Settings to replace: ``input_size`` (3, H, W), ``mean``, ``std``, ``interpolation``, ``crop_pct``.
+        overrides: Settings to replace: ``input_size`` (3, H, W), ``mean``, ``std``, ``interpolation``, ``crop_pct``,
+            ``crop_mode``. With any of them, ``crop_mode`` is ``center`` instead of the one that timm has for weights of
+            its own (some squash the image).
     """
-    settings = timm.data.resolve_data_config(overrides or {}, model=network)
+    chosen = {"crop_mode": "center", **overrides} if overrides else {}
+    settings = timm.data.resolve_data_config(chosen, model=network)
     transform: Transform = timm.data.create_transform(**settings, is_training=False)
     mean, std = (tuple(map(float, settings[key])) for key in ("mean", "std"))  # configurations may hold integers
     return transform, random_crop_flip(settings["input_size"][1], mean, std, settings["interpolation"])

@@ -26,6 +26,7 @@ def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelP
     Raises:
         InputError: If timm has no such model; on loading, if the weights cannot be downloaded.
     """
+    names = (names,) if isinstance(names, str) else names
     timm_names = dict(names) if isinstance(names, Mapping) else {model: model for model in names}
     models = list(names.values()) if isinstance(names, Mapping) else names
     hub_names = [model for model in models if model.startswith(_HUB_PREFIXES)]
