@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 _log = logging.getLogger(__name__)
 _HEAD, _TAIL = 600, 400
@@ -31,6 +32,21 @@ class InputError(ValueError):
 
 class SharedInputError(InputError):
     """Invalid input that every model shares, such as a damaged image or a full disk: going on would be in vain."""
+
+
+class IncompleteOutputError(InputError):
+    """Raised when the results are written, but not everything that shows them.
+
+    Args:
+        records: Files of the results.
+        problems: What could not be written, and why.
+        written: Files that users open, and the entry of the tracker, as far as they were written.
+    """
+
+    def __init__(self, records: Sequence[Path], problems: Sequence[str], written: Sequence[Path | str]) -> None:
+        files = ", ".join(map(str, records))
+        super().__init__(f"cannot write the {' or the '.join(problems)}: the results are in {files}")
+        self.written = list(written)
 
 
 class NotApplicableError(Exception):

@@ -53,7 +53,7 @@ def _reproduction(name: str, message: str, build: Build | None, pool: str = "gro
 
 KINDS = [
     Kind("missing folder of a sweep", ("absent",), "absent is not a folder", None, "transfer-exp report"),
-    _sweep("sweep without cells", "no cell found below sweep", None),
+    _sweep("sweep without cells", "sweep holds no results", None),
     _sweep("record that is not JSON", "result.json is not JSON", text("result.json", "{")),
     _sweep("record that is a list", "is not the record of a cell", text("result.json", "[]")),
     _sweep("record with NaN", "NaN is not a number", text("result.json", '{"measures": NaN}')),
@@ -63,11 +63,6 @@ KINDS = [
         models=[{**RECORD["models"][0], "score": "high"}],
     ),
     _record("record with a cell that is a list", "is not the record of a cell", cell=["logme"]),
-    _sweep(
-        "status with a reserved field",
-        "has a field 'state'",
-        text("status.json", '{"state": "failed", "cell": {"state": "none"}}'),
-    ),
     _sweep("status that is a list", "is not the status of a cell", text("status.json", "[]")),
     _sweep("status nested without end", "nested too deeply", text("status.json", "[" * 200_000)),
     Kind("missing page", ("absent.md",), "cannot read absent.md", None, "python -m studies.real_pool"),

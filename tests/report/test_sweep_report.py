@@ -15,7 +15,7 @@ from transfer_exp.cli.report import main
 from transfer_exp.cli.sweep_callback import SweepReport
 from transfer_exp.errors import InputError
 from transfer_exp.report.record import write_record
-from transfer_exp.report.sweep import failures, write_sweep
+from transfer_exp.report.sweep import failures, show_sweep, write_table
 from transfer_exp.report.sweep_cells import collect, mean_over_seeds, paired_change
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
@@ -120,6 +120,61 @@ def test_seeds_are_averaged_and_counted_as_one_pair(tmp_path):
     assert "0.50  ±0.00!" in text
 
 
+def test_runs_that_differ_in_a_setting_only_are_told_apart_by_it(tmp_path):
+    """Runs started one by one have no axes, so only their configurations tell them apart."""
+    for name, seed, per_class, tau in (
+        ("a", "0", 4, 0.2),
+        ("b", "0", 20, 0.6),
+        ("c", "1", 4, 0.4),
+        ("d", "1", 20, 0.8),
+    ):
+        result = CellResult(cell("shapes", "none", "logme", seed), (), {"weighted_tau": tau}, (-0.5, 0.5))
+        config = {"seed": int(seed), "dataset": {"train_per_class": per_class, "seed": int(seed)}, "device": name}
+        write_record(result, config, tmp_path / name)
+    frame = collect(tmp_path)
+    assert list(mean_over_seeds(frame)["dataset.train_per_class"]) == ["20", "4"]
+    assert list(mean_over_seeds(frame)["weighted_tau"]) == pytest.approx([0.7, 0.3])
+    assert "device" not in frame.columns
+    assert "dataset.seed" not in frame.columns
+
+
+def test_the_same_run_twice_is_one_seed(tmp_path):
+    for name in ("first", "again"):
+        write(tmp_path / name, 0.4, cell("digits", "none", "logme"))
+    (row,) = mean_over_seeds(collect(tmp_path)).to_dict("records")
+    assert (row["weighted_tau"], row["seeds"]) == (0.4, 1)
+    assert "mean over" not in rendered(sweep_table(collect(tmp_path)))
+
+
+def test_a_later_success_removes_the_failure_whatever_the_clock_says(tmp_path):
+    fields = cell("digits", "none", "logme")
+    folder = tmp_path / "-".join(fields.values())
+    fail(folder, fields)
+    os.utime(folder / "status.json", (4e9, 4e9))
+    write(tmp_path, 0.4, fields)
+    assert list(collect(tmp_path)["state"]) == ["done"]
+
+
+def test_a_result_without_its_figure_counts_and_is_reported(tmp_path):
+    fields = cell("digits", "none", "logme")
+    folder = write(tmp_path, 0.4, fields)
+    (folder / "status.json").write_text(json.dumps({"state": "done", "reason": "no figure", "cell": fields}))
+    frame = collect(tmp_path)
+    assert (frame["state"][0], frame["weighted_tau"][0]) == ("done", 0.4)
+    (line,) = failures(frame)
+    assert line.endswith("seed=0: no figure")
+
+
+def test_a_sweep_whose_figure_fails_still_has_its_table_and_page(tmp_path, monkeypatch):
+    write(tmp_path, 0.4, cell("digits", "none", "logme"))
+    monkeypatch.setattr("transfer_exp.report.sweep.sweep_figure", lambda frame, path: 1 / 0)
+    text = io.StringIO()
+    (problem,) = show_sweep(tmp_path, Console(file=text, width=200))
+    assert problem.startswith("cannot write the figure (division by zero): the results are in ")
+    assert "0.40" in text.getvalue()
+    assert {"sweep.csv", "report.html"} <= {path.name for path in tmp_path.iterdir()}
+
+
 def test_any_other_field_that_varies_becomes_a_column(tmp_path):
     write(tmp_path, 0.4, cell("digits", "none", "logme", scoring_set="100"))
     write(tmp_path, 0.6, cell("digits", "none", "logme", scoring_set="all"))
@@ -138,8 +193,8 @@ def test_many_metrics_are_split_so_that_nothing_is_cut(tmp_path):
     assert text.count("dataset") > 1
 
 
-def test_write_sweep_writes_a_csv_and_a_picture(sweep):
-    table, figure = write_sweep(sweep, collect(sweep))
+def test_a_sweep_has_a_csv_and_a_picture(sweep):
+    table, figure = write_table(sweep, collect(sweep)), sweep_figure(collect(sweep), sweep / "sweep.png")
     assert table.parent == figure.parent == sweep
     assert len(pd.read_csv(table)) == 7
     with Image.open(figure) as picture:
@@ -209,4 +264,4 @@ def test_the_callback_fails_for_an_empty_sweep(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         SweepReport().on_multirun_end(hydra_config(tmp_path))
     assert end.value.code == 1
-    assert "no cell found" in capsys.readouterr().err
+    assert "holds no results" in capsys.readouterr().err

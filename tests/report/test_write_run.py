@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.report.html.folders import cell_result, halved, run_context
-from transfer_exp.errors import InputError
+from transfer_exp.errors import IncompleteOutputError, InputError
 from transfer_exp.report.record import read_record
 from transfer_exp.report.write_run import write_run, write_search
 from transfer_exp.results.search import SearchedModel, SearchResult
@@ -68,13 +68,29 @@ def test_a_cell_of_a_sweep_has_no_page_of_its_own(tmp_path):
 def test_a_failing_tracker_keeps_record_and_figure(tmp_path):
     with pytest.raises(InputError, match="no network"):
         write_run(cell_result(), context(), tmp_path, UnreachableTracker())
-    assert files(tmp_path) == ["ranking.csv", "result.json", "scatter.png"]
+    assert files(tmp_path) == ["page.json", "ranking.csv", "report.html", "result.json", "scatter.png"]
 
 
-def test_a_failing_figure_keeps_the_record(tmp_path):
+def test_a_failing_figure_keeps_everything_else(tmp_path):
     (tmp_path / "scatter.png").mkdir()
-    with pytest.raises(OSError, match="scatter"):
-        write_run(cell_result(), context(), tmp_path, ListTracker())
+    tracker = ListTracker("runs/7")
+    with pytest.raises(IncompleteOutputError, match=r"the figure \(Is a directory\): the results are in .*json"):
+        write_run(cell_result(), context(), tmp_path, tracker)
+    assert read_record(tmp_path / "result.json") == cell_result()
+    assert "report.html" in files(tmp_path)
+    assert dict(tracker.runs[0].images) == {}
+
+
+def test_any_failure_of_a_library_that_draws_is_one_line_after_the_results(tmp_path, monkeypatch):
+    def fail(*args):
+        raise ValueError("unknown symbol\nof 40 lines")
+
+    for name in ("scatter", "write_page", "collect_run_details"):
+        monkeypatch.setattr(f"transfer_exp.report.write_run.{name}", fail)
+    with pytest.raises(IncompleteOutputError) as caught:
+        write_run(cell_result(), context(), tmp_path, ListTracker("runs/7"))
+    assert str(caught.value).count("(unknown symbol)") == 3
+    assert [getattr(entry, "name", entry) for entry in caught.value.written] == ["result.json", "ranking.csv", "runs/7"]
     assert read_record(tmp_path / "result.json") == cell_result()
 
 
@@ -90,4 +106,5 @@ def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
 def test_a_failing_tracker_keeps_the_ranking_of_a_search(tmp_path):
     with pytest.raises(InputError, match="no network"):
         write_search(SEARCH, context(), tmp_path, UnreachableTracker())
-    assert files(tmp_path) == ["rank.csv", "rank.parquet", "ranking.csv", "result.json"]
+    names = ["page.json", "rank.csv", "rank.parquet", "ranking.csv", "report.html", "result.json"]
+    assert files(tmp_path) == names

@@ -15,14 +15,18 @@ from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.redact import redacted_command
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, redact_urls
+from transfer_exp.io.atomic import write_text
+from transfer_exp.results.folder import STATUS
 
 _LABELLED = ("perturbation", "metric", "ground_truth")
+AXES = "callbacks.sweep_report.axes"
+"""Key below ``hydra`` under which a sweep tells its jobs which settings vary."""
 
 
 def job_name(config: DictConfig) -> dict[str, str]:
@@ -36,7 +40,7 @@ def job_name(config: DictConfig) -> dict[str, str]:
         name |= {"point": str(config.point)} if "point" in config else {}
     elif config.stage == "score" and "rows" not in config:
         name |= cell_labels(config)[0]
-    return {**name, "seed": str(config.seed)}
+    return {**name, **varied_settings(config), "seed": str(config.seed)}
 
 
 def cell_labels(config: DictConfig, run: HydraConf | DictConfig | None = None) -> tuple[dict[str, str], str]:
@@ -57,9 +61,25 @@ def cell_labels(config: DictConfig, run: HydraConf | DictConfig | None = None) -
     return labels, protocol
 
 
+def varied_settings(config: DictConfig) -> dict[str, str]:
+    """Return the value of each axis of the sweep that the other labels of a job do not hold, by setting."""
+    run: Any = HydraConfig.get()
+    labelled = ("seed", "model_pool", "dataset", *_LABELLED)
+    axes = OmegaConf.select(run, AXES) or ()
+    further = [a for a in axes if a not in labelled and not a.startswith(tuple(f"{group}." for group in _LABELLED))]
+    return {axis: redact_urls(_value(axis, config, run)) for axis in further}
+
+
+def _value(axis: str, config: DictConfig, run: HydraConf | DictConfig) -> str:
+    """Return the chosen option of a config group, or the value of a setting, as text."""
+    value = run.runtime.choices.get(axis) or OmegaConf.select(config, axis)
+    return ", ".join(map(str, value)) if isinstance(value, ListConfig) else str(value)
+
+
 def _label(group: str, run: HydraConf | DictConfig) -> str:
     prefix = f"{group}."
-    changed = [o.removeprefix(prefix) for o in run.overrides.task if o.startswith(prefix)]
+    overrides = [o.lstrip("+") for o in run.overrides.task]
+    changed = [o.removeprefix(prefix) for o in overrides if o.startswith(prefix)]
     choice = str(run.runtime.choices[group])
     return f"{choice}({', '.join(sorted(changed))})" if changed else choice
 
@@ -88,4 +108,4 @@ def to_plain(config: DictConfig) -> dict[str, Any]:
 
 def write_status(folder: Path, status: Mapping[str, Any]) -> None:
     """Write the file that tells the report of a sweep how a job ended."""
-    (folder / "status.json").write_text(json.dumps(status, indent=1))
+    write_text(folder / STATUS, json.dumps(status, indent=1))

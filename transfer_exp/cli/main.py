@@ -31,7 +31,7 @@ from transfer_exp.cli.score_matrix import score_matrix
 from transfer_exp.cli.stages import split_by_model
 from transfer_exp.cli.sweep_callback import HELD_FOLDERS, check_choices
 from transfer_exp.deprecated_names import current_overrides
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import IncompleteOutputError, InputError, suggestion
 from transfer_exp.version import __version__
 
 Job: TypeAlias = Callable[[DictConfig, Path, "str | None"], None]
@@ -148,7 +148,9 @@ def _application(config: DictConfig) -> None:
             raise  # it would be the same for all jobs, and could not be recorded
         if not isinstance(error, InputError | OmegaConfBaseException):
             _log.exception("unexpected failure")
-        write_status(folder, {"state": "failed", "reason": explain(error), "cell": job_name(config)})
+        # Without the figure or the entry of a tracker, the result of a cell still counts.
+        state = "done" if isinstance(error, IncompleteOutputError) else "failed"
+        write_status(folder, {"state": state, "reason": explain(error), "cell": job_name(config)})
         print(f"failed: {explain(error)}", file=sys.stderr)
 
 

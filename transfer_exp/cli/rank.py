@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from transfer_exp.cli.console import Parser, print_paths
-from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain
+from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain, varied_settings
 from transfer_exp.cli.overrides import quote
 from transfer_exp.deprecated_names import current_overrides
-from transfer_exp.errors import InputError
+from transfer_exp.errors import IncompleteOutputError, InputError
 from transfer_exp.results.search import SearchResult
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     from transfer_exp.report.write_run import RunContext, write_search
 
     console = Console(highlight=False)
-    labels, _ = cell_labels(config)
+    labels = {**cell_labels(config)[0], **varied_settings(config)}
     tracker = build("tracker", to_plain(config.tracker))
     result, search, run_log = run_search(config, labels, partial(console.print, markup=False, soft_wrap=True))
     context = RunContext(
@@ -100,9 +100,15 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
         perturb=search.scoring.perturb,
         data=data_digest(tracker, search.dataset, trains=False),
     )
-    written = write_search(result, context, folder, tracker)
+    problem = None
+    try:
+        written = write_search(result, context, folder, tracker)
+    except IncompleteOutputError as error:
+        written, problem = error.written, error
     console.print(search_table(result))
     print_paths(console, written)
+    if problem is not None:
+        raise problem
 
 
 def run_search(
@@ -139,7 +145,7 @@ def run_search(
         **{name: plain[name] for name in ("draws", "device", "seed")},
         **plain["features"],
     )
-    result, run_log = search.run({name: labels[name] for name in ("perturbation", "metric")})
+    result, run_log = search.run({name: label for name, label in labels.items() if name != "ground_truth"})
     return result, search, run_log
 
 

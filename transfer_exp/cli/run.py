@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from transfer_exp.cli.console import print_paths
-from transfer_exp.cli.job_labels import cell_labels, command_line, job_name, resolve_settings, write_status
+from transfer_exp.cli.job_labels import (
+    cell_labels,
+    command_line,
+    job_name,
+    resolve_settings,
+    varied_settings,
+    write_status,
+)
+from transfer_exp.errors import IncompleteOutputError
 from transfer_exp.results.cell import CellResult
 from transfer_exp.tracker.none import NoTracker
 from transfer_exp.tracker.tracker import Tracker
@@ -43,7 +51,7 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     settings = {name: plain[name] for name in ("device", "seed")} | plain["features"]
     experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
     run_log = RunLog()
-    result = experiment.run(labels, run_log)
+    result = experiment.run({**labels, **varied_settings(config)}, run_log)
     context = RunContext(
         config=plain,
         sweep=sweep,
@@ -55,7 +63,11 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
         cache_references=run_log.cache_references,
         data=data_digest(tracker, experiment.dataset, experiment.ground_truth.trains),
     )
-    written = write_run(result, context, folder, tracker)
+    try:
+        written = write_run(result, context, folder, tracker)
+    except IncompleteOutputError as error:
+        _print_result(result, error.written, in_sweep=sweep is not None)
+        raise
     _print_result(result, written, in_sweep=sweep is not None)
 
 

@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.cli.console import cannot_write, relative_path
-from transfer_exp.cli.job_labels import to_plain
+from transfer_exp.cli.job_labels import AXES, to_plain
 from transfer_exp.cli.overrides import quote
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.errors import InputError, one_line
@@ -66,6 +66,9 @@ class SweepReport(Callback):
         """Claim the folder of a sweep, and set Hydra's config in this process; Hydra only sets it in the jobs."""
         HydraConfig.instance().set_config(config)
         _claim_folder(config, "sweep")
+        axes = ",".join(map(quote, sorted(_swept_axes(config.hydra))))
+        with read_write(config.hydra):  # The jobs compose their configs from these overrides.
+            config.hydra.overrides.hydra.append(f"+hydra.{AXES}=[{axes}]")
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the tables of a sweep and write its files.
@@ -189,4 +192,5 @@ def _swept_axes(hydra: DictConfig) -> set[str]:
 
     typed_overrides = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
     swept = {override.key_or_group for override in typed_overrides if override.is_sweep_override()}
-    return swept | {str(axis) for axis in hydra.sweeper.get("params") or {}}
+    swept |= {str(axis) for axis in hydra.sweeper.get("params") or {}}
+    return {axis.lstrip("+~") for axis in swept}

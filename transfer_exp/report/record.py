@@ -20,7 +20,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.text import read_json
 from transfer_exp.results.cell import CellResult, ModelResult
-from transfer_exp.results.folder import RECORD, cell_folders
+from transfer_exp.results.folder import RECORD, STATUS, cell_folders
 from transfer_exp.results.search import SearchResult
 from transfer_exp.version import __version__
 
@@ -49,6 +49,7 @@ def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) ->
     record |= {"config": to_json_value(config), "package_version": __version__}
     write_text(paths[0], json.dumps(record, indent=1) + "\n")
     write_atomically(paths[1], lambda path: path.write_text(_ranking_csv(result), encoding="utf-8", newline=""))
+    (folder / STATUS).unlink(missing_ok=True)  # of an earlier attempt that failed
     return paths
 
 

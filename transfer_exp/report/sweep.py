@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -11,41 +12,52 @@ from rich.console import Console
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.report.html.page import write_page
+from transfer_exp.report.output import Output
 from transfer_exp.report.published_comparison import write_published_comparison
-from transfer_exp.report.sweep_cells import cell_fields, collect, read_statuses
+from transfer_exp.report.sweep_cells import cell_fields, collect, read_status, read_statuses
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
+from transfer_exp.results.folder import STATUS
 
 
 def show_sweep(folder: Path, console: Console) -> list[str]:
-    """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, print its tables, and return its `failures`.
+    """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, print its tables, and return its problems.
 
-    Raises `InputError` if the folder holds no cell, or a record or page details cannot be read.
+    The problems are the `failures` of cells, and a line on files that cannot be written.
+
+    A sweep that filled the store has only the counts of `show_precompute`. The table is written and printed first.
+
+    Raises `InputError` if the folder holds no cell, or a record cannot be read.
     """
     frame = collect(folder)
-    paths = [*write_sweep(folder, frame), write_page(folder, frame)]
+    if not frame["metric"].ne("?").any() and any("found" in read_status(path) for path in folder.glob(f"*/{STATUS}")):
+        return show_precompute(folder, console)
+    table = write_table(folder, frame)
     console.print(sweep_table(frame))
     changes = change_table(frame)
     if changes is not None:
         console.print()
         console.print(changes)
     console.print()
-    _print_paths(paths, console)
-    return failures(frame)
+    output = Output([table])
+    output.add("figure", lambda: sweep_figure(frame, folder / "sweep.png"))
+    output.add("page", lambda: write_page(folder, frame))
+    _print_paths(output.written, console)
+    return [*failures(frame), *([str(output.error)] if output.problems else [])]
 
 
-def write_sweep(folder: Path, frame: pd.DataFrame) -> list[Path]:
-    """Write ``sweep.csv`` and ``sweep.png`` of the cells in a frame of `collect`, and return their paths."""
+def write_table(folder: Path, frame: pd.DataFrame) -> Path:
+    """Write ``sweep.csv`` of the cells in a frame of `collect`, and return its path."""
     table = folder / "sweep.csv"
     write_atomically(table, lambda path: frame.to_csv(path, index=False))
-    return [table, sweep_figure(frame, folder / "sweep.png")]
+    return table
 
 
 def failures(frame: pd.DataFrame) -> list[str]:
-    """Return one line for each cell of a frame of `collect` that did not finish: its fields, then the reason."""
+    """Return one line for each cell of a frame of `collect` that did not finish everything: its fields, the reason."""
     fields = cell_fields(frame)
     lines = []
-    for row in frame[frame["state"] != "done"].to_dict("records"):
+    for row in frame[(frame["state"] != "done") | (frame["reason"] != "")].to_dict("records"):
         name = " ".join(f"{field}={row[field]}" for field in fields if row[field] != "?") or row["folder"]
         lines.append(f"{name}: {' '.join(str(row['reason']).split()) or row['state']}")
     return lines
@@ -95,6 +107,6 @@ def show_precompute(folder: Path, console: Console) -> list[str]:
     return failed
 
 
-def _print_paths(paths: list[Path], console: Console) -> None:
+def _print_paths(paths: Iterable[Path | str], console: Console) -> None:
     for path in paths:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)

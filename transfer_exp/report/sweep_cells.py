@@ -17,10 +17,12 @@ from transfer_exp.io.text import read_json
 from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import CELL_COLUMNS, read_record
 from transfer_exp.results.cell import CellResult
-from transfer_exp.results.folder import cell_folders
+from transfer_exp.results.folder import RECORD, STATUS, cell_folders
 
 _RESULT_COLUMNS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]
 _RESULT_COLUMNS += ["null_low", "null_high", "null_level"]
+_NO_DIFFERENCE = ("stage", "device", "store", "features", "tracker")
+"""Settings that make no difference to a result."""
 
 
 def collect(folder: Path) -> pd.DataFrame:
@@ -29,28 +31,29 @@ def collect(folder: Path) -> pd.DataFrame:
     If a cell has both a ``result.json`` and a failed ``status.json``, the newer file counts.
 
     Returns:
-        One row per cell. The first columns are the cell's fields, which also sort the rows. Then ``state`` (``done``,
-        ``failed``, ...) and ``reason``; the number of compared ``models`` and of ``skipped`` ones; ``weighted_tau``,
-        whether it lies ``outside`` the null band, and whether the scores are ``tied``; ``null_low``, ``null_high`` and
-        ``null_level``; the other measures; ``folder``, relative to the argument.
+        One row per cell. The first columns are the cell's fields, which also sort the rows. A field with the name of
+        another column gets the prefix ``cell.``; settings that alone distinguish two cells are added as fields. Then
+        ``state`` (``done``, ``failed``, ...) and ``reason``; the number of compared ``models`` and of ``skipped`` ones;
+        ``weighted_tau``, whether it lies ``outside`` the null band, and whether the scores are ``tied``; ``null_low``,
+        ``null_high`` and ``null_level``; the other measures; ``folder``, relative to the argument.
 
     Raises:
-        InputError: If the folder is missing or holds no cell, a record cannot be read, or a cell has a field with the
-            name of another column.
+        InputError: If the folder is missing or holds no cell, or a record cannot be read.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder: give the folder of a sweep")
     rows = [{**_row(path), "folder": path.relative_to(folder).as_posix()} for path in cell_folders(folder)]
     if not rows:
-        raise InputError(f"no cell found below {folder}: it holds neither a result.json nor a status.json")
+        raise InputError(f"{folder} holds no results: give the folder of a run or a sweep")
     names = {name for row in rows for name in row}
-    extra_fields = {name.removeprefix("cell.") for name in names if name.startswith("cell.")} - set(CELL_COLUMNS)
-    fields = [*CELL_COLUMNS, *sorted(extra_fields)]
     measures = sorted({name for name in names if not name.startswith("cell.")} - {*_RESULT_COLUMNS, "folder"})
-    for name in sorted(set(fields) & {*_RESULT_COLUMNS, *measures, "folder"}):
-        raise InputError(f"a cell below {folder} has a field '{name}', which is the name of a column: rename the field")
-    frame = pd.DataFrame(rows).rename(columns=lambda name: name.removeprefix("cell."))
-    frame = frame.reindex(columns=[*fields, *_RESULT_COLUMNS, *measures, "folder"])
+    frame = pd.DataFrame(rows)
+    frame = frame.assign(**{f"cell.{name}": values for name, values in _unnamed_differences(frame, folder).items()})
+    taken = {*_RESULT_COLUMNS, *measures, "folder"}
+    column_of = {name: name.removeprefix("cell.") for name in map(str, frame) if name.startswith("cell.")}
+    column_of = {name: name if column in taken else column for name, column in column_of.items()}
+    fields = [*CELL_COLUMNS, *sorted(set(column_of.values()) - set(CELL_COLUMNS))]
+    frame = frame.rename(columns=column_of).reindex(columns=[*fields, *_RESULT_COLUMNS, *measures, "folder"])
     frame[fields] = frame[fields].astype(object).fillna("?").astype(str)
     return frame.sort_values(fields, kind="stable").reset_index(drop=True)
 
@@ -116,7 +119,7 @@ def read_statuses(folder: Path) -> dict[Path, dict[str, Any]]:
 
     Raises `InputError` if the folder has none, or one cannot be read.
     """
-    statuses = {path: _read_status(path) for path in sorted(folder.glob("*/status.json"))}
+    statuses = {path: read_status(path) for path in sorted(folder.glob("*/status.json"))}
     if not statuses:
         raise InputError(f"no status.json of a job below {folder}: run the stage first")
     return statuses
@@ -136,20 +139,23 @@ def read_jobs(folder: Path) -> pd.DataFrame:
 
 def _row(folder: Path) -> dict[str, Any]:
     """Read one cell. Its fields get the prefix ``cell.``, because a measure may have the same name."""
-    record_path, status_path = folder / "result.json", folder / "status.json"
-    status = _read_status(status_path) if status_path.is_file() else {}
+    record_path, status_path = folder / RECORD, folder / STATUS
+    status = read_status(status_path) if status_path.is_file() else {}
     failed_last = status.get("state") == "failed" and (
         not record_path.is_file() or status_path.stat().st_mtime_ns >= record_path.stat().st_mtime_ns
     )
     if record_path.is_file() and not failed_last:
-        result = read_record(record_path)
-        return {f"cell.{key}": value for key, value in result.cell.items()} | _result_columns(result)
+        result, reason = (
+            read_record(record_path),
+            str(status.get("reason", "")) if status.get("state") == "done" else "",
+        )
+        return {f"cell.{key}": v for key, v in result.cell.items()} | _result_columns(result) | {"reason": reason}
     state, reason = str(status.get("state", "unknown")), str(status.get("reason", ""))
     cell = {f"cell.{key}": value for key, value in status.get("cell", {}).items()}
     return cell | {"state": state, "reason": reason, "outside": False, "tied": False}
 
 
-def _read_status(path: Path) -> dict[str, Any]:
+def read_status(path: Path) -> dict[str, Any]:
     """Return the status file of a job, or raise `InputError`."""
     try:
         status = read_json(path)
@@ -176,10 +182,39 @@ def _result_columns(result: CellResult) -> dict[str, Any]:
     }
 
 
+def _unnamed_differences(frame: pd.DataFrame, folder: Path) -> dict[str, list[Any]]:
+    """Return the settings in which cells differ that agree in all their fields, with a value for each cell.
+
+    Such cells come from runs that were started one by one, or from an older version.
+    """
+    labels, done = frame.filter(regex=r"^cell\."), frame["state"] == "done"
+    same = labels.astype(str)[done].duplicated(keep=False)
+    if not same.any():
+        return {}
+    settings = [
+        _flatten(read_json(folder / f / RECORD).get("config")) if d else {}
+        for f, d in zip(frame["folder"], done, strict=True)
+    ]
+    names: set[str] = set()
+    for _, group in labels.astype(str)[done].groupby(list(labels), sort=False):
+        of_group = [settings[i] for i in group.index]
+        names |= {n for s in of_group for n, value in s.items() if any(o.get(n) != value for o in of_group)}
+    relevant = sorted(name for name in names if name.partition(".")[0] not in _NO_DIFFERENCE)
+    return {name: [one.get(name, "?") for one in settings] for name in relevant}
+
+
+def _flatten(settings: Any, prefix: str = "") -> dict[str, str]:
+    """Return the values of a nested mapping as text, by keys joined with dots."""
+    if not isinstance(settings, dict):
+        return {prefix: str(settings)}
+    nested = [_flatten(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in settings.items()]
+    return {key: value for part in nested for key, value in part.items()}
+
+
 def _seed_mean(group: pd.DataFrame) -> dict[str, Any]:
-    """Average cells that differ only in the seed."""
+    """Average cells that differ only in the seed; a seed that occurs twice counts once."""
     done = group[group["state"] == "done"]
-    taus = done["weighted_tau"].dropna()
+    taus = done.groupby("seed")["weighted_tau"].mean().dropna()
     mean, tied = taus.mean(), len(done) > 0 and bool(done["tied"].all())
     outside = not done["null_low"].mean() <= mean <= done["null_high"].mean()
     return {

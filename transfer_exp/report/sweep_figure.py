@@ -37,7 +37,9 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (name, group) in zip(grid, panels, strict=False):
         image = _draw_panel(axes, group, metrics, perturbations)
-        axes.set_title(" / ".join(str(part) for part in name), fontsize=9)
+        dataset, *further = name
+        labels = [str(dataset), *(f"{field}={value}" for field, value in zip(panel_fields[1:], further, strict=True))]
+        axes.set_title(" / ".join(labels), fontsize=9)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[max(0, len(panels) - columns) : len(panels)]:  # panels without another one below them

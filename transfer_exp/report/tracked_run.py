@@ -14,14 +14,14 @@ from transfer_exp.report.record import ranking_rows, search_frame
 from transfer_exp.report.sweep_cells import cell_fields, read_jobs
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
-from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun
+from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun, further_labels
 
 if TYPE_CHECKING:
     from transfer_exp.features.model_on_target import CacheReference
     from transfer_exp.report.write_run import RunContext
 
 
-def tracked_cell(result: CellResult, context: RunContext, figure: Path, files: Sequence[Path]) -> TrackedRun:
+def tracked_cell(result: CellResult, context: RunContext, figure: Path | None, files: Sequence[Path]) -> TrackedRun:
     """Return a scored cell as a tracked run, with its figure as an image and its record files as an artifact."""
     summary: dict[str, float | int | bool] = {**result.measures}
     summary |= {"models_compared": result.compared, "tied": result.tied}
@@ -34,7 +34,7 @@ def tracked_cell(result: CellResult, context: RunContext, figure: Path, files: S
         context.sweep,
         summary,
         tables={"models": ranking_rows(result)},
-        images={"scatter": figure},
+        images={} if figure is None else {"scatter": figure},
         output_artifacts=[_ranking_artifact("ranking", result.cell, files)],
         input_artifacts=_feature_artifacts(context.cache_references),
         data=context.data,
@@ -93,7 +93,7 @@ def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) 
     scores = config["stage"] == "score"
     frame = pd.read_csv(table, keep_default_na=False, na_values=[""]) if scores else read_jobs(folder)
     shared = {name: str(frame[name].iloc[0]) for name in cell_fields(frame) if frame[name].nunique() == 1}
-    varied = {axis.lstrip("+~").partition(".")[0] for axis in axes}
+    varied = {axis.partition(".")[0] for axis in axes}
     fixed = {key: value for key, value in config.items() if key not in varied}
     summary = {"cells": len(frame), "failed": int((frame["state"] != "done").sum())}
     images = {"taus": figure} if scores else {}
@@ -102,9 +102,10 @@ def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) 
 
 
 def _ranking_artifact(name: str, cell: Mapping[str, str], files: Sequence[Path]) -> Artifact:
-    """Return the files of a run; runs that agree in the four fields below are versions of one artifact."""
+    """Return the files of a run; runs that differ in regime or seed only are versions of one artifact."""
     fields = ("model_pool", "dataset", "perturbation", "metric")
-    return Artifact("-".join([name, *(cell[field] for field in fields)]), "ranking", files, metadata=cell)
+    labels = [*(cell[field] for field in fields), *further_labels(cell)]
+    return Artifact("-".join([name, *labels]), "ranking", files, metadata=cell)
 
 
 def _feature_artifacts(cache_references: Iterable[CacheReference]) -> list[Artifact]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.html.run_details import collect_run_details, write_run_details
+from transfer_exp.report.output import Output
 from transfer_exp.report.record import last_round_as_cell, write_record, write_search_tables
 from transfer_exp.report.scatter import scatter
 from transfer_exp.report.search_table import rank_remark, verdict
@@ -53,10 +54,10 @@ class RunContext:
 
 
 def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
-    """Write record, figure, tracker entry, details and page of a scored cell, in this order.
+    """Write record, figure, details, page and tracker entry of a scored cell, in this order.
 
-    A failure at one step keeps everything that was written before it. The cells of a sweep share the page of the
-    sweep and do not get separate ones.
+    The results are written first. A failure at a later step keeps all other steps. The cells of a sweep share the page
+    of the sweep and do not get separate ones.
 
     Args:
         result: The scored cell, which is a pool on one dataset with one perturbation, metric, regime and seed.
@@ -68,23 +69,32 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
         Files that users open, and the path or address of the tracker's entry if there is one.
 
     Raises:
-        InputError: If the result holds NaN or infinity, or the tracker cannot record the run.
+        InputError: If the result holds NaN or infinity.
+        IncompleteOutputError: If a step after the record failed.
     """
     records = write_record(result, context.config, folder)
-    figure = scatter(result, folder / "scatter.png")
-    entry = tracker.record(tracked_cell(result, context, figure, records), folder)
-    write_run_details(collect_run_details(result, context), folder)
-    pages = [write_page(folder)] if context.sweep is None else []
-    return [*records, figure, *pages, *([] if entry is None else [entry])]
+    output = Output(records)
+    figure = output.add("figure", lambda: scatter(result, folder / "scatter.png"))
+    output.add("details of the page", lambda: write_run_details(collect_run_details(result, context), folder))
+    if context.sweep is None:
+        output.add("page", lambda: write_page(folder))
+    output.add("entry of the tracker", lambda: tracker.record(tracked_cell(result, context, figure, records), folder))
+    return output.finish()
 
 
 def write_search(search: SearchResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
-    """Write ranking, record, tracker entry, details and page of a search; parameters and errors as `write_run`."""
+    """Write ranking, record, details, page and tracker entry of a search; parameters and errors as `write_run`."""
     tables = write_search_tables(search, folder)
     last_round = last_round_as_cell(search)
     records = [*tables, *write_record(last_round, context.config, folder)]
-    entry = tracker.record(tracked_search(search, context, records), folder)
+    output = Output(tables)
     remarks = {model.model: rank_remark(model) for model in search.models if model.best_rank is not None}
-    details = replace(collect_run_details(last_round, context), remarks=remarks, verdict=tuple(verdict(search)))
-    write_run_details(details, folder)
-    return [*tables, write_page(folder), *([] if entry is None else [entry])]
+
+    def write_details() -> None:
+        details = replace(collect_run_details(last_round, context), remarks=remarks, verdict=tuple(verdict(search)))
+        write_run_details(details, folder)
+
+    output.add("details of the page", write_details)
+    output.add("page", lambda: write_page(folder))
+    output.add("entry of the tracker", lambda: tracker.record(tracked_search(search, context, records), folder))
+    return output.finish()

@@ -11,6 +11,14 @@ REPORT = "report"
 """Stage of the record of a sweep as a whole."""
 
 
+_NAMED_FIELDS = ("model_pool", "models", "dataset", "perturbation", "metric", "ground_truth", "seed")
+
+
+def further_labels(cell: Mapping[str, str]) -> list[str]:
+    """Return the other settings that a sweep varies, such as ``dataset.train_per_class=4``, for names of its jobs."""
+    return [f"{name}={value}" for name, value in cell.items() if name not in _NAMED_FIELDS]
+
+
 @dataclass(frozen=True)
 class Artifact:
     """Files that a run wrote or read.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun
+from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun, further_labels
 
 if TYPE_CHECKING:
     import wandb
@@ -199,7 +199,7 @@ def _display_name(run: TrackedRun) -> str:
     if run.stage == REPORT:
         return str(run.group)
     fields = ("metric", "perturbation", "dataset") if run.stage in ("score", "rank") else ("models", "dataset")
-    labels = [run.cell[field] for field in fields if field in run.cell]
+    labels = [*(run.cell[field] for field in fields if field in run.cell), *further_labels(run.cell)]
     return " ".join(labels if run.stage == "score" else [run.stage, *labels])
 
 

@@ -194,7 +194,7 @@ def test_a_sweep_of_failed_cells_has_a_page(tmp_path):
     (cell,) = opened(tmp_path).data["cells"]
     assert (cell["state"], cell["reason"], cell["models"]) == ("failed", "why", [])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no cell found"):
+    with pytest.raises(InputError, match="holds no results"):
         page_data(tmp_path / "empty")
 
 
