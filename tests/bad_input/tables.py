@@ -50,7 +50,7 @@ KINDS = [
     _row("accuracy in words", "line 2: accuracy 'high' is not a finite number", "high,me"),
     Kind("missing file of scores", ("s.csv", "published"), "no scores s.csv", None, "transfer-exp evaluate"),
     _scores("scores without models", "has neither the columns model and score", "name,value\na,1\n"),
-    _scores("score in words", "line 3: score 'high' is not a number", "model,score\na,1\nb,high\n"),
+    _scores("score in words", "line 3: score 'high' is not a finite number", "model,score\na,1\nb,high\n"),
     _scores("score that is NaN", "scored model b nan", "model,score\na,1\nb,nan\n"),
     _scores("score that is infinite", "scored model b inf", "model,score\na,1\nb,1e999\n"),
     _scores("duplicate score", "lines 3 and 4 both score metric s, model b", f"{SCORES}b,3\n"),

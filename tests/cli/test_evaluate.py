@@ -177,6 +177,36 @@ def test_a_single_dataset_shows_all_measures(run):
     assert "datasets without scores (2): birds, cars" in output
 
 
+def test_properties_of_models_and_datasets_do_not_split_the_evaluation(run, caplog):
+    scored, truth = pd.concat([scores(seed=0), scores(seed=1)]), accuracies()
+    columns = {
+        "classes": scored["dataset"].map({"birds": 200, "cars": 196, "pets": 37}),
+        "family": scored["model"].map(dict.fromkeys("abcd", "cnn") | dict.fromkeys("efgh", "vit")),
+        "seconds": range(len(scored)),
+    }
+    expected = run(scored, truth)
+    output = run(scored.assign(**columns), truth)
+    assert output[1] == expected[1]
+    pd.testing.assert_frame_equal(output[2], expected[2])
+    assert "classes, family, seconds distinguish(es) no two scores of a model on a dataset: not used" in caplog.text
+
+
+def test_a_column_that_distinguishes_scores_of_one_model_is_a_field(run):
+    scored = pd.concat(
+        [scores(("none",)).assign(k=k, score=lambda rows, k=k: rows["score"] * (-1) ** k) for k in (1, 2)]
+    )
+    _, output, rows = run(scored, accuracies())
+    assert len(rows) == 6
+    assert entries(output, "1")[0] != entries(output, "2")[0]
+
+
+def test_a_model_without_accuracy_is_left_out_of_the_comparison(run):
+    truth = accuracies()
+    _, output, rows = run(scores(), truth.assign(accuracy=truth["accuracy"].where(truth["model"] != "a")))
+    assert set(rows["models"]) == {7}
+    assert "models without accuracies (1): a" in output
+
+
 def test_two_columns_are_enough(run):
     scored, truth = scores(("none",), datasets=("pets",))[["model", "score"]], accuracies(("pets",))
     code, output, rows = run(scored, truth[["model", "accuracy"]])
@@ -282,7 +312,19 @@ MISTAKES = {
         (scores(), pd.concat([SAME.assign(protocol=name, regime="full") for name in ("long", "short")])),
         "has several protocols of full: keep the rows of one of long, short",
     ),
-    "neither form": ((scores().drop(columns="score"), SAME), "neither the columns model and score nor"),
+    "no score": ((scores().drop(columns="score"), SAME), "scores.csv lacks the column 'score'"),
+    "no model": ((scores().drop(columns="model"), SAME), "scores.csv lacks the column 'model'"),
+    "neither form": ((scores()[["metric"]], SAME), "neither the columns model and score nor those of a grid"),
+    "no regimes": ((scores(), SAME, "--regime", "nope"), "accuracies.csv has no column regime: leave --regime out"),
+    "stray row": (
+        (scores(), pd.concat([SAME, SAME[:1].assign(accuracy=0.99)])),
+        "lines 2 and 26 both give the accuracy of model a on dataset 'birds': keep one",
+    ),
+    "two learning rates": (
+        (scores(), pd.concat([SAME.assign(lr=0.1), SAME.assign(lr=1, seed=1)])),
+        "lines 2 and 26 both give the accuracy of model a on dataset 'birds' and differ in lr, not only in the seed",
+    ),
+    "decimal comma": ((scores().assign(score="0,5"), SAME), "score '0,5' is not a finite number: write a decimal point, 0.5"),
     "other models": (
         (scores().query("model == 'a'").assign(model="z"), SAME),
         "0 models and 3 datasets have both scores and accuracies: need two models and a dataset",
@@ -298,8 +340,14 @@ MISTAKES = {
         "metric logme (perturbation none, dataset pets) scored model b inf: look at its features",
     ),
     "not a number": ((ONE_DATASET.assign(score="nan"), SAME), "scored model a nan: look at its features"),
-    "in words": ((ONE_DATASET.assign(score="high"), SAME), "line 2: score 'high' is not a number"),
-    "own cells": ((ONE_DATASET.assign(parameters=range(8)), SAME), "no cell scores two models"),
+    "in words": ((ONE_DATASET.assign(score="high"), SAME), "line 2: score 'high' is not a finite number"),
+    "own cells": (
+        (
+            pd.concat([scores(seed=s).assign(draw=range(48 * s, 48 * s + 48)) for s in (0, 0)]).assign(draw=range(96)),
+            SAME,
+        ),
+        "no cell scores two models",
+    ),
     "no control": ((scores(), SAME, "--against", "pcb"), "no perturbation 'pcb' to compare with: did you mean pca"),
     "k": ((scores(), SAME, "--k", "0"), "k=0 chooses no model"),
     "a column of ours": ((scores(models=8), SAME), "the scores have a column models, which the results have as well"),

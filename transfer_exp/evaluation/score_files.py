@@ -5,6 +5,7 @@ A cell is one metric after one perturbation on one dataset, with further fields 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.io.csv import read_table
+from transfer_exp.io.csv import parse_numbers, read_table, require_columns
 from transfer_exp.store import Lock, open_backend
 
 CELL = ["model_pool", "dataset", "splits", "images_per_class", "seed", "perturbation", "metric"]
@@ -24,6 +25,7 @@ _RESULT_COLUMNS = ("accuracy", "reason")
 
 _FIRST_FIELDS = ("metric", "perturbation", "dataset")
 """First levels of the index of `read_scores`; the matrix form has them all."""
+_log = logging.getLogger(__name__)
 
 
 def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
@@ -54,9 +56,10 @@ def read_scores(path: Path) -> pd.DataFrame:
     """Read scores in long or matrix form; larger scores are better.
 
     Args:
-        path: CSV file. Long form: columns ``model`` and ``score``; every other column except ``accuracy`` and
-            ``reason`` identifies the cell. Matrix form, as `update_scores` writes it: the columns `CELL`, and one
-            column per model. A score may be empty where a metric does not apply.
+        path: CSV file. Long form: columns ``model`` and ``score``, and columns that identify the cell. ``accuracy``
+            and ``reason`` are ignored, like properties of models and datasets (see `_unused_columns`); a warning names
+            those. Matrix form, as `update_scores` writes it: the columns `CELL`, and one column per model. A score may
+            be empty where a metric does not apply.
 
     Returns:
         A sorted row per cell and a column per model in the order of the file; NaN where a score is missing. The index
@@ -70,7 +73,11 @@ def read_scores(path: Path) -> pd.DataFrame:
     rows = _read_long_form(path)
     for name, default in (("dataset", ""), ("metric", path.stem)):
         rows = rows if name in rows else rows.assign(**{name: default})
-    further = [str(name) for name in rows if name not in ("model", "score", *_RESULT_COLUMNS, *_FIRST_FIELDS)]
+    rows = rows.drop(columns=list(_RESULT_COLUMNS), errors="ignore")
+    if unused := _unused_columns(rows):
+        _log.warning("%s: %s distinguish(es) no two scores of a model on a dataset: not used", path, ", ".join(unused))
+        rows = rows.drop(columns=unused)
+    further = [str(name) for name in rows if name not in ("model", "score", *_FIRST_FIELDS)]
     fields = [name for name in _FIRST_FIELDS if name in rows] + further
     _check_duplicates(rows[[*fields, "model"]], path)
     _check_numbers(rows, fields, path)
@@ -84,14 +91,37 @@ def _read_long_form(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"no scores {path}: give a CSV with columns model and score, or the rows of a score_matrix")
     rows = read_table(path)
-    if {"model", "score"} <= set(rows):
+    if {"model", "score"} & set(rows):
+        require_columns(rows, ("model", "score"), path)
         return rows
-    if set(rows) >= set(_FIRST_FIELDS) and not {"model", "score"} & set(rows):
+    if set(rows) >= set(_FIRST_FIELDS):
         fields = [name for name in CELL if name in rows]
         if len(fields) == rows.shape[1]:
             raise InputError(f"{path} has no column of a model: add one with the scores of each model")
         return rows.melt(fields, var_name="model", value_name="score", ignore_index=False)
-    raise InputError(f"{path} has neither the columns model and score nor those of a grid: {', '.join(CELL)}")
+    names = ", ".join(map(str, list(rows)[:10]))
+    raise InputError(
+        f"{path} has neither the columns model and score nor those of a grid: {', '.join(CELL)}; it has {names}"
+    )
+
+
+def _unused_columns(rows: pd.DataFrame) -> list[str]:
+    """Return the columns with several values that are properties of models or datasets, and not fields of a cell.
+
+    Such a column has one value for each dataset or for each model. If the fields `CELL` alone distinguish all scores of
+    a model, all other columns are properties. As fields, they would split the cells.
+    """
+    fields = [name for name in CELL if name in rows]
+    varied = [str(name) for name in rows if name not in ("model", "score", "seed") and rows[name].nunique() > 1]
+    further = [name for name in varied if name not in CELL]
+    if further and not rows.duplicated([*fields, "model"]).any():
+        by_model = further
+    else:
+        by_model = [name for name in further if rows.groupby("model")[name].nunique().max() == 1]
+    by_dataset = [
+        name for name in varied if name not in _FIRST_FIELDS and rows.groupby("dataset")[name].nunique().max() == 1
+    ]
+    return [name for name in varied if name in by_model or name in by_dataset]
 
 
 def _check_duplicates(keys: pd.DataFrame, path: Path) -> None:
@@ -105,17 +135,13 @@ def _check_duplicates(keys: pd.DataFrame, path: Path) -> None:
 
 def _check_numbers(rows: pd.DataFrame, fields: list[str], path: Path) -> None:
     """Raise when a score is not a number, or not finite."""
-    text = rows["score"]
-    invalid = rows[~np.isfinite(pd.to_numeric(text, errors="coerce")) & (text != "")]
-    if invalid.empty:
+    numbers = pd.to_numeric(rows["score"], errors="coerce").to_numpy(dtype=np.float64)
+    invalid = np.flatnonzero(~np.isfinite(numbers) & (rows["score"] != "").to_numpy())
+    if not len(invalid):
         return
-    row = invalid.iloc[0]
-    try:
-        score = float(row["score"])
-    except ValueError:
-        raise InputError(
-            f"{path} line {invalid.index[0]}: score '{row['score']}' is not a number: correct or empty it"
-        ) from None
+    row, score = rows.iloc[invalid[0]], numbers[invalid[0]]
+    if np.isnan(score) and row["score"].lower() != "nan":
+        parse_numbers(rows["score"].iloc[invalid[:1]], path)
     further = _format(row[[name for name in fields if name != "metric"]])
     label = f"{row['metric']} ({further})" if further else row["metric"]
     raise InputError(
