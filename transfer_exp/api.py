@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from transfer_exp.errors import InputError
@@ -13,27 +13,34 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
 
+    from transfer_exp.statistics.feature_set import FeaturesInMemory
+
+_SEARCHES = Lock()
+"""Held during a search: Hydra has one state per process, and two searches would share the time of the processor."""
+
 # Other modules are imported in the call: `import transfer_exp` must not wait for torch.
 
 
 def rank(
-    target: str | Path | Mapping[str, ArrayLike] | ArrayLike,
+    target: str | os.PathLike[str] | Mapping[str, ArrayLike] | ArrayLike,
     labels: Sequence[Any] | ArrayLike | None = None,
     *,
     pool: str | None = None,
-    budget: str | None = "10m",
-    settings: Sequence[str] = (),
+    budget: str | int | float | None = "10m",
+    settings: str | Sequence[str] = (),
 ) -> pd.DataFrame:
     """Rank pretrained models for a target dataset, best first.
 
     Args:
         target: Either the path of a dataset: a folder of images by class, a CSV with columns file and label, npz files,
             or the id of a dataset on the Hugging Face hub. Or features of shape (N, D): of each model by its name, or
-            of a single model.
-        labels: Class of each sample (N,), as integers or strings. Required with features, not allowed with a path.
+            of a single model. They may be arrays, data frames, tensors or sparse matrices.
+        labels: Class of each sample (N,), as integers, strings or truth values, or one-hot (N, C). Required with
+            features, not allowed with a path.
         pool: Option of the config group ``model_pool``, by default ``everyday``. Not allowed with features.
-        budget: Time limit for the forward passes, such as ``"90s"``, ``"10m"`` or ``"2h"``; None for no limit.
-        settings: Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``.
+        budget: Time limit for the forward passes, in seconds or as a text: ``"90s"``, ``"10m"``, ``"2h"``; None for no
+            limit.
+        settings: Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``; or a single one.
 
     Returns:
         One row for each model, best first, with the fields of `SearchedModel` as columns. Among them are ``model``,
@@ -41,6 +48,9 @@ def rank(
 
     Raises:
         InputError: When an argument, a setting or a file cannot be used.
+
+    Note:
+        Searches of several threads run one after the other.
 
     Examples:
         Features of two models on a dataset of two classes. The classes are further apart in the second model:
@@ -58,48 +68,60 @@ def rank(
 
         >>> frame = rank("photos", pool="builtin", budget="5m")  # doctest: +SKIP
     """
-    if isinstance(target, str | Path):
+    if isinstance(target, str | os.PathLike):
         if labels is not None:
             raise InputError("labels are for features: a path already has labels, leave them out")
-        return _search(str(target), pool, budget, settings)
+        return _search(os.fspath(target), None, pool, budget, settings)
     if labels is None:
         raise InputError("features need labels: rank(features, labels)")
     if pool is not None:
         raise InputError(f"pool={pool!r} is for images, and features need no models: leave it out")
-    with tempfile.TemporaryDirectory() as folder:
-        _write_arrays(target, labels, Path(folder))
-        return _search(folder, None, budget, settings)
+    from transfer_exp.dataset.arrays import convert_features
+
+    return _search(None, convert_features(target, labels), None, budget, settings)
 
 
-def _search(target: str, pool: str | None, budget: str | None, settings: Sequence[str]) -> pd.DataFrame:
-    """Compose the config of the command, and run its search without writing files."""
+def _search(
+    target: str | None,
+    features: FeaturesInMemory | None,
+    pool: str | None,
+    budget: str | int | float | None,
+    settings: str | Sequence[str],
+) -> pd.DataFrame:
+    """Compose the config of the command, and run its search for a path or features without writing files."""
+    from hydra.core.global_hydra import GlobalHydra
     from omegaconf import open_dict
 
+    from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
     from transfer_exp.cli.instantiate import read_trust
     from transfer_exp.cli.job_labels import cell_labels
     from transfer_exp.cli.overrides import CommandLine
-    from transfer_exp.cli.rank import rank_overrides, run_search
+    from transfer_exp.cli.rank import run_search, search_overrides
     from transfer_exp.cli.redact import forbid_secrets_in_configs
     from transfer_exp.report.record import search_frame
 
     read_trust()
     forbid_secrets_in_configs()
-    arguments = [target, "--budget", budget or "none", *(["--pool", pool] if pool else []), *settings]
-    config = CommandLine(rank_overrides(arguments)).compose([], return_hydra_config=True)
-    hydra_config = config.hydra
-    with open_dict(config):
-        del config["hydra"]
-    labels, _ = cell_labels(config, hydra_config)
-    result, _, _ = run_search(config, labels, log=print)
+    settings = [settings] if isinstance(settings, str) else list(settings)
+    for setting in settings:
+        if not isinstance(setting, str) or "=" not in setting:
+            raise InputError(f"settings has {setting!r}: write a text KEY=VALUE")
+    arguments = search_overrides(target, "none" if budget is None else str(budget), pool, settings)
+    with _SEARCHES:
+        application = GlobalHydra.instance().hydra  # of a user's program, which may use Hydra itself
+        GlobalHydra.instance().clear()
+        try:
+            line = CommandLine(arguments)
+            for axis in line.axes:
+                raise InputError(f"settings has several values in {axis}: choose one, and call rank for each")
+            config = line.compose([], return_hydra_config=True)
+        except UNREADABLE_OPTIONS as error:
+            raise InputError(explain(error)) from error
+        finally:
+            GlobalHydra.instance().hydra = application
+        hydra_config = config.hydra
+        with open_dict(config):
+            del config["hydra"]
+        labels, _ = cell_labels(config, hydra_config)
+        result, _, _ = run_search(config, labels, print, features)
     return search_frame(result)
-
-
-def _write_arrays(target: Any, labels: Any, folder: Path) -> None:
-    """Write features as the files that the command reads."""
-    import numpy as np
-
-    models = target if isinstance(target, Mapping) else {"features": target}
-    for name, features in models.items():
-        if not name or Path(name).name != name:
-            raise InputError(f"model name {name!r} cannot be the name of a file: rename it")
-        np.savez(folder / f"{name}.npz", features=np.asarray(features), labels=np.asarray(labels))

@@ -18,7 +18,11 @@ def _kind(name: str, message: str, build: Build) -> Kind:
 
 
 KINDS = [
-    _kind("features as a pickle", "Object arrays cannot be loaded", npz(features=np.array([{}] * 8, dtype=object))),
+    _kind(
+        "features as a pickle",
+        "holds Python objects, which could run code",
+        npz(features=np.array([{}] * 8, dtype=object)),
+    ),
     _kind("labels as a pickle", "cannot read labels of net.npz", npz(labels=np.array([{}] * 8, dtype=object))),
     _kind("npz that is not an archive", "cannot read the names of net.npz", text("net.npz", b"PK\x03\x04 cut")),
     _kind("single array instead of an npz", "is a single array", text("net.npz", npy((10**13,), "<f8", b""))),

@@ -324,7 +324,10 @@ MISTAKES = {
         (scores(), pd.concat([SAME.assign(lr=0.1), SAME.assign(lr=1, seed=1)])),
         "lines 2 and 26 both give the accuracy of model a on dataset 'birds' and differ in lr, not only in the seed",
     ),
-    "decimal comma": ((scores().assign(score="0,5"), SAME), "score '0,5' is not a finite number: write a decimal point, 0.5"),
+    "decimal comma": (
+        (scores().assign(score="0,5"), SAME),
+        "score '0,5' is not a finite number: write a decimal point, 0.5",
+    ),
     "other models": (
         (scores().query("model == 'a'").assign(model="z"), SAME),
         "0 models and 3 datasets have both scores and accuracies: need two models and a dataset",

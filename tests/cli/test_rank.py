@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import doctest
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import example, given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
 from PIL import Image
 
 from tests.command import run_command
 from transfer_exp import api, rank
+from transfer_exp.cli.overrides import CommandLine, quote_path
 from transfer_exp.cli.rank import parse_budget, rank_overrides
+from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.errors import InputError
 
 FEW = ("model_pool.names=[resnet_glyphs,vit_shapes,convnext_textures]", "halving.first=8")
@@ -50,6 +57,64 @@ def test_a_path_chooses_the_dataset(photos, tmp_path, monkeypatch):
         "owner/set": ["dataset=huggingface", 'dataset.id="owner/set"'],
     }.items():
         assert rank_overrides([target]) == ["-cn", "rank", *overrides]
+
+
+@given(
+    st.text(
+        st.sampled_from("\\${}'\"ab ~=,@[](){}:;|?%#-\n\udce9é") | st.characters(exclude_characters="\0"), max_size=12
+    )
+)
+@example("a${b}")
+@example("a\\${b}")
+@example("a\\")
+@example("???")
+def test_any_path_is_read_back_from_its_override(path):
+    override = OverridesParser.create().parse_override(f"dataset.root={quote_path(path)}")
+    assert not override.is_sweep_override()
+    config = OmegaConf.create({"dataset": {"root": None}})
+    OmegaConf.update(config, "dataset.root", override.value())
+    assert OmegaConf.to_container(config, resolve=True)["dataset"]["root"] in (path, f"./{path}")
+
+
+ODD = [
+    "a${b}",
+    "a\\b",
+    "~old",
+    "~",
+    "-photos",
+    "--budget=2",
+    "a=b",
+    "a,b",
+    "[a]",
+    "it's",
+    '"a"',
+    "a\udce9",
+    "日本",
+    "a b/",
+]
+
+
+@pytest.mark.parametrize("name", [*ODD, "/".join(["x" * 99] * 3)])
+def test_a_folder_may_have_any_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (f"{label}/{i}.png" for label in ("one", "two") for i in range(3)):
+        (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name / path)
+    config = CommandLine(rank_overrides([name if name != "~" else "./~"])).compose([])
+    dataset = image_folder(OmegaConf.to_container(config.dataset, resolve=True)["root"])
+    assert len(dataset.train) + len(dataset.test) == 6
+    dataset.name.encode()
+
+
+def test_tables_have_any_suffix_in_any_capitals(tmp_path):
+    for name in ("a.CSV", "b.tsv", "c.Txt"):
+        (tmp_path / name).write_text("file,label\n")
+        assert "dataset=image_table" in rank_overrides([str(tmp_path / name)])
+    (tmp_path / "d.xlsx").write_text("file,label\n")
+    with pytest.raises(InputError, match=r"d\.xlsx is not .*: use a file with suffix npz or \.csv, \.tsv, \.txt"):
+        rank_overrides([str(tmp_path / "d.xlsx")])
+    with pytest.raises(InputError, match="PATH is empty"):
+        rank_overrides([""])
 
 
 def test_settings_and_options_may_be_mixed(photos):
@@ -98,8 +163,25 @@ def test_wrong_arguments_of_the_python_function_are_refused():
         rank("path", labels)
     with pytest.raises(InputError, match="leave it out"):
         rank(features, labels, pool="builtin")
-    with pytest.raises(InputError, match="rename it"):
-        rank({"../out": features}, labels)
+    for settings, message in {
+        "metric": "settings has 'metric': write a text KEY=VALUE",
+        ("metric=knn,logme",): "settings has several values in metric=knn,logme",
+        ("metric=[a",): "cannot read 'metric=",
+        ("metric=nope",): "metric has no option 'nope'",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            rank(features, labels, settings=settings)
+    with pytest.raises(InputError, match="budget=0 is not a time"):
+        rank(features, labels, budget=0)
+
+
+def test_one_setting_may_be_a_text_and_threads_rank_one_after_the_other():
+    rng, labels = np.random.default_rng(0), np.array([0, 1]).repeat(20)
+    features = {"timm/net": rng.normal(size=(40, 3)) + labels[:, None]}
+    with ThreadPoolExecutor(2) as threads:
+        frames = list(threads.map(lambda _: rank(features, labels, settings="metric=ncm"), range(2)))
+    assert frames[0].equals(frames[1])
+    assert list(frames[0]["model"]) == ["timm/net"]
 
 
 @pytest.mark.slow

@@ -1,9 +1,12 @@
 """Precomputed features are read from one npz file per model."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
+from scipy.sparse import csr_matrix
 
-from transfer_exp.dataset.arrays import arrays
+from transfer_exp.dataset.arrays import arrays, convert_features
 from transfer_exp.errors import InputError
 
 LABELS = np.array([3, 7, 3, 7, 7, 3, 3, 7])
@@ -63,8 +66,11 @@ def test_labels_may_be_strings_and_files_may_have_a_test_part(tmp_path):
     [
         ({"labels": None}, r"m\.npz has no array 'labels', only features"),
         ({"labels": LABELS.astype(float)}, r"labels of .*m\.npz must be \(N,\) integers or strings"),
-        ({"labels": LABELS[:, None]}, r"labels of .*m\.npz must be \(N,\)"),
-        ({"labels": LABELS.astype(object)}, r"cannot read labels of .*m\.npz .*allow_pickle=False"),
+        ({"labels": np.ones((8, 3))}, r"labels of .*m\.npz have 3 columns, and not a single one in each row"),
+        ({"labels": np.full(8, np.nan)}, r"labels of .*m\.npz hold NaN, first at 0: leave the sample out"),
+        ({"labels": LABELS.astype(object)}, r"cannot read labels of .*m\.npz .*Python objects.*\.astype\(str\)"),
+        ({"features": np.arange(40).reshape(8, 5) + 2**60}, "hold whole numbers up to 1e.18, .*: leave ids out"),
+        ({"features": np.ones((8, 5), dtype=complex)}, "real numbers, not complex128"),
         ({"labels": np.zeros(8, dtype=int)}, "one class only"),
         ({"test_labels": np.array([5])}, "test_labels of .* hold 5, which is not among labels"),
         ({"features": None}, r"m\.npz has no array 'features', only labels"),
@@ -80,6 +86,108 @@ def test_an_invalid_array_is_reported_by_name(tmp_path, changes, message):
     with pytest.raises(InputError, match=message) as caught:
         arrays(str(tmp_path)).feature_set("m", "train")
     assert "\n" not in str(caught.value)
+
+
+SAME = {
+    "list": list,
+    "series": pd.Series,
+    "categorical": pd.Categorical,
+    "strings of pandas": lambda labels: pd.Series(labels, dtype="string"),
+    "objects": lambda labels: labels.astype(object),
+    "bytes": lambda labels: labels.astype("S"),
+    "column": lambda labels: labels[:, None],
+    "frame": lambda labels: pd.DataFrame({"label": labels}),
+    "one-hot frame": pd.get_dummies,
+}
+
+
+@pytest.mark.parametrize("kind", SAME)
+def test_labels_of_any_library_are_those_of_an_array(kind):
+    names = np.where(LABELS == 3, "wren", "heron")
+    expected = arrays(convert_features(np.ones((8, 2)), names))
+    target = arrays(convert_features(np.ones((8, 2)), SAME[kind](names)))
+    assert target.class_names == expected.class_names == ("heron", "wren")
+    assert target.labels.tolist() == expected.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        torch.tensor,
+        lambda codes: torch.tensor(codes).bool(),
+        lambda codes: codes.astype(bool),
+        lambda codes: [bool(code) for code in codes],
+        lambda codes: np.eye(2)[codes],
+        lambda codes: csr_matrix(np.eye(2)[codes]),
+        lambda codes: pd.Series(codes, dtype="Int64"),
+        lambda codes: codes.astype(np.uint8),
+    ],
+)
+def test_labels_may_be_numbers_truth_values_or_one_hot(tmp_path, convert):
+    codes = (LABELS == 7).astype(int)
+    labels = convert(codes)
+    assert arrays(convert_features(np.ones((8, 2)), labels)).labels.tolist() == codes.tolist()
+    if isinstance(labels, np.ndarray):
+        save(tmp_path / "m.npz", labels=labels)
+        assert arrays(str(tmp_path / "m.npz")).labels.tolist() == codes.tolist()
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda x: torch.tensor(x, requires_grad=True),
+        lambda x: torch.tensor(x).bfloat16(),
+        lambda x: torch.tensor(x).half(),
+        lambda x: torch.tensor(x).to_sparse(),
+        csr_matrix,
+        pd.DataFrame,
+        lambda x: pd.DataFrame(x).astype("Float64"),
+        lambda x: x.astype(object),
+        lambda x: x.tolist(),
+        lambda x: np.ma.array(x, mask=np.zeros_like(x)),
+    ],
+)
+def test_features_of_any_library_are_those_of_an_array(convert):
+    features = np.random.default_rng(0).integers(-8, 8, (8, 3)) / 4
+    target = arrays(convert_features({"timm/net": convert(features)}, LABELS))
+    assert (target.name, target.models) == ("features", ("timm/net",))
+    assert np.array_equal(target.feature_set("timm/net", "train").features, features)
+
+
+FRAME = pd.DataFrame(np.ones((8, 2)))
+
+
+@pytest.mark.parametrize(
+    ("features", "labels", "message"),
+    [
+        ({}, LABELS, "there are features of no model"),
+        ({3: FRAME}, LABELS, "3 is not the name of a model"),
+        (FRAME.assign(label="wren"), LABELS, "column 'label' of features of model features does not hold numbers"),
+        ({"a": [["1", "2"]] * 8}, LABELS, "features of model a hold objects of type str: pass an array of numbers"),
+        ({"a": None}, LABELS, "features of model a hold objects of type NoneType"),
+        (np.ma.array(FRAME, mask=np.eye(8, 2)), LABELS, "features of model features have masked values"),
+        (FRAME, np.ma.array(LABELS, mask=LABELS == 3), "labels have masked values"),
+        (FRAME, ["wren", None] * 4, "labels have no value at position 1"),
+        (FRAME, ["wren", float("nan")] * 4, "labels have no value at position 1"),
+        (FRAME, pd.Series([1, None] * 4), "labels hold NaN, first at 1"),
+        (FRAME, pd.Series([1, None] * 4, dtype="Int64"), "labels h.* at .*1"),
+        (FRAME, ["wren", 3] * 4, "labels hold objects of type int, str: pass an array of strings or of integers"),
+        (FRAME, [2**70, 1] * 4, "labels hold whole numbers of more than 64 bits"),
+        (FRAME, np.ones((8, 2)), "labels have 2 columns, and not a single one in each row"),
+        (FRAME, LABELS * 1j, r"labels must be \(N,\) integers or strings, not \(8,\) complex128"),
+        (FRAME, LABELS * 0.5, r"labels must be \(N,\) integers or strings, not \(8,\) float64: convert"),
+        (FRAME, pd.date_range("2020", periods=8), r"labels must be \(N,\) integers or strings"),
+        (
+            FRAME,
+            pd.Series(LABELS, index=range(7, -1, -1)),
+            r"index in another order: pass labels\.loc\[features\.index",
+        ),
+    ],
+)
+def test_features_and_labels_that_cannot_be_converted_are_refused(features, labels, message):
+    with pytest.raises(InputError, match=message) as caught:
+        arrays(convert_features(features, labels))
+    assert "tmp" not in str(caught.value)
 
 
 def test_all_models_must_have_the_same_samples(tmp_path):

@@ -63,7 +63,7 @@ def test_the_ranking_is_right_and_only_finalists_are_scored_on_all_images(search
     assert result.forward_passes < 0.7 * 240 * 6
     assert set(run_log.scoring_sets) == {model.model for model in result.models if model.images == 240}
     best = result.models[0]
-    features = arrays(search.dataset.files["best"].parent.as_posix()).feature_set("best", "scoring_set")
+    features = arrays(search.dataset.sources["best"].content.parent.as_posix()).feature_set("best", "scoring_set")
     assert best.score == pytest.approx(LogME()(class_statistics(features.features, features.labels)), rel=1e-6)
 
 
@@ -182,7 +182,7 @@ def test_a_search_after_a_run_extracts_nothing_and_scores_the_same(small_pool, m
 
 
 def test_small_classes_and_metrics_without_calibration_are_notes(search, dataset):
-    small = arrays(str(next(iter(search.dataset.files.values())).parent), scoring_set_size=12)
+    small = arrays(str(next(iter(search.dataset.sources.values())).content.parent), scoring_set_size=12)
     result, _ = replace(search, dataset=small, halving=Halving(first=8, top=1)).run({**LABELS, "metric": "mine"})
     assert any(note.startswith("no intervals of scores: some class has fewer than 4") for note in result.notes)
     assert any(note.startswith("no expected accuracy: ") for note in result.notes)

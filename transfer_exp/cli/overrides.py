@@ -5,6 +5,7 @@ A point has one value for each axis; a sweep runs a job at every point.
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig
 
 from transfer_exp.cli import option_files
@@ -100,9 +101,14 @@ class CommandLine:
 
 
 def quote(text: str) -> str:
-    """Return a text as a quoted value in Hydra's grammar."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """Return a text as a quoted value in Hydra's grammar; its interpolations are replaced when it is read."""
+    return QuotedString(text, Quote.double).with_quotes()
+
+
+def quote_path(path: str) -> str:
+    """Return a path as a quoted value in Hydra's grammar, from which any characters are read back unchanged."""
+    text = f"./{path}" if path == "???" else path  # OmegaConf's mark of a missing value
+    return quote(re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + r"\${", text))
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:

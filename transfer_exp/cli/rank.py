@@ -15,19 +15,22 @@ from omegaconf import DictConfig
 
 from transfer_exp.cli.console import Parser, print_paths
 from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain, varied_settings
-from transfer_exp.cli.overrides import quote
+from transfer_exp.cli.overrides import quote_path
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError
+from transfer_exp.io.text import expand_user
 from transfer_exp.results.search import SearchResult
 
 if TYPE_CHECKING:
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.experiment.search import PoolSearch
+    from transfer_exp.statistics.feature_set import FeaturesInMemory
 
 # Other modules are imported when the job runs: help and typing errors must not wait for torch.
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
+_TABLES = (".csv", ".tsv", ".txt")
 _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
     "transfer-exp rank labels.csv --pool builtin metric=sfda",
@@ -53,28 +56,49 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     parser.add_argument(
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
-    options = parser.parse_intermixed_args(arguments)
-    overrides = _target_overrides(options.target)
-    if options.budget is not None:
-        overrides.append(f"budget={'null' if options.budget == 'none' else options.budget}")
-    if options.pool is not None:
-        overrides.append(f"model_pool={options.pool}")
-    return current_overrides(["-cn", "rank", *overrides, *options.settings])
+    known = ("-h", "--help", "--budget", "--pool")
+    # The name of a folder may begin with a dash.
+    options = parser.parse_intermixed_args(
+        [f"./{a}" if a.startswith("-") and a not in known and Path(a).exists() else a for a in arguments]
+    )
+    return search_overrides(options.target, options.budget, options.pool, options.settings)
+
+
+def search_overrides(target: str | None, budget: str | None, pool: str | None, settings: Sequence[str]) -> list[str]:
+    """Return the arguments of ``transfer-exp run`` that rank models for a path, the id of a hub, or features (None).
+
+    Raises:
+        InputError: When the target does not exist or is not a dataset.
+    """
+    features = ["dataset=arrays", "model_pool=arrays", "dataset.root=features"]
+    overrides = features if target is None else _target_overrides(target)
+    if budget is not None:
+        overrides.append(f"budget={'null' if budget == 'none' else budget}")
+    if pool is not None:
+        overrides.append(f"model_pool={pool}")
+    return current_overrides(["-cn", "rank", *overrides, *settings])
 
 
 def _target_overrides(target: str) -> list[str]:
     """Return the overrides that choose the dataset for a path or the id of a hub."""
-    path = Path(target).expanduser()
-    value = quote(str(path))
-    if path.suffix == ".npz" or (path.is_dir() and any(path.glob("*.npz"))):
-        return ["dataset=arrays", "model_pool=arrays", f"dataset.root={value}"]
-    if path.is_file() and path.suffix == ".csv":
-        return ["dataset=image_table", f"dataset.path={value}"]
-    if path.is_dir():
-        return ["dataset=image_folder", f"dataset.root={value}"]
-    if not path.exists() and _HUB_ID.fullmatch(target):
-        return ["dataset=huggingface", f"dataset.id={quote(target)}"]
-    raise InputError(f"{target} is not a folder of images, CSV, npz or id of a hub: give a path that exists")
+    path, value = expand_user(target), quote_path(target)
+    suffix = path.suffix.lower()
+    if not target.strip():
+        raise InputError("PATH is empty: give a folder of images, CSV, npz or id of a hub")
+    try:
+        if suffix == ".npz" or (path.is_dir() and any(path.glob("*.npz"))):
+            return ["dataset=arrays", "model_pool=arrays", f"dataset.root={value}"]
+        if path.is_file() and suffix in _TABLES:
+            return ["dataset=image_table", f"dataset.path={value}"]
+        if path.is_dir():
+            return ["dataset=image_folder", f"dataset.root={value}"]
+        exists = path.exists()
+    except OSError as error:
+        raise InputError(f"cannot read {target} ({error.strerror}): correct it or check its permissions") from error
+    if not exists and _HUB_ID.fullmatch(target):
+        return ["dataset=huggingface", f"dataset.id={value}"]
+    advice = f"use a file with suffix npz or {', '.join(_TABLES)}" if exists else "give a path that exists"
+    raise InputError(f"{target} is not a folder of images, CSV, npz or id of a hub: {advice}")
 
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
@@ -112,7 +136,10 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
 
 
 def run_search(
-    config: DictConfig, labels: Mapping[str, str], log: Callable[[str], object]
+    config: DictConfig,
+    labels: Mapping[str, str],
+    log: Callable[[str], object],
+    features: FeaturesInMemory | None = None,
 ) -> tuple[SearchResult, PoolSearch, RunLog]:
     """Build the objects of a search, run it, and return its result, the search itself and its run log.
 
@@ -120,6 +147,7 @@ def run_search(
         config: Composed from ``conf/rank.yaml``.
         labels: Labels of perturbation and metric, see `cell_labels`.
         log: Prints one line; called with each remark about the images.
+        features: Features that replace the files of ``dataset=arrays``.
     """
     from transfer_exp.cli.instantiate import build_all
     from transfer_exp.dataset.inspection import inspect_dataset
@@ -129,6 +157,8 @@ def run_search(
     from transfer_exp.store import Store
 
     plain = resolve_settings(config)
+    if features is not None:
+        plain["dataset"]["root"] = plain["model_pool"]["root"] = features
     seconds = parse_budget(plain["budget"])
     store, halving = Store(plain["store"]), Halving(**plain["halving"])
     store.check()

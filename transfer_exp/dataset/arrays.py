@@ -1,21 +1,74 @@
-"""Precomputed features: one npz file of features and labels for each model."""
+"""Precomputed features: one npz file of features and labels for each model, or arrays in memory."""
 
 from __future__ import annotations
 
 import hashlib
+import numbers
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Int
 
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.npz import list_arrays, read_array
-from transfer_exp.statistics.feature_set import FeatureSet, check_features, check_source_probabilities
+from transfer_exp.io.text import clean_name, expand_user
+from transfer_exp.statistics.feature_set import (
+    FeatureSet,
+    FeaturesInMemory,
+    check_features,
+    check_source_probabilities,
+)
 
 Split = Literal["scoring_set", "train", "test"]
+
+
+@dataclass(frozen=True, eq=False)
+class ModelArrays:
+    """Arrays of one model by key: an npz file, or arrays in memory.
+
+    Attributes:
+        label: Name of the arrays in messages.
+        content: The file or the arrays.
+    """
+
+    label: str
+    content: Path | Mapping[str, np.ndarray]
+
+    def read(self, key: str) -> np.ndarray:
+        """Return one array.
+
+        Raises:
+            InputError: If it does not exist or cannot be read.
+        """
+        array = self.read_optional(key)
+        if array is None:
+            names = ", ".join(self._names) or "nothing"
+            raise InputError(f"{self.label} has no array {key!r}, only {names}: save it with np.savez")
+        return array
+
+    def read_optional(self, key: str) -> np.ndarray | None:
+        """Return one array, or None if it does not exist."""
+        if key not in self._names:
+            return None
+        return read_array(self.content, key) if isinstance(self.content, Path) else self.content[key]
+
+    def digest(self) -> str:
+        """Return the sha256 of the file, or of the arrays."""
+        if isinstance(self.content, Path):
+            return hashlib.sha256(self.content.read_bytes()).hexdigest()
+        total = hashlib.sha256()
+        for key, array in self.content.items():
+            total.update(f"{key}\0{array.dtype}\0{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+        return total.hexdigest()
+
+    @property
+    def _names(self) -> list[str]:
+        return list_arrays(self.content) if isinstance(self.content, Path) else list(self.content)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +78,7 @@ class FeatureArrays:
     Attributes:
         name: The name in tables.
         class_names: C names, in the order of the labels.
-        files: The npz file of each model, by model name.
+        sources: The arrays of each model, by model name.
         labels: Training labels in [0, C), (N,), equal for all models.
         scoring_set: Positions of the samples to score on, among the N.
         test_labels: Test labels, (T,), or None if the files have no test part.
@@ -33,7 +86,7 @@ class FeatureArrays:
 
     name: str
     class_names: tuple[str, ...]
-    files: dict[str, Path]
+    sources: Mapping[str, ModelArrays]
     labels: Int[np.ndarray, " samples"]
     scoring_set: Int[np.ndarray, " selected"]
     test_labels: Int[np.ndarray, " test_samples"] | None = None
@@ -41,13 +94,13 @@ class FeatureArrays:
     @property
     def models(self) -> tuple[str, ...]:
         """Names of the M models, sorted."""
-        return tuple(self.files)
+        return tuple(self.sources)
 
     def content_digest(self, trains: bool) -> str:
         """Return the sha256 of all files and of the scoring set; ``trains`` makes no difference to arrays."""
         total = hashlib.sha256(np.ascontiguousarray(self.scoring_set, dtype=np.int64).tobytes())
-        for name, path in self.files.items():
-            total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}".encode())
+        for name, source in self.sources.items():
+            total.update(f"{name}\0{source.digest()}".encode())
         return total.hexdigest()
 
     def feature_set(self, model: str, split: Split) -> FeatureSet:
@@ -58,110 +111,226 @@ class FeatureArrays:
         Raises:
             InputError: If the model or the test part does not exist, or the arrays cannot be scored (see `arrays`).
         """
-        if model not in self.files:
-            raise InputError(f"dataset {self.name} has no model {model!r}: {suggestion(model, self.files)}")
-        path = self.files[model]
+        if model not in self.sources:
+            raise InputError(f"dataset {self.name} has no model {model!r}: {suggestion(model, self.sources)}")
+        source = self.sources[model]
         if split == "test":
             if self.test_labels is None:
-                raise InputError(f"{path} has no test_features and test_labels: add them or set ground_truth=none")
-            test = _read_features(path, "test_features", self.test_labels)
-            if test.shape[1:] != _read_features(path, "features", self.labels).shape[1:]:
-                raise InputError(f"features and test_features of {path} differ in width: save both of one model")
+                raise InputError(
+                    f"{source.label} has no test_features and test_labels: add them or set ground_truth=none"
+                )
+            test = _read_features(source, "test_features", self.test_labels)
+            if test.shape[1:] != _read_features(source, "features", self.labels).shape[1:]:
+                raise InputError(
+                    f"features and test_features of {source.label} differ in width: save both of one model"
+                )
             return FeatureSet(test, self.test_labels)
         rows = np.arange(len(self.labels)) if split == "train" else self.scoring_set
-        features = _read_features(path, "features", self.labels)[rows]
-        source = _read_probabilities(path, self.labels)
-        return FeatureSet(features, self.labels[rows], None if source is None else source[rows])
+        features = _read_features(source, "features", self.labels)[rows]
+        probabilities = _read_probabilities(source, self.labels)
+        return FeatureSet(features, self.labels[rows], None if probabilities is None else probabilities[rows])
 
 
-def arrays(root: str, scoring_set_size: int | None = None, seed: int = 0) -> FeatureArrays:
+def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, seed: int = 0) -> FeatureArrays:
     """Return the models of one npz file, or of a folder with one npz file per model; file names name the models.
 
-    The keys are ``features`` (N, D) and ``labels`` (N,), integers or strings; optionally ``source_probabilities``
-    (N, S), and ``test_features`` (T, D) with ``test_labels`` (T,). All files must have the same labels. Pickled objects
-    are refused. Features are read later, one model at a time.
+    The keys are ``features`` (N, D) and ``labels`` (N,), integers, strings or truth values; optionally
+    ``source_probabilities`` (N, S), and ``test_features`` (T, D) with ``test_labels`` (T,). Labels may also be one-hot,
+    (N, C). All files must have the same labels. Pickled objects are refused. Features are read later, one model at a
+    time.
 
     Args:
-        root: The file or folder; ``~`` is expanded.
+        root: The file or folder, where ``~`` is expanded; or arrays in memory.
         scoring_set_size: Number of samples to score on, stratified; None for all N.
         seed: Seed of the scoring set.
 
     Raises:
         InputError: If a file or key is missing, shapes or labels do not fit, or there is only one class.
     """
-    files = _list_files(root)
-    first, *following = files.values()
+    name, sources = _list_sources(root)
+    first, *following = sources.values()
     raw, raw_test = _read_labels(first)
-    for path in following:
-        for name, expected, values in zip(("labels", "test_labels"), (raw, raw_test), _read_labels(path), strict=True):
+    for source in following:
+        for key, expected, values in zip(("labels", "test_labels"), (raw, raw_test), _read_labels(source), strict=True):
             if values is not expected and (values is None or expected is None or not np.array_equal(values, expected)):
-                raise InputError(f"{name} of {path} differ from those of {first}: all models need the same samples")
+                raise InputError(
+                    f"{key} of {source.label} differ from those of {first.label}: all models need the same samples"
+                )
     classes, labels = np.unique(raw, return_inverse=True)
     if len(classes) < 2:
-        raise InputError(f"labels of {first} hold one class only: a ranking of models needs at least two")
+        raise InputError(f"labels of {first.label} hold one class only: a ranking of models needs at least two")
     test_labels = None if raw_test is None else _encode_test_labels(raw_test, classes, first)
-    name = Path(root).expanduser().resolve().stem
-    names = tuple(str(label) for label in classes)
-    return FeatureArrays(name, names, files, labels, stratified_indices(labels, scoring_set_size, seed), test_labels)
+    class_names = tuple(str(label) for label in classes)
+    scoring_set = stratified_indices(labels, scoring_set_size, seed)
+    return FeatureArrays(name, class_names, sources, labels, scoring_set, test_labels)
 
 
-def _list_files(root: str) -> dict[str, Path]:
-    """Return the npz files by model name."""
-    path = Path(root).expanduser()
-    if path.is_file():
-        return {path.stem: path}
-    files = sorted(path.glob("*.npz"))
+def convert_features(features: Any, labels: Any) -> FeaturesInMemory:
+    """Return arrays, frames, tensors or sparse matrices as NumPy arrays.
+
+    Args:
+        features: (N, D) of one model, or of each model by its name.
+        labels: (N,) or (N, 1) integers, strings or truth values; or (N, C) with a single one in each row.
+
+    Raises:
+        InputError: If the values cannot be converted without a loss. The message names the model.
+    """
+    models = features if isinstance(features, Mapping) else {"features": features}
+    if not models:
+        raise InputError("there are features of no model: pass {name: features}")
+    for name, values in models.items():
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(f"{name!r} is not the name of a model: use a text")
+        if isinstance(labels, pd.Series) and isinstance(values, pd.DataFrame):
+            _check_order(values.index, labels.index, name)
+    arrays = {name: _convert(values, f"features of model {name}") for name, values in models.items()}
+    names = None
+    if isinstance(labels, pd.DataFrame):
+        names, labels = [str(name) for name in labels], labels.to_numpy()
+    return FeaturesInMemory(arrays, _flatten_labels(_convert(labels, "labels", is_label=True), "labels", names))
+
+
+def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ModelArrays]]:
+    """Return the name of the dataset, and the arrays by model name."""
+    if isinstance(root, FeaturesInMemory):
+        sources = {
+            name: ModelArrays(f"model {name}", {"features": features, "labels": root.labels})
+            for name, features in root.features.items()
+        }
+        return "features", sources
+    path = expand_user(root)
+    files = [path] if path.is_file() else sorted(path.glob("*.npz"))
     if not files:
         raise InputError(f"dataset.root={root} is neither an npz file nor a folder of them (one per model)")
-    return {file.stem: file for file in files}
+    return clean_name(path.resolve().stem), {clean_name(file.stem): ModelArrays(str(file), file) for file in files}
 
 
-def _read_array(path: Path, key: str, optional: bool = False) -> np.ndarray | None:
-    """Read one array; return None if an optional one is missing."""
-    names = list_arrays(path)
-    if key in names:
-        return read_array(path, key)
-    if optional:
-        return None
-    raise InputError(f"{path} has no array {key!r}, only {', '.join(names) or 'nothing'}: save it with np.savez")
+def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return training labels, and test labels or None, each (N,)."""
+    test = source.read_optional("test_labels")
+    labels = _flatten_labels(source.read("labels"), f"labels of {source.label}")
+    return labels, None if test is None else _flatten_labels(test, f"test_labels of {source.label}")
 
 
-def _read_labels(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return training labels, and test labels or None."""
-    labels, test = _read_array(path, "labels"), _read_array(path, "test_labels", optional=True)
-    assert labels is not None
-    for name, values in (("labels", labels), ("test_labels", test)):
-        if values is not None and (values.ndim != 1 or len(values) == 0 or values.dtype.kind not in "iuU"):
-            raise InputError(f"{name} of {path} must be (N,) integers or strings, not {values.shape} {values.dtype}")
-    return labels, test
-
-
-def _encode_test_labels(labels: np.ndarray, classes: np.ndarray, path: Path) -> Int[np.ndarray, " test_samples"]:
+def _encode_test_labels(
+    labels: np.ndarray, classes: np.ndarray, source: ModelArrays
+) -> Int[np.ndarray, " test_samples"]:
     """Return the positions of test labels among the training classes."""
     unknown = np.setdiff1d(labels, classes)
     if len(unknown):
-        raise InputError(f"test_labels of {path} hold {unknown[0]}, which is not among labels: remove it")
+        raise InputError(f"test_labels of {source.label} hold {unknown[0]}, which is not among labels: remove it")
     return np.searchsorted(classes, labels)
 
 
-def _read_features(path: Path, key: str, labels: np.ndarray) -> np.ndarray:
-    """Read features and check them, with the file name in error messages."""
-    features = _read_array(path, key)
-    assert features is not None
+def _read_features(source: ModelArrays, key: str, labels: np.ndarray) -> np.ndarray:
+    """Read features and check them, with their origin in error messages."""
+    features = source.read(key)
     try:
         # Labels are checked elsewhere, and a test part may have only one class.
         checked = check_features(features, np.arange(len(labels)))
     except InputError as error:
-        raise InputError(f"{key} of {path}: {error}") from error
+        raise InputError(f"{key} of {source.label}: {error}") from error
     return features if features.dtype in (np.float32, np.float64) else checked
 
 
-def _read_probabilities(path: Path, labels: np.ndarray) -> np.ndarray | None:
+def _read_probabilities(source: ModelArrays, labels: np.ndarray) -> np.ndarray | None:
     """Read source probabilities and check that each row is a distribution."""
-    source = _read_array(path, "source_probabilities", optional=True)
-    if source is None:
+    probabilities = source.read_optional("source_probabilities")
+    if probabilities is None:
         return None
     try:
-        return check_source_probabilities(source, labels)
+        return check_source_probabilities(probabilities, labels)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{source.label}: {error}") from error
+
+
+def _flatten_labels(labels: np.ndarray, what: str, names: Sequence[str] | None = None) -> np.ndarray:
+    """Return one integer, text or truth value per sample, (N,).
+
+    Args:
+        labels: (N,), (N, 1), or (N, C) with a single one in each row.
+        what: Name of the labels in messages.
+        names: C names of the columns.
+
+    Raises:
+        InputError: If the labels have another shape or type.
+    """
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    elif labels.ndim == 2 and labels.dtype.kind in "biuf" and len(labels):
+        if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+            raise InputError(
+                f"{what} have {labels.shape[1]} columns, and not a single one in each row: pass one class per sample"
+            )
+        labels = labels.argmax(axis=1)
+        return labels if names is None else np.asarray(names)[labels]
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise InputError(f"{what} hold NaN, first at {np.flatnonzero(np.isnan(labels))[0]}: leave the sample out")
+    if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "biuU":
+        advice = ": convert them with .astype(int)" if labels.dtype.kind == "f" else ""
+        raise InputError(f"{what} must be (N,) integers or strings, not {labels.shape} {labels.dtype}{advice}")
+    if labels.dtype.kind == "U":
+        texts, codes = np.unique(labels, return_inverse=True)
+        labels = np.array([clean_name(str(text)) for text in texts])[codes]
+    return labels
+
+
+def _convert(values: Any, what: str, is_label: bool = False) -> np.ndarray:
+    """Return values of another library as an array; objects become numbers or strings, of one kind.
+
+    Raises:
+        InputError: If a value is missing or masked, kinds are mixed, or there is no such array.
+    """
+    try:
+        if hasattr(values, "detach"):  # torch, which is not imported here
+            values = values.detach().cpu()
+            values = values.to_dense() if str(values.layout) != "torch.strided" else values
+            # NumPy has no bfloat16 and no 8-bit floats.
+            values = values.float() if values.is_floating_point() and values.element_size() < 4 else values
+        elif hasattr(values, "toarray"):  # a sparse matrix of SciPy
+            values = values.toarray()
+        elif isinstance(values, pd.DataFrame):
+            for name, column in values.items():
+                if not (pd.api.types.is_numeric_dtype(column) or all(isinstance(v, numbers.Real) for v in column)):
+                    raise InputError(f"column '{name}' of {what} does not hold numbers: leave it out")
+        masked = np.ma.getmaskarray(values).any() if isinstance(values, np.ma.MaskedArray) else False
+        array = np.asarray(values)
+        if array.dtype.kind == "U" and isinstance(values, list | tuple):
+            array = np.asarray(values, dtype=object)  # NumPy has made strings of numbers and NaN among strings
+    except (TypeError, ValueError, RuntimeError, OverflowError, MemoryError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{what} cannot become a NumPy array ({error}): pass one") from error
+    if masked:
+        raise InputError(f"{what} have masked values: fill them, or leave their samples out")
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8", "backslashreplace")
+    return array if array.dtype != object else _convert_objects(array, what, is_label)
+
+
+def _convert_objects(array: np.ndarray, what: str, is_label: bool) -> np.ndarray:
+    """Return an array of Python objects as strings, truth values, integers or floats."""
+    items = array.ravel().tolist()
+    missing = next((i for i, item in enumerate(items) if item is None or pd.isna(item) is True), None)
+    if missing is not None and is_label:
+        raise InputError(f"{what} have no value at position {missing}: fill it, or leave the sample out")
+    kinds: Sequence[tuple[type, type]] = (
+        ((str, str), (bool, bool), (numbers.Integral, np.int64)) if is_label else ((numbers.Real, np.float64),)
+    )
+    for kind, dtype in kinds:
+        if all(isinstance(item, kind) for item in items):
+            try:
+                return array.astype(dtype)
+            except OverflowError as error:
+                raise InputError(f"{what} hold whole numbers of more than 64 bits: use strings") from error
+    types = ", ".join(sorted({type(item).__name__ for item in items}))
+    expected = "strings or of integers" if is_label else "numbers"
+    raise InputError(f"{what} hold objects of type {types}: pass an array of {expected}")
+
+
+def _check_order(samples: pd.Index, labels: pd.Index, name: str) -> None:
+    """Refuse features and labels whose indices name the same samples in another order."""
+    if not samples.equals(labels) and sorted(map(repr, samples)) == sorted(map(repr, labels)):
+        raise InputError(
+            f"features of model {name} and labels have the same index in another order: pass labels.loc[features.index]"
+        )

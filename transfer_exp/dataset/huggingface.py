@@ -16,12 +16,11 @@ from transfer_exp.dataset.target_dataset import (
     LabelledImages,
     Split,
     TargetDataset,
-    clean_name,
     split_of,
     unlabelled,
 )
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.io.text import expand_user
+from transfer_exp.io.text import clean_name, expand_user
 
 _REMEDY = "fetch the dataset again or set dataset.on_unreadable=skip"
 _WITHHELD = (-1, None, "")

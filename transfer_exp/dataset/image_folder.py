@@ -25,12 +25,11 @@ from transfer_exp.dataset.target_dataset import (
     LabelledImages,
     Split,
     TargetDataset,
-    clean_name,
     split_of,
     unlabelled,
 )
 from transfer_exp.errors import InputError
-from transfer_exp.io.text import expand_user
+from transfer_exp.io.text import clean_name, expand_user
 
 _SYSTEM_FOLDERS = frozenset({"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"})
 _OUTSIDE_CLASSES, _OUTSIDE_SPLITS = "images outside the class folders", "images outside the splits"

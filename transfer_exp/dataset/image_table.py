@@ -17,13 +17,12 @@ from transfer_exp.dataset.target_dataset import (
     NOT_READABLE,
     LabelledImages,
     TargetDataset,
-    clean_name,
     split_of,
     unlabelled,
 )
 from transfer_exp.errors import InputError
 from transfer_exp.io.csv import read_table, require_columns
-from transfer_exp.io.text import expand_user
+from transfer_exp.io.text import clean_name, expand_user
 
 _REQUIRED = ("file", "label")
 

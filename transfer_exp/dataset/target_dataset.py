@@ -6,7 +6,6 @@ The scoring set is the part of the training images on which metrics score the mo
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -34,14 +33,6 @@ NOT_READABLE = "not readable"
 def split_of(name: str) -> Split | None:
     """Return the split that a folder, a table or a hub calls by this name in any capitals; None if it is not one."""
     return _SPLITS.get(name.strip().casefold())
-
-
-def clean_name(name: str) -> str:
-    """Return the name of a class or dataset in composed Unicode, with the bytes of a name that is not UTF-8 escaped.
-
-    Systems write an accent as one or two characters, which look the same.
-    """
-    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
 
 
 def unlabelled(split: str) -> str:

@@ -63,7 +63,9 @@ def _read(archive: zipfile.ZipFile, member: str) -> np.ndarray:
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read_header(file)
         if dtype.hasobject:
-            raise ValueError("Object arrays cannot be loaded when allow_pickle=False")
+            raise ValueError(
+                "it holds Python objects, which could run code: convert it with .astype(str) or .astype(float)"
+            )
         if dtype.itemsize == 0:
             raise ValueError(f"{dtype} has no bytes")
         announced, actual = math.prod(shape) * dtype.itemsize, info.file_size - file.tell()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,14 @@ def expand_user(path: str) -> Path:
     ``Path.expanduser`` raises for such a name, and also expands ``./~``.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def clean_name(name: str) -> str:
+    """Return the name of a class, model or dataset in composed Unicode, with bytes that are not UTF-8 escaped.
+
+    Systems write an accent as one or two characters, which look the same.
+    """
+    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
 
 
 def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from transfer_exp.errors import InputError
+from transfer_exp.io.text import clean_name, expand_user
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, select_names
+from transfer_exp.statistics.feature_set import FeaturesInMemory
 
 
-def arrays(root: str | None, names: Sequence[str] | None = None) -> ModelPool:
+def arrays(root: str | FeaturesInMemory | None, names: Sequence[str] | None = None) -> ModelPool:
     """Return one candidate per npz file of a folder (or for one file), named after the file without its suffix.
+
+    Arrays in memory have one candidate per model.
 
     Raises:
         InputError: If the file or folder or a name does not exist; always on loading.
     """
     if root is None:
         raise InputError("model_pool=arrays goes with dataset=arrays: set both")
-    path = Path(root).expanduser()
-    files = sorted(path.glob("*.npz")) if path.is_dir() else [path]
-    selected = select_names(names, [file.stem for file in files], str(path))
+    if isinstance(root, FeaturesInMemory):
+        available, origin = list(root.features), "the features"
+    else:
+        path = expand_user(root)
+        available = [clean_name(file.stem) for file in (sorted(path.glob("*.npz")) if path.is_dir() else [path])]
+        origin = str(path)
+    selected = select_names(names, available, origin)
     return ModelPool("arrays", tuple(Candidate(name, _refuse_loading) for name in selected))
 
 

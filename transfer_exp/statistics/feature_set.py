@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,19 @@ Features = Real[np.ndarray, "samples dim"]
 """Type of features, (N, D), as accepted: any real numbers."""
 Labels = Int[np.ndarray, " samples"]
 """Type of one class per sample, (N,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeaturesInMemory:
+    """Features of M models on the same N samples that were passed from Python, unchecked.
+
+    Attributes:
+        features: (N, D) by model name.
+        labels: One class per sample, as integers, strings or truth values, (N,).
+    """
+
+    features: Mapping[str, np.ndarray]
+    labels: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +93,8 @@ def check_feature_values(features: np.ndarray) -> None:
     if not np.isfinite(largest):
         row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
         raise InputError(f"features hold NaN or infinity, first in row {row}: check the model's weights and the image")
+    if features.dtype.kind in "iu" and largest > 2**53:
+        raise InputError(f"features hold whole numbers up to {largest:.0e}, which are no measurements: leave ids out")
     if largest > LARGEST or 0 < largest < SMALLEST:
         raise InputError(f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them")
 
