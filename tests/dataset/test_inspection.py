@@ -11,10 +11,15 @@ import pytest
 from PIL import Image
 
 from tests.bad_input.files import bomb
+from tests.dataset.test_image_decoding import encode_rgb16
+from transfer_exp.dataset.arrays import arrays
+from transfer_exp.dataset.image_decoding import ImageDecoder
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.dataset.image_table import image_table
-from transfer_exp.dataset.inspection import inspect_dataset
+from transfer_exp.dataset.inspection import inspect_dataset, inspect_once, log_findings
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.errors import InputError
+from transfer_exp.store import Store
 
 
 def photo(path: Path, seed: int, side: int = 40) -> None:
@@ -179,6 +184,113 @@ def test_skipped_images_are_reported_as_passed_over(root):
         "warning: 4 file(s) were passed over, not readable (.png 4): "
         "test/cat/7.png, test/dog/6.png, train/cat/0.png, ..."
     ]
+
+
+def save(root, name, image, **options):
+    image.save(root / "train" / "cat" / name, **options)
+
+
+def test_what_the_decoder_applied_is_noted(root):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 4096, (20, 20)).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(root / "train" / "cat" / "0.png") as picture:
+        save(root, "a.jpg", picture.crop((0, 0, 30, 40)), exif=exif)
+        save(root, "c.gif", picture.resize((30, 33)), save_all=True, append_images=[Image.new("RGB", (30, 33))])
+    alpha = rng.integers(0, 2, (20, 20), dtype=np.uint8) * 255
+    save(root, "b.png", Image.fromarray(np.dstack([rng.integers(0, 256, (20, 20, 3), dtype=np.uint8), alpha])))
+    save(root, "d.tif", Image.fromarray(values))
+    save(root, "e.tif", Image.fromarray(values[::-1] / np.float32(4096)))
+    assert [line for line in list_findings(root) if "look the same" not in line] == [
+        "note: 1 image(s) are turned upright by their EXIF orientation: train/cat/a.jpg",
+        "note: 1 image(s) have transparent pixels, which show dataset.background: train/cat/b.png",
+        "note: 1 image(s) have several frames, of which only the first is read: train/cat/c.gif",
+        "note: 1 image(s) have pixels of more than 8 bits, of which 0 becomes black and 4095 white "
+        "(dataset.pixel_range sets other values): train/cat/d.tif",
+        "note: 1 image(s) have pixels of more than 8 bits, of which 0 becomes black and 1 white "
+        "(dataset.pixel_range sets other values): train/cat/e.tif",
+    ]
+
+
+def test_images_without_a_picture_are_reported_with_the_cause(root):
+    rng = np.random.default_rng(0)
+    white = np.full((20, 20, 3), 250, dtype=np.uint8)
+    alpha = rng.integers(0, 2, (20, 20), dtype=np.uint8) * 255
+    save(root, "a.png", Image.fromarray(np.dstack([white, alpha])))
+    save(root, "b.png", Image.new("RGB", (9, 9), "red"))
+    (root / "train" / "cat" / "c.png").write_bytes(encode_rgb16(rng.integers(0, 4096, (20, 20, 3))))
+    save(root, "d.tif", Image.fromarray(rng.integers(0, 16, (20, 20)).astype(np.uint16)))
+    assert list_findings(root, pixel_range=[0, 65535])[2:] == [
+        "warning: 3 of 22 images show one flat colour: train/cat/a.png, train/cat/b.png, train/cat/d.tif; "
+        "1 of them have transparent pixels: try another dataset.background; "
+        "1 of them use few of their bits: set dataset.pixel_range",
+        "warning: 1 of 22 images are nearly black (no value above 31 of 255): train/cat/c.png; "
+        "1 of them use few of their 16 bits, of which the upper 8 are read: save them with 8 bits",
+    ]
+
+
+def test_files_with_equal_pixels_are_the_same_image(root):
+    with Image.open(root / "train" / "cat" / "3.png") as image:
+        image.save(root / "test" / "cat" / "x.bmp")
+    assert list_findings(root) == [
+        "warning: the same image is in several splits, 1 time(s): train/cat/3.png = test/cat/x.bmp"
+    ]
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Return the positions of the images that were decoded."""
+    decoded, decode = [], ImageDecoder.decode
+    monkeypatch.setattr(ImageDecoder, "decode", lambda *a: (decoded.append(a[2]), decode(*a))[1])
+    return decoded
+
+
+def test_the_store_keeps_an_inspection_until_the_images_change(root, store, reads):
+    add_leak(root)
+    first = inspect_once(image_folder(str(root)), ("train", "test"), ("train",), store)
+    assert first[1] == ["warning: the same image is in several splits, 1 time(s): train/cat/3.png = test/cat/x.png"]
+    assert len(reads) == 19
+    assert inspect_once(image_folder(str(root)), ("train", "test"), ("train",), store) == first
+    assert len(reads) == 19
+    (root / "test" / "cat" / "x.png").unlink()
+    lines, findings = inspect_once(image_folder(str(root)), ("train", "test"), ("train",), store)
+    assert (lines[-1], findings, len(reads)) == ("nothing looks wrong", [], 37)
+    assert inspect_once(image_folder(str(root)), ("scoring_set",), ("scoring_set",), store)[1] == []
+    assert len(reads) == 49, "only the scoring set"
+
+
+def test_a_store_that_cannot_be_written_does_not_end_a_run(root, tmp_path):
+    (tmp_path / "file").write_text("")
+    lines, _ = inspect_once(image_folder(str(root)), ("train",), ("train",), Store(tmp_path / "file"))
+    assert lines[-1] == "nothing looks wrong"
+
+
+def test_unreadable_images_end_a_run_before_its_work_if_it_needs_them(root, store):
+    add_unreadable(root)
+    dataset = image_folder(str(root))
+    _, findings = inspect_once(dataset, ("train", "test"), (), store)
+    assert findings[0].startswith("warning: 4 of 18 images cannot be read: ")
+    expected = r"train/cat/0\.png is not a readable image: .*skip; 1 more cannot be read: .*train/dog/1\.png$"
+    for _ in range(2):  # computed, and from the store
+        with pytest.raises(InputError, match=expected):
+            inspect_once(dataset, ("train",), ("train",), store)
+    with pytest.raises(InputError, match=r"3 more cannot be read"):
+        log_findings(dataset, ("train", "test"), store)
+
+
+def test_findings_are_logged_once_in_a_process(root, store, caplog):
+    add_leak(root)
+    caplog.set_level("INFO")
+    for _ in range(2):
+        assert len(log_findings(replace(image_folder(str(root)), name="leak"), ("train", "test"), store)) == 1
+    messages = [(r.levelname, r.message) for r in caplog.records]
+    assert messages == [("WARNING", f"leak: {log_findings(image_folder(str(root)), ('train', 'test'), store)[0]}")]
+
+
+def test_arrays_have_nothing_to_inspect(tmp_path, store):
+    np.savez(tmp_path / "net.npz", features=np.ones((4, 2)), labels=[0, 0, 1, 1])
+    assert log_findings(arrays(str(tmp_path)), ("train",), store) == []
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -12,7 +12,7 @@ from typing import Any
 
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import one_line
-from transfer_exp.store.entries import KINDS, SCORES, UNFINISHED, Entry, list_entries
+from transfer_exp.store.entries import INSPECTION, KINDS, SCORES, UNFINISHED, Entry, list_entries
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LISTED_NAMES = 10
@@ -74,7 +74,7 @@ def _list(options: argparse.Namespace) -> None:
     datasets = _dataset_names(listed)
     for kind in kinds:
         contents = [entry.content for entry in listed if entry.kind == kind and entry.content]
-        if contents:
+        if contents and kind != INSPECTION:
             noun = "metrics" if kind == SCORES else "models"
             print(one_line(f"{kind}: {noun} {_most_common(map(_name, contents))}"))
             print(one_line(f"{kind}: datasets {_most_common(_dataset(content, datasets) for content in contents)}"))

@@ -122,6 +122,7 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
         class_names=search.dataset.class_names,
         scoring_sets=run_log.scoring_sets,
         perturb=search.scoring.perturb,
+        findings=run_log.findings,
         data=data_digest(tracker, search.dataset, trains=False),
     )
     problem = None
@@ -150,7 +151,7 @@ def run_search(
         features: Features that replace the files of ``dataset=arrays``.
     """
     from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.dataset.inspection import inspect_dataset
+    from transfer_exp.dataset.inspection import ALL_SPLITS, inspect_once
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.search import PoolSearch
@@ -164,8 +165,11 @@ def run_search(
     store.check()
     parts = build_all(("perturbation", "metric", "ground_truth", "model_pool", "dataset"), plain)
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
+    findings = list[str]()
     if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
-        for line in inspect_dataset(parts["dataset"]).format_lines():
+        workers = plain["features"]["workers"]
+        lines, findings = inspect_once(parts["dataset"], ALL_SPLITS, ("scoring_set",), store, workers)
+        for line in lines:
             log(line)
     search = PoolSearch(
         **parts,
@@ -176,6 +180,7 @@ def run_search(
         **plain["features"],
     )
     result, run_log = search.run({name: label for name, label in labels.items() if name != "ground_truth"})
+    run_log.findings = findings
     return result, search, run_log
 
 

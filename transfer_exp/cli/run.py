@@ -27,14 +27,18 @@ from transfer_exp.tracker.tracker import Tracker
 
 if TYPE_CHECKING:
     from transfer_exp.dataset.arrays import FeatureArrays
+    from transfer_exp.dataset.inspection import Split
     from transfer_exp.dataset.target_dataset import TargetDataset
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
+
+_TRAINING_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     """Build the objects of a cell, run it, write its files, and print the ranking; a `main.Job`."""
     from transfer_exp.cli.instantiate import build_all
+    from transfer_exp.dataset.inspection import log_findings
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.report.write_run import RunContext, write_run
@@ -49,8 +53,11 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     tracker = parts.pop("tracker")
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
     settings = {name: plain[name] for name in ("device", "seed")} | plain["features"]
-    experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
     run_log = RunLog()
+    if plain["inspect"]:
+        splits: Sequence[Split] = _TRAINING_SPLITS if parts["ground_truth"].trains else ("scoring_set",)
+        run_log.findings = log_findings(parts["dataset"], splits, store, plain["features"]["workers"])
+    experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
     result = experiment.run({**labels, **varied_settings(config)}, run_log)
     context = RunContext(
         config=plain,
@@ -61,6 +68,7 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
         scoring_sets=run_log.scoring_sets,
         perturb=experiment.scoring.perturb,
         cache_references=run_log.cache_references,
+        findings=run_log.findings,
         data=data_digest(tracker, experiment.dataset, experiment.ground_truth.trains),
     )
     try:
@@ -97,6 +105,7 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     accuracies.
     """
     from transfer_exp.cli.instantiate import build_all
+    from transfer_exp.dataset.inspection import log_findings
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.report.tracked_run import tracked_precompute
     from transfer_exp.store import Store
@@ -107,9 +116,12 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     trains = plain["stage"] != "features"
     parts = build_all(("tracker", *(["ground_truth"] if trains else []), "model_pool", "dataset"), plain)
     pool, dataset = parts["model_pool"].select(plain["models"]), parts["dataset"]
+    splits: Sequence[Split] = _TRAINING_SPLITS if trains else plain.get("splits", ["scoring_set"])
+    if plain["inspect"]:
+        log_findings(dataset, splits, store, plain["features"]["workers"])
     precomputation = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":
-        cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))
+        cached = precomputation.extract_features(splits)
     else:
         labels, protocol = cell_labels(config)
         names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
+import PIL
 from jaxtyping import Int, UInt8
 
+from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.findings import (
     Extrema,
     Finding,
@@ -26,14 +30,24 @@ from transfer_exp.dataset.findings import (
     report_plain,
     report_unreadable,
 )
-from transfer_exp.dataset.image_decoding import ImageFacts, handle_pillow_warnings, image_facts
+from transfer_exp.dataset.image_decoding import ImageFacts, allowed_formats, handle_pillow_warnings, image_facts
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
+from transfer_exp.io.atomic import digest
 from transfer_exp.progress import Track, silent
+from transfer_exp.store import Store
+from transfer_exp.store.entries import INSPECTION
 
 _BATCH = 256
 """Images that are queued at once, which bounds memory."""
-_MAX_CLASSES, _MAX_ENDS = 20, 5
+_MAX_CLASSES, _MAX_ENDS, _MAX_NAMES = 20, 5, 4
+Split: TypeAlias = Literal["scoring_set", "train", "validation", "test"]
+ALL_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_VERSION = 1
+"""Part of the keys of inspections. Raise it when the same images give other findings than before."""
+_log = logging.getLogger(__name__)
+_logged: set[tuple[str, str]] = set()
+"""Name of the dataset and line of the findings that this process has logged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +61,7 @@ class Inspection:
         widths, heights: Smallest, median and largest in pixels, of the readable images; None if there are none.
         formats: Number of images by format and mode, such as ``"JPEG RGB"`` (by mode without files), descending.
         findings: Possible faults; empty if there are none.
+        unreadable: Messages about the images that cannot be read, by their names.
     """
 
     name: str
@@ -57,6 +72,7 @@ class Inspection:
     heights: tuple[int, int, int] | None
     formats: Mapping[str, int]
     findings: tuple[Finding, ...]
+    unreadable: Mapping[str, str]
 
     def format_lines(self) -> list[str]:
         """Return the inspection as lines for a terminal; of more than 20 classes, the five smallest and largest."""
@@ -67,8 +83,11 @@ class Inspection:
             ranges = [f"{low} to {high} (median {middle})" for low, middle, high in (self.widths, self.heights)]
             lines.append("widths {}, heights {} pixels".format(*ranges))
             lines.append(", ".join(f"{name}: {count}" for name, count in self.formats.items()))
-        findings = [one_line(f"{finding.grade}: {finding.text}") for finding in self.findings]
-        return lines + (findings or ["nothing looks wrong"])
+        return lines + (self.format_findings() or ["nothing looks wrong"])
+
+    def format_findings(self) -> list[str]:
+        """Return a line for each finding."""
+        return [one_line(f"{finding.grade}: {finding.text}") for finding in self.findings]
 
     def _class_table(self) -> list[str]:
         """Return a line for each class, with its number of images in every split."""
@@ -95,8 +114,10 @@ class _ImageSummary:
     thumbnail: UInt8[np.ndarray, " values"]
 
 
-def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = silent) -> Inspection:
-    """Read every image of a dataset once and return a summary with the possible faults.
+def inspect_dataset(
+    dataset: TargetDataset, workers: int = 1, track: Track = silent, splits: Sequence[Split] = ALL_SPLITS
+) -> Inspection:
+    """Read every image of some splits once and return a summary of the dataset with the possible faults.
 
     Images with equal pixels are equal; `group_similar` defines similar images. Memory holds about 2 kB per image.
 
@@ -104,14 +125,14 @@ def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = sil
         dataset: The dataset; images that it refuses to read are reported as unreadable.
         workers: Number of decoding threads; the result does not depend on it.
         track: Function that starts a progress bar (see `transfer_exp.progress`).
+        splits: Splits to read images of. Images per class are counted in all splits.
     """
-    splits = {"train": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    parts = {name: images for name, images in splits.items() if images is not None}
+    parts = _parts(dataset, splits)
     images, *following = parts.values()
     for part in following:
         images = images.concatenate(part)
     summaries = list(_summarise_all(images, workers, track(f"{dataset.name}: images", len(images))))
-    readable = {i: summary for i, summary in enumerate(summaries) if summary is not None}
+    readable = {i: summary for i, summary in enumerate(summaries) if isinstance(summary, _ImageSummary)}
     sizes = np.array([summary.size for summary in readable.values()], dtype=np.int64).reshape(-1, 2)
     names = [images.name(i) for i in range(len(images))]
     folder = os.path.commonpath(names) if all(map(os.path.isabs, names)) else ""
@@ -120,7 +141,10 @@ def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = sil
         [split for split, part in parts.items() for _ in range(len(part))],
         [dataset.class_names[label] for label in images.labels],
     )
-    counts = {split: np.bincount(part.labels, minlength=len(dataset.class_names)) for split, part in parts.items()}
+    counts = {
+        split: np.bincount(part.labels, minlength=len(dataset.class_names))
+        for split, part in _parts(dataset, ALL_SPLITS).items()
+    }
     findings = list(report_passed_over(dataset.passed_over))
     findings += report_unreadable([i for i in range(len(images)) if i not in readable], index)
     facts = {i: summary.facts for i, summary in readable.items()}
@@ -137,13 +161,96 @@ def inspect_dataset(dataset: TargetDataset, workers: int = 1, track: Track = sil
     widths, heights = (_describe_range(sizes[:, axis]) for axis in (0, 1))
     formats = dict(Counter(summary.facts.format for summary in readable.values()).most_common())
     names_and_counts = (dataset.name, dataset.class_names, folder, counts)
-    return Inspection(*names_and_counts, widths, heights, formats, tuple(findings))
+    unreadable = {names[i]: summary for i, summary in enumerate(summaries) if isinstance(summary, str)}
+    return Inspection(*names_and_counts, widths, heights, formats, tuple(findings), unreadable)
+
+
+def inspect_once(
+    dataset: TargetDataset, splits: Sequence[Split], needed: Sequence[Split], store: Store, workers: int = 1
+) -> tuple[list[str], list[str]]:
+    """Inspect some splits unless the store has the result; refuse unreadable images before anything is computed.
+
+    Args:
+        dataset, splits, workers: Arguments of `inspect_dataset`.
+        needed: Splits that must be readable.
+        store: Cache of the result.
+
+    Returns:
+        The lines of `Inspection.format_lines` and of `Inspection.format_findings`.
+
+    Raises:
+        InputError: If an image of the splits ``needed`` cannot be read.
+    """
+
+    def compute() -> dict[str, Any]:
+        inspection = inspect_dataset(dataset, workers, splits=splits)
+        lines, findings = inspection.format_lines(), inspection.format_findings()
+        return {"lines": lines, "findings": findings, "unreadable": dict(inspection.unreadable)}
+
+    record = None
+    try:
+        key = _inspection_key(dataset, splits)
+        with suppress(InputError):  # A store that cannot be written must not end a run that only reads it.
+            record = store.get_or_compute_record(INSPECTION, key, compute)[0]
+    except InputError:  # A file cannot even be opened, which the inspection reports like other unreadable images.
+        pass
+    record = record or compute()
+    if record["unreadable"]:
+        names = {part.name(i) for part in _parts(dataset, needed).values() for i in range(len(part))}
+        _refuse_unreadable({name: text for name, text in record["unreadable"].items() if name in names})
+    return record["lines"], record["findings"]
+
+
+def _refuse_unreadable(messages: Mapping[str, str]) -> None:
+    """Raise InputError with the messages about images that cannot be read, by name, if there are any."""
+    for name, message in messages.items():
+        others = [other for other in messages if other != name]
+        names = ", ".join(others[:_MAX_NAMES]) + (", ..." if len(others) > _MAX_NAMES else "")
+        raise InputError(f"{message}; {len(others)} more cannot be read: {names}" if others else message)
+
+
+def log_findings(
+    dataset: TargetDataset | FeatureArrays, splits: Sequence[Split], store: Store, workers: int = 1
+) -> list[str]:
+    """Inspect the images that a run reads, log the findings once in a process, and return them as lines.
+
+    Arguments and errors as for `inspect_once`; there is nothing to inspect in arrays.
+    """
+    if isinstance(dataset, FeatureArrays):
+        return []
+    _, findings = inspect_once(dataset, splits, splits, store, workers)
+    for line in findings:
+        if (dataset.name, line) not in _logged:
+            _logged.add((dataset.name, line))
+            _log.log(logging.WARNING if line.startswith("warning") else logging.INFO, "%s: %s", dataset.name, line)
+    return findings
+
+
+def _parts(dataset: TargetDataset, splits: Sequence[Split]) -> dict[str, LabelledImages]:
+    """Return the images of the splits that the dataset has; the scoring set is a part of ``train``."""
+    parts = {split: getattr(dataset, split) for split in splits if split != "scoring_set" or "train" not in splits}
+    return {split.replace("scoring_set", "train"): images for split, images in parts.items() if images is not None}
+
+
+def _inspection_key(dataset: TargetDataset, splits: Sequence[Split]) -> dict[str, Any]:
+    """Return plain data that decides the inspection of some splits."""
+    parts = _parts(dataset, splits)
+    return {
+        "version": _VERSION,
+        "decoders": [PIL.__version__, *allowed_formats()],  # others may read what these refuse
+        "dataset": dataset.name,
+        "classes": list(dataset.class_names),
+        "counts": {split: np.bincount(part.labels).tolist() for split, part in _parts(dataset, ALL_SPLITS).items()},
+        "passed_over": {reason: list(names) for reason, names in dataset.passed_over.items()},
+        "images": {split: part.digest for split, part in parts.items()},
+        "names": digest({split: [part.name(i) for i in range(len(part))] for split, part in parts.items()}),
+    }
 
 
 def _summarise_all(
     images: LabelledImages, workers: int, advance: Callable[[], object]
-) -> Iterator[_ImageSummary | None]:
-    """Yield the summary of every image in turn; None for an unreadable image."""
+) -> Iterator[_ImageSummary | str]:
+    """Yield the summary of every image in turn, or the message about an unreadable one."""
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         for start in range(0, len(images), _BATCH):
             batch = range(start, min(start + _BATCH, len(images)))
@@ -154,15 +261,15 @@ def _summarise_all(
                 advance()
 
 
-def _summarise(images: LabelledImages, i: int) -> _ImageSummary | None:
-    """Read an image as the dataset does; return None if the dataset refuses it."""
+def _summarise(images: LabelledImages, i: int) -> _ImageSummary | str:
+    """Read an image as the dataset does; return the message if the dataset refuses it."""
     try:
         image = images.read(i)
-    except InputError:
-        return None
-    digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
+    except InputError as error:
+        return str(error)
+    pixels = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
     extrema = cast("Extrema", image.getextrema())
-    return _ImageSummary(image_facts(image), image.size, digest, extrema, create_thumbnail(image))
+    return _ImageSummary(image_facts(image), image.size, pixels, extrema, create_thumbnail(image))
 
 
 def _describe_range(values: Int[np.ndarray, " images"]) -> tuple[int, int, int] | None:

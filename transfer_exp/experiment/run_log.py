@@ -31,12 +31,14 @@ class RunLog:
         scoring_sets: Readers of the scoring-set features, by model.
         cache_references: References to the cached features that the run used.
         cache_hits: Counts of requested values.
+        findings: Possible faults of the images, line by line.
     """
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     scoring_sets: dict[str, FeatureReader] = field(default_factory=dict)
     cache_references: list[CacheReference] = field(default_factory=list)
     cache_hits: CacheHits = field(default_factory=Counter)
+    findings: list[str] = field(default_factory=list)
     _nested_seconds: list[float] = field(default_factory=list)
 
     @contextmanager

@@ -30,13 +30,16 @@ MODEL_COLUMNS = ("model", "score", "accuracy", "reason")
 _INTEGER_COLUMNS = ("rank", "images", "best_rank", "worst_rank")
 
 
-def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) -> list[Path]:
+def write_record(
+    result: CellResult, config: Mapping[str, Any], folder: Path, findings: Sequence[str] = ()
+) -> list[Path]:
     """Write ``result.json`` (everything) and ``ranking.csv`` (the table for a spreadsheet), and return their paths.
 
     Args:
         result: The scored cell.
         config: Resolved configuration of the run. Values that JSON cannot hold are written as text.
         folder: Folder of the run, created if missing.
+        findings: Possible faults of the images, line by line.
 
     Raises:
         InputError: If a score, accuracy or measure is NaN or infinite, which JSON cannot hold.
@@ -46,7 +49,7 @@ def write_record(result: CellResult, config: Mapping[str, Any], folder: Path) ->
         record = json.loads(json.dumps(asdict(result), allow_nan=False, default=float))
     except ValueError as error:
         raise InputError(f"result of {dict(result.cell)} holds NaN or infinity and is not written") from error
-    record |= {"config": to_json_value(config), "package_version": __version__}
+    record |= {"config": to_json_value(config), "package_version": __version__, "findings": list(findings)}
     write_text(paths[0], json.dumps(record, indent=1) + "\n")
     write_atomically(paths[1], lambda path: path.write_text(_ranking_csv(result), encoding="utf-8", newline=""))
     (folder / STATUS).unlink(missing_ok=True)  # of an earlier attempt that failed

@@ -39,6 +39,7 @@ class RunContext:
         scoring_sets: Readers of the features on the scoring set (the images that scores are computed on), by model.
         perturb: Returns the perturbed features (N, D'), or None without a perturbation.
         cache_references: Cached features that the run used.
+        findings: Possible faults of the images, line by line.
         data: Digest of the images or arrays that the run used.
     """
 
@@ -50,6 +51,7 @@ class RunContext:
     scoring_sets: Mapping[str, FeatureReader]
     perturb: Callable[[FeatureSet], np.ndarray | None]
     cache_references: Sequence[CacheReference] = ()
+    findings: Sequence[str] = ()
     data: str = ""
 
 
@@ -72,7 +74,7 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
         InputError: If the result holds NaN or infinity.
         IncompleteOutputError: If a step after the record failed.
     """
-    records = write_record(result, context.config, folder)
+    records = write_record(result, context.config, folder, context.findings)
     output = Output(records)
     figure = output.add("figure", lambda: scatter(result, folder / "scatter.png"))
     output.add("details of the page", lambda: write_run_details(collect_run_details(result, context), folder))
@@ -86,7 +88,7 @@ def write_search(search: SearchResult, context: RunContext, folder: Path, tracke
     """Write ranking, record, details, page and tracker entry of a search; parameters and errors as `write_run`."""
     tables = write_search_tables(search, folder)
     last_round = last_round_as_cell(search)
-    records = [*tables, *write_record(last_round, context.config, folder)]
+    records = [*tables, *write_record(last_round, context.config, folder, context.findings)]
     output = Output(tables)
     remarks = {model.model: rank_remark(model) for model in search.models if model.best_rank is not None}
 

@@ -33,8 +33,8 @@ Arrays = dict[str, np.ndarray]
 Key = Mapping[str, Any]
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """Errors of reading a missing or damaged file."""
-SCORES, UNFINISHED, LEFTOVER = "scores", "unfinished", "leftover"
-KINDS = ("features", SCORES, "accuracy", UNFINISHED, LEFTOVER)
+SCORES, INSPECTION, UNFINISHED, LEFTOVER = "scores", "inspection", "unfinished", "leftover"
+KINDS = ("features", SCORES, "accuracy", INSPECTION, UNFINISHED, LEFTOVER)
 """Kinds of entries. A leftover is a temporary file of a killed process, or a lock of an older version."""
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 _DIGEST = r"[0-9a-f]{64}"

@@ -75,6 +75,7 @@ function details(cell) {
     verdict(cell),
     el("div", { class: wide || cell.verdict.length ? "stacked" : "side-by-side" }, ...(wide ? [charts, board] : [board, charts])),
     separation(cell),
+    cell.findings.length ? part("Images", ...cell.findings.map((line) => note(line))) : null,
     part("Timings", timings(cell)),
     reproduce(part, data.kind === "sweep" ? "Reproduce this cell" : "Reproduce", cell.command, cell.versions),
   ];

@@ -33,7 +33,7 @@ _SCRIPTS = ("elements.js", "tables.js", "charts.js", "classes.js", "page.js")
 _UNFINISHED: dict[str, Any] = {
     **dict.fromkeys(("tau", "band", "level", "before", "samples")),
     **dict.fromkeys(("chance", "left_out", "command"), ""),
-    **{"compared": 0, "models": [], "measures": {}, "views": {}, "versions": {}, "verdict": []},
+    **{"compared": 0, "models": [], "measures": {}, "views": {}, "versions": {}, "verdict": [], "findings": []},
 }
 """Data of a cell without a result."""
 
@@ -85,7 +85,7 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
         Each cell has ``fields``, ``state`` and ``reason``; ``tau``, ``band``, ``level`` and ``chance`` (None or empty
         without ground truth), ``compared``, ``measures``, ``models`` (best score first); ``before`` (index of the cell
         with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after the perturbation);
-        and ``command``, ``versions``, ``left_out``, ``verdict`` of its `RunDetails`.
+        and ``command``, ``versions``, ``left_out``, ``verdict``, ``findings`` of its `RunDetails`.
     """
     cells = collect(folder) if frame is None else frame
     names = cell_fields(cells)
@@ -135,6 +135,7 @@ def _result_data(result: CellResult, details: RunDetails) -> dict[str, Any]:
         "command": details.command,
         "versions": details.versions,
         "verdict": details.verdict,
+        "findings": details.findings,
     }
 
 

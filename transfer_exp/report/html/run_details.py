@@ -50,6 +50,7 @@ class RunDetails:
         left_out: Reason for having no projections; empty if there are some.
         remarks: Remark on a model next to its score, by model.
         verdict: Remarks on the ranking, line by line.
+        findings: Possible faults of the images, line by line.
     """
 
     # Also applies to the dataclasses inside when pydantic reads a file.
@@ -63,6 +64,7 @@ class RunDetails:
     left_out: str = ""
     remarks: dict[str, str] = field(default_factory=dict)
     verdict: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
 
 
 def library_versions() -> dict[str, str]:
@@ -88,7 +90,8 @@ def collect_run_details(result: CellResult, context: RunContext) -> RunDetails:
                 views[model], left_out = project_features(features, labels, context.perturb(scoring_set)), ""
     except InputError as reason:
         samples, views, left_out = None, {}, f"left out because {reason}"
-    return RunDetails(context.command, library_versions(), seconds, samples, views, left_out)
+    findings = tuple(context.findings)
+    return RunDetails(context.command, library_versions(), seconds, samples, views, left_out, findings=findings)
 
 
 def write_run_details(details: RunDetails, folder: Path) -> None:
