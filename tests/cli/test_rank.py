@@ -211,3 +211,14 @@ def test_wrong_arguments_get_one_line(tmp_path):
         process = run_command(tmp_path, *arguments)
         assert (process.returncode, len(process.stderr.splitlines())) == (1, 1), process.stderr
         assert message in process.stderr
+
+
+def test_a_run_reports_the_findings_that_rank_reports(photos, tmp_path):
+    for split in ("train", "test"):
+        for path in photos.glob("*/*.png"):
+            target = tmp_path / "leak" / split / path.parent.name / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(path.read_bytes())
+    arguments = ["model_pool.names=[resnet_glyphs]", "tracker=none", "dataset=image_folder", "dataset.root=leak"]
+    run = run_command(tmp_path, *arguments, "ground_truth=linear_probe")
+    assert "warning: the same image is in several splits, 28 time(s)" in run.stdout + run.stderr

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests.report.html.folders import cell_result, halved, run_context
 from transfer_exp.errors import IncompleteOutputError, InputError
+from transfer_exp.report.html.page import page_data
 from transfer_exp.report.record import read_record
 from transfer_exp.report.write_run import write_run, write_search
 from transfer_exp.results.search import SearchedModel, SearchResult
@@ -108,3 +110,13 @@ def test_a_failing_tracker_keeps_the_ranking_of_a_search(tmp_path):
         write_search(SEARCH, context(), tmp_path, UnreachableTracker())
     names = ["page.json", "rank.csv", "rank.parquet", "ranking.csv", "report.html", "result.json"]
     assert files(tmp_path) == names
+
+
+def test_findings_about_the_images_are_in_the_record_and_on_the_page(tmp_path):
+    finding = "warning: the same image is in several splits, 1 time(s): <b>a</b> = b"
+    write_run(cell_result(), replace(context(), findings=[finding]), tmp_path, ListTracker())
+    assert json.loads((tmp_path / "result.json").read_text())["findings"] == [finding]
+    assert page_data(tmp_path)["cells"][0]["findings"] == (finding,)
+    page = (tmp_path / "report.html").read_text()
+    assert "the same image is in several splits" in page
+    assert "<b>a" not in page
