@@ -20,7 +20,7 @@ _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 
 def explain(error: BaseException) -> str:
     """Return one line about an error, with the nearest names where something does not exist."""
-    if isinstance(error, MissingConfigException):
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         if group == "hydra/launcher" and option in _EXTRAS:
             return f"launcher '{option}' is not installed: pip install 'transfer-exp[{_EXTRAS[option]}]'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -138,6 +138,8 @@ def _build_nested(name: str, option: Any) -> Any:
 
 def _find_target(group: str, path: str) -> Callable[..., Any]:
     """Return the callable at an allowed path; outside this package it must be defined in a trusted package as well."""
+    if path == "None":
+        raise InputError(f"{group} has no _target_: choose an option, {group}=NAME")
     path = deprecated_names.current_target(path)
     package = path.split(".")[0]
     shipped = shipped_targets(group.split(".")[0])
@@ -169,6 +171,8 @@ def _check_type(name: str, value: Any, hint: Any) -> Any:
     # Item by item, because the type checker only looks at one random item.
     if isinstance(value, tuple) and (get_origin(hint), *get_args(hint)[1:]) in ((tuple, ...), (Iterable,)):
         return tuple(_check_type(f"{name}.{i}", item, get_args(hint)[0]) for i, item in enumerate(value))
+    if hint == Sequence[str] and isinstance(value, str):
+        value = (value,)  # one name where a list belongs
     if not is_bearable(value, hint, conf=_INT_IS_FLOAT):
         expected = str(hint) if get_origin(hint) else getattr(hint, "__name__", str(hint))
         raise InputError(f"{name}={value!r} is not of the right type: need {expected}")

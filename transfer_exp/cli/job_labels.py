@@ -34,7 +34,7 @@ def job_name(config: DictConfig) -> dict[str, str]:
     choices = HydraConfig.get().runtime.choices
     name = {group: str(choices[group]) for group in ("model_pool", "dataset")}
     if config.models is not None:
-        name["models"] = ", ".join(config.models)
+        name["models"] = config.models if isinstance(config.models, str) else ", ".join(config.models)
     if config.stage in ("grid", "finetune"):
         name["ground_truth"] = cell_labels(config)[0]["ground_truth"]
         name |= {"point": str(config.point)} if "point" in config else {}
@@ -95,6 +95,8 @@ def resolve_settings(config: DictConfig) -> dict[str, Any]:
     from transfer_exp.features.extraction import best_device  # imports torch
 
     config.device = str(best_device(config.device))
+    if "device" in config.ground_truth:
+        best_device(config.ground_truth.device)
     return to_plain(config)
 
 

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.redact import is_secret
 from transfer_exp.cli.settings import check_config, check_overrides
-from transfer_exp.errors import InputError, has_credentials
+from transfer_exp.errors import InputError, has_credentials, one_line
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
@@ -68,6 +68,10 @@ def _compose(
         plain = OmegaConf.to_container(config)
     except RecursionError as error:
         raise InputError("the option files list each other, or nest, without an end: correct their defaults") from error
+    except (InputError, UnicodeDecodeError):
+        raise
+    except (ValueError, TypeError) as error:  # Hydra's own, for an argument in a form that it does not expect
+        raise InputError(f"the arguments cannot be read ({one_line(str(error))}): write KEY=VALUE") from error
     except KeyError as error:
         raise InputError(f"hydra.job.env_copy names {error}, which is not set: set it in the environment") from error
     assert isinstance(plain, dict)
@@ -150,24 +154,27 @@ def _check_yaml(path: Path) -> None:
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []
     total = 0
-    for event in yaml.parse(path.read_text(encoding="utf-8"), yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes:
-                raise InputError(f"{path.name} has an alias *{event.anchor} for something that contains it: remove it")
-            total += sizes[event.anchor]
-        elif isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append((event.anchor, total))
-            total += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = open_nodes.pop()
-            sizes |= {anchor: total - before} if anchor else {}
-        elif isinstance(event, yaml.ScalarEvent):
-            sizes |= {event.anchor: 1} if event.anchor else {}
-            total += 1
-        if total > _MOST_NODES or len(open_nodes) > _MOST_LEVELS:
-            raise InputError(
-                f"{path.name} stands for over {_MOST_NODES} values, or over {_MOST_LEVELS} levels: write it shorter"
-            )
+    with path.open(encoding="utf-8") as stream:
+        for event in yaml.parse(stream, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                if event.anchor not in sizes:
+                    raise InputError(
+                        f"{path.name} has an alias *{event.anchor} for something that contains it: remove it"
+                    )
+                total += sizes[event.anchor]
+            elif isinstance(event, yaml.CollectionStartEvent):
+                open_nodes.append((event.anchor, total))
+                total += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, before = open_nodes.pop()
+                sizes |= {anchor: total - before} if anchor else {}
+            elif isinstance(event, yaml.ScalarEvent):
+                sizes |= {event.anchor: 1} if event.anchor else {}
+                total += 1
+            if total > _MOST_NODES or len(open_nodes) > _MOST_LEVELS:
+                raise InputError(
+                    f"{path.name} stands for over {_MOST_NODES} values, or over {_MOST_LEVELS} levels: write it shorter"
+                )
 
 
 def _walk(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from transfer_exp.cli.redact import is_secret_name
 from transfer_exp.errors import InputError, has_credentials, one_line, suggestion
 
 STAGES = ("score", "plan", "features", "grid", "finetune", "report")
+SPLITS = ("scoring_set", "train", "validation", "test")
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
 LARGEST_SEED = 2**32 - 1
 """Largest seed of NumPy's older generators, which scikit-learn uses."""
@@ -71,7 +72,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     "rows": ("a CSV to write", _is_name),
     # Of single stages.
-    "splits": ("a list of names of splits", lambda value: _is_list(value, _is_name)),
+    "splits": (f"a list of {', '.join(SPLITS)}", lambda value: _is_list(value, SPLITS.__contains__)),
     "point": _whole(0),
 }
 """What a setting needs to be, in words and as a predicate, by its key."""
@@ -97,6 +98,10 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
             raise InputError(
                 f"{name}=... looks like a secret, and settings are written to files: set it as an environment variable"
             )
+        if not name:
+            raise InputError(f"cannot read '{override}': write KEY=VALUE")
+        if value in ("null", "''", '""') and is_group(name):
+            raise InputError(f"{override} is not an option: set {name}=NAME, see transfer-exp --help")
         top = re.split(r"[.@]", name)[0]
         if key.startswith("+") and top != "hydra" and top not in _TOP and not is_group(top):
             raise InputError(f"there is no setting '{top}': {suggestion(top, _TOP)}")
@@ -115,13 +120,15 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
         hydra_config: Hydra's part of the config.
     """
     for group in GROUPS:
-        if group in ("protocol",) and group not in config:
-            continue
-        if not isinstance(config.get(group), Mapping):
-            raise InputError(f"{group}={config.get(group)} is not an option: write {group}=NAME, see --help")
+        is_needed = group != "protocol" or group in config  # only some ground truths have a protocol
+        if is_needed and not isinstance(config.get(group), Mapping):
+            raise InputError(f"{group} has no value: set {group}=NAME, see transfer-exp --help")
     for key in ("stage", "models", "seed", "device", "store", "features"):
-        if key not in config:
+        if key not in config or (key == "features" and config[key] is None):
             raise InputError(f"{key} has no value: set {key}=...")
+    for mode in ("run", "sweep"):
+        if not _is_name(hydra_config.get(mode, {}).get("dir")):
+            raise InputError(f"hydra.{mode}.dir has no value: set hydra.{mode}.dir=FOLDER")
     for top, value in config.items():
         nested = {f"{top}.{key}": item for key, item in value.items()} if isinstance(value, Mapping) else {}
         if any(key.startswith(f"{top}.") for key in SETTINGS):
@@ -149,5 +156,7 @@ def check_setting(key: str, value: Any) -> None:
     if isinstance(value, str) and "${" in value:
         return  # resolved by the job, which checks it again
     if not accepts(value):
+        if key == "stage":
+            raise InputError(f"no stage '{value}': {suggestion(str(value), STAGES)}")
         shown = "null" if value is None else "''" if value == "" else str(value)
         raise InputError(one_line(f"{key}={shown}: need {text}"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -21,6 +22,7 @@ from transfer_exp.cli.console import cannot_write, relative_path
 from transfer_exp.cli.job_labels import AXES, to_plain
 from transfer_exp.cli.overrides import quote
 from transfer_exp.cli.redact import redacted_command
+from transfer_exp.cli.settings import SETTINGS, check_setting
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.results.folder import create_folder, lock_folder, move_results
 
@@ -32,10 +34,16 @@ def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
     """Compose the configs of the first job, and of the jobs that differ from it in the option of one config group.
 
     This replaces ``Sweeper.validate_batch_is_legal``, which composes all jobs before the first one starts, at a tenth
-    of a second each. These few already contain every mistake in an option. Raises ``HydraException`` for a mistake.
+    of a second each. These few already contain every mistake in an option; settings outside the groups are checked for
+    all jobs. Raises ``HydraException`` or `InputError` for a mistake.
     """
     assert sweeper.hydra_context is not None
     assert sweeper.config is not None
+    if not batch:
+        raise InputError("the sweep has no jobs: an axis has no values")
+    for override in OverridesParser.create().parse_overrides(list(dict.fromkeys(o for job in batch for o in job))):
+        if override.key_or_group in SETTINGS and not override.is_delete():
+            check_setting(override.key_or_group, override.value())
     loader, first = sweeper.hydra_context.config_loader, batch[0]
     for job in batch:
         changed = [override for override, of_first in zip(job, first, strict=True) if override != of_first]
@@ -188,8 +196,6 @@ def track_sweep(config: DictConfig, folder: Path) -> None:
 
 def _swept_axes(hydra: DictConfig) -> set[str]:
     """Return the overrides that vary, from the command line and from the sweep's config file."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     typed_overrides = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
     swept = {override.key_or_group for override in typed_overrides if override.is_sweep_override()}
     swept |= {str(axis) for axis in hydra.sweeper.get("params") or {}}

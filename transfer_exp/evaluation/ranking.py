@@ -33,6 +33,10 @@ class Agreement:
     null_level: float = 0.95
 
 
+_MOST_DRAWS = 1_000_000
+"""Largest number of draws; each takes some bytes per model."""
+
+
 @dataclass(frozen=True)
 class Ranking:
     """Settings of the comparison; a call compares the scores of one metric with accuracies.
@@ -40,12 +44,21 @@ class Ranking:
     Attributes:
         k: Number of top models in rel@k and recall@k, at least 1.
         level, draws, seed: Parameters of `null_band`.
+
+    Raises:
+        InputError: When ``k``, ``level`` or ``draws`` is out of range.
     """
 
     k: int = 3
     level: float = 0.95
     draws: int = 10000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {"k": self.k >= 1, "level": 0 < self.level < 1, "draws": 1 <= self.draws <= _MOST_DRAWS}
+        for name, is_valid in checks.items():
+            if not is_valid:
+                raise InputError(f"evaluation.{name}={getattr(self, name)} is out of range")
 
     def __call__(self, metric_name: str, models: Sequence[ModelResult]) -> Agreement:
         """Evaluate the models that have both a score and an accuracy.

@@ -42,6 +42,17 @@ class LinearProbe:
     validation_fraction: float = 0.25
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        checks = {
+            "strengths": bool(self.strengths) and all(0 < value < np.inf for value in self.strengths),
+            "tolerance": 0 < self.tolerance < np.inf,
+            "iterations": self.iterations >= 1,
+            "validation_fraction": 0 < self.validation_fraction < 1,
+        }
+        for name, is_valid in checks.items():
+            if not is_valid:
+                raise InputError(f"ground_truth.{name}={getattr(self, name)} is out of range")
+
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
         """Return test accuracy after refitting on train and validation with the best strength.
 

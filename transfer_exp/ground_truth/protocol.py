@@ -10,7 +10,7 @@ from typing import Literal
 
 from transfer_exp.errors import InputError
 from transfer_exp.features.model_on_target import Split
-from transfer_exp.ground_truth.training import Recipe
+from transfer_exp.ground_truth.training import Recipe, check_optimizer
 
 Augmentation = Literal["none", "crop_flip"]
 Head = Literal["random", "linear_probe"]
@@ -82,6 +82,7 @@ class Protocol:
         for name, is_valid in checks.items():
             if not is_valid:
                 raise InputError(f"protocol.{name}={getattr(self, name)} is out of range")
+        check_optimizer(self.optimizer)
 
     def grid(self) -> tuple[Recipe, ...]:
         """Return one recipe for each pair of learning rate and weight decay; the learning rate varies slowest."""

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from transfer_exp.errors import InputError, NotApplicableError, first_line
+from transfer_exp.errors import InputError, NotApplicableError, first_line, suggestion
 from transfer_exp.store import Backend
 from transfer_exp.vision import timm
 
@@ -206,6 +206,15 @@ def _check_archive(path: Path) -> None:
         changed = archive.testzip()
     if changed is not None:
         raise ValueError(f"{changed} does not match its digest")
+
+
+def check_optimizer(name: str) -> None:
+    """Raise `InputError` unless timm has an optimiser of this name."""
+    try:
+        timm.optim.create_optimizer_v2(torch.nn.Linear(1, 1), opt=name, lr=0.1)
+    except Exception as error:  # timm raises a type of its own for each way a name can be wrong
+        known = suggestion(name, timm.optim.list_optimizers())
+        raise InputError(f"protocol.optimizer={name} is not an optimiser of timm: {known}") from error
 
 
 def get_random_state() -> State:

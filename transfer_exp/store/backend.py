@@ -46,11 +46,9 @@ class Backend:
         if not self.is_local:
             self.exists("accuracies.csv")
             return
-        folder = Path(self.root)
-        existing = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
-        is_usable = os.access(existing, os.R_OK | os.X_OK if existing == folder else os.W_OK | os.X_OK)
-        if not (existing.is_dir() and is_usable):
-            raise InputError(f"cannot use the store {self}: {existing} is not a folder with access: set store=FOLDER")
+        with self._errors():
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            os.scandir(self.root).close()
 
     def exists(self, name: str) -> bool:
         """Return whether the file exists."""

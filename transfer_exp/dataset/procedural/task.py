@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.errors import InputError
 
 SIZE = 32
 """Height and width of every drawing, in pixels."""
@@ -24,6 +25,8 @@ Mask = Float[np.ndarray, "32 32"]
 
 _MIN_CONTRAST = 0.35
 _OVERSAMPLING = 4
+_MOST_PER_CLASS = 100_000
+"""All images are drawn at the start, and take 3 kB each."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,12 @@ def create_dataset(
 ) -> TargetDataset:
     """Return a task as a target dataset; train and test are drawn with different seeds.
 
-    ``scoring_set_size`` is the number of training images to score on (stratified; None for all).
+    ``scoring_set_size`` is the number of training images to score on (stratified; None for all). Raises `InputError`
+    when the number of images of a class is out of range.
     """
+    for key, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
+        if not 1 <= count <= _MOST_PER_CLASS:
+            raise InputError(f"dataset.{key}={count}: need a whole number, from 1 to {_MOST_PER_CLASS}")
     train = draw_images(task, train_per_class, seed=2 * seed)
     test = draw_images(task, test_per_class, seed=2 * seed + 1)
     return TargetDataset(task.name, task.class_names, train, test, train.stratified_subset(scoring_set_size, seed))
