@@ -80,5 +80,5 @@ KINDS = [
     _kind("no class", "no class", lambda folder: (folder / "images").mkdir()),
     _kind("one class", "only the class folder 'cat'", _single_class),
     _kind("class of one image", "'dog'", _single_image),
-    _kind("class only in the test split", "'emu' is in test but not in train", _class_only_in_test),
+    _kind("class only in the test split", "class 'emu' has 0 training and 3 test images", _class_only_in_test),
 ]

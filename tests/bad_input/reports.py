@@ -74,7 +74,7 @@ KINDS = [
     _block("page with an unknown regime", "no regime 'half'", "means half"),
     _study(
         "study with a score in words",
-        "s.csv line 2: score 'high' is not a number",
+        "s.csv line 2: score 'high' is not a finite number",
         PAGE,
         HEAD + SOUND.replace(",1,2", ",high,2"),
     ),

@@ -42,6 +42,14 @@ def test_a_folder_of_images_without_a_test_split_is_split(tmp_path):
     assert target.train.read(0).size == (32, 32)
 
 
+def test_split_folders_may_have_capitals(tmp_path):
+    for split, first, count in (("Train", 0, 5), ("Test", 5, 3), ("VALID", 8, 2)):
+        image_folders(tmp_path / "leaves" / split, ["oak", "elm"], count, first)
+    target = huggingface(str(tmp_path / "leaves"))
+    assert [len(split) for split in (target.train, target.validation, target.test)] == [10, 4, 6]
+    assert target.class_names == ("elm", "oak")
+
+
 def test_string_labels_and_a_single_split_are_read(tmp_path):
     root = parquet(tmp_path / "x", {"full": ["b", "a"] * 5}, datasets.Value("string"), "kind")
     target = huggingface(root, label_column="kind")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,7 @@ def test_a_text_is_read_without_its_byte_order_mark(tmp_path):
         (text("t", b"a\0b"), "t contains a NUL"),
         (lambda folder: (folder / "t").mkdir(), "cannot read .*t "),
         (lambda folder: None, r"cannot read .*t \(No such file"),
+        (lambda folder: os.mkfifo(folder / "t"), "t is a pipe or device: give a regular file"),
     ],
 )
 def test_an_invalid_text_is_refused(tmp_path, build, message):
@@ -166,6 +168,7 @@ def test_arrays_are_read_by_name(tmp_path):
         (zeros("n.npz"), "decompression bomb"),
         (text("n.npz", npy((10**13,), "<f8", b"")), "is a single array"),
         (npz("n.npz", labels=None), "cannot read labels"),
+        (lambda folder: os.mkfifo(folder / "n.npz"), "n.npz is a pipe or device"),
     ],
 )
 def test_an_invalid_array_is_refused(tmp_path, build, message):

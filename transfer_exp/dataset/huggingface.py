@@ -105,15 +105,23 @@ def _load_splits(id: str, config: str | None) -> Any:
         raise InputError("dataset=huggingface needs: pip install 'transfer-exp[huggingface]'") from error
     folder = expand_user(id)
     path, _, revision = (str(folder), "", "") if folder.is_dir() else id.partition("@")
+    options = {"data_files": files} if (files := _split_files(folder)) else {}
     try:
         # Releases before 4.0 would ask whether to run a dataset's script; later releases never run one.
-        return datasets.load_dataset(path, name=config, revision=revision or None, trust_remote_code=False)
+        return datasets.load_dataset(path, name=config, revision=revision or None, trust_remote_code=False, **options)
     # The hub, the network, the cache and the file formats raise many types.
     except Exception as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"cannot load dataset.id={id} ({cause}): check the id and the connection, or give a local folder"
         ) from error
+
+
+def _split_files(folder: Path) -> dict[str, str]:
+    """Return the files of each split of a local folder if names have capitals, of which `datasets` knows no split."""
+    names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    splits = {str(split): f"{name}/**" for name in sorted(names) if (split := split_of(name))}
+    return splits if "train" in splits and any(split_of(name) and name != name.lower() for name in names) else {}
 
 
 def _choose_splits(splits: Any, train: str | None, validation: str | None, test: str | None) -> dict[Split, str]:
@@ -155,8 +163,9 @@ def _choose_column(features: Any, name: str | None, kind: type, option: str, id:
     columns = [column for column, feature in features.items() if isinstance(feature, kind)]
     if len(columns) != 1:
         names = ", ".join(columns or features)
+        advice = ", or read a folder of images with dataset=image_folder" if expand_user(id).is_dir() else ""
         raise InputError(
-            f"{id} has {len(columns)} columns of type {kind.__name__}: set dataset.{option} to one of {names}"
+            f"{id} has {len(columns)} columns of type {kind.__name__}: set dataset.{option} to one of {names}{advice}"
         )
     return str(columns[0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -23,6 +24,12 @@ def expand_user(path: str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
+def check_regular(path: Path) -> None:
+    """Raise `InputError` for a pipe or device, on which opening could wait for ever; `OSError` if it does not exist."""
+    if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"{path} is a pipe or device: give a regular file")
+
+
 def clean_name(name: str) -> str:
     """Return the name of a class, model or dataset in composed Unicode, with bytes that are not UTF-8 escaped.
 
@@ -38,9 +45,12 @@ def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
         InputError: If the file cannot be read, is larger than ``max_bytes``, is not UTF-8, or contains a NUL character.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             content = b"" if size > max_bytes else file.read(max_bytes + 1)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"cannot read {path} ({reason}): restore it or check its permissions") from error
