@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from tests.bad_input.files import Build, bomb, damaged_picture, link_out, pictures, sparse
@@ -67,6 +68,16 @@ KINDS = [
         "PostScript under an image's name", "1.png is not a readable", lambda p: Image.new("L", (9, 9)).save(p, "EPS")
     ),
     _damaged("decompression bomb", "1.png has more pixels than", bomb),
+    _damaged(
+        "image of two million pixels in one column",
+        "1.png has 1 x 2000000 pixels, and one side may be at most 300 times the other",
+        lambda p: Image.new("1", (1, 2_000_000)).save(p),
+    ),
+    _damaged(
+        "image with pixels that are no numbers",
+        "1.png has pixels that are NaN or infinite",
+        lambda p: Image.fromarray(np.full((9, 9), np.nan, np.float32)).save(p, "TIFF"),
+    ),
     _damaged(
         "image file of a gigabyte", "1.png has 1073741825 bytes", lambda p: sparse(p.name, (1 << 30) + 1)(p.parent)
     ),
