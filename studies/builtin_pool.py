@@ -23,12 +23,11 @@ from rich.progress import track
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from transfer_exp.dataset.procedural import fractals, glyphs, shapes, textures
+from transfer_exp.dataset.procedural.source_tasks import SOURCE_TASKS
 from transfer_exp.dataset.procedural.task import SIZE, Task, draw_images
 from transfer_exp.ground_truth.training import Recipe, Training
 from transfer_exp.vision import timm
 
-_TASKS = {task.name: task for task in (fractals.SOURCE, glyphs.SOURCE, shapes.SOURCE, textures.SOURCE)}
 _TRAIN_IMAGES, _TEST_IMAGES, _BATCH, _SEED = 12_000, 1_500, 64, 0
 _VIT = {"img_size": SIZE, "patch_size": 8}
 
@@ -47,7 +46,7 @@ class Pretraining:
     @property
     def constructor(self) -> dict[str, Any]:
         """Arguments of `timm.create_model` except the name."""
-        return {"num_classes": len(_TASKS[self.task].class_names), **self.arguments}
+        return {"num_classes": len(SOURCE_TASKS[self.task].class_names), **self.arguments}
 
 
 POOL = (
@@ -91,7 +90,7 @@ def pretrain(plan: Pretraining, folder: Path) -> dict[str, Any]:
     the seed.
     """
     torch.set_num_threads(1)
-    task = _TASKS[plan.task]
+    task = SOURCE_TASKS[plan.task]
     images, labels = _tensors(task, _TRAIN_IMAGES, _SEED)
     torch.manual_seed(_SEED)
     network = timm.create_model(plan.architecture, **plan.constructor).train()

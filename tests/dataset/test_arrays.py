@@ -221,3 +221,34 @@ def test_missing_files_models_and_parts_are_reported(tmp_path):
         target.feature_set("n", "train")
     with pytest.raises(InputError, match=r"m\.npz has no test_features and test_labels"):
         target.feature_set("m", "test")
+
+
+def test_a_file_may_hold_source_images(tmp_path):
+    source = {"source_features": np.ones((3, 5)), "source_labels": np.array([0, 2, 1])}
+    save(tmp_path / "a.npz", **source, source_set_probabilities=np.eye(3))
+    save(tmp_path / "b.npz", **source)
+    save(tmp_path / "c.npz")
+    target = arrays(str(tmp_path))
+    source_set = target.source_set("a")
+    assert source_set.features.shape == (3, 5)
+    assert source_set.labels.tolist() == [0, 2, 1]
+    assert np.array_equal(source_set.source_probabilities, np.eye(3))
+    assert target.source_set("b").source_probabilities is None
+    assert target.source_set("c") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source_labels": None}, "no array 'source_labels'"),
+        ({"source_labels": np.array(["x", "y", "z"])}, "must be .n,. integers"),
+        ({"source_labels": np.array([1, 2, 3])}, "run from 1 to 3, and source_set_probabilities have 3 columns"),
+        ({"source_labels": np.array([0, 1])}, "got .3, 3. and .2,."),
+        ({"source_features": np.full((3, 5), np.nan)}, "source_features of .*NaN"),
+    ],
+)
+def test_source_images_that_do_not_fit_are_refused(tmp_path, changes, message):
+    source = {"source_features": np.ones((3, 5)), "source_labels": np.array([0, 2, 1])}
+    save(tmp_path / "a.npz", **{**source, "source_set_probabilities": np.eye(3), **changes})
+    with pytest.raises(InputError, match=message):
+        arrays(str(tmp_path)).source_set("a")

@@ -8,20 +8,25 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
-from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
+from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
 from transfer_exp.experiment.scoring import Scoring, flatten_parts
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.metric.confidence import ATC, FreeEnergy
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
-from transfer_exp.metric.metric import ModelFacts
+from transfer_exp.metric.metric import ModelFacts, ModelWeights
+from transfer_exp.metric.otce import OTCE
 from transfer_exp.metric.parameter_count import ParameterCount
 from transfer_exp.metric.random import Random
+from transfer_exp.metric.rest import ReST
 from transfer_exp.metric.sfda import SFDA
 from transfer_exp.metric.static_rank import StaticRank
+from transfer_exp.metric.weight_alpha import WeightAlpha
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.spread import Spread
@@ -176,3 +181,43 @@ def test_an_unknown_or_missing_input_is_refused_with_its_name(metric, message):
 def test_a_metric_that_needs_a_network_is_not_applicable_to_features():
     with pytest.raises(NotApplicableError, match="no network"):
         Scoring(ParameterCount(), NoPerturbation(), 0).compute_parts(_Net(None, ModelFacts("net")), NoGroundTruth())
+
+
+class _NetWithSource(_Net):
+    """Model with weights, a linear head, and source images that lie at the target classes."""
+
+    def features(self, split):
+        return FeatureSet(self.values, LABELS, softmax(self.values[:, :3], axis=1))
+
+    def weights(self):
+        return ModelWeights((np.eye(8),), (np.eye(3, 8), np.zeros(3)))
+
+    def source_set(self):
+        return FeatureSet(self.values, LABELS, softmax(self.values[:, :3], axis=1))
+
+
+@pytest.mark.parametrize("metric", [OTCE(), ATC(), ReST(), FreeEnergy(), WeightAlpha()], ids=lambda m: m.name)
+def test_metrics_of_the_network_and_its_source_images_refuse_what_a_perturbation_does_not_change(metric):
+    def score(perturbation):
+        scoring = Scoring(metric, perturbation, 0)
+        return scoring.combine([scoring.compute_parts(_NetWithSource(MODELS[0]), NoGroundTruth())])
+
+    if metric.name == "weight_alpha":
+        with pytest.raises(NotApplicableError, match="no layer"):  # The matrices are too small.
+            score(NoPerturbation())
+        return
+    expected = score(NoPerturbation())
+    assert np.isfinite(expected).all()
+    if "features" in metric.inputs:
+        with pytest.raises(SharedInputError, match=f"{metric.name} on model net: relates features .*perturbation=none"):
+            score(Spread())
+    else:
+        assert score(Spread()) == expected
+
+
+def test_arrays_have_no_weights_and_models_without_source_images_are_not_applicable():
+    net = _Net(MODELS[0])
+    net.source_set = lambda: None
+    for metric, message in ((WeightAlpha(), "no network, hence no weights"), (OTCE(), "no images of the dataset")):
+        with pytest.raises(NotApplicableError, match=message):
+            Scoring(metric, NoPerturbation(), 0).compute_parts(net, NoGroundTruth())

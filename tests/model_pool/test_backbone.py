@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from transfer_exp.errors import NotApplicableError
-from transfer_exp.model_pool.backbone import is_clip_projection, wrap_network
+from transfer_exp.model_pool.backbone import HeadlessBackbone, is_clip_projection, wrap_network
+from transfer_exp.model_pool.builtin import builtin
+from transfer_exp.model_pool.pool import LoadedModel
 from transfer_exp.vision import timm, torchvision
 
 TIMM_MODELS = [
@@ -182,3 +185,22 @@ def test_a_custom_network_gives_logits_only_if_it_has_a_head():
 def test_a_network_without_a_linear_head_is_not_applicable():
     with pytest.raises(NotApplicableError, match="no linear classifier head"):
         wrap_network(nn.Sequential(nn.Conv2d(3, 4, 1)))
+
+
+def test_weights_are_those_of_all_layers_and_the_head_maps_features_to_logits():
+    model = builtin(["vit_shapes"]).candidates[0].load()
+    weights = model.weights
+    assert all(layer.ndim == 2 for layer in weights.layers)
+    counted = sum(layer.size for layer in weights.layers) + sum(array.size for array in weights.head)
+    assert 0.9 * model.parameters < counted < model.parameters, "biases, norms and positions are left out"
+    with torch.no_grad():
+        features, logits = model.backbone.features_and_logits(torch.rand(2, 3, 32, 32))
+    probabilities = torch.softmax(logits, dim=1).numpy()
+    np.testing.assert_allclose(weights.logits(features.numpy(), probabilities), logits.numpy(), atol=1e-4)
+    assert model.source_dataset == "source_shapes"
+
+
+def test_a_network_without_a_head_has_weights_without_a_head():
+    model = LoadedModel(HeadlessBackbone(nn.Sequential(nn.Conv2d(3, 4, 2), nn.Flatten())), str, {})
+    assert [layer.shape for layer in model.weights.layers] == [(4, 12)]
+    assert model.weights.head is None

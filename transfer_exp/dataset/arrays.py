@@ -130,14 +130,37 @@ class FeatureArrays:
         probabilities = _read_probabilities(source, self.labels)
         return FeatureSet(features, self.labels[rows], None if probabilities is None else probabilities[rows])
 
+    def source_set(self, model: str) -> FeatureSet | None:
+        """Read features, labels and source probabilities of a model's source images; None if the file has none.
+
+        Raises:
+            InputError: If the file has source features without labels, or the arrays do not fit.
+        """
+        source = self.sources[model]
+        if source.read_optional("source_features") is None:
+            return None
+        labels = source.read("source_labels")
+        if labels.ndim != 1 or labels.dtype.kind not in "iu":
+            raise InputError(
+                f"source_labels of {source.label} must be (n,) integers, not {labels.shape} {labels.dtype}"
+            )
+        probabilities = _read_probabilities(source, labels, "source_set_probabilities")
+        if probabilities is not None and not 0 <= labels.min() <= labels.max() < probabilities.shape[1]:
+            raise InputError(
+                f"source_labels of {source.label} run from {labels.min()} to {labels.max()}, and "
+                f"source_set_probabilities have {probabilities.shape[1]} columns: number the source classes by column"
+            )
+        return FeatureSet(_read_features(source, "source_features", labels), labels, probabilities)
+
 
 def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, seed: int = 0) -> FeatureArrays:
     """Return the models of one npz file, or of a folder with one npz file per model; file names name the models.
 
     The keys are ``features`` (N, D) and ``labels`` (N,), integers, strings or truth values; optionally
-    ``source_probabilities`` (N, S), and ``test_features`` (T, D) with ``test_labels`` (T,). Labels may also be one-hot,
-    (N, C). All files must have the same labels. Pickled objects are refused. Features are read later, one model at a
-    time.
+    ``source_probabilities`` (N, S), and ``test_features`` (T, D) with ``test_labels`` (T,). ``source_features`` (n, D),
+    ``source_labels`` (n,) and ``source_set_probabilities`` (n, S) can describe images of the dataset that the model was
+    pretrained on. Labels may also be one-hot, (N, C). All files must have the same labels. Pickled objects are refused.
+    Features are read later, one model at a time.
 
     Args:
         root: The file or folder, where ``~`` is expanded; or arrays in memory.
@@ -233,9 +256,11 @@ def _read_features(source: ModelArrays, key: str, labels: np.ndarray) -> np.ndar
     return features if features.dtype in (np.float32, np.float64) else checked
 
 
-def _read_probabilities(source: ModelArrays, labels: np.ndarray) -> np.ndarray | None:
+def _read_probabilities(
+    source: ModelArrays, labels: np.ndarray, key: str = "source_probabilities"
+) -> np.ndarray | None:
     """Read source probabilities and check that each row is a distribution."""
-    probabilities = source.read_optional("source_probabilities")
+    probabilities = source.read_optional(key)
     if probabilities is None:
         return None
     try:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError, suggestion
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
-from transfer_exp.metric.metric import Metric, ModelFacts, PoolMetric
+from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPerturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
@@ -50,7 +50,8 @@ class MetricInputs:
         """Return the inputs with these names.
 
         Raises:
-            SharedInputError: If the name is unknown, or accuracies on other datasets are missing.
+            SharedInputError: If the name is unknown, accuracies on other datasets are missing, or perturbed features
+                would be related to what is not perturbed.
             InputError: If the perturbation refuses the features.
             NotApplicableError: If the model lacks the input.
         """
@@ -59,6 +60,11 @@ class MetricInputs:
         for name in names:
             if name not in available:
                 raise SharedInputError(f"no input '{name}': {suggestion(name, available)}")
+        reads_network = "features" in names and bool({"weights", "source_set"} & set(names))
+        if reads_network and not isinstance(self.perturbation, NoPerturbation):
+            raise SharedInputError(
+                "relates features to the head or source images, which are not perturbed: set perturbation=none"
+            )
         return [getattr(self, name) for name in names]
 
     @cached_property
@@ -98,6 +104,19 @@ class MetricInputs:
     def model(self) -> ModelFacts:
         """Facts about the model that do not depend on the dataset."""
         return self.pairing.facts()
+
+    @cached_property
+    def weights(self) -> ModelWeights:
+        """Weights of the network, which no perturbation changes."""
+        return self.pairing.weights()
+
+    @cached_property
+    def source_set(self) -> FeatureSet:
+        """Features, labels and source probabilities of images of the model's source dataset; never perturbed."""
+        source_set = self.pairing.source_set()
+        if source_set is None:
+            raise NotApplicableError("no images of the dataset that the model was pretrained on")
+        return source_set
 
     @cached_property
     def dataset(self) -> str:

@@ -11,11 +11,12 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.procedural.source_tasks import source_images
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.errors import InputError, ModelFailureError, explain_model_failure
+from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, explain_model_failure
 from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.io.code import outside_code
-from transfer_exp.metric.metric import ModelFacts
+from transfer_exp.metric.metric import ModelFacts, ModelWeights
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -130,6 +131,18 @@ class NetworkOnImages:
         """Return facts about the network that do not depend on the dataset."""
         return ModelFacts(self.name, self.model.parameters, self.model.imagenet_accuracy)
 
+    def weights(self) -> ModelWeights:
+        """Return the weights of the network."""
+        return self.model.weights
+
+    def source_set(self) -> FeatureSet | None:
+        """Return features of images of the model's source dataset; None if the package cannot draw them."""
+        images = source_images(self.model.source_dataset)
+        if images is None:
+            return None
+        features, self.cache_hits["features of source_set"] = self.extractor(self.name, self.model, images)
+        return features
+
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that decides the accuracy of every regime."""
         splits = {split: self.images(split) for split in ("train", "validation", "test")}
@@ -177,6 +190,14 @@ class ModelArrays:
         """Return the name, the only fact without a network."""
         return ModelFacts(self.name)
 
+    def weights(self) -> ModelWeights:
+        """Raise `NotApplicableError`: there is no network."""
+        raise NotApplicableError("the model has features but no network, hence no weights")
+
+    def source_set(self) -> FeatureSet | None:
+        """Return the features of the model's source images; None if the file has none."""
+        return self.dataset.source_set(self.name)
+
 
 Pairing: TypeAlias = NetworkOnImages | ModelArrays
 
@@ -214,6 +235,14 @@ class SampleSubset:
     def facts(self) -> ModelFacts:
         """Return facts about the model that do not depend on the dataset."""
         return self.pairing.facts()
+
+    def weights(self) -> ModelWeights:
+        """Return the weights of the network."""
+        return self.pairing.weights()
+
+    def source_set(self) -> FeatureSet | None:
+        """Return features of images of the model's source dataset, or None."""
+        return self.pairing.source_set()
 
 
 def _class_statistics(features: FeatureSet | None) -> ClassStatistics | None:

@@ -7,9 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import xlogy
+from scipy.special import logsumexp, xlogy
 
-from transfer_exp.statistics.feature_set import check_probabilities
+from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.metric.metric import ModelWeights
+from transfer_exp.statistics.feature_set import FeatureSet, check_probabilities, check_unlabelled
 
 
 def negative_entropy(
@@ -40,6 +42,48 @@ def max_softmax(source_probabilities: Float[np.ndarray, "samples source_classes"
         Hendrycks and Gimpel, "A Baseline for Detecting Misclassified and Out-of-Distribution Examples", ICLR 2017.
     """
     return float(check_probabilities(source_probabilities).max(axis=1).mean())
+
+
+def free_energy(logits: Float[np.ndarray, "samples source_classes"]) -> float:
+    """Compute the mean over samples of ln sum_z exp(logit_z), in nats, of source logits (N, S).
+
+    References:
+        Liu et al., "Energy-based Out-of-distribution Detection", NeurIPS 2020, negated; as in alizkzm/te-guide.
+    """
+    return float(logsumexp(check_unlabelled(logits), axis=1).mean())
+
+
+def atc(
+    source_probabilities: Float[np.ndarray, "samples source_classes"],
+    source_set_probabilities: Float[np.ndarray, "source_samples source_classes"],
+    source_accuracy: float,
+    score: str = "entropy",
+) -> float:
+    """Compute the share of target samples whose confidence reaches a threshold learnt on source samples.
+
+    The threshold lies above as large a share of the source samples' confidences as the head classifies wrongly there.
+
+    Args:
+        source_probabilities: Probabilities of the target samples, (N, S).
+        source_set_probabilities: Probabilities of source samples, (n, S).
+        source_accuracy: Accuracy of the head on source samples, in [0, 1].
+        score: Confidence of a sample: ``"entropy"``, the negative entropy, or ``"max_softmax"``.
+
+    Returns:
+        Estimate in [0, 1] of the head's accuracy on the target, as if target and source had the same classes.
+
+    Raises:
+        InputError: If ``score`` is unknown.
+
+    References:
+        Garg et al., "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", ICLR 2022.
+    """
+    confidences = {"entropy": lambda p: xlogy(p, p).sum(axis=1), "max_softmax": lambda p: p.max(axis=1)}
+    if score not in confidences:
+        raise InputError(f"score={score} of atc must be entropy or max_softmax")
+    source = confidences[score](check_probabilities(source_set_probabilities))
+    threshold = np.quantile(source, min(max(1 - source_accuracy, 0.0), 1.0))
+    return float((confidences[score](check_probabilities(source_probabilities)) >= threshold).mean())
 
 
 @dataclass(frozen=True)
@@ -74,3 +118,45 @@ class MaxSoftmax:
     def __call__(self, source_probabilities: np.ndarray) -> float:
         """Return `max_softmax` of source probabilities (N, S)."""
         return max_softmax(source_probabilities)
+
+
+@dataclass(frozen=True)
+class FreeEnergy:
+    """`free_energy`: log-sum-exp of the logits of the model's linear head, without labels."""
+
+    name: ClassVar[str] = "free_energy"
+    source: ClassVar[str] = "Liu et al., NeurIPS 2020, as in TE-Bench (alizkzm/te-guide)"
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = np.inf
+    inputs: ClassVar[tuple[str, ...]] = ("features", "source_probabilities", "weights")
+    invariances: ClassVar[tuple[str, ...]] = ()
+
+    def __call__(self, features: np.ndarray, source_probabilities: np.ndarray, weights: ModelWeights) -> float:
+        """Return `free_energy` of the head's logits of features (N, D); errors are those of `ModelWeights.logits`."""
+        return free_energy(weights.logits(features, source_probabilities))
+
+
+@dataclass(frozen=True)
+class ATC:
+    """`atc`: share of images as confident as correctly classified source images, without labels."""
+
+    name: ClassVar[str] = "atc"
+    source: ClassVar[str] = "Garg et al., ICLR 2022"
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities", "source_set")
+    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
+
+    score: str = "entropy"
+
+    def __call__(self, source_probabilities: np.ndarray, source_set: FeatureSet) -> float:
+        """Return `atc` of source probabilities (N, S), with the accuracy of the head on the source images.
+
+        Raises:
+            NotApplicableError: If the model has no head.
+        """
+        probabilities = source_set.source_probabilities
+        if probabilities is None:
+            raise NotApplicableError("no source probabilities: the model has no head")
+        accuracy = float((probabilities.argmax(axis=1) == source_set.labels).mean())
+        return atc(source_probabilities, probabilities, accuracy, self.score)

@@ -12,6 +12,9 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import softmax
+
+from transfer_exp.errors import NotApplicableError
 
 
 class Facts(Protocol):
@@ -26,6 +29,7 @@ class Facts(Protocol):
         lower, upper: Bounds of the score for every input; the formula's docstring may have tighter ones.
         inputs: Names of the call's arguments, in order: ``features`` (N, D) and ``labels`` (N,);
             ``source_probabilities`` (N, S); ``class_statistics``, which can be streamed; ``model``, its `ModelFacts`;
+            ``weights``, its `ModelWeights`; ``source_set``, a `FeatureSet` of images of the model's source dataset;
             ``accuracies_elsewhere``, the model's accuracies on other targets; ``dataset``, the name of the target.
         invariances: Maps of the input that leave the score unchanged. For features: ``"rotation"`` (any orthogonal
             map), ``"translation"``, ``"scaling"`` (one positive factor), ``"affine"`` (any invertible affine map). For
@@ -84,3 +88,39 @@ class ModelFacts:
     name: str
     parameters: int | None = None
     imagenet_accuracy: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ModelWeights:
+    """Weights of a network's convolutions and linear layers.
+
+    Attributes:
+        layers: One matrix (outputs, inputs times kernel size) per layer without the head, in the network's order.
+        head: Weights (S, D) and bias (S,) of the linear head on the features; None without one.
+    """
+
+    layers: tuple[Float[np.ndarray, "_ _"], ...]
+    head: tuple[Float[np.ndarray, "source_classes dim"], Float[np.ndarray, " source_classes"]] | None = None
+
+    def logits(
+        self,
+        features: Float[np.ndarray, "samples dim"],
+        source_probabilities: Float[np.ndarray, "samples source_classes"],
+    ) -> Float[np.ndarray, "samples source_classes"]:
+        """Return the logits of the head for features, in float64.
+
+        Args:
+            features: (N, D), not perturbed.
+            source_probabilities: What the network itself gives for the same images, (N, S), to compare with.
+
+        Raises:
+            NotApplicableError: If the network has no linear head, or does something else between features and output.
+        """
+        if self.head is None:
+            raise NotApplicableError("no logits: the model has no linear head")
+        weights, bias = (array.astype(np.float64) for array in self.head)
+        logits = features.astype(np.float64) @ weights.T + bias if features.shape[1] == weights.shape[1] else None
+        # Some networks normalise or average between the features and their output. Mixed precision has two digits.
+        if logits is None or not np.allclose(softmax(logits, axis=1), source_probabilities, atol=0.02):
+            raise NotApplicableError("no logits: the output of the model is not a linear layer of its features")
+        return logits

@@ -41,6 +41,11 @@ class Backbone(nn.Module):
         """Return features (B, D) and source logits (B, S), or None for a network without a head."""
         return self(images), None
 
+    @property
+    def linear_head(self) -> nn.Linear | None:
+        """The linear layer that maps features to source logits; None without one."""
+        return None
+
 
 class TimmBackbone(Backbone):
     """A timm network; the features are timm's ``pre_logits``, and the logits are the network's own output.
@@ -80,6 +85,12 @@ class TimmBackbone(Backbone):
             return cast("Tensor", first if self._logits_of_maps else expected)
         return cast("Tensor", self.network.forward_head(maps) if self._logits_of_maps else self.network(images))
 
+    @property
+    def linear_head(self) -> nn.Linear | None:
+        """The classifier of timm if it is a linear layer; other operations may follow it."""
+        head = self.network.get_classifier()
+        return head if self.is_classifier and isinstance(head, nn.Linear) else None
+
 
 class TorchvisionBackbone(Backbone):
     """A torchvision network that ends in a linear layer, split into trunk and head.
@@ -108,6 +119,11 @@ class TorchvisionBackbone(Backbone):
         """Return features (B, D) and source logits (B, S) or None."""
         features = self(images)
         return features, self.head(features) if self.is_classifier else None
+
+    @property
+    def linear_head(self) -> nn.Linear | None:
+        """The last linear layer of the network if it classifies."""
+        return self.head if self.is_classifier else None
 
 
 def _remove_head(network: nn.Module) -> nn.Linear:

@@ -43,6 +43,7 @@ _REQUIREMENTS = {
     "source_classes": "a whole number, 0 if the network has no head for classes",
     "batch_norm_folded": "true or false",
     "weights_key": "text, the start of the names of the weights",
+    "source_dataset": "text",
 }
 _Number = Annotated[float, Field(gt=-1e9, lt=1e9)]
 _Deviation = Annotated[float, Field(gt=0, lt=1e9)]
@@ -61,6 +62,7 @@ class CheckpointEntry(BaseModel):
             None takes it from networks of timm and torchvision, and means 0 for others.
         batch_norm_folded: True when the batch norms are the identity and must stay in evaluation mode.
         weights_key: Where a file with several networks has the weights, such as ``state_dict_ema``, see `find_weights`.
+        source_dataset: Name of the dataset that the network was pretrained on.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -76,6 +78,7 @@ class CheckpointEntry(BaseModel):
     source_classes: Annotated[int, Field(ge=0, le=_LIMIT)] | None = None
     batch_norm_folded: bool = False
     weights_key: str | None = None
+    source_dataset: str | None = None
 
 
 def checkpoints(
@@ -197,7 +200,14 @@ def _load(folder: Path, name: str, entry: CheckpointEntry, custom: Architectures
     settings |= {"input_size": (3, entry.input_size, entry.input_size), "crop_pct": 1.0}
     backbone = wrap_network(network.eval(), entry.source_classes)
     transform, augmented = create_transforms(network, settings)
-    return LoadedModel(backbone, transform, identity, entry.batch_norm_folded, augmented=augmented)
+    return LoadedModel(
+        backbone,
+        transform,
+        identity,
+        entry.batch_norm_folded,
+        augmented=augmented,
+        source_dataset=entry.source_dataset,
+    )
 
 
 def _find_builder(name: str, entry: CheckpointEntry, custom: Architectures | None) -> Callable[..., Any]:

@@ -13,8 +13,10 @@ from PIL.Image import Image
 from torch import Tensor, nn
 
 from transfer_exp.errors import InputError, suggestion
+from transfer_exp.metric.metric import ModelWeights
 from transfer_exp.model_pool.backbone import Backbone
 
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Transform = Callable[[Image], Tensor]
 """Preprocessing of one RGB image to the input of a network, (3, H, W)."""
 
@@ -30,6 +32,7 @@ class LoadedModel:
         freeze_batch_norm: True when batch norms must stay in evaluation mode even while training.
         imagenet_accuracy: Published top-1 accuracy of the weights on ImageNet-1k, in [0, 1], or None.
         augmented: The training preprocessing, with a random crop and flip instead of a resize; None if unavailable.
+        source_dataset: Name of the dataset that the network was pretrained on, or None.
     """
 
     backbone: Backbone
@@ -38,11 +41,23 @@ class LoadedModel:
     freeze_batch_norm: bool = False
     imagenet_accuracy: float | None = None
     augmented: Transform | None = None
+    source_dataset: str | None = None
 
     @property
     def parameters(self) -> int:
         """Number of trainable parameters, source head included."""
         return sum(parameter.numel() for parameter in self.backbone.parameters())
+
+    @property
+    def weights(self) -> ModelWeights:
+        """Weights of the convolutions and linear layers, which share the memory of the network."""
+        head = self.backbone.linear_head
+        layers = [m for m in self.backbone.modules() if isinstance(m, _LAYERS) and m is not head]
+        matrices = tuple(layer.weight.detach().flatten(1).numpy() for layer in layers)
+        if head is None:
+            return ModelWeights(matrices)
+        bias = torch.zeros(head.out_features) if head.bias is None else head.bias.detach()
+        return ModelWeights(matrices, (head.weight.detach().numpy(), bias.numpy()))
 
 
 @dataclass(frozen=True, eq=False)
