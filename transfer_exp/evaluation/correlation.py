@@ -1,7 +1,7 @@
 """Rank and linear correlations of scores with accuracies, for one pool of models or for many at once.
 
 Scores and accuracies are arrays with one value per model, larger is better. If all scores or all accuracies are equal,
-the correlation is 0, never NaN.
+the correlation is 0, never NaN. Values that differ by rounding only are tied (`merge_ties`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from transfer_exp.errors import InputError, suggestion
+from transfer_exp.statistics.rounding import merge_ties
 
 PerModel: TypeAlias = Float[np.ndarray, " models"]
 """One number for each of the M models of a pool."""
@@ -34,7 +35,8 @@ def check_pair(scores: PerModel, accuracies: PerModel) -> None:
 
 
 def is_constant(values: PerModel) -> bool:
-    """Return whether all values are equal."""
+    """Return whether all values are equal, apart from rounding."""
+    values = merge_ties(values)
     return bool((values == values[0]).all())
 
 
@@ -101,6 +103,7 @@ def weighted_tau_many(
         if not np.isfinite(values).all():
             row, model = np.argwhere(~np.isfinite(values))[0]
             raise InputError(f"{name} must be finite: model {model} of row {row} is not; leave that model out")
+    scores, accuracies = merge_ties(scores), merge_ties(accuracies)
     counts = np.zeros((3, *scores.shape))
     for i in range(scores.shape[1]):
         by_score, by_accuracy = _compare(scores, i), _compare(accuracies, i)
@@ -155,6 +158,7 @@ def _or_zero(
 ) -> float:
     """Return the correlation, or 0 when either side is constant."""
     check_pair(scores, accuracies)
+    scores, accuracies = merge_ties(scores), merge_ties(accuracies)
     if is_constant(scores) or is_constant(accuracies):
         return 0.0
     return float(correlation(scores, accuracies))

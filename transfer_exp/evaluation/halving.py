@@ -17,6 +17,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from transfer_exp.errors import InputError
+from transfer_exp.statistics.rounding import merge_ties
 
 ScoreFunction = Callable[[Sequence[str], int], Mapping[str, float]]
 """Maps names of candidates and a number n to their scores on the first n images; a failed one is absent or NaN."""
@@ -128,7 +129,7 @@ class Halving:
             image_cost, n_before = sum(unit_cost[name] for name in remaining), n_images
             target = min(images, self.first if n_images == 0 else max(n_images + 1, round(n_images * self.growth)))
             n_images = int(min(target, n_before + self._affordable_images(rounds, image_cost)))
-            values = scores(tuple(remaining), n_images)
+            values = _merge(scores(tuple(remaining), n_images))
             ranked = sorted((n for n in remaining if isfinite(values.get(n, np.nan))), key=lambda n: -values[n])
             if not ranked:
                 raise InputError(
@@ -204,6 +205,11 @@ class Halving:
         first = min(self.first, images) * sum(unit_cost[name] for name in candidates)
         if self.budget is not None and not self.budget >= first:
             raise InputError(f"budget={self.budget:g} is below the first round, {first:g}: raise it, or lower first")
+
+
+def _merge(scores: Mapping[str, float]) -> Mapping[str, float]:
+    """Return scores of which those that differ by rounding only are equal."""
+    return dict(zip(scores, merge_ties(np.array([*scores.values()], dtype=np.float64)).tolist(), strict=True))
 
 
 def _relative_ranks(values: Float[np.ndarray, " candidates"]) -> Float[np.ndarray, " candidates"]:

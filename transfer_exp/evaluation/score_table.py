@@ -27,6 +27,7 @@ from transfer_exp.io.accuracies import (
 )
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.results.cell import ModelResult
+from transfer_exp.statistics.rounding import merge_ties
 
 REPEATED_FIELDS = ("dataset", "seed")
 """Fields of a cell to average over: first the seeds of a dataset, then the datasets."""
@@ -230,7 +231,8 @@ def join_scores(scores: pd.DataFrame, accuracies: RegimeAccuracies, ranking: Ran
         notes.append(f"{(~is_comparable).sum()} of {len(scores)} cells score fewer than two models: left out")
     scores = scores[is_comparable]
     cells = scores.index.to_frame(index=False)
-    return ScoreTable(accuracies.regime, cells, scores.to_numpy(), table[models], tuple(notes), ranking or Ranking())
+    values = merge_ties(scores.to_numpy(dtype=np.float64))
+    return ScoreTable(accuracies.regime, cells, values, table[models], tuple(notes), ranking or Ranking())
 
 
 def join_regimes(

@@ -11,6 +11,7 @@ import numpy as np
 
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import PerModel, check_pair
+from transfer_exp.statistics.rounding import merge_ties
 
 
 def rel_at_k(scores: PerModel, accuracies: PerModel, k: int) -> float:
@@ -51,6 +52,7 @@ def _expected_best(scores: np.ndarray, values: np.ndarray, k: int) -> float:
     check_pair(scores, values)
     if k < 1:
         raise InputError(f"k={k} chooses no model: take at least 1")
+    scores = merge_ties(scores)
     threshold = np.sort(scores)[::-1][min(k, len(scores)) - 1]
     above = values[scores > threshold]
     tied = np.sort(values[scores == threshold])

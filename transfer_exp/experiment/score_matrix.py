@@ -25,6 +25,7 @@ from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.progress import progress_bars
 from transfer_exp.statistics.feature_set import concatenate
+from transfer_exp.statistics.rounding import merge_ties
 from transfer_exp.store import Store
 
 _log = logging.getLogger(__name__)
@@ -149,7 +150,7 @@ class ScoreGrid:
         """Return the row of a cell, empty if the metric refuses to combine the parts of the models."""
         size, perturbation, metric = cell
         try:
-            scores = combine_parts(self.metrics[metric], list(parts.values()))
+            scores = merge_ties(combine_parts(self.metrics[metric], list(parts.values())))
         except InputError as error:
             self._refusals[cell] = f"{metric}: {error}"
             return {}

@@ -23,6 +23,7 @@ from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPertu
 from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
+from transfer_exp.statistics.rounding import merge_ties
 
 Parts: TypeAlias = Mapping[str, float]
 """Parts of one model's score by name; a metric that does not depend on the pool has a single part."""
@@ -166,7 +167,7 @@ class Scoring:
         return perturbation(scoring_set.features, scoring_set.labels, np.random.default_rng(self.seed))
 
     def combine(self, models: Sequence[Mapping[str, Parts]]) -> list[float]:
-        """Return the scores of all models from their parts by step, averaged along a path.
+        """Return the scores of all models from their parts by step, averaged along a path; ties are equal.
 
         Raises:
             InputError: If the metric cannot combine the parts; the message names the metric.
@@ -178,7 +179,7 @@ class Scoring:
         except InputError as error:
             raise InputError(f"{self.metric.name}: {error}") from error
         scores = self.perturbation.average(curves) if isinstance(self.perturbation, StrengthPath) else curves[0]
-        return [float(score) for score in scores]
+        return merge_ties(scores).tolist()
 
 
 def compute_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:

@@ -11,6 +11,7 @@ from transfer_exp.metric.spectrum import principal_components
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
+from transfer_exp.statistics.rounding import RESOLUTION
 
 
 def debiased_h_score(features: Features, labels: Labels) -> float:
@@ -45,7 +46,8 @@ def debiased_h_score(features: Features, labels: Labels) -> float:
     has_variance = counts >= 2
     within = ((leverages - between) / np.maximum(counts - 1, 1))[has_variance].sum() * samples / classes
     members = max(1.0, counts[has_variance].sum() / classes)
-    return float(between.sum() - (1 - 1 / classes) / members * within)
+    total, bias = float(between.sum()), float((1 - 1 / classes) / members * within)
+    return 0.0 if abs(total - bias) <= RESOLUTION * abs(total) else total - bias
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Subtraction that sets rounding errors to zero."""
+"""Differences that are rounding errors count as zero: in subtractions, and between scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,35 @@ from jaxtyping import Float
 
 RESOLUTION = 1e-12
 """A difference this small relative to what was subtracted is a rounding error and counts as zero."""
+TIE = 1e-9
+"""Two scores are tied if they differ by up to this share of the larger one.
+
+Renaming the classes or reordering the samples changes a score by at most 1e-13 of its value on ordinary features, and
+by 1e-10 to 3e-9 where features are nearly singular. Tables of scores have nine digits.
+"""
+
+
+def merge_ties(values: Float[np.ndarray, "*rows models"]) -> Float[np.ndarray, "*rows models"]:
+    """Return values of which those in a row that differ by rounding only are equal; others stay the same.
+
+    In ascending order, a value is tied with the one before if they differ by up to `TIE` of the larger magnitude. So
+    the unit of the scores does not matter: tiny scores are distinguished as well. NaN is tied with nothing.
+    """
+    values = np.asarray(values, dtype=np.float64)
+    if values.shape[-1] == 0:
+        return values
+    order = np.argsort(values, axis=-1, kind="stable")
+    ascending = np.take_along_axis(values, order, axis=-1)
+    magnitude = np.where(np.isfinite(ascending), np.abs(ascending), 0.0)
+    tolerance = TIE * np.maximum(magnitude[..., 1:], magnitude[..., :-1])
+    with np.errstate(invalid="ignore", over="ignore"):
+        is_tied = np.diff(ascending, axis=-1) <= tolerance
+    positions = np.arange(values.shape[-1])
+    starts = np.where(np.insert(is_tied, 0, False, axis=-1), 0, positions)
+    merged = np.take_along_axis(ascending, np.maximum.accumulate(starts, axis=-1), axis=-1)
+    result = np.empty_like(values)
+    np.put_along_axis(result, order, merged, axis=-1)
+    return result
 
 
 def deviations(
