@@ -13,7 +13,15 @@ from omegaconf import OmegaConf
 import transfer_exp.metric
 from transfer_exp.cli.instantiate import build
 from transfer_exp.errors import InputError
+from transfer_exp.metric.debiased_sfda import DebiasedSFDA
+from transfer_exp.metric.etran import ETran
+from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.metric import Metric, PoolMetric
+from transfer_exp.metric.nleep import NLEEP
+from transfer_exp.metric.parc import PARC
+from transfer_exp.metric.sfda import SFDA
+from transfer_exp.metric.sfda_released import SFDAReleased
+from transfer_exp.metric.transrate import TransRate
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
 MODULES = [import_module(f"transfer_exp.metric.{m.name}") for m in pkgutil.iter_modules(transfer_exp.metric.__path__)]
@@ -144,6 +152,21 @@ def test_exactly_the_declared_invariances_hold(metric, invariance):
     assert is_invariant == (invariance in metric.invariances)
 
 
+OPTIONS = [
+    GBC("diagonal"),
+    TransRate("tllib"),
+    NLEEP(convention="released"),
+    DebiasedSFDA(shrinkage="ledoit_wolf"),
+    ETran(classifier="ncm"),
+]
+
+
+@pytest.mark.parametrize("invariance", ["rotation", "translation", "scaling", "affine"])
+@pytest.mark.parametrize("metric", OPTIONS, ids=repr)
+def test_exactly_the_invariances_of_an_option_hold(metric, invariance):
+    test_exactly_the_declared_invariances_hold(metric, invariance)
+
+
 @pytest.mark.parametrize("metric", SOURCE_METRICS)
 def test_order_of_source_classes_does_not_matter(metric):
     values, labels = inputs_of(metric)
@@ -257,3 +280,11 @@ def test_invalid_labels_are_rejected(metric):
         with pytest.raises(InputError) as error:
             parts_of(metric, *arguments)
         assert "\n" not in str(error.value), name
+
+
+@pytest.mark.parametrize("metric", [SFDA(), SFDAReleased(), DebiasedSFDA(), PARC()], ids=repr)
+def test_more_memory_than_there_is_is_refused_before_it_is_taken(metric, monkeypatch):
+    monkeypatch.setattr("transfer_exp.statistics.memory.available_memory", lambda: 10**9)
+    labels = np.arange(40_000) % 10_000
+    with pytest.raises(InputError, match=r"needs \d+\.\d GB of memory .*, and 1\.0 GB are free: score fewer images"):
+        metric(np.zeros((40_000, 2)), labels)

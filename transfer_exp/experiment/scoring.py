@@ -14,7 +14,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError, suggestion
+from transfer_exp.errors import (
+    InputError,
+    ModelFailureError,
+    NotApplicableError,
+    SharedInputError,
+    first_line,
+    suggestion,
+)
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
 from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric
@@ -198,6 +205,9 @@ def compute_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricI
         raise SharedInputError(f"{label}: {error}") from error
     except InputError as error:
         raise ModelFailureError(f"{label}: {error}") from error
+    except MemoryError as error:
+        message = f"{label}: memory ran out ({first_line(error)}): score fewer images or classes, or use another metric"
+        raise ModelFailureError(message) from error
     if not isinstance(metric, PoolMetric) and not np.isfinite(parts[_SCORE]):
         raise ModelFailureError(f"{label}: the score is {parts[_SCORE]}: look at the features of the model")
     return parts

@@ -73,7 +73,7 @@ def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple
             shipped ones.
 
     Raises:
-        InputError: When a file of definitions cannot be read or has another form.
+        InputError: When a file of definitions cannot be read or has another form, or a slice is malformed.
         NotApplicableError: When no definition matches the network, or the matching one names a missing module.
     """
     architecture = str(model.identity["architecture"]).rpartition("/")[2]  # without the owner of a hub id
@@ -125,6 +125,10 @@ def _module_names(backbone: nn.Module, block: Sequence[str], family: str) -> tup
     resolved: list[str] = []
     for entry in block:
         parent, _, child = f"{wrapped}.{entry.rstrip('?')}".lstrip(".").rpartition(".")
+        if child.endswith(":") and not re.fullmatch(r"-?\d+:", child):
+            raise InputError(
+                f"'{entry}' in the last block of {family} is not a slice: write a whole number, as in '-1:'"
+            )
         if child.endswith(":") and parent in modules:
             children = [name for name, _ in modules[parent].named_children()]
             names = [f"{parent}.{name}" for name in children[int(child[:-1]) :]]

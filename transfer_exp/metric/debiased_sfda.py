@@ -46,9 +46,13 @@ class DebiasedSFDA:
     lower: ClassVar[float] = 0.0
     upper: ClassVar[float] = 1.0
     inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation",)
 
     shrinkage: str = "adaptive"
+
+    @property
+    def invariances(self) -> tuple[str, ...]:
+        """Maps of the features that leave the score unchanged; only the adaptive shrinkage depends on their scale."""
+        return ("translation", *(("rotation", "scaling") if self.shrinkage == "ledoit_wolf" else ()))
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `debiased_sfda` of features (N, D) and labels (N,)."""

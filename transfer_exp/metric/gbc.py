@@ -86,9 +86,13 @@ class GBC:
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = 0.0
     inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
     covariance: str = "spherical"
+
+    @property
+    def invariances(self) -> tuple[str, ...]:
+        """Maps of the features that leave the score unchanged; variances per dimension depend on the axes."""
+        return ("translation", "scaling", *(() if self.covariance == "diagonal" else ("rotation",)))
 
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `gbc` of class statistics."""

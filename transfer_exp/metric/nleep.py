@@ -91,11 +91,15 @@ class NLEEP:
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = 1.0
     inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
 
     components_per_class: int = 5
     convention: str = "paper"
     seed: int = 0
+
+    @property
+    def invariances(self) -> tuple[str, ...]:
+        """Maps of the features that leave the score unchanged; ``paper`` orders the samples by their coordinates."""
+        return ("translation", "scaling", *(("rotation",) if self.convention == "released" else ()))
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `nleep` of features (N, D) and labels (N,)."""

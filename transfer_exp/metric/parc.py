@@ -11,6 +11,7 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
+from transfer_exp.statistics.memory import check_memory
 from transfer_exp.statistics.rounding import deviations
 
 DECIMALS = 12
@@ -28,7 +29,7 @@ def parc(features: Features, labels: Labels) -> float:
     score by up to 5 % and differs between machines. Here they tie; for 4 or 8 classes they tie there too.
 
     Args:
-        features: (N, D), D at least 2. Time and memory grow with N^2 (4 GB at N = 10,000), and the paper uses scoring
+        features: (N, D), D at least 2. Time and memory grow with N^2 (2 GB at N = 10,000), and the paper uses scoring
             sets of 500 samples. It reduces features to 32 dimensions first, like ``perturbation=pca`` with ``dim`` 32.
         labels: (N,), integers, at least two classes, one with at least two samples.
 
@@ -43,6 +44,7 @@ def parc(features: Features, labels: Labels) -> float:
         Bolya, Mittapalli, Hoffman, "Scalable Diverse Model Selection for Accessible Transfer Learning", NeurIPS 2021,
         and their released code.
     """
+    check_memory("parc", 2.5 * len(labels) ** 2)
     similarity = _sample_correlations(centred_features(features, labels))
     codes, counts = encode_labels(labels)
     if counts.max() == 1:

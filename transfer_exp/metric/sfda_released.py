@@ -20,6 +20,7 @@ from transfer_exp.statistics.discriminant import (
     true_log_posterior,
 )
 from transfer_exp.statistics.feature_set import Features, Labels
+from transfer_exp.statistics.memory import check_memory
 
 
 def sfda_released(features: Features, labels: Labels) -> float:
@@ -55,6 +56,8 @@ def challenged_log_posterior(
 
     ``shrinkage`` and ``leave_one_out`` (for the posteriors of both steps) are those of `debiased_sfda`.
     """
+    # At its peak it holds eight arrays of a number per sample and class.
+    check_memory("sfda", 8.5 * len(labels) * len(np.unique(labels)))
     statistics, codes, deviations = statistics_and_deviations(features, labels)
     counts, means = statistics.counts, statistics.offsets
     if shrinkage == "ledoit_wolf":

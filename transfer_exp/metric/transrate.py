@@ -61,17 +61,21 @@ def _coding_rate(rows: Float[np.ndarray, "samples dim"], epsilon: float) -> floa
 
 @dataclass(frozen=True)
 class TransRate:
-    """`transrate` as a metric. The fields are its options. With ``"tllib"`` it is not invariant to scale."""
+    """`transrate` as a metric. The fields are its options."""
 
     name: ClassVar[str] = "transrate"
     source: ClassVar[str] = "Huang et al., ICML 2022"
     lower: ClassVar[float] = -np.inf
     upper: ClassVar[float] = np.inf
     inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
     convention: str = "paper"
     epsilon: float = 1e-4
+
+    @property
+    def invariances(self) -> tuple[str, ...]:
+        """Maps of the features that leave the score unchanged; only the convention ``paper`` scales the features."""
+        return ("rotation", "translation", *(("scaling",) if self.convention == "paper" else ()))
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `transrate` of features (N, D) and labels (N,)."""

@@ -1,0 +1,36 @@
+"""Check of the memory that a metric will need, before it allocates any: Linux kills a process that runs out of it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from transfer_exp.errors import InputError
+
+_GROUP = Path("/sys/fs/cgroup")
+
+
+def check_memory(metric: str, numbers: float) -> None:
+    """Raise `InputError` if a metric needs more memory than is available; do nothing where that is not known.
+
+    Args:
+        metric: Name of the metric.
+        numbers: How many float64 numbers it holds at the same time.
+    """
+    needed, available = 8 * numbers, available_memory()
+    if available is not None and needed > available:
+        raise InputError(
+            f"{metric} needs {needed / 1e9:.1f} GB of memory for this many images and classes, and "
+            f"{available / 1e9:.1f} GB are free: score fewer images or classes, or use another metric"
+        )
+
+
+def available_memory() -> int | None:
+    """Return the bytes that this process can still allocate, within the limit of its container; None if unknown."""
+    limits = []
+    with suppress(OSError, ValueError, IndexError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        limits.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
+    with suppress(OSError, ValueError):  # there is no limit, or none by control groups
+        limits.append(int((_GROUP / "memory.max").read_text()) - int((_GROUP / "memory.current").read_text()))
+    return min(limits, default=None)
