@@ -94,6 +94,13 @@ def test_a_class_called_train_may_have_folders(tmp_path, direct):
     assert image_folder(str(tmp_path)).class_names == ((*names[:2], "test", "train") if direct else names)
 
 
+def test_classes_may_have_names_like_splits(tmp_path):
+    names = ["test tube", "train station"]
+    image_folders(tmp_path, names, 4)
+    write_picture(tmp_path / "test tube" / "small" / "0.jpg", 3, 9)
+    assert list(image_folder(str(tmp_path)).class_names) == names
+
+
 def test_composed_and_decomposed_accents_are_one_class(tmp_path):
     image_folders(tmp_path, ["caf\u00e9", "cafe\u0301", "tea"], 4)
     target = image_folder(str(tmp_path))
@@ -197,6 +204,10 @@ WRONG = {
     "unknown split": (
         lambda root: (root / "test").rename(root / "tset"),
         "holds train next to tset: rename train if it is a class, or set dataset.root=.*/train if it is the training",
+    ),
+    "names like splits": (
+        lambda root: [(root / name).rename(root / new) for name, new in (("train", "train_2017"), ("test", "my-test"))],
+        "the folders my-test and train_2017 of .* look like splits: call them train, validation and test",
     ),
     "flat": (flat_splits, "has the splits test, train, but no train folder with one folder per class"),
     "empty test": (lambda root: [path.unlink() for path in (root / "test").rglob("*.jpg")], "test holds no image"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -118,6 +119,7 @@ def _find_splits(folder: Path) -> dict[Split, Path]:
     train = next((path for path in with_classes if named[path] == "train"), None)
     if train is None:
         if others or not (with_classes or len(set(named.values())) > 1):
+            _refuse_similar(folders)
             return {}
         names = ", ".join(path.name for path in named)
         raise InputError(
@@ -132,6 +134,18 @@ def _find_splits(folder: Path) -> dict[Split, Path]:
         if splits.setdefault(split, path) != path:
             raise InputError(f"{folder} has two {split} splits, {splits[split].name} and {path.name}: keep one")
     return splits
+
+
+def _refuse_similar(folders: list[Path]) -> None:
+    """Refuse folders without images that are called like several splits, such as training_set and test_set."""
+    similar = {
+        path: split for path in folders for word in re.split(r"[\W\d_]+", path.name) if (split := split_of(word))
+    }
+    if len(set(similar.values())) > 1 and not any(map(_has_images, similar)):
+        names = " and ".join(path.name for path in similar)
+        raise InputError(
+            f"the folders {names} of {folders[0].parent} look like splits: call them train, validation and test"
+        )
 
 
 def _is_class(train: Path, others: list[Path], only_split: bool) -> bool:

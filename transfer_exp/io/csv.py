@@ -110,7 +110,8 @@ def _split(text: str, separator: str, first_line: int) -> tuple[_Rows, str]:
             if any(row):
                 if rows and len(row) != len(rows[0][1]):
                     expected = f"{len(rows[0][1])} columns (separated by {separator!r})"
-                    return rows, f"line {line} has {len(row)} entries for {expected}: correct it"
+                    advice = ", or quote entries with commas" if separator == "," and len(row) > len(rows[0][1]) else ""
+                    return rows, f"line {line} has {len(row)} entries for {expected}: correct it{advice}"
                 rows.append((line, row))
             line = first_line + reader.line_num
     except csv.Error as error:
