@@ -303,6 +303,7 @@ MISTAKES = {
     "no such regime": ((scores(), SAME.assign(regime="full"), "--regime", "ful"), "no regime 'ful': did you mean full"),
     "no pools": ((scores(), SAME, "--pool", "p"), "has no column pool: leave --pool out"),
     "no accuracies": ((scores(), "absent.csv"), "no table absent.csv"),
+    "no such user": ((scores(), "~nobody_here/t.csv"), "no table ~nobody_here/t.csv"),
     "percent": (
         (scores(), SAME.assign(accuracy=71)),
         "accuracy 71 is not a fraction: correct it, or set --unit=percent",
@@ -352,7 +353,8 @@ MISTAKES = {
         "no cell scores two models",
     ),
     "no control": ((scores(), SAME, "--against", "pcb"), "no perturbation 'pcb' to compare with: did you mean pca"),
-    "k": ((scores(), SAME, "--k", "0"), "k=0 chooses no model"),
+    "k": ((scores(), SAME, "--k", "0"), "--k=0 chooses no model"),
+    "top": ((scores(), SAME, "--top", "-1"), "--top=-1 is negative"),
     "a column of ours": ((scores(models=8), SAME), "the scores have a column models, which the results have as well"),
     "no table at all": ((pd.DataFrame(), SAME), "scores.csv is not a CSV table"),
 }

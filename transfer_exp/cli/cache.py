@@ -12,6 +12,7 @@ from typing import Any
 
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import one_line
+from transfer_exp.io.text import expand_user
 from transfer_exp.store.entries import INSPECTION, KINDS, SCORES, UNFINISHED, Entry, list_entries
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -59,7 +60,7 @@ def _parse_age(text: str) -> float:
 
 def _list(options: argparse.Namespace) -> None:
     """Print one line for each kind of entry, and lines of models and datasets."""
-    root = options.store.expanduser()
+    root = expand_user(options.store)
     listed = list(list_entries(root))
     print(f"{relative_path(root)}: {len(listed)} entries, {format_bytes(sum(entry.size for entry in listed))}")
     if not listed:
@@ -85,7 +86,7 @@ def _prune(options: argparse.Namespace) -> None:
     if options.older_than is None and not options.kind and not options.damaged:
         _parser().error("prune needs to know what to remove: give --older-than, --kind, --unfinished or --damaged")
     verb, removed = "would remove" if options.dry_run else "removed", list[Entry]()
-    for entry in [entry for entry in list_entries(options.store.expanduser()) if _matches(entry, options)]:
+    for entry in [entry for entry in list_entries(expand_user(options.store)) if _matches(entry, options)]:
         name = f" of {_name(entry.content)}" if entry.content else ""
         days = max(time.time() - entry.modified, 0) / _SECONDS["d"]
         line = f"{entry.kind}{name}, {format_bytes(entry.size)}, {days:.1f} days old: {relative_path(entry.path)}"

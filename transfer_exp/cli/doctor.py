@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import InputError, one_line
+from transfer_exp.io.text import expand_user
 from transfer_exp.model_pool.hub import TIMEOUT, check_connection, hub_url
 from transfer_exp.store.entries import list_entries
 from transfer_exp.version import __version__
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _check_all(options: Namespace) -> None:
     broken = 0
-    for finding in _findings(options.store.expanduser()):
+    for finding in _findings(expand_user(options.store)):
         broken += finding.is_broken
         print(one_line(f"{'BROKEN ' if finding.is_broken else ''}{finding.name}: {finding.text}"), flush=True)
     if broken:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfer_exp.cli.console import Parser
+from transfer_exp.errors import InputError
+from transfer_exp.io.text import expand_user
 
 _EXAMPLES = (
     "transfer-exp evaluate scores.csv accuracies.csv",
@@ -32,8 +34,12 @@ def _evaluate(options: Namespace) -> None:
     from transfer_exp.io.accuracies import PUBLISHED
     from transfer_exp.report.evaluation_table import evaluation_report, select_control
 
-    scores = read_scores(options.scores.expanduser())
-    path = PUBLISHED if options.accuracies == "published" else Path(options.accuracies).expanduser()
+    if options.k < 1:
+        raise InputError(f"--k={options.k} chooses no model: set it to 1 or more")
+    if options.top < 0:
+        raise InputError(f"--top={options.top} is negative: set it to 0 for all rows")
+    scores = read_scores(expand_user(options.scores))
+    path = PUBLISHED if options.accuracies == "published" else expand_user(options.accuracies)
     accuracies = read_accuracies(path, options.pool, options.regime, options.unit, options.unsound)
     control = select_control(scores, options.against)
     tables, notes = join_regimes(scores, accuracies, Ranking(k=options.k))

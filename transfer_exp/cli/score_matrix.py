@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.errors import InputError
+from transfer_exp.io.text import expand_user
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
 
@@ -55,7 +56,7 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
     )
     if plain["inspect"]:
         log_findings(matrix.dataset, matrix.splits, matrix.store, matrix.workers)
-    path = Path(plain["rows"]).expanduser()
+    path = expand_user(plain["rows"])
     print(f"wrote {update_scores(path, matrix.run())} rows to {path}")
 
 

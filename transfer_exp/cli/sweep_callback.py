@@ -24,6 +24,7 @@ from transfer_exp.cli.overrides import quote
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.cli.settings import SETTINGS, check_setting
 from transfer_exp.errors import InputError, one_line
+from transfer_exp.io.text import expand_user
 from transfer_exp.results.folder import create_folder, lock_folder, move_results
 
 HELD_FOLDERS = ExitStack()
@@ -171,7 +172,7 @@ def _report(config: DictConfig, folder: Path) -> Sequence[str]:
     if "rows" in config:
         published = config.hydra.runtime.choices.ground_truth == "published"
         pool = config.ground_truth.pool if published else None
-        return show_score_matrix(folder, Path(str(config.rows)).expanduser(), pool, console)
+        return show_score_matrix(folder, expand_user(str(config.rows)), pool, console)
     write_run_details(RunDetails(redacted_command(sys.argv[1:], os.environ), library_versions()), folder)
     return show_sweep(folder, console)
 

@@ -24,7 +24,7 @@ from transfer_exp.dataset.image_file import check_inside, load_files
 from transfer_exp.dataset.stratification import take_per_class
 from transfer_exp.dataset.target_dataset import LabelledImages, Measure, TargetDataset
 from transfer_exp.errors import InputError
-from transfer_exp.io.text import read_text
+from transfer_exp.io.text import expand_user, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class PublishedSet:
         from transfer_exp.vision import torchvision
 
         dataset_class = getattr(torchvision.datasets, self.torchvision_class)
-        folder = Path(self.root).expanduser()
+        folder = expand_user(self.root)
         error: Exception | None = None
         for download in (False, True) if self.download and not self.instructions else (False,):
             try:

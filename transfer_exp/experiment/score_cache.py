@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from functools import cached_property
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from transfer_exp.errors import InputError
@@ -25,6 +24,7 @@ from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.code import UncacheableError, code_digest
+from transfer_exp.io.text import expand_user
 from transfer_exp.store import Store
 from transfer_exp.store.entries import SCORES
 
@@ -146,7 +146,7 @@ def fingerprint(value: Any) -> Any:
 
 def _fingerprint_of_text(text: str) -> Any:
     try:
-        path = Path(text).expanduser()
+        path = expand_user(text)
         # A word such as "together" may be the name of a file by chance. The score is then only computed once more.
         if text and path.is_dir():
             raise UncacheableError(f"the setting '{text}' is a folder, and its files may decide the result")

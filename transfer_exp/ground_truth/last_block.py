@@ -18,7 +18,7 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.fine_tune import FineTuning
 from transfer_exp.ground_truth.network import Images, TrainedPart, split_at
 from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.io.text import read_text
+from transfer_exp.io.text import expand_user, read_text
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import LoadedModel
 
@@ -78,7 +78,7 @@ def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple
     """
     architecture = str(model.identity["architecture"]).rpartition("/")[2]  # without the owner of a hub id
     family = f"{model.identity['library']}/{architecture.partition('.')[0]}"  # and without the weights tag
-    files = [_SHIPPED] if definitions is None else [Path(definitions).expanduser(), _SHIPPED]
+    files = [_SHIPPED] if definitions is None else [expand_user(definitions), _SHIPPED]
     for definition in (entry for file in files for entry in _load_definitions(file)):
         if definition.networks.fullmatch(family):
             return _module_names(model.backbone, definition.block, family)

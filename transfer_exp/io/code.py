@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
+from transfer_exp.io.text import expand_user
+
 _log = logging.getLogger(__name__)
 _LIBRARIES = ("numpy", "scipy", "scikit-learn")
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -52,8 +54,8 @@ def _outside_digests(value: object) -> Iterator[str]:
         for item in (getattr(value, field.name) for field in fields(value)):
             if is_dataclass(item):
                 yield from _outside_digests(item)
-            elif isinstance(item, str) and Path(item).suffix and Path(item).expanduser().is_file():
-                yield hashlib.sha256(Path(item).expanduser().read_bytes()).hexdigest()
+            elif isinstance(item, str) and Path(item).suffix and expand_user(item).is_file():
+                yield hashlib.sha256(expand_user(item).read_bytes()).hexdigest()
 
 
 def code_digest(module: str) -> str:

@@ -16,7 +16,7 @@ _MAX_BYTES = 1 << 26
 """Default limit of a file: far above the files that this project writes, far below any memory."""
 
 
-def expand_user(path: str) -> Path:
+def expand_user(path: str | os.PathLike[str]) -> Path:
     """Return a path with a leading ``~`` replaced by the home folder; a name such as ``~old`` of no user is kept.
 
     ``Path.expanduser`` raises for such a name, and also expands ``./~``.

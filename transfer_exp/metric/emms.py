@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Float, Int, Real
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.npz import list_arrays, read_array
+from transfer_exp.io.text import expand_user
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import LARGEST, Features, Labels, encode_labels
@@ -129,7 +129,7 @@ def read_embeddings(path: str) -> Float[np.ndarray, "foundations classes dims"]:
     Raises:
         InputError: If the file is missing or not such an archive, or its arrays differ in shape.
     """
-    file = Path(path).expanduser()
+    file = expand_user(path)
     try:
         arrays = {name: read_array(file, name) for name in sorted(list_arrays(file))}
     except InputError as error:

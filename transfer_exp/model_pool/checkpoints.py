@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from transfer_exp.errors import InputError, NotApplicableError, first_line, suggestion
 from transfer_exp.io.code import script_digest
-from transfer_exp.io.text import read_json
+from transfer_exp.io.text import expand_user, read_json
 from transfer_exp.model_pool.backbone import wrap_network
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, hash_weights, load_weights, select_names
 from transfer_exp.model_pool.preprocessing import create_transforms
@@ -103,9 +103,9 @@ def checkpoints(
     """
     if largest_input is not None and largest_input < 1:
         raise InputError(f"model_pool.largest_input={largest_input}: need a side in pixels, or null")
-    folder = Path(root).expanduser()
+    folder = expand_user(root)
     entries = read_manifest(folder)
-    custom = _import_architectures(Path(architectures).expanduser()) if architectures else None
+    custom = _import_architectures(expand_user(architectures)) if architectures else None
     selected = select_names(names, entries, str(folder))
     if largest_input is not None:
         sides = {n: min(entry.input_size, largest_input) for n, entry in entries.items()}

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
+from transfer_exp.io.text import expand_user
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, select_names
 from transfer_exp.model_pool.weight_files import read_weight_file
 
@@ -51,7 +52,7 @@ def create_published_pool(
     for model in expected:
         if model not in sources:
             raise InputError(f"model_pool.digests has the unknown model '{model}': {suggestion(model, sources)}")
-    folder = Path(root).expanduser()
+    folder = expand_user(root)
 
     def load_file(model: str) -> LoadedModel:
         path = _find_file(folder, model, sources[model])

@@ -16,6 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from transfer_exp.errors import InputError, SharedInputError, one_line
 from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.text import expand_user
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def open_backend(location: str | Path) -> Backend:
     url = str(location)
     protocol, separator, path = url.partition("://")
     if not separator or protocol in ("file", "local"):
-        folder = Path(path if separator else location).expanduser()
+        folder = expand_user(path if separator else location)
         return Backend(str(folder), LocalFileSystem(), str(folder.absolute()))
     try:
         # Other processes write to the same store: a cached listing of files would be out of date.
