@@ -191,8 +191,9 @@ class ImageDecoder:
             composed.paste(rgb, mask=alpha)
             rgb = composed
         # The decoder of TIFF has turned the pixels already, and removed the tag.
-        if _orientation(image, content) in _UPRIGHT:
-            rgb = rgb.transpose(_UPRIGHT[orientation])
+        remaining = _orientation(image, content) if image.format == "TIFF" else orientation
+        if remaining in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[remaining])
         rgb.info = {_FACTS: ImageFacts(kind, orientation, is_transparent, pixel_range, _has_frames(image), is_cut)}
         return rgb
 
