@@ -137,6 +137,11 @@ WRONG = {
         "wren/009.jpg,wren,train",
         r"line 5: file 'wren/009\.jpg' is not in .*birds: correct it, or set",
     ),
+    "windows": (
+        5,
+        r"C:\photos\wren\9.jpg,wren,train",
+        r"line 5: file 'C:.* is a path of Windows: write it relative to",
+    ),
     "folder": (5, "wren,wren,train", r"line 5: file 'wren' is not in"),
     "another label": (6, "wren/000.jpg,heron,train", r"line 6: file 'wren/000\.jpg' is in an earlier line too"),
     "same file": (

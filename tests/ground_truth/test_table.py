@@ -56,7 +56,7 @@ def test_a_model_the_table_lacks_has_no_accuracy(tmp_path):
         ({"rows": ROWS.replace("80", "eighty")}, "line 3: accuracy 'eighty' is not a finite number"),
         (
             {"rows": ROWS.replace("80", "80 %")},
-            "line 3: accuracy '80 %' is not a finite number: write the number alone",
+            r"line 3: accuracy '80 %': write the number alone, and set ground_truth\.unit=percent",
         ),
         ({"rows": re.sub(r"\d\d(\.5)?,", "0.8,", ROWS)}, r"no accuracy above 1 %: set ground_truth\.unit=fraction"),
         ({"rows": ROWS.replace("accuracy", "top1")}, "lacks the column 'accuracy'"),

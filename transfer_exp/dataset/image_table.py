@@ -133,6 +133,8 @@ def _add_paths(rows: pd.DataFrame, table: Path, folder: Path, skip: bool) -> pd.
         images = load_files(paths, np.zeros(len(paths), dtype=np.int64), REMEDY)
         return rows[find_readable(images, str(folder))]
     remedy = "correct it, or set dataset.root or dataset.on_unreadable=skip"
+    is_windows = rows["file"].str.match(r"[A-Za-z]:[\\/]") & ~exists
+    _check(is_windows, rows["file"], table, f"is a path of Windows: write it relative to {folder}")
     _check(pd.Series(~exists, rows.index), rows["file"], table, f"is not in {folder}: {remedy}")
     return rows
 

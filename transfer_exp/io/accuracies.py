@@ -65,6 +65,9 @@ def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.D
     """
     if unit not in _PERFECT:
         raise InputError(f"{option}={unit}: choose fraction or percent")
+    for line in rows.index[rows["accuracy"].str.endswith("%")][:1]:
+        entry = rows["accuracy"][line]
+        raise InputError(f"{path} line {line}: accuracy '{entry}': write the number alone, and set {option}=percent")
     accuracies = parse_numbers(rows["accuracy"], path).dropna() / _PERFECT[unit]
     invalid = accuracies[(accuracies < 0) | (accuracies > 1)]
     if len(invalid):
