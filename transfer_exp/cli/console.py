@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from transfer_exp.errors import InputError, one_line
 
@@ -40,7 +43,53 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise an `InputError` with the message of argparse."""
-        raise InputError(f"{message}: see {self.prog} --help")
+        raise InputError(explain_arguments(self, message))
+
+
+def explain_arguments(parser: argparse.ArgumentParser, message: str) -> str:
+    """Return a message of argparse with the nearest option for an unknown one, and the command that shows the help."""
+    unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
+    close = get_close_matches(unknown, parser._option_string_actions, n=1, cutoff=0.7)
+    return f"{message}: {f'did you mean {close[0]}? See' if close else 'see'} {parser.prog} --help"
+
+
+class SafeStream:
+    """Output stream whose reader may stop reading, as ``head`` does: the rest is discarded, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text, or discard it."""
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            self._discard()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream, or discard what it holds."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._discard()
+
+    def _discard(self) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+
+
+def make_output_safe() -> None:
+    """Let stdout and stderr of this process accept every character, and a reader that stops reading."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+            setattr(sys, name, SafeStream(stream))
 
 
 def format_bytes(count: int) -> str:
@@ -67,6 +116,12 @@ def print_paths(console: Console, paths: Iterable[Path | str | None]) -> None:
 
 
 def cannot_write(error: OSError) -> str:
-    """Return one line about a file of results that cannot be written, with the settings that name another folder."""
+    """Return one line about a file that cannot be read, or a file of results that cannot be written.
+
+    The latter has the settings that name another folder.
+    """
+    path = error.filename
+    if isinstance(error, PermissionError) and path and os.path.lexists(path) and not os.access(path, os.R_OK):
+        return f"cannot read {path} ({error.strerror}): give yourself access, or name another file"
     folders = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
     return f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or set {folders}"

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from transfer_exp.cli.console import Parser, cannot_write
+from transfer_exp.cli.console import Parser, cannot_write, make_output_safe
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import read_trust
 from transfer_exp.cli.job_labels import job_name, write_status
@@ -59,6 +59,7 @@ def main() -> int | None:
         return None
     # A log that cannot be written must not hide the problem under a traceback from logging.
     logging.raiseExceptions = False
+    make_output_safe()
     # Otherwise Hydra prints errors itself, over many lines.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     forbid_secrets_in_configs()
@@ -71,7 +72,7 @@ def main() -> int | None:
     except UNREADABLE_OPTIONS as error:
         _fail(explain(error))
     except KeyboardInterrupt:
-        _fail("interrupted: the same command continues where this one stopped", code=130)
+        _fail(f"interrupted: {_kept_results()}; the same command continues from there", code=130)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
             _fail(cannot_write(error))
@@ -83,6 +84,14 @@ def main() -> int | None:
         _fail(f"the launcher stopped: {reason} (finished jobs: {report}; the same command continues from there)")
     finally:
         HELD_FOLDERS.close()
+
+
+def _kept_results() -> str:
+    """Return where the results of an interrupted command are."""
+    kept = "the store keeps the features, scores and accuracies of all models that were done"
+    if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
+        return kept
+    return f"{kept}, and finished jobs are shown by transfer-exp report {HydraConfig.get().sweep.dir}"
 
 
 def _run_command(arguments: Sequence[str]) -> int | None:
@@ -170,6 +179,9 @@ def _multirun_for_sweeps(arguments: Sequence[str]) -> list[str]:
     Hydra would then complain about the lists of a sweep instead of the actual mistake.
     """
     has_sweep = any(argument.startswith(("+sweep=", "sweep=")) for argument in arguments)
+    for argument in arguments:
+        if argument.startswith("sweep="):
+            print(f"transfer_exp: {argument} starts the sweep +{argument}", file=sys.stderr)
     if not has_sweep or any(argument.split("=")[0] in _MODES for argument in arguments):
         return list(arguments)
     return ["--multirun", *(f"+{a}" if a.startswith("sweep=") else a for a in arguments)]

@@ -6,10 +6,10 @@ A point has one value for each axis; a sweep runs a job at every point.
 from __future__ import annotations
 
 import re
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +21,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig
 
 from transfer_exp.cli import option_files
+from transfer_exp.cli.console import explain_arguments
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.errors import InputError
@@ -38,8 +39,18 @@ class CommandLine:
     def options(self) -> Namespace:
         """Options of Hydra, with all overrides under ``overrides``; a wrong one raises an `InputError`."""
         parser = get_args_parser()
-        parser.error = _refuse  # type: ignore[method-assign]
+        parser.prog = "transfer-exp"
+        parser.error = partial(_refuse, parser)  # type: ignore[method-assign]
         options = parser.parse_intermixed_args(self.arguments)
+        if options.config_dir is not None and not Path(options.config_dir).is_dir():
+            raise InputError(
+                f"--config-dir {options.config_dir} is not a folder: give the one that holds metric/, sweep/ ..."
+            )
+        modes = (options.run, options.multirun, options.cfg, options.info, options.shell_completion)
+        if sum(map(bool, modes)) > 1:
+            raise InputError("--run, --multirun, --cfg and --info exclude each other: give one of them")
+        if options.resolve and not options.cfg and not options.help:
+            raise InputError("--resolve has no effect without --cfg: add --cfg job")
         if options.experimental_rerun is not None:
             raise InputError("--experimental-rerun would run code from its file: repeat the command of the run instead")
         return options
@@ -115,5 +126,5 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
-def _refuse(message: str) -> NoReturn:
-    raise InputError(f"{message}: see transfer-exp --help")
+def _refuse(parser: ArgumentParser, message: str) -> NoReturn:
+    raise InputError(explain_arguments(parser, message))

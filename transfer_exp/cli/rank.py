@@ -57,6 +57,10 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
     known = ("-h", "--help", "--budget", "--pool")
+    arguments = list(arguments)
+    if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
+        position = arguments.index("--budget")
+        arguments[position : position + 2] = [f"--budget={arguments[position + 1]}"]
     # The name of a folder may begin with a dash.
     options = parser.parse_intermixed_args(
         [f"./{a}" if a.startswith("-") and a not in known and Path(a).exists() else a for a in arguments]
@@ -72,7 +76,14 @@ def search_overrides(target: str | None, budget: str | None, pool: str | None, s
     """
     features = ["dataset=arrays", "model_pool=arrays", "dataset.root=features"]
     overrides = features if target is None else _target_overrides(target)
+    for setting in settings:
+        key, _, value = setting.partition("=")
+        if key in ("pool", "--pool", "target"):
+            raise InputError(
+                f"there is no setting '{key}': write {'PATH first' if key == 'target' else f'--pool {value}'}"
+            )
     if budget is not None:
+        parse_budget(None if budget == "none" else budget)
         overrides.append(f"budget={'null' if budget == 'none' else budget}")
     if pool is not None:
         overrides.append(f"model_pool={pool}")
@@ -189,10 +200,10 @@ def parse_budget(budget: str | int | float | None) -> float | None:
 
     Raises `InputError` when the text is not a time, or the time is not positive.
     """
-    if budget is None:
+    if budget is None or budget == "none":
         return None
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(budget).strip())
     seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
     if seconds <= 0:
-        raise InputError(f"budget={budget} is not a time: write 90s, 10m or 2h, or null for no limit")
+        raise InputError(f"budget={budget} is not a time: write 90s, 10m or 2h, or none for no limit")
     return seconds

@@ -182,7 +182,8 @@ def _explain_worker_errors(batches: Iterator[Tensor]) -> Iterator[Tensor]:
     except InputError as error:
         raise SharedInputError(str(error).rpartition("InputError: ")[2]) from error
     except RuntimeError as error:
-        if "DataLoader worker" in str(error) and "exited" in str(error):
+        if any(words in str(error) for words in ("DataLoader worker", "shared memory", "/torch_", "Bus error")):
+            # Also where /dev/shm, through which the processes hand images over, is too small.
             message = f"a process that decodes images has died ({first_line(error)}): set features.workers=0"
             raise SharedInputError(message) from error
         raise

@@ -1,0 +1,160 @@
+"""What a newcomer types wrongly is answered with the fix, and an output without a reader does not end the work."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command import SMALL_DATASET, run_command
+from transfer_exp.cli import main
+from transfer_exp.cli.console import SafeStream, cannot_write
+from transfer_exp.cli.instantiate import build_all
+from transfer_exp.errors import InputError, one_line
+from transfer_exp.features.extraction import _explain_worker_errors
+from transfer_exp.store import Store
+
+ROOT = Path(__file__).parents[2]
+QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "tracker=none")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("rank", ".", "--budget", "-5m"), "budget=-5m is not a time: write 90s, 10m or 2h, or none for no limit"),
+        (("rank", ".", "--budget", "soon"), "budget=soon is not a time"),
+        (("rank", ".", "--budget"), "argument --budget: expected one argument"),
+        (("rank", ".", "pool=builtin"), "there is no setting 'pool': write --pool builtin"),
+        (("rank", ".", "--poool", "builtin"), "did you mean --pool? See transfer-exp rank --help"),
+        (("rnak", "."), "no command 'rnak': did you mean rank?"),
+        (("report", ".", "--rwos", "x.csv"), "did you mean --rows? See transfer-exp report --help"),
+        (("report", "."), "holds no results: give the folder of a run or a sweep"),
+        (("--config-dir", "nope"), "--config-dir nope is not a folder"),
+        (("--multrun",), "did you mean --multirun?"),
+        (("metric=logme", "-r", "seed=-1"), "seed=-1: need a whole number"),
+        (("metric=logme", "-m", "seed=-1"), "seed=-1: need a whole number"),
+        (("metric=logme", "-r", "-m"), "--run, --multirun, --cfg and --info exclude each other"),
+        (("metric._target_=my_metrics.Margin",), "set TRANSFER_EXP_TRUST=my_metrics in the environment"),
+        (("store=/dev/null/x", *QUICK), "cannot use the store /dev/null/x (Not a directory)"),
+        (("store=/proc/x", *QUICK), "cannot use the store /proc/x"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_with_the_fix(tmp_path, arguments, message):
+    process = run_command(tmp_path, *arguments)
+    assert process.returncode == 1
+    assert process.stderr.startswith("transfer_exp: ")
+    assert process.stderr.count("\n") == 1
+    assert message in process.stderr
+
+
+def test_a_sweep_without_its_plus_is_announced(tmp_path):
+    process = run_command(tmp_path, "sweep=dmo")
+    assert process.stderr.splitlines()[0] == "transfer_exp: sweep=dmo starts the sweep +sweep=dmo"
+    assert "did you mean demo" in process.stderr
+
+
+def test_arguments_are_checked_before_a_dataset_is_read(tmp_path):
+    metric = {"_target_": "transfer_exp.metric.knn.KNN", "k": "three"}
+    dataset = {"_target_": "transfer_exp.dataset.image_folder.image_folder", "root": str(tmp_path / "absent")}
+    with pytest.raises(InputError, match=r"metric\.k='three' is not of the right type"):
+        build_all(("dataset", "metric"), {"metric": metric, "dataset": dataset})
+
+
+def test_an_interrupt_says_what_was_kept(tmp_path, monkeypatch):
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, "_application", interrupt)
+    process = run_command(tmp_path, *QUICK)
+    assert process.returncode == 130
+    assert process.stderr.startswith("transfer_exp: interrupted: the store keeps the features, scores and accuracies")
+    assert process.stderr.count("\n") == 1
+
+
+def test_a_file_without_access_is_called_unreadable_and_a_folder_unwritable(tmp_path, monkeypatch):
+    error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+    assert cannot_write(error).startswith(f"cannot write to {tmp_path} (Permission denied)")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert cannot_write(error).startswith(f"cannot read {tmp_path} (Permission denied)")
+
+
+def test_a_store_is_checked_before_it_is_used(tmp_path):
+    Store(tmp_path / "new" / "store").check()
+    file = tmp_path / "file"
+    file.write_text("")
+    for root in (file, file / "x", "nowhere://x"):
+        with pytest.raises(InputError, match=r"store.*set store=FOLDER"):
+            Store(root).check()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "DataLoader worker (pid 7) is killed by signal: Bus error.",
+        "DataLoader worker (pid(s) 7) exited unexpectedly",
+        "unable to allocate shared memory(shm) for file </torch_7_1>: No space left on device (28)",
+    ],
+)
+def test_too_little_shared_memory_is_one_line(message):
+    def fail():
+        raise RuntimeError(f"{message}\nmore lines")
+        yield
+
+    with pytest.raises(InputError, match=r"set features\.workers=0") as error:
+        list(_explain_worker_errors(fail()))
+    assert "more lines" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("s3://key:secret@bucket/x", "s3://...@bucket/x"),
+        ("https://token@host:80/x and http://a:b@c", "https://...@host:80/x and http://...@c"),
+        ("https://host/x?a=1&X-Amz-Signature=abc&b=2", "https://host/x?a=1&...&b=2"),
+        ("https://host/x?token=abc", "https://host/x?..."),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("hf-hub:owner/name@v1", "hf-hub:owner/name@v1"),
+        ("me@host and /data/a:b@c", "me@host and /data/a:b@c"),
+    ],
+)
+def test_credentials_in_urls_are_in_no_message(text, redacted):
+    assert one_line(text) == redacted
+    assert str(InputError(text)) == redacted
+
+
+def test_the_work_goes_on_when_nobody_reads_its_output():
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        safe = SafeStream(stream)
+        print("one", file=safe, flush=True)
+        os.close(reader)
+        for _ in range(3):
+            print("two" * 100_000, file=safe, flush=True)
+        assert safe.encoding == stream.encoding
+
+
+@pytest.mark.slow
+def test_a_sweep_is_complete_when_only_its_first_line_is_read(tmp_path):
+    arguments = " ".join((*QUICK, "metric=logme,h_score", "hydra.sweep.dir=sweep"))
+    line = f"set -o pipefail; {sys.executable} -m transfer_exp -m {arguments} | head -1"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout.count("\n") == 1
+    assert len(list((tmp_path / "sweep").rglob("result.json"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [QUICK, ("-m", *QUICK, "metric=logme,h_score"), ("--help",), ("doctor",)])
+def test_a_terminal_with_ascii_only_is_enough(tmp_path, arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    process = subprocess.run(
+        [sys.executable, "-m", "transfer_exp", *arguments], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert b"Traceback" not in process.stderr
+    assert process.stdout.isascii()
