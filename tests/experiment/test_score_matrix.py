@@ -24,6 +24,8 @@ from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.knn import KNN
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
+from transfer_exp.metric.otce import OTCE
+from transfer_exp.metric.static_rank import StaticRank
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
@@ -127,6 +129,17 @@ def test_a_metric_that_refuses_its_input_is_left_out_with_a_warning(dataset, tmp
     assert caplog.text.count("broken on model net1: no good") == 1
     with pytest.raises(InputError, match="nothing could be scored: broken on model net1: no good"):
         grid(dataset, tmp_path, {"broken": Broken()}).run()
+
+
+def test_a_metric_that_lacks_what_no_model_can_give_is_left_out_and_the_others_are_scored(dataset, tmp_path, caplog):
+    metrics = {"static_rank": StaticRank(), "h_score": HScore(), "otce": OTCE()}
+    perturbations = {"none": NoPerturbation(), "pca": Pca(2)}
+    rows = grid(dataset, tmp_path, metrics, (None,), perturbations).run()
+    assert [(r["perturbation"], r["metric"]) for r in rows] == [("none", "h_score"), ("pca", "h_score")]
+    assert "2 cells are left out: static_rank on model net1: needs accuracies on other targets" in caplog.text
+    assert "1 cells are left out: otce on model net1: relates features" in caplog.text
+    with pytest.raises(InputError, match="nothing could be scored: static_rank on model net1: needs accuracies"):
+        grid(dataset, tmp_path, {"static_rank": StaticRank()}).run()
 
 
 def test_a_metric_that_does_not_apply_to_a_model_is_logged_once_and_is_the_reason_of_an_empty_matrix(

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
-from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
+from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
 from transfer_exp.experiment.scoring import MetricInputs, Parts, combine_parts, compute_parts
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_pool_and_dataset, pair
@@ -75,7 +75,8 @@ class ScoreGrid:
 
         The labels ``splits`` and ``images_per_class`` are the settings, not what a dataset has of them: rows of several
         datasets can then be compared. A model that cannot be used, or that a metric refuses, is logged and its score
-        stays empty. If a metric refuses to combine the models (InputError), it is logged and the cell has no row.
+        stays empty. If a metric refuses to combine the models (InputError), or needs what the run or the perturbation
+        cannot give (SharedInputError), it is logged and the cell has no row.
 
         Raises:
             InputError: If a size is below 2, the splits lack ``train``, only one of pool and dataset consists of
@@ -130,6 +131,10 @@ class ScoreGrid:
                 cell = size, perturbation_name, metric_name
                 try:
                     parts = same_for_all.get(metric_name) or compute_parts(metric_name, metric, inputs)
+                except SharedInputError as error:
+                    # Not only this model: the metric needs what this run or this perturbation cannot give.
+                    self._refusals.setdefault(cell, str(error))
+                    continue
                 except ModelFailureError as error:
                     self._log_skip(str(error), logging.WARNING)
                     continue
