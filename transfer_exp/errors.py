@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 _log = logging.getLogger(__name__)
 _HEAD, _TAIL = 600, 400
@@ -72,6 +73,26 @@ def redact_urls(text: str) -> str:
 def has_credentials(text: str) -> bool:
     """Return whether a URL in a text contains credentials."""
     return _CREDENTIALS.search(text) is not None
+
+
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that control a terminal or the direction of text, or break a line, and bytes that are not UTF-8."""
+
+
+def escape_controls(text: str) -> str:
+    """Return a text with control characters as escapes, so that a terminal, a figure or a file can show it."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def escape_all(value: Any) -> Any:
+    """Return plain data with `escape_controls` applied to every text in it, keys included."""
+    if isinstance(value, str):
+        return escape_controls(value)
+    if isinstance(value, Mapping):
+        return {escape_all(key): escape_all(item) for key, item in value.items()}
+    if isinstance(value, list | tuple) and not isinstance(next(iter(value), None), int | float):
+        return [escape_all(item) for item in value]
+    return value
 
 
 def one_line(text: str) -> str:

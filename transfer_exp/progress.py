@@ -36,17 +36,18 @@ def progress_bars(models: int, title: str) -> Iterator[tuple[Track, Callable[[],
         next_model : callable: Advances the upper bar by one.
     """
     from rich import progress as bars  # Imported late: most users of this module only need the `Track` type.
-    from rich.console import Console
+
+    from transfer_exp.terminal import Terminal
 
     columns = (
-        bars.TextColumn("{task.description}"),
+        bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
         bars.MofNCompleteColumn(),
         bars.TimeElapsedColumn(),
         bars.TextColumn("left"),
         bars.TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     # Without a terminal, rich would still print an empty line.
     console.quiet = not (console.is_terminal or console.is_jupyter)
     with bars.Progress(*columns, console=console, transient=True) as progress:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from transfer_exp.cli.cache import main
+from transfer_exp.cli.cache import _EXAMPLES, main
 from transfer_exp.cli.console import format_bytes
 from transfer_exp.store import Lock, Store, open_backend
 
@@ -150,3 +151,36 @@ def test_wrong_arguments_get_one_line_and_exit_code_1(arguments, capsys):
     assert output.err.startswith("transfer_exp: ")
     assert output.err.count("\n") == 1
     assert WRONG_ARGUMENTS[arguments] in output.err
+
+
+def test_a_store_that_cannot_be_read_is_not_called_empty(root, capsys, monkeypatch):
+    def deny(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", deny)
+    assert run_cache(root, capsys, "ls") == [
+        "transfer_exp: cannot read STORE (Permission denied): check its permissions"
+    ]
+
+
+def test_an_object_store_is_refused(capsys):
+    assert main(["ls", "--store", "s3://bucket/store"]) == 1
+    assert "s3://bucket/store is not a folder" in capsys.readouterr().err
+
+
+def test_a_fifo_is_a_damaged_entry_that_can_be_removed(root, capsys):
+    path = next(root.rglob("*.json"))
+    path.unlink()
+    os.mkfifo(path)
+    assert any(line.startswith("accuracy") for line in run_cache(root, capsys, "ls"))
+    assert run_cache(root, capsys, "prune", "--damaged")[-1].startswith("removed 1 entries")
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("example", [example for example in _EXAMPLES if "prune" in example])
+def test_each_example_of_the_help_finds_something_to_remove(root, capsys, example):
+    next(root.rglob("*.json")).write_text("{")
+    for path in [*root.rglob("*"), root]:
+        os.utime(path, (0, 0))
+    arguments = example.removeprefix("transfer-exp cache ").replace(" --store outputs/store", "").split()
+    assert "0 entries" not in run_cache(root, capsys, *arguments)[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pandas as pd
 import pytest
 from torch_helpers import fake_pairing
@@ -10,8 +12,10 @@ from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.accuracy_cache import COLUMNS, TABLE, accuracy_row, append_row
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.table import AccuracyTable
+from transfer_exp.io.atomic import digest
+from transfer_exp.io.csv import read_table
 from transfer_exp.progress import silent
-from transfer_exp.store import open_backend
+from transfer_exp.store import Backend, Store, open_backend
 
 IDENTITY = {"model": {"weights": "w"}, "train": "a", "validation": None, "test": "b", "measure": "accuracy"}
 NAMES = {"pool": "p", "model": "m", "dataset": "d", "regime": "full", "protocol": "quick", "seed": "0"}
@@ -58,3 +62,59 @@ def test_a_foreign_table_is_not_overwritten(tmp_path):
     with pytest.raises(InputError, match="move it away"):
         append_row(open_backend(tmp_path), row())
     assert path.read_text() == "a,b\n1,2\n"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def location(request, tmp_path):
+    """Return the location of a store in a folder whose name is a pattern, and in an object store."""
+    return tmp_path / "st[o]re" if request.param == "folder" else f"{request.getfixturevalue('s3')}/some/store"
+
+
+def record(store, seed):
+    """Return the row of an accuracy after saving its record, as a run does."""
+    key = {"seed": seed}
+    saved, _ = store.get_or_compute_record(
+        "accuracy", key, lambda: {"row": {n: v for n, v in row(seed=seed).items() if n != "key"}}
+    )
+    return {**saved["row"], "key": digest(key)}
+
+
+def seeds(backend):
+    with backend.local_file(TABLE) as path:
+        return sorted(read_table(path)["seed"])
+
+
+def test_rows_of_others_survive_a_process_that_is_suspended_before_it_writes(location, monkeypatch):
+    """The suspended process wakes up long after its lock was broken, and writes the table that it read before."""
+    store = Store(location)
+    rows = [record(store, seed) for seed in "012"]
+    append_row(store.backend, rows[0])
+    write, others = Backend.write, [rows[2]]
+
+    def suspended(backend, name, save):
+        while others:
+            append_row(store.backend, others.pop())
+        write(backend, name, save)
+
+    monkeypatch.setattr(Backend, "write", suspended)
+    append_row(store.backend, rows[1])
+    assert seeds(store.backend) == ["0", "1", "2"]
+
+
+def test_a_table_that_lost_rows_is_completed_from_the_records(location):
+    store = Store(location)
+    for seed in "01":
+        record(store, seed)
+    store.backend.write("accuracy/ab/notes.txt", lambda path: path.write_text("mine"))
+    store.backend.write(f"accuracy/ab/{'0' * 64}.json", lambda path: path.write_text("{"))
+    append_row(store.backend, record(store, "2"))
+    assert seeds(store.backend) == ["0", "1", "2"]
+
+
+@pytest.mark.slow
+def test_many_processes_at_once_lose_no_row(location):
+    store = Store(location)
+    rows = [record(store, str(seed)) for seed in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda one: append_row(store.backend, one), rows))
+    assert seeds(store.backend) == sorted(map(str, range(12)))

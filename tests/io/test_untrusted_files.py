@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -175,3 +176,9 @@ def test_an_invalid_array_is_refused(tmp_path, build, message):
     build(tmp_path)
     with pytest.raises(InputError, match=message):
         read_array(tmp_path / "n.npz", "labels")
+
+
+@pytest.mark.parametrize("read", [read_json, list_arrays])
+def test_a_device_is_refused_instead_of_read_without_end(read):
+    with pytest.raises(InputError, match="is a pipe or device"):
+        read(Path("/dev/zero"))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest, write_atomically
 from transfer_exp.store import Store
+from transfer_exp.store.store import _file_name
 
 PLAIN_DATA = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -215,3 +216,26 @@ def test_an_invalid_record_is_computed_again(store: Store, content):
     (path,) = store.root.rglob("*.json")
     path.write_text(content)
     assert store.get_or_compute_record("accuracy", {}, lambda: {"value": 1}) == ({"value": 1}, False)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link to a device", "dangling link"])
+def test_a_file_that_is_not_regular_is_replaced_and_never_opened(store, kind):
+    path = Path(store.root) / _file_name("kind", {"n": 1}, "json")
+    path.parent.mkdir(parents=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero" if "device" in kind else "nothing")
+    assert store.get_or_compute_record("kind", {"n": 1}, lambda: {"a": 1}) == ({"a": 1}, False)
+    assert store.get_or_compute_record("kind", {"n": 1}, lambda: {"a": 2}) == ({"a": 1}, True)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(store, monkeypatch):
+    store.get_or_compute_record("kind", {"n": 1}, lambda: {"a": 1})
+
+    def deny(path, flags):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("transfer_exp.io.text.os.open", deny)
+    with pytest.raises(InputError, match=r"cannot use the store .* \(Permission denied\)"):
+        store.get_or_compute_record("kind", {"n": 1}, lambda: {"a": 2})

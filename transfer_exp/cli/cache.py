@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
-from transfer_exp.errors import one_line
+from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.text import expand_user
 from transfer_exp.store.entries import INSPECTION, KINDS, SCORES, UNFINISHED, Entry, list_entries
 
@@ -20,7 +20,8 @@ _LISTED_NAMES = 10
 _EXAMPLES = (
     "transfer-exp cache ls",
     "transfer-exp cache prune --older-than 30d --dry-run",
-    "transfer-exp cache prune --damaged --unfinished --store outputs/store",
+    "transfer-exp cache prune --damaged --store outputs/store",
+    "transfer-exp cache prune --unfinished --older-than 7d",
 )
 
 
@@ -39,7 +40,7 @@ def _parser() -> Parser:
     ls = commands.add_parser("ls", help="count the entries of each kind, with their models and datasets")
     prune = commands.add_parser("prune", help="remove the entries that match all options, unless a process uses them")
     for command in (ls, prune):
-        command.add_argument("--store", type=Path, default=Path("outputs/store"), metavar="FOLDER")
+        command.add_argument("--store", default="outputs/store", metavar="FOLDER")
     prune.add_argument("--older-than", type=_parse_age, metavar="AGE", help="last written this long ago: 12h, 30d, 8w")
     prune.add_argument("--kind", choices=KINDS, action="append", default=[], help="of this kind; can be repeated")
     prune.add_argument(
@@ -58,9 +59,16 @@ def _parse_age(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def _root(options: argparse.Namespace) -> Path:
+    """Return the folder of the store; `InputError` for an object store, which cannot be listed."""
+    if "://" in options.store:
+        raise InputError(f"--store={options.store} is not a folder: use the tools of the object store")
+    return expand_user(options.store)
+
+
 def _list(options: argparse.Namespace) -> None:
     """Print one line for each kind of entry, and lines of models and datasets."""
-    root = expand_user(options.store)
+    root = _root(options)
     listed = list(list_entries(root))
     print(f"{relative_path(root)}: {len(listed)} entries, {format_bytes(sum(entry.size for entry in listed))}")
     if not listed:
@@ -86,7 +94,7 @@ def _prune(options: argparse.Namespace) -> None:
     if options.older_than is None and not options.kind and not options.damaged:
         _parser().error("prune needs to know what to remove: give --older-than, --kind, --unfinished or --damaged")
     verb, removed = "would remove" if options.dry_run else "removed", list[Entry]()
-    for entry in [entry for entry in list_entries(expand_user(options.store)) if _matches(entry, options)]:
+    for entry in [entry for entry in list_entries(_root(options)) if _matches(entry, options)]:
         name = f" of {_name(entry.content)}" if entry.content else ""
         days = max(time.time() - entry.modified, 0) / _SECONDS["d"]
         line = f"{entry.kind}{name}, {format_bytes(entry.size)}, {days:.1f} days old: {relative_path(entry.path)}"

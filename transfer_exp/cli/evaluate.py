@@ -26,13 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _evaluate(options: Namespace) -> None:
     # Imported here because they are slow and --help does not need them.
-    from rich.console import Console
-
     from transfer_exp.evaluation.ranking import Ranking
     from transfer_exp.evaluation.score_files import read_scores
     from transfer_exp.evaluation.score_table import join_regimes, read_accuracies, write_measures
     from transfer_exp.io.accuracies import PUBLISHED
     from transfer_exp.report.evaluation_table import evaluation_report, select_control
+    from transfer_exp.terminal import Terminal
 
     if options.k < 1:
         raise InputError(f"--k={options.k} chooses no model: set it to 1 or more")
@@ -44,7 +43,7 @@ def _evaluate(options: Namespace) -> None:
     control = select_control(scores, options.against)
     tables, notes = join_regimes(scores, accuracies, Ranking(k=options.k))
     # Without a terminal rich assumes 80 columns, which would fold the table.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100)
+    console = Terminal(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 100)
     for note in notes:
         console.print(note, markup=False, soft_wrap=True, style="yellow")
     for table in tables:

@@ -32,6 +32,7 @@ from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.pool import Candidate, LoadedModel
 from transfer_exp.progress import silent
 from transfer_exp.store import Store
+from transfer_exp.terminal import Terminal
 
 _TIMED_IMAGES = 8
 """Number of images on which each network is timed."""
@@ -80,7 +81,7 @@ def plan(arguments: Sequence[str]) -> None:
     Raises `InputError` for bad input, except missing data or weights, which are listed as left out.
     """
     planner = Planner(CommandLine(arguments))
-    print_plan(planner.work(), planner, Console(highlight=False))
+    print_plan(planner.work(), planner, Terminal())
 
 
 @dataclass

@@ -20,6 +20,7 @@ from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError
 from transfer_exp.io.text import expand_user
 from transfer_exp.results.search import SearchResult
+from transfer_exp.terminal import Terminal
 
 if TYPE_CHECKING:
     from transfer_exp.experiment.run_log import RunLog
@@ -114,14 +115,12 @@ def _target_overrides(target: str) -> list[str]:
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     """Inspect the images, search the pool, write the files of the search, and print the ranking; a `main.Job`."""
-    from rich.console import Console
-
     from transfer_exp.cli.instantiate import build
     from transfer_exp.cli.run import data_digest
     from transfer_exp.report.search_table import search_table
     from transfer_exp.report.write_run import RunContext, write_search
 
-    console = Console(highlight=False)
+    console = Terminal()
     labels = {**cell_labels(config)[0], **varied_settings(config)}
     tracker = build("tracker", to_plain(config.tracker))
     result, search, run_log = run_search(config, labels, partial(console.print, markup=False, soft_wrap=True))

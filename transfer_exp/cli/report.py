@@ -38,12 +38,12 @@ def _report(arguments: Namespace) -> None:
         for path in write_published_comparison(arguments.path, arguments.published):
             print(f"wrote {path}")
         return
-    from rich.console import Console
 
     from transfer_exp.report.record import write_result_rows
     from transfer_exp.report.sweep import show_sweep
+    from transfer_exp.terminal import Terminal
 
-    failed = show_sweep(arguments.path, Console())
+    failed = show_sweep(arguments.path, Terminal())
     if arguments.rows is not None:
         print(f"wrote {arguments.rows} ({write_result_rows(arguments.path, arguments.rows)} cells)")
     for line in failed:

@@ -86,11 +86,10 @@ def data_digest(tracker: Tracker, dataset: TargetDataset | FeatureArrays, trains
 
 def _print_result(result: CellResult, written: Sequence[Path | str], in_sweep: bool) -> None:
     """Print the ranking and the files of a run, or the headline of a cell within a sweep."""
-    from rich.console import Console
-
     from transfer_exp.report.ranking_table import headline, ranking_table
+    from transfer_exp.terminal import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal()
     if in_sweep:
         console.print(f"    {headline(result) or 'ranked'}")
         return

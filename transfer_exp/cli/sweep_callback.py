@@ -161,12 +161,11 @@ def _end(error: Exception) -> NoReturn:
 def _report(config: DictConfig, folder: Path) -> Sequence[str]:
     """Print and write the report for the kind of jobs of the sweep, and return one line for each failed job."""
     # pandas and matplotlib are slow to import, and a single run does not need this module's report.
-    from rich.console import Console
-
     from transfer_exp.report.html.run_details import RunDetails, library_versions, write_run_details
     from transfer_exp.report.sweep import show_precompute, show_score_matrix, show_sweep
+    from transfer_exp.terminal import Terminal
 
-    console = Console()
+    console = Terminal()
     if config.stage != "score":
         return show_precompute(folder, console)
     if "rows" in config:

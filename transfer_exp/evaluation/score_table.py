@@ -26,6 +26,7 @@ from transfer_exp.io.accuracies import (
     to_fractions,
 )
 from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.csv import write_table
 from transfer_exp.results.cell import ModelResult
 from transfer_exp.statistics.rounding import merge_ties
 
@@ -263,7 +264,7 @@ def join_regimes(
 def write_measures(tables: Sequence[ScoreTable], path: Path) -> int:
     """Write the measures of every cell under every regime as CSV, and return the number of rows."""
     rows = pd.concat([table.measures for table in tables])
-    write_atomically(path, lambda temporary: rows.to_csv(temporary, index=False, lineterminator="\n"))
+    write_atomically(path, lambda temporary: write_table(temporary, rows))
     return len(rows)
 
 

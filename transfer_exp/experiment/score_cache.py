@@ -86,7 +86,7 @@ class ScoreCache:
         return computed
 
     def save(self) -> None:
-        """Add new scores to the store; log a warning and drop them if the store cannot be written."""
+        """Add new scores to the store; log a warning and keep them for the next attempt if it cannot be written."""
         if self._key is not None and self._unsaved:
             # Lists of pairs, because the keys of a JSON object have no order.
             pairs = {
@@ -95,9 +95,10 @@ class ScoreCache:
             }
             try:
                 self.store.update_record(SCORES, self._key, pairs)
+                self._unsaved = {}
             except InputError as reason:
                 _log.warning("scores are not cached: %s", reason)
-        self._unsaved, self._last_save = {}, time.monotonic()
+        self._last_save = time.monotonic()
 
     @cached_property
     def _key(self) -> dict[str, Any] | None:

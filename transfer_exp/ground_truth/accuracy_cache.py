@@ -9,8 +9,11 @@ import json
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -20,9 +23,11 @@ from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.code import outside_code
-from transfer_exp.io.csv import read_table
+from transfer_exp.io.csv import read_table, write_table
+from transfer_exp.io.text import read_text
 from transfer_exp.progress import Track
 from transfer_exp.store import Backend, Lock, Store
+from transfer_exp.store.entries import UNREADABLE, load_record
 from transfer_exp.version import __version__
 
 TABLE = "accuracies.csv"
@@ -124,16 +129,45 @@ def accuracy_row(
 def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
     """Append a row to the ``accuracies.csv`` of a store, unless the table has a row with the same ``key``.
 
+    Processes may write the table at the same time, and one that was suspended may overwrite the rows of others. No row
+    is lost: each accuracy is also a record in the store, and whoever writes the table reads it again and adds the
+    records that it lacks.
+
     Raises:
         InputError: When the existing file has other columns.
     """
-    with Lock(backend, "accuracies.lock"):
-        table = pd.DataFrame(columns=list(COLUMNS))
-        if backend.exists(TABLE):
-            with backend.local_file(TABLE) as path:
-                table = read_table(path).reset_index(drop=True)  # text, so that rows do not change
-        if list(table.columns) != list(COLUMNS):
-            raise InputError(f"{backend}/{TABLE} is not a table of accuracies of this version: move it away")
-        if row["key"] not in set(table["key"]):
-            table.loc[len(table)] = {name: "" if row[name] is None else str(row[name]) for name in COLUMNS}
-            backend.write(TABLE, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+    table = _read_rows(backend)
+    if row["key"] in set(table["key"]):
+        return
+    rows: dict[str, Mapping[str, Any] | None] = {row["key"]: row}
+    while True:
+        for name in backend.list_files("accuracy"):
+            key = PurePosixPath(name).stem
+            if key not in rows and key not in set(table["key"]):
+                rows[key] = _recorded_row(backend, name)
+        missing = [r for key, r in rows.items() if r is not None and key not in set(table["key"])]
+        if not missing:
+            return
+        added = pd.DataFrame([{n: "" if r[n] is None else str(r[n]) for n in COLUMNS} for r in missing])
+        backend.write(TABLE, partial(write_table, table=pd.concat([table, added], ignore_index=True)))
+        table = _read_rows(backend)
+
+
+def _read_rows(backend: Backend) -> pd.DataFrame:
+    """Return the table of a store, empty if there is none."""
+    table = pd.DataFrame(columns=list(COLUMNS), dtype=str)
+    if backend.exists(TABLE):
+        with backend.local_file(TABLE) as path:
+            table = read_table(path).reset_index(drop=True)  # text, so that rows do not change
+    if list(table.columns) != list(COLUMNS):
+        raise InputError(f"{backend}/{TABLE} is not a table of accuracies of this version: move it away")
+    return table
+
+
+def _recorded_row(backend: Backend, name: str) -> dict[str, Any] | None:
+    """Return the row in the record of an accuracy; None if the file is not such a record, or is damaged."""
+    with suppress(*UNREADABLE), backend.local_file(name) as path:
+        content = json.loads(read_text(path))
+        row = {**load_record(path, content["key"])["row"], "key": PurePosixPath(name).stem}
+        return row if set(row) == set(COLUMNS) else None
+    return None

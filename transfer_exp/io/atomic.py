@@ -22,7 +22,7 @@ def digest(key: Mapping[str, Any]) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in one step, in UTF-8; see `write_atomically`."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def write_atomically(path: Path, save: Callable[[Path], object]) -> None:

@@ -1,4 +1,7 @@
-"""Reader of untrusted CSV files of any common dialect: nothing is guessed from values, and errors name the line."""
+"""Reader of untrusted CSV files of any common dialect, and writer of CSV files that spreadsheets read as text.
+
+The reader guesses nothing from values, and its errors name the line.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ import re
 from collections.abc import Iterable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import InputError, escape_controls, suggestion
 from transfer_exp.io.text import read_text
 
 MAX_BYTES = 1 << 28
@@ -21,8 +25,30 @@ _SEPARATOR_LINE = re.compile(r'"?sep=([^\s"\']|\t)"?[ \t,;|]*(?:\r\n|\r|\n|$)', 
 """First line with which Excel names the separator."""
 _INDEX_NAME = re.compile(r"Unnamed: \d+(\.\d+)*")
 """Column name of row numbers that pandas read from a column without a name and wrote again."""
+_FORMULA = re.compile(r"'*[=+\-@\s]")
+"""Start of an entry that a spreadsheet may take for a formula, after the quotes that say that it is text."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _Rows = list[tuple[int, list[str]]]
 """Lines of a file and the entries that start there; the first one names the columns."""
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table so that no spreadsheet runs a name as a formula; `read_table` returns the same names."""
+    text = table.assign(**{str(n): c.map(to_entry) for n, c in table.items() if not pd.api.types.is_numeric_dtype(c)})
+    text.rename(columns=to_entry).to_csv(path, index=False, lineterminator="\n")
+
+
+def to_entry(value: Any) -> Any:
+    """Return a text as an entry of a CSV file: formulas start with a quote, and control characters are escaped."""
+    if not isinstance(value, str):
+        return value
+    entry = escape_controls(value)
+    return f"'{entry}" if _FORMULA.match(entry) and not _NUMBER.fullmatch(entry) else entry
+
+
+def _from_entry(entry: str) -> str:
+    """Return the text of an entry, without the quote of `to_entry`."""
+    return entry[1:] if entry.startswith("'") and _FORMULA.match(entry) else entry
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -106,7 +132,7 @@ def _split(text: str, separator: str, first_line: int) -> tuple[_Rows, str]:
     line = first_line
     try:
         for entries in reader:
-            row = [entry.strip() for entry in entries]
+            row = [_from_entry(entry.strip()) for entry in entries]
             if any(row):
                 if rows and len(row) != len(rows[0][1]):
                     expected = f"{len(rows[0][1])} columns (separated by {separator!r})"

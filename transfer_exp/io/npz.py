@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from transfer_exp.errors import InputError
-from transfer_exp.io.text import check_regular
+from transfer_exp.io.text import open_regular
 
 Value = TypeVar("Value")
 _ALWAYS_ALLOWED, _MAX_RATIO = 1 << 26, 100
@@ -41,8 +41,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
 def _apply(read: Callable[[zipfile.ZipFile], Value], path: Path, content: str) -> Value:
     """Apply ``read`` to the open archive; every failure becomes an InputError about the content."""
     try:
-        check_regular(path)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.read(6) == npy.MAGIC_PREFIX:
                 raise InputError(f"{path} is a single array: save arrays by name with np.savez")
             with zipfile.ZipFile(file) as archive:

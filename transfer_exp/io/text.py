@@ -8,9 +8,9 @@ import stat
 import unicodedata
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, escape_controls
 
 _MAX_BYTES = 1 << 26
 """Default limit of a file: far above the files that this project writes, far below any memory."""
@@ -24,18 +24,27 @@ def expand_user(path: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
-def check_regular(path: Path) -> None:
-    """Raise `InputError` for a pipe or device, on which opening could wait for ever; `OSError` if it does not exist."""
-    if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
-        raise InputError(f"{path} is a pipe or device: give a regular file")
-
-
 def clean_name(name: str) -> str:
-    """Return the name of a class, model or dataset in composed Unicode, with bytes that are not UTF-8 escaped.
+    """Return the name of a class, model or dataset in composed Unicode, with control characters escaped.
 
     Systems write an accent as one or two characters, which look the same.
     """
-    return unicodedata.normalize("NFC", name).encode(errors="backslashreplace").decode()
+    return escape_controls(unicodedata.normalize("NFC", name))
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading bytes.
+
+    Raises:
+        InputError: For a pipe or a device, on which opening could wait for ever.
+        OSError: If the file cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        os.close(descriptor)
+        raise InputError(f"{path} is a pipe or device: give a regular file")
+    return os.fdopen(descriptor, "rb")
 
 
 def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
@@ -45,8 +54,7 @@ def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
         InputError: If the file cannot be read, is larger than ``max_bytes``, is not UTF-8, or contains a NUL character.
     """
     try:
-        check_regular(path)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
             content = b"" if size > max_bytes else file.read(max_bytes + 1)
     except InputError:

@@ -16,8 +16,9 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, escape_all, escape_controls
 from transfer_exp.io.atomic import write_atomically, write_text
+from transfer_exp.io.csv import to_entry, write_table
 from transfer_exp.io.text import read_json
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.results.folder import RECORD, STATUS, cell_folders
@@ -46,7 +47,7 @@ def write_record(
     """
     paths = [folder / "result.json", folder / "ranking.csv"]
     try:
-        record = json.loads(json.dumps(asdict(result), allow_nan=False, default=float))
+        record = json.loads(json.dumps(escape_all(asdict(result)), allow_nan=False, default=float))
     except ValueError as error:
         raise InputError(f"result of {dict(result.cell)} holds NaN or infinity and is not written") from error
     record |= {"config": to_json_value(config), "package_version": __version__, "findings": list(findings)}
@@ -111,7 +112,7 @@ def search_frame(search: SearchResult) -> pd.DataFrame:
 def write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
     """Write `search_frame` to ``rank.csv`` and ``rank.parquet`` in a folder, and return their paths."""
     frame, paths = search_frame(search), [folder / "rank.csv", folder / "rank.parquet"]
-    write_atomically(paths[0], lambda path: frame.to_csv(path, index=False, lineterminator="\n"))
+    write_atomically(paths[0], lambda path: write_table(path, frame))
     write_atomically(paths[1], lambda path: frame.to_parquet(path, index=False))
     return paths
 
@@ -143,7 +144,7 @@ def write_result_rows(sweep: Path, path: Path) -> int:
     ]
     frame = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *MODEL_COLUMNS])
     frame = frame.sort_values(list(CELL_COLUMNS), kind="stable")
-    write_atomically(path, lambda temporary: frame.to_csv(temporary, index=False, lineterminator="\n"))
+    write_atomically(path, lambda temporary: write_table(temporary, frame))
     return len(cells)
 
 
@@ -157,7 +158,7 @@ def _model(entry: Mapping[str, Any]) -> ModelResult:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
-    return value
+    return escape_controls(value)
 
 
 def _number(value: Any) -> float:
@@ -177,8 +178,9 @@ def _ranking_csv(result: CellResult) -> str:
     parts_by_model = {model.model: model.parts for model in result.models}
     names = list(dict.fromkeys(name for parts in parts_by_model.values() for name in parts))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_RANKING_COLUMNS, *names])
+    writer.writerow(map(to_entry, [*_RANKING_COLUMNS, *names]))
     for row in ranking_rows(result):
         parts = parts_by_model[row["model"]]
-        writer.writerow([*(row[column] for column in _RANKING_COLUMNS), *(parts.get(name) for name in names)])
+        entries = [*(row[column] for column in _RANKING_COLUMNS), *(parts.get(name) for name in names)]
+        writer.writerow(map(to_entry, entries))
     return text.getvalue()

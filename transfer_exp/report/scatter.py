@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from transfer_exp.errors import escape_controls
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.report.ranking_table import cell_title, headline
 from transfer_exp.results.cell import CellResult, ModelResult
@@ -23,10 +27,26 @@ _DOT_RADIUS = 5.0
 """Half the side, in pixels, of the square around each point that labels avoid."""
 _LINE_DISTANCE = 22.0
 """Pixels; a label farther from its point is joined to it by a thin line."""
+_LONGEST_LABEL = 48
 _CROWD = 30
 """With more points than this, a label that would overlap something is left out."""
 
 
+@contextmanager
+def literal_text() -> Iterator[None]:
+    """Let matplotlib draw names as they are: no formulas, and no warning about a letter that its font lacks."""
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        yield
+
+
+def figure_label(name: str) -> str:
+    """Return a name as a label of a figure, at most 48 characters long."""
+    label = escape_controls(name)
+    return label if len(label) <= _LONGEST_LABEL else f"{label[:30]}...{label[-15:]}"
+
+
+@literal_text()
 def scatter(result: CellResult, path: Path) -> Path:
     """Draw one cell (a pool scored by one metric on one dataset) to a PNG file and return its path.
 
@@ -40,14 +60,15 @@ def scatter(result: CellResult, path: Path) -> Path:
     figure = Figure(figsize=(7.2, height), dpi=150, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    axes.set_title("\n".join(filter(None, [cell_title(result.cell), headline(result)])), fontsize=10, loc="left")
+    title = cell_title({field: figure_label(label) for field, label in result.cell.items()})
+    axes.set_title("\n".join(filter(None, [title, headline(result)])), fontsize=10, loc="left")
     if len(compared) >= 2:
         unlabelled = _draw_points(figure, axes, compared)
     else:
         unlabelled = 0
         _draw_scores(axes, scored)
     notes = [f"{unlabelled} points without a name for lack of room"] if unlabelled else []
-    missing = [m.model for m in result.models if m not in drawn]
+    missing = [figure_label(m.model) for m in result.models if m not in drawn]
     notes += [f"not shown: {', '.join(missing)}"] if missing else []
     note = shorten("; ".join(notes), 78, placeholder=" ...")  # leaves room for the legend
     figure.supxlabel(note, fontsize=7, color="0.4", x=0.02, ha="left")
@@ -71,7 +92,7 @@ def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult]) -> int:
     axes.grid(color="0.92", zorder=0)
     figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     figure.draw_without_rendering()  # computes the layout, which determines the pixels of the labels
-    return len(place_labels(figure, axes, points, [m.model for m in models]))
+    return len(place_labels(figure, axes, points, [figure_label(m.model) for m in models]))
 
 
 def _draw_scores(axes: Axes, models: list[ModelResult]) -> None:
@@ -79,7 +100,7 @@ def _draw_scores(axes: Axes, models: list[ModelResult]) -> None:
     scores = [float(m.score) for m in models if m.score is not None]
     heights = np.arange(len(scores))[::-1]
     axes.scatter(scores, heights, s=28, color=_BLUE, zorder=3)
-    axes.set_yticks(heights, [m.model for m in models], fontsize=8)
+    axes.set_yticks(heights, [figure_label(m.model) for m in models], fontsize=8)
     axes.set(xlabel="score (larger is better)", ylim=(-0.7, max(len(scores), 1) - 0.3))
     axes.grid(color="0.92", zorder=0)
     if not models:

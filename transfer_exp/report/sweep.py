@@ -11,6 +11,7 @@ from rich.console import Console
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.csv import write_table as write_csv
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.output import Output
 from transfer_exp.report.published_comparison import write_published_comparison
@@ -49,7 +50,7 @@ def show_sweep(folder: Path, console: Console) -> list[str]:
 def write_table(folder: Path, frame: pd.DataFrame) -> Path:
     """Write ``sweep.csv`` of the cells in a frame of `collect`, and return its path."""
     table = folder / "sweep.csv"
-    write_atomically(table, lambda path: frame.to_csv(path, index=False))
+    write_atomically(table, lambda path: write_csv(path, frame))
     return table
 
 

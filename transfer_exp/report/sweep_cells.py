@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, escape_all, one_line
 from transfer_exp.io.text import read_json
 from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import CELL_COLUMNS, read_record
@@ -163,7 +163,7 @@ def read_status(path: Path) -> dict[str, Any]:
         raise InputError(f"{error}; or delete it, and run the cell again") from error
     if not isinstance(status, dict) or not isinstance(status.get("cell", {}), dict):
         raise InputError(f"{path} is not the status of a cell: delete it, or run the cell again")
-    return status
+    return {**status, "cell": escape_all(status.get("cell", {})), "reason": one_line(str(status.get("reason", "")))}
 
 
 def _result_columns(result: CellResult) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from transfer_exp.io.atomic import write_atomically
+from transfer_exp.report.scatter import figure_label, literal_text
 from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fields
 
 _COLOURS = "RdBu"  # red is negative, blue positive; colour-blind readers can distinguish them
 _EMPTY = "0.85"
 
 
+@literal_text()
 def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     """Draw all cells of a sweep to a PNG file and return its path.
 
@@ -39,7 +41,7 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
         image = _draw_panel(axes, group, metrics, perturbations)
         dataset, *further = name
         labels = [str(dataset), *(f"{field}={value}" for field, value in zip(panel_fields[1:], further, strict=True))]
-        axes.set_title(" / ".join(labels), fontsize=9)
+        axes.set_title(" / ".join(map(figure_label, labels)), fontsize=9)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     for axes in grid[max(0, len(panels) - columns) : len(panels)]:  # panels without another one below them
@@ -77,4 +79,4 @@ def _draw_panel(axes: Axes, group: pd.DataFrame, metrics: list[str], perturbatio
 
 def _wrap(label: str) -> str:
     """Break a label with hyperparameters after its commas."""
-    return fill(label.replace(",", ", "), 24, break_long_words=False)
+    return fill(figure_label(label).replace(",", ", "), 24)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from transfer_exp.io.atomic import digest
 from transfer_exp.report.record import ranking_rows, search_frame
-from transfer_exp.report.sweep_cells import cell_fields, read_jobs
+from transfer_exp.report.sweep_cells import cell_fields, collect, read_jobs
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
 from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun, further_labels
@@ -91,12 +91,12 @@ def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) 
     """
     table, figure = folder / "sweep.csv", folder / "sweep.png"
     scores = config["stage"] == "score"
-    frame = pd.read_csv(table, keep_default_na=False, na_values=[""]) if scores else read_jobs(folder)
+    frame = collect(folder) if scores else read_jobs(folder)
     shared = {name: str(frame[name].iloc[0]) for name in cell_fields(frame) if frame[name].nunique() == 1}
     varied = {axis.partition(".")[0] for axis in axes}
     fixed = {key: value for key, value in config.items() if key not in varied}
     summary = {"cells": len(frame), "failed": int((frame["state"] != "done").sum())}
-    images = {"taus": figure} if scores else {}
+    images = {"taus": figure} if scores and figure.is_file() else {}
     outputs = [Artifact(f"sweep-{folder.name}", "sweep", [table], metadata=shared)] if scores else []
     return TrackedRun(REPORT, shared, fixed, folder.name, summary, {"cells": _rows(frame)}, images, outputs)
 

@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from transfer_exp.errors import InputError, SharedInputError, one_line
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.io.text import expand_user
+from transfer_exp.io.text import expand_user, open_regular
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,18 @@ class Backend:
 
     @contextmanager
     def local_file(self, name: str) -> Iterator[Path]:
-        """Enter with the path of a local file with the content of the named one; FileNotFoundError if missing."""
+        """Enter with the path of a local file with the content of the named one.
+
+        Raises FileNotFoundError if it is missing, and ValueError if it is not a regular file.
+        """
         if self.is_local:
-            yield Path(self._path(name))
+            path = Path(self._path(name))
+            with self._errors(FileNotFoundError):
+                try:
+                    open_regular(path).close()
+                except InputError as error:
+                    raise ValueError(str(error)) from error
+            yield path
             return
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / Path(name).name
@@ -106,6 +115,13 @@ class Backend:
             content: bytes = self.system.cat_file(path)
             return content.decode(errors="replace")
         return None
+
+    def list_files(self, folder: str) -> list[str]:
+        """Return the sorted names of all files below a folder; empty if there is none."""
+        path = self._path(folder)
+        with suppress(FileNotFoundError), self._errors(FileNotFoundError):
+            return sorted(f"{folder}{found.partition(path.lstrip('/'))[2]}" for found in self.system.find(path))
+        return []
 
     def remove(self, name: str) -> None:
         """Remove a file, or a folder with its content, if it exists."""

@@ -26,6 +26,7 @@ from safetensors.numpy import save_file
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest
+from transfer_exp.io.text import open_regular
 from transfer_exp.store.backend import open_backend
 from transfer_exp.store.lock import is_dead
 
@@ -38,6 +39,7 @@ KINDS = ("features", SCORES, "accuracy", INSPECTION, UNFINISHED, LEFTOVER)
 """Kinds of entries. A leftover is a temporary file of a killed process, or a lock of an older version."""
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 _DIGEST = r"[0-9a-f]{64}"
+_PREFIX = re.compile(r"[0-9a-f]{2}")
 _ENTRY = re.compile(rf"{_DIGEST}\.(?:safetensors|json|d)")
 _LEFTOVER = re.compile(rf"\.{_DIGEST}\.\w+\.[0-9a-f]{{32}}|{_DIGEST}\.lease")
 _LONGEST_SILENCE = 3600.0
@@ -125,6 +127,8 @@ class Entry:
     def content(self) -> Mapping[str, Any]:
         """The ``key`` of a file and, for records, the ``value``; empty if the file is damaged or has none."""
         with suppress(*UNREADABLE):
+            if self.path.suffix in (".safetensors", ".json"):
+                open_regular(self.path).close()
             if self.path.suffix == ".safetensors":
                 with _open_safetensors(self.path) as file:
                     return {"key": json.loads(file.metadata()["key"])}
@@ -133,11 +137,17 @@ class Entry:
         return {}
 
     def is_damaged(self) -> bool:
-        """Return whether a `Store` would refuse the file, reading all of it; False for a folder."""
+        """Return whether a `Store` would refuse the file, reading all of it; False for a folder.
+
+        Raises `InputError` if the file may not be read.
+        """
         if self.path.suffix == ".d":
             return False
         try:
+            open_regular(self.path).close()
             LOAD[self.path.suffix[1:]](self.path, self.content["key"])
+        except PermissionError as error:
+            raise InputError(f"cannot read {self.path} ({error.strerror}): check its permissions") from error
         except UNREADABLE:
             return True
         return digest(self.content["key"]) != self.path.stem
@@ -168,10 +178,20 @@ class Entry:
 
 
 def list_entries(root: Path) -> Iterator[Entry]:
-    """Yield the entries of a store, sorted by kind and name; other files are ignored. InputError without a store."""
+    """Yield the entries of a store, sorted by kind and name; other files are ignored.
+
+    Raises:
+        InputError: If there is no store, or a folder of it cannot be read.
+    """
     if not root.is_dir():
         raise InputError(f"no store {root}: run an experiment first, or set --store to the folder of one")
-    for path in sorted(root.glob("*/[0-9a-f][0-9a-f]/*")):
+    try:  # `Path.glob` passes over what it cannot read
+        kinds = [kind for kind in sorted(root.iterdir()) if kind.is_dir()]
+        folders = [f for kind in kinds for f in sorted(kind.iterdir()) if _PREFIX.fullmatch(f.name) and f.is_dir()]
+        paths = [path for folder in folders for path in sorted(folder.iterdir())]
+    except PermissionError as error:
+        raise InputError(f"cannot read {error.filename} ({error.strerror}): check its permissions") from error
+    for path in paths:
         kind = path.parents[1].name if _ENTRY.fullmatch(path.name) else LEFTOVER
         if kind != LEFTOVER or _LEFTOVER.fullmatch(path.name):
             with suppress(FileNotFoundError):  # Another process has removed it.

@@ -8,11 +8,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import InputError, escape_all, suggestion
 from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun, further_labels
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class WandbTracker:
     def _record(self, run: TrackedRun, folder: Path) -> str | None:
         import wandb  # Imported late, because the import is slow.
 
+        texts = {name: escape_all(getattr(run, name)) for name in ("cell", "config", "group", "tables")}
+        run = replace(run, **texts)  # W&B cannot send bytes that are not UTF-8
         try:
             with self._open(run, folder) as wandb_run, _staging_folder(Path(wandb_run.dir).parent):
                 images = {name: wandb.Image(str(path)) for name, path in run.images.items()}
@@ -130,7 +132,7 @@ class WandbTracker:
             tags=[str(tag) for tag in self.tags],
             dir=os.environ.get("WANDB_DIR") or str(folder),
             resume="allow",
-            name=_display_name(run),
+            name=_display_name(run)[:_LONGEST_NAME],
             group=run.group,
             job_type=run.stage,
             config={**run.config, "cell": dict(run.cell)},
@@ -145,8 +147,8 @@ class WandbTracker:
         for artifact in artifacts:
             if ("features" if artifact.type == "features" else "tables") not in self.artifacts:
                 continue
-            name = re.sub(r"[^\w.-]+", "-", artifact.name)[:_LONGEST_NAME]
-            wandb_artifact = wandb.Artifact(name, artifact.type, metadata=dict(artifact.metadata))
+            name = re.sub(r"[^A-Za-z0-9_.-]+", "-", artifact.name)[:_LONGEST_NAME]
+            wandb_artifact = wandb.Artifact(name, artifact.type, metadata=escape_all(artifact.metadata))
             for path in artifact.files:
                 wandb_artifact.add_file(str(path))
             for label, address in artifact.addresses.items():

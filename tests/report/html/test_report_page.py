@@ -15,7 +15,7 @@ import pytest
 from tests.bad_input.kind import Kind, run_kind
 from tests.report.html.folders import HOSTILE, NAMES, cell_result, fields, halved, write_run, write_sweep_folder
 from transfer_exp.cli.report import main
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, escape_controls
 from transfer_exp.report.html import page as page_module
 from transfer_exp.report.html.page import page_data, write_page
 
@@ -124,9 +124,9 @@ def test_hostile_names_neither_end_a_block_nor_start_an_element(tmp_path):
     page = opened(run)
     assert [tag for tag, _ in page.elements].count("script") == 2
     assert "img" not in [tag for tag, _ in page.elements]
-    assert [m["model"] for m in page.data["cells"][0]["models"]][:3] == list(names)
-    assert page.data["samples"][0]["names"] == [HOSTILE, "<!--", "a"]
-    assert page.texts("title")[0].startswith(HOSTILE)
+    assert [m["model"] for m in page.data["cells"][0]["models"]][:3] == list(map(escape_controls, names))
+    assert page.data["samples"][0]["names"] == [escape_controls(HOSTILE), "<!--", "a"]
+    assert page.texts("title")[0].startswith(escape_controls(HOSTILE))
     raw = (run / "report.html").read_text(encoding="utf-8")
     block = raw.partition('id="data">')[2].partition("</script>")[0]
     assert not re.search("[<>&\u2028']", block)

@@ -16,6 +16,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from transfer_exp.errors import escape_all
 from transfer_exp.io.atomic import write_text
 from transfer_exp.report.html.projection import PlottedSamples, Projection
 from transfer_exp.report.html.run_details import RunDetails, read_run_details
@@ -59,6 +60,7 @@ def render_page(data: Mapping[str, Any]) -> str:
     Names of models and classes are untrusted. They are inside a JSON block that no character can end, and the program
     inserts them as text only. The template escapes the title.
     """
+    data = escape_all(data)
     environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # keeps the order of the records
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
