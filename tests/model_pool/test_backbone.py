@@ -69,8 +69,8 @@ def test_features_and_logits_of_every_timm_family(family):
     name = _smallest(family)
     settings = timm.models.get_pretrained_cfg(name)
     with torch.device("meta"):
-        if sum(p.numel() for p in timm.create_model(name).parameters()) > 1e8:
-            pytest.skip(f"{name} is the smallest and has over 100 million weights")
+        if settings.input_size[-1] > 512 or sum(p.numel() for p in timm.create_model(name).parameters()) > 1e8:
+            pytest.skip(f"{name} is the smallest and takes minutes alone")
     torch.manual_seed(0)
     network = timm.create_model(name, num_classes=1000).eval()
     images = torch.randn(2, *settings.input_size)
