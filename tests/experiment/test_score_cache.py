@@ -19,6 +19,7 @@ from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import ModelArrays, pair
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.io.atomic import digest
+from transfer_exp.io.code import UncacheableError, code_digest
 from transfer_exp.metric.emms import EMMS
 from transfer_exp.metric.fusion import Fusion
 from transfer_exp.metric.knn import KNN

@@ -22,6 +22,7 @@ def full_store(store: Store) -> Store:
     store.get_or_compute_arrays("features", KEY, lambda: {"features": np.ones((4, 2))})
     store.update_record("scores", {**KEY, "names": {"metric": "logme"}}, {"logme": [0.5]})
     store.get_or_compute_record("accuracy", KEY, lambda: {"row": {"model": "mine"}})
+    store.get_or_compute_record("inspection", KEY, lambda: {"findings": []})
     folder = Path(store.unfinished_folder(KEY).root)
     (folder / "deep").mkdir(parents=True)
     (folder / "deep" / "state.pt").write_bytes(b"x" * 1000)
@@ -88,6 +89,7 @@ def test_only_leftovers_of_an_intact_store_are_damaged(full_store):
         "features": False,
         "scores": False,
         "accuracy": False,
+        "inspection": False,
         "unfinished": False,
         "leftover": True,
     }
