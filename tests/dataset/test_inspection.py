@@ -205,10 +205,10 @@ def test_what_the_decoder_applied_is_noted(root):
     assert [line for line in list_findings(root) if "look the same" not in line] == [
         "note: 1 image(s) are turned upright by their EXIF orientation: train/cat/a.jpg",
         "note: 1 image(s) have transparent pixels, which show dataset.background: train/cat/b.png",
-        "note: 1 image(s) have several frames, of which only the first is read: train/cat/c.gif",
-        "note: 1 image(s) have pixels of more than 8 bits, of which 0 becomes black and 4095 white "
+        "note: 1 image(s) have several frames; only the first is read: train/cat/c.gif",
+        "note: 1 image(s) have pixels of more than 8 bits, scaled so that 0 becomes black and 4095 white "
         "(dataset.pixel_range sets other values): train/cat/d.tif",
-        "note: 1 image(s) have pixels of more than 8 bits, of which 0 becomes black and 1 white "
+        "note: 1 image(s) have pixels of more than 8 bits, scaled so that 0 becomes black and 1 white "
         "(dataset.pixel_range sets other values): train/cat/e.tif",
     ]
 
@@ -226,7 +226,7 @@ def test_images_without_a_picture_are_reported_with_the_cause(root):
         "1 of them have transparent pixels: try another dataset.background; "
         "1 of them use few of their bits: set dataset.pixel_range",
         "warning: 1 of 22 images are nearly black (no value above 31 of 255): train/cat/c.png; "
-        "1 of them use few of their 16 bits, of which the upper 8 are read: save them with 8 bits",
+        "1 of them use few of their 16 bits, and only the upper 8 are read: save them with 8 bits",
     ]
 
 

@@ -121,10 +121,10 @@ def report_decoding(facts: Mapping[int, ImageFacts], index: ImageIndex) -> Itera
             positions["have transparent pixels, which show dataset.background"].append(i)
         if fact.pixel_range is not None:
             low, high = fact.pixel_range
-            scaling = f"of which {low:g} becomes black and {high:g} white (dataset.pixel_range sets other values)"
+            scaling = f"scaled so that {low:g} becomes black and {high:g} white (dataset.pixel_range sets other values)"
             positions[f"have pixels of more than 8 bits, {scaling}"].append(i)
         if fact.has_frames:
-            positions["have several frames, of which only the first is read"].append(i)
+            positions["have several frames; only the first is read"].append(i)
     for text, images in positions.items():
         names = _shorten(index.names[i] for i in images)
         yield Finding("note", f"{len(images)} image(s) {text}: {names}")
@@ -149,7 +149,7 @@ def report_plain(
             causes = {
                 "have transparent pixels: try another dataset.background": [facts[i].is_transparent for i in images],
                 "use few of their bits: set dataset.pixel_range": [facts[i].pixel_range is not None for i in images],
-                "use few of their 16 bits, of which the upper 8 are read: save them with 8 bits": [
+                "use few of their 16 bits, and only the upper 8 are read: save them with 8 bits": [
                     facts[i].is_cut for i in images
                 ],
             }

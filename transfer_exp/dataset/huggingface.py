@@ -51,7 +51,7 @@ def huggingface(
             knows (for ``train`` also the only one). A validation or test split without labels is then passed over.
         test_fraction: Fraction of every class of ``train``, in (0, 1), that is the test split if there is none.
         image_column, label_column: Names of the columns; None for the only image and the only class label among the
-            features. A label column of integers or strings must be given.
+            features. A label column of integers or strings must be names_by_split.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
         on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` leaves damaged images out.
@@ -118,7 +118,7 @@ def _load_splits(id: str, config: str | None) -> Any:
 
 
 def _split_files(folder: Path) -> dict[str, str]:
-    """Return the files of each split of a local folder if names have capitals, of which `datasets` knows no split."""
+    """Return the files of each split of a local folder if their names have capitals, which `datasets` ignores."""
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
     splits = {str(split): f"{name}/**" for name in sorted(names) if (split := split_of(name))}
     return splits if "train" in splits and any(split_of(name) and name != name.lower() for name in names) else {}
@@ -126,12 +126,16 @@ def _split_files(folder: Path) -> dict[str, str]:
 
 def _choose_splits(splits: Any, train: str | None, validation: str | None, test: str | None) -> dict[Split, str]:
     """Return the name of each split, with None replaced by a usual name that exists; refuse to use one split twice."""
-    given: dict[Split, str | None] = {"train": train, "validation": validation, "test": test}
+    names_by_split: dict[Split, str | None] = {"train": train, "validation": validation, "test": test}
     if train is None and len(splits) == 1:
-        given["train"] = next(iter(splits))
+        names_by_split["train"] = next(iter(splits))
     chosen: dict[Split, str] = {}
-    for split, option in given.items():
-        usual = [name for name in splits if split_of(name) == split and name not in (*given.values(), *chosen.values())]
+    for split, option in names_by_split.items():
+        usual = [
+            name
+            for name in splits
+            if split_of(name) == split and name not in (*names_by_split.values(), *chosen.values())
+        ]
         name = option or (split if split in usual else next(iter(usual), None))
         if name is not None:
             chosen[split] = name

@@ -286,7 +286,7 @@ def _is_deep(image: Image.Image) -> bool:
 
 
 def _is_cut(image: Image.Image) -> bool:
-    """Return whether Pillow decodes an image of 16 bits in each of several channels, of which it drops the lower 8."""
+    """Return whether an image has several channels of 16 bits; Pillow drops the lower 8."""
     return not _is_deep(image) and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 

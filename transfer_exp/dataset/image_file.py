@@ -24,7 +24,7 @@ _SIGNATURE_BYTES = 16
 MAX_BYTES = 1 << 30
 """Largest image file; the largest image that Pillow allows needs less in every format."""
 _HEIF_SUFFIXES = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
-# Raw photos are TIFF files, of which Pillow would read a preview.
+# Raw photos are TIFF files; Pillow would read only a preview.
 _RAW_SUFFIXES = frozenset(
     {".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef"}
     | {".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"}

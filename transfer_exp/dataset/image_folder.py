@@ -109,28 +109,28 @@ def _has_images(folder: Path) -> bool:
 
 
 def _find_splits(folder: Path) -> dict[Split, Path]:
-    """Return the folder of each split; nothing if the folders are classes, of which one may be called train or test."""
+    """Return the folder of each split; nothing if the folders are classes, even if one is called train or test."""
     folders = _list_folders(folder)
-    named = {path: split for path in folders if (split := split_of(path.name)) is not None}
-    others = [path for path in folders if path not in named]
-    with_classes = [path for path in named if _list_folders(path)]
+    split_folders = {path: split for path in folders if (split := split_of(path.name)) is not None}
+    other_folders = [path for path in folders if path not in split_folders]
+    with_classes = [path for path in split_folders if _list_folders(path)]
     if len(folders) == len(with_classes) == 1:
-        return {"train": folders[0]}  # the only split, whatever its name
-    train = next((path for path in with_classes if named[path] == "train"), None)
+        return {"train": folders[0]}  # the only split, under any name
+    train = next((path for path in with_classes if split_folders[path] == "train"), None)
     if train is None:
-        if others or not (with_classes or len(set(named.values())) > 1):
+        if other_folders or not (with_classes or len(set(split_folders.values())) > 1):
             _refuse_similar(folders)
             return {}
-        names = ", ".join(path.name for path in named)
+        names = ", ".join(path.name for path in split_folders)
         raise InputError(
             f"{folder} has the splits {names}, but no train folder with one folder per class: add one, or set "
-            "dataset.root to a folder of classes, of which a part is held out"
+            "dataset.root to a folder of classes, and a part is held out"
         )
-    is_alone = all(named[path] == "train" for path in with_classes)
-    if others and is_alone and _is_class(train, others, only_split=len(set(named.values())) == 1):
+    is_alone = all(split_folders[path] == "train" for path in with_classes)
+    if other_folders and is_alone and _is_class(train, other_folders, only_split=len(set(split_folders.values())) == 1):
         return {}
     splits: dict[Split, Path] = {}
-    for path, split in named.items():
+    for path, split in split_folders.items():
         if splits.setdefault(split, path) != path:
             raise InputError(f"{folder} has two {split} splits, {splits[split].name} and {path.name}: keep one")
     return splits
@@ -148,18 +148,18 @@ def _refuse_similar(folders: list[Path]) -> None:
         )
 
 
-def _is_class(train: Path, others: list[Path], only_split: bool) -> bool:
-    """Return whether a folder called train is a class next to others; refuse it if it could be a split as well.
+def _is_class(train: Path, other_folders: list[Path], only_split: bool) -> bool:
+    """Return whether a folder called train is a class next to other folders; refuse it if it could be a split as well.
 
     A class holds images directly, and a split holds folders.
     """
-    direct = [path for path in others if _has_images(path)]
-    if direct == others and (_has_images(train) or (only_split and len(others) > 1)):
+    direct = [path for path in other_folders if _has_images(path)]
+    if direct == other_folders and (_has_images(train) or (only_split and len(other_folders) > 1)):
         return True
     if direct or only_split:
         raise InputError(
-            f"{train.parent} holds {train.name} next to {others[0].name}: rename {train.name} if it is a class, or "
-            f"set dataset.root={train} if it is the training split"
+            f"{train.parent} holds {train.name} next to {other_folders[0].name}: rename {train.name} if it is a class, "
+            f"or set dataset.root={train} if it is the training split"
         )
     return False
 

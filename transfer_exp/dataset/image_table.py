@@ -76,7 +76,7 @@ def image_table(
     decoder = ImageDecoder(background, pixel_range)
     splits = {str(split): _load_images(part, classes, decoder) for split, part in rows.groupby("split")}
     if len(splits) == 1:
-        splits = {"train": next(iter(splits.values()))}  # the only split, whatever its name
+        splits = {"train": next(iter(splits.values()))}  # the only split, under any name
     if "train" not in splits:
         raise InputError(f"{table} has no line of split train: a ranking needs images to train on")
     train, test, validation = splits["train"], splits.get("test"), splits.get("validation")

@@ -204,9 +204,9 @@ def inspect_once(
 def _refuse_unreadable(messages: Mapping[str, str]) -> None:
     """Raise InputError with the messages about images that cannot be read, by name, if there are any."""
     for name, message in messages.items():
-        others = [other for other in messages if other != name]
-        names = ", ".join(others[:_MAX_NAMES]) + (", ..." if len(others) > _MAX_NAMES else "")
-        raise InputError(f"{message}; {len(others)} more cannot be read: {names}" if others else message)
+        further = [unreadable for unreadable in messages if unreadable != name]
+        names = ", ".join(further[:_MAX_NAMES]) + (", ..." if len(further) > _MAX_NAMES else "")
+        raise InputError(f"{message}; {len(further)} more cannot be read: {names}" if further else message)
 
 
 def log_findings(

@@ -143,10 +143,10 @@ class TargetDataset:
         train, test = (self._count_classes(split) for split in (self.train, self.test))
         validation = 0 * train if self.validation is None else self._count_classes(self.validation)
         for c in np.flatnonzero((train < 2) & (train + validation + test > 0)):
-            others = f", {validation[c]} validation" if validation[c] else ""
+            validation_text = f", {validation[c]} validation" if validation[c] else ""
             raise InputError(
-                f"{self.name}: class {self.class_names[c]!r} has {train[c]} training{others} and {test[c]} test "
-                "images, and needs at least two to train on: add images or leave the class out"
+                f"{self.name}: class {self.class_names[c]!r} has {train[c]} training{validation_text} and {test[c]} "
+                "test images, and needs at least two to train on: add images or leave the class out"
             )
         if np.count_nonzero(train) < 2:
             names = [self.class_names[c] for c in np.flatnonzero(train)]

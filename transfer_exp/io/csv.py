@@ -74,11 +74,11 @@ def parse_table(text: str, path: Path) -> pd.DataFrame:
         InputError: If a line has too few or too many entries or a huge one, a column has no name or a duplicate one, or
             a quote is not closed.
     """
-    named = _SEPARATOR_LINE.match(text)
-    body = text[named.end() :] if named else text
-    first_line = 1 + bool(named)
+    separator_line = _SEPARATOR_LINE.match(text)
+    body = text[separator_line.end() :] if separator_line else text
+    first_line = 1 + bool(separator_line)
     header_line = body.lstrip().partition("\n")[0].partition("\r")[0]
-    separators = [named[1]] if named else [s for s in _SEPARATORS if s in header_line] or [","]
+    separators = [separator_line[1]] if separator_line else [s for s in _SEPARATORS if s in header_line] or [","]
     parsed = [(separator, *_split(body, separator, first_line)) for separator in separators]
     # A character of several is the separator if all rows have the same number of entries; else the most frequent one.
     _separator, rows, error = min(parsed, key=lambda p: (bool(p[2]), -len(p[1][0][1]) if p[1] else 0))

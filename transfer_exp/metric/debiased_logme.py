@@ -1,4 +1,4 @@
-"""De-biased LogME: LogME with the effective number of parameters in place of the dimension."""
+"""De-biased LogME: LogME with the effective number of parameters instead of the dimension."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transfer_exp.statistics.class_statistics import ClassStatistics
 
 
 def debiased_logme(statistics: ClassStatistics) -> float:
-    """Compute `logme` with the effective number of parameters g = sum_k s_k^2 / (s_k^2 + alpha / beta) in place of D.
+    """Compute `logme` with the effective number of parameters g = sum_k s_k^2 / (s_k^2 + alpha / beta) for D.
 
     In the evidence, a direction with s_k near zero adds 1/2 ln alpha through D and takes it away through
     1/2 ln(alpha + beta s_k^2). Here only the second remains, so such a direction lowers the score wherever alpha > 1.

@@ -90,7 +90,7 @@ def _exact(distances: Float[np.ndarray, "source samples"]) -> Float[np.ndarray, 
 
 
 def _sinkhorn(distances: Float[np.ndarray, "source samples"], fraction: float) -> Float[np.ndarray, "source samples"]:
-    """Return the entropic plan after `STEPS` steps, the last of which gives every target sample its exact mass."""
+    """Return the entropic plan after `STEPS` steps; the last step gives every target sample its exact mass."""
     scale = fraction * distances.mean()
     if scale == 0:
         return np.full(distances.shape, 1 / distances.size)
