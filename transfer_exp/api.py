@@ -102,7 +102,7 @@ def _search(
 
     read_trust()
     forbid_secrets_in_configs()
-    settings = [settings] if isinstance(settings, str) else list(settings)
+    settings = [settings] if isinstance(settings, str) else list(settings or ())
     for setting in settings:
         if not isinstance(setting, str) or "=" not in setting:
             raise InputError(f"settings has {setting!r}: write a text KEY=VALUE")

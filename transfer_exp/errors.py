@@ -66,7 +66,7 @@ class ModelFailureError(NotApplicableError):
 
 
 def redact_urls(text: str) -> str:
-    """Return a text with ``...`` in place of the credentials in its URLs."""
+    """Return a text with ``...`` for the credentials in its URLs."""
     return _CREDENTIALS.sub("...", text)
 
 

@@ -31,6 +31,8 @@ ODD = {
     "store=3": "store=3: need a folder",
     "store=nowhere://x": "store=nowhere://x cannot be used",
     "store=/dev/null/x": "cannot use the store",
+    "metric=[logme,sfda]": "metric=[logme,sfda] is a list: compare options in a sweep, -m metric=A,B",
+    "+metric@evil=logme": "there is no setting 'evil': write metric=NAME",
     "models=[5]": "models=[5]: need a list of names",
     "models=5": "models=5: need a list of names",
     "models=[]": "models=[]: need a list of names",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from transfer_exp.cli.redact import redacted_command
+from transfer_exp.cli.redact import is_secret_name, redacted_command
 
 ROOT = Path(__file__).parents[2]
 SECRET = "deadbeef" * 5
@@ -74,3 +74,13 @@ def test_no_secret_is_written_or_printed(tmp_path, command):
     for name, secret in SECRETS.items():
         assert secret.encode() not in process.stdout + process.stderr, name
         assert [path for path, content in written.items() if secret.encode() in content] == [], name
+
+
+@pytest.mark.parametrize("name", ["API_TOKENS", "MY_API_KEYS", "PASSPHRASE", "DB_PASSCODE", "BEARER", "SECRETS", "JWT"])
+def test_plural_and_compound_names_are_secrets(name):
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", ["PATH", "KEYBOARD", "TOKENIZER", "PASSENGERS", "COLUMNS"])
+def test_harmless_names_are_no_secrets(name):
+    assert not is_secret_name(name)

@@ -252,3 +252,27 @@ def test_source_images_that_do_not_fit_are_refused(tmp_path, changes, message):
     save(tmp_path / "a.npz", **{**source, "source_set_probabilities": np.eye(3), **changes})
     with pytest.raises(InputError, match=message):
         arrays(str(tmp_path)).source_set("a")
+
+
+def test_two_models_with_the_same_name_in_other_unicode_forms_are_refused():
+    x = np.random.default_rng(0).normal(size=(6, 2))
+    with pytest.raises(InputError, match="two models have the same name"):
+        convert_features({"caf\u00e9": x, "cafe\u0301": x}, [0, 1] * 3)
+
+
+def test_an_empty_label_is_refused():
+    with pytest.raises(InputError, match="labels have no value at position 2"):
+        convert_features(np.zeros((4, 2)), ["a", "b", "", "a"])
+
+
+def test_a_frame_of_labels_in_another_order_is_refused():
+    frame = pd.DataFrame(np.zeros((4, 2)), index=[10, 11, 12, 13])
+    labels = pd.DataFrame({"label": list("abab")}, index=[10, 11, 13, 12])
+    with pytest.raises(InputError):
+        convert_features(frame, labels)
+
+
+def test_a_name_with_a_lone_surrogate_is_escaped():
+    converted = convert_features({"a\ud800": np.zeros((4, 2))}, [0, 1, 0, 1])
+    (name,) = converted.features
+    assert name.encode()

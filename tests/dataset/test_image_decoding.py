@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -241,18 +243,21 @@ def test_colours_of_16_bits_keep_their_upper_half():
     assert image_facts(image).is_cut
 
 
-def encode_rgb16(values):
-    """Return a PNG of 16 bits a channel, which Pillow reads but does not write."""
-    import struct
-    import zlib
+def encode_png(depth, colour_type, rows, transparent=None):
+    """Return a PNG of packed rows, at depths and with transparent colours that Pillow reads but does not write."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    height, width, _ = values.shape
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    width = len(rows[0]) * 8 // (depth * {0: 1, 2: 3}[colour_type])
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour_type, 0, 0, 0)
+    colour = b"" if transparent is None else chunk(b"tRNS", transparent)
+    pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row for row in rows)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + colour + pixels + chunk(b"IEND", b"")
+
+
+def encode_rgb16(values):
+    return encode_png(16, 2, [row.astype(">u2").tobytes() for row in values])
 
 
 @pytest.mark.parametrize("size", [(1, 2_000_000), (2_000_000, 1), (1, MAX_ASPECT + 1)])
@@ -299,3 +304,41 @@ def test_a_wrong_range_is_refused(pixel_range):
 def test_images_that_are_not_files_have_no_facts(dataset):
     assert image_facts(dataset.train.read(0)) == ImageFacts("RGB")
     assert replace(dataset.train, read=lambda i: Image.new("L", (1, 1))).read(0).mode == "L"
+
+
+@pytest.mark.parametrize("white_is_zero", [False, True])
+def test_deep_images_whose_zero_is_white_are_inverted(white_is_zero):
+    values = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1040
+    content = encode(Image.fromarray(values), "TIFF", tiffinfo={262: 0 if white_is_zero else 1})
+    grey = np.rint(values * (255 / 65535)).astype(np.uint8)
+    expected = 255 - grey if white_is_zero else grey
+    np.testing.assert_array_equal(decode(content)[..., 0], expected)
+    assert is_marked(content) == white_is_zero
+
+
+def test_signed_pixels_of_8_bits_are_refused():
+    content = encode(Image.fromarray(RAMP), "TIFF", tiffinfo={339: 2})
+    with pytest.raises(InputError, match="signed pixels of 8 bits"):
+        decode(content)
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour_type", "rows", "transparent"),
+    [
+        (2, 0, [bytes([0b01000000])], struct.pack(">H", 1)),
+        (4, 0, [bytes([0x10, 0x00])], struct.pack(">H", 1)),
+        (16, 2, [struct.pack(">6H", 0x1234, 0x5678, 0x9ABC, 0, 0, 0)], struct.pack(">3H", 0x1234, 0x5678, 0x9ABC)),
+    ],
+    ids=["2 bits", "4 bits", "16 bits a channel"],
+)
+def test_a_transparent_colour_of_any_depth_shows_the_background(depth, colour_type, rows, transparent):
+    pixels = decode(encode_png(depth, colour_type, rows, transparent), background="red")
+    np.testing.assert_array_equal(pixels[0, 0], [255, 0, 0])
+    np.testing.assert_array_equal(pixels[0, 1], [0, 0, 0])
+
+
+def test_a_palette_with_alpha_shows_the_background():
+    palette = bytes([9, 9, 9, 255, 200, 200, 200, 0])  # entries of a TGA are blue, green, red, alpha
+    header = bytes([0, 1, 1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 2, 0, 1, 0, 8, 0x28])
+    pixels = decode(header + palette + bytes([0, 1]), background="blue")
+    np.testing.assert_array_equal(pixels[0], [[9, 9, 9], [0, 0, 255]])

@@ -265,3 +265,10 @@ def test_real_images_are_read(name, classes, train, test):
     target = image_folder(str(ASSETS / name), scoring_set_size=classes * 2)
     assert (len(target.class_names), len(target.train), len(target.test)) == (classes, train, test)
     assert {target.scoring_set.read(i).mode for i in range(len(target.scoring_set))} == {"RGB"}
+
+
+def test_splits_inside_classes_are_refused(tmp_path):
+    for label in ("wren", "heron"):
+        image_folders(tmp_path / label, ["train", "test"], 3)
+    with pytest.raises(InputError, match=r"every folder in .* has the splits test, train: put"):
+        image_folder(str(tmp_path))

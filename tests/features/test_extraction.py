@@ -143,3 +143,14 @@ def test_the_message_of_an_unreadable_image_has_no_traceback_of_the_worker_proce
     with pytest.raises(InputError) as refusal:
         replace(extractor, workers=1)("resnet_glyphs", model, images)
     assert str(refusal.value) == "image 0 is not readable: remove it"
+
+
+def test_a_later_reader_returns_nothing_for_a_damaged_file(model, dataset, extractor):
+    extractor("resnet_glyphs", model, dataset.train)
+    read = extractor.reader(model, dataset.train)
+    assert read(1 << 30).features.shape[0] == len(dataset.train)
+    (path,) = extractor.store.root.glob("features/*/*")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    assert read(1 << 30) is None

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.measure import accuracy, compute_measure, map_11point, mean_per_class_accuracy
 
 
@@ -45,3 +46,8 @@ def test_a_measure_is_selected_by_name():
     scores, labels = np.eye(3)[[0, 1, 1]], np.array([0, 1, 2])
     assert compute_measure("accuracy", scores, labels, None) == pytest.approx(2 / 3)
     assert compute_measure("map_11point", scores, labels, None) == map_11point(scores, np.eye(3, dtype=np.int64))
+
+
+def test_average_precision_without_a_positive_sample_is_refused():
+    with pytest.raises(InputError, match="no test image has a label"):
+        map_11point(np.ones((3, 2)), np.zeros((3, 2), dtype=np.int64))

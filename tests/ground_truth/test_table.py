@@ -113,3 +113,24 @@ def test_unsound_rows_are_used_only_on_request(tmp_path):
     assert AccuracyTable(str(tmp_path / "table.csv"), "full", unit="percent", unsound=True).other_accuracies(
         "a", "pets"
     )
+
+
+@pytest.mark.parametrize("word", ["no", "No", "FALSE", "0"])
+def test_a_row_that_is_not_sound_in_any_spelling_needs_the_option(tmp_path, word):
+    rows = f"model,dataset,accuracy,source,sound\na,pets,90,paper,{word}\nb,pets,80,paper,Yes\n"
+    with pytest.raises(InputError, match=r"no rows for dataset|only unsound rows"):
+        _lookup(tmp_path, rows=rows.replace("b,pets", "b,cars"), regime=None)
+    assert _lookup(tmp_path, rows=rows, regime=None) is None
+    assert _lookup(tmp_path, rows=rows, regime=None, unsound=True).value == 0.9
+
+
+def test_an_unknown_word_for_sound_and_a_row_without_a_model_are_named(tmp_path):
+    with pytest.raises(InputError, match="line 2: sound 'perhaps' is neither yes nor no"):
+        _lookup(tmp_path, rows="model,dataset,accuracy,source,sound\na,pets,90,paper,perhaps\n", regime=None)
+    with pytest.raises(InputError, match="line 2 has no model"):
+        _lookup(tmp_path, rows="model,dataset,accuracy,source\n,pets,90,paper\n", regime=None)
+
+
+def test_names_match_in_any_unicode_form(tmp_path):
+    rows = "model,dataset,accuracy,source\ncafe\u0301,pets,90,paper\n"
+    assert _lookup(tmp_path, "caf\u00e9", rows=rows, regime=None).value == 0.9

@@ -124,3 +124,15 @@ def test_shared_dictionaries_do_not_multiply_without_end():
 def test_a_wrong_place_is_refused():
     with pytest.raises(ValueError, match="no weights under 'ema': correct weights_key"):
         find_weights({"state_dict": NETWORK}, NETWORK, "ema")
+
+
+def test_stochastically_averaged_weights_come_first_and_states_of_the_optimizer_are_no_weights():
+    averaged = {"n_averaged": torch.tensor(3), **_wrap(OTHER, "module.")}
+    _assert_equal(find_weights({"model": NETWORK, "swa_model": averaged}, NETWORK)[0], OTHER)
+    _assert_equal(find_weights({"model": NETWORK, "optimizer": {"state": {"ema": OTHER}}}, NETWORK)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64])
+def test_weights_that_are_not_real_numbers_are_refused(dtype):
+    with pytest.raises(ValueError, match="save the weights as floats"):
+        find_weights({**NETWORK, "fc.weight": NETWORK["fc.weight"].to(dtype)}, NETWORK)

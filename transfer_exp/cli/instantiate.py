@@ -80,12 +80,12 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
     """
     target, values, hints = _check_arguments(group, options)
     built = {key: _build_nested(f"{group}.{key}", value) for key, value in values.items()}
-    made = target(**{key: _check_type(f"{group}.{key}", value, hints.get(key, Any)) for key, value in built.items()})
+    result = target(**{key: _check_type(f"{group}.{key}", value, hints.get(key, Any)) for key, value in built.items()})
     kinds = tuple(get_object(path) for path in _KINDS.get(group, ()))
-    if kinds and not isinstance(made, kinds):
+    if kinds and not isinstance(result, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
-        raise InputError(f"{group} needs a {expected}, and {options['_target_']} makes {type(made).__name__}")
-    return made
+        raise InputError(f"{group} needs a {expected}, and {options['_target_']} makes {type(result).__name__}")
+    return result
 
 
 def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any], Any]:

@@ -88,10 +88,10 @@ def main() -> int | None:
 
 def _kept_results() -> str:
     """Return where the results of an interrupted command are."""
-    kept = "the store keeps the features, scores and accuracies of all models that were done"
+    text = "the store keeps the features, scores and accuracies of all models that were done"
     if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
-        return kept
-    return f"{kept}, and finished jobs are shown by transfer-exp report {HydraConfig.get().sweep.dir}"
+        return text
+    return f"{text}, and finished jobs are shown by transfer-exp report {HydraConfig.get().sweep.dir}"
 
 
 def _run_command(arguments: Sequence[str]) -> int | None:

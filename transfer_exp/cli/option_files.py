@@ -55,16 +55,16 @@ def install() -> None:
     """Let Hydra's loader apply the limits, and `check_config` to every config that it composes."""
     ConfigLoaderImpl.load_configuration = _compose  # type: ignore[method-assign, assignment]
     CachingConfigRepository.load_config = _load  # type: ignore[method-assign, assignment]
-    ConfigLoaderImpl._load_single_config = _place  # type: ignore[method-assign, assignment]
+    ConfigLoaderImpl._load_single_config = _place_config  # type: ignore[method-assign, assignment]
 
 
 def _compose(
-    loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *options: Any, **named: Any
+    loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *options: Any, **keywords: Any
 ) -> DictConfig:
     """Compose and check a config; this replaces a method of Hydra. Raises `InputError` when it cannot be used."""
     check_overrides(overrides, lambda group: bool(loader.get_group_options(group)) or bool(loader.list_groups(group)))
     try:
-        config = _hydra_composes(loader, config_name, overrides, *options, **named)
+        config = _hydra_composes(loader, config_name, overrides, *options, **keywords)
         plain = OmegaConf.to_container(config)
     except RecursionError as error:
         raise InputError("the option files list each other, or nest, without an end: correct their defaults") from error
@@ -110,7 +110,7 @@ def _load(repository: CachingConfigRepository, config_path: str) -> ConfigResult
     return result
 
 
-def _place(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+def _place_config(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
     """Read a config, and put it where its package says; this replaces a method of Hydra. Errors as in `_load`."""
     result = _hydra_places(loader, default, repo)
     if not _is_shipped(result.path) and OmegaConf.is_dict(result.config):

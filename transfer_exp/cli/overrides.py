@@ -117,7 +117,7 @@ def quote(text: str) -> str:
 
 
 def quote_path(path: str) -> str:
-    """Return a path as a quoted value in Hydra's grammar, from which any characters are read back unchanged."""
+    """Return a path as a quoted value in Hydra's grammar; any characters are read back unchanged."""
     text = f"./{path}" if path == "???" else path  # OmegaConf's mark of a missing value
     return quote(re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + r"\${", text))
 

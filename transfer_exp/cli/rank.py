@@ -57,14 +57,14 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     parser.add_argument(
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
-    known = ("-h", "--help", "--budget", "--pool")
+    own_options = ("-h", "--help", "--budget", "--pool")
     arguments = list(arguments)
     if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
         position = arguments.index("--budget")
         arguments[position : position + 2] = [f"--budget={arguments[position + 1]}"]
     # The name of a folder may begin with a dash.
     options = parser.parse_intermixed_args(
-        [f"./{a}" if a.startswith("-") and a not in known and Path(a).exists() else a for a in arguments]
+        [f"./{a}" if a.startswith("-") and a not in own_options and Path(a).exists() else a for a in arguments]
     )
     return search_overrides(options.target, options.budget, options.pool, options.settings)
 
@@ -195,7 +195,7 @@ def run_search(
 
 
 def parse_budget(budget: str | int | float | None) -> float | None:
-    """Return the seconds of a number of seconds or a text such as ``90s``, ``10m`` or ``2h``; None is no limit.
+    """Return the seconds of a number of seconds or a text such as ``90s``, ``10m`` or ``2h``; None means no limit.
 
     Raises `InputError` when the text is not a time, or the time is not positive.
     """

@@ -13,7 +13,9 @@ from omegaconf.resolvers import oc
 from transfer_exp.errors import has_credentials, redact_urls
 
 _SECRET = re.compile(
-    r"(?:key|token|secret|password|passwd|credentials?|cookie)(?![a-z])|(?<![a-z])(?:pass|pwd|pat|auth)(?![a-z])", re.I
+    r"(?:keys?|tokens?|secrets?|passwords?|passwd|passphrases?|passcodes?|credentials?|cookies?)(?![a-z])"
+    r"|(?<![a-z])(?:pass|pwd|pat|auth|bearer|jwt)(?![a-z])",
+    re.I,
 )
 """Words of the name of a secret."""
 _NOT_SECRET = ("PWD", "OLDPWD")

@@ -33,7 +33,7 @@ def _is_list(value: Any, is_item: Callable[[Any], bool], or_null: bool = False) 
     return (or_null and value is None) or (isinstance(value, list) and bool(value) and all(map(is_item, value)))
 
 
-def _whole(least: int, most: int | float = float("inf")) -> tuple[str, Callable[[Any], bool]]:
+def _whole_number(least: int, most: int | float = float("inf")) -> tuple[str, Callable[[Any], bool]]:
     text = f"at least {least}" if most == float("inf") else f"from {least} to {most}"
     return f"a whole number, {text}", lambda value: is_whole(value, least, most)
 
@@ -45,23 +45,23 @@ def _number(text: str, accepts: Callable[[int | float], bool]) -> tuple[str, Cal
 SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "stage": (f"one of {', '.join(STAGES)}", lambda value: value in STAGES),
     "models": ("a list of names such as [a,b], or null", lambda v: _is_name(v) or _is_list(v, _is_name, or_null=True)),
-    "seed": _whole(0, LARGEST_SEED),
+    "seed": _whole_number(0, LARGEST_SEED),
     "device": ("auto, cpu, cuda, cuda:0 or mps", _is_name),
     "store": ("a folder, or a URL such as s3://bucket/folder", _is_name),
-    "features.batch_size": _whole(1, 1_000_000),
-    "features.workers": _whole(0, 1024),
+    "features.batch_size": _whole_number(1, 1_000_000),
+    "features.workers": _whole_number(0, 1024),
     # Of ``transfer-exp rank``.
     "budget": (
         "a time such as 90s, 10m or 2h, or null",
         lambda value: value is None or type(value) in (int, float, str),
     ),
     "inspect": ("true or false", lambda value: isinstance(value, bool)),
-    "draws": _whole(2, 1_000_000),
-    "halving.first": _whole(1),
-    "halving.top": _whole(1),
+    "draws": _whole_number(2, 1_000_000),
+    "halving.first": _whole_number(1),
+    "halving.top": _whole_number(1),
     "halving.growth": _number("above 1", lambda value: 1 < value < float("inf")),
     "halving.keep": _number("above 0 and below 1", lambda value: 0 < value < 1),
-    "halving.stable": _whole(2),
+    "halving.stable": _whole_number(2),
     "halving.prior_images": _number("from 0 on", lambda value: 0 <= value < float("inf")),
     # Of a score matrix.
     "metrics": ("a list such as [logme,'knn(k=3)'], or null", lambda value: _is_list(value, _is_name, or_null=True)),
@@ -73,7 +73,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "rows": ("a CSV to write", _is_name),
     # Of single stages.
     "splits": (f"a list of {', '.join(SPLITS)}", lambda value: _is_list(value, SPLITS.__contains__)),
-    "point": _whole(0),
+    "point": _whole_number(0),
 }
 """What a setting needs to be, in words and as a predicate, by its key."""
 _ADDED = ("splits", "point")
@@ -102,7 +102,12 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
             raise InputError(f"cannot read '{override}': write KEY=VALUE")
         if value in ("null", "''", '""') and is_group(name):
             raise InputError(f"{override} is not an option: set {name}=NAME, see transfer-exp --help")
-        top = re.split(r"[.@]", name)[0]
+        if value.startswith("[") and is_group(name):
+            raise InputError(f"{override} is a list: compare options in a sweep, -m {name}=A,B")
+        group, _, package = name.partition("@")
+        if package and package.partition(".")[0] not in (*_TOP, "_global_"):
+            raise InputError(f"there is no setting '{package}': write {group}=NAME")
+        top = group.partition(".")[0]
         if key.startswith("+") and top != "hydra" and top not in _TOP and not is_group(top):
             raise InputError(f"there is no setting '{top}': {suggestion(top, _TOP)}")
 
@@ -158,5 +163,5 @@ def check_setting(key: str, value: Any) -> None:
     if not accepts(value):
         if key == "stage":
             raise InputError(f"no stage '{value}': {suggestion(str(value), STAGES)}")
-        shown = "null" if value is None else "''" if value == "" else str(value)
-        raise InputError(one_line(f"{key}={shown}: need {text}"))
+        value_text = "null" if value is None else "''" if value == "" else str(value)
+        raise InputError(one_line(f"{key}={value_text}: need {text}"))

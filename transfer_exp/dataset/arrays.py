@@ -204,9 +204,11 @@ def convert_features(features: Any, labels: Any) -> FeaturesInMemory:
     for name, values in models.items():
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{name!r} is not the name of a model: use a text")
-        if isinstance(labels, pd.Series) and isinstance(values, pd.DataFrame):
+        if isinstance(labels, pd.Series | pd.DataFrame) and isinstance(values, pd.DataFrame):
             _check_order(values.index, labels.index, name)
-    arrays = {name: _convert(values, f"features of model {name}") for name, values in models.items()}
+    arrays = {clean_name(name): _convert(values, f"features of model {name}") for name, values in models.items()}
+    if len(arrays) < len(models):
+        raise InputError("two models have the same name in different Unicode forms: rename one")
     names = None
     if isinstance(labels, pd.DataFrame):
         names, labels = [str(name) for name in labels], labels.to_numpy()
@@ -296,6 +298,8 @@ def _flatten_labels(labels: np.ndarray, what: str, names: Sequence[str] | None =
         raise InputError(f"{what} must be (N,) integers or strings, not {labels.shape} {labels.dtype}{advice}")
     if labels.dtype.kind == "U":
         texts, codes = np.unique(labels, return_inverse=True)
+        if "" in texts:
+            raise InputError(f"{what} have no value at position {np.flatnonzero(labels == '')[0]}: fill it")
         labels = np.array([clean_name(str(text)) for text in texts])[codes]
     return labels
 

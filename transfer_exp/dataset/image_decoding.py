@@ -42,6 +42,8 @@ _UPRIGHT = {
 _PNG_ORIENTATIONS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"mif1", b"msf1")
 _BITS = (8, 10, 12, 14, 16)
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+"""Numbers of tags of TIFF."""
 _FACTS = "transfer_exp facts"
 Range = tuple[float, float]
 
@@ -171,6 +173,8 @@ class ImageDecoder:
             # This range equals the fixed one of earlier releases.
             if _is_deep(image) and self._range_of(image.mode) != (0, 65535):
                 marks.append(f"range {self._range_of(image.mode)}")
+            if _is_deep(image) and _tag(image, _PHOTOMETRIC, 1) == 0:
+                marks.append("0 is white")
             return ", ".join(marks).encode()
         return b""
 
@@ -178,6 +182,9 @@ class ImageDecoder:
         kind, orientation, is_cut = f"{image.format} {image.mode}", _orientation(image, content), _is_cut(image)
         pixel_range = self._range_of(image.mode) if _is_deep(image) else None
         alpha = None
+        if image.format == "TIFF" and not _is_deep(image) and 2 in np.atleast_1d(_tag(image, _SAMPLE_FORMAT, 1)):
+            raise _PixelError("has signed pixels of 8 bits, which Pillow reads as unsigned: save them with 16 bits")
+        _scale_transparent_colour(image)
         if pixel_range is not None:
             rgb, alpha = _scale(image, pixel_range)
         elif _has_transparency(image):
@@ -270,7 +277,19 @@ def _orientation(image: Image.Image, content: bytes) -> int:
 
 def _has_transparency(image: Image.Image) -> bool:
     """Return whether an image has an alpha channel or a transparent colour."""
-    return "transparency" in image.info or image.mode in ("LA", "PA", "La", "RGBA", "RGBa")
+    return image.has_transparency_data
+
+
+def _scale_transparent_colour(image: Image.Image) -> None:
+    """Scale the transparent colour of a PNG like its pixels, to 8 bits, which Pillow leaves out."""
+    tiles: Any = getattr(image, "tile", ())
+    colour, mode = image.info.get("transparency"), str(tiles[0][3]) if tiles else ""
+    if image.format != "PNG" or colour is None or isinstance(colour, bytes):
+        return
+    if mode in ("L;2", "L;4"):
+        image.info["transparency"] = colour * (255 // (2 ** int(mode[-1]) - 1))
+    elif mode == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _has_frames(image: Image.Image) -> bool:
@@ -300,10 +319,15 @@ def _deep_pixels(image: Image.Image) -> Shaped[np.ndarray, "height width"]:
     return pixels
 
 
+def _tag(image: Image.Image, tag: int, default: Any) -> Any:
+    """Return the value of a tag of a TIFF; the default for other images."""
+    tags: Any = getattr(image, "tag_v2", {})
+    return tags.get(tag, default)
+
+
 def _is_unsigned(image: Image.Image) -> bool:
     """Return whether an image is a TIFF of unsigned integers of 32 bits."""
-    tags: Any = getattr(image, "tag_v2", {})
-    return tags.get(258) == (32,) and tags.get(339, (1,)) in ((1,), 1)
+    return _tag(image, _BITS_PER_SAMPLE, None) == (32,) and _tag(image, _SAMPLE_FORMAT, 1) in ((1,), 1)
 
 
 def _scale(image: Image.Image, pixel_range: Range) -> tuple[Image.Image, Image.Image | None]:
@@ -313,6 +337,8 @@ def _scale(image: Image.Image, pixel_range: Range) -> tuple[Image.Image, Image.I
     grey = np.empty(pixels.shape, dtype=np.uint8)
     for row, out in zip(pixels, grey, strict=True):
         out[:] = ((row.astype(np.float64) - low) * (255 / (high - low))).clip(0, 255).round()
+    if _tag(image, _PHOTOMETRIC, 1) == 0:  # Pillow inverts such images of 8 bits only.
+        grey = 255 - grey
     transparent = image.info.get("transparency")
     alpha = (
         Image.fromarray(np.where(pixels == transparent, 0, 255).astype(np.uint8)) if transparent is not None else None

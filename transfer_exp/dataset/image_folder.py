@@ -74,6 +74,8 @@ def image_folder(
         raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
     scan = _Scan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
     folders = _find_splits(folder)
+    if not folders:
+        _refuse_splits_inside_classes(folder)
     files = scan.read_splits(folders) if folders else {"train": scan.read_classes(folder)}
     classes = sorted({label for part in files.values() for label in part})
     splits = {split: scan.load_images(part, classes) for split, part in files.items()}
@@ -84,6 +86,16 @@ def image_folder(
     passed_over = {reason: tuple(names) for reason, names in scan.passed_over.items()}
     name = clean_name(name or folder.name)
     return TargetDataset(name, tuple(classes), train, test, scoring_set, validation, passed_over=passed_over)
+
+
+def _refuse_splits_inside_classes(folder: Path) -> None:
+    """Refuse classes that each consist of the same two or more splits."""
+    names = [tuple(path.name for path in _list_folders(path)) for path in _list_folders(folder)]
+    if len(names) > 1 and len(set(names)) == 1 and len(names[0]) > 1 and all(map(split_of, names[0])):
+        raise InputError(
+            f"every folder in {folder} has the splits {', '.join(names[0])}: put the folders of the splits first, and "
+            "one folder per class inside each"
+        )
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -208,7 +208,7 @@ class Halving:
 
 
 def _merge(scores: Mapping[str, float]) -> Mapping[str, float]:
-    """Return scores of which those that differ by rounding only are equal."""
+    """Return scores; those that differed by rounding only are equal."""
     return dict(zip(scores, merge_ties(np.array([*scores.values()], dtype=np.float64)).tolist(), strict=True))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_exp.errors import InputError
+from transfer_exp.io.accuracies import clean_names
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import parse_numbers, read_table, require_columns, write_table
 from transfer_exp.store import Lock, open_backend
@@ -93,7 +94,7 @@ def _read_long_form(path: Path) -> pd.DataFrame:
     rows = read_table(path)
     if {"model", "score"} & set(rows):
         require_columns(rows, ("model", "score"), path)
-        return rows
+        return clean_names(rows, path)
     if set(rows) >= set(_FIRST_FIELDS):
         fields = [name for name in CELL if name in rows]
         if len(fields) == rows.shape[1]:

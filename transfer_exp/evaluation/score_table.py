@@ -255,7 +255,7 @@ def join_regimes(
         except InputError as error:
             errors.append(error)
     if not tables:
-        raise errors[0]
+        raise errors[0] if errors else InputError("the table of accuracies has no row: give one for each model")
     shared = [note for note in tables[0].notes if all(note in table.notes for table in tables)]
     tables = [replace(table, notes=tuple(note for note in table.notes if note not in shared)) for table in tables]
     return tables, [*shared, *(f"left out: {error}" for error in errors)]

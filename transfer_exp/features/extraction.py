@@ -134,8 +134,10 @@ class Extractor:
                     batches.append(batch)
                     if batch.shape[1] * len(images) > max_values:
                         raise InputError(f"the scoring set has {len(images)} samples of {batch.shape[1]} features")
-            except (OSError, KeyError):
-                return None
+            except InputError:
+                raise
+            except (OSError, KeyError, ValueError):
+                return None  # missing or damaged
             return FeatureSet(np.concatenate(batches), images.labels)
 
         return read
@@ -182,7 +184,7 @@ def _explain_worker_errors(batches: Iterator[Tensor]) -> Iterator[Tensor]:
     except InputError as error:
         raise SharedInputError(str(error).rpartition("InputError: ")[2]) from error
     except RuntimeError as error:
-        if any(words in str(error) for words in ("DataLoader worker", "shared memory", "/torch_", "Bus error")):
+        if any(text in str(error) for text in ("DataLoader worker", "shared memory", "/torch_", "Bus error")):
             # Also where /dev/shm, through which the processes hand images over, is too small.
             message = f"a process that decodes images has died ({first_line(error)}): set features.workers=0"
             raise SharedInputError(message) from error

@@ -191,7 +191,7 @@ class ModelArrays:
         return ModelFacts(self.name)
 
     def weights(self) -> ModelWeights:
-        """Raise `NotApplicableError`: there is no network."""
+        """Raise `NotApplicableError`, because arrays have no network."""
         raise NotApplicableError("the model has features but no network, hence no weights")
 
     def source_set(self) -> FeatureSet | None:

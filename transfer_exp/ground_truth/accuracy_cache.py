@@ -130,8 +130,8 @@ def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
     """Append a row to the ``accuracies.csv`` of a store, unless the table has a row with the same ``key``.
 
     Processes may write the table at the same time, and one that was suspended may overwrite the rows of others. No row
-    is lost: each accuracy is also a record in the store, and whoever writes the table reads it again and adds the
-    records that it lacks.
+    is lost: each accuracy is also a record in the store, and each process that writes the table reads it again and
+    adds the records that it lacks.
 
     Raises:
         InputError: When the existing file has other columns.

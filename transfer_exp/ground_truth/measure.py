@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 
+from transfer_exp.errors import InputError
+
 Scores = Float[np.ndarray, "samples classes"]
 Labels = Int[np.ndarray, " samples"]
 
@@ -25,7 +27,10 @@ def map_11point(scores: Scores, targets: Int[np.ndarray, "samples classes"]) -> 
 
     A class's average precision is the mean, over recalls 0, 0.1, ... 1, of the best precision at that recall or
     above (Everingham et al., IJCV 2010, sec. 4.2). Classes without a positive sample are left out.
+    Raises `InputError` if no class has one.
     """
+    if not targets.any():
+        raise InputError("no test image has a label: average precision needs at least one")
     averages = []
     for column, truth in zip(scores.T, targets.T, strict=True):
         if truth.any():

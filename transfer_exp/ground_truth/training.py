@@ -212,9 +212,9 @@ def check_optimizer(name: str) -> None:
     """Raise `InputError` unless timm has an optimiser of this name."""
     try:
         timm.optim.create_optimizer_v2(torch.nn.Linear(1, 1), opt=name, lr=0.1)
-    except Exception as error:  # timm raises a type of its own for each way a name can be wrong
-        known = suggestion(name, timm.optim.list_optimizers())
-        raise InputError(f"protocol.optimizer={name} is not an optimiser of timm: {known}") from error
+    except Exception as error:  # timm raises different types for wrong names
+        advice = suggestion(name, timm.optim.list_optimizers())
+        raise InputError(f"protocol.optimizer={name} is not an optimiser of timm: {advice}") from error
 
 
 def get_random_state() -> State:

@@ -9,9 +9,10 @@ import pandas as pd
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table, require_columns
-from transfer_exp.io.text import read_text
+from transfer_exp.io.text import clean_name, read_text
 
 PUBLISHED = Path(__file__).parents[1] / "ground_truth" / "tables" / "published.csv"
+_NO, _YES = ("no", "false", "0"), ("", "yes", "true", "1")
 _PERFECT = {"fraction": 1.0, "percent": 100.0}
 _RESULTS = frozenset(
     {"accuracy", "source", "sound", "seed", "chosen", "steps", "seconds", "device", "versions", "data", "key"}
@@ -30,7 +31,18 @@ def parse_accuracy_rows(text: str, path: Path, required: Sequence[str]) -> pd.Da
     """Return the rows of a CSV as text; raises InputError if it is not a table or lacks a required column."""
     rows = parse_table(text, path)
     require_columns(rows, required, path)
-    return rows
+    if "sound" in rows:
+        for line in rows.index[~rows["sound"].str.casefold().isin((*_NO, *_YES))][:1]:
+            raise InputError(f"{path} line {line}: sound '{rows['sound'][line]}' is neither yes nor no: correct it")
+    return clean_names(rows, path)
+
+
+def clean_names(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Return rows with the names of models and datasets in one Unicode form; raises InputError for an empty model."""
+    for line in rows.index[rows["model"] == ""][:1]:
+        raise InputError(f"{path} line {line} has no model: name it, or leave the line out")
+    names = [name for name in ("model", "dataset") if name in rows]
+    return rows.assign(**{name: rows[name].map(clean_name) for name in names})
 
 
 def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, option: str) -> pd.DataFrame:
@@ -105,5 +117,5 @@ def check_repetitions(rows: pd.DataFrame, path: Path) -> None:
 
 
 def is_unsound(rows: pd.DataFrame) -> pd.Series:
-    """Return which rows have ``no`` in the optional column ``sound``."""
-    return rows["sound"] == "no" if "sound" in rows else pd.Series(False, index=rows.index)
+    """Return which rows have ``no``, or a word of `_NO`, in the optional column ``sound``."""
+    return rows["sound"].str.casefold().isin(_NO) if "sound" in rows else pd.Series(False, index=rows.index)

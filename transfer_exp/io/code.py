@@ -103,15 +103,15 @@ def _digest_of_files(files: tuple[tuple[Path, int, int], ...]) -> str:
 
 def _with_imports(files: Iterable[Path]) -> list[Path]:
     """Return Python files, followed by those of the modules that they import, directly or not, in a fixed order."""
-    found = dict.fromkeys(files)
-    waiting = list(found)
+    files_in_order = dict.fromkeys(files)
+    waiting = list(files_in_order)
     while waiting:
         path = waiting.pop(0)
         stat = path.stat()
-        new = [file for file in _imported_files(path, stat.st_mtime_ns, stat.st_size) if file not in found]
-        found |= dict.fromkeys(new)
+        new = [file for file in _imported_files(path, stat.st_mtime_ns, stat.st_size) if file not in files_in_order]
+        files_in_order |= dict.fromkeys(new)
         waiting += new
-    return list(found)
+    return list(files_in_order)
 
 
 @lru_cache(maxsize=4096)

@@ -28,9 +28,17 @@ _WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|_fsdp_wrapped_module|_checkpoint_wr
 """Parts of names that torch adds when it compiles or distributes a module."""
 TIMM_CONTAINERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which timm's loader looks for a state dict, in this order."""
-_PREFERENCE = (r"state_dict_ema\.", r"model_ema\.", r".*(?<![a-zA-Z])(?i:ema)(?![a-zA-Z])", r"state_dict\.", r"model\.")
+_PREFERENCE = (
+    r"state_dict_ema\.",
+    r"model_ema\.",
+    r".*(?<![a-zA-Z])(?i:ema|swa)(?![a-zA-Z])",
+    r"state_dict\.",
+    r"model\.",
+)
 """Prefixes by preference where a file has several networks, as in timm's loader; averaged weights (EMA) come first."""
 _N_EMA = 3
+_STATES_OF_TRAINING = ("optimizer", "optimizer_state_dict", "optimizer_states", "lr_schedulers", "scheduler")
+"""Keys under which trainers save what belongs to a weight, but is not the weight."""
 _MAX_DEPTH, _MAX_TENSORS = 8, 1_000_000
 """Levels of dictionaries that are searched for weights, and the largest number of tensors in them."""
 _EXTRA_NUMBERS = 1 << 26
@@ -93,7 +101,7 @@ def find_weights(
 
     Trainers save the network alone, next to other things (under ``state_dict``, ``model``, ...), or as a part of a
     larger module, whose names start with ``module.``, ``model.``, ``backbone.``, ... All of this is one prefix of the
-    dotted names. Averaged weights (EMA) are preferred to others, as in timm's loader, and a warning says so.
+    dotted names. Averaged weights (EMA) are preferred to others, as in timm's loader, with a warning.
 
     Args:
         content: Tensors by name, or dictionaries of such dictionaries.
@@ -125,6 +133,8 @@ def find_weights(
         if state[name].shape != expected[name].shape:
             shapes = f"{tuple(state[name].shape)}, and the network needs {tuple(expected[name].shape)}"
             raise ValueError(f"its {name} has the shape {shapes}: correct the arguments")
+        if state[name].is_floating_point() != expected[name].is_floating_point() or state[name].is_complex():
+            raise ValueError(f"its {name} has the type {state[name].dtype}, not a real one: save the weights as floats")
     return {**{name: value for name, value in expected.items() if name not in required}, **state}, prefix
 
 
@@ -141,7 +151,11 @@ def _flatten(content: object) -> Iterator[tuple[str, Tensor]]:
             if visited > _MAX_TENSORS:
                 raise ValueError(f"it has more than {_MAX_TENSORS:,} entries: save model.state_dict() alone")
             start = f"{name}." if name else ""
-            stack += [(start + key, inner, depth + 1) for key, inner in value.items() if isinstance(key, str)]
+            stack += [
+                (start + key, inner, depth + 1)
+                for key, inner in value.items()
+                if isinstance(key, str) and key not in _STATES_OF_TRAINING
+            ]
 
 
 def _prefixes(name: str, required: set[str]) -> Iterator[str]:
@@ -159,14 +173,16 @@ def _prefer(prefixes: Sequence[str], tensors: Mapping[str, Tensor], required: se
     def rank(prefix: str) -> int:
         return next((i for i, pattern in enumerate(_PREFERENCE) if re.match(pattern, prefix)), len(_PREFERENCE))
 
-    best, *others = ordered = sorted(prefixes, key=lambda prefix: (rank(prefix), prefix))
-    places = ", ".join(repr(prefix.rstrip(".")) for prefix in ordered)
-    for other in others:
-        is_equal = all(torch.equal(tensors[best + name], tensors[other + name]) for name in required)
-        if rank(other) == rank(best) and not is_equal:
-            raise ValueError(f"it holds several networks, under {places}: set weights_key in the manifest to one")
-    if others and rank(best) < _N_EMA:
-        _log.warning("weights under %s: the averaged ones (EMA) are used; weights_key in the manifest decides", places)
+    best, *rivals = ordered = sorted(prefixes, key=lambda prefix: (rank(prefix), prefix))
+    locations = ", ".join(repr(prefix.rstrip(".")) for prefix in ordered)
+    for rival in rivals:
+        is_equal = all(torch.equal(tensors[best + name], tensors[rival + name]) for name in required)
+        if rank(rival) == rank(best) and not is_equal:
+            raise ValueError(f"it holds several networks, under {locations}: set weights_key in the manifest to one")
+    if rivals and rank(best) < _N_EMA:
+        _log.warning(
+            "weights under %s: the averaged ones (EMA) are used; weights_key in the manifest decides", locations
+        )
     return best
 
 
@@ -177,8 +193,8 @@ def _explain_names(tensors: Mapping[str, Tensor], required: set[str], counts: Ma
         return f"none of its names, such as {theirs}, is one of the network, such as {ours}: it is another architecture"
     prefix = max(counts, key=lambda start: counts[start])
     missing = sorted(name for name in required if prefix + name not in tensors)
-    place = f" under '{prefix.rstrip('.')}'" if prefix else ""
-    return f"it lacks {_count_names(missing)}{place}: correct the architecture or its arguments"
+    location_text = f" under '{prefix.rstrip('.')}'" if prefix else ""
+    return f"it lacks {_count_names(missing)}{location_text}: correct the architecture or its arguments"
 
 
 def _count_names(names: Sequence[str]) -> str:

@@ -49,9 +49,9 @@ def collect(folder: Path) -> pd.DataFrame:
     measures = sorted({name for name in names if not name.startswith("cell.")} - {*_RESULT_COLUMNS, "folder"})
     frame = pd.DataFrame(rows)
     frame = frame.assign(**{f"cell.{name}": values for name, values in _unnamed_differences(frame, folder).items()})
-    taken = {*_RESULT_COLUMNS, *measures, "folder"}
+    reserved = {*_RESULT_COLUMNS, *measures, "folder"}
     column_of = {name: name.removeprefix("cell.") for name in map(str, frame) if name.startswith("cell.")}
-    column_of = {name: name if column in taken else column for name, column in column_of.items()}
+    column_of = {name: name if column in reserved else column for name, column in column_of.items()}
     fields = [*CELL_COLUMNS, *sorted(set(column_of.values()) - set(CELL_COLUMNS))]
     frame = frame.rename(columns=column_of).reindex(columns=[*fields, *_RESULT_COLUMNS, *measures, "folder"])
     frame[fields] = frame[fields].astype(object).fillna("?").astype(str)
@@ -200,7 +200,7 @@ def _unnamed_differences(frame: pd.DataFrame, folder: Path) -> dict[str, list[An
         of_group = [settings[i] for i in group.index]
         names |= {n for s in of_group for n, value in s.items() if any(o.get(n) != value for o in of_group)}
     relevant = sorted(name for name in names if name.partition(".")[0] not in _NO_DIFFERENCE)
-    return {name: [one.get(name, "?") for one in settings] for name in relevant}
+    return {name: [cell.get(name, "?") for cell in settings] for name in relevant}
 
 
 def _flatten(settings: Any, prefix: str = "") -> dict[str, str]:

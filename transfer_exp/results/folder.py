@@ -55,7 +55,7 @@ def lock_folder(folder: Path, held: ExitStack) -> None:
 def cell_folders(folder: Path, depth: int | None = None) -> list[Path]:
     """Return the folders of the cells in or below a folder, without those of earlier commands in the same folder.
 
-    A folder with the result of a run is a single cell, whatever lies below it.
+    A folder with the result of a run is a single cell, even with other folders below it.
 
     Args:
         folder: Folder of a run or a sweep.
@@ -64,8 +64,8 @@ def cell_folders(folder: Path, depth: int | None = None) -> list[Path]:
     if depth is None and (folder / RECORD).is_file():
         return [folder]
     pattern = "**/" if depth is None else "*/" * depth
-    found = {path.parent for name in (RECORD, STATUS) for path in folder.glob(pattern + name)}
-    return sorted(f for f in found if not any(map(_IS_EARLIER.fullmatch, f.relative_to(folder).parts)))
+    paths = {path.parent for name in (RECORD, STATUS) for path in folder.glob(pattern + name)}
+    return sorted(f for f in paths if not any(map(_IS_EARLIER.fullmatch, f.relative_to(folder).parts)))
 
 
 def move_results(folder: Path, depth: int) -> Path | None:
@@ -74,11 +74,11 @@ def move_results(folder: Path, depth: int) -> Path | None:
     Other files stay. Returns the new folder, or None if there is nothing to move.
     """
     results = [folder / name for name in _RESULTS]
-    found = [path for path in (*results, *(cell_folders(folder, depth) if depth else ())) if path.exists()]
-    if not found:
+    paths = [path for path in (*results, *(cell_folders(folder, depth) if depth else ())) if path.exists()]
+    if not paths:
         return None
     earlier = create_folder(folder / _EARLIER)
-    for path in found:
+    for path in paths:
         moved = earlier / path.relative_to(folder)
         moved.parent.mkdir(parents=True, exist_ok=True)
         path.rename(moved)
