@@ -31,7 +31,7 @@ KINDS = [
     Kind("mistyped command", ("rnak", "images"), "no command 'rnak': did you mean rank?"),
     Kind("age without a unit", ("prune", "--older-than", "soon"), "'soon' is not an age", None, "transfer-exp cache"),
     _rank("missing target of rank", "absent is not a folder of images, CSV, npz or id of a hub", "absent"),
-    _rank("target of an unknown file type", "notes.txt is not a folder", "notes.txt", build=text("notes.txt", "words")),
+    _rank("target of an unknown file type", "notes.doc is not a folder", "notes.doc", build=text("notes.doc", "words")),
     _rank("folder without classes", "no class", "images", build=lambda folder: (folder / "images").mkdir()),
     _rank("budget in words", "budget=soon is not a time", "images", "--budget", "soon", build=pictures),
     _rank("unknown pool", "model_pool has no option 'everyda'", "images", "--pool", "everyda", build=pictures),

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from benchmarks.shared_decoding import POOLS, ExtractionMethods, draw, measure
 from transfer_exp.vision import timm
@@ -37,12 +37,16 @@ def test_the_generated_files_are_jpegs_of_the_documented_size(methods):
 
 
 @pytest.mark.parametrize(("way", "times"), [("shared", 1), ("separate", 2), ("bare", 2)])
-def test_every_way_opens_each_image_the_expected_number_of_times(way, times, methods, monkeypatch):
-    opened = Counter()
-    original = Image.open
-    monkeypatch.setattr(Image, "open", lambda path, **options: opened.update([path]) or original(path, **options))
+def test_every_way_decodes_each_image_the_expected_number_of_times(way, times, methods, monkeypatch):
+    decoded, load = Counter(), ImageFile.ImageFile.load
+
+    def counted_load(image):
+        decoded.update([way] if image.tile else [])  # the tiles that are not decoded yet
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", counted_load)
     getattr(methods, way)(2)
-    assert opened == Counter(dict.fromkeys(methods.paths, times))
+    assert decoded[way] == times * len(methods.paths)
 
 
 def test_ratios_are_computed_within_repeats(methods):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 
@@ -39,7 +40,8 @@ def test_a_full_store_holds_only_complete_files(small_disk, tmp_path):
     process = run(tmp_path, f"store={small_disk}/store")
     assert_refused(process, "check space and access, or set store=FOLDER")
     assert "No space left on device" in process.stderr
-    assert not [path for path in small_disk.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
+    files = [path for path in small_disk.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
+    assert all(path.suffix == ".json" and json.loads(path.read_text()) for path in files)
     shutil.rmtree(small_disk / "store")
     subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
     assert run(tmp_path, f"store={small_disk}/store").returncode == 0

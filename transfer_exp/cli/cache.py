@@ -21,7 +21,6 @@ _EXAMPLES = (
     "transfer-exp cache ls",
     "transfer-exp cache prune --older-than 30d --dry-run",
     "transfer-exp cache prune --damaged --store outputs/store",
-    "transfer-exp cache prune --unfinished --older-than 7d",
 )
 
 
