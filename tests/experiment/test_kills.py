@@ -79,7 +79,7 @@ def _check(folder, undisturbed, moment):
     resumed_table, resumed_accuracies = _tables(folder)
     assert resumed_table == table
     pd.testing.assert_frame_equal(resumed_accuracies, accuracies)
-    assert not list((folder / "outputs").rglob("*.lock"))
+    assert not list((folder / "outputs" / "store").rglob("*.lock"))
 
 
 @pytest.mark.slow

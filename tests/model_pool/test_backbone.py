@@ -63,6 +63,7 @@ def test_the_logits_of_a_timm_network_are_its_own_output(name):
 
 
 @pytest.mark.slow
+@pytest.mark.families
 @pytest.mark.parametrize("family", FAMILIES)
 def test_features_and_logits_of_every_timm_family(family):
     """The smallest network of each module of timm, with random weights; takes minutes."""

@@ -179,4 +179,4 @@ def _check_type(name: str, value: Any, hint: Any) -> Any:
     if name.endswith(".seed") and type(value) is int and not is_whole(value, 0, LARGEST_SEED):
         raise InputError(f"{name}={value}: need {SETTINGS['seed'][0]}")
     # 1 and 1.0 must give the same key in the store.
-    return float(value) if hint is float and type(value) is int else value
+    return float(value) if hint in (float, float | None) and type(value) is int else value
