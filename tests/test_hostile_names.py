@@ -71,7 +71,7 @@ def test_names_are_only_text_in_every_output_of_a_run_and_a_sweep(start, tmp_pat
     ranking = read_table(sweep / "non" / "ranking.csv")
     assert list(ranking["model"]) == [*(name.strip() for name in names), "odd"]
     text = io.StringIO()
-    assert show_sweep(sweep, Terminal(file=text, width=2000)) == []
+    assert show_sweep(sweep, Terminal(file=text, width=2000)) == ([], None)
     assert UNSAFE.search(text.getvalue()) is None
     if escape_controls(dataset) == dataset:  # long names are folded
         assert "".join(dataset.split())[:8] in "".join(text.getvalue().split())

@@ -43,8 +43,10 @@ def _report(arguments: Namespace) -> None:
     from transfer_exp.report.sweep import show_sweep
     from transfer_exp.terminal import Terminal
 
-    failed = show_sweep(arguments.path, Terminal())
+    failed, error = show_sweep(arguments.path, Terminal())
     if arguments.rows is not None:
         print(f"wrote {arguments.rows} ({write_result_rows(arguments.path, arguments.rows)} cells)")
     for line in failed:
         print(f"not done: {line}", file=sys.stderr)
+    if error is not None:
+        raise error

@@ -173,7 +173,8 @@ def _report(config: DictConfig, folder: Path) -> Sequence[str]:
         pool = config.ground_truth.pool if published else None
         return show_score_matrix(folder, expand_user(str(config.rows)), pool, console)
     write_run_details(RunDetails(redacted_command(sys.argv[1:], os.environ), library_versions()), folder)
-    return show_sweep(folder, console)
+    failed, error = show_sweep(folder, console)
+    return failed if error is None else [*failed, str(error)]
 
 
 def track_sweep(config: DictConfig, folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import IncompleteOutputError, InputError
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import write_table as write_csv
 from transfer_exp.report.html.page import write_page
@@ -21,10 +21,10 @@ from transfer_exp.report.sweep_table import change_table, sweep_table
 from transfer_exp.results.folder import STATUS
 
 
-def show_sweep(folder: Path, console: Console) -> list[str]:
-    """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, print its tables, and return its problems.
+def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOutputError | None]:
+    """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, and print its tables.
 
-    The problems are the `failures` of cells, and a line on files that cannot be written.
+    Returns the `failures` of cells, and the error about files that cannot be written, or None.
 
     A sweep that filled the store has only the counts of `show_precompute`. The table is written and printed first.
 
@@ -32,7 +32,7 @@ def show_sweep(folder: Path, console: Console) -> list[str]:
     """
     frame = collect(folder)
     if not frame["metric"].ne("?").any() and any("found" in read_status(path) for path in folder.glob(f"*/{STATUS}")):
-        return show_precompute(folder, console)
+        return show_precompute(folder, console), None
     table = write_table(folder, frame)
     console.print(sweep_table(frame))
     changes = change_table(frame)
@@ -44,7 +44,7 @@ def show_sweep(folder: Path, console: Console) -> list[str]:
     output.add("figure", lambda: sweep_figure(frame, folder / "sweep.png"))
     output.add("page", lambda: write_page(folder, frame))
     _print_paths(output.written, console)
-    return [*failures(frame), *([str(output.error)] if output.problems else [])]
+    return failures(frame), output.error if output.problems else None
 
 
 def write_table(folder: Path, frame: pd.DataFrame) -> Path:
