@@ -107,10 +107,10 @@ class ImageDecoder:
     frames the first is decoded. Pixels of more than 8 bits are scaled linearly to 0 to 255. All images of the dataset
     share one range, so that their brightness stays comparable:
 
-    * integers of which none is negative or above 65,535: from 0 to the largest value of 8, 10, 12, 14 or 16 bits,
-      whichever is the first to hold all values;
-    * floating-point values from 0 to 1: from 0 to 1;
-    * all others: from the smallest to the largest value.
+    - integers without a negative one or one above 65,535: from 0 to the largest value of 8, 10, 12, 14 or 16 bits,
+      the first that holds all values;
+    - floating-point values from 0 to 1: from 0 to 1;
+    - all others: from the smallest to the largest value.
 
     Integers and floating-point values have separate ranges.
 
