@@ -22,10 +22,10 @@ SWEEP = [
 RESULT_FILES = ("*.safetensors", "*.json")
 
 
-def _start(folder):
+def _start(folder, *overrides):
     folder.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "transfer_exp", *SWEEP]
+    command = [sys.executable, "-m", "transfer_exp", *SWEEP, *overrides]
     output = (folder / "output.txt").open("a")
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True, text=True
@@ -54,10 +54,10 @@ def _finished_files(folder):
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
-def _tables(folder):
+def _tables(folder, sweep="killed"):
     """Return the bytes of a sweep's table, and its accuracies without their duration."""
     accuracies = pd.read_csv(folder / "outputs" / "store" / "accuracies.csv").drop(columns="seconds")
-    return (folder / "outputs" / "sweeps" / "killed" / "sweep.csv").read_bytes(), accuracies
+    return (folder / "outputs" / "sweeps" / sweep / "sweep.csv").read_bytes(), accuracies
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +96,13 @@ def test_fifty_resumed_sweeps_end_like_an_undisturbed_one(tmp_path, undisturbed,
 
 
 @pytest.mark.slow
-def test_two_simultaneous_runs_of_a_sweep_end_like_one(tmp_path, undisturbed):
+def test_two_simultaneous_sweeps_with_one_store_end_like_one(tmp_path, undisturbed):
     folder = tmp_path / "work"
-    both = [_start(folder) for _ in range(2)]
+    names = ("first", "second")
+    both = [_start(folder, f"hydra.sweep.dir=outputs/sweeps/{name}") for name in names]
     assert [process.wait(300) for process in both] == [0, 0], (folder / "output.txt").read_text()
-    table, accuracies = _tables(folder)
-    assert table == undisturbed[0]
-    in_order = [frame.sort_values("key", ignore_index=True) for frame in (accuracies, undisturbed[1])]
-    pd.testing.assert_frame_equal(*in_order)
+    for name in names:
+        table, accuracies = _tables(folder, name)
+        assert table == undisturbed[0]
+        in_order = [frame.sort_values("key", ignore_index=True) for frame in (accuracies, undisturbed[1])]
+        pd.testing.assert_frame_equal(*in_order)

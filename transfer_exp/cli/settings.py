@@ -50,7 +50,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "store": ("a folder, or a URL such as s3://bucket/folder", _is_name),
     "features.batch_size": _whole_number(1, 1_000_000),
     "features.workers": _whole_number(0, 1024),
-    # Of ``transfer-exp rank``.
+    # Settings of ``transfer-exp rank``.
     "budget": (
         "a time such as 90s, 10m or 2h, or null",
         lambda value: value is None or type(value) in (int, float, str),
@@ -63,7 +63,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "halving.keep": _number("above 0 and below 1", lambda value: 0 < value < 1),
     "halving.stable": _whole_number(2),
     "halving.prior_images": _number("from 0 on", lambda value: 0 <= value < float("inf")),
-    # Of a score matrix.
+    # Settings of a score matrix.
     "metrics": ("a list such as [logme,'knn(k=3)'], or null", lambda value: _is_list(value, _is_name, or_null=True)),
     "perturbations": ("a list such as [none,'pca(dim=32)']", lambda value: _is_list(value, _is_name)),
     "images_per_class": (
@@ -71,7 +71,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: _is_list(value, lambda item: item is None or is_whole(item, 1)),
     ),
     "rows": ("a CSV to write", _is_name),
-    # Of single stages.
+    # Settings of single stages.
     "splits": (f"a list of {', '.join(SPLITS)}", lambda value: _is_list(value, SPLITS.__contains__)),
     "point": _whole_number(0),
 }

@@ -6,13 +6,17 @@ Before another command, the files of the earlier one are moved to the folder ``e
 
 from __future__ import annotations
 
-import fcntl
 import re
 from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 
 from transfer_exp.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 RECORD, STATUS = "result.json", "status.json"
 """Files of a cell: its result, and how its job ended without one."""
@@ -36,11 +40,13 @@ def create_folder(path: Path) -> Path:
 
 
 def lock_folder(folder: Path, held: ExitStack) -> None:
-    """Hold a folder until ``held`` is closed or the process ends, however it ends.
+    """Hold a folder until ``held`` is closed or the process ends, however it ends; not on Windows.
 
     Raises:
         InputError: If another command holds the folder.
     """
+    if fcntl is None:
+        return
     file = held.enter_context((folder / _LOCK).open("w"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

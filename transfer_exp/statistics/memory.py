@@ -31,6 +31,6 @@ def available_memory() -> int | None:
     with suppress(OSError, ValueError, IndexError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         limits.append(1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]))
-    with suppress(OSError, ValueError):  # there is no limit, or none by control groups
+    with suppress(OSError, ValueError):  # no limit, or none set by control groups
         limits.append(int((_GROUP / "memory.max").read_text()) - int((_GROUP / "memory.current").read_text()))
     return min(limits, default=None)

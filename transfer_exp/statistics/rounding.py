@@ -16,7 +16,7 @@ by 1e-10 to 3e-9 where features are nearly singular. Tables of scores have nine 
 
 
 def merge_ties(values: Float[np.ndarray, "*rows models"]) -> Float[np.ndarray, "*rows models"]:
-    """Return values of which those in a row that differ by rounding only are equal; others stay the same.
+    """Return values in which those of a row that differ by rounding only are equal; others stay the same.
 
     In ascending order, a value is tied with the one before if they differ by up to `TIE` of the larger magnitude. So
     the unit of the scores does not matter: tiny scores are distinguished as well. NaN is tied with nothing.
