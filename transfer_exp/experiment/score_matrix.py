@@ -16,7 +16,7 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
-from transfer_exp.experiment.scoring import MetricInputs, Parts, combine_parts, compute_parts
+from transfer_exp.experiment.scoring import MetricInputs, Parts, metric_parts, metric_scores
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.regime import Regime
@@ -130,7 +130,7 @@ class ScoreGrid:
             for metric_name, metric in self.metrics.items():
                 cell = size, perturbation_name, metric_name
                 try:
-                    parts = same_for_all.get(metric_name) or compute_parts(metric_name, metric, inputs)
+                    parts = same_for_all.get(metric_name) or metric_parts(metric_name, metric, inputs)
                 except SharedInputError as error:
                     # Not only this model: the metric needs what this run or this perturbation cannot give.
                     self._refusals.setdefault(cell, str(error))
@@ -155,7 +155,7 @@ class ScoreGrid:
         """Return the row of a cell, empty if the metric refuses to combine the parts of the models."""
         size, perturbation, metric = cell
         try:
-            scores = merge_ties(combine_parts(self.metrics[metric], list(parts.values())))
+            scores = merge_ties(metric_scores(self.metrics[metric], list(parts.values())))
         except InputError as error:
             self._refusals[cell] = f"{metric}: {error}"
             return {}

@@ -1,7 +1,8 @@
 """Scoring: perturb the features of a model and apply the metric, one model at a time and then over the pool.
 
 Each model gives *parts*: named numbers, which a metric over the pool combines into scores when all models are done. A
-strength path applies a perturbation in several *steps* of rising strength; the score is the average over the steps.
+strength path applies a perturbation in several *steps* of rising strength; the score is the mean over the strengths by
+the trapezoid rule.
 """
 
 from __future__ import annotations
@@ -159,10 +160,10 @@ class Scoring:
         return path.steps() if isinstance(path, StrengthPath) else {_NO_STEP: path}
 
     def compute_parts(self, pairing: Pairing | SampleSubset, ground_truth: Regime) -> dict[str, Parts]:
-        """Return the parts of one model's score by step; errors are those of `compute_parts`."""
+        """Return the parts of one model's score by step; errors are those of `metric_parts`."""
         name = self.metric.name
         return {
-            step: compute_parts(name, self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
+            step: metric_parts(name, self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
             for step, perturbation in self._steps.items()
         }
 
@@ -174,7 +175,7 @@ class Scoring:
         return perturbation(scoring_set.features, scoring_set.labels, np.random.default_rng(self.seed))
 
     def combine(self, models: Sequence[Mapping[str, Parts]]) -> list[float]:
-        """Return the scores of all models from their parts by step, averaged along a path; ties are equal.
+        """Return the scores of all models from their parts by step, as means along a path; tied scores are made equal.
 
         Raises:
             InputError: If the metric cannot combine the parts; the message names the metric.
@@ -182,14 +183,14 @@ class Scoring:
         if not models:
             return []
         try:
-            curves = np.array([combine_parts(self.metric, [model[step] for model in models]) for step in models[0]])
+            by_step = np.array([metric_scores(self.metric, [model[step] for model in models]) for step in models[0]])
         except InputError as error:
             raise InputError(f"{self.metric.name}: {error}") from error
-        scores = self.perturbation.average(curves) if isinstance(self.perturbation, StrengthPath) else curves[0]
+        scores = self.perturbation.average(by_step) if isinstance(self.perturbation, StrengthPath) else by_step[0]
         return merge_ties(scores).tolist()
 
 
-def compute_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:
+def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:
     """Return the parts of one model's score; messages use the name of the metric.
 
     Raises:
@@ -213,7 +214,7 @@ def compute_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricI
     return parts
 
 
-def combine_parts(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:
+def metric_scores(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:
     """Return the scores of all models from the parts of each."""
     if isinstance(metric, PoolMetric):
         return np.asarray(metric.combine(parts))

@@ -31,7 +31,7 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     means = mean_over_seeds(frame)
     panel_fields = [name for name in row_fields(frame) if name != "perturbation"]
     panels = list(means.groupby(panel_fields))
-    metrics, perturbations = none_first(frame["metric"]), none_first(frame["perturbation"])
+    metrics, perturbations = sorted(set(frame["metric"])), none_first(frame["perturbation"])
     width, height = max(1.8, 0.85 * len(perturbations)), 0.45 + 0.34 * len(metrics)
     columns = min(len(panels), math.ceil(math.sqrt(1.3 * len(panels) * height / width)))
     rows = math.ceil(len(panels) / columns)
@@ -51,7 +51,7 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     colorbar = figure.colorbar(image, ax=list(grid), pad=0.01, aspect=30)
     colorbar.set_label("tau_w", fontsize=9)
     colorbar.ax.tick_params(labelsize=8)
-    figure.supxlabel("* outside the null band   = tied", fontsize=7, color="0.4", x=0.02, ha="left")
+    figure.supxlabel("* outside the null band of one run   = tied", fontsize=7, color="0.4", x=0.02, ha="left")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
     return path
 

@@ -16,9 +16,9 @@ from rich.text import Text
 from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, paired_change, row_fields
 
 _NOTES = {
-    "*": "* outside the null band",
+    "*": "* outside the null band of one run, the range for random scores",
     "=": "= tied: all scores (or accuracies) are equal",
-    "!": "! some seeds failed",
+    "!": "! some seeds did not finish",
     "no tau": "no tau: fewer than two models with both score and accuracy",
     "±": "± standard deviation over seeds",
 }
@@ -86,10 +86,11 @@ def sweep_table(frame: pd.DataFrame) -> SweepTable:
     means, fields = mean_over_seeds(frame), row_fields(frame)
     entries = {(*(row[name] for name in fields), row["metric"]): _tau_entry(row) for _, row in means.iterrows()}
     order = {name: i for i, name in enumerate(none_first(frame["perturbation"]))}
+    # By dataset, then by the other fields, so that the perturbations to compare stand below each other.
     rows = sorted({key[:-1] for key in entries}, key=lambda row: (row[0], *row[2:], order[row[1]]))
-    seeds = int(means["seeds"].max())
-    title = "tau_w" if seeds < 2 else f"tau_w, mean over {seeds} seeds"
-    metrics = none_first(frame["metric"])
+    fewest, most = int(means["seeds"].min()), int(means["seeds"].max())
+    title = "tau_w" if most < 2 else f"tau_w, mean over {'' if fewest == most else 'up to '}{most} seeds"
+    metrics = sorted(set(frame["metric"]))
     return SweepTable(title, fields, rows, metrics, lambda row, m: entries.get((*row, m), ""), _NOTES)
 
 
@@ -101,7 +102,7 @@ def change_table(frame: pd.DataFrame) -> SweepTable | None:
     entries = {(row["perturbation"], row["metric"]): _change_entry(row) for _, row in changes.iterrows()}
     rows = [(label,) for label in none_first(changes["perturbation"])]
     title = "change of tau_w from perturbation none: mean ± standard error (number of pairs)"
-    metrics = none_first(changes["metric"])
+    metrics = sorted(set(changes["metric"]))
     return SweepTable(title, ["perturbation"], rows, metrics, lambda row, m: entries.get((row[0], m), ""))
 
 
