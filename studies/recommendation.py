@@ -1,9 +1,11 @@
-"""Choose the default metric of ``rank`` on held-out targets: ``python -m studies.recommendation FILE.md``.
+"""Compare rules that choose the default metric of ``rank``: ``python -m studies.recommendation PAGE.md``.
 
-Candidates are every metric after every perturbation, and every fusion of two of them (mean of their z-scores over the
-pool). For each target in turn, a rule chooses a candidate by its weighted tau on all *other* targets, and the choice is
-judged on the target that was left out. Scores and accuracies are the rows of the real and the built-in pool. Costs are
-the rows ``recommendation_costs.csv`` next to the page, which ``--measure`` writes.
+Candidates are every metric after every perturbation, without baselines. Every two candidates on raw features or after
+PCA also give a fusion, the mean of their z-scores over the pool. For each target in turn, a rule chooses a candidate by
+its weighted tau on all *other* targets, and the choice is judged on the target that was left out.
+
+Scores and accuracies are the stored rows of the real and of the built-in pool (`pool_files`). Costs are in
+``recommendation_costs.csv`` next to the page, which ``--measure`` writes.
 """
 
 from __future__ import annotations
@@ -45,15 +47,17 @@ Target: TypeAlias = tuple[str, str]
 """Pool and dataset."""
 
 SIZES: Mapping[str, tuple[str, ...]] = {"20": ("real_pool",), "50": ("real_pool",), "all": ("real_pool", "builtin")}
-"""Numbers of images a class, and the pools that were scored with them."""
+"""Images per class as in the column ``images`` of the rows, and the pools that were scored with them."""
 DEFAULT, HIGHEST_MEAN = "pca / logme", "linear_classifier"
-"""The default of ``rank``, and the candidate of the highest mean over all targets."""
-TOLERANCE = 0.02
-"""Rule ``cheap``: the cheapest candidate whose mean weighted tau is at most this much below the best."""
-RULES = {"best": 0.0, "cheap": TOLERANCE}
-_NOT_CANDIDATES = ("random", "parameter_count", "fusion")  # baselines, and a fusion is made of two candidates here
+"""The default of ``rank``, and the single metric with the highest mean over all targets in the table `selection`."""
+RULES = {"best": 0.0, "cheap": 0.02}
+"""Tolerance of each rule: it chooses the cheapest candidate whose mean weighted tau is at most this much below the
+best; with 0, the best one."""
+# Two baselines; and `fusion`, because this module fuses all pairs itself.
+_NOT_CANDIDATES = ("random", "parameter_count", "fusion")
 _SAMPLES, _DIM, _CLASSES = 1000, 1280, 10
-_FUSED = " + "
+_PLUS = " + "
+"""Separator in the name of a fusion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +67,8 @@ class Evidence:
     A candidate is named like ``knn`` or ``pca / logme``, a fusion like ``knn + pca / lda``.
 
     Attributes:
-        taus, regrets: A row per candidate and a column per target; means over the regimes of the target's pool.
-        static: Weighted tau of the static ranking on every target.
+        taus, regrets: A row per candidate and a column per target; means over the ways of fine-tuning (regimes).
+        static: Weighted tau of the ranking by mean accuracy rank on the other targets, by target.
         seconds: Processor time of every candidate for one model, without the forward pass.
     """
 
@@ -75,10 +79,10 @@ class Evidence:
 
     @property
     def singles(self) -> list[str]:
-        """Candidates of one metric."""
-        return [name for name in self.taus.index if _FUSED not in name]
+        """Candidates that are not fusions."""
+        return [name for name in self.taus.index if _PLUS not in name]
 
-    def held_out(self, tolerance: float, fusions: bool) -> dict[Target, str]:
+    def choose_without_each_target(self, tolerance: float, fusions: bool) -> dict[Target, str]:
         """Return, for each target, the candidate that a rule chooses by the other targets."""
         candidates = self.taus if fusions else self.taus.loc[self.singles]
         return {
@@ -86,8 +90,10 @@ class Evidence:
         }
 
     def _choose(self, means: pd.Series, tolerance: float) -> str:
-        near = means[means >= means.max() - tolerance]
-        return str((self.seconds[near.index] if tolerance else -near).idxmin())
+        if tolerance == 0:
+            return str(means.idxmax())
+        near = means.index[means >= means.max() - tolerance]
+        return str(self.seconds[near].idxmin())
 
 
 @cache
@@ -100,7 +106,7 @@ def read_evidence(results: Path, images: str) -> Evidence:
     pools = {name: read_pool(pool_files(results)[name]) for name in SIZES[images]}
     cells = sorted(set.intersection(*(_cells(pool, images) for pool in pools.values())))
     raw_or_pca = [cell for cell in cells if cell.perturbation in ("none", "pca")]
-    candidates = {_FUSED.join(map(_label, c)): c for c in [*((cell,) for cell in cells), *combinations(raw_or_pca, 2)]}
+    candidates = {_PLUS.join(map(_label, c)): c for c in [*((cell,) for cell in cells), *combinations(raw_or_pca, 2)]}
     taus, regrets, static = {}, {}, {}
     for name, pool in pools.items():
         for target in pool.averaged:
@@ -140,7 +146,7 @@ def selection(results: Path) -> str:
         evidence = read_evidence(results, images)
         for rule, tolerance in RULES.items():
             for fusions in (False, True):
-                chosen = evidence.held_out(tolerance, fusions)
+                chosen = evidence.choose_without_each_target(tolerance, fusions)
                 counts = Counter(chosen.values()).most_common()
                 names = ", ".join(f"{name} ({count})" for name, count in counts)
                 rows.append(
@@ -154,15 +160,19 @@ def selection(results: Path) -> str:
 
 
 def against(results: Path) -> str:
-    """Return the paired differences over targets between `HIGHEST_MEAN` and every other single metric."""
+    """Return the paired differences over targets between `HIGHEST_MEAN` and the eight best other rankings.
+
+    The others are every metric after its best perturbation, and the static ranking. Holm's correction is for all.
+    """
     rows = []
     for images in SIZES:
         evidence = read_evidence(results, images)
-        best = evidence.taus.loc[evidence.singles].mean(axis=1).sort_values(ascending=False)
-        rivals = best[~best.index.str.split(" / ").str[-1].duplicated()].index.drop(HIGHEST_MEAN, errors="ignore")
+        means = evidence.taus.loc[evidence.singles].mean(axis=1).sort_values(ascending=False)
+        metrics = means.index.str.split(" / ").str[-1]
+        rivals = means.index[~metrics.duplicated() & (metrics != HIGHEST_MEAN)]
         values = {name: _by_target(evidence, name) for name in rivals} | {"static ranking": evidence.static}
         chosen = _by_target(evidence, HIGHEST_MEAN)
-        paired = {name: compare_paired(_named(chosen), _named(value)) for name, value in values.items()}
+        paired = {name: compare_paired(_join_names(chosen), _join_names(value)) for name, value in values.items()}
         corrected = dict(zip(paired, holm(np.array([p.permutation_p for p in paired.values()])), strict=True))
         for name in sorted(paired, key=lambda name: -np.mean(list(values[name].values())))[:8]:
             result = paired[name]
@@ -172,7 +182,7 @@ def against(results: Path) -> str:
             counts = f"{result.wins}-{result.ties}-{result.losses}"
             p_values = [f"{result.permutation_p:.3f}", f"{corrected[name]:.3f}"]
             rows.append([images, name, f"{result.mean:+.3f}", f"{low:+.2f}, {high:+.2f}", counts, *p_values])
-    head = ["images a class", "compared with", "difference of tau_w", "95 %", "won-tied-lost", "sign-flip p"]
+    head = ["images a class", "compared with", "difference of tau_w", "95 % interval", "won-tied-lost", "sign-flip p"]
     return markdown([*head, f"Holm, all {len(paired)}"], rows)
 
 
@@ -182,6 +192,7 @@ def chance(results: Path) -> str:
     for images, names in SIZES.items():
         pools = [read_pool(pool_files(results)[name]) for name in names]
         deviations = [null_deviation(len(pool.models)) for pool in pools for _ in pool.averaged]
+        # The mean of independent random scores, one draw for each target.
         band = 1.96 * float(np.sqrt(np.sum(np.square(deviations)))) / len(deviations)
         rows.append([images, " and ".join(names), str(len(deviations)), f"-{band:.2f}, {band:.2f}"])
     return markdown(["images a class", "pools", "targets", "95 % of random scores"], rows)
@@ -205,7 +216,7 @@ def _by_target(evidence: Evidence, candidate: str) -> dict[Target, float]:
     return dict(zip(evidence.static, evidence.taus.loc[candidate].to_numpy(dtype=float).tolist(), strict=True))
 
 
-def _named(values: Mapping[Target, float]) -> dict[str, float | None]:
+def _join_names(values: Mapping[Target, float]) -> dict[str, float | None]:
     return {"/".join(target): value for target, value in values.items()}
 
 
@@ -237,7 +248,7 @@ def _build(group: str, option: str) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fill the page, after measuring costs if asked to, and return the exit code."""
+    """Rewrite the tables of the page, after measuring costs if asked to, and return the exit code."""
     parser = Parser(prog="python -m studies.recommendation", description=__doc__)
     parser.add_argument("page", type=Path, metavar="PAGE.md")
     parser.add_argument("--measure", action="store_true", help="measure the costs on this machine first (minutes)")

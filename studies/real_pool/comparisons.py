@@ -1,4 +1,4 @@
-"""Paired comparisons of perturbations, and baselines that do not use the target."""
+"""Paired comparisons of perturbations, and reference values: static ranking, agreement of seeds, random rankings."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ _RANDOM_RANKINGS = 10_000
 
 @dataclass(frozen=True)
 class Comparison:
-    """Difference of tau_w between a perturbation and its control, averaged over metrics and targets.
+    """Difference of tau_w between a perturbation and its reference, averaged over metrics and targets.
 
     Attributes:
-        perturbation, control: Names of the two conditions.
+        perturbation, reference: Names of the two conditions; the reference is ``none`` or ``pca``.
         paired: Paired comparison over targets.
         interval: 95 % bootstrap interval of the difference over resampled models.
-        flips: Share of the sub-pools without two models in which the sign of the difference changes.
-        holm_p: Larger of the two p-values over targets, with Holm's correction for all comparisons of the family.
+        flips: Share of the pools with two models left out in which the difference changes its sign.
+        holm_p: Larger of the two p-values over targets, corrected by Holm's method for all pairs of one call of
+            `comparisons`.
     """
 
     perturbation: str
-    control: str
+    reference: str
     paired: PairedComparison
     interval: tuple[float, float]
     flips: float
@@ -47,63 +48,68 @@ class Comparison:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the bootstrap interval over models excludes 0, up to rounding."""
+        """Whether the bootstrap interval over models excludes 0 by more than the rounding error of sums."""
         return self.interval[0] > ROUNDING or self.interval[1] < -ROUNDING
 
 
 @cache  # several tables show the same comparisons, which take seconds
 def comparisons(study: Study, regime: str, metrics: tuple[str, ...], images: str = "all") -> tuple[Comparison, ...]:
-    """Compare every perturbation with ``none`` and with ``pca``, as one family of comparisons."""
+    """Compare every perturbation with ``none`` and with ``pca``; p-values are corrected for all these pairs."""
     pairs = [(p, c) for c in ("none", "pca") for p in study.perturbations if p not in ("none", c)]
     n_models = len(study.models)
-    bootstrap, without_two = resamples(n_models, _RESAMPLES, 0), sub_pools(n_models)
-    all_models = np.arange(n_models)[None]
+    pools: dict[str, Pools] = {
+        "all": np.arange(n_models)[None],
+        "resampled": resamples(n_models, _RESAMPLES, seed=0),
+        "without two": sub_pools(n_models),
+    }
     means = {
-        (id(pools), p): np.mean(
-            [study.taus(Cell(m, p, images), regime, study.averaged, pools) for m in metrics], axis=0
-        )
-        for pools in (bootstrap, without_two, all_models)
+        (name, p): np.mean([study.taus(Cell(m, p, images), regime, study.averaged, pool) for m in metrics], axis=0)
+        for name, pool in pools.items()
         for p in study.perturbations
     }
     paired = {pair: _compare_over_targets(study, regime, metrics, images, *pair) for pair in pairs}
     corrected = holm(np.array([max(p.wilcoxon_p, p.permutation_p) for p in paired.values()]))
 
-    def differences(pools: Pools, first: str, second: str) -> Float[np.ndarray, " pools"]:
-        return np.asarray(means[id(pools), first] - means[id(pools), second])
+    def differences(name: str, perturbation: str, reference: str) -> Float[np.ndarray, " pools"]:
+        return np.asarray(means[name, perturbation] - means[name, reference])
 
     return tuple(
         Comparison(
-            *pair,
-            paired[pair],
-            percentile_interval(differences(bootstrap, *pair), _LEVEL),
-            flip_rate(float(differences(all_models, *pair)[0]), differences(without_two, *pair)),
-            float(p),
+            perturbation=pair[0],
+            reference=pair[1],
+            paired=paired[pair],
+            interval=percentile_interval(differences("resampled", *pair), _LEVEL),
+            flips=flip_rate(float(differences("all", *pair)[0]), differences("without two", *pair)),
+            holm_p=float(p),
         )
         for pair, p in zip(pairs, corrected, strict=True)
     )
 
 
 def _compare_over_targets(
-    study: Study, regime: str, metrics: Sequence[str], images: str, first: str, second: str
+    study: Study, regime: str, metrics: Sequence[str], images: str, perturbation: str, reference: str
 ) -> PairedComparison:
     """Compare two perturbations over targets; the value of a target is the mean over metrics."""
 
-    def mean_by_target(perturbation: str) -> dict[str, float | None]:
-        cells = [Cell(metric, perturbation, images) for metric in metrics]
+    def mean_by_target(name: str) -> dict[str, float | None]:
+        cells = [Cell(metric, name, images) for metric in metrics]
         return {t: float(np.mean([study.tau(cell, regime, t) for cell in cells])) for t in study.averaged}
 
-    return compare_paired(mean_by_target(first), mean_by_target(second))
+    return compare_paired(mean_by_target(perturbation), mean_by_target(reference))
 
 
 def static_tau(study: Study, regime: str, target: str) -> float:
-    """Return the weighted tau of the mean accuracy rank on the other targets, without the control."""
+    """Return the tau_w of the mean accuracy rank on the other targets; the control target is not among them."""
     accuracies = study.truth(regime)
     other_targets = [study.targets.index(t) for t in study.averaged if t != target]
     return static_rank_tau(accuracies[study.targets.index(target)], accuracies[other_targets])
 
 
 def seed_ceiling(study: Study, regime: str, target: str) -> float | None:
-    """Return the weighted tau of one seed's accuracies with the mean of the other seeds; None with a single seed."""
+    """Return the tau_w of one seed's accuracies with the mean of the other seeds, averaged over seeds.
+
+    A metric cannot be expected to do better. Seeds without all accuracies are left out; None if fewer than two remain.
+    """
     runs = study.seed_accuracies[regime][:, study.targets.index(target)]
     runs = runs[np.isfinite(runs).all(axis=1)]
     if len(runs) < 2:
@@ -112,7 +118,7 @@ def seed_ceiling(study: Study, regime: str, target: str) -> float | None:
 
 
 def random_ranking_band(study: Study, regime: str) -> tuple[float, float]:
-    """Return the interval that holds 95 % of the mean weighted tau of random rankings, one ranking for all targets.
+    """Return the central 95 % of the mean tau_w of random rankings, where a ranking is the same for all targets.
 
     It is wider than for independent rankings: targets resemble each other, so a lucky ranking is lucky on all of them.
     """
@@ -120,4 +126,4 @@ def random_ranking_band(study: Study, regime: str) -> tuple[float, float]:
     truth = study.truth(regime)
     averaged = [truth[study.targets.index(t)] for t in study.averaged]
     taus = [weighted_tau_many(orders.astype(float), np.tile(row, (_RANDOM_RANKINGS, 1))) for row in averaged]
-    return percentile_interval(np.mean(taus, axis=0), 0.95)
+    return percentile_interval(np.mean(taus, axis=0), _LEVEL)

@@ -19,7 +19,7 @@ from transfer_exp.report.markdown import markdown
 
 HEADLINE = "logme"
 """The metric of the paper's main claim."""
-_CONTROLS = {"none": "the raw features", "pca": "PCA alone"}
+_REFERENCES = {"none": "the raw features", "pca": "PCA alone"}
 
 
 def regime_label(regime: str) -> str:
@@ -39,42 +39,41 @@ def _comparison_cells(comparison: Comparison) -> list[str]:
     paired = comparison.paired
     counts = f"{paired.wins}, {paired.ties}, {paired.losses}"
     p_values = [f"{value:.3f}" for value in (paired.wilcoxon_p, paired.permutation_p, comparison.holm_p)]
-    names = [comparison.perturbation, comparison.control]
+    names = [comparison.perturbation, comparison.reference]
     return [*names, mean, f"[{low:+.2f}, {high:+.2f}]", counts, *p_values, f"{comparison.flips:.0%}"]
 
 
 def verdict(study: Study) -> str:
-    """Return one line per perturbation: how many regimes show a clear difference to each control."""
-    lines = []
+    """Return in how many regimes each perturbation is clearly better or worse than the raw features and PCA alone."""
+    head = [f"{family} against {label}" for family in _families(study) for label in _REFERENCES.values()]
+    rows = []
     for perturbation in study.perturbations[1:]:
-        clauses = []
-        for family, metrics in _families(study).items():
-            outcomes = [
-                _outcome(study, metrics, perturbation, control, label)
-                for control, label in _CONTROLS.items()
-                if control != perturbation
-            ]
-            clauses.append(f"{family} {' and '.join(outcomes)}")
-        lines.append(f"* `{perturbation}`: {'; '.join(clauses)}.")
-    return "\n".join(lines)
+        cells = [
+            "" if reference == perturbation else _outcome(study, metrics, perturbation, reference)
+            for metrics in _families(study).values()
+            for reference in _REFERENCES
+        ]
+        rows.append([f"`{perturbation}`", *cells])
+    return (
+        f"{markdown(['perturbation', *head], rows)}\n\n*better*, *worse*: the 95 % interval of the difference of tau_w "
+        f"over the models excludes zero. In brackets: ways of fine-tuning, of {len(study.accuracies)}."
+    )
 
 
-def _outcome(study: Study, metrics: tuple[str, ...], perturbation: str, control: str, label: str) -> str:
-    """Return in how many regimes a perturbation is clearly better or worse than its control."""
+def _outcome(study: Study, metrics: tuple[str, ...], perturbation: str, reference: str) -> str:
+    """Return how a perturbation compares with its reference, and in how many regimes, such as ``better (3)``."""
     outcomes = []
     for regime in study.accuracies:
-        by_pair = {(c.perturbation, c.control): c for c in comparisons(study, regime, metrics)}
-        comparison = by_pair[perturbation, control]
-        direction = "better than" if comparison.mean > 0 else "worse than"
-        outcomes.append(direction if comparison.is_clear else "not clearly different from")
-    n_regimes = len(study.accuracies)
-    counts = Counter(outcomes).most_common()
-    return " or ".join(f"{outcome} {label} in {count} of {n_regimes} regimes" for outcome, count in counts)
+        by_pair = {(c.perturbation, c.reference): c for c in comparisons(study, regime, metrics)}
+        comparison = by_pair[perturbation, reference]
+        direction = "better" if comparison.mean > 0 else "worse"
+        outcomes.append(direction if comparison.is_clear else "not clear")
+    return ", ".join(f"{outcome} ({count})" for outcome, count in Counter(outcomes).most_common())
 
 
 def _cells_by_pair(study: Study, regime: str, metrics: tuple[str, ...]) -> dict[tuple[str, str], list[str]]:
-    """Return the cells of each comparison by perturbation and control."""
-    return {(c.perturbation, c.control): _comparison_cells(c) for c in comparisons(study, regime, metrics)}
+    """Return the cells of each comparison by perturbation and reference."""
+    return {(c.perturbation, c.reference): _comparison_cells(c) for c in comparisons(study, regime, metrics)}
 
 
 def changes(study: Study) -> str:
@@ -87,12 +86,12 @@ def changes(study: Study) -> str:
         }
         for perturbation in study.perturbations[1:]:
             cells = [
-                " ".join(differences.get((perturbation, control), []))
+                " ".join(differences.get((perturbation, reference), []))
                 for differences in by_family.values()
-                for control in _CONTROLS
+                for reference in _REFERENCES
             ]
             rows.append([regime_label(regime), perturbation, *cells])
-    head = [f"{family} against {control}" for family in _families(study) for control in _CONTROLS]
+    head = [f"{family} against {reference}" for family in _families(study) for reference in _REFERENCES]
     table = markdown(["regime", "perturbation", *head], rows)
     return (
         f"{table}\n\nDifferences of tau_w, mean over {len(study.averaged)} targets, with the 95 % bootstrap interval "
@@ -121,14 +120,15 @@ def paired(study: Study, regime: str) -> str:
     rows = []
     for family, metrics in _families(study).items():
         rows += [[family, *_comparison_cells(c)] for c in comparisons(study, regime, metrics)]
-    head = ["", "perturbation", "against", "difference", "over models", "better, equal, worse"]
-    head += ["Wilcoxon p", "permutation p", "Holm p", "flips"]
+    head = ["metric", "perturbation", "against", "difference", "95 % interval", "targets better, equal, worse"]
+    head += ["Wilcoxon p", "sign-flip p", "Holm p", "flips"]
     n_targets, n_models = len(study.averaged), len(study.models)
     return (
         f"{markdown(head, rows)}\n\nDifferences of tau_w with {regime_label(regime)}, mean over {n_targets} targets. "
-        f"Bold: the 95 % bootstrap interval over models excludes 0. With {n_targets} targets no p-value can be below "
-        f"{2.0 ** (1 - n_targets):.3f}. `flips`: share of the {comb(n_models, 2)} sub-pools without two models in "
-        "which the sign changes."
+        f"The interval is over models; bold: it excludes 0. With {n_targets} targets no p-value can be below "
+        f"{2.0 ** (1 - n_targets):.3f}. Holm p: the larger of the two p-values, corrected for the rows of the same "
+        f"metric. Flips: share of the {comb(n_models, 2)} pools with two models left out in which the difference "
+        "changes its sign."
     )
 
 
@@ -140,7 +140,10 @@ def scoring_set_sizes(study: Study, regime: str) -> str:
     taus["mean"] = np.mean(list(taus.values()), axis=0).tolist()
     rows = [[name, *(f"{tau:.2f}" for tau in values)] for name, values in taus.items()]
     head = ["metric", *(f"{p} {size}" for p, size in columns)]
-    return f"{markdown(head, rows)}\n\ntau_w with {regime_label(regime)}, mean over targets, by images per class."
+    return (
+        f"{markdown(head, rows)}\n\ntau_w with {regime_label(regime)}, mean over targets, by perturbation and number "
+        "of images per class."
+    )
 
 
 def scoring_set_size_effects(study: Study, regime: str) -> str:
@@ -149,7 +152,7 @@ def scoring_set_size_effects(study: Study, regime: str) -> str:
     rows = []
     for i, first in enumerate(next(iter(by_size.values()))):
         cells = [_comparison_cells(by_size[size][i]) for size in study.sizes]
-        rows.append([first.perturbation, first.control, *(f"{cell[2]} {cell[3]}" for cell in cells)])
+        rows.append([first.perturbation, first.reference, *(f"{cell[2]} {cell[3]}" for cell in cells)])
     sizes = (f"{size} images" + " per class" * (size != "all") for size in study.sizes)
     return markdown(["perturbation", "against", *sizes], rows)
 
@@ -167,7 +170,7 @@ def without_features(study: Study) -> str:
     sizes = sorted({int(row[2]) for row in rows})
     bands = ["[{:.2f}, {:.2f}] for {}".format(*null_band(size), size) for size in sizes]
     head = ["regime", "ranked by", "models", *study.targets, f"mean without {study.control}"]
-    return f"{markdown(head, rows)}\n\ntau_w. The 95 % null band of one target is {', '.join(bands)} models."
+    return f"{markdown(head, rows)}\n\ntau_w. The 95 % null band of one target is {' and '.join(bands)} models."
 
 
 def _baseline_row(study: Study, regime: str, name: str, n_models: int, taus: Mapping[str, float]) -> list[str]:
@@ -187,11 +190,12 @@ def ground_truth(study: Study) -> str:
             best = study.models[int(truth[i].argmax())]
             row = [regime_label(regime), target, best, f"{spread.range:.0f}", f"{spread.lead:.1f}", noise]
             rows.append([*row, "" if ceiling is None else f"{ceiling:.2f}"])
-    head = ["regime", "target", "best model", "best to worst", "best to second", "seed to seed", "tau_w of seeds"]
+    head = ["regime", "target", "best model", "best minus worst", "best minus second", "standard deviation over seeds"]
+    head.append("tau_w between seeds")
     return (
-        f"{markdown(head, rows)}\n\nPoints of accuracy. `seed to seed` is the standard deviation over seeds, mean over "
-        "models. The last column is the tau_w of one seed's accuracies with the mean of the others: a metric that "
-        "reaches it ranks as well as a second fine-tuning run."
+        f"{markdown(head, rows)}\n\nPercentage points of accuracy; the standard deviation is a mean over models. The "
+        "last column is the tau_w of one seed's accuracies with the mean of the others: a metric that reaches it ranks "
+        "as well as a second fine-tuning run."
     )
 
 
@@ -204,8 +208,8 @@ def agreement(study: Study) -> str:
     averaged = [study.targets.index(t) for t in study.averaged]
     concordance = ", ".join(f"{regime_label(r)} {kendalls_w(study.truth(r)[averaged]):.2f}" for r in study.accuracies)
     return (
-        f"{markdown(['regimes', *study.targets], rows)}\n\nKendall's tau of the accuracies. Concordance of the "
-        f"{len(averaged)} targets (Kendall's W, 0 to 1): {concordance}."
+        f"{markdown(['regimes', *study.targets], rows)}\n\nKendall's tau of the accuracies. Agreement of the "
+        f"{len(averaged)} targets on the order of the models (Kendall's W, 0 to 1): {concordance}."
     )
 
 
@@ -222,7 +226,7 @@ def accuracies(study: Study) -> str:
         f"{regime_label(regime)} ({len(runs)} seed{'s' * (len(runs) > 1)}, {study.hours[regime]:.1f} hours)"
         for regime, runs in study.seed_accuracies.items()
     ]
-    return f"{markdown(['model', *study.targets], rows)}\n\nEach cell holds: {', '.join(legend)}."
+    return f"Each cell: {', '.join(legend)}. Bold: the best.\n\n{markdown(['model', *study.targets], rows)}"
 
 
 def all_taus(study: Study) -> pd.DataFrame:

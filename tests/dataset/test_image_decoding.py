@@ -240,7 +240,7 @@ def test_colours_of_16_bits_keep_their_upper_half():
     content = encode_rgb16(np.full((2, 2, 3), 0x1234))
     image = load(content).read(0)
     assert np.unique(np.asarray(image)).tolist() == [0x12]
-    assert image_facts(image).is_cut
+    assert image_facts(image).drops_low_bits
 
 
 def encode_png(depth, colour_type, rows, transparent=None):
@@ -279,7 +279,7 @@ def test_an_image_at_the_limit_is_read():
         (b"\0\0\0\x18ftypheic", r"is a HEIF image: install its decoder with pip install pillow-heif, or convert it"),
         (
             b"II*\0",
-            r"is not a readable image \(a damaged TIFF or one of an unusual kind\): convert it to PNG, or fix it",
+            r"is not a readable image \(a damaged or unsupported TIFF\): convert it to PNG, or fix it",
         ),
         (b"", r"is not a readable image: fix it"),
     ],

@@ -16,7 +16,7 @@ from transfer_exp.dataset.arrays import arrays
 from transfer_exp.dataset.image_decoding import ImageDecoder
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.dataset.image_table import image_table
-from transfer_exp.dataset.inspection import inspect_dataset, inspect_once, log_findings
+from transfer_exp.dataset.inspection import inspect_and_log, inspect_dataset, inspect_once
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
 from transfer_exp.store import Store
@@ -276,21 +276,21 @@ def test_unreadable_images_end_a_run_before_its_work_if_it_needs_them(root, stor
         with pytest.raises(InputError, match=expected):
             inspect_once(dataset, ("train",), ("train",), store)
     with pytest.raises(InputError, match=r"3 more cannot be read"):
-        log_findings(dataset, ("train", "test"), store)
+        inspect_and_log(dataset, ("train", "test"), store)
 
 
 def test_findings_are_logged_once_in_a_process(root, store, caplog):
     add_leak(root)
     caplog.set_level("INFO")
     for _ in range(2):
-        assert len(log_findings(replace(image_folder(str(root)), name="leak"), ("train", "test"), store)) == 1
+        assert len(inspect_and_log(replace(image_folder(str(root)), name="leak"), ("train", "test"), store)) == 1
     messages = [(r.levelname, r.message) for r in caplog.records]
-    assert messages == [("WARNING", f"leak: {log_findings(image_folder(str(root)), ('train', 'test'), store)[0]}")]
+    assert messages == [("WARNING", f"leak: {inspect_and_log(image_folder(str(root)), ('train', 'test'), store)[0]}")]
 
 
 def test_arrays_have_nothing_to_inspect(tmp_path, store):
     np.savez(tmp_path / "net.npz", features=np.ones((4, 2)), labels=[0, 0, 1, 1])
-    assert log_findings(arrays(str(tmp_path)), ("train",), store) == []
+    assert inspect_and_log(arrays(str(tmp_path)), ("train",), store) == []
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -27,18 +27,18 @@ from transfer_exp.tracker.tracker import Tracker
 
 if TYPE_CHECKING:
     from transfer_exp.dataset.arrays import FeatureArrays
-    from transfer_exp.dataset.inspection import Split
+    from transfer_exp.dataset.inspection import Part
     from transfer_exp.dataset.target_dataset import TargetDataset
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
 
-_TRAINING_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_TRAINING_SPLITS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     """Build the objects of a cell, run it, write its files, and print the ranking; a `main.Job`."""
     from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.dataset.inspection import log_findings
+    from transfer_exp.dataset.inspection import inspect_and_log
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.report.write_run import RunContext, write_run
@@ -55,8 +55,8 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     settings = {name: plain[name] for name in ("device", "seed")} | plain["features"]
     run_log = RunLog()
     if plain["inspect"]:
-        splits: Sequence[Split] = _TRAINING_SPLITS if parts["ground_truth"].trains else ("scoring_set",)
-        run_log.findings = log_findings(parts["dataset"], splits, store, plain["features"]["workers"])
+        splits: Sequence[Part] = _TRAINING_SPLITS if parts["ground_truth"].trains else ("scoring_set",)
+        run_log.findings = inspect_and_log(parts["dataset"], splits, store, plain["features"]["workers"])
     experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
     result = experiment.run({**labels, **varied_settings(config)}, run_log)
     context = RunContext(
@@ -104,7 +104,7 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     accuracies.
     """
     from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.dataset.inspection import log_findings
+    from transfer_exp.dataset.inspection import inspect_and_log
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.report.tracked_run import tracked_precompute
     from transfer_exp.store import Store
@@ -115,9 +115,9 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     trains = plain["stage"] != "features"
     parts = build_all(("tracker", *(["ground_truth"] if trains else []), "model_pool", "dataset"), plain)
     pool, dataset = parts["model_pool"].select(plain["models"]), parts["dataset"]
-    splits: Sequence[Split] = _TRAINING_SPLITS if trains else plain.get("splits", ["scoring_set"])
+    splits: Sequence[Part] = _TRAINING_SPLITS if trains else plain.get("splits", ["scoring_set"])
     if plain["inspect"]:
-        log_findings(dataset, splits, store, plain["features"]["workers"])
+        inspect_and_log(dataset, splits, store, plain["features"]["workers"])
     precomputation = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
     if plain["stage"] == "features":
         cached = precomputation.extract_features(splits)

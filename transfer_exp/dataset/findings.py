@@ -150,7 +150,7 @@ def report_plain(
                 "have transparent pixels: try another dataset.background": [facts[i].is_transparent for i in images],
                 "use few of their bits: set dataset.pixel_range": [facts[i].pixel_range is not None for i in images],
                 "use few of their 16 bits, and only the upper 8 are read: save them with 8 bits": [
-                    facts[i].is_cut for i in images
+                    facts[i].drops_low_bits for i in images
                 ],
             }
             hints = "".join(f"; {sum(is_so)} of them {hint}" for hint, is_so in causes.items() if any(is_so))

@@ -1,4 +1,7 @@
-"""Decoding of image files to RGB: orientation, transparency and deep pixels, by decoders that run no code."""
+"""Decoding of image files to RGB: orientation, transparency, and deep pixels, which have more than 8 bits.
+
+Only decoders of Pillow that start no other program are used.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from PIL import ExifTags, Image, ImageColor
 from transfer_exp.errors import InputError
 
 # Pillow detects formats by content. Only these decoders are allowed: others run programs (EPS calls Ghostscript), or
-# hold no pictures. TGA has no signature, so that it is tried last.
+# hold no photographs. TGA has no signature, so that it is tried last.
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "MPO", "PPM", "PSD", "QOI"),
     *("ICO", "CUR", "ICNS", "DDS", "DIB", "PCX", "SGI", "SUN", "XBM", "XPM", "TGA"),
@@ -39,12 +42,13 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """Transposition that shows an image upright, by its EXIF orientation."""
-_PNG_ORIENTATIONS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+_PNG_METADATA_CHUNKS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"mif1", b"msf1")
 _BITS = (8, 10, 12, 14, 16)
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 """Numbers of tags of TIFF."""
 _FACTS = "transfer_exp facts"
+"""Key of `ImageFacts` in `PIL.Image.Image.info`."""
 Range = tuple[float, float]
 
 
@@ -54,11 +58,11 @@ class ImageFacts:
 
     Attributes:
         format: Format and mode of the file, such as ``"JPEG RGB"``.
-        orientation: EXIF orientation that was applied, 1 to 8.
+        orientation: EXIF orientation, 1 to 8; the decoded image is upright.
         is_transparent: Whether any pixel is transparent.
-        pixel_range: Values of deep pixels that became black and white; None for 8 bits.
+        pixel_range: Values of deep pixels that became 0 and 255; None for pixels of 8 bits.
         has_frames: Whether there are frames besides the first, which is decoded.
-        is_cut: Whether only the upper 8 of 16 bits of each channel are decoded, which is so for colour images.
+        drops_low_bits: Whether only the upper 8 of 16 bits of each channel are decoded, as in colour images.
     """
 
     format: str
@@ -66,7 +70,7 @@ class ImageFacts:
     is_transparent: bool = False
     pixel_range: Range | None = None
     has_frames: bool = False
-    is_cut: bool = False
+    drops_low_bits: bool = False
 
 
 def image_facts(image: Image.Image) -> ImageFacts:
@@ -91,9 +95,9 @@ def allowed_formats() -> list[str]:
 
 @contextmanager
 def handle_pillow_warnings() -> Iterator[None]:
-    """Context in which Pillow's warning of too many pixels is an error and its others are ignored, in all threads."""
+    """Context, for all threads, in which Pillow's warning of too many pixels is an error and others are ignored."""
     with warnings.catch_warnings():
-        # A damaged file either decodes or is refused.
+        # Warnings about damaged files are noise: such a file either decodes or is refused.
         warnings.filterwarnings("ignore", module=r"PIL\.\w+")
         # Pillow only warns above its limit of pixels, without the file name, and raises above twice the limit.
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -103,16 +107,14 @@ def handle_pillow_warnings() -> Iterator[None]:
 class ImageDecoder:
     """Decoder of the image files of one dataset.
 
-    An image is turned upright by its EXIF orientation. Transparent pixels are composed with a background. Of several
-    frames the first is decoded. Pixels of more than 8 bits are scaled linearly to 0 to 255. All images of the dataset
-    share one range, so that their brightness stays comparable:
+    An image is turned upright by its EXIF orientation. An image with transparency is drawn on a background. Of several
+    frames the first is decoded. Deep pixels are scaled linearly from a range to 0 to 255. All integer images of the
+    dataset share one range, and all floating-point images another, so that their brightness stays comparable:
 
-    - integers without a negative one or one above 65,535: from 0 to the largest value of 8, 10, 12, 14 or 16 bits,
+    - integers from 0 to 65,535: from 0 to the largest value of 8, 10, 12, 14 or 16 bits,
       the first that holds all values;
     - floating-point values from 0 to 1: from 0 to 1;
-    - all others: from the smallest to the largest value.
-
-    Integers and floating-point values have separate ranges.
+    - all others: from the smallest to the largest value in the dataset.
 
     Args:
         background: Colour behind transparent pixels: a name of CSS, or ``#rrggbb``.
@@ -126,16 +128,23 @@ class ImageDecoder:
         try:
             self._background = ImageColor.getrgb(background)[:3]
         except (ValueError, AttributeError, TypeError) as error:
-            raise InputError(f"dataset.background={background} is not a colour: write white or '#rrggbb'") from error
+            raise InputError(
+                f"dataset.background={background} is not a colour: write a colour of CSS such as white, or '#rrggbb'"
+            ) from error
         self._pixel_range = None if pixel_range is None else _check_range(pixel_range)
         self._sources: list[tuple[int, Callable[[int], bytes]]] = []
 
     def register(self, n_images: int, content: Callable[[int], bytes]) -> None:
-        """Add images of the dataset, given by a function of a position, to those that decide the range."""
+        """Add images that decide the range of deep pixels, before the first image is decoded.
+
+        Args:
+            n_images: Number of images.
+            content: Function of an index that returns the content of the file.
+        """
         self._sources.append((n_images, content))
 
     def decode(self, content: bytes, name: str, remedy: str) -> Image.Image:
-        """Decode an image file to RGB; `image_facts` of the result has what was applied.
+        """Decode an image file to RGB; `image_facts` of the result describes the file.
 
         Args:
             content: The content of the file.
@@ -158,19 +167,19 @@ class ImageDecoder:
             raise InputError(_explain(content, name, remedy)) from error
 
     def marker(self, content: bytes) -> bytes:
-        """Return bytes that differ wherever the decoding of an image depends on more than its file.
+        """Return the part of an image's cache key that its file does not decide: orientation, background, range.
 
-        They are empty for an image without orientation, transparency and deep pixels, so that its cached values stay
-        valid. Only the header is read, but deep pixels need the range of the dataset.
+        It is empty for an image without orientation, transparency and deep pixels, so that values cached by releases
+        without these rules stay valid. Only the header is read, but deep pixels need the range of the dataset.
         """
         with suppress(Exception), handle_pillow_warnings(), _open(content, "") as image:
             marks = []
-            # Pillow itself has always turned TIFF files upright.
+            # Pillow itself has always turned TIFF files upright, so their cached values are valid.
             if image.format != "TIFF" and (orientation := _orientation(image, content)) != 1:
                 marks.append(f"orientation {orientation}")
             if _has_transparency(image):
                 marks.append(f"background {self._background}")
-            # This range equals the fixed one of earlier releases.
+            # This range equals the fixed one of earlier releases, so their cached values are valid.
             if _is_deep(image) and self._range_of(image.mode) != (0, 65535):
                 marks.append(f"range {self._range_of(image.mode)}")
             if _is_deep(image) and _tag(image, _PHOTOMETRIC, 1) == 0:
@@ -179,11 +188,13 @@ class ImageDecoder:
         return b""
 
     def _to_rgb(self, image: Image.Image, content: bytes) -> Image.Image:
-        kind, orientation, is_cut = f"{image.format} {image.mode}", _orientation(image, content), _is_cut(image)
+        kind, orientation = f"{image.format} {image.mode}", _orientation(image, content)
         pixel_range = self._range_of(image.mode) if _is_deep(image) else None
-        alpha = None
+        alpha, drops = None, _drops_low_bits(image)
         if image.format == "TIFF" and not _is_deep(image) and 2 in np.atleast_1d(_tag(image, _SAMPLE_FORMAT, 1)):
-            raise _PixelError("has signed pixels of 8 bits, which Pillow reads as unsigned: save them with 16 bits")
+            raise _PixelError(
+                "has signed pixels of 8 bits, which Pillow reads as unsigned: save it unsigned or with 16 bits"
+            )
         _scale_transparent_colour(image)
         if pixel_range is not None:
             rgb, alpha = _scale(image, pixel_range)
@@ -201,7 +212,7 @@ class ImageDecoder:
         remaining = _orientation(image, content) if image.format == "TIFF" else orientation
         if remaining in _UPRIGHT:
             rgb = rgb.transpose(_UPRIGHT[remaining])
-        rgb.info = {_FACTS: ImageFacts(kind, orientation, is_transparent, pixel_range, _has_frames(image), is_cut)}
+        rgb.info = {_FACTS: ImageFacts(kind, orientation, is_transparent, pixel_range, _has_frames(image), drops)}
         return rgb
 
     def _range_of(self, mode: str) -> Range:
@@ -258,16 +269,14 @@ def _explain(content: bytes, name: str, remedy: str) -> str:
     if content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS and "HEIF" not in Image.OPEN:
         return f"{name} is a HEIF image: install its decoder with pip install pillow-heif, or convert it to PNG"
     if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return (
-            f"{name} is not a readable image (a damaged TIFF or one of an unusual kind): convert it to PNG, or {remedy}"
-        )
+        return f"{name} is not a readable image (a damaged or unsupported TIFF): convert it to PNG, or {remedy}"
     return f"{name} is not a readable image: {remedy}"
 
 
 def _orientation(image: Image.Image, content: bytes) -> int:
     """Return the EXIF orientation of an image, from 1 to 8; 1 if there is none or it is damaged."""
-    # Pillow decodes a PNG to look for EXIF data after the pixels.
-    if image.format == "PNG" and not any(chunk in content for chunk in _PNG_ORIENTATIONS):
+    # Asking Pillow for the EXIF data of a PNG decodes the whole image, so look for such a chunk first.
+    if image.format == "PNG" and not any(chunk in content for chunk in _PNG_METADATA_CHUNKS):
         return 1
     with suppress(Exception):
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -281,7 +290,7 @@ def _has_transparency(image: Image.Image) -> bool:
 
 
 def _scale_transparent_colour(image: Image.Image) -> None:
-    """Scale the transparent colour of a PNG like its pixels, to 8 bits, which Pillow leaves out."""
+    """Scale the transparent colour of a PNG to 8 bits; Pillow scales only the pixels."""
     tiles: Any = getattr(image, "tile", ())
     colour, mode = image.info.get("transparency"), str(tiles[0][3]) if tiles else ""
     if image.format != "PNG" or colour is None or isinstance(colour, bytes):
@@ -304,7 +313,7 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode == "F" or image.mode.startswith("I")
 
 
-def _is_cut(image: Image.Image) -> bool:
+def _drops_low_bits(image: Image.Image) -> bool:
     """Return whether an image has several channels of 16 bits; Pillow drops the lower 8."""
     return not _is_deep(image) and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
@@ -347,10 +356,12 @@ def _scale(image: Image.Image, pixel_range: Range) -> tuple[Image.Image, Image.I
 
 
 def _integer_range(low: float, high: float) -> Range:
+    """Return the range of integer images with these extreme values; that of 16 bits where there are no two values."""
     if low < 0 or high >= 1 << _BITS[-1]:
         return (low, high) if low < high < float("inf") else (0.0, 65535.0)
     return 0.0, next(float((1 << bits) - 1) for bits in _BITS if high < 1 << bits)
 
 
 def _float_range(low: float, high: float) -> Range:
+    """Return the range of floating-point images with these extreme values; 0 to 1 where there are no two values."""
     return (0.0, 1.0) if (low >= 0 and high <= 1) or not low < high else (low, high)

@@ -40,11 +40,12 @@ from transfer_exp.store.entries import INSPECTION
 
 _BATCH = 256
 """Images that are queued at once, which bounds memory."""
-_MAX_CLASSES, _MAX_ENDS, _MAX_NAMES = 20, 5, 4
-Split: TypeAlias = Literal["scoring_set", "train", "validation", "test"]
-ALL_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_MAX_CLASSES, _SHOWN_AT_EACH_END, _MAX_NAMES = 20, 5, 4
+"""Longest table of classes, classes shown at each end of a longer one, and names in a message."""
+Part: TypeAlias = Literal["scoring_set", "train", "validation", "test"]
+ALL_SPLITS: tuple[Part, ...] = ("train", "validation", "test")
 _VERSION = 1
-"""Part of the keys of inspections. Raise it when the same images give other findings than before."""
+"""Part of every cache key. Raise it when the same images give other findings than before."""
 _log = logging.getLogger(__name__)
 _logged: set[tuple[str, str]] = set()
 """Name of the dataset and line of the findings that this process has logged."""
@@ -59,9 +60,10 @@ class Inspection:
         folder: Common folder of the images, to which names in the findings are relative; empty if images have no files.
         counts: Images of each class, (C,), by split: train, validation if there is one, test.
         widths, heights: Smallest, median and largest in pixels, of the readable images; None if there are none.
-        formats: Number of images by format and mode, such as ``"JPEG RGB"`` (by mode without files), descending.
+        formats: Number of images by format and mode, such as ``"JPEG RGB"``, most frequent first. It is by mode only if
+            the images are not files.
         findings: Possible faults; empty if there are none.
-        unreadable: Messages about the images that cannot be read, by their names.
+        unreadable: Message about each image that cannot be read, by its name.
     """
 
     name: str
@@ -75,7 +77,7 @@ class Inspection:
     unreadable: Mapping[str, str]
 
     def format_lines(self) -> list[str]:
-        """Return the inspection as lines for a terminal; of more than 20 classes, the five smallest and largest."""
+        """Return the inspection as lines for a terminal; of over 20 classes, only the five smallest and largest."""
         total = sum(int(count.sum()) for count in self.counts.values())
         below = f" below {self.folder}" if self.folder else ""
         lines = [one_line(f"{self.name}: {len(self.class_names)} classes, {total} images{below}"), *self._class_table()]
@@ -96,7 +98,11 @@ class Inspection:
         if len(rows) > _MAX_CLASSES:
             order = np.argsort(self.counts["train"], kind="stable")
             ellipsis = ["..."] * len(rows[0])
-            rows = [*(rows[c] for c in order[:_MAX_ENDS]), ellipsis, *(rows[c] for c in order[-_MAX_ENDS:])]
+            rows = [
+                *(rows[c] for c in order[:_SHOWN_AT_EACH_END]),
+                ellipsis,
+                *(rows[c] for c in order[-_SHOWN_AT_EACH_END:]),
+            ]
         rows.insert(0, ["class", *self.counts])
         first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
         return [
@@ -115,11 +121,12 @@ class _ImageSummary:
 
 
 def inspect_dataset(
-    dataset: TargetDataset, workers: int = 1, track: Track = silent, splits: Sequence[Split] = ALL_SPLITS
+    dataset: TargetDataset, workers: int = 1, track: Track = silent, splits: Sequence[Part] = ALL_SPLITS
 ) -> Inspection:
     """Read every image of some splits once and return a summary of the dataset with the possible faults.
 
-    Images with equal pixels are equal; `group_similar` defines similar images. Memory holds about 2 kB per image.
+    Duplicates have equal pixels; `findings.group_similar` defines images that look the same. Memory holds about 2 kB
+    per image.
 
     Args:
         dataset: The dataset; images that it refuses to read are reported as unreadable.
@@ -158,15 +165,24 @@ def inspect_dataset(
         digests = [summary.digest for summary in pictures.values()]
         findings += find_duplicates(list(pictures), digests, thumbnails, index)
     findings += check_classes(dataset.class_names, counts)
-    widths, heights = (_describe_range(sizes[:, axis]) for axis in (0, 1))
+    widths, heights = (_min_median_max(sizes[:, axis]) for axis in (0, 1))
     formats = dict(Counter(summary.facts.format for summary in readable.values()).most_common())
-    names_and_counts = (dataset.name, dataset.class_names, folder, counts)
     unreadable = {names[i]: summary for i, summary in enumerate(summaries) if isinstance(summary, str)}
-    return Inspection(*names_and_counts, widths, heights, formats, tuple(findings), unreadable)
+    return Inspection(
+        name=dataset.name,
+        class_names=dataset.class_names,
+        folder=folder,
+        counts=counts,
+        widths=widths,
+        heights=heights,
+        formats=formats,
+        findings=tuple(findings),
+        unreadable=unreadable,
+    )
 
 
 def inspect_once(
-    dataset: TargetDataset, splits: Sequence[Split], needed: Sequence[Split], store: Store, workers: int = 1
+    dataset: TargetDataset, splits: Sequence[Part], needed: Sequence[Part], store: Store, workers: int = 1
 ) -> tuple[list[str], list[str]]:
     """Inspect some splits unless the store has the result; refuse unreadable images before anything is computed.
 
@@ -203,18 +219,24 @@ def inspect_once(
 
 def _refuse_unreadable(messages: Mapping[str, str]) -> None:
     """Raise InputError with the messages about images that cannot be read, by name, if there are any."""
-    for name, message in messages.items():
-        further = [unreadable for unreadable in messages if unreadable != name]
-        names = ", ".join(further[:_MAX_NAMES]) + (", ..." if len(further) > _MAX_NAMES else "")
-        raise InputError(f"{message}; {len(further)} more cannot be read: {names}" if further else message)
+    if not messages:
+        return
+    message = next(iter(messages.values()))
+    further = list(messages)[1:]
+    names = ", ".join(further[:_MAX_NAMES]) + (", ..." if len(further) > _MAX_NAMES else "")
+    raise InputError(f"{message}; {len(further)} more cannot be read: {names}" if further else message)
 
 
-def log_findings(
-    dataset: TargetDataset | FeatureArrays, splits: Sequence[Split], store: Store, workers: int = 1
+def inspect_and_log(
+    dataset: TargetDataset | FeatureArrays, splits: Sequence[Part], store: Store, workers: int = 1
 ) -> list[str]:
     """Inspect the images that a run reads, log the findings once in a process, and return them as lines.
 
-    Arguments and errors as for `inspect_once`; there is nothing to inspect in arrays.
+    Args:
+        dataset, splits, store, workers: Arguments of `inspect_once`. Arrays have nothing to inspect.
+
+    Raises:
+        InputError: If an image of the splits cannot be read.
     """
     if isinstance(dataset, FeatureArrays):
         return []
@@ -226,18 +248,18 @@ def log_findings(
     return findings
 
 
-def _parts(dataset: TargetDataset, splits: Sequence[Split]) -> dict[str, LabelledImages]:
-    """Return the images of the splits that the dataset has; the scoring set is a part of ``train``."""
+def _parts(dataset: TargetDataset, splits: Sequence[Part]) -> dict[str, LabelledImages]:
+    """Return the images of the splits that the dataset has; the scoring set stands under the name ``train``."""
     parts = {split: getattr(dataset, split) for split in splits if split != "scoring_set" or "train" not in splits}
     return {split.replace("scoring_set", "train"): images for split, images in parts.items() if images is not None}
 
 
-def _inspection_key(dataset: TargetDataset, splits: Sequence[Split]) -> dict[str, Any]:
-    """Return plain data that decides the inspection of some splits."""
+def _inspection_key(dataset: TargetDataset, splits: Sequence[Part]) -> dict[str, Any]:
+    """Return the cache key of the inspection of some splits."""
     parts = _parts(dataset, splits)
     return {
         "version": _VERSION,
-        "decoders": [PIL.__version__, *allowed_formats()],  # others may read what these refuse
+        "decoders": [PIL.__version__, *allowed_formats()],  # other versions may read other images
         "dataset": dataset.name,
         "classes": list(dataset.class_names),
         "counts": {split: np.bincount(part.labels).tolist() for split, part in _parts(dataset, ALL_SPLITS).items()},
@@ -272,6 +294,6 @@ def _summarise(images: LabelledImages, i: int) -> _ImageSummary | str:
     return _ImageSummary(image_facts(image), image.size, pixels, extrema, create_thumbnail(image))
 
 
-def _describe_range(values: Int[np.ndarray, " images"]) -> tuple[int, int, int] | None:
+def _min_median_max(values: Int[np.ndarray, " images"]) -> tuple[int, int, int] | None:
     """Return the smallest, median and largest value."""
     return (int(values.min()), int(np.median(values)), int(values.max())) if len(values) else None

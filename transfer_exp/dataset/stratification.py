@@ -9,10 +9,10 @@ from transfer_exp.errors import InputError
 
 
 def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, seed: int) -> Int[np.ndarray, " chosen"]:
-    """Draw ``size`` positions with the class proportions of ``labels``, in ascending order.
+    """Draw ``size`` indices with the class proportions of ``labels``, in ascending order.
 
     Every class gets its share of ``size``, rounded by largest remainder, and at least one sample. If ``size`` is None
-    or at least N, all positions are returned.
+    or at least N, all indices are returned.
 
     Raises:
         InputError: If ``size`` is smaller than the number of classes.
@@ -28,9 +28,9 @@ def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, se
 def stratified_split(
     labels: Int[np.ndarray, " samples"], fraction: float, seed: int
 ) -> tuple[Int[np.ndarray, " remaining"], Int[np.ndarray, " held_out"]]:
-    """Return the positions that remain and those held out: ``fraction`` of every class, in ascending order.
+    """Hold out a fraction of every class; return the indices that remain and those held out, in ascending order.
 
-    At least one sample of a class is held out, and at least two remain if possible.
+    At least one sample of each class is held out, even of a class with a single one. At least two remain if possible.
 
     Raises:
         InputError: If ``fraction`` is not between 0 and 1.
@@ -46,10 +46,10 @@ def stratified_split(
 def take_per_class(
     labels: Int[np.ndarray, " samples"], sizes: Int[np.ndarray, " classes"], seed: int
 ) -> tuple[Int[np.ndarray, " selected"], Int[np.ndarray, " rest"]]:
-    """Draw ``sizes[c]`` positions of the c-th class that occurs, without replacement.
+    """Draw ``sizes[c]`` indices of the class with the c-th smallest label, without replacement.
 
     Returns:
-        The positions drawn and all others, in ascending order.
+        The indices drawn and all others, in ascending order.
 
     Raises:
         InputError: If a class has fewer samples than its size.
@@ -60,30 +60,30 @@ def take_per_class(
     rng = np.random.default_rng(seed)
     selected = np.zeros(len(labels), dtype=bool)
     for c in range(len(classes)):
-        # The prefix of a shuffle: with one seed, a larger scoring set (nearly always) contains a smaller one.
+        # The prefix of a shuffle: with one seed, a class's samples in a larger set include those in a smaller one.
         selected[rng.permutation(np.flatnonzero(codes == c))[: sizes[c]]] = True
     return np.flatnonzero(selected), np.flatnonzero(~selected)
 
 
 def nested_order(labels: Int[np.ndarray, " samples"], seed: int) -> Int[np.ndarray, " samples"]:
-    """Return a random order of all positions, (N,), in which every prefix is a stratified sample.
+    """Return a random order of all indices, (N,), whose first n are a stratified sample for every n.
 
-    ``order[:n]`` is the scoring set of n images, for any n of at least the number of classes. One sample of each class
-    comes first, then a second of each, because most metrics need two. Then sample j (from 0) of the n_c samples of a
-    class is at (j + 1/2) / n_c of the order. Once every class has a share of three samples, none of the C classes is
-    further from its share than 1/2 + C/2 n_c/N samples. The order within a class and the order of classes are random.
+    The budgeted search scores growing prefixes of this order; `stratified_indices` draws a single scoring set. One
+    sample of each class comes first, then a second of each, because most metrics need two. After these, the samples of
+    a class are spread evenly over the order. The order within a class and the order of classes are random.
     """
     rng = np.random.default_rng(seed)
     codes, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     shuffled = np.lexsort((rng.random(len(labels)), codes))
     rank = np.empty(len(labels), dtype=np.int64)
     rank[shuffled] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # The first two of each class come before all others; ties between classes are broken at random.
     position = np.where(rank < 2, rank - 2.0, (rank + 0.5) / counts[codes])
     return np.lexsort((rng.permutation(len(counts))[codes], position))
 
 
 def _quotas(counts: Int[np.ndarray, " classes"], size: int) -> Int[np.ndarray, " classes"]:
-    """Split ``size`` over the classes in proportion to ``counts``, with at least one for each."""
+    """Split ``size`` over the classes in proportion to ``counts``, by largest remainder, with at least one each."""
     share = counts * (size / counts.sum())
     quota: np.ndarray = np.maximum(np.floor(share).astype(np.int64), 1)
     while quota.sum() != size:

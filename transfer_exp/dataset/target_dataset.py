@@ -25,13 +25,13 @@ _SPLITS: Mapping[str, Split] = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-"""Names of splits, as the library ``datasets`` reads them."""
+"""Split by each of its accepted names, which are those of the library ``datasets``."""
 NOT_READABLE = "not readable"
-"""Reason for passing over damaged and missing images with ``on_unreadable=skip``."""
+"""Reason why damaged and missing images are passed over with ``on_unreadable=skip``."""
 
 
 def split_of(name: str) -> Split | None:
-    """Return the split that a folder, a table or a hub calls by this name in any capitals; None if it is not one."""
+    """Return the split that a name stands for, ignoring capitals; None if it is not the name of a split."""
     return _SPLITS.get(name.strip().casefold())
 
 
@@ -45,11 +45,11 @@ class LabelledImages:
     """N images, read one at a time, and their labels.
 
     Attributes:
-        labels: Classes as integers in [0, C), (N,).
-        read: Function of a position that returns the RGB image; raises `InputError` with the file if it is unreadable.
-        fingerprint: Function of a position that returns bytes that differ between images, without decoding.
+        labels: Class of each image, in [0, C) for C classes, (N,); one of its classes if it shows several.
+        read: Function of an index that returns the RGB image; raises `InputError` with the file if it is unreadable.
+        fingerprint: Function of an index that returns bytes that identify the image, without decoding it.
         targets: (N, C) zeros and ones if an image may show several classes (voc2007), else None.
-        name: Function of a position that returns the name of the image in messages.
+        name: Function of an index that returns the name of the image in messages.
     """
 
     labels: Int[np.ndarray, " samples"]
@@ -73,7 +73,7 @@ class LabelledImages:
         )
 
     def stratified_subset(self, size: int | None, seed: int) -> LabelledImages:
-        """Return the images at `stratified_indices`, which is how a scoring set is drawn."""
+        """Return a random sample with the class proportions of all images, see `stratified_indices`."""
         return self.subset(stratified_indices(self.labels, size, seed))
 
     def split(self, fraction: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
@@ -97,7 +97,7 @@ class LabelledImages:
 
     @cached_property
     def digest(self) -> str:
-        """The sha256 of all images, labels and targets in order, for cache keys."""
+        """The sha256 of the fingerprints, labels and targets of all images in order, for cache keys."""
         total = hashlib.sha256(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
         if self.targets is not None:
             total.update(np.ascontiguousarray(self.targets, dtype=np.int64).tobytes())
@@ -111,18 +111,19 @@ class TargetDataset:
     """A classification task to transfer to.
 
     Attributes:
-        name: The name in tables, and the key of published accuracies.
+        name: Name in tables, by which published accuracies are looked up.
         class_names: C names, in the order of the labels.
-        train, validation, test: Disjoint splits. Without a published ``validation`` split it is None, and the ground
-            truth holds out a part of ``train``. Only the final accuracy uses ``test``.
+        train, validation, test: Disjoint splits. ``validation`` may be None; fine-tuning then holds out a part of
+            ``train``. Only the final accuracy uses ``test``.
         scoring_set: The part of ``train`` on which models are scored.
-        measure: The measure of accuracy in the literature of the dataset.
+        measure: Measure of accuracy that papers report for this dataset.
         passed_over: Names of the files that were not read, relative to the root of the dataset, by reason (a phrase in
             the plural such as "not images").
 
     Raises:
-        InputError: If fewer than two classes have training images, or a class that occurs has fewer than two of them:
-            one image has no variance, and a class without training images cannot be recognised.
+        InputError: If fewer than two classes have training images; if a class with images in any split has fewer than
+            two training images (one has no variance, and none cannot be recognised); if there is no test image; or if
+            a label has no class name.
     """
 
     name: str

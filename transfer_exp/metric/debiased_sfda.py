@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.sfda_released import challenged_log_posterior
+from transfer_exp.metric.sfda_released import log_posterior_after_mixing
 from transfer_exp.statistics.feature_set import Features, Labels
 
 
@@ -34,7 +34,7 @@ def debiased_sfda(features: Features, labels: Labels, shrinkage: str = "adaptive
     """
     if shrinkage not in ("adaptive", "ledoit_wolf"):
         raise InputError(f"shrinkage={shrinkage} of debiased_sfda must be adaptive or ledoit_wolf")
-    return float(np.exp(challenged_log_posterior(features, labels, shrinkage, leave_one_out=True)).mean())
+    return float(np.exp(log_posterior_after_mixing(features, labels, shrinkage, leave_one_out=True)).mean())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from transfer_exp.metric.sfda_released import challenged_log_posterior
+from transfer_exp.metric.sfda_released import log_posterior_after_mixing
 from transfer_exp.statistics.feature_set import Features, Labels
 
 
@@ -32,7 +32,7 @@ def sfda(features: Features, labels: Labels) -> float:
     References:
         Shao et al., "Not All Models Are Equal", ECCV 2022, equations 1, 2 and 5 to 7.
     """
-    return float(challenged_log_posterior(features, labels).mean())
+    return float(log_posterior_after_mixing(features, labels).mean())
 
 
 @dataclass(frozen=True)

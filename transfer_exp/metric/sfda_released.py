@@ -24,10 +24,11 @@ from transfer_exp.statistics.memory import check_memory
 
 
 def sfda_released(features: Features, labels: Labels) -> float:
-    """Compute the mean posterior of the true class under a Fisher discriminant of self-challenged features.
+    """Compute the mean posterior of the true class under a Fisher discriminant of features mixed over classes.
 
     1. Fit Gaussian classes that share the covariance (1 - l) W + l tr(W)/D I, with the pooled within-class covariance
-       W and l = max(exp(-5 lambda_max(W)), 1e-10). Let p(x) be the softmax of its posterior at the true class.
+       W and l = max(exp(-5 lambda_max(W)), 1e-10). Let p(x) be the softmax of the posteriors at the true class: the
+       released code applies a softmax to probabilities.
     2. Self-challenge (ConfMix): x' = p(x) x + (1 - p(x)) m_c, where m_c averages the means of the other classes.
     3. Fit again on x' with the same l, and average the posterior of the true class over x'.
 
@@ -37,7 +38,8 @@ def sfda_released(features: Features, labels: Labels) -> float:
         features, labels: (N, D); (N,) integers, at least two classes. With N < D the score is often exactly 1.
 
     Returns:
-        Probability in [0, 1]. The scale of the features matters through l, and slightly their basis.
+        Probability in [0, 1]. The scale of the features matters through l. Their basis matters slightly: lambda_max
+        is estimated by a few power steps from a fixed vector.
 
     Raises:
         InputError: If no sample differs from its class mean, or W is too ill-conditioned to invert.
@@ -46,20 +48,25 @@ def sfda_released(features: Features, labels: Labels) -> float:
         Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: without removing dimensions of the
         Fisher space or taking the log of the posterior; lambda_max as in `adaptive_shrinkage`.
     """
-    return float(np.exp(challenged_log_posterior(features, labels)).mean())
+    return float(np.exp(log_posterior_after_mixing(features, labels)).mean())
 
 
-def challenged_log_posterior(
+def log_posterior_after_mixing(
     features: Features, labels: Labels, shrinkage: str = "adaptive", leave_one_out: bool = False
 ) -> Float[np.ndarray, " samples"]:
-    """Return ln p of the true class of every sample after step 3 of `sfda_released`, sorted by class, (N,).
+    """Return ln p of the true class of every sample after step 3 of `sfda_released`, (N,).
 
-    ``shrinkage`` and ``leave_one_out`` (for the posteriors of both steps) are those of `debiased_sfda`.
+    The values are sorted by class, not in the order of the samples.
+
+    Args:
+        features, labels: Arguments of `sfda_released`.
+        shrinkage: ``adaptive``, which is the l of `sfda_released`, or ``ledoit_wolf``.
+        leave_one_out: Whether a sample's posterior, in both fits, comes from class means without that sample.
     """
-    # At its peak it holds eight arrays of a number per sample and class.
+    # At its peak it holds between eight and nine arrays of a number per sample and class.
     check_memory("sfda", 8.5 * len(labels) * len(np.unique(labels)))
     statistics, codes, deviations = statistics_and_deviations(features, labels)
-    counts, means = statistics.counts, statistics.offsets
+    counts, means = statistics.counts, statistics.offsets  # class means minus the mean of all samples
     if shrinkage == "ledoit_wolf":
         weight = max(ledoit_wolf_shrinkage(deviations, float((statistics.within**2).sum())), LEAST)
     else:
@@ -67,7 +74,7 @@ def challenged_log_posterior(
     scores = held_out_scores if leave_one_out else block_scores
     posterior = softmax(scores(deviations, codes, means, statistics.within, weight), axis=1)
     confidence = softmax(posterior, axis=1)[np.arange(len(codes)), codes]
-    # ConfMix, then the second fit: both in place, class by class.
+    # ConfMix in place, class by class: deviations become those of x' from its class mean, and mixed_means these means.
     mixed_means = (means.sum(axis=0) - means) / (len(counts) - 1)
     for c, rows in enumerate(block_rows(counts)):
         block, share = deviations[rows], confidence[rows, None]

@@ -1,6 +1,7 @@
-"""Rendered characters: Latin letters in Computer Modern and STIX as source, Cyrillic in DejaVu as target.
+"""Rendered characters: a target dataset of Cyrillic letters, and a pretraining task of Latin letters.
 
-All fonts come with matplotlib. The digits dataset is a target too, so the source has no digits.
+The built-in networks ``*_glyphs`` were pretrained on the Latin task. It has no digits, because ``digits`` is a target
+dataset, and no letters that look like another one. All fonts come with matplotlib.
 """
 
 from __future__ import annotations
@@ -18,31 +19,35 @@ SOURCE_FONTS = ("cmr10", "cmb10", "cmss10", "cmtt10", "STIXGeneral", "STIXGenera
 TARGET_FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "DejaVuSerif-BoldItalic")
 _SOURCE_LETTERS = "ABCDEFGHJKLMNPQRSTUVXYZabdefghkqrt"
 _TARGET_LETTERS = "БДЖИЛФЦШЭЮ"
-_SIDE = 64
+_CANVAS_SIDE, _FONT_SIZE = 64, 44
 
 
 @lru_cache(maxsize=32)
 def _load_font(name: str) -> ImageFont.FreeTypeFont:
     import matplotlib
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size=44)
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size=_FONT_SIZE)
 
 
 def _render(letter: str, font: str, rng: np.random.Generator) -> Mask:
-    """Draw a letter in the middle of a large canvas, transform it at random, and reduce it."""
-    image = Image.new("L", (_SIDE, _SIDE))
-    ImageDraw.Draw(image).text((_SIDE / 2, _SIDE / 2), letter, fill=255, font=_load_font(font), anchor="mm")
+    """Draw a letter in the middle of a large canvas, transform it at random, and scale it down to 32 x 32."""
+    image = Image.new("L", (_CANVAS_SIDE, _CANVAS_SIDE))
+    ImageDraw.Draw(image).text(
+        (_CANVAS_SIDE / 2, _CANVAS_SIDE / 2), letter, fill=255, font=_load_font(font), anchor="mm"
+    )
     pose = random_affine(rng, max_angle=0.25, min_scale=0.85, max_scale=1.25)
-    # PIL maps output to input in pixels; the pose is a matrix on [-1, 1]^2.
-    half = _SIDE / 2
+    # PIL takes the map from output to input, in pixels; the pose is that map on [-1, 1]^2, so scales above 1 shrink.
+    half = _CANVAS_SIDE / 2
     shift = half * (pose[:, 2] - pose[:, :2].sum(axis=1)) + half
     matrix = (pose[0, 0], pose[0, 1], shift[0], pose[1, 0], pose[1, 1], shift[1])
-    transformed = image.transform((_SIDE, _SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
+    transformed = image.transform(
+        (_CANVAS_SIDE, _CANVAS_SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+    )
     return np.asarray(transformed.resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float64) / 255
 
 
 def _create_task(name: str, letters: str, fonts: tuple[str, ...]) -> Task:
-    """Return a task with one letter per class; every image has a random font."""
+    """Return a task with one letter per class; the font of each image is random."""
 
     def draw(label: int, rng: np.random.Generator) -> Drawing:
         return paint(_render(letters[label], fonts[rng.integers(len(fonts))], rng), rng)
@@ -51,9 +56,10 @@ def _create_task(name: str, letters: str, fonts: tuple[str, ...]) -> Task:
 
 
 SOURCE = _create_task("source_glyphs", _SOURCE_LETTERS, SOURCE_FONTS)
+"""Pretraining task of the built-in networks ``*_glyphs``."""
 TARGET = _create_task("glyphs", _TARGET_LETTERS, TARGET_FONTS)
 
 
 def glyphs(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
-    """Return ten Cyrillic capitals as a target dataset; the source tasks have other letters and fonts."""
+    """Return ten Cyrillic capitals as a target dataset; arguments and errors are those of `create_dataset`."""
     return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)

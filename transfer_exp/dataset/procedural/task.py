@@ -20,18 +20,19 @@ SIZE = 32
 """Height and width of every drawing, in pixels."""
 
 Drawing = UInt8[np.ndarray, "32 32 3"]
+"""Pixels of an RGB image."""
 Mask = Float[np.ndarray, "32 32"]
 """Fraction of each pixel covered by the figure, in [0, 1]."""
 
 _MIN_CONTRAST = 0.35
 _OVERSAMPLING = 4
 _MOST_PER_CLASS = 100_000
-"""All images are drawn at the start, and take 3 kB each."""
+"""Largest number of images of a class: all are kept in memory, 3 kB each."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task whose images are drawn by a program, so it can have any number of them.
+    """A classification task whose images are drawn by a program, so there can be as many as needed.
 
     Attributes:
         name: The name in tables.
@@ -46,9 +47,10 @@ class Task:
 
 @lru_cache(maxsize=16)
 def draw_images(task: Task, per_class: int, seed: int) -> LabelledImages:
-    """Return ``per_class`` drawings of every class, labels 0, 1, ..., C-1, 0, 1, ...; the i-th has its own generator.
+    """Return ``per_class`` drawings of every class, with the labels 0, 1, ..., C-1, 0, 1, ...
 
-    All are drawn at once and cached, because the runs of a sweep use the same drawings.
+    Every image has its own random generator, so more images per class keep the first ones. All are drawn at once and
+    cached, because the runs of a sweep use the same drawings.
     """
     labels = np.tile(np.arange(len(task.class_names)), per_class)
     drawings = [task.draw(int(label), np.random.default_rng([seed, i])) for i, label in enumerate(labels)]
@@ -65,14 +67,14 @@ def create_dataset(
     """
     for key, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
         if not 1 <= count <= _MOST_PER_CLASS:
-            raise InputError(f"dataset.{key}={count}: need a whole number, from 1 to {_MOST_PER_CLASS}")
+            raise InputError(f"dataset.{key}={count}: need a number from 1 to {_MOST_PER_CLASS}")
     train = draw_images(task, train_per_class, seed=2 * seed)
     test = draw_images(task, test_per_class, seed=2 * seed + 1)
     return TargetDataset(task.name, task.class_names, train, test, train.stratified_subset(scoring_set_size, seed))
 
 
 def random_colours(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:
-    """Return a background and a foreground colour in [0, 1] whose mean brightness differs by at least 0.35."""
+    """Return a background and a foreground colour in [0, 1] of clearly different mean brightness."""
     while True:
         colours = rng.uniform(0, 1, (2, 3))
         if abs(colours[0].mean() - colours[1].mean()) >= _MIN_CONTRAST:
@@ -97,7 +99,7 @@ def random_affine(
 
 
 def rasterise(points: Float[np.ndarray, "points 2"]) -> Mask:
-    """Return the mask of a polygon with these corners, antialiased by drawing it at four times the size."""
+    """Return the mask of a polygon with these corners, antialiased by drawing it larger first."""
     side = _OVERSAMPLING * SIZE
     image = Image.new("L", (side, side))
     ImageDraw.Draw(image).polygon([(float(x), float(y)) for x, y in (points + 1) * (side / 2)], fill=255)
