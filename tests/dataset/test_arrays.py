@@ -121,6 +121,8 @@ def test_labels_of_any_library_are_those_of_an_array(kind):
         lambda codes: csr_matrix(np.eye(2)[codes]),
         lambda codes: pd.Series(codes, dtype="Int64"),
         lambda codes: codes.astype(np.uint8),
+        lambda codes: list(torch.tensor(codes)),
+        lambda codes: [torch.tensor(float(code), requires_grad=True).bool() for code in codes],
     ],
 )
 def test_labels_may_be_numbers_truth_values_or_one_hot(tmp_path, convert):
@@ -144,6 +146,7 @@ def test_labels_may_be_numbers_truth_values_or_one_hot(tmp_path, convert):
         lambda x: pd.DataFrame(x).astype("Float64"),
         lambda x: x.astype(object),
         lambda x: x.tolist(),
+        lambda x: list(torch.tensor(x, requires_grad=True)),
         lambda x: np.ma.array(x, mask=np.zeros_like(x)),
     ],
 )
@@ -172,6 +175,11 @@ FRAME = pd.DataFrame(np.ones((8, 2)))
         (FRAME, pd.Series([1, None] * 4), "labels hold NaN, first at 1"),
         (FRAME, pd.Series([1, None] * 4, dtype="Int64"), "labels h.* at .*1"),
         (FRAME, ["wren", 3] * 4, "labels hold objects of type int, str: pass an array of strings or of integers"),
+        (FRAME, [], "labels are empty: pass one class per sample"),
+        (FRAME, pd.Series([], dtype="string"), "labels are empty"),
+        (FRAME, ["wren", " "] * 4, "labels have no value at position 1"),
+        (FRAME, np.array(["wren", float("nan")] * 4), "labels are 'nan' at position 1, which NumPy makes of a missing"),
+        (FRAME, pd.Series(["wren", pd.NA] * 4, dtype="string"), "labels have no value at position 1"),
         (FRAME, [2**70, 1] * 4, "labels hold whole numbers of more than 64 bits"),
         (FRAME, np.ones((8, 2)), "labels have 2 columns, and not a single one in each row"),
         (FRAME, LABELS * 1j, r"labels must be \(N,\) integers or strings, not \(8,\) complex128"),
@@ -180,7 +188,19 @@ FRAME = pd.DataFrame(np.ones((8, 2)))
         (
             FRAME,
             pd.Series(LABELS, index=range(7, -1, -1)),
-            r"index in another order: pass labels\.loc\[features\.index",
+            r"features of model features and labels have different indices \(row 0 is 0 and 7\): .*\.loc\[",
+        ),
+        (
+            FRAME,
+            pd.Series(LABELS, index=range(1, 9)),
+            r"features and labels have different indices \(row 0 is 0 and 1\)",
+        ),
+        (FRAME, pd.Series(LABELS, index=list("01234576")), r"different indices \(row 6 is 6 and 7\)"),
+        ({"a": FRAME, "b": FRAME[::-1]}, LABELS, "features of model a and features of model b have different indices"),
+        (
+            {"a": FRAME, "b": FRAME.set_axis(list("stuvwxyz")), "c": FRAME.set_axis(list("tuvwxyzs"))},
+            LABELS,
+            r"model b and features of model c have different indices \(row 0 is s and t\): .*\.to_numpy\(\)",
         ),
     ],
 )
@@ -258,6 +278,26 @@ def test_two_models_with_the_same_name_in_other_unicode_forms_are_refused():
     x = np.random.default_rng(0).normal(size=(6, 2))
     with pytest.raises(InputError, match="two models have the same name"):
         convert_features({"caf\u00e9": x, "cafe\u0301": x}, [0, 1] * 3)
+
+
+def test_frames_with_equal_or_unrelated_indices_are_read():
+    features = {
+        "a": FRAME,
+        "b": FRAME.set_axis(np.arange(8.0)),
+        "c": FRAME.set_axis(list("stuvwxyz")),
+        "d": FRAME.to_numpy(),
+    }
+    for labels in (pd.Series(LABELS), pd.Series(LABELS, index=range(10, 18)), LABELS):
+        assert list(convert_features(features, labels).features) == list("abcd")
+
+
+def test_a_class_may_be_called_nan_where_no_missing_value_can_be_meant(tmp_path):
+    names = ["nan", "wren"] * 4
+    for labels in (names, pd.Series(names, dtype=object), pd.Categorical(names)):
+        assert arrays(convert_features(np.ones((8, 2)), labels)).class_names == ("nan", "wren")
+    save(tmp_path / "m.npz", labels=np.array(names))
+    with pytest.raises(InputError, match=r"labels of .*m\.npz are 'nan' at position 0, .*: .* write another name"):
+        arrays(str(tmp_path / "m.npz"))
 
 
 def test_an_empty_label_is_refused():

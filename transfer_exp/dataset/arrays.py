@@ -201,11 +201,10 @@ def convert_features(features: Any, labels: Any) -> FeaturesInMemory:
     models = features if isinstance(features, Mapping) else {"features": features}
     if not models:
         raise InputError("there are features of no model: pass {name: features}")
-    for name, values in models.items():
+    for name in models:
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{name!r} is not the name of a model: use a text")
-        if isinstance(labels, pd.Series | pd.DataFrame) and isinstance(values, pd.DataFrame):
-            _check_order(values.index, labels.index, name)
+    _check_rows({**{f"features of model {name}": values for name, values in models.items()}, "labels": labels})
     arrays = {clean_name(name): _convert(values, f"features of model {name}") for name, values in models.items()}
     if len(arrays) < len(models):
         raise InputError("two models have the same name in different Unicode forms: rename one")
@@ -233,8 +232,12 @@ def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ModelArr
 def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
     """Return training labels, and test labels or None, each (N,)."""
     test = source.read_optional("test_labels")
-    labels = _flatten_labels(source.read("labels"), f"labels of {source.label}")
-    return labels, None if test is None else _flatten_labels(test, f"test_labels of {source.label}")
+    parts = {"labels": source.read("labels")} | ({} if test is None else {"test_labels": test})
+    if isinstance(source.content, Path):  # arrays in memory are checked before they are converted
+        for key, part in parts.items():
+            _refuse_missing_text(part, f"{key} of {source.label}", "write another name")
+    flat = {key: _flatten_labels(part, f"{key} of {source.label}") for key, part in parts.items()}
+    return flat["labels"], flat.get("test_labels")
 
 
 def _encode_test_labels(
@@ -282,9 +285,11 @@ def _flatten_labels(labels: np.ndarray, what: str, names: Sequence[str] | None =
     Raises:
         InputError: If the labels have another shape or type.
     """
+    if labels.size == 0:
+        raise InputError(f"{what} are empty: pass one class per sample")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
-    elif labels.ndim == 2 and labels.dtype.kind in "biuf" and len(labels):
+    elif labels.ndim == 2 and labels.dtype.kind in "biuf":
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
             raise InputError(
                 f"{what} have {labels.shape[1]} columns, and not a single one in each row: pass one class per sample"
@@ -293,13 +298,13 @@ def _flatten_labels(labels: np.ndarray, what: str, names: Sequence[str] | None =
         return labels if names is None else np.asarray(names)[labels]
     if labels.dtype.kind == "f" and np.isnan(labels).any():
         raise InputError(f"{what} hold NaN, first at {np.flatnonzero(np.isnan(labels))[0]}: leave the sample out")
-    if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "biuU":
+    if labels.ndim != 1 or labels.dtype.kind not in "biuU":
         advice = ": convert them with .astype(int)" if labels.dtype.kind == "f" else ""
         raise InputError(f"{what} must be (N,) integers or strings, not {labels.shape} {labels.dtype}{advice}")
     if labels.dtype.kind == "U":
         texts, codes = np.unique(labels, return_inverse=True)
-        if "" in texts:
-            raise InputError(f"{what} have no value at position {np.flatnonzero(labels == '')[0]}: fill it")
+        if blank := [text for text in texts if not text.strip()]:
+            raise InputError(f"{what} have no value at position {np.flatnonzero(labels == blank[0])[0]}: fill it")
         labels = np.array([clean_name(str(text)) for text in texts])[codes]
     return labels
 
@@ -310,6 +315,8 @@ def _convert(values: Any, what: str, is_label: bool = False) -> np.ndarray:
     Raises:
         InputError: If a value is missing or masked, kinds are mixed, or there is no such array.
     """
+    if isinstance(values, list | tuple) and any(hasattr(item, "detach") for item in values):
+        values = [_convert(item, what, is_label) for item in values]
     try:
         if hasattr(values, "detach"):  # torch, which is not imported here
             values = values.detach().cpu()
@@ -334,7 +341,18 @@ def _convert(values: Any, what: str, is_label: bool = False) -> np.ndarray:
         raise InputError(f"{what} have masked values: fill them, or leave their samples out")
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8", "backslashreplace")
+    if is_label:
+        _refuse_missing_text(array, what, "pass a list of strings")
     return array if array.dtype != object else _convert_objects(array, what, is_label)
+
+
+def _refuse_missing_text(labels: np.ndarray, what: str, remedy: str) -> None:
+    """Refuse ``nan`` in a NumPy array of strings, where a missing value has become this text."""
+    if labels.dtype.kind == "U" and (labels == "nan").any():
+        raise InputError(
+            f"{what} are 'nan' at position {np.flatnonzero(labels == 'nan')[0]}, which NumPy makes of a missing value: "
+            f"leave the sample out, or {remedy} if a class has this name"
+        )
 
 
 def _convert_objects(array: np.ndarray, what: str, is_label: bool) -> np.ndarray:
@@ -357,9 +375,29 @@ def _convert_objects(array: np.ndarray, what: str, is_label: bool) -> np.ndarray
     raise InputError(f"{what} hold objects of type {types}: pass an array of {expected}")
 
 
-def _check_order(samples: pd.Index, labels: pd.Index, name: str) -> None:
-    """Refuse features and labels whose indices name the same samples in another order."""
-    if not samples.equals(labels) and sorted(map(repr, samples)) == sorted(map(repr, labels)):
-        raise InputError(
-            f"features of model {name} and labels have the same index in another order: pass labels.loc[features.index]"
-        )
+def _check_rows(tables: Mapping[str, Any]) -> None:
+    """Refuse frames and series of one length whose indices name some of the same samples, in other rows.
+
+    Frames without a common entry, such as row numbers and file names, are taken row by row.
+
+    Args:
+        tables: Features of each model and labels, by their name in messages; those without an index are ignored.
+
+    Raises:
+        InputError: The message names two tables and the first row in which they differ.
+    """
+    different: list[tuple[str, pd.Index, list[str]]] = []
+    for name, table in tables.items():
+        if not isinstance(table, pd.Series | pd.DataFrame) or any(
+            table.index.equals(index) for _, index, _ in different
+        ):
+            continue
+        rows = [str(sample) for sample in table.index]  # "7" in a file and 7 are the same sample
+        for other_name, _, other in different:
+            if rows != other and len(rows) == len(other) and not set(rows).isdisjoint(other):
+                i = next(i for i, pair in enumerate(zip(other, rows, strict=True)) if pair[0] != pair[1])
+                raise InputError(
+                    f"{other_name} and {name} have different indices (row {i} is {other[i]} and {rows[i]}): order one "
+                    "like the other with .loc[other.index], or pass .to_numpy() of both if their rows do correspond"
+                )
+        different.append((name, table.index, rows))
