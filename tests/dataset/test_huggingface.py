@@ -50,6 +50,18 @@ def test_split_folders_may_have_capitals(tmp_path):
     assert target.class_names == ("elm", "oak")
 
 
+@pytest.mark.parametrize("names", [("trn", "tst"), ("fold0", "fold1")])
+def test_folders_and_splits_with_names_like_splits_are_refused(tmp_path, names):
+    for first, name in zip((0, 5), names, strict=True):
+        image_folders(tmp_path / "leaves" / name, ["oak", "elm"], 4, first)
+    with pytest.raises(InputError, match=f"the folders {names[0]}.* {names[1]} of .* look like "):
+        huggingface(str(tmp_path / "leaves"))
+    root = parquet(tmp_path / "x", {name: [0, 1] * 3 for name in names})
+    with pytest.raises(InputError, match=f"none of the splits {', '.join(names)} is called train: set dataset.train"):
+        huggingface(root)
+    assert len(huggingface(root, train=names[0], test=names[1]).test) == 6
+
+
 def test_string_labels_and_a_single_split_are_read(tmp_path):
     root = parquet(tmp_path / "x", {"full": ["b", "a"] * 5}, datasets.Value("string"), "kind")
     target = huggingface(root, label_column="kind")

@@ -209,6 +209,27 @@ WRONG = {
         lambda root: [(root / name).rename(root / new) for name, new in (("train", "train_2017"), ("test", "my-test"))],
         "the folders my-test and train_2017 of .* look like splits: call them train, validation and test",
     ),
+    **{
+        f"{train} and {test}": (
+            lambda root, train=train, test=test: [
+                (root / a).rename(root / b) for a, b in (("train", train), ("test", test))
+            ],
+            f"the folders .*{train}.* look like splits: call them train.*, or rename them if they are classes",
+        )
+        for train, test in (("trn", "tst"), ("TrainSet", "TestSet"), ("train_images", "test_images"), ("trn", "test"))
+    },
+    **{
+        f"{name}s": (
+            lambda root, name=name: [(root / a).rename(root / name.format(b)) for a, b in (("train", 0), ("test", 1))],
+            f"the folders {name.format(0)}, {name.format(1)} of .* look like parts of one dataset, because each holds "
+            r"heron: call one train and one test, set dataset.root=.*, or rename them if they are classes",
+        )
+        for name in ("fold{}", "Fold_{}", "cv{}", "split-{}", "k-fold {}", "part{}")
+    },
+    "flat names like splits": (
+        lambda root: (flat_splits(root), [(root / a).rename(root / f"{a}_images") for a in ("train", "test")]),
+        "the folders test_images and train_images of .* look like splits",
+    ),
     "flat": (flat_splits, "has the splits test, train, but no train folder with one folder per class"),
     "empty test": (lambda root: [path.unlink() for path in (root / "test").rglob("*.jpg")], "test holds no image"),
     "class only in test": (
@@ -226,6 +247,13 @@ WRONG = {
         "only the class folder 'heron'",
     ),
 }
+
+
+@pytest.mark.parametrize("name", ["fold{}", "part {}", "train{}"])
+def test_numbered_classes_hold_images_or_different_folders(tmp_path, name):
+    image_folders(tmp_path / name.format(1), ["thick"], 3)
+    image_folders(tmp_path / name.format(2), ["thin"], 3)
+    assert image_folder(str(tmp_path)).class_names == (name.format(1), name.format(2))
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -269,6 +297,9 @@ def test_real_images_are_read(name, classes, train, test):
 
 def test_splits_inside_classes_are_refused(tmp_path):
     for label in ("wren", "heron"):
-        image_folders(tmp_path / label, ["train", "test"], 3)
+        image_folders(tmp_path / "usual" / label, ["train", "test"], 3)
+        image_folders(tmp_path / "short" / label, ["trn", "tst"], 3)
     with pytest.raises(InputError, match=r"every folder in .* has the splits test, train: put"):
-        image_folder(str(tmp_path))
+        image_folder(str(tmp_path / "usual"))
+    with pytest.raises(InputError, match=r"every folder in .* has the splits trn, tst: put"):
+        image_folder(str(tmp_path / "short"))

@@ -152,6 +152,9 @@ WRONG = {
     "outside": (6, "../secret.jpg,wren,train", r"secret\.jpg leads out of"),
     "outside, absolute": (6, "/etc/hostname,wren,train", r"/etc/hostname leads out of"),
     "endless name": (6, f"{'x' * 300},wren,train", "impossible file name"),
+    "column like splits": (1, "file,label,subset", "has splits in its column 'subset': call the column split"),
+    "short name of a split": (3, "wren/001.jpg,wren,trn", r"line 3: split 'trn' is unknown: use train, validation or"),
+    "fold": (3, "wren/001.jpg,wren,fold0", r"line 3: split 'fold0' is unknown: use train, validation or test"),
     "column": (1, "path,label,split", r"lacks the column 'file': available: label, path, split"),
     "class without training images": (7, "wren/005.jpg,owl,test", "class 'owl' has 0 training and 1 test images"),
 }

@@ -11,14 +11,9 @@ from jaxtyping import Int
 
 from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import find_readable, is_skip, load_encoded, read_bytes
-from transfer_exp.dataset.target_dataset import (
-    NOT_READABLE,
-    LabelledImages,
-    Split,
-    TargetDataset,
-    split_of,
-    unlabelled,
-)
+from transfer_exp.dataset.image_folder import refuse_similar
+from transfer_exp.dataset.split_names import Split, split_of, unlabelled
+from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.text import clean_name, expand_user
 
@@ -108,13 +103,16 @@ def _load_splits(id: str, config: str | None) -> Any:
     options = {"data_files": files} if (files := _split_files(folder)) else {}
     try:
         # Releases before 4.0 would ask whether to run a dataset's script; later releases never run one.
-        return datasets.load_dataset(path, name=config, revision=revision or None, trust_remote_code=False, **options)
+        splits = datasets.load_dataset(path, name=config, revision=revision or None, trust_remote_code=False, **options)
     # The hub, the network, the cache and the file formats raise many types.
     except Exception as error:
         cause = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"cannot load dataset.id={id} ({cause}): check the id and the connection, or give a local folder"
         ) from error
+    if len(splits) == 1 and folder.is_dir():
+        refuse_similar(folder)  # `datasets` has made one split of them
+    return splits
 
 
 def _split_files(folder: Path) -> dict[str, str]:
@@ -139,6 +137,8 @@ def _choose_splits(splits: Any, train: str | None, validation: str | None, test:
         name = option or (split if split in usual else next(iter(usual), None))
         if name is not None:
             chosen[split] = name
+    if not {"train"} & {*chosen, *splits}:
+        raise InputError(f"none of the splits {', '.join(splits)} is called train: set dataset.train and dataset.test")
     chosen.setdefault("train", "train")
     if len(set(chosen.values())) < len(chosen):
         names = ", ".join(chosen.values())

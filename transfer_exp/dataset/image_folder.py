@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,14 +20,8 @@ from transfer_exp.dataset.image_file import (
     load_files,
     passed_over_reason,
 )
-from transfer_exp.dataset.target_dataset import (
-    NOT_READABLE,
-    LabelledImages,
-    Split,
-    TargetDataset,
-    split_of,
-    unlabelled,
-)
+from transfer_exp.dataset.split_names import Split, fold_of, is_only_split, similar_split, split_of, unlabelled
+from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import clean_name, expand_user
 
@@ -91,7 +84,7 @@ def image_folder(
 def _refuse_splits_inside_classes(folder: Path) -> None:
     """Refuse classes that each consist of the same two or more splits."""
     names = [tuple(path.name for path in _list_folders(path)) for path in _list_folders(folder)]
-    if len(names) > 1 and len(set(names)) == 1 and len(names[0]) > 1 and all(map(split_of, names[0])):
+    if len(names) > 1 and len(set(names)) == 1 and len(names[0]) > 1 and all(map(is_only_split, names[0])):
         raise InputError(
             f"every folder in {folder} has the splits {', '.join(names[0])}: put the folders of the splits first, and "
             "one folder per class inside each"
@@ -131,7 +124,7 @@ def _find_splits(folder: Path) -> dict[Split, Path]:
     train = next((path for path in with_classes if split_folders[path] == "train"), None)
     if train is None:
         if other_folders or not (with_classes or len(set(split_folders.values())) > 1):
-            _refuse_similar(folders)
+            refuse_similar(folder)
             return {}
         names = ", ".join(path.name for path in split_folders)
         raise InputError(
@@ -148,15 +141,31 @@ def _find_splits(folder: Path) -> dict[Split, Path]:
     return splits
 
 
-def _refuse_similar(folders: list[Path]) -> None:
-    """Refuse folders without images that are called like several splits, such as training_set and test_set."""
-    similar = {
-        path: split for path in folders for word in re.split(r"[\W\d_]+", path.name) if (split := split_of(word))
-    }
-    if len(set(similar.values())) > 1 and not any(map(_has_images, similar)):
+def refuse_similar(root: Path) -> None:
+    """Refuse a folder whose folders would be classes, but are called like splits or parts of one dataset.
+
+    Classes hold images directly, so that folders such as ``test tube`` and ``train station`` are classes.
+
+    Raises:
+        InputError: If folders are called like several splits, such as ``training_set`` and ``tst``, or numbered parts
+            have the same folders inside, such as ``fold0`` and ``fold1``.
+    """
+    folders = _list_folders(root)
+    similar = {path: split for path in folders if (split := similar_split(path.name))}
+    are_splits = all(is_only_split(path.name) for path in similar) or not any(map(_has_images, similar))
+    if are_splits and len(set(similar.values())) > 1:
         names = " and ".join(path.name for path in similar)
         raise InputError(
-            f"the folders {names} of {folders[0].parent} look like splits: call them train, validation and test"
+            f"the folders {names} of {root} look like splits: call them train, validation and test, with one folder "
+            "per class inside each, or rename them if they are classes"
+        )
+    parts = [path for path in folders if fold_of(path.name)]
+    inner = [{path.name for path in _list_folders(part)} for part in parts]
+    if shared := sorted(set.intersection(*inner) if len(inner) > 1 else ()):
+        names = ", ".join(path.name for path in parts[:5])
+        raise InputError(
+            f"the folders {names} of {root} look like parts of one dataset, because each holds {shared[0]}: call one "
+            f"train and one test, set dataset.root={parts[0]}, or rename them if they are classes"
         )
 
 

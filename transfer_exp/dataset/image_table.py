@@ -13,13 +13,8 @@ import pandas as pd
 
 from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_skip, load_files
-from transfer_exp.dataset.target_dataset import (
-    NOT_READABLE,
-    LabelledImages,
-    TargetDataset,
-    split_of,
-    unlabelled,
-)
+from transfer_exp.dataset.split_names import split_of, unlabelled
+from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
 from transfer_exp.io.csv import read_table, require_columns
 from transfer_exp.io.text import clean_name, expand_user
@@ -95,6 +90,9 @@ def _read_rows(table: Path) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
     rows = read_table(table)
     require_columns(rows, _REQUIRED, table)
     if "split" not in rows:
+        for name, values in rows.drop(columns=list(_REQUIRED)).items():
+            if values.map(split_of).nunique() > 1 and values.map(split_of).notna().all():
+                raise InputError(f"{table} has splits in its column '{name}': call the column split")
         rows["split"] = "train"
     splits = rows["split"].map(split_of)
     _check(splits.isna(), rows["split"], table, "is unknown: use train, validation or test")

@@ -19,25 +19,8 @@ from transfer_exp.dataset.stratification import stratified_indices, stratified_s
 from transfer_exp.errors import InputError
 
 Measure = Literal["accuracy", "mean_per_class_accuracy", "map_11point"]
-Split = Literal["train", "validation", "test"]
-_SPLITS: Mapping[str, Split] = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
-}
-"""Split by each of its accepted names, which are those of the library ``datasets``."""
 NOT_READABLE = "not readable"
 """Reason why damaged and missing images are passed over with ``on_unreadable=skip``."""
-
-
-def split_of(name: str) -> Split | None:
-    """Return the split that a name stands for, ignoring capitals; None if it is not the name of a split."""
-    return _SPLITS.get(name.strip().casefold())
-
-
-def unlabelled(split: str) -> str:
-    """Return the reason for passing over the images of a split without labels, see `TargetDataset.passed_over`."""
-    return f"{split} images without a label"
 
 
 @dataclass(frozen=True, eq=False)
