@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -152,10 +153,14 @@ def test_seeds_of_accuracies_and_of_scores_are_averaged(run):
     scored, truth = scores(), accuracies(seeds=3)
     averaged = truth.groupby(["model", "dataset"], as_index=False)["accuracy"].mean()
     assert run(scored, truth)[1] == run(scored, averaged)[1]
+    assert run(scored, truth.assign(seed=truth["seed"].astype(float)))[1] == run(scored, averaged)[1]
+    output = run(scored, truth.drop(index=1))[1]
+    assert re.search(r"model a has 2 seed.s. on dataset 'birds', and . has 3: each accuracy is the mean", output)
     two = pd.concat([scored.assign(seed=0), scored.assign(seed=1, score=scored["score"][::-1].to_numpy())])
     _, output, rows = run(two, truth)
     assert len(rows) == 12
     assert "mean over 2 seeds of the scores" in output
+    assert "mean over 1 to 2 seeds of the scores" in run(two[(two["seed"] == 0) | (two["dataset"] == "pets")], truth)[1]
     assert entries(output, "pca")[0] == f"{rows[rows['perturbation'] == 'pca']['weighted_tau'].mean():.2f}"
     assert entries(output, "pca")[3].endswith("/3")
 

@@ -34,8 +34,11 @@ def test_an_accuracy_has_the_source_of_its_row(tmp_path):
     assert (accuracy.value, accuracy.source) == (0.915, "paper")
 
 
-def test_rows_that_differ_in_the_seed_are_averaged(tmp_path):
+def test_rows_that_differ_in_the_seed_are_averaged(tmp_path, caplog):
     accuracy = _lookup(tmp_path, "b")
+    _lookup(tmp_path, "a")
+    assert len(caplog.messages) == 1, "one warning for all models"
+    assert "model a has 1 seed(s) on dataset 'pets', and b has 2: each accuracy is the mean" in caplog.text
     assert accuracy.value == pytest.approx(0.81)
     assert accuracy.source == "paper; rerun"
 
@@ -63,6 +66,10 @@ def test_a_model_the_table_lacks_has_no_accuracy(tmp_path):
         (
             {"rows": ROWS.replace("rerun,1", "rerun,0")},
             "lines 3 and 4 both give the accuracy of model b on dataset 'pets'",
+        ),
+        (
+            {"rows": ROWS.replace("rerun,1", "rerun,0.0")},
+            "lines 3 and 4 both give the accuracy of model b on dataset 'pets': keep one",
         ),
         ({"rows": ROWS.replace(",seed", ",rerun")}, "lines 3 and 4 .* and differ in rerun, not only in the seed"),
         ({"rows": ""}, "not a CSV table"),

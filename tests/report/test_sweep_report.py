@@ -115,7 +115,7 @@ def test_seeds_are_averaged_and_counted_as_one_pair(tmp_path):
     change = paired_change(collect(tmp_path)).iloc[0]
     assert (change["change"], change["pairs"]) == (pytest.approx((0.1 - 0.3) / 2), 1)
     text = rendered(sweep_table(collect(tmp_path)))
-    assert "mean over up to 3 seeds" in text
+    assert "mean over 2 to 3 seeds" in text
     assert "0.60* ±0.20" in text
     assert "0.50  ±0.00!" in text
 

@@ -99,7 +99,7 @@ def _read_long_form(path: Path) -> pd.DataFrame:
         fields = [name for name in CELL if name in rows]
         if len(fields) == rows.shape[1]:
             raise InputError(f"{path} has no column of a model: add one with the scores of each model")
-        return rows.melt(fields, var_name="model", value_name="score", ignore_index=False)
+        return clean_names(rows.melt(fields, var_name="model", value_name="score", ignore_index=False), path)
     names = ", ".join(map(str, list(rows)[:10]))
     raise InputError(
         f"{path} has neither the columns model and score nor those of a grid: {', '.join(CELL)}; it has {names}"

@@ -24,6 +24,7 @@ from transfer_exp.io.accuracies import (
     read_accuracy_text,
     select_rows,
     to_fractions,
+    unequal_seeds,
 )
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import write_table
@@ -41,7 +42,7 @@ class RegimeAccuracies:
     Attributes:
         regime: Name of the regime; empty where the file has no such column.
         table: A row per dataset and a column per model, in [0, 1], mean over seeds; NaN where missing.
-        notes: Messages about rows that were left out.
+        notes: Messages about rows that were left out, and about means over different numbers of seeds.
     """
 
     regime: str
@@ -96,6 +97,7 @@ def _average(regime: str, rows: pd.DataFrame, path: Path, unit: str, include_uns
         notes = (f"{len(unsound)} unsound accuracies left out ({datasets}): --unsound uses them",)
         rows = rows.drop(unsound.index)
     check_repetitions(rows, path)
+    notes += unequal_seeds(rows, path)
     # Rounding makes means equal that differ only by the order of summation.
     means = rows.groupby(["dataset", "model"])["accuracy"].mean().round(12)
     return RegimeAccuracies(regime, means.unstack("model"), notes)

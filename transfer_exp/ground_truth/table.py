@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,10 +21,12 @@ from transfer_exp.io.accuracies import (
     read_accuracy_text,
     select_rows,
     to_fractions,
+    unequal_seeds,
 )
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import Track
 
+_log = logging.getLogger(__name__)
 _COLUMNS = ("model", "dataset", "accuracy")
 
 
@@ -67,6 +70,8 @@ class AccuracyTable:
                 f"{self.path} has no rows for dataset '{dataset}': {suggestion(dataset, set(rows['dataset']))}"
             )
         check_repetitions(rows_of_dataset, self._file)
+        for note in unequal_seeds(rows_of_dataset, self._file):
+            _warn_once(note)
         matches = rows_of_dataset[rows_of_dataset["model"] == pairing.name]
         if matches.empty:
             return None
@@ -112,6 +117,12 @@ def published(pool: str | None = None, regime: str | None = "vanilla_ft", unsoun
             pool).
     """
     return AccuracyTable(str(PUBLISHED), regime, pool, unsound=unsound)
+
+
+@lru_cache(maxsize=8)
+def _warn_once(note: str) -> None:
+    """Log a warning that holds for every model."""
+    _log.warning(note)
 
 
 @lru_cache(maxsize=8)  # by the text, because a file may be edited while the process runs

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,11 +40,34 @@ def parse_accuracy_rows(text: str, path: Path, required: Sequence[str]) -> pd.Da
 
 
 def clean_names(rows: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """Return rows with the names of models and datasets in one Unicode form; raises InputError for an empty model."""
+    """Return rows with names of models and datasets, and seeds, in one form; raises InputError for an empty model."""
     for line in rows.index[rows["model"] == ""][:1]:
         raise InputError(f"{path} line {line} has no model: name it, or leave the line out")
     names = [name for name in ("model", "dataset") if name in rows]
-    return rows.assign(**{name: rows[name].map(clean_name) for name in names})
+    seed = {"seed": rows["seed"].map(_clean_seed)} if "seed" in rows else {}
+    return rows.assign(**{name: rows[name].map(clean_name) for name in names}, **seed)
+
+
+def _clean_seed(seed: str) -> str:
+    """Return a seed without the zeros that a table of floats adds to it, such as ``0`` for ``0.0``."""
+    return str(int(seed.partition(".")[0])) if re.fullmatch(r"\d+(\.0*)?", seed, re.ASCII) else seed
+
+
+def unequal_seeds(rows: pd.DataFrame, path: Path) -> tuple[str, ...]:
+    """Return a note if the models of a dataset have accuracies of different numbers of seeds, else nothing."""
+    counts: dict[str, Counter[str]] = {}
+    for dataset, model in zip(rows["dataset"], rows["model"], strict=True):
+        counts.setdefault(dataset, Counter())[model] += 1
+    for dataset, of_models in counts.items():
+        ordered = of_models.most_common()
+        (most, highest), (fewest, lowest) = ordered[0], ordered[-1]
+        if lowest < highest:
+            place = f" on dataset '{dataset}'" if dataset else ""
+            return (
+                f"{path}: model {fewest} has {lowest} seed(s){place}, and {most} has {highest}: each accuracy is the "
+                "mean over the seeds of its model",
+            )
+    return ()
 
 
 def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, option: str) -> pd.DataFrame:

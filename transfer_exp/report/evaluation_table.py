@@ -18,6 +18,7 @@ from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.null_band import null_band, null_deviation
 from transfer_exp.evaluation.score_table import ScoreTable
 from transfer_exp.evaluation.summary import Summary, summarize
+from transfer_exp.report.sweep_table import range_text
 
 Column = Callable[[Summary], str]
 
@@ -73,7 +74,8 @@ def _common_fields(table: ScoreTable) -> Iterator[str]:
     if text:
         yield f"all rows: {text}"
     if "seed" in table.cells and "seed" not in common:
-        yield f"mean over {table.cells['seed'].nunique()} seeds of the scores"
+        seeds = range_text(len(cells) for variant in table.variants.values() for cells in variant.values())
+        yield f"mean over {seeds} seeds of the scores"
 
 
 def _columns_over_datasets(table: ScoreTable, k: int) -> dict[str, Column]:

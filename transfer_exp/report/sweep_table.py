@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -88,10 +88,16 @@ def sweep_table(frame: pd.DataFrame) -> SweepTable:
     order = {name: i for i, name in enumerate(none_first(frame["perturbation"]))}
     # By dataset, then by the other fields, so that the perturbations to compare stand below each other.
     rows = sorted({key[:-1] for key in entries}, key=lambda row: (row[0], *row[2:], order[row[1]]))
-    fewest, most = int(means["seeds"].min()), int(means["seeds"].max())
-    title = "tau_w" if most < 2 else f"tau_w, mean over {'' if fewest == most else 'up to '}{most} seeds"
+    seeds = range_text(means["seeds"])
+    title = "tau_w" if seeds in ("0", "1") else f"tau_w, mean over {seeds} seeds"
     metrics = sorted(set(frame["metric"]))
     return SweepTable(title, fields, rows, metrics, lambda row, m: entries.get((*row, m), ""), _NOTES)
+
+
+def range_text(counts: Iterable[int]) -> str:
+    """Return the range of counts other than 0, such as ``3`` or ``2 to 3``; ``0`` without any."""
+    values = sorted({int(count) for count in counts} - {0}) or [0]
+    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
 def change_table(frame: pd.DataFrame) -> SweepTable | None:
