@@ -88,16 +88,50 @@ def test_every_orientation_is_applied_in_every_format(height, width, seed, orien
     assert not is_marked(plain)
 
 
-@pytest.mark.parametrize("format", ["AVIF", "PNG"])
-def test_an_orientation_in_other_places_is_applied(format):
-    image = Image.fromarray(RAMP)
-    if format == "AVIF":
-        tagged, plain = encode_oriented(image.convert("RGB"), "AVIF", 6), encode(image.convert("RGB"), "AVIF")
-    else:
-        info = PngInfo()
-        info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
-        tagged, plain = encode(image, pnginfo=info), encode(image)
-    np.testing.assert_array_equal(decode(tagged), UPRIGHT[6](decode(plain)))
+XMP = "<x tiff:Orientation={0}6{0}/>"
+EXIF = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+
+
+def raw_profile(name, content):
+    """Return the text chunk in which ImageMagick keeps the metadata of other formats."""
+    return f"Raw profile type {name}", f"\n{name}\n{len(content):8}\n" + "\n".join(content.hex(" ", 36).split()) + "\n"
+
+
+ORIENTED_CHUNKS = {
+    "XMP": lambda info: info.add_itxt("XML:com.adobe.xmp", XMP.format('"')),
+    "XMP in single quotes": lambda info: info.add_itxt("XML:com.adobe.xmp", XMP.format("'")),
+    "raw XMP": lambda info: info.add_text(*raw_profile("xmp", XMP.format('"').encode()), zip=True),
+    "raw EXIF": lambda info: info.add_text(*raw_profile("exif", EXIF)),
+    "raw EXIF as APP1": lambda info: info.add_text(*raw_profile("APP1", EXIF), zip=True),
+    "raw XMP as APP1": lambda info: info.add_text(
+        *raw_profile("APP1", b"http://ns.adobe.com/xap/1.0/\0<tiff:Orientation> 6 </tiff:Orientation>")
+    ),
+}
+
+
+@pytest.mark.parametrize("chunk", ORIENTED_CHUNKS)
+def test_an_orientation_in_any_chunk_of_a_png_is_applied(chunk):
+    info, image = PngInfo(), Image.fromarray(RAMP)
+    ORIENTED_CHUNKS[chunk](info)
+    tagged = encode(image, pnginfo=info)
+    np.testing.assert_array_equal(decode(tagged), UPRIGHT[6](decode(encode(image))))
+    assert is_marked(tagged)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\nAPP1\n 3\nzz", "\nAPP1\n 10\n" + b"Exif\0\0MM".hex(), "\nxmp\n1\n" + "00" * 999]
+)
+def test_a_damaged_text_chunk_counts_as_no_orientation(text):
+    info, image = PngInfo(), Image.fromarray(RAMP)
+    info.add_text("Raw profile type APP1", text)
+    info.add_text("Raw profile type exif", text)
+    np.testing.assert_array_equal(decode(encode(image, pnginfo=info)), decode(encode(image)))
+
+
+def test_an_orientation_of_avif_is_applied():
+    image = Image.fromarray(RAMP).convert("RGB")
+    tagged = encode_oriented(image, "AVIF", 6)
+    np.testing.assert_array_equal(decode(tagged), UPRIGHT[6](decode(encode(image, "AVIF"))))
     assert is_marked(tagged)
 
 

@@ -5,6 +5,7 @@ Only decoders of Pillow that start no other program are used.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -43,6 +44,7 @@ _UPRIGHT = {
 }
 """Transposition that shows an image upright, by its EXIF orientation."""
 _PNG_METADATA_CHUNKS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
+_XMP_ORIENTATION = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([1-8])")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"mif1", b"msf1")
 _BITS = (8, 10, 12, 14, 16)
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
@@ -278,10 +280,30 @@ def _orientation(image: Image.Image, content: bytes) -> int:
     # Asking Pillow for the EXIF data of a PNG decodes the whole image, so look for such a chunk first.
     if image.format == "PNG" and not any(chunk in content for chunk in _PNG_METADATA_CHUNKS):
         return 1
+    orientation: Any = None
     with suppress(Exception):
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        return orientation if orientation in range(1, 9) else 1
-    return 1
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    for content in [] if orientation is not None else _metadata(image):
+        with suppress(Exception):
+            if content.startswith(b"Exif\0"):
+                exif = Image.Exif()
+                exif.load(content)
+                orientation = exif.get(ExifTags.Base.Orientation, orientation)
+            elif match := _XMP_ORIENTATION.search(content):
+                orientation = int(match[1])
+    return orientation if orientation in range(1, 9) else 1
+
+
+def _metadata(image: Image.Image) -> Iterator[bytes]:
+    """Yield metadata that Pillow does not search: text chunks of PNG by ImageMagick, and XMP with other quotes."""
+    for key in ("APP1", "exif", "xmp"):
+        if profile := image.info.get(f"Raw profile type {key}"):
+            with suppress(ValueError):  # a name, a length, and hexadecimal digits
+                yield bytes.fromhex("".join(profile.split("\n")[3:]))
+    for key in ("XML:com.adobe.xmp", "xmp"):
+        packet = image.info.get(key)
+        if isinstance(packet, str | bytes):
+            yield packet.encode() if isinstance(packet, str) else packet
 
 
 def _has_transparency(image: Image.Image) -> bool:
