@@ -244,6 +244,8 @@ def test_the_environment_of_the_user_is_obeyed_unless_an_option_is_set(tmp_path,
         ("disabled", "offline", "offline"),
         ("online", "offline", "offline"),
         ("nonsense", "online", "online"),
+        ("", None, "offline"),
+        (" ", None, "offline"),
     ],
 )
 def test_the_mode_is_that_of_the_option_or_of_the_environment(monkeypatch, variable, option, mode):
@@ -251,6 +253,62 @@ def test_the_mode_is_that_of_the_option_or_of_the_environment(monkeypatch, varia
     if variable is not None:
         monkeypatch.setenv("WANDB_MODE", variable)
     assert WandbTracker(mode=option).effective_mode == mode
+
+
+@pytest.mark.parametrize(
+    ("variable", "option", "mode"),
+    [
+        ("true", None, "disabled"),
+        ("1", None, "disabled"),
+        ("", None, "offline"),
+        ("false", None, "offline"),
+        ("true", "offline", "offline"),
+    ],
+)
+def test_recording_is_disabled_by_either_variable(monkeypatch, variable, option, mode):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_DISABLED", variable)
+    assert WandbTracker(mode=option).effective_mode == mode
+
+
+def test_variables_that_are_set_to_nothing_count_as_unset(monkeypatch, tmp_path):
+    names = ("MODE", "PROJECT", "ENTITY", "DISABLED", "TAGS", "DIR")
+    for name in names:
+        monkeypatch.setenv(f"WANDB_{name}", "")
+    run = read_offline(WandbTracker(tags=["x" * 64]).record(RUN, tmp_path))["run"]
+    assert (run.project, run.tags) == ("transfer_exp", ["x" * 64])
+    assert {os.environ[f"WANDB_{name}"] for name in names} == {""}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tags": ["x" * 65]}, "tracker.tags has 'x*' of 65 characters: W&B takes 1 to 64"),
+        ({"tags": ["a", " "]}, "tracker.tags has ' ' of 1 characters"),
+        (
+            {"project": "a/b"},
+            "tracker.project='a/b' is not the name of a project: .* and the account as tracker.entity",
+        ),
+        ({"project": "x" * 129}, "is not the name of a project: write up to 128 characters"),
+        ({"project": ""}, "tracker.project='' is not the name of a project"),
+        ({"entity": "a/b"}, "tracker.entity='a/b' is not an account: set tracker.entity and tracker.project"),
+    ],
+)
+def test_what_wandb_would_refuse_after_the_work_is_refused_before(options, message):
+    with pytest.raises(InputError, match=message):
+        WandbTracker(**options)
+
+
+def test_a_project_of_the_environment_is_checked_before_a_run_begins(monkeypatch):
+    monkeypatch.setenv("WANDB_PROJECT", "a/b")
+    with pytest.raises(InputError, match="WANDB_PROJECT='a/b' is not the name of a project"):
+        WandbTracker()
+
+
+def test_another_variable_that_wandb_refuses_is_named(tmp_path):
+    process = record_in_process("offline", tmp_path, WANDB_BASE_URL="nonsense")
+    assert process.stdout.startswith("refused: W&B refuses its setting base_url: ")
+    assert process.stdout.endswith("; look at WANDB_BASE_URL\n")
 
 
 def test_nothing_is_recorded_if_the_environment_disables_it(monkeypatch, tmp_path):

@@ -7,10 +7,12 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from transfer_exp.errors import InputError, escape_all, suggestion
 from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun, further_labels
@@ -33,6 +35,8 @@ _CHOICES = {"mode": ("offline", "online"), "per": ("cell", "sweep"), "artifacts"
 _MODES = {"run": "online", "dryrun": "offline"}
 """Current name of a mode, by the old name that ``WANDB_MODE`` may still have."""
 _LONGEST_NAME = 100
+_LONGEST_TAG, _LONGEST_PROJECT, _NOT_IN_PROJECT = 64, 128, "/\\#?%:"
+"""Limits of W&B, which it checks when a run starts."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,28 @@ class WandbTracker:
                     raise InputError(f"tracker.{option}={choice} is unknown: {suggestion(str(choice), choices)}")
         if self.effective_mode not in ("offline", "online", "disabled"):
             raise InputError(f"WANDB_MODE={self.effective_mode} is unknown: set it to offline, online or disabled")
+        _check_project(*self._project)
+        if self.entity is not None and (not self.entity.strip() or "/" in self.entity):
+            raise InputError(
+                f"tracker.entity='{self.entity}' is not an account: set tracker.entity and tracker.project"
+            )
+        for tag in self.tags:
+            if not 1 <= len(tag.strip()) <= len(tag) <= _LONGEST_TAG:
+                raise InputError(f"tracker.tags has '{tag}' of {len(tag)} characters: W&B takes 1 to {_LONGEST_TAG}")
 
     @property
     def effective_mode(self) -> str:
         """The mode that is set as an option, or in the environment, or ``offline``."""
-        mode = self.mode or os.environ.get("WANDB_MODE") or "offline"
+        is_disabled = os.environ.get("WANDB_DISABLED", "").strip().casefold() in ("true", "1", "yes", "on")
+        mode = self.mode or ("disabled" if is_disabled else os.environ.get("WANDB_MODE", "").strip()) or "offline"
         return _MODES.get(mode, mode)
+
+    @property
+    def _project(self) -> tuple[str, str]:
+        """The project, and the name of its setting in messages."""
+        if self.project is not None:
+            return self.project, "tracker.project"
+        return os.environ.get("WANDB_PROJECT", "").strip() or "transfer_exp", "WANDB_PROJECT"
 
     def record(self, run: TrackedRun, folder: Path) -> str | None:
         """Record one run below ``folder/wandb`` or ``WANDB_DIR``; its config holds the cell labels under ``cell``.
@@ -92,7 +112,7 @@ class WandbTracker:
         is_included = self.per == "sweep" if run.stage == REPORT else self.per == "cell" or run.group is None
         if not is_included or self.effective_mode == "disabled":
             return None
-        with _without_telemetry() if self.effective_mode == "offline" else nullcontext():
+        with _usable_environment(self.effective_mode):
             return self._record(run, folder)
 
     def _record(self, run: TrackedRun, folder: Path) -> str | None:
@@ -116,6 +136,12 @@ class WandbTracker:
             reason = str(error).strip().splitlines()[0]
             fix = "run `wandb login`, or record with tracker.mode=offline and `wandb sync` later"
             raise InputError(f"tracker=wandb in mode {self.effective_mode}: {reason} ({fix})") from error
+        except ValidationError as error:
+            problem = error.errors()[0]
+            name = "_".join(map(str, problem["loc"]))
+            raise InputError(
+                f"W&B refuses its setting {name}: {problem['msg']}; look at WANDB_{name.upper()}"
+            ) from error
 
     def _open(self, run: TrackedRun, folder: Path) -> Run:
         """Open a W&B run without touching other runs of this process."""
@@ -125,7 +151,7 @@ class WandbTracker:
         # The agent of a W&B sweep sets project, account and id through the environment.
         is_agent = "WANDB_SWEEP_ID" in os.environ
         return wandb.init(
-            project=None if is_agent else self.project or os.environ.get("WANDB_PROJECT") or "transfer_exp",
+            project=None if is_agent else self._project[0],
             entity=None if is_agent else self.entity,
             id=None if is_agent else run_id(run),
             mode="online" if self.effective_mode == "online" else "offline",
@@ -170,9 +196,24 @@ def _staging_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def _without_telemetry() -> AbstractContextManager[None]:
-    """Let W&B report no errors of its own to its authors, which it does in offline mode too."""
-    return _set_environment("WANDB_ERROR_REPORTING", "false")
+@contextmanager
+def _usable_environment(mode: str) -> Iterator[None]:
+    """Let W&B see the mode, and no variables that are set to nothing, which it would refuse.
+
+    In the mode ``offline`` it also reports no errors of its own to its authors.
+    """
+    before = dict(os.environ)
+    for name in [name for name, value in before.items() if name.startswith("WANDB_") and not value.strip()]:
+        del os.environ[name]
+    os.environ |= {"WANDB_MODE": mode} | ({"WANDB_ERROR_REPORTING": "false"} if mode == "offline" else {})
+    os.environ.pop("WANDB_DISABLED", None)  # the mode is decided
+    try:
+        yield
+    finally:
+        os.environ |= {name: value for name, value in before.items() if name.startswith("WANDB_")}
+        for name in ("WANDB_MODE", "WANDB_ERROR_REPORTING"):
+            if name not in before:
+                os.environ.pop(name, None)
 
 
 @contextmanager
@@ -184,6 +225,15 @@ def _set_environment(name: str, value: str) -> Iterator[None]:
     finally:
         os.environ.pop(name)
         os.environ.update({} if before is None else {name: before})
+
+
+def _check_project(project: str, setting: str) -> None:
+    """Raise InputError for a project that W&B would refuse once the work is done."""
+    if not 1 <= len(project.strip()) <= len(project) <= _LONGEST_PROJECT or set(project) & set(_NOT_IN_PROJECT):
+        raise InputError(
+            f"{setting}='{project}' is not the name of a project: write up to {_LONGEST_PROJECT} characters without "
+            f"{' '.join(_NOT_IN_PROJECT)}, and the account as tracker.entity"
+        )
 
 
 def run_id(run: TrackedRun) -> str:
