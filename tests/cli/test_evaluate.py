@@ -361,6 +361,16 @@ MISTAKES = {
     "k": ((scores(), SAME, "--k", "0"), "--k=0 chooses no model"),
     "top": ((scores(), SAME, "--top", "-1"), "--top=-1 is negative"),
     "a column of ours": ((scores(models=8), SAME), "the scores have a column models, which the results have as well"),
+    "no value of the accuracies": (
+        (scores(), SAME.assign(accuracy=None)),
+        "the table has no accuracies: fill in those",
+    ),
+    "only unsound accuracies": (
+        (scores(), SAME.assign(sound="no")),
+        "the table has no accuracies (24 unsound accuracies left out (birds, cars, pets): --unsound uses them",
+    ),
+    "no value of the scores": ((scores().assign(score=None), SAME), "scores.csv has no score, in 48 rows: fill in"),
+    "no rows": ((scores()[:0][["model", "score"]], SAME), "scores.csv has no score, in 0 rows: fill in"),
     "no table at all": ((pd.DataFrame(), SAME), "scores.csv is not a CSV table"),
 }
 

@@ -77,18 +77,29 @@ def write_dialect(separator, quoting, end, extras):
     for i, row in enumerate(ROWS):
         index = ["" if i == 0 else str(i - 1)] if "index" in extras else []
         padded = [f" {entry} " if "blanks" in extras else entry for entry in row]
-        writer.writerow(index + padded + [""] * ("trailing" in extras))
+        n_blank = ("trailing" in extras) + (i > 0 and "trailing in rows" in extras)
+        writer.writerow(index + padded + [""] * n_blank)
+        if "comments" in extras:
+            stream.write(f"# a comment{separator} or two{end}#one{end}")
         if "empty rows" in extras:
             stream.write(separator * 3 + end + end)
     first = f"sep={separator}{end}" if "sep" in extras else ""
-    return ("\ufeff" if "mark" in extras else "") + first + stream.getvalue()
+    comment = f"# made by a tool{separator} 2020{end}" if "comments" in extras else ""
+    return "\ufeff" * (("mark" in extras) + ("second mark" in extras)) + first + comment + stream.getvalue()
 
 
 @given(
     separator=st.sampled_from(",;\t|"),
     quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
     end=st.sampled_from(["\n", "\r\n"]),
-    extras=st.sets(st.sampled_from(["index", "blanks", "trailing", "empty rows", "sep", "mark"])),
+    extras=st.sets(
+        st.sampled_from(
+            [
+                *("index", "blanks", "trailing", "trailing in rows"),
+                *("empty rows", "comments", "sep", "mark", "second mark"),
+            ]
+        )
+    ),
 )
 def test_a_table_has_the_same_rows_in_every_dialect(tmp_path_factory, separator, quoting, end, extras):
     path = tmp_path_factory.getbasetemp() / "t.csv"
@@ -106,6 +117,13 @@ def test_the_index_of_a_table_is_the_line_in_the_file(tmp_path):
     assert read_table(tmp_path / "t.csv").index.tolist() == [4, 7]
 
 
+def test_a_name_that_begins_like_a_comment_is_a_name(tmp_path):
+    text("t.csv", "# a, b, c\nmodel,score\n# 1,2\n#3,4\n")(tmp_path)
+    table = read_table(tmp_path / "t.csv")
+    assert table.to_numpy().tolist() == [["# 1", "2"], ["#3", "4"]]
+    assert table.index.tolist() == [3, 4]
+
+
 def test_a_column_of_row_numbers_is_left_out_and_others_are_kept(tmp_path):
     text("t.csv", ",Unnamed: 0,id,a\n0,7,3,x\n1,8,4,y\n")(tmp_path)
     assert list(read_table(tmp_path / "t.csv")) == ["id", "a"]
@@ -119,6 +137,7 @@ def test_a_column_of_row_numbers_is_left_out_and_others_are_kept(tmp_path):
     [
         ("a,b\n1,2,3\n", "line 2 has 3 entries for 2 columns"),
         ("a,b\n1,2\n3\n", "line 3 has 1 entries"),
+        ("a,b,c\n1,2,3\n#4,5\n", "line 3 has 2 entries"),
         ("a,a\n1,2\n", "two columns 'a'"),
         ("a,\n1,2\n", "no name for column 2"),
         ("\n", "first line must name the columns"),

@@ -72,6 +72,8 @@ def read_scores(path: Path) -> pd.DataFrame:
             same cell and model.
     """
     rows = _read_long_form(path)
+    if not (rows["score"] != "").any():
+        raise InputError(f"{path} has no score, in {len(rows)} rows: fill in those of two models or more")
     for name, default in (("dataset", ""), ("metric", path.stem)):
         rows = rows if name in rows else rows.assign(**{name: default})
     rows = rows.drop(columns=list(_RESULT_COLUMNS), errors="ignore")

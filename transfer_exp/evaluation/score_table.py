@@ -209,6 +209,9 @@ def join_scores(scores: pd.DataFrame, accuracies: RegimeAccuracies, ranking: Ran
     table = accuracies.table
     source = f"accuracies of {accuracies.regime}" if accuracies.regime else "accuracies"
     cell_datasets = scores.index.get_level_values("dataset")
+    if table.empty:
+        reason = f" ({'; '.join(accuracies.notes)})" if accuracies.notes else ""
+        raise InputError(f"the table has no {source}{reason}: fill in those of two models or more")
     if ("" in set(cell_datasets)) != ("" in table.index):
         side = "scores" if "" in set(cell_datasets) else "accuracies"
         raise InputError(f"the {side} do not name their dataset, but the other table does: add a column dataset")

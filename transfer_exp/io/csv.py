@@ -64,7 +64,8 @@ def parse_table(text: str, path: Path) -> pd.DataFrame:
     """Return a CSV table as text without blanks around entries; its index is the line in the file where a row starts.
 
     The separator is a comma, semicolon, tab or ``|``, or the one that a line ``sep=;`` before the header names. Rows
-    without any entry are left out, like a column of row numbers as ``DataFrame.to_csv`` writes it.
+    without any entry are left out, like a column of row numbers as ``DataFrame.to_csv`` writes it, comments (see
+    `_is_comment`), and empty entries at the end of a row that is longer than the header.
 
     Args:
         text: Content of the file. A cache of what is derived from a table should depend on it, not on the path alone.
@@ -77,7 +78,8 @@ def parse_table(text: str, path: Path) -> pd.DataFrame:
     separator_line = _SEPARATOR_LINE.match(text)
     body = text[separator_line.end() :] if separator_line else text
     first_line = 1 + bool(separator_line)
-    header_line = body.lstrip().partition("\n")[0].partition("\r")[0]
+    lines = body.lstrip().splitlines()
+    header_line = next((line for line in lines if not line.startswith("#")), "".join(lines[:1]))
     separators = [separator_line[1]] if separator_line else [s for s in _SEPARATORS if s in header_line] or [","]
     parsed = [(separator, *_split(body, separator, first_line)) for separator in separators]
     # A character of several is the separator if all rows have the same number of entries; else the most frequent one.
@@ -126,23 +128,37 @@ def parse_numbers(column: pd.Series, path: Path) -> pd.Series:
 
 
 def _split(text: str, separator: str, first_line: int) -> tuple[_Rows, str]:
-    """Return the rows that are not blank, without blanks around entries, and the first error in them or ""."""
+    """Return the rows that are not blank or comments, without blanks around entries, and the first error or ""."""
     reader = csv.reader(StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     rows: _Rows = []
-    line = first_line
+    line, error = first_line, ""
     try:
         for entries in reader:
             row = [_from_entry(entry.strip()) for entry in entries]
-            if any(row):
-                if rows and len(row) != len(rows[0][1]):
-                    expected = f"{len(rows[0][1])} columns (separated by {separator!r})"
-                    advice = ", or quote entries with commas" if separator == "," and len(row) > len(rows[0][1]) else ""
-                    return rows, f"line {line} has {len(row)} entries for {expected}: correct it{advice}"
-                rows.append((line, row))
+            rows += [(line, row)] if any(row) else []
             line = first_line + reader.line_num
-    except csv.Error as error:
-        return rows, f"line {line} is not CSV ({error}): correct it"
-    return rows, ""
+    except csv.Error as problem:
+        error = f"line {line} is not CSV ({problem}): correct it"
+    header = next((row for _, row in rows if not row[0].startswith("#")), rows[0][1] if rows else [])
+    rows = [(line, _fit(row, header)) for line, row in rows if len(row) == len(header) or not _is_comment(row)]
+    for i, (line, row) in enumerate(rows):
+        if len(row) != len(header):
+            expected = f"{len(header)} columns (separated by {separator!r})"
+            advice = ", or quote entries with commas" if separator == "," and len(row) > len(header) else ""
+            return rows[:i], f"line {line} has {len(row)} entries for {expected}: correct it{advice}"
+    return rows, error
+
+
+def _is_comment(row: list[str]) -> bool:
+    """Return whether a row that does not fit the header is a comment: ``#`` and a blank, or no separator."""
+    return row[0].startswith("#") and (len(row) == 1 or row[0][1:2] in ("", " ", "#"))
+
+
+def _fit(row: list[str], header: list[str]) -> list[str]:
+    """Return a row without empty entries after the last column, or with those that belong to columns without a name."""
+    while len(row) > len(header) and not row[-1]:
+        row = row[:-1]
+    return row if any(header[len(row) :]) else [*row, *header[len(row) :]]
 
 
 def _is_row_number(position: int, name: str, column: pd.Series) -> bool:

@@ -68,6 +68,7 @@ def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from error
+    text = text.lstrip("\ufeff")  # tools that add a byte order mark may run twice
     if "\0" in text:
         raise InputError(f"{path} contains a NUL character, so it is not text: save it as UTF-8")
     return text
