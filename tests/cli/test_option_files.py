@@ -98,6 +98,16 @@ FILES = {
         _sweep("v0: xxxxxxxxxx\n" + "".join(f"v{i}: ${{v{i - 1}}}${{v{i - 1}}}\n" for i in range(1, 40))),
         "interpolations",
     ),
+    "no mapping": (_sweep("- a\n"), "sweep/mine.yaml is not a mapping: write KEY: VALUE in each line"),
+    "a number": (_sweep("5\n"), "sweep/mine.yaml is not a mapping"),
+    **{
+        f"defaults {text}": (_sweep(f"defaults: {text}\n"), "sweep/mine.yaml has defaults: ")
+        for text in ("5", "null", "{a: b}", "[5]", "[null]", "[[a]]", "[{}]", "[{a: {}}]", "[{a: b, c: d}]", "['${a}']")
+    },
+    **{
+        f"defaults {text}": (_sweep(f"defaults: {text}\n"), "sweep/mine.yaml has defaults: ")
+        for text in ("[{5: a}]", "[{null: a}]", "[{a: 5}]", "[{a: [5]}]", "['???']")
+    },
     "a large file": (_sweep("# " + "x" * 1_000_000 + "\n"), "MB"),
 }
 

@@ -41,4 +41,5 @@ def explain(error: BaseException) -> str:
     lines = [_RESOLVING.sub("", line.strip()) for line in str(error).splitlines()]
     # Hydra adds pointers into its own config tree, which mean nothing to a user.
     lines = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
-    return one_line(" ".join(lines)) or type(error).__name__
+    text = one_line(" ".join(lines))
+    return text or (explain(cause) if cause is not None else type(error).__name__)

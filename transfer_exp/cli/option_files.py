@@ -102,7 +102,9 @@ def _load(repository: CachingConfigRepository, config_path: str) -> ConfigResult
     if f"config_path={config_path}" not in repository.cache:
         source = repository.delegate._find_object_source(config_path, ObjectType.CONFIG)  # type: ignore[attr-defined]
         if source is not None and source.scheme() == "file" and not _is_shipped(f"file://{source.path}"):
-            _check_yaml(Path(source.path, source._normalize_file_name(config_path)))
+            file = Path(source.path, source._normalize_file_name(config_path))
+            _check_yaml(file)
+            _check_defaults(f"{config_path}.yaml", yaml.safe_load(file.read_text(encoding="utf-8")))
     result = _hydra_loads(repository, config_path)
     if result is not None and not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
         # Before the file is placed: Hydra reads its search path from here.
@@ -175,6 +177,30 @@ def _check_yaml(path: Path) -> None:
                 raise InputError(
                     f"{path.name} stands for over {_MOST_NODES} values, or over {_MOST_LEVELS} levels: write it shorter"
                 )
+
+
+def _check_defaults(file: str, content: Any) -> None:
+    """Refuse content that is not a mapping, and ``defaults`` that Hydra could not read as a list of options."""
+    if content is None:
+        return
+    if not isinstance(content, Mapping):
+        raise InputError(f"{file} is not a mapping: write KEY: VALUE in each line")
+    defaults = content.get("defaults", [])
+    for item in defaults if isinstance(defaults, list) else [None]:
+        names = list(item.items()) if isinstance(item, Mapping) else [("", item)]
+        value = names[0][1] if len(names) == 1 else 0
+        chosen = value if isinstance(value, list) and names[0][0] else [value]
+        is_null = value is None and isinstance(item, Mapping)
+        if not (is_null or all(map(_is_option, chosen))) or not isinstance(names[0][0], str):
+            raise InputError(
+                one_line(
+                    f"{file} has defaults: {defaults}, which Hydra cannot read: write a list of NAME or GROUP: NAME"
+                )
+            )
+
+
+def _is_option(name: Any) -> bool:
+    return isinstance(name, str) and name != "???" and "${" not in name
 
 
 def _walk(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
