@@ -6,6 +6,7 @@ import os
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from transfer_exp.model_pool.weight_files import SizeLimit, read_weight_file
@@ -56,3 +57,11 @@ def test_only_regular_files_are_opened(tmp_path):
     os.mkfifo(tmp_path / "net.pth")
     with pytest.raises(ValueError, match="not a regular file"):
         read_weight_file(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize("suffix", ["pth", "bin", "ckpt", "safetensors", ""])
+@pytest.mark.parametrize("save", [save_file, torch.save], ids=["safetensors", "torch"])
+def test_the_content_decides_the_format(tmp_path, save, suffix):
+    path = tmp_path / f"net.{suffix}"
+    save({"weight": torch.arange(6.0)}, path)
+    assert torch.equal(read_weight_file(path)["weight"], torch.arange(6.0))

@@ -49,7 +49,7 @@ def read_weight_file(path: Path, allowed_classes: Sequence[Any] = ()) -> Any:
     """Return the content of a safetensors file, or of a torch file of tensors and plain values.
 
     Args:
-        path: The file; its suffix decides the format.
+        path: The file; its content decides the format, whatever the suffix.
         allowed_classes: Further classes that a torch file may contain; loading them must not run any code.
 
     Raises:
@@ -59,18 +59,26 @@ def read_weight_file(path: Path, allowed_classes: Sequence[Any] = ()) -> Any:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is not a regular file")
-    if path.suffix == ".safetensors":
+    if is_safetensors(path):
         return load_file(path)
     _refuse_compressed(path)
-    with torch.serialization.safe_globals(list(allowed_classes)), warnings.catch_warnings():
+    # As an open file, because torch takes the format of a path from its suffix.
+    with torch.serialization.safe_globals(list(allowed_classes)), warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")  # the file either loads or is refused
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     size = path.stat().st_size
     for tensor in _iterate_tensors(content):
         # A view may repeat one number any number of times; copying it would fill the memory.
         if tensor.numel() * tensor.element_size() > size:
             raise ValueError(f"a tensor of shape {tuple(tensor.shape)} in {size} bytes")
     return content
+
+
+def is_safetensors(path: Path) -> bool:
+    """Return whether a file begins like safetensors: the length of a header, and the header, which is a JSON object."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") + 8 <= path.stat().st_size
 
 
 def _refuse_compressed(path: Path) -> None:
