@@ -125,7 +125,7 @@ def test_a_folder_that_cannot_be_created_is_one_line(quick, tmp_path):
 def test_processes_that_start_together_keep_all_results(quick, tmp_path, mode):
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     sweep = ["-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]
-    metrics = ("logme", "h_score", "sfda", "lda") * 2 if mode == "run" else ("logme", "h_score")
+    metrics = ("logme", "h_score", "lda")[: 3 if mode == "run" else 2]
     named_by_time = ["hydra.run.dir=out/${now:%Y}", f"hydra.sweep.dir={tmp_path}/out/${{now:%Y}}"]
     processes = [
         subprocess.Popen(
