@@ -36,7 +36,6 @@ COMMAND = re.compile(r"^\$? ?(?:[A-Z_]+=\S+ )*(?:python|pip|transfer-exp|make|ap
 QUOTED = re.compile(r"'[^'\n]*'|\"[^\"$`\\\n]*\"")
 OURS = re.compile(r"((?:[A-Z_]+=\S* )*)(transfer-exp|python -m transfer_exp)( .*|)")
 SHOWN = ("text", "json", "yaml", "csv", "{toctree}", "{eval-rst}")
-pytestmark = pytest.mark.xdist_group("docs_blocks")  # one process shares the slow fixture
 
 
 @dataclass(frozen=True)
