@@ -59,7 +59,7 @@ def evaluate_ranking(ranking: pd.DataFrame, best: str, truth: pd.Series) -> dict
     """Evaluate the models that may be the best, and the first model.
 
     Args:
-        ranking: Output of `rank`; models with ``best_rank`` 1 may be the best.
+        ranking: Output of `rank`; models with ``best_rank_95`` 1 may be the best.
         best: Best model on the other half of the images.
         truth: Accuracies by model.
 
@@ -67,7 +67,7 @@ def evaluate_ranking(ranking: pd.DataFrame, best: str, truth: pd.Series) -> dict
         ``named``: number of models that may be the best. ``held``, ``first``: whether ``best`` is one of them, or the
         first. ``first_loses``, ``named_lose``: regret of the first model, and of the most accurate of these models.
     """
-    best_set = list(ranking.loc[ranking["best_rank"] == 1, "model"])
+    best_set = list(ranking.loc[ranking["best_rank_95"] == 1, "model"])
     first = str(ranking["model"].iloc[0])
     return {
         "named": len(best_set),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +39,15 @@ def rank(
         labels: Class of each sample (N,), as integers, strings or truth values, or one-hot (N, C). Required with
             features, not allowed with a path.
         pool: Option of the config group ``model_pool``, by default ``everyday``. Not allowed with features.
-        budget: Time limit for the forward passes, in seconds or as a text: ``"90s"``, ``"10m"``, ``"2h"``; None for no
-            limit.
+        budget: Time limit for images, features and scores, in seconds or as a text: ``"90s"``, ``"10m"``, ``"2h"``;
+            None for no limit.
         settings: Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``; or a single one.
 
     Returns:
         One row for each model, best first, with the fields of `SearchedModel` as columns. Among them are ``model``,
-        ``rank`` (from 1) and ``score``.
+        ``rank`` (from 1), ``expected_accuracy`` and ``score``. The attribute ``attrs`` of the frame holds what concerns
+        the pool as a whole: ``verdict`` (lines to read), ``best``, ``recommended``, ``stop_reason``,
+        ``expected_regret`` and the other fields of `SearchResult`.
 
     Raises:
         InputError: When an argument, a setting or a file cannot be used.
@@ -63,6 +66,8 @@ def rank(
         >>> frame = rank(features, labels)
         >>> list(frame["model"])
         ['strong', 'weak']
+        >>> frame.attrs["verdict"][-1]
+        'Fine-tune this model: strong'
 
         A folder of images with one folder for each class, and the models of the built-in pool:
 
@@ -96,7 +101,7 @@ def _search(
     from transfer_exp.cli.instantiate import read_trust
     from transfer_exp.cli.job_labels import cell_labels
     from transfer_exp.cli.overrides import CommandLine
-    from transfer_exp.cli.rank import run_search, search_overrides
+    from transfer_exp.cli.rank import fine_tune_command, run_search, search_overrides
     from transfer_exp.cli.redact import forbid_secrets_in_configs
     from transfer_exp.report.record import search_frame
 
@@ -124,4 +129,5 @@ def _search(
             del config["hydra"]
         labels, _ = cell_labels(config, hydra_config)
         result, _, _ = run_search(config, labels, print, features)
+        result = replace(result, command=fine_tune_command(result, hydra_config))
     return search_frame(result)

@@ -34,7 +34,7 @@ def test_the_best_model_depends_on_the_images(candidates):
 
 
 def test_the_set_of_possibly_best_models_is_evaluated_with_the_accuracies():
-    ranking = pd.DataFrame({"model": ["dim", "dark", "clear"], "best_rank": [1, 1, 2]})
+    ranking = pd.DataFrame({"model": ["dim", "dark", "clear"], "best_rank_95": [1, 1, 2]})
     assert evaluate_ranking(ranking, "clear", TRUTH) == {
         "named": 2,
         "held": 0,

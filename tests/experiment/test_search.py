@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import count
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +12,11 @@ from transfer_exp.dataset.arrays import arrays
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving
 from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.experiment import Experiment
+from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.experiment.search import PoolSearch
+from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
@@ -48,7 +51,7 @@ def search(folder, store):
         "seed": 0,
         "store": store,
         "draws": 20,
-        "seconds": None,
+        "budget": Budget(None),
     }
     parts = {"metric": LogME(), "perturbation": NoPerturbation(), "ground_truth": NoGroundTruth(), "halving": halving}
     return PoolSearch(arrays_pool(str(folder)), arrays(str(folder)), **parts, **settings)
@@ -71,12 +74,15 @@ def test_only_finalists_have_intervals(search):
     result, _ = search.run(LABELS)
     finalists = [model for model in result.models if model.images == result.images]
     for model in finalists:
-        assert model.low < model.score < model.high
-        assert 1 <= model.best_rank <= model.worst_rank <= len(finalists)
-        assert 0 <= model.expected_low <= model.expected <= model.expected_high <= 1
+        assert model.score_low_95 < model.score < model.score_high_95
+        assert 1 <= model.best_rank_95 <= model.worst_rank_95 <= len(finalists)
+        low, high = model.expected_accuracy_low_80, model.expected_accuracy_high_80
+        assert 0 <= low <= model.expected_accuracy <= high <= 1
     assert result.best == ("best",), "its classes are the furthest apart"
-    assert result.regret >= 0
-    assert all(model.low is model.best_rank is model.expected is None for model in result.models[len(finalists) :])
+    assert result.expected_regret >= 0
+    for model in result.models[len(finalists) :]:
+        assert model.score_low_95 is model.best_rank_95 is model.expected_accuracy is None
+        assert model.status == "dropped"
 
 
 def test_two_almost_equal_models_may_both_be_the_best(search, folder):
@@ -87,19 +93,96 @@ def test_two_almost_equal_models_may_both_be_the_best(search, folder):
     assert set(result.best) == {"best", "twin"}
 
 
-def test_models_that_the_time_budget_excludes_are_listed_with_the_reason(search, monkeypatch):
-    monkeypatch.setattr("transfer_exp.features.nested_subsets.time.perf_counter", map(float, count()).__next__)
-    result, _ = replace(search, seconds=7.0).run(LABELS)
-    left_out = [model for model in result.models if model.rank is None]
-    assert [model.model for model in left_out] == sorted(NOISES)[4:], "four models took four of seven seconds"
-    assert all("raise the budget" in model.reason for model in left_out)
-    assert result.models[0].images < result.images, "there was no time for all images"
+@pytest.fixture
+def clock(monkeypatch):
+    """Return a clock that stands still until ``costs`` (seconds by image, or of a score) let it run."""
+    clock = Clock()
+    monkeypatch.setattr("time.perf_counter", lambda: clock.now)
+    pairing, compute = NestedSubsets._extract, Scoring.compute_parts
+
+    def extract(self, model, positions):
+        clock.now += clock.image * clock.factors.get(model.name, 1.0) * len(positions)
+        return pairing(self, model, positions)
+
+    def compute_parts(self, model, ground_truth):
+        clock.now += clock.score * (len(model.scoring_set.labels) / 24) ** 2
+        return compute(self, model, ground_truth)
+
+    monkeypatch.setattr(NestedSubsets, "_extract", extract)
+    monkeypatch.setattr(Scoring, "compute_parts", compute_parts)
+    return clock
+
+
+@dataclass
+class Clock:
+    now: float = 0.0
+    image: float = 0.0
+    score: float = 0.0
+    factors: dict[str, float] = field(default_factory=dict)
+
+
+def test_a_short_budget_means_fewer_images_for_every_model(search, clock):
+    clock.image = 0.1  # 2.4 s for 24 images of one model, 1.6 s for 16
+    result, _ = replace(search, budget=Budget(15.0)).run(LABELS)
+    assert not result.with_status("not looked at")
+    assert [model.model for model in result.models][:2] == ["best", "good"]
+    assert min(model.images for model in result.models) == 16
+    assert clock.now <= 15.0
+    assert result.stop_reason == "budget"
     assert any("not on all" in note for note in result.notes)
 
 
-def test_a_budget_spent_on_the_first_images_is_not_an_error(search):
-    result, _ = replace(search, seconds=1e-9).run(LABELS)
-    assert sum(model.rank is not None for model in result.models) == search.halving.top + 1
+@pytest.mark.parametrize("seconds", [1e-9, 6.0, 9.0, 12.0, 25.0, 60.0])
+def test_a_budget_holds_and_every_model_is_ranked_or_named(search, clock, seconds):
+    clock.image, clock.score = 0.1, 0.2
+    result, _ = replace(search, budget=Budget(seconds)).run(LABELS)
+    assert {model.model for model in result.models} == set(NOISES)
+    first_look = 16 * clock.image + 2 * clock.score
+    assert clock.now <= max(seconds, first_look) + clock.score
+    ranked = [model for model in result.models if model.rank is not None]
+    assert list(result.models[: len(ranked)]) == ranked, "no model without a look is above one with a look"
+    unseen = result.with_status("not looked at")
+    assert result.seconds_missing == pytest.approx(16 * clock.image * len(unseen), rel=0.6)
+    assert result.stop_reason == "budget" or (not unseen and result.models[0].images == result.images)
+
+
+def test_scoring_counts_as_time_too(search, clock):
+    clock.score = 2.0  # on 24 images, and 200 s on all
+    result, _ = replace(search, budget=Budget(30.0)).run(LABELS)
+    assert clock.now <= 32.0
+    assert not result.with_status("not looked at")
+    assert result.stop_reason == "budget"
+    assert result.models[0].best_rank_95 is None
+    assert any(note.startswith("no intervals of scores and ranks: the time budget") for note in result.notes)
+
+
+def test_cheap_models_come_first_whatever_the_order_of_the_pool(search, clock):
+    clock.image = 0.1
+    sizes = dict(zip(("worst", "fair", "best", "none", "good", "poor"), range(1, 7), strict=True))
+    clock.factors = {name: float(size) for name, size in sizes.items()}
+    for order in (1, -1):
+        candidates = [replace(c, count_parameters=partial(sizes.__getitem__, c.name)) for c in search.pool.candidates]
+        pool = ModelPool("arrays", tuple(candidates[::order]))
+        clock.now = 0.0
+        result, _ = replace(search, pool=pool, budget=Budget(14.0)).run(LABELS)
+        unseen = {model.model for model in result.with_status("not looked at")}
+        assert unseen == {"good", "poor", "none"}, "the looks at the first three take 9.6 s, at the fourth 6.4 s"
+        assert result.seconds_missing == pytest.approx(15 * 1.6, rel=0.01)
+
+
+def test_models_are_in_the_order_of_their_expected_accuracies(search):
+    result, _ = search.run(LABELS)
+    finalists = result.with_status("finalist")
+    expected = [model.expected_accuracy for model in finalists]
+    assert result.ordered_by == "expected accuracy"
+    assert expected == sorted(expected, reverse=True)
+    assert all(model.best_rank_95 <= model.rank <= model.worst_rank_95 for model in finalists)
+
+
+def test_equal_models_share_their_rank(search, folder):
+    (folder / "copy.npz").write_bytes((folder / "best.npz").read_bytes())
+    result, _ = replace(search, pool=arrays_pool(str(folder)), dataset=arrays(str(folder))).run(LABELS)
+    assert [(m.rank, m.model) for m in result.models[:3]] == [(1, "best"), (1, "copy"), (3, "good")]
 
 
 def test_a_finalist_that_fails_on_all_images_is_left_out(search, monkeypatch):
@@ -115,8 +198,8 @@ def test_a_finalist_that_fails_on_all_images_is_left_out(search, monkeypatch):
     monkeypatch.setattr(type(search), "_extract_finalists", broken)
     result, _ = search.run(LABELS)
     assert result.models[0].model == "good"
-    assert result.models[0].best_rank == 1
-    assert "best" in {model.model for model in result.models if model.reason}
+    assert result.models[0].best_rank_95 == 1
+    assert [model.model for model in result.with_status("failed")] == ["best"]
 
 
 def _without_weights():
@@ -184,7 +267,8 @@ def test_a_search_after_a_run_extracts_nothing_and_scores_the_same(small_pool, m
 def test_small_classes_and_metrics_without_calibration_are_notes(search, dataset):
     small = arrays(str(next(iter(search.dataset.sources.values())).content.parent), scoring_set_size=12)
     result, _ = replace(search, dataset=small, halving=Halving(first=8, top=1)).run({**LABELS, "metric": "mine"})
-    assert any(note.startswith("no intervals of scores: some class has fewer than 4") for note in result.notes)
+    assert any(note.startswith("no intervals of scores and ranks: some class has fewer") for note in result.notes)
     assert any(note.startswith("no expected accuracy: ") for note in result.notes)
-    assert result.regret is None
+    assert result.expected_regret is None
+    assert result.ordered_by == "score"
     assert result.best == (result.models[0].model,)

@@ -1,24 +1,62 @@
-"""The result of a search as a terminal table, as files, and as a cell of a page."""
+"""The result of a search as a terminal table, a verdict, files, a record, and a cell of a page."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from io import StringIO
 
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from transfer_exp.report.record import last_round_as_cell, search_frame, write_search_tables
-from transfer_exp.report.search_table import rank_remark, search_table
+from transfer_exp.errors import InputError
+from transfer_exp.report.record import (
+    last_round_as_cell,
+    read_record,
+    read_search,
+    search_frame,
+    write_search_record,
+)
+from transfer_exp.report.search_table import next_step, search_table, verdict
 from transfer_exp.results.search import SearchedModel, SearchResult
 
 CELL = {"model_pool": "p", "dataset": "d", "perturbation": "pca", "metric": "logme", "seed": "0"}
-FIRST = SearchedModel("first", 1, 0.512, 200, 0.49, 0.534, 1, 2, 0.8, 0.7, 0.9)
-SECOND = SearchedModel("second", 2, 0.5, 200, 0.48, 0.52, 1, 2, 0.75, 0.65, 0.85)
-DROPPED = SearchedModel("dropped", 3, 0.1, 50)
-HEADLESS = SearchedModel("headless", reason="no weights")
-SEARCH = SearchResult(CELL, (FIRST, SECOND, DROPPED, HEADLESS), "top stable", 200, 450, 3.2, 0.012, ("a note",))
+
+
+def finalist(name, rank, score, expected=None, possible=None, **fields):
+    """Return a finalist on 200 images, with intervals around its score and expected accuracy."""
+    if expected is not None:
+        fields |= {"expected_accuracy": expected, "expected_accuracy_low_80": expected - 0.1}
+        fields |= {"expected_accuracy_high_80": expected + 0.1}
+    if possible is not None:
+        fields |= {"best_rank_95": possible[0], "worst_rank_95": possible[1]}
+        fields |= {"score_low_95": score - 0.022, "score_high_95": score + 0.022}
+    return SearchedModel(name, rank, score=score, **{"images": 200, **fields})
+
+
+FIRST, SECOND = finalist("first", 1, 0.512, 0.8, (1, 2)), finalist("second", 2, 0.5, 0.75, (1, 2))
+DROPPED = SearchedModel("dropped", 3, score=0.1, images=50, status="dropped", reason="dropped after 50 images")
+UNSEEN = SearchedModel("unseen", status="not looked at", reason="the time budget was used up before")
+HEADLESS = SearchedModel("headless", status="failed", reason="no weights")
+SEARCH = SearchResult(
+    CELL,
+    (FIRST, SECOND, DROPPED, HEADLESS),
+    "top stable",
+    images=200,
+    classes=5,
+    forward_passes=450,
+    seconds=3.2,
+    budget_seconds=60.0,
+    ordered_by="expected accuracy",
+    expected_regret=0.012,
+    command="transfer-exp run",
+    notes=("a note",),
+)
+
+
+def with_models(*models, **fields):
+    return replace(SEARCH, models=models, **fields)
 
 
 def rendered(search, width=100):
@@ -27,71 +65,112 @@ def rendered(search, width=100):
     return console.file.getvalue()
 
 
-def test_the_table_has_ranks_intervals_eliminated_models_and_verdict():
-    text = rendered(SEARCH)
-    assert "d / pca / logme, on 200 images" in text
-    assert "1 [1, 2]   first    0.512 [0.490, 0.534]   0.80 [0.70, 0.90]" in text
+def test_the_table_has_ranks_intervals_levels_eliminated_models_and_verdict():
+    text = " ".join(rendered(SEARCH).split())
+    assert text.startswith("d: 5 classes, 200 images expected rank [95 %] model accuracy [80 %] score [95 %]")
+    assert "1 [1, 2] first 0.80 [0.70, 0.90] 0.512 [0.490, 0.534]" in text
     assert "dropped after 50 images: dropped" in text
     assert "skipped headless: no weights" in text
-    assert "not distinguishable from the best model (95 %): first, second" in text
-    assert "expected loss of accuracy if only the first model is fine-tuned: 0.012" in text
+    assert "Each of 2 models may be the best (95 %): first, second" in text
+    assert "Expected loss of accuracy if only first is fine-tuned: 0.012" in text
+    assert "Order: expected accuracy, which combines the score (logme after pca) with a linear classifier" in text
     assert "3 models ranked in 3 s: more images did not change the top" in text
-    assert "75 % of the forward passes of a full evaluation" in text, "450 of 3 models times 200 images"
-    assert text.rstrip().endswith("a note")
+    assert "75 % of the forward passes of a full evaluation of the pool" in text, "450 of 3 models times 200 images"
+    assert text.endswith("A note Fine-tune these two: first, second")
 
 
-def test_intervals_go_below_their_numbers_before_a_name_is_broken():
+def test_models_that_were_not_looked_at_are_in_the_first_line_and_count_as_part_of_the_pool():
+    search = with_models(FIRST, SECOND, UNSEEN, HEADLESS, stop_reason="budget", seconds_missing=250.0)
+    first_line = "Looked at 2 of 3 models; the best may be the other one (about 4 more minutes)"
+    assert rendered(search).splitlines()[0] == verdict(search)[0] == first_line
+    assert "not looked at: unseen" in rendered(search)
+    assert "75 % of the forward passes" in rendered(search), "450 of 3 usable models times 200 images"
+    two = with_models(FIRST, UNSEEN, replace(UNSEEN, model="x"), seconds_missing=0.3)
+    assert verdict(two)[0].endswith("the best may be among the other 2 (about 1 more second)")
+
+
+def test_the_interval_of_the_score_is_left_out_before_a_row_takes_two_lines():
     name = "convnextv2_nano.fcmae_ft_in22k_in1k"
-    search = replace(SEARCH, models=(replace(FIRST, model=name), SECOND))
-    assert f"1 [1, 2]   {name}   0.512 [0.490, 0.534]   0.80 [0.70, 0.90]" in rendered(search)
-    first, below, *_ = (line for line in rendered(search, 80).splitlines() if name in line or "[0.490" in line)
-    assert first.split() == ["1", name, "0.512", "0.80"]
-    assert below.split() == ["[1,", "2]", "[0.490,", "0.534]", "[0.70,", "0.90]"]
-    assert "".join(rendered(search, 60).split()).count("[0.490,0.534]") == 1, "on fewer columns the name is broken"
+    search = with_models(replace(FIRST, model=name), SECOND)
+    assert "[0.490, 0.534]" in rendered(search)
+    (row,) = (line for line in rendered(search, 80).splitlines() if name in line and "[1, 2]" in line)
+    assert row.split() == ["1", "[1,", "2]", name, "0.80", "[0.70,", "0.90]", "0.512"]
+    assert max(map(len, rendered(search, 80).splitlines())) <= 80
 
 
-def test_a_model_that_beats_every_finalist_is_called_significantly_better():
-    winner, second = SearchedModel("a", 1, 0.5, 9, 0.4, 0.6, 1, 1), SearchedModel("b", 2, 0.1, 9, 0.0, 0.2, 2, 2)
-    search = SearchResult(CELL, (winner, second), "budget", 9, 18, 1.0)
-    assert "a is significantly better than every other finalist (95 %)" in rendered(search)
-    assert rank_remark(search.models[0]) == "possible rank 1"
+def test_equal_models_share_a_rank():
+    search = with_models(FIRST, replace(SECOND, rank=1), finalist("third", 3, 0.4, 0.7, (3, 3)))
+    ranks = [line.split()[0] for line in rendered(search).splitlines() if "[" in line]
+    assert ranks == ["rank", "1=", "1=", "3"]
 
 
-def test_a_model_that_does_not_beat_every_finalist_is_not_called_better():
-    models = (
-        SearchedModel("a", 1, 0.5, 9, 0.4, 0.6, 1, 2),
-        SearchedModel("b", 2, 0.3, 9, 0.0, 0.6, 2, 3),
-        SearchedModel("c", 3, 0.1, 9, 0.0, 0.2, 2, 3),
-    )
-    text = rendered(SearchResult(CELL, models, "budget", 9, 27, 1.0))
-    assert "a is the only finalist that may be the best (95 %)" in text
-    assert "significantly" not in text
+@pytest.mark.parametrize(("possible", "phrase"), [(1, "significantly better than every other"), (2, "the only")])
+def test_a_model_is_called_better_only_if_it_beats_every_finalist(possible, phrase):
+    search = with_models(finalist("a", 1, 0.5, 0.8, (1, possible)), finalist("b", 2, 0.1, 0.7, (2, 2)))
+    assert phrase in rendered(search)
+    assert ("significantly" in rendered(search)) == (possible == 1)
+    assert next_step(search) == "Fine-tune this model: a"
 
 
-def test_without_intervals_nothing_is_claimed_about_the_best_model():
-    search = SearchResult(CELL, (SearchedModel("a", 1, 0.5, 9),), "all images", 9, 9, 1.0)
-    assert "best" not in rendered(search)
+def test_a_small_loss_is_not_called_zero_and_chance_is_not_called_good():
+    assert "fine-tuned: less than 0.001" in rendered(replace(SEARCH, expected_regret=0.0004))
+    poor = with_models(finalist("a", 1, 0.5, 0.22), finalist("b", 2, 0.4, 0.21))
+    assert "None of these is good: the best expected accuracy, 0.22, is close to chance (0.20)" in rendered(poor)
+    assert "None of these" not in rendered(SEARCH)
+
+
+def test_without_intervals_nothing_is_claimed_and_the_first_three_are_recommended():
+    search = with_models(*(finalist(name, i + 1, 1.0 - i) for i, name in enumerate("abcd")), ordered_by="score")
+    assert "may be the best" not in rendered(search)
+    assert "Order: score (logme after pca)" in rendered(search)
+    assert next_step(search) == "Fine-tune these three: a, b, c"
     assert search.best == ("a",)
 
 
-def test_files_hold_every_field_of_every_model(tmp_path):
+def test_measured_accuracies_stand_in_the_table_and_end_the_verdict():
+    search = with_models(replace(FIRST, accuracy=0.71), replace(SECOND, accuracy=0.76))
+    assert "measured" in rendered(search)
+    assert next_step(search) == "Best after fine-tuning these two: second, accuracy 0.760"
+
+
+def test_all_outputs_have_the_same_table_and_the_same_facts(tmp_path):
     frame = search_frame(SEARCH)
+    assert list(frame.columns) == list(asdict(FIRST))
     assert list(frame["model"]) == ["first", "second", "dropped", "headless"]
     assert frame.loc[3, ["rank", "score"]].isna().all()
-    for path in write_search_tables(SEARCH, tmp_path):
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    paths = write_search_record(SEARCH, {}, tmp_path)
+    assert [path.name for path in paths] == ["result.json", "rank.csv", "rank.parquet"]
+    record = json.loads(paths[0].read_text())
+    for table in (pd.DataFrame(record["models"]), pd.read_csv(paths[1]), pd.read_parquet(paths[2])):
         assert list(table.columns) == list(frame.columns)
         assert table["score"].tolist()[:3] == [0.512, 0.5, 0.1]
-        assert table["worst_rank"].isna().tolist() == [False, False, True, True]
+        assert table["worst_rank_95"].isna().tolist() == [False, False, True, True]
+    assert {name: record[name] for name in frame.attrs} == {**frame.attrs, "cell": {**CELL, "ground_truth": "none"}}
+    assert record["verdict"][-1] == "Fine-tune these two: first, second"
+    assert (record["stop_reason"], record["budget_seconds"], record["expected_regret"]) == ("top stable", 60.0, 0.012)
+    assert record["levels"] == {"score": 0.95, "rank": 0.95, "expected_accuracy": 0.8}
+    assert read_search(paths[0]) == SEARCH
 
 
-def test_the_cell_of_a_search_ranks_the_last_round_and_gives_a_reason_for_each_dropped_model():
+def test_a_record_that_was_not_searched_or_is_damaged_is_no_search(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text('{"cell": {}}')
+    assert read_search(path) is None
+    for text in ('{"stop_reason": "budget", "cell": {}, "models": [{"model": 3}]}', '{"stop_reason": ""}'):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"is not the record of a search .*: rank again"):
+            read_search(path)
+
+
+def test_the_cell_of_a_search_has_scores_of_the_last_round_only(tmp_path):
     cell = last_round_as_cell(SEARCH)
     assert [model.score for model in cell.models] == [0.512, 0.5, None, None]
-    assert [model.reason for model in cell.models] == ["", "", "dropped after 50 images, at rank 3", "no weights"]
+    assert [model.reason for model in cell.models] == ["", "", "dropped after 50 images", "no weights"]
     assert cell.cell["ground_truth"] == "none"
+    write_search_record(SEARCH, {}, tmp_path)
+    assert read_record(tmp_path / "result.json") == cell
 
 
 @pytest.mark.parametrize("seconds", [0.0, 59.6])
 def test_seconds_are_rounded_to_whole_numbers(seconds):
-    assert f"in {seconds:.0f} s" in rendered(SearchResult(CELL, (FIRST,), "budget", 200, 200, seconds))
+    assert f"1 model ranked in {seconds:.0f} s" in rendered(with_models(FIRST, seconds=seconds))

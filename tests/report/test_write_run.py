@@ -16,7 +16,16 @@ from transfer_exp.results.search import SearchedModel, SearchResult
 
 CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 SEARCH = SearchResult(
-    CELL, (SearchedModel("clear", 1, 0.5, 36, 0.4, 0.6, 1, 1), SearchedModel("dim", 2, 0.1, 9)), "budget", 36, 45, 1.0
+    CELL,
+    (
+        SearchedModel("clear", 1, 1, 1, 0.8, 0.7, 0.9, 0.5, 0.4, 0.6, images=36),
+        SearchedModel("dim", 2, score=0.1, images=9, status="dropped", reason="dropped after 9 images"),
+    ),
+    "budget",
+    images=36,
+    classes=3,
+    forward_passes=45,
+    seconds=1.0,
 )
 
 
@@ -98,17 +107,20 @@ def test_any_failure_of_a_library_that_draws_is_one_line_after_the_results(tmp_p
 
 def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
     written = write_search(SEARCH, context(), tmp_path, ListTracker())
-    assert [path.name for path in written] == ["rank.csv", "rank.parquet", "report.html"]
-    assert files(tmp_path) == ["page.json", "rank.csv", "rank.parquet", "ranking.csv", "report.html", "result.json"]
-    details = json.loads((tmp_path / "page.json").read_text())
-    assert details["remarks"] == {"clear": "possible rank 1"}
-    assert details["verdict"]
+    assert [path.name for path in written] == ["result.json", "rank.csv", "rank.parquet", "report.html"]
+    assert files(tmp_path) == ["page.json", "rank.csv", "rank.parquet", "report.html", "result.json"]
+    assert json.loads((tmp_path / "page.json").read_text())["verdict"][-1] == "Fine-tune this model: clear"
+    (cell,) = page_data(tmp_path)["cells"]
+    assert [(row["model"], row["rank"], row["score_low_95"]) for row in cell["search"]] == [
+        ("clear", 1, 0.4),
+        ("dim", 2, None),
+    ]
 
 
 def test_a_failing_tracker_keeps_the_ranking_of_a_search(tmp_path):
     with pytest.raises(InputError, match="no network"):
         write_search(SEARCH, context(), tmp_path, UnreachableTracker())
-    names = ["page.json", "rank.csv", "rank.parquet", "ranking.csv", "report.html", "result.json"]
+    names = ["page.json", "rank.csv", "rank.parquet", "report.html", "result.json"]
     assert files(tmp_path) == names
 
 

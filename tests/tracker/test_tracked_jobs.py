@@ -1,5 +1,6 @@
 """Jobs as a tracker receives them: summary numbers, tables, and the artifacts that they made and used."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -74,16 +75,17 @@ def test_the_features_stage_makes_features_and_the_other_stages_use_them():
 
 def test_a_search_lists_its_models_best_first_with_images_and_seconds(tmp_path):
     models = (
-        SearchedModel("a", 1, 0.5, 100, 0.4, 0.6, 1, 2),
-        SearchedModel("b", 2, 0.4, 100, 0.3, 0.5, 1, 2),
-        SearchedModel("c", reason="no head"),
+        SearchedModel("a", 1, 1, 2, score=0.5, score_low_95=0.4, score_high_95=0.6, images=100),
+        SearchedModel("b", 2, 1, 2, score=0.4, score_low_95=0.3, score_high_95=0.5, images=100),
+        SearchedModel("c", status="failed", reason="no head"),
     )
-    run = tracked_search(SearchResult(CELL, models, "budget", 100, 250, 3.5), run_context(), [tmp_path / "rank.csv"])
+    search = SearchResult(CELL, models, "budget", images=100, classes=3, forward_passes=250, seconds=3.5)
+    run = tracked_search(search, run_context(), [tmp_path / "rank.csv"])
     assert run.summary == {"images": 100, "pushed": 250, "seconds": 3.5, "may_be_best": 2}
     table = pd.DataFrame(run.tables["models"])
     assert table["model"].tolist() == ["a", "b", "c"]
     assert run.tables["models"][2]["score"] is None
-    assert (run.tables["models"][0]["rank"], run.tables["models"][0]["low"]) == (1, 0.4)
+    assert (run.tables["models"][0]["rank"], run.tables["models"][0]["score_low_95"]) == (1, 0.4)
     assert run.output_artifacts[0].files == [tmp_path / "rank.csv"]
-    with_regret = SearchResult(CELL, models, "budget", 1, 1, 1.0, 0.02)
+    with_regret = replace(search, expected_regret=0.02)
     assert tracked_search(with_regret, run_context(), []).summary["expected_regret"] == 0.02

@@ -5,17 +5,23 @@ It searches the pool: all models are scored on few images, and only the better o
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from hydra.conf import HydraConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.console import Parser, print_paths
 from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain, varied_settings
-from transfer_exp.cli.overrides import quote_path
+from transfer_exp.cli.option_files import CONF
+from transfer_exp.cli.overrides import quote, quote_path
+from transfer_exp.cli.redact import redacted_command
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError
 from transfer_exp.io.text import expand_user
@@ -29,11 +35,21 @@ if TYPE_CHECKING:
 
 # Other modules are imported when the job runs: help and typing errors must not wait for torch.
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+FINE_TUNE = "fine-tune"
+"""Value of ``then``."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 _TABLES = (".csv", ".tsv", ".txt")
+_SEARCH_SETTINGS = ("budget", "draws", "halving", "then", "models", "ground_truth", "hydra")
+"""Settings of a search that a run does not have, or that the command for fine-tuning sets itself."""
+_RUN_DEFAULTS = {"model_pool": "", "perturbation": "none", "metric": "logme", "tracker": "wandb"}
+"""Groups with another default in ``transfer-exp rank``, and the option that the command need not name."""
+_PLAIN_VALUE = re.compile(r"[A-Za-z_./][\w./-]*")
+_WORDS = ("null", "true", "false", "nan", "inf")
+"""Words that mean something else than text in Hydra's grammar."""
 _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
+    "transfer-exp rank photos --then fine-tune",
     "transfer-exp rank labels.csv --pool builtin metric=sfda",
     "transfer-exp rank owner/name --pool timm 'model_pool.names=[resnet18.a1_in1k,deit_tiny_patch16_224.fb_in1k]'",
 )
@@ -52,12 +68,13 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         examples=_EXAMPLES,
     )
     parser.add_argument("target", metavar="PATH", help="folder of images by class, CSV (file,label), npz, or hub id")
-    parser.add_argument("--budget", metavar="TIME", help="90s, 10m or 2h; none for no limit (default 10m)")
+    parser.add_argument("--budget", metavar="TIME", help="90s, 10m, 5min or 2h; none for no limit (default 10m)")
+    parser.add_argument("--then", choices=[FINE_TUNE], help="measure the accuracy of the recommended models")
     parser.add_argument("--pool", metavar="NAME", help="model_pool=NAME (default everyday)")
     parser.add_argument(
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
-    own_options = ("-h", "--help", "--budget", "--pool")
+    own_options = ("-h", "--help", "--budget", "--then", "--pool")
     arguments = list(arguments)
     if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
         position = arguments.index("--budget")
@@ -66,7 +83,8 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     options = parser.parse_intermixed_args(
         [f"./{a}" if a.startswith("-") and a not in own_options and Path(a).exists() else a for a in arguments]
     )
-    return search_overrides(options.target, options.budget, options.pool, options.settings)
+    settings = [*options.settings, *([f"then={options.then}"] if options.then else [])]
+    return search_overrides(options.target, options.budget, options.pool, settings)
 
 
 def search_overrides(target: str | None, budget: str | None, pool: str | None, settings: Sequence[str]) -> list[str]:
@@ -117,6 +135,7 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     """Inspect the images, search the pool, write the files of the search, and print the ranking; a `main.Job`."""
     from transfer_exp.cli.instantiate import build
     from transfer_exp.cli.run import data_digest
+    from transfer_exp.report.record import write_search_record
     from transfer_exp.report.search_table import search_table
     from transfer_exp.report.write_run import RunContext, write_search
 
@@ -124,6 +143,12 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     labels = {**cell_labels(config)[0], **varied_settings(config)}
     tracker = build("tracker", to_plain(config.tracker))
     result, search, run_log = run_search(config, labels, partial(console.print, markup=False, soft_wrap=True))
+    result = replace(result, command=fine_tune_command(result, HydraConfig.get()))
+    if config.then == FINE_TUNE:
+        # Training takes longer than the search, whose result must not be lost with it.
+        write_search_record(result, to_plain(config), folder, run_log.findings)
+        console.print(search_table(result))
+        result = fine_tune(config, search, result)
     context = RunContext(
         config=to_plain(config),
         sweep=sweep,
@@ -141,6 +166,8 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
     except IncompleteOutputError as error:
         written, problem = error.written, error
     console.print(search_table(result))
+    if result.command:
+        console.print(f"  {result.command}", soft_wrap=True)  # a line break would end the command
     print_paths(console, written)
     if problem is not None:
         raise problem
@@ -164,17 +191,20 @@ def run_search(
     from transfer_exp.dataset.inspection import ALL_SPLITS, inspect_once
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.evaluation.halving import Halving
+    from transfer_exp.experiment.budget import Budget
     from transfer_exp.experiment.search import PoolSearch
     from transfer_exp.store import Store
 
     plain = resolve_settings(config)
     if features is not None:
         plain["dataset"]["root"] = plain["model_pool"]["root"] = features
-    seconds = parse_budget(plain["budget"])
+    budget = Budget(parse_budget(plain["budget"]))
     store, halving = Store(plain["store"]), Halving(**plain["halving"])
     store.check()
     parts = build_all(("perturbation", "metric", "ground_truth", "model_pool", "dataset"), plain)
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
+    if plain["then"] and not isinstance(parts["dataset"], TargetDataset):
+        raise InputError(f"then={plain['then']} needs images: features come without networks, leave it out")
     findings = list[str]()
     if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
         workers = plain["features"]["workers"]
@@ -184,7 +214,7 @@ def run_search(
     search = PoolSearch(
         **parts,
         halving=halving,
-        seconds=seconds,
+        budget=budget.with_half_left(),
         store=store,
         **{name: plain[name] for name in ("draws", "device", "seed")},
         **plain["features"],
@@ -194,15 +224,61 @@ def run_search(
     return result, search, run_log
 
 
+def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> SearchResult:
+    """Fine-tune the recommended models of a search, and return its result with their accuracies.
+
+    The regime is ``ground_truth`` if it trains, and ``full`` otherwise.
+    """
+    from transfer_exp.cli.instantiate import build
+
+    labels, protocol = cell_labels(config)
+    if not search.ground_truth.trains:
+        config = config.copy()
+        OmegaConf.update(config, "ground_truth", OmegaConf.load(CONF / "ground_truth" / "full.yaml"), force_add=True)
+        labels["ground_truth"], protocol = "full", str(HydraConfig.get().runtime.choices["protocol"])
+    regime = build("ground_truth", to_plain(config)["ground_truth"])
+    return search.fine_tune(result, regime, {"regime": labels["ground_truth"], "protocol": protocol})
+
+
+def fine_tune_command(result: SearchResult, run: HydraConf | DictConfig) -> str:
+    """Return the command that fine-tunes the recommended models of a search; empty for features without networks.
+
+    Args:
+        result: The search.
+        run: Hydra's part of the configuration of the search.
+    """
+    choices = run.runtime.choices
+    if choices["model_pool"] == "arrays":
+        return ""
+    folders = [s.path for s in run.runtime.config_sources if s.provider == "command-line"]
+    arguments = ["run", *(f"--config-dir={folder}" for folder in folders), f"dataset={choices['dataset']}"]
+    for override in run.overrides.task:
+        key, _, value = override.lstrip("+").partition("=")
+        if key.partition(".")[0] not in _SEARCH_SETTINGS and key not in ("dataset", *_RUN_DEFAULTS):
+            arguments.append(f"{key}={_unquote(value)}")
+    for group, default in _RUN_DEFAULTS.items():
+        if choices[group] != default:
+            arguments.append(f"{group}={choices[group]}")
+    names = [name if _PLAIN_VALUE.fullmatch(name) else quote(name) for name in result.recommended]
+    arguments += ["ground_truth=full", f"models=[{','.join(names)}]"]
+    return redacted_command(arguments, os.environ).replace("python -m transfer_exp", "transfer-exp", 1)
+
+
+def _unquote(value: str) -> str:
+    """Return a value of Hydra's grammar without its quotes where it has the same meaning."""
+    inner = value[1:-1] if value[:1] == value[-1:] == '"' else value
+    return inner if _PLAIN_VALUE.fullmatch(inner) and inner.lower() not in _WORDS else value
+
+
 def parse_budget(budget: str | int | float | None) -> float | None:
-    """Return the seconds of a number of seconds or a text such as ``90s``, ``10m`` or ``2h``; None means no limit.
+    """Return the seconds of a number or a text such as ``90s``, ``10m``, ``5min`` or ``2h``; None means no limit.
 
     Raises `InputError` when the text is not a time, or the time is not positive.
     """
     if budget is None or budget == "none":
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(budget).strip())
-    seconds = float(match[1]) * _SECONDS[match[2] or "s"] if match else 0.0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", str(budget).strip())
+    seconds = float(match[1]) * _SECONDS.get(match[2], 0) if match else 0.0
     if seconds <= 0:
-        raise InputError(f"budget={budget} is not a time: write 90s, 10m or 2h, or none for no limit")
+        raise InputError(f"budget={budget} is not a time: write 90s, 10m (or 10min) or 2h, or none for no limit")
     return seconds

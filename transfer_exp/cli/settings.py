@@ -52,9 +52,10 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "features.workers": _whole_number(0, 1024),
     # Settings of ``transfer-exp rank``.
     "budget": (
-        "a time such as 90s, 10m or 2h, or null",
+        "a time such as 90s, 10m, 5min or 2h, or null",
         lambda value: value is None or type(value) in (int, float, str),
     ),
+    "then": ("fine-tune, or null", lambda value: value in (None, "fine-tune")),
     "inspect": ("true or false", lambda value: isinstance(value, bool)),
     "draws": _whole_number(2, 1_000_000),
     "halving.first": _whole_number(1),

@@ -84,7 +84,7 @@ def expectations(
             `expected_accuracies` refuses a value.
     """
     key = (regime, NO_ANCHOR if anchors is None else anchor, perturbation, metric)
-    calibration = _select(read_calibrations(path), key, path)
+    calibration = find_calibration(key, path)
     if anchors is not None and anchors.shape != scores.shape:
         raise InputError(f"{len(anchors)} anchors for {len(scores)} scores: give one of each model, NaN for none")
     is_complete = ~np.isnan(scores) if anchors is None else ~(np.isnan(scores) | np.isnan(anchors))
@@ -133,8 +133,14 @@ def _parse(row: list[Any]) -> tuple[Key, Calibration]:
     return (regime, anchor, perturbation, metric), Calibration(**numbers)
 
 
-def _select(calibrations: Mapping[Key, Calibration], key: Key, path: Path) -> Calibration:
-    """Return the calibration of a key; the error names the first part of the key that does not match."""
+def find_calibration(key: Key, path: Path = SHIPPED) -> Calibration:
+    """Return the calibration of a `KEY` in a file.
+
+    Raises:
+        InputError: When the file is invalid or has no such calibration; the message names the first part of the key
+            that does not match.
+    """
+    calibrations = read_calibrations(path)
     keys = list(calibrations)
     for position, (name, value) in enumerate(zip(KEY, key, strict=True)):
         available = {key_[position] for key_ in keys}

@@ -175,11 +175,18 @@ def expected_accuracies(calibration: Calibration, pool: ScoredPool, level: float
     return ExpectedAccuracies(*(accuracy_at(centres + shift, pool.classes) for shift in (0.0, -half_width, half_width)))
 
 
-def expected_regrets(calibration: Calibration, pool: ScoredPool, draws: int = 2000, seed: int = 0) -> PerModel:
+def expected_regrets(
+    calibration: Calibration, pool: ScoredPool, draws: int = 2000, seed: int = 0, order: PerModel | None = None
+) -> PerModel:
     """Compute the expected regret of fine-tuning only the top k models, for k = 1 to M.
 
     Accuracies are drawn from the calibrated distribution: one dataset effect for all models (Student's t) and one
-    effect per model (normal, independent). Equal scores are ordered at random in every draw.
+    effect per model (normal, independent). Equal models are ordered at random in every draw.
+
+    Args:
+        calibration, pool: Arguments of `expected_accuracies`.
+        draws, seed: Number of draws, and their seed.
+        order: (M,), quantity that orders the models, larger first; by default their scores.
 
     Returns:
         (M,), in [0, 1], means over the draws. They never rise with k, and the last is 0.
@@ -189,14 +196,14 @@ def expected_regrets(calibration: Calibration, pool: ScoredPool, draws: int = 20
     """
     if draws < 1:
         raise InputError(f"draws={draws}: draw at least once")
-    rng = np.random.default_rng(seed)
+    rng, order_by = np.random.default_rng(seed), pool.scores if order is None else order
     shape = draws, len(pool.scores)
     dataset_effects = calibration.between * rng.standard_t(calibration.between_df, (draws, 1))
     angles = predicted_angles(calibration, pool) + dataset_effects + calibration.within * rng.standard_normal(shape)
     # Without ties one order serves all draws, and sorting takes most of the time.
-    tie_breaks = rng.random(shape if len(np.unique(pool.scores)) < len(pool.scores) else (1, len(pool.scores)))
-    order = np.lexsort((tie_breaks, np.broadcast_to(-pool.scores, tie_breaks.shape)), axis=1)
-    accuracies = np.take_along_axis(accuracy_at(angles, pool.classes), order, axis=1)
+    tie_breaks = rng.random(shape if len(np.unique(order_by)) < len(order_by) else (1, len(order_by)))
+    ranking = np.lexsort((tie_breaks, np.broadcast_to(-order_by, tie_breaks.shape)), axis=1)
+    accuracies = np.take_along_axis(accuracy_at(angles, pool.classes), ranking, axis=1)
     best_of_top = np.maximum.accumulate(accuracies, axis=1)
     return np.asarray((best_of_top[:, -1:] - best_of_top).mean(axis=0))
 

@@ -19,8 +19,11 @@ from scipy import stats
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.rounding import merge_ties
 
-ScoreFunction = Callable[[Sequence[str], int], Mapping[str, float]]
-"""Maps names of candidates and a number n to their scores on the first n images; a failed one is absent or NaN."""
+ScoreFunction = Callable[[Sequence[str], int], Mapping[str, float] | None]
+"""Maps names of candidates and a number n to their scores on the first n images; a failed one is absent or NaN.
+
+None means that there is no time left for this round; the search then ends with the rounds before.
+"""
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,10 @@ class Halving:
             image_cost, n_before = sum(unit_cost[name] for name in remaining), n_images
             target = min(images, self.first if n_images == 0 else max(n_images + 1, round(n_images * self.growth)))
             n_images = int(min(target, n_before + self._affordable_images(rounds, image_cost)))
-            values = _merge(scores(tuple(remaining), n_images))
+            new_scores = scores(tuple(remaining), n_images)
+            if new_scores is None and rounds:
+                return HalvingResult(tuple(rounds), "budget")
+            values = _merge(new_scores or {})
             ranked = sorted((n for n in remaining if isfinite(values.get(n, np.nan))), key=lambda n: -values[n])
             if not ranked:
                 raise InputError(

@@ -1,35 +1,32 @@
 """Search for the best models of a pool on a dataset within a time budget.
 
-All models are scored on few images, and the better ones on more (successive halving). Intervals of scores and ranks of
-the finalists (the models of the last round) come from half-samples of the images. Expected accuracies come from a
-calibration of the scores.
+All models are scored on few images, and the better ones on more (successive halving). Small models come first, and a
+short budget means fewer images for every model. Finalists are the models of the last round; their order, its intervals
+and expected accuracies are in `transfer_exp.experiment.uncertainty`.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
-from threadpoolctl import threadpool_limits
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.evaluation.expectations import Expectations, expectations
-from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
 from transfer_exp.evaluation.halving import Halving, HalvingResult
+from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.run_log import RunLog
-from transfer_exp.experiment.scoring import Parts, Scoring
+from transfer_exp.experiment.scored_subsets import ScoredSubsets
+from transfer_exp.experiment.scoring import Scoring
+from transfer_exp.experiment.uncertainty import Finalists, Uncertainty, measure_uncertainty
 from transfer_exp.features.extraction import Extractor, FeatureReader
-from transfer_exp.features.model_on_target import SampleSubset, check_pool_and_dataset
+from transfer_exp.features.model_on_target import SampleSubset, check_pool_and_dataset, pair
 from transfer_exp.features.nested_subsets import NestedSubsets
+from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
-from transfer_exp.metric.linear_classifier import LinearClassifier
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
@@ -39,10 +36,12 @@ from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
 
-_FIRST_ROUND_SHARE = 0.5
-"""Share of the time budget for the first images of all models; the rest is for more images of the better models."""
-_MIN_CLASS_SIZE = 4
-"""A half-sample then has at least two images of every class."""
+_COUNTING_SHARE, _FIRST_LOOK_SHARE, _SEARCH_SHARE = 0.05, 0.4, 0.75
+"""Shares of the time budget after which the search stops to count parameters, to show a model more than the fewest
+images in the first look, and to show any model more images. The rest is for intervals and expected accuracies."""
+_FEWEST_IMAGES = 16
+"""Fewest images of a first look; also two of every class, and at most ``halving.first``."""
+_OUT_OF_TIME = "the time budget was used up before"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +51,8 @@ class PoolSearch:
     Attributes:
         pool, dataset, metric, perturbation: Objects of the config groups.
         ground_truth: Source of accuracies on other datasets, for metrics that need them.
-        halving: Successive halving; its budget is set from ``seconds``.
-        seconds: Time budget for feature extraction; None for no limit.
+        halving: Successive halving; its budget is set from ``budget``.
+        budget: Time budget of the whole search.
         draws: Number of half-samples for the intervals.
         store: Cache of the features.
         device, batch_size, workers: Settings of feature extraction, see `Extractor`.
@@ -66,15 +65,13 @@ class PoolSearch:
     perturbation: Perturbation | StrengthPath
     ground_truth: Regime
     halving: Halving
-    seconds: float | None
+    budget: Budget
     draws: int
     store: Store
     device: str
     batch_size: int
     workers: int
     seed: int
-    _reasons: dict[str, str] = field(default_factory=dict, init=False)
-    """Why a model has no score, by model."""
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -94,168 +91,241 @@ class PoolSearch:
             InputError: If no model can be scored, or an input is invalid.
         """
         check_pool_and_dataset(self.pool, self.dataset)
-        start = time.perf_counter()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
-            subsets = NestedSubsets(candidates, self.dataset, extractor, self.seed)
-            names = self._extract_first_images(subsets, advance)
-            search = self._halve(subsets, names)
-            pairings = self._extract_finalists(subsets, search)
-        scores = self._score(pairings)
+            looks = ScoredSubsets(
+                NestedSubsets(candidates, self.dataset, extractor, self.seed), self.scoring, self.ground_truth
+            )
+            costs = self._relative_costs()
+            names, n_images = self._look_at_all(looks, costs, advance)
+            search = self._halve(looks, names, n_images)
+            pairings = self._extract_finalists(looks, search)
+        last_round = search.rounds[-1]
+        is_scored = all(len(p.scoring_set.labels) == last_round.images for p in pairings.values())
+        scores = {name: last_round.scores[name] for name in pairings} if is_scored else looks.score(pairings.values())
         if not scores:
-            raise self._no_score()
-        finalists = {name: pairings[name] for name in scores}
-        models, regret, notes = self._with_uncertainty(scores, finalists, labels)
-        if models[0].images < len(subsets.order):
-            notes.append("expected accuracies are of models trained on the images that were scored, not on all")
-        result = SearchResult(
-            {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
-            self._ranked(models, search),
-            search.stop_reason,
-            len(subsets.order),
-            subsets.forward_passes,
-            time.perf_counter() - start,
-            regret,
-            tuple(notes),
+            raise self._no_score(looks)
+        subsets = {name: pairings[name] for name in scores}
+        finalists = Finalists(
+            scores,
+            subsets,
+            len(self.dataset.class_names),
+            labels["metric"],
+            labels["perturbation"],
+            looks.score,
+            self.budget,
+            self.draws,
+            self.seed,
         )
-        seconds = {name: {"features": seconds} for name, seconds in subsets.seconds.items()}
+        result = self._result(looks, search, costs, finalists, labels)
+        seconds = {name: {"features": seconds} for name, seconds in looks.subsets.seconds.items()}
         readers: dict[str, FeatureReader] = {
-            name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.items()
+            name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in subsets.items()
         }
         return result, RunLog(seconds, readers)
 
-    def _extract_first_images(self, subsets: NestedSubsets, advance: Callable[[], object]) -> list[str]:
-        """Extract the first images with one model after another while time allows; return the names of these models."""
-        n_images, names = min(self.halving.first, len(subsets.order)), list[str]()
-        for name in subsets.candidates:
-            spent = sum(subsets.seconds.values())
-            is_time_up = self.seconds is not None and spent >= _FIRST_ROUND_SHARE * self.seconds
-            if is_time_up and len(names) > self.halving.top:
-                self._reasons[name] = "the time budget was used up before this model: raise the budget"
-            else:
-                names += self._pairings(subsets, [name], n_images)
+    def fine_tune(self, result: SearchResult, regime: Regime, names: Mapping[str, str]) -> SearchResult:
+        """Fine-tune the recommended models, and return the result with their accuracies.
+
+        Args:
+            result: Result of this search.
+            regime: Way of fine-tuning.
+            names: Names of ``regime`` and ``protocol`` in the table of accuracies.
+
+        Raises:
+            InputError: If none of the models can be fine-tuned.
+        """
+        names = {**names, "pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
+        cache = CachedAccuracies(regime, self.store, self.device, names)
+        candidates = {candidate.name: candidate for candidate in self.pool.candidates}
+        accuracies, problems = dict[str, float](), list[str]()
+        with progress_bars(len(result.recommended), f"{self.dataset.name}: fine-tuning") as (track, advance):
+            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+            for name in result.recommended:
+                try:
+                    accuracy = cache(pair(candidates[name], self.dataset, extractor), track)
+                    accuracies |= {} if accuracy is None else {name: accuracy.value}
+                except NotApplicableError as reason:
+                    problems.append(f"{name} was not fine-tuned: {reason}")
+                advance()
+        if not accuracies:
+            raise InputError(problems[0] if problems else "fine-tuning gives no accuracy: choose another ground_truth")
+        models = tuple(replace(model, accuracy=accuracies.get(model.model)) for model in result.models)
+        return replace(result, models=models, notes=(*result.notes, *problems))
+
+    def _relative_costs(self) -> dict[str, float]:
+        """Return a relative cost of each model, cheapest first: its parameters, or those of a middle model."""
+        counts = dict[str, int | None]()
+        for candidate in sorted(self.pool.candidates, key=lambda c: c.name):
+            is_needed = self.budget.seconds is not None and self.budget.left(_COUNTING_SHARE) > 0
+            counts[candidate.name] = candidate.count_parameters() if is_needed else None
+        known = [count for count in counts.values() if count]
+        middle = float(np.median(known)) if known else 1.0
+        costs = {name: float(count or middle) for name, count in counts.items()}
+        return dict(sorted(costs.items(), key=lambda item: (item[1], item[0])))
+
+    def _look_at_all(
+        self, looks: ScoredSubsets, costs: Mapping[str, float], advance: Callable[[], object]
+    ) -> tuple[list[str], int]:
+        """Extract the first images with every model, cheapest first, as long as there is time.
+
+        Returns:
+            The names of the models that were looked at, and the number of images that all of them have in common.
+
+        Raises:
+            InputError: If no model can be used.
+        """
+        order, n_classes = looks.subsets.order, len(self.dataset.class_names)
+        n_first = min(self.halving.first, len(order))
+        fewest = n_first if self.budget.seconds is None else min(n_first, max(_FEWEST_IMAGES, 2 * n_classes))
+        sizes = dict[str, int]()
+        for i, (name, cost) in enumerate(costs.items()):
+            # The first model also bears what is done once, so its time says little about the second.
+            needed = self._expected_seconds(looks, costs, [name], sizes, fewest) if len(sizes) > 1 else 0.0
+            needed += len(sizes) * looks.predict_scoring_seconds(name, fewest)  # all of them must be scored, too
+            if sizes and self.budget.left(_SEARCH_SHARE) < needed:
+                break
+            share = cost / sum(list(costs.values())[i:])
+            pairing = looks.pairing(name, n_first, fewest, self.budget.left(_FIRST_LOOK_SHARE) * share)
             advance()
-        if not names:
-            raise self._no_score()
-        return names
+            if pairing is None:
+                continue
+            if not sizes:  # measures the time of a score, the second time without what is done only once
+                looks.score([pairing])
+                looks.score([pairing])
+            sizes[name] = len(pairing.scoring_set.labels)
+        if not sizes:
+            raise self._no_score(looks)
+        n_images = min(sizes.values())
+        while n_images < n_first:
+            larger = min(2 * n_images, n_first)
+            if looks.predict_seconds(sizes, larger) > self.budget.left(_FIRST_LOOK_SHARE):
+                break
+            for name in sizes:
+                looks.pairing(name, larger)
+            n_images = larger
+        return [name for name in sizes if name not in looks.reasons], n_images
 
-    def _halve(self, subsets: NestedSubsets, names: Sequence[str]) -> HalvingResult:
-        """Run successive halving with seconds as the cost."""
-        n_images = min(self.halving.first, len(subsets.order))
-        seconds_per_image = {name: max(subsets.seconds[name], 1e-6) / n_images for name in names}
+    def _expected_seconds(
+        self,
+        looks: ScoredSubsets,
+        costs: Mapping[str, float],
+        names: Iterable[str],
+        looked_at: Iterable[str],
+        n_images: int,
+    ) -> float:
+        """Return the expected seconds of looks at further models with their scores, from the models looked at."""
+        looked_at = list(looked_at)
+        rates = [looks.subsets.look_seconds(n, n_images) / costs[n] for n in looked_at[1:] or looked_at]
+        rate = float(np.median(rates))
+        return sum((costs[name] * rate + looks.predict_scoring_seconds(name, n_images) for name in names), start=0.0)
 
-        def score(remaining: Sequence[str], n_images: int) -> dict[str, float]:
+    def _halve(self, looks: ScoredSubsets, names: Sequence[str], n_first: int) -> HalvingResult:
+        """Run successive halving from a first round on ``n_first`` images, with seconds as the cost."""
+        subsets, budget = looks.subsets, self.budget
+
+        def score(remaining: Sequence[str], n_images: int) -> dict[str, float] | None:
             for name in set(subsets.candidates) - set(remaining):
                 subsets.forget(name)
-            scores = self._score(self._pairings(subsets, remaining, n_images))
+            is_first = n_images == n_first
+            if not is_first and looks.predict_seconds(remaining, n_images) > budget.left(_SEARCH_SHARE):
+                return None
+            scores = looks.score_first(remaining, n_images, budget, _SEARCH_SHARE)
+            if not is_first and any(name not in scores and name not in looks.reasons for name in remaining):
+                return None  # the time ended within the round
             if not scores:
-                raise self._no_score()
+                raise self._no_score(looks)
             return scores
 
-        # The first images are extracted already, so their time must fit into the budget, apart from rounding.
-        spent = sum(subsets.seconds.values()) * (1 + 1e-9)
-        halving = replace(self.halving, budget=None if self.seconds is None else max(self.seconds, spent))
-        return halving(names, len(subsets.order), score, subsets.imagenet_accuracies, seconds_per_image)
+        cost = {
+            name: max(subsets.seconds_per_image[name] + looks.predict_scoring_seconds(name, n_first) / n_first, 1e-6)
+            for name in names
+        }
+        first = n_first * sum(cost.values()) * (1 + 1e-9)  # rounding must not put it above the budget
+        # Half of the models are loaded again in the second round, a quarter in the third, and so on.
+        left = budget.left(_SEARCH_SHARE) - sum(subsets.load_seconds.values())
+        limit = None if budget.seconds is None else first + max(left, 0.0)
+        halving = replace(self.halving, first=n_first, budget=limit)
+        return halving(names, len(subsets.order), score, subsets.imagenet_accuracies, cost)
 
-    def _extract_finalists(self, subsets: NestedSubsets, search: HalvingResult) -> dict[str, SampleSubset]:
+    def _extract_finalists(self, looks: ScoredSubsets, search: HalvingResult) -> dict[str, SampleSubset]:
         """Return the models of the last round, on all images if there is time for them."""
-        last_round, n_all = search.rounds[-1], len(subsets.order)
-        spent = sum(subsets.seconds.values())
-        needed = sum(subsets.seconds[name] for name in last_round.scores) * (n_all / last_round.images - 1)
-        n_images = n_all if self.seconds is None or spent + needed <= self.seconds else last_round.images
-        return self._pairings(subsets, list(last_round.scores), n_images)
+        last_round, n_all = search.rounds[-1], len(looks.subsets.order)
+        fits = looks.predict_seconds(last_round.scores, n_all) <= self.budget.left(_SEARCH_SHARE)
+        n_images = n_all if self.budget.seconds is None or fits else last_round.images
+        pairings = {name: looks.pairing(name, n_images) for name in last_round.scores}
+        return {name: pairing for name, pairing in pairings.items() if pairing is not None}
 
-    def _pairings(self, subsets: NestedSubsets, names: Sequence[str], n_images: int) -> dict[str, SampleSubset]:
-        """Return models on the first images, and record the reasons of those that cannot be used."""
-        pairings = dict[str, SampleSubset]()
-        for name in names:
-            try:
-                pairings[name] = subsets.pairing(name, n_images)
-            except NotApplicableError as reason:
-                self._reasons[name] = str(reason)
-        return pairings
+    def _result(
+        self,
+        looks: ScoredSubsets,
+        search: HalvingResult,
+        costs: Mapping[str, float],
+        finalists: Finalists,
+        labels: Mapping[str, str],
+    ) -> SearchResult:
+        """Return the result with the uncertainty of its order."""
+        uncertainty = measure_uncertainty(finalists)
+        models, n_all = self._ranked(looks, search, finalists, uncertainty), len(looks.subsets.order)
+        missing = [model.model for model in models if model.status == "not looked at"]
+        n_images, notes = models[0].images, list(uncertainty.notes)
+        if n_images < n_all and uncertainty.ordered_by != "score":
+            notes.append(f"expected accuracies are of models trained on {n_images} images, not on all {n_all}")
+        looked_at = [name for name in costs if name not in missing and name in looks.subsets.load_seconds]
+        seconds_missing = self._expected_seconds(looks, costs, missing, looked_at, search.rounds[0].images)
+        return SearchResult(
+            {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
+            models,
+            "budget" if missing or (n_images < n_all and self.budget.seconds is not None) else search.stop_reason,
+            n_all,
+            finalists.n_classes,
+            looks.subsets.forward_passes,
+            self.budget.spent,
+            self.budget.seconds,
+            seconds_missing,
+            uncertainty.ordered_by,
+            uncertainty.expected_regret,
+            notes=tuple(notes),
+        )
 
-    def _score(self, pairings: Mapping[str, SampleSubset]) -> dict[str, float]:
-        """Return the scores of the models that have one, and record the reasons of the others."""
-        parts = dict[str, Mapping[str, Parts]]()
-        for name, pairing in pairings.items():
-            try:
-                parts[name] = self.scoring.compute_parts(pairing, self.ground_truth)
-            except NotApplicableError as reason:
-                self._reasons[name] = str(reason)
-        return dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
-
-    def _with_uncertainty(
-        self, scores: Mapping[str, float], pairings: Mapping[str, SampleSubset], labels: Mapping[str, str]
-    ) -> tuple[list[SearchedModel], float | None, list[str]]:
-        """Return the finalists with their intervals, the expected regret of the first, and notes on what is missing."""
-        columns: dict[str, Sequence[Any]] = {"score": list(scores.values())}
-        regret, notes = None, list[str]()
-        try:
-            score_bounds, rank_bounds = self._intervals(scores, pairings)
-            columns["low"], columns["high"] = score_bounds.T.tolist()
-            columns["best_rank"], columns["worst_rank"] = rank_bounds.T.tolist()
-        except InputError as reason:
-            notes.append(f"no intervals of scores: {reason}")
-        try:
-            expected = self._expected_accuracies(scores, pairings, labels)
-            columns["expected"] = expected.accuracies.tolist()
-            columns["expected_low"], columns["expected_high"] = expected.low.tolist(), expected.high.tolist()
-            regret = float(expected.regrets[0])
-        except InputError as reason:
-            notes.append(f"no expected accuracy: {reason}")
-        n_images = len(next(iter(pairings.values())).scoring_set.labels)
-        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-        models = [SearchedModel(name, images=n_images, **row) for name, row in zip(scores, rows, strict=True)]
-        return models, regret, notes
-
-    def _intervals(
-        self, scores: Mapping[str, float], pairings: Mapping[str, SampleSubset]
-    ) -> tuple[Float[np.ndarray, "models 2"], Int[np.ndarray, "models 2"]]:
-        """Return the interval of each score and of each rank; InputError if a class has fewer than four images."""
-        labels = next(iter(pairings.values())).scoring_set.labels
-        if np.unique(labels, return_counts=True)[1].min() < _MIN_CLASS_SIZE:
-            raise InputError(f"some class has fewer than {_MIN_CLASS_SIZE} images among those scored")
-        halves = np.empty((self.draws, len(scores)))
-        # One thread, because each of these thousands of scores is too small to gain from several.
-        with threadpool_limits(1):
-            for draw, samples in enumerate(half_samples(labels, self.draws, self.seed)):
-                subsets = {
-                    name: SampleSubset(pairing.pairing, pairing.scoring_set.subset(samples))
-                    for name, pairing in pairings.items()
-                }
-                half_scores = self._score(subsets)
-                halves[draw] = [half_scores.get(name, np.nan) for name in scores]
-        values = np.array(list(scores.values()))
-        return score_intervals(values, halves), rank_intervals(values, halves)
-
-    def _expected_accuracies(
-        self, scores: Mapping[str, float], pairings: Mapping[str, SampleSubset], labels: Mapping[str, str]
-    ) -> Expectations:
-        """Return accuracies after full fine-tuning; InputError if the metric and perturbation are not calibrated.
-
-        The order comes from the scores, the level from a linear classifier on the same unperturbed features.
-        """
-        scoring_sets = [pairing.scoring_set for pairing in pairings.values()]
-        anchors = np.array([LinearClassifier()(samples.features, samples.labels) for samples in scoring_sets])
-        values, n_classes = np.array(list(scores.values())), len(self.dataset.class_names)
-        return expectations(labels["metric"], values, n_classes, anchors, perturbation=labels["perturbation"])
-
-    def _ranked(self, finalists: Sequence[SearchedModel], search: HalvingResult) -> tuple[SearchedModel, ...]:
-        """Return all models: the finalists by score, the eliminated ones in the order of the search, the unscored."""
-        scores = {name: (r.images, score) for r in search.rounds for name, score in r.scores.items()}
-        finalist_names = {model.model for model in finalists}
-        eliminated = [name for name in search.ranking if name not in {*finalist_names, *self._reasons}]
+    def _ranked(
+        self, looks: ScoredSubsets, search: HalvingResult, finalists: Finalists, uncertainty: Uncertainty
+    ) -> tuple[SearchedModel, ...]:
+        """Return all models: the finalists in order, the dropped ones, those without a look, those that failed."""
+        n_images, values = len(finalists.labels), uncertainty.values
+        rows = zip(*uncertainty.columns.values(), strict=True)
         ranked = [
-            *sorted(finalists, key=lambda model: -(model.score or 0.0)),
-            *(SearchedModel(name, images=scores[name][0], score=scores[name][1]) for name in eliminated),
+            SearchedModel(
+                name,
+                rank=1 + int((values > value).sum()),
+                images=n_images,
+                **dict(zip(uncertainty.columns, row, strict=True)),
+            )
+            for name, value, row in zip(finalists.scores, values, rows, strict=True)
         ]
-        unscored = [SearchedModel(n, reason=reason) for n, reason in self._reasons.items() if n not in finalist_names]
-        return (*(replace(model, rank=rank) for rank, model in enumerate(ranked, start=1)), *unscored)
+        ranked.sort(key=lambda model: model.rank or 0)
+        scores = {name: (r.images, score) for r in search.rounds for name, score in r.scores.items()}
+        dropped = [name for name in search.ranking if name not in {*finalists.scores, *looks.reasons}]
+        for position, name in enumerate(dropped, start=len(ranked) + 1):
+            images, score = scores[name]
+            previous = ranked[-1]
+            is_tied = previous.status == "dropped" and (previous.images, previous.score) == (images, score)
+            rank, reason = previous.rank if is_tied else position, f"dropped after {images} images"
+            ranked.append(SearchedModel(name, rank, score=score, images=images, status="dropped", reason=reason))
+        done = {*finalists.scores, *dropped}
+        failed = [SearchedModel(n, status="failed", reason=r) for n, r in looks.reasons.items() if n not in done]
+        done |= set(looks.reasons)
+        names = sorted(candidate.name for candidate in self.pool.candidates if candidate.name not in done)
+        unseen = [SearchedModel(name, status="not looked at", reason=_OUT_OF_TIME) for name in names]
+        parameters, seconds = looks.subsets.parameters, looks.subsets.seconds
+        return tuple(
+            replace(model, parameters=parameters.get(model.model), seconds=seconds.get(model.model, 0.0))
+            for model in (*ranked, *unseen, *failed)
+        )
 
-    def _no_score(self) -> InputError:
-        name, reason = next(iter(self._reasons.items()), ("no model", "the pool is empty"))
+    def _no_score(self, looks: ScoredSubsets) -> InputError:
+        name, reason = next(iter(looks.reasons.items()), ("no model", "the pool is empty"))
         return InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {name}: {reason}")
 
 

@@ -29,6 +29,9 @@ class NestedSubsets:
         seed: Seed of the order of the images.
         forward_passes: Images passed through a model so far, summed over models.
         seconds: Time spent on each model so far, loading included.
+        load_seconds: Time to load each model.
+        seconds_per_image: Time of one image with each model, as last measured.
+        parameters: Number of parameters of the models whose number is known.
         imagenet_accuracies: Published accuracies of the loaded models that have one, in [0, 1].
     """
 
@@ -38,6 +41,9 @@ class NestedSubsets:
     seed: int
     forward_passes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    load_seconds: dict[str, float] = field(default_factory=dict)
+    seconds_per_image: dict[str, float] = field(default_factory=dict)
+    parameters: dict[str, int] = field(default_factory=dict)
     imagenet_accuracies: dict[str, float] = field(default_factory=dict)
     _features: dict[str, FeatureSet] = field(default_factory=dict)
 
@@ -48,32 +54,66 @@ class NestedSubsets:
             return nested_order(self.dataset.labels[self.dataset.scoring_set], self.seed)
         return nested_order(self.dataset.scoring_set.labels, self.seed)
 
-    def pairing(self, name: str, n_images: int) -> SampleSubset:
+    def pairing(self, name: str, n_images: int, at_least: int | None = None, seconds: float = np.inf) -> SampleSubset:
         """Return a candidate with the first images, at least one, as its scoring set.
+
+        Args:
+            name: Name of the candidate.
+            n_images: Number of images.
+            at_least: Number of images that suffices; by default all. As long as the time allows, the number is doubled
+                until it is ``n_images``. All candidates have the same steps, so they share decoded images.
+            seconds: Time for loading and images.
 
         Raises:
             InputError, NotApplicableError: If the model cannot be loaded, or its features cannot be extracted.
         """
+        start = time.perf_counter()
         pairing = pair(self.candidates[name], self.dataset, self.extractor)
-        features = self._features.get(name)
-        n_cached = 0 if features is None else len(features.labels)
-        if features is None or n_cached < n_images:
-            start = time.perf_counter()
-            new = self._extract(pairing, self.order[n_cached:n_images])
-            features = new if features is None else concatenate([features, new])
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
-            self.forward_passes += n_images - n_cached
-            self._features[name] = features
-            if n_images == len(self.order) and isinstance(pairing, NetworkOnImages):
-                # A later run on the same scoring set then finds complete features in the store.
-                in_dataset_order = features.subset(np.argsort(self.order))
-                self.extractor.save(pairing.model, pairing.dataset.scoring_set, in_dataset_order)
-            accuracy = pairing.facts().imagenet_accuracy
-            if accuracy is not None:
-                self.imagenet_accuracies[name] = accuracy
-        if n_images < len(features.labels):
-            features = features.subset(np.arange(n_images))
-        return SampleSubset(pairing, features)
+        n = n_images if at_least is None else min(at_least, n_images)
+        features = self._extend(pairing, n)
+        while n < n_images:
+            larger = min(2 * n, n_images)
+            needed = (larger - n) * self.seconds_per_image[name]
+            if time.perf_counter() - start + needed > seconds:
+                break
+            n, features = larger, self._extend(pairing, larger)
+        return SampleSubset(pairing, features.subset(np.arange(n)) if n < len(features.labels) else features)
+
+    def n_extracted(self, name: str) -> int:
+        """Return the number of images whose features are in memory."""
+        return len(self._features[name].labels) if name in self._features else 0
+
+    def look_seconds(self, name: str, n_images: int) -> float:
+        """Return the time to load a model and extract as many images, from the times measured so far."""
+        return self.load_seconds.get(name, 0.0) + n_images * self.seconds_per_image.get(name, 0.0)
+
+    def _extend(self, pairing: Pairing, n_images: int) -> FeatureSet:
+        """Return the features of at least the first images, and measure the time of those that are new."""
+        name, n_extracted = pairing.name, self.n_extracted(pairing.name)
+        if n_extracted >= n_images:
+            return self._features[name]
+        start = time.perf_counter()
+        model = pairing.model
+        loaded = time.perf_counter()
+        features = self._extract(pairing, self.order[n_extracted:n_images])
+        end = time.perf_counter()
+        if n_extracted:
+            features = concatenate([self._features[name], features])
+        self.seconds[name] = self.seconds.get(name, 0.0) + end - start
+        self.load_seconds[name] = max(loaded - start, self.load_seconds.get(name, 0.0))
+        self.seconds_per_image[name] = (end - loaded) / (n_images - n_extracted)
+        self.forward_passes += n_images - n_extracted
+        self._features[name] = features
+        if n_images == len(self.order) and isinstance(pairing, NetworkOnImages):
+            # A later run on the same scoring set then finds complete features in the store.
+            in_dataset_order = features.subset(np.argsort(self.order))
+            self.extractor.save(pairing.model, pairing.dataset.scoring_set, in_dataset_order)
+        if model is not None:
+            facts = pairing.facts()
+            self.parameters[name] = model.parameters
+            if facts.imagenet_accuracy is not None:
+                self.imagenet_accuracies[name] = facts.imagenet_accuracy
+        return features
 
     def forget(self, name: str) -> None:
         """Free the features of an eliminated candidate."""

@@ -110,7 +110,8 @@ def checkpoints(
     if largest_input is not None:
         sides = {n: min(entry.input_size, largest_input) for n, entry in entries.items()}
         entries = {n: entry.model_copy(update={"input_size": sides[n]}) for n, entry in entries.items()}
-    candidates = tuple(Candidate(n, partial(_load, folder, n, entries[n], custom)) for n in selected)
+    counts = {n: partial(_count_parameters, folder / entries[n].file) for n in selected}
+    candidates = tuple(Candidate(n, partial(_load, folder, n, entries[n], custom), counts[n]) for n in selected)
     return ModelPool(name or folder.resolve().name, candidates)
 
 
@@ -178,6 +179,11 @@ def _import_architectures(path: Path) -> Architectures:
     module, code = importlib.util.module_from_spec(spec), script_digest(path)
     spec.loader.exec_module(module)
     return Architectures(module, code)
+
+
+def _count_parameters(path: Path) -> int | None:
+    """Return the approximate number of parameters of four bytes in a file; None if the file is missing."""
+    return path.stat().st_size // 4 if path.is_file() else None
 
 
 def _load(folder: Path, name: str, entry: CheckpointEntry, custom: Architectures | None) -> LoadedModel:

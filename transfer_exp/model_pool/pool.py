@@ -62,10 +62,18 @@ class LoadedModel:
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """One model of a pool; ``load`` raises `NotApplicableError` with the reason when the model cannot be used."""
+    """One model of a pool.
+
+    Attributes:
+        name: Name of the model in tables.
+        load: Returns the model; raises `NotApplicableError` with the reason when the model cannot be used.
+        count_parameters: Returns the approximate number of parameters without loading the model, or None if unknown. A
+            search looks at small models first.
+    """
 
     name: str
     load: Callable[[], LoadedModel]
+    count_parameters: Callable[[], int | None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)

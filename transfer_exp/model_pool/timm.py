@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import torch
+
 from transfer_exp.errors import InputError
 from transfer_exp.model_pool.backbone import wrap_network
 from transfer_exp.model_pool.hub import go_offline_if_unreachable, is_offline
@@ -31,7 +33,19 @@ def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelP
     models = list(names.values()) if isinstance(names, Mapping) else names
     hub_names = [model for model in models if model.startswith(_HUB_PREFIXES)]
     select_names(models, [*library.list_models(), *library.list_pretrained(), *hub_names], "timm")
-    return ModelPool(name, tuple(Candidate(n, partial(_load, timm_name)) for n, timm_name in timm_names.items()))
+    candidates = (Candidate(n, partial(_load, m), partial(_count_parameters, m)) for n, m in timm_names.items())
+    return ModelPool(name, tuple(candidates))
+
+
+def _count_parameters(name: str) -> int | None:
+    """Return the number of parameters of the architecture, without memory for them; None for a model of a hub."""
+    if name.startswith(_HUB_PREFIXES):
+        return None
+    try:
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in library.create_model(name).parameters())
+    except (RuntimeError, NotImplementedError):  # the constructor of the architecture reads values of its weights
+        return None
 
 
 def _load(name: str) -> LoadedModel:

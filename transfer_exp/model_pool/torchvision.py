@@ -51,7 +51,17 @@ def torchvision(
         members = library.models.get_model_weights(model).__members__
         if weights not in members:
             raise InputError(f"torchvision's {model} has no weights '{weights}': {suggestion(weights, members)}")
-    return ModelPool(name, tuple(Candidate(m, partial(_load, m, weights, layer, input_size)) for m in selected))
+    candidates = (
+        Candidate(m, partial(_load, m, weights, layer, input_size), partial(_count_parameters, m, weights))
+        for m in selected
+    )
+    return ModelPool(name, tuple(candidates))
+
+
+def _count_parameters(name: str, weights: str) -> int | None:
+    """Return the number of parameters that torchvision publishes with the weights."""
+    count: int | None = library.models.get_model_weights(name)[weights].meta.get("num_params")
+    return count
 
 
 def _load(name: str, weights: str, layer: Layer, input_size: int | None) -> LoadedModel:

@@ -10,7 +10,7 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,17 @@ from transfer_exp.errors import InputError, escape_all, escape_controls
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import to_entry, write_table
 from transfer_exp.io.text import read_json
+from transfer_exp.report.search_table import verdict
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.results.folder import RECORD, STATUS, cell_folders
-from transfer_exp.results.search import SearchResult
+from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchResult
 from transfer_exp.version import __version__
 
 _RANKING_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
 CELL_COLUMNS = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
 MODEL_COLUMNS = ("model", "score", "accuracy", "reason")
-_INTEGER_COLUMNS = ("rank", "images", "best_rank", "worst_rank")
+_INTEGER_COLUMNS = ("rank", "best_rank_95", "worst_rank_95", "images", "parameters")
+_TEXT_COLUMNS = ("model", "status", "reason")
 
 
 def write_record(
@@ -45,16 +47,36 @@ def write_record(
     Raises:
         InputError: If a score, accuracy or measure is NaN or infinite, which JSON cannot hold.
     """
-    paths = [folder / "result.json", folder / "ranking.csv"]
+    path = folder / "ranking.csv"
+    record = _write_json(asdict(result), config, folder, findings)
+    write_atomically(path, lambda temporary: temporary.write_text(_ranking_csv(result), encoding="utf-8", newline=""))
+    return [record, path]
+
+
+def write_search_record(
+    search: SearchResult, config: Mapping[str, Any], folder: Path, findings: Sequence[str] = ()
+) -> list[Path]:
+    """Write ``result.json``, ``rank.csv`` and ``rank.parquet`` of a search, and return their paths.
+
+    All three have the models of `search_frame`, and ``result.json`` also `search_facts`. Parameters and errors are
+    those of `write_record`.
+    """
+    record = {**search_facts(search), **asdict(last_round_as_cell(search))}
+    record["models"] = [asdict(model) for model in search.models]
+    return [_write_json(record, config, folder, findings), *_write_search_tables(search, folder)]
+
+
+def _write_json(record: Mapping[str, Any], config: Mapping[str, Any], folder: Path, findings: Sequence[str]) -> Path:
+    """Write ``result.json`` and return its path; `InputError` if the record holds NaN or infinity."""
+    path = folder / RECORD
     try:
-        record = json.loads(json.dumps(escape_all(asdict(result)), allow_nan=False, default=float))
+        content = json.loads(json.dumps(escape_all(record), allow_nan=False, default=float))
     except ValueError as error:
-        raise InputError(f"result of {dict(result.cell)} holds NaN or infinity and is not written") from error
-    record |= {"config": to_json_value(config), "package_version": __version__, "findings": list(findings)}
-    write_text(paths[0], json.dumps(record, indent=1) + "\n")
-    write_atomically(paths[1], lambda path: path.write_text(_ranking_csv(result), encoding="utf-8", newline=""))
+        raise InputError(f"result of {dict(record['cell'])} holds NaN or infinity and is not written") from error
+    content |= {"config": to_json_value(config), "package_version": __version__, "findings": list(findings)}
+    write_text(path, json.dumps(content, indent=1) + "\n")
     (folder / STATUS).unlink(missing_ok=True)  # of an earlier attempt that failed
-    return paths
+    return path
 
 
 def read_record(path: Path) -> CellResult:
@@ -74,6 +96,30 @@ def read_record(path: Path) -> CellResult:
         raise InputError(f"{error}; or delete it, and run the cell again") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path} is not the record of a cell ({error!r}): delete it, or run the cell again") from error
+
+
+def read_search(path: Path) -> SearchResult | None:
+    """Read the search from a ``result.json``; None for the record of a cell that was not searched.
+
+    Raises `InputError` if the file is missing, not JSON, or not the record of a search.
+    """
+    record = read_json(path)
+    if not isinstance(record, dict) or "stop_reason" not in record:
+        return None
+    from pydantic import TypeAdapter, ValidationError  # slow to import, and runs only write the file
+
+    names = {field.name for field in fields(SearchResult)}
+    try:
+        content = {name: value for name, value in record.items() if name in names}
+        content["cell"] = {name: value for name, value in record["cell"].items() if name != "ground_truth"}
+        search = TypeAdapter(SearchResult).validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        location = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{path} is not the record of a search ({location}: {first['msg']}): rank again") from error
+    except (KeyError, AttributeError) as error:
+        raise InputError(f"{path} is not the record of a search (it has no cell): rank again") from error
+    return search
 
 
 def ranking_rows(result: CellResult) -> list[dict[str, Any]]:
@@ -103,14 +149,36 @@ def to_json_value(value: Any) -> Any:
 
 
 def search_frame(search: SearchResult) -> pd.DataFrame:
-    """Return a row for each model of a search, best first, with the fields of `SearchedModel` as columns."""
+    """Return a row for each model of a search, best first, with the fields of `SearchedModel` as columns.
+
+    The attribute ``attrs`` of the frame holds `search_facts`.
+    """
     frame = pd.DataFrame([asdict(model) for model in search.models])
-    float_columns = frame.columns.difference([*_INTEGER_COLUMNS, "model", "reason"])
-    return frame.astype(dict.fromkeys(_INTEGER_COLUMNS, "Int64") | dict.fromkeys(float_columns, "float64"))
+    float_columns = frame.columns.difference([*_INTEGER_COLUMNS, *_TEXT_COLUMNS])
+    frame = frame.astype(dict.fromkeys(_INTEGER_COLUMNS, "Int64") | dict.fromkeys(float_columns, "float64"))
+    frame.attrs.update(search_facts(search))
+    return frame
 
 
-def write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
-    """Write `search_frame` to ``rank.csv`` and ``rank.parquet`` in a folder, and return their paths."""
+def search_facts(search: SearchResult) -> dict[str, Any]:
+    """Return what a search found about the pool as a whole, as plain values by name.
+
+    These are the fields of `SearchResult` other than ``models``, the lines of the verdict, the models that may be the
+    best, those to fine-tune, and the levels of the intervals.
+    """
+    facts = {field.name: getattr(search, field.name) for field in fields(search) if field.name != "models"}
+    return {
+        "verdict": verdict(search),
+        **facts,
+        "cell": dict(search.cell),
+        "notes": list(search.notes),
+        "best": list(search.best),
+        "recommended": list(search.recommended),
+        "levels": {"score": SCORE_LEVEL, "rank": RANK_LEVEL, "expected_accuracy": ACCURACY_LEVEL},
+    }
+
+
+def _write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
     frame, paths = search_frame(search), [folder / "rank.csv", folder / "rank.parquet"]
     write_atomically(paths[0], lambda path: write_table(path, frame))
     write_atomically(paths[1], lambda path: frame.to_parquet(path, index=False))
@@ -119,12 +187,9 @@ def write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
 
 def last_round_as_cell(search: SearchResult) -> CellResult:
     """Return the models of a search's last round as a cell without ground truth; all other models are skipped."""
-    most_images = max(model.images for model in search.models)
-    models = []
-    for model in search.models:
-        dropped = f"dropped after {model.images} images, at rank {model.rank}"
-        reason = model.reason or (dropped if model.images < most_images else "")
-        models.append(ModelResult(model.model, None if reason else model.score, reason=reason))
+    models = [
+        ModelResult(m.model, m.score if m.status == "finalist" else None, m.accuracy, m.reason) for m in search.models
+    ]
     return CellResult({**search.cell, "ground_truth": "none"}, tuple(models))
 
 
@@ -149,7 +214,12 @@ def write_result_rows(sweep: Path, path: Path) -> int:
 
 
 def _model(entry: Mapping[str, Any]) -> ModelResult:
-    """Return one model of a record after checking the type of each field."""
+    """Return one model of a record after checking the type of each field.
+
+    Of a search, only the models of the last round count, because others were scored on fewer images.
+    """
+    if entry.get("status", "finalist") != "finalist":
+        entry = {**entry, "score": None}
     score, accuracy = (None if entry.get(name) is None else _number(entry[name]) for name in ("score", "accuracy"))
     reason, parts = _text(entry.get("reason", "")), _numbers(entry.get("parts", {}))
     return ModelResult(_text(entry["model"]), score, accuracy, reason, parts)

@@ -1,4 +1,4 @@
-"""Terminal table of a search: finalists with intervals, eliminated models, and how certain the first rank is.
+"""Terminal table and verdict of a search: which models may be the best, how certain that is, and the next step.
 
 A search scores the models of a pool on more and more images and drops the worst after each round. Finalists are the
 models of the last round.
@@ -15,99 +15,204 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from transfer_exp.report.ranking_table import cell_title, models_by_reason, score_format
-from transfer_exp.results.search import SearchedModel, SearchResult
+from transfer_exp.report.ranking_table import models_by_reason, score_format
+from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchedModel, SearchResult
 
 _STOP_REASONS = {
     "all images": "all images were used",
-    "top alone": "stopped, because no more models were left than requested",
+    "top alone": "no more models were left than requested",
     "top stable": "more images did not change the top",
     "budget": "the time budget was used up",
 }
+_NUMBERS = ("", "this model", "these two", "these three")
+_MARGIN = 0.05
+"""Least distance from chance of an accuracy that is called good."""
 
 
 def search_table(search: SearchResult) -> RenderableType:
-    """Return a search for `rich.console.Console.print`: title, finalists, other models, verdict."""
-    ranked = [m for m in search.models if m.rank is not None]
-    n_images = search.models[0].images
-    title = f"{cell_title(search.cell)}, on {n_images} images"
-    parts: list[RenderableType] = [Text(title, style="bold"), _Finalists([m for m in ranked if m.images == n_images])]
-    for images in dict.fromkeys(m.images for m in ranked if m.images < n_images):
-        names = ", ".join(m.model for m in ranked if m.images == images)
+    """Return a search for `rich.console.Console.print`: title, finalists, other models, verdict, next step.
+
+    If some models were not looked at, the first line says so.
+    """
+    finalists, coverage = search.with_status("finalist"), _coverage(search)
+    title = f"{search.cell['dataset']}: {_plural(search.classes, 'class')}, {_images(search)}"
+    parts: list[RenderableType] = [Text(coverage, style="yellow")] if coverage else []
+    parts += [Text(title, style="bold"), _Finalists(finalists)]
+    dropped = search.with_status("dropped")
+    for images in dict.fromkeys(m.images for m in dropped):
+        names = ", ".join(m.model for m in dropped if m.images == images)
         parts.append(Text(f"dropped after {images} images: {names}", style="dim"))
-    skipped = models_by_reason(("skipped", m.model, m.reason) for m in search.models if m.rank is None)
+    unseen = [m.model for m in search.with_status("not looked at")]
+    if unseen:
+        parts.append(Text(f"not looked at: {', '.join(unseen)}", style="dim"))
+    skipped = models_by_reason(("skipped", m.model, m.reason) for m in search.with_status("failed"))
     parts.extend(Text(line, style="yellow") for line in skipped)
-    return Group(*parts, *(Text(line) for line in verdict(search)))
+    lines = [*_certainty(search), *_explanation(search)]
+    return Group(*parts, *(Text(line) for line in lines), Text(next_step(search), style="bold"))
 
 
 def verdict(search: SearchResult) -> list[str]:
-    """Return lines on which models may be the best, the expected loss of choosing the first, and the search's cost."""
-    best, lines = search.best, list[str]()
-    n_ranked = sum(m.rank is not None for m in search.models)
-    n_finalists = sum(m.best_rank is not None for m in search.models)
+    """Return the lines of a search that do not belong to a single model, the next step last.
+
+    They say whether all models were looked at, which may be the best, the expected loss of choosing the first, what
+    orders the models, and the cost of the search.
+    """
+    coverage = _coverage(search)
+    return [*([coverage] if coverage else []), *_certainty(search), *_explanation(search), next_step(search)]
+
+
+def next_step(search: SearchResult) -> str:
+    """Return which models to fine-tune, or which was the best after they were fine-tuned."""
+    measured = [m for m in search.models if m.accuracy is not None]
+    if measured:
+        best = max(measured, key=lambda m: m.accuracy or 0.0)
+        return f"Best after fine-tuning {_NUMBERS[len(measured)]}: {best.model}, accuracy {best.accuracy:.3f}"
+    names = search.recommended
+    return f"Fine-tune {_NUMBERS[len(names)]}: {', '.join(names)}"
+
+
+def _coverage(search: SearchResult) -> str:
+    """Return a sentence on the models that were not looked at; empty if there are none."""
+    n_unseen, n_failed = (len(search.with_status(status)) for status in ("not looked at", "failed"))
+    if not n_unseen:
+        return ""
+    usable = len(search.models) - n_failed
+    others = f"the other {n_unseen}" if n_unseen > 1 else "the other one"
+    return (
+        f"Looked at {usable - n_unseen} of {usable} models; the best may be {'among ' if n_unseen > 1 else ''}{others} "
+        f"(about {_duration(search.seconds_missing)})"
+    )
+
+
+def _certainty(search: SearchResult) -> list[str]:
+    """Return sentences on the models that may be the best, and on the accuracy to expect."""
+    best, finalists, lines = search.best, search.with_status("finalist"), list[str]()
+    level = f"({100 * RANK_LEVEL:g} %)"
     if len(best) > 1:
-        lines.append(f"not distinguishable from the best model (95 %): {', '.join(best)}")
-    elif n_finalists > 1 and search.models[0].worst_rank == 1:
-        lines.append(f"{best[0]} is significantly better than every other finalist (95 %)")
-    elif n_finalists > 1:
-        lines.append(f"{best[0]} is the only finalist that may be the best (95 %)")
-    if search.regret is not None and n_ranked > 1:
-        lines.append(f"expected loss of accuracy if only the first model is fine-tuned: {search.regret:.3f}")
-    plural = "s" if n_ranked > 1 else ""
-    lines.append(f"{n_ranked} model{plural} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}")
-    share = search.forward_passes / (search.images * n_ranked)
-    lines.append(f"{100 * share:.0f} % of the forward passes of a full evaluation")
-    return [*lines, *search.notes]
+        lines.append(f"Each of {len(best)} models may be the best {level}: {', '.join(best)}")
+    elif len(finalists) > 1 and finalists[0].worst_rank_95 == 1:
+        lines.append(f"{best[0]} is significantly better than every other finalist {level}")
+    elif len(finalists) > 1 and finalists[0].best_rank_95 is not None:
+        lines.append(f"{best[0]} is the only finalist that may be the best {level}")
+    expected, chance = finalists[0].expected_accuracy, 1 / search.classes
+    if expected is not None:
+        # Two standard errors of the accuracy of guesses on as many images.
+        margin = max(_MARGIN, 2 * math.sqrt(chance * (1 - chance) / finalists[0].images))
+        if expected < chance + margin:
+            lines.append(
+                f"None of these is good: the best expected accuracy, {expected:.2f}, is close to chance ({chance:.2f})"
+            )
+    if search.expected_regret is not None and len(finalists) > 1:
+        regret = search.expected_regret
+        loss = f"{regret:.3f}" if regret >= 0.001 else "less than 0.001"
+        lines.append(f"Expected loss of accuracy if only {finalists[0].model} is fine-tuned: {loss}")
+    return lines
 
 
-def rank_remark(model: SearchedModel) -> str:
-    """Return the possible ranks and the expected accuracy of a finalist, as one line."""
-    ranks = "-".join(dict.fromkeys([str(model.best_rank), str(model.worst_rank)]))
-    expected = f"; expected accuracy {_expected(model)}" if model.expected is not None else ""
-    return f"possible rank {ranks}{expected}"
+def _explanation(search: SearchResult) -> list[str]:
+    """Return sentences on what orders the models and on the cost of the search, and the notes."""
+    perturbation, metric = search.cell["perturbation"], search.cell["metric"]
+    score = metric if perturbation == "none" else f"{metric} after {perturbation}"
+    n_finalists, n_ranked = len(search.with_status("finalist")), sum(m.rank is not None for m in search.models)
+    lines = list[str]()
+    if n_ranked > 1:
+        order = {
+            "expected accuracy": f"expected accuracy, which combines the score ({score}) with a linear classifier",
+            "score": f"score ({score})",
+        }[search.ordered_by]
+        lines.append(f"Order: {order}" + ("; dropped models by score" if n_finalists < n_ranked else ""))
+    cost = f"{_plural(n_ranked, 'model')} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}"
+    percentage = 100 * search.share_of_passes
+    share = f"{percentage:.0f} %" if percentage >= 1 else "less than 1 %"
+    cost += f"; {share} of the forward passes of a full evaluation of the pool"
+    return [*lines, cost, *(f"{note[:1].upper()}{note[1:]}" for note in search.notes)]
+
+
+def _images(search: SearchResult) -> str:
+    n_images = search.models[0].images
+    return _plural(n_images, "image") if n_images == search.images else f"{n_images} of {search.images} images"
+
+
+def _plural(count: int, noun: str) -> str:
+    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
+    return f"{count} {noun}{ending}"
+
+
+def _duration(seconds: float) -> str:
+    """Return a time to come, such as ``4 more minutes``."""
+    for size, unit in ((3600, "hour"), (60, "minute")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} more {unit}s"
+    return f"{max(1, math.ceil(seconds))} more second{'s' if seconds > 1 else ''}"
 
 
 @dataclass(frozen=True)
 class _Finalists:
-    """A row for each model of the last round; intervals go to a second line if names would not fit otherwise."""
+    """A row for each model of the last round; intervals of scores are left out if a row would not fit on one line."""
 
     models: Sequence[SearchedModel]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        single_line = self._table(" ")
-        needed = console.measure(single_line, options=options.update(width=10_000)).maximum
-        yield single_line if needed <= options.max_width else self._table("\n")
+        tables = [self._table(score_intervals) for score_intervals in (True, False)]
+        fitting = [
+            table
+            for table in tables
+            if console.measure(table, options=options.update(width=10_000)).maximum <= options.max_width
+        ]
+        yield (fitting or tables[1:])[0]
 
-    def _table(self, separator: str) -> Table:
+    def _table(self, score_intervals: bool) -> Table:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        table.add_column("rank", no_wrap=True)
+        has_ranks, has_expected, has_scores, has_accuracy = (
+            any(getattr(model, name) is not None for model in self.models)
+            for name in ("best_rank_95", "expected_accuracy", "score_low_95", "accuracy")
+        )
+        score_intervals = score_intervals and has_scores
+        table.add_column(f"rank [{100 * RANK_LEVEL:g} %]" if has_ranks else "rank", no_wrap=True)
         table.add_column("model", overflow="fold")
-        for heading in ("score", f"expected{separator}accuracy"):
-            table.add_column(heading, justify="right", no_wrap=True)
-        number = _score_format(self.models)
+        expected = f"expected\naccuracy [{100 * ACCURACY_LEVEL:g} %]"
+        score = f"score [{100 * SCORE_LEVEL:g} %]" if score_intervals else "score"
+        headings = {"measured": has_accuracy, expected: has_expected, score: True}
+        for heading in (heading for heading, is_shown in headings.items() if is_shown):
+            table.add_column(heading, justify="right")
+        number, ranks = _score_format(self.models), [model.rank for model in self.models]
+        width = max(len(_rank(model, ranks)) for model in self.models)
         for model in self.models:
-            table.add_row(*(Text(cell) for cell in _cells(model, number, separator)))
+            cells = [_rank(model, ranks).ljust(width) + (f" [{model.best_rank_95}, {model.worst_rank_95}]" * has_ranks)]
+            cells.append(model.model)
+            cells += ["" if model.accuracy is None else f"{model.accuracy:.3f}"] * has_accuracy
+            cells += [_expected(model)] * has_expected
+            cells.append(_score(model, number, score_intervals))
+            table.add_row(*(Text(cell) for cell in cells))
         return table
+
+
+def _rank(model: SearchedModel, ranks: Sequence[int | None]) -> str:
+    """Return a rank, with ``=`` if other models share it."""
+    return f"{model.rank}{'=' if ranks.count(model.rank) > 1 else ''}"
+
+
+def _expected(model: SearchedModel) -> str:
+    if model.expected_accuracy is None:
+        return ""
+    interval = f"[{model.expected_accuracy_low_80:.2f}, {model.expected_accuracy_high_80:.2f}]"
+    return f"{model.expected_accuracy:.2f} {interval}"
+
+
+def _score(model: SearchedModel, number: str, with_interval: bool) -> str:
+    score = number.format(model.score)
+    if with_interval and model.score_low_95 is not None and model.score_high_95 is not None:
+        score += f" [{number.format(model.score_low_95)}, {number.format(model.score_high_95)}]"
+    return score
 
 
 def _score_format(models: Sequence[SearchedModel]) -> str:
     """Return a format with about two digits of the narrowest interval."""
-    widths = [m.high - m.low for m in models if m.low is not None and m.high is not None and m.high > m.low]
+    widths = [
+        m.score_high_95 - m.score_low_95
+        for m in models
+        if m.score_low_95 is not None and m.score_high_95 is not None and m.score_high_95 > m.score_low_95
+    ]
     if not widths:
         return score_format([m.score for m in models if m.score is not None])
     return f"{{:.{min(8, max(0, 1 - math.floor(math.log10(min(widths)))))}f}}"
-
-
-def _cells(model: SearchedModel, number: str, separator: str) -> list[str]:
-    rank, score, expected = str(model.rank), number.format(model.score), ""
-    if model.best_rank is not None:
-        rank += f"{separator}[{model.best_rank}, {model.worst_rank}]"
-    if model.low is not None and model.high is not None:
-        score += f"{separator}[{number.format(model.low)}, {number.format(model.high)}]"
-    if model.expected is not None:
-        expected = _expected(model, separator)
-    return [rank, model.model, score, expected]
-
-
-def _expected(model: SearchedModel, separator: str = " ") -> str:
-    return f"{model.expected:.2f}{separator}[{model.expected_low:.2f}, {model.expected_high:.2f}]"

@@ -45,7 +45,7 @@ def tracked_search(search: SearchResult, context: RunContext, files: Sequence[Pa
     """Return a search of a pool as a tracked run, with its record files as an artifact."""
     summary: dict[str, float | int | bool] = {"images": search.images, "pushed": search.forward_passes}
     summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
-    summary |= {} if search.regret is None else {"expected_regret": search.regret}
+    summary |= {} if search.expected_regret is None else {"expected_regret": search.expected_regret}
     tables = {"models": _rows(search_frame(search))}
     outputs = [_ranking_artifact("rank", search.cell, files)]
     run = TrackedRun("rank", search.cell, context.config, context.sweep, summary, tables, output_artifacts=outputs)

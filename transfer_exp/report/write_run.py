@@ -12,9 +12,9 @@ import numpy as np
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.html.run_details import collect_run_details, write_run_details
 from transfer_exp.report.output import Output
-from transfer_exp.report.record import last_round_as_cell, write_record, write_search_tables
+from transfer_exp.report.record import last_round_as_cell, write_record, write_search_record
 from transfer_exp.report.scatter import scatter
-from transfer_exp.report.search_table import rank_remark, verdict
+from transfer_exp.report.search_table import verdict
 from transfer_exp.report.tracked_run import tracked_cell, tracked_search
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
@@ -85,16 +85,13 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
 
 
 def write_search(search: SearchResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
-    """Write ranking, record, details, page and tracker entry of a search; parameters and errors as `write_run`."""
-    tables = write_search_tables(search, folder)
-    last_round = last_round_as_cell(search)
-    records = [*tables, *write_record(last_round, context.config, folder, context.findings)]
-    output = Output(tables)
-    remarks = {model.model: rank_remark(model) for model in search.models if model.best_rank is not None}
+    """Write record, tables, details, page and tracker entry of a search; parameters and errors as `write_run`."""
+    records = write_search_record(search, context.config, folder, context.findings)
+    output = Output(records)
 
     def write_details() -> None:
-        details = replace(collect_run_details(last_round, context), remarks=remarks, verdict=tuple(verdict(search)))
-        write_run_details(details, folder)
+        details = collect_run_details(last_round_as_cell(search), context)
+        write_run_details(replace(details, verdict=tuple(verdict(search))), folder)
 
     output.add("details of the page", write_details)
     output.add("page", lambda: write_page(folder))

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+SCORE_LEVEL, RANK_LEVEL, ACCURACY_LEVEL = 0.95, 0.95, 0.80
+"""Confidence levels of the intervals of scores, of ranks and of expected accuracies."""
+MAX_RECOMMENDED = 3
+"""Most models that a search recommends to fine-tune."""
 
 
 @dataclass(frozen=True)
@@ -12,28 +17,37 @@ class SearchedModel:
 
     Attributes:
         model: Name of the model.
-        rank: Final rank, 1 for the best; None without a score.
+        rank: Rank, 1 for the best; equal models share the smallest. None for a model without a score.
+        best_rank_95, worst_rank_95: 95 % interval of the rank, simultaneous for all finalists; None for other models.
+        expected_accuracy: Expected accuracy after full fine-tuning, in [0, 1]. None for models that are not finalists,
+            and for a metric without calibration.
+        expected_accuracy_low_80, expected_accuracy_high_80: 80 % interval of the expected accuracy.
         score: Score on the last images that the model was scored on, larger is better. Scores on different numbers of
             images are not comparable.
-        images: Number of these images.
-        low, high: Interval of the score on other samples of as many images; None for models that are not finalists.
-        best_rank, worst_rank: Interval of the rank, simultaneous for all finalists; None for other models.
-        expected, expected_low, expected_high: Expected accuracy after full fine-tuning in [0, 1], and its interval;
-            None for models that are not finalists, and for a metric without calibration.
-        reason: Why the model has no score; empty otherwise.
+        score_low_95, score_high_95: 95 % interval of the score on other samples of as many images.
+        images: Number of images that the model was scored on.
+        accuracy: Accuracy measured after fine-tuning, in [0, 1]; None if the model was not fine-tuned.
+        parameters: Number of parameters; None if unknown.
+        seconds: Time spent on the features of the model, loading included.
+        status: ``finalist``, ``dropped`` (in an earlier round), ``not looked at`` (for lack of time) or ``failed``.
+        reason: Why the model is not a finalist; empty for a finalist.
     """
 
     model: str
     rank: int | None = None
+    best_rank_95: int | None = None
+    worst_rank_95: int | None = None
+    expected_accuracy: float | None = None
+    expected_accuracy_low_80: float | None = None
+    expected_accuracy_high_80: float | None = None
     score: float | None = None
+    score_low_95: float | None = None
+    score_high_95: float | None = None
     images: int = 0
-    low: float | None = None
-    high: float | None = None
-    best_rank: int | None = None
-    worst_rank: int | None = None
-    expected: float | None = None
-    expected_low: float | None = None
-    expected_high: float | None = None
+    accuracy: float | None = None
+    parameters: int | None = None
+    seconds: float = field(default=0.0, compare=False)
+    status: str = "finalist"
     reason: str = ""
 
 
@@ -43,13 +57,18 @@ class SearchResult:
 
     Attributes:
         cell: Labels of the search: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``seed``.
-        models: Models in order of rank, then models without a score.
-        stop_reason: Why the search ended, see `HalvingResult`.
+        models: Models in order of rank, then models that were not looked at, then models that failed.
+        stop_reason: Why the search ended, see `HalvingResult`; ``budget`` also if it did not suffice for all models.
         images: Number of images available, N.
+        classes: Number of classes of the dataset.
         forward_passes: Images passed through a model, summed over models.
         seconds: Duration of the search.
-        regret: Expected loss of accuracy of fine-tuning only the first model instead of all; None for a metric without
-            calibration.
+        budget_seconds: Time budget; None for no limit.
+        seconds_missing: Estimated further time for a look at the models that were not looked at; 0 if there are none.
+        ordered_by: Quantity that orders the finalists: ``expected accuracy``, or ``score`` without a calibration.
+        expected_regret: Expected loss of accuracy of fine-tuning only the first model instead of all finalists; None
+            for a metric without calibration.
+        command: Command that fine-tunes the recommended models; empty if they have no networks.
         notes: Remarks for the reader.
     """
 
@@ -57,13 +76,35 @@ class SearchResult:
     models: tuple[SearchedModel, ...]
     stop_reason: str
     images: int
+    classes: int
     forward_passes: int
     seconds: float
-    regret: float | None = None
+    budget_seconds: float | None = None
+    seconds_missing: float = 0.0
+    ordered_by: str = "score"
+    expected_regret: float | None = None
+    command: str = ""
     notes: tuple[str, ...] = ()
+
+    def with_status(self, status: str) -> tuple[SearchedModel, ...]:
+        """Return the models with a status, in order."""
+        return tuple(model for model in self.models if model.status == status)
 
     @property
     def best(self) -> tuple[str, ...]:
         """Models that cannot be distinguished from the best; only the first if the intervals are unknown."""
-        possibly_best = [model.model for model in self.models if model.best_rank == 1]
+        possibly_best = [model.model for model in self.models if model.best_rank_95 == 1]
         return tuple(possibly_best or [model.model for model in self.models[:1]])
+
+    @property
+    def recommended(self) -> tuple[str, ...]:
+        """Models to fine-tune: those that may be the best, or the first finalists if the intervals are unknown."""
+        finalists = [model.model for model in self.with_status("finalist")]
+        has_intervals = any(model.best_rank_95 is not None for model in self.models)
+        return tuple((self.best if has_intervals else finalists)[:MAX_RECOMMENDED])
+
+    @property
+    def share_of_passes(self) -> float:
+        """Share of the forward passes of all models of the pool that can be used on all images, in [0, 1]."""
+        usable = len(self.models) - len(self.with_status("failed"))
+        return self.forward_passes / (self.images * usable)

@@ -69,7 +69,7 @@ function details(cell) {
   if (cell.state !== "done") return [verdict(cell)];
   const before = cell.before === null ? null : data.cells[cell.before];
   const wide = before !== null && before.models.some((m) => m.accuracy !== null);
-  const board = part("Leaderboard", leaderboard(cell, before));
+  const board = part("Leaderboard", cell.search ? searchboard(cell) : leaderboard(cell, before));
   const charts = scatters(cell, before);
   return [
     verdict(cell),

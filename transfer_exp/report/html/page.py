@@ -21,7 +21,7 @@ from transfer_exp.io.atomic import write_text
 from transfer_exp.report.html.projection import PlottedSamples, Projection
 from transfer_exp.report.html.run_details import RunDetails, read_run_details
 from transfer_exp.report.ranking_table import against_chance
-from transfer_exp.report.record import ranking_rows, read_record
+from transfer_exp.report.record import ranking_rows, read_record, read_search
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.results.cell import CellResult
 
@@ -32,7 +32,7 @@ _TOO_MANY = "left out of so large a sweep: transfer-exp report CELL_FOLDER draws
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("elements.js", "tables.js", "charts.js", "classes.js", "page.js")
 _UNFINISHED: dict[str, Any] = {
-    **dict.fromkeys(("tau", "band", "level", "before", "samples")),
+    **dict.fromkeys(("tau", "band", "level", "before", "samples", "search")),
     **dict.fromkeys(("chance", "left_out", "command"), ""),
     **{"compared": 0, "models": [], "measures": {}, "views": {}, "versions": {}, "verdict": [], "findings": []},
 }
@@ -85,7 +85,8 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
         is stored once.
 
         Each cell has ``fields``, ``state`` and ``reason``; ``tau``, ``band``, ``level`` and ``chance`` (None or empty
-        without ground truth), ``compared``, ``measures``, ``models`` (best score first); ``before`` (index of the cell
+        without ground truth), ``compared``, ``measures``, ``models`` (best score first), ``search`` (the models of a
+        search in order, None otherwise); ``before`` (index of the cell
         with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after the perturbation);
         and ``command``, ``versions``, ``left_out``, ``verdict``, ``findings`` of its `RunDetails`.
     """
@@ -104,7 +105,10 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
             entry["before"] = index_of.get(baseline) if row["perturbation"] != "none" else None
             cell_folder = folder / row["folder"]
             details = read_run_details(cell_folder)
-            entry |= _result_data(read_record(cell_folder / "result.json"), details)
+            record = cell_folder / "result.json"
+            search = read_search(record)
+            entry |= _result_data(read_record(record), details)
+            entry["search"] = None if search is None else [asdict(model) for model in search.models]
             entry |= _projection_data(details, samples, sides)
         entries.append(entry)
     shared = {"cells": entries, "samples": [asdict(s) for s in samples], "sides": [asdict(s) for s in sides]}

@@ -48,7 +48,7 @@ class RunDetails:
         samples: Classes of the scoring set; None without projections.
         views: Projections of a few models, by name.
         left_out: Reason for having no projections; empty if there are some.
-        remarks: Remark on a model next to its score, by model.
+        remarks: Remark on a model next to its score, by model; only in files of searches of version 0.1.0.
         verdict: Remarks on the ranking, line by line.
         findings: Possible faults of the images, line by line.
     """

@@ -1,0 +1,37 @@
+"""Time budget of a search: a clock that says how much time is left."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Time limit that runs from the moment of creation.
+
+    Attributes:
+        seconds: Time limit; None for no limit.
+        start: Reading of `time.perf_counter` at which the time began to run.
+    """
+
+    seconds: float | None
+    start: float = field(default_factory=lambda: time.perf_counter())
+
+    def with_half_left(self) -> Budget:
+        """Return the budget with at least half of its time, because what comes before a search must not use it up."""
+        return (
+            self
+            if self.seconds is None
+            else replace(self, start=max(self.start, time.perf_counter() - self.seconds / 2))
+        )
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the start."""
+        return time.perf_counter() - self.start
+
+    def left(self, share: float = 1.0) -> float:
+        """Return the seconds left of a share of the budget, negative after its end; infinity without a limit."""
+        return math.inf if self.seconds is None else share * self.seconds - self.spent

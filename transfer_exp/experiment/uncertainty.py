@@ -1,0 +1,195 @@
+"""Expected accuracies of the finalists of a search, and intervals of their scores and ranks.
+
+Finalists are the models of the last round. A half-sample of the images gives other scores and another accuracy of the
+linear classifier; the spread over half-samples gives the intervals.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from threadpoolctl import threadpool_limits
+
+from transfer_exp.errors import InputError
+from transfer_exp.evaluation.correlation import PerModel
+from transfer_exp.evaluation.expectations import find_calibration
+from transfer_exp.evaluation.expected_accuracy import (
+    Calibration,
+    ScoredPool,
+    expected_accuracies,
+    expected_regrets,
+    predicted_angles,
+)
+from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
+from transfer_exp.experiment.budget import Budget
+from transfer_exp.features.model_on_target import SampleSubset
+from transfer_exp.metric.linear_classifier import held_out_hits
+from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL
+from transfer_exp.statistics.rounding import merge_ties
+
+_MIN_CLASS_SIZE = 4
+"""A half-sample then has at least two images of every class."""
+_MIN_DRAWS = 20
+"""Fewest half-samples that show a 95 % interval."""
+_CLASSIFIER_SHARE = 0.9
+"""Share of the time budget after which no linear classifier is fitted; the rest is for half-samples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Finalists:
+    """Models of the last round with what the uncertainty of their order is computed from.
+
+    Attributes:
+        scores: Scores by model.
+        subsets: Models on the images that were scored, by model.
+        n_classes: Number of classes of the dataset.
+        metric, perturbation: Names that select the calibration.
+        rescore: Function that returns the scores of models on other images.
+        budget: Time budget of the search.
+        draws, seed: Number of half-samples, and their seed.
+    """
+
+    scores: Mapping[str, float]
+    subsets: Mapping[str, SampleSubset]
+    n_classes: int
+    metric: str
+    perturbation: str
+    rescore: Callable[[Sequence[SampleSubset]], Mapping[str, float]]
+    budget: Budget
+    draws: int
+    seed: int
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Classes of the images, (N,)."""
+        return next(iter(self.subsets.values())).scoring_set.labels
+
+
+@dataclass
+class Uncertainty:
+    """Columns of the finalists, in the order of their scores mapping, and what they are ordered by.
+
+    Attributes:
+        values: (M,), quantity that orders the finalists, larger first.
+        ordered_by: Name of that quantity, ``expected accuracy`` or ``score``.
+        columns: Values of fields of `SearchedModel` by field, one for each finalist.
+        expected_regret: Expected loss of accuracy of choosing the first; None without expected accuracies.
+        notes: Remarks on what is missing.
+    """
+
+    values: PerModel
+    ordered_by: str = "score"
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    expected_regret: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def measure_uncertainty(finalists: Finalists) -> Uncertainty:
+    """Compute expected accuracies, the order of the finalists and the intervals, as far as the budget allows.
+
+    The order is that of the expected accuracies, which combine the score with a linear classifier. It is that of the
+    scores if these have no calibration, or the images or the time do not suffice for the classifier.
+    """
+    scores = np.array(list(finalists.scores.values()))
+    result, calibration, hits = Uncertainty(scores), None, None
+    result.columns["score"] = scores.tolist()
+    try:
+        key = ("full", "linear_classifier", finalists.perturbation, finalists.metric)
+        calibration = find_calibration(key)
+        hits = _classifier_hits(finalists)
+        _add_expected_accuracies(result, calibration, ScoredPool(scores, finalists.n_classes, hits.mean(axis=1)))
+    except InputError as reason:
+        result.notes.append(f"no expected accuracy: {reason}")
+    try:
+        _add_intervals(result, finalists, calibration, hits)
+    except InputError as reason:
+        result.notes.append(f"no intervals of scores and ranks: {reason}")
+    return result
+
+
+def _classifier_hits(finalists: Finalists) -> Bool[np.ndarray, "models samples"]:
+    """Return the `held_out_hits` of every finalist; InputError if the images or the time do not suffice."""
+    n_images, budget = len(finalists.labels), finalists.budget
+    if n_images < _MIN_CLASS_SIZE * finalists.n_classes:
+        raise InputError(f"{n_images} images of {finalists.n_classes} classes are too few for a linear classifier")
+    hits = list[np.ndarray]()
+    # At most with the square of the images, because classes may grow in number too.
+    quarter = max(n_images // 4, 10)
+    seconds_per_model = math.inf
+    for subset in finalists.subsets.values():
+        features, labels = subset.scoring_set.features, subset.scoring_set.labels
+        start = time.perf_counter()
+        if not hits and budget.seconds is not None and quarter < n_images:
+            held_out_hits(features[:quarter], labels[:quarter])
+            seconds_per_model = (time.perf_counter() - start) * (n_images / quarter) ** 2
+        n_left = len(finalists.subsets) - len(hits)
+        if budget.seconds is not None and n_left * seconds_per_model > budget.left(_CLASSIFIER_SHARE):
+            raise InputError("the time budget is too short for a linear classifier")
+        start = time.perf_counter()
+        hits.append(held_out_hits(features, labels))
+        seconds_per_model = time.perf_counter() - start
+    return np.stack(hits)
+
+
+def _add_expected_accuracies(result: Uncertainty, calibration: Calibration, pool: ScoredPool) -> None:
+    """Add the expected accuracies of the finalists, and order them by these."""
+    # Angles, because accuracies near 1 are equal where the angles still differ.
+    result.values, result.ordered_by = merge_ties(predicted_angles(calibration, pool)), "expected accuracy"
+    expected = expected_accuracies(calibration, pool, ACCURACY_LEVEL)
+    result.columns["expected_accuracy"] = expected.accuracies.tolist()
+    result.columns["expected_accuracy_low_80"] = expected.low.tolist()
+    result.columns["expected_accuracy_high_80"] = expected.high.tolist()
+    result.expected_regret = float(expected_regrets(calibration, pool, order=result.values)[0])
+
+
+def _add_intervals(
+    result: Uncertainty,
+    finalists: Finalists,
+    calibration: Calibration | None,
+    hits: Bool[np.ndarray, "models samples"] | None,
+) -> None:
+    """Add the intervals of scores and ranks; InputError if the images or the time do not suffice."""
+    scores, labels = np.array(list(finalists.scores.values())), finalists.labels
+    if np.unique(labels, return_counts=True)[1].min() < _MIN_CLASS_SIZE:
+        raise InputError(f"some class has fewer than {_MIN_CLASS_SIZE} images among those scored")
+    samples = half_samples(labels, finalists.draws, finalists.seed)
+    half_scores = _score_halves(finalists, samples)
+    bounds = score_intervals(scores, half_scores, SCORE_LEVEL)
+    half_values = half_scores
+    if result.ordered_by != "score":
+        assert calibration is not None
+        assert hits is not None
+        # The share of hits within a half varies as the accuracy does, and needs no new classifier.
+        pools = (
+            ScoredPool(values, finalists.n_classes, hits[:, chosen].mean(axis=1))
+            for values, chosen in zip(half_scores, samples, strict=False)
+        )
+        half_values = np.stack([predicted_angles(calibration, pool) for pool in pools])
+    ranks = rank_intervals(result.values, half_values, RANK_LEVEL)
+    result.columns["score_low_95"], result.columns["score_high_95"] = bounds.T.tolist()
+    result.columns["best_rank_95"], result.columns["worst_rank_95"] = ranks.T.tolist()
+
+
+def _score_halves(finalists: Finalists, samples: Bool[np.ndarray, "draws samples"]) -> Float[np.ndarray, "done models"]:
+    """Return the scores of the finalists on half-samples, on fewer of them where the time ends before."""
+    rows = list[list[float]]()
+    # One thread, because each of these thousands of scores is too small to gain from several.
+    with threadpool_limits(1):
+        for chosen in samples:
+            start = time.perf_counter()
+            subsets = [SampleSubset(s.pairing, s.scoring_set.subset(chosen)) for s in finalists.subsets.values()]
+            scores = finalists.rescore(subsets)
+            rows.append([scores.get(name, np.nan) for name in finalists.scores])
+            seconds = time.perf_counter() - start
+            n_missing = min(_MIN_DRAWS, len(samples)) - len(rows)
+            if finalists.budget.left() < max(n_missing, 1) * seconds:
+                break
+    if len(rows) < min(_MIN_DRAWS, len(samples)):
+        raise InputError(f"the time budget is too short for {_MIN_DRAWS} half-samples")
+    return np.array(rows)
