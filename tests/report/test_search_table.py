@@ -42,7 +42,7 @@ HEADLESS = SearchedModel("headless", status="failed", reason="no weights")
 SEARCH = SearchResult(
     CELL,
     (FIRST, SECOND, DROPPED, HEADLESS),
-    "top stable",
+    "all images",
     images=200,
     classes=5,
     forward_passes=450,
@@ -74,7 +74,7 @@ def test_the_table_has_ranks_intervals_levels_eliminated_models_and_verdict():
     assert "Each of 2 models may be the best (95 %): first, second" in text
     assert "Expected loss of accuracy if only first is fine-tuned: 0.012" in text
     assert "Order: expected accuracy, which combines the score (logme after pca) with a linear classifier" in text
-    assert "3 models ranked in 3 s: more images did not change the top" in text
+    assert "3 models ranked in 3 s: all images were used for the finalists" in text
     assert "75 % of the forward passes of a full evaluation of the pool" in text, "450 of 3 models times 200 images"
     assert text.endswith("A note Fine-tune these two: first, second")
 
@@ -127,6 +127,10 @@ def test_without_intervals_nothing_is_claimed_and_the_first_three_are_recommende
     assert search.best == ("a",)
 
 
+def test_one_measured_accuracy_is_not_called_the_best():
+    assert next_step(with_models(replace(FIRST, accuracy=0.71), SECOND)) == "Accuracy after fine-tuning first: 0.710"
+
+
 def test_measured_accuracies_stand_in_the_table_and_end_the_verdict():
     search = with_models(replace(FIRST, accuracy=0.71), replace(SECOND, accuracy=0.76))
     assert "measured" in rendered(search)
@@ -147,7 +151,7 @@ def test_all_outputs_have_the_same_table_and_the_same_facts(tmp_path):
         assert table["worst_rank_95"].isna().tolist() == [False, False, True, True]
     assert {name: record[name] for name in frame.attrs} == {**frame.attrs, "cell": {**CELL, "ground_truth": "none"}}
     assert record["verdict"][-1] == "Fine-tune these two: first, second"
-    assert (record["stop_reason"], record["budget_seconds"], record["expected_regret"]) == ("top stable", 60.0, 0.012)
+    assert (record["stop_reason"], record["budget_seconds"], record["expected_regret"]) == ("all images", 60.0, 0.012)
     assert record["levels"] == {"score": 0.95, "rank": 0.95, "expected_accuracy": 0.8}
     assert read_search(paths[0]) == SEARCH
 

@@ -152,7 +152,7 @@ class PoolSearch:
         if not accuracies:
             raise InputError(problems[0] if problems else "fine-tuning gives no accuracy: choose another ground_truth")
         models = tuple(replace(model, accuracy=accuracies.get(model.model)) for model in result.models)
-        return replace(result, models=models, notes=(*result.notes, *problems))
+        return replace(result, models=models, command="", notes=(*result.notes, *problems))
 
     def _relative_costs(self) -> dict[str, float]:
         """Return a relative cost of each model, cheapest first: its parameters, or those of a middle model."""
@@ -277,7 +277,7 @@ class PoolSearch:
         return SearchResult(
             {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
             models,
-            "budget" if missing or (n_images < n_all and self.budget.seconds is not None) else search.stop_reason,
+            "budget" if missing or n_images < n_all else "all images",
             n_all,
             finalists.n_classes,
             looks.subsets.forward_passes,

@@ -18,12 +18,7 @@ from rich.text import Text
 from transfer_exp.report.ranking_table import models_by_reason, score_format
 from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchedModel, SearchResult
 
-_STOP_REASONS = {
-    "all images": "all images were used",
-    "top alone": "no more models were left than requested",
-    "top stable": "more images did not change the top",
-    "budget": "the time budget was used up",
-}
+_STOP_REASONS = {"all images": "all images were used for the finalists", "budget": "the time budget was used up"}
 _NUMBERS = ("", "this model", "these two", "these three")
 _MARGIN = 0.05
 """Least distance from chance of an accuracy that is called good."""
@@ -66,6 +61,8 @@ def next_step(search: SearchResult) -> str:
     measured = [m for m in search.models if m.accuracy is not None]
     if measured:
         best = max(measured, key=lambda m: m.accuracy or 0.0)
+        if len(measured) == 1:
+            return f"Accuracy after fine-tuning {best.model}: {best.accuracy:.3f}"
         return f"Best after fine-tuning {_NUMBERS[len(measured)]}: {best.model}, accuracy {best.accuracy:.3f}"
     names = search.recommended
     return f"Fine-tune {_NUMBERS[len(names)]}: {', '.join(names)}"

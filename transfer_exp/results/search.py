@@ -58,7 +58,8 @@ class SearchResult:
     Attributes:
         cell: Labels of the search: ``model_pool``, ``dataset``, ``perturbation``, ``metric``, ``seed``.
         models: Models in order of rank, then models that were not looked at, then models that failed.
-        stop_reason: Why the search ended, see `HalvingResult`; ``budget`` also if it did not suffice for all models.
+        stop_reason: Why the search ended: ``all images`` if all models were looked at and the finalists were scored on
+            all images, otherwise ``budget``.
         images: Number of images available, N.
         classes: Number of classes of the dataset.
         forward_passes: Images passed through a model, summed over models.
@@ -68,7 +69,7 @@ class SearchResult:
         ordered_by: Quantity that orders the finalists: ``expected accuracy``, or ``score`` without a calibration.
         expected_regret: Expected loss of accuracy of fine-tuning only the first model instead of all finalists; None
             for a metric without calibration.
-        command: Command that fine-tunes the recommended models; empty if they have no networks.
+        command: Command that fine-tunes the recommended models; empty if they have no networks or are fine-tuned.
         notes: Remarks for the reader.
     """
 
