@@ -17,6 +17,7 @@ from transfer_exp.dataset.arrays import arrays
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.experiment import Experiment
+from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.ground_truth.regime import Accuracy
@@ -28,6 +29,7 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.store import Store
 
 NAMES = ("resnet_glyphs", "vit_shapes", "efficientnet_gn_shapes")
 LABELS = {"perturbation": "none", "metric": "logme", "ground_truth": "linear_probe"}
@@ -68,6 +70,24 @@ def test_the_score_is_the_metric_of_the_scoring_set(experiment):
         if len(p) == len(experiment.dataset.scoring_set)
     }
     assert {m.score for m in result.models} == expected
+
+
+def test_the_result_the_store_and_the_log_do_not_depend_on_the_jobs(experiment, tmp_path):
+    def refuse():
+        raise NotApplicableError("no such weights")
+
+    candidates = (Candidate("broken", refuse), *experiment.pool.candidates)
+    found = []
+    for jobs in (1, 2):
+        run_log, store = RunLog(), Store(tmp_path / str(jobs))
+        cell = replace(experiment, pool=ModelPool("test", candidates), store=store, jobs=jobs)
+        result = cell.run(LABELS, run_log)
+        assert cell.run(LABELS, RunLog()) == result
+        files = sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*.*"))
+        features = [run_log.scoring_sets[name](10**6).features.tobytes() for name in NAMES]
+        found.append((result, files, features, run_log.cache_hits, [r.model for r in run_log.cache_references]))
+    assert found[0] == found[1]
+    assert result.models[0].reason == "no such weights"
 
 
 def test_a_second_run_reads_everything_from_the_store_and_logs_it(experiment, monkeypatch, caplog):

@@ -71,10 +71,10 @@ def _load(scale, head):
 POOL = ModelPool("mine", tuple(Candidate(f"net{n}", partial(_load, n, n < 3)) for n in (1, 2, 3)))
 
 
-def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0, splits=("train",)):
+def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0, splits=("train",), jobs=1):
     perturbations = perturbations or {"none": NoPerturbation()}
     settings = Store(tmp_path / "store"), "cpu", 8, 0, seed
-    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *settings)
+    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *settings, jobs)
 
 
 def test_scores_are_those_of_single_cells(dataset, tmp_path):
@@ -96,6 +96,16 @@ def test_scores_are_those_of_single_cells(dataset, tmp_path):
             assert float(row[model]) == pytest.approx(score, rel=1e-5), (size, perturbation, name, model)
         assert {c.name for c in POOL.candidates if row[c.name] == ""} == {c.name for c in POOL.candidates} - set(parts)
     assert by_cell["all", "none", "leep"]["net3"] == "", "it has no head"
+
+
+def test_the_rows_do_not_depend_on_the_jobs(dataset, tmp_path, caplog):
+    metrics = {"h_score": HScore(), "leep": LEEP(), "etran": ETran()}
+    with caplog.at_level("INFO"):
+        rows = [grid(dataset, tmp_path / str(jobs), metrics, (None, 6), jobs=jobs).run() for jobs in (1, 2)]
+    assert rows[0] == rows[1]
+    assert [text for text in caplog.messages if "net3" in text] == 2 * [
+        "leep is left empty for net3: no source probabilities: the model has no head"
+    ]
 
 
 def test_a_perturbation_is_computed_once_for_all_metrics(dataset, tmp_path):

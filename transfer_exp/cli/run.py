@@ -52,7 +52,7 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     parts = build_all(groups, plain)
     tracker = parts.pop("tracker")
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
-    settings = {name: plain[name] for name in ("device", "seed")} | plain["features"]
+    settings = {name: plain[name] for name in ("device", "seed", "jobs")} | plain["features"]
     run_log = RunLog()
     if plain["inspect"]:
         splits: Sequence[Part] = _TRAINING_SPLITS if parts["ground_truth"].trains else ("scoring_set",)
@@ -118,7 +118,7 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     splits: Sequence[Part] = _TRAINING_SPLITS if trains else plain.get("splits", ["scoring_set"])
     if plain["inspect"]:
         inspect_and_log(dataset, splits, store, plain["features"]["workers"])
-    precomputation = Precomputation(pool, dataset, store, plain["device"], **plain["features"])
+    precomputation = Precomputation(pool, dataset, store, plain["device"], **plain["features"], jobs=plain["jobs"])
     if plain["stage"] == "features":
         cached = precomputation.extract_features(splits)
     else:

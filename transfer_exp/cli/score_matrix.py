@@ -53,6 +53,7 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
         str(best_device(config.device)),
         **plain["features"],
         seed=config.seed,
+        jobs=plain["jobs"],
     )
     if plain["inspect"]:
         inspect_and_log(matrix.dataset, matrix.splits, matrix.store, matrix.workers)

@@ -47,6 +47,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "models": ("a list of names such as [a,b], or null", lambda v: _is_name(v) or _is_list(v, _is_name, or_null=True)),
     "seed": _whole_number(0, LARGEST_SEED),
     "device": ("auto, cpu, cuda, cuda:0 or mps", _is_name),
+    "jobs": ("auto or a whole number, at least 1", lambda value: value == "auto" or is_whole(value, 1)),
     "store": ("a folder, or a URL such as s3://bucket/folder", _is_name),
     "features.batch_size": _whole_number(1, 1_000_000),
     "features.workers": _whole_number(0, 1024),
@@ -129,7 +130,7 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
         is_needed = group != "protocol" or group in config  # only some ground truths have a protocol
         if is_needed and not isinstance(config.get(group), Mapping):
             raise InputError(f"{group} has no value: set {group}=NAME, see transfer-exp --help")
-    for key in ("stage", "models", "seed", "device", "store", "features"):
+    for key in ("stage", "models", "seed", "device", "jobs", "store", "features"):
         if key not in config or (key == "features" and config[key] is None):
             raise InputError(f"{key} has no value: set {key}=...")
     for mode in ("run", "sweep"):

@@ -5,25 +5,27 @@ A cell is a pool on a target dataset under one perturbation, metric and regime (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from typing import NamedTuple
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.parallel import SECONDS_ALONE, Jobs, count_jobs, map_models
 from transfer_exp.experiment.run_log import RunLog, TimedExtractor
 from transfer_exp.experiment.score_cache import ScoreCache
 from transfer_exp.experiment.scoring import Parts, Scoring, flatten_parts
-from transfer_exp.features.model_on_target import check_pool_and_dataset, pair
+from transfer_exp.features.model_on_target import ModelArrays, NetworkOnImages, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
-from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
-from transfer_exp.progress import progress_bars
+from transfer_exp.progress import Track, progress_bars
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.store import Store
 
@@ -38,6 +40,7 @@ class Experiment:
         device, batch_size, workers: Settings of feature extraction, see `Extractor`.
         seed: Seed of the perturbation, the same for every model.
         protocol: Name of the fine-tuning protocol in tables; empty for a regime without one.
+        jobs: Number of models to work on at a time, see `count_jobs`.
     """
 
     pool: ModelPool
@@ -52,6 +55,7 @@ class Experiment:
     workers: int
     seed: int
     protocol: str = ""
+    jobs: Jobs = 1
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -70,39 +74,26 @@ class Experiment:
         """
         check_pool_and_dataset(self.pool, self.dataset)
         run_log = run_log or RunLog()
-        parts: dict[str, Mapping[str, Parts]] = {}
-        results: list[ModelResult] = []
-        failures: list[str] = []
+        outcomes: list[_Outcome] = []
         score_cache = ScoreCache(self.scoring, self.store, self.dataset.name)
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}
         accuracy_cache = CachedAccuracies(self.ground_truth, self.store, self.device, names)
         bars = progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models")
         with score_cache, bars as (track, advance):
-            extractor = TimedExtractor(self.store, self.device, self.batch_size, self.workers, track, run_log=run_log)
-            for candidate in self.pool.candidates:
-                pairing = pair(candidate, self.dataset, extractor)
-                accuracy, reason = None, ""
-                try:
-                    # The metric requests features; they are then extracted (timed as a nested stage) and perturbed.
-                    with run_log.stage(pairing.name, "scoring"):
-                        parts[pairing.name] = score_cache.compute_parts(pairing, self.ground_truth)
-                    with run_log.stage(pairing.name, "ground_truth"):
-                        accuracy = accuracy_cache(pairing, track)
-                except NotApplicableError as error:
-                    reason = str(error)
-                    if isinstance(error, ModelFailureError):
-                        failures.append(f"{pairing.name}: {reason}")
-                value = None if accuracy is None else accuracy.value
-                flat_parts = flatten_parts(parts.get(pairing.name, {}))
-                results.append(ModelResult(pairing.name, score=None, accuracy=value, reason=reason, parts=flat_parts))
-                run_log.add(pairing)
+            work = partial(self._work_on, score_cache, accuracy_cache)
+            n_jobs = count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store)
+            alone = SECONDS_ALONE if isinstance(self.dataset, FeatureArrays) else 0.0
+            for outcome in map_models(work, self.pool.candidates, n_jobs, track, alone):
+                outcomes.append(outcome)
+                run_log.merge(outcome.run_log)
+                score_cache.add(outcome.new_scores)
                 advance()
+        if isinstance(self.dataset, FeatureArrays):
+            for candidate in self.pool.candidates:
+                run_log.add(ModelArrays(candidate.name, self.dataset))
         run_log.report_cache_hits()
-        if failures and not parts:
-            raise InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {failures[0]}")
-        scores = dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
-        results = [replace(result, score=scores.get(result.model)) for result in results]
+        results = self._combine(outcomes)
         agreement = self.evaluation(labels["metric"], results)
         return CellResult(
             {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
@@ -112,3 +103,52 @@ class Experiment:
             agreement.tied,
             agreement.null_level,
         )
+
+    def _work_on(
+        self, score_cache: ScoreCache, accuracy_cache: CachedAccuracies, candidate: Candidate, track: Track
+    ) -> _Outcome:
+        """Score and adapt one model."""
+        run_log = RunLog()
+        extractor = TimedExtractor(self.store, self.device, self.batch_size, self.workers, track, run_log=run_log)
+        pairing = pair(candidate, self.dataset, extractor)
+        parts, accuracy, reason, is_failure = None, None, "", False
+        try:
+            # The metric requests features; they are then extracted (timed as a nested stage) and perturbed.
+            with run_log.stage(pairing.name, "scoring"):
+                parts = score_cache.compute_parts(pairing, self.ground_truth)
+            with run_log.stage(pairing.name, "ground_truth"):
+                accuracy = accuracy_cache(pairing, track)
+        except NotApplicableError as error:
+            reason, is_failure = str(error), isinstance(error, ModelFailureError)
+        value = None if accuracy is None else accuracy.value
+        if isinstance(pairing, NetworkOnImages):  # Arrays can be large, and are added where they are needed.
+            run_log.add(pairing)
+        result = ModelResult(pairing.name, score=None, accuracy=value, reason=reason, parts=flatten_parts(parts or {}))
+        return _Outcome(result, parts, is_failure, run_log, score_cache.take_unsaved())
+
+    def _combine(self, outcomes: Sequence[_Outcome]) -> list[ModelResult]:
+        """Return the results of all models with their scores; InputError if there is none because all models fail."""
+        failures = [f"{o.result.model}: {o.result.reason}" for o in outcomes if o.is_failure]
+        parts = {o.result.model: o.parts for o in outcomes if o.parts is not None}
+        if failures and not parts:
+            raise InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {failures[0]}")
+        scores = dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
+        return [replace(o.result, score=scores.get(o.result.model)) for o in outcomes]
+
+
+class _Outcome(NamedTuple):
+    """What the work on one model gives.
+
+    Attributes:
+        result: The result without its score, which may depend on the other models.
+        parts: Parts of the score by step; None if there is none.
+        is_failure: Whether the model fails, rather than not being applicable.
+        run_log: Log of this model.
+        new_scores: See `ScoreCache.take_unsaved`.
+    """
+
+    result: ModelResult
+    parts: Mapping[str, Parts] | None
+    is_failure: bool
+    run_log: RunLog
+    new_scores: dict[str, dict[str, Parts]]

@@ -5,16 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
+from transfer_exp.experiment.parallel import Jobs, count_jobs, map_models
 from transfer_exp.experiment.run_log import CacheHits, RunLog
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split, check_pool_and_dataset, pair
+from transfer_exp.features.model_on_target import (
+    ModelArrays,
+    NetworkOnImages,
+    Pairing,
+    Split,
+    check_pool_and_dataset,
+    pair,
+)
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime, require_grid
-from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.progress import Track, progress_bars
 from transfer_exp.store import Store
 
@@ -30,6 +39,7 @@ class Precomputation:
         store: Store to fill.
         device, batch_size, workers: Settings of feature extraction, see `Extractor`.
         run_log: Log to fill.
+        jobs: Number of models to work on at a time, see `count_jobs`.
     """
 
     pool: ModelPool
@@ -39,6 +49,7 @@ class Precomputation:
     batch_size: int
     workers: int
     run_log: RunLog = field(default_factory=RunLog)
+    jobs: Jobs = 1
 
     def extract_features(self, splits: Sequence[Split]) -> CacheHits:
         """Compute the features of the splits that the dataset has.
@@ -89,18 +100,32 @@ class Precomputation:
         """Do some work for every model, and log the models that cannot be used; InputError if none can."""
         check_pool_and_dataset(self.pool, self.dataset)
         failures: list[str] = []
+        n_jobs = count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store)
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
-            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
-            for candidate in self.pool.candidates:
-                pairing = pair(candidate, self.dataset, extractor)
-                try:
-                    work(pairing, track)
-                except NotApplicableError as reason:
-                    _log.warning("%s is skipped: %s", candidate.name, reason)
-                    failures += [f"{candidate.name}: {reason}"] if isinstance(reason, ModelFailureError) else []
-                self.run_log.add(pairing)
+            for failure, run_log in map_models(partial(self._work_on, work), self.pool.candidates, n_jobs, track):
+                failures += [failure] if failure else []
+                self.run_log.merge(run_log)
                 advance()
+        if isinstance(self.dataset, FeatureArrays):
+            for candidate in self.pool.candidates:
+                self.run_log.add(ModelArrays(candidate.name, self.dataset))
         self.run_log.report_cache_hits()
         if failures and len(failures) == len(self.pool.candidates):
             raise InputError(f"no model of {self.pool.name} can be used on {self.dataset.name}; {failures[0]}")
         return self.run_log.cache_hits
+
+    def _work_on(
+        self, work: Callable[[Pairing, Track], object], candidate: Candidate, track: Track
+    ) -> tuple[str, RunLog]:
+        """Do some work for one model; return the failure of the model, or an empty text, and a log."""
+        run_log, failure = RunLog(), ""
+        extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+        pairing = pair(candidate, self.dataset, extractor)
+        try:
+            work(pairing, track)
+        except NotApplicableError as reason:
+            _log.warning("%s is skipped: %s", candidate.name, reason)
+            failure = f"{candidate.name}: {reason}" if isinstance(reason, ModelFailureError) else ""
+        if isinstance(pairing, NetworkOnImages):
+            run_log.add(pairing)
+        return failure, run_log

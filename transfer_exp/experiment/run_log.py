@@ -61,6 +61,16 @@ class RunLog:
         self.cache_references.extend(pairing.cache_references())
         self.scoring_sets[pairing.name] = pairing.reader("scoring_set")
 
+    def merge(self, other: RunLog) -> None:
+        """Add what another log has collected, for example about one model in another process."""
+        for model, stages in other.seconds.items():
+            total = self.seconds.setdefault(model, {})
+            for stage, seconds in stages.items():
+                total[stage] = total.get(stage, 0.0) + seconds
+        self.scoring_sets |= other.scoring_sets
+        self.cache_references += other.cache_references
+        self.cache_hits.update(other.cache_hits)
+
     def report_cache_hits(self) -> None:
         """Log how many of the requested values were read from the store, and how many were computed."""
         for label in sorted({label for label, _ in self.cache_hits}):

@@ -80,10 +80,19 @@ class ScoreCache:
             return cached
         computed = self.scoring.compute_parts(pairing, ground_truth)
         if all(isfinite(value) for parts in computed.values() for value in parts.values()):
-            self._unsaved[features_key] = computed
+            self.add({features_key: computed})
+        return computed
+
+    def take_unsaved(self) -> dict[str, dict[str, Parts]]:
+        """Return the scores that are not saved yet, by the digest of their features, and leave them to the caller."""
+        unsaved, self._unsaved = self._unsaved, {}
+        return unsaved
+
+    def add(self, scores: Mapping[str, dict[str, Parts]]) -> None:
+        """Add scores by the digest of their features, and save all unsaved ones if the last time is long ago."""
+        self._unsaved |= scores
         if time.monotonic() - self._last_save > _SAVE_INTERVAL:
             self.save()
-        return computed
 
     def save(self) -> None:
         """Add new scores to the store; log a warning and keep them for the next attempt if it cannot be written."""

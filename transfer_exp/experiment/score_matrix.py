@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -16,14 +16,15 @@ from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
+from transfer_exp.experiment.parallel import SECONDS_ALONE, Jobs, count_jobs, map_models
 from transfer_exp.experiment.scoring import MetricInputs, Parts, metric_parts, metric_scores
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
-from transfer_exp.model_pool.pool import ModelPool
+from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
-from transfer_exp.progress import progress_bars
+from transfer_exp.progress import Track, progress_bars
 from transfer_exp.statistics.feature_set import concatenate
 from transfer_exp.statistics.rounding import merge_ties
 from transfer_exp.store import Store
@@ -35,6 +36,21 @@ Size: TypeAlias = int | None
 """Mean number of images per class in a subset; None for all images."""
 Cell: TypeAlias = tuple[Size, str, str]
 """Size, perturbation and metric."""
+
+
+@dataclass(eq=False)
+class _ModelScores:
+    """Scores of one model.
+
+    Attributes:
+        parts: Parts of the score by cell.
+        refusals: Why a cell has no row.
+        skips: Why the model has no score, or none by some metric, with the level of the log message.
+    """
+
+    parts: dict[Cell, Parts] = field(default_factory=dict)
+    refusals: dict[Cell, str] = field(default_factory=dict)
+    skips: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +67,7 @@ class ScoreGrid:
         store: Cache of the features.
         device, batch_size, workers: Settings of feature extraction, see `Extractor`.
         seed: Seed of the subsets and of the perturbations, the same for every model.
+        jobs: Number of models to work on at a time, see `count_jobs`.
     """
 
     pool: ModelPool
@@ -65,6 +82,7 @@ class ScoreGrid:
     batch_size: int
     workers: int
     seed: int
+    jobs: Jobs = 1
     _refusals: dict[Cell, str] = field(default_factory=dict, init=False, repr=False)
     """Why a cell has no row."""
     _skips: list[str] = field(default_factory=list, init=False, repr=False)
@@ -86,14 +104,17 @@ class ScoreGrid:
         self._refusals.clear()
         self._skips.clear()
         parts: dict[Cell, dict[str, Parts]] = {}
+        n_jobs = count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store)
+        alone = SECONDS_ALONE if isinstance(self.dataset, FeatureArrays) else 0.0
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
-            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
-            for candidate in self.pool.candidates:
-                try:
-                    for cell, model_parts in self._score_model(pair(candidate, self.dataset, extractor)):
-                        parts.setdefault(cell, {})[candidate.name] = model_parts
-                except NotApplicableError as error:
-                    self._log_skip(f"{candidate.name} is skipped: {error}", logging.WARNING)
+            outcomes = map_models(self._work_on, self.pool.candidates, n_jobs, track, alone)
+            for candidate, scores in zip(self.pool.candidates, outcomes, strict=True):
+                for cell, model_parts in scores.parts.items():
+                    parts.setdefault(cell, {})[candidate.name] = model_parts
+                for cell, refusal in scores.refusals.items():
+                    self._refusals.setdefault(cell, refusal)
+                for reason, level in scores.skips.items():
+                    self._log_skip(reason, level)
                 advance()
         rows = [self._row(cell, by_model) for cell, by_model in parts.items() if cell not in self._refusals]
         if not any(rows):
@@ -111,18 +132,28 @@ class ScoreGrid:
         if "train" not in self.splits or not set(self.splits) <= set(_SPLITS):
             raise InputError(f"splits=[{', '.join(self.splits)}]: need train, optionally with validation and test")
 
-    def _score_model(self, pairing: Pairing) -> Iterator[tuple[Cell, Parts]]:
-        """Yield the parts of one model in every cell."""
+    def _work_on(self, candidate: Candidate, track: Track) -> _ModelScores:
+        """Score one model in every cell."""
+        scores = _ModelScores()
+        extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+        try:
+            self._score_model(pair(candidate, self.dataset, extractor), scores)
+        except NotApplicableError as error:
+            scores.skips[f"{candidate.name} is skipped: {error}"] = logging.WARNING
+        return scores
+
+    def _score_model(self, pairing: Pairing, scores: _ModelScores) -> None:
+        """Add the parts of one model in every cell."""
         features_of_splits = [pairing.features(split) for split in self.splits]
         samples = concatenate([features for features in features_of_splits if features is not None])
         n_samples = len(samples.labels)
         for size in self.images_per_class:
             total = None if size is None else min(size * len(self.dataset.class_names), n_samples)
             scoring_set = samples.subset(stratified_indices(samples.labels, total, self.seed))
-            yield from self._score_subset(size, SampleSubset(pairing, scoring_set))
+            self._score_subset(size, SampleSubset(pairing, scoring_set), scores)
 
-    def _score_subset(self, size: Size, subset: SampleSubset) -> Iterator[tuple[Cell, Parts]]:
-        """Yield the parts of one model in every cell of one subset size."""
+    def _score_subset(self, size: Size, subset: SampleSubset, scores: _ModelScores) -> None:
+        """Add the parts of one model in every cell of one subset size."""
         same_for_all: dict[str, Parts] = {}  # parts that no perturbation changes, by metric
         for perturbation_name, perturbation in self.perturbations.items():
             # The features are perturbed once, on first use, for all metrics.
@@ -133,17 +164,17 @@ class ScoreGrid:
                     parts = same_for_all.get(metric_name) or metric_parts(metric_name, metric, inputs)
                 except SharedInputError as error:
                     # Not only this model: the metric needs what this run or this perturbation cannot give.
-                    self._refusals.setdefault(cell, str(error))
+                    scores.refusals[cell] = str(error)
                     continue
                 except ModelFailureError as error:
-                    self._log_skip(str(error), logging.WARNING)
+                    scores.skips.setdefault(str(error), logging.WARNING)
                     continue
                 except NotApplicableError as error:
-                    self._log_skip(f"{metric_name} is left empty for {subset.name}: {error}", logging.INFO)
+                    scores.skips.setdefault(f"{metric_name} is left empty for {subset.name}: {error}", logging.INFO)
                     continue
                 if not _PERTURBED_INPUTS & set(metric.inputs):
                     same_for_all[metric_name] = parts
-                yield cell, parts
+                scores.parts[cell] = parts
 
     def _log_skip(self, reason: str, level: int) -> None:
         """Log why a model has no score, once for all cells."""

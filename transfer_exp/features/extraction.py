@@ -5,8 +5,9 @@ Features (N, D) are the input of the classifier head. With a head, its softmax g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any, TypeAlias
 
@@ -19,11 +20,12 @@ from torch.utils.data import DataLoader, Dataset
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, ModelFailureError, SharedInputError, explain_model_failure, first_line
 from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache
+from transfer_exp.features.threads import network_threads
 from transfer_exp.model_pool.pool import LoadedModel, Transform
 from transfer_exp.model_pool.preprocessing import split_transform
 from transfer_exp.progress import Track
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics, streamed_statistics
-from transfer_exp.statistics.feature_set import FeatureSet
+from transfer_exp.statistics.feature_set import FeatureSet, Labels
 from transfer_exp.store import Arrays, Store
 
 FeatureReader: TypeAlias = Callable[[int], FeatureSet | None]
@@ -116,7 +118,7 @@ class Extractor:
         mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
         try:
             backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            with torch.inference_mode(), mixed:
+            with torch.inference_mode(), mixed, network_threads(backbone):
                 for batch in _explain_worker_errors(self._batches(model.transform, images)):
                     batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
                     yield _check_outputs(len(batch), *backbone.features_and_logits(batch))
@@ -125,22 +127,7 @@ class Extractor:
 
     def reader(self, model: LoadedModel, images: LabelledImages) -> FeatureReader:
         """Return a function that reads the features from the store later, without the network."""
-        key = self.cache_key(model, images)
-
-        def read(max_values: int) -> FeatureSet | None:
-            batches = []
-            try:
-                for batch in self.store.iter_batches("features", key, "features", _STREAMED_ROWS):
-                    batches.append(batch)
-                    if batch.shape[1] * len(images) > max_values:
-                        raise InputError(f"the scoring set has {len(images)} samples of {batch.shape[1]} features")
-            except InputError:
-                raise
-            except (OSError, KeyError, ValueError):
-                return None  # missing or damaged
-            return FeatureSet(np.concatenate(batches), images.labels)
-
-        return read
+        return partial(_read_features, self.store, self.cache_key(model, images), images.labels)
 
     def is_cached(self, model: LoadedModel, images: LabelledImages) -> bool:
         """Return whether the store has the features."""
@@ -175,6 +162,21 @@ class Extractor:
             return
         for pixels in self.pixel_cache.batches(images, parts.geometry, self.batch_size, self.workers):
             yield parts.normalise(pixels)
+
+
+def _read_features(store: Store, key: Mapping[str, Any], labels: Labels, max_values: int) -> FeatureSet | None:
+    """Read features from the store: a `FeatureReader` once the first three arguments are bound."""
+    batches = []
+    try:
+        for batch in store.iter_batches("features", key, "features", _STREAMED_ROWS):
+            batches.append(batch)
+            if batch.shape[1] * len(labels) > max_values:
+                raise InputError(f"the scoring set has {len(labels)} samples of {batch.shape[1]} features")
+    except InputError:
+        raise
+    except (OSError, KeyError, ValueError):
+        return None  # missing or damaged
+    return FeatureSet(np.concatenate(batches), labels)
 
 
 def _explain_worker_errors(batches: Iterator[Tensor]) -> Iterator[Tensor]:

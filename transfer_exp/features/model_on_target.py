@@ -106,7 +106,7 @@ class NetworkOnImages:
         """Return a function that reads the features of a used split later, without the network."""
         images = self.images(split)
         if images is None or split not in self.used_splits:
-            return lambda max_values: None
+            return _no_features
         return self.extractor.reader(self.model, images)
 
     def cache_references(self) -> Iterator[CacheReference]:
@@ -243,6 +243,10 @@ class SampleSubset:
     def source_set(self) -> FeatureSet | None:
         """Return features of images of the model's source dataset, or None."""
         return self.pairing.source_set()
+
+
+def _no_features(max_values: int) -> None:
+    """Return None: the `FeatureReader` of a split that was not used."""
 
 
 def _class_statistics(features: FeatureSet | None) -> ClassStatistics | None:

@@ -36,12 +36,12 @@ class _DecodedImages(Dataset[UInt8[Tensor, "height width 3"]]):
 class PixelCache:
     """Least-recently-used cache of the pixels of splits, before normalisation.
 
-    Args:
+    Attributes:
         max_bytes: Largest size of all cached pixels; 0 caches nothing.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._splits: OrderedDict[_Key, list[Tensor]] = OrderedDict()
 
     @property
@@ -80,9 +80,9 @@ class PixelCache:
 
     def _make_room(self, nbytes: int) -> bool:
         """Drop the least recently used splits until ``nbytes`` fit; return False if they never do."""
-        while self._splits and nbytes + self.nbytes > self._max_bytes:
+        while self._splits and nbytes + self.nbytes > self.max_bytes:
             self._splits.popitem(last=False)
-        return nbytes <= self._max_bytes
+        return nbytes <= self.max_bytes
 
 
 def _nbytes(batches: list[Tensor]) -> int:

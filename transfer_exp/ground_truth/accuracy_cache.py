@@ -9,7 +9,7 @@ import json
 import platform
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
@@ -20,6 +20,7 @@ import pandas as pd
 
 from transfer_exp.errors import InputError, explain_model_failure
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
+from transfer_exp.features.threads import network_threads
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.code import outside_code
@@ -67,7 +68,7 @@ class CachedAccuracies:
 
         def compute() -> dict[str, Any]:
             start = time.perf_counter()
-            with explain_model_failure("it cannot be trained", "protocol.batch_size"):
+            with _explain_failure(), network_threads(pairing.model.backbone):
                 accuracy = self.regime(pairing, track)
             assert accuracy is not None, "a regime that trains returns an accuracy"
             names = {**self.names, "model": pairing.name}
@@ -87,7 +88,7 @@ class CachedAccuracies:
             return
         pairing.unfinished = self.store.unfinished_folder(key)
         lock = Lock(pairing.unfinished, f"point{point}.lock", self.store.lock_timeout)
-        with lock, explain_model_failure("it cannot be trained", "protocol.batch_size"):
+        with lock, _explain_failure(), network_threads(pairing.model.backbone):
             pairing.cache_hits[label] = grid.train_point(pairing, point, track)
         if self.is_cached(pairing):  # another process finished the accuracy meanwhile
             self.store.remove_unfinished(key)
@@ -98,6 +99,10 @@ class CachedAccuracies:
 
     def _key(self, pairing: NetworkOnImages) -> dict[str, Any]:
         return {"version": __version__, "regime": repr(self.regime), **pairing.identity(), **outside_code(self.regime)}
+
+
+def _explain_failure() -> AbstractContextManager[None]:
+    return explain_model_failure("it cannot be trained", "protocol.batch_size")
 
 
 def accuracy_row(

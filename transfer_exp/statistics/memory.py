@@ -8,6 +8,20 @@ from pathlib import Path
 from transfer_exp.errors import InputError
 
 _GROUP = Path("/sys/fs/cgroup")
+_n_processes = 1
+
+
+class SharedMemoryError(BaseException):
+    """Raised in one of several processes where the memory may suffice for a single one, which then tries again.
+
+    It is not an `Exception`, because it says nothing about the metric or the model.
+    """
+
+
+def share_memory(processes: int) -> None:
+    """Let `check_memory` count only the share of this process, one of several that allocate at the same time."""
+    global _n_processes
+    _n_processes = processes
 
 
 def check_memory(metric: str, numbers: float) -> None:
@@ -16,8 +30,13 @@ def check_memory(metric: str, numbers: float) -> None:
     Args:
         metric: Name of the metric.
         numbers: How many float64 numbers it holds at the same time.
+
+    Raises:
+        SharedMemoryError: After `share_memory`, instead of InputError.
     """
     needed, available = 8 * numbers, available_memory()
+    if available is not None and _n_processes > 1 and needed > available / _n_processes:
+        raise SharedMemoryError
     if available is not None and needed > available:
         raise InputError(
             f"{metric} needs {needed / 1e9:.1f} GB of memory for this many images and classes, and "
