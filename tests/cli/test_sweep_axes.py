@@ -29,6 +29,7 @@ AXES = {
     "features.batch_size": ["features.batch_size=8,16"],
     "evaluation.k": ["evaluation.k=1,2"],
     "evaluation": ["evaluation=ranking,other", "--config-dir=CONF"],
+    "device": ["device=cpu,auto"],
     "cell.models": ["models=[one],[two]"],
 }
 LABELLED = {

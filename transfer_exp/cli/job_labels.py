@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,10 @@ def command_line(single_run: bool) -> str:
 
 
 def resolve_settings(config: DictConfig) -> dict[str, Any]:
-    """Replace ``device=auto`` by a device, and return the config as plain data."""
+    """Return a config as plain data, with ``device=auto`` replaced by a device; the labels of a job keep ``auto``."""
     from transfer_exp.features.extraction import best_device  # imports torch
 
+    config = deepcopy(config)
     config.device = str(best_device(config.device))
     if "device" in config.ground_truth:
         best_device(config.ground_truth.device)
