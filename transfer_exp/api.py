@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 _SEARCHES = Lock()
 """Held during a search: Hydra has one state per process, and two searches would share the time of the processor."""
 
+_COMMAND = "it is for the command transfer-exp"
+_WITHOUT_EFFECT = {
+    "tracker": "log the returned table yourself, or run the command transfer-exp rank",
+    "stage": _COMMAND,
+    "point": _COMMAND,
+    "splits": _COMMAND,
+    "sweep": "call rank for each value",
+    "hydra": _COMMAND,
+    "evaluation": "nothing is compared with accuracies",
+}
+"""Settings of jobs that `rank` does not run, with the advice to the user."""
+
 # Other modules are imported in the call: `import transfer_exp` must not wait for torch.
 
 
@@ -42,6 +54,7 @@ def rank(
         budget: Time limit for images, features and scores, in seconds or as a text: ``"90s"``, ``"10m"``, ``"2h"``;
             None for no limit.
         settings: Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``; or a single one.
+            Those of trackers, sweeps, stages and Hydra are refused, because they have no effect here.
 
     Returns:
         One row for each model, best first, with the fields of `SearchedModel` as columns. Among them are ``model``,
@@ -86,6 +99,22 @@ def rank(
     return _search(None, convert_features(target, labels), None, budget, settings)
 
 
+def _check_setting(setting: object, has_features: bool) -> None:
+    """Raise InputError for anything but ``KEY=VALUE``, and for a key without effect on `rank`."""
+    if not isinstance(setting, str) or "=" not in setting or (setting.startswith("-") and not _is_config_dir(setting)):
+        raise InputError(f"settings has {setting!r}: write a text KEY=VALUE")
+    key = setting.partition("=")[0].lstrip("+~")
+    top = key.partition(".")[0].partition("/")[0].partition("@")[0]
+    if top in _WITHOUT_EFFECT and setting not in ("tracker=none", "stage=score"):  # what happens anyway
+        raise InputError(f"settings has {setting}, which has no effect on rank(): {_WITHOUT_EFFECT[top]}")
+    if has_features and key in ("dataset", "model_pool", "dataset.root", "model_pool.root"):
+        raise InputError(f"settings has {setting}, and features are given: leave it out, or pass a path")
+
+
+def _is_config_dir(setting: str) -> bool:
+    return setting.startswith(("--config-dir=", "-cd="))
+
+
 def _search(
     target: str | None,
     features: FeaturesInMemory | None,
@@ -109,8 +138,7 @@ def _search(
     forbid_secrets_in_configs()
     settings = [settings] if isinstance(settings, str) else list(settings or ())
     for setting in settings:
-        if not isinstance(setting, str) or "=" not in setting:
-            raise InputError(f"settings has {setting!r}: write a text KEY=VALUE")
+        _check_setting(setting, has_features=features is not None)
     arguments = search_overrides(target, "none" if budget is None else str(budget), pool, settings)
     with _SEARCHES:
         application = GlobalHydra.instance().hydra  # of a user's program, which may use Hydra itself

@@ -168,6 +168,12 @@ def test_wrong_arguments_of_the_python_function_are_refused():
         ("metric=knn,logme",): "settings has several values in metric=knn,logme",
         ("metric=[a",): "cannot read 'metric=",
         ("metric=nope",): "metric has no option 'nope'",
+        ("-cn=config",): "settings has '-cn=config': write a text KEY=VALUE",
+        ("tracker=wandb",): r"settings has tracker=wandb, which has no effect on rank\(\)",
+        ("stage=features",): "settings has stage=features, which has no effect",
+        ("+sweep=demo",): r"settings has \+sweep=demo, which has no effect on rank\(\): call rank for each value",
+        ("hydra.run.dir=x",): "which has no effect",
+        ("dataset.root=x",): "settings has dataset.root=x, and features are given: leave it out",
     }.items():
         with pytest.raises(InputError, match=message):
             rank(features, labels, settings=settings)
