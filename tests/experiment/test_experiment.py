@@ -15,9 +15,14 @@ from torch import nn
 
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.evaluation.halving import Halving
 from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.experiment import Experiment
+from transfer_exp.experiment.precompute import Precomputation
 from transfer_exp.experiment.run_log import RunLog
+from transfer_exp.experiment.score_matrix import ScoreGrid
+from transfer_exp.experiment.search import PoolSearch
+from transfer_exp.features.extraction import Extractor
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.ground_truth.regime import Accuracy
@@ -59,6 +64,47 @@ def test_a_cell_scores_and_compares_every_model(experiment):
     assert result.cell == {**LABELS, "model_pool": "builtin", "dataset": "coloured", "seed": "0"}
     assert -1 <= result.measures["weighted_tau"] <= 1
     assert result.null_band is not None
+
+
+ENTRIES = {
+    "experiment": lambda e, parts, **options: replace(e, ground_truth=NoGroundTruth(), **options).run(LABELS),
+    "search": lambda e, parts, **options: PoolSearch(
+        **parts, metric=LogME(), perturbation=NoPerturbation(), ground_truth=NoGroundTruth(),
+        halving=Halving(first=100, top=3), seconds=None, draws=10, **options,
+    ).run(LABELS),
+    "score matrix": lambda e, parts, **options: ScoreGrid(
+        **parts, metrics={"logme": LogME()}, perturbations={"none": NoPerturbation()}, images_per_class=(None,),
+        splits=("train",), ground_truth=NoGroundTruth(), **options,
+    ).run(),
+    "precomputation": lambda e, parts, **options: Precomputation(
+        **{name: part for name, part in parts.items() if name != "seed"}, **options
+    ).extract_features(("scoring_set",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_entry_inspects_and_refuses_unreadable_images_before_any_work(experiment, entry, caplog, monkeypatch):
+    names = ("pool", "dataset", "store", "device", "batch_size", "workers", "seed")
+    parts = {name: getattr(experiment, name) for name in names} | {"pool": builtin(NAMES[:1])}
+    train, target = experiment.dataset.train, entry.replace(" ", "_")
+    twice = replace(train.subset(np.arange(36) // 6 * 6), labels=train.labels)  # equal images with several labels
+    parts["dataset"] = replace(experiment.dataset, name=target, train=twice, scoring_set=twice)
+    experiment = replace(experiment, **parts)
+    ENTRIES[entry](experiment, parts)
+    assert re.search(rf"{target}: warning: the same image .* several classes", caplog.text)
+    caplog.clear()
+
+    def refuse(i):
+        raise InputError("image 3 is not readable")
+
+    monkeypatch.setattr(Extractor, "compute", lambda *a: pytest.fail("features were computed"))
+    unreadable = replace(train, read=lambda i: refuse(i) if i == 3 else train.read(i))
+    parts["dataset"] = replace(experiment.dataset, train=unreadable, scoring_set=unreadable)
+    with pytest.raises(InputError, match=r"^image 3 is not readable$"):
+        ENTRIES[entry](replace(experiment, **parts), parts)
+    monkeypatch.undo()
+    ENTRIES[entry](experiment, {**parts, "dataset": experiment.dataset}, inspect=False)
+    assert "warning" not in caplog.text
 
 
 def test_the_score_is_the_metric_of_the_scoring_set(experiment):

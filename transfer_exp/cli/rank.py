@@ -188,7 +188,6 @@ def run_search(
         features: Features that replace the files of ``dataset=arrays``.
     """
     from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.dataset.inspection import ALL_SPLITS, inspect_once
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.budget import Budget
@@ -205,22 +204,16 @@ def run_search(
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
     if plain["then"] and not isinstance(parts["dataset"], TargetDataset):
         raise InputError(f"then={plain['then']} needs images: features come without networks, leave it out")
-    findings = list[str]()
-    if plain["inspect"] and isinstance(parts["dataset"], TargetDataset):
-        workers = plain["features"]["workers"]
-        lines, findings = inspect_once(parts["dataset"], ALL_SPLITS, ("scoring_set",), store, workers)
-        for line in lines:
-            log(line)
     search = PoolSearch(
         **parts,
         halving=halving,
         budget=budget.with_half_left(),
         store=store,
-        **{name: plain[name] for name in ("draws", "device", "seed")},
+        **{name: plain[name] for name in ("draws", "device", "seed", "inspect")},
         **plain["features"],
+        report=log,
     )
     result, run_log = search.run({name: label for name, label in labels.items() if name != "ground_truth"})
-    run_log.findings = findings
     return result, search, run_log
 
 

@@ -27,18 +27,14 @@ from transfer_exp.tracker.tracker import Tracker
 
 if TYPE_CHECKING:
     from transfer_exp.dataset.arrays import FeatureArrays
-    from transfer_exp.dataset.inspection import Part
     from transfer_exp.dataset.target_dataset import TargetDataset
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
-
-_TRAINING_SPLITS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     """Build the objects of a cell, run it, write its files, and print the ranking; a `main.Job`."""
     from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.dataset.inspection import inspect_and_log
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.report.write_run import RunContext, write_run
@@ -52,11 +48,8 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
     parts = build_all(groups, plain)
     tracker = parts.pop("tracker")
     parts["pool"] = parts.pop("model_pool").select(plain["models"])
-    settings = {name: plain[name] for name in ("device", "seed", "jobs")} | plain["features"]
+    settings = {name: plain[name] for name in ("device", "seed", "jobs", "inspect")} | plain["features"]
     run_log = RunLog()
-    if plain["inspect"]:
-        splits: Sequence[Part] = _TRAINING_SPLITS if parts["ground_truth"].trains else ("scoring_set",)
-        run_log.findings = inspect_and_log(parts["dataset"], splits, store, plain["features"]["workers"])
     experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
     result = experiment.run({**labels, **varied_settings(config)}, run_log)
     context = RunContext(
@@ -104,7 +97,6 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     accuracies.
     """
     from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.dataset.inspection import inspect_and_log
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.report.tracked_run import tracked_precompute
     from transfer_exp.store import Store
@@ -115,12 +107,10 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     trains = plain["stage"] != "features"
     parts = build_all(("tracker", *(["ground_truth"] if trains else []), "model_pool", "dataset"), plain)
     pool, dataset = parts["model_pool"].select(plain["models"]), parts["dataset"]
-    splits: Sequence[Part] = _TRAINING_SPLITS if trains else plain.get("splits", ["scoring_set"])
-    if plain["inspect"]:
-        inspect_and_log(dataset, splits, store, plain["features"]["workers"])
-    precomputation = Precomputation(pool, dataset, store, plain["device"], **plain["features"], jobs=plain["jobs"])
+    settings = plain["features"] | {name: plain[name] for name in ("jobs", "inspect")}
+    precomputation = Precomputation(pool, dataset, store, plain["device"], **settings)
     if plain["stage"] == "features":
-        cached = precomputation.extract_features(splits)
+        cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))
     else:
         labels, protocol = cell_labels(config)
         names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}

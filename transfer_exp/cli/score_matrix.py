@@ -27,7 +27,6 @@ _OPTION = re.compile(r"(?P<name>\w+)(?:\((?P<changes>[^()]*)\))?")
 def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
     """Score a pool with every metric after every perturbation, and merge the rows into a CSV; a `main.Job`."""
     from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.dataset.inspection import inspect_and_log
     from transfer_exp.evaluation.score_files import update_scores
     from transfer_exp.experiment.score_matrix import ScoreGrid
     from transfer_exp.features.extraction import best_device
@@ -54,9 +53,8 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
         **plain["features"],
         seed=config.seed,
         jobs=plain["jobs"],
+        inspect=plain["inspect"],
     )
-    if plain["inspect"]:
-        inspect_and_log(matrix.dataset, matrix.splits, matrix.store, matrix.workers)
     path = expand_user(plain["rows"])
     print(f"wrote {update_scores(path, matrix.run())} rows to {path}")
 

@@ -44,6 +44,7 @@ _MAX_CLASSES, _SHOWN_AT_EACH_END, _MAX_NAMES = 20, 5, 4
 """Longest table of classes, classes shown at each end of a longer one, and names in a message."""
 Part: TypeAlias = Literal["scoring_set", "train", "validation", "test"]
 ALL_SPLITS: tuple[Part, ...] = ("train", "validation", "test")
+SCORING_SET: tuple[Part, ...] = ("scoring_set",)
 _VERSION = 1
 """Part of every cache key. Raise it when the same images give other findings than before."""
 _log = logging.getLogger(__name__)
@@ -228,19 +229,30 @@ def _refuse_unreadable(messages: Mapping[str, str]) -> None:
 
 
 def inspect_and_log(
-    dataset: TargetDataset | FeatureArrays, splits: Sequence[Part], store: Store, workers: int = 1
+    dataset: TargetDataset | FeatureArrays,
+    splits: Sequence[Part],
+    store: Store,
+    workers: int = 1,
+    needed: Sequence[Part] | None = None,
+    report: Callable[[str], object] | None = None,
 ) -> list[str]:
     """Inspect the images that a run reads, log the findings once in a process, and return them as lines.
 
     Args:
         dataset, splits, store, workers: Arguments of `inspect_once`. Arrays have nothing to inspect.
+        needed: Splits that must be readable; by default all that are inspected.
+        report: Function to call with each line of the inspection, instead of logging the findings.
 
     Raises:
-        InputError: If an image of the splits cannot be read.
+        InputError: If an image of the splits ``needed`` cannot be read.
     """
     if isinstance(dataset, FeatureArrays):
         return []
-    _, findings = inspect_once(dataset, splits, splits, store, workers)
+    lines, findings = inspect_once(dataset, splits, splits if needed is None else needed, store, workers)
+    if report is not None:
+        for line in lines:
+            report(line)
+        return findings
     for line in findings:
         if (dataset.name, line) not in _logged:
             _logged.add((dataset.name, line))

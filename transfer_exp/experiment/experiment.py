@@ -11,6 +11,7 @@ from functools import cached_property, partial
 from typing import NamedTuple
 
 from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.inspection import ALL_SPLITS, SCORING_SET, inspect_and_log
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.evaluation.ranking import Ranking
@@ -41,6 +42,7 @@ class Experiment:
         seed: Seed of the perturbation, the same for every model.
         protocol: Name of the fine-tuning protocol in tables; empty for a regime without one.
         jobs: Number of models to work on at a time, see `count_jobs`.
+        inspect: Whether to inspect the images that the run reads, and refuse unreadable ones before any work.
     """
 
     pool: ModelPool
@@ -56,6 +58,7 @@ class Experiment:
     seed: int
     protocol: str = ""
     jobs: Jobs = 1
+    inspect: bool = True
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -75,6 +78,12 @@ class Experiment:
         check_pool_and_dataset(self.pool, self.dataset)
         run_log = run_log or RunLog()
         outcomes: list[_Outcome] = []
+        if self.inspect:
+            splits = ALL_SPLITS if self.ground_truth.trains else SCORING_SET
+            run_log.findings = inspect_and_log(self.dataset, splits, self.store, self.workers)
+        parts: dict[str, Mapping[str, Parts]] = {}
+        results: list[ModelResult] = []
+        failures: list[str] = []
         score_cache = ScoreCache(self.scoring, self.store, self.dataset.name)
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}

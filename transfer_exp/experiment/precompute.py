@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.inspection import ALL_SPLITS, Part, inspect_and_log
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.experiment.parallel import Jobs, count_jobs, map_models
@@ -40,6 +41,7 @@ class Precomputation:
         device, batch_size, workers: Settings of feature extraction, see `Extractor`.
         run_log: Log to fill.
         jobs: Number of models to work on at a time, see `count_jobs`.
+        inspect: Whether to inspect the images that are read, and refuse unreadable ones before any work.
     """
 
     pool: ModelPool
@@ -50,6 +52,7 @@ class Precomputation:
     workers: int
     run_log: RunLog = field(default_factory=RunLog)
     jobs: Jobs = 1
+    inspect: bool = True
 
     def extract_features(self, splits: Sequence[Split]) -> CacheHits:
         """Compute the features of the splits that the dataset has.
@@ -62,7 +65,7 @@ class Precomputation:
             for split in splits:
                 pairing.features(split)
 
-        return self._for_each_model(extract)
+        return self._for_each_model(extract, splits)
 
     def compute_accuracies(self, regime: Regime, names: Mapping[str, str]) -> CacheHits:
         """Compute the accuracies under a regime.
@@ -76,7 +79,7 @@ class Precomputation:
         """
         if not regime.trains:
             raise InputError("stage=finetune needs a ground_truth that trains: full, last_block or linear_probe")
-        return self._for_each_model(CachedAccuracies(regime, self.store, self.device, names))
+        return self._for_each_model(CachedAccuracies(regime, self.store, self.device, names), ALL_SPLITS)
 
     def train_grid_point(self, regime: Regime, names: Mapping[str, str], point: int) -> CacheHits:
         """Train one point of a regime's grid for every model.
@@ -94,11 +97,13 @@ class Precomputation:
             if isinstance(pairing, NetworkOnImages):
                 accuracy_cache.train_point(grid, pairing, point, track)
 
-        return self._for_each_model(train_point)
+        return self._for_each_model(train_point, ALL_SPLITS)
 
-    def _for_each_model(self, work: Callable[[Pairing, Track], object]) -> CacheHits:
-        """Do some work for every model, and log the models that cannot be used; InputError if none can."""
+    def _for_each_model(self, work: Callable[[Pairing, Track], object], splits: Sequence[Part]) -> CacheHits:
+        """Do some work on splits for every model, and log the models that cannot be used; InputError if none can."""
         check_pool_and_dataset(self.pool, self.dataset)
+        if self.inspect:
+            self.run_log.findings = inspect_and_log(self.dataset, splits, self.store, self.workers)
         failures: list[str] = []
         n_jobs = count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store)
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.inspection import inspect_and_log
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
@@ -68,6 +69,7 @@ class ScoreGrid:
         device, batch_size, workers: Settings of feature extraction, see `Extractor`.
         seed: Seed of the subsets and of the perturbations, the same for every model.
         jobs: Number of models to work on at a time, see `count_jobs`.
+        inspect: Whether to inspect the images of the splits, and refuse unreadable ones before any work.
     """
 
     pool: ModelPool
@@ -83,6 +85,7 @@ class ScoreGrid:
     workers: int
     seed: int
     jobs: Jobs = 1
+    inspect: bool = True
     _refusals: dict[Cell, str] = field(default_factory=dict, init=False, repr=False)
     """Why a cell has no row."""
     _skips: list[str] = field(default_factory=list, init=False, repr=False)
@@ -101,6 +104,8 @@ class ScoreGrid:
                 arrays, or nothing can be scored.
         """
         self._check_axes()
+        if self.inspect:
+            inspect_and_log(self.dataset, self.splits, self.store, self.workers)
         self._refusals.clear()
         self._skips.clear()
         parts: dict[Cell, dict[str, Parts]] = {}

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from transfer_exp.dataset.arrays import FeatureArrays
+from transfer_exp.dataset.inspection import ALL_SPLITS, SCORING_SET, inspect_and_log
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
@@ -57,6 +58,8 @@ class PoolSearch:
         store: Cache of the features.
         device, batch_size, workers: Settings of feature extraction, see `Extractor`.
         seed: Seed of the order of the images, of the half-samples and of the perturbation.
+        inspect: Whether to inspect all images, and refuse unreadable ones of the scoring set before any work.
+        report: Function to call with each line of the inspection; None logs the findings.
     """
 
     pool: ModelPool
@@ -72,6 +75,8 @@ class PoolSearch:
     batch_size: int
     workers: int
     seed: int
+    inspect: bool = True
+    report: Callable[[str], object] | None = None
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -91,6 +96,14 @@ class PoolSearch:
             InputError: If no model can be scored, or an input is invalid.
         """
         check_pool_and_dataset(self.pool, self.dataset)
+        if self.inspect:
+            findings = inspect_and_log(
+                self.dataset, ALL_SPLITS, self.store, self.workers, needed=SCORING_SET, report=self.report
+            )
+            search = replace(self, inspect=False, budget=self.budget.with_half_left())
+            result, run_log = search.run(labels)
+            run_log.findings = findings
+            return result, run_log
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
