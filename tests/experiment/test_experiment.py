@@ -17,6 +17,7 @@ from transfer_exp.dataset.arrays import arrays
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving
 from transfer_exp.evaluation.ranking import Ranking
+from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.experiment import Experiment
 from transfer_exp.experiment.precompute import Precomputation
 from transfer_exp.experiment.run_log import RunLog
@@ -70,7 +71,7 @@ ENTRIES = {
     "experiment": lambda e, parts, **options: replace(e, ground_truth=NoGroundTruth(), **options).run(LABELS),
     "search": lambda e, parts, **options: PoolSearch(
         **parts, metric=LogME(), perturbation=NoPerturbation(), ground_truth=NoGroundTruth(),
-        halving=Halving(first=100, top=3), seconds=None, draws=10, **options,
+        halving=Halving(first=100, top=3), budget=Budget(None), draws=10, **options,
     ).run(LABELS),
     "score matrix": lambda e, parts, **options: ScoreGrid(
         **parts, metrics={"logme": LogME()}, perturbations={"none": NoPerturbation()}, images_per_class=(None,),

@@ -100,8 +100,8 @@ class PoolSearch:
             findings = inspect_and_log(
                 self.dataset, ALL_SPLITS, self.store, self.workers, needed=SCORING_SET, report=self.report
             )
-            search = replace(self, inspect=False, budget=self.budget.with_half_left())
-            result, run_log = search.run(labels)
+            uninspected = replace(self, inspect=False, budget=self.budget.with_half_left())
+            result, run_log = uninspected.run(labels)
             run_log.findings = findings
             return result, run_log
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
