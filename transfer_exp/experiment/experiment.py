@@ -77,13 +77,10 @@ class Experiment:
         """
         check_pool_and_dataset(self.pool, self.dataset)
         run_log = run_log or RunLog()
-        outcomes: list[_Outcome] = []
         if self.inspect:
             splits = ALL_SPLITS if self.ground_truth.trains else SCORING_SET
             run_log.findings = inspect_and_log(self.dataset, splits, self.store, self.workers)
-        parts: dict[str, Mapping[str, Parts]] = {}
-        results: list[ModelResult] = []
-        failures: list[str] = []
+        outcomes: list[_Outcome] = []
         score_cache = ScoreCache(self.scoring, self.store, self.dataset.name)
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}
