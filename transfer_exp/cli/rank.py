@@ -209,7 +209,7 @@ def run_search(
         halving=halving,
         budget=budget.with_half_left(),
         store=store,
-        **{name: plain[name] for name in ("draws", "device", "seed", "inspect")},
+        **{name: plain[name] for name in ("draws", "device", "seed", "jobs", "inspect")},
         **plain["features"],
         report=log,
     )

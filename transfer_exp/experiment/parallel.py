@@ -71,6 +71,13 @@ def count_jobs(jobs: Jobs, models: int, device: str, store: Store) -> int:
     return max(1, min(int(jobs), models))
 
 
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Use one thread for the linear algebra of NumPy and SciPy inside the context, which can be a decorator."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
 def map_models(
     work: Callable[[Item, Track], Value], items: Sequence[Item], jobs: int, track: Track, alone: float = 0.0
 ) -> Iterator[Value]:
@@ -89,7 +96,7 @@ def map_models(
         Exception: The error of the first item whose work fails.
     """
     start = time.monotonic()
-    with threadpool_limits(1, user_api="blas"):
+    with one_blas_thread():
         for position, item in enumerate(items):
             if jobs > 1 and time.monotonic() - start >= alone and position + 1 < len(items):
                 yield from _Division(work, items[position:], jobs, track).run()

@@ -19,6 +19,7 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.budget import Budget
+from transfer_exp.experiment.parallel import Jobs, count_jobs, map_models, one_blas_thread
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scored_subsets import ScoredSubsets
 from transfer_exp.experiment.scoring import Scoring
@@ -27,12 +28,12 @@ from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.features.model_on_target import SampleSubset, check_pool_and_dataset, pair
 from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
-from transfer_exp.ground_truth.regime import Regime
+from transfer_exp.ground_truth.regime import Accuracy, Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
-from transfer_exp.progress import progress_bars
+from transfer_exp.progress import Track, progress_bars
 from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
@@ -60,6 +61,7 @@ class PoolSearch:
         seed: Seed of the order of the images, of the half-samples and of the perturbation.
         inspect: Whether to inspect all images, and refuse unreadable ones of the scoring set before any work.
         report: Function to call with each line of the inspection; None logs the findings.
+        jobs: Number of models, or parts of the half-samples, to work on at a time, see `count_jobs`.
     """
 
     pool: ModelPool
@@ -77,12 +79,14 @@ class PoolSearch:
     seed: int
     inspect: bool = True
     report: Callable[[str], object] | None = None
+    jobs: Jobs = 1
 
     @cached_property
     def scoring(self) -> Scoring:
         """The metric applied after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
 
+    @one_blas_thread()
     def run(self, labels: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
         """Score all models on few images and the better ones on more, and estimate how certain the order is.
 
@@ -130,6 +134,7 @@ class PoolSearch:
             self.budget,
             self.draws,
             self.seed,
+            count_jobs(self.jobs, self.draws, "cpu", self.store),
         )
         result = self._result(looks, search, costs, finalists, labels)
         seconds = {name: {"features": seconds} for name, seconds in looks.subsets.seconds.items()}
@@ -153,14 +158,22 @@ class PoolSearch:
         cache = CachedAccuracies(regime, self.store, self.device, names)
         candidates = {candidate.name: candidate for candidate in self.pool.candidates}
         accuracies, problems = dict[str, float](), list[str]()
-        with progress_bars(len(result.recommended), f"{self.dataset.name}: fine-tuning") as (track, advance):
+
+        def fine_tune_one(name: str, track: Track) -> Accuracy | str | None:
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
-            for name in result.recommended:
-                try:
-                    accuracy = cache(pair(candidates[name], self.dataset, extractor), track)
-                    accuracies |= {} if accuracy is None else {name: accuracy.value}
-                except NotApplicableError as reason:
-                    problems.append(f"{name} was not fine-tuned: {reason}")
+            try:
+                return cache(pair(candidates[name], self.dataset, extractor), track)
+            except NotApplicableError as reason:
+                return f"{name} was not fine-tuned: {reason}"
+
+        n_jobs = count_jobs(self.jobs, len(result.recommended), self.device, self.store)
+        with progress_bars(len(result.recommended), f"{self.dataset.name}: fine-tuning") as (track, advance):
+            values = map_models(fine_tune_one, result.recommended, n_jobs, track)
+            for name, value in zip(result.recommended, values, strict=True):
+                if isinstance(value, str):
+                    problems.append(value)
+                elif value is not None:
+                    accuracies[name] = value.value
                 advance()
         if not accuracies:
             raise InputError(problems[0] if problems else "fine-tuning gives no accuracy: choose another ground_truth")

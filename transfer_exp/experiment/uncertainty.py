@@ -6,7 +6,6 @@ linear classifier; the spread over half-samples gives the intervals.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
-from threadpoolctl import threadpool_limits
 
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import PerModel
@@ -28,9 +26,12 @@ from transfer_exp.evaluation.expected_accuracy import (
 )
 from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
 from transfer_exp.experiment.budget import Budget
+from transfer_exp.experiment.parallel import SECONDS_ALONE, map_models
 from transfer_exp.features.model_on_target import SampleSubset
 from transfer_exp.metric.linear_classifier import held_out_hits
+from transfer_exp.progress import Track, silent
 from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL
+from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.statistics.rounding import merge_ties
 
 _MIN_CLASS_SIZE = 4
@@ -53,6 +54,7 @@ class Finalists:
         rescore: Function that returns the scores of models on other images.
         budget: Time budget of the search.
         draws, seed: Number of half-samples, and their seed.
+        jobs: Number of processes.
     """
 
     scores: Mapping[str, float]
@@ -64,6 +66,7 @@ class Finalists:
     budget: Budget
     draws: int
     seed: int
+    jobs: int = 1
 
     @property
     def labels(self) -> np.ndarray:
@@ -118,22 +121,26 @@ def _classifier_hits(finalists: Finalists) -> Bool[np.ndarray, "models samples"]
     n_images, budget = len(finalists.labels), finalists.budget
     if n_images < _MIN_CLASS_SIZE * finalists.n_classes:
         raise InputError(f"{n_images} images of {finalists.n_classes} classes are too few for a linear classifier")
-    hits = list[np.ndarray]()
+    subsets = [subset.scoring_set for subset in finalists.subsets.values()]
+
+    def check_time(n_left: int, seconds_per_model: float) -> None:
+        seconds = n_left * seconds_per_model / finalists.jobs
+        if budget.seconds is not None and n_left and seconds > budget.left(_CLASSIFIER_SHARE):
+            raise InputError("the time budget is too short for a linear classifier")
+
+    def fit(samples: FeatureSet, track: Track) -> tuple[Bool[np.ndarray, " samples"], float]:
+        start = time.perf_counter()
+        return held_out_hits(samples.features, samples.labels), time.perf_counter() - start
+
     # At most with the square of the images, because classes may grow in number too.
     quarter = max(n_images // 4, 10)
-    seconds_per_model = math.inf
-    for subset in finalists.subsets.values():
-        features, labels = subset.scoring_set.features, subset.scoring_set.labels
-        start = time.perf_counter()
-        if not hits and budget.seconds is not None and quarter < n_images:
-            held_out_hits(features[:quarter], labels[:quarter])
-            seconds_per_model = (time.perf_counter() - start) * (n_images / quarter) ** 2
-        n_left = len(finalists.subsets) - len(hits)
-        if budget.seconds is not None and n_left * seconds_per_model > budget.left(_CLASSIFIER_SHARE):
-            raise InputError("the time budget is too short for a linear classifier")
-        start = time.perf_counter()
-        hits.append(held_out_hits(features, labels))
-        seconds_per_model = time.perf_counter() - start
+    if budget.seconds is not None and quarter < n_images:
+        _, seconds = fit(subsets[0].subset(np.arange(quarter)), silent)
+        check_time(len(subsets), seconds * (n_images / quarter) ** 2)
+    hits = list[np.ndarray]()
+    for hit, seconds in map_models(fit, subsets, finalists.jobs, silent, SECONDS_ALONE):
+        hits.append(hit)
+        check_time(len(subsets) - len(hits), seconds)
     return np.stack(hits)
 
 
@@ -179,17 +186,18 @@ def _add_intervals(
 def _score_halves(finalists: Finalists, samples: Bool[np.ndarray, "draws samples"]) -> Float[np.ndarray, "done models"]:
     """Return the scores of the finalists on half-samples, on fewer of them where the time ends before."""
     rows = list[list[float]]()
-    # One thread, because each of these thousands of scores is too small to gain from several.
-    with threadpool_limits(1):
-        for chosen in samples:
-            start = time.perf_counter()
-            subsets = [SampleSubset(s.pairing, s.scoring_set.subset(chosen)) for s in finalists.subsets.values()]
-            scores = finalists.rescore(subsets)
-            rows.append([scores.get(name, np.nan) for name in finalists.scores])
-            seconds = time.perf_counter() - start
-            n_missing = min(_MIN_DRAWS, len(samples)) - len(rows)
-            if finalists.budget.left() < max(n_missing, 1) * seconds:
-                break
+
+    def score(chosen: Bool[np.ndarray, " samples"], track: Track) -> tuple[list[float], float]:
+        start = time.perf_counter()
+        subsets = [SampleSubset(s.pairing, s.scoring_set.subset(chosen)) for s in finalists.subsets.values()]
+        scores = finalists.rescore(subsets)
+        return [scores.get(name, np.nan) for name in finalists.scores], time.perf_counter() - start
+
+    for row, seconds in map_models(score, list(samples), finalists.jobs, silent, SECONDS_ALONE):
+        rows.append(row)
+        n_missing = min(_MIN_DRAWS, len(samples)) - len(rows)
+        if finalists.budget.left() < max(n_missing / finalists.jobs, 1) * seconds:
+            break
     if len(rows) < min(_MIN_DRAWS, len(samples)):
         raise InputError(f"the time budget is too short for {_MIN_DRAWS} half-samples")
     return np.array(rows)
