@@ -6,7 +6,12 @@ const root = document.documentElement;
 
 function verdict(cell) {
   if (cell.state !== "done") return note(`${cell.state}: ${cell.reason || "no reason given"}`);
-  if (cell.verdict.length) return el("div", { class: "search" }, ...cell.verdict.map((line) => el("p", {}, line)));
+  if (cell.verdict.length) {
+    const lines = cell.verdict.slice(0, -1).map((line) => el("p", {}, line));
+    const next = el("p", {}, el("strong", {}, cell.verdict.at(-1)));
+    const command = cell.next ? el("pre", { tabindex: "0" }, el("code", {}, cell.next)) : null;
+    return el("div", { class: "search" }, ...lines, next, command);
+  }
   if (cell.tau === null) {
     const hasAccuracy = cell.models.some((m) => m.accuracy !== null);
     return note(

@@ -33,7 +33,7 @@ _FOLDER = Path(__file__).parent
 _SCRIPTS = ("elements.js", "tables.js", "charts.js", "classes.js", "page.js")
 _UNFINISHED: dict[str, Any] = {
     **dict.fromkeys(("tau", "band", "level", "before", "samples", "search")),
-    **dict.fromkeys(("chance", "left_out", "command"), ""),
+    **dict.fromkeys(("chance", "left_out", "command", "next"), ""),
     **{"compared": 0, "models": [], "measures": {}, "views": {}, "versions": {}, "verdict": [], "findings": []},
 }
 """Data of a cell without a result."""
@@ -85,10 +85,10 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
         is stored once.
 
         Each cell has ``fields``, ``state`` and ``reason``; ``tau``, ``band``, ``level`` and ``chance`` (None or empty
-        without ground truth), ``compared``, ``measures``, ``models`` (best score first), ``search`` (the models of a
-        search in order, None otherwise); ``before`` (index of the cell
-        with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after the perturbation);
-        and ``command``, ``versions``, ``left_out``, ``verdict``, ``findings`` of its `RunDetails`.
+        without ground truth), ``compared``, ``measures``, ``models`` (best score first); ``search`` (the models of a
+        search in order, None otherwise) and ``next`` (the command that fine-tunes the recommended ones); ``before``
+        (index of the cell with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after
+        the perturbation); and ``command``, ``versions``, ``left_out``, ``verdict``, ``findings`` of its `RunDetails`.
     """
     cells = collect(folder) if frame is None else frame
     names = cell_fields(cells)
@@ -108,7 +108,8 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
             record = cell_folder / "result.json"
             search = read_search(record)
             entry |= _result_data(read_record(record), details)
-            entry["search"] = None if search is None else [asdict(model) for model in search.models]
+            if search is not None:
+                entry |= {"search": [asdict(model) for model in search.models], "next": search.command}
             entry |= _projection_data(details, samples, sides)
         entries.append(entry)
     shared = {"cells": entries, "samples": [asdict(s) for s in samples], "sides": [asdict(s) for s in sides]}

@@ -99,29 +99,29 @@ function searchboard(cell) {
   const shared = (m) => cell.search.filter((other) => m.rank !== null && other.rank === m.rank).length > 1;
   const interval = (low, high, show) => (low === null ? "" : ` [${show(low)}, ${show(high)}]`);
   const accuracy = (value) => fixed(value, 2);
-  const has = (key) => cell.search.some((m) => m[key] !== null && m[key] !== "");
+  const note = (m) => (m.status === "dropped" ? "" : m.reason); /* the number of images says when it was dropped */
   const columns = [
     { key: "rank", label: "rank", rising: true, value: (m) => m.rank, cell: (m) => (m.rank === null ? "–" : `${m.rank}${shared(m) ? "=" : ""}`) },
     {
-      key: "best_rank_95", label: "possible ranks (95 %)", rising: true, value: (m) => m.best_rank_95,
+      key: "best_rank_95", label: "possible ranks (95\u00a0%)", rising: true, value: (m) => m.best_rank_95,
       cell: (m) => (m.best_rank_95 === null ? "" : `${m.best_rank_95} to ${m.worst_rank_95}`),
     },
     { key: "model", label: "model", text: true, head: true, value: (m) => m.model, cell: (m) => m.model },
     { key: "accuracy", label: "measured accuracy", value: (m) => m.accuracy, cell: (m) => fixed(m.accuracy, 3) },
     {
-      key: "expected_accuracy", label: "expected accuracy (80 %)", value: (m) => m.expected_accuracy,
+      key: "expected_accuracy", label: "expected accuracy (80\u00a0%)", value: (m) => m.expected_accuracy,
       cell: (m) =>
         m.expected_accuracy === null
           ? ""
           : accuracy(m.expected_accuracy) + interval(m.expected_accuracy_low_80, m.expected_accuracy_high_80, accuracy),
     },
     {
-      key: "score", label: "score (95 %)", value: (m) => m.score,
+      key: "score", label: "score (95\u00a0%)", value: (m) => m.score,
       cell: (m) => (m.score === null ? "" : format(m.score) + interval(m.score_low_95, m.score_high_95, format)),
     },
     { key: "images", label: "images", value: (m) => m.images, cell: (m) => whole(m.images) },
-    { key: "reason", label: "note", text: true, value: (m) => m.reason, cell: (m) => m.reason },
-  ].filter((column) => has(column.key));
+    { key: "note", label: "note", text: true, value: note, cell: note },
+  ].filter((column) => cell.search.some((m) => column.value(m) !== null && column.value(m) !== ""));
   const mark = (m) => ({ "data-model": m.model });
   return sortable("leaderboard", "Models of the search, best first", columns, cell.search, { key: "rank", way: "ascending" }, mark);
 }
