@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import doctest
+import json
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,9 +20,10 @@ from PIL import Image
 from tests.command import run_command
 from transfer_exp import api, rank
 from transfer_exp.cli.overrides import CommandLine, quote_path
-from transfer_exp.cli.rank import parse_budget, rank_overrides
+from transfer_exp.cli.rank import fine_tune_command, parse_budget, rank_overrides
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.errors import InputError
+from transfer_exp.results.search import SearchedModel, SearchResult
 
 FEW = ("model_pool.names=[resnet_glyphs,vit_shapes,convnext_textures]", "halving.first=8")
 
@@ -121,6 +124,9 @@ def test_settings_and_options_may_be_mixed(photos):
     arguments = [str(photos), "--budget", "90s", "metric=sfda", "--pool", "builtin", "seed=1"]
     assert rank_overrides(arguments)[4:] == ["budget=90s", "model_pool=builtin", "metric=sfda", "seed=1"]
     assert "budget=null" in rank_overrides([str(photos), "--budget", "none"])
+    assert rank_overrides([str(photos), "--then", "fine-tune"])[-1] == "then=fine-tune"
+    with pytest.raises(InputError, match="invalid choice: 'train'"):
+        rank_overrides([str(photos), "--then", "train"])
 
 
 @pytest.mark.parametrize("arguments", [["absent"], ["absent.npz.txt"], [], [".", "--bugdet", "1m"]])
@@ -131,9 +137,9 @@ def test_a_missing_target_and_an_unknown_option_are_refused(arguments, tmp_path,
 
 
 def test_a_budget_is_a_time():
-    budgets = ("90s", "10m", "2h", "1.5m", 30, "30", None)
-    assert [parse_budget(budget) for budget in budgets] == [90, 600, 7200, 90, 30, 30, None]
-    for invalid in ("0", "-3m", "soon", "3 weeks", ""):
+    budgets = ("90s", "10m", "5min", "5 min", "2h", "1.5m", 30, "30", None)
+    assert [parse_budget(budget) for budget in budgets] == [90, 600, 300, 300, 7200, 90, 30, 30, None]
+    for invalid in ("0", "-3m", "soon", "3 weeks", "", "0min", "5 minn"):
         with pytest.raises(InputError, match="is not a time"):
             parse_budget(invalid)
 
@@ -146,6 +152,8 @@ def test_features_are_ranked_from_python(tmp_path, monkeypatch):
     assert list(frame["model"]) == ["good", "bad"]
     assert list(frame["rank"]) == [1, 2]
     assert frame.loc[0, "score"] > 0.9
+    assert frame.attrs["verdict"][-1] == "Fine-tune this model: good"
+    assert (frame.attrs["budget_seconds"], frame.attrs["recommended"], frame.attrs["command"]) == (600, ["good"], "")
     assert not list(tmp_path.rglob("*.npz"))
 
 
@@ -190,9 +198,34 @@ def test_one_setting_may_be_a_text_and_threads_rank_one_after_the_other():
     assert list(frames[0]["model"]) == ["timm/net"]
 
 
+def test_the_next_command_repeats_the_settings_that_a_run_has(photos):
+    settings = ["--pool", "builtin", "--budget", "1m", "metric=ncm", "protocol=short", "models=[a,b]", "halving.top=1"]
+    arguments = rank_overrides([str(photos), *settings])
+    config = CommandLine(arguments).compose([], return_hydra_config=True)
+    models = tuple(SearchedModel(name, i + 1) for i, name in enumerate(("resnet18.a1_in1k", "hf-hub:me/b")))
+    search = SearchResult({}, models, "all images", images=9, classes=2, forward_passes=9, seconds=1.0)
+    words = shlex.split(fine_tune_command(search, config.hydra))
+    assert words == [
+        *("transfer-exp", "run", "dataset=image_folder", f'dataset.root="{photos}"', "protocol=short"),
+        *("model_pool=builtin", "perturbation=pca", "metric=ncm", "tracker=none", "ground_truth=full"),
+        'models=[resnet18.a1_in1k,"hf-hub:me/b"]',
+    ]
+    again = CommandLine(words[2:]).compose([])
+    assert again.models == ["resnet18.a1_in1k", "hf-hub:me/b"]
+    assert again.dataset.root == str(photos)
+    config.hydra.runtime.choices["model_pool"] = "arrays"
+    assert fine_tune_command(search, config.hydra) == ""
+
+
+def test_features_cannot_be_fine_tuned():
+    with pytest.raises(InputError, match="then=fine-tune needs images"):
+        rank({"net": np.eye(8)}, np.arange(8) % 2, settings="then=fine-tune")
+
+
 @pytest.mark.slow
 def test_a_folder_is_ranked_by_one_command(photos, tmp_path):
-    process = run_command(tmp_path, "rank", "my photos", "--pool", "builtin", "--budget", "5m", *FEW)
+    arguments = ("rank", "my photos", "--pool", "builtin", "--budget", "5min", "--then", "fine-tune", *FEW)
+    process = run_command(tmp_path, *arguments)
     assert (process.returncode, process.stderr) == (0, "")
     assert "my photos: 2 classes, 28 images" in process.stdout
     assert "nothing looks wrong" in process.stdout
@@ -201,7 +234,10 @@ def test_a_folder_is_ranked_by_one_command(photos, tmp_path):
     table, same = pd.read_csv(folder / "rank.csv"), pd.read_parquet(folder / "rank.parquet")
     assert list(table["model"]) == list(same["model"])
     assert list(table["rank"]) == [1, 2, 3]
-    assert table["expected"].between(0, 1).all()
+    assert table["expected_accuracy"].between(0, 1).all()
+    accuracies = table.set_index("model")["accuracy"].dropna()
+    assert set(accuracies.index) == set(json.loads((folder / "result.json").read_text())["recommended"])
+    assert f"accuracy {accuracies.max():.3f}" in process.stdout or f": {accuracies.max():.3f}" in process.stdout
     page = (folder / "report.html").read_text()
     assert "resnet_glyphs" in page
     assert "http://" not in page.replace("http://www.w3.org", "")

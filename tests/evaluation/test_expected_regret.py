@@ -71,3 +71,12 @@ def test_draws_are_seeded_and_zero_draws_are_refused():
     assert (first != expected_regrets(CALIBRATION, pool, seed=2)).any()
     with pytest.raises(InputError, match="draws=0"):
         expected_regrets(CALIBRATION, pool, draws=0)
+
+
+def test_models_may_be_ordered_by_another_quantity_than_the_score():
+    pool = ScoredPool(np.array([3.0, 2.0, 1.0]), 10)
+    by_score = expected_regrets(WITHOUT_SPREAD, pool)
+    reversed_order = expected_regrets(WITHOUT_SPREAD, pool, order=-pool.scores)
+    accuracies = accuracy_at(predicted_angles(WITHOUT_SPREAD, pool), 10)
+    assert by_score == pytest.approx([0, 0, 0])
+    assert reversed_order == pytest.approx([accuracies[0] - accuracies[2], accuracies[0] - accuracies[1], 0])

@@ -83,6 +83,14 @@ def test_a_budget_cuts_the_last_round_short():
         Halving(first=10, budget=79.0)(NAMES, 100, scores)
 
 
+def test_a_round_without_time_ends_the_search_with_the_rounds_before():
+    scores = fixed_scores(FIXED)[0]
+    search = Halving(first=10, top=1, stable=9)(NAMES, 100, lambda names, n: scores(names, n) if n < 40 else None)
+    assert ([r.images for r in search.rounds], search.stop_reason) == ([10, 20], "budget")
+    with pytest.raises(InputError, match="none of 8 candidates has a score on 10 images"):
+        Halving(first=10)(NAMES, 100, lambda names, n: None)
+
+
 def test_costs_differ_between_candidates():
     scores, _ = fixed_scores(FIXED)
     cost = dict(zip(NAMES, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0], strict=True))

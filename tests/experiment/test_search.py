@@ -18,6 +18,7 @@ from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.experiment.search import PoolSearch
 from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
@@ -270,6 +271,29 @@ def test_a_search_after_a_run_extracts_nothing_and_scores_the_same(small_pool, m
     monkeypatch.setattr("transfer_exp.features.extraction.Extractor.compute", lambda *a: pytest.fail("extracted again"))
     result, _ = search.run(LABELS)
     assert _scores(result.models) == pytest.approx(_scores(cell.models), rel=1e-9)
+
+
+class HalfRight:
+    """Regime that cannot adapt one of the models."""
+
+    trains = False
+
+    def __call__(self, pairing, track):
+        if pairing.name == "vit_shapes":
+            raise NotApplicableError("it has no head")
+        return Accuracy(0.5, "accuracy")
+
+
+def test_recommended_models_are_fine_tuned_and_a_failure_is_a_note(small_pool):
+    search, _ = small_pool
+    result, _ = search.run(LABELS)
+    tuned = search.fine_tune(result, HalfRight(), {"regime": "full", "protocol": "quick"})
+    measured = {model.model: model.accuracy for model in tuned.models if model.accuracy is not None}
+    assert measured == {name: 0.5 for name in result.recommended if name != "vit_shapes"}
+    assert ("vit_shapes was not fine-tuned: it has no head" in tuned.notes) == ("vit_shapes" in result.recommended)
+    only = replace(result, models=tuple(m for m in result.models if m.model == "vit_shapes"))
+    with pytest.raises(InputError, match="vit_shapes was not fine-tuned: it has no head"):
+        search.fine_tune(only, HalfRight(), {"regime": "full", "protocol": "quick"})
 
 
 def test_small_classes_and_metrics_without_calibration_are_notes(search, dataset):

@@ -23,7 +23,7 @@ from transfer_exp.metric.knn import knn
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.leep import leep
 from transfer_exp.metric.lfc import lfc
-from transfer_exp.metric.linear_classifier import linear_classifier, stratified_folds
+from transfer_exp.metric.linear_classifier import held_out_hits, linear_classifier, stratified_folds
 from transfer_exp.metric.logme import logme
 from transfer_exp.metric.nce import nce
 from transfer_exp.metric.ncm import ncm
@@ -344,6 +344,14 @@ def test_linear_classifier_equals_its_literal_formula():
         )
     assert linear_classifier(features, labels, folds=4, penalty=500.0, seed=1) == correct / 45
     assert correct / 45 < linear_classifier(features, labels, folds=4, seed=1) < 1
+
+
+def test_hits_of_the_linear_classifier_are_in_the_order_of_the_samples():
+    rng = np.random.default_rng(6)
+    labels = np.arange(40) % 2
+    features = rng.standard_normal((40, 3)) + 20 * labels[:, None]
+    labels[[3, 17]] = 1 - labels[[3, 17]]
+    assert np.flatnonzero(~held_out_hits(features, labels)).tolist() == [3, 17]
 
 
 @oracle

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from transfer_exp.errors import InputError
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.pool import Candidate, ModelPool, combine_pools
+from transfer_exp.model_pool.timm import timm
+from transfer_exp.model_pool.torchvision import torchvision
+from transfer_exp.vision import timm as library
 
 
 def example_pool(*names):
@@ -29,3 +33,19 @@ def test_names_select_and_order_the_candidates_of_a_combined_pool():
 def test_two_models_with_the_same_name_are_refused():
     with pytest.raises(InputError, match="2 models of combined are called 'a': rename"):
         combine_pools([example_pool("a", "b"), example_pool("a")], "combined")
+
+
+def test_the_number_of_parameters_is_known_before_a_model_is_loaded():
+    candidates = [
+        *builtin(("resnet_glyphs", "vit_shapes")).candidates,
+        *timm({"tiny": "test_resnet", "hub": "hf-hub:owner/net"}).candidates,
+        *torchvision(["squeezenet1_1"]).candidates,
+    ]
+    counts = {candidate.name: candidate.count_parameters() for candidate in candidates}
+    assert counts.pop("hub") is None
+    loaded = {candidate.name: candidate.load().parameters for candidate in candidates[:2]}
+    assert sorted(loaded, key=loaded.__getitem__) == sorted(loaded, key=counts.__getitem__)
+    assert {name: 2 * counts[name] for name in loaded} == pytest.approx(loaded, rel=0.1), "files of two bytes a weight"
+    assert counts["tiny"] == sum(weight.numel() for weight in library.create_model("test_resnet").parameters())
+    assert counts["squeezenet1_1"] == 1235496
+    assert example_pool("a").candidates[0].count_parameters() is None
