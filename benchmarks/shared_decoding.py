@@ -82,7 +82,7 @@ class _Files(Dataset[Tensor]):
 
 @dataclass(frozen=True)
 class ExtractionMethods:
-    """ExtractionMethods to process the images.
+    """Three ways to extract features of the images.
 
     Attributes:
         paths: Image files.

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transfer_exp.dataset.findings import LEVELS, PLAIN, create_thumbnail, group_equal, group_similar
+from transfer_exp.dataset.findings import LEVELS, MIN_RANGE, create_thumbnail, group_equal, group_similar
 
 
 def photo(seed, side=128):
@@ -72,7 +72,7 @@ def test_an_image_similar_to_one_of_a_group_belongs_to_it():
 
 def test_plain_images_are_not_compared():
     plain = np.full((2, 192), 90, dtype=np.uint8)
-    plain[:, 0] += PLAIN - 1
+    plain[:, 0] += MIN_RANGE - 1
     assert group_similar(plain) == []
     plain[:, 0] += 1
     assert group_similar(plain) == [(0, 1)]

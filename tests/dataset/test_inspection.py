@@ -115,7 +115,7 @@ def add_spelling(root):
         shutil.move(root / split / "dog", root / split / "C at")
 
 
-FEW = "1 class(es) with fewer than 5 training images, too few to score: dog (2)"
+FEW = "1 class(es) with fewer than 5 training images, too few for a reliable score: dog (2)"
 FAULTS = {
     "unreadable": (
         add_unreadable,
@@ -157,7 +157,7 @@ FAULTS = {
         add_extreme_imbalance,
         [f"warning: {FEW}", "warning: cat has 200 training images, 100 times those of dog (2)"],
     ),
-    "spelling": (add_spelling, ["warning: 1 class(es) differ only in capitals or blanks: C at = cat"]),
+    "spelling": (add_spelling, ["warning: class names that differ only in capitals or blanks: C at = cat"]),
 }
 
 

@@ -96,7 +96,7 @@ def test_rows_without_usable_results_are_rejected(rows, tmp_path):
         "set metric.rows": lambda: parts_of(LearnedFusion(PAIR)),
         "is not a table of results": lambda: learned_weights(str(tmp_path / "absent.csv"), "none", ("lda",), "a"),
         "no rows of sfda": lambda: learned_weights(rows, "none", ("lda", "sfda"), "a"),
-        "no rows of lda under pca": lambda: learned_weights(rows, "pca", ("lda",), "a"),
+        "no rows of lda with perturbation=pca": lambda: learned_weights(rows, "pca", ("lda",), "a"),
     }
     for message, call in calls.items():
         with pytest.raises(InputError, match=message):
@@ -106,3 +106,6 @@ def test_rows_without_usable_results_are_rejected(rows, tmp_path):
     opposite.to_csv(tmp_path / "opposite.csv", index=False)
     with pytest.raises(InputError, match="none of lda"):
         learned_weights(str(tmp_path / "opposite.csv"), "none", ("lda",), "a")
+    pd.read_csv(rows).groupby(["dataset", "metric"]).head(1).to_csv(tmp_path / "single.csv", index=False)
+    with pytest.raises(InputError, match="no other target with two models that lda scored"):
+        learned_weights(str(tmp_path / "single.csv"), "none", ("lda",), "a")

@@ -63,7 +63,7 @@ def files(tmp_path):
     pd.DataFrame({"dataset": TARGETS, "classes": 10}).to_csv(tmp_path / "classes.csv", index=False)
     update_scores(tmp_path / "scores.csv", scored)
     paths = (tmp_path / name for name in ("scores.csv", "accuracies.csv", "classes.csv"))
-    return PoolFiles(*paths, control="control")
+    return PoolFiles(*paths, excluded="control")
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_the_digest_depends_on_all_rows_and_on_the_control(files):
         changed = path.with_name("changed.csv")
         changed.write_text(path.read_text().replace("net3", "net4").replace("control,10", "control,9"))
         assert replace(files, **{name: changed}).digest != files.digest
-    assert replace(files, control="a").digest != files.digest
+    assert replace(files, excluded="a").digest != files.digest
 
 
 def test_missing_accuracies_and_numbers_of_classes_are_reported(files):

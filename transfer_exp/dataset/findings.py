@@ -21,20 +21,21 @@ from transfer_exp.dataset.image_file import NOT_IMAGES
 FEW = 5
 """Smallest number of training images of a class for a reliable score."""
 UNEVEN, EXTREME = 10, 100
-"""Ratios of the largest to the smallest class: long-tailed sets have ratios from 10 to 200 (Cui et al., CVPR 2019)."""
+"""Ratios of the largest to the smallest class from which a note and a warning are given. Long-tailed sets have ratios
+from 10 to 200 (Cui et al., CVPR 2019)."""
 SIDE = 8
 """Width and height of a thumbnail."""
 LEVELS = 5
-"""Largest difference (of 255) between thumbnails of one picture.
+"""Largest difference (of 255) between thumbnails of one picture, and between the pixels of a flat image.
 
 On six real sets (10,000 images) the nine pairs within 5 levels show the same picture, and the next pairs differ by 7
 levels. JPEG of quality 75 changed a thumbnail by at most 5 for sides of at least 100 pixels; at 32 pixels, by more than
 5 in one of 16 cases.
 """
 DARK = 32
-"""Brightest value of an image that is not nearly black: 12-bit pixels in a file of 16 bits have at most 15 of 255."""
-PLAIN = 4 * LEVELS
-"""Smallest range of values of a thumbnail; plainer images are too alike to compare."""
+"""Images with all values below this are nearly black: 12-bit pixels in a file of 16 bits have at most 15 of 255."""
+MIN_RANGE = 4 * LEVELS
+"""Smallest range of values of a thumbnail that is compared; images with a smaller one are too alike."""
 _NEIGHBOURS = 8
 _MAX_NAMES = 3
 
@@ -78,10 +79,10 @@ def group_equal(contents: Sequence[Hashable]) -> list[Group]:
 def group_similar(thumbnails: UInt8[np.ndarray, "images values"]) -> list[Group]:
     """Return the groups of images whose thumbnails differ by at most `LEVELS`, in the order of their first images.
 
-    An image that is similar to one of a group belongs to the group. Thumbnails with a range below `PLAIN` are ignored.
-    Equal thumbnails are compared once, and each with its eight nearest, so memory is linear in the number of images.
+    An image that is similar to one of a group belongs to the group. Thumbnails with a range below `MIN_RANGE` are left
+    out. Each distinct thumbnail is compared with its eight nearest only, so memory is linear in the number of images.
     """
-    textured = np.flatnonzero(np.ptp(thumbnails.astype(np.int16), axis=1) >= PLAIN)
+    textured = np.flatnonzero(np.ptp(thumbnails.astype(np.int16), axis=1) >= MIN_RANGE)
     if len(textured) < 2:
         return []
     distinct, code = np.unique(thumbnails[textured], axis=0, return_inverse=True)
@@ -130,7 +131,7 @@ def report_decoding(facts: Mapping[int, ImageFacts], index: ImageIndex) -> Itera
         yield Finding("note", f"{len(images)} image(s) {text}: {names}")
 
 
-def find_plain(extrema: Mapping[int, Extrema]) -> tuple[list[int], list[int]]:
+def find_flat_and_dark(extrema: Mapping[int, Extrema]) -> tuple[list[int], list[int]]:
     """Return the images of one colour, whose values differ by at most `LEVELS`, and the other ones below `DARK`."""
     flat = [i for i, channels in extrema.items() if all(high - low <= LEVELS for low, high in channels)]
     dark = [i for i, channels in extrema.items() if all(high < DARK for _, high in channels)]
@@ -158,7 +159,7 @@ def report_plain(
             yield Finding("warning", f"{len(images)} of {len(index.names)} images {text}: {names}{hints}")
 
 
-def find_duplicates(
+def report_duplicates(
     readable: Sequence[int], digests: Sequence[bytes], thumbnails: UInt8[np.ndarray, "images values"], index: ImageIndex
 ) -> Iterator[Finding]:
     """Yield findings on equal images, then on images that only look the same.
@@ -208,13 +209,18 @@ def _repetitions(group: Group, splits: Sequence[str]) -> Iterator[tuple[int, int
             yield first, i
 
 
-def check_classes(names: Sequence[str], counts: Mapping[str, Int[np.ndarray, " classes"]]) -> Iterator[Finding]:
-    """Yield findings on the C class names and the numbers of images per class (C,), by split (with ``train``)."""
+def report_classes(names: Sequence[str], counts: Mapping[str, Int[np.ndarray, " classes"]]) -> Iterator[Finding]:
+    """Yield findings on classes with few or no images, uneven classes, and similar class names.
+
+    Args:
+        names: Names of the C classes.
+        counts: Images per class, (C,), of each split. ``train`` is one of them and has images.
+    """
     train, occurs = counts["train"], np.sum(list(counts.values()), axis=0) > 0
     few = np.flatnonzero((train > 0) & (train < FEW))
     if len(few):
         sizes = _shorten(f"{names[int(c)]} ({train[c]})" for c in few)
-        text = f"{len(few)} class(es) with fewer than {FEW} training images, too few to score: {sizes}"
+        text = f"{len(few)} class(es) with fewer than {FEW} training images, too few for a reliable score: {sizes}"
         yield Finding("warning", text)
     for split, count in counts.items():
         absent = np.flatnonzero(occurs & (count == 0))
@@ -232,7 +238,7 @@ def check_classes(names: Sequence[str], counts: Mapping[str, Int[np.ndarray, " c
         spellings["".join(name.casefold().split())].append(name)
     variants = [" = ".join(similar) for similar in spellings.values() if len(similar) > 1]
     if variants:
-        yield Finding("warning", f"{len(variants)} class(es) differ only in capitals or blanks: {_shorten(variants)}")
+        yield Finding("warning", f"class names that differ only in capitals or blanks: {_shorten(variants)}")
 
 
 def _shorten(names: Iterable[str]) -> str:

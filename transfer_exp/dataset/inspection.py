@@ -21,11 +21,11 @@ from transfer_exp.dataset.findings import (
     Extrema,
     Finding,
     ImageIndex,
-    check_classes,
     create_thumbnail,
-    find_duplicates,
-    find_plain,
+    find_flat_and_dark,
+    report_classes,
     report_decoding,
+    report_duplicates,
     report_passed_over,
     report_plain,
     report_unreadable,
@@ -157,15 +157,15 @@ def inspect_dataset(
     findings += report_unreadable([i for i in range(len(images)) if i not in readable], index)
     facts = {i: summary.facts for i, summary in readable.items()}
     findings += report_decoding(facts, index)
-    flat, dark = find_plain({i: summary.extrema for i, summary in readable.items()})
+    flat, dark = find_flat_and_dark({i: summary.extrema for i, summary in readable.items()})
     findings += report_plain(flat, dark, facts, index)
     # Flat images would all count as copies of each other.
     pictures = {i: summary for i, summary in readable.items() if i not in set(flat)}
     if pictures:
         thumbnails = np.stack([summary.thumbnail for summary in pictures.values()])
         digests = [summary.digest for summary in pictures.values()]
-        findings += find_duplicates(list(pictures), digests, thumbnails, index)
-    findings += check_classes(dataset.class_names, counts)
+        findings += report_duplicates(list(pictures), digests, thumbnails, index)
+    findings += report_classes(dataset.class_names, counts)
     widths, heights = (_min_median_max(sizes[:, axis]) for axis in (0, 1))
     formats = dict(Counter(summary.facts.format for summary in readable.values()).most_common())
     unreadable = {names[i]: summary for i, summary in enumerate(summaries) if isinstance(summary, str)}

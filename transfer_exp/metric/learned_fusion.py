@@ -20,20 +20,21 @@ from transfer_exp.metric.fusion import EXAMPLE, MetricList
 from transfer_exp.metric.metric import Metric
 from transfer_exp.metric.pool_scaling import z_scores
 
-_CELL = ["model_pool", "dataset", "perturbation", "ground_truth", "seed"]
+_RESULT = ["model_pool", "dataset", "perturbation", "ground_truth", "seed"]
 
 
 @dataclass(frozen=True)
 class LearnedFusion(MetricList):
     """A weighted sum of standardised scores, with weights fitted to the results on other targets.
 
-    For every other target in ``rows``, the scores of each metric and the accuracies are standardised over the models.
-    The weights are the non-negative least-squares fit of accuracies to scores over all these targets. A metric that
-    does not help gets a weight of zero.
+    Each result in ``rows`` on another target counts: a pool, regime and seed. Its scores of each metric and its
+    accuracies are standardised over the models that all metrics scored. The weights are the non-negative least-squares
+    fit of accuracies to scores over all these results together, scaled to sum 1. A metric that does not help gets a
+    weight of zero.
 
     Attributes:
         metrics: Metrics of the `MetricList`. Each must occur in ``rows`` under its name.
-        rows: Path of a CSV of results, written by ``transfer-exp report SWEEP_DIR --rows FILE``.
+        rows: Path of a CSV of results; required. It is written by ``transfer-exp report SWEEP_DIR --rows FILE``.
         perturbation: Perturbation of the rows to learn from.
     """
 
@@ -52,7 +53,7 @@ class LearnedFusion(MetricList):
         return (*super().inputs, "dataset")
 
     def parts(self, *inputs: Any) -> dict[str, float]:
-        """Return the score of each metric by its name, and its weight by ``weight of`` and its name.
+        """Return the score of each metric under its name, and its weight under ``weight of NAME``.
 
         Raises:
             InputError: If ``rows`` is not set or `learned_weights` cannot learn from it.
@@ -64,7 +65,10 @@ class LearnedFusion(MetricList):
         return super().parts(*inputs) | {f"weight of {n}": w for n, w in zip(names, weights, strict=True)}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
-        """Return the weighted sum of standardised scores, (M,), with mean 0 over the pool."""
+        """Return the weighted sum of standardised scores, (M,), with mean 0 over the pool.
+
+        The weights are read from the parts of the first model, because only `parts` is given the name of the target.
+        """
         columns = [z_scores(np.array([part[m.name] for part in parts])) for m in self.metrics]
         weights = [parts[0][f"weight of {m.name}"] for m in self.metrics]
         return np.asarray(np.array(weights) @ np.array(columns))
@@ -74,7 +78,8 @@ def learned_weights(path: str, perturbation: str, metrics: tuple[str, ...], data
     """Return the weight of each metric, fitted on all targets but ``dataset``: not negative, with sum 1.
 
     Raises:
-        InputError: If the rows cannot be read, lack a metric or other targets, or no metric agrees with accuracy.
+        InputError: If the rows cannot be read, lack a metric or other targets, no two models that all metrics scored,
+            or agreement of any metric with accuracy.
     """
     try:
         text = read_text(expand_user(path), MAX_BYTES)
@@ -90,26 +95,34 @@ def _fit_weights(text: str, path: str, perturbation: str, metrics: tuple[str, ..
     rows = rows[(rows["perturbation"] == perturbation) & (rows["dataset"] != dataset)]
     missing = sorted(set(metrics) - set(rows["metric"]))
     if missing:
-        raise InputError(f"{path} has no rows of {', '.join(missing)} under {perturbation} on another target")
-    cells = [_standardised_cell(cell, metrics) for _, cell in rows[rows["metric"].isin(metrics)].groupby(_CELL)]
-    table = np.concatenate([cell for cell in cells if cell is not None] or [np.zeros((1, len(metrics) + 1))])
+        raise InputError(
+            f"{path} has no rows of {', '.join(missing)} with perturbation={perturbation} on another target"
+        )
+    results = [_standardise(result, metrics) for _, result in rows[rows["metric"].isin(metrics)].groupby(_RESULT)]
+    blocks = [block for block in results if block is not None]
+    if not blocks:
+        raise InputError(f"{path} has no other target with two models that {', '.join(metrics)} scored: score more")
+    table = np.concatenate(blocks)
     weights, _ = nnls(table[:, :-1], table[:, -1])
     if not weights.any():
-        raise InputError(f"{path}: none of {', '.join(metrics)} agrees with accuracy on any other target")
+        raise InputError(f"{path}: over the other targets, none of {', '.join(metrics)} agrees with accuracy")
     return tuple(float(weight) for weight in weights / weights.sum())
 
 
-def _standardised_cell(cell: pd.DataFrame, metrics: tuple[str, ...]) -> Float[np.ndarray, "models columns"] | None:
+def _standardise(result: pd.DataFrame, metrics: tuple[str, ...]) -> Float[np.ndarray, "models columns"] | None:
     """Return z-scores of scores, then accuracies, of the models that all metrics scored; None for fewer than two."""
-    scores = cell.pivot_table(index="model", columns="metric", values="score")
-    table = scores.join(cell.groupby("model")["accuracy"].first()).reindex(columns=[*metrics, "accuracy"]).dropna()
+    scores = result.pivot_table(index="model", columns="metric", values="score")
+    table = scores.join(result.groupby("model")["accuracy"].first()).reindex(columns=[*metrics, "accuracy"]).dropna()
     return None if len(table) < 2 else np.column_stack([z_scores(column) for column in table.to_numpy().T])
 
 
 def _parse_rows(text: str, path: str) -> pd.DataFrame:
     """Return the columns of a CSV of results that the weights depend on."""
-    columns, file = [*_CELL, "metric", "model", "score", "accuracy"], Path(path)
+    columns, file = [*_RESULT, "metric", "model", "score", "accuracy"], Path(path)
     rows = parse_table(text, file)
     if missing := [name for name in columns if name not in rows]:
-        raise InputError(f"metric.rows={path} lacks the column {', '.join(missing)}: see metric.rows in the docs")
+        raise InputError(
+            f"metric.rows={path} lacks the column {', '.join(missing)}: "
+            "write it with transfer-exp report SWEEP_DIR --rows FILE"
+        )
     return rows[columns].assign(**{name: parse_numbers(rows[name], file) for name in ("score", "accuracy")})
