@@ -24,7 +24,7 @@ from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.logistic_regression import logistic_regression
 from transfer_exp.model_pool.builtin import builtin
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
 
 SHAPES = ((720, 1024, 10), (1800, 512, 10))
 NETWORK, REPEATS = "resnet_glyphs", 3

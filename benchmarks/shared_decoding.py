@@ -29,7 +29,7 @@ from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.pixels import PixelCache
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.model_pool.backbone import wrap_network
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.progress import silent
 from transfer_exp.store import Store

@@ -28,7 +28,8 @@ from transfer_exp.metric.otce import OTCE
 from transfer_exp.metric.static_rank import StaticRank
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
 from transfer_exp.model_pool.backbone import Backbone
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
+from transfer_exp.model_pool.loaded_model import LoadedModel
+from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.pca import Pca
 from transfer_exp.progress import silent

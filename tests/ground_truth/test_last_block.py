@@ -17,7 +17,7 @@ from transfer_exp.ground_truth.last_block import find_last_block
 from transfer_exp.ground_truth.network import PartlyTrained, split_at
 from transfer_exp.model_pool.backbone import Backbone, wrap_network
 from transfer_exp.model_pool.checkpoints import checkpoints
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.pvt import DEPTHS, PVT
 from transfer_exp.vision import timm, torchvision
 

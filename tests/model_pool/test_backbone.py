@@ -12,7 +12,7 @@ from torch import nn
 from transfer_exp.errors import NotApplicableError
 from transfer_exp.model_pool.backbone import HeadlessBackbone, is_clip_projection, wrap_network
 from transfer_exp.model_pool.builtin import builtin
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.vision import timm, torchvision
 
 TIMM_MODELS = [

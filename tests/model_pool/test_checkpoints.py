@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.model_pool.checkpoints import checkpoints
-from transfer_exp.model_pool.pool import hash_weights
+from transfer_exp.model_pool.loaded_model import hash_weights
 from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.vision import timm, torchvision
 

@@ -29,7 +29,8 @@ from transfer_exp.features.pixels import PixelCache
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import CountsPasses, Regime
 from transfer_exp.model_pool.backbone import Backbone
-from transfer_exp.model_pool.pool import Candidate, LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
+from transfer_exp.model_pool.pool import Candidate
 from transfer_exp.progress import silent
 from transfer_exp.store import Store
 from transfer_exp.terminal import Terminal

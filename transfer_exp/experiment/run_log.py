@@ -13,7 +13,7 @@ from typing import TypeAlias
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.features.model_on_target import CacheReference, Pairing
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.store import Arrays
 
 CacheHits: TypeAlias = Counter[tuple[str, bool]]

@@ -21,7 +21,7 @@ from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, ModelFailureError, SharedInputError, explain_model_failure, first_line
 from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache
 from transfer_exp.features.threads import network_threads
-from transfer_exp.model_pool.pool import LoadedModel, Transform
+from transfer_exp.model_pool.loaded_model import LoadedModel, Transform
 from transfer_exp.model_pool.preprocessing import split_transform
 from transfer_exp.progress import Track
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics, streamed_statistics

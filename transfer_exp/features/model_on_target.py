@@ -17,7 +17,8 @@ from transfer_exp.errors import InputError, ModelFailureError, NotApplicableErro
 from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.io.code import outside_code
 from transfer_exp.metric.metric import ModelFacts, ModelWeights
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool
+from transfer_exp.model_pool.loaded_model import LoadedModel
+from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Backend

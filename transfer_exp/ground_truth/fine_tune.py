@@ -31,7 +31,7 @@ from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
 from transfer_exp.model_pool.backbone import Backbone
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.progress import Track
 from transfer_exp.vision import timm
 

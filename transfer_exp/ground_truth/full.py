@@ -9,7 +9,7 @@ from transfer_exp.ground_truth.fine_tune import FineTuning
 from transfer_exp.ground_truth.network import Images, TrainedPart
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.model_pool.backbone import Backbone
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
 
 
 @dataclass(frozen=True)

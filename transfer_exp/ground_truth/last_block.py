@@ -20,7 +20,7 @@ from transfer_exp.ground_truth.network import Images, TrainedPart, split_at
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.io.text import expand_user, read_text
 from transfer_exp.model_pool.backbone import Backbone
-from transfer_exp.model_pool.pool import LoadedModel
+from transfer_exp.model_pool.loaded_model import LoadedModel
 
 _log = logging.getLogger(__name__)
 _SHIPPED = Path(__file__).with_name("last_blocks.yaml")

@@ -20,7 +20,7 @@ from torch import Tensor, fx, nn
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.training import Batch, BatchAt, seeded_random_state, use_random_state
-from transfer_exp.model_pool.pool import Transform
+from transfer_exp.model_pool.loaded_model import Transform
 
 MAX_BYTES = 2 * 1024**3
 """Largest split whose inputs stay in memory; a larger one is computed again for each batch."""

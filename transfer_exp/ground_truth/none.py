@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from transfer_exp.features.model_on_target import Pairing
 from transfer_exp.progress import Track
+
+if TYPE_CHECKING:
+    from transfer_exp.features.model_on_target import Pairing  # imports torch
 
 
 @dataclass(frozen=True)

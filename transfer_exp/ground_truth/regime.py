@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from transfer_exp.errors import InputError
-from transfer_exp.features.model_on_target import Pairing, Split
 from transfer_exp.progress import Track
+
+if TYPE_CHECKING:
+    from transfer_exp.features.model_on_target import Pairing, Split  # imports torch
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pandas as pd
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.features.model_on_target import Pairing
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.io.accuracies import (
     PUBLISHED,
@@ -25,6 +24,9 @@ from transfer_exp.io.accuracies import (
 )
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import Track
+
+if TYPE_CHECKING:
+    from transfer_exp.features.model_on_target import Pairing  # imports torch
 
 _log = logging.getLogger(__name__)
 _COLUMNS = ("model", "dataset", "accuracy")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import clean_name, expand_user
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, select_names
+from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
 from transfer_exp.statistics.feature_set import FeaturesInMemory
+
+if TYPE_CHECKING:
+    from transfer_exp.model_pool.loaded_model import LoadedModel
 
 
 def arrays(root: str | FeaturesInMemory | None, names: Sequence[str] | None = None) -> ModelPool:

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from PIL.Image import Image
 from torch import Tensor, nn
 
-from transfer_exp.model_pool.pool import Transform
+from transfer_exp.model_pool.loaded_model import Transform
 from transfer_exp.vision import timm, torchvision
 
 _transforms = torchvision.transforms

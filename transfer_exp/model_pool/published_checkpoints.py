@@ -11,7 +11,8 @@ from pathlib import Path
 
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
 from transfer_exp.io.text import expand_user
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, select_names
+from transfer_exp.model_pool.loaded_model import LoadedModel
+from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
 from transfer_exp.model_pool.weight_files import read_weight_file
 
 _SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")

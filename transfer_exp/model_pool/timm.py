@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 
 from transfer_exp.errors import InputError
-from transfer_exp.model_pool.backbone import wrap_network
 from transfer_exp.model_pool.hub import go_offline_if_unreachable, is_offline
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, hash_weights, select_names
-from transfer_exp.model_pool.preprocessing import create_transforms
-from transfer_exp.vision import timm as library
+from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
+
+if TYPE_CHECKING:
+    from transfer_exp.model_pool.loaded_model import LoadedModel
+
+# Libraries are imported in the functions: an option must not wait for torch.
 
 _HUB_PREFIXES = ("hf-hub:", "hf_hub:")
 
@@ -28,6 +31,8 @@ def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelP
     Raises:
         InputError: If timm has no such model; on loading, if the weights cannot be downloaded.
     """
+    from transfer_exp.vision import timm as library
+
     names = (names,) if isinstance(names, str) else names
     timm_names = dict(names) if isinstance(names, Mapping) else {model: model for model in names}
     models = list(names.values()) if isinstance(names, Mapping) else names
@@ -49,6 +54,11 @@ def _count_parameters(name: str) -> int | None:
 
 
 def _load(name: str) -> LoadedModel:
+    from transfer_exp.model_pool.backbone import wrap_network
+    from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights
+    from transfer_exp.model_pool.preprocessing import create_transforms
+    from transfer_exp.vision import timm as library
+
     go_offline_if_unreachable()
     try:
         network = library.create_model(name, pretrained=True)

@@ -12,7 +12,8 @@ from torch import nn
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.model_pool.backbone import LogitsBackbone, wrap_network
-from transfer_exp.model_pool.pool import Candidate, LoadedModel, ModelPool, hash_weights, load_weights, select_names
+from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights, load_weights
+from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
 from transfer_exp.model_pool.preprocessing import random_crop_flip
 from transfer_exp.vision import torchvision as library
 

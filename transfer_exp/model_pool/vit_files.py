@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from transfer_exp.errors import InputError
 from transfer_exp.model_pool.backbone import wrap_network
-from transfer_exp.model_pool.pool import LoadedModel, ModelPool, hash_weights, load_weights
+from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights, load_weights
+from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.model_pool.published_checkpoints import CheckpointSource, create_published_pool
 from transfer_exp.model_pool.pvt import DEPTHS, PVT, rename_weight
