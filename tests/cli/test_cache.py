@@ -132,12 +132,12 @@ def test_prune_keeps_an_entry_that_a_process_uses(root, capsys, dry_run):
 
 
 WRONG_ARGUMENTS = {
-    (): "the following arguments are required: ls|prune: see transfer-exp cache --help",
-    ("prune",): "prune needs to know what to remove",
+    (): "say what to do: transfer-exp cache ls, or transfer-exp cache prune --older-than 30d",
+    ("prune",): "see transfer-exp cache prune --help",
     ("prune", "--older-than", "soon"): "'soon' is not an age: write 90m, 12h, 30d or 8w",
     ("prune", "--older-than", "-1d"): "argument --older-than",
-    ("prune", "--kind", "features/.."): "invalid choice: 'features/..'",
-    ("list",): "invalid choice: 'list'",
+    ("prune", "--kind", "features/.."): "--kind: there is no 'features/..': did you mean features",
+    ("list",): "there is no 'list': did you mean ls? (see transfer-exp cache --help)",
     ("ls", "--store", "/no/such"): "no store /no/such",
     ("ls", "--dry-run"): "unrecognized arguments: --dry-run",
 }

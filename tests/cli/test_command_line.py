@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.bad_input.files import damaged_picture
 from tests.command import SMALL_DATASET, run_command
@@ -121,8 +122,9 @@ def test_a_failed_cell_does_not_end_the_other_cells(folder, tmp_path):
     assert "Traceback" not in process.stderr
 
 
-def test_help_lists_every_group_and_option():
-    process = run_command(ROOT, "--help")
+@pytest.mark.parametrize("arguments", [("--help", "config"), ("help", "config"), ("--help", "metric=sfda")])
+def test_the_help_on_the_config_lists_every_group_and_option(arguments):
+    process = run_command(ROOT, *arguments)
     assert process.returncode == 0
     for group in sorted(p for p in (ROOT / "conf").iterdir() if p.is_dir() and p.name != "hydra"):
         line = next(line for line in process.stdout.splitlines() if line.startswith(f"{group.name}: "))
@@ -133,44 +135,97 @@ def test_version():
     assert run_command(ROOT, "--version").stdout.startswith("transfer_exp 0.")
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "run"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_help_with_examples(command):
-    process = run_command(ROOT, command, "--help")
+    process = run_command(ROOT, command, "--help", COLUMNS="80")
     assert process.returncode == 0
     assert process.stdout.startswith(f"usage: transfer-exp {command} ")
     examples = process.stdout.partition("\nexamples:\n")[2].splitlines()
     assert 2 <= len(examples) <= 3
     assert all(example.startswith(f"  transfer-exp {command}") for example in examples)
+    assert all(len(line) < 80 for line in process.stdout.partition("\nexamples:\n")[0].splitlines())
 
 
-def test_run_is_the_application_and_its_help_lists_the_commands():
-    with_command, without = run_command(ROOT, "run", "--help"), run_command(ROOT, "--help")
-    assert with_command.stdout == without.stdout
-    for command in COMMANDS:
-        assert f"\n{command:<10}" in without.stdout
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("help",)])
+def test_the_help_fits_on_a_screen_and_gives_an_example_of_every_task(arguments):
+    process = run_command(ROOT, *arguments)
+    assert (process.returncode, process.stderr) == (0, "")
+    lines = process.stdout.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) < 80
+    for task in (*COMMANDS, "sweep"):
+        (position,) = (i for i, line in enumerate(lines) if line.startswith(f"  {task:<9} "))
+        example = lines[position + 1].split()
+        assert example[:2] == ["transfer-exp", "run" if task == "sweep" else task]
+
+
+def test_help_on_a_command_is_the_help_of_the_command():
+    assert run_command(ROOT, "help", "rank").stdout == run_command(ROOT, "rank", "--help").stdout
+    assert run_command(ROOT, "help", "run").stdout == run_command(ROOT, "run", "metric=sfda", "--help").stdout
+    assert run_command(ROOT, "help", "confg").stderr == "transfer_exp: no help on 'confg': did you mean config?\n"
+
+
+def test_sweep_is_not_a_command():
+    process = run_command(ROOT, "sweep", "metric=logme,sfda")
+    assert process.returncode == 1
+    assert "transfer-exp run -m KEY=A,B" in process.stderr
+
+
+MISTAKES = {
+    "cache": "say what to do",
+    "rnak": "no command 'rnak': did you mean rank?",
+    "metric=logmee --cfg job": "did you mean logme",
+    "plan metric=logmee": "did you mean logme",
+    "report absent": "absent is not a folder",
+    "evaluate absent.csv absent.csv": "no scores absent.csv",
+    "rank absent": "give a path that exists",
+    "rank photos": "holds only the class folder 'cat'",
+    "rank photos --top few": "'few' is not a number of rows",
+    "rank photos --budget soon": "budget=soon is not a time",
+    "models=[vit_shape]": "did you mean vit_shapes",
+    "device=gpu": "device 'gpu' is not available",
+    "dataset=image_folder dataset.root=absent": "absent is not a folder",
+    "dataset=image_table dataset.path=absent.csv": "absent.csv",
+    "dataset.scoring_set_size=3": "cannot hold one image of each of 10 classes",
+    "metric=knn metric.k=three": "metric.k='three' is not of the right type",
+    "model_pool=checkpoints model_pool.root=absent": "no folder absent",
+    "model_pool=timm": "model_pool.names has no value",
+    "-m metric=logme dataset=image_folder dataset.root=absent": "absent is not a folder",
+    "store=/dev/null/store": "cannot use the store",
+}
+"""Command line of each mistake that is reported before torch is imported, and a part of the message."""
 
 
 @pytest.mark.slow
-def test_help_and_typing_errors_import_no_torch():
-    lines = [*([name, "--help"] for name in COMMANDS), ["cache"], ["rnak"], ["metric=logmee", "--cfg", "job"]]
+def test_help_and_mistakes_import_no_torch(tmp_path):
+    """One process, because torch is imported here already."""
+    lines = [*(f"{name} --help" for name in COMMANDS), "help", "help config", *MISTAKES]
     code = f"""
 import sys
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from transfer_exp.__main__ import main
 for line in {lines!r}:
     GlobalHydra.instance().clear()
-    sys.argv = ["transfer-exp", *line]
+    HydraConfig.instance().cfg = None
+    sys.argv = ["transfer-exp", *line.split()]
+    print("::", line, file=sys.stderr)
     try:
         main()
     except SystemExit:
         pass
     assert "torch" not in sys.modules, line
 """
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "cat" / "1.png")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    assert process.stdout.count("usage: transfer-exp ") >= len(COMMANDS) - 1
-    assert "no command 'rnak'" in process.stderr
+    assert process.stdout.count("usage: transfer-exp ") >= len(COMMANDS)
+    answers = dict(part.partition("\n")[::2] for part in process.stderr.split(":: ")[1:])
+    for line, message in MISTAKES.items():
+        assert message in answers[line], line
 
 
 # The program that pip creates for the entry point, which need not be installed here.

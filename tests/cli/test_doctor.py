@@ -65,6 +65,19 @@ def test_a_complete_installation_has_exit_code_0(capsys):
     assert output.startswith(f"transfer_exp: {__version__} in {ROOT / 'transfer_exp'}\n")
     assert f"torch {torch.__version__}" in output
     assert "BROKEN" not in output
+    assert output.splitlines()[-1].startswith("ready: everything that a run needs works")
+
+
+def test_the_summary_names_what_is_missing_and_a_terminal_of_80_columns_shows_every_word(capsys, monkeypatch):
+    findings = [doctor.Finding("libraries", "a library 1.0, " * 20), doctor.Finding("gpu", "none", without="a GPU")]
+    monkeypatch.setattr(doctor, "_findings", lambda store: iter(findings))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].startswith("    ")
+    assert lines[-1] == "ready: everything that a run needs works; without a GPU"
 
 
 def test_a_broken_library_is_marked_and_ends_with_exit_code_1(capsys, monkeypatch):
@@ -72,7 +85,8 @@ def test_a_broken_library_is_marked_and_ends_with_exit_code_1(capsys, monkeypatc
     assert main([]) == 1
     output = capsys.readouterr()
     assert "BROKEN torch: cannot be loaded (" in output.out
-    assert output.err == "transfer_exp: 1 thing(s) that a run needs are broken: see the lines that begin with BROKEN\n"
+    assert output.err == "transfer_exp: broken: torch: a run needs them, see the lines that begin with BROKEN\n"
+    assert "ready" not in output.out
 
 
 def test_a_wrong_argument_gets_one_line(capsys):

@@ -14,6 +14,7 @@ from tests.command import SMALL_DATASET, run_command
 from transfer_exp.cli import main
 from transfer_exp.cli.console import SafeStream, cannot_write
 from transfer_exp.cli.instantiate import build_all
+from transfer_exp.cli.output import OutputOptions
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.features.extraction import _explain_worker_errors
 from transfer_exp.store import Store
@@ -65,10 +66,10 @@ def test_arguments_are_checked_before_a_dataset_is_read(tmp_path):
 
 
 def test_an_interrupt_says_what_was_kept(tmp_path, monkeypatch):
-    def interrupt() -> None:
+    def interrupt(output: OutputOptions) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(main, "_application", interrupt)
+    monkeypatch.setattr(main, "_run_application", interrupt)
     process = run_command(tmp_path, *QUICK)
     assert process.returncode == 130
     assert process.stderr.startswith("transfer_exp: interrupted: the store keeps the features, scores and accuracies")

@@ -44,7 +44,7 @@ def test_an_id_is_ranked_and_downloaded_once(hub, tmp_path):
     url, requests = hub
     process = _rank(tmp_path, url, "cats/dogs")
     assert process.returncode == 0, process.stderr
-    assert process.stdout.startswith("dogs: 2 classes, 50 images\n")
+    assert "\ndogs: 2 classes, 50 images\n" in process.stdout
     assert all(f"   {name} " in process.stdout for name in NAMES), "names are not broken on 80 columns"
     assert "HTTP" not in process.stdout + process.stderr
     downloads = [line for line in requests if line.startswith("GET") and line.endswith((".parquet", ".safetensors"))]

@@ -1,6 +1,7 @@
 """Terminal table of a cell: rows, verdict, and layout on a narrow terminal and in a pipe."""
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -105,3 +106,22 @@ def test_models_skipped_for_one_reason_share_a_line():
     text = rendered(CellResult({"dataset": "d", "metric": "m"}, models))
     assert text.count("no head") == 1
     assert "skipped a, b: no head" in text
+
+
+def test_a_row_is_one_line_of_80_columns():
+    name = "vit_base_patch16_224.augreg2_in21k_ft_in1k"
+    rows = [ModelResult(f"{name}{i}", -0.5 - i / 3, 0.8 - i / 7) for i in range(3)]
+    lines = rendered(CellResult(CELL, tuple(rows), MEASURES, (-0.5, 0.5)), 80).splitlines()
+    assert [sum(f"{name}{i}" in line for line in lines) for i in range(3)] == [1, 1, 1]
+    assert max(map(len, lines)) <= 80
+
+
+def test_a_long_ranking_shows_the_top_and_names_the_file_with_the_others():
+    models = tuple(ModelResult(f"net{i}", -float(i)) for i in range(200))
+    console = Console(width=80, file=io.StringIO())
+    console.print(ranking_table(CellResult(CELL, models), Path("outputs/runs/one"), top=20))
+    text = console.file.getvalue()
+    assert "net19 " in text
+    assert "net20" not in text
+    assert "\nand 180 more (--top 0 shows all): outputs/runs/one/ranking.csv\n" in text
+    assert len(text.splitlines()) < 30

@@ -26,22 +26,36 @@ _EXAMPLES = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """List or prune a store; arguments and exit code as for `Parser.run`."""
-    return _parser().run(lambda options: (_list if options.command == "ls" else _prune)(options), arguments)
+    return _parser().run(_run, arguments)
+
+
+def _run(options: argparse.Namespace) -> None:
+    commands = {"ls": _list, "prune": _prune}
+    if options.command is None:
+        raise InputError("say what to do: transfer-exp cache ls, or transfer-exp cache prune --older-than 30d")
+    commands[options.command](options)
 
 
 def _parser() -> Parser:
     parser = Parser(
         prog="transfer-exp cache",
-        description="List the entries of the store of features and accuracies, or remove some of them.",
+        description="List the entries of the store of features and accuracies, or remove some of them.\n"
+        "Options: transfer-exp cache ls --help, transfer-exp cache prune --help",
         examples=_EXAMPLES,
     )
-    commands = parser.add_subparsers(dest="command", metavar="ls|prune", required=True)
-    ls = commands.add_parser("ls", help="count the entries of each kind, with their models and datasets")
-    prune = commands.add_parser("prune", help="remove the entries that match all options, unless a process uses them")
-    for command in (ls, prune):
-        command.add_argument("--store", default="outputs/store", metavar="FOLDER")
+    commands = parser.add_subparsers(dest="command", metavar="ls|prune")
+    texts = {
+        "ls": "count the entries of each kind, with their models and datasets",
+        "prune": "remove the entries that match all options, unless a process uses them",
+    }
+    for name, text in texts.items():
+        examples = [example for example in _EXAMPLES if f" {name}" in example]
+        command = commands.add_parser(name, help=text, description=f"{text.capitalize()}.", examples=examples)
+        command.add_argument("--store", default="outputs/store", metavar="FOLDER", help="default outputs/store")
+    prune = commands.choices["prune"]
     prune.add_argument("--older-than", type=_parse_age, metavar="AGE", help="last written this long ago: 12h, 30d, 8w")
-    prune.add_argument("--kind", choices=KINDS, action="append", default=[], help="of this kind; can be repeated")
+    kind = f"one of {', '.join(KINDS)}; can be repeated"
+    prune.add_argument("--kind", choices=KINDS, action="append", default=[], metavar="KIND", help=kind)
     prune.add_argument(
         "--unfinished", action="append_const", const=UNFINISHED, dest="kind", help="interrupted training runs"
     )
@@ -91,7 +105,10 @@ def _list(options: argparse.Namespace) -> None:
 def _prune(options: argparse.Namespace) -> None:
     """Remove the matching entries, or print which would be removed."""
     if options.older_than is None and not options.kind and not options.damaged:
-        _parser().error("prune needs to know what to remove: give --older-than, --kind, --unfinished or --damaged")
+        raise InputError(
+            "prune needs to know what to remove: give --older-than 30d, --kind KIND, --unfinished or --damaged; "
+            "see transfer-exp cache prune --help"
+        )
     verb, removed = "would remove" if options.dry_run else "removed", list[Entry]()
     for entry in [entry for entry in list_entries(_root(options)) if _matches(entry, options)]:
         name = f" of {_name(entry.content)}" if entry.content else ""

@@ -5,16 +5,23 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from transfer_exp.errors import InputError, one_line
+from transfer_exp.errors import InputError, one_line, suggestion
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_HELP_WIDTH = 79
+_INVALID_CHOICE = re.compile(
+    r"argument (?P<argument>.+): invalid choice: '(?P<value>.*)' \(choose from (?P<choices>.*)\)"
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,7 +34,10 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *, examples: Sequence[str] = (), **options: Any) -> None:
         epilog = "\n".join(["examples:", *(f"  {example}" for example in examples)]) if examples else None
-        super().__init__(epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        lines = str(options.pop("description", "")).splitlines()
+        description = "\n".join(textwrap.fill(line, _HELP_WIDTH) for line in lines)
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(description=description, epilog=epilog, formatter_class=formatter, **options)
 
     def run(self, command: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None = None) -> int:
         """Call a command with its parsed arguments (by default those of the process), and return the exit code.
@@ -48,6 +58,11 @@ class Parser(argparse.ArgumentParser):
 
 def explain_arguments(parser: argparse.ArgumentParser, message: str) -> str:
     """Return a message of argparse with the nearest option for an unknown one, and the command that shows the help."""
+    invalid = _INVALID_CHOICE.fullmatch(message)
+    if invalid is not None:
+        choices = [choice.strip("' ") for choice in invalid["choices"].split(",")]
+        advice = suggestion(invalid["value"], choices)
+        return f"{invalid['argument']}: there is no '{invalid['value']}': {advice} (see {parser.prog} --help)"
     unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
     close = get_close_matches(unknown, parser._option_string_actions, n=1, cutoff=0.7)
     return f"{message}: {f'did you mean {close[0]}? See' if close else 'see'} {parser.prog} --help"

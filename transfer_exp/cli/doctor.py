@@ -5,7 +5,9 @@ from __future__ import annotations
 import netrc
 import os
 import platform
+import shutil
 import sys
+import textwrap
 import threading
 import time
 from argparse import Namespace
@@ -40,11 +42,13 @@ class Finding:
         name: Subject of the check.
         text: Result of the check.
         is_broken: Whether something that every run needs does not work.
+        without: What a run has to do without, as a noun for the summary; empty if nothing.
     """
 
     name: str
     text: str
     is_broken: bool = False
+    without: str = ""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,12 +63,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check_all(options: Namespace) -> None:
-    broken = 0
+    findings = list[Finding]()
     for finding in _findings(expand_user(options.store)):
-        broken += finding.is_broken
-        print(one_line(f"{'BROKEN ' if finding.is_broken else ''}{finding.name}: {finding.text}"), flush=True)
+        findings.append(finding)
+        line = one_line(f"{'BROKEN ' if finding.is_broken else ''}{finding.name}: {finding.text}")
+        print(_wrap(line) if sys.stdout.isatty() else line, flush=True)
+    broken = [finding.name for finding in findings if finding.is_broken]
     if broken:
-        raise InputError(f"{broken} thing(s) that a run needs are broken: see the lines that begin with BROKEN")
+        raise InputError(f"broken: {', '.join(broken)}: a run needs them, see the lines that begin with BROKEN")
+    without = [finding.without for finding in findings if finding.without]
+    summary = "; without ".join(
+        ["ready: everything that a run needs works", *([", ".join(without)] if without else [])]
+    )
+    print(_wrap(summary) if sys.stdout.isatty() else summary)
+
+
+def _wrap(line: str) -> str:
+    """Return a line folded at the width of the terminal, its continuation indented."""
+    width = max(shutil.get_terminal_size().columns, 40)
+    return textwrap.fill(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _findings(store: Path) -> Iterator[Finding]:
@@ -98,7 +115,7 @@ def check_libraries() -> Iterator[Finding]:
         of_extra = [r for r in requirements if r not in required and r.marker and r.marker.evaluate({"extra": extra})]
         missing = [f"{r.name} ({_installed_version(r)})" for r in of_extra if not _is_satisfied(r)]
         fix = f"without {', '.join(missing)}: pip install '{_PACKAGE}[{extra}]'"
-        yield Finding(f"extra {extra}", fix if missing else "present")
+        yield Finding(f"extra {extra}", fix if missing else "present", without=f"the extra {extra}" if missing else "")
 
 
 def _is_satisfied(requirement: Requirement) -> bool:
@@ -132,7 +149,8 @@ def check_devices() -> Iterator[Finding]:
         yield Finding(f"device cuda:{i}", f"{properties.name}, {format_bytes(properties.total_memory)} of memory")
     if not torch.cuda.device_count():
         build = f"built for CUDA {torch.version.cuda}" if torch.version.cuda else "built without CUDA"
-        yield Finding("device cuda", f"none (torch {torch.__version__} is {build})")
+        without = "" if torch.backends.mps.is_available() else "a GPU"
+        yield Finding("device cuda", f"none (torch {torch.__version__} is {build})", without=without)
     if torch.backends.mps.is_available():
         yield Finding("device mps", f"{format_bytes(torch.mps.recommended_max_memory())} of memory")
 
@@ -200,8 +218,8 @@ def check_network() -> Iterator[Finding]:
         reply = in_time.get(name, "no answer") if url else "not checked, because the environment is set to offline"
         yield Finding(f"network {name}", f"{_host(url)}: {reply}" if url else reply)
     if threads and "reached" not in in_time.values():
-        offline = "offline works with model_pool=builtin, tracker.mode=offline, HF_HUB_OFFLINE=1 and cached downloads"
-        yield Finding("no network", offline)
+        offline = "offline works with --pool builtin, tracker.mode=offline, HF_HUB_OFFLINE=1 and cached downloads"
+        yield Finding("no network", offline, without="a network")
 
 
 def _wandb_url() -> str:
@@ -218,7 +236,8 @@ def _host(url: str) -> str:
 
 def check_wandb(outputs: Path) -> Iterator[Finding]:
     """Yield whether there is a W&B key, without printing it, the mode, and the runs that were not uploaded."""
-    yield Finding("W&B login", _wandb_login(_host(_wandb_url())))
+    login = _wandb_login(_host(_wandb_url()))
+    yield Finding("W&B login", login, without="" if login.startswith("a key") else "a W&B key")
     mode = os.environ.get("WANDB_MODE")
     yield Finding("W&B mode", f"set by tracker.mode, or else {f'WANDB_MODE={mode}' if mode else 'offline'}")
     runs = sorted(_offline_runs(outputs))

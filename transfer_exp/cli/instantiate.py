@@ -49,14 +49,18 @@ def read_trust() -> None:
 read_trust()  # Workers import this module before Hydra sets their environment.
 
 
-def build_all(groups: Iterable[str], config: Mapping[str, Any]) -> dict[str, Any]:
+def build_all(groups: Sequence[str], config: Mapping[str, Any], checked: Sequence[str] = ()) -> dict[str, Any]:
     """Build the options of several groups in this order, once the arguments of all of them are checked.
+
+    Args:
+        groups: Groups to build.
+        config: Options by group.
+        checked: Groups whose arguments are checked, but that are built later.
 
     Raises:
         InputError: As `build`, and before anything is built if an argument is wrong.
     """
-    groups = tuple(groups)
-    for group in groups:
+    for group in (*groups, *checked):
         _check_arguments(group, config[group])
     return {group: build(group, config[group]) for group in groups}
 

@@ -6,7 +6,8 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -19,30 +20,36 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.console import Parser, cannot_write, make_output_safe
+from transfer_exp.cli.help import plan_parser, print_help, run_parser
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import read_trust
 from transfer_exp.cli.job_labels import job_name, write_status
 from transfer_exp.cli.option_files import CONF
-from transfer_exp.cli.overrides import CommandLine
+from transfer_exp.cli.output import Outcome, OutputOptions, open_page, print_record, show_outcome, take_output_options
+from transfer_exp.cli.overrides import CommandLine, quote_path
 from transfer_exp.cli.rank import rank_overrides, search_pool
 from transfer_exp.cli.redact import forbid_secrets_in_configs
 from transfer_exp.cli.run import fill_store, score_cell
 from transfer_exp.cli.score_matrix import score_matrix
-from transfer_exp.cli.stages import split_by_model
+from transfer_exp.cli.stages import MULTIRUN, split_by_model
 from transfer_exp.cli.sweep_callback import HELD_FOLDERS, check_choices
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError, suggestion
+from transfer_exp.io.text import expand_user
+from transfer_exp.progress import show_progress
 from transfer_exp.version import __version__
 
-Job: TypeAlias = Callable[[DictConfig, Path, "str | None"], None]
-"""Function of a config, the folder of the job's files, and the name of its sweep, or None.
+Job: TypeAlias = Callable[[DictConfig, Path, "str | None"], Outcome]
+"""Function of a config, the folder of the job's files, and the name of its sweep, or None; it returns what to print.
 
 It raises an `InputError` when a setting, a file or a dataset cannot be used.
 """
 COMMANDS = ("run", "rank", "evaluate", "report", "plan", "cache", "doctor")
 _PARSED_BY_MODULE = ("evaluate", "report", "cache", "doctor")
 """Commands that do not compose a config; the module of that name has a ``main``."""
-_PLAN_EXAMPLES = ("transfer-exp plan +sweep=demo", "transfer-exp plan -m metric=logme,sfda perturbation=none,pca")
+_PARSED_BY_HYDRA: Mapping[str, Callable[[], Parser]] = {"run": run_parser, "plan": plan_parser}
+"""Commands whose arguments Hydra parses, with the parser of their help."""
+_HELP = ("-h", "--help")
 _CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 # Arguments that set the mode of Hydra, or that ask it for something other than a run.
 _MODES = {"-m", "--multirun", "-r", "--run", "hydra.mode", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
@@ -99,21 +106,46 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     if list(arguments) == ["--version"]:
         print(f"transfer_exp {__version__}")
         return None
+    if not arguments or arguments[0] in (*_HELP, "help"):
+        return _print_help(arguments[1:])
     command, arguments = _split_command(arguments)
     if command in _PARSED_BY_MODULE:
         return import_module(f"transfer_exp.cli.{command}").main(arguments)
-    if command == "plan" and {"-h", "--help"} & set(arguments):
-        _plan_parser().print_help()
+    if command in _PARSED_BY_HYDRA and set(_HELP) & set(arguments):
+        _PARSED_BY_HYDRA[command]().print_help()
         return None
+    output, out, arguments = take_output_options(arguments)
     if command == "rank":
         arguments = rank_overrides(arguments)
     line = CommandLine(_multirun_for_sweeps(current_overrides(arguments)))
     if command == "plan" or line.stage == "plan":
+        line.compose(next(line.points(lambda axis: True), ()))  # mistakes are reported before torch is imported
         return import_module("transfer_exp.cli.plan").plan(line.arguments)
     if line.stage == "report":
         return import_module("transfer_exp.cli.report").main([_sweep_folder(line.arguments)])
-    sys.argv[1:] = split_by_model([*line.flags, *line.overrides])  # Hydra wants its options first
-    _application()
+    arguments = split_by_model([*line.flags, *line.overrides])  # Hydra wants its options first
+    in_sweep = bool(set(MULTIRUN) & set(arguments))
+    if output.json and in_sweep:
+        raise InputError("--json is for a single run: a sweep writes its results to sweep.csv")
+    if out is not None:
+        arguments.append(f"hydra.{'sweep' if in_sweep else 'run'}.dir={quote_path(str(expand_user(out)))}")
+    sys.argv[1:] = arguments
+    _run_application(output)
+    return None
+
+
+def _print_help(topics: Sequence[str]) -> int | None:
+    """Print the main help; with a topic, that of a command, or (``config``, or overrides) all settings."""
+    if not topics:
+        print_help()
+        return None
+    first = topics[0]
+    if first in COMMANDS:
+        return _run_command([first, "--help"])
+    if first != "config" and "=" not in first and not first.startswith("-"):
+        raise InputError(f"no help on '{first}': {suggestion(first, (*COMMANDS, 'config'), limit=1)}")
+    sys.argv[1:] = ["--help", *topics[first == "config" :]]
+    _run_application(OutputOptions())
     return None
 
 
@@ -122,45 +154,67 @@ def _split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
     first = arguments[0] if arguments else ""
     if first in COMMANDS:
         return first, list(arguments[1:])
+    if first == "sweep":
+        raise InputError("a sweep is a run of several settings: transfer-exp run -m KEY=A,B or run +sweep=NAME")
     if first and "=" not in first and first[0] not in "-+~":
         raise InputError(f"no command '{first}': {suggestion(first, COMMANDS, limit=1)} (settings are KEY=VALUE)")
     return "run", list(arguments)
 
 
-def _plan_parser() -> Parser:
-    parser = Parser(
-        prog="transfer-exp plan",
-        description="Print the jobs, images, time and storage that a command line will take, and run none of them.",
-        examples=_PLAN_EXAMPLES,
-    )
-    parser.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="the same arguments as for transfer-exp run")
-    return parser
+def _run_application(output: OutputOptions) -> None:
+    """Run the job or the jobs of ``sys.argv``, and show the results as the options of the output say."""
+    finished: list[Path] = []
+
+    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
+    def application(config: DictConfig) -> None:
+        _run_job(config, output, finished)
+
+    try:
+        with redirect_stdout(sys.stderr) if output.json else nullcontext():
+            application()
+    finally:  # Also if some files are missing, which ends the process with an error.
+        if output.json and finished:
+            print_record(finished[0])
+    if output.open_page and HydraConfig.initialized():
+        run = HydraConfig.get()
+        open_page(Path(run.sweep.dir if run.mode is RunMode.MULTIRUN else run.runtime.output_dir))
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-def _application(config: DictConfig) -> None:
-    """Run one job; in a multirun a failure is recorded, and the other jobs go on."""
+def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) -> None:
+    """Run one job, and add the folder of its results; in a multirun a failure is recorded, and the other jobs go on."""
     run = HydraConfig.get()
     if not run.job.chdir:
         os.chdir(run.runtime.cwd)  # the workers of a cluster start in another folder
     folder = Path(run.runtime.output_dir)
-    if run.mode is not RunMode.MULTIRUN:
-        try:
-            _job(config)(config, folder, None)
-        except (InputError, OmegaConfBaseException) as error:
-            _fail(explain(error))
-        return
+    sweep = folder.parent.name if run.mode is RunMode.MULTIRUN else None
+    if output.quiet:
+        logging.getLogger("transfer_exp").setLevel(logging.ERROR)
+    # The processes of a launcher share the terminal, so none of them may draw bars.
+    shares_terminal = sweep is not None and not str(run.launcher._target_).endswith(".BasicLauncher")
     try:
-        _job(config)(config, folder, folder.parent.name)
-    except Exception as error:  # an error of any kind in one job must not end the others
-        if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
-            raise  # it would be the same for all jobs, and could not be recorded
-        if not isinstance(error, InputError | OmegaConfBaseException):
-            _log.exception("unexpected failure")
-        # Without the figure or the entry of a tracker, the result of a cell still counts.
-        state = "done" if isinstance(error, IncompleteOutputError) else "failed"
-        write_status(folder, {"state": state, "reason": explain(error), "cell": job_name(config)})
-        print(f"failed: {explain(error)}", file=sys.stderr)
+        with show_progress(lines=shares_terminal, quiet=output.quiet):
+            outcome = _job(config)(config, folder, sweep)
+        finished.append(folder)
+        show_outcome(outcome, output, sweep is not None)
+    except (InputError, OmegaConfBaseException) as error:
+        if sweep is None:
+            _fail(explain(error))
+        _record_failure(config, folder, error)
+    except Exception as error:
+        # A full disk would be the same for all jobs, and could not be recorded.
+        if sweep is None or (isinstance(error, OSError) and error.errno in _CANNOT_WRITE):
+            raise
+        _record_failure(config, folder, error)
+
+
+def _record_failure(config: DictConfig, folder: Path, error: Exception) -> None:
+    """Record that a job of a sweep failed, so that the other jobs go on."""
+    if not isinstance(error, InputError | OmegaConfBaseException):
+        _log.exception("unexpected failure")
+    # Without the figure or the entry of a tracker, the result of a cell still counts.
+    state = "done" if isinstance(error, IncompleteOutputError) else "failed"
+    write_status(folder, {"state": state, "reason": explain(error), "cell": job_name(config)})
+    print(f"failed: {explain(error)}", file=sys.stderr)
 
 
 def _job(config: DictConfig) -> Job:

@@ -24,6 +24,7 @@ from transfer_exp.cli import option_files
 from transfer_exp.cli.console import explain_arguments
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.option_files import CONF
+from transfer_exp.cli.output import add_output_options
 from transfer_exp.errors import InputError
 
 option_files.install()
@@ -40,6 +41,7 @@ class CommandLine:
         """Options of Hydra, with all overrides under ``overrides``; a wrong one raises an `InputError`."""
         parser = get_args_parser()
         parser.prog = "transfer-exp"
+        add_output_options(parser)  # for suggestions: `take_output_options` has removed those that are right
         parser.error = partial(_refuse, parser)  # type: ignore[method-assign]
         options = parser.parse_intermixed_args(self.arguments)
         if options.config_dir is not None and not Path(options.config_dir).is_dir():

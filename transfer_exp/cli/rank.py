@@ -5,6 +5,7 @@ It searches the pool: all models are scored on few images, and only the better o
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,14 +18,16 @@ from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from transfer_exp.cli.console import Parser, print_paths
+from transfer_exp.cli.console import Parser, relative_path
 from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain, varied_settings
 from transfer_exp.cli.option_files import CONF
+from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
 from transfer_exp.cli.overrides import quote, quote_path
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError
 from transfer_exp.io.text import expand_user
+from transfer_exp.progress import hide_bars, phase
 from transfer_exp.results.search import SearchResult
 from transfer_exp.terminal import Terminal
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 
 # Other modules are imported when the job runs: help and typing errors must not wait for torch.
 
+_log = logging.getLogger(__name__)
 _SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 FINE_TUNE = "fine-tune"
 """Value of ``then``."""
@@ -79,6 +83,7 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
         position = arguments.index("--budget")
         arguments[position : position + 2] = [f"--budget={arguments[position + 1]}"]
+    add_output_options(parser)  # for the help: the options themselves were taken off the command line before
     # The name of a folder may begin with a dash.
     options = parser.parse_intermixed_args(
         [f"./{a}" if a.startswith("-") and a not in own_options and Path(a).exists() else a for a in arguments]
@@ -131,23 +136,25 @@ def _target_overrides(target: str) -> list[str]:
     raise InputError(f"{target} is not a folder of images, CSV, npz or id of a hub: {advice}")
 
 
-def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
-    """Inspect the images, search the pool, write the files of the search, and print the ranking; a `main.Job`."""
+def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
+    """Inspect the images, search the pool, and write the files of the search; a `main.Job`."""
     from transfer_exp.cli.instantiate import build
     from transfer_exp.cli.run import data_digest
+
+    labels = {**cell_labels(config)[0], **varied_settings(config)}
+    tracker = build("tracker", to_plain(config.tracker))
+    result, search, run_log = run_search(config, labels, _log.info)
+
     from transfer_exp.report.record import write_search_record
     from transfer_exp.report.search_table import search_table
     from transfer_exp.report.write_run import RunContext, write_search
 
-    console = Terminal()
-    labels = {**cell_labels(config)[0], **varied_settings(config)}
-    tracker = build("tracker", to_plain(config.tracker))
-    result, search, run_log = run_search(config, labels, partial(console.print, markup=False, soft_wrap=True))
     result = replace(result, command=fine_tune_command(result, HydraConfig.get()))
     if config.then == FINE_TUNE:
         # Training takes longer than the search, whose result must not be lost with it.
         write_search_record(result, to_plain(config), folder, run_log.findings)
-        console.print(search_table(result))
+        with hide_bars():
+            Terminal().print(search_table(result, Path(relative_path(folder)), OutputOptions.top))
         result = fine_tune(config, search, result)
     context = RunContext(
         config=to_plain(config),
@@ -160,17 +167,15 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> None:
         findings=run_log.findings,
         data=data_digest(tracker, search.dataset, trains=False),
     )
+    phase("writing the results")
     problem = None
     try:
         written = write_search(result, context, folder, tracker)
     except IncompleteOutputError as error:
         written, problem = error.written, error
-    console.print(search_table(result))
-    if result.command:
-        console.print(f"  {result.command}", soft_wrap=True)  # a line break would end the command
-    print_paths(console, written)
-    if problem is not None:
-        raise problem
+    return Outcome(
+        partial(search_table, result, Path(relative_path(folder))), "ranked", written, problem, result.command
+    )
 
 
 def run_search(
@@ -189,19 +194,29 @@ def run_search(
     """
     from transfer_exp.cli.instantiate import build_all
     from transfer_exp.dataset.target_dataset import TargetDataset
-    from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.budget import Budget
-    from transfer_exp.experiment.search import PoolSearch
     from transfer_exp.store import Store
 
-    plain = resolve_settings(config)
+    plain = to_plain(config)
     if features is not None:
         plain["dataset"]["root"] = plain["model_pool"]["root"] = features
     budget = Budget(parse_budget(plain["budget"]))
-    store, halving = Store(plain["store"]), Halving(**plain["halving"])
+    store = Store(plain["store"])
     store.check()
-    parts = build_all(("perturbation", "metric", "ground_truth", "model_pool", "dataset"), plain)
-    parts["pool"] = parts.pop("model_pool").select(plain["models"])
+    phase("reading the dataset")
+    parts = build_all(("perturbation", "metric", "dataset"), plain, checked=("model_pool",))
+    dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
+    _log.info("%s: %d classes; ranking models%s", dataset.name, len(dataset.class_names), limit)
+    phase("loading torch")
+    parts["pool"] = build_all(("model_pool",), plain)["model_pool"].select(plain["models"])
+    resolved = resolve_settings(config)
+    plain["device"] = resolved["device"]
+    parts |= build_all(("ground_truth",), resolved)
+
+    from transfer_exp.evaluation.halving import Halving
+    from transfer_exp.experiment.search import PoolSearch
+
+    halving = Halving(**plain["halving"])
     if plain["then"] and not isinstance(parts["dataset"], TargetDataset):
         raise InputError(f"then={plain['then']} needs images: features come without networks, leave it out")
     search = PoolSearch(

@@ -6,48 +6,47 @@ A cell is a pool on one dataset with one perturbation, metric, regime (``ground_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from transfer_exp.cli.console import print_paths
+from transfer_exp.cli.console import relative_path
 from transfer_exp.cli.job_labels import (
     cell_labels,
     command_line,
     job_name,
     resolve_settings,
+    to_plain,
     varied_settings,
     write_status,
 )
+from transfer_exp.cli.output import Outcome
 from transfer_exp.errors import IncompleteOutputError
-from transfer_exp.results.cell import CellResult
+from transfer_exp.progress import phase
 from transfer_exp.tracker.none import NoTracker
 from transfer_exp.tracker.tracker import Tracker
 
 if TYPE_CHECKING:
     from transfer_exp.dataset.arrays import FeatureArrays
     from transfer_exp.dataset.target_dataset import TargetDataset
+    from transfer_exp.store import Store
 
-# Other modules are imported when a job runs: help and typing errors must not wait for torch.
+# Other modules are imported when a job runs, those that need torch once the settings and the dataset are checked.
 
 
-def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
-    """Build the objects of a cell, run it, write its files, and print the ranking; a `main.Job`."""
-    from transfer_exp.cli.instantiate import build_all
+def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
+    """Build the objects of a cell, run it, and write its files; a `main.Job`."""
+    labels, protocol = cell_labels(config)
+    groups = ("tracker", "evaluation", "perturbation", "metric", "dataset", "model_pool", "ground_truth")
+    plain, store, parts = _build_parts(config, groups)
+    tracker, parts["pool"] = parts.pop("tracker"), parts.pop("model_pool")
+
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.report.write_run import RunContext, write_run
-    from transfer_exp.store import Store
 
-    labels, protocol = cell_labels(config)
-    plain = resolve_settings(config)
-    store = Store(plain["store"])
-    store.check()
-    groups = ("tracker", "evaluation", "perturbation", "metric", "ground_truth", "model_pool", "dataset")
-    parts = build_all(groups, plain)
-    tracker = parts.pop("tracker")
-    parts["pool"] = parts.pop("model_pool").select(plain["models"])
     settings = {name: plain[name] for name in ("device", "seed", "jobs", "inspect")} | plain["features"]
     run_log = RunLog()
     experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
@@ -64,12 +63,38 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> None:
         findings=run_log.findings,
         data=data_digest(tracker, experiment.dataset, experiment.ground_truth.trains),
     )
+    phase("writing the results")
+    problem = None
     try:
         written = write_run(result, context, folder, tracker)
     except IncompleteOutputError as error:
-        _print_result(result, error.written, in_sweep=sweep is not None)
-        raise
-    _print_result(result, written, in_sweep=sweep is not None)
+        written, problem = error.written, error
+
+    from transfer_exp.report.ranking_table import headline, ranking_table
+
+    return Outcome(
+        partial(ranking_table, result, Path(relative_path(folder))), headline(result) or "ranked", written, problem
+    )
+
+
+def _build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, Any], Store, dict[str, Any]]:
+    """Return the settings as plain data, the store, and the objects of some groups, the pool with the chosen models.
+
+    Whatever can be checked without torch is checked first, because torch takes seconds to import.
+    """
+    from transfer_exp.cli.instantiate import build_all
+    from transfer_exp.store import Store
+
+    plain = to_plain(config)
+    store = Store(plain["store"])
+    store.check()
+    phase("reading the dataset")
+    late = ["ground_truth"] if "ground_truth" in groups and "device" in plain["ground_truth"] else []
+    parts = build_all([group for group in groups if group not in late], plain)
+    parts["model_pool"] = parts["model_pool"].select(plain["models"])
+    phase("loading torch")
+    plain = resolve_settings(config)
+    return plain, store, parts | build_all(late, plain)
 
 
 def data_digest(tracker: Tracker, dataset: TargetDataset | FeatureArrays, trains: bool) -> str:
@@ -77,36 +102,20 @@ def data_digest(tracker: Tracker, dataset: TargetDataset | FeatureArrays, trains
     return "" if isinstance(tracker, NoTracker) else dataset.content_digest(trains)
 
 
-def _print_result(result: CellResult, written: Sequence[Path | str], in_sweep: bool) -> None:
-    """Print the ranking and the files of a run, or the headline of a cell within a sweep."""
-    from transfer_exp.report.ranking_table import headline, ranking_table
-    from transfer_exp.terminal import Terminal
-
-    console = Terminal()
-    if in_sweep:
-        console.print(f"    {headline(result) or 'ranked'}")
-        return
-    console.print(ranking_table(result))
-    print_paths(console, written)
-
-
-def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
+def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """Compute what later jobs need, and store it; a `main.Job`.
 
     The stage ``features`` extracts features, ``grid`` trains points of a hyperparameter grid, and ``finetune`` computes
     accuracies.
     """
-    from transfer_exp.cli.instantiate import build_all
+    trains = config.stage != "features"
+    groups = ("tracker", "dataset", "model_pool", *(["ground_truth"] if trains else []))
+    plain, store, parts = _build_parts(config, groups)
+
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.report.tracked_run import tracked_precompute
-    from transfer_exp.store import Store
 
-    plain = resolve_settings(config)
-    store = Store(plain["store"])
-    store.check()
-    trains = plain["stage"] != "features"
-    parts = build_all(("tracker", *(["ground_truth"] if trains else []), "model_pool", "dataset"), plain)
-    pool, dataset = parts["model_pool"].select(plain["models"]), parts["dataset"]
+    pool, dataset = parts["model_pool"], parts["dataset"]
     settings = plain["features"] | {name: plain[name] for name in ("jobs", "inspect")}
     precomputation = Precomputation(pool, dataset, store, plain["device"], **settings)
     if plain["stage"] == "features":
@@ -125,3 +134,4 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> None:
     references = precomputation.run_log.cache_references
     data = data_digest(parts["tracker"], dataset, trains)
     parts["tracker"].record(tracked_precompute(name, plain, sweep, counts, references, data), folder)
+    return Outcome()

@@ -16,20 +16,19 @@ from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.job_labels import to_plain
+from transfer_exp.cli.output import Outcome
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import expand_user
+from transfer_exp.progress import phase
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
 
 _OPTION = re.compile(r"(?P<name>\w+)(?:\((?P<changes>[^()]*)\))?")
 
 
-def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
+def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """Score a pool with every metric after every perturbation, and merge the rows into a CSV; a `main.Job`."""
     from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.evaluation.score_files import update_scores
-    from transfer_exp.experiment.score_matrix import ScoreGrid
-    from transfer_exp.features.extraction import best_device
     from transfer_exp.store import Store
 
     _refuse_single_options(HydraConfig.get().overrides.task)
@@ -39,7 +38,14 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
     store.check()
     metrics = _build_options("metric", names, config.seed)
     perturbations = _build_options("perturbation", plain["perturbations"], config.seed)
-    parts = build_all(("ground_truth", "model_pool", "dataset"), plain)
+    phase("reading the dataset")
+    parts = build_all(("dataset", "model_pool", "ground_truth"), plain)
+    phase("loading torch")
+
+    from transfer_exp.evaluation.score_files import update_scores
+    from transfer_exp.experiment.score_matrix import ScoreGrid
+    from transfer_exp.features.extraction import best_device
+
     matrix = ScoreGrid(
         parts["model_pool"].select(plain["models"]),
         parts["dataset"],
@@ -56,7 +62,7 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> None:
         inspect=plain["inspect"],
     )
     path = expand_user(plain["rows"])
-    print(f"wrote {update_scores(path, matrix.run())} rows to {path}")
+    return Outcome(headline=f"wrote {update_scores(path, matrix.run())} rows to {path}")
 
 
 def compose_option(group: str, text: str, seed: int) -> dict[str, Any]:

@@ -29,6 +29,10 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
+def _is_device(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None
+
+
 def _is_list(value: Any, is_item: Callable[[Any], bool], or_null: bool = False) -> bool:
     return (or_null and value is None) or (isinstance(value, list) and bool(value) and all(map(is_item, value)))
 
@@ -46,7 +50,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "stage": (f"one of {', '.join(STAGES)}", lambda value: value in STAGES),
     "models": ("a list of names such as [a,b], or null", lambda v: _is_name(v) or _is_list(v, _is_name, or_null=True)),
     "seed": _whole_number(0, LARGEST_SEED),
-    "device": ("auto, cpu, cuda, cuda:0 or mps", _is_name),
+    "device": ("auto, cpu, cuda, cuda:0 or mps", _is_device),
     "jobs": ("auto or a whole number, at least 1", lambda value: value == "auto" or is_whole(value, 1)),
     "store": ("a folder, or a URL such as s3://bucket/folder", _is_name),
     "features.batch_size": _whole_number(1, 1_000_000),
@@ -165,5 +169,9 @@ def check_setting(key: str, value: Any) -> None:
     if not accepts(value):
         if key == "stage":
             raise InputError(f"no stage '{value}': {suggestion(str(value), STAGES)}")
+        if key == "device":
+            raise InputError(
+                f"device '{value}' is not available: use device=cpu, cuda, mps, or auto for the best available one"
+            )
         value_text = "null" if value is None else "''" if value == "" else str(value)
         raise InputError(one_line(f"{key}={value_text}: need {text}"))

@@ -20,7 +20,7 @@ _SCORING = ("perturbation", "perturbations", "metric", "metrics", "images_per_cl
 _IRRELEVANT = {"features": (*_SCORING, "ground_truth", "protocol"), "grid": _SCORING, "finetune": _SCORING}
 """Settings that make no difference to a stage, by stage."""
 _NOT_A_RUN = ("-c", "--cfg", "-h", "--help", "--info", "hydra.mode=RUN")
-_MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")
 
 
 def split_by_model(arguments: Sequence[str]) -> list[str]:
@@ -45,7 +45,7 @@ def split_by_model(arguments: Sequence[str]) -> list[str]:
         added.append("models=" + ",".join(f'["{name}"]' for name in _model_names(line.compose([]))))
     if line.stage == "grid" and not any(override.startswith("+point=") for override in overrides):
         added.append(f"+point=range({_grid_size(line)})")
-    mode = [] if any(argument in _MULTIRUN for argument in arguments) else ["hydra.mode=MULTIRUN"]
+    mode = [] if any(argument in MULTIRUN for argument in arguments) else ["hydra.mode=MULTIRUN"]
     return [*line.flags, *overrides, *mode, *removed, *added]
 
 

@@ -34,7 +34,7 @@ from transfer_exp.dataset.image_decoding import ImageFacts, allowed_formats, han
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.atomic import digest
-from transfer_exp.progress import Track, silent
+from transfer_exp.progress import Track, silent, track
 from transfer_exp.store import Store
 from transfer_exp.store.entries import INSPECTION
 
@@ -122,7 +122,7 @@ class _ImageSummary:
 
 
 def inspect_dataset(
-    dataset: TargetDataset, workers: int = 1, track: Track = silent, splits: Sequence[Part] = ALL_SPLITS
+    dataset: TargetDataset, workers: int = 1, start_bar: Track = silent, splits: Sequence[Part] = ALL_SPLITS
 ) -> Inspection:
     """Read every image of some splits once and return a summary of the dataset with the possible faults.
 
@@ -132,14 +132,14 @@ def inspect_dataset(
     Args:
         dataset: The dataset; images that it refuses to read are reported as unreadable.
         workers: Number of decoding threads; the result does not depend on it.
-        track: Function that starts a progress bar (see `transfer_exp.progress`).
+        start_bar: Function that starts a progress bar (see `transfer_exp.progress`).
         splits: Splits to read images of. Images per class are counted in all splits.
     """
     parts = _parts(dataset, splits)
     images, *following = parts.values()
     for part in following:
         images = images.concatenate(part)
-    summaries = list(_summarise_all(images, workers, track(f"{dataset.name}: images", len(images))))
+    summaries = list(_summarise_all(images, workers, start_bar(f"{dataset.name}: checking images", len(images))))
     readable = {i: summary for i, summary in enumerate(summaries) if isinstance(summary, _ImageSummary)}
     sizes = np.array([summary.size for summary in readable.values()], dtype=np.int64).reshape(-1, 2)
     names = [images.name(i) for i in range(len(images))]
@@ -200,7 +200,7 @@ def inspect_once(
     """
 
     def compute() -> dict[str, Any]:
-        inspection = inspect_dataset(dataset, workers, splits=splits)
+        inspection = inspect_dataset(dataset, workers, track, splits)
         lines, findings = inspection.format_lines(), inspection.format_findings()
         return {"lines": lines, "findings": findings, "unreadable": dict(inspection.unreadable)}
 

@@ -17,6 +17,7 @@ from PIL.Image import Image
 
 from transfer_exp.dataset.stratification import stratified_indices, stratified_split
 from transfer_exp.errors import InputError
+from transfer_exp.progress import track
 
 Measure = Literal["accuracy", "mean_per_class_accuracy", "map_11point"]
 NOT_READABLE = "not readable"
@@ -84,8 +85,10 @@ class LabelledImages:
         total = hashlib.sha256(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
         if self.targets is not None:
             total.update(np.ascontiguousarray(self.targets, dtype=np.int64).tobytes())
+        advance = track("hashing images", len(self))
         for i in range(len(self)):
             total.update(hashlib.sha256(self.fingerprint(i)).digest())
+            advance()
         return total.hexdigest()
 
 

@@ -26,7 +26,7 @@ from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
-from transfer_exp.progress import Track, progress_bars
+from transfer_exp.progress import Track, phase, progress_bars
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.store import Store
 
@@ -121,8 +121,10 @@ class Experiment:
         try:
             # The metric requests features; they are then extracted (timed as a nested stage) and perturbed.
             with run_log.stage(pairing.name, "scoring"):
+                phase(f"scoring {pairing.name}")
                 parts = score_cache.compute_parts(pairing, self.ground_truth)
             with run_log.stage(pairing.name, "ground_truth"):
+                phase(f"accuracy of {pairing.name}")
                 accuracy = accuracy_cache(pairing, track)
         except NotApplicableError as error:
             reason, is_failure = str(error), isinstance(error, ModelFailureError)

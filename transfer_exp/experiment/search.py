@@ -33,7 +33,7 @@ from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
-from transfer_exp.progress import Track, progress_bars
+from transfer_exp.progress import Track, phase, progress_bars
 from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
@@ -108,7 +108,8 @@ class PoolSearch:
             result, run_log = uninspected.run(labels)
             run_log.findings = findings
             return result, run_log
-        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
+        left = None if self.budget.seconds is None else self.budget.left()
+        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models", left) as (track, advance):
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
             looks = ScoredSubsets(
@@ -116,6 +117,7 @@ class PoolSearch:
             )
             costs = self._relative_costs()
             names, n_images = self._look_at_all(looks, costs, advance)
+            phase("scoring")
             search = self._halve(looks, names, n_images)
             pairings = self._extract_finalists(looks, search)
         last_round = search.rounds[-1]
@@ -136,6 +138,7 @@ class PoolSearch:
             self.seed,
             count_jobs(self.jobs, self.draws, "cpu", self.store),
         )
+        phase("expected accuracies and intervals")
         result = self._result(looks, search, costs, finalists, labels)
         seconds = {name: {"features": seconds} for name, seconds in looks.subsets.seconds.items()}
         readers: dict[str, FeatureReader] = {

@@ -103,7 +103,7 @@ class Extractor:
 
     def compute(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
         """Return features, and source probabilities if the model has a head, without using the store."""
-        advance = self.track(f"{name}: features", ceil(len(images) / self.batch_size))
+        advance = self.track(f"features of {name}", ceil(len(images) / self.batch_size))
         outputs = []
         with explain_model_failure("its network cannot take the images", "features.batch_size"):
             for output in self._forward_passes(model, images):

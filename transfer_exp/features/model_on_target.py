@@ -19,6 +19,7 @@ from transfer_exp.io.code import outside_code
 from transfer_exp.metric.metric import ModelFacts, ModelWeights
 from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.pool import Candidate, ModelPool
+from transfer_exp.progress import track
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Backend
@@ -72,11 +73,13 @@ class NetworkOnImages:
     @cached_property
     def model(self) -> LoadedModel:
         """The network, loaded on first use; ModelFailureError if it cannot be loaded."""
+        advance = track(f"loading {self.name}", 1)
         try:
             with explain_model_failure("it cannot be loaded", "the number of models loaded at a time"):
                 model = self.candidate.load()
         except (InputError, OSError) as error:
             raise ModelFailureError(str(error)) from error
+        advance()
         # The code of a pool of the user decides the features too.
         return replace(model, identity={**model.identity, **outside_code(self.candidate.load)})
 

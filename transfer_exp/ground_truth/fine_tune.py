@@ -72,7 +72,7 @@ class FineTuning(ABC):
             NotApplicableError: When training diverges at every point of the grid.
         """
         data, protocol, grid = self._prepare(pairing), self.protocol, self.protocol.grid()
-        advance = track(f"{pairing.name}: fine-tuning", protocol.steps + protocol.selection_steps())
+        advance = track(f"fine-tuning {pairing.name}", protocol.steps + protocol.selection_steps())
         best, selection = 0, dict[str, float]()
         if len(grid) > 1:
             best, selection = _select(self._grid_runs(data, advance), data.validation, protocol.stages)
@@ -91,7 +91,7 @@ class FineTuning(ABC):
     def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
         """Train one grid point up to the first selection, see `HasGrid`; return whether it was trained already."""
         until, data = self.protocol.stages[0], self._prepare(pairing)
-        run = self._grid_runs(data, track(f"{pairing.name}: point {point} of the grid", until))[point]
+        run = self._grid_runs(data, track(f"point {point} of the grid for {pairing.name}", until))[point]
         was_trained = run.is_trained(until)
         run.train(until, data.validation)
         return was_trained

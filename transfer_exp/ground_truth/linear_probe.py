@@ -65,7 +65,7 @@ class LinearProbe:
         train, validation, test = self._load_splits(pairing)
         measure = getattr(pairing.dataset, "measure", "accuracy")
         classes = len(pairing.dataset.class_names)
-        advance = track(f"{pairing.name}: linear probe", 2)
+        advance = track(f"linear probe of {pairing.name}", 2)
         grid = fit_probe(train, classes, self.strengths, self.tolerance, self.iterations)
         grid_scores = grid.scores(validation.features)
         reached = [compute_measure(measure, s, validation.labels, validation.targets) for s in grid_scores]

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
-
 from transfer_exp.errors import InputError
 from transfer_exp.model_pool.hub import go_offline_if_unreachable, is_offline
 from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
@@ -46,6 +44,10 @@ def _count_parameters(name: str) -> int | None:
     """Return the number of parameters of the architecture, without memory for them; None for a model of a hub."""
     if name.startswith(_HUB_PREFIXES):
         return None
+    import torch
+
+    from transfer_exp.vision import timm as library
+
     try:
         with torch.device("meta"):
             return sum(parameter.numel() for parameter in library.create_model(name).parameters())

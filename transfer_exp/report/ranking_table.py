@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from transfer_exp.results.cell import CellResult
+from transfer_exp.results.cell import CellResult, RankedModel
 
 _OMITTED_MEASURES = ("weighted_tau", "weighted_tau_by_accuracy", "pearson")
 """The headline has the first, and the others are close to it; 80 columns have no room for more."""
+_NAME_WIDTH = 45
+"""Longest name that is on one line in 80 columns; longer ones are folded if there is no room."""
 
 
-def ranking_table(result: CellResult) -> RenderableType:
+def ranking_table(result: CellResult, folder: Path | None = None, top: int = 0) -> RenderableType:
     """Return a cell for `rich.console.Console.print`: title, models by score, skipped models, verdict.
 
     Without ground truth the accuracy columns are left out.
+
+    Args:
+        result: The scored cell.
+        folder: Folder with the complete ranking, which is named below a shortened table; None to name none.
+        top: Number of models to show, 0 for all.
     """
+    rows = [line for line in result.ranking() if line.result.score is not None]
     # A title of the table itself would be folded to the width of a narrow table.
-    parts: list[RenderableType] = [Text(cell_title(result.cell), style="bold"), _table(result)]
+    parts: list[RenderableType] = [Text(cell_title(result.cell), style="bold"), _table(result, rows[: top or None])]
+    if top and len(rows) > top:
+        parts.append(omitted_models(len(rows) - top, folder and folder / "ranking.csv"))
     parts.extend(Text(line, style="yellow") for line in _missing_values(result))
     return Group(*parts, *(Text(line) for line in verdict(result)))
 
@@ -88,6 +99,12 @@ def models_by_reason(problems: Iterable[tuple[str, str, str]]) -> list[str]:
     return [f"{problem} {', '.join(names)}: {reason}" for (problem, reason), names in models.items()]
 
 
+def omitted_models(count: int, table: Path | None) -> Text:
+    """Return a line on the models that a shortened table leaves out, with the file that has them."""
+    place = "" if table is None else f": {table}"
+    return Text(f"and {count} more (--top 0 shows all){place}", style="dim", no_wrap=True, overflow="ignore")
+
+
 def _missing_values(result: CellResult) -> list[str]:
     """Return lines on the models that lack a score, then on those that lack an accuracy, with the reasons."""
     skipped = [("skipped", m.model, m.reason or "no reason given") for m in result.models if m.score is None]
@@ -95,18 +112,18 @@ def _missing_values(result: CellResult) -> list[str]:
     return models_by_reason([*skipped, *(("no accuracy for", m.model, m.reason) for m in without_accuracy)])
 
 
-def _table(result: CellResult) -> Table:
-    """Return the scored models, best first."""
+def _table(result: CellResult, rows: Sequence[RankedModel]) -> Table:
+    """Return a table of scored models."""
     has_accuracy = any(m.accuracy is not None for m in result.models)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("model", overflow="fold")
+    longest = max((len(line.result.model) for line in rows), default=0)
+    table.add_column("model", overflow="fold", min_width=min(longest, _NAME_WIDTH))
     for heading in ["score", "accuracy", "accuracy rank"] if has_accuracy else ["score"]:
-        table.add_column(heading, justify="right", no_wrap=True)
+        # Its heading may take two lines, so that a row fits into one line of 80 columns.
+        table.add_column(heading, justify="right", no_wrap=heading != "accuracy rank")
     number = score_format([m.score for m in result.models if m.score is not None])
-    for line in result.ranking():
-        if line.result.score is None:
-            continue
+    for line in rows:
         accuracy = "-" if line.result.accuracy is None else f"{line.result.accuracy:.3f}"
         cells = [_rank(line.score_rank), line.result.model, number.format(line.result.score)]
         cells += [accuracy, _rank(line.accuracy_rank)] if has_accuracy else []

@@ -9,40 +9,51 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from transfer_exp.report.ranking_table import models_by_reason, score_format
+from transfer_exp.report.ranking_table import models_by_reason, omitted_models, score_format
 from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchedModel, SearchResult
 
 _STOP_REASONS = {"all images": "all images were used for the finalists", "budget": "the time budget was used up"}
 _NUMBERS = ("", "this model", "these two", "these three")
+_NAMES_SHOWN = 10
+"""Number of names in a list of a shortened table."""
 _MARGIN = 0.05
 """Least distance from chance of an accuracy that is called good."""
 
 
-def search_table(search: SearchResult) -> RenderableType:
+def search_table(search: SearchResult, folder: Path | None = None, top: int = 0) -> RenderableType:
     """Return a search for `rich.console.Console.print`: title, finalists, other models, verdict, next step.
 
     If some models were not looked at, the first line says so.
+
+    Args:
+        search: The search.
+        folder: Folder with the complete ranking, which is named below a shortened table; None to name none.
+        top: Number of finalists to show, 0 for all; lists of other models are shortened too.
     """
+    names_shown = _NAMES_SHOWN if top else 0
     finalists, coverage = search.with_status("finalist"), _coverage(search)
     title = f"{search.cell['dataset']}: {_plural(search.classes, 'class')}, {_images(search)}"
     parts: list[RenderableType] = [Text(coverage, style="yellow")] if coverage else []
-    parts += [Text(title, style="bold"), _Finalists(finalists)]
+    parts += [Text(title, style="bold"), _Finalists(finalists[: top or None])]
+    if top and len(finalists) > top:
+        parts.append(omitted_models(len(finalists) - top, folder and folder / "rank.csv"))
     dropped = search.with_status("dropped")
     for images in dict.fromkeys(m.images for m in dropped):
-        names = ", ".join(m.model for m in dropped if m.images == images)
+        names = _join([m.model for m in dropped if m.images == images], names_shown)
         parts.append(Text(f"dropped after {images} images: {names}", style="dim"))
     unseen = [m.model for m in search.with_status("not looked at")]
     if unseen:
-        parts.append(Text(f"not looked at: {', '.join(unseen)}", style="dim"))
+        parts.append(Text(f"not looked at: {_join(unseen, names_shown)}", style="dim"))
     skipped = models_by_reason(("skipped", m.model, m.reason) for m in search.with_status("failed"))
     parts.extend(Text(line, style="yellow") for line in skipped)
-    lines = [*_certainty(search), *_explanation(search)]
+    lines = [*_certainty(search, names_shown), *_explanation(search)]
     return Group(*parts, *(Text(line) for line in lines), Text(next_step(search), style="bold"))
 
 
@@ -81,12 +92,12 @@ def _coverage(search: SearchResult) -> str:
     )
 
 
-def _certainty(search: SearchResult) -> list[str]:
+def _certainty(search: SearchResult, names_shown: int = 0) -> list[str]:
     """Return sentences on the models that may be the best, and on the accuracy to expect."""
     best, finalists, lines = search.best, search.with_status("finalist"), list[str]()
     level = f"({100 * RANK_LEVEL:g} %)"
     if len(best) > 1:
-        lines.append(f"Each of {len(best)} models may be the best {level}: {', '.join(best)}")
+        lines.append(f"Each of {len(best)} models may be the best {level}: {_join(best, names_shown)}")
     elif len(finalists) > 1 and finalists[0].worst_rank_95 == 1:
         lines.append(f"{best[0]} is significantly better than every other finalist {level}")
     elif len(finalists) > 1 and finalists[0].best_rank_95 is not None:
@@ -123,6 +134,12 @@ def _explanation(search: SearchResult) -> list[str]:
     share = f"{percentage:.0f} %" if percentage >= 1 else "less than 1 %"
     cost += f"; {share} of the forward passes of a full evaluation of the pool"
     return [*lines, cost, *(f"{note[:1].upper()}{note[1:]}" for note in search.notes)]
+
+
+def _join(names: Sequence[str], limit: int) -> str:
+    """Return names with commas, those after a limit as their number; 0 is no limit."""
+    shown = ", ".join(names[: limit or None])
+    return f"{shown} and {len(names) - limit} more" if limit and len(names) > limit else shown
 
 
 def _images(search: SearchResult) -> str:

@@ -1,0 +1,117 @@
+"""What a command shows of its result, and how: options of ``run`` and ``rank`` that change nothing in the files."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import RenderableType
+
+from transfer_exp.cli.console import Parser, print_paths, relative_path
+from transfer_exp.errors import IncompleteOutputError, InputError
+from transfer_exp.results.folder import RECORD
+from transfer_exp.terminal import Terminal
+
+_PAGE = "report.html"
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Options of the output.
+
+    Attributes:
+        json: Print the file ``result.json`` instead of tables; everything else goes to stderr.
+        quiet: Print the answer only: no progress, remarks or paths.
+        open_page: Open the page of the result in a browser.
+        top: Number of rows to show, 0 for all; the models that may be the best are always shown.
+    """
+
+    json: bool = False
+    quiet: bool = False
+    open_page: bool = False
+    top: int = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of a job.
+
+    Attributes:
+        summary: Function of the number of rows to show that returns what to print; None if there is nothing.
+        headline: One line for a job of a sweep.
+        written: Files that users open, and the path or address of the tracker's entry.
+        problem: Why some of the files are missing; raised after the result is printed.
+        command: Command of the next step, printed below the summary; empty for none.
+    """
+
+    summary: Callable[[int], RenderableType] | None = None
+    headline: str = ""
+    written: Sequence[Path | str] = ()
+    problem: IncompleteOutputError | None = None
+    command: str = ""
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the output to a parser."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print the result as JSON; all else goes to stderr")
+    group.add_argument("--quiet", action="store_true", help="print the answer only, without progress and remarks")
+    group.add_argument("--open", action="store_true", help="open the page of the result in a browser")
+    group.add_argument("--top", type=_row_count, metavar="N", help="rows to show, 0 for all (default 20)")
+    group.add_argument("--out", metavar="DIR", help="folder of the results (default outputs/runs/TIME_...)")
+
+
+def _row_count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of rows: write 10, or 0 for all")
+    return int(text)
+
+
+def take_output_options(arguments: Sequence[str]) -> tuple[OutputOptions, str | None, list[str]]:
+    """Return the options of the output, the folder of ``--out`` or None, and the other arguments."""
+    parser = Parser(prog="transfer-exp", add_help=False, allow_abbrev=False)
+    add_output_options(parser)
+    options, others = parser.parse_known_args(arguments)
+    top = OutputOptions.top if options.top is None else options.top
+    output = OutputOptions(json=options.json, quiet=options.quiet, open_page=options.open, top=top)
+    return output, options.out, others
+
+
+def show_outcome(outcome: Outcome, output: OutputOptions, in_sweep: bool) -> None:
+    """Print a result; raise the problem of its files, if any."""
+    console = Terminal()
+    if in_sweep:
+        if outcome.headline and not output.quiet:
+            console.print(f"    {outcome.headline}")
+    elif outcome.summary is None:
+        if outcome.headline:
+            console.print(outcome.headline)
+    elif not output.json:
+        console.print(outcome.summary(output.top))
+        if outcome.command:
+            console.print(f"  {outcome.command}", soft_wrap=True)  # a line break would end the command
+    if not (in_sweep or output.quiet or output.json):
+        print_paths(console, outcome.written)
+    if outcome.problem is not None:
+        raise outcome.problem
+
+
+def print_record(folder: Path) -> None:
+    """Print the result of a run as one JSON document; raises `InputError` if the command computes no single result."""
+    record = folder / RECORD
+    if not record.is_file():
+        raise InputError("--json is for results of run and rank: this command wrote none")
+    print(record.read_text("utf-8").rstrip())
+
+
+def open_page(folder: Path) -> None:
+    """Open the page of a run or a sweep in a browser; say where it is if there is no browser."""
+    page = folder / _PAGE
+    if not page.is_file():
+        print(f"transfer_exp: no page was written in {relative_path(folder)}", file=sys.stderr)
+    elif not webbrowser.open(page.absolute().as_uri()):
+        print(f"transfer_exp: no browser was found: open {relative_path(page)}", file=sys.stderr)
