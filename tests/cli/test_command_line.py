@@ -141,7 +141,7 @@ def test_every_command_has_a_help_with_examples(command):
     assert process.returncode == 0
     assert process.stdout.startswith(f"usage: transfer-exp {command} ")
     examples = process.stdout.partition("\nexamples:\n")[2].splitlines()
-    assert 2 <= len(examples) <= 3
+    assert 2 <= len(examples) <= 4
     assert all(example.startswith(f"  transfer-exp {command}") for example in examples)
     assert all(len(line) < 80 for line in process.stdout.partition("\nexamples:\n")[0].splitlines())
 

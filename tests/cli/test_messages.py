@@ -26,7 +26,10 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("rank", ".", "--budget", "-5m"), "budget=-5m is not a time: write 90s, 10m or 2h, or none for no limit"),
+        (
+            ("rank", ".", "--budget", "-5m"),
+            "budget=-5m is not a time: write 90s, 10m (or 10min) or 2h, or none for no limit",
+        ),
         (("rank", ".", "--budget", "soon"), "budget=soon is not a time"),
         (("rank", ".", "--budget"), "argument --budget: expected one argument"),
         (("rank", ".", "pool=builtin"), "there is no setting 'pool': write --pool builtin"),

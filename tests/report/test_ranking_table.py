@@ -123,5 +123,5 @@ def test_a_long_ranking_shows_the_top_and_names_the_file_with_the_others():
     text = console.file.getvalue()
     assert "net19 " in text
     assert "net20" not in text
-    assert "\nand 180 more (--top 0 shows all): outputs/runs/one/ranking.csv\n" in text
+    assert "\nand 180 more (--top 0 shows all):\n  outputs/runs/one/ranking.csv\n" in text
     assert len(text.splitlines()) < 30

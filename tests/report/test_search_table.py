@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from io import StringIO
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -178,3 +179,18 @@ def test_the_cell_of_a_search_has_scores_of_the_last_round_only(tmp_path):
 @pytest.mark.parametrize("seconds", [0.0, 59.6])
 def test_seconds_are_rounded_to_whole_numbers(seconds):
     assert f"1 model ranked in {seconds:.0f} s" in rendered(with_models(FIRST, seconds=seconds))
+
+
+def test_200_models_fit_on_a_screen_of_80_columns_with_all_that_may_be_the_best():
+    name = "vit_base_patch16_224.augreg2_in21k_ft_in1k"
+    finalists = [finalist(f"{name}{i}", i + 1, 0.5 - i / 1000, 0.8, (1 if i in (0, 60) else 2, 99)) for i in range(100)]
+    dropped = [replace(DROPPED, model=f"dropped{i}", rank=101 + i) for i in range(100)]
+    console = Console(file=StringIO(), width=80)
+    console.print(search_table(with_models(*finalists, *dropped), Path("outputs/runs/one"), top=10))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) < 40
+    assert max(map(len, lines)) <= 80
+    assert [sum(f"{name}{i} " in line for line in lines) for i in (9, 10, 60)] == [1, 0, 1]
+    text = "\n".join(lines)
+    assert "and 89 more (--top 0 shows all):\n  outputs/runs/one/rank.csv\n" in text
+    assert "dropped9 and 90 more" in " ".join(text.split())

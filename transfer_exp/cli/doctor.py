@@ -218,7 +218,7 @@ def check_network() -> Iterator[Finding]:
         reply = in_time.get(name, "no answer") if url else "not checked, because the environment is set to offline"
         yield Finding(f"network {name}", f"{_host(url)}: {reply}" if url else reply)
     if threads and "reached" not in in_time.values():
-        offline = "offline works with --pool builtin, tracker.mode=offline, HF_HUB_OFFLINE=1 and cached downloads"
+        offline = "offline works with model_pool=builtin, tracker.mode=offline, HF_HUB_OFFLINE=1 and cached downloads"
         yield Finding("no network", offline, without="a network")
 
 

@@ -206,25 +206,23 @@ def run_search(
     phase("reading the dataset")
     parts = build_all(("perturbation", "metric", "dataset"), plain, checked=("model_pool",))
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
-    _log.info("%s: %d classes; ranking models%s", dataset.name, len(dataset.class_names), limit)
+    if plain["then"] and not isinstance(dataset, TargetDataset):
+        raise InputError(f"then={plain['then']} needs images: features come without networks, leave it out")
+    _log.info("ranking models for %s (%d classes)%s", dataset.name, len(dataset.class_names), limit)
     phase("loading torch")
     parts["pool"] = build_all(("model_pool",), plain)["model_pool"].select(plain["models"])
     resolved = resolve_settings(config)
-    plain["device"] = resolved["device"]
     parts |= build_all(("ground_truth",), resolved)
 
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.search import PoolSearch
 
-    halving = Halving(**plain["halving"])
-    if plain["then"] and not isinstance(parts["dataset"], TargetDataset):
-        raise InputError(f"then={plain['then']} needs images: features come without networks, leave it out")
     search = PoolSearch(
         **parts,
-        halving=halving,
+        halving=Halving(**plain["halving"]),
         budget=budget.with_half_left(),
         store=store,
-        **{name: plain[name] for name in ("draws", "device", "seed", "jobs", "inspect")},
+        **{name: resolved[name] for name in ("draws", "device", "seed", "jobs", "inspect")},
         **plain["features"],
         report=log,
     )

@@ -101,8 +101,8 @@ def models_by_reason(problems: Iterable[tuple[str, str, str]]) -> list[str]:
 
 def omitted_models(count: int, table: Path | None) -> Text:
     """Return a line on the models that a shortened table leaves out, with the file that has them."""
-    place = "" if table is None else f": {table}"
-    return Text(f"and {count} more (--top 0 shows all){place}", style="dim", no_wrap=True, overflow="ignore")
+    place = "" if table is None else f":\n  {table}"
+    return Text(f"and {count} more (--top 0 shows all){place}", style="dim", overflow="fold")
 
 
 def _missing_values(result: CellResult) -> list[str]:

@@ -35,15 +35,18 @@ def search_table(search: SearchResult, folder: Path | None = None, top: int = 0)
     Args:
         search: The search.
         folder: Folder with the complete ranking, which is named below a shortened table; None to name none.
-        top: Number of finalists to show, 0 for all; lists of other models are shortened too.
+        top: Number of finalists to show, 0 for all, with some more that may be the best; lists of other models are
+            shortened too.
     """
     names_shown = _NAMES_SHOWN if top else 0
     finalists, coverage = search.with_status("finalist"), _coverage(search)
+    further = [model for model in finalists[top:] if model.model in search.best]
+    shown = [*finalists[:top], *further[:_NAMES_SHOWN]] if top else finalists
     title = f"{search.cell['dataset']}: {_plural(search.classes, 'class')}, {_images(search)}"
     parts: list[RenderableType] = [Text(coverage, style="yellow")] if coverage else []
-    parts += [Text(title, style="bold"), _Finalists(finalists[: top or None])]
-    if top and len(finalists) > top:
-        parts.append(omitted_models(len(finalists) - top, folder and folder / "rank.csv"))
+    parts += [Text(title, style="bold"), _Finalists(shown)]
+    if len(finalists) > len(shown):
+        parts.append(omitted_models(len(finalists) - len(shown), folder and folder / "rank.csv"))
     dropped = search.with_status("dropped")
     for images in dict.fromkeys(m.images for m in dropped):
         names = _join([m.model for m in dropped if m.images == images], names_shown)
@@ -162,20 +165,24 @@ def _duration(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class _Finalists:
-    """A row for each model of the last round; intervals of scores are left out if a row would not fit on one line."""
+    """A row for each model of the last round; what would make a row longer than a line is left out.
+
+    These are the intervals of the scores, and then the scores if there are expected accuracies.
+    """
 
     models: Sequence[SearchedModel]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        tables = [self._table(score_intervals) for score_intervals in (True, False)]
+        has_expected = any(model.expected_accuracy is not None for model in self.models)
+        tables = [self._table(True), self._table(False), *([self._table(False, scores=False)] if has_expected else [])]
         fitting = [
             table
             for table in tables
             if console.measure(table, options=options.update(width=10_000)).maximum <= options.max_width
         ]
-        yield (fitting or tables[1:])[0]
+        yield (fitting or tables[-1:])[0]
 
-    def _table(self, score_intervals: bool) -> Table:
+    def _table(self, score_intervals: bool, scores: bool = True) -> Table:
         table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
         has_ranks, has_expected, has_scores, has_accuracy = (
             any(getattr(model, name) is not None for model in self.models)
@@ -186,7 +193,7 @@ class _Finalists:
         table.add_column("model", overflow="fold")
         expected = f"expected\naccuracy [{100 * ACCURACY_LEVEL:g} %]"
         score = f"score [{100 * SCORE_LEVEL:g} %]" if score_intervals else "score"
-        headings = {"measured": has_accuracy, expected: has_expected, score: True}
+        headings = {"measured": has_accuracy, expected: has_expected, score: scores}
         for heading in (heading for heading, is_shown in headings.items() if is_shown):
             table.add_column(heading, justify="right")
         number, ranks = _score_format(self.models), [model.rank for model in self.models]
@@ -196,7 +203,7 @@ class _Finalists:
             cells.append(model.model)
             cells += ["" if model.accuracy is None else f"{model.accuracy:.3f}"] * has_accuracy
             cells += [_expected(model)] * has_expected
-            cells.append(_score(model, number, score_intervals))
+            cells += [_score(model, number, score_intervals)] * scores
             table.add_row(*(Text(cell) for cell in cells))
         return table
 
