@@ -125,7 +125,7 @@ def test_settings_and_options_may_be_mixed(photos):
     assert rank_overrides(arguments)[4:] == ["budget=90s", "model_pool=builtin", "metric=sfda", "seed=1"]
     assert "budget=null" in rank_overrides([str(photos), "--budget", "none"])
     assert rank_overrides([str(photos), "--then", "fine-tune"])[-1] == "then=fine-tune"
-    with pytest.raises(InputError, match="invalid choice: 'train'"):
+    with pytest.raises(InputError, match="there is no 'train': available: fine-tune"):
         rank_overrides([str(photos), "--then", "train"])
 
 
