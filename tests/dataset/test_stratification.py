@@ -12,6 +12,16 @@ LABELS = st.lists(st.integers(1, 30), min_size=1, max_size=8).flatmap(
 )
 
 
+def test_with_few_images_classes_come_one_after_the_other():
+    labels = np.repeat(np.arange(30), 6)
+    order = nested_order(labels, 0, first_images=100)
+    for i in range(30):
+        assert len(set(labels[order[4 * i : 4 * i + 4]])) == 1
+    assert len(set(labels[order[:120]])) == 30
+    assert sorted(order) == list(range(180))
+    assert (nested_order(labels, 0, first_images=120) == nested_order(labels, 0)).all()
+
+
 @given(LABELS, st.integers(0, 9))
 def test_every_prefix_has_the_class_proportions(labels, seed):
     labels = np.array(labels)

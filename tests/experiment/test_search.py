@@ -19,6 +19,7 @@ from transfer_exp.experiment.search import PoolSearch
 from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.ground_truth.regime import Accuracy
+from transfer_exp.metric.knn import KNN
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
@@ -165,6 +166,27 @@ def test_scoring_counts_as_time_too(search, clock):
     assert any(note.startswith("no intervals of scores and ranks: the time budget") for note in result.notes)
 
 
+def test_a_search_of_few_models_uses_the_time_for_more_images(search, clock):
+    clock.image = clock.score = 0.01
+    few = search.pool.select(["best", "good"])
+    result, _ = replace(search, pool=few, budget=Budget(4.0)).run(LABELS)
+    assert result.models[0].images == 96, "192 images would take 3.84 s, and 3 s are for images and scores"
+
+
+def test_many_classes_are_looked_at_with_four_images_of_some(search, tmp_path):
+    folder, labels = tmp_path / "many", np.repeat(np.arange(60), 5)
+    folder.mkdir()
+    features = 5 * np.random.default_rng(0).normal(size=(60, 16))[labels]
+    for name, noise in (("clear", 1.0), ("noisy", 20.0)):
+        features_with_noise = features + noise * np.random.default_rng(1).normal(size=features.shape)
+        np.savez(folder / f"{name}.npz", features=features_with_noise, labels=labels)
+    data = {"pool": arrays_pool(str(folder)), "dataset": arrays(str(folder))}
+    result, _ = replace(search, **data, metric=KNN(), budget=Budget(1e-9)).run({**LABELS, "metric": "knn"})
+    assert result.models[0].images == 24
+    assert result.models[0].score > 0.5
+    assert "scores are of images of 6 of the 60 classes" in result.notes
+
+
 def test_cheap_models_come_first_whatever_the_order_of_the_pool(search, clock):
     clock.image = 0.1
     sizes = dict(zip(("worst", "fair", "best", "none", "good", "poor"), range(1, 7), strict=True))
@@ -195,16 +217,17 @@ def test_equal_models_share_their_rank(search, folder):
 
 
 def test_a_finalist_that_fails_on_all_images_is_left_out(search, monkeypatch):
-    extract_finalists = type(search)._extract_finalists
+    pairing = NestedSubsets.pairing
 
-    def broken(self, *arguments):
-        pairings = extract_finalists(self, *arguments)
-        features = pairings["best"].scoring_set.features.copy()
+    def broken(self, name, n_images, *limits):
+        subset = pairing(self, name, n_images, *limits)
+        if (name, n_images) != ("best", 240):
+            return subset
+        features = subset.scoring_set.features.copy()
         features[0, 0] = np.nan
-        scoring_set = replace(pairings["best"].scoring_set, features=features)
-        return {**pairings, "best": replace(pairings["best"], scoring_set=scoring_set)}
+        return replace(subset, scoring_set=replace(subset.scoring_set, features=features))
 
-    monkeypatch.setattr(type(search), "_extract_finalists", broken)
+    monkeypatch.setattr(NestedSubsets, "pairing", broken)
     result, _ = search.run(LABELS)
     assert result.models[0].model == "good"
     assert result.models[0].best_rank_95 == 1

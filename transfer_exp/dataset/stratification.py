@@ -7,6 +7,9 @@ from jaxtyping import Int
 
 from transfer_exp.errors import InputError
 
+_CLASS_SIZE = 4
+"""Samples of a class that come together where a first look has too few images for all classes."""
+
 
 def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, seed: int) -> Int[np.ndarray, " chosen"]:
     """Draw ``size`` indices with the class proportions of ``labels``, in ascending order.
@@ -65,21 +68,33 @@ def take_per_class(
     return np.flatnonzero(selected), np.flatnonzero(~selected)
 
 
-def nested_order(labels: Int[np.ndarray, " samples"], seed: int) -> Int[np.ndarray, " samples"]:
+def nested_order(
+    labels: Int[np.ndarray, " samples"], seed: int, first_images: int | None = None
+) -> Int[np.ndarray, " samples"]:
     """Return a random order of all indices, (N,), whose first n are a stratified sample for every n.
 
     The budgeted search scores growing prefixes of this order; `stratified_indices` draws a single scoring set. One
     sample of each class comes first, then a second of each, because most metrics need two. After these, the samples of
     a class are spread evenly over the order. The order within a class and the order of classes are random.
+
+    Args:
+        labels: Class of each sample, (N,).
+        seed: Seed of the order.
+        first_images: Number of images that are used first. If it is below four for each class, one class after the
+            other comes with four samples, because single samples of many classes say nothing about the spread within
+            a class. The first n < 4C samples then have only a part of the classes.
     """
     rng = np.random.default_rng(seed)
     codes, counts = np.unique(labels, return_inverse=True, return_counts=True)[1:]
     shuffled = np.lexsort((rng.random(len(labels)), codes))
     rank = np.empty(len(labels), dtype=np.int64)
     rank[shuffled] = np.arange(len(labels)) - np.repeat(np.cumsum(counts) - counts, counts)
+    class_order = rng.permutation(len(counts))[codes]
     # The first two of each class come before all others; ties between classes are broken at random.
     position = np.where(rank < 2, rank - 2.0, (rank + 0.5) / counts[codes])
-    return np.lexsort((rng.permutation(len(counts))[codes], position))
+    if first_images is not None and first_images < _CLASS_SIZE * len(counts):
+        position = np.where(rank < _CLASS_SIZE, class_order - len(counts), position)
+    return np.lexsort((rank, class_order, position))
 
 
 def _quotas(counts: Int[np.ndarray, " classes"], size: int) -> Int[np.ndarray, " classes"]:

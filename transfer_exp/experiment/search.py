@@ -113,19 +113,16 @@ class PoolSearch:
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
             looks = ScoredSubsets(
-                NestedSubsets(candidates, self.dataset, extractor, self.seed), self.scoring, self.ground_truth
+                NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first),
+                self.scoring,
+                self.ground_truth,
             )
             costs = self._relative_costs()
             names, n_images = self._look_at_all(looks, costs, advance)
             phase("scoring")
             search = self._halve(looks, names, n_images)
-            pairings = self._extract_finalists(looks, search)
-        last_round = search.rounds[-1]
-        is_scored = all(len(p.scoring_set.labels) == last_round.images for p in pairings.values())
-        scores = {name: last_round.scores[name] for name in pairings} if is_scored else looks.score(pairings.values())
-        if not scores:
-            raise self._no_score(looks)
-        subsets = {name: pairings[name] for name in scores}
+            scores, subsets = self._score_finalists(looks, search)
+        n_images = len(next(iter(subsets.values())).scoring_set.labels)
         finalists = Finalists(
             scores,
             subsets,
@@ -133,6 +130,7 @@ class PoolSearch:
             labels["metric"],
             labels["perturbation"],
             looks.score,
+            sum(looks.predict_scoring_seconds(name, n_images) for name in scores),
             self.budget,
             self.draws,
             self.seed,
@@ -278,13 +276,31 @@ class PoolSearch:
         halving = replace(self.halving, first=n_first, budget=limit)
         return halving(names, len(subsets.order), score, subsets.imagenet_accuracies, cost)
 
-    def _extract_finalists(self, looks: ScoredSubsets, search: HalvingResult) -> dict[str, SampleSubset]:
-        """Return the models of the last round, on all images if there is time for them."""
-        last_round, n_all = search.rounds[-1], len(looks.subsets.order)
-        fits = looks.predict_seconds(last_round.scores, n_all) <= self.budget.left(_SEARCH_SHARE)
-        n_images = n_all if self.budget.seconds is None or fits else last_round.images
-        pairings = {name: looks.pairing(name, n_images) for name in last_round.scores}
-        return {name: pairing for name, pairing in pairings.items() if pairing is not None}
+    def _score_finalists(
+        self, looks: ScoredSubsets, search: HalvingResult
+    ) -> tuple[dict[str, float], dict[str, SampleSubset]]:
+        """Score the models of the last round on all images, or on as many as there is time for.
+
+        Returns:
+            Scores and images by model.
+
+        Raises:
+            InputError: If none of them has a score.
+        """
+        n_images, n_all = search.rounds[-1].images, len(looks.subsets.order)
+        scores = dict(search.rounds[-1].scores)
+        while n_images < n_all:
+            left = self.budget.left(_SEARCH_SHARE)
+            sizes = (n for n in (n_all, min(2 * n_images, n_all)) if looks.predict_seconds(scores, n) <= left)
+            larger = next(sizes, None)
+            if larger is None:
+                break
+            pairings = [looks.pairing(name, larger) for name in scores]
+            scores, n_images = looks.score(p for p in pairings if p is not None), larger
+            if not scores:
+                raise self._no_score(looks)
+        subsets = {name: looks.pairing(name, n_images) for name in scores}
+        return scores, {name: subset for name, subset in subsets.items() if subset is not None}
 
     def _result(
         self,
@@ -299,6 +315,9 @@ class PoolSearch:
         models, n_all = self._ranked(looks, search, finalists, uncertainty), len(looks.subsets.order)
         missing = [model.model for model in models if model.status == "not looked at"]
         n_images, notes = models[0].images, list(uncertainty.notes)
+        n_scored_classes = len(np.unique(finalists.labels))
+        if n_scored_classes < finalists.n_classes:
+            notes.insert(0, f"scores are of images of {n_scored_classes} of the {finalists.n_classes} classes")
         if n_images < n_all and uncertainty.ordered_by != "score":
             notes.append(f"expected accuracies are of models trained on {n_images} images, not on all {n_all}")
         looked_at = [name for name in costs if name not in missing and name in looks.subsets.load_seconds]

@@ -38,6 +38,8 @@ _MIN_CLASS_SIZE = 4
 """A half-sample then has at least two images of every class."""
 _MIN_DRAWS = 20
 """Fewest half-samples that show a 95 % interval."""
+_FIRST_FIT = 64
+"""Images of the first linear classifier that measures how long others will take."""
 _CLASSIFIER_SHARE = 0.9
 """Share of the time budget after which no linear classifier is fitted; the rest is for half-samples."""
 
@@ -52,6 +54,7 @@ class Finalists:
         n_classes: Number of classes of the dataset.
         metric, perturbation: Names that select the calibration.
         rescore: Function that returns the scores of models on other images.
+        rescore_seconds: Expected time to score all of them on all these images.
         budget: Time budget of the search.
         draws, seed: Number of half-samples, and their seed.
         jobs: Number of processes.
@@ -63,6 +66,7 @@ class Finalists:
     metric: str
     perturbation: str
     rescore: Callable[[Sequence[SampleSubset]], Mapping[str, float]]
+    rescore_seconds: float
     budget: Budget
     draws: int
     seed: int
@@ -132,11 +136,14 @@ def _classifier_hits(finalists: Finalists) -> Bool[np.ndarray, "models samples"]
         start = time.perf_counter()
         return held_out_hits(samples.features, samples.labels), time.perf_counter() - start
 
-    # At most with the square of the images, because classes may grow in number too.
-    quarter = max(n_images // 4, 10)
-    if budget.seconds is not None and quarter < n_images:
-        _, seconds = fit(subsets[0].subset(np.arange(quarter)), silent)
-        check_time(len(subsets), seconds * (n_images / quarter) ** 2)
+    size, is_sure = _FIRST_FIT, budget.seconds is None
+    while size < n_images and not is_sure:
+        _, seconds = fit(subsets[0].subset(np.arange(size)), silent)
+        # At most with the square of the images, because classes may grow in number too.
+        needed = len(subsets) * seconds * (n_images / size) ** 2 / finalists.jobs
+        is_sure = needed <= budget.left(_CLASSIFIER_SHARE)
+        size *= 4
+        check_time(1, 0.0 if is_sure else 16 * seconds)
     hits = list[np.ndarray]()
     for hit, seconds in map_models(fit, subsets, finalists.jobs, silent, SECONDS_ALONE):
         hits.append(hit)
@@ -185,7 +192,10 @@ def _add_intervals(
 
 def _score_halves(finalists: Finalists, samples: Bool[np.ndarray, "draws samples"]) -> Float[np.ndarray, "done models"]:
     """Return the scores of the finalists on half-samples, on fewer of them where the time ends before."""
-    rows = list[list[float]]()
+    rows, budget = list[list[float]](), finalists.budget
+    least = min(_MIN_DRAWS, len(samples))
+    if budget.left() < least * finalists.rescore_seconds / 2 / finalists.jobs:
+        raise InputError(f"the time budget is too short for {least} half-samples")
 
     def score(chosen: Bool[np.ndarray, " samples"], track: Track) -> tuple[list[float], float]:
         start = time.perf_counter()
@@ -195,9 +205,9 @@ def _score_halves(finalists: Finalists, samples: Bool[np.ndarray, "draws samples
 
     for row, seconds in map_models(score, list(samples), finalists.jobs, silent, SECONDS_ALONE):
         rows.append(row)
-        n_missing = min(_MIN_DRAWS, len(samples)) - len(rows)
-        if finalists.budget.left() < max(n_missing / finalists.jobs, 1) * seconds:
+        n_missing = least - len(rows)
+        if budget.left() < max(n_missing / finalists.jobs, 1) * seconds:
             break
-    if len(rows) < min(_MIN_DRAWS, len(samples)):
-        raise InputError(f"the time budget is too short for {_MIN_DRAWS} half-samples")
+    if len(rows) < least:
+        raise InputError(f"the time budget is too short for {least} half-samples")
     return np.array(rows)

@@ -27,6 +27,7 @@ class NestedSubsets:
         candidates: Candidates by name.
         dataset, extractor: Target dataset and the extractor of its features.
         seed: Seed of the order of the images.
+        first_images: Number of images of a first look, see `nested_order`.
         forward_passes: Images passed through a model so far, summed over models.
         seconds: Time spent on each model so far, loading included.
         load_seconds: Time to load each model.
@@ -39,6 +40,7 @@ class NestedSubsets:
     dataset: TargetDataset | FeatureArrays
     extractor: Extractor
     seed: int
+    first_images: int | None = None
     forward_passes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     load_seconds: dict[str, float] = field(default_factory=dict)
@@ -49,10 +51,10 @@ class NestedSubsets:
 
     @cached_property
     def order(self) -> Int[np.ndarray, " samples"]:
-        """Positions in the scoring set, (N,); every prefix is a stratified sample."""
+        """Positions in the scoring set, (N,), by `nested_order`."""
         if isinstance(self.dataset, FeatureArrays):
-            return nested_order(self.dataset.labels[self.dataset.scoring_set], self.seed)
-        return nested_order(self.dataset.scoring_set.labels, self.seed)
+            return nested_order(self.dataset.labels[self.dataset.scoring_set], self.seed, self.first_images)
+        return nested_order(self.dataset.scoring_set.labels, self.seed, self.first_images)
 
     def pairing(self, name: str, n_images: int, at_least: int | None = None, seconds: float = np.inf) -> SampleSubset:
         """Return a candidate with the first images, at least one, as its scoring set.

@@ -19,7 +19,10 @@ from rich.text import Text
 from transfer_exp.report.ranking_table import models_by_reason, omitted_models, score_format
 from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchedModel, SearchResult
 
-_STOP_REASONS = {"all images": "all images were used for the finalists", "budget": "the time budget was used up"}
+_STOP_REASONS = {
+    "all images": "all images were used for the finalists",
+    "budget": "the time budget did not suffice for more",
+}
 _NUMBERS = ("", "this model", "these two", "these three")
 _NAMES_SHOWN = 10
 """Number of names in a list of a shortened table."""
