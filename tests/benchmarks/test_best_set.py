@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import best_set
-from benchmarks.best_set import best_model, evaluate_ranking, evaluate_splits
+from benchmarks.best_set import evaluate_ranking, evaluate_splits
 from benchmarks.subset_scores import Candidates
 
 LABELS = np.arange(120) % 3
@@ -22,15 +22,6 @@ def candidates():
     noise = dict(zip(TRUTH.index, (0.1, 1.0, 30.0), strict=True))
     features = {name: np.eye(3)[LABELS] + scale * rng.normal(size=(120, 3)) for name, scale in noise.items()}
     return Candidates("toy", LABELS, {name: partial(np.asarray, x) for name, x in features.items()})
-
-
-def test_the_best_model_depends_on_the_images(candidates):
-    assert best_model(candidates, "ncm", np.arange(120) < 60) == "clear"
-    swapped = {name: load() for name, load in candidates.features.items()}
-    swapped["clear"] = np.where(np.arange(120)[:, None] < 60, swapped["clear"], 1e3 * swapped["dark"])
-    mixed = Candidates("toy", LABELS, {name: partial(np.asarray, x) for name, x in swapped.items()})
-    assert best_model(mixed, "ncm", np.arange(120) < 60) == "clear"
-    assert best_model(mixed, "ncm", np.arange(120) >= 60) == "dim"
 
 
 def test_the_set_of_possibly_best_models_is_evaluated_with_the_accuracies():
@@ -50,8 +41,7 @@ def test_the_set_of_possibly_best_models_is_evaluated_with_the_accuracies():
 @pytest.mark.slow
 def test_both_halves_of_each_split_are_searched(candidates, monkeypatch):
     monkeypatch.setattr(best_set, "SPLITS", 2)
-    monkeypatch.setattr(best_set, "SETTINGS", {"logme": best_set.SETTINGS["logme"]})
     monkeypatch.setattr(best_set, "read_full_accuracies", lambda: TRUTH.to_frame())
-    rows = list(evaluate_splits(candidates))
+    rows = list(evaluate_splits(candidates, ["logme"]))
     assert [row["split"] for row in rows] == [0, 0, 1, 1]
     assert all((row["named"], row["held"], row["first"], row["first_loses"]) == (1, 1, 1, 0) for row in rows)
