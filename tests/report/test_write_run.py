@@ -109,9 +109,9 @@ def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
     written = write_search(SEARCH, context(), tmp_path, ListTracker())
     assert [path.name for path in written] == ["result.json", "rank.csv", "rank.parquet", "report.html"]
     assert files(tmp_path) == ["page.json", "rank.csv", "rank.parquet", "report.html", "result.json"]
-    assert json.loads((tmp_path / "page.json").read_text())["verdict"][-1] == "Fine-tune this model: clear"
     (cell,) = page_data(tmp_path)["cells"]
-    assert [(row["model"], row["rank"], row["score_low_95"]) for row in cell["search"]] == [
+    assert cell["answer"]["headline"].startswith("Fine-tune clear")
+    assert [(row["model"], row["rank"], row["score_low_95"]) for row in cell["models"]] == [
         ("clear", 1, 0.4),
         ("dim", 2, None),
     ]

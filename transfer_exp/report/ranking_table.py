@@ -18,6 +18,8 @@ _OMITTED_MEASURES = ("weighted_tau", "weighted_tau_by_accuracy", "pearson")
 _NAME_WIDTH = 45
 """Longest name that is on one line in 80 columns; longer ones are folded if there is no room."""
 
+_MAX_BEST, _MAX_OUTLIERS = 5, 3
+
 
 def ranking_table(result: CellResult, folder: Path | None = None, top: int = 0) -> RenderableType:
     """Return a cell for `rich.console.Console.print`: title, models by score, skipped models, verdict.
@@ -89,6 +91,20 @@ def score_format(scores: Sequence[float]) -> str:
         return "{:.3e}"
     decimals = 4 if spread == 0 else min(8, max(0, 2 - math.floor(math.log10(spread))))
     return f"{{:.{decimals}f}}"
+
+
+def notable_models(result: CellResult) -> set[str]:
+    """Return the models that a chart of scores and accuracies names: the best ones, and outliers.
+
+    These are the five best accuracies, the highest score, and at most three models whose two ranks differ by more than
+    a quarter of the number of models.
+    """
+    compared = [line for line in result.ranking() if line.score_rank is not None and line.accuracy_rank is not None]
+    differences = {line.result.model: abs((line.score_rank or 0) - (line.accuracy_rank or 0)) for line in compared}
+    outliers = sorted(differences, key=lambda model: -differences[model])[:_MAX_OUTLIERS]
+    best = sorted(compared, key=lambda line: line.accuracy_rank or 0)[:_MAX_BEST]
+    names = {line.result.model for line in [*compared[:1], *best]}
+    return names | {model for model in outliers if differences[model] > len(compared) / 4}
 
 
 def models_by_reason(problems: Iterable[tuple[str, str, str]]) -> list[str]:

@@ -18,18 +18,15 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from transfer_exp.errors import escape_controls
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.report.ranking_table import cell_title, headline
+from transfer_exp.report.palette import figure_colour
+from transfer_exp.report.ranking_table import cell_title, headline, notable_models
 from transfer_exp.results.cell import CellResult, ModelResult
 
-# Colours of Okabe and Ito, which colour-blind readers can distinguish.
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
 _DOT_RADIUS = 5.0
 """Half the side, in pixels, of the square around each point that labels avoid."""
 _LINE_DISTANCE = 22.0
 """Pixels; a label farther from its point is joined to it by a thin line."""
 _LONGEST_LABEL = 48
-_CROWD = 30
-"""With more points than this, a label that would overlap something is left out."""
 
 
 @contextmanager
@@ -50,8 +47,8 @@ def figure_label(name: str) -> str:
 def scatter(result: CellResult, path: Path) -> Path:
     """Draw one cell (a pool scored by one metric on one dataset) to a PNG file and return its path.
 
-    Every model with score and accuracy is a labelled point; the title has tau_w and its null band. With fewer than two
-    such models, the figure is a dot plot of the scores.
+    Every model with score and accuracy is a point; `notable_models` have labels, and the title has tau_w and its null
+    band. With fewer than two such models, the figure is a dot plot of the scores.
     """
     scored = [line.result for line in result.ranking() if line.result.score is not None]
     compared = [m for m in scored if m.accuracy is not None]
@@ -63,46 +60,43 @@ def scatter(result: CellResult, path: Path) -> Path:
     title = cell_title({field: figure_label(label) for field, label in result.cell.items()})
     axes.set_title("\n".join(filter(None, [title, headline(result)])), fontsize=10, loc="left")
     if len(compared) >= 2:
-        unlabelled = _draw_points(figure, axes, compared)
+        _draw_points(figure, axes, compared, notable_models(result))
     else:
-        unlabelled = 0
         _draw_scores(axes, scored)
-    notes = [f"{unlabelled} points without a name for lack of room"] if unlabelled else []
     missing = [figure_label(m.model) for m in result.models if m not in drawn]
-    notes += [f"not shown: {', '.join(missing)}"] if missing else []
-    note = shorten("; ".join(notes), 78, placeholder=" ...")  # leaves room for the legend
-    figure.supxlabel(note, fontsize=7, color="0.4", x=0.02, ha="left")
+    note = shorten(f"not shown: {', '.join(missing)}", 78, placeholder=" ...") if missing else ""  # beside the legend
+    figure.supxlabel(note, fontsize=7, color=figure_colour("soft"), x=0.02, ha="left")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
     return path
 
 
-def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult]) -> int:
-    """Draw score against accuracy with labels; return the number of points without one."""
+def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult], named: set[str]) -> None:
+    """Draw score against accuracy, with labels of the models in ``named``."""
     points = np.array([(m.score, m.accuracy) for m in models], dtype=np.float64)
-    axes.scatter(points[:, 0], points[:, 1], s=28, color=_BLUE, zorder=3)
+    axes.scatter(points[:, 0], points[:, 1], s=28, color=figure_colour("accent"), zorder=3)
     chosen, best = points[:, 0] == points[:, 0].max(), points[:, 1] == points[:, 1].max()
-    rings = [(best, _GREEN, 170, "best accuracy")]
+    rings = [(best, figure_colour("good"), 170, "best accuracy")]
     if not chosen.all():
-        rings.append((chosen, _ORANGE, 90, "highest score"))
+        rings.append((chosen, figure_colour("bad"), 90, "highest score"))
     for mask, colour, size, name in rings:
         x, y = points[mask].T
         axes.scatter(x, y, s=size, facecolors="none", edgecolors=colour, lw=1.6, label=name, zorder=2)
     axes.set(xlabel="score (larger is better)", ylabel="ground-truth accuracy")
     axes.margins(x=0.16, y=0.12)  # room for labels
-    axes.grid(color="0.92", zorder=0)
+    axes.grid(color=figure_colour("line"), zorder=0)
     figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     figure.draw_without_rendering()  # computes the layout, which determines the pixels of the labels
-    return len(place_labels(figure, axes, points, [figure_label(m.model) for m in models]))
+    place_labels(figure, axes, points, [figure_label(m.model) if m.model in named else "" for m in models])
 
 
 def _draw_scores(axes: Axes, models: list[ModelResult]) -> None:
     """Draw only the scores, highest on top."""
     scores = [float(m.score) for m in models if m.score is not None]
     heights = np.arange(len(scores))[::-1]
-    axes.scatter(scores, heights, s=28, color=_BLUE, zorder=3)
+    axes.scatter(scores, heights, s=28, color=figure_colour("accent"), zorder=3)
     axes.set_yticks(heights, [figure_label(m.model) for m in models], fontsize=8)
     axes.set(xlabel="score (larger is better)", ylim=(-0.7, max(len(scores), 1) - 0.3))
-    axes.grid(color="0.92", zorder=0)
+    axes.grid(color=figure_colour("line"), zorder=0)
     if not models:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "no model was scored", ha="center", transform=axes.transAxes)
@@ -110,35 +104,30 @@ def _draw_scores(axes: Axes, models: list[ModelResult]) -> None:
 
 def place_labels(
     figure: Figure, axes: Axes, points: Float[np.ndarray, "points xy"], names: Sequence[str], fontsize: float = 8.0
-) -> list[str]:
-    """Label each point at the one of 48 positions around it that overlaps points, labels and frame the least.
+) -> None:
+    """Label each named point at the one of 48 positions around it that overlaps points, labels and frame the least.
 
     Args:
         figure, axes: Agg figure with final limits and layout, because overlaps are measured in pixels.
         points: (P, 2), in data coordinates. Earlier points choose their positions first.
-        names: P labels.
+        names: P labels; empty for no label.
         fontsize: In points.
-
-    Returns:
-        Labels left out because there are more than 30 points and no free position.
     """
     pixels = axes.transData.transform(points)
     occupied = np.concatenate([pixels - _DOT_RADIUS, pixels + _DOT_RADIUS], axis=1)
     frame = np.array([axes.bbox.extents])
-    left_out = []
     for point, pixel, name in zip(points, pixels, names, strict=True):
+        if not name:
+            continue
         width, height = _text_size(figure, name, fontsize)
         boxes = pixel[[0, 1, 0, 1]] + _candidate_boxes(width, height)
         # The area outside the frame counts double: a cut label is worse than a covered one.
         costs = [_overlap(box, occupied) + 2 * (width * height - _overlap(box, frame)) for box in boxes]
         best = int(np.argmin(np.round(costs, 3)))  # free positions have the same cost, in spite of rounding errors
-        if costs[best] > 0.001 and len(points) > _CROWD:
-            left_out.append(name)
-            continue
         box = boxes[best]
         occupied = np.concatenate([occupied, box[None]])
         distance = float(np.hypot(*(pixel - np.clip(pixel, box[:2], box[2:]))))
-        line = {"arrowstyle": "-", "lw": 0.5, "color": "0.6", "shrinkA": 0, "shrinkB": 3}
+        line = {"arrowstyle": "-", "lw": 0.5, "color": figure_colour("control"), "shrinkA": 0, "shrinkB": 3}
         axes.annotate(
             name,
             (float(point[0]), float(point[1])),
@@ -150,7 +139,6 @@ def place_labels(
             arrowprops=line if distance > _LINE_DISTANCE else None,
             annotation_clip=False,
         )
-    return left_out
 
 
 def _text_size(figure: Figure, text: str, fontsize: float) -> tuple[float, float]:

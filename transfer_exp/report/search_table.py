@@ -59,7 +59,7 @@ def search_table(search: SearchResult, folder: Path | None = None, top: int = 0)
         parts.append(Text(f"not looked at: {_join(unseen, names_shown)}", style="dim"))
     skipped = models_by_reason(("skipped", m.model, m.reason) for m in search.with_status("failed"))
     parts.extend(Text(line, style="yellow") for line in skipped)
-    lines = [*_certainty(search, names_shown), *_explanation(search)]
+    lines = _sentences(search, names_shown)
     return Group(*parts, *(Text(line) for line in lines), Text(next_step(search), style="bold"))
 
 
@@ -69,8 +69,12 @@ def verdict(search: SearchResult) -> list[str]:
     They say whether all models were looked at, which may be the best, the expected loss of choosing the first, what
     orders the models, and the cost of the search.
     """
-    coverage = _coverage(search)
-    return [*([coverage] if coverage else []), *_certainty(search), *_explanation(search), next_step(search)]
+    return [line for line in (_coverage(search), *_sentences(search), next_step(search)) if line]
+
+
+def warnings(search: SearchResult) -> list[str]:
+    """Return the lines of the verdict that doubt the ranking: models that were not looked at, and poor accuracies."""
+    return [line for line in (_coverage(search), _chance_level(search)) if line]
 
 
 def next_step(search: SearchResult) -> str:
@@ -98,43 +102,52 @@ def _coverage(search: SearchResult) -> str:
     )
 
 
-def _certainty(search: SearchResult, names_shown: int = 0) -> list[str]:
-    """Return sentences on the models that may be the best, and on the accuracy to expect."""
-    best, finalists, lines = search.best, search.with_status("finalist"), list[str]()
-    level = f"({100 * RANK_LEVEL:g} %)"
+def _sentences(search: SearchResult, names_shown: int = 0) -> list[str]:
+    """Return the lines of the verdict between the coverage and the next step."""
+    lines = (_possibly_best(search, names_shown), _chance_level(search), *remarks(search))
+    return [line for line in lines if line]
+
+
+def _possibly_best(search: SearchResult, names_shown: int) -> str:
+    """Return a sentence on the models that may be the best; empty if the intervals of the ranks are unknown."""
+    best, finalists, level = search.best, search.with_status("finalist"), f"({100 * RANK_LEVEL:g} %)"
     if len(best) > 1:
-        lines.append(f"Each of {len(best)} models may be the best {level}: {_join(best, names_shown)}")
-    elif len(finalists) > 1 and finalists[0].worst_rank_95 == 1:
-        lines.append(f"{best[0]} is significantly better than every other finalist {level}")
-    elif len(finalists) > 1 and finalists[0].best_rank_95 is not None:
-        lines.append(f"{best[0]} is the only finalist that may be the best {level}")
-    expected, chance = finalists[0].expected_accuracy, 1 / search.classes
-    if expected is not None:
-        # Two standard errors of the accuracy of guesses on as many images.
-        margin = max(_MARGIN, 2 * math.sqrt(chance * (1 - chance) / finalists[0].images))
-        if expected < chance + margin:
-            lines.append(
-                f"None of these is good: the best expected accuracy, {expected:.2f}, is close to chance ({chance:.2f})"
-            )
+        return f"Each of {len(best)} models may be the best {level}: {_join(best, names_shown)}"
+    if len(finalists) == 1 or finalists[0].best_rank_95 is None:
+        return ""
+    if finalists[0].worst_rank_95 == 1:
+        return f"{best[0]} is significantly better than every other finalist {level}"
+    return f"{best[0]} is the only finalist that may be the best {level}"
+
+
+def _chance_level(search: SearchResult) -> str:
+    """Return a sentence if no model is expected to be better than guesses; empty otherwise."""
+    first, chance = search.with_status("finalist")[0], 1 / search.classes
+    if first.expected_accuracy is None:
+        return ""
+    # Two standard errors of the accuracy of guesses on as many images.
+    margin = max(_MARGIN, 2 * math.sqrt(chance * (1 - chance) / first.images))
+    if first.expected_accuracy >= chance + margin:
+        return ""
+    expected = f"{first.expected_accuracy:.2f}"
+    return f"None of these is good: the best expected accuracy, {expected}, is close to chance ({chance:.2f})"
+
+
+def remarks(search: SearchResult) -> list[str]:
+    """Return the lines of the verdict on the expected loss, on what orders the models, on the cost, and the notes."""
+    perturbation, metric = search.cell["perturbation"], search.cell["metric"]
+    score = metric if perturbation == "none" else f"{metric} after {perturbation}"
+    finalists, n_ranked, lines = search.with_status("finalist"), sum(m.rank is not None for m in search.models), []
     if search.expected_regret is not None and len(finalists) > 1:
         regret = search.expected_regret
         loss = f"{regret:.3f}" if regret >= 0.001 else "less than 0.001"
         lines.append(f"Expected loss of accuracy if only {finalists[0].model} is fine-tuned: {loss}")
-    return lines
-
-
-def _explanation(search: SearchResult) -> list[str]:
-    """Return sentences on what orders the models and on the cost of the search, and the notes."""
-    perturbation, metric = search.cell["perturbation"], search.cell["metric"]
-    score = metric if perturbation == "none" else f"{metric} after {perturbation}"
-    n_finalists, n_ranked = len(search.with_status("finalist")), sum(m.rank is not None for m in search.models)
-    lines = list[str]()
     if n_ranked > 1:
         order = {
             "expected accuracy": f"expected accuracy, which combines the score ({score}) with a linear classifier",
             "score": f"score ({score})",
         }[search.ordered_by]
-        lines.append(f"Order: {order}" + ("; dropped models by score" if n_finalists < n_ranked else ""))
+        lines.append(f"Order: {order}" + ("; dropped models by score" if len(finalists) < n_ranked else ""))
     cost = f"{_plural(n_ranked, 'model')} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}"
     percentage = 100 * search.share_of_passes
     share = f"{percentage:.0f} %" if percentage >= 1 else "less than 1 %"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from scipy.stats import t as student_t
 
 from transfer_exp.errors import InputError, escape_all, one_line
 from transfer_exp.io.text import read_json
@@ -102,6 +103,30 @@ def paired_change(frame: pd.DataFrame) -> pd.DataFrame:
         ``perturbation``, ``metric``, mean ``change`` of weighted tau, its standard ``error`` (NaN for one pair) and the
         number of ``pairs``. Empty without a pair.
     """
+    grouped = _changes(frame).groupby(["perturbation", "metric"])["change"]
+    return grouped.agg(change="mean", error="sem", pairs="count").reset_index()
+
+
+def mean_change(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average the changes of `paired_change` over metrics, then over datasets (and other fields that vary).
+
+    Metrics are averaged first, because their changes on one dataset are not independent.
+
+    Returns:
+        ``perturbation``, largest change first; mean ``change`` of weighted tau; its standard ``error`` (NaN for one
+        unit); the number of ``units`` such as datasets; and whether it is ``significant``: zero lies outside its 95 %
+        t interval. Empty without a pair.
+    """
+    unit = [name for name in row_fields(frame) if name != "perturbation"]
+    by_unit = _changes(frame).groupby([*unit, "perturbation"], as_index=False)["change"].mean()
+    means = by_unit.groupby("perturbation")["change"].agg(change="mean", error="sem", units="count").reset_index()
+    quantile = student_t.ppf(0.975, means["units"] - 1)  # NaN for one unit, which is never significant
+    means["significant"] = means["change"].abs() > quantile * means["error"]
+    return means.sort_values("change", ascending=False, ignore_index=True)
+
+
+def _changes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the ``change`` of weighted tau from perturbation ``none`` for each pair of cells, averaged over seeds."""
     unit = [*(name for name in row_fields(frame) if name != "perturbation"), "metric"]
     with_tau = frame.dropna(subset=["weighted_tau"])
     taus = with_tau.groupby([*unit, "seed", "perturbation"], as_index=False)["weighted_tau"].mean()
@@ -109,9 +134,7 @@ def paired_change(frame: pd.DataFrame) -> pd.DataFrame:
     baseline = taus[unperturbed].drop(columns="perturbation")
     pairs = taus[~unperturbed].merge(baseline, on=[*unit, "seed"], suffixes=("", "_none"))
     pairs["change"] = pairs["weighted_tau"] - pairs["weighted_tau_none"]
-    by_unit = pairs.groupby([*unit, "perturbation"], as_index=False)["change"].mean()
-    grouped = by_unit.groupby(["perturbation", "metric"])["change"]
-    return grouped.agg(change="mean", error="sem", pairs="count").reset_index()
+    return pairs.groupby([*unit, "perturbation"], as_index=False)["change"].mean()
 
 
 def read_statuses(folder: Path) -> dict[Path, dict[str, Any]]:

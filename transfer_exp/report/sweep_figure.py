@@ -9,15 +9,19 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 
 from transfer_exp.io.atomic import write_atomically
+from transfer_exp.report.palette import figure_colour
 from transfer_exp.report.scatter import figure_label, literal_text
 from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fields
 
-_COLOURS = "RdBu"  # red is negative, blue positive; colour-blind readers can distinguish them
-_EMPTY = "0.85"
+_COLOURS = LinearSegmentedColormap.from_list("tau", [figure_colour(name) for name in ("bad", "paper", "accent")])
+_WHITE_TEXT = 0.65
+"""Share of the range above which a colour is too dark for black text."""
 
 
 @literal_text()
@@ -25,20 +29,22 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     """Draw all cells of a sweep to a PNG file and return its path.
 
     The frame holds the cells from `collect`. There is one panel per dataset (and other varying fields), with metrics as
-    rows and perturbations as columns. Each field shows weighted tau, averaged over seeds. It is bold with a star where
-    tau lies outside the null band (the range for random scores), and grey where the job failed.
+    rows and perturbations as columns. Each field shows weighted tau, averaged over seeds. It is hatched where tau lies
+    inside the null band (the range for random scores), and grey where the job failed. The colours cover the range of
+    the data.
     """
     means = mean_over_seeds(frame)
     panel_fields = [name for name in row_fields(frame) if name != "perturbation"]
     panels = list(means.groupby(panel_fields))
     metrics, perturbations = sorted(set(frame["metric"])), none_first(frame["perturbation"])
+    limit = float(np.nanmax(means["weighted_tau"].abs())) if means["weighted_tau"].notna().any() else 1.0
     width, height = max(1.8, 0.85 * len(perturbations)), 0.45 + 0.34 * len(metrics)
     columns = min(len(panels), math.ceil(math.sqrt(1.3 * len(panels) * height / width)))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(2 + columns * width, 1.3 + rows * height), dpi=150, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (name, group) in zip(grid, panels, strict=False):
-        image = _draw_panel(axes, group, metrics, perturbations)
+        image = _draw_panel(axes, group, metrics, perturbations, max(limit, 0.01))
         dataset, *further = name
         labels = [str(dataset), *(f"{field}={value}" for field, value in zip(panel_fields[1:], further, strict=True))]
         axes.set_title(" / ".join(map(figure_label, labels)), fontsize=9)
@@ -51,25 +57,30 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     colorbar = figure.colorbar(image, ax=list(grid), pad=0.01, aspect=30)
     colorbar.set_label("tau_w", fontsize=9)
     colorbar.ax.tick_params(labelsize=8)
-    figure.supxlabel("* outside the null band of one run   = tied", fontsize=7, color="0.4", x=0.02, ha="left")
+    figure.supxlabel(
+        "hatched: inside the null band of one run   = tied", fontsize=7, color=figure_colour("soft"), x=0.02, ha="left"
+    )
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
     return path
 
 
-def _draw_panel(axes: Axes, group: pd.DataFrame, metrics: list[str], perturbations: list[str]) -> AxesImage:
-    """Draw the heat map of one dataset."""
+def _draw_panel(
+    axes: Axes, group: pd.DataFrame, metrics: list[str], perturbations: list[str], limit: float
+) -> AxesImage:
+    """Draw the heat map of one dataset, with colours from -limit to limit."""
     taus = np.full((len(metrics), len(perturbations)), np.nan)
     for _, row in group.iterrows():
         i, j = metrics.index(row["metric"]), perturbations.index(row["perturbation"])
         taus[i, j] = tau = row["weighted_tau"]
-        text = f"{tau:.2f}{'=' if row['tied'] else '*' if row['outside'] else ''}"
+        text = f"{tau:.2f}{'=' if row['tied'] else ''}"
         if math.isnan(tau):
             text = "failed" if row["failed"] else "no tau"
-        colour = "white" if abs(tau) >= 0.65 else "black"
-        weight = "bold" if row["outside"] else "normal"
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color=colour, weight=weight)
-    axes.set_facecolor(_EMPTY)
-    image = axes.imshow(np.ma.masked_invalid(taus), cmap=_COLOURS, vmin=-1, vmax=1, aspect="auto")
+        elif not row["outside"]:
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, lw=0, hatch="///", ec=figure_colour("line")))
+        colour = "white" if abs(tau) >= _WHITE_TEXT * limit and row["outside"] else figure_colour("ink")
+        axes.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
+    axes.set_facecolor(figure_colour("line"))
+    image = axes.imshow(np.ma.masked_invalid(taus), cmap=_COLOURS, vmin=-limit, vmax=limit, aspect="auto")
     axes.set_xticks(range(len(perturbations)), [_wrap(name) for name in perturbations])
     axes.set_yticks(range(len(metrics)), [_wrap(name) for name in metrics])
     axes.tick_params(labelsize=8, length=0)

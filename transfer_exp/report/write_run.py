@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from transfer_exp.report.html.run_details import collect_run_details, write_run_
 from transfer_exp.report.output import Output
 from transfer_exp.report.record import last_round_as_cell, write_record, write_search_record
 from transfer_exp.report.scatter import scatter
-from transfer_exp.report.search_table import verdict
 from transfer_exp.report.tracked_run import tracked_cell, tracked_search
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
@@ -89,11 +88,8 @@ def write_search(search: SearchResult, context: RunContext, folder: Path, tracke
     records = write_search_record(search, context.config, folder, context.findings)
     output = Output(records)
 
-    def write_details() -> None:
-        details = collect_run_details(last_round_as_cell(search), context)
-        write_run_details(replace(details, verdict=tuple(verdict(search))), folder)
-
-    output.add("details of the page", write_details)
+    cell = last_round_as_cell(search)
+    output.add("details of the page", lambda: write_run_details(collect_run_details(cell, context), folder))
     output.add("page", lambda: write_page(folder))
     output.add("entry of the tracker", lambda: tracker.record(tracked_search(search, context, records), folder))
     return output.finish()

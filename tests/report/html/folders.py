@@ -7,9 +7,10 @@ import json
 import numpy as np
 
 from transfer_exp.report.html.run_details import RunDetails, collect_run_details, write_run_details
-from transfer_exp.report.record import write_record
+from transfer_exp.report.record import last_round_as_cell, write_record, write_search_record
 from transfer_exp.report.write_run import RunContext
 from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 
 NAMES = ("clear", "dim", "dark")
@@ -62,6 +63,49 @@ def write_run(folder, result, class_names=("red", "green", "blue"), perturb=unpe
     facts = {"command": command, "seconds": seconds, "class_names": class_names}
     context = run_context(scoring_sets=scoring_sets, perturb=perturb, **facts)
     write_run_details(collect_run_details(result, context), folder)
+    return folder
+
+
+def search_result(models=3, **changed):
+    """Return a search whose first two models may be the best; all after the tenth were dropped, and the last failed."""
+    finalists = [
+        SearchedModel(
+            f"model_{i:03}",
+            rank=i + 1,
+            best_rank_95=1 if i < 2 else 3,
+            worst_rank_95=2 if i < 2 else models,
+            expected_accuracy=0.9 - 0.02 * i,
+            expected_accuracy_low_80=0.85 - 0.02 * i,
+            expected_accuracy_high_80=0.94 - 0.02 * i,
+            score=0.8 - 0.02 * i,
+            score_low_95=0.78 - 0.02 * i,
+            score_high_95=0.82 - 0.02 * i,
+            images=600,
+            parameters=25_600_000,
+            seconds=2.5,
+        )
+        for i in range(min(10, models - 1))
+    ]
+    common = {"score": 0.1, "images": 60, "parameters": 5_300_000, "status": "dropped"}
+    dropped = [
+        SearchedModel(f"model_{i:03}", i + 1, **common, reason="dropped after 60 images") for i in range(10, models - 1)
+    ]
+    failed = SearchedModel(f"model_{models - 1:03}", status="failed", reason="no weights")
+    cell = {name: value for name, value in fields(metric="linear_classifier").items() if name != "ground_truth"}
+    facts = {"stop_reason": "all images", "images": 600, "classes": 5, "forward_passes": 6000, "seconds": 30.0}
+    facts |= {"ordered_by": "expected accuracy", "expected_regret": 0.01, "command": "transfer-exp run fine-tune"}
+    return SearchResult(cell, (*finalists, *dropped, failed), **{**facts, **changed})
+
+
+def write_ranking(folder, models, classes):
+    """Write the folder of a `search_result` with features of so many classes."""
+    search, labels = search_result(models, classes=classes), np.arange(6 * classes) % classes
+    write_search_record(search, {}, folder)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(classes, 8))[labels] + 0.5 * rng.normal(size=(len(labels), 8))
+    readers = dict.fromkeys((m.model for m in search.models), lambda largest: FeatureSet(features, labels))
+    context = run_context(None, scoring_sets=readers, class_names=tuple(f"class {c}" for c in range(classes)))
+    write_run_details(collect_run_details(last_round_as_cell(search), context), folder)
     return folder
 
 

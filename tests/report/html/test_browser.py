@@ -6,15 +6,25 @@ import re
 import shutil
 from itertools import pairwise
 
+import pandas as pd
 import pytest
 
-from tests.report.html.folders import HOSTILE, NAMES, cell_result, halved, write_run, write_sweep_folder
+from tests.report.html.folders import (
+    HOSTILE,
+    NAMES,
+    cell_result,
+    halved,
+    write_ranking,
+    write_run,
+    write_sweep_folder,
+)
 from transfer_exp.errors import escape_controls
 from transfer_exp.report.html.page import write_page
+from transfer_exp.report.palette import PALETTE
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 CHROMIUM = shutil.which("chromium")
-SIZES = {"wide": (1200, 900), "narrow": (400, 800)}
+SIZES = {"wide": (1400, 900), "middle": (800, 900), "narrow": (390, 800)}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +90,7 @@ def order(page, table):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_pages_fit_every_size_in_both_themes(show, run, sweep, size, scheme):
-    for path, anchor in ((run, ""), (sweep, "#cell-0")):
+    for path, anchor in ((run, ""), (sweep, "#digits/halved/logme")):
         page = show(path, size, scheme, anchor)
         assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
         assert page.locator("svg .model .dot").count() >= 3
@@ -93,23 +103,24 @@ def test_pages_fit_every_size_in_both_themes(show, run, sweep, size, scheme):
 
 def test_the_headings_of_a_table_sort_it_by_mouse_and_by_keyboard(show, run):
     page = show(run)
-    assert column(page, "Leaderboard", 2) == ["clear", "dim", "dark", "odd"]
-    assert order(page, "Leaderboard") == [["rank", "ascending"]]
+    assert column(page, "Models", 1) == ["clear", "dim", "dark", "odd"]
+    assert order(page, "Models") == [["rank", "ascending"]]
     page.get_by_role("button", name="accuracy", exact=True).click()
-    assert column(page, "Leaderboard", 2) == ["clear", "dark", "dim", "odd"]
-    assert order(page, "Leaderboard") == [["accuracy", "descending"]]
+    assert column(page, "Models", 1) == ["clear", "dark", "dim", "odd"]
+    assert order(page, "Models") == [["accuracy", "descending"]]
     page.keyboard.press("Enter")
-    assert column(page, "Leaderboard", 2) == ["dim", "dark", "clear", "odd"], "missing values stay last"
-    assert order(page, "Leaderboard") == [["accuracy", "ascending"]]
+    assert column(page, "Models", 1) == ["dim", "dark", "clear", "odd"], "missing values stay last"
+    assert order(page, "Models") == [["accuracy", "ascending"]]
     assert "accuracy, ascending" in page.locator("[role=status]").inner_text()
-    page.locator('[aria-label^="Leaderboard"]').get_by_role("button", name="model").focus()
+    page.locator('[aria-label^="Models"]').get_by_role("button", name="model").focus()
     page.keyboard.press("Space")
-    assert column(page, "Leaderboard", 2) == ["clear", "dark", "dim", "odd"]
+    assert column(page, "Models", 1) == ["clear", "dark", "dim", "odd"]
 
 
 def test_every_control_can_be_reached_by_keyboard_and_shows_its_focus(show, sweep):
     page = show(sweep)
-    every = page.locator("button, select, a[href], input:checked, pre, .scroll").count()
+    every = page.locator("button, select, a[href], summary, input:checked, input[type=search], pre, .scroll").count()
+    every -= page.locator("details:not([open]) input:checked").count()
     reached = set()
     for _ in range(every + 10):
         page.keyboard.press("Tab")
@@ -118,7 +129,7 @@ def test_every_control_can_be_reached_by_keyboard_and_shows_its_focus(show, swee
                 """() => {
                     const a = document.activeElement;
                     if (a === document.body) return "body";
-                    const visible = a.matches("input") ? a.nextElementSibling : a;
+                    const visible = a.matches("input[type=radio]") ? a.nextElementSibling : a;
                     const style = getComputedStyle(visible);
                     const name = a.ariaLabel || a.innerText || a.value;
                     return [...document.querySelectorAll("*")].indexOf(a) + " " + name.slice(0, 20) +
@@ -151,39 +162,131 @@ def test_the_reader_chooses_the_theme(show, run):
     assert page.evaluate(paper) == light
 
 
-def test_a_cell_of_a_sweep_is_shown_by_its_button_and_by_its_address(show, sweep):
+def test_a_cell_of_a_sweep_is_shown_by_its_button_and_by_its_name(show, sweep):
     page = show(sweep)
     page.get_by_role("button", name=re.compile("halved, sfda.*0.80 better than chance")).click()
     assert page.locator("h2.cellname").inner_text() == "digits / halved / sfda"
     assert page.locator('button.cell[aria-pressed="true"]').count() == 1
     titles = page.locator("#cell svg text.title").all_text_contents()
     assert titles == ["perturbation none, tau_w 0.40", "perturbation halved, tau_w 0.80", "before", "halved"]
-    page.locator("#cell fieldset").first.get_by_role("radio", name="after").check(force=True)
-    page.wait_for_timeout(50)
-    assert "perturbation none, tau_w 0.40" not in page.locator("#cell svg text.title").all_text_contents()
-    assert column(page, "Leaderboard", 6) == ["0", "0", "0", "–"]
-    again = show(sweep, anchor="#" + page.url.partition("#")[2])
+    assert column(page, "Models", 6) == ["0", "0", "0", "–"]
+    assert page.url.endswith("#digits/halved/sfda")
+    again = show(sweep, anchor="#digits/halved/sfda")
     assert again.locator("h2.cellname").inner_text() == "digits / halved / sfda"
     again.get_by_role("button", name=re.compile("glyphs.*failed")).click()
     assert "no <b>head</b>" in again.locator("#cell").inner_text()
 
 
-def test_the_projection_changes_with_model_and_side_and_a_class_can_be_highlighted(show, run):
+def test_the_page_of_a_sweep_starts_with_its_conclusion_and_marks_cells_inside_the_null_band(show, sweep):
+    page = show(sweep)
+    assert page.locator(".headline").first.inner_text() == "halved raises tau_w by +0.40, on one dataset only"
+    assert page.locator("main > .answer svg.intervals .model").count() == 2
+    chance = page.locator("button.cell.chance")
+    assert sorted(chance.all_inner_texts()) == ["0.30", "0.40"]
+    image = "all => all.map(b => getComputedStyle(b).backgroundImage !== 'none')"
+    assert page.locator("button.cell").evaluate_all(image).count(True) == 2
+
+
+def test_the_map_changes_with_the_model_and_a_class_can_be_highlighted(show, run):
     page = show(run)
     assert page.locator("svg.plane").count() == 2
-    page.locator("section", has_text="Class separation").get_by_role("radio", name="before").check(force=True)
-    page.wait_for_timeout(50)
-    assert page.locator("svg.plane").count() == 1
+    axes = page.locator("svg.plane text.axis").all_text_contents()
+    assert all(re.fullmatch(r"component [12] \(\d+ % of the variance\)", axis) for axis in axes)
     positions = "all => all.map(c => c.getAttribute('cx')).join()"
     clear = page.locator("svg.plane circle").evaluate_all(positions)
     page.get_by_label("Model", exact=True).select_option(NAMES[1])
     page.wait_for_timeout(50)
     assert page.locator("svg.plane circle").evaluate_all(positions) != clear
     page.get_by_role("button", name="green").click()
-    assert page.locator("svg.plane circle:not(.faded)").count() == 12
+    assert page.locator("svg.plane circle:not(.faded)").count() == 12 * 2
     assert page.get_by_role("button", name="green").get_attribute("aria-pressed") == "true"
     page.get_by_role("button", name="green").click()
     assert page.locator("svg.plane circle.faded").count() == 0
+
+
+@pytest.fixture
+def ranking(tmp_path):
+    """Return the page of a ranking of 200 models, most of them dropped, on 100 classes."""
+    return write_page(write_ranking(tmp_path / "ranking", models=200, classes=100))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_first_screen_of_a_ranking_has_the_answer_the_command_and_the_chart(show, ranking, size):
+    page = show(ranking, size)
+    headline = page.locator(".headline")
+    assert headline.inner_text() == "Fine-tune model_000 and model_001: either may be the best (95\u00a0%)"
+    boxes = [headline.bounding_box(), page.get_by_role("button", name="Copy the command").first.bounding_box()]
+    boxes.append(page.locator("svg.intervals .model").first.bounding_box())
+    assert all(box["y"] + box["height"] <= SIZES[size][1] for box in boxes)
+    tied = page.locator("svg.intervals .best")
+    assert tied.evaluate_all("all => all.map(g => g.dataset.model)") == ["model_000", "model_001"]
+    colours = "all => new Set(all.map(d => getComputedStyle(d).fill)).size"
+    assert page.locator("svg.intervals .dot").evaluate_all(colours) == 2
+    assert page.locator("svg.intervals .axis").text_content() == "expected accuracy (80 % intervals)"
+
+
+def test_nothing_of_a_large_ranking_is_cut_without_a_scrollbar(show, ranking):
+    page = show(ranking, "narrow")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    cut = """all => all.filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1).filter(e => {
+        const style = getComputedStyle(e);
+        return style.overflowX !== "auto" && style.display !== "inline";
+    }).map(e => e.className)"""
+    assert page.locator("main :is(div, p, td, th, pre, span)").evaluate_all(cut) == []
+    table = page.locator('[aria-label^="Models"]')
+    table.evaluate("t => (t.scrollLeft = 400)")
+    name = table.locator("tbody th").first.bounding_box()
+    assert name["x"] < 20, "the name of the model stays in view"
+
+
+def test_the_table_of_models_is_filtered_extended_and_downloaded(show, ranking):
+    page = show(ranking)
+    heads = [head.strip() for head in page.locator('[aria-label^="Models"] thead th').all_inner_texts()]
+    expected = ["model", "rank", "interval (95 %)", "expected accuracy (80 %)", "score (95 %)", "time", "parameters"]
+    assert heads == expected
+    heights = page.locator('[aria-label^="Models"] tbody tr').evaluate_all("all => all.map(r => r.offsetHeight)")
+    assert len(heights) == 200
+    assert max(heights) <= 32, "one line for each model"
+    page.get_by_label("Filter by model").fill("model_00")
+    assert len(column(page, "Models", 1)) == 10
+    assert "10 of 200 rows" in page.locator("main").inner_text()
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("images").check()
+    page.get_by_label("time").uncheck()
+    heads = [head.strip() for head in page.locator('[aria-label^="Models"] thead th').all_inner_texts()]
+    assert heads == [*expected[:5], "parameters", "images"]
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    table = pd.read_csv(download.value.path())
+    assert len(table) == 10
+    assert {"model", "rank", "score_low_95", "expected_accuracy_low_80", "seconds", "parameters"} <= set(table.columns)
+
+
+def test_the_command_is_copied(show, ranking):
+    page = show(ranking)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the command").first.click()
+    assert page.evaluate("navigator.clipboard.readText()") == "transfer-exp run fine-tune"
+    assert page.get_by_role("button", name="Copy the command").first.inner_text() == "Copied"
+
+
+def test_many_classes_have_a_list_of_confused_pairs_instead_of_a_map(show, ranking):
+    page = show(ranking)
+    assert page.locator("svg.plane").count() == 0
+    shares = [float(text) for text in column(page, "Most confused", 2)]
+    assert len(shares) == 20
+    assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_borders_of_controls_have_contrast(show, ranking, scheme):
+    page = show(ranking, scheme=scheme)
+    border = "all => all.map(e => getComputedStyle(e).borderTopColor)"
+    found = page.locator(
+        'main .button, main select, input[type="search"], .choice label:last-of-type span'
+    ).evaluate_all(border)
+    control = PALETTE["control"][scheme == "dark"]
+    assert set(found) == {f"rgb({', '.join(str(int(control[i : i + 2], 16)) for i in (1, 3, 5))})"}
 
 
 def test_hovering_over_a_leaderboard_row_highlights_its_point(show, run):
@@ -203,11 +306,11 @@ def test_hostile_names_are_text(show, tmp_path):
 @pytest.mark.parametrize("accuracies", [(None, None, None), (0.5, None, None)])
 def test_without_ground_truth_the_models_are_ranked(show, tmp_path, accuracies):
     page = show(write_page(write_run(tmp_path, cell_result(accuracies=accuracies, tau=None))))
-    assert re.search("No ground truth|needs two models", page.locator("main").inner_text())
+    assert re.search("no ground truth|needs two", page.locator("main").inner_text())
     assert page.locator("svg .model").count() == 3
     (tmp_path / "page.json").unlink()
     page = show(write_page(tmp_path))
-    assert "No projection: this run kept no features to draw." in page.locator("main").inner_text()
+    assert "No class separation: this run kept no features to draw." in page.locator("main").inner_text()
 
 
 def test_a_foreign_program_does_not_run(browser, run):
@@ -240,5 +343,5 @@ def test_long_names_are_cut_in_the_middle_and_stay_in_the_picture(show, tmp_path
     )
     for name, (text, title, inside) in zip(names, drawn, strict=True):
         assert inside, text
-        assert re.fullmatch(r"vit_.*….*_(more|less|else)", text)
-        assert title.startswith(f"{name}: score ")
+        assert re.fullmatch(r"vit_.*_(more|less|else)", text)
+        assert title.startswith(f"{name}: ")

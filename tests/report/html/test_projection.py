@@ -29,7 +29,9 @@ def test_the_plane_is_that_of_the_first_two_principal_components():
     centred = features - features.mean(axis=0)
     left, values, _ = np.linalg.svd(centred, full_matrices=False)
     expected = 100 * (left * values)[:, :2] / np.sqrt((centred**2).sum(axis=1).mean())
-    points = coordinates(project_features(features, labels, None).before)
+    projection = project_features(features, labels, None).before
+    points = coordinates(projection)
+    assert projection.variance == pytest.approx(values[:2] ** 2 / (values**2).sum(), abs=1e-4)
     assert np.abs(np.abs(points) - np.abs(expected)).max() <= 0.5 + 1e-6
     assert (np.abs(np.diag(np.corrcoef(points.T, expected.T)[:2, 2:])) > 0.999).all()
 
@@ -97,13 +99,17 @@ def test_recall_radius_and_gap_equal_those_of_a_slow_loop(counts, dim, seed):
         assert result.within[c] == pytest.approx(radius, rel=1e-3, abs=1e-12)
         if count == 1:
             assert result.recall[c] is None
+            assert all(c != confused for confused, _, _ in result.confused)
             continue
-        right = 0
+        nearest_classes = []
         for i in members:
             without = features[[j for j in members if j != i]].mean(axis=0)
-            nearest = np.linalg.norm(features[i] - means[other_classes], axis=1).min()
-            right += np.linalg.norm(features[i] - without) < nearest
-        assert result.recall[c] == pytest.approx(right / count, abs=1e-4)
+            distances = np.linalg.norm(features[i] - means[other_classes], axis=1)
+            is_right = np.linalg.norm(features[i] - without) < distances.min()
+            nearest_classes.append(c if is_right else other_classes[int(distances.argmin())])
+        assert result.recall[c] == pytest.approx(nearest_classes.count(c) / count, abs=1e-4)
+        shares = {other: round(nearest_classes.count(other) / count, 4) for other in {*nearest_classes} - {c}}
+        assert {other: share for confused, other, share in result.confused if confused == c} == pytest.approx(shares)
 
 
 def test_limits_of_recall():
@@ -132,3 +138,14 @@ def test_a_scoring_set_too_large_for_a_page_is_refused():
     with pytest.raises(InputError, match="600 classes"):
         check_size(np.zeros((1200, 2)), np.arange(1200) % 600)
     check_size(scoring_set("dim").features, LABELS)
+
+
+def test_many_classes_have_confused_pairs_and_no_points():
+    labels = np.arange(44) % 11
+    features = np.random.default_rng(0).normal(size=(44, 5))
+    assert plotted_samples(labels, tuple("abcdefghijk")).labels == ()
+    projection = project_features(features, labels, features / 2).after
+    assert (projection.points, projection.variance) == ((), None)
+    shares = [share for _, _, share in projection.separation.confused]
+    assert 0 < len(shares) <= 20
+    assert shares == sorted(shares, reverse=True)

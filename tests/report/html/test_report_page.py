@@ -18,6 +18,7 @@ from transfer_exp.cli.report import main
 from transfer_exp.errors import InputError, escape_controls
 from transfer_exp.report.html import page as page_module
 from transfer_exp.report.html.page import page_data, write_page
+from transfer_exp.report.palette import PALETTE
 
 VOID = {"meta", "link"}
 
@@ -63,11 +64,12 @@ def test_a_page_of_a_run_holds_its_record_and_details(tmp_path):
     assert (data["kind"], data["title"]) == ("run", "digits / none / logme")
     (cell,) = data["cells"]
     assert cell["fields"] == result.cell
-    assert (cell["tau"], cell["band"], cell["compared"], cell["chance"]) == (0.6, [-0.5, 0.5], 3, "better than chance")
+    assert (cell["tau"], cell["chance"]) == (0.6, "better than chance")
     assert cell["measures"] == {"regret": 0.0}
-    lines = [(m["model"], m["score"], m["accuracy"], m["score_rank"], m["accuracy_rank"]) for m in cell["models"]]
+    lines = [(m["model"], m["score"], m["accuracy"], m["rank"], m["accuracy_rank"]) for m in cell["models"]]
     assert lines == [("clear", 1, 0.9, 1, 1), ("dim", 0, 0.7, 2, 3), ("dark", -1, 0.8, 3, 2), ("odd", *[None] * 4)]
-    assert cell["models"][0]["seconds"] == {"features": 1.25, "scoring": 0.5}
+    assert (cell["models"][0]["seconds"], cell["models"][0]["stages"]) == (1.75, {"features": 1.25, "scoring": 0.5})
+    assert cell["named"] == ["clear", "dark", "dim"]
     assert cell["models"][3]["reason"] == "no head"
     assert cell["command"] == "python -m it"
     assert cell["versions"]["numpy"] == np.__version__
@@ -111,7 +113,7 @@ def test_a_large_sweep_leaves_out_projections_with_a_reason(tmp_path, monkeypatc
 def test_a_page_needs_neither_ground_truth_nor_details(tmp_path):
     result = cell_result(accuracies=(None, None, None), tau=None)
     (cell,) = opened(write_run(tmp_path / "ranked", result)).data["cells"]
-    assert (cell["tau"], cell["band"], cell["chance"], len(cell["models"])) == (None, None, "", 4)
+    assert (cell["tau"], cell["chance"], len(cell["models"])) == (None, "", 4)
     (tmp_path / "ranked" / "page.json").unlink()
     (cell,) = opened(tmp_path / "ranked").data["cells"]
     assert (cell["views"], cell["samples"], cell["command"]) == ({}, None, "")
@@ -207,13 +209,19 @@ def _luminance(colour):
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 @pytest.mark.parametrize("ground", ["paper", "raised", "faint"])
 def test_text_and_marks_have_the_contrast_of_wcag_aa(theme, ground):
-    style = (Path(page_module.__file__).parent / "page.css").read_text(encoding="utf-8")
-    pairs = re.findall(r"(?:--(\w+)|\.(class\d) \{ --class): light-dark\((#\w{6}), (#\w{6})\)", style)
-    colours = {name or number: (light, dark)[theme] for name, number, light, dark in pairs}
-    for name in ("ink", "soft", "accent", "good", "bad", *(f"class{i}" for i in range(10))):
-        darker, lighter = sorted((_luminance(colours[name]), _luminance(colours[ground])))
-        need = 3 if name.startswith("class") else 4.5
+    for name, colours in PALETTE.items():
+        if name in ("paper", "raised", "faint", "line"):
+            continue
+        darker, lighter = sorted((_luminance(colours[theme]), _luminance(PALETTE[ground][theme])))
+        need = 3 if name == "control" or name.startswith("class") else 4.5
         assert (lighter + 0.05) / (darker + 0.05) >= need, name
+
+
+def test_the_style_uses_only_colours_of_the_palette():
+    style = (Path(page_module.__file__).parent / "page.css").read_text(encoding="utf-8")
+    assert not re.findall(r"#[0-9a-f]{3,8}\b(?=[;,) ])", style)
+    own = {"class", "share", "tone"}
+    assert set(re.findall(r"var\(--(\w+)", style)) - own <= PALETTE.keys()
 
 
 @pytest.mark.slow
@@ -237,6 +245,6 @@ def test_a_run_writes_a_page_and_a_sweep_writes_one_page_for_all_its_cells(tmp_p
         perturbed = data["cells"][-1]
         assert len(perturbed["views"]) == len(NAMES)
         assert all(after is not None for _, after in perturbed["views"].values())
-        assert perturbed["models"][0]["seconds"].keys() == {"scoring", "ground_truth"}
+        assert perturbed["models"][0]["stages"].keys() == {"scoring", "ground_truth"}
     assert "perturbation=pca" in data["cells"][1]["command"]
     assert data["cells"][1]["before"] == 0

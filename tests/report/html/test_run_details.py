@@ -105,6 +105,7 @@ def _set_item(content, path, value):
         (("views", "clear", "before", "points", 0), 0.5),
         (("views", "clear", "before", "separation", "closest", 0), 9),
         (("views", "clear", "before", "separation", "gap"), [1.0]),
+        (("views", "clear", "before", "separation", "confused"), [[0, 9, 0.5]]),
         (("views", "clear", "before", "separation", "recall", 0), "<img>"),
     ],
     ids=str,

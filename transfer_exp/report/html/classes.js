@@ -1,71 +1,66 @@
-/* Class separation: a projection of one model's samples, and a table of its classes. */
+/* Class separation: a map of one model's samples, or the most confused pairs of many classes, and a table of classes. */
 
-const selection = { model: null, sides: "both", picked: new Set() };
+const LEAST_SHARE = 0.1; /* of the variance; two components with less show no classes */
+const selection = { model: null, picked: new Set() };
 
 function separation(cell) {
-  const box = el("div");
   const names = Object.keys(cell.views);
-  if (!names.length) return part("Class separation", note(`No projection: ${cell.left_out}.`));
+  if (!names.length) return part("Class separation", note(`No class separation: ${cell.left_out}.`));
+  const box = el("div");
+  const samples = data.samples[cell.samples];
   const render = () => {
     const model = names.includes(selection.model) ? selection.model : names[0];
     const [before, after] = cell.views[model].map((index) => (index === null ? null : data.sides[index]));
-    const samples = data.samples[cell.samples];
-    const table = classTable(samples, before, after, () => fade(box));
+    const variance = before.variance;
+    const hasMap = samples.labels.length > 0 && (!variance || variance[0] + variance[1] >= LEAST_SHARE);
+    const picture = hasMap ? projections(cell, samples, before, after, () => fade(box)) : confusedPairs(samples, before, after);
     box.replaceChildren(
-      el("div", { class: "controls" }, ...modelPicker(cell, names, model, render), after ? sidesChoice(render) : null),
-      el("div", { class: after ? "side-by-side projections two" : "side-by-side projections" }, projections(cell, samples, before, after, () => fade(box)), table),
+      el("div", { class: "controls" }, picker("Model", names.map((name) => [name, name]), model, (name) => ((selection.model = name), render()))),
+      el("div", { class: after && hasMap ? "stacked" : "side-by-side" }, picture, classTable(samples, before, after, hasMap ? () => fade(box) : null)),
     );
   };
   render();
-  const explanation = note(
-    `Projection: the first two principal components of the model's features${drawnOf(data.samples[cell.samples])}; after
-    the perturbation, the directions that covary most with them. Recall: the share of a class's samples that lie nearer
-    to the mean of its other samples than to any other class mean. Gap: the distance from a class mean to the nearest
-    other one, in units of the class's root mean square radius. Both use class means only and may disagree with the
-    metric. Click a class to highlight it.`,
-  );
-  return part("Class separation", box, explanation);
+  return part("Class separation", box, note(`Recall: the share of a class's samples that lie nearer to the mean of its other
+    samples than to any other class mean. Gap: the distance to the nearest other class mean, in units of the class's root
+    mean square radius.`));
 }
 
-const modelPicker = (cell, names, model, render) => {
-  const rank = new Map(cell.models.map((m) => [m.model, whole(m.score_rank)]));
-  const options = names.map((name) => [name, `${name} (rank ${rank.get(name) ?? "–"})`]);
-  return [picker("Model", options, model, (name) => ((selection.model = name), render()))];
-};
-
-const sidesChoice = (render) => {
-  const options = [["before", "before"], ["after", "after"], ["both", "side by side"]];
-  return choice("Perturbation", options, selection.sides, (sides) => ((selection.sides = sides), render()));
-};
-
-function drawnOf(samples) {
-  const total = samples.counts.reduce((sum, count) => sum + count, 0);
-  return samples.labels.length < total ? `, ${samples.labels.length} of ${total} samples` : `, ${plural(total, "sample")}`;
-}
-
-/* Both projections at one scale, unless one is four times as wide: then each fills its frame, and the heading has the factor. */
+/* Both maps at one scale, unless one is four times as wide: then each fills its frame, and the heading has the factor. */
 function projections(cell, samples, before, after, onready) {
-  const sides = [["before", before], [cell.fields.perturbation, after]].filter(([, side]) => side !== null);
-  const chosen = sides.filter((_, i) => sides.length < 2 || selection.sides === "both" || (selection.sides === "after") === !!i);
+  const sides = [[after ? "before" : "unperturbed features", before], [cell.fields.perturbation, after]].filter(([, side]) => side !== null);
   const reaches = sides.map(([, side]) => reachOf(side));
   const sameScale = Math.max(...reaches) < 4 * Math.min(...reaches);
-  const pictures = chosen.map(([title, side]) => {
-    const reach = sameScale ? Math.max(...reaches) : reachOf(side);
-    const times = after !== null && side === after && !sameScale ? ` (${short(reaches[1] / reaches[0])} times as wide)` : "";
-    const heading = after === null ? "unperturbed features" : `${title}${times}`;
-    return responsive((width) => {
-      const svg = plane(heading, samples, side, reach, width);
-      queueMicrotask(onready);
-      return svg;
-    });
+  const pictures = sides.map(([title, side], i) => {
+    const reach = sameScale ? Math.max(...reaches) : reaches[i];
+    const times = i === 1 && !sameScale ? ` (${short(reaches[1] / reaches[0])} times as wide)` : "";
+    return responsive((width) => (queueMicrotask(onready), plane(`${title}${times}`, samples, side, reach, width)));
   });
-  return el("div", { class: pictures.length > 1 ? "pair" : "" }, ...pictures);
+  const moved = after ? " After the perturbation: on the directions that covary most with them." : "";
+  const text = `${plural(samples.labels.length, "sample")} on the first two principal components.${moved} Click a class to highlight it.`;
+  return el("div", {}, el("div", { class: pictures.length > 1 ? "pair" : "" }, ...pictures), note(text));
 }
 
 function fade(box) {
   for (const dot of box.querySelectorAll("circle[data-class]")) {
     dot.classList.toggle("faded", selection.picked.size > 0 && !selection.picked.has(Number(dot.dataset.class)));
   }
+}
+
+function confusedPairs(samples, before, after) {
+  const shares = (side) => new Map((side?.separation.confused ?? []).map(([c, other, part]) => [`${c} ${other}`, part]));
+  const [now, earlier] = after ? [shares(after), shares(before)] : [shares(before), null];
+  const rows = [...now].map(([key, value]) => {
+    const [name, other] = key.split(" ").map((c) => samples.names[c]);
+    return { name, other, value, earlier: earlier?.get(key) ?? null };
+  });
+  if (!rows.length) return note("No class is confused with another one.");
+  const columns = [
+    { key: "pair", label: "class", text: true, value: (r) => r.name, cell: (r) => r.name },
+    { key: "share", label: "share", value: (r) => r.value, cell: (r) => share(r.value) },
+    { key: "other", label: "taken for", text: true, value: (r) => r.other, cell: (r) => r.other },
+  ];
+  if (earlier) columns.push({ key: "earlier", label: "before", value: (r) => r.earlier, cell: (r) => fixed(r.earlier, 2) });
+  return el("div", {}, el("p", { class: "subtitle" }, "Most confused pairs"), dataTable("pairs", "Most confused pairs of classes", columns, rows, { order: { key: "share", way: "descending" } }));
 }
 
 function classTable(samples, before, after, onpick) {
@@ -76,9 +71,9 @@ function classTable(samples, before, after, onpick) {
     const { gap: gaps, within } = side.separation;
     return within[row.c] > 0 ? gaps[row.c] / within[row.c] : null;
   };
-  const closest = (after ?? before).separation.closest;
+  const nearest = (r) => samples.names[(after ?? before).separation.closest[r.c]];
   const columns = [
-    { key: "class", label: "class", text: true, head: true, value: (r) => r.name, cell: (r) => pick(r, rows, onpick) },
+    { key: "class", label: "class", text: true, value: (r) => r.name, cell: (r) => (onpick ? pick(r, onpick) : r.name) },
     { key: "samples", label: "samples", value: (r) => r.count, cell: (r) => String(r.count) },
     { key: "recall", label: "recall", value: recall(before), cell: (r) => share(recall(before)(r)) },
     { key: "gap", label: "gap", value: gap(before), cell: (r) => fixed(gap(before)(r), 2) },
@@ -89,15 +84,13 @@ function classTable(samples, before, after, onpick) {
       { key: "gap_after", label: "gap after", value: gap(after), cell: (r) => fixed(gap(after)(r), 2) },
     );
   }
-  const nearest = (r) => samples.names[closest[r.c]];
   columns.push({ key: "closest", label: "closest class", text: true, value: nearest, cell: nearest });
-  const rising = { key: "recall", way: "ascending" };
-  return sortable("classes", "Classes: recall and gap", columns, rows, rising);
+  const table = dataTable("classes", "Classes: recall and gap", columns, rows, { order: { key: "recall", way: "ascending" } });
+  return onpick ? table : el("div", {}, el("p", { class: "subtitle" }, "Classes"), table);
 }
 
-function pick(row, rows, onpick) {
-  const swatch = el("span", { class: "swatch", "aria-hidden": "true" });
-  colour(swatch, row.c, rows.length);
+function pick(row, onpick) {
+  const swatch = el("span", { class: `swatch class${row.c}`, "aria-hidden": "true" });
   const onclick = () => {
     if (!selection.picked.delete(row.c)) selection.picked.add(row.c);
     button.setAttribute("aria-pressed", String(selection.picked.has(row.c)));

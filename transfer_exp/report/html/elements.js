@@ -21,17 +21,25 @@ const draw = (tag, attributes = {}, ...children) => fill(document.createElementN
 const signed = (text) => text.replace("-", "\u2212");
 const fixed = (value, digits) => (value === null || value === undefined ? "–" : signed(value.toFixed(digits)));
 const whole = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 10) / 10));
+const isMissing = (value) => value === null || value === undefined || value === "";
+const unbroken = (text) => text.replace(/(\d) %/g, "$1\u00a0%");
 const plural = (count, noun, many = `${noun}s`) => `${count} ${count === 1 ? noun : many}`;
 
-/* About three digits of the range of these numbers. */
-function formatOf(values) {
+/* The range of numbers; 0 if it is only a rounding error. */
+function spreadOf(numbers) {
+  const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
+  return high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high)) ? high - low : 0;
+}
+
+/* A format with a few significant digits of the range of these numbers, so that different numbers look different. */
+function formatOf(values, digitsOfRange = 3) {
   const numbers = values.filter((value) => value !== null);
   const largest = Math.max(0, ...numbers.map(Math.abs));
-  const spread = numbers.length ? Math.max(...numbers) - Math.min(...numbers) : 0;
+  const spread = numbers.length ? spreadOf(numbers) : 0;
   if (largest >= 1e7 || (largest > 0 && largest < 1e-5)) {
     return (value) => (value === null ? "–" : signed(value.toExponential(3)));
   }
-  const digits = spread === 0 ? 4 : Math.min(8, Math.max(0, 2 - Math.floor(Math.log10(spread))));
+  const digits = spread === 0 ? 4 : Math.min(8, Math.max(0, digitsOfRange - 1 - Math.floor(Math.log10(spread))));
   return (value) => fixed(value, digits);
 }
 
@@ -48,6 +56,25 @@ function choice(legend, options, chosen, onchoice, hideLegend = false) {
     return el("label", {}, input, el("span", {}, text));
   });
   return el("fieldset", { class: "choice" }, el("legend", { class: hideLegend ? "visually-hidden" : null }, legend), ...buttons);
+}
+
+/* A text to copy: a command in a box, with a button. */
+function copyable(text) {
+  const code = el("code", {}, text);
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      announce("Copied.");
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(code);
+      announce("Press Ctrl+C to copy.");
+      button.textContent = "Press Ctrl+C";
+    }
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  };
+  const button = el("button", { type: "button", class: "button", "aria-label": "Copy the command", onclick: copy }, "Copy");
+  return el("div", { class: "copyable" }, el("pre", { tabindex: "0" }, code), button);
 }
 
 /* A choice among many options. */

@@ -1,96 +1,70 @@
-/* The page: its header, the overview of a sweep, and the details of one cell. */
+/* The page: its header, the answer, the table of a sweep, and the details of one cell. */
 
-const marks = { "better than chance": "●", "worse than chance": "▼", "within chance": "○", "tied, no ranking": "=" };
-const comparison = { sides: "both" };
 const root = document.documentElement;
 
-function verdict(cell) {
-  if (cell.state !== "done") return note(`${cell.state}: ${cell.reason || "no reason given"}`);
-  if (cell.verdict.length) {
-    const lines = cell.verdict.slice(0, -1).map((line) => el("p", {}, line));
-    const next = el("p", {}, el("strong", {}, cell.verdict.at(-1)));
-    const command = cell.next ? el("pre", { tabindex: "0" }, el("code", {}, cell.next)) : null;
-    return el("div", { class: "search" }, ...lines, next, command);
-  }
-  if (cell.tau === null) {
-    const hasAccuracy = cell.models.some((m) => m.accuracy !== null);
-    return note(
-      hasAccuracy
-        ? "A correlation needs two models with both score and accuracy."
-        : "No ground truth: the models are ranked by score, without accuracies to compare with.",
-    );
-  }
-  const band = cell.band
-    ? `${100 * cell.level} % null band [${fixed(cell.band[0], 2)}, ${fixed(cell.band[1], 2)}] for ${plural(cell.compared, "model")}: `
-    : "";
-  const measures = Object.entries(cell.measures).map(([name, value]) =>
+/* The answer in large type, with what to do next and a chart next to it. */
+function answerBox(answer, charts, measures = {}) {
+  const numbers = Object.entries(measures).map(([name, value]) =>
     el("div", {}, el("dt", {}, name.replace("_at_", "@").replaceAll("_", " ")), el("dd", {}, fixed(value, 3))),
   );
-  return el(
+  const names = answer.best.slice(0, 10).join(", ") + (answer.best.length > 10 ? ", and more" : "");
+  const tied = answer.best.length > 3 ? el("p", {}, `May be the best (${answer.best.length}): ${names}`) : null;
+  const text = el(
     "div",
-    { class: "verdict" },
-    el("p", { class: "tau" }, el("span", {}, "tau", el("sub", {}, "w")), " ", el("strong", {}, fixed(cell.tau, 2))),
-    el("div", {}, strip(cell.tau, cell.band, 220, 16), el("p", {}, band, el("strong", {}, cell.chance || ""))),
-    el("dl", { class: "measures" }, ...measures),
+    { class: "text" },
+    ...answer.warnings.map((line) => el("p", { class: "warning" }, line)),
+    el("p", { class: "headline" }, unbroken(answer.headline)),
+    answer.detail ? el("p", { class: "detail" }, unbroken(answer.detail)) : null,
+    answer.command ? el("div", { class: "next" }, el("p", {}, "Next step"), copyable(answer.command)) : null,
   );
+  const lines = el("div", { class: "lines" }, tied, ...answer.lines.map((line) => el("p", {}, line)));
+  if (numbers.length) lines.append(el("dl", { class: "measures" }, ...numbers));
+  return el("div", { class: "answer" }, text, charts.length ? el("div", { class: "picture" }, ...charts) : null, lines);
 }
 
+function intervalChart(chart) {
+  if (!chart) return [];
+  const coloured = chart.key ? [el("span", { class: "mark" }), `${chart.key}. `] : [];
+  const measured = chart.rows.some((r) => r.measured !== null) ? [el("span", { class: "mark diamond" }), "measured accuracy. "] : [];
+  const left = chart.left_out ? `${chart.left_out} more in the table.` : "";
+  return [responsive((width) => intervals(chart, width)), el("p", { class: "note key" }, ...coloured, ...measured, left)];
+}
+
+/* Score against accuracy, before and after the perturbation; nothing without two models that have both. */
 function scatters(cell, before) {
-  const compared = (c) => (c?.models ?? []).filter((m) => m.score !== null && m.accuracy !== null);
-  if (compared(cell).length < 2) {
-    const scored = cell.models.filter((m) => m.score !== null);
-    const charts = scored.length ? [responsive((width) => dots(scored, width))] : [note("No model was scored.")];
-    return part("Scores", ...charts);
-  }
-  const both = [["before", before], ["after", cell]].filter(([, c]) => compared(c).length >= 2);
-  const range = widened(both.flatMap(([, c]) => compared(c).map((m) => m.accuracy)), 0.08);
-  const box = el("div");
-  const render = () => {
-    const chosen = both.filter(([side]) => both.length < 2 || comparison.sides === "both" || comparison.sides === side);
-    const pictures = chosen.map(([, c]) => {
-      const tau = c.tau === null ? "" : `, tau_w ${fixed(c.tau, 2)}`;
-      return responsive((width) => scatter(`perturbation ${c.fields.perturbation ?? "?"}${tau}`, compared(c), range, width));
-    });
-    box.replaceChildren(el("div", { class: pictures.length > 1 ? "pair" : "" }, ...pictures));
-  };
-  render();
-  const options = [["before", "before"], ["after", "after"], ["both", "side by side"]];
-  const toggle = (sides) => ((comparison.sides = sides), render());
-  const key = el(
-    "p",
-    { class: "note key" },
-    el("span", { class: "ring best" }), "best accuracy ",
-    el("span", { class: "ring chosen" }), "highest score. Hover over a point without a name to see it.",
-  );
-  return part(
-    "Score against accuracy",
-    both.length > 1 ? el("div", { class: "controls" }, choice("Perturbation", options, comparison.sides, toggle)) : null,
-    box,
-    key,
-  );
+  const compared = (c) => (c?.models ?? []).filter((m) => !isMissing(m.score) && !isMissing(m.accuracy));
+  const sides = [before, cell].filter((c) => compared(c).length >= 2);
+  if (cell.tau === null || !sides.includes(cell)) return [];
+  const range = widened(sides.flatMap((c) => compared(c).map((m) => m.accuracy)), 0.08);
+  const pictures = sides.map((c) => {
+    const tau = c.tau === null ? "" : `, tau_w ${fixed(c.tau, 2)}`;
+    const title = `perturbation ${c.fields.perturbation ?? "?"}${tau}`;
+    return responsive((width) => scatter(title, `score (${c.fields.metric ?? "metric"})`, compared(c), c.named, range, width));
+  });
+  const key = el("p", { class: "note key" }, el("span", { class: "ring" }), "best accuracy ", el("span", { class: "ring chosen" }), "highest score");
+  return [el("div", { class: pictures.length > 1 ? "pair" : "" }, ...pictures), key];
 }
 
 function details(cell) {
-  if (cell.state !== "done") return [verdict(cell)];
+  if (cell.state !== "done") return [note(`${cell.state}: ${cell.reason || "no reason given"}`)];
   const before = cell.before === null ? null : data.cells[cell.before];
-  const wide = before !== null && before.models.some((m) => m.accuracy !== null);
-  const board = part("Leaderboard", cell.search ? searchboard(cell) : leaderboard(cell, before));
   const charts = scatters(cell, before);
+  const isWide = before !== null && charts.length > 0;
   return [
-    verdict(cell),
-    el("div", { class: wide || cell.verdict.length ? "stacked" : "side-by-side" }, ...(wide ? [charts, board] : [board, charts])),
+    answerBox(cell.answer, isWide ? [] : [...intervalChart(cell.answer.chart), ...charts], cell.measures),
+    isWide ? part("Score against accuracy", ...charts) : null,
+    cell.models.length ? part("Models", modelTable(cell, before), modelNotes(cell.models)) : null,
     separation(cell),
     cell.findings.length ? part("Images", ...cell.findings.map((line) => note(line))) : null,
-    part("Timings", timings(cell)),
     reproduce(part, data.kind === "sweep" ? "Reproduce this cell" : "Reproduce", cell.command, cell.versions),
-  ];
+  ].filter((node) => node !== null);
 }
 
 function reproduce(container, title, command, versions) {
   const list = Object.entries(versions).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)));
   return container(
     title,
-    command ? el("pre", { tabindex: "0" }, el("code", {}, command)) : note("This run has no saved command."),
+    command ? copyable(command) : note("This run has no saved command."),
     list.length ? el("dl", { class: "versions" }, ...list) : null,
   );
 }
@@ -100,53 +74,46 @@ const fieldsOf = (cell, omitted) =>
     el("div", {}, el("dt", {}, name.replaceAll("_", " ")), el("dd", {}, value)),
   );
 
-/* A row for every combination of varying fields without the metric, a column for every metric. */
+/* Cells by metric and by the other fields that vary; the longer of the two lists makes the rows. */
 function overview(onselect) {
-  const metrics = [...new Set(data.cells.map((c) => c.fields.metric ?? "?"))].sort();
-  const rowFields = data.varying.length ? data.varying : ["dataset"];
-  const rows = new Map();
-  data.cells.forEach((cell, index) => {
-    const names = rowFields.map((field) => cell.fields[field] ?? "?");
-    const key = JSON.stringify(names);
-    if (!rows.has(key)) rows.set(key, { names, cells: {} });
-    rows.get(key).cells[cell.fields.metric ?? "?"] = index;
-  });
-  const buttons = new Map();
-  const tau = (row, metric) => (metric in row.cells ? data.cells[row.cells[metric]].tau : null);
+  const fields = data.varying.length ? data.varying : ["dataset"];
+  const nameOf = (cell) => fields.map((field) => cell.fields[field] ?? "?").join(" / ");
+  const metricOf = (cell) => cell.fields.metric ?? "?";
+  const settings = [...new Set(data.cells.map(nameOf))];
+  const metrics = [...new Set(data.cells.map(metricOf))].sort();
+  const hasMetricRows = metrics.length > settings.length;
+  const [rowNames, columnNames] = hasMetricRows ? [metrics, settings] : [settings, metrics];
+  const indices = new Map(data.cells.map((cell, i) => [JSON.stringify(hasMetricRows ? [metricOf(cell), nameOf(cell)] : [nameOf(cell), metricOf(cell)]), i]));
+  const limit = Math.max(0.01, ...data.cells.map((cell) => Math.abs(cell.tau ?? 0)));
+  const buttons = new Map(data.cells.map((cell, i) => [i, cellButton(cell, limit, () => onselect(i))]));
+  const at = (row, column) => indices.get(JSON.stringify([row, column]));
   const columns = [
-    ...rowFields.map((field, i) => ({
-      key: `by ${field}`, label: field.replaceAll("_", " "), text: true, head: i === 0,
-      value: (r) => r.names[i], cell: (r) => r.names[i],
-    })),
-    ...metrics.map((metric) => ({
-      key: `of ${metric}`, label: metric, value: (r) => tau(r, metric),
-      cell: (r) => {
-        const index = r.cells[metric];
-        if (index === undefined) return "";
-        if (!buttons.has(index)) buttons.set(index, cellButton(index, onselect));
-        return buttons.get(index);
-      },
+    { key: "row", label: hasMetricRows ? "metric" : fields.join(" / ").replaceAll("_", " "), text: true, value: (r) => r, cell: (r) => r },
+    ...columnNames.map((name) => ({
+      key: `of ${name}`, label: name, value: (r) => data.cells[at(r, name)]?.tau ?? null, cell: (r) => buttons.get(at(r, name)) ?? "",
     })),
   ];
-  const table = sortable("overview", "Cells: tau_w", columns, [...rows.values()], { key: `by ${rowFields[0]}`, way: "ascending" });
-  const legend = Object.entries(marks).map(([chance, mark]) => `${mark} ${chance}`).join(", ");
-  const lines = note(`${legend}. Each strip shows tau_w as a line between −1 and 1, and the null band as a bar. Click a
-    cell to see its details below.`);
+  const table = dataTable("overview", "Cells: tau_w", columns, rowNames, { order: { key: "row", way: "ascending" } });
+  const lines = note(`tau_w from ${fixed(-limit, 2)} (orange) to ${fixed(limit, 2)} (blue). Hatched: inside the null band, the
+    range for random scores. Click a cell to see its details below.`);
   return [section("Cells", table, lines), buttons];
 }
 
-function cellButton(index, onselect) {
-  const cell = data.cells[index];
+function cellButton(cell, limit, onclick) {
   const name = Object.values(cell.fields).join(", ");
   const text = cell.tau === null ? (cell.state === "done" ? "no tau" : cell.state) : fixed(cell.tau, 2);
-  const picture = cell.tau === null ? null : strip(cell.tau, cell.band, 44, 9);
-  const kind = cell.chance.startsWith("better") ? "better" : cell.chance.startsWith("worse") ? "worse" : "";
-  return el(
-    "button",
-    { type: "button", class: `cell ${kind}`, "aria-pressed": "false", "aria-label": `${name}: ${text} ${cell.chance}`, onclick: () => onselect(index) },
-    el("span", {}, `${text} ${marks[cell.chance] ?? ""}`),
-    picture,
-  );
+  const kind = cell.tau === null ? "" : `${cell.tau < 0 ? "negative" : "positive"} ${cell.chance.endsWith("than chance") ? "" : "chance"}`;
+  const label = `${name}: ${text} ${cell.chance}`;
+  const button = el("button", { type: "button", class: `cell ${kind}`, "aria-pressed": "false", "aria-label": label, title: cell.chance || null, onclick }, text);
+  button.style.setProperty("--share", `${(50 * Math.abs(cell.tau ?? 0)) / limit}%`);
+  return button;
+}
+
+/* The part of an address that names a cell: its dataset, perturbation, metric, and other fields that vary. */
+function linkOf(cell) {
+  const named = ["dataset", "perturbation", "metric"];
+  const fields = [...named, ...data.varying.filter((field) => !named.includes(field))];
+  return `#${fields.map((field) => encodeURIComponent(cell.fields[field] ?? "?")).join("/")}`;
 }
 
 function sweepPage(main) {
@@ -156,24 +123,25 @@ function sweepPage(main) {
     const cell = data.cells[index];
     buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(at === index)));
     const title = ["dataset", "perturbation", "metric"].map((field) => cell.fields[field] ?? "?").join(" / ");
+    const link = el("a", { href: linkOf(cell), title: "Link to this cell" }, title);
     const fields = el("dl", { class: "fields" }, ...fieldsOf(cell, ["dataset", "perturbation", "metric"]));
-    box.replaceChildren(el("h2", { class: "cellname" }, title), fields, ...details(cell));
+    box.replaceChildren(el("h2", { class: "cellname" }, link), fields, ...details(cell));
     if (!byUser) return;
-    history.replaceState(null, "", `#cell-${index}`);
+    history.replaceState(null, "", linkOf(cell));
     announce(`Showing ${title}.`);
   }
-  const linked = Number(/^#cell-(\d+)$/.exec(location.hash)?.[1] ?? -1);
-  const done = Math.max(0, data.cells.findIndex((c) => c.state === "done"));
-  main.replaceChildren(table, box, data.command ? reproduce(section, "Reproduce the sweep", data.command, {}) : "");
-  select(linked >= 0 && linked < data.cells.length ? linked : done, false);
+  const linked = () => data.cells.findIndex((cell) => linkOf(cell) === location.hash);
+  const first = data.cells.findIndex((c) => c.state === "done");
+  main.replaceChildren(answerBox(data.answer, intervalChart(data.answer.chart)), table, box);
+  if (data.command) main.append(reproduce(section, "Reproduce the sweep", data.command, {}));
+  select(Math.max(0, linked() >= 0 ? linked() : first), false);
+  addEventListener("hashchange", () => linked() >= 0 && select(linked(), false));
 }
 
 function head() {
-  const failed = data.cells.filter((c) => c.state !== "done").length;
-  const fields =
-    data.kind === "run"
-      ? fieldsOf(data.cells[0], ["dataset", "perturbation", "metric"])
-      : [el("div", {}, el("dt", {}, "cells"), el("dd", {}, `${data.cells.length}${failed ? `, ${failed} not finished` : ""}`))];
+  const inTitle = data.kind === "ranking" ? ["dataset", "ground_truth"] : ["dataset", "perturbation", "metric"];
+  const cells = el("div", {}, el("dt", {}, "cells"), el("dd", {}, String(data.cells.length)));
+  const fields = data.kind === "sweep" ? [cells] : fieldsOf(data.cells[0], inTitle);
   const themes = [["light dark", "system"], ["light", "light"], ["dark", "dark"]];
   return [
     el("div", {}, el("h1", {}, data.title), el("dl", { class: "fields" }, ...fields)),

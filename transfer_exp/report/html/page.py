@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +19,15 @@ from markupsafe import Markup
 
 from transfer_exp.errors import escape_all
 from transfer_exp.io.atomic import write_text
+from transfer_exp.report.html.answer import Answer, cell_answer, search_answer, sweep_answer
 from transfer_exp.report.html.projection import PlottedSamples, Projection
 from transfer_exp.report.html.run_details import RunDetails, read_run_details
-from transfer_exp.report.ranking_table import against_chance
+from transfer_exp.report.palette import style_variables
+from transfer_exp.report.ranking_table import against_chance, notable_models
 from transfer_exp.report.record import ranking_rows, read_record, read_search
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.results.cell import CellResult
+from transfer_exp.results.search import SearchResult
 
 NAME = "report.html"
 _MAX_PROJECTIONS = 400
@@ -32,11 +36,13 @@ _TOO_MANY = "left out of so large a sweep: transfer-exp report CELL_FOLDER draws
 _FOLDER = Path(__file__).parent
 _SCRIPTS = ("elements.js", "tables.js", "charts.js", "classes.js", "page.js")
 _UNFINISHED: dict[str, Any] = {
-    **dict.fromkeys(("tau", "band", "level", "before", "samples", "search")),
-    **dict.fromkeys(("chance", "left_out", "command", "next"), ""),
-    **{"compared": 0, "models": [], "measures": {}, "views": {}, "versions": {}, "verdict": [], "findings": []},
+    **dict.fromkeys(("answer", "tau", "before", "samples")),
+    **dict.fromkeys(("chance", "left_out", "command"), ""),
+    **{"models": [], "named": [], "measures": {}, "views": {}, "versions": {}, "findings": []},
 }
 """Data of a cell without a result."""
+_SWEEP_NAME = re.compile(r"\+sweep=([\w./-]+)")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 
 
 def write_page(folder: Path, frame: pd.DataFrame | None = None) -> Path:
@@ -63,7 +69,7 @@ def render_page(data: Mapping[str, Any]) -> str:
     data = escape_all(data)
     environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # keeps the order of the records
-    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
+    style = style_variables() + (_FOLDER / "page.css").read_text(encoding="utf-8")
     program = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     return environment.get_template("page.html.j2").render(
         title=data["title"],
@@ -80,15 +86,16 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
     """Collect what the page of a run or a sweep shows; parameters and errors as `write_page`.
 
     Returns:
-        ``kind`` (``run`` or ``sweep``), ``title``, ``command``, ``varying`` (fields that differ between cells, without
-        the metric), ``cells``, and ``samples`` and ``sides`` (projections), which cells refer to by index so that each
-        is stored once.
+        ``kind`` (``run``, ``ranking`` or ``sweep``), ``title``, ``answer`` (of a sweep, else None), ``command``,
+        ``varying`` (fields that differ between cells, without the metric), ``cells``, and ``samples`` and ``sides``
+        (projections), which cells refer to by index so that each is stored once.
 
-        Each cell has ``fields``, ``state`` and ``reason``; ``tau``, ``band``, ``level`` and ``chance`` (None or empty
-        without ground truth), ``compared``, ``measures``, ``models`` (best score first); ``search`` (the models of a
-        search in order, None otherwise) and ``next`` (the command that fine-tunes the recommended ones); ``before``
-        (index of the cell with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after
-        the perturbation); and ``command``, ``versions``, ``left_out``, ``verdict``, ``findings`` of its `RunDetails`.
+        Each cell has ``fields``, ``state`` and ``reason``; ``answer`` (an `Answer`, None without a result); ``tau`` and
+        ``chance`` (None and empty without ground truth); ``measures``; ``models`` (best first, with the columns of
+        `search_frame` as far as they are known, ``accuracy_rank``, and the ``stages`` of the time); ``named`` (models
+        that the chart names); ``before`` (index of the cell with perturbation ``none``), ``samples`` and ``views``
+        (indices by model, before and after the perturbation); and ``command``, ``versions``, ``left_out`` and
+        ``findings`` of its `RunDetails`.
     """
     cells = collect(folder) if frame is None else frame
     names = cell_fields(cells)
@@ -106,44 +113,69 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
             cell_folder = folder / row["folder"]
             details = read_run_details(cell_folder)
             record = cell_folder / "result.json"
-            search = read_search(record)
-            entry |= _result_data(read_record(record), details)
-            if search is not None:
-                entry |= {"search": [asdict(model) for model in search.models], "next": search.command}
+            entry |= _result_data(read_record(record), read_search(record), details)
             entry |= _projection_data(details, samples, sides)
         entries.append(entry)
     shared = {"cells": entries, "samples": [asdict(s) for s in samples], "sides": [asdict(s) for s in sides]}
     if rows[0]["folder"] == "." and len(rows) == 1:
-        title = " / ".join(entries[0]["fields"].get(n, "?") for n in ("dataset", "perturbation", "metric"))
-        return {"kind": "run", "title": title, "varying": [], "command": entries[0]["command"], **shared}
+        kind, title = _kind_and_title(entries[0])
+        return {"kind": kind, "title": title, "answer": None, "varying": [], "command": entries[0]["command"], **shared}
     varying = [n for n in names if n != "metric" and cells[n].nunique() > 1]
-    title, command = f"Sweep {folder.resolve().name}", read_run_details(folder).command
-    return {"kind": "sweep", "title": title, "varying": varying, "command": command, **shared}
+    command, answer = read_run_details(folder).command, asdict(sweep_answer(cells))
+    title = _sweep_title(folder.resolve().name, command, [n for n in names if cells[n].nunique() > 1])
+    return {"kind": "sweep", "title": title, "answer": answer, "varying": varying, "command": command, **shared}
 
 
-def _result_data(result: CellResult, details: RunDetails) -> dict[str, Any]:
-    """Return the result of a finished cell, with the details that concern it or one of its models."""
+def _kind_and_title(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the kind and the title of the page of one cell; the models of a ranking have a status."""
+    fields, models = entry["fields"], entry["models"]
+    if models and "status" in models[0]:
+        return (
+            "ranking",
+            f"{fields.get('dataset', '?')}: ranking of {len(models)} model{'s' if len(models) > 1 else ''}",
+        )
+    return "run", " / ".join(fields.get(name, "?") for name in ("dataset", "perturbation", "metric"))
+
+
+def _sweep_title(folder: str, command: str, varying: list[str]) -> str:
+    """Return the name of a sweep: that of its configuration, of its folder, or of the fields it varies."""
+    name = _SWEEP_NAME.search(command)
+    if name is not None or not _TIMESTAMP.fullmatch(folder):
+        return f"Sweep {folder if name is None else name[1]}"
+    return f"Sweep over {', '.join(varying).replace('_', ' ') or 'one cell'}"
+
+
+def _result_data(result: CellResult, search: SearchResult | None, details: RunDetails) -> dict[str, Any]:
+    """Return the result of a finished cell or search, with the details that concern it or one of its models."""
     tau = result.measures.get("weighted_tau")
+    if search is None:
+        # Files of searches of version 0.1.0 have their verdict in the details.
+        answer = cell_answer(result) if not details.verdict else Answer(details.verdict[0], lines=details.verdict[1:])
+        models = [_row_of_cell(row, details) for row in ranking_rows(result)]
+    else:
+        answer, models = search_answer(search), [asdict(model) for model in search.models]
+    for row in models:
+        row["stages"] = details.seconds.get(row["model"], {})
+        row["seconds"] = sum(row["stages"].values()) or row.get("seconds")
     return {
+        "answer": asdict(answer),
         "tau": tau,
-        "band": result.null_band,
-        "level": result.null_level,
         "chance": "" if tau is None else against_chance(result),
-        "compared": result.compared,
         "measures": {name: value for name, value in result.measures.items() if name != "weighted_tau"},
-        "models": [
-            {
-                **row,
-                "reason": row["reason"] or details.remarks.get(row["model"], ""),
-                "seconds": details.seconds.get(row["model"], {}),
-            }
-            for row in ranking_rows(result)
-        ],
+        "models": models,
+        "named": sorted(notable_models(result)),
         "command": details.command,
         "versions": details.versions,
-        "verdict": details.verdict,
         "findings": details.findings,
     }
+
+
+def _row_of_cell(row: dict[str, Any], details: RunDetails) -> dict[str, Any]:
+    """Return a model of a cell with the names of the columns of a search."""
+    names = {"model": "model", "score_rank": "rank", "score": "score", "accuracy": "accuracy"}
+    renamed = {new: row[old] for old, new in names.items()}
+    reason = row["reason"] or details.remarks.get(row["model"], "")
+    return {**renamed, "accuracy_rank": row["accuracy_rank"], "reason": reason}
 
 
 def _projection_data(

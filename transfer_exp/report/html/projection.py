@@ -19,6 +19,9 @@ from transfer_exp.statistics.feature_set import encode_labels
 MAX_VALUES = 10_000_000
 """Largest N D of a scoring set that is drawn: perturbing it again must stay cheap compared with scoring."""
 _MAX_POINTS, _MAX_CLASSES = 1000, 500
+_MAX_COLOURS = 10
+"""Most classes that a map shows; more colours cannot be distinguished."""
+_MAX_CONFUSIONS = 20
 _MAX_COORDINATE = 10**6
 
 
@@ -29,7 +32,8 @@ class PlottedSamples:
     Attributes:
         names: C class names.
         counts: (C,), number of samples per class in the scoring set.
-        labels: (P,), classes in [0, C) of the drawn points: at most 1000 samples, stratified by class.
+        labels: (P,), classes in [0, C) of the points of a map: at most 1000 samples, stratified by class; none for more
+            than ten classes.
     """
 
     names: tuple[str, ...]
@@ -47,12 +51,15 @@ class ClassSeparation:
         within: (C,), root mean square distance of a class's samples to their mean, in feature units.
         closest: (C,), index of the class with the nearest mean.
         gap: (C,), distance to that mean, in feature units.
+        confused: At most 20 triples class, other class, share of the drawn samples of the class that lie nearest to the
+            mean of the other class; the largest shares first. Empty in files of version 0.1.0.
     """
 
     recall: tuple[float | None, ...]
     within: tuple[float, ...]
     closest: tuple[int, ...]
     gap: tuple[float, ...]
+    confused: tuple[tuple[int, int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,14 @@ class Projection:
 
     Attributes:
         points: x0, y0, x1, y1, ... of P points, in hundredths of the root mean square distance to the mean before
-            perturbation.
+            perturbation; none for more than ten classes.
         separation: Separation of the classes in the full feature space.
+        variance: Shares of the variance of the drawn samples along the two axes; None in files of version 0.1.0.
     """
 
     points: tuple[int, ...]
     separation: ClassSeparation
+    variance: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,8 @@ def plotted_samples(labels: Int[np.ndarray, " samples"], names: tuple[str, ...])
     """
     codes, counts = encode_labels(labels)
     occurring = tuple(str(names[i]) for i in np.unique(labels))
-    return PlottedSamples(occurring, tuple(counts.tolist()), tuple(codes[_drawn_indices(labels)].tolist()))
+    points = codes[_drawn_indices(labels)] if len(counts) <= _MAX_COLOURS else codes[:0]
+    return PlottedSamples(occurring, tuple(counts.tolist()), tuple(points.tolist()))
 
 
 def project_features(
@@ -110,16 +120,26 @@ def project_features(
     with the first ones. After a rotation, or a projection that keeps these two components, that gives the same picture.
     """
     drawn = _drawn_indices(labels)
+    has_map = len(np.unique(labels)) <= _MAX_COLOURS
     points = _centre(features[drawn])
     scale = float(np.sqrt((points**2).sum(axis=1).mean())) or 1.0
-    axes = _principal_axes(points / scale)
-    before = Projection(_to_integers(points @ axes / scale), class_separation(features, labels, drawn))
+    axes = _principal_axes(points / scale) if has_map else np.zeros((points.shape[1], 0))
+    before = _projection(points / scale, axes, class_separation(features, labels, drawn))
     if perturbed is None:
         return ProjectionPair(before)
     moved = _centre(perturbed[drawn])
     left, _, right = np.linalg.svd((moved / scale).T @ (points / scale @ axes), full_matrices=False)
-    after = Projection(_to_integers(moved @ (left @ right) / scale), class_separation(perturbed, labels, drawn))
-    return ProjectionPair(before, after)
+    return ProjectionPair(before, _projection(moved / scale, left @ right, class_separation(perturbed, labels, drawn)))
+
+
+def _projection(points: np.ndarray, axes: np.ndarray, separation: ClassSeparation) -> Projection:
+    """Return centred points (P, D) on axes (D, 2), or no map on axes (D, 0)."""
+    if axes.shape[1] == 0:
+        return Projection((), separation)
+    planar = points @ axes
+    total = float((points**2).sum()) or 1.0
+    first, second = ((planar**2).sum(axis=0) / total).tolist()
+    return Projection(_to_integers(planar), separation, (round(first, 4), round(second, 4)))
 
 
 def class_separation(
@@ -139,26 +159,36 @@ def class_separation(
     variances = members @ ((centred - means[codes]) ** 2).sum(axis=1) / counts
     between = np.sqrt(_squared_distances(means, means))
     np.fill_diagonal(between, np.inf)
-    nearest = _nearest_to_own_mean(centred[drawn], codes[drawn], means, counts)
-    recall = [
-        round(float(nearest[codes[drawn] == c].mean()), 4) if n > 1 and (codes[drawn] == c).any() else None
-        for c, n in enumerate(counts)
-    ]
+    nearest = _nearest_classes(centred[drawn], codes[drawn], means, counts)
+    confusion = np.zeros((len(counts), len(counts)))
+    np.add.at(confusion, (codes[drawn], nearest), 1)
+    drawn_counts = confusion.sum(axis=1)
+    shares = confusion / np.maximum(drawn_counts, 1)[:, None]
+    recall = [round(float(shares[c, c]), 4) if n > 1 and drawn_counts[c] else None for c, n in enumerate(counts)]
     return ClassSeparation(
         tuple(recall),
         tuple(_four_digits(scale * radius) for radius in np.sqrt(variances)),
         tuple(between.argmin(axis=1).tolist()),
         tuple(_four_digits(scale * gap) for gap in between.min(axis=1)),
+        _largest_confusions(np.where(counts[:, None] > 1, shares, 0.0)),
     )
 
 
-def _nearest_to_own_mean(samples: np.ndarray, codes: np.ndarray, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return for each sample whether the mean of the other samples of its class is strictly the nearest mean."""
+def _nearest_classes(samples: np.ndarray, codes: np.ndarray, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return for each sample the class of the nearest mean; its own class counts without the sample, and loses ties."""
     squares = _squared_distances(samples, means)
     rows = np.arange(len(samples))
     to_class = squares[rows, codes] * (counts[codes] / np.maximum(counts[codes] - 1, 1)) ** 2
     squares[rows, codes] = np.inf
-    return np.asarray(to_class < squares.min(axis=1))
+    return np.where(to_class < squares.min(axis=1), codes, squares.argmin(axis=1))
+
+
+def _largest_confusions(shares: np.ndarray) -> tuple[tuple[int, int, float], ...]:
+    """Return the largest entries off the diagonal of shares (C, C), as class, other class, share."""
+    off_diagonal = shares * (1 - np.eye(len(shares)))
+    order = np.argsort(-off_diagonal, axis=None, kind="stable")[:_MAX_CONFUSIONS]
+    pairs = zip(*np.unravel_index(order, shares.shape), strict=True)
+    return tuple((int(c), int(k), round(float(shares[c, k]), 4)) for c, k in pairs if off_diagonal[c, k] > 0)
 
 
 def _squared_distances(points: np.ndarray, centres: np.ndarray) -> np.ndarray:

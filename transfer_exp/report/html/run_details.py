@@ -49,7 +49,7 @@ class RunDetails:
         views: Projections of a few models, by name.
         left_out: Reason for having no projections; empty if there are some.
         remarks: Remark on a model next to its score, by model; only in files of searches of version 0.1.0.
-        verdict: Remarks on the ranking, line by line.
+        verdict: Remarks on the ranking, line by line; only in files of searches of version 0.1.0.
         findings: Possible faults of the images, line by line.
     """
 
@@ -131,6 +131,7 @@ def _check_projections(details: RunDetails, path: Path) -> None:
     separations = [projection.separation for projection in projections]
     columns = [column for s in separations for column in (s.recall, s.within, s.closest, s.gap)]
     indices = [*samples.labels, *(c for s in separations for c in s.closest)]
+    indices += [c for s in separations for pair in s.confused for c in pair[:2]]
     fits = {len(samples.counts), *map(len, columns)} == {classes} and all(0 <= i < classes for i in indices)
     if not fits or any(len(projection.points) != 2 * len(samples.labels) for projection in projections):
         raise InputError(f"{path} has projections that do not fit its classes and points: delete it")

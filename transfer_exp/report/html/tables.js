@@ -1,147 +1,160 @@
-/* Tables whose headings sort them. */
+/* Tables with headings that sort, a filter, a choice of columns, and their rows as a CSV file. */
 
-const sorting = new Map(); /* order by table; the reader's choice holds for the next cell too */
+const tableStates = new Map(); /* order, filter and columns by table; the reader's choice holds for the next cell too */
 
-/* Columns have key, label, value(row) to sort by and cell(row) to show; optional are hint, text (not a number),
-   rising (smallest is best) and head (names the row). */
-function sortable(name, caption, columns, rows, initial, attributes = () => ({})) {
-  const order = sorting.get(name) ?? initial;
-  const body = el("tbody");
-  const heads = columns.map((column) => sortingHead(column, () => turn(column)));
-  const table = el("table", {}, el("caption", { class: "visually-hidden" }, caption), el("thead", {}, el("tr", {}, ...heads)), body);
+/* Columns have key, label, value(row) to sort by and cell(row) to show; optional are hint, text (not a number), rising
+   (smallest is best) and hidden (not shown at first). The first column names the row and stays in view. Options are the
+   first order, the attributes of a row, the heading of the first column for the filter, and the data of the CSV file. */
+function dataTable(name, caption, columns, rows, { order, attributes = () => ({}), csv = null }) {
+  const fresh = { order, query: "", hidden: new Set(columns.filter((c) => c.hidden).map((c) => c.key)) };
+  const state = tableStates.get(name) ?? fresh;
+  tableStates.set(name, state);
+  const table = el("table");
+  let shown = rows;
 
   function turn(column) {
-    const same = order.key === column.key;
+    const same = state.order.key === column.key;
     const natural = column.text || column.rising ? "ascending" : "descending";
-    const opposite = order.way === "ascending" ? "descending" : "ascending";
-    Object.assign(order, { key: column.key, way: same ? opposite : natural });
-    sorting.set(name, order);
-    fillBody();
-    announce(`Sorted by ${column.label}, ${order.way}.`);
+    const opposite = state.order.way === "ascending" ? "descending" : "ascending";
+    state.order = { key: column.key, way: same ? opposite : natural };
+    fillTable();
+    announce(`Sorted by ${column.label}, ${state.order.way}.`);
+    [...table.querySelectorAll("thead button")].find((b) => b.textContent === column.label)?.focus();
   }
 
-  function fillBody() {
-    const column = columns.find((c) => c.key === order.key) ?? columns[0];
-    columns.forEach((c, i) => {
-      if (c === column) heads[i].setAttribute("aria-sort", order.way);
-      else heads[i].removeAttribute("aria-sort");
-    });
-    const sorted = [...rows].sort((a, b) => compare(column.value(a), column.value(b), order.way));
-    body.replaceChildren(...sorted.map((row) => el("tr", attributes(row), ...columns.map((c) => entry(c, row)))));
+  function fillTable() {
+    const visible = columns.filter((c) => !state.hidden.has(c.key));
+    const sorter = columns.find((c) => c.key === state.order.key) ?? columns[0];
+    const wanted = state.query.toLowerCase();
+    shown = rows.filter((row) => columns.some((c) => c.text && String(c.value(row)).toLowerCase().includes(wanted)));
+    shown.sort((a, b) => compare(sorter.value(a), sorter.value(b), state.order.way));
+    const heads = visible.map((c) => sortingHead(c, c === sorter ? state.order.way : null, () => turn(c)));
+    const lines = shown.map((row) => el("tr", attributes(row), ...visible.map((c, i) => entry(c, row, i === 0))));
+    const empty = el("tr", {}, el("td", { class: "text", colspan: visible.length }, "No row has this text."));
+    table.replaceChildren(
+      el("caption", { class: "visually-hidden" }, caption),
+      el("thead", {}, el("tr", {}, ...heads)),
+      el("tbody", {}, ...(lines.length ? lines : [empty])),
+    );
   }
 
-  fillBody();
-  return el("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" }, table);
+  fillTable();
+  const tools = [];
+  if (rows.length > 8) tools.push(filterBox(columns[0].label, rows.length, state, () => (fillTable(), shown.length)));
+  if (csv) {
+    if (columns.length > 4) tools.push(columnChooser(columns.slice(1), state, fillTable));
+    tools.push(el("button", { type: "button", class: "button", onclick: () => download(`${name}.csv`, csv(shown)) }, "Download CSV"));
+  }
+  const scroll = el("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: "0" }, table);
+  return el("div", {}, tools.length ? el("div", { class: "controls" }, ...tools) : null, scroll);
 }
 
-function sortingHead(column, onclick) {
+function filterBox(label, total, state, filter) {
+  const count = el("span", { class: "count" });
+  const update = (now) => (count.textContent = now === total ? `${total} rows` : `${now} of ${total} rows`);
+  const input = el("input", { type: "search", placeholder: `Filter by ${label}`, "aria-label": `Filter by ${label}`, value: state.query });
+  input.addEventListener("input", () => ((state.query = input.value), update(filter())));
+  update(filter());
+  return el("div", { class: "filter" }, input, count);
+}
+
+function columnChooser(columns, state, onchange) {
+  const boxes = columns.map((column) => {
+    const toggle = () => ((input.checked ? state.hidden.delete(column.key) : state.hidden.add(column.key)), onchange());
+    const input = el("input", { type: "checkbox", onchange: toggle });
+    input.checked = !state.hidden.has(column.key);
+    return el("label", {}, input, column.label);
+  });
+  return el("details", { class: "chooser" }, el("summary", { class: "button" }, "Columns"), el("div", {}, ...boxes));
+}
+
+function download(name, text) {
+  const link = el("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: name });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+/* Rows as CSV with the names of their fields. A text that a spreadsheet would run as a formula starts with a quote. */
+function toCsv(rows) {
+  const plain = (value) => value === null || typeof value !== "object";
+  const names = [...new Set(rows.flatMap((row) => Object.keys(row).filter((name) => plain(row[name]))))];
+  const quoted = (value) => {
+    const text = typeof value === "string" && /^'*[=+\-@\s]/.test(value) ? `'${value}` : String(value ?? "");
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => `${line.map(quoted).join(",")}\n`).join("");
+}
+
+function sortingHead(column, way, onclick) {
   const button = el("button", { type: "button", title: column.hint, onclick }, column.label);
-  return el("th", { scope: "col", class: column.text ? "text" : null }, button);
+  return el("th", { scope: "col", class: column.text ? "text" : null, "aria-sort": way }, button);
 }
 
-function entry(column, row) {
+function entry(column, row, isHead) {
   const content = column.cell(row);
-  const long = column.text && column.value(row).length > 24 ? " long" : "";
-  if (column.head) return el("th", { scope: "row", class: `text${long}` }, content);
-  return el("td", { class: column.text ? `text${long}` : null }, content);
+  if (isHead) return el("th", { scope: "row", class: "text" }, el("span", { class: "pinned" }, content));
+  return el("td", { class: column.text ? "text" : null }, content);
 }
 
 /* Missing values come last in both directions. */
 function compare(a, b, way) {
-  const [noA, noB] = [a, b].map((value) => value === null || value === undefined || value === "");
+  const [noA, noB] = [a, b].map(isMissing);
   if (noA || noB) return noA - noB;
   const order = typeof a === "string" ? a.localeCompare(b, "en", { numeric: true }) : a - b;
   return way === "ascending" ? order : -order;
 }
 
-function leaderboard(cell, before) {
-  const format = formatOf(cell.models.map((m) => m.score));
-  const hasAccuracy = cell.models.some((m) => m.accuracy !== null);
-  const ranks = new Map((before?.models ?? []).map((m) => [m.model, m.score_rank]));
-  const moved = (m) => (ranks.get(m.model) == null || m.score_rank === null ? null : ranks.get(m.model) - m.score_rank);
+const millions = (count) => (isMissing(count) ? "–" : `${fixed(count / 1e6, count < 1e7 ? 1 : 0)} M`);
+const secondsText = (value) => (isMissing(value) ? "–" : `${fixed(value, value < 10 ? 1 : 0)} s`);
+
+/* The models of a run or a search, one line each; columns without a value are left out. */
+function modelTable(cell, before) {
+  const finalists = cell.models.filter((m) => (m.status ?? "finalist") === "finalist");
+  const widths = finalists.map((m) => m.score_high_95 - m.score_low_95).filter((width) => width > 0);
+  const format = widths.length ? formatOf([0, Math.min(...widths)], 2) : formatOf(finalists.map((m) => m.score));
+  const earlier = new Map((before?.models ?? []).map((m) => [m.model, m.rank]));
+  const ranks = cell.models.map((m) => m.rank);
+  const isShared = (m) => ranks.filter((rank) => rank === m.rank).length > 1;
+  const range = (low, high, show) => (isMissing(low) ? "" : el("span", { class: "range" }, ` ${show(low)} to ${show(high)}`));
+  const withRange = (value, low, high, show) => (isMissing(value) ? "–" : el("span", {}, show(value), range(low, high, show)));
+  const two = (value) => fixed(value, 2);
+  const moved = (m) => (isMissing(earlier.get(m.model)) || isMissing(m.rank) ? null : earlier.get(m.model) - m.rank);
+  const stages = (m) => Object.entries(m.stages).map(([stage, time]) => `${stage.replace("_", " ")} ${secondsText(time)}`).join(", ");
+  const column = (key, label, show, options = {}) => ({ key, label, value: (m) => m[key], cell: (m) => show(m[key]), ...options });
   const columns = [
-    { key: "rank", label: "rank", rising: true, value: (m) => m.score_rank, cell: (m) => whole(m.score_rank) },
-    { key: "model", label: "model", text: true, head: true, value: (m) => m.model, cell: (m) => m.model },
-    { key: "score", label: "score", value: (m) => m.score, cell: (m) => format(m.score) },
-  ];
-  if (hasAccuracy) {
-    columns.push(
-      { key: "accuracy", label: "accuracy", value: (m) => m.accuracy, cell: (m) => fixed(m.accuracy, 3) },
-      {
-        key: "accuracy_rank",
-        label: "accuracy rank",
-        rising: true,
-        value: (m) => m.accuracy_rank,
-        cell: (m) => whole(m.accuracy_rank),
-      },
-    );
-  }
-  if (before) {
-    columns.push({
-      key: "moved",
-      label: "rank change",
-      hint: "ranks gained by score compared with perturbation none",
-      value: moved,
-      cell: (m) => (moved(m) === null ? "–" : `${moved(m) > 0 ? "+" : ""}${signed(whole(moved(m)))}`),
-    });
-  }
-  if (cell.models.some((m) => m.reason)) {
-    columns.push({ key: "reason", label: "note", text: true, value: (m) => m.reason, cell: (m) => m.reason });
-  }
-  const mark = (m) => ({ "data-model": m.model });
-  const rising = { key: "rank", way: "ascending" };
-  return sortable("leaderboard", "Leaderboard: models by score", columns, cell.models, rising, mark);
+    column("model", "model", null, { text: true, cell: (m) => el("span", { title: m.reason || null }, m.model) }),
+    column("rank", "rank", null, { rising: true, cell: (m) => (isMissing(m.rank) ? "–" : whole(m.rank) + (isShared(m) ? "=" : "")) }),
+    column("best_rank_95", "interval (95 %)", null, {
+      rising: true, hint: "ranks that the model may have", cell: (m) => (isMissing(m.best_rank_95) ? "–" : `${m.best_rank_95} to ${m.worst_rank_95}`),
+    }),
+    column("expected_accuracy", "expected accuracy (80 %)", null, {
+      hint: "after full fine-tuning",
+      cell: (m) => withRange(m.expected_accuracy, m.expected_accuracy_low_80, m.expected_accuracy_high_80, two),
+    }),
+    column("score", cell.models.some((m) => !isMissing(m.score_low_95)) ? "score (95 %)" : "score", null, {
+      cell: (m) => withRange(m.score, m.score_low_95, m.score_high_95, format),
+    }),
+    column("accuracy", cell.tau === null ? "measured accuracy" : "accuracy", (value) => fixed(value, 3)),
+    column("accuracy_rank", "accuracy rank", whole, { rising: true }),
+    { key: "moved", label: "rank change", hint: "ranks gained by score compared with perturbation none", value: moved,
+      cell: (m) => (moved(m) === null ? "–" : `${moved(m) > 0 ? "+" : ""}${signed(whole(moved(m)))}`) },
+    column("seconds", "time", null, { rising: true, cell: (m) => el("span", { title: stages(m) || null }, secondsText(m.seconds)) }),
+    column("parameters", "parameters", millions, { rising: true }),
+    column("images", "images", whole, { hidden: true, hint: "images that the model was scored on" }),
+    column("status", "status", (value) => value, { text: true, hidden: true }),
+  ].filter((c) => cell.models.some((m) => !isMissing(c.value(m))));
+  const kind = (m) => (cell.answer.best.includes(m.model) ? "best" : (m.status ?? "finalist") !== "finalist" || isMissing(m.rank) ? "out" : null);
+  return dataTable("models", "Models, best first", columns, cell.models, {
+    order: { key: "rank", way: "ascending" }, attributes: (m) => ({ "data-model": m.model, class: kind(m) }), csv: toCsv,
+  });
 }
 
-/* The models of a search in the order and with the intervals that the terminal prints. */
-function searchboard(cell) {
-  const format = formatOf(cell.search.filter((m) => m.status === "finalist").map((m) => m.score));
-  const shared = (m) => cell.search.filter((other) => m.rank !== null && other.rank === m.rank).length > 1;
-  const interval = (low, high, show) => (low === null ? "" : ` [${show(low)}, ${show(high)}]`);
-  const accuracy = (value) => fixed(value, 2);
-  const note = (m) => (m.status === "dropped" ? "" : m.reason); /* the number of images says when it was dropped */
-  const columns = [
-    { key: "rank", label: "rank", rising: true, value: (m) => m.rank, cell: (m) => (m.rank === null ? "–" : `${m.rank}${shared(m) ? "=" : ""}`) },
-    {
-      key: "best_rank_95", label: "possible ranks (95\u00a0%)", rising: true, value: (m) => m.best_rank_95,
-      cell: (m) => (m.best_rank_95 === null ? "" : `${m.best_rank_95} to ${m.worst_rank_95}`),
-    },
-    { key: "model", label: "model", text: true, head: true, value: (m) => m.model, cell: (m) => m.model },
-    { key: "accuracy", label: "measured accuracy", value: (m) => m.accuracy, cell: (m) => fixed(m.accuracy, 3) },
-    {
-      key: "expected_accuracy", label: "expected accuracy (80\u00a0%)", value: (m) => m.expected_accuracy,
-      cell: (m) =>
-        m.expected_accuracy === null
-          ? ""
-          : accuracy(m.expected_accuracy) + interval(m.expected_accuracy_low_80, m.expected_accuracy_high_80, accuracy),
-    },
-    {
-      key: "score", label: "score (95\u00a0%)", value: (m) => m.score,
-      cell: (m) => (m.score === null ? "" : format(m.score) + interval(m.score_low_95, m.score_high_95, format)),
-    },
-    { key: "images", label: "images", value: (m) => m.images, cell: (m) => whole(m.images) },
-    { key: "note", label: "note", text: true, value: note, cell: note },
-  ].filter((column) => cell.search.some((m) => column.value(m) !== null && column.value(m) !== ""));
-  const mark = (m) => ({ "data-model": m.model });
-  return sortable("leaderboard", "Models of the search, best first", columns, cell.search, { key: "rank", way: "ascending" }, mark);
-}
-
-function timings(cell) {
-  const stages = ["features", "scoring", "ground_truth"];
-  const rows = cell.models.filter((m) => Object.keys(m.seconds).length);
-  if (!rows.length) return note("This run has no timings.");
-  const total = (m) => stages.reduce((sum, stage) => sum + (m.seconds[stage] ?? 0), 0);
-  const column = (key, value) => ({ key, label: key.replace("_", " "), value, cell: (m) => fixed(value(m), 2) });
-  const columns = [
-    { key: "model", label: "model", text: true, head: true, value: (m) => m.model, cell: (m) => m.model },
-    ...stages.map((stage) => column(stage, (m) => m.seconds[stage] ?? null)),
-    column("total", total),
-  ];
-  const sum = rows.reduce((all, m) => all + total(m), 0);
-  return el(
-    "div",
-    { class: "narrow" },
-    sortable("timings", "Seconds by model and stage", columns, rows, { key: "total", way: "descending" }),
-    note(`${fixed(sum, 2)} s in total. Results read from the store show as a dash or as almost zero.`),
-  );
+/* Why models have no rank or were dropped, with a line for each reason. */
+function modelNotes(models) {
+  const reasons = new Map();
+  for (const m of models.filter((model) => model.reason)) reasons.set(m.reason, [...(reasons.get(m.reason) ?? []), m.model]);
+  if (!reasons.size) return null;
+  const lines = [...reasons].map(([reason, names]) => el("li", {}, el("strong", {}, reason), `: ${names.join(", ")}`));
+  const count = [...reasons.values()].reduce((sum, names) => sum + names.length, 0);
+  return el("details", { class: "notes" }, el("summary", {}, `Notes on ${plural(count, "model")}`), el("ul", {}, ...lines));
 }
