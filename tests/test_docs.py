@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from studies.stored_rows_pages import fill_page
+from transfer_exp.results.search import SearchedModel, SearchResult
 
 ROOT = Path(__file__).parents[1]
 PAGES = [p for p in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if "<!-- rows:" in p.read_text()]
@@ -39,3 +41,12 @@ def test_every_option_a_document_names_exists(text):
     for group, options in re.findall(r"(?<![\w.])([a-z_]+)=([a-z0-9_,]+)(?![\w.\[])", prose):
         if group in groups:
             assert set(options.split(",")) <= groups[group] | {"mine"}, f"{group}={options}"
+
+
+@pytest.mark.parametrize("kind", [SearchedModel, SearchResult])
+def test_the_page_on_result_files_explains_every_field(kind):
+    text = (ROOT / "docs" / "output.md").read_text().partition("## A ranking")[2].partition("\n## ")[0]
+    explained = {
+        name for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+    }
+    assert {field.name for field in fields(kind)} - {"models"} <= explained
