@@ -242,7 +242,7 @@ def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> S
         config = config.copy()
         OmegaConf.update(config, "ground_truth", OmegaConf.load(CONF / "ground_truth" / "full.yaml"), force_add=True)
         labels["ground_truth"], protocol = "full", str(HydraConfig.get().runtime.choices["protocol"])
-    regime = build("ground_truth", to_plain(config)["ground_truth"])
+    regime = build("ground_truth", resolve_settings(config)["ground_truth"])
     return search.fine_tune(result, regime, {"regime": labels["ground_truth"], "protocol": protocol})
 
 

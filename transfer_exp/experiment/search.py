@@ -38,9 +38,10 @@ from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
 
-_COUNTING_SHARE, _FIRST_LOOK_SHARE, _SEARCH_SHARE = 0.05, 0.4, 0.75
-"""Shares of the time budget after which the search stops to count parameters, to show a model more than the fewest
-images in the first look, and to show any model more images. The rest is for intervals and expected accuracies."""
+_COUNTING_SHARE, _FIRST_LOOK_SHARE, _SEARCH_SHARE, _LAST_LOOK_SHARE = 0.05, 0.4, 0.75, 0.9
+"""Shares of the time budget after which the search stops to count parameters, to show models more than the fewest
+images in the first look, to show any model more images, and to look at further models. The rest is for intervals and
+expected accuracies."""
 _FEWEST_IMAGES = 16
 """Fewest images of a first look; also two of every class, and at most ``halving.first``."""
 _OUT_OF_TIME = "the time budget was used up before"
@@ -211,7 +212,7 @@ class PoolSearch:
             # The first model also bears what is done once, so its time says little about the second.
             needed = self._expected_seconds(looks, costs, [name], sizes, fewest) if len(sizes) > 1 else 0.0
             needed += len(sizes) * looks.predict_scoring_seconds(name, fewest)  # all of them must be scored, too
-            if sizes and self.budget.left(_SEARCH_SHARE) < needed:
+            if sizes and self.budget.left(_LAST_LOOK_SHARE) < needed:
                 break
             share = cost / sum(list(costs.values())[i:])
             pairing = looks.pairing(name, n_first, fewest, self.budget.left(_FIRST_LOOK_SHARE) * share)
@@ -258,7 +259,7 @@ class PoolSearch:
             is_first = n_images == n_first
             if not is_first and looks.predict_seconds(remaining, n_images) > budget.left(_SEARCH_SHARE):
                 return None
-            scores = looks.score_first(remaining, n_images, budget, _SEARCH_SHARE)
+            scores = looks.score_first(remaining, n_images, budget, 1.0 if is_first else _SEARCH_SHARE)
             if not is_first and any(name not in scores and name not in looks.reasons for name in remaining):
                 return None  # the time ended within the round
             if not scores:
