@@ -73,6 +73,22 @@ def test_ls_counts_entries_by_kind_and_names_models_and_datasets(root, capsys):
     ]
 
 
+def test_models_have_the_names_of_their_pool(tmp_path, capsys):
+    store = Store(tmp_path / "store")
+    network = {"library": "timm", "architecture": "test_resnet", "arguments": {"num_classes": 34}, "weights": "abc"}
+    others = [network | {"architecture": "vit", "weights": weights} for weights in ("one", "two")]
+    for model in (network, *others):
+        store.get_or_compute_arrays("features", {"model": model, "images": "x"}, lambda: {"features": np.ones((2, 2))})
+    row = {"row": {"model": "mine", "dataset": "pets"}}
+    store.get_or_compute_record("accuracy", {"model": others[0], "train": "x"}, lambda: row)
+    lines = run_cache(store.root, capsys, "ls")
+    (line,) = [line for line in lines if line.startswith("features: models ")]
+    assert set(line.removeprefix("features: models ").split(", ")) == {"resnet_glyphs (1)", "mine (1)", "vit (1)"}
+    assert any(
+        "features of resnet_glyphs" in line for line in run_cache(store.root, capsys, "prune", "--kind=features")
+    )
+
+
 @pytest.mark.parametrize(
     ("count", "text"), [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (999_600, "1 MB"), (3_141_593, "3.14 MB")]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from transfer_exp import model_pool
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.text import expand_user
@@ -17,6 +19,8 @@ from transfer_exp.store.entries import INSPECTION, KINDS, SCORES, UNFINISHED, En
 
 _SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LISTED_NAMES = 10
+_OF_MANIFEST = ("library", "architecture", "arguments")
+"""Part of a model's identity that the manifest of the built-in pool has, where no two networks agree in it."""
 _EXAMPLES = (
     "transfer-exp cache ls",
     "transfer-exp cache prune --older-than 30d --dry-run",
@@ -93,12 +97,12 @@ def _list(options: argparse.Namespace) -> None:
         days = [time.strftime("%Y-%m-%d", time.localtime(entry.modified)) for entry in of_kind]
         size = format_bytes(sum(entry.size for entry in of_kind))
         print(f"{kind:<12}{len(of_kind):>8}{size:>10}  {min(days):<12}{max(days)}")
-    datasets = _dataset_names(listed)
+    models, datasets = _model_names(listed), _dataset_names(listed)
     for kind in kinds:
         contents = [entry.content for entry in listed if entry.kind == kind and entry.content]
         if contents and kind != INSPECTION:
             noun = "metrics" if kind == SCORES else "models"
-            print(one_line(f"{kind}: {noun} {_most_common(map(_name, contents))}"))
+            print(one_line(f"{kind}: {noun} {_most_common(_name(content, models) for content in contents)}"))
             print(one_line(f"{kind}: datasets {_most_common(_dataset(content, datasets) for content in contents)}"))
 
 
@@ -110,8 +114,10 @@ def _prune(options: argparse.Namespace) -> None:
             "see transfer-exp cache prune --help"
         )
     verb, removed = "would remove" if options.dry_run else "removed", list[Entry]()
-    for entry in [entry for entry in list_entries(_root(options)) if _matches(entry, options)]:
-        name = f" of {_name(entry.content)}" if entry.content else ""
+    listed = list(list_entries(_root(options)))
+    models = _model_names(listed)
+    for entry in [entry for entry in listed if _matches(entry, options)]:
+        name = f" of {_name(entry.content, models)}" if entry.content else ""
         days = max(time.time() - entry.modified, 0) / _SECONDS["d"]
         line = f"{entry.kind}{name}, {format_bytes(entry.size)}, {days:.1f} days old: {relative_path(entry.path)}"
         is_removed = not entry.is_in_use() if options.dry_run else entry.remove()
@@ -139,11 +145,27 @@ def _dataset_names(listed: Iterable[Entry]) -> dict[str, str]:
     return names
 
 
-def _name(content: Mapping[str, Any]) -> str:
-    """Return the name of the model or its architecture; for scores, which cover many models, that of the metric."""
+def _model_names(listed: Iterable[Entry]) -> dict[str, str]:
+    """Return names of models in their pools by identity, from the built-in pool and the records of accuracies."""
+    manifest = json.loads((Path(model_pool.__file__).parent / "weights" / "manifest.json").read_text())
+    names = {_identity(network, _OF_MANIFEST): name for name, network in manifest.items()}
+    for entry in (entry for entry in listed if entry.kind == "accuracy"):
+        key, row = _mapping(entry.content, "key"), _mapping(_mapping(entry.content, "value"), "row")
+        names |= {_identity(_mapping(key, "model")): str(row["model"])} if "model" in row else {}
+    return names
+
+
+def _identity(model: Mapping[str, Any], fields: Iterable[str] | None = None) -> str:
+    """Return the identity of a model as text, or some of its fields."""
+    return json.dumps(dict(model) if fields is None else {name: model.get(name) for name in fields}, sort_keys=True)
+
+
+def _name(content: Mapping[str, Any], models: Mapping[str, str]) -> str:
+    """Return the name of the model, or else its architecture; for scores, which cover many models, of the metric."""
     row, key = _mapping(_mapping(content, "value"), "row"), _mapping(content, "key")
     model, names = _mapping(key, "model"), _mapping(key, "names")
-    return str(row.get("model") or model.get("architecture") or names.get("metric") or "unknown")
+    pool_name = models.get(_identity(model)) or models.get(_identity(model, _OF_MANIFEST))
+    return str(row.get("model") or pool_name or model.get("architecture") or names.get("metric") or "unknown")
 
 
 def _dataset(content: Mapping[str, Any], names: Mapping[str, str]) -> str:
