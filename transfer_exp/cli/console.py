@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import re
@@ -47,7 +48,10 @@ class Parser(argparse.ArgumentParser):
         try:
             command(self.parse_args(arguments))
         except (InputError, OSError) as error:
-            print(f"transfer_exp: {one_line(str(error))}", file=sys.stderr)
+            text = one_line(str(error))
+            if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+                text = cannot_write(error, "name another place")
+            print(f"transfer_exp: {text}", file=sys.stderr)
             return 1
         return 0
 
@@ -130,13 +134,27 @@ def print_paths(console: Console, paths: Iterable[Path | str | None]) -> None:
             console.print(f"  {relative_path(path)}", style="dim", soft_wrap=True)
 
 
-def cannot_write(error: OSError) -> str:
+def is_allowed(path: str | os.PathLike[str], mode: int) -> bool:
+    """Return whether this process has access to a file or folder, with a mode of `os.access`."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Numbers of errors that `cannot_write` explains."""
+
+
+def cannot_write(error: OSError, advice: str = "set hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER") -> str:
     """Return one line about a file that cannot be read, or a file of results that cannot be written.
 
-    The latter has the settings that name another folder.
+    The latter has the advice how to name another place.
     """
-    path = error.filename
-    if isinstance(error, PermissionError) and path and os.path.lexists(path) and not os.access(path, os.R_OK):
-        return f"cannot read {path} ({error.strerror}): give yourself access, or name another file"
-    folders = "hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER"
-    return f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or set {folders}"
+    if isinstance(error, PermissionError) and error.filename is not None:
+        path = Path(os.fsdecode(error.filename))
+        # A folder may be listed, but not entered.
+        unreadable = [f for f in reversed(path.parents) if f.is_dir() and not is_allowed(f, os.X_OK)]
+        unreadable += [path] if os.path.lexists(path) and not is_allowed(path, os.R_OK) else []
+        if unreadable:
+            return one_line(
+                f"cannot read {unreadable[0]} ({error.strerror}): give yourself access, or name another file"
+            )
+    return one_line(f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or {advice}")

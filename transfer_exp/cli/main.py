@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sys
@@ -19,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from transfer_exp.cli.console import Parser, cannot_write, make_output_safe
+from transfer_exp.cli.console import CANNOT_WRITE, Parser, cannot_write, make_output_safe
 from transfer_exp.cli.help import plan_parser, print_help, run_parser
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import read_trust
@@ -50,7 +49,6 @@ _PARSED_BY_MODULE = ("evaluate", "report", "cache", "doctor")
 _PARSED_BY_HYDRA: Mapping[str, Callable[[], Parser]] = {"run": run_parser, "plan": plan_parser}
 """Commands whose arguments Hydra parses, with the parser of their help."""
 _HELP = ("-h", "--help")
-_CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 # Arguments that set the mode of Hydra, or that ask it for something other than a run.
 _MODES = {"-m", "--multirun", "-r", "--run", "hydra.mode", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
 _log = logging.getLogger(__name__)
@@ -81,7 +79,7 @@ def main() -> int | None:
     except KeyboardInterrupt:
         _fail(f"interrupted: {_kept_results()}; the same command continues from there", code=130)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
+        if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
             _fail(cannot_write(error))
         if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
             raise
@@ -201,8 +199,11 @@ def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) ->
             _fail(explain(error))
         _record_failure(config, folder, error)
     except Exception as error:
-        # A full disk would be the same for all jobs, and could not be recorded.
-        if sweep is None or (isinstance(error, OSError) and error.errno in _CANNOT_WRITE):
+        if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+            if sweep is None:
+                _fail(cannot_write(error))
+            raise  # A full disk would be the same for all jobs, and could not be recorded.
+        if sweep is None:
             raise
         _record_failure(config, folder, error)
 

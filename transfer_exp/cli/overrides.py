@@ -5,6 +5,7 @@ A point has one value for each axis; a sweep runs a job at every point.
 
 from __future__ import annotations
 
+import os
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from omegaconf import DictConfig
 
 from transfer_exp.cli import option_files
-from transfer_exp.cli.console import explain_arguments
+from transfer_exp.cli.console import explain_arguments, is_allowed
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import add_output_options
@@ -48,6 +49,8 @@ class CommandLine:
             raise InputError(
                 f"--config-dir {options.config_dir} is not a folder: give the one that holds metric/, sweep/ ..."
             )
+        if options.config_dir is not None and not is_allowed(options.config_dir, os.R_OK | os.X_OK):
+            raise InputError(f"cannot read --config-dir {options.config_dir}: check its permissions")
         modes = (options.run, options.multirun, options.cfg, options.info, options.shell_completion)
         if sum(map(bool, modes)) > 1:
             raise InputError("--run, --multirun, --cfg and --info exclude each other: give one of them")

@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.io.npz import list_arrays, read_array
+from transfer_exp.io.npz import list_arrays, list_files, read_array
 from transfer_exp.io.text import clean_name, expand_user
 from transfer_exp.statistics.feature_set import (
     FeatureSet,
@@ -223,7 +223,7 @@ def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ModelArr
         }
         return "features", sources
     path = expand_user(root)
-    files = [path] if path.is_file() else sorted(path.glob("*.npz"))
+    files = list_files(path)
     if not files:
         raise InputError(f"dataset.root={root} is neither an npz file nor a folder of them (one per model)")
     return clean_name(path.resolve().stem), {clean_name(file.stem): ModelArrays(str(file), file) for file in files}

@@ -118,6 +118,8 @@ def _add_paths(rows: pd.DataFrame, table: Path, folder: Path, skip: bool) -> pd.
     try:
         paths = [_find_file(folder, file) for file in rows["file"]]
         exists = np.array([path.is_file() for path in paths], dtype=bool)
+    except PermissionError as error:
+        raise InputError(f"cannot read {error.filename} ({error.strerror}): check the permissions") from error
     except OSError as error:  # a name that is too long
         raise InputError(f"{table} has an impossible file name ({error.strerror}): correct it") from error
     is_repeated = pd.Series([os.path.normpath(path) for path in paths], rows.index, dtype=str).duplicated()

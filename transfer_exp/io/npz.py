@@ -19,6 +19,16 @@ _ALWAYS_ALLOWED, _MAX_RATIO = 1 << 26, 100
 """Bytes that an array may always unpack to, and how many times its compressed size a larger array may unpack to."""
 
 
+def list_files(path: Path) -> list[Path]:
+    """Return the npz files in a folder, sorted, or the file itself; InputError if the folder cannot be read."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    try:
+        return sorted(file for file in path.iterdir() if file.suffix == ".npz")
+    except OSError as error:
+        raise InputError(f"cannot read {path} ({error.strerror}): check its permissions") from error
+
+
 def list_arrays(path: Path) -> list[str]:
     """Return the names of the arrays in an npz file without reading them.
 
@@ -48,6 +58,8 @@ def _apply(read: Callable[[zipfile.ZipFile], Value], path: Path, content: str) -
                 return read(archive)
     except InputError:
         raise
+    except PermissionError as error:
+        raise InputError(f"cannot read {path} ({error.strerror}): check its permissions") from error
     # Archives fail with zlib.error, RuntimeError (for a password), MemoryError, errors of tokenize, and more.
     except Exception as error:
         reason = str(error) or type(error).__name__

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from transfer_exp.errors import InputError
+from transfer_exp.io.npz import list_files
 from transfer_exp.io.text import clean_name, expand_user
 from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
 from transfer_exp.statistics.feature_set import FeaturesInMemory
@@ -28,7 +29,7 @@ def arrays(root: str | FeaturesInMemory | None, names: Sequence[str] | None = No
         available, origin = list(root.features), "the features"
     else:
         path = expand_user(root)
-        available = [clean_name(file.stem) for file in (sorted(path.glob("*.npz")) if path.is_dir() else [path])]
+        available = [clean_name(file.stem) for file in list_files(path)]
         origin = str(path)
     selected = select_names(names, available, origin)
     return ModelPool("arrays", tuple(Candidate(name, _refuse_loading) for name in selected))
