@@ -82,7 +82,7 @@ def test_an_interrupt_says_what_was_kept(tmp_path, monkeypatch):
 def test_a_file_without_access_is_called_unreadable_and_a_folder_unwritable(tmp_path, monkeypatch):
     error = PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
     assert cannot_write(error).startswith(f"cannot write to {tmp_path} (Permission denied)")
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr("transfer_exp.cli.console.is_allowed", lambda path, mode: path != tmp_path)
     assert cannot_write(error).startswith(f"cannot read {tmp_path} (Permission denied)")
 
 
