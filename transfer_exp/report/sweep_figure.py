@@ -20,7 +20,7 @@ from transfer_exp.report.scatter import figure_label, literal_text
 from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fields
 
 _COLOURS = LinearSegmentedColormap.from_list("tau", [figure_colour(name) for name in ("bad", "paper", "accent")])
-_WHITE_TEXT = 0.65
+_WHITE_TEXT = 0.75
 """Share of the range above which a colour is too dark for black text."""
 
 

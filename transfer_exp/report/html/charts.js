@@ -60,12 +60,12 @@ function intervals(chart, width) {
   const [right, top, step] = [width - digits - 4, 6, isNarrow ? 36 : 24];
   const bottom = top + step * chart.rows.length;
   const ends = chart.rows.flatMap((r) => [r.value, r.low, r.high, r.measured].filter((value) => !isMissing(value)));
-  const range = widened(ends, 0.06);
+  const range = widened(chart.is_change ? [...ends, 0] : ends, 0.06);
   const x = scale(range, left + 6, right - 6);
   const description = `${chart.axis}, ${plural(chart.rows.length, "row")}: ${chart.rows.map((r) => `${r.name} ${format(r.value)}`).join(", ")}.`;
   const svg = canvas(width, bottom + 44, description, "intervals");
   drawAxis(svg, range, x, [left, right, top, bottom], chart.axis);
-  if (range[0] < 0 && range[1] > 0) svg.append(draw("line", { class: "zero", x1: x(0), x2: x(0), y1: top, y2: bottom }));
+  if (range[0] <= 0 && range[1] >= 0) svg.append(draw("line", { class: "zero", x1: x(0), x2: x(0), y1: top, y2: bottom }));
   chart.rows.forEach((r, i) => {
     const y = top + step * i + (isNarrow ? 26 : step / 2);
     const whisker = isMissing(r.low) ? "" : `, ${format(r.low)} to ${format(r.high)}`;
@@ -151,7 +151,8 @@ function plane(title, samples, side, reach, width) {
   const [left, top] = [22, 20];
   const svg = canvas(size + left, size + top + 24, `${title}: ${plural(samples.labels.length, "sample")} of
     ${plural(samples.names.length, "class", "classes")} on two principal components. The table has the distances between the classes.`, "plane");
-  const at = scale([-reach, reach], 0, size);
+  const place = scale([-reach, reach], 0, size);
+  const at = (value) => Math.min(size, Math.max(0, place(value)));
   const share = (i) => (side.variance ? ` (${Math.round(100 * side.variance[i])} % of the variance)` : "");
   svg.append(
     draw("text", { class: "title", x: left, y: 13 }, fitted(title, size / BOLD / 1.1)),
@@ -169,4 +170,8 @@ function plane(title, samples, side, reach, width) {
   return svg;
 }
 
-const reachOf = (side) => side.points.reduce((most, value) => Math.max(most, Math.abs(value)), 1) * 1.06;
+/* Half the width of a map: 99 of 100 coordinates lie inside, and the others are drawn on its frame. */
+function reachOf(side) {
+  const sizes = side.points.map(Math.abs).sort((a, b) => a - b);
+  return 1.15 * Math.max(1, sizes[Math.floor(0.99 * (sizes.length - 1))]);
+}

@@ -13,7 +13,7 @@ function separation(cell) {
     const [before, after] = cell.views[model].map((index) => (index === null ? null : data.sides[index]));
     const variance = before.variance;
     const hasMap = samples.labels.length > 0 && (!variance || variance[0] + variance[1] >= LEAST_SHARE);
-    const picture = hasMap ? projections(cell, samples, before, after, () => fade(box)) : confusedPairs(samples, before, after);
+    const picture = hasMap ? projections(cell, samples, before, after, () => fade(box)) : confusedPairs(samples, after ?? before, after ? " after the perturbation" : "");
     box.replaceChildren(
       el("div", { class: "controls" }, picker("Model", names.map((name) => [name, name]), model, (name) => ((selection.model = name), render()))),
       el("div", { class: after && hasMap ? "stacked" : "side-by-side" }, picture, classTable(samples, before, after, hasMap ? () => fade(box) : null)),
@@ -36,7 +36,7 @@ function projections(cell, samples, before, after, onready) {
     return responsive((width) => (queueMicrotask(onready), plane(`${title}${times}`, samples, side, reach, width)));
   });
   const moved = after ? " After the perturbation: on the directions that covary most with them." : "";
-  const text = `${plural(samples.labels.length, "sample")} on the first two principal components.${moved} Click a class to highlight it.`;
+  const text = `${plural(samples.labels.length, "sample")} on the first two principal components; outliers lie on the frame.${moved} Click a class to highlight it.`;
   return el("div", {}, el("div", { class: pictures.length > 1 ? "pair" : "" }, ...pictures), note(text));
 }
 
@@ -46,21 +46,16 @@ function fade(box) {
   }
 }
 
-function confusedPairs(samples, before, after) {
-  const shares = (side) => new Map((side?.separation.confused ?? []).map(([c, other, part]) => [`${c} ${other}`, part]));
-  const [now, earlier] = after ? [shares(after), shares(before)] : [shares(before), null];
-  const rows = [...now].map(([key, value]) => {
-    const [name, other] = key.split(" ").map((c) => samples.names[c]);
-    return { name, other, value, earlier: earlier?.get(key) ?? null };
-  });
+function confusedPairs(samples, side, when) {
+  const rows = side.separation.confused.map(([c, other, part]) => ({ name: samples.names[c], other: samples.names[other], part }));
   if (!rows.length) return note("No class is confused with another one.");
   const columns = [
     { key: "pair", label: "class", text: true, value: (r) => r.name, cell: (r) => r.name },
-    { key: "share", label: "share", value: (r) => r.value, cell: (r) => share(r.value) },
+    { key: "share", label: "share", hint: "of the samples of the class", value: (r) => r.part, cell: (r) => share(r.part) },
     { key: "other", label: "taken for", text: true, value: (r) => r.other, cell: (r) => r.other },
   ];
-  if (earlier) columns.push({ key: "earlier", label: "before", value: (r) => r.earlier, cell: (r) => fixed(r.earlier, 2) });
-  return el("div", {}, el("p", { class: "subtitle" }, "Most confused pairs"), dataTable("pairs", "Most confused pairs of classes", columns, rows, { order: { key: "share", way: "descending" } }));
+  const table = dataTable("pairs", "Most confused pairs of classes", columns, rows, { order: { key: "share", way: "descending" } });
+  return el("div", {}, el("p", { class: "subtitle" }, `Most confused pairs${when}`), table);
 }
 
 function classTable(samples, before, after, onpick) {

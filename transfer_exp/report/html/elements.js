@@ -39,7 +39,7 @@ function formatOf(values, digitsOfRange = 3) {
   if (largest >= 1e7 || (largest > 0 && largest < 1e-5)) {
     return (value) => (value === null ? "–" : signed(value.toExponential(3)));
   }
-  const digits = spread === 0 ? 4 : Math.min(8, Math.max(0, digitsOfRange - 1 - Math.floor(Math.log10(spread))));
+  const digits = spread === 0 ? digitsOfRange + 1 : Math.min(8, Math.max(0, digitsOfRange - 1 - Math.floor(Math.log10(spread))));
   return (value) => fixed(value, digits);
 }
 

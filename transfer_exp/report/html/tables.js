@@ -104,7 +104,10 @@ function compare(a, b, way) {
   return way === "ascending" ? order : -order;
 }
 
-const millions = (count) => (isMissing(count) ? "–" : `${fixed(count / 1e6, count < 1e7 ? 1 : 0)} M`);
+const parametersText = (count) => {
+  if (isMissing(count)) return "–";
+  return count < 1e6 ? `${fixed(count / 1e3, 0)} k` : `${fixed(count / 1e6, count < 1e7 ? 1 : 0)} M`;
+};
 const secondsText = (value) => (isMissing(value) ? "–" : `${fixed(value, value < 10 ? 1 : 0)} s`);
 
 /* The models of a run or a search, one line each; columns without a value are left out. */
@@ -139,7 +142,7 @@ function modelTable(cell, before) {
     { key: "moved", label: "rank change", hint: "ranks gained by score compared with perturbation none", value: moved,
       cell: (m) => (moved(m) === null ? "–" : `${moved(m) > 0 ? "+" : ""}${signed(whole(moved(m)))}`) },
     column("seconds", "time", null, { rising: true, cell: (m) => el("span", { title: stages(m) || null }, secondsText(m.seconds)) }),
-    column("parameters", "parameters", millions, { rising: true }),
+    column("parameters", "parameters", parametersText, { rising: true }),
     column("images", "images", whole, { hidden: true, hint: "images that the model was scored on" }),
     column("status", "status", (value) => value, { text: true, hidden: true }),
   ].filter((c) => cell.models.some((m) => !isMissing(c.value(m))));
