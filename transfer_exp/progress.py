@@ -113,8 +113,7 @@ class ProgressDisplay:
 
     def start_models(self, title: str, total: int, budget: float | None) -> Callable[[], object]:
         """Show the bar of the models; return the function that advances it by one."""
-        if budget is not None:
-            self._deadline = time.monotonic() + budget
+        self._deadline = None if budget is None else time.monotonic() + budget
         self.stop_models()
         models = self._models = self._bars.add_task(title, total=total)
         return lambda: self._bars.advance(models)
