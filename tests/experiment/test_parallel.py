@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from threadpoolctl import threadpool_info
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment import parallel
-from transfer_exp.experiment.parallel import count_jobs, map_models
+from transfer_exp.experiment.parallel import ModelThreads, count_jobs, map_models
 from transfer_exp.features.threads import LARGE, network_threads
 from transfer_exp.progress import silent
 from transfer_exp.statistics import memory
@@ -117,10 +118,10 @@ def test_a_model_that_needs_the_memory_of_all_is_worked_on_alone(monkeypatch):
     assert [process == os.getpid() for process in processes] == [False, True, False, False]
 
 
-def test_light_work_starts_no_process():
-    work = lambda item, track: (time.sleep(item), os.getpid())[1]  # noqa: E731
-    processes = values(work, [0, 0, 0.2, 0, 0], 2, alone=0.1)
-    assert [process == os.getpid() for process in processes] == [True, True, True, False, False]
+@pytest.mark.parametrize("alone", [0.0, 1000.0])
+def test_light_work_starts_no_process(alone):
+    processes = values(lambda item, track: os.getpid(), range(5), 2, alone=alone)
+    assert [process == os.getpid() for process in processes] == [alone > 0] * 5
 
 
 @pytest.mark.parametrize(
@@ -186,3 +187,40 @@ def test_the_processes_end_with_their_parent(number):
     while any(os.path.exists(f"/proc/{child}") for child in children):  # noqa: PTH110
         assert time.monotonic() < deadline, "a process outlives its parent"
         time.sleep(0.05)
+
+
+@JOBS
+def test_threads_give_the_same_values_with_one_thread_of_torch_each(jobs):
+    advanced = []
+    threads = ModelThreads(jobs, lambda description, total: lambda: advanced.append(description))
+
+    def work(item):
+        threads.track(f"item {item}", 1)()
+        return item**2, torch.get_num_threads()
+
+    torch.set_num_threads(2)
+    try:
+        assert list(threads.map(work, range(5))) == [(item**2, 2 if jobs == 1 else 1) for item in range(5)]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert sorted(advanced) == [f"item {item}" for item in range(5)]
+
+
+@JOBS
+def test_threads_stop_after_an_error(jobs):
+    threads = ModelThreads(jobs, silent)
+    steps = Counter()
+
+    def work(item):
+        if item == 0:
+            raise InputError("item 0")
+        advance = threads.track(f"item {item}", 10**6)
+        while True:
+            advance()
+            steps[item] += 1
+            time.sleep(0.01)
+
+    with pytest.raises(InputError, match="item 0"):
+        list(threads.map(work, range(5)))
+    assert sum(steps.values()) < 1000

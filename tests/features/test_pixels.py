@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -141,6 +142,15 @@ def test_two_simultaneous_passes_do_not_mix_their_batches(dataset, images):
     assert same(first, dataset.train)
     assert same(second, dataset.train)
     assert same(batches_of(pixels, images), dataset.train)
+
+
+def test_simultaneous_passes_of_threads_use_what_the_cache_has(dataset, images, reads):
+    pixels = PixelCache()
+    batches_of(pixels, images)
+    with ThreadPoolExecutor(4) as threads:
+        passes = threads.map(lambda _: batches_of(pixels, images), range(8))
+        assert all(same(batches, dataset.train) for batches in passes)
+    assert set(reads.values()) == {1}
 
 
 @pytest.mark.slow  # starts processes

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from logging.handlers import QueueHandler
@@ -102,6 +103,56 @@ def map_models(
                 yield from _Division(work, items[position:], jobs, track).run()
                 return
             yield work(item, track)
+
+
+class ModelThreads:
+    """Threads that extract features of several models at a time, and share their decoded images.
+
+    Args:
+        jobs: Number of threads; each uses one thread of torch if there are several.
+        track: Shows the progress.
+    """
+
+    def __init__(self, jobs: int, track: Track) -> None:
+        self.jobs, self._track = jobs, track
+        self._lock, self._is_stopped = threading.Lock(), False
+
+    def track(self, description: str, total: int) -> Callable[[], object]:
+        """Start a progress bar, which several threads can do at a time; the `Track` for the work in `map`."""
+        with self._lock:
+            advance = self._track(description, total)
+
+        def advance_unless_stopped() -> None:
+            if self._is_stopped:
+                raise _StoppedError
+            with self._lock:
+                advance()
+
+        return advance_unless_stopped
+
+    def map(self, work: Callable[[Item], Value], items: Sequence[Item]) -> Iterator[Value]:
+        """Yield the value of the work for each item, in their order, or raise the error of the first that fails.
+
+        After an error or an interrupt, the threads stop at the next step of their progress.
+        """
+        if min(self.jobs, len(items)) < 2:
+            yield from map(work, items)
+            return
+        limit = torch.get_num_threads()
+        torch.set_num_threads(1)  # also for threads that start later
+        executor = ThreadPoolExecutor(self.jobs)
+        try:
+            for future in [executor.submit(work, item) for item in items]:
+                yield future.result()
+        finally:
+            self._is_stopped = True
+            executor.shutdown(cancel_futures=True)
+            self._is_stopped = False
+            torch.set_num_threads(limit)
+
+
+class _StoppedError(Exception):
+    """Raised in a thread whose work is no longer needed."""
 
 
 @dataclass(eq=False)

@@ -19,7 +19,7 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.budget import Budget
-from transfer_exp.experiment.parallel import Jobs, count_jobs, map_models, one_blas_thread
+from transfer_exp.experiment.parallel import Jobs, ModelThreads, count_jobs, map_models, one_blas_thread
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scored_subsets import ScoredSubsets
 from transfer_exp.experiment.scoring import Scoring
@@ -111,13 +111,11 @@ class PoolSearch:
             return result, run_log
         left = None if self.budget.seconds is None else self.budget.left()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models", left) as (track, advance):
-            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+            threads = ModelThreads(count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store), track)
+            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, threads.track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
-            looks = ScoredSubsets(
-                NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first),
-                self.scoring,
-                self.ground_truth,
-            )
+            nested = NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first)
+            looks = ScoredSubsets(nested, self.scoring, self.ground_truth, threads)
             costs = self._relative_costs()
             names, n_images = self._look_at_all(looks, costs, advance)
             phase("scoring")
@@ -141,7 +139,7 @@ class PoolSearch:
         result = self._result(looks, search, costs, finalists, labels)
         seconds = {name: {"features": seconds} for name, seconds in looks.subsets.seconds.items()}
         readers: dict[str, FeatureReader] = {
-            name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in subsets.items()
+            name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.subsets.items()
         }
         return result, RunLog(seconds, readers)
 
@@ -208,21 +206,24 @@ class PoolSearch:
         n_first = min(self.halving.first, len(order))
         fewest = n_first if self.budget.seconds is None else min(n_first, max(_FEWEST_IMAGES, 2 * n_classes))
         sizes = dict[str, int]()
-        for i, (name, cost) in enumerate(costs.items()):
+        cost_left = sum(costs.values())
+        for group in looks.groups(list(costs), self.budget):
             # The first model also bears what is done once, so its time says little about the second.
-            needed = self._expected_seconds(looks, costs, [name], sizes, fewest) if len(sizes) > 1 else 0.0
-            needed += len(sizes) * looks.predict_scoring_seconds(name, fewest)  # all of them must be scored, too
+            needed = self._expected_seconds(looks, costs, group, sizes, fewest) if len(sizes) > 1 else 0.0
+            needed += len(sizes) * looks.predict_scoring_seconds(group[0], fewest)  # all of them must be scored, too
             if sizes and self.budget.left(_LAST_LOOK_SHARE) < needed:
                 break
-            share = cost / sum(list(costs.values())[i:])
-            pairing = looks.pairing(name, n_first, fewest, self.budget.left(_FIRST_LOOK_SHARE) * share)
-            advance()
-            if pairing is None:
-                continue
-            if not sizes:  # measures the time of a score, the second time without what is done only once
-                looks.score([pairing])
-                looks.score([pairing])
-            sizes[name] = len(pairing.scoring_set.labels)
+            cost = sum(costs[name] for name in group)
+            seconds = self.budget.left(_FIRST_LOOK_SHARE) * cost / cost_left
+            cost_left -= cost
+            for name, pairing in zip(group, looks.pairings(group, n_first, fewest, seconds), strict=True):
+                advance()
+                if pairing is None:
+                    continue
+                if not sizes:  # measures the time of a score, the second time without what is done only once
+                    looks.score([pairing])
+                    looks.score([pairing])
+                sizes[name] = len(pairing.scoring_set.labels)
         if not sizes:
             raise self._no_score(looks)
         n_images = min(sizes.values())
@@ -230,8 +231,7 @@ class PoolSearch:
             larger = min(2 * n_images, n_first)
             if looks.predict_seconds(sizes, larger) > self.budget.left(_FIRST_LOOK_SHARE):
                 break
-            for name in sizes:
-                looks.pairing(name, larger)
+            list(looks.pairings(list(sizes), larger))
             n_images = larger
         return [name for name in sizes if name not in looks.reasons], n_images
 
@@ -239,7 +239,7 @@ class PoolSearch:
         self,
         looks: ScoredSubsets,
         costs: Mapping[str, float],
-        names: Iterable[str],
+        names: Sequence[str],
         looked_at: Iterable[str],
         n_images: int,
     ) -> float:
@@ -247,7 +247,9 @@ class PoolSearch:
         looked_at = list(looked_at)
         rates = [looks.subsets.look_seconds(n, n_images) / costs[n] for n in looked_at[1:] or looked_at]
         rate = float(np.median(rates))
-        return sum((costs[name] * rate + looks.predict_scoring_seconds(name, n_images) for name in names), start=0.0)
+        seconds = [costs[name] * rate for name in names]
+        scores = sum(looks.predict_scoring_seconds(name, n_images) for name in names)
+        return max(sum(seconds) / looks.threads.jobs, *seconds, 0.0) + scores
 
     def _halve(self, looks: ScoredSubsets, names: Sequence[str], n_first: int) -> HalvingResult:
         """Run successive halving from a first round on ``n_first`` images, with seconds as the cost."""
@@ -267,8 +269,8 @@ class PoolSearch:
             return scores
 
         cost = {
-            name: max(subsets.seconds_per_image[name] + looks.predict_scoring_seconds(name, n_first) / n_first, 1e-6)
-            for name in names
+            name: max(seconds / looks.threads.jobs + looks.predict_scoring_seconds(name, n_first) / n_first, 1e-6)
+            for name, seconds in ((name, subsets.seconds_per_image[name]) for name in names)
         }
         first = n_first * sum(cost.values()) * (1 + 1e-9)  # rounding must not put it above the budget
         # Half of the models are loaded again in the second round, a quarter in the third, and so on.
@@ -296,12 +298,12 @@ class PoolSearch:
             larger = next(sizes, None)
             if larger is None:
                 break
-            pairings = [looks.pairing(name, larger) for name in scores]
+            pairings = looks.pairings(list(scores), larger)
             scores, n_images = looks.score(p for p in pairings if p is not None), larger
             if not scores:
                 raise self._no_score(looks)
-        subsets = {name: looks.pairing(name, n_images) for name in scores}
-        return scores, {name: subset for name, subset in subsets.items() if subset is not None}
+        subsets = zip(scores, looks.pairings(list(scores), n_images), strict=True)
+        return scores, {name: subset for name, subset in subsets if subset is not None}
 
     def _result(
         self,

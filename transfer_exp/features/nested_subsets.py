@@ -23,12 +23,13 @@ from transfer_exp.statistics.feature_set import FeatureSet, concatenate
 class NestedSubsets:
     """Candidates on the first n images of the scoring set, in one order for all candidates.
 
+    Several threads may work on different candidates at a time.
+
     Attributes:
         candidates: Candidates by name.
         dataset, extractor: Target dataset and the extractor of its features.
         seed: Seed of the order of the images.
         first_images: Number of images of a first look, see `nested_order`.
-        forward_passes: Images passed through a model so far, summed over models.
         seconds: Time spent on each model so far, loading included.
         load_seconds: Time to load each model.
         seconds_per_image: Time of one image with each model, as last measured.
@@ -41,13 +42,13 @@ class NestedSubsets:
     extractor: Extractor
     seed: int
     first_images: int | None = None
-    forward_passes: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     load_seconds: dict[str, float] = field(default_factory=dict)
     seconds_per_image: dict[str, float] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
     imagenet_accuracies: dict[str, float] = field(default_factory=dict)
     _features: dict[str, FeatureSet] = field(default_factory=dict)
+    _passes: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> Int[np.ndarray, " samples"]:
@@ -81,6 +82,11 @@ class NestedSubsets:
             n, features = larger, self._extend(pairing, larger)
         return SampleSubset(pairing, features.subset(np.arange(n)) if n < len(features.labels) else features)
 
+    @property
+    def forward_passes(self) -> int:
+        """Images passed through a model so far, summed over models."""
+        return sum(self._passes.values())
+
     def n_extracted(self, name: str) -> int:
         """Return the number of images whose features are in memory."""
         return len(self._features[name].labels) if name in self._features else 0
@@ -104,7 +110,7 @@ class NestedSubsets:
         self.seconds[name] = self.seconds.get(name, 0.0) + end - start
         self.load_seconds[name] = max(loaded - start, self.load_seconds.get(name, 0.0))
         self.seconds_per_image[name] = (end - loaded) / (n_images - n_extracted)
-        self.forward_passes += n_images - n_extracted
+        self._passes[name] = self._passes.get(name, 0) + n_images - n_extracted
         self._features[name] = features
         if n_images == len(self.order) and isinstance(pairing, NetworkOnImages):
             # A later run on the same scoring set then finds complete features in the store.

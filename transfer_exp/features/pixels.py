@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from threading import Lock
 from typing import TypeAlias
 
 import numpy as np
@@ -43,6 +44,7 @@ class PixelCache:
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes
         self._splits: OrderedDict[_Key, list[Tensor]] = OrderedDict()
+        self._lock = Lock()
 
     @property
     def nbytes(self) -> int:
@@ -64,24 +66,28 @@ class PixelCache:
             InputError: If an image cannot be read.
         """
         key = images.digest, repr(geometry), batch_size
-        cached = self._splits.pop(key, [])  # removed meanwhile, so that another thread cannot append to the same list
+        with self._lock:
+            cached = list(self._splits.get(key, ()))  # a copy, because another thread may read the split as well
         try:
             yield from cached
             missing = _DecodedImages(images, geometry, sum(map(len, cached)))
             fits = True
             for batch in DataLoader(missing, batch_size, num_workers=workers) if len(missing) else ():
-                fits = fits and self._make_room(_nbytes(cached) + batch.nbytes)
+                fits = fits and self._make_room(key, _nbytes(cached) + batch.nbytes)
                 if fits:
                     # Batches of worker processes lie in shared memory, which may be scarce.
                     cached.append(batch.clone() if batch.is_shared() else batch)
                 yield batch
         finally:
-            self._splits[key] = cached
+            with self._lock:
+                self._splits[key] = max(cached, self._splits.pop(key, []), key=len)
 
-    def _make_room(self, nbytes: int) -> bool:
-        """Drop the least recently used splits until ``nbytes`` fit; return False if they never do."""
-        while self._splits and nbytes + self.nbytes > self.max_bytes:
-            self._splits.popitem(last=False)
+    def _make_room(self, key: _Key, nbytes: int) -> bool:
+        """Drop the least recently used splits until ``nbytes`` of a split fit; return False if they never do."""
+        with self._lock:
+            others = [other for other in self._splits if other != key]
+            while others and nbytes + sum(_nbytes(self._splits[other]) for other in others) > self.max_bytes:
+                del self._splits[others.pop(0)]
         return nbytes <= self.max_bytes
 
 
