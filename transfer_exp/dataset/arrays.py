@@ -313,7 +313,7 @@ def _convert(values: Any, what: str, is_label: bool = False) -> np.ndarray:
     """Return values of another library as an array; objects become numbers or strings, of one kind.
 
     Raises:
-        InputError: If a value is missing or masked, kinds are mixed, or there is no such array.
+        InputError: If a value is missing or masked, kinds are mixed, or they do not form an array.
     """
     if isinstance(values, list | tuple) and any(hasattr(item, "detach") for item in values):
         values = [_convert(item, what, is_label) for item in values]

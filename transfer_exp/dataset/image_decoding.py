@@ -378,12 +378,12 @@ def _scale(image: Image.Image, pixel_range: Range) -> tuple[Image.Image, Image.I
 
 
 def _integer_range(low: float, high: float) -> Range:
-    """Return the range of integer images with these extreme values; that of 16 bits where there are no two values."""
+    """Return the range of integer images with these extreme values; that of 16 bits if they are equal or missing."""
     if low < 0 or high >= 1 << _BITS[-1]:
         return (low, high) if low < high < float("inf") else (0.0, 65535.0)
     return 0.0, next(float((1 << bits) - 1) for bits in _BITS if high < 1 << bits)
 
 
 def _float_range(low: float, high: float) -> Range:
-    """Return the range of floating-point images with these extreme values; 0 to 1 where there are no two values."""
+    """Return the range of floating-point images with these extreme values; 0 to 1 if they are equal or missing."""
     return (0.0, 1.0) if (low >= 0 and high <= 1) or not low < high else (low, high)

@@ -97,7 +97,7 @@ class TargetDataset:
     """A classification task to transfer to.
 
     Attributes:
-        name: Name in tables, by which published accuracies are looked up.
+        name: Name in tables; published accuracies are looked up with it.
         class_names: C names, in the order of the labels.
         train, validation, test: Disjoint splits. ``validation`` may be None; fine-tuning then holds out a part of
             ``train``. Only the final accuracy uses ``test``.
@@ -108,8 +108,8 @@ class TargetDataset:
 
     Raises:
         InputError: If fewer than two classes have training images; if a class with images in any split has fewer than
-            two training images (one has no variance, and none cannot be recognised); if there is no test image; or if
-            a label has no class name.
+            two training images (one has no variance, and none cannot be recognised); if the test split is
+            empty; or if a label has no class name.
     """
 
     name: str

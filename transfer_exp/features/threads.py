@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 LARGE = 10_000_000
-"""Parameters from which on a layer is large enough to gain from several threads."""
+"""A layer with at least so many parameters gains from several threads."""
 
 
 @contextmanager

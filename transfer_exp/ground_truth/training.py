@@ -50,7 +50,7 @@ class Recipe:
 class Training:
     """One training run: a network, its optimiser and schedule, and its random state.
 
-    Several runs may alternate in one process, in any order: each has a random state of its own.
+    Several runs may alternate in one process, in any order: each has its random state.
 
     Args:
         network: Maps a batch to logits (B, C); trained in place, in its current train or eval mode.

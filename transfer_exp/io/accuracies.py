@@ -62,10 +62,10 @@ def unequal_seeds(rows: pd.DataFrame, path: Path) -> tuple[str, ...]:
         ordered = of_models.most_common()
         (most, highest), (fewest, lowest) = ordered[0], ordered[-1]
         if lowest < highest:
-            place = f" on dataset '{dataset}'" if dataset else ""
+            on_dataset = f" on dataset '{dataset}'" if dataset else ""
             return (
-                f"{path}: model {fewest} has {lowest} seed(s){place}, and {most} has {highest}: each accuracy is the "
-                "mean over the seeds of its model",
+                f"{path}: model {fewest} has {lowest} seed(s){on_dataset}, and {most} has {highest}: each accuracy is "
+                "the mean over the seeds of its model",
             )
     return ()
 

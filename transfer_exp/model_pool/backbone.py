@@ -225,7 +225,7 @@ def is_clip_projection(network: nn.Module) -> bool:
     """Return True if the output of a timm network has the size of a projection to the text space of CLIP.
 
     timm publishes CLIP towers as networks whose "classes" are the dimensions of that space. Only the names of their
-    weights say so. Weights of CLIP that were fine-tuned on labels have the number of these labels instead.
+    weights show it. Weights of CLIP that were fine-tuned on labels have the number of these labels instead.
     """
     description = getattr(network, "pretrained_cfg", None) or {}
     architecture = str(description.get("architecture") or "")

@@ -49,7 +49,7 @@ def read_weight_file(path: Path, allowed_classes: Sequence[Any] = ()) -> Any:
     """Return the content of a safetensors file, or of a torch file of tensors and plain values.
 
     Args:
-        path: The file; its content decides the format, whatever the suffix.
+        path: The file; its content decides the format, not its suffix.
         allowed_classes: Further classes that a torch file may contain; loading them must not run any code.
 
     Raises:

@@ -16,7 +16,7 @@ from transfer_exp.results.cell import CellResult, RankedModel
 _OMITTED_MEASURES = ("weighted_tau", "weighted_tau_by_accuracy", "pearson")
 """The headline has the first, and the others are close to it; 80 columns have no room for more."""
 _NAME_WIDTH = 45
-"""Longest name that is on one line in 80 columns; longer ones are folded if there is no room."""
+"""Longest name that is on one line in 80 columns; longer ones are folded if the line is full."""
 
 _MAX_BEST, _MAX_OUTLIERS = 5, 3
 
@@ -117,8 +117,8 @@ def models_by_reason(problems: Iterable[tuple[str, str, str]]) -> list[str]:
 
 def omitted_models(count: int, table: Path | None) -> Text:
     """Return a line on the models that a shortened table leaves out, with the file that has them."""
-    place = "" if table is None else f":\n  {table}"
-    return Text(f"and {count} more (--top 0 shows all){place}", style="dim", overflow="fold")
+    in_file = "" if table is None else f":\n  {table}"
+    return Text(f"and {count} more (--top 0 shows all){in_file}", style="dim", overflow="fold")
 
 
 def _missing_values(result: CellResult) -> list[str]:

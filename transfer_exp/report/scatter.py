@@ -64,7 +64,7 @@ def scatter(result: CellResult, path: Path) -> Path:
     else:
         _draw_scores(axes, scored)
     missing = [figure_label(m.model) for m in result.models if m not in drawn]
-    note = shorten(f"not shown: {', '.join(missing)}", 78, placeholder=" ...") if missing else ""  # beside the legend
+    note = shorten(f"not shown: {', '.join(missing)}", 78, placeholder=" ...") if missing else ""  # left of the legend
     figure.supxlabel(note, fontsize=7, color=figure_colour("soft"), x=0.02, ha="left")
     write_atomically(path, lambda temporary: figure.savefig(temporary, format="png"))
     return path

@@ -86,7 +86,7 @@ def sweep_table(frame: pd.DataFrame) -> SweepTable:
     means, fields = mean_over_seeds(frame), row_fields(frame)
     entries = {(*(row[name] for name in fields), row["metric"]): _tau_entry(row) for _, row in means.iterrows()}
     order = {name: i for i, name in enumerate(none_first(frame["perturbation"]))}
-    # By dataset, then by the other fields, so that the perturbations to compare stand below each other.
+    # By dataset, then by the other fields, so that the perturbations to compare are in adjacent rows.
     rows = sorted({key[:-1] for key in entries}, key=lambda row: (row[0], *row[2:], order[row[1]]))
     seeds = range_text(means["seeds"])
     title = "tau_w" if seeds in ("0", "1") else f"tau_w, mean over {seeds} seeds"

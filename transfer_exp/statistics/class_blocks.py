@@ -11,7 +11,7 @@ from transfer_exp.statistics.feature_set import Labels
 from transfer_exp.statistics.rounding import RESOLUTION, deviations
 
 _BATCH = 4096
-"""Most samples in one batch of whole classes; a larger class is a batch of its own."""
+"""Most samples in one batch of whole classes; a larger class is one batch."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -94,7 +94,7 @@ def check_feature_values(features: np.ndarray) -> None:
         row = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
         raise InputError(f"features hold NaN or infinity, first in row {row}: check the model's weights and the image")
     if features.dtype.kind in "iu" and largest > 2**53:
-        raise InputError(f"features hold whole numbers up to {largest:.0e}, which are no measurements: leave ids out")
+        raise InputError(f"features hold whole numbers up to {largest:.0e}, which look like ids: leave those out")
     if largest > LARGEST or 0 < largest < SMALLEST:
         raise InputError(f"features reach a magnitude of {largest:.0e}: check the model's weights, or rescale them")
 

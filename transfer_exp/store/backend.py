@@ -120,7 +120,7 @@ class Backend:
         """Return the sorted names of all files below a folder; empty if there is none."""
         path = self._path(folder)
         with suppress(FileNotFoundError), self._errors(FileNotFoundError):
-            return sorted(f"{folder}{found.partition(path.lstrip('/'))[2]}" for found in self.system.find(path))
+            return sorted(f"{folder}{file.partition(path.lstrip('/'))[2]}" for file in self.system.find(path))
         return []
 
     def remove(self, name: str) -> None:

@@ -181,7 +181,7 @@ def list_entries(root: Path) -> Iterator[Entry]:
     """Yield the entries of a store, sorted by kind and name; other files are ignored.
 
     Raises:
-        InputError: If there is no store, or a folder of it cannot be read.
+        InputError: If the store does not exist, or one of its folders cannot be read.
     """
     if not root.is_dir():
         raise InputError(f"no store {root}: run an experiment first, or set --store to the folder of one")

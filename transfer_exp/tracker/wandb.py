@@ -200,7 +200,7 @@ def _staging_folder(folder: Path) -> Iterator[None]:
 def _usable_environment(mode: str) -> Iterator[None]:
     """Let W&B see the mode, and no variables that are set to nothing, which it would refuse.
 
-    In the mode ``offline`` it also reports no errors of its own to its authors.
+    In the mode ``offline`` it also does not report its errors to its authors.
     """
     before = dict(os.environ)
     for name in [name for name, value in before.items() if name.startswith("WANDB_") and not value.strip()]:
