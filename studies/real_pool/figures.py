@@ -11,28 +11,39 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from studies.real_pool.comparisons import random_ranking_band
 from studies.real_pool.data import Cell, Study
 from transfer_exp.io.atomic import write_atomically
+from transfer_exp.report.heat_map import add_colour_scale, draw_heat_map
+from transfer_exp.report.palette import CLASS_COLOURS, figure_colour
 
 _TAU_LIMIT = 1.0
 
 
 def heat_map(study: Study, path: Path, rows_digest: str) -> None:
-    """Draw the mean tau_w of every metric that reads features, after each perturbation, one panel per regime."""
+    """Draw the mean tau_w of every metric that reads features, after each perturbation, one panel per regime.
+
+    A field is hatched if random rankings reach its tau_w.
+    """
     metrics, perturbations = study.perturbable, study.perturbations
     figure = Figure(figsize=(4.4 * len(study.accuracies) + 1, 0.3 * len(metrics) + 1.8), layout="constrained")
     axes = figure.subplots(1, len(study.accuracies), sharey=True, squeeze=False)[0]
-    for axis, regime in zip(axes, study.accuracies, strict=True):
-        values = np.array([[study.taus(Cell(m, p), regime, study.averaged)[0] for p in perturbations] for m in metrics])
-        image = axis.imshow(values, cmap="RdBu", vmin=-_TAU_LIMIT, vmax=_TAU_LIMIT, aspect="auto")
-        for (row, column), value in np.ndenumerate(values):
-            colour = "white" if abs(value) > 0.65 else "black"
-            axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    taus = np.array([[[_mean_tau(study, m, p, r) for p in perturbations] for m in metrics] for r in study.accuracies])
+    texts = np.vectorize("{:.2f}".format, otypes=[object])(taus)
+    for axis, regime, values, labels in zip(axes, study.accuracies, taus, texts, strict=True):
+        low, high = random_ranking_band(study, regime)
+        in_band = (low <= values) & (values <= high)
+        image = draw_heat_map(axis, values, in_band, labels, float(np.abs(taus).max()), fontsize=7.0)
         axis.set_xticks(range(len(perturbations)), perturbations, rotation=40, ha="right", fontsize=8)
         axis.set_yticks(range(len(metrics)), metrics, fontsize=8)
         axis.set_title(regime.replace("_", " "), fontsize=10)
-    figure.colorbar(image, ax=axes, label=f"tau_w, mean over {len(study.averaged)} targets", fraction=0.03)
+    scale = add_colour_scale(figure, image, list(axes), taus.ravel())
+    scale.set_ylabel(f"tau_w, mean over {len(study.averaged)} targets; hatched: inside the range of random rankings")
     _save(figure, path, rows_digest)
+
+
+def _mean_tau(study: Study, metric: str, perturbation: str, regime: str) -> float:
+    return study.taus(Cell(metric, perturbation), regime, study.averaged)[0]
 
 
 def before_after(study: Study, path: Path, rows_digest: str) -> None:
@@ -61,15 +72,15 @@ def before_after(study: Study, path: Path, rows_digest: str) -> None:
 
 def _scatter(axis: Axes, study: Study, regime: str, perturbation: str, reference: str) -> None:
     """Draw one point per metric and target: tau_w with the reference (x) and with the perturbation (y)."""
-    axis.axline((0, 0), slope=1, color="0.6", linewidth=0.8)
+    axis.axline((0, 0), slope=1, color=figure_colour("control"), linewidth=0.8)
     wins = 0
-    for target in study.averaged:
+    for i, target in enumerate(study.averaged):
         x, y = (
             np.array([study.tau(Cell(m, p), regime, target) for m in study.perturbable])
             for p in (reference, perturbation)
         )
         wins += int((y > x).sum())
-        axis.scatter(x, y, s=9, alpha=0.75, label=target, linewidths=0)
+        axis.scatter(x, y, s=9, alpha=0.75, color=CLASS_COLOURS[i], label=target, linewidths=0)
     count = len(study.averaged) * len(study.perturbable)
     axis.set_title(f"{perturbation} against {reference}\nhigher in {wins} of {count}", fontsize=8)
     axis.set(xlim=(-_TAU_LIMIT, _TAU_LIMIT), ylim=(-_TAU_LIMIT, _TAU_LIMIT), aspect="equal")

@@ -20,11 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write a report; arguments and exit code as for `Parser.run`."""
     parser = Parser(
         prog="transfer-exp report",
-        description="Write the tables, the figure and the page of a sweep, finished or not, or of a run again.\n"
+        description="Write the tables, figure and page of a sweep (finished or not), a run or a ranking again.\n"
         "For scores of a score matrix: write the page that compares them with published accuracies.",
         examples=_EXAMPLES,
     )
-    parser.add_argument("path", type=Path, metavar="PATH", help="folder of a sweep or a run, or a CSV of scores")
+    parser.add_argument("path", type=Path, metavar="PATH", help="folder of a sweep, run or ranking, or a CSV of scores")
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="also write every model of every cell there")
     parser.add_argument("--published", metavar="POOL", help="pool of the published accuracies; PATH is a CSV of scores")
     return parser.run(_report, arguments)
@@ -39,11 +39,21 @@ def _report(arguments: Namespace) -> None:
             print(f"wrote {path}")
         return
 
-    from transfer_exp.report.record import write_result_rows
+    from transfer_exp.report.html.page import write_page
+    from transfer_exp.report.record import read_search, write_result_rows
+    from transfer_exp.report.search_table import search_table
     from transfer_exp.report.sweep import show_sweep
+    from transfer_exp.results.folder import RECORD
     from transfer_exp.terminal import Terminal
 
-    failed, error = show_sweep(arguments.path, Terminal())
+    record = arguments.path / RECORD
+    search = read_search(record) if record.is_file() else None
+    failed, error = [], None
+    if search is None:
+        failed, error = show_sweep(arguments.path, Terminal())
+    else:
+        Terminal().print(search_table(search))
+        print(f"wrote {write_page(arguments.path)}")
     if arguments.rows is not None:
         print(f"wrote {arguments.rows} ({write_result_rows(arguments.path, arguments.rows)} cells)")
     for line in failed:

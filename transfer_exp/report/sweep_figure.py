@@ -9,19 +9,14 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.patches import Rectangle
 
 from transfer_exp.io.atomic import write_atomically
+from transfer_exp.report.heat_map import add_colour_scale, draw_heat_map
 from transfer_exp.report.palette import figure_colour
 from transfer_exp.report.scatter import figure_label, literal_text
 from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fields
-
-_COLOURS = LinearSegmentedColormap.from_list("tau", [figure_colour(name) for name in ("bad", "paper", "accent")])
-_WHITE_TEXT = 0.75
-"""Share of the range above which a colour is too dark for black text."""
 
 
 @literal_text()
@@ -37,14 +32,14 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
     panel_fields = [name for name in row_fields(frame) if name != "perturbation"]
     panels = list(means.groupby(panel_fields))
     metrics, perturbations = sorted(set(frame["metric"])), none_first(frame["perturbation"])
-    limit = float(np.nanmax(means["weighted_tau"].abs())) if means["weighted_tau"].notna().any() else 1.0
+    limit = means["weighted_tau"].abs().max()  # NaN without any tau
     width, height = max(1.8, 0.85 * len(perturbations)), 0.45 + 0.34 * len(metrics)
     columns = min(len(panels), math.ceil(math.sqrt(1.3 * len(panels) * height / width)))
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(2 + columns * width, 1.3 + rows * height), dpi=150, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, (name, group) in zip(grid, panels, strict=False):
-        image = _draw_panel(axes, group, metrics, perturbations, max(limit, 0.01))
+        image = _draw_panel(axes, group, metrics, perturbations, max(limit, 0.01) if limit > 0 else 1.0)
         dataset, *further = name
         labels = [str(dataset), *(f"{field}={value}" for field, value in zip(panel_fields[1:], further, strict=True))]
         axes.set_title(" / ".join(map(figure_label, labels)), fontsize=9)
@@ -54,9 +49,9 @@ def sweep_figure(frame: pd.DataFrame, path: Path) -> Path:
         axes.tick_params(labelbottom=True)
         for label in axes.get_xticklabels():
             label.set(rotation=35, ha="right", rotation_mode="anchor")
-    colorbar = figure.colorbar(image, ax=list(grid), pad=0.01, aspect=30)
-    colorbar.set_label("tau_w", fontsize=9)
-    colorbar.ax.tick_params(labelsize=8)
+    scale = add_colour_scale(figure, image, list(grid), means["weighted_tau"].to_numpy(np.float64))
+    scale.set_ylabel("tau_w", fontsize=9)
+    scale.tick_params(labelsize=8)
     figure.supxlabel(
         "hatched: inside the null band of one run   = tied", fontsize=7, color=figure_colour("soft"), x=0.02, ha="left"
     )
@@ -68,19 +63,17 @@ def _draw_panel(
     axes: Axes, group: pd.DataFrame, metrics: list[str], perturbations: list[str], limit: float
 ) -> AxesImage:
     """Draw the heat map of one dataset, with colours from -limit to limit."""
-    taus = np.full((len(metrics), len(perturbations)), np.nan)
+    shape = (len(metrics), len(perturbations))
+    taus, in_band, texts = np.full(shape, np.nan), np.zeros(shape, bool), np.full(shape, "", object)
     for _, row in group.iterrows():
-        i, j = metrics.index(row["metric"]), perturbations.index(row["perturbation"])
-        taus[i, j] = tau = row["weighted_tau"]
-        text = f"{tau:.2f}{'=' if row['tied'] else ''}"
+        field = metrics.index(row["metric"]), perturbations.index(row["perturbation"])
+        taus[field] = tau = row["weighted_tau"]
         if math.isnan(tau):
-            text = "failed" if row["failed"] else "no tau"
-        elif not row["outside"]:
-            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, lw=0, hatch="///", ec=figure_colour("line")))
-        colour = "white" if abs(tau) >= _WHITE_TEXT * limit and row["outside"] else figure_colour("ink")
-        axes.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
-    axes.set_facecolor(figure_colour("line"))
-    image = axes.imshow(np.ma.masked_invalid(taus), cmap=_COLOURS, vmin=-limit, vmax=limit, aspect="auto")
+            texts[field] = "failed" if row["failed"] else "no tau"
+        else:
+            texts[field] = f"{tau:.2f}{'=' if row['tied'] else ''}"
+            in_band[field] = not row["outside"]
+    image = draw_heat_map(axes, taus, in_band, texts, limit)
     axes.set_xticks(range(len(perturbations)), [_wrap(name) for name in perturbations])
     axes.set_yticks(range(len(metrics)), [_wrap(name) for name in metrics])
     axes.tick_params(labelsize=8, length=0)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,11 +14,21 @@ import numpy as np
 import pytest
 
 from tests.bad_input.kind import Kind, run_kind
-from tests.report.html.folders import HOSTILE, NAMES, cell_result, fields, halved, write_run, write_sweep_folder
+from tests.report.html.folders import (
+    HOSTILE,
+    NAMES,
+    cell_result,
+    fields,
+    halved,
+    write_ranking,
+    write_run,
+    write_sweep_folder,
+)
 from transfer_exp.cli.report import main
 from transfer_exp.errors import InputError, escape_controls
 from transfer_exp.report.html import page as page_module
 from transfer_exp.report.html.page import page_data, write_page
+from transfer_exp.report.html.run_details import read_run_details, write_run_details
 from transfer_exp.report.palette import PALETTE
 
 VOID = {"meta", "link"}
@@ -188,6 +199,27 @@ def test_the_report_command_writes_the_page_again(tmp_path, capsys):
     capsys.readouterr()
     assert main([str(folder)]) == 1
     assert re.search(r"transfer_exp: .*page\.json has no valid details .*: delete it", capsys.readouterr().err)
+
+
+def test_the_report_command_shows_a_ranking_again(tmp_path, capsys):
+    folder = write_ranking(tmp_path, models=4, classes=3)
+    assert main([str(folder)]) == 0
+    output = capsys.readouterr().out
+    assert "Fine-tune these two: model_000, model_001" in output
+    assert "no tau" not in output
+    data = opened(folder).data
+    assert (data["kind"], data["title"]) == ("ranking", "digits: ranking of 4 models")
+    assert data["cells"][0]["answer"]["command"] == "transfer-exp run fine-tune"
+    assert not list(folder.glob("sweep.*"))
+
+
+def test_a_ranking_of_version_0_1_0_shows_its_verdict(tmp_path):
+    folder = write_run(tmp_path, cell_result(accuracies=(None, None, None), tau=None))
+    details = replace(read_run_details(folder), verdict=("clear is the best", "in 3 s"), remarks={"dim": "close"})
+    write_run_details(details, folder)
+    (cell,) = page_data(folder)["cells"]
+    assert (cell["answer"]["headline"], cell["answer"]["lines"]) == ("clear is the best", ("in 3 s",))
+    assert cell["models"][1]["reason"] == "close"
 
 
 def test_a_sweep_of_failed_cells_has_a_page(tmp_path):
