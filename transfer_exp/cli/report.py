@@ -48,10 +48,10 @@ def _report(arguments: Namespace) -> None:
 
     record = arguments.path / RECORD
     search = read_search(record) if record.is_file() else None
-    failed, error = [], None
     if search is None:
         failed, error = show_sweep(arguments.path, Terminal())
     else:
+        failed, error = list[str](), None
         Terminal().print(search_table(search))
         print(f"wrote {write_page(arguments.path)}")
     if arguments.rows is not None:

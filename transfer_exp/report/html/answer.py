@@ -230,8 +230,8 @@ def _interval(value: float, error: float) -> tuple[float | None, float | None]:
 def _chart(axis: str, rows: Sequence[ChartRow], key: str, is_change: bool = False) -> Chart | None:
     if not rows:
         return None
-    shown = tuple(rows[:_MAX_ROWS])
-    return Chart(axis, shown, len(rows) - len(shown), key if any(r.is_best for r in shown) else "", is_change)
+    drawn = tuple(rows[:_MAX_ROWS])
+    return Chart(axis, drawn, len(rows) - len(drawn), key if any(r.is_best for r in drawn) else "", is_change)
 
 
 def _enumerate(names: Sequence[str]) -> str:
