@@ -20,6 +20,7 @@ from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.none import NoGroundTruth
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.metric.knn import KNN
+from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
@@ -254,6 +255,12 @@ def test_unusable_models_are_listed_with_their_reasons(search, dataset):
     assert {model.model for model in result.models[:3]} == {c.name for c in usable.candidates}
     with pytest.raises(InputError, match="no model of mixed can be scored on coloured; gone: no weights: connect"):
         replace(search, pool=ModelPool("mixed", broken), dataset=dataset).run(LABELS)
+
+
+@pytest.mark.parametrize("seconds", [None, 60.0])
+def test_a_pool_without_a_score_is_refused_with_the_reason_with_any_budget(search, seconds):
+    with pytest.raises(InputError, match=r"no model of arrays can be scored on .*: no source probabilities"):
+        replace(search, metric=LEEP(), budget=Budget(seconds), pool=search.pool.select(["best"])).run(LABELS)
 
 
 def test_no_image_is_extracted_twice_and_a_second_search_extracts_none(search, dataset, monkeypatch):

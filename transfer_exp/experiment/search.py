@@ -7,7 +7,7 @@ and expected accuracies are in `transfer_exp.experiment.uncertainty`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -19,6 +19,7 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.budget import Budget
+from transfer_exp.experiment.first_look import FirstLook, relative_costs
 from transfer_exp.experiment.parallel import Jobs, ModelThreads, count_jobs, map_models, one_blas_thread
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scored_subsets import ScoredSubsets
@@ -38,12 +39,8 @@ from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
 
-_COUNTING_SHARE, _FIRST_LOOK_SHARE, _SEARCH_SHARE, _LAST_LOOK_SHARE = 0.05, 0.4, 0.75, 0.9
-"""Shares of the time budget after which the search stops to count parameters, to show models more than the fewest
-images in the first look, to show any model more images, and to look at further models. The rest is for intervals and
-expected accuracies."""
-_FEWEST_IMAGES = 16
-"""Fewest images of a first look; also two of every class, and at most ``halving.first``."""
+_SEARCH_SHARE = 0.75
+"""Share of the time budget after which no model is shown more images; the rest is for its uncertainty."""
 _OUT_OF_TIME = "the time budget was used up before"
 
 
@@ -116,8 +113,10 @@ class PoolSearch:
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
             nested = NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first)
             looks = ScoredSubsets(nested, self.scoring, self.ground_truth, threads)
-            costs = self._relative_costs()
-            names, n_images = self._look_at_all(looks, costs, advance)
+            look = FirstLook(looks, self.budget, relative_costs(self.pool, self.budget))
+            names, n_images = look(self.halving.first, len(self.dataset.class_names), advance)
+            if not names:
+                raise self._no_score(looks)
             phase("scoring")
             search = self._halve(looks, names, n_images)
             scores, subsets = self._score_finalists(looks, search)
@@ -136,7 +135,7 @@ class PoolSearch:
             count_jobs(self.jobs, self.draws, "cpu", self.store),
         )
         phase("expected accuracies and intervals")
-        result = self._result(looks, search, costs, finalists, labels)
+        result = self._result(look, search, finalists, labels)
         seconds = {name: {"features": seconds} for name, seconds in looks.subsets.seconds.items()}
         readers: dict[str, FeatureReader] = {
             name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.subsets.items()
@@ -179,77 +178,6 @@ class PoolSearch:
             raise InputError(problems[0] if problems else "fine-tuning gives no accuracy: choose another ground_truth")
         models = tuple(replace(model, accuracy=accuracies.get(model.model)) for model in result.models)
         return replace(result, models=models, command="", notes=(*result.notes, *problems))
-
-    def _relative_costs(self) -> dict[str, float]:
-        """Return a relative cost of each model, cheapest first: its parameters, or those of a middle model."""
-        counts = dict[str, int | None]()
-        for candidate in sorted(self.pool.candidates, key=lambda c: c.name):
-            is_needed = self.budget.seconds is not None and self.budget.left(_COUNTING_SHARE) > 0
-            counts[candidate.name] = candidate.count_parameters() if is_needed else None
-        known = [count for count in counts.values() if count]
-        middle = float(np.median(known)) if known else 1.0
-        costs = {name: float(count or middle) for name, count in counts.items()}
-        return dict(sorted(costs.items(), key=lambda item: (item[1], item[0])))
-
-    def _look_at_all(
-        self, looks: ScoredSubsets, costs: Mapping[str, float], advance: Callable[[], object]
-    ) -> tuple[list[str], int]:
-        """Extract the first images with every model, cheapest first, as long as there is time.
-
-        Returns:
-            The names of the models that were looked at, and the number of images that all of them have in common.
-
-        Raises:
-            InputError: If no model can be used.
-        """
-        order, n_classes = looks.subsets.order, len(self.dataset.class_names)
-        n_first = min(self.halving.first, len(order))
-        fewest = n_first if self.budget.seconds is None else min(n_first, max(_FEWEST_IMAGES, 2 * n_classes))
-        sizes = dict[str, int]()
-        cost_left = sum(costs.values())
-        for group in looks.groups(list(costs), self.budget):
-            # The first model also bears what is done once, so its time says little about the second.
-            needed = self._expected_seconds(looks, costs, group, sizes, fewest) if len(sizes) > 1 else 0.0
-            needed += len(sizes) * looks.predict_scoring_seconds(group[0], fewest)  # all of them must be scored, too
-            if sizes and self.budget.left(_LAST_LOOK_SHARE) < needed:
-                break
-            cost = sum(costs[name] for name in group)
-            seconds = self.budget.left(_FIRST_LOOK_SHARE) * cost / cost_left
-            cost_left -= cost
-            for name, pairing in zip(group, looks.pairings(group, n_first, fewest, seconds), strict=True):
-                advance()
-                if pairing is None:
-                    continue
-                if not sizes:  # measures the time of a score, the second time without what is done only once
-                    looks.score([pairing])
-                    looks.score([pairing])
-                sizes[name] = len(pairing.scoring_set.labels)
-        if not sizes:
-            raise self._no_score(looks)
-        n_images = min(sizes.values())
-        while n_images < n_first:
-            larger = min(2 * n_images, n_first)
-            if looks.predict_seconds(sizes, larger) > self.budget.left(_FIRST_LOOK_SHARE):
-                break
-            list(looks.pairings(list(sizes), larger))
-            n_images = larger
-        return [name for name in sizes if name not in looks.reasons], n_images
-
-    def _expected_seconds(
-        self,
-        looks: ScoredSubsets,
-        costs: Mapping[str, float],
-        names: Sequence[str],
-        looked_at: Iterable[str],
-        n_images: int,
-    ) -> float:
-        """Return the expected seconds of looks at further models with their scores, from the models looked at."""
-        looked_at = list(looked_at)
-        rates = [looks.subsets.look_seconds(n, n_images) / costs[n] for n in looked_at[1:] or looked_at]
-        rate = float(np.median(rates))
-        seconds = [costs[name] * rate for name in names]
-        scores = sum(looks.predict_scoring_seconds(name, n_images) for name in names)
-        return max(sum(seconds) / looks.threads.jobs, *seconds, 0.0) + scores
 
     def _halve(self, looks: ScoredSubsets, names: Sequence[str], n_first: int) -> HalvingResult:
         """Run successive halving from a first round on ``n_first`` images, with seconds as the cost."""
@@ -306,15 +234,10 @@ class PoolSearch:
         return scores, {name: subset for name, subset in subsets if subset is not None}
 
     def _result(
-        self,
-        looks: ScoredSubsets,
-        search: HalvingResult,
-        costs: Mapping[str, float],
-        finalists: Finalists,
-        labels: Mapping[str, str],
+        self, look: FirstLook, search: HalvingResult, finalists: Finalists, labels: Mapping[str, str]
     ) -> SearchResult:
         """Return the result with the uncertainty of its order."""
-        uncertainty = measure_uncertainty(finalists)
+        looks, uncertainty = look.looks, measure_uncertainty(finalists)
         models, n_all = self._ranked(looks, search, finalists, uncertainty), len(looks.subsets.order)
         missing = [model.model for model in models if model.status == "not looked at"]
         n_images, notes = models[0].images, list(uncertainty.notes)
@@ -323,8 +246,8 @@ class PoolSearch:
             notes.insert(0, f"scores are of images of {n_scored_classes} of the {finalists.n_classes} classes")
         if n_images < n_all and uncertainty.ordered_by != "score":
             notes.append(f"expected accuracies are of models trained on {n_images} images, not on all {n_all}")
-        looked_at = [name for name in costs if name not in missing and name in looks.subsets.load_seconds]
-        seconds_missing = self._expected_seconds(looks, costs, missing, looked_at, search.rounds[0].images)
+        looked_at = [name for name in look.costs if name not in missing and name in looks.subsets.load_seconds]
+        seconds_missing = look.expected_seconds(missing, looked_at, search.rounds[0].images)
         return SearchResult(
             {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
             models,
