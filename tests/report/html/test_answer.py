@@ -46,7 +46,7 @@ def test_the_chart_of_a_ranking_has_expected_accuracies_with_intervals_of_the_fi
     assert answer.detail == "Expected accuracy of model_000: 0.90 (80 %: 0.85 to 0.94)"
     assert (answer.chart.axis, answer.chart.key) == ("expected accuracy (80 % intervals)", "may be the best")
     first = answer.chart.rows[0]
-    assert (first.value, first.low, first.high, first.measured) == (0.9, 0.85, 0.94, None)
+    assert (first.value, first.low, first.high, first.measured_accuracy) == (0.9, 0.85, 0.94, None)
     assert (len(answer.chart.rows), answer.chart.left_out) == (7, 0), "the failed model has no row"
 
 
@@ -68,7 +68,7 @@ def test_doubts_come_first_and_measured_accuracies_replace_the_recommendation():
     measured = (replace(search.models[0], accuracy=0.87), *search.models[1:])
     answer = search_answer(replace(search, models=measured, command=""))
     assert (answer.headline, answer.detail) == ("Accuracy after fine-tuning model_000: 0.870", "")
-    assert answer.chart.rows[0].measured == 0.87
+    assert answer.chart.rows[0].measured_accuracy == 0.87
 
 
 @pytest.mark.parametrize(

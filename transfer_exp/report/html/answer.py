@@ -27,7 +27,7 @@ class ChartRow:
         value: Position of the dot.
         low, high: Ends of the whiskers; None without an interval.
         is_best: Whether the row belongs to the answer and is coloured.
-        measured: Accuracy measured after fine-tuning; None if the model was not fine-tuned.
+        measured_accuracy: Accuracy after fine-tuning; None if the model was not fine-tuned.
     """
 
     name: str
@@ -35,7 +35,7 @@ class ChartRow:
     low: float | None = None
     high: float | None = None
     is_best: bool = False
-    measured: float | None = None
+    measured_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Chart:
     Attributes:
         axis: Title of the axis, with the level of the intervals.
         rows: At most 20 rows, best first.
-        left_out: Number of rows for which there is no room.
+        left_out: Number of further rows, which only the table has.
         key: Meaning of the coloured rows; empty if none is coloured.
         is_change: Whether the values are differences, which have a sign.
     """
@@ -82,10 +82,10 @@ class Answer:
 
 def search_answer(search: SearchResult) -> Answer:
     """Return which models of a search to fine-tune, how certain that is, and the command."""
-    is_measured = any(model.accuracy is not None for model in search.models)
+    is_fine_tuned = any(model.accuracy is not None for model in search.models)
     return Answer(
-        headline=next_step(search) if is_measured else _recommendation(search),
-        detail="" if is_measured else _expectation(search),
+        headline=next_step(search) if is_fine_tuned else _recommendation(search),
+        detail="" if is_fine_tuned else _expectation(search),
         warnings=tuple(warnings(search)),
         best=search.best,
         command=search.command,
@@ -100,9 +100,9 @@ def cell_answer(result: CellResult) -> Answer:
     if not scored:
         return Answer("No model was scored", lines=tuple(verdict(result)))
     metric, best, lines = result.cell.get("metric", "The metric"), scored[0].model, list[str]()
-    measured = [model for model in scored if model.accuracy is not None]
-    top = max(measured, key=lambda model: model.accuracy or 0.0, default=None)
-    if top is not None and len(measured) > 1:
+    with_accuracy = [model for model in scored if model.accuracy is not None]
+    top = max(with_accuracy, key=lambda model: model.accuracy or 0.0, default=None)
+    if top is not None and len(with_accuracy) > 1:
         chosen = "" if scored[0].accuracy is None else f" (accuracy {scored[0].accuracy:.3f})"
         lines = [f"Highest score: {best}{chosen}. Best accuracy: {top.model} ({top.accuracy:.3f})."]
     if "weighted_tau" in result.measures:
@@ -181,18 +181,19 @@ def _expectation(search: SearchResult) -> str:
 def _search_chart(search: SearchResult) -> Chart | None:
     """Return the expected accuracies of the finalists, or their scores if the metric has no calibration."""
 
-    def row(model: SearchedModel, value: float, low: float | None, high: float | None) -> ChartRow:
-        return ChartRow(model.model, value, low, high, model.model in search.best, measured)
+    def row(
+        model: SearchedModel, value: float, low: float | None, high: float | None, accuracy: float | None
+    ) -> ChartRow:
+        return ChartRow(model.model, value, low, high, model.model in search.best, accuracy)
 
     finalists, rows = search.with_status("finalist"), list[ChartRow]()
     has_expected = any(model.expected_accuracy is not None for model in finalists)
     for model in finalists:
-        measured = model.accuracy if has_expected else None
         if has_expected and model.expected_accuracy is not None:
             low, high = model.expected_accuracy_low_80, model.expected_accuracy_high_80
-            rows.append(row(model, model.expected_accuracy, low, high))
+            rows.append(row(model, model.expected_accuracy, low, high, model.accuracy))
         elif not has_expected and model.score is not None:
-            rows.append(row(model, model.score, model.score_low_95, model.score_high_95))
+            rows.append(row(model, model.score, model.score_low_95, model.score_high_95, None))
     expected = f"expected accuracy ({100 * ACCURACY_LEVEL:g} % intervals)"
     return _chart(expected if has_expected else f"score ({100 * SCORE_LEVEL:g} % intervals)", rows, "may be the best")
 

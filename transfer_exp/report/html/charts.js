@@ -59,7 +59,7 @@ function intervals(chart, width) {
   const left = isNarrow ? 8 : Math.min(width * 0.5, longest);
   const [right, top, step] = [width - digits - 4, 6, isNarrow ? 36 : 24];
   const bottom = top + step * chart.rows.length;
-  const ends = chart.rows.flatMap((r) => [r.value, r.low, r.high, r.measured].filter((value) => !isMissing(value)));
+  const ends = chart.rows.flatMap((r) => [r.value, r.low, r.high, r.measured_accuracy].filter((value) => !isMissing(value)));
   const range = widened(chart.is_change ? [...ends, 0] : ends, 0.06);
   const x = scale(range, left + 6, right - 6);
   const description = `${chart.axis}, ${plural(chart.rows.length, "row")}: ${chart.rows.map((r) => `${r.name} ${format(r.value)}`).join(", ")}.`;
@@ -70,13 +70,13 @@ function intervals(chart, width) {
     const y = top + step * i + (isNarrow ? 26 : step / 2);
     const whisker = isMissing(r.low) ? "" : `, ${format(r.low)} to ${format(r.high)}`;
     const group = draw("g", { class: `model${r.is_best ? " best" : ""}`, "data-model": r.name });
-    const measured = isMissing(r.measured) ? "" : `, measured ${fixed(r.measured, 3)}`;
+    const measured = isMissing(r.measured_accuracy) ? "" : `, measured ${fixed(r.measured_accuracy, 3)}`;
     group.append(draw("title", {}, `${r.name}: ${format(r.value)}${whisker}${measured}`));
     const at = isNarrow ? { x: left, y: y - 11 } : { x: left - 10, y: y + 4, "text-anchor": "end" };
     group.append(draw("text", { class: "name", ...at }, fitted(r.name, (isNarrow ? width - 16 : left - 12) / (r.is_best ? BOLD : 1))));
     if (whisker) group.append(draw("path", { class: "whisker", d: `M${x(r.low)} ${y}H${x(r.high)}M${x(r.low)} ${y - 4}v8M${x(r.high)} ${y - 4}v8` }));
     group.append(draw("circle", { class: "dot", cx: x(r.value), cy: y, r: 4.5 }));
-    if (measured) group.append(draw("path", { class: "diamond", d: `M${x(r.measured)} ${y - 6}l6 6l-6 6l-6 -6z` }));
+    if (measured) group.append(draw("path", { class: "diamond", d: `M${x(r.measured_accuracy)} ${y - 6}l6 6l-6 6l-6 -6z` }));
     group.append(draw("text", { class: "value", x: width - 2, y: y + 4, "text-anchor": "end" }, format(r.value)));
     svg.append(group);
   });

@@ -25,7 +25,7 @@ function answerBox(answer, charts, measures = {}) {
 function intervalChart(chart) {
   if (!chart) return [];
   const coloured = chart.key ? [el("span", { class: "mark" }), `${chart.key}. `] : [];
-  const measured = chart.rows.some((r) => r.measured !== null) ? [el("span", { class: "mark diamond" }), "measured accuracy. "] : [];
+  const measured = chart.rows.some((r) => r.measured_accuracy !== null) ? [el("span", { class: "mark diamond" }), "measured accuracy. "] : [];
   const left = chart.left_out ? `${chart.left_out} more in the table.` : "";
   return [responsive((width) => intervals(chart, width)), el("p", { class: "note key" }, ...coloured, ...measured, left)];
 }
