@@ -21,6 +21,7 @@ from tests.report.html.folders import (
 from transfer_exp.errors import escape_controls
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.palette import PALETTE
+from transfer_exp.report.record import write_record
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 CHROMIUM = shutil.which("chromium")
@@ -185,6 +186,18 @@ def test_the_page_of_a_sweep_starts_with_its_conclusion_and_marks_cells_inside_t
     assert sorted(chance.all_inner_texts()) == ["0.30", "0.40"]
     image = "all => all.map(b => getComputedStyle(b).backgroundImage !== 'none')"
     assert page.locator("button.cell").evaluate_all(image).count(True) == 2
+
+
+def test_many_metrics_are_rows(show, tmp_path):
+    metrics = [f"metric_{i}" for i in range(6)]
+    for metric in metrics:
+        write_record(cell_result(metric=metric), {}, tmp_path / metric)
+    page = show(write_page(tmp_path))
+    assert column(page, "Cells", 1) == metrics
+    assert page.locator('[aria-label^="Cells"] thead th').count() == 2
+    page.evaluate("location.hash = '#digits/none/metric_4'")
+    page.wait_for_timeout(50)
+    assert page.locator("h2.cellname").inner_text() == "digits / none / metric_4"
 
 
 def test_the_map_changes_with_the_model_and_a_class_can_be_highlighted(show, run):

@@ -49,13 +49,13 @@ function drawAxis(svg, range, x, [left, right, top, bottom], title) {
   svg.append(draw("text", { class: "axis", x: centre, y: bottom + 35, "text-anchor": "middle" }, title));
 }
 
-/* Dots with whiskers, one row below the other; on a narrow screen the name stands above its row. */
+/* Dots with whiskers, one row below the other; on a narrow screen a long name stands above its row. */
 function intervals(chart, width) {
-  const isNarrow = width < 460;
   const plain = formatOf(chart.rows.flatMap((r) => [r.value, r.low ?? r.value, r.high ?? r.value]), 2);
   const format = (value) => (chart.is_change && value > 0 ? `+${plain(value)}` : plain(value));
   const digits = Math.max(...chart.rows.map((r) => BOLD * lengthOf(format(r.value)))) + 10;
   const longest = Math.max(...chart.rows.map((r) => (r.is_best ? BOLD : 1) * lengthOf(r.name))) + 14;
+  const isNarrow = width < 460 && longest > width * 0.4;
   const left = isNarrow ? 8 : Math.min(width * 0.5, longest);
   const [right, top, step] = [width - digits - 4, 6, isNarrow ? 36 : 24];
   const bottom = top + step * chart.rows.length;
