@@ -35,6 +35,10 @@ class SharedInputError(InputError):
     """Invalid input that every model shares, such as a damaged image or a full disk: going on would be in vain."""
 
 
+class NoModelError(InputError):
+    """Raised when none of the models of a pool can be used."""
+
+
 class IncompleteOutputError(InputError):
     """Raised when the results are written, but not everything that shows them.
 

@@ -115,6 +115,7 @@ class ProgressDisplay:
         """Show the bar of the models; return the function that advances it by one."""
         self._deadline = None if budget is None else time.monotonic() + budget
         self.stop_models()
+        self._phase = ""  # it is over
         models = self._models = self._bars.add_task(title, total=total)
         return lambda: self._bars.advance(models)
 

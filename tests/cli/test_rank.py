@@ -5,8 +5,10 @@ from __future__ import annotations
 import doctest
 import json
 import shlex
+import webbrowser
 from concurrent.futures import ThreadPoolExecutor
 
+import huggingface_hub.constants
 import numpy as np
 import pandas as pd
 import pytest
@@ -265,3 +267,36 @@ def test_a_run_reports_the_findings_that_rank_reports(photos, tmp_path):
     arguments = ["model_pool.names=[resnet_glyphs]", "tracker=none", "dataset=image_folder", "dataset.root=leak"]
     run = run_command(tmp_path, *arguments, "ground_truth=linear_probe")
     assert "warning: the same image is in several splits, 28 time(s)" in run.stdout + run.stderr
+
+
+def test_without_weights_and_network_the_built_in_pool_is_named_with_the_command(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    few = ["--pool", "timm", "model_pool.names=[test_vit.r160_in1k]"]
+    process = run_command(tmp_path, "rank", photos.name, *few, "--quiet")
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert process.stderr == (
+        "transfer_exp: the cache has no weights of timm, and the hub is not reached: rank the built-in pool offline, "
+        "transfer-exp rank 'my photos' --pool builtin\n"
+    )
+
+
+@pytest.mark.slow
+def test_the_result_as_json_is_all_of_stdout_and_options_of_the_output_change_no_file(photos, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)
+    command = ["rank", photos.name, "--pool", "builtin", *FEW, "--out", "out"]
+    first = run_command(tmp_path, *command, "--json", "--open")
+    record = json.loads(first.stdout)
+    assert record == json.loads((tmp_path / "out" / "result.json").read_text())
+    assert "nothing looks wrong" in first.stderr
+    assert opened == [(tmp_path / "out" / "report.html").as_uri()]
+    second = run_command(tmp_path, *command, "--quiet", "--top", "1")
+    assert second.stderr == ""
+    assert "out/rank.csv\n" in second.stdout
+    assert "report.html" not in second.stdout
+    assert not (tmp_path / "out" / "earlier").exists()
+    refused = run_command(tmp_path, "run", "-m", "metric=logme,sfda", "--json")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "--json is for a single run" in refused.stderr

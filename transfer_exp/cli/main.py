@@ -175,7 +175,7 @@ def _run_application(output: OutputOptions) -> None:
             print_record(finished[0])
     if output.open_page and HydraConfig.initialized():
         run = HydraConfig.get()
-        open_page(Path(run.sweep.dir if run.mode is RunMode.MULTIRUN else run.runtime.output_dir))
+        open_page(Path(run.sweep.dir) if run.mode is RunMode.MULTIRUN else finished[0])
 
 
 def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) -> None:

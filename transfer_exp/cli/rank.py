@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,7 @@ from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
 from transfer_exp.cli.overrides import quote, quote_path
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.deprecated_names import current_overrides
-from transfer_exp.errors import IncompleteOutputError, InputError
+from transfer_exp.errors import IncompleteOutputError, InputError, NoModelError
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import hide_bars, phase
 from transfer_exp.results.search import SearchResult
@@ -143,7 +144,10 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
 
     labels = {**cell_labels(config)[0], **varied_settings(config)}
     tracker = build("tracker", to_plain(config.tracker))
-    result, search, run_log = run_search(config, labels, _log.info)
+    try:
+        result, search, run_log = run_search(config, labels, _log.info)
+    except NoModelError as error:
+        raise _with_offline_advice(error, config) from error
 
     from transfer_exp.report.record import write_search_record
     from transfer_exp.report.search_table import search_table
@@ -178,6 +182,20 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     )
 
 
+def _with_offline_advice(error: NoModelError, config: DictConfig) -> InputError:
+    """Return an error about a pool without weights, offline with the command that ranks the built-in one."""
+    from transfer_exp.model_pool.hub import is_offline
+
+    dataset = config.dataset.get("root") or config.dataset.get("path") or config.dataset.get("id")
+    if not is_offline() or HydraConfig.get().runtime.choices["model_pool"] in ("builtin", "checkpoints", "arrays"):
+        return error
+    command = f"transfer-exp rank {shlex.quote(str(dataset))} --pool builtin"
+    pool = HydraConfig.get().runtime.choices["model_pool"]
+    return InputError(
+        f"the cache has no weights of {pool}, and the hub is not reached: rank the built-in pool offline, {command}"
+    )
+
+
 def run_search(
     config: DictConfig,
     labels: Mapping[str, str],
@@ -208,7 +226,8 @@ def run_search(
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
     if plain["then"] and not isinstance(dataset, TargetDataset):
         raise InputError(f"then={plain['then']} needs images: features come without networks, leave it out")
-    _log.info("ranking models for %s (%d classes)%s", dataset.name, len(dataset.class_names), limit)
+    if isinstance(dataset, TargetDataset):  # the first line, before the seconds that torch takes
+        _log.info("ranking models for %s (%d classes)%s", dataset.name, len(dataset.class_names), limit)
     phase("loading torch")
     parts["pool"] = build_all(("model_pool",), plain)["model_pool"].select(plain["models"])
     resolved = resolve_settings(config)

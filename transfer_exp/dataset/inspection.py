@@ -34,7 +34,7 @@ from transfer_exp.dataset.image_decoding import ImageFacts, allowed_formats, han
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.atomic import digest
-from transfer_exp.progress import Track, silent, track
+from transfer_exp.progress import Track, phase, silent, track
 from transfer_exp.store import Store
 from transfer_exp.store.entries import INSPECTION
 
@@ -248,6 +248,7 @@ def inspect_and_log(
     """
     if isinstance(dataset, FeatureArrays):
         return []
+    phase("checking the images")
     lines, findings = inspect_once(dataset, splits, splits if needed is None else needed, store, workers)
     if report is not None:
         for line in lines:

@@ -16,7 +16,7 @@ import numpy as np
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.inspection import ALL_SPLITS, SCORING_SET, inspect_and_log
 from transfer_exp.dataset.target_dataset import TargetDataset
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NoModelError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.first_look import FirstLook, relative_costs
@@ -298,9 +298,9 @@ class PoolSearch:
             for model in (*ranked, *unseen, *failed)
         )
 
-    def _no_score(self, looks: ScoredSubsets) -> InputError:
+    def _no_score(self, looks: ScoredSubsets) -> NoModelError:
         name, reason = next(iter(looks.reasons.items()), ("no model", "the pool is empty"))
-        return InputError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {name}: {reason}")
+        return NoModelError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {name}: {reason}")
 
 
 def _read_from_memory(features: FeatureSet, max_values: int) -> FeatureSet:
