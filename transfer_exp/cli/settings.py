@@ -169,7 +169,7 @@ def check_setting(key: str, value: Any) -> None:
     if not accepts(value):
         if key == "stage":
             raise InputError(f"no stage '{value}': {suggestion(str(value), STAGES)}")
-        if key == "device":
+        if key == "device" and _is_name(value):
             raise InputError(
                 f"device '{value}' is not available: use device=cpu, cuda, mps, or auto for the best available one"
             )
