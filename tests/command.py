@@ -20,6 +20,8 @@ from unittest.mock import patch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
+from transfer_exp import progress
+
 SMALL_DATASET = ("dataset=shapes", "dataset.train_per_class=4", "dataset.test_per_class=2")
 """Arguments for a dataset of ten classes that takes a moment to draw, to score and to train on."""
 
@@ -78,7 +80,11 @@ def _new_process(folder: Path, argv: list[str], environment: dict[str, str]) -> 
     HydraConfig.instance().cfg = None
     os.chdir(folder)
     try:
-        with patch.object(sys, "argv", argv), patch.dict(os.environ, {"COLUMNS": "100", **environment}):
+        with (
+            patch.object(sys, "argv", argv),
+            patch.dict(os.environ, {"COLUMNS": "100", **environment}),
+            patch.object(progress, "_LINE_INTERVAL", 3600.0),  # a slow machine must not print more than a fast one
+        ):
             yield
     finally:
         os.chdir(working_directory)
