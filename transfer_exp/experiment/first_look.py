@@ -15,7 +15,7 @@ _COUNTING_SHARE, _MORE_IMAGES_SHARE, _LAST_LOOK_SHARE = 0.05, 0.4, 0.9
 """Shares of the time budget after which the first look stops to count parameters, to show models more than the fewest
 images, and to look at further models."""
 _FEWEST_IMAGES = 16
-"""Fewest images of a first look; also two of every class, and at most the number requested."""
+"""Fewest images of a first look; also two of every class if these are at most half of the number requested."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class FirstLook:
             are no names if no model can be used.
         """
         n_images = min(n_images, len(self.looks.subsets.order))
-        fewest = n_images if self.budget.seconds is None else min(n_images, max(_FEWEST_IMAGES, 2 * n_classes))
+        two_each = 2 * n_classes if 2 * n_classes <= n_images / 2 else 0
+        fewest = n_images if self.budget.seconds is None else min(n_images, max(_FEWEST_IMAGES, two_each))
         sizes, cost_left = dict[str, int](), sum(self.costs.values())
         for group in self.looks.groups(list(self.costs), self.budget):
             if sizes and self.budget.left(_LAST_LOOK_SHARE) < self._needed_seconds(group, list(sizes), fewest):
