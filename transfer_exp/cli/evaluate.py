@@ -25,7 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(options: Namespace) -> None:
-    # Imported here because they are slow and --help does not need them.
+    if options.k < 1:
+        raise InputError(f"--k={options.k} chooses no model: set it to 1 or more")
+    if options.top < 0:
+        raise InputError(f"--top={options.top} is negative: set it to 0 for all rows")
+    if not expand_user(options.scores).exists():
+        path = expand_user(options.scores)
+        raise InputError(f"no scores {path}: give a CSV with columns model and score, or the rows of a score_matrix")
+
+    # Imported here because they are slow, and neither the help nor a mistake needs them.
     from transfer_exp.evaluation.ranking import Ranking
     from transfer_exp.evaluation.score_files import read_scores
     from transfer_exp.evaluation.score_table import join_regimes, read_accuracies, write_measures
@@ -33,10 +41,6 @@ def _evaluate(options: Namespace) -> None:
     from transfer_exp.report.evaluation_table import evaluation_report, select_control
     from transfer_exp.terminal import Terminal
 
-    if options.k < 1:
-        raise InputError(f"--k={options.k} chooses no model: set it to 1 or more")
-    if options.top < 0:
-        raise InputError(f"--top={options.top} is negative: set it to 0 for all rows")
     scores = read_scores(expand_user(options.scores))
     path = PUBLISHED if options.accuracies == "published" else expand_user(options.accuracies)
     accuracies = read_accuracies(path, options.pool, options.regime, options.unit, options.unsound)

@@ -35,7 +35,7 @@ from transfer_exp.cli.sweep_callback import HELD_FOLDERS, check_choices
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError, suggestion
 from transfer_exp.io.text import expand_user
-from transfer_exp.progress import show_progress
+from transfer_exp.progress import phase, show_progress
 from transfer_exp.version import __version__
 
 Job: TypeAlias = Callable[[DictConfig, Path, "str | None"], Outcome]
@@ -118,7 +118,10 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     line = CommandLine(_multirun_for_sweeps(current_overrides(arguments)))
     if command == "plan" or line.stage == "plan":
         line.compose(next(line.points(lambda axis: True), ()))  # mistakes are reported before torch is imported
-        return import_module("transfer_exp.cli.plan").plan(line.arguments)
+        with show_progress():
+            phase("loading torch")
+            plan = import_module("transfer_exp.cli.plan").plan
+        return plan(line.arguments)
     if line.stage == "report":
         return import_module("transfer_exp.cli.report").main([_sweep_folder(line.arguments)])
     arguments = split_by_model([*line.flags, *line.overrides])  # Hydra wants its options first

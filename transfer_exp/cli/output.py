@@ -8,13 +8,14 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import RenderableType
+from typing import TYPE_CHECKING
 
 from transfer_exp.cli.console import Parser, print_paths, relative_path
 from transfer_exp.errors import IncompleteOutputError, InputError
 from transfer_exp.results.folder import RECORD
-from transfer_exp.terminal import Terminal
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 _PAGE = "report.html"
 
@@ -83,6 +84,8 @@ def take_output_options(arguments: Sequence[str]) -> tuple[OutputOptions, str | 
 
 def show_outcome(outcome: Outcome, output: OutputOptions, in_sweep: bool) -> None:
     """Print a result; raise the problem of its files, if any."""
+    from transfer_exp.terminal import Terminal  # Imported late: the help needs the options only.
+
     console = Terminal()
     if in_sweep:
         if outcome.headline and not output.quiet:

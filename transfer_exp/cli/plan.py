@@ -31,7 +31,7 @@ from transfer_exp.ground_truth.regime import CountsPasses, Regime
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.pool import Candidate
-from transfer_exp.progress import silent
+from transfer_exp.progress import phase, show_progress, silent
 from transfer_exp.store import Store
 from transfer_exp.terminal import Terminal
 
@@ -82,7 +82,9 @@ def plan(arguments: Sequence[str]) -> None:
     Raises `InputError` for bad input, except missing data or weights, which are listed as left out.
     """
     planner = Planner(CommandLine(arguments))
-    print_plan(planner.work(), planner, Terminal())
+    with show_progress():
+        work = planner.work()
+    print_plan(work, planner, Terminal())
 
 
 @dataclass
@@ -103,6 +105,7 @@ class Planner:
 
     def work(self) -> dict[str, StageWork]:
         """Return the work of each stage; errors as for `plan`."""
+        phase("counting jobs")
         scoring = StageWork(jobs=sum(1 for _ in self.line.points(lambda axis: True)), done=None)
         return {"features": self._features(), "finetune": self._accuracies(), "score": scoring}
 
@@ -159,6 +162,7 @@ class Planner:
             return True
         images = images.subset(np.arange(min(_TIMED_IMAGES, len(images))))
         try:
+            phase(f"timing {name}")
             model = NetworkOnImages(candidate, dataset, extractor).model
             for _ in range(2):  # libraries warm up the first time
                 start = time.perf_counter()

@@ -30,7 +30,6 @@ from transfer_exp.errors import IncompleteOutputError, InputError, NoModelError
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import hide_bars, phase
 from transfer_exp.results.search import SearchResult
-from transfer_exp.terminal import Terminal
 
 if TYPE_CHECKING:
     from transfer_exp.experiment.run_log import RunLog
@@ -157,6 +156,8 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     if config.then == FINE_TUNE:
         # Training takes longer than the search, whose result must not be lost with it.
         write_search_record(result, to_plain(config), folder, run_log.findings)
+        from transfer_exp.terminal import Terminal
+
         with hide_bars():
             Terminal().print(search_table(result, Path(relative_path(folder)), OutputOptions.top))
         result = fine_tune(config, search, result)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transfer_exp.cli.console import Parser
+from transfer_exp.errors import InputError
 
 _EXAMPLES = (
     "transfer-exp report outputs/sweeps/2026-01-31_12-00-00",
@@ -31,7 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(arguments: Namespace) -> None:
-    # pandas and matplotlib are slow to import, and --help does not need them.
+    # pandas and matplotlib are slow to import, and neither the help nor a mistake needs them.
+    if arguments.published is None and not arguments.path.is_dir():
+        raise InputError(f"{arguments.path} is not a folder: give the folder of a sweep")
     if arguments.published is not None:
         from transfer_exp.report.published_comparison import write_published_comparison
 
