@@ -120,6 +120,39 @@ def test_a_lock_without_renewal_is_broken_after_the_timeout_of_the_waiter(tmp_pa
     assert not path.exists()
 
 
+def test_of_two_that_break_a_dead_lock_the_slower_one_keeps_the_lock_of_the_faster(tmp_path, monkeypatch):
+    (tmp_path / "a.lock").write_text(OTHER_MACHINE)
+    backend, faster = open_backend(tmp_path), lock_in(tmp_path)
+    monkeypatch.setattr("transfer_exp.store.lock.is_dead", lambda text: text == OTHER_MACHINE)
+    slow_text = backend.read("a.lock")  # the slower one has read the dead lock, and is about to remove it
+    with faster:
+        backend.remove_if("a.lock", slow_text)
+        assert (tmp_path / "a.lock").exists()
+    assert not (tmp_path / "a.lock").exists()
+
+
+def test_many_that_break_a_dead_lock_at_the_same_time_hold_it_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.setattr("transfer_exp.store.lock.is_dead", lambda text: text == OTHER_MACHINE)
+    holders, counts, barrier = [], [], threading.Barrier(8)
+
+    def work():
+        barrier.wait()
+        with lock_in(tmp_path):
+            holders.append(1)
+            counts.append(len(holders))
+            time.sleep(0.002)
+            holders.pop()
+
+    for _ in range(5):
+        (tmp_path / "a.lock").write_text(OTHER_MACHINE)
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert counts == [1] * 40
+
+
 def test_a_lock_of_another_machine_that_is_renewed_is_waited_for(tmp_path):
     path, finished = tmp_path / "a.lock", threading.Event()
     path.write_text(OTHER_MACHINE)

@@ -18,6 +18,11 @@ from transfer_exp.errors import InputError, SharedInputError, one_line
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.text import expand_user, open_regular
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -127,6 +132,23 @@ class Backend:
         """Remove a file, or a folder with its content, if it exists."""
         with suppress(FileNotFoundError), self._errors(FileNotFoundError):
             self.system.rm(self._path(name), recursive=True)
+
+    def remove_if(self, name: str, text: str) -> None:
+        """Remove a file if it still has this text.
+
+        In a local folder no two processes can do so at the same time: of several that read the text of a lock, a slow
+        one would otherwise remove the lock that a faster one has created meanwhile.
+        """
+        if not self.is_local or fcntl is None:
+            if self.read(name) == text:
+                self.remove(name)
+            return
+        path = self._path(name)
+        with suppress(FileNotFoundError), self._errors(FileNotFoundError), Path(path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            is_same_file = os.path.samestat(os.fstat(file.fileno()), Path(path).lstat())
+            if is_same_file and file.read().decode(errors="replace") == text:
+                Path(path).unlink()
 
     def file_url(self, name: str) -> str:
         """Return the URL of a file, which need not exist."""

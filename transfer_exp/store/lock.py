@@ -52,7 +52,7 @@ class Lock:
                 last_text, unchanged_since = text, time.monotonic()
             is_expired = time.monotonic() - unchanged_since > self._timeout
             if text is not None and (is_expired or is_dead(text)):
-                self._backend.remove(self._name)
+                self._backend.remove_if(self._name, text)
             elif is_expired:
                 raise InputError(f"the lock {self._backend}/{self._name} can be neither created nor read: remove it")
             time.sleep(pause)
@@ -64,8 +64,7 @@ class Lock:
         self._released.set()
         self._heartbeat.join()
         with suppress(InputError):  # A lock that cannot be removed now is broken later.
-            if self._backend.read(self._name) == self._text:
-                self._backend.remove(self._name)
+            self._backend.remove_if(self._name, self._text)
 
     def __enter__(self) -> None:
         self.acquire()
