@@ -53,3 +53,34 @@ def test_an_axis_is_a_column_and_no_mean(column, quick, tmp_path):
     page = (tmp_path / "sweep/report.html").read_text()
     varying = json.loads(page.partition('"varying":')[2].partition("]")[0] + "]")
     assert sorted(varying) == sorted([column, "seed"])
+
+
+BIG = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: range(1000000000)\n"
+REFUSED = {
+    "seed=range(1000000000)": r"seed=range(1000000000) has 1,000,000,000 values, and a sweep at most 100,000 jobs",
+    "seed=range(0,1e400)": "has inf values",
+    "seed=range(1000) evaluation.k=range(1,1000)": "the sweep has 999,000 jobs, and may have at most 100,000",
+    "+sweep=big": "seed=range(1000000000) has 1,000,000,000 values",
+    "hydra.sweep.subdir=x": "hydra.sweep.subdir=x gives jobs that differ in seed one folder: add ${hydra:job.num}",
+    "metric=ncm,knn hydra.sweep.subdir=${seed}": "jobs that differ in metric one folder",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_a_sweep_with_too_many_jobs_or_one_folder_for_several_is_refused_before_it_starts(arguments, quick, tmp_path):
+    (tmp_path / "conf/sweep").mkdir(parents=True)
+    (tmp_path / "conf/sweep/big.yaml").write_text(BIG)
+    typed = arguments.split()
+    options = [option for option in quick if option != "seed=0,1" or "seed=range" not in arguments]
+    options = [option for option in options if arguments != "+sweep=big" or option not in ("-m", "seed=0,1")]
+    done = run_command(tmp_path, "--config-dir=conf", *options, *typed)
+    assert done.returncode == 1
+    assert REFUSED[arguments] in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list((tmp_path).glob("sweep/*/result.json"))
+
+
+def test_folders_of_jobs_may_be_named_after_the_axes(quick, tmp_path):
+    done = run_command(tmp_path, *quick, "hydra.sweep.subdir=s${seed}")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.parent.name for path in tmp_path.glob("sweep/*/result.json")) == ["s0", "s1"]

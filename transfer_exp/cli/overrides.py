@@ -5,6 +5,7 @@ A point has one value for each axis; a sweep runs a job at every point.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from argparse import ArgumentParser, Namespace
@@ -18,7 +19,7 @@ from typing import NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
 from omegaconf import DictConfig
 
 from transfer_exp.cli import option_files
@@ -29,6 +30,8 @@ from transfer_exp.cli.output import add_output_options
 from transfer_exp.errors import InputError
 
 option_files.install()
+MOST_JOBS = 100_000
+"""Largest number of jobs of a sweep."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,9 @@ class CommandLine:
     @cached_property
     def axes(self) -> dict[str, str]:
         """Key or group of each override with several values, by the override."""
-        return {o.input_line or "": o.key_or_group for o in _parse(self.overrides) if o.is_sweep_override()}
+        sweeps = [o for o in _parse(self.overrides) if o.is_sweep_override()]
+        check_number_of_jobs(sweeps)
+        return {o.input_line or "": o.key_or_group for o in sweeps}
 
     @cached_property
     def fixed(self) -> list[str]:
@@ -107,6 +112,7 @@ class CommandLine:
         """Yield the points of the axes that a predicate selects by key or group; a single empty point without axes."""
         lines = [*self.axes, *(f"{key}={values}" for key, values in self.axes_of_file.items())]
         sweeps = [o for o in _parse(lines) if is_axis(o.key_or_group)]
+        check_number_of_jobs(sweeps)
         values = [
             [f"{o.key_or_group}={value}" for value in o.sweep_string_iterator()]
             if o.is_sweep_override()
@@ -114,6 +120,35 @@ class CommandLine:
             for o in sweeps
         ]
         return product(*values)
+
+
+def check_number_of_jobs(overrides: Sequence[Override]) -> None:
+    """Raise InputError if a sweep has too many jobs, before its values are listed.
+
+    Args:
+        overrides: Overrides of the sweep; those with a single value do not count.
+    """
+    jobs = 1.0
+    for override in overrides:
+        n_values = _count_values(override)
+        jobs *= n_values
+        if n_values > MOST_JOBS:
+            raise InputError(
+                f"{override.input_line} has {n_values:,.0f} values, and a sweep at most {MOST_JOBS:,} jobs: give fewer"
+            )
+    if jobs > MOST_JOBS:
+        raise InputError(f"the sweep has {jobs:,.0f} jobs, and may have at most {MOST_JOBS:,}: give fewer values")
+
+
+def _count_values(override: Override) -> float:
+    """Return the number of values of an override without listing them."""
+    value = override.value() if override.is_sweep_override() else None
+    if isinstance(value, RangeSweep):
+        assert value.start is not None
+        assert value.stop is not None
+        steps = (value.stop - value.start) / value.step
+        return float(max(math.ceil(steps) if math.isfinite(steps) else steps, 0))
+    return float(len(value.list)) if isinstance(value, ChoiceSweep) else 1.0
 
 
 def quote(text: str) -> str:

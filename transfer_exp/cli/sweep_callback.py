@@ -20,7 +20,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.cli.console import cannot_write, relative_path
 from transfer_exp.cli.job_labels import AXES, to_plain
-from transfer_exp.cli.overrides import quote
+from transfer_exp.cli.overrides import check_number_of_jobs, quote
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.cli.settings import SETTINGS, check_setting
 from transfer_exp.errors import InputError, one_line
@@ -42,6 +42,7 @@ def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
     assert sweeper.config is not None
     if not batch:
         raise InputError("the sweep has no jobs: an axis has no values")
+    _check_folders(_template(sweeper.config, "sweep", "subdir"), batch)
     for override in OverridesParser.create().parse_overrides(list(dict.fromkeys(o for job in batch for o in job))):
         if override.key_or_group in SETTINGS and not override.is_delete():
             check_setting(override.key_or_group, override.value())
@@ -51,6 +52,24 @@ def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
         keys = [override.partition("=")[0].lstrip("+") for override in changed]
         if not keys or (len(keys) == 1 and loader.get_group_options(keys[0])):
             loader.load_sweep_config(master_config=sweeper.config, sweep_overrides=list(job))
+
+
+def _check_folders(template: str, batch: Sequence[Sequence[str]]) -> None:
+    """Raise InputError if several jobs would write to one folder.
+
+    Args:
+        template: The setting ``hydra.sweep.subdir``.
+        batch: Overrides of each job, with the axes in one order.
+    """
+    if any(name in template for name in ("job.num", "job.id", "job.override_dirname")):
+        return
+    for overrides in zip(*batch, strict=True):
+        key = overrides[0].partition("=")[0].lstrip("+~")
+        names = (f"${{{key}}}", f"runtime.choices.{key}}}", f"${{oc.select:{key}}}")
+        if len(set(overrides)) > 1 and not any(name in template for name in names):
+            raise InputError(
+                f"hydra.sweep.subdir={template} gives jobs that differ in {key} one folder: add ${{hydra:job.num}}"
+            )
 
 
 class SweepReport(Callback):
@@ -74,6 +93,10 @@ class SweepReport(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim the folder of a sweep, and set Hydra's config in this process; Hydra only sets it in the jobs."""
         HydraConfig.instance().set_config(config)
+        try:
+            _check_size(config.hydra)
+        except InputError as error:  # Hydra would only print a warning
+            _end(error)
         _claim_folder(config, "sweep")
         axes = ",".join(map(quote, sorted(_swept_axes(config.hydra))))
         with read_write(config.hydra):  # The jobs compose their configs from these overrides.
@@ -193,6 +216,14 @@ def track_sweep(config: DictConfig, folder: Path) -> None:
     entry = build("tracker", plain["tracker"]).record(tracked_sweep(plain, _swept_axes(config.hydra), folder), folder)
     if entry is not None:
         print(f"wrote {entry}")
+
+
+def _check_size(hydra: DictConfig) -> None:
+    """Raise InputError if the axes of the command line and of the sweep's config file give too many jobs."""
+    typed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    keys = {override.key_or_group for override in typed}
+    of_file = [f"{key}={values}" for key, values in (hydra.sweeper.get("params") or {}).items() if key not in keys]
+    check_number_of_jobs([*typed, *OverridesParser.create().parse_overrides(of_file)])
 
 
 def _swept_axes(hydra: DictConfig) -> set[str]:

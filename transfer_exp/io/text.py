@@ -27,8 +27,10 @@ def expand_user(path: str | os.PathLike[str]) -> Path:
 def clean_name(name: str) -> str:
     """Return the name of a class, model or dataset in composed Unicode, with control characters escaped.
 
-    Systems write an accent as one or two characters, which look the same.
+    Systems write an accent as one or two characters, which look the same. A name of invisible characters is escaped.
     """
+    if not any(character.isprintable() and not character.isspace() for character in name):
+        return "".join(f"\\x{ord(character):02x}" for character in name)
     return escape_controls(unicodedata.normalize("NFC", name))
 
 
