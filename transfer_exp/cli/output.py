@@ -74,7 +74,7 @@ def _row_count(text: str) -> int:
 
 def take_output_options(arguments: Sequence[str]) -> tuple[OutputOptions, str | None, list[str]]:
     """Return the options of the output, the folder of ``--out`` or None, and the other arguments."""
-    parser = Parser(prog="transfer-exp", add_help=False, allow_abbrev=False)
+    parser = Parser(prog="transfer-exp run", add_help=False, allow_abbrev=False)
     add_output_options(parser)
     options, others = parser.parse_known_args(arguments)
     top = OutputOptions.top if options.top is None else options.top

@@ -44,7 +44,7 @@ class CommandLine:
     def options(self) -> Namespace:
         """Options of Hydra, with all overrides under ``overrides``; a wrong one raises an `InputError`."""
         parser = get_args_parser()
-        parser.prog = "transfer-exp"
+        parser.prog = "transfer-exp run"
         add_output_options(parser)  # for suggestions: `take_output_options` has removed those that are right
         parser.error = partial(_refuse, parser)  # type: ignore[method-assign]
         options = parser.parse_intermixed_args(self.arguments)

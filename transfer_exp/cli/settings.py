@@ -107,7 +107,7 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
         if not name:
             raise InputError(f"cannot read '{override}': write KEY=VALUE")
         if value in ("null", "''", '""') and is_group(name):
-            raise InputError(f"{override} is not an option: set {name}=NAME, see transfer-exp --help")
+            raise InputError(f"{override} is not an option: set {name}=NAME, see transfer-exp --help config")
         if value.startswith("[") and is_group(name):
             raise InputError(f"{override} is a list: compare options in a sweep, -m {name}=A,B")
         group, _, package = name.partition("@")
@@ -133,7 +133,7 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
     for group in GROUPS:
         is_needed = group != "protocol" or group in config  # only some ground truths have a protocol
         if is_needed and not isinstance(config.get(group), Mapping):
-            raise InputError(f"{group} has no value: set {group}=NAME, see transfer-exp --help")
+            raise InputError(f"{group} has no value: set {group}=NAME, see transfer-exp --help config")
     for key in ("stage", "models", "seed", "device", "jobs", "store", "features"):
         if key not in config or (key == "features" and config[key] is None):
             raise InputError(f"{key} has no value: set {key}=...")
