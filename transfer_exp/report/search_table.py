@@ -24,8 +24,8 @@ _STOP_REASONS = {
     "budget": "the time budget did not suffice for more",
 }
 _NUMBERS = ("", "this model", "these two", "these three")
-_NAMES_SHOWN = 10
-"""Number of names in a list of a shortened table."""
+_NAMES_SHOWN = 5
+"""Number of names of a list that is shortened, because it has more than twice as many."""
 _MARGIN = 0.05
 """Least distance from chance of an accuracy that is called good."""
 
@@ -156,9 +156,10 @@ def remarks(search: SearchResult) -> list[str]:
 
 
 def _join(names: Sequence[str], limit: int) -> str:
-    """Return names with commas, those after a limit as their number; 0 is no limit."""
-    shown = ", ".join(names[: limit or None])
-    return f"{shown} and {len(names) - limit} more" if limit and len(names) > limit else shown
+    """Return names with commas; if there are more than twice the limit, only so many and the number of the others."""
+    if not limit or len(names) <= 2 * limit:
+        return ", ".join(names)
+    return f"{', '.join(names[:limit])} and {len(names) - limit} more"
 
 
 def _images(search: SearchResult) -> str:
