@@ -64,7 +64,7 @@ def _find_main(program: str) -> tuple[Callable[[], int | None], list[str]]:
     """Return the function that runs a program, and the first entries of its ``sys.argv``."""
     parts = program.split()
     if parts[:2] != ["python", "-m"]:
-        return import_module("transfer_exp.__main__").main, parts
+        return import_module("transfer_exp.cli.main").main, parts
     spec = find_spec(parts[2])
     assert spec is not None
     name = parts[2] if spec.submodule_search_locations is None else f"{parts[2]}.__main__"

@@ -146,6 +146,14 @@ def test_every_command_has_a_help_with_examples(command):
     assert all(len(line) < 80 for line in process.stdout.partition("\nexamples:\n")[0].splitlines())
 
 
+def test_without_arguments_the_module_runs_an_experiment_and_the_program_shows_its_help(tmp_path, monkeypatch):
+    commands: list[list[str]] = []
+    monkeypatch.setattr("transfer_exp.cli.main._run_command", lambda arguments: commands.append(list(arguments)))
+    run_command(tmp_path, program="python -m transfer_exp")
+    run_command(tmp_path)
+    assert commands == [["run"], ["help"]]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("help",)])
 def test_the_help_fits_on_a_screen_and_gives_an_example_of_every_task(arguments):
     process = run_command(ROOT, *arguments)

@@ -54,8 +54,11 @@ _MODES = {"-m", "--multirun", "-r", "--run", "hydra.mode", "-c", "--cfg", "-i", 
 _log = logging.getLogger(__name__)
 
 
-def main() -> int | None:
+def main(without_arguments: str = "help") -> int | None:
     """Run the command of the process, and return its exit code, None for success.
+
+    Args:
+        without_arguments: Command to run if the process has no arguments.
 
     Raises:
         SystemExit: With code 1, after one line on stderr, for every error that the user can correct.
@@ -71,7 +74,7 @@ def main() -> int | None:
     read_trust()
     Sweeper.validate_batch_is_legal = check_choices  # type: ignore[method-assign, assignment]
     try:
-        return _run_command(sys.argv[1:])
+        return _run_command(sys.argv[1:] or [without_arguments])
     except InputError as error:
         _fail(str(error))
     except UNREADABLE_OPTIONS as error:
@@ -100,11 +103,11 @@ def _kept_results() -> str:
 
 
 def _run_command(arguments: Sequence[str]) -> int | None:
-    """Run the command in the first argument; without a command, run the application."""
+    """Run the command in the first argument; with settings only, run the application."""
     if list(arguments) == ["--version"]:
         print(f"transfer_exp {__version__}")
         return None
-    if not arguments or arguments[0] in (*_HELP, "help"):
+    if arguments[0] in (*_HELP, "help"):
         return _print_help(arguments[1:])
     command, arguments = _split_command(arguments)
     if command in _PARSED_BY_MODULE:
