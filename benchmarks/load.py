@@ -2,7 +2,8 @@
 
 Every command runs in three ways, which alternate and are compared within a turn: one model at a time with all threads
 (as up to 0.1.0), one model at a time with one thread (``jobs=1``), and several models at a time with one thread each
-(``jobs=auto``). Other work is processes that count. Times include the start of Python.
+(``jobs=auto``). Other work is processes that count; the load average also has the work of others and of the command
+itself. Times include the start of Python.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -26,13 +28,14 @@ from transfer_exp.io.atomic import write_atomically
 
 _NETWORKS = "models=[resnet_glyphs,vit_shapes,convnext_textures,efficientnet_glyphs]"
 COMMANDS: Mapping[str, Sequence[str]] = {
-    "run, 4 networks": (_NETWORKS, "protocol.learning_rates=[1e-3]"),
+    "run, 2 networks": ("models=[resnet_glyphs,convnext_textures]", "protocol.learning_rates=[1e-3]"),
     "linear_classifier, 14 networks": ("metric=linear_classifier", "ground_truth=none"),
-    "rank, 14 networks": ("-cn", "rank", "dataset=digits", "model_pool=builtin", "budget=null"),
+    "rank, 4 networks": ("-cn", "rank", _NETWORKS, "dataset=digits", "model_pool=builtin", "budget=null"),
 }
 _WAYS = ("all threads", "one thread", "jobs=auto")
 COLUMNS = (
-    *("command", "other processes", "all threads (s)", "one thread (s)", "jobs=auto (s)"),
+    *("command", "other processes", "load average"),
+    *(f"{way} ({unit})" for unit in ("s", "processor s") for way in _WAYS),
     *("all threads / auto", "one thread / auto", "one thread / auto from - to", "turns", "cores"),
 )
 
@@ -58,16 +61,20 @@ def main() -> None:
 def measure(command: str, other: int, turns: int) -> tuple[object, ...]:
     """Return the row of a command with some processes of other work."""
     with other_work(other):
-        seconds = [[run_seconds(COMMANDS[command], way) for way in _WAYS] for _ in range(turns)]
-    medians = [f"{median(times):.1f}" for times in zip(*seconds, strict=True)]
-    before = [all_threads / auto for all_threads, _, auto in seconds]
-    one = [one_thread / auto for _, one_thread, auto in seconds]
-    spread = f"{min(one):.2f} - {max(one):.2f}"
-    return (command, other, *medians, f"{median(before):.2f}", f"{median(one):.2f}", spread, turns, os.cpu_count())
+        loads, seconds = [], []
+        for _ in range(turns):
+            seconds.append([run_seconds(COMMANDS[command], way) for way in _WAYS])
+            loads.append(os.getloadavg()[0])
+    medians = [f"{median(times[i][j] for times in seconds):.1f}" for j in (0, 1) for i in range(len(_WAYS))]
+    clock = [[elapsed for elapsed, _ in times] for times in seconds]
+    before = [all_threads / auto for all_threads, _, auto in clock]
+    one = [one_thread / auto for _, one_thread, auto in clock]
+    ratios = [f"{median(before):.2f}", f"{median(one):.2f}", f"{min(one):.2f} - {max(one):.2f}"]
+    return (command, other, f"{median(loads):.1f}", *medians, *ratios, turns, os.cpu_count())
 
 
-def run_seconds(arguments: Sequence[str], way: str) -> float:
-    """Return the duration of a command with a new store."""
+def run_seconds(arguments: Sequence[str], way: str) -> tuple[float, float]:
+    """Return the seconds of a command with a new store, by the clock and of processors."""
     with tempfile.TemporaryDirectory() as folder:
         settings = [f"store={folder}/store", f"hydra.run.dir={folder}/run", "tracker=none"]
         jobs = "auto" if way == "jobs=auto" else "1"
@@ -76,14 +83,20 @@ def run_seconds(arguments: Sequence[str], way: str) -> float:
         paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
         environment |= {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "COLUMNS": "100"}
-        start = time.perf_counter()
+        start, spent = time.perf_counter(), _processor_seconds()
         subprocess.run(
             [sys.executable, "-c", f"from {program}; main()", *arguments, *settings, f"jobs={jobs}"],
             env=environment,
             check=True,
             capture_output=True,
         )
-        return time.perf_counter() - start
+        return time.perf_counter() - start, _processor_seconds() - spent
+
+
+def _processor_seconds() -> float:
+    """Return the processor time of all finished processes that this one started, and of those that these started."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def run_with_all_threads() -> None:

@@ -144,6 +144,11 @@ def test_jobs_are_one_for_each_core_and_2_gib(jobs, models, environment, free, c
     assert count_jobs(jobs, models, "cpu", Store(tmp_path)) == count
 
 
+def test_one_job_in_a_worker_process_unless_a_number_is_set(tmp_path):
+    counts = values(lambda item, track: count_jobs(item, 4, "cpu", Store(tmp_path)), ["auto", 3], 2)
+    assert counts == [1, 3]
+
+
 def test_one_job_with_a_gpu_an_object_store_or_another_system(monkeypatch, tmp_path):
     assert count_jobs(4, 4, "meta", Store(tmp_path)) == 1
     assert count_jobs(4, 4, "cpu", Store("memory://store")) == 1

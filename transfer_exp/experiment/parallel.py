@@ -53,8 +53,9 @@ def count_jobs(jobs: Jobs, models: int, device: str, store: Store) -> int:
     """Return the number of processes for a pool, at least 1.
 
     ``auto`` is one process for each core, as far as the free memory allows 2 GiB for each. The cores are those of the
-    environment variable ``OMP_NUM_THREADS`` if it is set, or else those that this process may use. There is never more
-    than one process for each model, and only one with a GPU, with an object store, and on systems other than Linux.
+    environment variable ``OMP_NUM_THREADS`` if it is set, or else those that this process may use. In a worker process,
+    as of the launcher ``joblib``, it is one. There is never more than one process for each model, and only one with a
+    GPU, with an object store, and on systems other than Linux.
 
     Args:
         jobs: The setting.
@@ -67,7 +68,8 @@ def count_jobs(jobs: Jobs, models: int, device: str, store: Store) -> int:
         return 1
     if jobs == "auto":
         variable, memory = os.environ.get("OMP_NUM_THREADS", ""), available_memory()
-        jobs = int(variable) if variable.isdecimal() else int(cpu_count())
+        is_worker = multiprocessing.current_process().name != "MainProcess"
+        jobs = 1 if is_worker else int(variable) if variable.isdecimal() else int(cpu_count())
         jobs = jobs if memory is None else min(jobs, memory // _MEMORY_OF_A_JOB)
     return max(1, min(int(jobs), models))
 
