@@ -101,8 +101,10 @@ def test_the_same_rules_apply_to_targets_within_options(step, message):
 def own_package(tmp_path: Path, monkeypatch):
     """Return a function that allows the packages of an environment variable for the rest of the test."""
     source = """
-import os
+from os import system
 from transfer_exp.metric.knn import KNN
+class Margin:
+    name = "margin"
 def constant(value: float) -> float:
     return value
 def knn(k: int) -> KNN:
@@ -131,8 +133,16 @@ def test_the_users_own_package_is_run_only_if_the_environment_allowed_it_before(
 
 def test_a_target_of_a_trusted_package_is_defined_there_and_makes_what_the_group_needs(own_package):
     own_package("my_metrics")
-    with pytest.raises(InputError, match=r"metric may not run 'my_metrics.os.system': it is not of my_metrics"):
-        build("metric", {"_target_": "my_metrics.os.system", "command": "true"})
+    with pytest.raises(InputError, match=r"metric may not run 'my_metrics.system': it is not of my_metrics"):
+        build("metric", {"_target_": "my_metrics.system", "command": "true"})
+    with pytest.raises(
+        InputError, match=r"metric: cannot import 'my_metrics.system' of _target_=my_metrics.system.run"
+    ):
+        build("metric", {"_target_": "my_metrics.system.run"})
+    with pytest.raises(InputError, match=r"metric: 'my_metrics' has no 'Margn': did you mean Margin"):
+        build("metric", {"_target_": "my_metrics.Margn"})
+    with pytest.raises(InputError, match=r"my_metrics.Margin makes Margin without source, lower, upper, .*__call__"):
+        build("metric", {"_target_": "my_metrics.Margin"})
     with pytest.raises(InputError, match=r"metric needs a Metric or PoolMetric, and my_metrics.constant makes float"):
         build("metric", {"_target_": "my_metrics.constant", "value": 3.0})
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
 
 from beartype import BeartypeConf
@@ -16,7 +18,7 @@ from hydra.utils import get_object
 from transfer_exp import deprecated_names
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.settings import LARGEST_SEED, SETTINGS, is_whole
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import InputError, first_line, suggestion
 
 _INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
 _TRUST = "TRANSFER_EXP_TRUST"
@@ -44,6 +46,11 @@ def read_trust() -> None:
     """Read the packages whose code may run from the environment, once, before any option file is read."""
     global _trusted
     _trusted = tuple(filter(None, os.environ.get(_TRUST, "").split(":")))
+
+
+def with_trust(command: str) -> str:
+    """Return a command that also sets the packages whose code may run, if there are any."""
+    return f"{_TRUST}={shlex.quote(':'.join(_trusted))} {command}" if _trusted else command
 
 
 read_trust()  # Workers import this module before Hydra sets their environment.
@@ -88,7 +95,10 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
     kinds = tuple(get_object(path) for path in _KINDS.get(group, ()))
     if kinds and not isinstance(result, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
-        raise InputError(f"{group} needs a {expected}, and {options['_target_']} makes {type(result).__name__}")
+        missing = [name for name in _members(kinds[0]) if not hasattr(result, name)]
+        without = f" without {', '.join(missing)}" if inspect.isclass(target) else ""
+        kind = f"{type(result).__name__}{without}"
+        raise InputError(f"{group} needs a {expected}, and {options['_target_']} makes {kind}")
     return result
 
 
@@ -153,14 +163,37 @@ def _find_target(group: str, path: str) -> Callable[..., Any]:
     elif package not in _trusted:
         fix = f"if you trust its code, set {_TRUST}={':'.join((*_trusted, package))} in the environment"
         raise InputError(f"{group} may not run '{path}', which is not of this package: {fix}")
-    try:
-        target: Callable[..., Any] = get_object(path)
-    except Exception as error:  # Hydra raises errors of several types for a path that does not exist
-        raise InputError(f"{group}: there is no '{path}' to build: correct its _target_") from error
+    target = _import(group, path)
     if package != "transfer_exp" and getattr(target, "__module__", "").split(".")[0] not in _trusted:
         # A path through a trusted module can lead to anything that the module imports.
         raise InputError(f"{group} may not run '{path}': it is not of {package}")
     return target
+
+
+def _import(group: str, path: str) -> Callable[..., Any]:
+    """Return the object at a path such as ``package.module.Class``.
+
+    Raises:
+        InputError: If the module cannot be imported, or has no such object.
+    """
+    module_path, _, name = path.rpartition(".")
+    try:
+        module = import_module(module_path)
+    except Exception as error:  # Also an error in the user's code.
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"{group}: cannot import '{module_path}' of _target_={path} ({reason}): correct it") from error
+    if not hasattr(module, name):
+        names = [other for other in vars(module) if not other.startswith("_")]
+        raise InputError(f"{group}: '{module_path}' has no '{name}': {suggestion(name, names)}")
+    target: Callable[..., Any] = getattr(module, name)
+    return target
+
+
+def _members(kind: type) -> list[str]:
+    """Return the names of the attributes and methods that a protocol requires."""
+    protocols = [base for base in reversed(kind.__mro__) if base.__module__.split(".")[0] == __package__.split(".")[0]]
+    names = [name for protocol in protocols for name in (*protocol.__annotations__, *vars(protocol))]
+    return [name for name in dict.fromkeys(names) if not name.startswith("_") or name == "__call__"]
 
 
 @cache

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.hydra_errors import explain
+from transfer_exp.cli.instantiate import with_trust
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.errors import InputError, redact_urls
 from transfer_exp.io.atomic import write_text
@@ -88,7 +89,7 @@ def _label(group: str, run: HydraConf | DictConfig) -> str:
 def command_line(single_run: bool) -> str:
     """Return the command of the user for a single run, or the command that repeats this job for a job of a sweep."""
     arguments = sys.argv[1:] if single_run else list(HydraConfig.get().overrides.task)
-    return redacted_command(arguments, os.environ)
+    return with_trust(redacted_command(arguments, os.environ))
 
 
 def resolve_settings(config: DictConfig) -> dict[str, Any]:

@@ -62,7 +62,12 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", action="store_true", help="print the result as JSON; all else goes to stderr")
     group.add_argument("--quiet", action="store_true", help="print the answer only, without progress and remarks")
     group.add_argument("--open", action="store_true", help="open the page of the result in a browser")
-    group.add_argument("--top", type=_row_count, metavar="N", help="rows to show, 0 for all (default 20)")
+    group.add_argument(
+        "--top",
+        type=_row_count,
+        metavar="N",
+        help="rows to show, and others that may be the best; 0: all (default 20)",
+    )
     group.add_argument("--out", metavar="DIR", help="folder of the results (default outputs/runs/TIME_...)")
 
 

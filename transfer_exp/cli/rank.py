@@ -20,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.console import Parser, relative_path
+from transfer_exp.cli.instantiate import build, build_all, with_trust
 from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain, varied_settings
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
@@ -138,7 +139,6 @@ def _target_overrides(target: str) -> list[str]:
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """Inspect the images, search the pool, and write the files of the search; a `main.Job`."""
-    from transfer_exp.cli.instantiate import build
     from transfer_exp.cli.run import data_digest
 
     labels = {**cell_labels(config)[0], **varied_settings(config)}
@@ -211,7 +211,6 @@ def run_search(
         log: Prints one line; called with each remark about the images.
         features: Features that replace the files of ``dataset=arrays``.
     """
-    from transfer_exp.cli.instantiate import build_all
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.experiment.budget import Budget
     from transfer_exp.store import Store
@@ -255,8 +254,6 @@ def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> S
 
     The regime is ``ground_truth`` if it trains, and ``full`` otherwise.
     """
-    from transfer_exp.cli.instantiate import build
-
     labels, protocol = cell_labels(config)
     if not search.ground_truth.trains:
         config = config.copy()
@@ -287,7 +284,7 @@ def fine_tune_command(result: SearchResult, run: HydraConf | DictConfig) -> str:
             arguments.append(f"{group}={choices[group]}")
     names = [name if _PLAIN_VALUE.fullmatch(name) else quote(name) for name in result.recommended]
     arguments += ["ground_truth=full", f"models=[{','.join(names)}]"]
-    return redacted_command(arguments, os.environ).replace("python -m transfer_exp", "transfer-exp", 1)
+    return with_trust(redacted_command(arguments, os.environ).replace("python -m transfer_exp", "transfer-exp", 1))
 
 
 def _unquote(value: str) -> str:

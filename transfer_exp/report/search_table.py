@@ -148,6 +148,8 @@ def remarks(search: SearchResult) -> list[str]:
             "score": f"score ({score})",
         }[search.ordered_by]
         lines.append(f"Order: {order}" + ("; dropped models by score" if len(finalists) < n_ranked else ""))
+    if any(model.expected_accuracy is not None for model in finalists):
+        lines.append("Expected accuracies are estimates from other networks and datasets, and can be far off for yours")
     cost = f"{_plural(n_ranked, 'model')} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}"
     percentage = 100 * search.share_of_passes
     share = f"{percentage:.0f} %" if percentage >= 1 else "less than 1 %"

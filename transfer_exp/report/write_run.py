@@ -89,7 +89,8 @@ def write_search(search: SearchResult, context: RunContext, folder: Path, tracke
     output = Output(records)
 
     cell = last_round_as_cell(search)
-    output.add("details of the page", lambda: write_run_details(collect_run_details(cell, context), folder))
+    first = search.recommended
+    output.add("details of the page", lambda: write_run_details(collect_run_details(cell, context, first), folder))
     output.add("page", lambda: write_page(folder))
     output.add("entry of the tracker", lambda: tracker.record(tracked_search(search, context, records), folder))
     return output.finish()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -73,15 +74,15 @@ def library_versions() -> dict[str, str]:
     return versions | {name: version(name) for name in _LIBRARIES}
 
 
-def collect_run_details(result: CellResult, context: RunContext) -> RunDetails:
-    """Return the details of a run, with projections of the first of its `_models_to_draw`."""
+def collect_run_details(result: CellResult, context: RunContext, recommended: Sequence[str] = ()) -> RunDetails:
+    """Return the details of a run, with projections of the recommended models and of the first `_models_to_draw`."""
     seconds = {
         model: {stage: round(time, 3) for stage, time in stages.items()} for model, stages in context.seconds.items()
     }
     samples, views, left_out = None, {}, "the scores of this run need no features"
     try:
         max_models = _MAX_MODELS if context.sweep is None else _MAX_MODELS_IN_SWEEP
-        for model in _models_to_draw(result)[:max_models]:
+        for model in list(dict.fromkeys([*recommended, *_models_to_draw(result)]))[:max_models]:
             scoring_set = context.scoring_sets[model](MAX_VALUES)
             if scoring_set is not None:
                 features, labels = scoring_set.features, scoring_set.labels
