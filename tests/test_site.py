@@ -30,7 +30,6 @@ def site(tmp_path_factory):
 
 @pytest.mark.slow
 def test_the_site_is_complete_and_loads_nothing_from_the_network(site):
-    # One test, because every test process would build the site again, and two builds would write the same folder.
     sections = ("index", "how_to/index", "explanation/index", "results/index", "reference/index")
     navigation = "".join((site / f"{name}.html").read_text() for name in sections)
     assert [page for page in (ROOT / "docs").rglob("*.md") if f"{page.stem}.html" not in navigation] == []

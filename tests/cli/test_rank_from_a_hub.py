@@ -17,7 +17,6 @@ from transfer_exp.vision import timm
 NAMES = ("test_resnet.r160_in1k", "test_vit.r160_in1k")
 ROOT = Path(__file__).parents[2]
 pytest.importorskip("datasets", reason="needs the huggingface extra")
-pytestmark = pytest.mark.xdist_group("hub")  # one process shares the slow fixture
 
 
 @pytest.fixture(scope="module")

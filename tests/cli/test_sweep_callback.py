@@ -20,7 +20,8 @@ def composed_jobs(batch):
         load_sweep_config=lambda master_config, sweep_overrides: composed.append(tuple(sweep_overrides)),
     )
     sweeper = BasicSweeper(max_batch_size=None)
-    sweeper.hydra_context, sweeper.config = SimpleNamespace(config_loader=loader), OmegaConf.create()
+    sweeper.hydra_context = SimpleNamespace(config_loader=loader)
+    sweeper.config = OmegaConf.create({"hydra": {"sweep": {"subdir": "${hydra.job.num}"}}})
     check_choices(sweeper, batch)
     return composed
 

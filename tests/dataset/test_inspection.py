@@ -352,4 +352,4 @@ def test_the_result_does_not_depend_on_the_workers_and_every_file_is_read_once(r
     single, parallel = (inspect_dataset(image_folder(str(root)), workers, track).format_lines() for workers in (1, 4))
     assert single == parallel
     assert len(paths) == 2 * len(set(paths)) == 40
-    assert events == 2 * [("pets: images", 20), *[1] * 20]
+    assert events == 2 * [("pets: checking images", 20), *[1] * 20]

@@ -26,12 +26,20 @@ SPELLINGS = {
 }
 JUNK = [".DS_Store", "Thumbs.db", "._0.png", "notes.txt", ".ipynb_checkpoints/0.png", "empty/"]
 CHARACTERS = st.characters(exclude_characters="/\0\\", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp"))
+
+
+def is_visible(name):
+    return any(character.isprintable() for character in name)
+
+
 CLASS_NAMES = (
     st.sampled_from(
         ["train car", "NA", "nan", "None", "0", "=1+1", "a;b,c|d", 'the "dog"', "caf\u00e9", "日本", "a${b}"]
     )
     | st.text(CHARACTERS, min_size=1, max_size=8)
-).filter(lambda name: not name.startswith(".") and name.strip() == name and len(name.encode()) < 200)
+).filter(
+    lambda name: is_visible(name) and not name.startswith(".") and name.strip() == name and len(name.encode()) < 200
+)
 
 
 @st.composite

@@ -39,7 +39,6 @@ EXTRAS = {"joblib": "joblib", "submitit": "slurm", "ray": "ray"}
 NEEDS_ENGINE = ("submitit_local", "submitit_slurm", "slurm", "ray", "ray_cluster")  # the first needs none, but is slow
 MARKS = {name: [pytest.mark.slow, *([pytest.mark.engine] if name in NEEDS_ENGINE else [])] for name in LAUNCHERS}
 EVERY = [pytest.param(name, marks=MARKS[name]) for name in LAUNCHERS]
-pytestmark = pytest.mark.xdist_group("launchers")  # one process shares the slow fixture
 
 
 def _type(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

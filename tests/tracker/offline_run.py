@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def records(path):
-    """Yield a run's records: 7 bytes of header, then chunks in 32 KiB blocks (LevelDB's log format)."""
+    """Yield a run's complete records: 7 bytes of header, then chunks in 32 KiB blocks (LevelDB's log format)."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, position, message = path.read_bytes(), 7, b""
@@ -19,6 +19,8 @@ def records(path):
             position += left
             continue
         _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        if position + 7 + length > len(data):
+            return  # The service is still writing this one.
         message = (b"" if kind in (1, 2) else message) + data[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):

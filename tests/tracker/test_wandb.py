@@ -34,7 +34,7 @@ FEATURES = Artifact(
 RUN = TrackedRun("score", CELL, CONFIG, "sweep-7", {"weighted_tau": 0.625, "regret": 0.0}, {"models": ROWS})
 
 # Each test starts the service process of W&B.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wandb")]  # one process shares the slow fixture
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,8 @@ def clean_name(name: str) -> str:
     Systems write an accent as one or two characters, which look the same. A name of invisible characters is escaped.
     """
     if not any(character.isprintable() and not character.isspace() for character in name):
-        return "".join(f"\\x{ord(character):02x}" for character in name)
+        escapes = (f"\\x{ord(c):02x}" if ord(c) < 256 else c.encode("unicode_escape").decode() for c in name)
+        return "".join(escapes)
     return escape_controls(unicodedata.normalize("NFC", name))
 
 
