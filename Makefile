@@ -7,14 +7,14 @@ help: ## Show this list
 install: ## Install the package with all that its checks need
 	pip install -c constraints.txt -e '.[test]'
 
-check: ## Lint, types, layers and fast tests: a minute and a half on two cores, offline
+check: ## Lint, types, layers and fast tests: three minutes on two cores, offline
 	ruff check .
 	ruff format --check .
 	mypy
 	lint-imports
 	pytest -q -n auto -m "not slow"
 
-test: ## All tests: six minutes on two cores
+test: ## All tests: eight minutes on two cores
 	pytest -n auto
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)

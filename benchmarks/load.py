@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, Sequence[str]] = {
     "run, 2 networks": ("models=[resnet_glyphs,convnext_textures]", "protocol.learning_rates=[1e-3]"),
     "linear_classifier, 14 networks": ("metric=linear_classifier", "ground_truth=none"),
     "rank, 4 networks": ("-cn", "rank", _NETWORKS, "dataset=digits", "model_pool=builtin", "budget=null"),
+    "default run, 14 networks": (),
 }
 _WAYS = ("all threads", "one thread", "jobs=auto")
 COLUMNS = (
