@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
-from transfer_exp.errors import InputError, ModelFailureError
+from transfer_exp.errors import InputError, ModelFailureError, SharedInputError
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import pair
 from transfer_exp.model_pool.builtin import builtin
@@ -84,6 +85,14 @@ def test_a_network_that_returns_nan_is_a_failure_of_the_model(dataset, extractor
         parameter.data.fill_(float("nan"))
     with pytest.raises(ModelFailureError, match="its features are NaN or infinite, first for image 0"):
         extractor("resnet_glyphs", replace(broken, identity={"weights": "nan"}), dataset.train)
+
+
+def test_a_system_without_room_for_the_locks_of_workers_gets_one_line(model, dataset, extractor, monkeypatch):
+    monkeypatch.setattr("multiprocessing.Lock", Mock(side_effect=OSError(28, "No space left on device")))
+    with pytest.raises(
+        SharedInputError, match=r"decode images \(No space left on device, for locks\): set features.wo"
+    ):
+        replace(extractor, workers=1)("resnet_glyphs", model, dataset.train)
 
 
 def test_an_unreadable_image_is_an_input_error_with_and_without_workers(model, dataset, extractor):

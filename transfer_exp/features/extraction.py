@@ -5,6 +5,7 @@ Features (N, D) are the input of the classifier head. With a head, its softmax g
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -156,6 +157,7 @@ class Extractor:
 
     def _batches(self, transform: Transform, images: LabelledImages) -> Iterator[Float[Tensor, "batch 3 height width"]]:
         """Yield preprocessed images, from the shared pixels if the transform can be split."""
+        _check_shared_memory(self.workers)
         parts = split_transform(transform)
         if parts is None:
             yield from DataLoader(_PreprocessedImages(images, transform), self.batch_size, num_workers=self.workers)
@@ -177,6 +179,18 @@ def _read_features(store: Store, key: Mapping[str, Any], labels: Labels, max_val
     except (OSError, KeyError, ValueError):
         return None  # missing or damaged
     return FeatureSet(np.concatenate(batches), labels)
+
+
+def _check_shared_memory(workers: int) -> None:
+    """Raise SharedInputError if the system has no room for the locks of so many worker processes.
+
+    torch would print a traceback in addition to its error.
+    """
+    try:
+        _ = [multiprocessing.Lock() for _ in range(4 * workers)]  # as many as torch makes, at the same time
+    except OSError as error:
+        message = f"cannot start processes that decode images ({error.strerror}, for locks): set features.workers=0"
+        raise SharedInputError(message) from error
 
 
 def _explain_worker_errors(batches: Iterator[Tensor]) -> Iterator[Tensor]:
