@@ -170,7 +170,9 @@ def page(tmp_path, monkeypatch, programs):
     known = set(sys.modules)
     yield Page(tmp_path, programs)
     for name in set(sys.modules) - known:
-        if getattr(sys.modules[name], "__file__", None) and Path(sys.modules[name].__file__).is_relative_to(tmp_path):
+        module = sys.modules[name]
+        paths = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]  # a folder without __init__.py
+        if any(path and Path(path).is_relative_to(tmp_path) for path in paths):
             del sys.modules[name]
 
 

@@ -111,12 +111,14 @@ def knn(k: int) -> KNN:
     return KNN(k)
 """
     (tmp_path / "my_metrics.py").write_text(source)
+    monkeypatch.delitem(sys.modules, "my_metrics", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
 
     def trust(packages: str) -> None:
         monkeypatch.setenv("TRANSFER_EXP_TRUST", packages)
         instantiate.read_trust()
 
+    trust("")
     yield trust
     trust("")
     sys.modules.pop("my_metrics", None)
