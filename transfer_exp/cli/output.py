@@ -1,4 +1,4 @@
-"""What a command shows of its result, and how: options of ``run`` and ``rank`` that change nothing in the files."""
+"""Options of the output of ``run`` and ``rank``, such as ``--json``, and printing of their results."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Outcome:
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the output to a parser."""
     group = parser.add_argument_group("output")
-    group.add_argument("--json", action="store_true", help="print the result as JSON; all else goes to stderr")
+    group.add_argument("--json", action="store_true", help="print the result as JSON; the rest goes to stderr")
     group.add_argument("--quiet", action="store_true", help="print the answer only, without progress and remarks")
     group.add_argument("--open", action="store_true", help="open the page of the result in a browser")
     group.add_argument(
@@ -117,9 +117,9 @@ def print_record(folder: Path) -> None:
 
 
 def open_page(folder: Path) -> None:
-    """Open the page of a run or a sweep in a browser; say where it is if there is no browser."""
+    """Open the page of a run or a sweep in a browser; name its path if there is none."""
     page = folder / _PAGE
     if not page.is_file():
         print(f"transfer_exp: no page was written in {relative_path(folder)}", file=sys.stderr)
     elif not webbrowser.open(page.absolute().as_uri()):
-        print(f"transfer_exp: no browser was found: open {relative_path(page)}", file=sys.stderr)
+        print(f"transfer_exp: cannot find a browser: open {relative_path(page)}", file=sys.stderr)
