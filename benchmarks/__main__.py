@@ -18,8 +18,8 @@ def parse_arguments() -> argparse.Namespace:
         "--shapes", type=parse_shape, nargs="+", default=SHAPES, metavar="N,D,C", help="of synthetic features"
     )
     parser.add_argument("--only", nargs="+", metavar="NAME", help="comparisons whose name begins like this")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of either side")
-    parser.add_argument("--patience", type=float, default=30.0, help="largest total seconds of a side")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each function")
+    parser.add_argument("--max-seconds", type=float, default=30.0, help="largest total time of each function")
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="file of the rows; older ones are replaced")
     return parser.parse_args()
 
@@ -34,16 +34,16 @@ def main() -> int:
             if samples > case.max_samples or (options.only and not case.name.startswith(tuple(options.only))):
                 continue
             size = (samples, dim, classes)
-            row = measure(case, inputs[case.input_name], labels, size, options.repeats, options.patience)
+            row = measure(case, inputs[case.input_name], labels, size, options.repeats, options.max_seconds)
             print(
-                f"{row.what:40} {size!s:18} {row.ratio:7.3g} x  {row.ours_s:.3g} s : {row.reference_s:.3g} s  "
+                f"{row.case:40} {size!s:18} {row.ratio:7.3g} x  {row.ours_s:.3g} s : {row.reference_s:.3g} s  "
                 f"runs {row.repeats} : {row.reference_repeats}  difference {row.difference:.1g}",
                 flush=True,
             )
             if options.rows:
                 write_rows(options.rows, [row])
             if not row.difference <= case.tolerance:
-                errors.append(f"{row.what} at {size} differs from its reference by {row.difference:.1g}")
+                errors.append(f"{row.case} at {size} differs from its reference by {row.difference:.1g}")
     print(*errors, sep="\n", end="\n" if errors else "", file=sys.stderr)
     return 1 if errors else 0
 

@@ -1,4 +1,4 @@
-"""Time a metric and its reference alternately in one process, and compare their values."""
+"""Measure the times and the values of a metric and of its reference, which run in turns in one process."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from benchmarks.cases import Case, Shape
 
 @dataclass(frozen=True)
 class Timing:
-    """Measured times of one comparison.
+    """Times of our metric and of its reference on one data set.
 
     Attributes:
-        what: Name of the `Case`.
-        N, D, C: Samples, dimensions, classes.
-        ours_s, reference_s: Medians in seconds.
-        ratio: ``reference_s / ours_s``: above 1, ours is faster.
-        difference: Difference of the two values relative to the reference's.
-        repeats, reference_repeats: Numbers of runs of ours and of the reference.
-        threads: Threads of the linear algebra.
+        case: Name of the `Case`.
+        N, D, C: Numbers of samples, feature dimensions and classes.
+        ours_s, reference_s: Median time of a run in seconds.
+        ratio: ``reference_s / ours_s``: above 1, our metric is faster.
+        difference: Absolute difference of the two scores, divided by the score of the reference.
+        repeats, reference_repeats: Number of runs of our metric, and of its reference.
+        threads: Number of threads of the linear algebra.
     """
 
-    what: str
+    case: str
     N: int
     D: int
     C: int
@@ -42,38 +42,38 @@ class Timing:
     threads: int
 
 
-def measure(case: Case, inputs: np.ndarray, labels: np.ndarray, shape: Shape, repeats: int, patience: float) -> Timing:
-    """Run ours and the reference alternately, each ``repeats`` times or for up to ``patience`` seconds.
+def measure(case: Case, inputs: np.ndarray, labels: np.ndarray, shape: Shape, repeats: int, max_s: float) -> Timing:
+    """Run our metric and its reference in turns, each up to ``repeats`` times and for up to ``max_s`` seconds.
 
     Args:
-        case: Comparison to run.
+        case: Metric and reference to compare.
         inputs: Float32 features (N, D) or source probabilities (N, S).
-        labels: (N,), 0 .. C-1.
+        labels: Classes (N,), from 0 to C-1.
         shape: (N, D, C) of the features.
-        repeats: Largest number of runs of a side, at least 1.
-        patience: Largest total time of a side in seconds; the first run is always made.
+        repeats: Largest number of runs of each function, at least 1.
+        max_s: Largest total time of each function in seconds; its first run always takes place.
     """
-    sides: tuple[Callable[[], float], ...] = (
+    functions: tuple[Callable[[], float], ...] = (
         lambda: case.ours(inputs, labels),
         lambda: case.reference(inputs.astype(np.float64), labels),
     )
     times: tuple[list[float], list[float]] = ([], [])
-    values = [np.nan, np.nan]
+    scores = [np.nan, np.nan]
     for _ in range(repeats):
-        for side, run in enumerate(sides):
-            if not times[side] or sum(times[side]) + median(times[side]) <= patience:
+        for i, function in enumerate(functions):
+            if not times[i] or sum(times[i]) + median(times[i]) <= max_s:
                 start = perf_counter()
-                values[side] = run()
-                times[side].append(perf_counter() - start)
+                scores[i] = function()
+                times[i].append(perf_counter() - start)
     ours, reference = (median(t) for t in times)
-    difference = abs(values[0] - values[1]) / max(abs(values[1]), np.finfo(float).tiny)
+    difference = abs(scores[0] - scores[1]) / max(abs(scores[1]), np.finfo(float).tiny)
     ratio = reference / ours
     threads = max(library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas")
     return Timing(case.name, *shape, ours, reference, ratio, difference, len(times[0]), len(times[1]), threads)
 
 
 def read_rows(path: Path) -> list[Timing]:
-    """Return the rows of a file, or an empty list if it does not exist."""
+    """Read the rows of a CSV file; a file that does not exist has none."""
     if not path.exists():
         return []
     kinds = {"str": str, "int": int, "float": float}
@@ -85,8 +85,8 @@ def read_rows(path: Path) -> list[Timing]:
 
 
 def write_rows(path: Path, rows: Iterable[Timing]) -> None:
-    """Write rows to a file; they replace its rows of the same comparisons and shapes."""
-    by_key = {(row.what, row.N, row.D, row.C): row for row in (*read_rows(path), *rows)}
+    """Add rows to a CSV file; they replace its rows of the same case and shape."""
+    by_key = {(row.case, row.N, row.D, row.C): row for row in (*read_rows(path), *rows)}
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(Timing)], lineterminator="\n")
         writer.writeheader()

@@ -39,7 +39,7 @@ def csv_table(path: Path) -> str:
 
 def speed_table(rows: Sequence[Timing]) -> str:
     """Return Markdown: the ratio of every comparison at each shape, the aim, and whether it is reached."""
-    by_key = {(row.what, (row.N, row.D, row.C)): row for row in rows}
+    by_key = {(row.case, (row.N, row.D, row.C)): row for row in rows}
     head = ["comparison", *(str(shape) for shape in SHAPES), "aim", ""]
     lines = [head, ["---", *["---:"] * len(SHAPES), "---", "---"]]
     for case in CASES:
@@ -69,10 +69,10 @@ def _verdict(case: Case, row: Timing | None) -> tuple[str, str]:
 def _notes(rows: Sequence[Timing]) -> str:
     """Return the largest difference between ours and a reference, the numbers of runs, and the threads."""
     not_comparable = {case.name for case in CASES if case.tolerance == float("inf")}
-    worst = max((row for row in rows if row.what not in not_comparable), key=lambda row: row.difference)
+    worst = max((row for row in rows if row.case not in not_comparable), key=lambda row: row.difference)
     threads = sorted({row.threads for row in rows})
     return (
-        f"Largest relative difference between ours and a reference: {worst.difference:.0e} (`{worst.what}`). "
+        f"Largest relative difference between ours and a reference: {worst.difference:.0e} (`{worst.case}`). "
         f"Medians of {min(row.repeats for row in rows)} to {max(row.repeats for row in rows)} runs of ours; "
         f"threads: {' or '.join(map(str, threads))}."
     )

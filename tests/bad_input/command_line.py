@@ -26,9 +26,9 @@ KINDS = [
     _typed("unknown option", "metric has no option 'logmee': did you mean logme", "metric=logmee"),
     _typed("unknown group", "metrik", "metrik=logme"),
     _typed(
-        "unknown key", "perturbation has no option 'dims': did you mean dim", "perturbation=pca", "perturbation.dims=3"
+        "unknown key", "perturbation has no setting 'dims': did you mean dim", "perturbation=pca", "perturbation.dims=3"
     ),
-    _typed("added key", "metric has no option 'alpha'", "+metric.alpha=3"),
+    _typed("added key", "metric has no setting 'alpha'", "+metric.alpha=3"),
     _typed("wrong type", "ground_truth.protocol.steps='many' is not of the right type", "protocol.steps=many"),
     _typed("unknown model", "did you mean resnet_glyphs", "model_pool.names=[resnet_glyph]"),
     _typed("no value", "model_pool.names has no value: set model_pool.names=", "model_pool=timm"),
@@ -63,7 +63,9 @@ KINDS = [
     _typed("store is a file", "set store=FOLDER", "store=/dev/null"),
     _typed("unknown metric of a score matrix", "metric has no option 'logmee'", *MATRIX, "metrics=[logmee]"),
     _typed("too few images for a score matrix", "images_per_class=1", *MATRIX, "images_per_class=[1]", ONE),
-    _typed("option of a score matrix with an unknown key", "metric has no option 'n'", *MATRIX, "metrics=['knn(n=3)']"),
+    _typed(
+        "option of a score matrix with an unknown key", "metric has no setting 'n'", *MATRIX, "metrics=['knn(n=3)']"
+    ),
     _typed("option of a score matrix that is not a name", "'3 nn' is not an option", *MATRIX, "metrics=[3 nn]"),
     _typed("truncated option of a score matrix", "cannot read 'metric.k=['", *MATRIX, "metrics=['knn(k=[)']"),
     _typed("single metric for a score matrix", "metric=knn has no effect on a score matrix", *MATRIX, "metric=knn"),

@@ -59,7 +59,7 @@ KINDS = [
     _scores("scores with a column without name", "has no name for column 3", "model,score,\na,1,2\n"),
     _blocks(
         "definitions with code",
-        "blocks.yaml is not YAML of plain data",
+        "cannot read the YAML file",
         "- !!python/object/apply:os.system [touch trace]\n",
     ),
     _blocks("definitions of aliases of aliases", "aliases are not allowed", LAUGHS),

@@ -20,14 +20,14 @@ def test_the_tables_of_a_page_agree_with_its_rows(page):
 
 
 def test_the_rows_hold_every_comparison_at_every_shape_that_it_is_run_at():
-    keys = {(row.what, (row.N, row.D, row.C)) for row in read_rows(PAGE.with_suffix(".csv"))}
+    keys = {(row.case, (row.N, row.D, row.C)) for row in read_rows(PAGE.with_suffix(".csv"))}
     assert keys == {(case.name, shape) for case in CASES for shape in SHAPES if shape[0] <= case.max_samples}
 
 
 def test_every_value_agrees_with_its_reference():
     tolerances = {case.name: case.tolerance for case in CASES}
     for row in read_rows(PAGE.with_suffix(".csv")):
-        assert row.difference <= tolerances[row.what], row
+        assert row.difference <= tolerances[row.case], row
 
 
 @pytest.mark.parametrize(

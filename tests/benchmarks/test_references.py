@@ -46,21 +46,21 @@ def test_synthetic_features_are_rectified_and_nearly_low_rank():
 
 def test_a_row_holds_medians_and_the_difference_of_the_values():
     case = Case("toy", lambda x, y: 2.0, lambda x, y: 4.0 if x.dtype == np.float64 else np.nan)
-    row = measure(case, np.zeros((4, 2), np.float32), np.arange(4), (4, 2, 2), repeats=3, patience=60.0)
-    assert (row.what, row.N, row.D, row.C, row.difference, row.repeats, row.reference_repeats) == (
+    row = measure(case, np.zeros((4, 2), np.float32), np.arange(4), (4, 2, 2), repeats=3, max_s=60.0)
+    assert (row.case, row.N, row.D, row.C, row.difference, row.repeats, row.reference_repeats) == (
         "toy", 4, 2, 2, 0.5, 3, 3
     )  # fmt: skip
     assert row.ratio == row.reference_s / row.ours_s
-    single = measure(case, np.zeros((4, 2), np.float32), np.arange(4), (4, 2, 2), repeats=3, patience=0.0)
+    single = measure(case, np.zeros((4, 2), np.float32), np.arange(4), (4, 2, 2), repeats=3, max_s=0.0)
     assert (single.repeats, single.reference_repeats) == (1, 1)
 
 
 def test_new_rows_replace_only_rows_of_the_same_comparison(tmp_path):
     row = Timing("a", 5000, 512, 37, 1.0, 2.0, 2.0, 1e-9, 5, 5, 2)
     path = tmp_path / "rows.csv"
-    write_rows(path, [row, replace(row, what="b")])
+    write_rows(path, [row, replace(row, case="b")])
     write_rows(path, [replace(row, ratio=3.0)])
-    assert read_rows(path) == [replace(row, ratio=3.0), replace(row, what="b")]
+    assert read_rows(path) == [replace(row, ratio=3.0), replace(row, case="b")]
 
 
 def test_every_aim_is_measured_at_a_shape_that_is_run():

@@ -96,7 +96,7 @@ def test_a_sweep_of_score_matrices_continues_after_a_failure_and_ends_with_exit_
     process = run_command(folder, *sweep, "model_pool.names=[resnet_glyphs,vit_shapes]", "perturbations=[none]")
     assert process.returncode == 1
     assert "wrote outputs/scores.csv" in process.stdout
-    assert "1 cell(s) failed" in process.stderr
+    assert "1 job(s) did not finish" in process.stderr
     assert "images_per_class=1: a class needs at least 2" in process.stderr
 
 
@@ -116,7 +116,7 @@ def test_a_failed_cell_does_not_end_the_other_cells(folder, tmp_path):
     options = ["dataset=arrays", f"dataset.root={tmp_path}", "ground_truth=none", "tracker=none"]
     process = run_command(tmp_path, "-m", *options, "dataset.scoring_set_size=null,1")
     assert process.returncode == 1
-    assert "1 cell(s) failed" in process.stderr
+    assert "1 job(s) did not finish" in process.stderr
     assert "scoring_set_size=1" in process.stderr
     assert len(list(tmp_path.rglob("result.json"))) == 1
     assert "Traceback" not in process.stderr

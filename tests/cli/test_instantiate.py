@@ -34,7 +34,7 @@ def test_options_become_fields_and_lists_become_tuples():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({**PROTOCOL, "step": 3}, "no option 'step': did you mean steps"),
+        ({**PROTOCOL, "step": 3}, "no setting 'step': did you mean steps"),
         ({**PROTOCOL, "steps": "many"}, "protocol.steps='many' is not of the right type: need int"),
         ({**PROTOCOL, "learning_rates": 0.1}, "need tuple"),
         ({**PROTOCOL, "optimizer": "???"}, "set protocol.optimizer="),
@@ -83,13 +83,13 @@ def test_a_list_of_perturbations_is_not_empty():
         ({"_target_": f"{STEPS}.pca.np.load", "file": "x"}, "perturbation.steps.1 may not run"),
         ({"_target_": "transfer_exp.store.store.Store", "root": "x"}, "perturbation.steps.1 may not run"),
         ({"_target_": "transfer_exp.metric.knn.KNN"}, "perturbation.steps.1 may not run"),
-        ({**PCA, "dims": 3}, "perturbation.steps.1 has no option 'dims': did you mean dim"),
+        ({**PCA, "dims": 3}, "perturbation.steps.1 has no setting 'dims': did you mean dim"),
         ({**PCA, "dim": "many"}, "perturbation.steps.1.dim='many' is not of the right type: need int"),
         ({**PCA, "dim": "???"}, r"perturbation.steps.1.dim has no value: set perturbation.steps.1.dim="),
         ({**SEQUENCE, "steps": [{"_target_": "builtins.exec"}]}, "perturbation.steps.1.steps.0 may not run"),
         ({"held": {"_target_": "builtins.exec"}}, "perturbation.steps.1.held may not run"),
         ({"dim": 3}, "perturbation.steps.1={'dim': 3} is not of the right type: need Perturbation"),
-        ({**PCA, "_partial_": True}, "has no option '_partial_'"),
+        ({**PCA, "_partial_": True}, "has no setting '_partial_'"),
     ],
 )
 def test_the_same_rules_apply_to_targets_within_options(step, message):

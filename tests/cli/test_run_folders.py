@@ -101,8 +101,8 @@ def test_the_table_of_a_sweep_has_no_cells_of_another_sweep_in_the_same_folder(q
 @pytest.mark.parametrize("arguments", [["hydra.run.dir=out"], ["-m", "seed=0,1", "hydra.sweep.dir=out"]])
 def test_a_folder_in_use_is_refused_in_one_line_and_free_again_afterwards(quick, tmp_path, arguments):
     (tmp_path / "out").mkdir()
-    with ExitStack() as held:
-        lock_folder(tmp_path / "out", held)
+    with ExitStack() as locks:
+        lock_folder(tmp_path / "out", locks)
         refused = run_command(tmp_path, *arguments, *quick)
         assert refused.returncode == 1
         assert refused.stderr == (

@@ -112,7 +112,7 @@ def _end(folder: Path, *arguments: str) -> tuple[str, list[str]]:
     done = _type(folder, *arguments)
     assert done.returncode == 1, done.stderr[-3000:]
     lines = done.stderr.strip().splitlines()
-    (last,) = (i for i, line in enumerate(lines) if line.startswith("1 cell(s) failed: "))
+    (last,) = (i for i, line in enumerate(lines) if line.startswith("1 job(s) did not finish: "))
     return _table(folder), lines[last - 1 : last + 1]
 
 

@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
+from transfer_exp.cli.hydra_callback import HydraCallback
 from transfer_exp.cli.report import main
-from transfer_exp.cli.sweep_callback import SweepReport
 from transfer_exp.errors import InputError
 from transfer_exp.report.record import write_record
 from transfer_exp.report.sweep import failures, show_sweep, write_table
@@ -246,24 +246,24 @@ def hydra_config(folder):
 
 def test_the_callback_ends_with_exit_code_one_when_a_cell_failed(sweep, capsys):
     with pytest.raises(SystemExit) as end:
-        SweepReport().on_multirun_end(hydra_config(sweep))
+        HydraCallback().on_multirun_end(hydra_config(sweep))
     assert end.value.code == 1
     output = capsys.readouterr()
     first, last = output.err.strip().splitlines()[-2:]
     assert first.startswith("model_pool=builtin dataset=digits")
-    assert last == "1 cell(s) failed: run the same command again to repeat only these"
+    assert last == "1 job(s) did not finish: run the same command again to repeat only these"
     assert "tau_w" in output.out
 
 
 def test_the_callback_prints_no_error_if_every_cell_finished(tmp_path, capsys):
     write(tmp_path, 0.4, cell("digits", "none", "logme"))
-    SweepReport().on_multirun_end(hydra_config(tmp_path))
+    HydraCallback().on_multirun_end(hydra_config(tmp_path))
     assert capsys.readouterr().err == ""
     assert (tmp_path / "sweep.csv").is_file()
 
 
 def test_the_callback_fails_for_an_empty_sweep(tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
-        SweepReport().on_multirun_end(hydra_config(tmp_path))
+        HydraCallback().on_multirun_end(hydra_config(tmp_path))
     assert end.value.code == 1
     assert "holds no results" in capsys.readouterr().err

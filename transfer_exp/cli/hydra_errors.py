@@ -29,15 +29,15 @@ def explain(error: BaseException) -> str:
         reason = str(error).partition("\n")[0]
         return one_line(f"cannot read '{error.override}' ({reason}): write KEY=VALUE, in quotes for the shell")
     if isinstance(error, YAMLError):
-        return one_line(f"the file of an option is not YAML of plain data: {error}: correct it")
+        return one_line(f"cannot read the YAML file of an option: {error}: correct it")
     if isinstance(error, UnicodeDecodeError):
         before = error.object[max(0, error.start - 40) : error.start].decode(errors="replace")
         return one_line(f"the file of an option is not UTF-8 text after '{before}': save it as UTF-8")
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
-        options = [str(key) for key in cause.parent_node if not str(key).startswith("_")]
+        settings = [str(key) for key in cause.parent_node if not str(key).startswith("_")]
         group = str(cause.full_key).rpartition(".")[0] or "the config"
-        return f"{group} has no option '{cause.key}': {suggestion(str(cause.key), options)}"
+        return f"{group} has no setting '{cause.key}': {suggestion(str(cause.key), settings)}"
     lines = [_RESOLVING.sub("", line.strip()) for line in str(error).splitlines()]
     # Hydra adds pointers into its own config tree, which mean nothing to a user.
     lines = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]

@@ -113,7 +113,7 @@ def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[.
     values = {deprecated_names.current_option(k, parameters): v for k, v in options.items() if k not in _RESERVED}
     for key, value in values.items():
         if key not in parameters:
-            raise InputError(f"{group} has no option '{key}': {suggestion(key, parameters)}")
+            raise InputError(f"{group} has no setting '{key}': {suggestion(key, parameters)}")
         if _has_target(value):
             _check_nested(f"{group}.{key}", value)
         else:

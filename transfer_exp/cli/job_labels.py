@@ -27,7 +27,7 @@ from transfer_exp.io.atomic import write_text
 from transfer_exp.results.folder import STATUS
 
 _LABELLED = ("perturbation", "metric", "ground_truth")
-AXES = "callbacks.sweep_report.axes"
+AXES = "callbacks.transfer_exp.axes"
 """Key below ``hydra`` under which a sweep tells its jobs which settings vary."""
 
 

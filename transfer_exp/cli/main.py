@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.console import CANNOT_WRITE, Parser, cannot_write, make_output_safe
 from transfer_exp.cli.help import plan_parser, print_help, run_parser
+from transfer_exp.cli.hydra_callback import FOLDER_LOCKS, check_choices
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import read_trust
 from transfer_exp.cli.job_labels import job_name, write_status
@@ -30,8 +31,8 @@ from transfer_exp.cli.rank import rank_overrides, search_pool
 from transfer_exp.cli.redact import forbid_secrets_in_configs
 from transfer_exp.cli.run import fill_store, score_cell
 from transfer_exp.cli.score_matrix import score_matrix
+from transfer_exp.cli.settings import STAGES
 from transfer_exp.cli.stages import MULTIRUN, split_by_model
-from transfer_exp.cli.sweep_callback import HELD_FOLDERS, check_choices
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError, suggestion
 from transfer_exp.io.text import expand_user
@@ -80,7 +81,7 @@ def main(without_arguments: str = "help") -> int | None:
     except UNREADABLE_OPTIONS as error:
         _fail(explain(error))
     except KeyboardInterrupt:
-        _fail(f"interrupted: {_kept_results()}; the same command continues from there", code=130)
+        _fail(f"interrupted: {_interruption_advice()}; the same command continues from there", code=130)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
             _fail(cannot_write(error))
@@ -91,10 +92,10 @@ def main(without_arguments: str = "help") -> int | None:
         report = f"transfer-exp report {HydraConfig.get().sweep.dir}"
         _fail(f"the launcher stopped: {reason} (finished jobs: {report}; the same command continues from there)")
     finally:
-        HELD_FOLDERS.close()
+        FOLDER_LOCKS.close()
 
 
-def _kept_results() -> str:
+def _interruption_advice() -> str:
     """Return where the results of an interrupted command are."""
     text = "the store keeps the features, scores and accuracies of all models that were done"
     if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
@@ -190,7 +191,7 @@ def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) ->
     if not run.job.chdir:
         os.chdir(run.runtime.cwd)  # the workers of a cluster start in another folder
     folder = Path(run.runtime.output_dir)
-    sweep = folder.parent.name if run.mode is RunMode.MULTIRUN else None
+    sweep = Path(run.runtime.cwd, run.sweep.dir).name if run.mode is RunMode.MULTIRUN else None
     if output.quiet:
         logging.getLogger("transfer_exp").setLevel(logging.ERROR)
     # The processes of a launcher share the terminal, so none of them may draw bars.
@@ -203,7 +204,7 @@ def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) ->
     except (InputError, OmegaConfBaseException) as error:
         if sweep is None:
             _fail(explain(error))
-        _record_failure(config, folder, error)
+        _record_problem(config, folder, error)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
             if sweep is None:
@@ -211,17 +212,18 @@ def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) ->
             raise  # A full disk would be the same for all jobs, and could not be recorded.
         if sweep is None:
             raise
-        _record_failure(config, folder, error)
+        _record_problem(config, folder, error)
 
 
-def _record_failure(config: DictConfig, folder: Path, error: Exception) -> None:
-    """Record that a job of a sweep failed, so that the other jobs go on."""
+def _record_problem(config: DictConfig, folder: Path, error: Exception) -> None:
+    """Print and record that a job of a sweep failed, or left files out, so that the other jobs go on."""
     if not isinstance(error, InputError | OmegaConfBaseException):
         _log.exception("unexpected failure")
     # Without the figure or the entry of a tracker, the result of a cell still counts.
-    state = "done" if isinstance(error, IncompleteOutputError) else "failed"
-    write_status(folder, {"state": state, "reason": explain(error), "cell": job_name(config)})
-    print(f"failed: {explain(error)}", file=sys.stderr)
+    is_done = isinstance(error, IncompleteOutputError)
+    status = {"state": "done" if is_done else "failed", "reason": explain(error), "cell": job_name(config)}
+    write_status(folder, status)
+    print(f"{'incomplete' if is_done else 'failed'}: {explain(error)}", file=sys.stderr)
 
 
 def _job(config: DictConfig) -> Job:
@@ -229,7 +231,7 @@ def _job(config: DictConfig) -> Job:
     score = search_pool if "halving" in config else score_matrix if "rows" in config else score_cell
     jobs: dict[str, Job] = {"score": score, **dict.fromkeys(("features", "grid", "finetune"), fill_store)}
     if config.stage not in jobs:
-        raise InputError(f"no stage '{config.stage}': {suggestion(str(config.stage), jobs)}")
+        raise InputError(f"no stage '{config.stage}': {suggestion(str(config.stage), STAGES)}")
     return jobs[config.stage]
 
 

@@ -50,8 +50,10 @@ _SEARCH_SETTINGS = ("budget", "draws", "halving", "then", "models", "ground_trut
 _RUN_DEFAULTS = {"model_pool": "", "perturbation": "none", "metric": "logme", "tracker": "wandb"}
 """Groups with another default in ``transfer-exp rank``, and the option that the command need not name."""
 _PLAIN_VALUE = re.compile(r"[A-Za-z_./][\w./-]*")
-_WORDS = ("null", "true", "false", "nan", "inf")
-"""Words that mean something else than text in Hydra's grammar."""
+_NOT_TEXT = ("null", "true", "false", "nan", "inf")
+"""Words that Hydra does not read as text unless they are in quotes."""
+_ARRAYS_IN_MEMORY = ["dataset=arrays", "model_pool=arrays", "dataset.root=arrays_in_memory"]
+"""Overrides for arrays that the caller passes; `run_search` puts these arrays in the place of ``root``."""
 _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
     "transfer-exp rank photos --then fine-tune",
@@ -94,13 +96,18 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
 
 
 def search_overrides(target: str | None, budget: str | None, pool: str | None, settings: Sequence[str]) -> list[str]:
-    """Return the arguments of ``transfer-exp run`` that rank models for a path, the id of a hub, or features (None).
+    """Return the arguments of ``transfer-exp run`` that rank the models of a pool for a dataset.
+
+    Args:
+        target: Path of the dataset, or its id on the hub; None if `run_search` gets arrays instead.
+        budget: Text for `parse_budget`; None for the default of ``conf/rank.yaml``.
+        pool: Option of the group ``model_pool``; None for the default.
+        settings: Further overrides.
 
     Raises:
         InputError: When the target does not exist or is not a dataset.
     """
-    features = ["dataset=arrays", "model_pool=arrays", "dataset.root=features"]
-    overrides = features if target is None else _target_overrides(target)
+    overrides = list(_ARRAYS_IN_MEMORY) if target is None else _target_overrides(target)
     for setting in settings:
         key, _, value = setting.partition("=")
         if key in ("pool", "--pool", "target"):
@@ -201,7 +208,7 @@ def run_search(
     config: DictConfig,
     labels: Mapping[str, str],
     log: Callable[[str], object],
-    features: FeaturesInMemory | None = None,
+    arrays: FeaturesInMemory | None = None,
 ) -> tuple[SearchResult, PoolSearch, RunLog]:
     """Build the objects of a search, run it, and return its result, the search itself and its run log.
 
@@ -209,15 +216,15 @@ def run_search(
         config: Composed from ``conf/rank.yaml``.
         labels: Labels of perturbation and metric, see `cell_labels`.
         log: Prints one line; called with each remark about the images.
-        features: Features that replace the files of ``dataset=arrays``.
+        arrays: Features and labels in memory, in place of the files of ``dataset=arrays``.
     """
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.experiment.budget import Budget
     from transfer_exp.store import Store
 
     plain = to_plain(config)
-    if features is not None:
-        plain["dataset"]["root"] = plain["model_pool"]["root"] = features
+    if arrays is not None:
+        plain["dataset"]["root"] = plain["model_pool"]["root"] = arrays
     budget = Budget(parse_budget(plain["budget"]))
     store = Store(plain["store"])
     store.check()
@@ -225,7 +232,7 @@ def run_search(
     parts = build_all(("perturbation", "metric", "dataset"), plain, checked=("model_pool",))
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
     if plain["then"] and not isinstance(dataset, TargetDataset):
-        raise InputError(f"then={plain['then']} needs images: features come without networks, leave it out")
+        raise InputError(f"then={plain['then']} needs images: arrays come without networks, leave it out")
     if isinstance(dataset, TargetDataset):  # the first line, before the seconds that torch takes
         _log.info("ranking models for %s (%d classes)%s", dataset.name, len(dataset.class_names), limit)
     phase("loading torch")
@@ -264,7 +271,7 @@ def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> S
 
 
 def fine_tune_command(result: SearchResult, run: HydraConf | DictConfig) -> str:
-    """Return the command that fine-tunes the recommended models of a search; empty for features without networks.
+    """Return the command that fine-tunes the recommended models of a search; empty if there are no networks.
 
     Args:
         result: The search.
@@ -290,7 +297,7 @@ def fine_tune_command(result: SearchResult, run: HydraConf | DictConfig) -> str:
 def _unquote(value: str) -> str:
     """Return a value of Hydra's grammar without its quotes where it has the same meaning."""
     inner = value[1:-1] if value[:1] == value[-1:] == '"' else value
-    return inner if _PLAIN_VALUE.fullmatch(inner) and inner.lower() not in _WORDS else value
+    return inner if _PLAIN_VALUE.fullmatch(inner) and inner.lower() not in _NOT_TEXT else value
 
 
 def parse_budget(budget: str | int | float | None) -> float | None:

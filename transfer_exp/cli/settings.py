@@ -149,7 +149,7 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
                     raise InputError(f"{key} has no value: set {key}=...")
                 if key not in expected:
                     names = [name.partition(".")[2] for name in expected]
-                    raise InputError(f"{top} has no option '{key.partition('.')[2]}': {suggestion(key, names)}")
+                    raise InputError(f"{top} has no setting '{key.partition('.')[2]}': {suggestion(key, names)}")
                 check_setting(key, nested[key])
         elif top in SETTINGS:
             check_setting(top, value)

@@ -106,7 +106,7 @@ def _load_definitions(path: Path) -> list[_Definition]:
             raise ValueError("aliases are not allowed")
         entries = yaml.safe_load(text)
     except Exception as error:  # the parser raises many types
-        raise InputError(f"{path} is not YAML of plain data: {error}: correct it") from error
+        raise InputError(f"cannot read the YAML file {path}: {error}: correct it") from error
     try:
         return TypeAdapter(list[_Definition]).validate_python(entries)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Folders that hold results: each belongs to one command, and one command at a time writes to it.
+"""Folders of results: each belongs to one command, and only one command at a time may write to it.
 
 A folder that the user names may be used again. The same command continues there, such as a sweep that was killed.
 Before another command, the files of the earlier one are moved to the folder ``earlier`` inside.
@@ -39,15 +39,15 @@ def create_folder(path: Path) -> Path:
     return free
 
 
-def lock_folder(folder: Path, held: ExitStack) -> None:
-    """Hold a folder until ``held`` is closed or the process ends, however it ends; not on Windows.
+def lock_folder(folder: Path, locks: ExitStack) -> None:
+    """Lock a folder for this process until ``locks`` is closed or the process ends, however it ends; not on Windows.
 
     Raises:
-        InputError: If another command holds the folder.
+        InputError: If another command has locked the folder.
     """
     if fcntl is None:
         return
-    file = held.enter_context((folder / _LOCK).open("w"))
+    file = locks.enter_context((folder / _LOCK).open("w"))
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -1,4 +1,4 @@
-"""Hydra's hooks: claim the folder of a run or a sweep, check the configs of a sweep, and report it after its jobs."""
+"""What Hydra calls around the jobs: checks before the first one, a lock on their folder, and the report of a sweep."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from transfer_exp.cli.job_labels import AXES, to_plain
 from transfer_exp.cli.overrides import check_number_of_jobs, quote
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.cli.settings import SETTINGS, check_setting
-from transfer_exp.errors import InputError, one_line
+from transfer_exp.errors import IncompleteOutputError, InputError, one_line
 from transfer_exp.io.text import expand_user
 from transfer_exp.results.folder import create_folder, lock_folder, move_results
 
-HELD_FOLDERS = ExitStack()
+FOLDER_LOCKS = ExitStack()
 """Locks of the folders that this process writes to."""
 
 
@@ -72,8 +72,8 @@ def _check_folders(template: str, batch: Sequence[Sequence[str]]) -> None:
             )
 
 
-class SweepReport(Callback):
-    """Claim the folder of a run or a sweep; report a sweep after its last job, with exit code 1 when a job failed.
+class HydraCallback(Callback):
+    """Lock the folder of a run or a sweep; report a sweep after its last job, with exit code 1 when a job failed.
 
     A job that fails writes a ``status.json`` instead of raising, because Hydra skips this callback after an exception.
 
@@ -86,18 +86,18 @@ class SweepReport(Callback):
         self.then = then
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Claim the folder of a single run."""
+        """Prepare and lock the folder of a single run."""
         HydraConfig.instance().set_config(config)  # the name of the folder depends on it
-        _claim_folder(config, "run")
+        _prepare_folder(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Claim the folder of a sweep, and set Hydra's config in this process; Hydra only sets it in the jobs."""
+        """Prepare and lock the folder of a sweep, and set Hydra's config here; Hydra only sets it in the jobs."""
         HydraConfig.instance().set_config(config)
         try:
             _check_size(config.hydra)
         except InputError as error:  # Hydra would only print a warning
             _end(error)
-        _claim_folder(config, "sweep")
+        _prepare_folder(config, "sweep")
         axes = ",".join(map(quote, sorted(_swept_axes(config.hydra))))
         with read_write(config.hydra):  # The jobs compose their configs from these overrides.
             config.hydra.overrides.hydra.append(f"+hydra.{AXES}=[{axes}]")
@@ -105,26 +105,30 @@ class SweepReport(Callback):
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the tables of a sweep and write its files.
 
-        Raises `SystemExit` with code 1 when a job failed or the sweep could not be reported. Hydra turns other
+        Raises `SystemExit` with code 1 when a job did not finish or the sweep could not be reported. Hydra turns other
         exceptions of a callback into warnings, and the command would end with exit code 0.
         """
         folder = Path(relative_path(str(config.hydra.sweep.dir)))
         try:
-            failed = _report(config, folder)
+            unfinished, error = _report(config, folder)
             self.then(config, folder)
         except (InputError, OSError) as error:
             _end(error)
         except Exception as error:
             traceback.print_exc()
             raise SystemExit(1) from error
-        if failed:
-            print(*failed, sep="\n", file=sys.stderr)
-            print(f"{len(failed)} cell(s) failed: run the same command again to repeat only these", file=sys.stderr)
+        if unfinished:
+            print(*unfinished, sep="\n", file=sys.stderr)
+            advice = "run the same command again to repeat only these"
+            print(f"{len(unfinished)} job(s) did not finish: {advice}", file=sys.stderr)
+        if error is not None:
+            _end(error)
+        if unfinished:
             raise SystemExit(1)
 
 
-def _claim_folder(config: DictConfig, mode: str) -> None:
-    """Create or reuse the folder ``hydra.run.dir`` or ``hydra.sweep.dir`` and hold it, or end the process.
+def _prepare_folder(config: DictConfig, mode: str) -> None:
+    """Create and lock the folder ``hydra.run.dir`` or ``hydra.sweep.dir``; end the process where that fails.
 
     A folder that is named after the time is always new. In any other, the results of another command are moved away.
     """
@@ -137,7 +141,7 @@ def _claim_folder(config: DictConfig, mode: str) -> None:
                 _set_folder(config, mode, template + created.name.removeprefix(folder.name))
                 folder = created
         folder.mkdir(parents=True, exist_ok=True)
-        lock_folder(folder, HELD_FOLDERS)
+        lock_folder(folder, FOLDER_LOCKS)
         recorded = folder / ("multirun.yaml" if mode == "sweep" else f"{config.hydra.output_subdir}/hydra.yaml")
         if _recorded_command(recorded) == _command(config):
             return
@@ -181,8 +185,12 @@ def _end(error: Exception) -> NoReturn:
     raise SystemExit(1) from error
 
 
-def _report(config: DictConfig, folder: Path) -> Sequence[str]:
-    """Print and write the report for the kind of jobs of the sweep, and return one line for each failed job."""
+def _report(config: DictConfig, folder: Path) -> tuple[Sequence[str], IncompleteOutputError | None]:
+    """Print and write the report for the kind of jobs of the sweep.
+
+    Returns:
+        One line for each job that failed or left files out, and the error about files of the report itself.
+    """
     # pandas and matplotlib are slow to import, and a single run does not need this module's report.
     from transfer_exp.report.html.run_details import RunDetails, library_versions, write_run_details
     from transfer_exp.report.sweep import show_precompute, show_score_matrix, show_sweep
@@ -190,14 +198,13 @@ def _report(config: DictConfig, folder: Path) -> Sequence[str]:
 
     console = Terminal()
     if config.stage != "score":
-        return show_precompute(folder, console)
+        return show_precompute(folder, console), None
     if "rows" in config:
         published = config.hydra.runtime.choices.ground_truth == "published"
         pool = config.ground_truth.pool if published else None
-        return show_score_matrix(folder, expand_user(str(config.rows)), pool, console)
+        return show_score_matrix(folder, expand_user(str(config.rows)), pool, console), None
     write_run_details(RunDetails(redacted_command(sys.argv[1:], os.environ), library_versions()), folder)
-    failed, error = show_sweep(folder, console)
-    return failed if error is None else [*failed, str(error)]
+    return show_sweep(folder, console)
 
 
 def track_sweep(config: DictConfig, folder: Path) -> None:

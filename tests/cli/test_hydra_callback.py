@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from omegaconf import OmegaConf
 
-from transfer_exp.cli.sweep_callback import check_choices
+from transfer_exp.cli.hydra_callback import check_choices
 
 
 def composed_jobs(batch):
