@@ -2,33 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from transfer_exp.dataset.stratification import take_per_class
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.dataset.variants import add_noise, check_noise, select_classes
+from transfer_exp.errors import InputError
 
 _LEVELS = 16
+_ROTATED_SIDE = 32
+"""Height and width of rotated digits in pixels: 8 x 8 pixels are too few to rotate."""
 
 
-def digits(train_per_class: int = 20, scoring_set_size: int | None = None, seed: int = 0) -> TargetDataset:
+def digits(
+    train_per_class: int = 20,
+    scoring_set_size: int | None = None,
+    seed: int = 0,
+    classes: Sequence[int] | None = None,
+    noise: float = 0.0,
+    rotation: float = 0.0,
+    inverted: bool = False,
+) -> TargetDataset:
     """Return 1,797 digits of 8 x 8 pixels, the test part of UCI's optical recognition of handwritten digits.
 
     Args:
         train_per_class: Number of training images of each digit; all others are the test split.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of both random selections.
+        classes: Digits to use; None for all ten.
+        noise: Standard deviation of Gaussian noise on every pixel, as a fraction of the brightest value.
+        rotation: Largest angle of the random rotation of every digit, in degrees; rotated images have 32 x 32 pixels.
+        inverted: Whether digits are dark on a bright background.
 
     Raises:
-        InputError: If ``train_per_class`` is not in [2, 174] or ``scoring_set_size`` is below ten.
+        InputError: If ``train_per_class`` is not in [2, 174], ``scoring_set_size`` is below the number of classes,
+            a class does not exist, or noise or rotation is out of range.
     """
     from sklearn.datasets import load_digits
 
+    check_noise(noise)
+    if not 0 <= rotation <= 180:
+        raise InputError(f"dataset.rotation={rotation}: need an angle from 0 to 180 degrees")
+    selected_digits = select_classes(tuple(range(10)), classes)
     source = load_digits()
-    pixels = np.rint(source.images * (255 / _LEVELS)).astype(np.uint8)
-    labels = source.target.astype(np.int64)
+    used = np.isin(source.target, selected_digits)
+    published = np.rint(source.images[used] * (255 / _LEVELS)).astype(np.uint8)
+    pixels = [_change(image, i, noise, rotation, inverted) for i, image in enumerate(published)]
+    labels = np.array([selected_digits.index(digit) for digit in source.target[used]], dtype=np.int64)
     images = LabelledImages(labels, lambda i: Image.fromarray(pixels[i]).convert("RGB"), lambda i: pixels[i].tobytes())
-    selected, rest = take_per_class(labels, np.full(10, train_per_class), seed)
+    selected, rest = take_per_class(labels, np.full(len(selected_digits), train_per_class), seed)
     train = images.subset(selected)
-    names = tuple(str(digit) for digit in range(10))
+    names = tuple(str(digit) for digit in selected_digits)
     return TargetDataset("digits", names, train, images.subset(rest), train.stratified_subset(scoring_set_size, seed))
+
+
+def _change(
+    pixels: UInt8[np.ndarray, "8 8"], position: int, noise: float, rotation: float, inverted: bool
+) -> UInt8[np.ndarray, "side side"]:
+    """Return a digit after rotation, inversion and noise; all of them depend on its position in the dataset only."""
+    rng = np.random.default_rng(position)
+    if rotation:
+        enlarged = Image.fromarray(pixels).resize((_ROTATED_SIDE, _ROTATED_SIDE), Image.Resampling.BILINEAR)
+        angle = rng.uniform(-rotation, rotation)
+        pixels = np.asarray(enlarged.rotate(angle, Image.Resampling.BILINEAR))
+    if inverted:
+        pixels = 255 - pixels
+    return add_noise(pixels, noise, rng) if noise else pixels

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from transfer_exp.dataset.procedural.task import SIZE, Drawing, Mask, Task, create_dataset, paint, random_affine
 from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.errors import InputError
 
 Maps = Float[np.ndarray, "maps 2 3"]
 
@@ -54,6 +55,7 @@ def _find_system(family: int, label: int) -> Maps:
             return maps
 
 
+@lru_cache(maxsize=16)
 def _create_task(name: str, family: int, classes: int) -> Task:
     """Return a task with one system per class; every image has slightly different coefficients."""
 
@@ -64,10 +66,35 @@ def _create_task(name: str, family: int, classes: int) -> Task:
     return Task(name, tuple(f"ifs_{family}_{label}" for label in range(classes)), draw)
 
 
-SOURCE = _create_task("source_fractals", family=2020, classes=30)
-TARGET = _create_task("fractals", family=7001, classes=10)
+_SOURCE_FAMILY, _TARGET_FAMILY = 2020, 7001
+_MOST_CLASSES = 100
+SOURCE = _create_task("source_fractals", _SOURCE_FAMILY, classes=30)
+TARGET = _create_task("fractals", _TARGET_FAMILY, classes=10)
 
 
-def fractals(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
-    """Return ten fractals as a target dataset; the source task has other systems."""
-    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)
+def fractals(
+    train_per_class: int,
+    test_per_class: int,
+    scoring_set_size: int | None,
+    seed: int,
+    family: int = _TARGET_FAMILY,
+    n_classes: int = 10,
+    noise: float = 0.0,
+) -> TargetDataset:
+    """Return fractals as a target dataset; the source task has other systems.
+
+    Args:
+        train_per_class, test_per_class, scoring_set_size, seed, noise: Arguments of `create_dataset`.
+        family: Number that decides the systems; the source task has family 2020.
+        n_classes: Number of systems.
+
+    Raises:
+        InputError: If the family is that of the source task or negative, the number of systems is out of range, or
+            under the conditions of `create_dataset`.
+    """
+    if family < 0 or family == _SOURCE_FAMILY:
+        raise InputError(f"dataset.family={family}: need a number other than {_SOURCE_FAMILY}, of the source task")
+    if not 2 <= n_classes <= _MOST_CLASSES:
+        raise InputError(f"dataset.n_classes={n_classes}: need a number from 2 to {_MOST_CLASSES}")
+    task = _create_task("fractals", family, n_classes)
+    return create_dataset(task, train_per_class, test_per_class, scoring_set_size, seed, noise=noise)

@@ -1,4 +1,4 @@
-"""Rendered characters: a target dataset of Cyrillic letters, and a pretraining task of Latin letters.
+"""Rendered characters: target datasets of letters that are not Latin, and a pretraining task of Latin letters.
 
 The built-in networks ``*_glyphs`` were pretrained on the Latin task. It has no digits, because ``digits`` is a target
 dataset, and no letters that look like another one. All fonts come with matplotlib.
@@ -6,6 +6,7 @@ dataset, and no letters that look like another one. All fonts come with matplotl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,11 +15,17 @@ from PIL import Image, ImageDraw, ImageFont
 
 from transfer_exp.dataset.procedural.task import SIZE, Drawing, Mask, Task, create_dataset, paint, random_affine
 from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.errors import InputError, suggestion
 
 SOURCE_FONTS = ("cmr10", "cmb10", "cmss10", "cmtt10", "STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic")
 TARGET_FONTS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "DejaVuSerif-BoldItalic")
 _SOURCE_LETTERS = "ABCDEFGHJKLMNPQRSTUVXYZabdefghkqrt"
-_TARGET_LETTERS = "БДЖИЛФЦШЭЮ"
+_TARGET_ALPHABETS = {
+    "cyrillic": "БДЖИЛФЦШЭЮ",
+    "greek": "ΓΔΘΛΞΠΣΦΨΩ",
+    "georgian": "აბგდევზთიკ",
+    "armenian": "ԱԲԳԴԵԶԷԸԹԺ",
+}
 _CANVAS_SIDE, _FONT_SIZE = 64, 44
 
 
@@ -57,9 +64,27 @@ def _create_task(name: str, letters: str, fonts: tuple[str, ...]) -> Task:
 
 SOURCE = _create_task("source_glyphs", _SOURCE_LETTERS, SOURCE_FONTS)
 """Pretraining task of the built-in networks ``*_glyphs``."""
-TARGET = _create_task("glyphs", _TARGET_LETTERS, TARGET_FONTS)
+TARGETS = {alphabet: _create_task("glyphs", letters, TARGET_FONTS) for alphabet, letters in _TARGET_ALPHABETS.items()}
+TARGET = TARGETS["cyrillic"]
 
 
-def glyphs(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
-    """Return ten Cyrillic capitals as a target dataset; arguments and errors are those of `create_dataset`."""
-    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)
+def glyphs(
+    train_per_class: int,
+    test_per_class: int,
+    scoring_set_size: int | None,
+    seed: int,
+    alphabet: str = "cyrillic",
+    classes: Sequence[str] | None = None,
+    noise: float = 0.0,
+) -> TargetDataset:
+    """Return ten capitals of an alphabet as a target dataset: cyrillic, greek, georgian or armenian.
+
+    The other arguments are those of `create_dataset`.
+
+    Raises:
+        InputError: If there is no such alphabet, or under the conditions of `create_dataset`.
+    """
+    if alphabet not in TARGETS:
+        raise InputError(f"dataset.alphabet={alphabet}: {suggestion(alphabet, TARGETS)}")
+    task = TARGETS[alphabet]
+    return create_dataset(task, train_per_class, test_per_class, scoring_set_size, seed, classes, noise)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -61,6 +63,16 @@ SOURCE = _create_task(
 TARGET = _create_task("shapes", {name: _parse_outline(text) for name, text in _SIGNS.items()})
 
 
-def shapes(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
-    """Return ten everyday signs as a target dataset; no source task of the built-in pool contains them."""
-    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)
+def shapes(
+    train_per_class: int,
+    test_per_class: int,
+    scoring_set_size: int | None,
+    seed: int,
+    classes: Sequence[str] | None = None,
+    noise: float = 0.0,
+) -> TargetDataset:
+    """Return ten everyday signs as a target dataset; no source task of the built-in pool contains them.
+
+    The arguments are those of `create_dataset`.
+    """
+    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed, classes, noise)

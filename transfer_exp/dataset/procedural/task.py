@@ -5,7 +5,7 @@ A point of the canvas has coordinates in [-1, 1]^2, x to the right and y downwar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
+from transfer_exp.dataset.variants import add_noise, check_noise, select_classes
 from transfer_exp.errors import InputError
 
 SIZE = 32
@@ -58,19 +59,48 @@ def draw_images(task: Task, per_class: int, seed: int) -> LabelledImages:
 
 
 def create_dataset(
-    task: Task, train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int
+    task: Task,
+    train_per_class: int,
+    test_per_class: int,
+    scoring_set_size: int | None,
+    seed: int,
+    classes: Sequence[str] | None = None,
+    noise: float = 0.0,
 ) -> TargetDataset:
     """Return a task as a target dataset; train and test are drawn with different seeds.
 
-    ``scoring_set_size`` is the number of training images to score on (stratified; None for all). Raises `InputError`
-    when the number of images of a class is out of range.
+    Args:
+        task: The task.
+        train_per_class, test_per_class: Number of images of each class.
+        scoring_set_size: Number of training images to score on, stratified; None for all.
+        seed: Seed of the drawings and of the scoring set.
+        classes: Names of the classes to use; None for all.
+        noise: Standard deviation of Gaussian noise on every pixel, as a fraction of the brightest value.
+
+    Raises:
+        InputError: If the number of images of a class or the noise is out of range, or a class does not exist.
     """
+    task = _variant(task, None if classes is None else tuple(classes), noise)
     for key, count in (("train_per_class", train_per_class), ("test_per_class", test_per_class)):
         if not 1 <= count <= _MOST_PER_CLASS:
             raise InputError(f"dataset.{key}={count}: need a number from 1 to {_MOST_PER_CLASS}")
     train = draw_images(task, train_per_class, seed=2 * seed)
     test = draw_images(task, test_per_class, seed=2 * seed + 1)
     return TargetDataset(task.name, task.class_names, train, test, train.stratified_subset(scoring_set_size, seed))
+
+
+@lru_cache(maxsize=64)
+def _variant(task: Task, classes: tuple[str, ...] | None, noise: float) -> Task:
+    """Return a task with a part of the classes, or noise; cached, because drawings are cached by their task."""
+    check_noise(noise)
+    selected = select_classes(task.class_names, classes)
+    if classes is None and noise == 0:
+        return task
+
+    def draw(label: int, rng: np.random.Generator) -> Drawing:
+        return add_noise(task.draw(selected[label], rng), noise, rng)
+
+    return Task(task.name, tuple(task.class_names[i] for i in selected), draw)
 
 
 def random_colours(rng: np.random.Generator) -> Float[np.ndarray, "2 3"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -119,6 +119,16 @@ TARGET = _create_task(
 )
 
 
-def textures(train_per_class: int, test_per_class: int, scoring_set_size: int | None, seed: int) -> TargetDataset:
-    """Return ten tilings as a target dataset; the source task has gratings and noise only."""
-    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed)
+def textures(
+    train_per_class: int,
+    test_per_class: int,
+    scoring_set_size: int | None,
+    seed: int,
+    classes: Sequence[str] | None = None,
+    noise: float = 0.0,
+) -> TargetDataset:
+    """Return ten tilings as a target dataset; the source task has gratings and noise only.
+
+    The arguments are those of `create_dataset`.
+    """
+    return create_dataset(TARGET, train_per_class, test_per_class, scoring_set_size, seed, classes, noise)

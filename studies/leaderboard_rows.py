@@ -1,0 +1,162 @@
+"""Compute the rows of the leaderboard: ``python -m studies.leaderboard_rows FOLDER``.
+
+FOLDER is ``transfer_exp/leaderboard``, and ``conf/leaderboard.yaml`` has the targets. The accuracies of all networks on
+every target are those of ``+sweep=builtin_pool``: thirty steps at two learning rates for ``full`` and ``last_block``.
+The images of a target do not change; the seed decides the head, the batches and the validation split.
+
+Everything is computed in pieces, a target at a time, and cached in a store. The files are written after each piece, and
+hold what is finished: first all regimes with seed 0, then the other seeds. Call the command again to continue.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import hydra
+import pandas as pd
+from omegaconf import OmegaConf
+
+from transfer_exp.cli.console import Parser
+from transfer_exp.cli.instantiate import build, build_all
+from transfer_exp.cli.job_labels import to_plain
+from transfer_exp.cli.option_files import CONF
+from transfer_exp.cli.score_matrix import compose_option
+from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.evaluation.score_files import update_scores
+from transfer_exp.experiment.precompute import Precomputation
+from transfer_exp.experiment.score_matrix import ScoreGrid
+from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.csv import read_table, write_table
+from transfer_exp.store import Store
+
+_log = logging.getLogger(__name__)
+Piece: TypeAlias = tuple[str, int]
+"""Regime and seed."""
+
+PERTURBATIONS = ("none", "pca", "attract", "released", "spread_attract", "second_release", "gaussian_noise")
+REGIMES = ("full", "last_block", "linear_probe")
+SCORES: Piece = ("scores", 0)
+SLOW_SCORES: Piece = ("slow scores", 0)
+_SLOW_METRICS = ("itm", "linear_classifier", "nleep")
+_FAST_PERTURBATIONS = ("none", "pca")
+"""Perturbations after which the slow metrics are computed first; the others are `SLOW_SCORES`."""
+PIECES: tuple[Piece, ...] = (
+    ("linear_probe", 0),
+    SCORES,
+    *((regime, seed) for seed in (0, 1, 2) for regime in REGIMES if (regime, seed) != ("linear_probe", 0)),
+    SLOW_SCORES,
+)
+"""Pieces of the accuracies in the order in which they are computed, so that a part of them is useful."""
+NOT_SCORED = ("static_rank", "learned_fusion", "imagenet_accuracy")
+"""Metrics that need accuracies of the networks on other targets, or on ImageNet."""
+_COLUMNS = ["pool", "model", "dataset", "regime", "seed", "accuracy"]
+
+
+def read_targets() -> dict[str, list[str]]:
+    """Return the overrides of every target in ``conf/leaderboard.yaml``, by name."""
+    return OmegaConf.to_container(OmegaConf.load(CONF / "leaderboard.yaml"))["targets"]  # type: ignore[index,call-overload]
+
+
+@cache
+def _target(name: str) -> tuple[TargetDataset, Any]:
+    """Return the images and the pool of a target; the images are those of seed 0."""
+    config = hydra.compose("config", [*read_targets()[name], "ground_truth=none", "tracker=none", "device=cpu"])
+    parts = build_all(("dataset", "model_pool"), to_plain(config))
+    return parts["dataset"], parts["model_pool"]
+
+
+def finish_accuracies(store: Store, target: str, regime: str, seed: int) -> None:
+    """Compute the accuracies of all networks on a target that the store lacks."""
+    dataset, pool = _target(target)
+    config = to_plain(hydra.compose("config", [f"ground_truth={regime}", f"seed={seed}", "device=cpu"]))
+    names = {"pool": pool.name, "dataset": target, "regime": regime, "protocol": "quick", "seed": str(seed)}
+    Precomputation(pool, dataset, store, "cpu", **config["features"], inspect=False).compute_accuracies(
+        build("ground_truth", config["ground_truth"]), names
+    )
+
+
+def accuracy_rows(store: Store, targets: Sequence[str]) -> pd.DataFrame:
+    """Return the accuracies in the store, in the order of the targets, regimes and seeds."""
+    with store.backend.local_file("accuracies.csv") as path:
+        rows = read_table(path)
+    order = {target: i for i, target in enumerate(targets)}
+    rows = rows[rows["dataset"].isin(order)].assign(position=rows["dataset"].map(order))
+    return rows.sort_values(["position", "regime", "seed"], kind="stable")[_COLUMNS]
+
+
+def score_rows(store: Store, target: str, metrics: Sequence[str], perturbations: Sequence[str]) -> list[dict[str, str]]:
+    """Return the scores of all networks on a target by metrics, after every perturbation that can change them."""
+    dataset, pool = _target(target)
+    built = {name: build("metric", compose_option("metric", name, seed=0)) for name in metrics}
+    config = to_plain(hydra.compose("config", ["ground_truth=none", "tracker=none"]))
+    grid = ScoreGrid(
+        pool,
+        replace(dataset, name=target),
+        built,
+        {name: build("perturbation", compose_option("perturbation", name, seed=0)) for name in perturbations},
+        images_per_class=(None,),
+        splits=("train",),
+        ground_truth=build("ground_truth", config["ground_truth"]),
+        store=store,
+        device="cpu",
+        **config["features"],
+        seed=0,
+        inspect=False,
+    )
+    changed = {name for name, metric in built.items() if {"features", "class_statistics"} & set(metric.inputs)}
+    rows = [row for row in grid.run() if row["perturbation"] == "none" or row["metric"] in changed]
+    names = [candidate.name for candidate in pool.candidates]
+    return [{**row, **{name: f"{float(row[name]):.6g}" if row[name] else "" for name in names}} for row in rows]
+
+
+def finish_scores(path: Path, store: Store, target: str, metrics: Sequence[str], perturbations: Sequence[str]) -> None:
+    """Add the rows of a target to a file of scores for the metrics that have none after these perturbations."""
+    scored: set[str] = set()
+    if path.is_file():
+        rows = read_table(path)
+        scored = set(rows["metric"][(rows["dataset"] == target) & rows["perturbation"].isin(perturbations)])
+    missing = [name for name in metrics if name not in scored]
+    if missing:
+        update_scores(path, score_rows(store, target, missing, perturbations))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compute what is missing, and return the exit code."""
+    parser = Parser(prog="python -m studies.leaderboard_rows", description=__doc__)
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument("--store", default="outputs/store", help="cache of features and accuracies")
+    parser.add_argument("--only", nargs="+", metavar="TARGET", help="targets to compute (default: all)")
+    return parser.run(_compute, arguments)
+
+
+def _compute(options: Namespace) -> None:
+    store, targets, path = Store(options.store), read_targets(), options.folder / "scores.csv"
+    metrics = sorted({path.stem for path in (CONF / "metric").glob("*.yaml")} - set(NOT_SCORED))
+    with hydra.initialize_config_dir(str(CONF), version_base=None):
+        for piece in PIECES:
+            for target in options.only or targets:
+                start = time.process_time()
+                if piece == SCORES:
+                    finish_scores(path, store, target, [m for m in metrics if m not in _SLOW_METRICS], PERTURBATIONS)
+                    finish_scores(path, store, target, _SLOW_METRICS, _FAST_PERTURBATIONS)
+                elif piece == SLOW_SCORES:
+                    others = [name for name in PERTURBATIONS if name not in _FAST_PERTURBATIONS]
+                    finish_scores(path, store, target, _SLOW_METRICS, others)
+                else:
+                    finish_accuracies(store, target, *piece)
+                    rows = accuracy_rows(store, list(targets))
+                    write_atomically(options.folder / "accuracies.csv", partial(write_table, table=rows))
+                seconds = time.process_time() - start
+                print(f"{piece[0]} seed {piece[1]}: {target} ({seconds:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
