@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import hydra
 import pandas as pd
@@ -62,7 +62,7 @@ _COLUMNS = ["pool", "model", "dataset", "regime", "seed", "accuracy"]
 
 def read_targets() -> dict[str, list[str]]:
     """Return the overrides of every target in ``conf/leaderboard.yaml``, by name."""
-    return OmegaConf.to_container(OmegaConf.load(CONF / "leaderboard.yaml"))["targets"]  # type: ignore[index,call-overload]
+    return cast("dict[str, list[str]]", OmegaConf.to_container(OmegaConf.load(CONF / "leaderboard.yaml").targets))
 
 
 @cache
