@@ -32,7 +32,7 @@ from transfer_exp.cli.score_matrix import compose_option
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.experiment.precompute import Precomputation
-from transfer_exp.experiment.score_matrix import ScoreGrid
+from transfer_exp.experiment.score_matrix import ScoreMatrix
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import read_table, write_table
 from transfer_exp.store import Store
@@ -97,7 +97,7 @@ def score_rows(store: Store, target: str, metrics: Sequence[str], perturbations:
     dataset, pool = _target(target)
     built = {name: build("metric", compose_option("metric", name, seed=0)) for name in metrics}
     config = to_plain(hydra.compose("config", ["ground_truth=none", "tracker=none"]))
-    grid = ScoreGrid(
+    grid = ScoreMatrix(
         pool,
         replace(dataset, name=target),
         built,

@@ -14,11 +14,12 @@ from functools import partial
 from pathlib import Path
 
 from studies.calibration.data import PoolData, pool_files, read_pool
+from studies.calibration.fit import as_row
 from studies.calibration.predictions import fit_on_pool
 from studies.calibration.tables import ANCHORS, TABLES, Pools
 from studies.document_tables import fill_tables
 from transfer_exp.cli.console import Parser
-from transfer_exp.evaluation.expectations import COLUMNS, NO_ANCHOR, SHIPPED, as_row
+from transfer_exp.evaluation.expectations import COLUMNS, NO_ANCHOR, SHIPPED
 from transfer_exp.io.atomic import write_text
 
 

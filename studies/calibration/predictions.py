@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from studies.calibration.data import CONSTANT, PoolData
+from studies.calibration.fit import fit_calibration
 from studies.real_pool.data import Cell
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
@@ -18,7 +19,6 @@ from transfer_exp.evaluation.expected_accuracy import (
     ScoredPool,
     expected_accuracies,
     expected_regrets,
-    fit_calibration,
 )
 from transfer_exp.evaluation.selection import rel_at_k
 

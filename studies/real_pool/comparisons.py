@@ -14,7 +14,7 @@ from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.correlation import weighted_tau, weighted_tau_many
 from transfer_exp.evaluation.intervals import percentile_interval, resamples
 from transfer_exp.evaluation.paired import PairedComparison, compare_paired, holm
-from transfer_exp.evaluation.sub_pools import ROUNDING, flip_rate, sub_pools
+from transfer_exp.evaluation.sub_pools import ROUNDING, sub_pools
 
 _RESAMPLES, _LEVEL = 1000, 0.95
 _RANDOM_RANKINGS = 10_000
@@ -127,3 +127,17 @@ def random_ranking_band(study: Study, regime: str) -> tuple[float, float]:
     averaged = [truth[study.targets.index(t)] for t in study.averaged]
     taus = [weighted_tau_many(orders.astype(float), np.tile(row, (_RANDOM_RANKINGS, 1))) for row in averaged]
     return percentile_interval(np.mean(taus, axis=0), _LEVEL)
+
+
+def flip_rate(difference: float, pool_differences: Float[np.ndarray, " pools"]) -> float:
+    """Compute the share of sub-pools in which a difference has another sign than in the full pool, in [0, 1].
+
+    A difference is that of the weighted taus of two metrics (or other conditions) in one pool. Below `ROUNDING` it
+    counts as zero, which differs from both other signs.
+    """
+    return float((_sign(pool_differences) != _sign(np.array([difference]))).mean())
+
+
+def _sign(differences: np.ndarray) -> np.ndarray:
+    """Return 1, 0 or -1, with 0 for values that are zero to rounding."""
+    return np.sign(np.where(np.abs(differences) <= ROUNDING, 0.0, differences))

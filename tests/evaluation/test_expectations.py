@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from studies.calibration.fit import as_row
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expectations import (
     COLUMNS,
     NO_ANCHOR,
     SHIPPED,
     Expectations,
-    as_row,
     expectations,
     read_calibrations,
 )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from studies.calibration.fit import fit_calibration
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
@@ -16,7 +17,6 @@ from transfer_exp.evaluation.expected_accuracy import (
     accuracy_at,
     angle,
     expected_accuracies,
-    fit_calibration,
     predicted_angles,
 )
 

@@ -5,9 +5,10 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from studies.real_pool.comparisons import flip_rate
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import pool_taus, weighted_tau
-from transfer_exp.evaluation.sub_pools import flip_rate, grouped_tau, leave_one_out, sub_pools, win_rates
+from transfer_exp.evaluation.sub_pools import grouped_tau, leave_one_out, sub_pools, win_rates
 
 RNG = np.random.default_rng(0)
 

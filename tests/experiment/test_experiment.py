@@ -21,7 +21,7 @@ from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.experiment import Experiment
 from transfer_exp.experiment.precompute import Precomputation
 from transfer_exp.experiment.run_log import RunLog
-from transfer_exp.experiment.score_matrix import ScoreGrid
+from transfer_exp.experiment.score_matrix import ScoreMatrix
 from transfer_exp.experiment.search import PoolSearch
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.ground_truth.linear_probe import LinearProbe
@@ -73,7 +73,7 @@ ENTRIES = {
         **parts, metric=LogME(), perturbation=NoPerturbation(), ground_truth=NoGroundTruth(),
         halving=Halving(first=100, top=3), budget=Budget(None), draws=10, **options,
     ).run(LABELS),
-    "score matrix": lambda e, parts, **options: ScoreGrid(
+    "score matrix": lambda e, parts, **options: ScoreMatrix(
         **parts, metrics={"logme": LogME()}, perturbations={"none": NoPerturbation()}, images_per_class=(None,),
         splits=("train",), ground_truth=NoGroundTruth(), **options,
     ).run(),

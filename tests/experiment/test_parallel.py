@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_info
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment import parallel
 from transfer_exp.experiment.parallel import ModelThreads, count_jobs, map_models
-from transfer_exp.features.threads import LARGE, network_threads
+from transfer_exp.features.extraction import LARGE, network_threads
 from transfer_exp.progress import silent
 from transfer_exp.statistics import memory
 from transfer_exp.store import Store

@@ -14,7 +14,7 @@ from torch import nn
 
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.experiment.score_matrix import ScoreGrid
+from transfer_exp.experiment.score_matrix import ScoreMatrix
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import pair
@@ -75,7 +75,7 @@ POOL = ModelPool("mine", tuple(Candidate(f"net{n}", partial(_load, n, n < 3)) fo
 def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0, splits=("train",), jobs=1):
     perturbations = perturbations or {"none": NoPerturbation()}
     settings = Store(tmp_path / "store"), "cpu", 8, 0, seed
-    return ScoreGrid(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *settings, jobs)
+    return ScoreMatrix(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *settings, jobs)
 
 
 def test_scores_are_those_of_single_cells(dataset, tmp_path):

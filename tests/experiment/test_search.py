@@ -74,7 +74,7 @@ def test_the_ranking_is_right_and_only_finalists_are_scored_on_all_images(search
 
 
 def test_the_result_does_not_depend_on_the_jobs(search, monkeypatch):
-    monkeypatch.setattr("transfer_exp.experiment.uncertainty.SECONDS_ALONE", 0.0)
+    monkeypatch.setattr("transfer_exp.experiment.uncertainty.SERIAL_SECONDS", 0.0)
     alone, together = (replace(search, jobs=jobs).run(LABELS)[0] for jobs in (1, 2))
     facts = [(replace(model, seconds=0.0) for model in result.models) for result in (alone, together)]
     assert list(facts[0]) == list(facts[1])

@@ -13,6 +13,7 @@ from PIL import Image
 
 from studies.calibration.__main__ import calibrations_json, fill_page, main
 from studies.calibration.data import CONSTANT, PoolFiles, pool_files, read_pool
+from studies.calibration.fit import as_row
 from studies.calibration.predictions import (
     LEVEL,
     TargetPrediction,
@@ -25,7 +26,7 @@ from studies.calibration.predictions import (
 from studies.calibration.tables import ANCHORS, BEST_ANCHOR, HEADLINE, TABLES, regret_pairs, sizes, summarize
 from studies.real_pool.data import Cell
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.expectations import SHIPPED, as_row, read_calibrations
+from transfer_exp.evaluation.expectations import SHIPPED, read_calibrations
 from transfer_exp.evaluation.expected_accuracy import accuracy_at, angle
 from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.evaluation.selection import regret

@@ -46,25 +46,25 @@ _MOST_READS = 1000
 _MOST_INTERPOLATIONS = 50
 """Interpolations of one config; each can double the size of another one, and the package itself has about ten."""
 
-_hydra_composes = ConfigLoaderImpl.load_configuration
-_hydra_loads = CachingConfigRepository.load_config
-_hydra_places = ConfigLoaderImpl._load_single_config
+_hydra_load_configuration = ConfigLoaderImpl.load_configuration
+_hydra_load_config = CachingConfigRepository.load_config
+_hydra_load_single_config = ConfigLoaderImpl._load_single_config
 
 
 def install() -> None:
     """Let Hydra's loader apply the limits, and `check_config` to every config that it composes."""
-    ConfigLoaderImpl.load_configuration = _compose  # type: ignore[method-assign, assignment]
-    CachingConfigRepository.load_config = _load  # type: ignore[method-assign, assignment]
+    ConfigLoaderImpl.load_configuration = _compose_config  # type: ignore[method-assign, assignment]
+    CachingConfigRepository.load_config = _load_config  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl._load_single_config = _place_config  # type: ignore[method-assign, assignment]
 
 
-def _compose(
+def _compose_config(
     loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *options: Any, **keywords: Any
 ) -> DictConfig:
     """Compose and check a config; this replaces a method of Hydra. Raises `InputError` when it cannot be used."""
     check_overrides(overrides, lambda group: bool(loader.get_group_options(group)) or bool(loader.list_groups(group)))
     try:
-        config = _hydra_composes(loader, config_name, overrides, *options, **keywords)
+        config = _hydra_load_configuration(loader, config_name, overrides, *options, **keywords)
         plain = OmegaConf.to_container(config)
     except RecursionError as error:
         raise InputError("the option files list each other, or nest, without an end: correct their defaults") from error
@@ -76,10 +76,10 @@ def _compose(
         raise InputError(f"hydra.job.env_copy names {error}, which is not set: set it in the environment") from error
     assert isinstance(plain, dict)
     hydra_config = plain.pop("hydra")
-    interpolations = sum(value.count("${") for _, value in _walk(plain) if isinstance(value, str))
+    interpolations = sum(value.count("${") for _, value in _iter_values(plain) if isinstance(value, str))
     if interpolations > _MOST_INTERPOLATIONS:
         raise InputError(f"the option files have over {_MOST_INTERPOLATIONS} interpolations ${{..}}: write values")
-    for key, value in _walk(plain):
+    for key, value in _iter_values(plain):
         if isinstance(value, str) and has_credentials(value):
             raise InputError(f"{key} contains credentials, and settings are written to files: leave them out")
         for name in _VARIABLE.findall(value) if isinstance(value, str) else ():
@@ -89,7 +89,7 @@ def _compose(
     return config
 
 
-def _load(repository: CachingConfigRepository, config_path: str) -> ConfigResult | None:
+def _load_config(repository: CachingConfigRepository, config_path: str) -> ConfigResult | None:
     """Read a config; this replaces a method of Hydra. Raises `InputError` when the file exceeds a limit."""
     reads = vars(repository)["reads"] = vars(repository).get("reads", 0) + 1
     if reads > _MOST_READS:
@@ -105,7 +105,7 @@ def _load(repository: CachingConfigRepository, config_path: str) -> ConfigResult
             file = Path(source.path, source._normalize_file_name(config_path))
             _check_yaml(file)
             _check_defaults(f"{config_path}.yaml", yaml.safe_load(file.read_text(encoding="utf-8")))
-    result = _hydra_loads(repository, config_path)
+    result = _hydra_load_config(repository, config_path)
     if result is not None and not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
         # Before the file is placed: Hydra reads its search path from here.
         _check_hydra(f"{config_path}.yaml", "hydra", OmegaConf.to_container(result.config).get("hydra", {}))  # type: ignore[union-attr]
@@ -113,13 +113,13 @@ def _load(repository: CachingConfigRepository, config_path: str) -> ConfigResult
 
 
 def _place_config(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
-    """Read a config, and put it where its package says; this replaces a method of Hydra. Errors as in `_load`."""
-    result = _hydra_places(loader, default, repo)
+    """Read a config, and put it where its package says; this replaces a method of Hydra. Errors: see `_load_config`."""
+    result = _hydra_load_single_config(loader, default, repo)
     if not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
         file, content = f"{default.config_path}.yaml", OmegaConf.to_container(result.config)
         assert isinstance(content, dict)
         _check_hydra(file, "hydra", content.get("hydra", {}))
-        for key, value in _walk(content):
+        for key, value in _iter_values(content):
             if key.rpartition(".")[2] == _CODE and value is not None:
                 raise InputError(f"{file} may not set {key}, which is code that runs: set it on the command line")
             if isinstance(value, str) and value.count("${") != len(_INTERPOLATION.findall(value)):
@@ -203,9 +203,9 @@ def _is_option(name: Any) -> bool:
     return isinstance(name, str) and name != "???" and "${" not in name
 
 
-def _walk(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def _iter_values(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every value inside plain data with its dotted key, and mappings and lists themselves too."""
     yield key, content
     items = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
     for name, item in items:
-        yield from _walk(item, f"{key}.{name}" if key else str(name))
+        yield from _iter_values(item, f"{key}.{name}" if key else str(name))

@@ -43,10 +43,10 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> Outcome
     phase("loading torch")
 
     from transfer_exp.evaluation.score_files import update_scores
-    from transfer_exp.experiment.score_matrix import ScoreGrid
+    from transfer_exp.experiment.score_matrix import ScoreMatrix
     from transfer_exp.features.extraction import best_device
 
-    matrix = ScoreGrid(
+    matrix = ScoreMatrix(
         parts["model_pool"].select(plain["models"]),
         parts["dataset"],
         metrics,

@@ -84,7 +84,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 """What a setting needs to be, in words and as a predicate, by its key."""
 _ADDED = ("splits", "point")
 """Settings that only some stages have, so that ``+`` adds them."""
-_TOP = (*GROUPS, *dict.fromkeys(key.partition(".")[0] for key in SETTINGS))
+_TOP_LEVEL_KEYS = (*GROUPS, *dict.fromkeys(key.partition(".")[0] for key in SETTINGS))
 
 
 def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -> None:
@@ -111,11 +111,11 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
         if value.startswith("[") and is_group(name):
             raise InputError(f"{override} is a list: compare options in a sweep, -m {name}=A,B")
         group, _, package = name.partition("@")
-        if package and package.partition(".")[0] not in (*_TOP, "_global_"):
+        if package and package.partition(".")[0] not in (*_TOP_LEVEL_KEYS, "_global_"):
             raise InputError(f"there is no setting '{package}': write {group}=NAME")
         top = group.partition(".")[0]
-        if key.startswith("+") and top != "hydra" and top not in _TOP and not is_group(top):
-            raise InputError(f"there is no setting '{top}': {suggestion(top, _TOP)}")
+        if key.startswith("+") and top != "hydra" and top not in _TOP_LEVEL_KEYS and not is_group(top):
+            raise InputError(f"there is no setting '{top}': {suggestion(top, _TOP_LEVEL_KEYS)}")
 
 
 def _names_secret(value: str) -> bool:

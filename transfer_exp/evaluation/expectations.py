@@ -8,7 +8,7 @@ and metric.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -109,12 +109,6 @@ def read_calibrations(path: Path) -> Mapping[Key, Calibration]:
         raise InputError(
             f"{path} is not a file of calibrations ({error}): write it again with python -m studies.calibration"
         ) from error
-
-
-def as_row(key: Key, calibration: Calibration) -> list[str | int | float | None]:
-    """Return a calibration as a row of the file, with five digits: the parameters are far less accurate."""
-    numbers = asdict(calibration)
-    return [*key, *(v if v is None or isinstance(v, int) else float(f"{v:.5g}") for v in numbers.values())]
 
 
 def _parse(row: list[Any]) -> tuple[Key, Calibration]:

@@ -15,13 +15,11 @@ accuracy.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
-from scipy.optimize import nnls
 
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import PerModel
@@ -110,43 +108,6 @@ def accuracy_at(angles: Float[np.ndarray, "*any"], classes: int) -> Float[np.nda
     return np.asarray(1 / classes + (1 - 1 / classes) * np.sin(np.clip(angles, 0, np.pi / 2)) ** 2)
 
 
-def fit_calibration(pools: Sequence[ScoredPool], accuracies: Sequence[Float[np.ndarray, " _"]]) -> Calibration:
-    """Fit a calibration to pools with ground-truth accuracies.
-
-    Non-negative least squares fits the slopes, with equal weights for all models; ``shift`` weights all datasets alike.
-
-    Args:
-        pools: One scored pool per dataset, two or more; all with anchors or all without.
-        accuracies: Accuracies of the models of each pool, (M,), in [0, 1].
-
-    Raises:
-        InputError: When there are fewer than two datasets, accuracies are out of range or do not match the pool, only
-            some datasets have anchors, or the models are too few to estimate their spread.
-    """
-    if len(pools) < 2 or len(pools) != len(accuracies):
-        raise InputError(f"cannot calibrate on {len(pools)} datasets with {len(accuracies)} accuracies: give two each")
-    if len({pool.anchors is None for pool in pools}) > 1:
-        raise InputError("some datasets have anchors and some have none: give anchors of all, or of none")
-    angles = [_accuracy_angles(pool, values) for pool, values in zip(pools, accuracies, strict=True)]
-    designs = [_design(pool) for pool in pools]
-    # The columns are centred within datasets, so the level of a dataset does not influence the slopes.
-    slopes, _ = nnls(np.concatenate(designs), np.concatenate(angles))
-    residuals = [y - _level(pool) - x @ slopes for y, pool, x in zip(angles, pools, designs, strict=True)]
-    means = np.array([values.mean() for values in residuals])
-    within_df = sum(len(values) - 1 for values in residuals) - len(slopes)
-    if within_df < 1:
-        raise InputError("too few models to estimate their spread: calibrate on more models or datasets")
-    return Calibration(
-        shift=float(means.mean()),
-        anchor_slope=None if pools[0].anchors is None else float(slopes[0]),
-        score_slope=float(slopes[-1]),
-        between=float(means.std(ddof=1) * np.sqrt(1 + 1 / len(means))),
-        between_df=len(means) - 1,
-        within=float(np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in residuals) / within_df)),
-        within_df=within_df,
-    )
-
-
 def expected_accuracies(calibration: Calibration, pool: ScoredPool, level: float = 0.8) -> ExpectedAccuracies:
     """Compute the expected accuracy of each model of a pool on its dataset, with an interval.
 
@@ -213,26 +174,19 @@ def predicted_angles(calibration: Calibration, pool: ScoredPool) -> PerModel:
     if (calibration.anchor_slope is None) != (pool.anchors is None):
         raise InputError("anchors need a calibration with anchors: give both, or none")
     slopes = [slope for slope in (calibration.anchor_slope, calibration.score_slope) if slope is not None]
-    return np.asarray(_level(pool) + calibration.shift + _design(pool) @ np.array(slopes))
+    return np.asarray(anchor_level(pool) + calibration.shift + regression_columns(pool) @ np.array(slopes))
 
 
-def _accuracy_angles(pool: ScoredPool, accuracies: np.ndarray) -> PerModel:
-    """Check the range and number of accuracies, and return their angles."""
-    if accuracies.shape != pool.scores.shape or not ((accuracies >= 0) & (accuracies <= 1)).all():
-        raise InputError(f"need accuracies in [0, 1] of the {len(pool.scores)} models of each pool: correct them")
-    return angle(accuracies, pool.classes)
-
-
-def _level(pool: ScoredPool) -> float:
+def anchor_level(pool: ScoredPool) -> float:
     """Return the mean angle of the anchors; 0 without anchors."""
     return 0.0 if pool.anchors is None else float(angle(pool.anchors, pool.classes).mean())
 
 
-def _design(pool: ScoredPool) -> Float[np.ndarray, "models slopes"]:
-    """Return the design matrix: angles of the anchors, if any, and scores; all columns are centred."""
+def regression_columns(pool: ScoredPool) -> Float[np.ndarray, "models slopes"]:
+    """Return what the slopes multiply: angles of the anchors, if any, and scores; all columns are centred."""
     columns = [_standardised(pool.scores)]
     if pool.anchors is not None:
-        columns.insert(0, angle(pool.anchors, pool.classes) - _level(pool))
+        columns.insert(0, angle(pool.anchors, pool.classes) - anchor_level(pool))
     return np.stack(columns, axis=1)
 
 

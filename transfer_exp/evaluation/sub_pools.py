@@ -49,15 +49,6 @@ def sub_pools(
     return np.nonzero(is_member)[1].reshape(len(left_out), models - leave_out)
 
 
-def flip_rate(difference: float, pool_differences: Float[np.ndarray, " pools"]) -> float:
-    """Compute the share of sub-pools in which a difference has another sign than in the full pool, in [0, 1].
-
-    A difference is that of the weighted taus of two metrics (or other conditions) in one pool. Below `ROUNDING` it
-    counts as zero, which differs from both other signs.
-    """
-    return float((_sign(pool_differences) != _sign(np.array([difference]))).mean())
-
-
 def win_rates(
     scores: Float[np.ndarray, "metrics datasets models"],
     accuracies: Float[np.ndarray, "datasets models"],
@@ -116,8 +107,3 @@ def grouped_tau(scores: PerModel, accuracies: PerModel, groups: Sequence[str]) -
         raise InputError("no group has two models, so nothing is ranked within groups: give coarser groups")
     taus = [weighted_tau(scores[group], accuracies[group]) for group in members]
     return float(np.average(taus, weights=[len(group) * (len(group) - 1) / 2 for group in members]))
-
-
-def _sign(differences: np.ndarray) -> np.ndarray:
-    """Return 1, 0 or -1, with 0 for values that are zero to rounding."""
-    return np.sign(np.where(np.abs(differences) <= ROUNDING, 0.0, differences))

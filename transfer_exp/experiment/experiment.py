@@ -15,7 +15,7 @@ from transfer_exp.dataset.inspection import ALL_SPLITS, SCORING_SET, inspect_and
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.evaluation.ranking import Ranking
-from transfer_exp.experiment.parallel import SECONDS_ALONE, Jobs, count_jobs, map_models
+from transfer_exp.experiment.parallel import SERIAL_SECONDS, Jobs, count_jobs, map_models
 from transfer_exp.experiment.run_log import RunLog, TimedExtractor
 from transfer_exp.experiment.score_cache import ScoreCache
 from transfer_exp.experiment.scoring import Parts, Scoring, flatten_parts
@@ -89,7 +89,7 @@ class Experiment:
         with score_cache, bars as (track, advance):
             work = partial(self._work_on, score_cache, accuracy_cache)
             n_jobs = count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store)
-            alone = SECONDS_ALONE if isinstance(self.dataset, FeatureArrays) else 0.0
+            alone = SERIAL_SECONDS if isinstance(self.dataset, FeatureArrays) else 0.0
             for outcome in map_models(work, self.pool.candidates, n_jobs, track, alone):
                 outcomes.append(outcome)
                 run_log.merge(outcome.run_log)

@@ -23,12 +23,12 @@ class FirstLook:
     """First images of the models of a pool.
 
     Attributes:
-        looks: Features and scores of the models.
+        scored: Features and scores of the models.
         budget: Time budget of the search.
         costs: Relative cost of each model, cheapest first, see `relative_costs`.
     """
 
-    looks: ScoredSubsets
+    scored: ScoredSubsets
     budget: Budget
     costs: Mapping[str, float]
 
@@ -44,40 +44,40 @@ class FirstLook:
             The names of the models that were looked at, and the number of images that all of them have in common. There
             are no names if no model can be used.
         """
-        n_images = min(n_images, len(self.looks.subsets.order))
+        n_images = min(n_images, len(self.scored.subsets.order))
         two_each = 2 * n_classes if 2 * n_classes <= n_images / 2 else 0
         fewest = n_images if self.budget.seconds is None else min(n_images, max(_FEWEST_IMAGES, two_each))
         sizes, cost_left = dict[str, int](), sum(self.costs.values())
-        for group in self.looks.groups(list(self.costs), self.budget):
+        for group in self.scored.groups(list(self.costs), self.budget):
             if sizes and self.budget.left(_LAST_LOOK_SHARE) < self._needed_seconds(group, list(sizes), fewest):
                 break
             cost = sum(self.costs[name] for name in group)
             seconds = self.budget.left(_MORE_IMAGES_SHARE) * cost / cost_left
             cost_left -= cost
-            for name, pairing in zip(group, self.looks.pairings(group, n_images, fewest, seconds), strict=True):
+            for name, pairing in zip(group, self.scored.pairings(group, n_images, fewest, seconds), strict=True):
                 advance()
                 if pairing is None:
                     continue
                 if not sizes and self.budget.seconds is not None:
                     # Measures the time of a score, the second time without what is done only once.
-                    self.looks.score([pairing])
-                    self.looks.score([pairing])
+                    self.scored.score([pairing])
+                    self.scored.score([pairing])
                 sizes[name] = len(pairing.scoring_set.labels)
         n_common = self._show_more(list(sizes), min(sizes.values(), default=0), n_images)
-        return [name for name in sizes if name not in self.looks.reasons], n_common
+        return [name for name in sizes if name not in self.scored.reasons], n_common
 
     def expected_seconds(self, names: Sequence[str], looked_at: Sequence[str], n_images: int) -> float:
         """Return the expected time of looks at further models and of their scores, from the models looked at."""
         # The first model also bears what is done once.
         measured = looked_at[1:] or looked_at
-        rate = float(np.median([self.looks.subsets.look_seconds(n, n_images) / self.costs[n] for n in measured]))
+        rate = float(np.median([self.scored.subsets.look_seconds(n, n_images) / self.costs[n] for n in measured]))
         seconds = [self.costs[name] * rate for name in names]
-        scores = sum(self.looks.predict_scoring_seconds(name, n_images) for name in names)
-        return max(sum(seconds) / self.looks.threads.jobs, *seconds, 0.0) + scores
+        scores = sum(self.scored.predict_scoring_seconds(name, n_images) for name in names)
+        return max(sum(seconds) / self.scored.threads.jobs, *seconds, 0.0) + scores
 
     def _needed_seconds(self, names: Sequence[str], looked_at: Sequence[str], n_images: int) -> float:
         """Return the expected time of a look at further models, and of the scores of all models up to them."""
-        scoring = len(looked_at) * self.looks.predict_scoring_seconds(names[0], n_images)
+        scoring = len(looked_at) * self.scored.predict_scoring_seconds(names[0], n_images)
         # The time of the first model alone says little about the second.
         return scoring + (self.expected_seconds(names, looked_at, n_images) if len(looked_at) > 1 else 0.0)
 
@@ -85,9 +85,9 @@ class FirstLook:
         """Double the images of all models while there is time; return the number that all of them have then."""
         while names and n_common < n_images:
             larger = min(2 * n_common, n_images)
-            if self.looks.predict_seconds(names, larger) > self.budget.left(_MORE_IMAGES_SHARE):
+            if self.scored.predict_seconds(names, larger) > self.budget.left(_MORE_IMAGES_SHARE):
                 break
-            list(self.looks.pairings(names, larger))
+            list(self.scored.pairings(names, larger))
             n_common = larger
         return n_common
 

@@ -43,7 +43,7 @@ Value = TypeVar("Value")
 Work: TypeAlias = Callable[[Item, Track], Value]
 _MEMORY_OF_A_JOB = 2 * 1024**3
 """Bytes for a network of common size, its activations in a batch, and the features of one model."""
-SECONDS_ALONE = 0.5
+SERIAL_SECONDS = 0.5
 """Seconds of work on arrays in one process before others start: most pools of arrays are scored in less."""
 _SECONDS_TO_STOP = 5.0
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -82,7 +82,7 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def map_models(
-    work: Callable[[Item, Track], Value], items: Sequence[Item], jobs: int, track: Track, alone: float = 0.0
+    work: Callable[[Item, Track], Value], items: Sequence[Item], jobs: int, track: Track, serial_seconds: float = 0.0
 ) -> Iterator[Value]:
     """Yield the value of the work for each item, in their order; it does not depend on ``jobs``.
 
@@ -92,7 +92,7 @@ def map_models(
         items: Models.
         jobs: Number of processes; 1 works in this process.
         track: Shows the progress.
-        alone: Seconds of work in this process before others start: a process costs about as much as light work.
+        serial_seconds: Seconds of work in this process before others start: light work needs no others.
 
     Raises:
         InputError: If a process is killed.
@@ -101,8 +101,8 @@ def map_models(
     start = time.monotonic()
     with one_blas_thread():
         for position, item in enumerate(items):
-            if jobs > 1 and time.monotonic() - start >= alone and position + 1 < len(items):
-                yield from _Division(work, items[position:], jobs, track).run()
+            if jobs > 1 and time.monotonic() - start >= serial_seconds and position + 1 < len(items):
+                yield from _ProcessPool(work, items[position:], jobs, track).run()
                 return
             yield work(item, track)
 
@@ -158,7 +158,7 @@ class _StoppedError(Exception):
 
 
 @dataclass(eq=False)
-class _Division(Generic[Item, Value]):
+class _ProcessPool(Generic[Item, Value]):
     """Items that several processes work on."""
 
     work: Callable[[Item, Track], Value]
@@ -291,7 +291,7 @@ def _become_worker(send: Callable[[str, object], None], jobs: int) -> None:
 def _exit_after_parent() -> None:
     """Wait until the parent is dead, even if it was killed, and end this process."""
     parent = multiprocessing.parent_process()
-    assert parent is not None, "this runs in a process of `_Division`"
+    assert parent is not None, "this runs in a process of `_ProcessPool`"
     parent.join()
     os._exit(1)
 

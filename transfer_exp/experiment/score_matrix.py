@@ -17,16 +17,16 @@ from transfer_exp.dataset.inspection import inspect_and_log
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
-from transfer_exp.experiment.parallel import SECONDS_ALONE, Jobs, count_jobs, map_models
+from transfer_exp.experiment.parallel import SERIAL_SECONDS, Jobs, count_jobs, map_models
 from transfer_exp.experiment.scoring import MetricInputs, Parts, metric_parts, metric_scores
 from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import Pairing, SampleSubset, Split, check_pool_and_dataset, pair
+from transfer_exp.features.model_on_target import Pairing, Split, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.progress import Track, progress_bars
-from transfer_exp.statistics.feature_set import concatenate
+from transfer_exp.statistics.feature_set import FeatureSet, concatenate
 from transfer_exp.statistics.rounding import merge_ties
 from transfer_exp.store import Store
 
@@ -55,7 +55,7 @@ class _ModelScores:
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreGrid:
+class ScoreMatrix:
     """Settings of a score matrix on one dataset.
 
     Attributes:
@@ -110,7 +110,7 @@ class ScoreGrid:
         self._skips.clear()
         parts: dict[Cell, dict[str, Parts]] = {}
         n_jobs = count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store)
-        alone = SECONDS_ALONE if isinstance(self.dataset, FeatureArrays) else 0.0
+        alone = SERIAL_SECONDS if isinstance(self.dataset, FeatureArrays) else 0.0
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
             outcomes = map_models(self._work_on, self.pool.candidates, n_jobs, track, alone)
             for candidate, scores in zip(self.pool.candidates, outcomes, strict=True):
@@ -155,14 +155,14 @@ class ScoreGrid:
         for size in self.images_per_class:
             total = None if size is None else min(size * len(self.dataset.class_names), n_samples)
             scoring_set = samples.subset(stratified_indices(samples.labels, total, self.seed))
-            self._score_subset(size, SampleSubset(pairing, scoring_set), scores)
+            self._score_subset(size, pairing, scoring_set, scores)
 
-    def _score_subset(self, size: Size, subset: SampleSubset, scores: _ModelScores) -> None:
+    def _score_subset(self, size: Size, pairing: Pairing, scoring_set: FeatureSet, scores: _ModelScores) -> None:
         """Add the parts of one model in every cell of one subset size."""
         same_for_all: dict[str, Parts] = {}  # parts that no perturbation changes, by metric
         for perturbation_name, perturbation in self.perturbations.items():
             # The features are perturbed once, on first use, for all metrics.
-            inputs = MetricInputs(subset, perturbation, self.seed, self.ground_truth)
+            inputs = MetricInputs(pairing, perturbation, self.seed, self.ground_truth, scoring_set)
             for metric_name, metric in self.metrics.items():
                 cell = size, perturbation_name, metric_name
                 try:
@@ -175,7 +175,7 @@ class ScoreGrid:
                     scores.skips.setdefault(str(error), logging.WARNING)
                     continue
                 except NotApplicableError as error:
-                    scores.skips.setdefault(f"{metric_name} is left empty for {subset.name}: {error}", logging.INFO)
+                    scores.skips.setdefault(f"{metric_name} is left empty for {pairing.name}: {error}", logging.INFO)
                     continue
                 if not _PERTURBED_INPUTS & set(metric.inputs):
                     same_for_all[metric_name] = parts

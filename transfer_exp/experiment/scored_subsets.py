@@ -61,7 +61,9 @@ class ScoredSubsets:
         for pairing in pairings:
             start = time.perf_counter()
             try:
-                parts[pairing.name] = self.scoring.compute_parts(pairing, self.ground_truth)
+                parts[pairing.name] = self.scoring.compute_parts(
+                    pairing.pairing, self.ground_truth, pairing.scoring_set
+                )
             except NotApplicableError as reason:
                 self.reasons[pairing.name] = str(reason)
             seconds = time.perf_counter() - start

@@ -23,7 +23,7 @@ from transfer_exp.errors import (
     first_line,
     suggestion,
 )
-from transfer_exp.features.model_on_target import Pairing, SampleSubset
+from transfer_exp.features.model_on_target import Pairing
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
 from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric
 from transfer_exp.perturbation.none import NoPerturbation
@@ -48,12 +48,14 @@ class MetricInputs:
         perturbation: Applied to the features, and to statistics computed from them.
         seed: Seed of the perturbation, the same for every model.
         ground_truth: Source of accuracies on other datasets.
+        subset: Samples to score instead of the whole scoring set.
     """
 
-    pairing: Pairing | SampleSubset
+    pairing: Pairing
     perturbation: Perturbation
     seed: int
     ground_truth: Regime
+    subset: FeatureSet | None = None
 
     def select(self, names: Sequence[str]) -> list[Any]:
         """Return the inputs with these names.
@@ -78,7 +80,7 @@ class MetricInputs:
 
     @cached_property
     def _scoring_set(self) -> FeatureSet:
-        scoring_set = self.pairing.features("scoring_set")
+        scoring_set = self.subset or self.pairing.features("scoring_set")
         assert scoring_set is not None, "every dataset has a scoring set"
         return scoring_set
 
@@ -98,6 +100,8 @@ class MetricInputs:
         """Class statistics of the perturbed features; samples are not loaded if the perturbation allows it."""
         if not isinstance(self.perturbation, StatisticsPerturbation):
             return class_statistics(self.features, self.labels)
+        if self.subset is not None:
+            return self.perturbation.on_statistics(class_statistics(self.subset.features, self.labels))
         statistics = self.pairing.class_statistics("scoring_set")
         assert statistics is not None, "every dataset has a scoring set"
         return self.perturbation.on_statistics(statistics)
@@ -159,11 +163,16 @@ class Scoring:
         path = self.perturbation
         return path.steps() if isinstance(path, StrengthPath) else {_NO_STEP: path}
 
-    def compute_parts(self, pairing: Pairing | SampleSubset, ground_truth: Regime) -> dict[str, Parts]:
-        """Return the parts of one model's score by step; errors are those of `metric_parts`."""
+    def compute_parts(
+        self, pairing: Pairing, ground_truth: Regime, subset: FeatureSet | None = None
+    ) -> dict[str, Parts]:
+        """Return the parts of one model's score by step, on a subset of the scoring set if one is given.
+
+        Errors are those of `metric_parts`.
+        """
         name = self.metric.name
         return {
-            step: metric_parts(name, self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth))
+            step: metric_parts(name, self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth, subset))
             for step, perturbation in self._steps.items()
         }
 

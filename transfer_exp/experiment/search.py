@@ -112,14 +112,14 @@ class PoolSearch:
             extractor = Extractor(self.store, self.device, self.batch_size, self.workers, threads.track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
             nested = NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first)
-            looks = ScoredSubsets(nested, self.scoring, self.ground_truth, threads)
-            look = FirstLook(looks, self.budget, relative_costs(self.pool, self.budget))
-            names, n_images = look(self.halving.first, len(self.dataset.class_names), advance)
+            scored = ScoredSubsets(nested, self.scoring, self.ground_truth, threads)
+            first_look = FirstLook(scored, self.budget, relative_costs(self.pool, self.budget))
+            names, n_images = first_look(self.halving.first, len(self.dataset.class_names), advance)
             if not names:
-                raise self._no_score(looks)
+                raise self._no_score(scored)
             phase("scoring")
-            search = self._halve(looks, names, n_images)
-            scores, subsets = self._score_finalists(looks, search)
+            search = self._halve(scored, names, n_images)
+            scores, subsets = self._score_finalists(scored, search)
         n_images = len(next(iter(subsets.values())).scoring_set.labels)
         finalists = Finalists(
             scores,
@@ -127,16 +127,16 @@ class PoolSearch:
             len(self.dataset.class_names),
             labels["metric"],
             labels["perturbation"],
-            looks.score,
-            sum(looks.predict_scoring_seconds(name, n_images) for name in scores),
+            scored.score,
+            sum(scored.predict_scoring_seconds(name, n_images) for name in scores),
             self.budget,
             self.draws,
             self.seed,
             count_jobs(self.jobs, self.draws, "cpu", self.store),
         )
         phase("expected accuracies and intervals")
-        result = self._result(look, search, finalists, labels)
-        seconds = {name: {"features": seconds} for name, seconds in looks.subsets.seconds.items()}
+        result = self._result(first_look, search, finalists, labels)
+        seconds = {name: {"features": seconds} for name, seconds in scored.subsets.seconds.items()}
         readers: dict[str, FeatureReader] = {
             name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.subsets.items()
         }
@@ -179,25 +179,25 @@ class PoolSearch:
         models = tuple(replace(model, accuracy=accuracies.get(model.model)) for model in result.models)
         return replace(result, models=models, command="", notes=(*result.notes, *problems))
 
-    def _halve(self, looks: ScoredSubsets, names: Sequence[str], n_first: int) -> HalvingResult:
+    def _halve(self, scored: ScoredSubsets, names: Sequence[str], n_first: int) -> HalvingResult:
         """Run successive halving from a first round on ``n_first`` images, with seconds as the cost."""
-        subsets, budget = looks.subsets, self.budget
+        subsets, budget = scored.subsets, self.budget
 
         def score(remaining: Sequence[str], n_images: int) -> dict[str, float] | None:
             for name in set(subsets.candidates) - set(remaining):
                 subsets.forget(name)
             is_first = n_images == n_first
-            if not is_first and looks.predict_seconds(remaining, n_images) > budget.left(_SEARCH_SHARE):
+            if not is_first and scored.predict_seconds(remaining, n_images) > budget.left(_SEARCH_SHARE):
                 return None
-            scores = looks.score_first(remaining, n_images, budget, 1.0 if is_first else _SEARCH_SHARE)
-            if not is_first and any(name not in scores and name not in looks.reasons for name in remaining):
+            scores = scored.score_first(remaining, n_images, budget, 1.0 if is_first else _SEARCH_SHARE)
+            if not is_first and any(name not in scores and name not in scored.reasons for name in remaining):
                 return None  # the time ended within the round
             if not scores:
-                raise self._no_score(looks)
+                raise self._no_score(scored)
             return scores
 
         cost = {
-            name: max(seconds / looks.threads.jobs + looks.predict_scoring_seconds(name, n_first) / n_first, 1e-6)
+            name: max(seconds / scored.threads.jobs + scored.predict_scoring_seconds(name, n_first) / n_first, 1e-6)
             for name, seconds in ((name, subsets.seconds_per_image[name]) for name in names)
         }
         first = n_first * sum(cost.values()) * (1 + 1e-9)  # rounding must not put it above the budget
@@ -208,7 +208,7 @@ class PoolSearch:
         return halving(names, len(subsets.order), score, subsets.imagenet_accuracies, cost)
 
     def _score_finalists(
-        self, looks: ScoredSubsets, search: HalvingResult
+        self, scored: ScoredSubsets, search: HalvingResult
     ) -> tuple[dict[str, float], dict[str, SampleSubset]]:
         """Score the models of the last round on all images, or on as many as there is time for.
 
@@ -218,27 +218,27 @@ class PoolSearch:
         Raises:
             InputError: If none of them has a score.
         """
-        n_images, n_all = search.rounds[-1].images, len(looks.subsets.order)
+        n_images, n_all = search.rounds[-1].images, len(scored.subsets.order)
         scores = dict(search.rounds[-1].scores)
         while n_images < n_all:
             left = self.budget.left(_SEARCH_SHARE)
-            sizes = (n for n in (n_all, min(2 * n_images, n_all)) if looks.predict_seconds(scores, n) <= left)
+            sizes = (n for n in (n_all, min(2 * n_images, n_all)) if scored.predict_seconds(scores, n) <= left)
             larger = next(sizes, None)
             if larger is None:
                 break
-            pairings = looks.pairings(list(scores), larger)
-            scores, n_images = looks.score(p for p in pairings if p is not None), larger
+            pairings = scored.pairings(list(scores), larger)
+            scores, n_images = scored.score(p for p in pairings if p is not None), larger
             if not scores:
-                raise self._no_score(looks)
-        subsets = zip(scores, looks.pairings(list(scores), n_images), strict=True)
+                raise self._no_score(scored)
+        subsets = zip(scores, scored.pairings(list(scores), n_images), strict=True)
         return scores, {name: subset for name, subset in subsets if subset is not None}
 
     def _result(
-        self, look: FirstLook, search: HalvingResult, finalists: Finalists, labels: Mapping[str, str]
+        self, first_look: FirstLook, search: HalvingResult, finalists: Finalists, labels: Mapping[str, str]
     ) -> SearchResult:
         """Return the result with the uncertainty of its order."""
-        looks, uncertainty = look.looks, measure_uncertainty(finalists)
-        models, n_all = self._ranked(looks, search, finalists, uncertainty), len(looks.subsets.order)
+        scored, uncertainty = first_look.scored, measure_uncertainty(finalists)
+        models, n_all = self._ranked(scored, search, finalists, uncertainty), len(scored.subsets.order)
         missing = [model.model for model in models if model.status == "not looked at"]
         n_images, notes = models[0].images, list(uncertainty.notes)
         n_scored_classes = len(np.unique(finalists.labels))
@@ -246,15 +246,15 @@ class PoolSearch:
             notes.insert(0, f"scores are of images of {n_scored_classes} of the {finalists.n_classes} classes")
         if n_images < n_all and uncertainty.ordered_by != "score":
             notes.append(f"expected accuracies are of models trained on {n_images} images, not on all {n_all}")
-        looked_at = [name for name in look.costs if name not in missing and name in looks.subsets.load_seconds]
-        seconds_missing = look.expected_seconds(missing, looked_at, search.rounds[0].images)
+        looked_at = [name for name in first_look.costs if name not in missing and name in scored.subsets.load_seconds]
+        seconds_missing = first_look.expected_seconds(missing, looked_at, search.rounds[0].images)
         return SearchResult(
             {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
             models,
             "budget" if missing or n_images < n_all else "all images",
             n_all,
             finalists.n_classes,
-            looks.subsets.forward_passes,
+            scored.subsets.forward_passes,
             self.budget.spent,
             self.budget.seconds,
             seconds_missing,
@@ -264,7 +264,7 @@ class PoolSearch:
         )
 
     def _ranked(
-        self, looks: ScoredSubsets, search: HalvingResult, finalists: Finalists, uncertainty: Uncertainty
+        self, scored: ScoredSubsets, search: HalvingResult, finalists: Finalists, uncertainty: Uncertainty
     ) -> tuple[SearchedModel, ...]:
         """Return all models: the finalists in order, the dropped ones, those without a look, those that failed."""
         n_images, values = len(finalists.labels), uncertainty.values
@@ -280,7 +280,7 @@ class PoolSearch:
         ]
         ranked.sort(key=lambda model: model.rank or 0)
         scores = {name: (r.images, score) for r in search.rounds for name, score in r.scores.items()}
-        dropped = [name for name in search.ranking if name not in {*finalists.scores, *looks.reasons}]
+        dropped = [name for name in search.ranking if name not in {*finalists.scores, *scored.reasons}]
         for position, name in enumerate(dropped, start=len(ranked) + 1):
             images, score = scores[name]
             previous = ranked[-1]
@@ -288,18 +288,18 @@ class PoolSearch:
             rank, reason = previous.rank if is_tied else position, f"dropped after {images} images"
             ranked.append(SearchedModel(name, rank, score=score, images=images, status="dropped", reason=reason))
         done = {*finalists.scores, *dropped}
-        failed = [SearchedModel(n, status="failed", reason=r) for n, r in looks.reasons.items() if n not in done]
-        done |= set(looks.reasons)
+        failed = [SearchedModel(n, status="failed", reason=r) for n, r in scored.reasons.items() if n not in done]
+        done |= set(scored.reasons)
         names = sorted(candidate.name for candidate in self.pool.candidates if candidate.name not in done)
         unseen = [SearchedModel(name, status="not looked at", reason=_OUT_OF_TIME) for name in names]
-        parameters, seconds = looks.subsets.parameters, looks.subsets.seconds
+        parameters, seconds = scored.subsets.parameters, scored.subsets.seconds
         return tuple(
             replace(model, parameters=parameters.get(model.model), seconds=seconds.get(model.model, 0.0))
             for model in (*ranked, *unseen, *failed)
         )
 
-    def _no_score(self, looks: ScoredSubsets) -> NoModelError:
-        name, reason = next(iter(looks.reasons.items()), ("no model", "the pool is empty"))
+    def _no_score(self, scored: ScoredSubsets) -> NoModelError:
+        name, reason = next(iter(scored.reasons.items()), ("no model", "the pool is empty"))
         return NoModelError(f"no model of {self.pool.name} can be scored on {self.dataset.name}; {name}: {reason}")
 
 

@@ -26,7 +26,7 @@ from transfer_exp.evaluation.expected_accuracy import (
 )
 from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
 from transfer_exp.experiment.budget import Budget
-from transfer_exp.experiment.parallel import SECONDS_ALONE, map_models
+from transfer_exp.experiment.parallel import SERIAL_SECONDS, map_models
 from transfer_exp.features.model_on_target import SampleSubset
 from transfer_exp.metric.linear_classifier import held_out_hits
 from transfer_exp.progress import Track, silent
@@ -145,7 +145,7 @@ def _classifier_hits(finalists: Finalists) -> Bool[np.ndarray, "models samples"]
         size *= 4
         check_time(1, 0.0 if is_sure else 16 * seconds)
     hits = list[np.ndarray]()
-    for hit, seconds in map_models(fit, subsets, finalists.jobs, silent, SECONDS_ALONE):
+    for hit, seconds in map_models(fit, subsets, finalists.jobs, silent, SERIAL_SECONDS):
         hits.append(hit)
         check_time(len(subsets) - len(hits), seconds)
     return np.stack(hits)
@@ -203,7 +203,7 @@ def _score_halves(finalists: Finalists, samples: Bool[np.ndarray, "draws samples
         scores = finalists.rescore(subsets)
         return [scores.get(name, np.nan) for name in finalists.scores], time.perf_counter() - start
 
-    for row, seconds in map_models(score, list(samples), finalists.jobs, silent, SECONDS_ALONE):
+    for row, seconds in map_models(score, list(samples), finalists.jobs, silent, SERIAL_SECONDS):
         rows.append(row)
         n_missing = least - len(rows)
         if budget.left() < max(n_missing / finalists.jobs, 1) * seconds:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
@@ -15,13 +16,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, ModelFailureError, SharedInputError, explain_model_failure, first_line
 from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache
-from transfer_exp.features.threads import network_threads
 from transfer_exp.model_pool.loaded_model import LoadedModel, Transform
 from transfer_exp.model_pool.preprocessing import split_transform
 from transfer_exp.progress import Track
@@ -33,6 +33,8 @@ FeatureReader: TypeAlias = Callable[[int], FeatureSet | None]
 """Reads features of at most so many values, or raises `InputError`; returns None if they are not cached."""
 _Outputs: TypeAlias = tuple[Tensor, Tensor | None]
 """Features (B, D) and source probabilities (B, S) of a batch."""
+LARGE = 10_000_000
+"""A network with at least so many parameters gains from several threads."""
 _STREAMED_ROWS = 4096
 """Rows in memory at a time when only class statistics are needed: 64 MB at D = 2048."""
 # Part of every cache key. Raise it when the same inputs give other values than before.
@@ -232,6 +234,23 @@ def _concatenate(outputs: list[_Outputs]) -> Arrays:
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
             raise ModelFailureError(f"its {name.replace('_', ' ')} are NaN or infinite, first for image {row}")
     return arrays
+
+
+@contextmanager
+def network_threads(network: nn.Module) -> Iterator[None]:
+    """Let torch use one thread inside the context, unless the network is large.
+
+    The threads of a small layer wait for each other: on a machine with other work, two of them take five to ten times
+    as long as one. Inside a process of `map_models` there is one thread for any network. The number of threads never
+    depends on the load of the machine, because it can change the last digits of a result.
+    """
+    limit = torch.get_num_threads()
+    is_large = sum(parameter.numel() for parameter in network.parameters()) >= LARGE
+    torch.set_num_threads(limit if is_large else 1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(limit)
 
 
 def best_device(name: str) -> torch.device:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.procedural.source_tasks import source_images
@@ -180,7 +180,8 @@ class ModelArrays:
 
     def class_statistics(self, split: Split) -> ClassStatistics | None:
         """Return the class statistics of a split's features; None for validation."""
-        return _class_statistics(self.features(split))
+        features = self.features(split)
+        return None if features is None else class_statistics(features.features, features.labels)
 
     def reader(self, split: Split) -> FeatureReader:
         """Return a function that reads the features of a split later."""
@@ -206,9 +207,8 @@ class ModelArrays:
 Pairing: TypeAlias = NetworkOnImages | ModelArrays
 
 
-@dataclass(eq=False)
-class SampleSubset:
-    """Pairing whose scoring set is replaced by a subset of the dataset's samples.
+class SampleSubset(NamedTuple):
+    """Pairing with a subset of the dataset's samples as its scoring set.
 
     Attributes:
         pairing: The model on the complete dataset.
@@ -223,38 +223,9 @@ class SampleSubset:
         """Name of the model."""
         return self.pairing.name
 
-    @property
-    def dataset(self) -> TargetDataset | FeatureArrays:
-        """The target dataset."""
-        return self.pairing.dataset
-
-    def features(self, split: Split) -> FeatureSet | None:
-        """Return the subset as the scoring set, and any other split unchanged."""
-        return self.scoring_set if split == "scoring_set" else self.pairing.features(split)
-
-    def class_statistics(self, split: Split) -> ClassStatistics | None:
-        """Return the class statistics of `features`."""
-        return _class_statistics(self.features(split))
-
-    def facts(self) -> ModelFacts:
-        """Return facts about the model that do not depend on the dataset."""
-        return self.pairing.facts()
-
-    def weights(self) -> ModelWeights:
-        """Return the weights of the network."""
-        return self.pairing.weights()
-
-    def source_set(self) -> FeatureSet | None:
-        """Return features of images of the model's source dataset, or None."""
-        return self.pairing.source_set()
-
 
 def _no_features(max_values: int) -> None:
     """Return None: the `FeatureReader` of a split that was not used."""
-
-
-def _class_statistics(features: FeatureSet | None) -> ClassStatistics | None:
-    return None if features is None else class_statistics(features.features, features.labels)
 
 
 def check_pool_and_dataset(pool: ModelPool, dataset: TargetDataset | FeatureArrays) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 import pandas as pd
 
 from transfer_exp.errors import InputError, explain_model_failure
+from transfer_exp.features.extraction import network_threads
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
-from transfer_exp.features.threads import network_threads
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.code import outside_code

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from transfer_exp.errors import IncompleteOutputError, first_line
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.html.run_details import collect_run_details, write_run_details
-from transfer_exp.report.output import Output
 from transfer_exp.report.record import last_round_as_cell, write_record, write_search_record
 from transfer_exp.report.scatter import scatter
 from transfer_exp.report.tracked_run import tracked_cell, tracked_search
@@ -23,6 +24,9 @@ from transfer_exp.tracker.tracker import Tracker
 if TYPE_CHECKING:
     from transfer_exp.features.extraction import FeatureReader  # imports torch, which saved runs do not need
     from transfer_exp.features.model_on_target import CacheReference
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +56,40 @@ class RunContext:
     cache_references: Sequence[CacheReference] = ()
     findings: Sequence[str] = ()
     data: str = ""
+
+
+class Output:
+    """Files that show a result, written one by one: a step that fails does not stop the others.
+
+    Args:
+        records: Files of the result itself, which are already written.
+    """
+
+    def __init__(self, records: Sequence[Path]) -> None:
+        self.records, self.written, self.problems = records, list[Path | str](records), list[str]()
+
+    def add(self, name: str, write: Callable[[], T]) -> T | None:
+        """Call a function that writes a file or an entry and returns its path; return None and go on if it fails."""
+        try:
+            path = write()
+        except Exception as error:  # hours of computing must not be lost to a library that draws
+            _log.debug("%s", name, exc_info=True)
+            reason = error.strerror if isinstance(error, OSError) else None
+            self.problems.append(f"{name} ({reason or first_line(error)})")
+            return None
+        self.written += [path] if isinstance(path, Path | str) else []
+        return path
+
+    def finish(self) -> list[Path | str]:
+        """Return the paths; `IncompleteOutputError` if a step failed."""
+        if self.problems:
+            raise self.error
+        return self.written
+
+    @property
+    def error(self) -> IncompleteOutputError:
+        """The error about the steps that failed."""
+        return IncompleteOutputError(self.records, self.problems, self.written)
 
 
 def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
@@ -86,10 +124,7 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
 def write_search(search: SearchResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
     """Write record, tables, details, page and tracker entry of a search; parameters and errors as `write_run`."""
     records = write_search_record(search, context.config, folder, context.findings)
-    output = Output(records)
-
-    cell = last_round_as_cell(search)
-    first = search.recommended
+    output, cell, first = Output(records), last_round_as_cell(search), search.recommended
     output.add("details of the page", lambda: write_run_details(collect_run_details(cell, context, first), folder))
     output.add("page", lambda: write_page(folder))
     output.add("entry of the tracker", lambda: tracker.record(tracked_search(search, context, records), folder))
