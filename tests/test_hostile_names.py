@@ -19,7 +19,6 @@ from transfer_exp.report.record import read_record
 from transfer_exp.report.sweep import show_sweep
 from transfer_exp.report.write_run import write_run
 from transfer_exp.terminal import Terminal
-from transfer_exp.tracker.none import NoTracker
 
 NASTY = [
     '=HYPERLINK("http://x","y")',
@@ -66,7 +65,7 @@ def test_names_are_only_text_in_every_output_of_a_run_and_a_sweep(start, tmp_pat
         readers = dict.fromkeys(names, lambda largest: scoring_set("dark"))
         context = run_context(class_names=(label, "b", "c"), scoring_sets=readers)
         result = cell_result(names=names, accuracies=(0.9, 0.7, 0.8, 0.6), **fields)
-        write_run(result, context, sweep / perturbation[:3], NoTracker())
+        write_run(result, context, sweep / perturbation[:3], lambda results: None)
     assert [model.model for model in read_record(sweep / "non" / "result.json").models] == [*names, "odd"]
     ranking = read_table(sweep / "non" / "ranking.csv")
     assert list(ranking["model"]) == [*(name.strip() for name in names), "odd"]
@@ -139,14 +138,18 @@ def test_a_terminal_of_ascii_shows_every_name(monkeypatch):
 @pytest.mark.slow
 def test_wandb_records_every_name(tmp_path):
     from tests.tracker.offline_run import read_offline
+    from transfer_exp.tracker.tracker import TRAINING_STEP, TrackedRun
     from transfer_exp.tracker.wandb import WandbTracker
 
     for i, name in enumerate(NASTY):
         names = ("clear", clean_name(name), "dark")
         result = cell_result(names=names, dataset=name, metric=name, **{"dataset.root": name})
         readers = dict.fromkeys(names, lambda largest: scoring_set("dark"))
-        context = run_context(config={"dataset": {name: name}}, scoring_sets=readers)
-        written = write_run(result, context, tmp_path / str(i), WandbTracker())
+        config = {"dataset": {name: name}}
+        context = run_context(config=config, scoring_sets=readers)
+        run = WandbTracker().start(TrackedRun("score", result.cell, config, name=f"{name} logme"), tmp_path / str(i))
+        run.log(TRAINING_STEP, 1, {f"train_loss/{name}": 1.0})
+        written = write_run(result, context, tmp_path / str(i), run.finish)
         recorded = read_offline(written[-1])
         assert recorded["config"]["cell"]["dataset"] == escape_controls(name)
         assert re.fullmatch(r"[A-Za-z0-9_.-]+", next(iter(recorded["artifacts"])))

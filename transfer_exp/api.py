@@ -130,7 +130,7 @@ def _search(
     from transfer_exp.cli.instantiate import read_trust
     from transfer_exp.cli.job_labels import cell_labels
     from transfer_exp.cli.overrides import CommandLine
-    from transfer_exp.cli.rank import fine_tune_command, run_search, search_overrides
+    from transfer_exp.cli.rank import build_search, fine_tune_command, search_overrides
     from transfer_exp.cli.redact import forbid_secrets_in_configs
     from transfer_exp.report.record import search_frame
 
@@ -156,6 +156,7 @@ def _search(
         with open_dict(config):
             del config["hydra"]
         labels, _ = cell_labels(config, hydra_config)
-        result, _, _ = run_search(config, labels, print, features)
+        del labels["ground_truth"]
+        result, _ = build_search(config, print, features).run(labels)
         result = replace(result, command=fine_tune_command(result, hydra_config))
     return search_frame(result)

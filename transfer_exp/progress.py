@@ -1,7 +1,8 @@
 """Progress of long computations: bars on a terminal, and elsewhere a line every half minute.
 
 A command opens one display with `show_progress`. Every phase reports to the display of its process through `phase`,
-`track` and `progress_bars`, and is silent without one.
+`track` and `progress_bars`, and is silent without one. A tracker receives the same progress, and the curves of
+training, through `listen`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -28,6 +29,25 @@ class Track(Protocol):
 
     def __call__(self, description: str, total: int) -> Callable[[], object]:
         """Start a bar of ``total`` units, such as ``features of vit``; return the function that advances it by one."""
+        ...
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Receiver of the progress of a process, in addition to its display."""
+
+    def progress(self, phase: str | None = None, done: int | None = None, total: int | None = None) -> None:
+        """Receive the phase, or the number of models that are done and of all; None is unchanged."""
+        ...
+
+    def curve(self, name: str, step: int, values: Mapping[str, float]) -> None:
+        """Receive points of curves.
+
+        Args:
+            name: Name of the training run, such as ``vit lr=0.001``.
+            step: Training step.
+            values: Value of each curve, such as ``loss``.
+        """
         ...
 
 
@@ -171,6 +191,24 @@ class ProgressDisplay:
 
 
 _display: ProgressDisplay | None = None
+_listener: Listener | None = None
+
+
+@contextmanager
+def listen(listener: Listener | None) -> Iterator[None]:
+    """Send the progress of this process to a listener inside the context."""
+    global _listener
+    outer, _listener = _listener, listener
+    try:
+        yield
+    finally:
+        _listener = outer
+
+
+def curve(name: str, step: int, values: Mapping[str, float]) -> None:
+    """Report points of the curves of a training run, see `Listener.curve`; nothing without a listener."""
+    if _listener is not None:
+        _listener.curve(name, step, values)
 
 
 @contextmanager
@@ -211,10 +249,14 @@ def phase(description: str) -> None:
     """Show the name of a phase of unknown length, such as ``loading torch``."""
     if _display is not None:
         _display.start_phase(description)
+    if _listener is not None:
+        _listener.progress(phase=description)
 
 
 def track(description: str, total: int) -> Callable[[], object]:
     """Start the bar of a phase: the `Track` of the display of this process."""
+    if _listener is not None:
+        _listener.progress(phase=description)
     return silent(description, total) if _display is None else _display.start_bar(description, total)
 
 
@@ -231,11 +273,23 @@ def progress_bars(models: int, title: str, budget: float | None = None) -> Itera
         track : Track: Restarts the lower bar.
         next_model : callable: Advances the upper bar by one.
     """
-    if _display is None:
+    if _display is None and _listener is None:
         yield silent, lambda: None
         return
+    done, listener = 0, _listener
+    advance_bar = silent(title, models) if _display is None else _display.start_models(title, models, budget)
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        advance_bar()
+        if listener is not None:
+            listener.progress(done=done)
+
+    if listener is not None:
+        listener.progress(done=0, total=models)
     try:
-        yield track, _display.start_models(title, models, budget)
+        yield track, advance
     finally:
         if _display is not None:
             _display.stop_models()
@@ -258,11 +312,14 @@ def _clock(seconds: float) -> str:
 
 
 def _forget_display() -> None:
-    """Leave the terminal to the parent: a forked process has none of its threads, and perhaps a lock of one of them."""
-    global _display
+    """Leave the terminal and the tracker to the parent.
+
+    A forked process has none of their threads, and perhaps a lock of one of them.
+    """
+    global _display, _listener
     if _display is not None:
         sys.stdout, sys.stderr = (getattr(s, "rich_proxied_file", s) for s in (sys.stdout, sys.stderr))
-    _display = None
+    _display = _listener = None
 
 
 if hasattr(os, "register_at_fork"):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment import parallel
 from transfer_exp.experiment.parallel import ModelThreads, count_jobs, map_models
 from transfer_exp.features.extraction import LARGE, network_threads
-from transfer_exp.progress import silent
+from transfer_exp.progress import curve, listen, silent
 from transfer_exp.statistics import memory
 from transfer_exp.store import Store
 
@@ -38,10 +39,11 @@ def no_process_is_left():
 
 @JOBS
 def test_values_logs_and_progress_are_the_same_for_any_number_of_jobs(jobs, caplog):
-    started, advanced = [], []
+    started, advanced, points = [], [], []
 
     def work(item, track):
         advance = track(f"item {item}", 2)
+        curve(f"item {item}", 1, {"train_loss": 0.5})
         logging.getLogger("transfer_exp.test").info("%d is done", item)
         advance()
         return item**2, os.getpid()
@@ -50,10 +52,12 @@ def test_values_logs_and_progress_are_the_same_for_any_number_of_jobs(jobs, capl
         started.append((description, total))
         return lambda: advanced.append(description)
 
-    with caplog.at_level("INFO"):
+    listener = SimpleNamespace(progress=lambda **changed: None, curve=lambda *point: points.append(point))
+    with caplog.at_level("INFO"), listen(listener):
         squares, processes = zip(*values(work, range(7), jobs, track), strict=True)
     assert squares == (0, 1, 4, 9, 16, 25, 36)
     assert sorted(started) == [(f"item {i}", 2) for i in range(7)]
+    assert sorted(points) == [(f"item {i}", 1, {"train_loss": 0.5}) for i in range(7)]
     assert sorted(advanced) == [f"item {i}" for i in range(7)]
     assert sorted(caplog.messages) == [f"{i} is done" for i in range(7)]
     assert len(set(processes)) <= jobs
@@ -208,6 +212,7 @@ def test_threads_give_the_same_values_with_one_thread_of_torch_each(jobs):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
+    assert sorted(points) == [(f"item {i}", 1, {"train_loss": 0.5}) for i in range(7)]
     assert sorted(advanced) == [f"item {item}" for item in range(5)]
 
 

@@ -21,7 +21,7 @@ from transfer_exp.ground_truth.network import prepare_images
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.training import Checkpoint, Recipe, Training, seeded_random_state, use_random_state
 from transfer_exp.model_pool.builtin import builtin
-from transfer_exp.progress import silent
+from transfer_exp.progress import listen, silent
 from transfer_exp.store import Store, open_backend
 
 GRID = Protocol(
@@ -194,6 +194,32 @@ def test_halving_trains_fewer_steps_and_reports_the_stopped_points(dataset, mode
     assert len(steps) == steps[0] == 4 * 2 + 2 * 2 + 1 * 2 + 6
     assert accuracy.chosen["stopped_early"] == 3
     assert accuracy.steps == 6
+
+
+class Curves:
+    """Keeps the points of curves by name and kind."""
+
+    def __init__(self):
+        self.points = {}
+
+    def progress(self, **changed):
+        pass
+
+    def curve(self, name, step, values):
+        for kind, value in values.items():
+            self.points.setdefault((name, kind), []).append((step, value))
+
+
+def test_loss_and_accuracy_are_reported_by_step_for_each_point_and_the_final_training(dataset, model):
+    curves, protocol = Curves(), replace(GRID, mixup=0.0, weight_decays=(0.01,))
+    with listen(curves):
+        accuracy = FullFineTuning(protocol)(pairing(dataset, model), silent)
+    best = accuracy.chosen["learning_rate"]
+    names = {"net lr=0.001", "net lr=0.004", f"net final lr={best:g}"}
+    kinds = ("train_loss", "train_accuracy", "held_out_accuracy")
+    assert curves.points.keys() == {(name, kind) for name in names for kind in kinds}
+    assert curves.points[f"net final lr={best:g}", "held_out_accuracy"] == [(6, accuracy.value)]
+    assert [step for step, _ in curves.points["net lr=0.001", "train_loss"]] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_diverging_point_loses_and_diverging_everywhere_is_an_error(dataset, model):

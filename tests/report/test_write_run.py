@@ -29,20 +29,19 @@ SEARCH = SearchResult(
 )
 
 
-class ListTracker:
-    """Keeps the runs it is given in memory."""
+class ListFinish:
+    """Keeps the results that it is given in memory."""
 
     def __init__(self, entry=None):
-        self.entry, self.runs = entry, []
+        self.entry, self.results = entry, []
 
-    def record(self, run, folder):
-        self.runs.append(run)
+    def __call__(self, results):
+        self.results.append(results)
         return self.entry
 
 
-class UnreachableTracker:
-    def record(self, run, folder):
-        raise InputError("no network")
+def unreachable(results):
+    raise InputError("no network")
 
 
 def context(sweep=None):
@@ -54,8 +53,8 @@ def files(folder):
 
 
 def test_a_single_run_leaves_record_figure_details_and_page(tmp_path):
-    tracker = ListTracker("runs/7")
-    written = write_run(cell_result(), context(), tmp_path, tracker)
+    finish = ListFinish("runs/7")
+    written = write_run(cell_result(), context(), tmp_path, finish)
     assert [getattr(entry, "name", entry) for entry in written] == [
         "result.json",
         "ranking.csv",
@@ -65,12 +64,12 @@ def test_a_single_run_leaves_record_figure_details_and_page(tmp_path):
     ]
     assert files(tmp_path) == ["page.json", "ranking.csv", "report.html", "result.json", "scatter.png"]
     assert read_record(tmp_path / "result.json") == cell_result()
-    (run,) = tracker.runs
-    assert [path.name for path in run.output_artifacts[0].files] == ["result.json", "ranking.csv"]
+    (results,) = finish.results
+    assert [path.name for path in results.output_artifacts[0].files] == ["result.json", "ranking.csv"]
 
 
 def test_a_cell_of_a_sweep_has_no_page_of_its_own(tmp_path):
-    written = write_run(cell_result(), context("sweep-7"), tmp_path, ListTracker())
+    written = write_run(cell_result(), context("sweep-7"), tmp_path, ListFinish())
     assert [path.name for path in written] == ["result.json", "ranking.csv", "scatter.png"]
     assert "report.html" not in files(tmp_path)
     assert len(json.loads((tmp_path / "page.json").read_text())["views"]) == 3
@@ -78,18 +77,18 @@ def test_a_cell_of_a_sweep_has_no_page_of_its_own(tmp_path):
 
 def test_a_failing_tracker_keeps_record_and_figure(tmp_path):
     with pytest.raises(InputError, match="no network"):
-        write_run(cell_result(), context(), tmp_path, UnreachableTracker())
+        write_run(cell_result(), context(), tmp_path, unreachable)
     assert files(tmp_path) == ["page.json", "ranking.csv", "report.html", "result.json", "scatter.png"]
 
 
 def test_a_failing_figure_keeps_everything_else(tmp_path):
     (tmp_path / "scatter.png").mkdir()
-    tracker = ListTracker("runs/7")
+    finish = ListFinish("runs/7")
     with pytest.raises(IncompleteOutputError, match=r"the figure \(Is a directory\): the results are in .*json"):
-        write_run(cell_result(), context(), tmp_path, tracker)
+        write_run(cell_result(), context(), tmp_path, finish)
     assert read_record(tmp_path / "result.json") == cell_result()
     assert "report.html" in files(tmp_path)
-    assert dict(tracker.runs[0].images) == {}
+    assert dict(finish.results[0].images) == {}
 
 
 def test_any_failure_of_a_library_that_draws_is_one_line_after_the_results(tmp_path, monkeypatch):
@@ -99,14 +98,14 @@ def test_any_failure_of_a_library_that_draws_is_one_line_after_the_results(tmp_p
     for name in ("scatter", "write_page", "collect_run_details"):
         monkeypatch.setattr(f"transfer_exp.report.write_run.{name}", fail)
     with pytest.raises(IncompleteOutputError) as caught:
-        write_run(cell_result(), context(), tmp_path, ListTracker("runs/7"))
+        write_run(cell_result(), context(), tmp_path, ListFinish("runs/7"))
     assert str(caught.value).count("(unknown symbol)") == 3
     assert [getattr(entry, "name", entry) for entry in caught.value.written] == ["result.json", "ranking.csv", "runs/7"]
     assert read_record(tmp_path / "result.json") == cell_result()
 
 
 def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
-    written = write_search(SEARCH, context(), tmp_path, ListTracker())
+    written = write_search(SEARCH, context(), tmp_path, ListFinish())
     assert [path.name for path in written] == ["result.json", "rank.csv", "rank.parquet", "report.html"]
     assert files(tmp_path) == ["page.json", "rank.csv", "rank.parquet", "report.html", "result.json"]
     (cell,) = page_data(tmp_path)["cells"]
@@ -119,14 +118,14 @@ def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
 
 def test_a_failing_tracker_keeps_the_ranking_of_a_search(tmp_path):
     with pytest.raises(InputError, match="no network"):
-        write_search(SEARCH, context(), tmp_path, UnreachableTracker())
+        write_search(SEARCH, context(), tmp_path, unreachable)
     names = ["page.json", "rank.csv", "rank.parquet", "report.html", "result.json"]
     assert files(tmp_path) == names
 
 
 def test_findings_about_the_images_are_in_the_record_and_on_the_page(tmp_path):
     finding = "warning: the same image is in several splits, 1 time(s): <b>a</b> = b"
-    write_run(cell_result(), replace(context(), findings=[finding]), tmp_path, ListTracker())
+    write_run(cell_result(), replace(context(), findings=[finding]), tmp_path, ListFinish())
     assert json.loads((tmp_path / "result.json").read_text())["findings"] == [finding]
     assert page_data(tmp_path)["cells"][0]["findings"] == (finding,)
     page = (tmp_path / "report.html").read_text()

@@ -30,13 +30,23 @@ def records(path):
 
 
 def read_offline(folder):
-    """Return run, config, summary, history and artifacts, once the service has written the last record."""
+    """Return what a run recorded, once the service has written the last record.
+
+    ``history`` holds the last value of each name, ``rows`` all values in their order, ``axes`` the axis of each name.
+    """
     (path,) = Path(folder).glob("*.wandb")
     until = time.monotonic() + 20
     while "exit" not in {record.WhichOneof("record_type") for record in records(path)} and time.monotonic() < until:
         time.sleep(0.02)
-    contents = {"config": {}, "summary": {}, "history": {}, "artifacts": {}}
+    contents = {"config": {}, "summary": {}, "history": {}, "artifacts": {}, "rows": [], "axes": {}, "exit": None}
     for record in records(path):
+        if record.HasField("exit"):
+            contents["exit"] = record.exit.exit_code
+        if record.HasField("metric"):
+            contents["axes"][record.metric.name] = record.metric.step_metric
+        if record.HasField("history"):
+            items = record.history.item
+            contents["rows"].append({i.key or "/".join(i.nested_key): json.loads(i.value_json) for i in items})
         if record.HasField("run"):
             contents["run"] = record.run
         if record.HasField("artifact"):

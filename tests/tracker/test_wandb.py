@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.tracker.offline_run import read_offline
 from transfer_exp.errors import InputError
-from transfer_exp.tracker.tracker import Artifact, TrackedRun
+from transfer_exp.tracker.tracker import SECONDS, TRAINING_STEP, Artifact, TrackedResults, TrackedRun
 from transfer_exp.tracker.wandb import WandbTracker, run_id
 
 CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
@@ -31,7 +31,17 @@ FEATURES = Artifact(
     addresses={"abc.safetensors": "s3://bucket/features/ab/abc.safetensors"},
     metadata={"sha256": "abc"},
 )
-RUN = TrackedRun("score", CELL, CONFIG, "sweep-7", {"weighted_tau": 0.625, "regret": 0.0}, {"models": ROWS})
+RUN = TrackedRun(
+    "score", CELL, CONFIG, "sweep-7", name="digits logme none", options={"metric": "logme"}, environment={"git": {}}
+)
+RESULTS = TrackedResults({"weighted_tau": 0.625, "regret": 0.0}, {"models": ROWS})
+
+
+def record(tracker, run, folder, results=RESULTS):
+    """Record a run without work; return its path, or None if it is not recorded."""
+    active = tracker.start(run, folder)
+    return None if active is None else active.finish(results)
+
 
 # Each test starts the service process of W&B.
 pytestmark = pytest.mark.slow
@@ -44,11 +54,11 @@ def offline(tmp_path_factory):
     Image.new("RGB", (8, 8)).save(figure)
     table.write_text("model,score\nlarge,0.75\n")
     ranking = Artifact("ranking", "ranking", [table], metadata=CELL)
-    run = replace(RUN, images={"scatter": figure}, output_artifacts=[ranking], input_artifacts=[FEATURES])
+    results = replace(RESULTS, images={"scatter": figure}, output_artifacts=[ranking], input_artifacts=[FEATURES])
     tracker = WandbTracker(tags=["first"], artifacts=("tables", "features"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(home))
-        where = tracker.record(run, folder)
+        where = record(tracker, RUN, folder, results)
     return folder, Path(where), read_offline(where), home
 
 
@@ -71,10 +81,11 @@ def test_the_summary_holds_the_final_numbers(offline):
 def test_runs_can_be_filtered_by_config_group_and_stage(offline):
     recorded = offline[2]
     assert recorded["config"]["cell"] == CELL
-    assert recorded["config"]["metric"] == CONFIG["metric"]
+    assert recorded["config"]["metric"] == {"option": "logme"}
+    assert recorded["config"]["git"] == {}
     assert (recorded["run"].run_group, recorded["run"].job_type) == ("sweep-7", "score")
     assert (recorded["run"].project, list(recorded["run"].tags)) == ("transfer_exp", ["first"])
-    assert recorded["run"].display_name == "logme none digits"
+    assert recorded["run"].display_name == "digits logme none"
 
 
 def test_a_table_has_its_rows(offline):
@@ -107,25 +118,24 @@ def test_only_artifacts_of_the_selected_kinds_are_recorded(tmp_path, kinds, name
     table = tmp_path / "t.csv"
     table.write_text("a\n")
     artifacts = [Artifact("t", "ranking", [table]), Artifact("f", "features", addresses={"f": "s3://b/f"})]
-    recorded = read_offline(
-        WandbTracker(artifacts=kinds).record(TrackedRun("features", {}, {}, output_artifacts=artifacts), tmp_path)
-    )
+    results = TrackedResults(output_artifacts=artifacts)
+    recorded = read_offline(record(WandbTracker(artifacts=kinds), TrackedRun("features", {}, {}), tmp_path, results))
     assert set(recorded["artifacts"]) == names
 
 
 def test_per_selects_the_runs_to_record(tmp_path):
     sweep, single = replace(RUN, stage="report"), replace(RUN, group=None)
-    assert WandbTracker(per="cell").record(sweep, tmp_path) is None
-    assert WandbTracker(per="sweep").record(RUN, tmp_path) is None
+    assert record(WandbTracker(per="cell"), sweep, tmp_path) is None
+    assert record(WandbTracker(per="sweep"), RUN, tmp_path) is None
     assert not list(tmp_path.iterdir())
     for run, per in ((sweep, "sweep"), (single, "sweep"), (single, "cell")):
-        recorded = read_offline(WandbTracker(per=per).record(run, tmp_path / f"{run.stage} {per}"))
+        recorded = read_offline(record(WandbTracker(per=per), run, tmp_path / f"{run.stage} {per}"))
         assert recorded["run"].job_type == run.stage
 
 
 def test_a_staging_folder_of_the_user_is_respected(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "mine"))
-    WandbTracker().record(RUN, tmp_path / "run")
+    record(WandbTracker(), RUN, tmp_path / "run")
     assert list((tmp_path / "mine" / "artifacts" / "staging").iterdir())
     assert os.environ["WANDB_DATA_DIR"] == str(tmp_path / "mine")
 
@@ -140,7 +150,7 @@ def test_an_agent_of_a_sweep_sets_run_and_project(tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     wandb.teardown()  # W&B reads the environment once per process.
     try:
-        recorded = read_offline(WandbTracker(project="mine").record(RUN, tmp_path))
+        recorded = read_offline(record(WandbTracker(project="mine"), RUN, tmp_path))
     finally:
         wandb.teardown()
     run = recorded["run"]
@@ -151,7 +161,7 @@ def test_an_agent_of_a_sweep_sets_run_and_project(tmp_path, monkeypatch):
 
 def test_the_id_depends_on_the_run_and_not_on_its_tracking():
     same = run_id(replace(RUN, config={**CONFIG, "tracker": {"mode": "online"}}))
-    assert run_id(replace(RUN, config=dict(reversed(CONFIG.items())), tables={})) == same
+    assert run_id(replace(RUN, config=dict(reversed(CONFIG.items())), name="x", environment={})) == same
     different = [run_id(replace(RUN, config={**CONFIG, "seed": 1})), run_id(replace(RUN, group="t"))]
     different += [run_id(replace(RUN, cell={**CELL, "metric": "sfda"})), run_id(replace(RUN, data="of other images"))]
     assert len({same, *different}) == 5
@@ -161,11 +171,12 @@ RECORD_SCRIPT = """
 import sys
 from pathlib import Path
 from transfer_exp.tracker.wandb import WandbTracker
-from transfer_exp.tracker.tracker import TrackedRun
+from transfer_exp.tracker.tracker import TrackedResults, TrackedRun
 from transfer_exp.errors import InputError
 assert "wandb" not in sys.modules
 try:
-    WandbTracker(mode=sys.argv[1] or None).record(TrackedRun("score", {"metric": "m"}, {}), Path(sys.argv[2]))
+    tracker = WandbTracker(mode=sys.argv[1] or None)
+    tracker.start(TrackedRun("score", {"metric": "m"}, {}), Path(sys.argv[2])).finish(TrackedResults({"n": 1}))
 except InputError as error:
     print("refused:", error)
 """
@@ -225,11 +236,11 @@ def test_the_environment_of_the_user_is_obeyed_unless_an_option_is_set(tmp_path,
     for name, value in {"PROJECT": "team", "ENTITY": "them", "DIR": str(tmp_path / "theirs")}.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
     (tmp_path / "theirs").mkdir()
-    where = Path(WandbTracker().record(RUN, tmp_path / "run"))
+    where = Path(record(WandbTracker(), RUN, tmp_path / "run"))
     assert where.parent == tmp_path / "theirs" / "wandb"
     run = read_offline(where)["run"]
     assert (run.project, run.entity) == ("team", "them")
-    run = read_offline(WandbTracker(project="mine", entity="me").record(RUN, tmp_path / "again"))["run"]
+    run = read_offline(record(WandbTracker(project="mine", entity="me"), RUN, tmp_path / "again"))["run"]
     assert (run.project, run.entity) == ("mine", "me")
 
 
@@ -275,7 +286,7 @@ def test_variables_that_are_set_to_nothing_count_as_unset(monkeypatch, tmp_path)
     names = ("MODE", "PROJECT", "ENTITY", "DISABLED", "TAGS", "DIR")
     for name in names:
         monkeypatch.setenv(f"WANDB_{name}", "")
-    run = read_offline(WandbTracker(tags=["x" * 64]).record(RUN, tmp_path))["run"]
+    run = read_offline(record(WandbTracker(tags=["x" * 64]), RUN, tmp_path))["run"]
     assert (run.project, run.tags) == ("transfer_exp", ["x" * 64])
     assert {os.environ[f"WANDB_{name}"] for name in names} == {""}
 
@@ -313,8 +324,38 @@ def test_another_variable_that_wandb_refuses_is_named(tmp_path):
 
 def test_nothing_is_recorded_if_the_environment_disables_it(monkeypatch, tmp_path):
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert WandbTracker().record(RUN, tmp_path / "run") is None
+    assert record(WandbTracker(), RUN, tmp_path / "run") is None
     assert not (tmp_path / "run").exists()
+
+
+def test_progress_and_curves_have_axes_and_only_the_results_are_in_the_summary(tmp_path):
+    run = WandbTracker().start(RUN, tmp_path)
+    run.log(SECONDS, 0.5, {"progress/phase": "features of a", "progress/models_done": 0, "progress/models": 2})
+    for step in (1, 2):
+        run.log(TRAINING_STEP, step, {"train_loss/hub/net.v1 lr=0.01": 1 / step})
+    recorded = read_offline(run.finish(TrackedResults({"weighted_tau": 0.5})))
+    assert recorded["summary"]["progress/models"] == 2
+    assert recorded["summary"]["weighted_tau"] == 0.5
+    assert "train_loss/hub/net.v1 lr=0.01" not in recorded["summary"]
+    assert recorded["axes"]["progress/phase"] == "progress/seconds"
+    assert recorded["axes"]["train_loss/hub/net.v1 lr=0.01"] == "training/step"
+    assert [(row["training/step"], row["train_loss/hub/net.v1 lr=0.01"]) for row in recorded["rows"][1:]] == [
+        (1, 1.0),
+        (2, 0.5),
+    ]
+
+
+def test_a_run_is_on_disk_before_the_work_and_ends_as_failed(tmp_path):
+    run = WandbTracker().start(RUN, tmp_path)
+    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    run.fail("no model can be scored")
+    recorded = read_offline(folder)
+    assert recorded["exit"] == 1
+    assert recorded["summary"]["error"] == "no model can be scored"
+    again = WandbTracker().start(RUN, tmp_path)
+    recorded = read_offline(again.finish(RESULTS))
+    assert recorded["run"].run_id == folder.name.rpartition("-")[2], "a run that is repeated continues the failed one"
+    assert recorded["exit"] == 0
 
 
 def test_an_unknown_mode_is_refused_before_a_run_begins(monkeypatch):

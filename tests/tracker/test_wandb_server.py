@@ -95,7 +95,7 @@ def test_a_sweep_is_one_run_with_a_row_for_each_cell(received):
     assert (run["groupName"], run["displayName"], run["tags"]) == ("swept", "swept", ["first"])
     config = config_of(run)
     assert config["cell"]["metric"] == "logme"
-    assert config["metric"]["_target_"] == "transfer_exp.metric.logme.LogME"
+    assert config["metric"] == {"option": "logme"}
     assert "dataset" not in config, "the default of what varies would be a word of no cell"
     assert (summary_of(got, name)["cells"], summary_of(got, name)["failed"]) == (2, 1)
     table = json.loads(uploaded(got, name, "table"))

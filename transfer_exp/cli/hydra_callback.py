@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,12 +23,15 @@ from transfer_exp.cli.job_labels import AXES, to_plain
 from transfer_exp.cli.overrides import check_number_of_jobs, quote
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.cli.settings import SETTINGS, check_setting
+from transfer_exp.cli.tracked_job import SweepRun, describe_sweep
 from transfer_exp.errors import IncompleteOutputError, InputError, one_line
 from transfer_exp.io.text import expand_user
 from transfer_exp.results.folder import create_folder, lock_folder, move_results
 
-FOLDER_LOCKS = ExitStack()
-"""Locks of the folders that this process writes to."""
+RESOURCES = ExitStack()
+"""Locks of the folders that this process writes to, and the run of the tracker for a sweep, to be closed at the end."""
+_sweep_run: SweepRun | None = None
+"""Run of the tracker for the sweep of this process."""
 
 
 def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
@@ -52,6 +55,27 @@ def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
         keys = [override.partition("=")[0].lstrip("+") for override in changed]
         if not keys or (len(keys) == 1 and loader.get_group_options(keys[0])):
             loader.load_sweep_config(master_config=sweeper.config, sweep_overrides=list(job))
+    _start_run(sweeper.config, len(batch))
+
+
+def _start_run(config: DictConfig, jobs: int) -> None:
+    """Start the run of the tracker for a sweep as a whole, unless there is one; options that vary have their default.
+
+    A sweep of score matrices is not recorded: its rows hold all its results. Raises `InputError` if the tracker refuses
+    the run.
+    """
+    global _sweep_run
+    if "rows" in config or _sweep_run is not None:
+        return
+    from transfer_exp.cli.instantiate import build
+
+    folder = Path(relative_path(str(config.hydra.sweep.dir)))
+    active = build("tracker", to_plain(config.tracker)).start(
+        describe_sweep(config, _swept_axes(config.hydra), folder), folder
+    )
+    if active is not None:
+        _sweep_run = SweepRun(active, folder, len(Path(_template(config, "sweep", "subdir")).parts), jobs)
+        RESOURCES.callback(_sweep_run.fail)
 
 
 def _check_folders(template: str, batch: Sequence[Sequence[str]]) -> None:
@@ -76,14 +100,7 @@ class HydraCallback(Callback):
     """Lock the folder of a run or a sweep; report a sweep after its last job, with exit code 1 when a job failed.
 
     A job that fails writes a ``status.json`` instead of raising, because Hydra skips this callback after an exception.
-
-    Args:
-        then: Function of the config and the sweep's folder, called once the files of the sweep are written, even if
-            jobs failed.
     """
-
-    def __init__(self, then: Callable[[DictConfig, Path], object] = lambda config, folder: None) -> None:
-        self.then = then
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Prepare and lock the folder of a single run."""
@@ -111,7 +128,7 @@ class HydraCallback(Callback):
         folder = Path(relative_path(str(config.hydra.sweep.dir)))
         try:
             unfinished, error = _report(config, folder)
-            self.then(config, folder)
+            _finish_run(folder, scores=config.stage == "score")
         except (InputError, OSError) as error:
             _end(error)
         except Exception as error:
@@ -141,7 +158,7 @@ def _prepare_folder(config: DictConfig, mode: str) -> None:
                 _set_folder(config, mode, template + created.name.removeprefix(folder.name))
                 folder = created
         folder.mkdir(parents=True, exist_ok=True)
-        lock_folder(folder, FOLDER_LOCKS)
+        lock_folder(folder, RESOURCES)
         recorded = folder / ("multirun.yaml" if mode == "sweep" else f"{config.hydra.output_subdir}/hydra.yaml")
         if _recorded_command(recorded) == _command(config):
             return
@@ -207,22 +224,14 @@ def _report(config: DictConfig, folder: Path) -> tuple[Sequence[str], Incomplete
     return show_sweep(folder, console)
 
 
-def track_sweep(config: DictConfig, folder: Path) -> None:
-    """Record a finished sweep as one run with the tracker of its jobs; options that vary have their default value.
+def _finish_run(folder: Path, scores: bool) -> None:
+    """End the run of the tracker for the sweep, even if jobs failed; raises `InputError` if the tracker refuses it."""
+    from transfer_exp.report.tracked_results import sweep_results
 
-    A sweep of score matrices is not recorded: its rows hold all its results. Raises `InputError` if the tracker cannot
-    record the run.
-    """
-    from transfer_exp.cli.instantiate import build
-    from transfer_exp.report.tracked_run import tracked_sweep
-
-    if "rows" in config:
-        return
-    # Some of Hydra's own settings can only be resolved within a job.
-    plain = to_plain(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
-    entry = build("tracker", plain["tracker"]).record(tracked_sweep(plain, _swept_axes(config.hydra), folder), folder)
-    if entry is not None:
-        print(f"wrote {entry}")
+    if _sweep_run is not None:
+        entry = _sweep_run.finish(sweep_results(folder, scores))
+        if entry is not None:
+            print(f"wrote {entry}")
 
 
 def _check_size(hydra: DictConfig) -> None:

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.console import CANNOT_WRITE, Parser, cannot_write, make_output_safe
 from transfer_exp.cli.help import plan_parser, print_help, run_parser
-from transfer_exp.cli.hydra_callback import FOLDER_LOCKS, check_choices
+from transfer_exp.cli.hydra_callback import RESOURCES, check_choices
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import read_trust
 from transfer_exp.cli.job_labels import job_name, write_status
@@ -92,7 +92,7 @@ def main(without_arguments: str = "help") -> int | None:
         report = f"transfer-exp report {HydraConfig.get().sweep.dir}"
         _fail(f"the launcher stopped: {reason} (finished jobs: {report}; the same command continues from there)")
     finally:
-        FOLDER_LOCKS.close()
+        RESOURCES.close()
 
 
 def _interruption_advice() -> str:

@@ -26,14 +26,15 @@ from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
 from transfer_exp.cli.overrides import quote, quote_path
 from transfer_exp.cli.redact import redacted_command
+from transfer_exp.cli.tracked_job import data_digest, describe_job
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError, NoModelError
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import hide_bars, phase
 from transfer_exp.results.search import SearchResult
+from transfer_exp.tracker.live_run import LiveRun
 
 if TYPE_CHECKING:
-    from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.experiment.search import PoolSearch
     from transfer_exp.statistics.feature_set import FeaturesInMemory
 
@@ -53,7 +54,7 @@ _PLAIN_VALUE = re.compile(r"[A-Za-z_./][\w./-]*")
 _NOT_TEXT = ("null", "true", "false", "nan", "inf")
 """Words that Hydra does not read as text unless they are in quotes."""
 _ARRAYS_IN_MEMORY = ["dataset=arrays", "model_pool=arrays", "dataset.root=arrays_in_memory"]
-"""Overrides for arrays that the caller passes; `run_search` puts these arrays in the place of ``root``."""
+"""Overrides for arrays that the caller passes; `build_search` puts these arrays in the place of ``root``."""
 _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
     "transfer-exp rank photos --then fine-tune",
@@ -99,7 +100,7 @@ def search_overrides(target: str | None, budget: str | None, pool: str | None, s
     """Return the arguments of ``transfer-exp run`` that rank the models of a pool for a dataset.
 
     Args:
-        target: Path of the dataset, or its id on the hub; None if `run_search` gets arrays instead.
+        target: Path of the dataset, or its id on the hub; None if `build_search` gets arrays instead.
         budget: Text for `parse_budget`; None for the default of ``conf/rank.yaml``.
         pool: Option of the group ``model_pool``; None for the default.
         settings: Further overrides.
@@ -146,19 +147,38 @@ def _target_overrides(target: str) -> list[str]:
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """Inspect the images, search the pool, and write the files of the search; a `main.Job`."""
-    from transfer_exp.cli.run import data_digest
-
-    labels = {**cell_labels(config)[0], **varied_settings(config)}
+    labels = search_labels(config)
     tracker = build("tracker", to_plain(config.tracker))
     try:
-        result, search, run_log = run_search(config, labels, _log.info)
+        search = build_search(config, _log.info)
+        data = data_digest(tracker, search.dataset, trains=False)
+        run = describe_job(config, to_plain(config), search.cell(labels), sweep, data)
+        with LiveRun(tracker, run, folder) as live_run:
+            return _search(search, labels, live_run, config, folder, sweep)
     except NoModelError as error:
         raise _with_offline_advice(error, config) from error
 
+
+def search_labels(config: DictConfig) -> dict[str, str]:
+    """Return the labels of a search in tables, without those of its pool and target."""
+    labels = {**cell_labels(config)[0], **varied_settings(config)}
+    return {name: label for name, label in labels.items() if name != "ground_truth"}
+
+
+def _search(
+    search: PoolSearch,
+    labels: Mapping[str, str],
+    live_run: LiveRun,
+    config: DictConfig,
+    folder: Path,
+    sweep: str | None,
+) -> Outcome:
+    """Run a search, fine-tune its best models if the settings say so, and write its files."""
     from transfer_exp.report.record import write_search_record
     from transfer_exp.report.search_table import search_table
     from transfer_exp.report.write_run import RunContext, write_search
 
+    result, run_log = search.run(labels)
     result = replace(result, command=fine_tune_command(result, HydraConfig.get()))
     if config.then == FINE_TUNE:
         # Training takes longer than the search, whose result must not be lost with it.
@@ -177,12 +197,11 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
         scoring_sets=run_log.scoring_sets,
         perturb=search.scoring.perturb,
         findings=run_log.findings,
-        data=data_digest(tracker, search.dataset, trains=False),
     )
     phase("writing the results")
     problem = None
     try:
-        written = write_search(result, context, folder, tracker)
+        written = write_search(result, context, folder, live_run.finish)
     except IncompleteOutputError as error:
         written, problem = error.written, error
     return Outcome(
@@ -204,17 +223,13 @@ def _with_offline_advice(error: NoModelError, config: DictConfig) -> InputError:
     )
 
 
-def run_search(
-    config: DictConfig,
-    labels: Mapping[str, str],
-    log: Callable[[str], object],
-    arrays: FeaturesInMemory | None = None,
-) -> tuple[SearchResult, PoolSearch, RunLog]:
-    """Build the objects of a search, run it, and return its result, the search itself and its run log.
+def build_search(
+    config: DictConfig, log: Callable[[str], object], arrays: FeaturesInMemory | None = None
+) -> PoolSearch:
+    """Build the objects of a search.
 
     Args:
         config: Composed from ``conf/rank.yaml``.
-        labels: Labels of perturbation and metric, see `cell_labels`.
         log: Prints one line; called with each remark about the images.
         arrays: Features and labels in memory, in place of the files of ``dataset=arrays``.
     """
@@ -243,7 +258,7 @@ def run_search(
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.search import PoolSearch
 
-    search = PoolSearch(
+    return PoolSearch(
         **parts,
         halving=Halving(**plain["halving"]),
         budget=budget.with_half_left(),
@@ -252,8 +267,6 @@ def run_search(
         **plain["features"],
         report=log,
     )
-    result, run_log = search.run({name: label for name, label in labels.items() if name != "ground_truth"})
-    return result, search, run_log
 
 
 def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> SearchResult:

@@ -23,14 +23,12 @@ from transfer_exp.cli.job_labels import (
     write_status,
 )
 from transfer_exp.cli.output import Outcome
+from transfer_exp.cli.tracked_job import data_digest, describe_job
 from transfer_exp.errors import IncompleteOutputError
 from transfer_exp.progress import phase
-from transfer_exp.tracker.none import NoTracker
-from transfer_exp.tracker.tracker import Tracker
+from transfer_exp.tracker.live_run import LiveRun
 
 if TYPE_CHECKING:
-    from transfer_exp.dataset.arrays import FeatureArrays
-    from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.store import Store
 
 # Other modules are imported when a job runs, those that need torch once the settings and the dataset are checked.
@@ -50,25 +48,28 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     settings = {name: plain[name] for name in ("device", "seed", "jobs", "inspect")} | plain["features"]
     run_log = RunLog()
     experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
-    result = experiment.run({**labels, **varied_settings(config)}, run_log)
-    context = RunContext(
-        config=plain,
-        sweep=sweep,
-        command=command_line(single_run=sweep is None),
-        seconds=run_log.seconds,
-        class_names=experiment.dataset.class_names,
-        scoring_sets=run_log.scoring_sets,
-        perturb=experiment.scoring.perturb,
-        cache_references=run_log.cache_references,
-        findings=run_log.findings,
-        data=data_digest(tracker, experiment.dataset, experiment.ground_truth.trains),
-    )
-    phase("writing the results")
+    labels |= varied_settings(config)
+    data = data_digest(tracker, experiment.dataset, experiment.ground_truth.trains)
+    tracked_run = describe_job(config, plain, experiment.cell(labels), sweep, data)
     problem = None
-    try:
-        written = write_run(result, context, folder, tracker)
-    except IncompleteOutputError as error:
-        written, problem = error.written, error
+    with LiveRun(tracker, tracked_run, folder) as live_run:
+        result = experiment.run(labels, run_log)
+        context = RunContext(
+            config=plain,
+            sweep=sweep,
+            command=command_line(single_run=sweep is None),
+            seconds=run_log.seconds,
+            class_names=experiment.dataset.class_names,
+            scoring_sets=run_log.scoring_sets,
+            perturb=experiment.scoring.perturb,
+            cache_references=run_log.cache_references,
+            findings=run_log.findings,
+        )
+        phase("writing the results")
+        try:
+            written = write_run(result, context, folder, live_run.finish)
+        except IncompleteOutputError as error:
+            written, problem = error.written, error
 
     from transfer_exp.report.ranking_table import headline, ranking_table
 
@@ -97,11 +98,6 @@ def _build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, A
     return plain, store, parts | build_all(late, plain)
 
 
-def data_digest(tracker: Tracker, dataset: TargetDataset | FeatureArrays, trains: bool) -> str:
-    """Return the digest of the images or arrays of a run for its tracker; empty without one, as it reads every file."""
-    return "" if isinstance(tracker, NoTracker) else dataset.content_digest(trains)
-
-
 def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """Compute what later jobs need, and store it; a `main.Job`.
 
@@ -113,25 +109,24 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     plain, store, parts = _build_parts(config, groups)
 
     from transfer_exp.experiment.precompute import Precomputation
-    from transfer_exp.report.tracked_run import tracked_precompute
+    from transfer_exp.report.tracked_results import precompute_results
 
-    pool, dataset = parts["model_pool"], parts["dataset"]
-    settings = plain["features"] | {name: plain[name] for name in ("jobs", "inspect")}
+    pool, dataset, name = parts["model_pool"], parts["dataset"], job_name(config)
+    settings = plain["features"] | {key: plain[key] for key in ("jobs", "inspect")}
     precomputation = Precomputation(pool, dataset, store, plain["device"], **settings)
-    if plain["stage"] == "features":
-        cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))
-    else:
-        labels, protocol = cell_labels(config)
-        names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}
-        names |= {"protocol": protocol, "seed": str(plain["seed"])}
-        if plain["stage"] == "grid":
-            cached = precomputation.train_grid_point(parts["ground_truth"], names, plain["point"])
+    tracked_run = describe_job(config, plain, name, sweep, data_digest(parts["tracker"], dataset, trains))
+    with LiveRun(parts["tracker"], tracked_run, folder) as live_run:
+        if plain["stage"] == "features":
+            cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))
         else:
-            cached = precomputation.compute_accuracies(parts["ground_truth"], names)
-    counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(cached.items())]
-    name = job_name(config)
-    write_status(folder, {"state": "done", "cell": name, "found": counts})
-    references = precomputation.run_log.cache_references
-    data = data_digest(parts["tracker"], dataset, trains)
-    parts["tracker"].record(tracked_precompute(name, plain, sweep, counts, references, data), folder)
+            labels, protocol = cell_labels(config)
+            names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}
+            names |= {"protocol": protocol, "seed": str(plain["seed"])}
+            if plain["stage"] == "grid":
+                cached = precomputation.train_grid_point(parts["ground_truth"], names, plain["point"])
+            else:
+                cached = precomputation.compute_accuracies(parts["ground_truth"], names)
+        counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(cached.items())]
+        write_status(folder, {"state": "done", "cell": name, "found": counts})
+        live_run.finish(precompute_results(plain["stage"], counts, precomputation.run_log.cache_references))
     return Outcome()

@@ -65,6 +65,10 @@ class Experiment:
         """The metric applied after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
 
+    def cell(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return the labels of the cell in tables, with the names of its pool and target."""
+        return {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
+
     def run(self, labels: Mapping[str, str], run_log: RunLog | None = None) -> CellResult:
         """Extract features, perturb them, score and adapt every model, and compare scores with accuracies.
 
@@ -102,7 +106,7 @@ class Experiment:
         results = self._combine(outcomes)
         agreement = self.evaluation(labels["metric"], results)
         return CellResult(
-            {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
+            self.cell(labels),
             tuple(results),
             agreement.measures,
             agreement.null_band,

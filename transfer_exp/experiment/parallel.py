@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from transfer_exp.errors import InputError
 from transfer_exp.features.extraction import best_device
 from transfer_exp.features.pixels import PIXEL_CACHE
-from transfer_exp.progress import Track
+from transfer_exp.progress import Track, curve, listen
 from transfer_exp.statistics.memory import SharedMemoryError, available_memory, share_memory
 from transfer_exp.store import Store
 
@@ -232,6 +232,8 @@ class _ProcessPool(Generic[Item, Value]):
                 ) from error
             if kind == "log":
                 logging.getLogger(value.name).handle(value)
+            elif kind == "curve":
+                curve(*value)
             elif kind == "start":
                 self._bars[connection] = self.track(*value)
             elif kind == "advance":
@@ -255,7 +257,7 @@ class _ProcessPool(Generic[Item, Value]):
             return lambda: send("advance")
 
         _become_worker(send, self.jobs)
-        with suppress(EOFError, BrokenPipeError):  # The parent was killed.
+        with suppress(EOFError, BrokenPipeError), listen(_Curves(send)):  # The parent was killed.
             while True:
                 item = self.items[connection.recv()]
                 try:
@@ -294,6 +296,20 @@ def _exit_after_parent() -> None:
     assert parent is not None, "this runs in a process of `_ProcessPool`"
     parent.join()
     os._exit(1)
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """Listener that sends the curves of training to the parent, which shows the rest of the progress itself."""
+
+    send: Callable[[str, object], None]
+
+    def progress(self, phase: str | None = None, done: int | None = None, total: int | None = None) -> None:
+        """Do nothing; see `Listener.progress`."""
+
+    def curve(self, name: str, step: int, values: Mapping[str, float]) -> None:
+        """Send points, see `Listener.curve`."""
+        self.send("curve", (name, step, dict(values)))
 
 
 class _Forwarding(QueueHandler):

@@ -84,6 +84,10 @@ class PoolSearch:
         """The metric applied after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
 
+    def cell(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """Return the labels of the search in tables, with the names of its pool and target."""
+        return {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
+
     @one_blas_thread()
     def run(self, labels: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
         """Score all models on few images and the better ones on more, and estimate how certain the order is.
@@ -249,7 +253,7 @@ class PoolSearch:
         looked_at = [name for name in first_look.costs if name not in missing and name in scored.subsets.load_seconds]
         seconds_missing = first_look.expected_seconds(missing, looked_at, search.rounds[0].images)
         return SearchResult(
-            {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)},
+            self.cell(labels),
             models,
             "budget" if missing or n_images < n_all else "all images",
             n_all,

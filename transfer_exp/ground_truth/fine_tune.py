@@ -11,7 +11,7 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial, reduce
 from typing import ClassVar, NamedTuple, cast
 
@@ -32,13 +32,15 @@ from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.loaded_model import LoadedModel
-from transfer_exp.progress import Track
+from transfer_exp.progress import Track, curve
 from transfer_exp.vision import timm
 
 _log = logging.getLogger(__name__)
 _PROBE_STRENGTH, _PROBE_TOLERANCE = 1e-2, 1e-3
 """Settings of the probe that initialises a head: the middle of the usual grid, and a rough solution."""
 _EVALUATION_BATCH = 128
+_CURVE_POINTS = 50
+"""Largest number of points in the curve of a training run; each is the mean of the steps since the one before."""
 Positions = Int[np.ndarray, " trained"]
 """Positions of images in train and validation together."""
 
@@ -149,9 +151,23 @@ class FineTuning(ABC):
         examples, folder = data.images.subset(trained), data.pairing.unfinished
         build = partial(data.factory.build, self._new_head(data.pairing, trained))
         return [
-            _Run(build, examples, recipe, self.seed, data.dataset.measure, Checkpoint(folder, f"{name}.pt"), advance)
+            _Run(
+                build,
+                examples,
+                recipe,
+                self.seed,
+                data.dataset.measure,
+                Checkpoint(folder, f"{name}.pt"),
+                advance,
+                self._curve_name(data.pairing.name, name, recipe),
+            )
             for name, recipe in recipes.items()
         ]
+
+    def _curve_name(self, model: str, name: str, recipe: Recipe) -> str:
+        """Return the name of a run's curves, such as ``vit lr=0.001`` or ``vit final lr=0.001``."""
+        decay = f" wd={recipe.weight_decay:g}" if len(self.protocol.weight_decays) > 1 else ""
+        return f"{model}{' final' if name == 'final' else ''} lr={recipe.learning_rate:g}{decay}"
 
     def _new_head(self, pairing: Pairing, trained: Positions) -> NewHead:
         """Return the factory of heads for training on some of the images of train and validation."""
@@ -198,7 +214,8 @@ def _select(runs: Sequence[_Run], validation: Examples, stages: Sequence[int]) -
 class _Run:
     """Training of one network with one recipe, in stages; it resumes from its checkpoint.
 
-    ``advance`` is called once per step, including the steps that the checkpoint spares this process.
+    ``advance`` is called once per step, including the steps that the checkpoint spares this process. ``curve_name``
+    is the name of the run in trackers.
     """
 
     build_network: Callable[[], nn.Module]
@@ -208,7 +225,10 @@ class _Run:
     measure: str
     checkpoint: Checkpoint
     advance: Callable[[], object]
+    curve_name: str
     _reported: int = 0
+    _batches: list[dict[str, float]] = field(default_factory=list)
+    """Loss and accuracy of the batches since the last point of the curves."""
 
     def is_trained(self, until: int) -> bool:
         """Return whether the checkpoint has the result after ``until`` steps."""
@@ -224,8 +244,9 @@ class _Run:
         if str(until) not in results:
             training = self._resume(state)
             try:
-                training.run(until, lambda: self._report_up_to(training.step), self.checkpoint)
+                training.run(until, lambda: self._report_step(training), self.checkpoint)
                 results |= {str(until): evaluate(training.network, held_out, self.measure)}
+                curve(self.curve_name, until, {f"held_out_{self.measure}": results[str(until)]})
             except NotApplicableError:  # too large a learning rate diverges, and must lose the selection
                 results |= {"-1": -math.inf}
             is_finished = until == self.recipe.steps or "-1" in results
@@ -242,6 +263,15 @@ class _Run:
                 _log.info("%s: training resumes at step %d of %d", name, training.step, self.recipe.steps)
             self._report_up_to(training.step)
         return training
+
+    def _report_step(self, training: Training) -> None:
+        """Report a finished step, and at intervals a point of the curves."""
+        self._batches.append(training.batch)
+        if training.step % math.ceil(self.recipe.steps / _CURVE_POINTS) == 0 or training.step == self.recipe.steps:
+            values = {name: [b[name] for b in self._batches if name in b] for name in ("loss", "accuracy")}
+            curve(self.curve_name, training.step, {f"train_{n}": sum(v) / len(v) for n, v in values.items() if v})
+            self._batches.clear()
+        self._report_up_to(training.step)
 
     def _report_up_to(self, step: int) -> None:
         for _ in range(self._reported, step):

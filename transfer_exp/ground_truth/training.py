@@ -59,10 +59,15 @@ class Training:
         n_images: Number of training images.
         recipe: Optimisation settings.
         seed: Seed of the order of the images, and of dropout, augmentation and mixup.
+
+    Attributes:
+        step: Number of steps that are done.
+        batch: Loss of the latest batch and, where each image has one label, the fraction of right answers.
     """
 
     def __init__(self, network: nn.Module, batch_at: BatchAt, n_images: int, recipe: Recipe, seed: int) -> None:
         self.network, self.recipe, self.step = network, recipe, 0
+        self.batch: dict[str, float] = {}
         self._batch_at, self._batch_arguments = batch_at, (n_images, recipe.batch_size, seed)
         self._optimizer = timm.optim.create_optimizer_v2(
             network, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -100,7 +105,8 @@ class Training:
         recipe = self.recipe
         use_bfloat16 = recipe.mixed_precision and inputs.is_cuda
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=use_bfloat16):
-            loss = classification_loss(self.network(inputs).float(), targets)
+            logits = self.network(inputs).float()
+            loss = classification_loss(logits, targets)
         if not torch.isfinite(loss):
             raise NotApplicableError(
                 f"training diverged at step {self.step + 1} of {recipe.steps} (loss {loss.item()})"
@@ -112,6 +118,9 @@ class Training:
         self._optimizer.step()
         self.step += 1
         self._schedule.step_update(self.step)
+        self.batch = {"loss": loss.item()}
+        if targets.ndim == 1:
+            self.batch["accuracy"] = (logits.argmax(1) == targets).float().mean().item()
 
     def state(self) -> State:
         """Return the state that `restore` needs; its tensors are those in use, so it is valid until the next step."""

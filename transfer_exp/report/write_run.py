@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -15,11 +15,11 @@ from transfer_exp.report.html.page import write_page
 from transfer_exp.report.html.run_details import collect_run_details, write_run_details
 from transfer_exp.report.record import last_round_as_cell, write_record, write_search_record
 from transfer_exp.report.scatter import scatter
-from transfer_exp.report.tracked_run import tracked_cell, tracked_search
+from transfer_exp.report.tracked_results import cell_results, search_results
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
-from transfer_exp.tracker.tracker import Tracker
+from transfer_exp.tracker.tracker import TrackedResults
 
 if TYPE_CHECKING:
     from transfer_exp.features.extraction import FeatureReader  # imports torch, which saved runs do not need
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
+Finish: TypeAlias = Callable[[TrackedResults], "str | None"]
+"""Gives the results to the tracker, and returns the path or address of its entry; see `LiveRun.finish`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +45,6 @@ class RunContext:
         perturb: Returns the perturbed features (N, D'), or None without a perturbation.
         cache_references: Cached features that the run used.
         findings: Possible faults of the images, line by line.
-        data: Digest of the images or arrays that the run used.
     """
 
     config: Mapping[str, Any]
@@ -55,7 +56,6 @@ class RunContext:
     perturb: Callable[[FeatureSet], np.ndarray | None]
     cache_references: Sequence[CacheReference] = ()
     findings: Sequence[str] = ()
-    data: str = ""
 
 
 class Output:
@@ -92,7 +92,7 @@ class Output:
         return IncompleteOutputError(self.records, self.problems, self.written)
 
 
-def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
+def write_run(result: CellResult, context: RunContext, folder: Path, finish: Finish) -> list[Path | str]:
     """Write record, figure, details, page and tracker entry of a scored cell, in this order.
 
     The results are written first. A failure at a later step keeps all other steps. The cells of a sweep share the page
@@ -102,7 +102,7 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
         result: The scored cell, which is a pool on one dataset with one perturbation, metric, regime and seed.
         context: Other facts about the run.
         folder: Folder of the run, created if missing.
-        tracker: Tracker to record the run with.
+        finish: Ends the run of the tracker.
 
     Returns:
         Files that users open, and the path or address of the tracker's entry if there is one.
@@ -117,15 +117,16 @@ def write_run(result: CellResult, context: RunContext, folder: Path, tracker: Tr
     output.add("details of the page", lambda: write_run_details(collect_run_details(result, context), folder))
     if context.sweep is None:
         output.add("page", lambda: write_page(folder))
-    output.add("entry of the tracker", lambda: tracker.record(tracked_cell(result, context, figure, records), folder))
+    references = context.cache_references
+    output.add("entry of the tracker", lambda: finish(cell_results(result, references, figure, records)))
     return output.finish()
 
 
-def write_search(search: SearchResult, context: RunContext, folder: Path, tracker: Tracker) -> list[Path | str]:
+def write_search(search: SearchResult, context: RunContext, folder: Path, finish: Finish) -> list[Path | str]:
     """Write record, tables, details, page and tracker entry of a search; parameters and errors as `write_run`."""
     records = write_search_record(search, context.config, folder, context.findings)
     output, cell, first = Output(records), last_round_as_cell(search), search.recommended
     output.add("details of the page", lambda: write_run_details(collect_run_details(cell, context, first), folder))
     output.add("page", lambda: write_page(folder))
-    output.add("entry of the tracker", lambda: tracker.record(tracked_search(search, context, records), folder))
+    output.add("entry of the tracker", lambda: finish(search_results(search, records)))
     return output.finish()

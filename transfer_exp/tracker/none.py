@@ -12,5 +12,5 @@ from transfer_exp.tracker.tracker import TrackedRun
 class NoTracker:
     """A tracker that records nothing."""
 
-    def record(self, run: TrackedRun, folder: Path) -> None:
-        """Do nothing; see `Tracker.record`."""
+    def start(self, run: TrackedRun, folder: Path) -> None:
+        """Do nothing; see `Tracker.start`."""

@@ -1,4 +1,8 @@
-"""Interface of experiment trackers, and the record of a run that they receive."""
+"""Interface of experiment trackers, and the records of a run that they receive.
+
+A tracker starts a run before the work (`Tracker.start`), receives values while it is in progress (`ActiveRun.log`),
+and ends it with its results (`ActiveRun.finish`) or as failed (`ActiveRun.fail`).
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 REPORT = "report"
 """Stage of the record of a sweep as a whole."""
-
-
+SECONDS, TRAINING_STEP = "progress/seconds", "training/step"
+"""Axes of `ActiveRun.log`: seconds since the start of the run, and steps of one training run."""
 _NAMED_FIELDS = ("model_pool", "models", "dataset", "perturbation", "metric", "ground_truth", "seed")
 
 
@@ -40,48 +44,126 @@ class Artifact:
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """Record of a finished job, or of a finished sweep.
+    """Description of a job, or of a sweep, before its work.
 
     Attributes:
         stage: ``features``, ``grid``, ``finetune``, ``score`` or ``rank``; ``report`` for a sweep as a whole.
         cell: Labels of the job in tables, by field.
-        config: Resolved configuration as plain values, to filter and group runs by.
+        config: Resolved configuration as plain values, which decides the result.
         group: Name of the sweep that the job belongs to, or None.
-        summary: Final numbers by name.
-        tables: Rows by name of the table, each a mapping from column to value. A table has at least one row, and its
-            rows have the same columns.
-        images: Image files by name.
-        output_artifacts, input_artifacts: Files that the run wrote, and files that it read.
         data: Digest of the images or arrays that the run used; empty for a sweep.
+        name: Name for lists of runs.
+        options: Chosen option of each config group.
+        environment: Versions, git commit and hardware, see `describe_environment`.
     """
 
     stage: str
     cell: Mapping[str, str]
     config: Mapping[str, Any]
     group: str | None = None
+    data: str = ""
+    name: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Plain nested settings to filter and group runs by: ``option`` names a part, and no value is a class path."""
+        groups = {name: value for name, value in self.config.items() if isinstance(value, Mapping)}
+        settings = {
+            name: _without_targets(value, self.options.get(name), {k: v for k, v in groups.items() if k != name})
+            for name, value in self.config.items()
+        }
+        return {**settings, "cell": dict(self.cell), **self.environment}
+
+
+def _without_targets(value: Any, option: str | None = None, groups: Mapping[str, Any] | None = None) -> Any:
+    """Return settings with ``option`` instead of ``_target_``, which becomes the name of the class without one.
+
+    Args:
+        value: Settings of a config group, or any value in it.
+        option: Chosen option of the group.
+        groups: Settings of other groups; a group inside this one that equals one of them is left out.
+    """
+    if isinstance(value, list | tuple):
+        return [_without_targets(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    target = value.get("_target_")
+    option = option or (None if target is None else str(target).rpartition(".")[2])
+    plain = {
+        key: _without_targets(item)
+        for key, item in value.items()
+        if key not in ("_target_", "_convert_") and not (groups and key in groups and item == groups[key])
+    }
+    return plain if option is None else {"option": option, **plain}
+
+
+@dataclass(frozen=True)
+class TrackedResults:
+    """Results of a finished run.
+
+    Attributes:
+        summary: Final numbers by name.
+        tables: Rows by name of the table, each a mapping from column to value. A table has at least one row, and its
+            rows have the same columns.
+        images: Image files by name.
+        output_artifacts, input_artifacts: Files that the run wrote, and files that it read.
+    """
+
     summary: Mapping[str, float | int | bool] = field(default_factory=dict)
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     images: Mapping[str, Path] = field(default_factory=dict)
     output_artifacts: Sequence[Artifact] = ()
     input_artifacts: Sequence[Artifact] = ()
-    data: str = ""
+
+
+@runtime_checkable
+class ActiveRun(Protocol):
+    """A run of a tracker that is in progress."""
+
+    def log(self, axis: str, position: float | int, values: Mapping[str, float | int | str]) -> None:
+        """Record values at a position of an axis.
+
+        Args:
+            axis: `SECONDS` or `TRAINING_STEP`.
+            position: Position on the axis, which does not decrease for the values of one name.
+            values: Numbers or texts by name, such as ``progress/models_done``.
+        """
+        ...
+
+    def finish(self, results: TrackedResults) -> str | None:
+        """Record the results and end the run.
+
+        Returns:
+            Path or address of the record, or None if there is none.
+
+        Raises:
+            InputError: If the service refuses the record.
+        """
+        ...
+
+    def fail(self, reason: str) -> None:
+        """End the run as failed, with the reason in one line."""
+        ...
 
 
 @runtime_checkable
 class Tracker(Protocol):
     """Service that records runs for comparison, in addition to the folder of the run."""
 
-    def record(self, run: TrackedRun, folder: Path) -> str | None:
-        """Record a run, or skip it.
+    def start(self, run: TrackedRun, folder: Path) -> ActiveRun | None:
+        """Start the record of a run, or skip it.
 
         Args:
             run: A job or a sweep. The tracker receives both and skips the kinds that its options exclude.
             folder: Folder of the run, for local files.
 
         Returns:
-            Path or address of the record, or None if there is none.
+            The run in progress, or None if it is not recorded. A run with the same settings, data and sweep continues
+            an interrupted one where the service can.
 
         Raises:
-            InputError: If the service refuses the record (no login, no network).
+            InputError: If the service refuses the run (no login, no network).
         """
         ...

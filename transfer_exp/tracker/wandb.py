@@ -8,14 +8,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from transfer_exp.errors import InputError, escape_all, suggestion
-from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun, further_labels
+from transfer_exp.tracker.tracker import REPORT, TRAINING_STEP, Artifact, TrackedResults, TrackedRun
 
 if TYPE_CHECKING:
     import wandb
@@ -99,12 +99,10 @@ class WandbTracker:
             return self.project, "tracker.project"
         return os.environ.get("WANDB_PROJECT", "").strip() or "transfer_exp", "WANDB_PROJECT"
 
-    def record(self, run: TrackedRun, folder: Path) -> str | None:
-        """Record one run below ``folder/wandb`` or ``WANDB_DIR``; its config holds the cell labels under ``cell``.
+    def start(self, run: TrackedRun, folder: Path) -> WandbRun | None:
+        """Start a run below ``folder/wandb`` or ``WANDB_DIR``; None if ``per`` or ``WANDB_MODE=disabled`` excludes it.
 
-        Returns:
-            The folder of an offline run (for ``wandb sync``) or the address of an online run; None if ``per`` excludes
-            the run, or ``WANDB_MODE`` is ``disabled``.
+        Its config holds the settings, the cell labels under ``cell``, and versions, git commit and hardware.
 
         Raises:
             InputError: If W&B refuses the run (no login, no network).
@@ -112,40 +110,12 @@ class WandbTracker:
         is_included = self.per == "sweep" if run.stage == REPORT else self.per == "cell" or run.group is None
         if not is_included or self.effective_mode == "disabled":
             return None
-        with _usable_environment(self.effective_mode):
-            return self._record(run, folder)
-
-    def _record(self, run: TrackedRun, folder: Path) -> str | None:
-        import wandb  # Imported late, because the import is slow.
-
-        texts = {name: escape_all(getattr(run, name)) for name in ("cell", "config", "group", "tables")}
-        run = replace(run, **texts)  # W&B cannot send bytes that are not UTF-8
-        try:
-            with self._open(run, folder) as wandb_run, _staging_folder(Path(wandb_run.dir).parent):
-                images = {name: wandb.Image(str(path)) for name, path in run.images.items()}
-                tables = {name: _table(rows) for name, rows in run.tables.items()}
-                wandb_run.log({**tables, **images})
-                wandb_run.summary.update(dict(run.summary))
-                for artifact in self._wandb_artifacts(run.output_artifacts):
-                    wandb_run.log_artifact(artifact)
-                for artifact in self._wandb_artifacts(run.input_artifacts):
-                    # `use_artifact` refuses offline runs, but the call behind it records them just as well.
-                    wandb_run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
-                return wandb_run.url if self.effective_mode == "online" else str(Path(wandb_run.dir).parent)
-        except wandb.Error as error:
-            reason = str(error).strip().splitlines()[0]
-            fix = "run `wandb login`, or record with tracker.mode=offline and `wandb sync` later"
-            raise InputError(f"tracker=wandb in mode {self.effective_mode}: {reason} ({fix})") from error
-        except ValidationError as error:
-            problem = error.errors()[0]
-            name = "_".join(map(str, problem["loc"]))
-            raise InputError(
-                f"W&B refuses its setting {name}: {problem['msg']}; look at WANDB_{name.upper()}"
-            ) from error
+        with _usable_environment(self.effective_mode), _explain_errors(self.effective_mode):
+            return WandbRun(self._open(run, folder), self)
 
     def _open(self, run: TrackedRun, folder: Path) -> Run:
         """Open a W&B run without touching other runs of this process."""
-        import wandb
+        import wandb  # Imported late, because the import is slow.
 
         folder.mkdir(parents=True, exist_ok=True)
         # The agent of a W&B sweep sets project, account and id through the environment.
@@ -158,15 +128,15 @@ class WandbTracker:
             tags=[str(tag) for tag in self.tags],
             dir=os.environ.get("WANDB_DIR") or str(folder),
             resume="allow",
-            name=_display_name(run)[:_LONGEST_NAME],
-            group=run.group,
+            name=escape_all(run.name)[:_LONGEST_NAME] or None,
+            group=None if run.group is None else escape_all(run.group),
             job_type=run.stage,
-            config={**run.config, "cell": dict(run.cell)},
+            config=escape_all(run.settings),  # W&B cannot send bytes that are not UTF-8
             reinit="create_new",
             settings=wandb.Settings(**QUIET),
         )
 
-    def _wandb_artifacts(self, artifacts: Sequence[Artifact]) -> Iterator[wandb.Artifact]:
+    def wandb_artifacts(self, artifacts: Sequence[Artifact]) -> Iterator[wandb.Artifact]:
         """Yield the artifacts of the selected kinds as W&B artifacts."""
         import wandb
 
@@ -181,6 +151,75 @@ class WandbTracker:
                 # Files of the store are named after their content, so reading them for a checksum is not needed.
                 wandb_artifact.add_reference(address, name=label, checksum=False)
             yield wandb_artifact
+
+
+class WandbRun:
+    """A run of W&B in progress, see `ActiveRun`.
+
+    Args:
+        run: The run of the library.
+        tracker: Tracker that has started it.
+    """
+
+    def __init__(self, run: Run, tracker: WandbTracker) -> None:
+        self._run, self._tracker = run, tracker
+        self._names = set[str]()
+
+    def log(self, axis: str, position: float | int, values: Mapping[str, float | int | str]) -> None:
+        """Record values; see `ActiveRun.log`."""
+        values = {escape_all(name).replace("*", "_"): value for name, value in values.items()}
+        for name in values.keys() - self._names:
+            # The summary holds the results, and none of the many last points of curves.
+            self._run.define_metric(name, step_metric=axis, summary="none" if axis == TRAINING_STEP else None)
+            self._names.add(name)
+        self._run.log({axis: position, **values})
+
+    def finish(self, results: TrackedResults) -> str | None:
+        """Record the results; return the folder of an offline run (for ``wandb sync``) or the address of an online run.
+
+        Raises:
+            InputError: If W&B refuses the record (no network).
+        """
+        import wandb
+
+        run, exit_code, mode = self._run, 1, self._tracker.effective_mode
+        with _usable_environment(mode), _explain_errors(mode), _staging_folder(Path(run.dir).parent):
+            try:
+                images = {name: wandb.Image(str(path)) for name, path in results.images.items()}
+                tables = {name: _table(escape_all(rows)) for name, rows in results.tables.items()}
+                run.log({**tables, **images})
+                run.summary.update(dict(results.summary))
+                for artifact in self._tracker.wandb_artifacts(results.output_artifacts):
+                    run.log_artifact(artifact)
+                for artifact in self._tracker.wandb_artifacts(results.input_artifacts):
+                    # `use_artifact` refuses offline runs, but the call behind it records them just as well.
+                    run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
+                exit_code = 0
+            finally:
+                run.finish(exit_code=exit_code)
+        return run.url if mode == "online" else str(Path(run.dir).parent)
+
+    def fail(self, reason: str) -> None:
+        """End the run as failed, with the reason as ``error`` in the summary."""
+        self._run.summary.update({"error": escape_all(reason)})
+        self._run.finish(exit_code=1)
+
+
+@contextmanager
+def _explain_errors(mode: str) -> Iterator[None]:
+    """Raise errors of W&B as one line with a fix."""
+    import wandb
+
+    try:
+        yield
+    except wandb.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        fix = "run `wandb login`, or record with tracker.mode=offline and `wandb sync` later"
+        raise InputError(f"tracker=wandb in mode {mode}: {reason} ({fix})") from error
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = "_".join(map(str, problem["loc"]))
+        raise InputError(f"W&B refuses its setting {name}: {problem['msg']}; look at WANDB_{name.upper()}") from error
 
 
 @contextmanager
@@ -241,18 +280,10 @@ def run_id(run: TrackedRun) -> str:
 
     ``config["tracker"]`` is left out: tracking does not change the result.
     """
-    config = {key: value for key, value in run.config.items() if key != "tracker"}
-    text = json.dumps([dict(run.cell), config, run.group, run.data], sort_keys=True, default=str)
+    cell, config, group = (escape_all(value) for value in (run.cell, run.config, run.group))
+    config = {key: value for key, value in config.items() if key != "tracker"}
+    text = json.dumps([dict(cell), config, group, run.data], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _display_name(run: TrackedRun) -> str:
-    """Return a name for lists of runs."""
-    if run.stage == REPORT:
-        return str(run.group)
-    fields = ("metric", "perturbation", "dataset") if run.stage in ("score", "rank") else ("models", "dataset")
-    labels = [*(run.cell[field] for field in fields if field in run.cell), *further_labels(run.cell)]
-    return " ".join(labels if run.stage == "score" else [run.stage, *labels])
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:

@@ -1,14 +1,13 @@
-"""Jobs as a tracker receives them: summary numbers, tables, and the artifacts that they made and used."""
+"""Results as a tracker receives them: summary numbers, tables, and the artifacts that were made and used."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from tests.report.html.folders import run_context
 from transfer_exp.features.model_on_target import CacheReference
 from transfer_exp.io.atomic import digest
-from transfer_exp.report.tracked_run import tracked_cell, tracked_precompute, tracked_search
+from transfer_exp.report.tracked_results import cell_results, precompute_results, search_results
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.results.search import SearchedModel, SearchResult
 
@@ -26,24 +25,23 @@ FIGURE = Path("scatter.png")
 
 
 def test_the_summary_of_a_cell_holds_the_correlation_and_its_band():
-    summary = tracked_cell(RESULT, run_context(), FIGURE, []).summary
+    summary = cell_results(RESULT, [], FIGURE, []).summary
     assert (summary["weighted_tau"], summary["regret"], summary["models_compared"]) == (0.625, 0.0, 2)
     assert (summary["null_band_low"], summary["null_band_high"], summary["tied"]) == (-1.0, 0.875, False)
 
 
 def test_a_cell_without_ground_truth_has_no_band():
     unlabelled = CellResult(CELL, (ModelResult("a", 1.0), ModelResult("b", 2.0)))
-    assert tracked_cell(unlabelled, run_context(), FIGURE, []).summary == {"models_compared": 0, "tied": False}
+    assert cell_results(unlabelled, [], FIGURE, []).summary == {"models_compared": 0, "tied": False}
 
 
 def test_the_table_of_a_cell_lists_every_model_with_both_ranks(tmp_path):
-    run = tracked_cell(RESULT, run_context("sweep-7", config={"seed": 0}), FIGURE, [tmp_path / "ranking.csv"])
+    run = cell_results(RESULT, [], FIGURE, [tmp_path / "ranking.csv"])
     assert [list(row.values()) for row in run.tables["models"]] == [
         ["large", 0.75, 0.9, 1, 1, ""],
         ["small", 0.5, 0.71, 2, 2, ""],
         ["headless", None, 0.8, None, None, "LEEP needs a classifier head"],
     ]
-    assert (run.stage, run.group, run.config, run.cell) == ("score", "sweep-7", {"seed": 0}, CELL)
     assert run.images == {"scatter": FIGURE}
     assert [(artifact.name, artifact.type, artifact.files) for artifact in run.output_artifacts] == [
         ("ranking-builtin-digits-none-logme", "ranking", [tmp_path / "ranking.csv"])
@@ -51,7 +49,7 @@ def test_the_table_of_a_cell_lists_every_model_with_both_ranks(tmp_path):
 
 
 def test_features_are_named_after_what_decides_their_values():
-    (artifact,) = tracked_cell(RESULT, run_context(cache_references=REFERENCES), FIGURE, []).input_artifacts
+    (artifact,) = cell_results(RESULT, REFERENCES, FIGURE, []).input_artifacts
     key = digest({"weights": "w"})
     assert (artifact.name, artifact.type, artifact.files) == (f"hub/net-digits-scoring_set-{key[:8]}", "features", ())
     assert artifact.addresses == {f"{key}.safetensors": REFERENCES[0].address}
@@ -66,11 +64,11 @@ def test_the_features_stage_makes_features_and_the_other_stages_use_them():
         {"what": "features of test", "was_there": False, "count": 4},
     ]
     for stage, (n_made, n_used) in {"features": (1, 0), "finetune": (0, 1)}.items():
-        run = tracked_precompute(CELL, {"stage": stage}, "s", counts, REFERENCES)
-        assert (run.stage, len(run.output_artifacts), len(run.input_artifacts)) == (stage, n_made, n_used)
+        run = precompute_results(stage, counts, REFERENCES)
+        assert (len(run.output_artifacts), len(run.input_artifacts)) == (n_made, n_used)
         assert run.summary == {"read": 2, "computed": 5}
         assert run.tables == {"found": counts}
-    assert tracked_precompute(CELL, {"stage": "grid"}, "s", [], []).tables == {}
+    assert precompute_results("grid", [], []).tables == {}
 
 
 def test_a_search_lists_its_models_best_first_with_images_and_seconds(tmp_path):
@@ -80,7 +78,7 @@ def test_a_search_lists_its_models_best_first_with_images_and_seconds(tmp_path):
         SearchedModel("c", status="failed", reason="no head"),
     )
     search = SearchResult(CELL, models, "budget", images=100, classes=3, forward_passes=250, seconds=3.5)
-    run = tracked_search(search, run_context(), [tmp_path / "rank.csv"])
+    run = search_results(search, [tmp_path / "rank.csv"])
     assert run.summary == {"images": 100, "pushed": 250, "seconds": 3.5, "may_be_best": 2}
     table = pd.DataFrame(run.tables["models"])
     assert table["model"].tolist() == ["a", "b", "c"]
@@ -88,4 +86,4 @@ def test_a_search_lists_its_models_best_first_with_images_and_seconds(tmp_path):
     assert (run.tables["models"][0]["rank"], run.tables["models"][0]["score_low_95"]) == (1, 0.4)
     assert run.output_artifacts[0].files == [tmp_path / "rank.csv"]
     with_regret = replace(search, expected_regret=0.02)
-    assert tracked_search(with_regret, run_context(), []).summary["expected_regret"] == 0.02
+    assert search_results(with_regret, []).summary["expected_regret"] == 0.02

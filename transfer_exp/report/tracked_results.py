@@ -1,9 +1,8 @@
-"""Convert finished jobs and sweeps to the `TrackedRun` that an experiment tracker such as W&B records."""
+"""Convert finished jobs and sweeps to the `TrackedResults` that an experiment tracker such as W&B records."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,91 +13,71 @@ from transfer_exp.report.record import ranking_rows, search_frame
 from transfer_exp.report.sweep_cells import cell_fields, collect, read_jobs
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
-from transfer_exp.tracker.tracker import REPORT, Artifact, TrackedRun, further_labels
+from transfer_exp.tracker.tracker import Artifact, TrackedResults, further_labels
 
 if TYPE_CHECKING:
     from transfer_exp.features.model_on_target import CacheReference
-    from transfer_exp.report.write_run import RunContext
 
 
-def tracked_cell(result: CellResult, context: RunContext, figure: Path | None, files: Sequence[Path]) -> TrackedRun:
-    """Return a scored cell as a tracked run, with its figure as an image and its record files as an artifact."""
+def cell_results(
+    result: CellResult, references: Iterable[CacheReference], figure: Path | None, files: Sequence[Path]
+) -> TrackedResults:
+    """Return the results of a scored cell, with its figure as an image and its record files as an artifact."""
     summary: dict[str, float | int | bool] = {**result.measures}
     summary |= {"models_compared": result.compared, "tied": result.tied}
     if result.null_band is not None:
         summary["null_band_low"], summary["null_band_high"] = result.null_band
-    return TrackedRun(
-        "score",
-        result.cell,
-        context.config,
-        context.sweep,
+    return TrackedResults(
         summary,
         tables={"models": ranking_rows(result)},
         images={} if figure is None else {"scatter": figure},
         output_artifacts=[_ranking_artifact("ranking", result.cell, files)],
-        input_artifacts=_feature_artifacts(context.cache_references),
-        data=context.data,
+        input_artifacts=_feature_artifacts(references),
     )
 
 
-def tracked_search(search: SearchResult, context: RunContext, files: Sequence[Path]) -> TrackedRun:
-    """Return a search of a pool as a tracked run, with its record files as an artifact."""
+def search_results(search: SearchResult, files: Sequence[Path]) -> TrackedResults:
+    """Return the results of a search of a pool, with its record files as an artifact."""
     summary: dict[str, float | int | bool] = {"images": search.images, "pushed": search.forward_passes}
     summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
     summary |= {} if search.expected_regret is None else {"expected_regret": search.expected_regret}
-    tables = {"models": _rows(search_frame(search))}
     outputs = [_ranking_artifact("rank", search.cell, files)]
-    run = TrackedRun("rank", search.cell, context.config, context.sweep, summary, tables, output_artifacts=outputs)
-    return replace(run, data=context.data)
+    return TrackedResults(summary, {"models": _rows(search_frame(search))}, output_artifacts=outputs)
 
 
-def tracked_precompute(
-    cell: Mapping[str, str],
-    config: Mapping[str, Any],
-    sweep: str | None,
-    counts: Sequence[Mapping[str, Any]],
-    cache_references: Iterable[CacheReference],
-    data: str = "",
-) -> TrackedRun:
-    """Return a precompute job, which fills the store with features or accuracies, as a tracked run.
+def precompute_results(
+    stage: str, counts: Sequence[Mapping[str, Any]], cache_references: Iterable[CacheReference]
+) -> TrackedResults:
+    """Return the results of a precompute job, which fills the store with features or accuracies.
 
     Args:
-        cell: Labels of the job by field.
-        config: Resolved configuration of the job.
-        sweep: Name of the sweep that the job belongs to, or None.
+        stage: ``features``, ``grid`` or ``finetune``.
         counts: Rows with ``what`` was requested, whether it ``was_there`` in the store, and the ``count``.
         cache_references: Cached features, which the stage ``features`` makes and the other stages use.
-        data: Digest of the images that the job used.
     """
-    stage, features = str(config["stage"]), _feature_artifacts(cache_references)
+    features = _feature_artifacts(cache_references)
     summary = {
         name: sum(row["count"] for row in counts if row["was_there"] == was_there)
         for name, was_there in (("read", True), ("computed", False))
     }
     outputs, inputs = (features, []) if stage == "features" else ([], features)
-    tables = {"found": counts} if counts else {}
-    run = TrackedRun(stage, cell, config, sweep, summary, tables, output_artifacts=outputs, input_artifacts=inputs)
-    return replace(run, data=data)
+    return TrackedResults(summary, {"found": counts} if counts else {}, {}, outputs, inputs)
 
 
-def tracked_sweep(config: Mapping[str, Any], axes: Iterable[str], folder: Path) -> TrackedRun:
-    """Return a finished sweep as one tracked run: the settings that its cells share, and a row for each cell.
+def sweep_results(folder: Path, scores: bool) -> TrackedResults:
+    """Return the results of a finished sweep, with a row for each job.
 
     Args:
-        config: Resolved configuration of the sweep.
-        axes: Overrides that the sweep varies; the settings they name are left out of the recorded config.
         folder: Folder of the sweep; holds ``sweep.csv`` and ``sweep.png`` if its jobs score cells.
+        scores: Whether its jobs score cells.
     """
     table, figure = folder / "sweep.csv", folder / "sweep.png"
-    scores = config["stage"] == "score"
     frame = collect(folder) if scores else read_jobs(folder)
     shared = {name: str(frame[name].iloc[0]) for name in cell_fields(frame) if frame[name].nunique() == 1}
-    varied = {axis.partition(".")[0] for axis in axes}
-    fixed = {key: value for key, value in config.items() if key not in varied}
     summary = {"cells": len(frame), "failed": int((frame["state"] != "done").sum())}
     images = {"taus": figure} if scores and figure.is_file() else {}
     outputs = [Artifact(f"sweep-{folder.name}", "sweep", [table], metadata=shared)] if scores else []
-    return TrackedRun(REPORT, shared, fixed, folder.name, summary, {"cells": _rows(frame)}, images, outputs)
+    return TrackedResults(summary, {"cells": _rows(frame)}, images, outputs)
 
 
 def _ranking_artifact(name: str, cell: Mapping[str, str], files: Sequence[Path]) -> Artifact:

@@ -1,0 +1,152 @@
+"""Descriptions of jobs and sweeps for trackers, and the run of a tracker for a sweep as a whole."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from transfer_exp.cli.job_labels import AXES, to_plain
+from transfer_exp.cli.settings import GROUPS
+from transfer_exp.errors import first_line, one_line, redact_urls
+from transfer_exp.results.folder import cell_folders
+from transfer_exp.tracker.environment import describe_environment
+from transfer_exp.tracker.none import NoTracker
+from transfer_exp.tracker.tracker import REPORT, SECONDS, ActiveRun, TrackedResults, TrackedRun, Tracker, further_labels
+
+if TYPE_CHECKING:
+    from transfer_exp.dataset.arrays import FeatureArrays
+    from transfer_exp.dataset.target_dataset import TargetDataset
+
+_log = logging.getLogger(__name__)
+_INTERVAL = 10.0
+"""Seconds between two counts of the jobs of a sweep."""
+_NAMED = ("dataset", "metric", "perturbation")
+"""Labels that the name of every scoring run has."""
+_NAMED_IF_VARIED = ("models", "model_pool", "ground_truth", "seed")
+_NO_DIFFERENCE = ("stage", "device", "store", "features", "tracker", "jobs", "inspect", "rows")
+"""Settings that do not distinguish results, and so are not in the name of a run."""
+
+
+def describe_job(
+    config: DictConfig, plain: Mapping[str, Any], cell: Mapping[str, str], sweep: str | None, data: str
+) -> TrackedRun:
+    """Return the description of a job for its tracker.
+
+    Args:
+        config: Configuration of the job.
+        plain: The same as plain values.
+        cell: Labels of the job in tables.
+        sweep: Name of the sweep that the job belongs to, or None.
+        data: Digest of its images or arrays.
+    """
+    stage = "rank" if "halving" in config else str(config.stage)
+    name = _display_name(stage, cell, single_run=sweep is None)
+    return TrackedRun(stage, cell, plain, sweep, data, name, _options(), describe_environment())
+
+
+def describe_sweep(config: DictConfig, axes: set[str], folder: Path) -> TrackedRun:
+    """Return the description of a sweep as one run: the settings that its jobs share.
+
+    Args:
+        config: Configuration of the sweep.
+        axes: Settings that it varies.
+        folder: Folder of the sweep.
+    """
+    varied = {axis.partition(".")[0] for axis in axes}
+    # Some of Hydra's own settings can only be resolved within a job.
+    plain = to_plain(OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra" and k not in varied]))
+    options = {group: option for group, option in _options().items() if group not in varied}
+    fields = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
+    cell = {field: options[field] for field in fields if field in options}
+    cell |= {} if "seed" in varied else {"seed": str(config.seed)}
+    return TrackedRun(REPORT, cell, plain, folder.name, "", folder.name, options, describe_environment())
+
+
+class SweepRun:
+    """Run of a tracker for a sweep as a whole; a thread records how many of its jobs have ended.
+
+    The jobs may be in other processes and on other machines, so the thread counts the files of their results.
+
+    Args:
+        active: The run.
+        folder: Folder of the sweep.
+        depth: Number of folders between it and those of its jobs.
+        jobs: Number of its jobs.
+    """
+
+    def __init__(self, active: ActiveRun, folder: Path, depth: int, jobs: int) -> None:
+        self._active, self._folder, self._depth, self._jobs = active, folder, depth, jobs
+        self._start, self._is_closed = time.monotonic(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def finish(self, results: TrackedResults) -> str | None:
+        """Record the results and end the run, see `ActiveRun.finish`."""
+        self._stop()
+        self._log()
+        return self._active.finish(results)
+
+    def fail(self) -> None:
+        """End the run as failed, if it has not ended."""
+        if not self._is_closed.is_set():
+            self._stop()
+            with suppress(Exception):  # the user has to see the first error
+                self._active.fail("the sweep stopped before its last job")
+
+    def _stop(self) -> None:
+        self._is_closed.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self._log()
+            except Exception as error:
+                _log.warning("the tracker does not record the progress any more: %s", one_line(first_line(error)))
+                return
+            if self._is_closed.wait(_INTERVAL):
+                return
+
+    def _log(self) -> None:
+        done = len(cell_folders(self._folder, self._depth))
+        values = {"progress/jobs_done": done, "progress/jobs": self._jobs}
+        self._active.log(SECONDS, round(time.monotonic() - self._start, 1), values)
+
+
+def data_digest(tracker: Tracker, dataset: TargetDataset | FeatureArrays, trains: bool) -> str:
+    """Return the digest of the images or arrays of a run for its tracker; empty without one, as it reads every file."""
+    return "" if isinstance(tracker, NoTracker) else dataset.content_digest(trains)
+
+
+def _options() -> dict[str, str]:
+    """Return the chosen option of each config group."""
+    choices = HydraConfig.get().runtime.choices
+    return {group: str(choices[group]) for group in GROUPS if choices.get(group) is not None}
+
+
+def _display_name(stage: str, cell: Mapping[str, str], single_run: bool) -> str:
+    """Return target, metric, perturbation, and what the sweep varies, or what the command sets for a single run."""
+    run: Any = HydraConfig.get()
+    overrides = OverridesParser.create().parse_overrides(list(run.overrides.task)) if single_run else []
+    axes = [o.key_or_group for o in overrides] if single_run else list(OmegaConf.select(run, AXES) or ())
+    varied = {axis.partition(".")[0] for axis in axes} | ({"ground_truth"} if "protocol" in axes else set())
+    fields = _NAMED if stage in ("score", "rank") else ("dataset", "models", "ground_truth", "point")
+    fields = (*fields, *(field for field in _NAMED_IF_VARIED if field in varied and field not in fields))
+    labels = [f"seed={cell[field]}" if field == "seed" else cell[field] for field in fields if field in cell]
+    labels += [label for label in further_labels(cell) if label.partition("=")[0] not in fields]
+    for override in overrides:
+        key, value = override.key_or_group, str(override.get_value_element_as_str())
+        if key.partition(".")[0] not in (*cell, *_NO_DIFFERENCE, "protocol", "halving", "hydra") or (
+            key.startswith(("dataset.", "model_pool.")) and not key.endswith((".root", ".path"))
+        ):
+            labels.append(redact_urls(f"{key}={value}"))
+    return " ".join(labels if stage == "score" else [stage, *labels])
