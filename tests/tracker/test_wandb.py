@@ -338,7 +338,7 @@ def test_progress_and_curves_have_axes_and_only_the_results_are_in_the_summary(t
     assert recorded["summary"]["weighted_tau"] == 0.5
     assert "train_loss/hub/net.v1 lr=0.01" not in recorded["summary"]
     assert recorded["axes"]["progress/phase"] == "progress/seconds"
-    assert recorded["axes"]["train_loss/hub/net.v1 lr=0.01"] == "training/step"
+    assert recorded["axes"][r"train_loss/hub/net\.v1 lr=0\.01"] == "training/step"
     assert [(row["training/step"], row["train_loss/hub/net.v1 lr=0.01"]) for row in recorded["rows"][1:]] == [
         (1, 1.0),
         (2, 0.5),

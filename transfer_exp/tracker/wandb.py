@@ -169,8 +169,9 @@ class WandbRun:
         """Record values; see `ActiveRun.log`."""
         values = {escape_all(name).replace("*", "_"): value for name, value in values.items()}
         for name in values.keys() - self._names:
-            # The summary holds the results, and none of the many last points of curves.
-            self._run.define_metric(name, step_metric=axis, summary="none" if axis == TRAINING_STEP else None)
+            # The summary holds the results, and none of the many last points of curves. A dot would mean nesting.
+            pattern = name.replace("\\", "\\\\").replace(".", "\\.")
+            self._run.define_metric(pattern, step_metric=axis, summary="none" if axis == TRAINING_STEP else None)
             self._names.add(name)
         self._run.log({axis: position, **values})
 
