@@ -17,7 +17,7 @@ import torch
 from transfer_exp import __version__
 from transfer_exp.cli import doctor
 from transfer_exp.cli.doctor import check_downloads, check_network, check_store, check_wandb, main
-from transfer_exp.model_pool import hub
+from transfer_exp.io import hub
 from transfer_exp.store import Store
 
 ROOT = Path(__file__).parents[2]

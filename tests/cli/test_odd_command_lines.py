@@ -56,6 +56,8 @@ ODD = {
     "stage=null": "no stage 'None'",
     "stage=scores": "did you mean score",
     "features=null": "features has no value",
+    "ground_truth.protocol.steps=2": "there is no setting 'ground_truth.protocol.steps': write protocol.steps=2",
+    "+ground_truth.protocol.warmup=0": "write protocol.warmup=0",
     "features.batch_size=null": "features.batch_size=null: need a whole number",
     "features.batch_size=1e9": "features.batch_size=1000000000.0: need a whole number",
     "features.batch_size=99999999999": "features.batch_size=99999999999: need a whole number",

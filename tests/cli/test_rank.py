@@ -126,6 +126,11 @@ def test_settings_and_options_may_be_mixed(photos):
     arguments = [str(photos), "--budget", "90s", "metric=sfda", "--pool", "builtin", "seed=1"]
     assert rank_overrides(arguments)[4:] == ["budget=90s", "model_pool=builtin", "metric=sfda", "seed=1"]
     assert "budget=null" in rank_overrides([str(photos), "--budget", "none"])
+    for budget, seconds in (("5M", 300), ("90 S", 90), ("1.5h", 5400), (" 2Min ", 120), (7, 7)):
+        assert parse_budget(budget) == seconds
+    for budget in ("１０m", "1h30m", "inf", "-1", "0", "", "1e3", "9" * 400 + "h"):
+        with pytest.raises(InputError, match="is not a time"):
+            parse_budget(budget)
     assert rank_overrides([str(photos), "--then", "fine-tune"])[-1] == "then=fine-tune"
     with pytest.raises(InputError, match="there is no 'train': available: fine-tune"):
         rank_overrides([str(photos), "--then", "train"])
@@ -219,6 +224,15 @@ def test_the_next_command_repeats_the_settings_that_a_run_has(photos):
     assert fine_tune_command(search, config.hydra) == ""
 
 
+def test_fine_tuning_needs_a_regime_that_trains(photos, tmp_path):
+    (tmp_path / "a.csv").write_text("model,dataset,accuracy,source\nresnet_glyphs,my photos,0.5,me\n")
+    arguments = ("rank", photos.name, "--pool", "builtin", *FEW, "--then=fine-tune", "ground_truth=table")
+    process = run_command(tmp_path, *arguments, "ground_truth.path=a.csv")
+    assert process.returncode == 1
+    assert "then=fine-tune needs a ground_truth that trains: full, last_block or linear_probe" in process.stderr
+    assert "rank [95 %]" not in process.stdout  # nothing is computed before
+
+
 def test_features_cannot_be_fine_tuned():
     with pytest.raises(InputError, match="then=fine-tune needs images"):
         rank({"net": np.eye(8)}, np.arange(8) % 2, settings="then=fine-tune")
@@ -252,6 +266,10 @@ def test_wrong_arguments_get_one_line(tmp_path):
         ("rank", "absent"): "absent is not a folder of images, CSV, npz or id of a hub",
         ("rank", ".", "--pool", "bultin"): "did you mean builtin",
         ("rank", ".", "--pool", "builtin", "--budget", "soon"): "budget=soon is not a time",
+        ("rank", ".", "--out="): "--out is empty: give the folder of the results",
+        ("rank", ".", "--out", "  "): "--out is empty: give the folder of the results",
+        ("rank", ".", "--out", "a${b}"): "a${b} cannot hold results, as Hydra replaces ${...} in names",
+        ("rank", ".", "--out", "${hydra:runtime.cwd}/b"): "cannot hold results, as Hydra replaces ${...}",
     }.items():
         process = run_command(tmp_path, *arguments)
         assert (process.returncode, len(process.stderr.splitlines())) == (1, 1), process.stderr

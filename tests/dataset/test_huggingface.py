@@ -5,10 +5,12 @@ import sys
 import numpy as np
 import pytest
 from example_datasets import image_folders, parquet, picture
+from huggingface_hub import constants
 from PIL import Image
 
 from transfer_exp.dataset.huggingface import huggingface
 from transfer_exp.errors import InputError
+from transfer_exp.io import hub
 
 datasets = pytest.importorskip("datasets", reason="needs the huggingface extra")
 
@@ -174,6 +176,17 @@ def test_a_dataset_that_cannot_be_downloaded_is_reported_in_one_line():
     with pytest.raises(InputError, match=r"cannot load dataset\.id=no-such-owner/no-such-set") as caught:
         huggingface("no-such-owner/no-such-set")
     assert "\n" not in str(caught.value)
+
+
+def test_without_a_connection_only_the_cache_is_read(monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "check_connection", lambda url: "not reached (no such name)")
+    hub.go_offline_if_unreachable.cache_clear()
+    with pytest.raises(InputError, match=r"cannot load dataset\.id=owner/name"):
+        huggingface("owner/name")
+    assert datasets.config.HF_HUB_OFFLINE
+    hub.go_offline_if_unreachable.cache_clear()
 
 
 def test_code_of_a_dataset_is_never_run(tmp_path):

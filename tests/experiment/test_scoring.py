@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import ClassVar
@@ -221,3 +222,52 @@ def test_arrays_have_no_weights_and_models_without_source_images_are_not_applica
     for metric, message in ((WeightAlpha(), "no network, hence no weights"), (OTCE(), "no images of the dataset")):
         with pytest.raises(NotApplicableError, match=message):
             Scoring(metric, NoPerturbation(), 0).compute_parts(net, NoGroundTruth())
+
+
+@dataclass(frozen=True)
+class _Score:
+    """A metric that returns a fixed score."""
+
+    value: float
+    name: ClassVar[str] = "mine"
+    source: ClassVar[str] = "this test"
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+    invariances: ClassVar[tuple[str, ...]] = ()
+    inputs: ClassVar[tuple[str, ...]] = ("features",)
+
+    def __call__(self, features):
+        return self.value
+
+
+@dataclass(frozen=True)
+class _PoolScore(_AboveTheMean):
+    value: float = 0.0
+    lower: ClassVar[float] = 0.0
+    upper: ClassVar[float] = 1.0
+
+    def combine(self, parts):
+        return np.full(len(parts), self.value)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 1 + 1e-9, -1e-9, 0.5])
+def test_scores_within_their_bounds_up_to_rounding_are_scores(value):
+    assert scored(_Score(value)) == [value] * len(MODELS)
+    assert scored(_PoolScore(value)) == [value] * len(MODELS)
+
+
+@pytest.mark.parametrize("value", [1.01, -2.0, 1e300])
+def test_a_score_outside_the_declared_bounds_is_refused(value):
+    problem = f"the score {value:.6g} is outside the bounds of the metric, 0 to 1: correct the metric or its bounds"
+    with pytest.raises(ModelFailureError, match=re.escape(f"mine on model net: {problem}")):
+        scored(_Score(value))
+    with pytest.raises(InputError, match=re.escape(f"above: {problem}")):
+        scored(_PoolScore(value))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_is_refused(value):
+    with pytest.raises(ModelFailureError, match=f"mine on model net: the score is {value}"):
+        scored(_Score(value))
+    with pytest.raises(InputError, match=f"above: the score is {value}"):
+        scored(_PoolScore(value))

@@ -257,6 +257,14 @@ def test_a_url_that_cannot_be_used_is_one_line(location):
         Store(location).has("a", {})
 
 
+def test_a_chain_of_file_systems_is_refused_before_its_files_are_read(tmp_path):
+    file = tmp_path / "evil.json"
+    file.write_text('{"version": 1, "templates": {"u": "{{ cycler.__init__ }}"}, "refs": {"a": ["{{u}}"]}}')
+    for url in (f"reference::file://{file}", f"filecache::file://{file}", "simplecache::s3://bucket/x"):
+        with pytest.raises(InputError, match="chains several file systems: set store to a folder, or the URL of one"):
+            open_backend(url)
+
+
 def test_a_missing_bucket_is_one_line_without_the_secret_key(s3):
     store = Store("s3://absent-bucket/store")
     with pytest.raises(InputError, match="absent-bucket") as caught:

@@ -22,8 +22,8 @@ from packaging.requirements import Requirement
 
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import InputError, one_line
+from transfer_exp.io.hub import TIMEOUT, check_connection, hub_url
 from transfer_exp.io.text import expand_user
-from transfer_exp.model_pool.hub import TIMEOUT, check_connection, hub_url
 from transfer_exp.store.entries import list_entries
 from transfer_exp.version import __version__
 

@@ -152,6 +152,10 @@ def _prepare_folder(config: DictConfig, mode: str) -> None:
     try:
         folder = Path(str(config.hydra[mode].dir))
         template = _template(config, mode, "dir")
+        if "${" in str(folder.absolute()):
+            raise InputError(
+                f"{folder.absolute()} cannot hold results, as Hydra replaces ${{...}} in names: name another folder"
+            )
         if "${now:" in template:
             created = create_folder(folder)
             if created != folder:

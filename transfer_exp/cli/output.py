@@ -83,6 +83,8 @@ def take_output_options(arguments: Sequence[str]) -> tuple[OutputOptions, str | 
     add_output_options(parser)
     options, others = parser.parse_known_args(arguments)
     top = OutputOptions.top if options.top is None else options.top
+    if options.out is not None and not options.out.strip():
+        raise InputError("--out is empty: give the folder of the results, or leave it out")
     output = OutputOptions(json=options.json, quiet=options.quiet, open_page=options.open, top=top)
     return output, options.out, others
 

@@ -6,6 +6,7 @@ It searches the pool: all models are scored on few images, and only the better o
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import shlex
@@ -76,7 +77,12 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         examples=_EXAMPLES,
     )
     parser.add_argument("target", metavar="PATH", help="folder of images by class, CSV (file,label), npz, or hub id")
-    parser.add_argument("--budget", metavar="TIME", help="90s, 10m, 5min or 2h; none for no limit (default 10m)")
+    parser.add_argument(
+        "--budget",
+        metavar="TIME",
+        help="time for images, features and scores, without the start of Python and the files of the result: "
+        "90s, 10m, 5min or 2h; none for no limit (default 10m)",
+    )
     parser.add_argument("--then", choices=[FINE_TUNE], help="measure the accuracy of the recommended models")
     parser.add_argument("--pool", metavar="NAME", help="model_pool=NAME (default everyday)")
     parser.add_argument(
@@ -211,7 +217,7 @@ def _search(
 
 def _with_offline_advice(error: NoModelError, config: DictConfig) -> InputError:
     """Return an error about a pool without weights, offline with the command that ranks the built-in one."""
-    from transfer_exp.model_pool.hub import is_offline
+    from transfer_exp.io.hub import is_offline
 
     dataset = config.dataset.get("root") or config.dataset.get("path") or config.dataset.get("id")
     if not is_offline() or HydraConfig.get().runtime.choices["model_pool"] in ("builtin", "checkpoints", "arrays"):
@@ -235,6 +241,7 @@ def build_search(
     """
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.experiment.budget import Budget
+    from transfer_exp.ground_truth.none import NoGroundTruth
     from transfer_exp.store import Store
 
     plain = to_plain(config)
@@ -254,6 +261,8 @@ def build_search(
     parts["pool"] = build_all(("model_pool",), plain)["model_pool"].select(plain["models"])
     resolved = resolve_settings(config)
     parts |= build_all(("ground_truth",), resolved)
+    if plain["then"] and not (parts["ground_truth"].trains or isinstance(parts["ground_truth"], NoGroundTruth)):
+        raise InputError(f"then={plain['then']} needs a ground_truth that trains: full, last_block or linear_probe")
 
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.search import PoolSearch
@@ -272,7 +281,7 @@ def build_search(
 def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> SearchResult:
     """Fine-tune the recommended models of a search, and return its result with their accuracies.
 
-    The regime is ``ground_truth`` if it trains, and ``full`` otherwise.
+    The regime is ``ground_truth``, and ``full`` if that is ``none``.
     """
     labels, protocol = cell_labels(config)
     if not search.ground_truth.trains:
@@ -320,8 +329,8 @@ def parse_budget(budget: str | int | float | None) -> float | None:
     """
     if budget is None or budget == "none":
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", str(budget).strip())
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]*)", str(budget).strip().lower())
     seconds = float(match[1]) * _SECONDS.get(match[2], 0) if match else 0.0
-    if seconds <= 0:
+    if not 0 < seconds < math.inf:
         raise InputError(f"budget={budget} is not a time: write 90s, 10m (or 10min) or 2h, or none for no limit")
     return seconds

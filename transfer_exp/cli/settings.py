@@ -110,6 +110,10 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
             raise InputError(f"{override} is not an option: set {name}=NAME, see transfer-exp --help config")
         if value.startswith("[") and is_group(name):
             raise InputError(f"{override} is a list: compare options in a sweep, -m {name}=A,B")
+        if name.startswith("ground_truth.protocol."):
+            raise InputError(
+                f"there is no setting '{name}': write {override.lstrip('+~').removeprefix('ground_truth.')}"
+            )
         group, _, package = name.partition("@")
         if package and package.partition(".")[0] not in (*_TOP_LEVEL_KEYS, "_global_"):
             raise InputError(f"there is no setting '{package}': write {group}=NAME")

@@ -15,6 +15,7 @@ from transfer_exp.dataset.image_folder import refuse_similar
 from transfer_exp.dataset.split_names import Split, split_of, unlabelled
 from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, suggestion
+from transfer_exp.io.hub import go_offline_if_unreachable, is_offline
 from transfer_exp.io.text import clean_name, expand_user
 
 _REMEDY = "fetch the dataset again or set dataset.on_unreadable=skip"
@@ -100,6 +101,9 @@ def _load_splits(id: str, config: str | None) -> Any:
         raise InputError("dataset=huggingface needs: pip install 'transfer-exp[huggingface]'") from error
     folder = expand_user(id)
     path, _, revision = (str(folder), "", "") if folder.is_dir() else id.partition("@")
+    if not (folder.is_dir() or datasets.config.HF_HUB_OFFLINE):
+        go_offline_if_unreachable()
+        datasets.config.HF_HUB_OFFLINE = is_offline()  # the library copied it when it was imported
     options = {"data_files": files} if (files := _split_files(folder)) else {}
     try:
         # Releases before 4.0 would ask whether to run a dataset's script; later releases never run one.

@@ -37,6 +37,8 @@ Parts: TypeAlias = Mapping[str, float]
 """Parts of one model's score by name; a metric that does not depend on the pool has a single part."""
 _NO_STEP, _SCORE = "", "score"
 """Name of the step if the perturbation is not a path, and of the part if the metric has a single part."""
+_ROUNDING = 1e-6
+"""Largest rounding error of a score, relative to its bound."""
 
 
 @dataclass(eq=False)
@@ -218,15 +220,31 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
     except MemoryError as error:
         message = f"{label}: memory ran out ({first_line(error)}): score fewer images or classes, or use another metric"
         raise ModelFailureError(message) from error
-    if not isinstance(metric, PoolMetric) and not np.isfinite(parts[_SCORE]):
-        raise ModelFailureError(f"{label}: the score is {parts[_SCORE]}: look at the features of the model")
+    if not isinstance(metric, PoolMetric) and (problem := _find_problem(metric, parts[_SCORE])):
+        raise ModelFailureError(f"{label}: {problem}")
     return parts
+
+
+def _find_problem(metric: Metric | PoolMetric, score: float) -> str:
+    """Return what is wrong with a score, empty if it is finite and within the bounds of its metric up to rounding."""
+    if not np.isfinite(score):
+        return f"the score is {score}: look at the features of the model"
+    lower, upper = (
+        bound + sign * _ROUNDING * max(1.0, abs(bound)) for bound, sign in ((metric.lower, -1), (metric.upper, 1))
+    )
+    if lower <= score <= upper:
+        return ""
+    bounds = f"{metric.lower:g} to {metric.upper:g}"
+    return f"the score {score:.6g} is outside the bounds of the metric, {bounds}: correct the metric or its bounds"
 
 
 def metric_scores(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:
     """Return the scores of all models from the parts of each."""
     if isinstance(metric, PoolMetric):
-        return np.asarray(metric.combine(parts))
+        scores = np.asarray(metric.combine(parts))
+        if problem := next(filter(None, (_find_problem(metric, score) for score in scores)), ""):
+            raise InputError(problem)
+        return scores
     return np.array([part[_SCORE] for part in parts])
 
 

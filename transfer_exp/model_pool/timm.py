@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from transfer_exp.errors import InputError
-from transfer_exp.model_pool.hub import go_offline_if_unreachable, is_offline
+from transfer_exp.io.hub import go_offline_if_unreachable, is_offline
 from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
 
 if TYPE_CHECKING:

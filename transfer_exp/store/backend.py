@@ -175,17 +175,19 @@ class Backend:
 
 
 def open_backend(location: str | Path) -> Backend:
-    """Return the backend of a path or URL; InputError if no installed package understands the URL."""
+    """Return the backend of a path or URL; InputError if it cannot be used."""
     url = str(location)
     protocol, separator, path = url.partition("://")
     if not separator or protocol in ("file", "local"):
         folder = expand_user(path if separator else location)
         return Backend(str(folder), LocalFileSystem(), str(folder.absolute()))
+    if "::" in url:  # some of fsspec's chained file systems run templates inside files
+        raise InputError(f"store={url} chains several file systems: set store to a folder, or the URL of one")
     try:
         # Other processes write to the same store: a cached listing of files would be out of date.
         system, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    except (ImportError, ValueError) as error:
-        reason = one_line(str(error))
+    except Exception as error:  # each file system has its own classes of errors
+        reason = one_line(str(error)) or type(error).__name__
         raise InputError(f"store={url} cannot be used ({reason}): install its package, or set store=FOLDER") from error
     return Backend(url.rstrip("/"), system, root.rstrip("/"))
 

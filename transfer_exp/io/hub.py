@@ -48,10 +48,14 @@ def is_offline() -> bool:
 def go_offline_if_unreachable() -> None:
     """Set the hub's client to offline mode for this process if the hub does not answer.
 
-    Otherwise the client retries for a minute per model. Cached files stay available.
+    Otherwise the client retries for a minute per model. Cached files stay available. The client does not print its
+    retries and remarks, unless ``HF_HUB_VERBOSITY`` asks for them: the error of the last one says what is wrong.
     """
     from huggingface_hub import constants
+    from huggingface_hub import logging as client_logging
 
+    if "HF_HUB_VERBOSITY" not in os.environ:
+        client_logging.set_verbosity_error()
     url, answers = hub_url(), list[str]()
     if not url or is_offline():
         return
@@ -61,4 +65,4 @@ def go_offline_if_unreachable() -> None:
     thread.join(TIMEOUT)
     if answers != ["reached"]:
         constants.HF_HUB_OFFLINE = True
-        _log.warning("%s: %s: only cached weights are available", redact_urls(url), (answers or ["no answer"])[0])
+        _log.warning("%s: %s: only cached files are available", redact_urls(url), (answers or ["no answer"])[0])
