@@ -13,7 +13,7 @@ from transfer_exp.metric.gaussian_mixture import fitted_mixture
 from transfer_exp.metric.leep import expected_prediction
 from transfer_exp.metric.spectrum import smaller_gram
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels, sorted_rows
 
 ENERGY = 0.8
 """Share of the features' variance that the leading principal components must exceed, as published."""
@@ -59,7 +59,7 @@ def nleep(
             f"mixture components for {len(counts)} classes, not {components}"
         )
     if convention == "paper":
-        order = np.lexsort(features.T[::-1])
+        order, _ = sorted_rows(features)
         features, codes = features[order], codes[order]
     clusters, _ = fitted_mixture(_leading_components(centred_features(features, codes)), components, seed)
     predicted = expected_prediction(clusters, codes, len(counts))

@@ -154,3 +154,26 @@ def encode_labels(labels: Labels) -> tuple[Int[np.ndarray, " samples"], Int[np.n
     """Return labels as codes 0 .. C-1 of the classes that occur, (N,), and the samples per class, (C,)."""
     _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return codes, counts
+
+
+def sorted_rows(features: Features) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " samples"]]:
+    """Sort rows by their first dimension, ties by the second and so on; equal rows keep their order.
+
+    Returns:
+        order: Indices that sort the rows, (N,).
+        position: Number of different rows before each sorted row, (N,); equal rows share it.
+    """
+    rank = np.zeros(len(features), dtype=np.int64)
+    order, position = np.arange(len(features)), rank
+    # A few dimensions distinguish nearly all rows, so the others are seldom compared.
+    for start in range(0, features.shape[1], 16):
+        keys = features[:, start : start + 16]
+        order = np.lexsort((*keys.T[::-1], rank))
+        keys, ranks = keys[order], rank[order]
+        is_new = np.any(keys[1:] != keys[:-1], axis=1) | (ranks[1:] != ranks[:-1])
+        position = np.concatenate([[0], is_new.cumsum()])
+        if is_new.all():
+            break
+        rank = np.empty_like(rank)
+        rank[order] = position
+    return order, position
