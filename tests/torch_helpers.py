@@ -31,6 +31,9 @@ class FakePairing(NetworkOnImages):
     def __init__(self, **attributes):
         self.__dict__.update(attributes)
 
+    def at_layer(self, layer, same_pass=()):
+        return self
+
 
 def fake_pairing(name="net", dataset=None, model=None, unfinished=None, **methods):
     """Return one model on one dataset; ``methods`` are functions from a split to its ``images`` or ``features``."""

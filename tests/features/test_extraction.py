@@ -13,8 +13,11 @@ from transfer_exp.errors import InputError, ModelFailureError, SharedInputError
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import pair
 from transfer_exp.model_pool.builtin import builtin
+from transfer_exp.model_pool.layers import HEAD_INPUT
+from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.progress import silent
 from transfer_exp.statistics.class_statistics import class_statistics
+from transfer_exp.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +166,76 @@ def test_a_later_reader_returns_nothing_for_a_damaged_file(model, dataset, extra
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
     assert read(1 << 30) is None
+
+
+def count_passes(model, monkeypatch):
+    """Return a list that grows by the number of images of each forward pass."""
+    sizes = []
+    forward = type(model.backbone).forward
+    both = type(model.backbone).features_and_logits
+    monkeypatch.setattr(type(model.backbone), "forward", lambda s, x: sizes.append(len(x)) or forward(s, x))
+    monkeypatch.setattr(type(model.backbone), "features_and_logits", lambda s, x: sizes.append(len(x)) or both(s, x))
+    return sizes
+
+
+def test_several_layers_are_extracted_in_one_pass_and_equal_each_alone(
+    model, dataset, extractor, tmp_path, monkeypatch
+):
+    candidate = ModelPool("one", (Candidate("resnet_glyphs", lambda: model),)).candidates[0]
+    pairing = pair(candidate, dataset, replace(extractor, layer="all"))
+    sizes = count_passes(model, monkeypatch)
+    layers = pairing.layers()
+    assert [layer.layer for layer in layers] == ["act1", "layer1", "layer2", "layer3", "layer4", "head_input"]
+    together = {layer.layer: layer.features("scoring_set") for layer in layers}
+    assert sum(sizes) == len(dataset.scoring_set)
+    assert pairing.cache_hits == {"features of scoring_set": False}
+    assert {split for split, _ in pairing.used_features} == {"scoring_set"}
+    assert len(list(pairing.cache_references())) == 6
+    for name, features in together.items():
+        alone = replace(extractor, store=Store(tmp_path / "alone"), layer=name)
+        expected, is_cached = alone("resnet_glyphs", pairing.model, dataset.scoring_set)
+        assert not is_cached
+        np.testing.assert_array_equal(features.features, expected.features)
+        assert (features.source_probabilities is None) == (name != "head_input")
+        statistics, is_cached = layers[0].at_layer(name).extractor.statistics("", pairing.model, dataset.scoring_set)
+        assert is_cached
+        np.testing.assert_array_equal(statistics.counts, [12, 12, 12])
+
+
+def test_layers_that_the_store_has_are_not_extracted_again(model, dataset, extractor, monkeypatch):
+    for layer in (1, "layer4", HEAD_INPUT):
+        replace(extractor, layer=layer)("resnet_glyphs", model, dataset.train)
+    sizes = count_passes(model, monkeypatch)
+    chosen = ("layer1", "layer4", "layer2", HEAD_INPUT)
+    for layer in chosen:
+        extractor.at_layer(layer, chosen)("resnet_glyphs", model, dataset.train)
+    assert sum(sizes) == len(dataset.train)
+
+
+def test_a_layer_with_infinite_values_does_not_spoil_the_others(dataset, extractor):
+    broken = builtin(("resnet_glyphs",)).candidates[0].load()
+    broken.backbone.network.layer4[-1].register_forward_hook(lambda module, inputs, output: output / 0)
+    broken = replace(broken, identity={"weights": "infinite"})
+    chosen = ("layer1", "layer2", "layer4")
+    assert np.isfinite(extractor.at_layer("layer1", chosen)("resnet", broken, dataset.train)[0].features).all()
+    assert extractor.at_layer("layer2").is_cached(broken, dataset.train)
+    with pytest.raises(ModelFailureError, match="its features are NaN or infinite, first for image 0"):
+        extractor.at_layer("layer4")("resnet", broken, dataset.train)
+
+
+def test_layer_and_pooling_are_in_the_cache_key_and_that_of_the_head_input_is_the_old_one(model, dataset, extractor):
+    assert extractor.cache_key(model, dataset.train) == {
+        "version": 1,
+        "model": dict(model.identity),
+        "layer": "head_input",
+        "transform": repr(model.transform),
+        "images": dataset.train.digest,
+        "precision": "float32",
+    }
+    settings = [(3, None), ("layer3", None), ("layer3", "mean"), ("layer3", "max"), ("layer4", None)]
+    keys = [
+        str(replace(extractor, layer=layer, pooling=pooling).cache_key(model, dataset.train))
+        for layer, pooling in settings
+    ]
+    assert keys[0] == keys[1], "a block by number is the block by name"
+    assert len(set(keys)) == 4

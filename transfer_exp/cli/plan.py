@@ -29,6 +29,7 @@ from transfer_exp.features.pixels import PixelCache
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import CountsPasses, Regime
 from transfer_exp.model_pool.backbone import Backbone
+from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.pool import Candidate
 from transfer_exp.progress import phase, show_progress, silent
@@ -141,7 +142,9 @@ class Planner:
             config = to_plain(composed)
             store = Store(config["store"])
             # No pixels are cached: the job of a model may have a process to itself, which decodes all images.
-            settings = {**config["features"], "track": silent, "pixel_cache": PixelCache(0)}
+            # A pass takes about as long for any layer.
+            settings = {**config["features"], "layer": HEAD_INPUT, "pooling": None}
+            settings |= {"track": silent, "pixel_cache": PixelCache(0)}
             extractor = Extractor(store, config["device"], **settings)
             try:
                 dataset = build("dataset", config["dataset"])

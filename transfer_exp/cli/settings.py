@@ -16,6 +16,7 @@ from transfer_exp.errors import InputError, has_credentials, one_line, suggestio
 STAGES = ("score", "plan", "features", "grid", "finetune", "report")
 SPLITS = ("scoring_set", "train", "validation", "test")
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
+POOLINGS = (None, "cls", "mean", "gem", "max", "cls+mean")
 LARGEST_SEED = 2**32 - 1
 """Largest seed of NumPy's older generators, which scikit-learn uses."""
 
@@ -27,6 +28,10 @@ def is_whole(value: Any, least: int, most: int | float = float("inf")) -> bool:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_layer(value: Any) -> bool:
+    return _is_name(value) or type(value) is int
 
 
 def _is_device(value: Any) -> bool:
@@ -55,6 +60,14 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "store": ("a folder, or a URL such as s3://bucket/folder", _is_name),
     "features.batch_size": _whole_number(1, 1_000_000),
     "features.workers": _whole_number(0, 1024),
+    "features.layer": (
+        "head_input, best, mean, penultimate_block, the number of a block, the name of a module, or a list of these",
+        lambda value: _is_layer(value) or _is_list(value, _is_layer),
+    ),
+    "features.pooling": (
+        "cls, mean, gem, max, cls+mean, or null for the pooling of the network",
+        POOLINGS.__contains__,
+    ),
     # Settings of ``transfer-exp rank``.
     "budget": (
         "a time such as 90s, 10m, 5min or 2h, or null",
@@ -159,6 +172,11 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
             check_setting(top, value)
         elif is_secret_name(top):
             raise InputError(f"{top} looks like a secret, and settings are written to files: leave it out")
+    if config["features"]["layer"] == "head_input" and config["features"]["pooling"] is not None:
+        pooling = config["features"]["pooling"]
+        raise InputError(
+            f"features.pooling={pooling} is of inner layers: name one with features.layer, or leave it out"
+        )
     job = hydra_config.get("job", {})
     for name in [*job.get("env_set", {}), *job.get("env_copy", [])]:
         if is_secret_name(str(name)) or name == "TRANSFER_EXP_TRUST":

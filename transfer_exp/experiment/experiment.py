@@ -18,11 +18,12 @@ from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.parallel import SERIAL_SECONDS, Jobs, count_jobs, map_models
 from transfer_exp.experiment.run_log import RunLog, TimedExtractor
 from transfer_exp.experiment.score_cache import ScoreCache
-from transfer_exp.experiment.scoring import Parts, Scoring, flatten_parts
-from transfer_exp.features.model_on_target import ModelArrays, NetworkOnImages, check_pool_and_dataset, pair
+from transfer_exp.experiment.scoring import BestLayer, Parts, Scoring, flatten_parts
+from transfer_exp.features.model_on_target import ModelArrays, NetworkOnImages, Pairing, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
+from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
@@ -38,7 +39,7 @@ class Experiment:
     Attributes:
         pool, dataset, perturbation, metric, ground_truth, evaluation: Objects of the config groups.
         store: Cache of features, scores and trained accuracies.
-        device, batch_size, workers: Settings of feature extraction, see `Extractor`.
+        device, batch_size, workers, layer, pooling: Settings of feature extraction, see `Extractor`.
         seed: Seed of the perturbation, the same for every model.
         protocol: Name of the fine-tuning protocol in tables; empty for a regime without one.
         jobs: Number of models to work on at a time, see `count_jobs`.
@@ -59,6 +60,8 @@ class Experiment:
     protocol: str = ""
     jobs: Jobs = 1
     inspect: bool = True
+    layer: LayerSetting = HEAD_INPUT
+    pooling: Pooling | None = None
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -119,14 +122,28 @@ class Experiment:
     ) -> _Outcome:
         """Score and adapt one model."""
         run_log = RunLog()
-        extractor = TimedExtractor(self.store, self.device, self.batch_size, self.workers, track, run_log=run_log)
-        pairing = pair(candidate, self.dataset, extractor)
-        parts, accuracy, reason, is_failure = None, None, "", False
+        extractor = TimedExtractor(
+            self.store,
+            self.device,
+            self.batch_size,
+            self.workers,
+            track,
+            layer=self.layer,
+            pooling=self.pooling,
+            run_log=run_log,
+        )
+        pairing: Pairing = pair(candidate, self.dataset, extractor)
+        best: BestLayer[Pairing] | None = None
+        accuracy, reason, is_failure = None, "", False
         try:
             # The metric requests features; they are then extracted (timed as a nested stage) and perturbed.
             with run_log.stage(pairing.name, "scoring"):
                 phase(f"scoring {pairing.name}")
-                parts = score_cache.compute_parts(pairing, self.ground_truth)
+                layers: Sequence[Pairing] = pairing.layers()
+                best = self.scoring.best_layer(
+                    layers, lambda layer: score_cache.compute_parts(layer, self.ground_truth)
+                )
+                pairing = best.pairing
             with run_log.stage(pairing.name, "ground_truth"):
                 phase(f"accuracy of {pairing.name}")
                 accuracy = accuracy_cache(pairing, track)
@@ -135,8 +152,12 @@ class Experiment:
         value = None if accuracy is None else accuracy.value
         if isinstance(pairing, NetworkOnImages):  # Arrays can be large, and are added where they are needed.
             run_log.add(pairing)
-        result = ModelResult(pairing.name, score=None, accuracy=value, reason=reason, parts=flatten_parts(parts or {}))
-        return _Outcome(result, parts, is_failure, run_log, score_cache.take_unsaved())
+        result = ModelResult(pairing.name, None, value, reason)
+        if best is not None:
+            result = replace(
+                result, parts=flatten_parts(best.parts), layer=pairing.layer, layer_scores=best.layer_scores
+            )
+        return _Outcome(result, None if best is None else best.parts, is_failure, run_log, score_cache.take_unsaved())
 
     def _combine(self, outcomes: Sequence[_Outcome]) -> list[ModelResult]:
         """Return the results of all models with their scores; InputError if there is none because all models fail."""

@@ -24,6 +24,7 @@ from transfer_exp.features.model_on_target import (
 )
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime, require_grid
+from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.progress import Track, progress_bars
 from transfer_exp.store import Store
@@ -38,7 +39,7 @@ class Precomputation:
     Attributes:
         pool, dataset: Objects of the config groups.
         store: Store to fill.
-        device, batch_size, workers: Settings of feature extraction, see `Extractor`.
+        device, batch_size, workers, layer, pooling: Settings of feature extraction, see `Extractor`.
         run_log: Log to fill.
         jobs: Number of models to work on at a time, see `count_jobs`.
         inspect: Whether to inspect the images that are read, and refuse unreadable ones before any work.
@@ -53,6 +54,8 @@ class Precomputation:
     run_log: RunLog = field(default_factory=RunLog)
     jobs: Jobs = 1
     inspect: bool = True
+    layer: LayerSetting = HEAD_INPUT
+    pooling: Pooling | None = None
 
     def extract_features(self, splits: Sequence[Split]) -> CacheHits:
         """Compute the features of the splits that the dataset has.
@@ -62,8 +65,9 @@ class Precomputation:
         """
 
         def extract(pairing: Pairing, track: Track) -> None:
-            for split in splits:
-                pairing.features(split)
+            for layer in pairing.layers():
+                for split in splits:
+                    layer.features(split)
 
         return self._for_each_model(extract, splits)
 
@@ -124,7 +128,9 @@ class Precomputation:
     ) -> tuple[str, RunLog]:
         """Do some work for one model; return the failure of the model, or an empty text, and a log."""
         run_log, failure = RunLog(), ""
-        extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+        extractor = Extractor(
+            self.store, self.device, self.batch_size, self.workers, track, layer=self.layer, pooling=self.pooling
+        )
         pairing = pair(candidate, self.dataset, extractor)
         try:
             work(pairing, track)

@@ -23,6 +23,7 @@ from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import Pairing, Split, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
+from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.progress import Track, progress_bars
@@ -66,7 +67,7 @@ class ScoreMatrix:
         splits: ``train`` and the splits to score together with it; splits that the dataset lacks are left out.
         ground_truth: Source of accuracies on other datasets, for metrics that need them.
         store: Cache of the features.
-        device, batch_size, workers: Settings of feature extraction, see `Extractor`.
+        device, batch_size, workers, layer, pooling: Settings of feature extraction, see `Extractor`.
         seed: Seed of the subsets and of the perturbations, the same for every model.
         jobs: Number of models to work on at a time, see `count_jobs`.
         inspect: Whether to inspect the images of the splits, and refuse unreadable ones before any work.
@@ -86,6 +87,8 @@ class ScoreMatrix:
     seed: int
     jobs: Jobs = 1
     inspect: bool = True
+    layer: LayerSetting = HEAD_INPUT
+    pooling: Pooling | None = None
     _refusals: dict[Cell, str] = field(default_factory=dict, init=False, repr=False)
     """Why a cell has no row."""
     _skips: list[str] = field(default_factory=list, init=False, repr=False)
@@ -140,7 +143,9 @@ class ScoreMatrix:
     def _work_on(self, candidate: Candidate, track: Track) -> _ModelScores:
         """Score one model in every cell."""
         scores = _ModelScores()
-        extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+        extractor = Extractor(
+            self.store, self.device, self.batch_size, self.workers, track, layer=self.layer, pooling=self.pooling
+        )
         try:
             self._score_model(pair(candidate, self.dataset, extractor), scores)
         except NotApplicableError as error:
@@ -149,6 +154,9 @@ class ScoreMatrix:
 
     def _score_model(self, pairing: Pairing, scores: _ModelScores) -> None:
         """Add the parts of one model in every cell."""
+        layers = pairing.layers()
+        if len(layers) > 1:
+            raise SharedInputError("a score matrix is of one layer: name one with features.layer=NAME, or take mean")
         features_of_splits = [pairing.features(split) for split in self.splits]
         samples = concatenate([features for features in features_of_splits if features is not None])
         n_samples = len(samples.labels)

@@ -7,10 +7,10 @@ the trapezoid rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -23,7 +23,7 @@ from transfer_exp.errors import (
     first_line,
     suggestion,
 )
-from transfer_exp.features.model_on_target import Pairing
+from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
 from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric
 from transfer_exp.perturbation.none import NoPerturbation
@@ -35,6 +35,7 @@ from transfer_exp.statistics.rounding import merge_ties
 
 Parts: TypeAlias = Mapping[str, float]
 """Parts of one model's score by name; a metric that does not depend on the pool has a single part."""
+View = TypeVar("View", bound=Pairing | SampleSubset)
 _NO_STEP, _SCORE = "", "score"
 """Name of the step if the perturbation is not a path, and of the part if the metric has a single part."""
 _ROUNDING = 1e-6
@@ -112,7 +113,7 @@ class MetricInputs:
     def source_probabilities(self) -> np.ndarray:
         """Softmax over source classes, (N, S); perturbations do not change it."""
         if self._scoring_set.source_probabilities is None:
-            raise NotApplicableError("no source probabilities: the model has no head")
+            raise NotApplicableError("no source probabilities: the model has no head, or features.layer is inside it")
         return self._scoring_set.source_probabilities
 
     @cached_property
@@ -148,6 +149,21 @@ class MetricInputs:
 
 
 @dataclass(frozen=True)
+class BestLayer(Generic[View]):
+    """Layer of a model with the highest score.
+
+    Attributes:
+        pairing: The model with the features of this layer.
+        parts: Parts of its score by step.
+        layer_scores: Score of each layer by its name; empty if there is only one.
+    """
+
+    pairing: View
+    parts: Mapping[str, Parts]
+    layer_scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Scoring:
     """A metric applied after a perturbation, or after each step of a strength path.
 
@@ -177,6 +193,32 @@ class Scoring:
             step: metric_parts(name, self.metric, MetricInputs(pairing, perturbation, self.seed, ground_truth, subset))
             for step, perturbation in self._steps.items()
         }
+
+    def best_layer(self, layers: Sequence[View], parts_of: Callable[[View], Mapping[str, Parts]]) -> BestLayer[View]:
+        """Return the layer of a model with the highest score, the last one of equal ones.
+
+        A metric over a pool compares the layers with each other. Layers that the metric does not apply to are left out.
+
+        Args:
+            layers: The model with the features of one layer each, from the input on.
+            parts_of: Function that returns the parts of a score by step, such as `compute_parts`.
+
+        Raises:
+            NotApplicableError: As `compute_parts`, if the metric applies to none of the layers.
+        """
+        if len(layers) == 1:
+            return BestLayer(layers[0], parts_of(layers[0]))
+        parts, reasons = dict[int, Mapping[str, Parts]](), list[NotApplicableError]()
+        for position, view in enumerate(layers):
+            try:
+                parts[position] = parts_of(view)
+            except NotApplicableError as reason:
+                reasons.append(reason)
+        if not parts:
+            raise reasons[-1]
+        scores = dict(zip(parts, self.combine(list(parts.values())), strict=True))
+        best = max(scores, key=lambda position: (scores[position], position))
+        return BestLayer(layers[best], parts[best], {layers[i].layer: score for i, score in scores.items()})
 
     def perturb(self, scoring_set: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
         """Return the features that the metric scores, at the last step of a path; None without a perturbation."""

@@ -23,7 +23,7 @@ from transfer_exp.experiment.first_look import FirstLook, relative_costs
 from transfer_exp.experiment.parallel import Jobs, ModelThreads, count_jobs, map_models, one_blas_thread
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scored_subsets import ScoredSubsets
-from transfer_exp.experiment.scoring import Scoring
+from transfer_exp.experiment.scoring import Parts, Scoring
 from transfer_exp.experiment.uncertainty import Finalists, Uncertainty, measure_uncertainty
 from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.features.model_on_target import SampleSubset, check_pool_and_dataset, pair
@@ -31,6 +31,7 @@ from transfer_exp.features.nested_subsets import NestedSubsets
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Accuracy, Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
+from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
@@ -55,7 +56,7 @@ class PoolSearch:
         budget: Time budget of the whole search.
         draws: Number of half-samples for the intervals.
         store: Cache of the features.
-        device, batch_size, workers: Settings of feature extraction, see `Extractor`.
+        device, batch_size, workers, layer, pooling: Settings of feature extraction, see `Extractor`.
         seed: Seed of the order of the images, of the half-samples and of the perturbation.
         inspect: Whether to inspect all images, and refuse unreadable ones of the scoring set before any work.
         report: Function to call with each line of the inspection; None logs the findings.
@@ -78,6 +79,8 @@ class PoolSearch:
     inspect: bool = True
     report: Callable[[str], object] | None = None
     jobs: Jobs = 1
+    layer: LayerSetting = HEAD_INPUT
+    pooling: Pooling | None = None
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -113,9 +116,17 @@ class PoolSearch:
         left = None if self.budget.seconds is None else self.budget.left()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models", left) as (track, advance):
             threads = ModelThreads(count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store), track)
-            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, threads.track)
+            extractor = Extractor(
+                self.store,
+                self.device,
+                self.batch_size,
+                self.workers,
+                threads.track,
+                layer=self.layer,
+                pooling=self.pooling,
+            )
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
-            nested = NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first)
+            nested = NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first, self._best_layer)
             scored = ScoredSubsets(nested, self.scoring, self.ground_truth, threads)
             first_look = FirstLook(scored, self.budget, relative_costs(self.pool, self.budget))
             names, n_images = first_look(self.halving.first, len(self.dataset.class_names), advance)
@@ -137,6 +148,7 @@ class PoolSearch:
             self.draws,
             self.seed,
             count_jobs(self.jobs, self.draws, "cpu", self.store),
+            self.layer,
         )
         phase("expected accuracies and intervals")
         result = self._result(first_look, search, finalists, labels)
@@ -145,6 +157,14 @@ class PoolSearch:
             name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.subsets.items()
         }
         return result, RunLog(seconds, readers)
+
+    def _best_layer(self, layers: Sequence[SampleSubset]) -> SampleSubset:
+        """Return the layer of a model with the highest score on the first images."""
+
+        def parts_of(layer: SampleSubset) -> Mapping[str, Parts]:
+            return self.scoring.compute_parts(layer.pairing, self.ground_truth, layer.scoring_set)
+
+        return self.scoring.best_layer(layers, parts_of).pairing
 
     def fine_tune(self, result: SearchResult, regime: Regime, names: Mapping[str, str]) -> SearchResult:
         """Fine-tune the recommended models, and return the result with their accuracies.
@@ -296,9 +316,14 @@ class PoolSearch:
         done |= set(scored.reasons)
         names = sorted(candidate.name for candidate in self.pool.candidates if candidate.name not in done)
         unseen = [SearchedModel(name, status="not looked at", reason=_OUT_OF_TIME) for name in names]
-        parameters, seconds = scored.subsets.parameters, scored.subsets.seconds
+        subsets = scored.subsets
         return tuple(
-            replace(model, parameters=parameters.get(model.model), seconds=seconds.get(model.model, 0.0))
+            replace(
+                model,
+                parameters=subsets.parameters.get(model.model),
+                seconds=subsets.seconds.get(model.model, 0.0),
+                layer=subsets.layers.get(model.model, ""),
+            )
             for model in (*ranked, *unseen, *failed)
         )
 

@@ -29,6 +29,7 @@ from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.parallel import SERIAL_SECONDS, map_models
 from transfer_exp.features.model_on_target import SampleSubset
 from transfer_exp.metric.linear_classifier import held_out_hits
+from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting
 from transfer_exp.progress import Track, silent
 from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -58,6 +59,7 @@ class Finalists:
         budget: Time budget of the search.
         draws, seed: Number of half-samples, and their seed.
         jobs: Number of processes.
+        layer: Layer of the features; expected accuracies are calibrated for the input of the head.
     """
 
     scores: Mapping[str, float]
@@ -71,6 +73,7 @@ class Finalists:
     draws: int
     seed: int
     jobs: int = 1
+    layer: LayerSetting = HEAD_INPUT
 
     @property
     def labels(self) -> np.ndarray:
@@ -107,6 +110,8 @@ def measure_uncertainty(finalists: Finalists) -> Uncertainty:
     result, calibration, hits = Uncertainty(scores), None, None
     result.columns["score"] = scores.tolist()
     try:
+        if finalists.layer != HEAD_INPUT:
+            raise InputError(f"its calibration is of features.layer={HEAD_INPUT}")
         key = ("full", "linear_classifier", finalists.perturbation, finalists.metric)
         calibration = find_calibration(key)
         hits = _classifier_hits(finalists)

@@ -1,14 +1,16 @@
 """Feature extraction: one forward pass of a network over images, cached in the store.
 
-Features (N, D) are the input of the classifier head. With a head, its softmax gives source probabilities (N, S).
+Features (N, D) are the input of the classifier head, or another layer of the network pooled to one vector per image.
+With a head, its softmax gives source probabilities (N, S), which are stored with the input of the head.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
 from typing import Any, TypeAlias
@@ -22,6 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, ModelFailureError, SharedInputError, explain_model_failure, first_line
 from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache
+from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling, read_layers, select_layers
 from transfer_exp.model_pool.loaded_model import LoadedModel, Transform
 from transfer_exp.model_pool.preprocessing import split_transform
 from transfer_exp.progress import Track
@@ -31,8 +34,9 @@ from transfer_exp.store import Arrays, Store
 
 FeatureReader: TypeAlias = Callable[[int], FeatureSet | None]
 """Reads features of at most so many values, or raises `InputError`; returns None if they are not cached."""
-_Outputs: TypeAlias = tuple[Tensor, Tensor | None]
-"""Features (B, D) and source probabilities (B, S) of a batch."""
+_Outputs: TypeAlias = dict[str, Tensor]
+"""Vectors (B, D) of a batch by layer, and source probabilities (B, S) if the model has a head."""
+_PROBABILITIES = "source_probabilities"
 LARGE = 10_000_000
 """A network with at least so many parameters gains from several threads."""
 _STREAMED_ROWS = 4096
@@ -65,6 +69,9 @@ class Extractor:
         workers: Processes that decode images; 0 decodes in this process.
         track: Progress callback of each pass.
         pixel_cache: Cache of decoded images for models that differ only in normalisation.
+        layer: Layer of the features, see `select_layers`. With several layers, choose one with `at_layer` first.
+        pooling: Pooling of the layer, see `pool_output`; None pools as the network does.
+        same_pass: Layers whose features the same pass extracts and stores, unless the store has them.
     """
 
     store: Store
@@ -73,6 +80,17 @@ class Extractor:
     workers: int
     track: Track
     pixel_cache: PixelCache = field(default=PIXEL_CACHE, repr=False)
+    layer: LayerSetting = HEAD_INPUT
+    pooling: Pooling | None = None
+    same_pass: tuple[str, ...] = ()
+
+    def layers(self, model: LoadedModel) -> tuple[str, ...]:
+        """Return the names of the chosen layers of a model; ModelFailureError if it lacks one of them."""
+        return (HEAD_INPUT,) if self.layer == HEAD_INPUT else select_layers(model.backbone.library_network, self.layer)
+
+    def at_layer(self, layer: str, same_pass: tuple[str, ...] = ()) -> Extractor:
+        """Return an extractor of one layer, which stores the layers of ``same_pass`` too when it runs the network."""
+        return replace(self, layer=layer, same_pass=same_pass)
 
     def __call__(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[FeatureSet, bool]:
         """Return the features of the images, and whether they were read from the store; messages use the name.
@@ -84,7 +102,7 @@ class Extractor:
         arrays, is_cached = self.store.get_or_compute_arrays(
             "features", self.cache_key(model, images), lambda: self.compute(name, model, images)
         )
-        return FeatureSet(arrays["features"], images.labels, arrays.get("source_probabilities")), is_cached
+        return FeatureSet(arrays["features"], images.labels, arrays.get(_PROBABILITIES)), is_cached
 
     def statistics(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[ClassStatistics, bool]:
         """Return the class statistics of the features, and whether the features were read from the store.
@@ -105,26 +123,44 @@ class Extractor:
         return class_statistics(features.features, features.labels), is_cached
 
     def compute(self, name: str, model: LoadedModel, images: LabelledImages) -> Arrays:
-        """Return features, and source probabilities if the model has a head, without using the store."""
-        advance = self.track(f"features of {name}", ceil(len(images) / self.batch_size))
-        outputs = []
-        with explain_model_failure("its network cannot take the images", "features.batch_size"):
-            for output in self._forward_passes(model, images):
-                outputs.append(output)
-                advance()
-        return _concatenate(outputs)
+        """Return features, and source probabilities if the model has a head, without reading the store.
 
-    def _forward_passes(self, model: LoadedModel, images: LabelledImages) -> Iterator[_Outputs]:
+        Further layers of the same pass are saved in the store. They are collected on disk, so that memory does not grow
+        with the number of layers.
+        """
+        layer = self._single_layer(model)
+        others = [
+            other for other in self.same_pass if other != layer and not self.at_layer(other).is_cached(model, images)
+        ]
+        advance = self.track(f"features of {name}", ceil(len(images) / self.batch_size))
+        rows: dict[str, _Rows] = {}
+        with explain_model_failure("its network cannot take the images", "features.batch_size"):
+            for outputs in self._forward_passes(model, images, (layer, *others)):
+                for key, values in outputs.items():
+                    rows.setdefault(key, _Rows(len(images), on_disk=bool(others))).add(values.numpy())
+                advance()
+        for other in others:
+            with suppress(ModelFailureError):  # It is raised where that layer is used.
+                self.at_layer(other)._save(model, images, _arrays_of_layer(rows, other))
+        return _arrays_of_layer(rows, layer)
+
+    def _forward_passes(self, model: LoadedModel, images: LabelledImages, layers: Sequence[str]) -> Iterator[_Outputs]:
         """Yield the outputs of the network for each batch of images."""
+        inner = [layer for layer in layers if layer != HEAD_INPUT]
         device = best_device(self.device)
         backbone = model.backbone.eval()
         mixed = torch.autocast(device.type, enabled=_precision(device) != "float32")
         try:
             backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-            with torch.inference_mode(), mixed, network_threads(backbone):
+            reading = read_layers(backbone.library_network, inner, self.pooling)
+            with torch.inference_mode(), mixed, network_threads(backbone), reading as read:
                 for batch in _explain_worker_errors(self._batches(model.transform, images)):
                     batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
-                    yield _check_outputs(len(batch), *backbone.features_and_logits(batch))
+                    if HEAD_INPUT in layers:
+                        outputs = _check_head(len(batch), *backbone.features_and_logits(batch))
+                    else:
+                        outputs, _ = {}, backbone(batch)
+                    yield outputs | {layer: _check_vectors(layer, len(batch), v) for layer, v in read().items()}
         finally:
             backbone.cpu()  # also after an error, so that the next model has the memory of the device
 
@@ -142,20 +178,29 @@ class Extractor:
             return
         arrays = {"features": features.features}
         if features.source_probabilities is not None:
-            arrays["source_probabilities"] = features.source_probabilities
-        self.store.get_or_compute_arrays("features", self.cache_key(model, images), lambda: arrays)
+            arrays[_PROBABILITIES] = features.source_probabilities
+        self._save(model, images, arrays)
+
+    def _save(self, model: LoadedModel, images: LabelledImages, arrays: Arrays) -> None:
+        self.store.save_arrays("features", self.cache_key(model, images), arrays)
 
     def cache_key(self, model: LoadedModel, images: LabelledImages) -> dict[str, Any]:
         """Return plain data that decides the features: the key of their file in the store."""
+        layer = self._single_layer(model)
         return {
             "version": _VERSION,
             "model": dict(model.identity),
-            "layer": "head_input",
+            "layer": layer,
+            **({} if layer == HEAD_INPUT else {"pooling": self.pooling or "of the network"}),
             "transform": repr(model.transform),
             "images": images.digest,
             "precision": _precision(best_device(self.device)),
-            **({"logits": model.backbone.logits_key} if model.backbone.logits_key else {}),
+            **({"logits": model.backbone.logits_key} if model.backbone.logits_key and layer == HEAD_INPUT else {}),
         }
+
+    def _single_layer(self, model: LoadedModel) -> str:
+        (layer,) = self.layers(model)
+        return layer
 
     def _batches(self, transform: Transform, images: LabelledImages) -> Iterator[Float[Tensor, "batch 3 height width"]]:
         """Yield preprocessed images, from the shared pixels if the transform can be split."""
@@ -209,26 +254,61 @@ def _explain_worker_errors(batches: Iterator[Tensor]) -> Iterator[Tensor]:
         raise
 
 
-def _check_outputs(n_images: int, features: Tensor, logits: Tensor | None) -> _Outputs:
+def _check_head(n_images: int, features: Tensor, logits: Tensor | None) -> _Outputs:
     """Return features and source probabilities of a batch on the CPU, after a check of their shapes."""
     if features.ndim > 2 and features[0, 0].numel() == 1:
         features = features.flatten(1)  # a map of one pixel
-    for name, values in (("features", features), ("logits", logits)):
-        if values is not None and (values.ndim != 2 or len(values) != n_images or not values.is_floating_point()):
-            raise ModelFailureError(
-                f"its {name} have the shape {tuple(values.shape)} for {n_images} images, not one vector per image: "
-                "if they are maps, give the network a pooling"
-            )
-    probabilities = None if logits is None else torch.softmax(logits.float(), dim=1).cpu()
-    return features.float().cpu(), probabilities
+    outputs = {HEAD_INPUT: _check_vectors("features", n_images, features)}
+    if logits is not None:
+        _check_vectors("logits", n_images, logits)
+        outputs[_PROBABILITIES] = torch.softmax(logits.float(), dim=1).cpu()
+    return outputs
 
 
-def _concatenate(outputs: list[_Outputs]) -> Arrays:
-    """Concatenate the features and source probabilities of all batches; refuse values that are not finite."""
-    arrays = {"features": np.concatenate([features.numpy() for features, _ in outputs])}
-    probabilities = [batch.numpy() for _, batch in outputs if batch is not None]
-    if probabilities:
-        arrays["source_probabilities"] = np.concatenate(probabilities)
+def _check_vectors(name: str, n_images: int, values: Tensor) -> Tensor:
+    """Return one vector per image on the CPU."""
+    if values.ndim != 2 or len(values) != n_images or not values.is_floating_point():
+        raise ModelFailureError(
+            f"its {name} have the shape {tuple(values.shape)} for {n_images} images, not one vector per image: "
+            "if they are maps, give the network a pooling"
+        )
+    return values.float().cpu()
+
+
+class _Rows:
+    """Array that grows batch by batch to a known number of rows.
+
+    Args:
+        n_rows: Number of rows of all batches.
+        on_disk: Whether a temporary file holds the array instead of memory.
+    """
+
+    def __init__(self, n_rows: int, on_disk: bool) -> None:
+        self._n_rows, self._on_disk, self._filled = n_rows, on_disk, 0
+        self._array: np.ndarray | None = None
+
+    def add(self, batch: np.ndarray) -> None:
+        """Append a batch (B, D)."""
+        if self._array is None:
+            shape = self._n_rows, batch.shape[1]
+            if self._on_disk:
+                with tempfile.TemporaryFile() as file:  # The mapping keeps the file alive.
+                    self._array = np.memmap(file, batch.dtype, "w+", shape=shape)
+            else:
+                self._array = np.empty(shape, batch.dtype)
+        self._array[self._filled : self._filled + len(batch)] = batch
+        self._filled += len(batch)
+
+    def array(self) -> np.ndarray:
+        """Return all rows."""
+        assert self._array is not None, "there is at least one batch"
+        return self._array[: self._filled]
+
+
+def _arrays_of_layer(rows: Mapping[str, _Rows], layer: str) -> Arrays:
+    """Return the arrays of a layer by their names in the store; refuse values that are not finite."""
+    names = {"features": layer} | ({_PROBABILITIES: _PROBABILITIES} if layer == HEAD_INPUT else {})
+    arrays = {name: np.asarray(rows[key].array()) for name, key in names.items() if key in rows}
     for name, values in arrays.items():
         if not np.isfinite(values).all():
             row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])

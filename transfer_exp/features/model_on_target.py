@@ -6,6 +6,7 @@ The splits are train, validation, test, and the scoring set: the subset of the t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
@@ -54,7 +55,7 @@ class NetworkOnImages:
         extractor: Extracts the features, or reads them from the store.
         cache_hits: Whether the store had each requested value, by its label: ``accuracy``, ``features of scoring_set``,
             ...
-        used_splits: Splits whose features the results depend on.
+        used_features: Splits whose features the results depend on, each with the layer.
         unfinished: Folder for the checkpoints of unfinished training; None to keep none.
     """
 
@@ -62,7 +63,7 @@ class NetworkOnImages:
     dataset: TargetDataset
     extractor: Extractor
     cache_hits: dict[str, bool] = field(default_factory=dict)
-    used_splits: set[Split] = field(default_factory=set)
+    used_features: set[tuple[Split, str]] = field(default_factory=set)
     unfinished: Backend | None = None
 
     @property
@@ -83,6 +84,24 @@ class NetworkOnImages:
         # The code of a pool of the user decides the features too.
         return replace(model, identity={**model.identity, **outside_code(self.candidate.load)})
 
+    @property
+    def layer(self) -> str:
+        """Layer of the features; `ValueError` if there are several, which `layers` separates."""
+        (layer,) = self.extractor.layers(self.model)
+        return layer
+
+    def layers(self) -> list[NetworkOnImages]:
+        """Return this model with one of the chosen layers each, whose features one pass extracts together."""
+        names = self.extractor.layers(self.model)
+        return [self] if len(names) == 1 else [self.at_layer(name, names) for name in names]
+
+    def at_layer(self, layer: str, same_pass: tuple[str, ...] = ()) -> NetworkOnImages:
+        """Return this model with the features of one layer, see `Extractor.at_layer`; the network is shared."""
+        _ = self.model  # loaded now, so that the copy has it
+        pairing = copy(self)
+        pairing.extractor = self.extractor.at_layer(layer, same_pass)
+        return pairing
+
     def images(self, split: Split) -> LabelledImages | None:
         """Return the images of a split, or None if the dataset lacks the split."""
         images: LabelledImages | None = getattr(self.dataset, split)
@@ -102,23 +121,24 @@ class NetworkOnImages:
         images = self.images(split)
         if images is None:
             return None
-        value, self.cache_hits[f"features of {split}"] = extract(self.name, self.model, images)
-        self.used_splits.add(split)
+        value, is_cached = extract(self.name, self.model, images)
+        self.cache_hits.setdefault(f"features of {split}", is_cached)  # Further layers are of the same pass.
+        self.used_features.add((split, self.layer))
         return value
 
     def reader(self, split: Split) -> FeatureReader:
         """Return a function that reads the features of a used split later, without the network."""
-        images = self.images(split)
-        if images is None or split not in self.used_splits:
+        images, is_used = self.images(split), any(used == split for used, _ in self.used_features)
+        if images is None or not is_used or len(self.extractor.layers(self.model)) > 1:
             return _no_features
         return self.extractor.reader(self.model, images)
 
     def cache_references(self) -> Iterator[CacheReference]:
-        """Yield references to the cached features of the used splits."""
-        for split in sorted(self.used_splits):
+        """Yield references to the cached features that were used."""
+        for split, layer in sorted(self.used_features):
             images = self.images(split)
             if images is not None:
-                key = self.extractor.cache_key(self.model, images)
+                key = self.extractor.at_layer(layer).cache_key(self.model, images)
                 address = self.extractor.store.file_url("features", key)
                 yield CacheReference(self.name, self.dataset.name, split, key, address)
 
@@ -129,7 +149,7 @@ class NetworkOnImages:
     def mark_scoring_set_used(self) -> None:
         """Count cached features of the scoring set as used, because a cached score was computed from them."""
         if self.extractor.is_cached(self.model, self.dataset.scoring_set):
-            self.used_splits.add("scoring_set")
+            self.used_features.add(("scoring_set", self.layer))
 
     def facts(self) -> ModelFacts:
         """Return facts about the network that do not depend on the dataset."""
@@ -160,13 +180,22 @@ class NetworkOnImages:
 
 @dataclass(eq=False)
 class ModelArrays:
-    """Model without a network, represented by the user's arrays of features."""
+    """Model without a network, represented by the user's arrays of features, whose layer is unknown."""
 
     name: str
     dataset: FeatureArrays
     model: None = None
+    layer: str = ""
     cache_hits: dict[str, bool] = field(default_factory=dict)
     unfinished: None = None
+
+    def layers(self) -> list[ModelArrays]:
+        """Return the model itself: arrays have no layers."""
+        return [self]
+
+    def at_layer(self, layer: str) -> ModelArrays:
+        """Return the model itself: arrays have no layers."""
+        return self
 
     def images(self, split: Split) -> None:
         """Return None: arrays come without images."""
@@ -222,6 +251,11 @@ class SampleSubset(NamedTuple):
     def name(self) -> str:
         """Name of the model."""
         return self.pairing.name
+
+    @property
+    def layer(self) -> str:
+        """Layer of the features."""
+        return self.pairing.layer
 
 
 def _no_features(max_values: int) -> None:

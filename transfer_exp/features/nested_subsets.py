@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 
 import numpy as np
 from jaxtyping import Int
@@ -30,6 +31,8 @@ class NestedSubsets:
         dataset, extractor: Target dataset and the extractor of its features.
         seed: Seed of the order of the images.
         first_images: Number of images of a first look, see `nested_order`.
+        best_layer: Returns one of the layers of a model, each on the first images, if the extractor has several.
+        layers: Layer of each model so far; empty for features of the user.
         seconds: Time spent on each model so far, loading included.
         load_seconds: Time to load each model.
         seconds_per_image: Time of one image with each model, as last measured.
@@ -42,6 +45,8 @@ class NestedSubsets:
     extractor: Extractor
     seed: int
     first_images: int | None = None
+    best_layer: Callable[[Sequence[SampleSubset]], SampleSubset] = itemgetter(-1)
+    layers: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     load_seconds: dict[str, float] = field(default_factory=dict)
     seconds_per_image: dict[str, float] = field(default_factory=dict)
@@ -71,7 +76,9 @@ class NestedSubsets:
             InputError, NotApplicableError: If the model cannot be loaded, or its features cannot be extracted.
         """
         start = time.perf_counter()
-        pairing = pair(self.candidates[name], self.dataset, self.extractor)
+        layer = self.layers.get(name)
+        extractor = self.extractor if layer is None else self.extractor.at_layer(layer)
+        pairing = pair(self.candidates[name], self.dataset, extractor)
         n = n_images if at_least is None else min(at_least, n_images)
         features = self._extend(pairing, n)
         while n < n_images:
@@ -103,6 +110,8 @@ class NestedSubsets:
         start = time.perf_counter()
         model = pairing.model
         loaded = time.perf_counter()
+        if name not in self.layers:
+            self._choose_layer(pairing, n_images)
         features = self._extract(pairing, self.order[n_extracted:n_images])
         end = time.perf_counter()
         if n_extracted:
@@ -115,13 +124,24 @@ class NestedSubsets:
         if n_images == len(self.order) and isinstance(pairing, NetworkOnImages):
             # A later run on the same scoring set then finds complete features in the store.
             in_dataset_order = features.subset(np.argsort(self.order))
-            self.extractor.save(pairing.model, pairing.dataset.scoring_set, in_dataset_order)
+            pairing.extractor.save(pairing.model, pairing.dataset.scoring_set, in_dataset_order)
         if model is not None:
             facts = pairing.facts()
             self.parameters[name] = model.parameters
             if facts.imagenet_accuracy is not None:
                 self.imagenet_accuracies[name] = facts.imagenet_accuracy
         return features
+
+    def _choose_layer(self, pairing: Pairing, n_images: int) -> None:
+        """Restrict a model to one layer, which its first images decide."""
+        layers = pairing.layers()
+        layer = layers[0].layer
+        if len(layers) > 1:
+            first = self.order[:n_images]
+            layer = self.best_layer([SampleSubset(each, self._extract(each, first)) for each in layers]).layer
+        self.layers[pairing.name] = layer
+        if isinstance(pairing, NetworkOnImages):
+            pairing.extractor = self.extractor.at_layer(layer)
 
     def forget(self, name: str) -> None:
         """Free the features of an eliminated candidate."""
@@ -131,8 +151,8 @@ class NestedSubsets:
         """Return the features of some images of the scoring set."""
         if isinstance(pairing, NetworkOnImages):
             scoring_set = pairing.dataset.scoring_set
-            if not self.extractor.is_cached(pairing.model, scoring_set):
-                return self.extractor(pairing.name, pairing.model, scoring_set.subset(positions))[0]
+            if not pairing.extractor.is_cached(pairing.model, scoring_set):
+                return pairing.extractor(pairing.name, pairing.model, scoring_set.subset(positions))[0]
         features = pairing.features("scoring_set")
         assert features is not None, "every dataset has a scoring set"
         return features.subset(positions)

@@ -17,6 +17,7 @@ from transfer_exp.features.model_on_target import Pairing, Split
 from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
 from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.regime import Accuracy
+from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.progress import Track
 from transfer_exp.statistics.feature_set import Features, Labels
 
@@ -122,8 +123,8 @@ class LabelledFeatures:
 
 
 def labelled_features(pairing: Pairing, split: Split) -> LabelledFeatures | None:
-    """Return the features, labels and targets of a split, or None if the dataset lacks it."""
-    feature_set = pairing.features(split)
+    """Return the input of the head, labels and targets of a split, or None if the dataset lacks it."""
+    feature_set = pairing.at_layer(HEAD_INPUT).features(split)
     if feature_set is None:
         return None
     images = pairing.images(split)

@@ -46,6 +46,11 @@ class Backbone(nn.Module):
         """The linear layer that maps features to source logits; None without one."""
         return None
 
+    @property
+    def library_network(self) -> nn.Module:
+        """The network whose modules are layers by the names of its library."""
+        return self
+
 
 class TimmBackbone(Backbone):
     """A timm network; the features are timm's ``pre_logits``, and the logits are the network's own output.
@@ -86,6 +91,11 @@ class TimmBackbone(Backbone):
         return cast("Tensor", self.network.forward_head(maps) if self._logits_of_maps else self.network(images))
 
     @property
+    def library_network(self) -> nn.Module:
+        """The network of the library."""
+        return cast("nn.Module", self.network)
+
+    @property
     def linear_head(self) -> nn.Linear | None:
         """The classifier of timm if it is a linear layer; other operations may follow it."""
         head = self.network.get_classifier()
@@ -121,6 +131,11 @@ class TorchvisionBackbone(Backbone):
         return features, self.head(features) if self.is_classifier else None
 
     @property
+    def library_network(self) -> nn.Module:
+        """The network of the library."""
+        return self.trunk
+
+    @property
     def linear_head(self) -> nn.Linear | None:
         """The last linear layer of the network if it classifies."""
         return self.head if self.is_classifier else None
@@ -146,6 +161,11 @@ class HeadlessBackbone(Backbone):
     def forward(self, images: Images) -> Features:
         """Return features (B, D)."""
         return cast("Tensor", self.trunk(images))
+
+    @property
+    def library_network(self) -> nn.Module:
+        """The network itself."""
+        return self.trunk
 
 
 class FeatureMapBackbone(Backbone):
@@ -180,6 +200,11 @@ class CustomBackbone(Backbone):
         """Return features (B, D) and source logits (B, S) or None; the trunk runs once for each."""
         return self(images), self.network(images) if self.source_classes else None
 
+    @property
+    def library_network(self) -> nn.Module:
+        """The network of the user."""
+        return cast("nn.Module", self.network)
+
 
 class LogitsBackbone(Backbone):
     """A backbone whose features are the source logits (B, S) of another backbone."""
@@ -198,6 +223,11 @@ class LogitsBackbone(Backbone):
         if logits is None:
             raise NotApplicableError("layer=logits needs a head for source classes, and this network has no head")
         return logits, logits
+
+    @property
+    def library_network(self) -> nn.Module:
+        """The network of the other backbone."""
+        return self.backbone.library_network
 
 
 def wrap_network(network: nn.Module, source_classes: int | None = None) -> Backbone:

@@ -135,13 +135,16 @@ def _table(result: CellResult, rows: Sequence[RankedModel]) -> Table:
     table.add_column("rank", justify="right", no_wrap=True)
     longest = max((len(line.result.model) for line in rows), default=0)
     table.add_column("model", overflow="fold", min_width=min(longest, _NAME_WIDTH))
+    if result.has_layers:
+        table.add_column("layer", overflow="fold")
     for heading in ["score", "accuracy", "accuracy rank"] if has_accuracy else ["score"]:
         # Its heading may take two lines, so that a row fits into one line of 80 columns.
         table.add_column(heading, justify="right", no_wrap=heading != "accuracy rank")
     number = score_format([m.score for m in result.models if m.score is not None])
     for line in rows:
         accuracy = "-" if line.result.accuracy is None else f"{line.result.accuracy:.3f}"
-        cells = [_rank(line.score_rank), line.result.model, number.format(line.result.score)]
+        cells = [_rank(line.score_rank), line.result.model, *([line.result.layer] if result.has_layers else [])]
+        cells.append(number.format(line.result.score))
         cells += [accuracy, _rank(line.accuracy_rank)] if has_accuracy else []
         table.add_row(*(Text(cell) for cell in cells))
     return table

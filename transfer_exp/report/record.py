@@ -30,7 +30,7 @@ _RANKING_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank",
 CELL_COLUMNS = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
 MODEL_COLUMNS = ("model", "score", "accuracy", "reason")
 _INTEGER_COLUMNS = ("rank", "best_rank_95", "worst_rank_95", "images", "parameters")
-_TEXT_COLUMNS = ("model", "status", "reason")
+_TEXT_COLUMNS = ("model", "status", "reason", "layer")
 
 
 def write_record(
@@ -132,6 +132,7 @@ def ranking_rows(result: CellResult) -> list[dict[str, Any]]:
             "score_rank": line.score_rank,
             "accuracy_rank": line.accuracy_rank,
             "reason": line.result.reason,
+            **({"layer": line.result.layer} if result.has_layers else {}),
         }
         for line in result.ranking()
     ]
@@ -188,7 +189,8 @@ def _write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
 def last_round_as_cell(search: SearchResult) -> CellResult:
     """Return the models of a search's last round as a cell without ground truth; all other models are skipped."""
     models = [
-        ModelResult(m.model, m.score if m.status == "finalist" else None, m.accuracy, m.reason) for m in search.models
+        ModelResult(m.model, m.score if m.status == "finalist" else None, m.accuracy, m.reason, layer=m.layer)
+        for m in search.models
     ]
     return CellResult({**search.cell, "ground_truth": "none"}, tuple(models))
 
@@ -221,8 +223,9 @@ def _model(entry: Mapping[str, Any]) -> ModelResult:
     if entry.get("status", "finalist") != "finalist":
         entry = {**entry, "score": None}
     score, accuracy = (None if entry.get(name) is None else _number(entry[name]) for name in ("score", "accuracy"))
-    reason, parts = _text(entry.get("reason", "")), _numbers(entry.get("parts", {}))
-    return ModelResult(_text(entry["model"]), score, accuracy, reason, parts)
+    reason, layer = _text(entry.get("reason", "")), _text(entry.get("layer", ""))
+    parts, layer_scores = _numbers(entry.get("parts", {})), _numbers(entry.get("layer_scores", {}))
+    return ModelResult(_text(entry["model"]), score, accuracy, reason, parts, layer, layer_scores)
 
 
 def _text(value: Any) -> str:
@@ -243,14 +246,18 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _ranking_csv(result: CellResult) -> str:
-    """Return the ranking in full precision, with the parts of the scores as last columns; missing values are empty."""
+    """Return the ranking in full precision, with the parts of the scores as last columns; missing values are empty.
+
+    There is a column ``layer`` if the features of some model are of another layer than the input of the head.
+    """
     text = io.StringIO()
     parts_by_model = {model.model: model.parts for model in result.models}
     names = list(dict.fromkeys(name for parts in parts_by_model.values() for name in parts))
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(map(to_entry, [*_RANKING_COLUMNS, *names]))
+    columns = [*_RANKING_COLUMNS, *(["layer"] if result.has_layers else [])]
+    writer.writerow(map(to_entry, [*columns, *names]))
     for row in ranking_rows(result):
         parts = parts_by_model[row["model"]]
-        entries = [*(row[column] for column in _RANKING_COLUMNS), *(parts.get(name) for name in names)]
+        entries = [*(row[column] for column in columns), *(parts.get(name) for name in names)]
         writer.writerow(map(to_entry, entries))
     return text.getvalue()

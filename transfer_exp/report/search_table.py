@@ -210,6 +210,9 @@ class _Finalists:
         score_intervals = score_intervals and has_scores
         table.add_column(f"rank [{100 * RANK_LEVEL:g} %]" if has_ranks else "rank", no_wrap=True)
         table.add_column("model", overflow="fold")
+        has_layers = any(model.layer not in ("", "head_input") for model in self.models)
+        if has_layers:
+            table.add_column("layer", overflow="fold")
         expected = f"expected\naccuracy [{100 * ACCURACY_LEVEL:g} %]"
         score = f"score [{100 * SCORE_LEVEL:g} %]" if score_intervals else "score"
         headings = {"measured": has_accuracy, expected: has_expected, score: scores}
@@ -219,7 +222,7 @@ class _Finalists:
         width = max(len(_rank(model, ranks)) for model in self.models)
         for model in self.models:
             cells = [_rank(model, ranks).ljust(width) + (f" [{model.best_rank_95}, {model.worst_rank_95}]" * has_ranks)]
-            cells.append(model.model)
+            cells += [model.model, *([model.layer] if has_layers else [])]
             cells += ["" if model.accuracy is None else f"{model.accuracy:.3f}"] * has_accuracy
             cells += [_expected(model)] * has_expected
             cells += [_score(model, number, score_intervals)] * scores

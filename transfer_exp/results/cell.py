@@ -19,6 +19,8 @@ class ModelResult:
         reason: Why the score or the accuracy is missing; empty otherwise.
         parts: Parts of the score by name: the parts of a pool metric, the scores at each strength of a path, or both.
             Empty for a score without parts.
+        layer: Layer of the features, see `select_layers`; empty for features of the user, and without a score.
+        layer_scores: Score of each layer by its name if several were scored; ``layer`` has the highest.
     """
 
     model: str
@@ -26,6 +28,8 @@ class ModelResult:
     accuracy: float | None = None
     reason: str = ""
     parts: Mapping[str, float] = field(default_factory=dict)
+    layer: str = ""
+    layer_scores: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,11 @@ class CellResult:
     def compared(self) -> int:
         """Number of models with both a score and an accuracy, M."""
         return sum(m.score is not None and m.accuracy is not None for m in self.models)
+
+    @property
+    def has_layers(self) -> bool:
+        """Whether the features of some model are of another layer than the input of the head."""
+        return any(model.layer not in ("", "head_input") for model in self.models)
 
     def ranking(self) -> tuple[RankedModel, ...]:
         """Return all models, best score first; equal scores are in pool order, skipped models last."""

@@ -27,6 +27,7 @@ class SearchedModel:
         score_low_95, score_high_95: 95 % interval of the score on other samples of as many images.
         images: Number of images that the model was scored on.
         accuracy: Accuracy measured after fine-tuning, in [0, 1]; None if the model was not fine-tuned.
+        layer: Layer of the features, see `select_layers`; empty for features of the user.
         parameters: Number of parameters; None if unknown.
         seconds: Time spent on the features of the model, loading included.
         status: ``finalist``, ``dropped`` (in an earlier round), ``not looked at`` (for lack of time) or ``failed``.
@@ -45,6 +46,7 @@ class SearchedModel:
     score_high_95: float | None = None
     images: int = 0
     accuracy: float | None = None
+    layer: str = ""
     parameters: int | None = None
     seconds: float = field(default=0.0, compare=False)
     status: str = "finalist"

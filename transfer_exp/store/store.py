@@ -56,6 +56,10 @@ class Store:
         """
         return self._get_or_compute(_file_name(kind, key, _ARRAYS), key, compute)
 
+    def save_arrays(self, kind: str, key: Key, arrays: Arrays) -> None:
+        """Save the arrays of a key that this process has computed, without a lock: another one writes the same."""
+        self._save(_file_name(kind, key, _ARRAYS), key, arrays)
+
     def get_or_compute_record(
         self, kind: str, key: Key, compute: Callable[[], dict[str, Any]]
     ) -> tuple[dict[str, Any], bool]:

@@ -175,7 +175,7 @@ def _row_of_cell(row: dict[str, Any], details: RunDetails) -> dict[str, Any]:
     names = {"model": "model", "score_rank": "rank", "score": "score", "accuracy": "accuracy"}
     renamed = {new: row[old] for old, new in names.items()}
     reason = row["reason"] or details.remarks.get(row["model"], "")
-    return {**renamed, "accuracy_rank": row["accuracy_rank"], "reason": reason}
+    return {**renamed, "accuracy_rank": row["accuracy_rank"], "reason": reason, "layer": row.get("layer", "")}
 
 
 def _projection_data(

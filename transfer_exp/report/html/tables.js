@@ -141,6 +141,8 @@ function modelTable(cell, before) {
     column("accuracy_rank", "accuracy rank", whole, { rising: true }),
     { key: "moved", label: "rank change", hint: "ranks gained by score compared with perturbation none", value: moved,
       cell: (m) => (moved(m) === null ? "–" : `${moved(m) > 0 ? "+" : ""}${signed(whole(moved(m)))}`) },
+    { key: "layer", label: "layer", hint: "layer of the network that the score is of", text: true, cell: (m) => m.layer,
+      value: (m) => (cell.models.every((other) => ["", "head_input"].includes(other.layer ?? "")) ? null : m.layer) },
     column("seconds", "time", null, { rising: true, cell: (m) => el("span", { title: stages(m) || null }, secondsText(m.seconds)) }),
     column("parameters", "parameters", parametersText, { rising: true }),
     column("images", "images", whole, { hidden: true, hint: "images that the model was scored on" }),
