@@ -13,7 +13,7 @@ from transfer_exp.ground_truth.accuracy_cache import COLUMNS, TABLE, accuracy_ro
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.table import AccuracyTable
 from transfer_exp.io.atomic import digest
-from transfer_exp.io.csv import read_table
+from transfer_exp.io.csv import read_table, write_table
 from transfer_exp.progress import silent
 from transfer_exp.store import Backend, Store, open_backend
 
@@ -62,6 +62,26 @@ def test_a_foreign_table_is_not_overwritten(tmp_path):
     with pytest.raises(InputError, match="move it away"):
         append_row(open_backend(tmp_path), row())
     assert path.read_text() == "a,b\n1,2\n"
+
+
+def test_a_table_without_the_newest_column_is_read_and_continued(tmp_path):
+    path, old = tmp_path / TABLE, COLUMNS[:-1]
+    assert COLUMNS[-1] == "trainable_parameters"
+    write_table(path, pd.DataFrame([{name: row()[name] for name in old}], columns=old))
+    append_row(open_backend(tmp_path), {**row("l", 0.5, seed="1"), "trainable_parameters": 12})
+    table = read_table(path)
+    assert list(table.columns) == list(COLUMNS)
+    assert list(table["trainable_parameters"]) == ["", "12"]
+    pairing = fake_pairing("m", type("Target", (), {"name": "d"}))
+    assert AccuracyTable(str(path))(pairing, silent).value == (0.1 + 0.2 + 0.5) / 2, "seeds are averaged as before"
+
+
+def test_a_record_without_the_newest_column_completes_a_table(tmp_path):
+    store = Store(tmp_path)
+    old = {name: value for name, value in row().items() if name not in ("key", "trainable_parameters")}
+    store.get_or_compute_record("accuracy", {"seed": 0}, lambda: {"row": old})
+    append_row(store.backend, row("l", 0.5, seed="1"))
+    assert len(read_table(tmp_path / TABLE)) == 2
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -15,6 +15,7 @@ import transfer_exp.model_pool.builtin as builtin_pool
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.last_block import find_last_block
 from transfer_exp.ground_truth.network import PartlyTrained, split_at
+from transfer_exp.ground_truth.partial import last_blocks
 from transfer_exp.model_pool.backbone import Backbone, wrap_network
 from transfer_exp.model_pool.checkpoints import checkpoints
 from transfer_exp.model_pool.loaded_model import LoadedModel
@@ -76,9 +77,14 @@ class _Uses(TorchFunctionMode):
 
 
 def _check(model, size):
-    """Check the split, and what changes in one step of training."""
-    backbone, images = copy.deepcopy(model.backbone).eval(), _images(size)
-    block = find_last_block(model)
+    """Check the last block, and the last half of the blocks: the split, and what changes in one step of training."""
+    model.backbone.eval()
+    _check_part(model, size, find_last_block(model))
+    _check_part(model, size, last_blocks(model, _images(size, 1), 0.5))
+
+
+def _check_part(model, size, block):
+    backbone, images = copy.deepcopy(model.backbone), _images(size)
     network = PartlyTrained(backbone, block)
     trained = [n for n, p in backbone.named_parameters() if p.requires_grad]
     with torch.no_grad(), _Uses(backbone) as uses:

@@ -63,6 +63,14 @@ def test_parts_survive_the_round_trip_and_are_the_last_columns_of_the_csv(tmp_pa
     assert (first["energy"], first["lda"], second["energy"]) == (str(0.1 + 0.2), "1.0", "")
 
 
+def test_the_cost_of_the_training_survives_the_round_trip(tmp_path):
+    models = (ModelResult("a", 1.0, 0.5, trainable_parameters=123, training_seconds=0.25), ModelResult("b", 0.5, 0.5))
+    write_record(CellResult(CELL, models), {}, tmp_path)
+    read = read_record(tmp_path / "result.json").models
+    assert read == models
+    assert (read[0].training_seconds, read[1].training_seconds) == (0.25, None)
+
+
 def test_a_second_write_replaces_the_first_and_leaves_no_other_files(tmp_path):
     write_record(RESULT, {}, tmp_path)
     changed = CellResult({**CELL, "seed": "1"}, MODELS)

@@ -149,13 +149,19 @@ class Experiment:
                 accuracy = accuracy_cache(pairing, track)
         except NotApplicableError as error:
             reason, is_failure = str(error), isinstance(error, ModelFailureError)
-        value = None if accuracy is None else accuracy.value
         if isinstance(pairing, NetworkOnImages):  # Arrays can be large, and are added where they are needed.
             run_log.add(pairing)
-        result = ModelResult(pairing.name, None, value, reason)
+        result = ModelResult(pairing.name, score=None, reason=reason)
         if best is not None:
             result = replace(
                 result, parts=flatten_parts(best.parts), layer=pairing.layer, layer_scores=best.layer_scores
+            )
+        if accuracy is not None:
+            result = replace(
+                result,
+                accuracy=accuracy.value,
+                trainable_parameters=accuracy.trainable_parameters,
+                training_seconds=accuracy.seconds,
             )
         return _Outcome(result, None if best is None else best.parts, is_failure, run_log, score_cache.take_unsaved())
 

@@ -34,8 +34,10 @@ from transfer_exp.version import __version__
 TABLE = "accuracies.csv"
 COLUMNS = (
     *("pool", "model", "dataset", "regime", "protocol", "seed", "accuracy", "measure", "source"),
-    *("chosen", "steps", "seconds", "device", "versions", "weights", "data", "key"),
+    *("chosen", "steps", "seconds", "device", "versions", "weights", "data", "key", "trainable_parameters"),
 )
+_EARLIER_COLUMNS = COLUMNS[:-1]
+"""Columns of tables and records of version 0.1.0."""
 _LIBRARIES = ("transfer-exp", "torch", "torchvision", "timm", "numpy", "scikit-learn")
 
 
@@ -78,7 +80,7 @@ class CachedAccuracies:
         record, pairing.cache_hits["accuracy"] = self.store.get_or_compute_record("accuracy", key, compute)
         append_row(self.store.backend, {**record["row"], "key": digest(key)})
         self.store.remove_unfinished(key)
-        return Accuracy(**record["accuracy"])
+        return Accuracy(**{**record["accuracy"], "seconds": record["row"].get("seconds")})
 
     def train_point(self, grid: HasGrid, pairing: NetworkOnImages, point: int, track: Track) -> None:
         """Call `HasGrid.train_point`, unless the accuracy is in the store or the grid has no such point."""
@@ -128,6 +130,7 @@ def accuracy_row(
         "versions": ", ".join([f"python {platform.python_version()}", *(f"{n} {version(n)}" for n in _LIBRARIES)]),
         "weights": identity["model"]["weights"],
         "data": digest(splits),
+        "trainable_parameters": accuracy.trainable_parameters,
     }
 
 
@@ -153,7 +156,7 @@ def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
         missing = [r for key, r in rows.items() if r is not None and key not in set(table["key"])]
         if not missing:
             return
-        added = pd.DataFrame([{n: "" if r[n] is None else str(r[n]) for n in COLUMNS} for r in missing])
+        added = pd.DataFrame([{n: "" if r.get(n) is None else str(r[n]) for n in COLUMNS} for r in missing])
         backend.write(TABLE, partial(write_table, table=pd.concat([table, added], ignore_index=True)))
         table = _read_rows(backend)
 
@@ -164,6 +167,8 @@ def _read_rows(backend: Backend) -> pd.DataFrame:
     if backend.exists(TABLE):
         with backend.local_file(TABLE) as path:
             table = read_table(path).reset_index(drop=True)  # text, so that rows do not change
+    if list(table.columns) == list(_EARLIER_COLUMNS):
+        table[COLUMNS[-1]] = ""
     if list(table.columns) != list(COLUMNS):
         raise InputError(f"{backend}/{TABLE} is not a table of accuracies of this version: move it away")
     return table
@@ -174,5 +179,5 @@ def _recorded_row(backend: Backend, name: str) -> dict[str, Any] | None:
     with suppress(*UNREADABLE), backend.local_file(name) as path:
         content = json.loads(read_text(path))
         row = {**load_record(path, content["key"])["row"], "key": PurePosixPath(name).stem}
-        return row if set(row) == set(COLUMNS) else None
+        return row if set(row) in (set(COLUMNS), set(_EARLIER_COLUMNS)) else None
     return None

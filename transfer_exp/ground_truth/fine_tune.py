@@ -83,7 +83,8 @@ class FineTuning(ABC):
         if value == -math.inf:
             raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
         point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
-        return Accuracy(value, data.dataset.measure, {**point, **selection}, steps=protocol.steps)
+        trained = data.factory.parameters + (data.factory.dim + 1) * len(data.dataset.class_names)
+        return Accuracy(value, data.dataset.measure, {**point, **selection}, "this project", protocol.steps, trained)
 
     @property
     def n_points(self) -> int:
@@ -137,7 +138,8 @@ class FineTuning(ABC):
             dim = backbone(image).shape[1]
         part = self.select_part(model, backbone, image)
         freeze_batch_norm = model.freeze_batch_norm or self.protocol.batch_norm == "frozen"
-        return NetworkFactory(part, dim, model.transform, freeze_batch_norm, self.seed, torch.device(self.device))
+        parameters, device = part.count_parameters(image), torch.device(self.device)
+        return NetworkFactory(part, dim, parameters, model.transform, freeze_batch_norm, self.seed, device)
 
     def _grid_runs(self, data: _Data, advance: Callable[[], object]) -> list[_Run]:
         """Return one run per grid point, which does not see the validation images."""

@@ -54,14 +54,25 @@ class LastBlockFineTuning(FineTuning):
         Raises:
             InputError, NotApplicableError: Under the conditions of `find_last_block`.
         """
-        block = find_last_block(model, self.definitions)
-        if self.protocol.augmentation == "none" and self.protocol.mixup == 0:
-            try:
-                trunk, rest = split_at(backbone, block, image)
-                return TrainedPart(rest, block, trunk)
-            except NotApplicableError as reason:
-                _log.info("%s: training through the whole network, which takes longer", reason)
-        return TrainedPart(backbone, block)
+        return train_from(find_last_block(model, self.definitions), backbone, image, self.protocol)
+
+
+def train_from(block: tuple[str, ...], backbone: Backbone, image: Images, protocol: Protocol) -> TrainedPart:
+    """Return the network from some modules on; all of it if images change every epoch or it cannot be split.
+
+    Args:
+        block: Names of the trained modules of ``backbone`` in running order, see `split_at`.
+        backbone: Network in evaluation mode.
+        image: An image (1, 3, H, W) to trace the network with.
+        protocol: Settings that decide whether the images change.
+    """
+    if protocol.augmentation == "none" and protocol.mixup == 0:
+        try:
+            trunk, rest = split_at(backbone, block, image)
+            return TrainedPart(rest, block, trunk)
+        except NotApplicableError as reason:
+            _log.info("%s: training through the whole network, which takes longer", reason)
+    return TrainedPart(backbone, block)
 
 
 def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple[str, ...]:
@@ -76,16 +87,29 @@ def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple
         InputError: When a file of definitions cannot be read or has another form, or a slice is malformed.
         NotApplicableError: When no definition matches the network, or the matching one names a missing module.
     """
-    architecture = str(model.identity["architecture"]).rpartition("/")[2]  # without the owner of a hub id
-    family = f"{model.identity['library']}/{architecture.partition('.')[0]}"  # and without the weights tag
-    files = [_SHIPPED] if definitions is None else [expand_user(definitions), _SHIPPED]
-    for definition in (entry for file in files for entry in _load_definitions(file)):
-        if definition.networks.fullmatch(family):
-            return _module_names(model.backbone, definition.block, family)
-    raise NotApplicableError(
-        f"no last block is defined for {family}: define it in a file of the form of {_SHIPPED.name} and set "
-        "ground_truth.definitions to it"
-    )
+    definition, family = _find_definition(model, definitions)
+    return _module_names(model.backbone, definition.block, family)
+
+
+def find_blocks(model: LoadedModel, definitions: str | None = None) -> tuple[str, ...]:
+    """Return the names of the modules of ``model.backbone`` that are its blocks, in the order of its definition.
+
+    Parameters and errors are those of `find_last_block`.
+    """
+    definition, family = _find_definition(model, definitions)
+    prefix = _wrapped_prefix(model.backbone)
+    pattern = "|".join(re.escape(prefix + entry).replace(r"\*", r"[^.]*") for entry in definition.blocks)
+    names = [
+        name
+        for name, module in model.backbone.named_modules()
+        if name and re.fullmatch(pattern, name) and any(True for _ in module.parameters())
+    ]
+    if not names:
+        raise NotApplicableError(
+            f"no blocks are defined for {family}: name them as 'blocks' in a file of the form of {_SHIPPED.name} and "
+            "set ground_truth.definitions to it"
+        )
+    return tuple(names)
 
 
 class _Definition(BaseModel):
@@ -93,6 +117,21 @@ class _Definition(BaseModel):
 
     networks: re.Pattern[str]
     block: list[str] = Field(min_length=1)
+    blocks: list[str] = []
+
+
+def _find_definition(model: LoadedModel, definitions: str | None) -> tuple[_Definition, str]:
+    """Return the first definition that matches the family of a network, and the family; see `find_last_block`."""
+    architecture = str(model.identity["architecture"]).rpartition("/")[2]  # without the owner of a hub id
+    family = f"{model.identity['library']}/{architecture.partition('.')[0]}"  # and without the weights tag
+    files = [_SHIPPED] if definitions is None else [expand_user(definitions), _SHIPPED]
+    for definition in (entry for file in files for entry in _load_definitions(file)):
+        if definition.networks.fullmatch(family):
+            return definition, family
+    raise NotApplicableError(
+        f"no last block is defined for {family}: define it in a file of the form of {_SHIPPED.name} and set "
+        "ground_truth.definitions to it"
+    )
 
 
 @lru_cache(maxsize=8)
@@ -120,11 +159,10 @@ def _load_definitions(path: Path) -> list[_Definition]:
 
 def _module_names(backbone: nn.Module, block: Sequence[str], family: str) -> tuple[str, ...]:
     """Return the names in the backbone of modules of the network, with slices expanded."""
-    wrapped = next((name for name in _WRAPPED if isinstance(getattr(backbone, name, None), nn.Module)), "")
-    modules = dict(backbone.named_modules())
+    prefix, modules = _wrapped_prefix(backbone), dict(backbone.named_modules())
     resolved: list[str] = []
     for entry in block:
-        parent, _, child = f"{wrapped}.{entry.rstrip('?')}".lstrip(".").rpartition(".")
+        parent, _, child = f"{prefix}{entry.rstrip('?')}".rpartition(".")
         if child.endswith(":") and not re.fullmatch(r"-?\d+:", child):
             raise InputError(
                 f"'{entry}' in the last block of {family} is not a slice: write a whole number, as in '-1:'"
@@ -139,3 +177,8 @@ def _module_names(backbone: nn.Module, block: Sequence[str], family: str) -> tup
             raise NotApplicableError(f"{family} has no module '{entry}', which its last block should contain")
         resolved += [] if is_missing else names
     return tuple(resolved)
+
+
+def _wrapped_prefix(backbone: nn.Module) -> str:
+    """Return the prefix that the backbone adds to names of modules: ``network.``, ``trunk.`` or nothing."""
+    return next((f"{name}." for name in _WRAPPED if isinstance(getattr(backbone, name, None), nn.Module)), "")

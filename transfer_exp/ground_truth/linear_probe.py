@@ -83,7 +83,8 @@ class LinearProbe:
             "gradient": float(max(fit.relative_gradient.max() for fit in fits)),
             "iterations": float(max(fit.iterations.max() for fit in fits)),
         }
-        return Accuracy(value, measure, chosen)
+        n_trained = final.fits.weights[0].size + final.fits.intercepts[0].size
+        return Accuracy(value, measure, chosen, trainable_parameters=n_trained)
 
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
         """Return the number of images: each passes through the network once, for its features."""

@@ -35,13 +35,48 @@ class TrainedPart(NamedTuple):
 
     Attributes:
         network: Returns features (B, D); in evaluation mode. It is a template: each training copies it.
-        block: Names of the modules of ``network`` that are trained; empty to train all.
+        trained: Names of the modules and parameters of ``network`` that are trained; empty to train all.
         trunk: Frozen part of the backbone that computes the inputs of ``network``; None if these are images.
     """
 
     network: nn.Module
-    block: tuple[str, ...] = ()
+    trained: tuple[str, ...] = ()
     trunk: Trunk | None = None
+
+    def count_parameters(self, images: Images) -> int:
+        """Return the number of trained parameters that the features of ``images`` depend on."""
+        used = used_parameters(self.network, images if self.trunk is None else self.trunk(images))
+        inside = tuple(f"{name}." for name in self.trained)
+        return sum(
+            parameter.numel()
+            for name, parameter in used.items()
+            if not self.trained or name in self.trained or name.startswith(inside)
+        )
+
+
+def used_parameters(network: nn.Module, inputs: Tensor) -> dict[str, nn.Parameter]:
+    """Return the parameters with a gradient of the features of ``inputs``; a classifier that is cut off has none."""
+    parameters = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+    with torch.enable_grad():
+        gradients = torch.autograd.grad(network(inputs).sum(), list(parameters.values()), allow_unused=True)
+    return {name: p for (name, p), gradient in zip(parameters.items(), gradients, strict=True) if gradient is not None}
+
+
+def running_modules(network: nn.Module, images: Images) -> list[str]:
+    """Return the names of the modules that run on ``images``, in the order in which they first start."""
+    names: dict[str, None] = {}
+
+    def record(name: str) -> Callable[..., None]:
+        return lambda *arguments: names.setdefault(name)
+
+    handles = [module.register_forward_pre_hook(record(name)) for name, module in network.named_modules() if name]
+    try:
+        with torch.no_grad():
+            network(images)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +85,7 @@ class NetworkFactory:
 
     Attributes:
         part, dim: The trained part of the model, and the dimension D of its features.
+        parameters: Number of parameters of the part that are trained.
         transform: Preprocessing of one image.
         freeze_batch_norm: Keep batch norms in evaluation mode.
         seed, device: Seed of the weights of a random head, and device of networks and inputs.
@@ -57,6 +93,7 @@ class NetworkFactory:
 
     part: TrainedPart
     dim: int
+    parameters: int
     transform: Transform
     freeze_batch_norm: bool
     seed: int
@@ -66,8 +103,8 @@ class NetworkFactory:
         """Return a pretrained copy of the trained part with a new head, in training mode."""
         with use_random_state(seeded_random_state(self.seed)):
             network = copy.deepcopy(self.part.network)
-            if self.part.block:
-                network = PartlyTrained(network, self.part.block)
+            if self.part.trained:
+                network = PartlyTrained(network, self.part.trained)
             network = _WithHead(network, new_head(self.dim))
         network.freeze_batch_norm = self.freeze_batch_norm
         return network.to(self.device).train()
@@ -94,21 +131,22 @@ class _WithHead(nn.Sequential):
 
 
 class PartlyTrained(nn.Module):
-    """A network whose modules ``trained`` are trained, while the rest never changes, even in training mode.
+    """A network whose modules and parameters ``trained`` are trained, while the rest never changes.
 
-    Outside these modules, parameters need no gradient, batch norms keep their statistics, and dropout is off. It is an
-    InputError if the network has no module of such a name.
+    Outside these modules, other parameters need no gradient, batch norms keep their statistics, and dropout is off,
+    even in training mode. It is an InputError if the network has no module or parameter of such a name.
     """
 
     def __init__(self, network: nn.Module, trained: Sequence[str]) -> None:
         super().__init__()
-        missing = set(trained).difference(name for name, _ in network.named_modules())
+        named = {**dict(network.named_parameters()), **dict(network.named_modules())}
+        missing = set(trained).difference(named)
         if missing:
             raise InputError(f"{type(network).__name__} has no module '{min(missing)}' to train")
         self.network = network.requires_grad_(False)
-        self.trained = tuple(trained)
-        for name in self.trained:
-            network.get_submodule(name).requires_grad_(True)
+        self.trained_modules = tuple(name for name in trained if isinstance(named[name], nn.Module))
+        for name in trained:
+            named[name].requires_grad_(True)
         self.train(network.training)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -119,7 +157,7 @@ class PartlyTrained(nn.Module):
         """Set training or evaluation mode for the trained modules only."""
         super().train(False)
         self.training = mode
-        for name in self.trained:
+        for name in self.trained_modules:
             self.network.get_submodule(name).train(mode)
         return self
 

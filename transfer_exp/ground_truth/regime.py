@@ -1,6 +1,6 @@
 """Interfaces of the regimes: ways to get a model's true accuracy on a target dataset.
 
-A regime fine-tunes the model (all of it, its last block, or a linear probe), or looks its accuracy up in a table.
+A regime trains the model, a part of it or a probe of its features, or looks its accuracy up in a table.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Accuracy:
         chosen: Hyperparameters selected on the validation split.
         source: Publication or project that reports the accuracy.
         steps: Optimiser steps of the final training; None if there were none.
+        trainable_parameters: Number of parameters that were trained, with the head; None if unknown.
+        seconds: Duration of the training; None if unknown.
     """
 
     value: float
@@ -33,6 +35,8 @@ class Accuracy:
     chosen: Mapping[str, float] = field(default_factory=dict)
     source: str = "this project"
     steps: int | None = None
+    trainable_parameters: int | None = None
+    seconds: float | None = field(default=None, compare=False)
 
 
 @runtime_checkable

@@ -17,7 +17,8 @@ PUBLISHED = Path(__file__).parents[1] / "ground_truth" / "tables" / "published.c
 _NO, _YES = ("no", "false", "0"), ("", "yes", "true", "1")
 _PERFECT = {"fraction": 1.0, "percent": 100.0}
 _RESULTS = frozenset(
-    {"accuracy", "source", "sound", "seed", "chosen", "steps", "seconds", "device", "versions", "data", "key"}
+    {"accuracy", "source", "sound", "seed", "chosen", "steps", "seconds", "trainable_parameters", "device", "versions"}
+    | {"data", "key"}
 )
 """Columns that may differ between seeds: results of a training and remarks on it. All others are settings."""
 

@@ -29,6 +29,7 @@ from transfer_exp.version import __version__
 _RANKING_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank", "reason")
 CELL_COLUMNS = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
 MODEL_COLUMNS = ("model", "score", "accuracy", "reason")
+_COST_COLUMNS = ("trainable_parameters", "training_seconds")
 _INTEGER_COLUMNS = ("rank", "best_rank_95", "worst_rank_95", "images", "parameters")
 _TEXT_COLUMNS = ("model", "status", "reason", "layer")
 
@@ -205,11 +206,13 @@ def write_result_rows(sweep: Path, path: Path) -> int:
     if not cells:
         raise InputError(f"no finished cell below {sweep}: give the folder that a sweep wrote")
     rows = [
-        {key: cell.cell.get(key, "") for key in CELL_COLUMNS} | {key: getattr(model, key) for key in MODEL_COLUMNS}
+        {key: cell.cell.get(key, "") for key in CELL_COLUMNS}
+        | {key: getattr(model, key) for key in (*MODEL_COLUMNS, *_COST_COLUMNS)}
         for cell in cells
         for model in cell.models
     ]
-    frame = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *MODEL_COLUMNS])
+    frame = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *MODEL_COLUMNS, *_COST_COLUMNS])
+    frame = frame.astype({"trainable_parameters": "Int64"})
     frame = frame.sort_values(list(CELL_COLUMNS), kind="stable")
     write_atomically(path, lambda temporary: write_table(temporary, frame))
     return len(cells)
@@ -225,7 +228,11 @@ def _model(entry: Mapping[str, Any]) -> ModelResult:
     score, accuracy = (None if entry.get(name) is None else _number(entry[name]) for name in ("score", "accuracy"))
     reason, layer = _text(entry.get("reason", "")), _text(entry.get("layer", ""))
     parts, layer_scores = _numbers(entry.get("parts", {})), _numbers(entry.get("layer_scores", {}))
-    return ModelResult(_text(entry["model"]), score, accuracy, reason, parts, layer, layer_scores)
+    count, seconds = (entry.get(name) for name in _COST_COLUMNS)
+    if count is not None and type(count) is not int:
+        raise TypeError(f"{count!r} is not a whole number")
+    seconds = None if seconds is None else _number(seconds)
+    return ModelResult(_text(entry["model"]), score, accuracy, reason, parts, layer, layer_scores, count, seconds)
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import write_table as write_csv
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.published_comparison import write_published_comparison
+from transfer_exp.report.regime_table import regime_frame, regime_table
 from transfer_exp.report.sweep_cells import cell_fields, collect, read_status, read_statuses
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
@@ -22,7 +23,7 @@ from transfer_exp.results.folder import STATUS
 
 
 def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOutputError | None]:
-    """Write ``sweep.csv``, ``sweep.png`` and ``report.html`` of a sweep, and print its tables.
+    """Write ``sweep.csv``, ``regimes.csv``, ``sweep.png`` and ``report.html`` of a sweep, and print its tables.
 
     Returns the `failures` of cells, and the error about files that cannot be written, or None.
 
@@ -40,7 +41,14 @@ def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOut
         console.print()
         console.print(changes)
     console.print()
+    pairs = regime_frame(folder, frame)
+    regimes = regime_table(pairs)
+    if regimes is not None:
+        console.print(regimes)
+        console.print()
     output = Output([table])
+    if not pairs.empty:
+        output.add("table of regimes", lambda: _write_csv(folder / "regimes.csv", pairs))
     output.add("figure", lambda: sweep_figure(frame, folder / "sweep.png"))
     output.add("page", lambda: write_page(folder, frame))
     _print_paths(output.written, console)
@@ -49,9 +57,7 @@ def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOut
 
 def write_table(folder: Path, frame: pd.DataFrame) -> Path:
     """Write ``sweep.csv`` of the cells in a frame of `collect`, and return its path."""
-    table = folder / "sweep.csv"
-    write_atomically(table, lambda path: write_csv(path, frame))
-    return table
+    return _write_csv(folder / "sweep.csv", frame)
 
 
 def failures(frame: pd.DataFrame) -> list[str]:
@@ -111,3 +117,8 @@ def show_precompute(folder: Path, console: Console) -> list[str]:
 def _print_paths(paths: Iterable[Path | str], console: Console) -> None:
     for path in paths:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> Path:
+    write_atomically(path, lambda temporary: write_csv(temporary, frame))
+    return path

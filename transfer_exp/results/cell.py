@@ -21,6 +21,8 @@ class ModelResult:
             Empty for a score without parts.
         layer: Layer of the features, see `select_layers`; empty for features of the user, and without a score.
         layer_scores: Score of each layer by its name if several were scored; ``layer`` has the highest.
+        trainable_parameters: Number of parameters that the regime trained; None if unknown.
+        training_seconds: Duration of that training; None if unknown.
     """
 
     model: str
@@ -30,6 +32,8 @@ class ModelResult:
     parts: Mapping[str, float] = field(default_factory=dict)
     layer: str = ""
     layer_scores: Mapping[str, float] = field(default_factory=dict)
+    trainable_parameters: int | None = None
+    training_seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ RECORD, STATUS = "result.json", "status.json"
 """Files of a cell: its result, and how its job ended without one."""
 _RESULTS = (
     *(RECORD, STATUS, "ranking.csv", "scatter.png", "rank.csv", "rank.parquet", "page.json", "report.html"),
-    *("sweep.csv", "sweep.png", "multirun.yaml", "transfer_exp.log", ".hydra"),
+    *("sweep.csv", "regimes.csv", "sweep.png", "multirun.yaml", "transfer_exp.log", ".hydra"),
 )
 _EARLIER, _LOCK = "earlier", ".lock"
 _IS_EARLIER = re.compile(rf"{_EARLIER}(_\d+)?")

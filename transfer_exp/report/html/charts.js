@@ -120,6 +120,48 @@ function scatter(title, scoreName, models, named, rangeY, width) {
   return svg;
 }
 
+/* Accuracy against a cost on a logarithmic axis; the pairs that `front` marks are coloured, joined and named. */
+function costChart(rows, key, label, front, width) {
+  const height = Math.max(300, Math.min(420, width * 0.5));
+  const [left, right, top, bottom] = [58, width - 12, 10, height - 44];
+  const rangeX = widened(rows.map((r) => Math.log10(r[key])), 0.06);
+  const rangeY = widened(rows.map((r) => r.accuracy), 0.08);
+  const [x, y] = [scale(rangeX, left, right), scale(rangeY, bottom, top)];
+  const best = rows.filter((r) => r[front]).sort((a, b) => a[key] - b[key]);
+  const svg = canvas(width, height, `Accuracy against ${label}, ${plural(rows.length, "pair")} of model and regime. Best at their
+    cost: ${best.map((r) => `${r.pair} ${fixed(r.accuracy, 3)}`).join("; ")}. The table has all numbers.`, "costs");
+  const powers = [];
+  for (let power = Math.ceil(rangeX[0]); power <= rangeX[1]; power++) powers.push(power);
+  const decades = powers.length > 1 ? powers.map((power) => 10 ** power) : [...new Set(rows.map((r) => r[key]))].filter((_, i, all) => i === 0 || i === all.length - 1);
+  for (const value of decades) {
+    const at = x(Math.log10(value));
+    svg.append(draw("line", { class: "grid", x1: at, x2: at, y1: top, y2: bottom }));
+    svg.append(draw("text", { class: "tick", x: at, y: bottom + 16, "text-anchor": "middle" }, value.toLocaleString("en")));
+  }
+  svg.append(draw("text", { class: "axis", x: (left + right) / 2, y: bottom + 35, "text-anchor": "middle" }, label));
+  for (const [value, text] of ticks(...rangeY, height / 60)) {
+    svg.append(draw("line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) }));
+    svg.append(draw("text", { class: "tick", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
+  }
+  svg.append(draw("text", { class: "axis", transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "accuracy"));
+  const path = best.map((r, i) => `${i ? "H" : "M"}${x(Math.log10(r[key]))}${i ? "V" : " "}${y(r.accuracy)}`).join("");
+  svg.append(draw("path", { class: "front", d: path }));
+  const spots = rows.map((r) => ({ name: r.pair, x: x(Math.log10(r[key])), y: y(r.accuracy), isNamed: r[front] }));
+  const labels = placeLabels(spots, [left, top - 4, width, bottom]);
+  rows.forEach((r, i) => {
+    const { x: cx, y: cy } = spots[i];
+    const group = draw("g", { class: `model${r[front] ? " best" : ""}`, "data-model": r.pair });
+    group.append(draw("title", {}, `${r.pair}: accuracy ${fixed(r.accuracy, 3)}, ${label} ${r[key].toLocaleString("en")}`));
+    group.append(draw("circle", { class: "dot", cx, cy, r: 4 }));
+    if (labels[i]?.line) group.append(draw("path", { class: "leader", d: labels[i].line }));
+    const inward = cx > width / 2 ? { x: cx - 8, "text-anchor": "end" } : { x: cx + 8 };
+    const position = labels[i] ? { x: labels[i].x, y: labels[i].y } : { ...inward, y: cy - 6 };
+    group.append(draw("text", { class: labels[i] ? "name" : "name unplaced", ...position }, r.pair));
+    svg.append(group);
+  });
+  return svg;
+}
+
 /* For each named point a label that overlaps no point and no label, with a leader line if it is far away, or null. */
 function placeLabels(spots, [left, top, right, bottom]) {
   const occupied = spots.map((s) => [s.x - 5, s.y - 5, s.x + 5, s.y + 5]);

@@ -116,6 +116,29 @@ function linkOf(cell) {
   return `#${fields.map((field) => encodeURIComponent(cell.fields[field] ?? "?")).join("/")}`;
 }
 
+/* Pairs of model and regime: accuracy against what the training cost, for one dataset at a time. */
+function regimes(pairs) {
+  const datasets = [...new Set(pairs.map((r) => r.dataset))];
+  const axes = { trainable_parameters: ["trained parameters", "least_parameters"], training_seconds: ["seconds of training", "least_seconds"] };
+  const rows = pairs.map((r) => ({ ...r, pair: `${r.model}, ${r.ground_truth}` }));
+  const offered = Object.keys(axes).filter((key) => rows.some((r) => !isMissing(r[key])));
+  let [dataset, axis] = [datasets[0], offered[0]];
+  const box = el("div", { class: "stacked" });
+  function show() {
+    const shown = rows.filter((r) => r.dataset === dataset);
+    const drawn = axis ? shown.filter((r) => r[axis] > 0) : [];
+    const picture = drawn.length > 1 ? responsive((width) => costChart(drawn, axis, ...axes[axis], width)) : null;
+    box.replaceChildren(...[picture, regimeTable(shown, axis && axes[axis][1])].filter((node) => node !== null));
+  }
+  const tools = [
+    datasets.length > 1 ? picker("Dataset", datasets.map((name) => [name, name]), dataset, (name) => ((dataset = name), show())) : null,
+    offered.length > 1 ? choice("Horizontal axis", offered.map((key) => [key, axes[key][0]]), axis, (key) => ((axis = key), show()), true) : null,
+  ];
+  show();
+  return section("Models and regimes", el("div", { class: "controls" }, ...tools), box, note(`Coloured: no other pair of model and
+    regime is at least as accurate at no higher cost. Means over seeds.`));
+}
+
 function sweepPage(main) {
   const box = el("div", { id: "cell" });
   const [table, buttons] = overview((index) => select(index, true));
@@ -132,7 +155,8 @@ function sweepPage(main) {
   }
   const linked = () => data.cells.findIndex((cell) => linkOf(cell) === location.hash);
   const first = data.cells.findIndex((c) => c.state === "done");
-  main.replaceChildren(answerBox(data.answer, intervalChart(data.answer.chart)), table, box);
+  const pairs = data.regimes.length ? [regimes(data.regimes)] : [];
+  main.replaceChildren(answerBox(data.answer, intervalChart(data.answer.chart)), ...pairs, table, box);
   if (data.command) main.append(reproduce(section, "Reproduce the sweep", data.command, {}));
   select(Math.max(0, linked() >= 0 ? linked() : first), false);
   addEventListener("hashchange", () => linked() >= 0 && select(linked(), false));

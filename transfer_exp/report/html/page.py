@@ -25,6 +25,7 @@ from transfer_exp.report.html.run_details import RunDetails, read_run_details
 from transfer_exp.report.palette import style_variables
 from transfer_exp.report.ranking_table import against_chance, notable_models
 from transfer_exp.report.record import ranking_rows, read_record, read_search
+from transfer_exp.report.regime_table import regime_frame
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
@@ -87,8 +88,9 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
 
     Returns:
         ``kind`` (``run``, ``ranking`` or ``sweep``), ``title``, ``answer`` (of a sweep, else None), ``command``,
-        ``varying`` (fields that differ between cells, without the metric), ``cells``, and ``samples`` and ``sides``
-        (projections), which cells refer to by index so that each is stored once.
+        ``varying`` (fields that differ between cells, without the metric), ``regimes`` (of a sweep: the rows of
+        `regime_frame`), ``cells``, and ``samples`` and ``sides`` (projections), which cells refer to by index so that
+        each is stored once.
 
         Each cell has ``fields``, ``state`` and ``reason``; ``answer`` (an `Answer`, None without a result); ``tau`` and
         ``chance`` (None and empty without ground truth); ``measures``; ``models`` (best first, with the columns of
@@ -123,7 +125,10 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
     varying = [n for n in names if n != "metric" and cells[n].nunique() > 1]
     command, answer = read_run_details(folder).command, asdict(sweep_answer(cells))
     title = _sweep_title(folder.resolve().name, command, [n for n in names if cells[n].nunique() > 1])
-    return {"kind": "sweep", "title": title, "answer": answer, "varying": varying, "command": command, **shared}
+    pairs = regime_frame(folder, cells).astype(object)
+    regimes = pairs.where(pairs.notna(), None).to_dict("records")
+    facts = {"kind": "sweep", "title": title, "answer": answer, "varying": varying, "command": command}
+    return {**facts, "regimes": regimes, **shared}
 
 
 def _kind_and_title(entry: Mapping[str, Any]) -> tuple[str, str]:

@@ -154,6 +154,21 @@ function modelTable(cell, before) {
   });
 }
 
+/* Pairs of model and regime, most accurate first; those that `front` marks are highlighted. */
+function regimeTable(rows, front) {
+  const column = (key, label, show, options = {}) => ({ key, label, value: (r) => r[key], cell: (r) => show(r[key]), ...options });
+  const columns = [
+    column("pair", "model, regime", (value) => value, { text: true }),
+    column("accuracy", "accuracy", (value) => fixed(value, 3)),
+    column("trainable_parameters", "trained parameters", (value) => (isMissing(value) ? "–" : value.toLocaleString("en")), { rising: true }),
+    column("training_seconds", "training", secondsText, { rising: true }),
+    column("seeds", "seeds", whole),
+  ].filter((c) => rows.some((r) => !isMissing(c.value(r))));
+  return dataTable("regimes", "Models and regimes, most accurate first", columns, rows, {
+    order: { key: "accuracy", way: "descending" }, attributes: (r) => ({ "data-model": r.pair, class: r[front] ? "best" : null }), csv: toCsv,
+  });
+}
+
 /* Why models have no rank or were dropped, with a line for each reason. */
 function modelNotes(models) {
   const reasons = new Map();

@@ -1,0 +1,26 @@
+"""Linear probing, then fine-tuning of all parameters (Kumar et al., ICLR 2022)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from transfer_exp.ground_truth.full import FullFineTuning
+
+
+@dataclass(frozen=True)
+class LinearProbeThenFull(FullFineTuning):
+    """Test accuracy after training all parameters from a head that a linear probe initialises.
+
+    The attributes are those of `FullFineTuning`. The result is that of ``full`` with ``protocol.head=linear_probe``;
+    the name keeps its rows apart from those of ``full`` with the protocol's own head.
+
+    References:
+        Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can Distort Pretrained Features and Underperform
+        Out-of-Distribution", ICLR 2022.
+    """
+
+    option: ClassVar[str] = "linear_probe_then_full"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "protocol", replace(self.protocol, head="linear_probe"))

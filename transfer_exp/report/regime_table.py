@@ -1,0 +1,89 @@
+"""Comparison of the models and regimes of a sweep: accuracy against trainable parameters and training time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from transfer_exp.report.record import read_record
+from transfer_exp.results.folder import RECORD
+
+_KEYS = ["dataset", "model_pool", "model", "ground_truth"]
+_MAX_ROWS = 20
+COSTS = ("trainable_parameters", "training_seconds")
+
+
+def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracy and the cost of each model with each regime of a sweep, means over seeds.
+
+    Args:
+        folder: Folder of the sweep.
+        frame: Its cells, from `collect`. Cells of other metrics or perturbations repeat an accuracy, which counts once.
+
+    Returns:
+        ``dataset``, ``model_pool``, ``model``, ``ground_truth`` (the regime); ``accuracy``, ``trainable_parameters``
+        and ``training_seconds`` (NaN if unknown); the number of ``seeds``; and ``least_parameters`` and
+        ``least_seconds``: whether no other pair of model and regime on the dataset is at least as accurate with at most
+        as many parameters (seconds). Most accurate first. Empty unless the sweep has accuracies of two regimes.
+
+    Raises:
+        InputError: If a record cannot be read.
+    """
+    rows = [
+        {**{key: result.cell.get(key, "?") for key in (*_KEYS, "seed") if key != "model"}, "model": model.model}
+        | {key: getattr(model, key) for key in ("accuracy", *COSTS)}
+        for cell in frame.loc[frame["state"] == "done", "folder"]
+        for result in [read_record(folder / cell / RECORD)]
+        for model in result.models
+        if model.accuracy is not None
+    ]
+    pairs = pd.DataFrame(rows, columns=[*_KEYS, "seed", "accuracy", *COSTS])
+    if pairs["ground_truth"].nunique() < 2:
+        return pairs.iloc[:0]
+    pairs = pairs.astype(dict.fromkeys(COSTS, "float64")).drop_duplicates([*_KEYS, "seed"])
+    means = pairs.groupby(_KEYS, as_index=False).agg(
+        accuracy=("accuracy", "mean"), **{cost: (cost, "mean") for cost in COSTS}, seeds=("seed", "count")
+    )
+    for name, cost in (("least_parameters", COSTS[0]), ("least_seconds", COSTS[1])):
+        on_front = [means.index.isin(pareto_front(group, cost)) for _, group in means.groupby("dataset")]
+        means[name] = pd.DataFrame(on_front).any()
+    return means.sort_values(["dataset", "accuracy"], ascending=[True, False], kind="stable", ignore_index=True)
+
+
+def pareto_front(pairs: pd.DataFrame, cost: str) -> list[int]:
+    """Return the index of each row that no other row beats: at least as accurate at no higher cost, better in one."""
+    front, best = list[int](), -1.0
+    known = pairs.dropna(subset=[cost]).sort_values([cost, "accuracy"], ascending=[True, False], kind="stable")
+    for index, accuracy in known["accuracy"].items():
+        if accuracy > best:
+            front.append(int(str(index)))
+            best = accuracy
+    return front
+
+
+def regime_table(pairs: pd.DataFrame) -> Group | None:
+    """Return a table of the pairs that no pair with fewer trainable parameters equals; None without such pairs."""
+    front = pairs[pairs["least_parameters"]] if "least_parameters" in pairs else pairs.iloc[:0]
+    if front.empty:
+        return None
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
+    for heading in ("dataset", "model", "regime"):
+        table.add_column(heading, overflow="fold", max_width=26)
+    for heading in ("accuracy", "trained", "seconds"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    previous = ""
+    for _, row in front.head(_MAX_ROWS).iterrows():
+        seconds = "" if pd.isna(row["training_seconds"]) else f"{row['training_seconds']:.1f}"
+        names = ["" if row["dataset"] == previous else row["dataset"], row["model"], row["ground_truth"]]
+        numbers = [f"{row['accuracy']:.3f}", f"{row['trainable_parameters']:,.0f}", seconds]
+        table.add_row(*map(Text, names), *numbers)
+        previous = row["dataset"]
+    title = "models and regimes that none with fewer trained parameters equals"
+    rest = len(pairs) - min(len(front), _MAX_ROWS)
+    note = f"{rest} of {len(pairs)} pairs of model and regime are in regimes.csv only" if rest else ""
+    return Group(Text(title, style="bold"), table, *([Text(note, style="dim")] if note else []))
