@@ -18,15 +18,12 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
-from statistics import median
-from time import process_time
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from benchmarks.synthetic_features import synthetic_features
 from studies.calibration.data import PoolData, pool_files, read_pool
 from studies.document_tables import fill_tables
 from studies.real_pool.data import Cell
@@ -39,9 +36,9 @@ from transfer_exp.evaluation.paired import compare_paired, holm
 from transfer_exp.evaluation.selection import regret
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import parse_numbers, read_table
+from transfer_exp.leaderboard.costs import measure_seconds
 from transfer_exp.metric.pool_scaling import z_scores
 from transfer_exp.report.markdown import markdown
-from transfer_exp.statistics.class_statistics import class_statistics
 
 Target: TypeAlias = tuple[str, str]
 """Pool and dataset."""
@@ -55,7 +52,6 @@ RULES = {"best": 0.0, "cheap": 0.02}
 best; with 0, the best one."""
 # Two baselines; and `fusion`, because this module fuses all pairs itself.
 _NOT_CANDIDATES = ("random", "parameter_count", "fusion")
-_SAMPLES, _DIM, _CLASSES = 1000, 1280, 10
 _PLUS = " + "
 """Separator in the name of a fusion."""
 
@@ -221,23 +217,12 @@ def _join_names(values: Mapping[Target, float]) -> dict[str, float | None]:
 
 
 def measure_costs(path: Path, cells: Iterable[Cell], repeats: int = 3) -> None:
-    """Write the seconds of processor time of each cell for features (1000, 1280) of ten classes, median of runs."""
-    features, labels = synthetic_features(_SAMPLES, _DIM, _CLASSES)
+    """Write the seconds of processor time of each cell, see `measure_seconds`."""
     rows = []
     for cell in cells:
-        perturb, metric = _build("perturbation", cell.perturbation), _build("metric", cell.metric)
-        score, times = getattr(metric, "parts", metric), []
-        for _ in range(repeats):
-            start = process_time()
-            perturbed = perturb(features.astype(np.float64), labels, np.random.default_rng(0))
-            values = {
-                "features": perturbed,
-                "labels": labels,
-                "class_statistics": partial(class_statistics, perturbed, labels),
-            }
-            score(*(value() if callable(value := values[name]) else value for name in metric.inputs))
-            times.append(process_time() - start)
-        rows.append({"metric": cell.metric, "perturbation": cell.perturbation, "seconds": f"{median(times):.3g}"})
+        seconds = measure_seconds(_build("metric", cell.metric), _build("perturbation", cell.perturbation), repeats)
+        assert seconds is not None, "candidates need features and labels only"
+        rows.append({"metric": cell.metric, "perturbation": cell.perturbation, "seconds": f"{seconds:.3g}"})
     table = pd.DataFrame(rows)
     write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, lineterminator="\n"))
 

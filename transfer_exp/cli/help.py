@@ -11,6 +11,7 @@ TASKS: Mapping[str, tuple[str, str]] = {
     "rank": ("rank pretrained models for your images, within a time budget", "rank photos --budget 10m"),
     "run": ("score the models of a pool, and compare with true accuracies", "run dataset=digits metric=logme"),
     "sweep": ("run all combinations of settings (or +sweep=NAME)", "run -m metric=logme,sfda perturbation=none,pca"),
+    "leaderboard": ("show where a metric stands among all others", "leaderboard metric=sfda perturbation=pca"),
     "evaluate": ("compare scores from any source with accuracies", "evaluate scores.csv accuracies.csv"),
     "report": ("write the tables and the page of a run or a sweep again", "report outputs/sweeps/NAME"),
     "plan": ("estimate the time and the storage of a sweep", "plan +sweep=demo"),
@@ -30,7 +31,7 @@ def print_help() -> None:
     """Print the main tasks with an example each, on one screen."""
     lines = ["transfer-exp: which pretrained model to fine-tune, before fine-tuning any.", ""]
     for task, (text, example) in TASKS.items():
-        lines += [f"  {task:<9} {text}", f"              transfer-exp {example}"]
+        lines += [f"  {task:<11} {text}", f"                transfer-exp {example}"]
     lines += [
         "",
         "transfer-exp COMMAND --help    options of a command",

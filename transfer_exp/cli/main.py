@@ -24,6 +24,7 @@ from transfer_exp.cli.hydra_callback import RESOURCES, check_choices
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import read_trust
 from transfer_exp.cli.job_labels import job_name, write_status
+from transfer_exp.cli.leaderboard import TOP, leaderboard_overrides, show_leaderboard
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, open_page, print_record, show_outcome, take_output_options
 from transfer_exp.cli.overrides import CommandLine, quote_path
@@ -44,11 +45,16 @@ Job: TypeAlias = Callable[[DictConfig, Path, "str | None"], Outcome]
 
 It raises an `InputError` when a setting, a file or a dataset cannot be used.
 """
-COMMANDS = ("run", "rank", "evaluate", "report", "plan", "cache", "doctor")
+COMMANDS = ("run", "rank", "leaderboard", "evaluate", "report", "plan", "cache", "doctor")
 _PARSED_BY_MODULE = ("evaluate", "report", "cache", "doctor")
 """Commands that do not compose a config; the module of that name has a ``main``."""
 _PARSED_BY_HYDRA: Mapping[str, Callable[[], Parser]] = {"run": run_parser, "plan": plan_parser}
 """Commands whose arguments Hydra parses, with the parser of their help."""
+_TRANSLATED: Mapping[str, Callable[[Sequence[str]], list[str]]] = {
+    "rank": rank_overrides,
+    "leaderboard": leaderboard_overrides,
+}
+"""Commands with arguments of their own, and the function that translates them to those of ``run``."""
 _HELP = ("-h", "--help")
 # Arguments that set the mode of Hydra, or that ask it for something other than a run.
 _MODES = {"-m", "--multirun", "-r", "--run", "hydra.mode", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}
@@ -116,9 +122,9 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     if command in _PARSED_BY_HYDRA and set(_HELP) & set(arguments):
         _PARSED_BY_HYDRA[command]().print_help()
         return None
-    output, out, arguments = take_output_options(arguments)
-    if command == "rank":
-        arguments = rank_overrides(arguments)
+    output, out, arguments = take_output_options(arguments, TOP if command == "leaderboard" else OutputOptions.top)
+    if command in _TRANSLATED:
+        arguments = _TRANSLATED[command](arguments)
     line = CommandLine(_multirun_for_sweeps(current_overrides(arguments)))
     if command == "plan" or line.stage == "plan":
         line.compose(next(line.points(lambda axis: True), ()))  # mistakes are reported before torch is imported
@@ -228,7 +234,8 @@ def _record_problem(config: DictConfig, folder: Path, error: Exception) -> None:
 
 def _job(config: DictConfig) -> Job:
     """Return the function that runs the job of a config."""
-    score = search_pool if "halving" in config else score_matrix if "rows" in config else score_cell
+    by_key: dict[str, Job] = {"halving": search_pool, "rows": score_matrix, "targets": show_leaderboard}
+    score = next((job for key, job in by_key.items() if key in config), score_cell)
     jobs: dict[str, Job] = {"score": score, **dict.fromkeys(("features", "grid", "finetune"), fill_store)}
     if config.stage not in jobs:
         raise InputError(f"no stage '{config.stage}': {suggestion(str(config.stage), STAGES)}")

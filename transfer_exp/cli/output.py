@@ -17,7 +17,8 @@ from transfer_exp.results.folder import RECORD
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_PAGE = "report.html"
+_PAGES = ("report.html", "leaderboard.html")
+_RECORDS = (RECORD, "leaderboard.json")
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Outcome:
     command: str = ""
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the output to a parser."""
+def add_output_options(parser: argparse.ArgumentParser, top: int = OutputOptions.top) -> None:
+    """Add the options of the output to a parser; ``top`` is the default number of rows that its help names."""
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="print the result as JSON; the rest goes to stderr")
     group.add_argument("--quiet", action="store_true", help="print the answer only, without progress and remarks")
@@ -66,7 +67,7 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
         "--top",
         type=_row_count,
         metavar="N",
-        help="rows to show, and others that may be the best; 0: all (default 20)",
+        help=f"rows to show, and others that may be the best; 0: all (default {top})",
     )
     group.add_argument("--out", metavar="DIR", help="folder of the results (default outputs/runs/TIME_...)")
 
@@ -77,12 +78,19 @@ def _row_count(text: str) -> int:
     return int(text)
 
 
-def take_output_options(arguments: Sequence[str]) -> tuple[OutputOptions, str | None, list[str]]:
-    """Return the options of the output, the folder of ``--out`` or None, and the other arguments."""
+def take_output_options(
+    arguments: Sequence[str], top: int = OutputOptions.top
+) -> tuple[OutputOptions, str | None, list[str]]:
+    """Return the options of the output, the folder of ``--out`` or None, and the other arguments.
+
+    Args:
+        arguments: Arguments of the command.
+        top: Number of rows to show by default.
+    """
     parser = Parser(prog="transfer-exp run", add_help=False, allow_abbrev=False)
     add_output_options(parser)
     options, others = parser.parse_known_args(arguments)
-    top = OutputOptions.top if options.top is None else options.top
+    top = top if options.top is None else options.top
     if options.out is not None and not options.out.strip():
         raise InputError("--out is empty: give the folder of the results, or leave it out")
     output = OutputOptions(json=options.json, quiet=options.quiet, open_page=options.open, top=top)
@@ -112,16 +120,16 @@ def show_outcome(outcome: Outcome, output: OutputOptions, in_sweep: bool) -> Non
 
 def print_record(folder: Path) -> None:
     """Print the result of a run as one JSON document; raises `InputError` if the command computes no single result."""
-    record = folder / RECORD
-    if not record.is_file():
-        raise InputError("--json is for results of run and rank: this command wrote none")
+    record = next((folder / name for name in _RECORDS if (folder / name).is_file()), None)
+    if record is None:
+        raise InputError("--json is for results of run, rank and leaderboard: this command wrote none")
     print(record.read_text("utf-8").rstrip())
 
 
 def open_page(folder: Path) -> None:
     """Open the page of a run or a sweep in a browser; name its path if there is none."""
-    page = folder / _PAGE
-    if not page.is_file():
+    page = next((folder / name for name in _PAGES if (folder / name).is_file()), None)
+    if page is None:
         print(f"transfer_exp: no page was written in {relative_path(folder)}", file=sys.stderr)
     elif not webbrowser.open(page.absolute().as_uri()):
         print(f"transfer_exp: cannot find a browser: open {relative_path(page)}", file=sys.stderr)

@@ -21,6 +21,8 @@ DECIMALS = 12
 
 MAX_FLIPS = 2**16
 """Maximum number of sign patterns to enumerate; with more patterns, this number is drawn."""
+_COLUMNS = 50
+"""Comparisons that are computed at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -113,16 +115,33 @@ def sign_flip_p(differences: Float[np.ndarray, " pairs"], seed: int = 0) -> floa
     p-value is 1 when all differences are zero. ``scipy.stats.permutation_test`` gives the same values, but takes 30
     times as long. Raises `InputError` when a difference is NaN or infinite.
     """
-    nonzero = _nonzero(differences)
-    is_exact = 2 ** len(nonzero) <= MAX_FLIPS
+    return float(sign_flip_p_many(_nonzero(differences)[:, None], seed)[0])
+
+
+def sign_flip_p_many(
+    differences: Float[np.ndarray, "pairs comparisons"], seed: int = 0
+) -> Float[np.ndarray, " comparisons"]:
+    """Compute `sign_flip_p` of many comparisons over the same pairs, each a column, with the same sign patterns.
+
+    Raises `InputError` when a difference is NaN or infinite.
+    """
+    if not np.isfinite(differences).all():
+        raise InputError("a difference is not finite: leave its comparison out")
+    differences = np.round(differences, DECIMALS)
+    pairs = len(differences)
+    is_exact = 2**pairs <= MAX_FLIPS
     if is_exact:
-        flips = np.arange(2 ** len(nonzero))[:, None] >> np.arange(len(nonzero)) & 1
+        flips = np.arange(2**pairs)[:, None] >> np.arange(pairs) & 1
     else:
-        flips = np.random.default_rng(seed).integers(0, 2, (MAX_FLIPS, len(nonzero)))
-    sums = np.abs((2.0 * flips - 1) @ nonzero)
-    tolerance = 1e-12 * np.abs(nonzero).sum()  # sums that differ only by the order of summation are equal
-    n_extreme = int((sums >= abs(nonzero.sum()) - tolerance).sum())
-    return n_extreme / len(sums) if is_exact else (n_extreme + 1) / (MAX_FLIPS + 1)
+        flips = np.random.default_rng(seed).integers(0, 2, (MAX_FLIPS, pairs))
+    signs = 2.0 * flips - 1
+    p_values = np.empty(differences.shape[1])
+    for start in range(0, differences.shape[1], _COLUMNS):
+        part = differences[:, start : start + _COLUMNS]
+        tolerance = 1e-12 * np.abs(part).sum(axis=0)  # sums that differ only by the order of summation are equal
+        n_extreme = (np.abs(signs @ part) >= np.abs(part.sum(axis=0)) - tolerance).sum(axis=0)
+        p_values[start : start + _COLUMNS] = n_extreme / len(signs) if is_exact else (n_extreme + 1) / (MAX_FLIPS + 1)
+    return p_values
 
 
 def holm(p_values: Float[np.ndarray, " comparisons"]) -> Float[np.ndarray, " comparisons"]:

@@ -51,7 +51,8 @@ function drawAxis(svg, range, x, [left, right, top, bottom], title) {
 
 /* Dots with whiskers, one row below the other; on a narrow screen a long name stands above its row. */
 function intervals(chart, width) {
-  const plain = formatOf(chart.rows.flatMap((r) => [r.value, r.low ?? r.value, r.high ?? r.value]), 2);
+  const values = chart.rows.flatMap((r) => [r.value, r.low ?? r.value, r.high ?? r.value]);
+  const plain = chart.digits ? (value) => fixed(value, chart.digits) : formatOf(values, 2);
   const format = (value) => (chart.is_change && value > 0 ? `+${plain(value)}` : plain(value));
   const digits = Math.max(...chart.rows.map((r) => BOLD * lengthOf(format(r.value)))) + 10;
   const longest = Math.max(...chart.rows.map((r) => (r.is_best ? BOLD : 1) * lengthOf(r.name))) + 14;

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ _MAX_PROJECTIONS = 400
 """Most projections on one page, at about ten kilobytes each."""
 _TOO_MANY = "left out of so large a sweep: transfer-exp report CELL_FOLDER draws it"
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("elements.js", "tables.js", "charts.js", "classes.js", "page.js")
+_SHARED_SCRIPTS = ("elements.js", "tables.js", "charts.js")
+_RUN_SCRIPTS = ("classes.js", "page.js")
 _UNFINISHED: dict[str, Any] = {
     **dict.fromkeys(("answer", "tau", "before", "samples")),
     **dict.fromkeys(("chance", "left_out", "command"), ""),
@@ -61,17 +62,21 @@ def write_page(folder: Path, frame: pd.DataFrame | None = None) -> Path:
     return path
 
 
-def render_page(data: Mapping[str, Any]) -> str:
-    """Return the HTML of a page.
+def render_page(data: Mapping[str, Any], scripts: Sequence[str] = _RUN_SCRIPTS) -> str:
+    """Return the HTML of a page, by default that of a run or a sweep.
 
     Names of models and classes are untrusted. They are inside a JSON block that no character can end, and the program
     inserts them as text only. The template escapes the title.
+
+    Args:
+        data: What the page shows, with a ``title``.
+        scripts: Files of the program next to this module, besides the elements, tables and charts of all pages.
     """
     data = escape_all(data)
     environment = Environment(loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}  # keeps the order of the records
     style = style_variables() + (_FOLDER / "page.css").read_text(encoding="utf-8")
-    program = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    program = "".join((_FOLDER / name).read_text(encoding="utf-8") for name in (*_SHARED_SCRIPTS, *scripts))
     return environment.get_template("page.html.j2").render(
         title=data["title"],
         data=data,

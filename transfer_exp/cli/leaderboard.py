@@ -1,0 +1,234 @@
+"""``transfer-exp leaderboard``: where a metric stands among all metrics after all perturbations.
+
+Scores, accuracies and costs of the others are rows that ship with the package. Only a variant (a metric after a
+perturbation) without stored rows is scored.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hydra
+import numpy as np
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from transfer_exp.cli.console import Parser, relative_path
+from transfer_exp.cli.hydra_errors import explain
+from transfer_exp.cli.instantiate import build, build_all
+from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain
+from transfer_exp.cli.output import Outcome, add_output_options
+from transfer_exp.cli.overrides import quote_path
+from transfer_exp.deprecated_names import current_overrides
+from transfer_exp.errors import IncompleteOutputError, InputError
+from transfer_exp.io.text import expand_user
+from transfer_exp.progress import phase
+from transfer_exp.version import __version__
+
+if TYPE_CHECKING:
+    from transfer_exp.leaderboard.rows import PoolRows, Variant
+
+# Other modules are imported when the job runs: help and typing errors must not wait for torch.
+
+NAME = "leaderboard"
+TOP = 15
+"""Default number of rows to show."""
+_SECONDS_OF_COST = 2.0
+"""Seconds after which the cost of a variant is not measured again."""
+_FIXED = ("model_pool", "models", "dataset", "seed", "evaluation", "features.layer", "features.pooling")
+"""Settings that decide the stored rows."""
+_EXAMPLES = (
+    "transfer-exp leaderboard",
+    "transfer-exp leaderboard metric=sfda perturbation=pca --top 30",
+    "TRANSFER_EXP_TRUST=my_metrics transfer-exp leaderboard --config-dir my_conf metric=mine",
+    "transfer-exp leaderboard metric=lda 'perturbation.dim=32' perturbation=pca --targets digits signs",
+)
+_log = logging.getLogger(__name__)
+
+
+def leaderboard_overrides(arguments: Sequence[str]) -> list[str]:
+    """Translate the arguments of ``transfer-exp leaderboard`` to those of ``transfer-exp run``.
+
+    Raises:
+        InputError: When an option does not exist.
+        SystemExit: After printing the help.
+    """
+    parser = Parser(
+        prog="transfer-exp leaderboard",
+        description="Show where a metric stands among all metrics after all perturbations. Only what has no stored "
+        "rows is scored; without a metric or perturbation nothing is.",
+        examples=_EXAMPLES,
+    )
+    parser.add_argument(
+        "settings", metavar="KEY=VALUE", nargs="*", default=[], help="metric=NAME, perturbation=NAME, or any setting"
+    )
+    parser.add_argument("--targets", nargs="+", metavar="NAME", help="use only these targets of the built-in pool")
+    parser.add_argument(
+        "--assets", metavar="DIR", help="score the real networks in this folder too; its nets.py is code that runs"
+    )
+    parser.add_argument("-cd", "--config-dir", metavar="DIR", help="folder with option files of your own")
+    add_output_options(parser, TOP)  # for the help: the options themselves were taken off the command line before
+    options, others = parser.parse_known_intermixed_args(arguments)
+    for unknown in others:
+        if unknown.startswith("-"):
+            parser.error(f"unrecognized arguments: {unknown}")
+    targets = [name for name in options.targets or () if "=" not in name]
+    settings = [*options.settings, *others, *(name for name in options.targets or () if "=" in name)]
+    for setting in settings:
+        if "=" not in setting and not setting.startswith("~"):
+            raise InputError(f"'{setting}' is not a setting: write KEY=VALUE, such as metric={setting}")
+    settings += [f"only=[{','.join(targets)}]"] if targets else []
+    settings += [f"assets={quote_path(options.assets)}"] if options.assets else []
+    flags = ["--config-dir", options.config_dir] if options.config_dir else []
+    return [*flags, "-cn", NAME, *current_overrides(settings)]
+
+
+def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
+    """Score what has no stored rows, and write the leaderboard; a `main.Job`."""
+    from transfer_exp.leaderboard.rows import read_builtin_rows, read_real_rows
+
+    plain = to_plain(config)
+    _check_settings(config)
+    families = {name: dataset_of(settings) for name, settings in plain["targets"].items()}
+    pools = [read_builtin_rows(families).select(plain["only"]), read_real_rows()]
+    variant = _asked_variant(config)
+    if variant is not None:
+        pools = [replace(rows, asked=variant) for rows in pools]
+        pools[0] = _score_missing(config, pools[0], plain["targets"], plain["model_pool"])
+    if variant is not None and plain["assets"] is not None:
+        root = expand_user(plain["assets"])
+        pools[1] = _score_missing(config, pools[1], _real_targets(root, pools[1].targets), _real_pool(root))
+
+    from transfer_exp.leaderboard.page import write_page
+    from transfer_exp.leaderboard.table import leaderboard_table, views, write_files
+    from transfer_exp.report.write_run import Output
+
+    phase("comparing")
+    standings = [view for rows in pools for view in views(rows)]
+    facts = {"command": command_line(single_run=sweep is None), "package_version": __version__}
+    output = Output(write_files(standings, facts, folder))
+    output.add("page", lambda: write_page(standings, facts["command"], folder))
+    main = [next(view for view in standings if view.rows is rows) for rows in pools]
+    summary = partial(leaderboard_table, main, Path(relative_path(folder)))
+    try:
+        return Outcome(summary, "leaderboard", output.finish())
+    except IncompleteOutputError as error:
+        return Outcome(summary, "leaderboard", error.written, error)
+
+
+def _check_settings(config: DictConfig) -> None:
+    """Refuse settings that would change the targets or pools of the stored rows, and code that a file names."""
+    overrides = HydraConfig.get().overrides.task
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if key.partition(".")[0] in _FIXED or key in _FIXED:
+            raise InputError(
+                f"{override} has no effect on the leaderboard: its pools and targets are fixed, leave it out"
+            )
+    if config.assets is not None and not any(override.startswith("assets=") for override in overrides):
+        raise InputError("assets is a folder with code that runs: set it on the command line")
+
+
+def _asked_variant(config: DictConfig) -> Variant | None:
+    """Return the labels of perturbation and metric, or None if the command line names neither."""
+    named = {override.lstrip("+").split("=")[0].split(".")[0] for override in HydraConfig.get().overrides.task}
+    if not named & {"metric", "perturbation"}:
+        return None
+    labels = cell_labels(config)[0]
+    return labels["perturbation"], labels["metric"]
+
+
+def dataset_of(settings: Sequence[str]) -> str:
+    """Return the name of the dataset among the settings of a target."""
+    return next((setting.partition("=")[2] for setting in settings if setting.startswith("dataset=")), "")
+
+
+def _compose(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of the application with some overrides."""
+    try:
+        return to_plain(hydra.compose("config", overrides=list(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(explain(error)) from error
+
+
+def _real_targets(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the settings of the targets in the folder of the real networks."""
+    folders = {name: root / "datasets" / name for name in names}
+    return {name: ["dataset=image_folder", f"dataset.root={quote_path(str(f))}"] for name, f in folders.items()}
+
+
+def _real_pool(root: Path) -> dict[str, Any]:
+    """Return the settings of the pool in the folder of the real networks.
+
+    Raises:
+        InputError: When the folder has no networks.
+    """
+    manifest = root / "weights" / "manifest.json"
+    if not manifest.is_file():
+        raise InputError(f"assets={root} has no real networks: {manifest} is missing")
+    weights, code = quote_path(str(root / "weights")), quote_path(str(root / "nets.py"))
+    settings = ["model_pool.name=real_pool", "model_pool.largest_input=64"]
+    overrides = ["model_pool=checkpoints", f"model_pool.root={weights}", f"model_pool.architectures={code}", *settings]
+    return _compose(overrides)["model_pool"]
+
+
+def _score_missing(
+    config: DictConfig, rows: PoolRows, targets: Mapping[str, Sequence[str]], model_pool: Mapping[str, Any]
+) -> PoolRows:
+    """Return the rows of a pool with scores of the asked variant on every target; stored ones are not computed.
+
+    Args:
+        config: Settings of the command.
+        rows: Stored rows.
+        targets: Overrides by name of the target.
+        model_pool: Settings of the pool.
+    """
+    variant = rows.asked
+    assert variant is not None
+    missing = rows.missing_targets(variant)
+    if not missing:
+        return rows
+    from transfer_exp.leaderboard.standings import variant_name
+    from transfer_exp.store import Store
+
+    plain = to_plain(config)
+    _log.info("scoring %s on %d targets of the pool %s", variant_name(variant), len(missing), rows.name)
+    store = Store(plain["store"])
+    store.check()
+    parts = build_all(("perturbation", "metric", "evaluation"), plain)
+    datasets = {name: _compose([*targets[name], f"seed={plain['seed']}"])["dataset"] for name in missing}
+    phase("loading torch")
+    resolved = resolve_settings(config)
+    parts |= {"pool": build("model_pool", model_pool), "ground_truth": build("ground_truth", resolved["ground_truth"])}
+
+    from transfer_exp.experiment.experiment import Experiment
+    from transfer_exp.experiment.run_log import RunLog
+    from transfer_exp.leaderboard.costs import measure_seconds
+
+    class _Totals(RunLog):
+        """Log of all targets, whose counts are reported once, at the end."""
+
+        def report_cache_hits(self) -> None:
+            """Report nothing for a single target."""
+
+    settings = {name: resolved[name] for name in ("device", "seed", "jobs")} | resolved["features"]
+    labels = {"perturbation": variant[0], "metric": variant[1], "ground_truth": "none"}
+    scores, run_log = {}, _Totals()
+    for name, dataset in datasets.items():
+        experiment = Experiment(**parts, **settings, dataset=build("dataset", dataset), store=store, inspect=False)
+        result = experiment.run(labels, run_log)
+        scores[name] = {model.model: np.nan if model.score is None else model.score for model in result.models}
+        reasons = {model.reason for model in result.models if model.reason}
+        for reason in sorted(reasons):
+            _log.warning("%s: %s", name, reason)
+    RunLog.report_cache_hits(run_log)
+    phase("measuring the cost")
+    seconds = measure_seconds(parts["metric"], parts["perturbation"], limit=_SECONDS_OF_COST)
+    return rows.add(variant, scores, seconds)

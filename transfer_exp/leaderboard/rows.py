@@ -1,0 +1,205 @@
+"""Stored rows of the leaderboard: scores of every metric after every perturbation, accuracies and costs, by pool.
+
+The rows ship with the package, so the leaderboard needs no network and computes only what they lack. A variant is a
+metric after a perturbation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from transfer_exp.errors import InputError, suggestion
+from transfer_exp.evaluation.correlation import weighted_tau_many
+
+_FOLDER = Path(__file__).parent
+_CHECKOUT = _FOLDER.parents[1]
+_FIELDS = ["dataset", "images_per_class", "seed", "perturbation", "metric"]
+_LABELS = ["model_pool", "splits"]
+ALL_IMAGES = "all"
+"""Value of ``images_per_class`` of a score on all training images."""
+Variant = tuple[str, str]
+"""Perturbation and metric."""
+
+
+@dataclass(frozen=True, eq=False)
+class PoolRows:
+    """Stored scores and accuracies of one pool.
+
+    Attributes:
+        name: Name of the pool.
+        scores: A row per variant, target, number of images per class and seed, in the index `_FIELDS`; a column per
+            model. NaN where a metric does not apply to a model.
+        accuracies: Accuracies in [0, 1] by regime: a row per target and a column per model, mean over seeds.
+        families: Name of the dataset that each target is drawn from. Targets of one family share their images.
+        costs: Seconds of processor time for one model by variant.
+        control: Target that is left out of every mean, because models of the pool were trained on it; may be empty.
+        asked: Variant that the user asks about, which is never left out; or None.
+    """
+
+    name: str
+    scores: pd.DataFrame
+    accuracies: Mapping[str, pd.DataFrame]
+    families: Mapping[str, str]
+    costs: Mapping[Variant, float] = field(default_factory=dict)
+    control: str = ""
+    asked: Variant | None = None
+
+    @cached_property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, in the order of the columns."""
+        return tuple(map(str, self.scores.columns))
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the targets, the control included, in the order of the families."""
+        return tuple(name for name in self.families if name in set(self.scores.index.get_level_values("dataset")))
+
+    @cached_property
+    def averaged(self) -> tuple[str, ...]:
+        """Targets that means are over."""
+        return tuple(name for name in self.targets if name != self.control)
+
+    @cached_property
+    def sizes(self) -> tuple[str, ...]:
+        """Numbers of images per class that were scored, ascending."""
+        sizes = set(map(str, self.scores.index.get_level_values("images_per_class")))
+        return tuple(sorted(sizes, key=lambda size: np.inf if size == ALL_IMAGES else int(size)))
+
+    def select(self, targets: Sequence[str] | None) -> PoolRows:
+        """Return the rows of some targets.
+
+        Raises:
+            InputError: When a target does not exist.
+        """
+        if targets is None:
+            return self
+        for name in targets:
+            if name not in self.targets:
+                raise InputError(f"no target '{name}' in the pool {self.name}: {suggestion(name, self.targets)}")
+        is_chosen = self.scores.index.get_level_values("dataset").isin(targets)
+        families = {name: family for name, family in self.families.items() if name in targets}
+        accuracies = {regime: table.loc[table.index.isin(targets)] for regime, table in self.accuracies.items()}
+        return replace(self, scores=self.scores[is_chosen], accuracies=accuracies, families=families)
+
+    def missing_targets(self, variant: Variant) -> tuple[str, ...]:
+        """Return the targets on which a variant has no score of all images."""
+        keys = zip(*(self.scores.index.get_level_values(name) for name in _FIELDS), strict=True)
+        scored = {target for target, size, _, *key in keys if size == ALL_IMAGES and tuple(key) == variant}
+        return tuple(target for target in self.targets if target not in scored)
+
+    def add(self, variant: Variant, scores: Mapping[str, Mapping[str, float]], seconds: float | None) -> PoolRows:
+        """Return the rows with scores of a variant on all images, by target and model, and its cost."""
+        keys = [(target, ALL_IMAGES, "0", *variant) for target in scores]
+        rows = pd.DataFrame(list(scores.values()), columns=list(self.models), dtype=np.float64)
+        rows.index = pd.MultiIndex.from_tuples(keys, names=_FIELDS)
+        costs = dict(self.costs) if seconds is None else {**self.costs, variant: seconds}
+        return replace(self, scores=pd.concat([self.scores, rows]), costs=costs)
+
+    @cached_property
+    def taus(self) -> pd.DataFrame:
+        """Weighted tau of every score row under every regime, mean over seeds.
+
+        A row per regime, ``images_per_class``, perturbation, metric and target, with the columns ``tau`` and ``models``
+        (number of models with both score and accuracy). Variants that a perturbation does not change are left out.
+        """
+        scores = self._changed_scores()
+        targets = scores.index.get_level_values("dataset")
+        tables = []
+        for regime, table in self.accuracies.items():
+            accuracies = table.reindex(index=targets, columns=list(self.models)).to_numpy(dtype=np.float64)
+            taus, counts = row_taus(scores.to_numpy(dtype=np.float64), accuracies)
+            rows = scores.index.to_frame(index=False).assign(regime=regime, tau=taus, models=counts)
+            tables.append(rows[rows["models"] > 1])
+        keys = ["regime", "images_per_class", "perturbation", "metric", "dataset"]
+        averaged = pd.concat(tables).groupby(keys, sort=False).agg(tau=("tau", "mean"), models=("models", "min"))
+        return averaged.reset_index().rename(columns={"dataset": "target"})
+
+    def _changed_scores(self) -> pd.DataFrame:
+        """Return the scores without variants that equal the same metric on unperturbed features."""
+        fields = [name for name in _FIELDS if name != "perturbation"]
+        raw = self.scores.xs("none", level="perturbation").reorder_levels(fields)
+        raw = raw.reindex(pd.MultiIndex.from_frame(self.scores.index.to_frame(index=False)[fields]))
+        is_equal = (self.scores.to_numpy() == raw.to_numpy()) | (self.scores.isna().to_numpy() & raw.isna().to_numpy())
+        keys = self.scores.index.to_frame(index=False)[["perturbation", "metric"]]
+        is_unchanged = pd.Series(is_equal.all(axis=1)).groupby([keys["perturbation"], keys["metric"]]).transform("all")
+        is_asked = pd.Series(list(keys.itertuples(index=False, name=None))) == self.asked
+        return self.scores[((keys["perturbation"] == "none") | ~is_unchanged | is_asked).to_numpy()]
+
+
+def row_taus(
+    scores: Float[np.ndarray, "rows models"], accuracies: Float[np.ndarray, "rows models"]
+) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
+    """Return the weighted tau of each row over the models with both values, and their number.
+
+    The tau is NaN where fewer than two models have both values.
+    """
+    is_complete = np.isfinite(scores) & np.isfinite(accuracies)
+    counts = is_complete.sum(axis=1).astype(np.float64)
+    taus = np.full(len(scores), np.nan)
+    patterns, groups = np.unique(is_complete, axis=0, return_inverse=True)
+    for number, pattern in enumerate(patterns):
+        rows = np.flatnonzero(groups.ravel() == number)
+        if pattern.sum() > 1:
+            taus[rows] = weighted_tau_many(scores[rows][:, pattern], accuracies[rows][:, pattern])
+    return taus, counts
+
+
+def read_rows(
+    name: str, scores: Path, accuracies: Path, families: Mapping[str, str] | None = None, control: str = ""
+) -> PoolRows:
+    """Read the stored rows of a pool; targets without accuracies are left out.
+
+    Args:
+        name: Name of the pool.
+        scores: CSV in the matrix form of `transfer_exp.evaluation.score_files`.
+        accuracies: CSV with columns model, dataset, regime, seed and accuracy.
+        families: Family of each target in order; by default every target is its own family.
+        control: See `PoolRows`.
+    """
+    table = pd.read_csv(scores, dtype={"images_per_class": str, "seed": str}).drop(columns=_LABELS)
+    table = table.set_index(_FIELDS).astype(np.float64)
+    measured = pd.read_csv(accuracies, usecols=["model", "dataset", "regime", "seed", "accuracy"])
+    # The regime of an experiment may name its protocol, such as full/short.
+    measured["regime"] = measured["regime"].str.partition("/")[0]
+    means = measured.groupby(["regime", "dataset", "model"])["accuracy"].mean().round(12)
+    by_regime = {regime: means[regime].unstack("model")[list(table.columns)] for regime in _regimes(measured)}
+    names = dict.fromkeys(table.index.get_level_values("dataset"))
+    families = {target: target for target in names} if families is None else families
+    families = {t: f for t, f in families.items() if t in names and any(t in a.index for a in by_regime.values())}
+    table = table[table.index.get_level_values("dataset").isin(list(families))]
+    return PoolRows(name, table, by_regime, families, read_costs(), control)
+
+
+def _regimes(measured: pd.DataFrame) -> list[str]:
+    """Return the regimes of accuracies, full fine-tuning first."""
+    return sorted(set(measured["regime"]), key=lambda regime: (regime != "full", regime))
+
+
+def read_costs(path: Path = _FOLDER / "costs.csv") -> dict[Variant, float]:
+    """Return the stored seconds of processor time for one model by variant."""
+    table = pd.read_csv(path)
+    keys = zip(table["perturbation"], table["metric"], strict=True)
+    return dict(zip(keys, table["seconds"].astype(float), strict=True))
+
+
+def read_builtin_rows(families: Mapping[str, str]) -> PoolRows:
+    """Return the stored rows of the built-in pool; ``families`` names the dataset of each target."""
+    return read_rows("builtin", _FOLDER / "scores.csv", _FOLDER / "accuracies.csv", families)
+
+
+def read_real_rows() -> PoolRows:
+    """Return the stored rows of 23 real networks; those trained on its target ``cifar10`` make that a control."""
+    in_wheel = _FOLDER / "real_pool_scores.csv", _FOLDER / "real_pool_accuracies.csv"
+    in_checkout = (
+        _CHECKOUT / "docs" / "results" / "real_pool_scores.csv",
+        _CHECKOUT / "studies" / "real_pool" / "accuracies.csv",
+    )
+    files = in_wheel if in_wheel[0].is_file() else in_checkout
+    return read_rows("real_pool", *files, control="cifar10")

@@ -1,0 +1,319 @@
+"""Standings: mean weighted tau of every variant over targets, with rank, interval, wins and paired comparisons.
+
+A variant is a metric after a perturbation. A target counts once: its value is the mean over the regimes (ways of
+fine-tuning). Intervals and tests are over targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from transfer_exp.evaluation.accuracy_spread import static_rank_tau
+from transfer_exp.evaluation.correlation import weighted_tau_many
+from transfer_exp.evaluation.intervals import mean_interval, resamples
+from transfer_exp.evaluation.paired import DECIMALS, PairedComparison, compare_paired, holm, sign_flip_p_many
+from transfer_exp.io.accuracies import PUBLISHED
+from transfer_exp.leaderboard.rows import PoolRows, Variant
+
+STATIC, STATIC_FAMILY = "static_rank", "static_rank_other_families"
+"""Baselines from the accuracies on the other targets; the second leaves out all targets of the same family."""
+RANDOM = "random"
+"""Baseline of random scores, drawn anew for each target; the mean over many draws, so its tau is about 0."""
+BASELINES = ("parameter_count", "imagenet_accuracy")
+"""Metrics that do not look at the target."""
+BEST = "best"
+"""Name of the comparison with the highest-ranked other variant."""
+LEVEL = 0.05
+"""Corrected p-value below which a difference is called significant."""
+ALL_REGIMES = "all"
+_DRAWS, _NULL_DRAWS = 2000, 2000
+_INTERVAL = (0.025, 0.975)
+
+
+def variant_name(variant: Variant) -> str:
+    """Return ``pca / logme`` for a metric after a perturbation, ``logme`` for one on unperturbed features."""
+    perturbation, metric = variant
+    return metric if perturbation == "none" else f"{perturbation} / {metric}"
+
+
+@dataclass(frozen=True, eq=False)
+class Baselines:
+    """Weighted tau of rankings that need no features, on the targets of one pool under each regime.
+
+    Attributes:
+        rows: Stored rows of the pool.
+    """
+
+    rows: PoolRows
+
+    @cached_property
+    def random(self) -> dict[str, pd.DataFrame]:
+        """Tau of random scores by regime: a row per draw and a column per target; the draws of a target are shared."""
+        n_models = len(self.rows.models)
+        taus: dict[str, dict[str, np.ndarray]] = {regime: {} for regime in self.rows.accuracies}
+        for number, target in enumerate(self.rows.averaged):
+            order = np.tile(np.arange(n_models, dtype=np.float64), (_NULL_DRAWS, 1))
+            scores = np.random.default_rng(number).permuted(order, axis=1)
+            for regime, by_target in taus.items():
+                accuracies = self._accuracies(regime, target)
+                if accuracies is None:
+                    by_target[target] = np.full(_NULL_DRAWS, np.nan)
+                else:
+                    by_target[target] = weighted_tau_many(scores, np.tile(accuracies, (_NULL_DRAWS, 1)))
+        return {regime: pd.DataFrame(by_target) for regime, by_target in taus.items()}
+
+    @cached_property
+    def static(self) -> dict[str, pd.DataFrame]:
+        """Tau of the static rankings by regime: a row per ranking and a column per target, NaN where there is none."""
+        families = [self.rows.families[target] for target in self.rows.averaged]
+        names = [STATIC] + ([STATIC_FAMILY] if 1 < len(set(families)) < len(families) else [])
+        return {
+            regime: pd.DataFrame(
+                {target: [self._static_tau(regime, target, name) for name in names] for target in self.rows.averaged},
+                index=names,
+                dtype=np.float64,
+            )
+            for regime in self.rows.accuracies
+        }
+
+    def _static_tau(self, regime: str, target: str, name: str) -> float:
+        accuracies, families = self._accuracies(regime, target), self.rows.families
+        others = [
+            found
+            for other in self.rows.averaged
+            if other != target and not (name == STATIC_FAMILY and families[other] == families[target])
+            if (found := self._accuracies(regime, other)) is not None
+        ]
+        if accuracies is None or not others:
+            return np.nan
+        return static_rank_tau(accuracies, np.array(others))
+
+    def _accuracies(self, regime: str, target: str) -> np.ndarray | None:
+        """Return the accuracies of all models, or None if one is missing."""
+        table = self.rows.accuracies[regime]
+        if target not in table.index or table.loc[target].isna().any():
+            return None
+        return table.loc[target].to_numpy(dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Standings:
+    """Values of all variants on the targets of one pool, for one number of images per class.
+
+    Attributes:
+        rows: Stored rows of the pool.
+        regime: Regime of the accuracies, or `ALL_REGIMES` for the mean over all.
+        size: Number of images per class that were scored.
+        baselines: Baselines of the pool.
+    """
+
+    rows: PoolRows
+    regime: str
+    size: str
+    baselines: Baselines
+
+    @property
+    def is_main(self) -> bool:
+        """Whether the values are means over all regimes, and scores are those of all images."""
+        return self.regime == ALL_REGIMES and self.size == self.rows.sizes[-1]
+
+    @cached_property
+    def regimes(self) -> tuple[str, ...]:
+        """Regimes that the values are means over."""
+        return tuple(self.rows.accuracies) if self.regime == ALL_REGIMES else (self.regime,)
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        """Targets that the values are over: those with accuracies of all models under one of the regimes."""
+        known = [self.baselines.random[regime].notna().all() for regime in self.regimes]
+        return tuple(target for target in self.rows.averaged if any(has[target] for has in known))
+
+    @cached_property
+    def _selected(self) -> pd.DataFrame:
+        taus = self.rows.taus
+        is_used = taus["regime"].isin(self.regimes) & (taus["images_per_class"] == self.size)
+        return taus[is_used & ~taus["metric"].isin([STATIC, RANDOM])]
+
+    @cached_property
+    def values(self) -> pd.DataFrame:
+        """Weighted tau, mean over regimes: a row per variant and a column per target, NaN without a score."""
+        means = self._selected.groupby(["perturbation", "metric", "target"])["tau"].mean().unstack("target")
+        return means.reindex(columns=list(self.targets))
+
+    @cached_property
+    def models(self) -> pd.Series:
+        """Smallest number of models that a variant was compared on."""
+        used = self._selected[self._selected["target"].isin(self.targets)]
+        return used.groupby(["perturbation", "metric"])["models"].min().reindex(self.values.index)
+
+    @cached_property
+    def is_ranked(self) -> pd.Series:
+        """Whether a variant scores every model on every target; others cannot be compared with it."""
+        return self.values.notna().all(axis=1) & (self.models == self.models.max())
+
+    def _mean(self, by_regime: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Return the mean of tables over the regimes of the standings, without missing values."""
+        tables = [by_regime[regime][list(self.targets)] for regime in self.regimes]
+        means = np.nanmean(np.stack([table.to_numpy() for table in tables]), axis=0)
+        return pd.DataFrame(means, tables[0].index, list(self.targets))
+
+    @cached_property
+    def _random_taus(self) -> pd.DataFrame:
+        """Weighted tau of random scores, drawn anew for each target: a row per draw and a column per target."""
+        return self._mean(self.baselines.random)
+
+    @cached_property
+    def null_band(self) -> tuple[float, float]:
+        """Interval of 95 % of the mean weighted tau of random scores, drawn anew for each target."""
+        low, high = self._random_taus.mean(axis=1).quantile(list(_INTERVAL))
+        return float(low), float(high)
+
+    @cached_property
+    def target_null_bands(self) -> dict[str, tuple[float, float]]:
+        """Interval of 95 % of the weighted tau of random scores by target."""
+        bands = self._random_taus.quantile(list(_INTERVAL))
+        return {str(target): (float(low), float(high)) for target, (low, high) in bands.items()}
+
+    @cached_property
+    def computed(self) -> dict[str, pd.Series]:
+        """Values by target of the baselines that are computed from the accuracies, by name."""
+        static = self._mean(self.baselines.static)
+        known = {str(name): values for name, values in static.iterrows() if values.notna().all()}
+        return {RANDOM: self._random_taus.mean(), **known}
+
+    @cached_property
+    def references(self) -> dict[str, pd.Series]:
+        """Values by target of the baselines that apply to the pool, by name."""
+        values = self.values[self.is_ranked]
+        stored = {name: values.loc["none", name] for name in BASELINES if ("none", name) in values.index}
+        return {**self.computed, **stored}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row per variant and baseline, best first; columns as in ``leaderboard.csv``, see docs/output.md.
+
+        Variants that lack a score of a model or target have no rank and no comparison.
+        """
+        values = pd.concat([self.values, self._computed_rows()])
+        is_ranked = self.is_ranked.reindex(values.index, fill_value=False)
+        means = values.mean(axis=1)
+        ranks = pd.Series(rankdata(-means[is_ranked].round(DECIMALS), method="min"), means.index[is_ranked])
+        models = self.models.reindex(values.index).fillna(len(self.rows.models))
+        table = pd.DataFrame(
+            {
+                "rank": ranks.reindex(values.index).astype("Int64"),
+                "is_shared": ranks.duplicated(keep=False).reindex(values.index, fill_value=False),
+                "kind": [self._kind(variant) for variant in values.index],
+                "tau": means,
+                "targets": values.notna().sum(axis=1),
+                "models": models.astype(int),
+                "wins": self._wins(values, is_ranked).astype("Int64"),
+                "milliseconds": [1000 * self.rows.costs.get(variant, np.nan) for variant in values.index],
+            },
+            index=values.index,
+        )
+        table["tau_low_95"], table["tau_high_95"] = _mean_intervals(values)
+        table.loc[("none", RANDOM), ["tau_low_95", "tau_high_95"]] = self.null_band
+        table = table.join(self._comparisons(values, is_ranked))
+        order = table.assign(last=table["rank"].isna()).sort_values(["last", "tau"], ascending=[True, False]).index
+        return table.loc[order]
+
+    def _computed_rows(self) -> pd.DataFrame:
+        index = pd.MultiIndex.from_tuples([("none", name) for name in self.computed], names=["perturbation", "metric"])
+        return pd.DataFrame(list(self.computed.values()), index, columns=list(self.targets))
+
+    def _kind(self, variant: Variant) -> str:
+        if variant == self.rows.asked:
+            return "asked"
+        return "baseline" if variant[1] in (*BASELINES, *self.computed) else "metric"
+
+    def _wins(self, values: pd.DataFrame, is_ranked: pd.Series) -> pd.Series:
+        """Return the number of targets on which no other ranked variant has a higher tau."""
+        ranked = values[is_ranked].round(DECIMALS)
+        return (ranked == ranked.max()).sum(axis=1).reindex(values.index)
+
+    def _comparisons(self, values: pd.DataFrame, is_ranked: pd.Series) -> pd.DataFrame:
+        """Return the paired differences to the best variant and to the baselines, with Holm's p-values by column."""
+        best = self._best(exclude=None)
+        references = {BEST: values.loc[best]} if best else {}
+        if self.is_main:
+            references |= self.references
+        compared = values[is_ranked]
+        columns: dict[str, pd.Series] = {}
+        for name, reference in references.items():
+            own = ("none", name) if name != BEST else best
+            rows = compared.drop(index=[own], errors="ignore")
+            differences = (rows - reference.reindex(rows.columns)).round(DECIMALS)
+            low, high = _mean_intervals(differences)
+            p_values = holm(sign_flip_p_many(differences.to_numpy(dtype=np.float64).T)) if len(rows) else []
+            columns |= {
+                f"difference_to_{name}": differences.mean(axis=1),
+                f"difference_to_{name}_low_95": low,
+                f"difference_to_{name}_high_95": high,
+                f"p_to_{name}": pd.Series(p_values, rows.index, dtype=np.float64),
+            }
+        return pd.DataFrame(columns, index=values.index)
+
+    def _best(self, exclude: Variant | None) -> Variant | None:
+        means = self.values[self.is_ranked].mean(axis=1).drop(index=[exclude] if exclude else [], errors="ignore")
+        return None if means.empty else means.idxmax()
+
+    def compare(self, variant: Variant) -> dict[str, tuple[str, PairedComparison, float]]:
+        """Compare one variant with the best other variant and with each baseline.
+
+        Returns:
+            By name of the comparison (`BEST` or a baseline): the name of the other variant, the comparison, and its
+            sign-flip p-value after Holm's correction for the comparisons of this variant.
+        """
+        own = self.values.loc[variant].to_dict()
+        best = self._best(exclude=variant)
+        others = {BEST: (variant_name(best), self.values.loc[best])} if best else {}
+        others |= {name: (name, values) for name, values in self.references.items() if ("none", name) != variant}
+        paired = {name: compare_paired(own, values.to_dict()) for name, (_, values) in others.items()}
+        corrected = holm(np.array([result.permutation_p for result in paired.values()]))
+        return {
+            name: (others[name][0], result, float(p))
+            for (name, result), p in zip(paired.items(), corrected, strict=True)
+        }
+
+
+def _mean_intervals(values: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return the ends of the 95 % bootstrap interval of the mean of each row, NaN with missing values.
+
+    All rows share the draws, which are those of `transfer_exp.evaluation.intervals.mean_interval`.
+    """
+    if values.shape[1] < 2 or values.empty:
+        missing = pd.Series(np.nan, values.index)
+        return missing, missing
+    draws = resamples(values.shape[1], _DRAWS, seed=0)
+    shares = np.array([np.bincount(draw, minlength=values.shape[1]) for draw in draws]) / values.shape[1]
+    low, high = np.quantile(values.to_numpy(dtype=np.float64) @ shares.T, _INTERVAL, axis=1)
+    return pd.Series(low, values.index), pd.Series(high, values.index)
+
+
+def published_baselines(path: Path = PUBLISHED) -> pd.DataFrame:
+    """Return how well the static ranking does on the published accuracies that ship: a row per pool and regime.
+
+    The columns are ``pool``, ``regime``, ``models``, ``targets``, ``tau``, ``tau_low_95`` and ``tau_high_95``. Targets
+    that lack a model, and accuracies that are marked as unsound, are left out, and so are pools with one target.
+    """
+    rows = pd.read_csv(path, usecols=["pool", "model", "dataset", "regime", "accuracy", "sound"], dtype={"sound": str})
+    rows = rows[rows["sound"].fillna("") != "no"]
+    baselines = []
+    for (pool, regime), group in rows.groupby(["pool", "regime"], sort=True):
+        table = group.groupby(["dataset", "model"])["accuracy"].mean().unstack("model").dropna()
+        if len(table) < 2:
+            continue
+        taus = [static_rank_tau(row.to_numpy(), table.drop(index=name).to_numpy()) for name, row in table.iterrows()]
+        low, high = mean_interval(np.array(taus))
+        counts = {"models": table.shape[1], "targets": len(table)}
+        interval = {"tau": float(np.mean(taus)), "tau_low_95": low, "tau_high_95": high}
+        baselines.append({"pool": pool, "regime": regime, **counts, **interval})
+    return pd.DataFrame(baselines)

@@ -1,0 +1,292 @@
+"""Leaderboard in the terminal and in files: the verdict on one variant, the table, and its rows as CSV and Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from transfer_exp.evaluation.paired import PairedComparison
+from transfer_exp.io.atomic import write_atomically, write_text
+from transfer_exp.io.csv import write_table
+from transfer_exp.leaderboard.rows import PoolRows
+from transfer_exp.leaderboard.standings import ALL_REGIMES, BEST, LEVEL, Baselines, Standings, variant_name
+from transfer_exp.report.markdown import markdown
+
+NAME = "leaderboard"
+"""Name of the files without suffix."""
+POOL_TITLES = {"builtin": "Built-in pool", "real_pool": "23 real networks"}
+
+
+def verdict(standings: Standings) -> str:
+    """Return one sentence on where the variant stands that the user asks about; without one, on which is best."""
+    variant = standings.rows.asked
+    if variant is None or variant not in standings.values.index:
+        return _verdict_on_best(standings)
+    table = standings.table
+    row = table.loc[variant]
+    if not standings.is_ranked[variant]:
+        return (
+            f"{variant_name(variant)} has no rank: it scores {row['models']} of {len(standings.rows.models)} models, "
+            f"and {row['targets']} of {len(standings.targets)} targets"
+        )
+    count, targets = int(table["rank"].notna().sum()), len(standings.targets)
+    place = f"{'tied ' if row['is_shared'] else ''}{ordinal(int(row['rank']))} of {count}"
+    parts = [f"{variant_name(variant)} is {place} on {_plural(targets, 'target')}"]
+    compared = standings.compare(variant)
+    if BEST in compared:
+        name, paired, p = compared.pop(BEST)
+        rival = f"the best, {name}" if row["rank"] > 1 else f"the next, {name}"
+        parts.append(f"{_relation(paired, p)} {rival} ({difference_text(paired, p)})")
+    by_relation: dict[str, list[str]] = {}
+    for name, (_, paired, p) in compared.items():
+        by_relation.setdefault(_relation(paired, p), []).append(name)
+    order = ("better than", "not distinguishable from", "worse than")
+    parts += [f"{relation} {_join(by_relation[relation])}" for relation in order if relation in by_relation]
+    return "; ".join(parts) + (f" ({_too_few(targets)})" if _is_too_few(targets, len(compared) + 1) else "")
+
+
+def _verdict_on_best(standings: Standings) -> str:
+    ranked = standings.table[standings.table["rank"].notna()]
+    first = [variant_name(variant) for variant in ranked.index[ranked["rank"] == 1]]
+    targets, p_values = len(standings.targets), ranked["p_to_best"].dropna()
+    equal = int((p_values > LEVEL).sum())
+    text = f"{_join(first)} {'is' if len(first) == 1 else 'are'} first of {len(ranked)} on {_plural(targets, 'target')}"
+    if _is_too_few(targets, len(p_values)):
+        return f"{text} ({_too_few(targets)})"
+    return f"{text}; {equal} of the others cannot be distinguished from it (Holm p above {LEVEL})"
+
+
+def ordinal(number: int) -> str:
+    """Return ``1st``, ``2nd``, ``3rd``, ``4th``, ..."""
+    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def rank_text(rank: Any, is_shared: bool) -> str:
+    """Return a rank such as ``3=`` for a shared one; ``-`` without a rank."""
+    return "-" if pd.isna(rank) else f"{int(rank)}{'=' if is_shared else ''}"
+
+
+def difference_text(paired: PairedComparison, p: float) -> str:
+    """Return ``-0.03, 95 % -0.08 to +0.02, Holm p 0.41``."""
+    interval = "" if paired.interval is None else ", 95 % {:+.2f} to {:+.2f}".format(*paired.interval)
+    return f"{paired.mean:+.2f}{interval}, Holm p {p:.2g}"
+
+
+def _relation(paired: PairedComparison, p: float) -> str:
+    assert paired.mean is not None, "all compared variants have a value on every target"
+    if p > LEVEL:
+        return "not distinguishable from"
+    return "better than" if paired.mean > 0 else "worse than"
+
+
+def _is_too_few(targets: int, comparisons: int) -> bool:
+    """Return whether a sign-flip test cannot fall below the level after Holm's correction."""
+    return comparisons * 2.0 ** (1 - targets) > LEVEL
+
+
+def _too_few(targets: int) -> str:
+    return f"{targets} are too few for a corrected test to reach {LEVEL}"
+
+
+def leaderboard_table(standings: Sequence[Standings], folder: Path | None, top: int) -> RenderableType:
+    """Return the leaderboard for `rich.console.Console.print`: the table of the first pool, a verdict for the others.
+
+    A further pool in which the variant that the user asks about has a score is shown as a table too.
+
+    Args:
+        standings: Values on each pool.
+        folder: Folder with the complete table, named below a shortened one; None to name none.
+        top: Number of rows to show, 0 for all. Baselines and the variant that the user asks about are added.
+    """
+    parts: list[RenderableType] = []
+    for number, view in enumerate(standings):
+        if number == 0 or (view.rows.asked is not None and view.rows.asked in view.values.index):
+            parts += [*([Text("")] if number else []), *_pool_parts(view, folder, top)]
+        else:
+            parts += [Text(""), Text(f"{pool_title(view)}: {verdict(view)}")]
+    return Group(*parts)
+
+
+def pool_title(standings: Standings) -> str:
+    """Return the name of a pool with the number of its targets."""
+    rows = standings.rows
+    return f"{POOL_TITLES.get(rows.name, rows.name)}, {_plural(len(standings.targets), 'target')}"
+
+
+def _pool_parts(standings: Standings, folder: Path | None, top: int) -> list[RenderableType]:
+    """Return the verdict, the table, the comparisons and the null band of one pool."""
+    table = standings.table
+    shown = table[_is_shown(table, top)]
+    low, high = standings.null_band
+    regimes = ", ".join(standings.regimes).replace("_", " ")
+    parts: list[RenderableType] = [Text(verdict(standings), style="bold"), Text("")]
+    parts += [Text(f"{pool_title(standings)}, {len(standings.rows.models)} models ({regimes})"), _rich_table(shown)]
+    if len(shown) < len(table):
+        where = "" if folder is None else f":\n  {folder / f'{NAME}.csv'}"
+        parts.append(
+            Text(f"and {len(table) - len(shown)} more (--top 0 shows all){where}", style="dim", overflow="fold")
+        )
+    parts += map(Text, _comparison_lines(standings))
+    return [*parts, Text(f"95 % of random scores have a mean tau_w in [{low:.2f}, {high:.2f}] (null band)")]
+
+
+def _is_shown(table: pd.DataFrame, top: int) -> pd.Series:
+    """Return which rows a table of a limited length has: the top, the baselines, and the user's variant."""
+    if top == 0:
+        return pd.Series(True, table.index)
+    is_first = pd.Series(range(len(table)), table.index) < top
+    return is_first | table["kind"].isin(["baseline", "asked"])
+
+
+def _rich_table(shown: pd.DataFrame) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=heading != "metric")
+    for key, texts in zip(shown.index, _text_rows(shown), strict=True):
+        style = "bold" if shown.loc[key, "kind"] == "asked" else ""
+        table.add_row(*(Text(text, style=style) for text in texts))
+    return table
+
+
+_HEADINGS = ("rank", "metric", "tau_w [95 %]", "wins", "to best", "Holm p", "ms")
+
+
+def _text_rows(table: pd.DataFrame) -> Iterator[list[str]]:
+    """Yield the entries of each row under the headings."""
+    for variant, row in table.iterrows():
+        interval = "" if pd.isna(row["tau_low_95"]) else f" [{row['tau_low_95']:.2f}, {row['tau_high_95']:.2f}]"
+        yield [
+            rank_text(row["rank"], row["is_shared"]),
+            variant_name(variant),  # type: ignore[arg-type]
+            f"{row['tau']:.3f}{interval}",
+            _number(row["wins"], "{:.0f}"),
+            _number(row["difference_to_best"], "{:+.3f}"),
+            _number(row["p_to_best"], "{:.2g}"),
+            _number(row["milliseconds"], "{:.3g}"),
+        ]
+
+
+def _number(value: Any, form: str) -> str:
+    return "-" if pd.isna(value) else form.format(value)
+
+
+def _comparison_lines(standings: Standings) -> list[str]:
+    """Return a line per paired comparison of the variant that the user asks about."""
+    variant = standings.rows.asked
+    if variant is None or not standings.is_ranked.get(variant, False):
+        return []
+    lines = [f"{variant_name(variant)} minus (won-tied-lost over targets; sign-flip test, Holm over these lines):"]
+    for name, (other, paired, p) in standings.compare(variant).items():
+        label = f"best other: {other}" if name == BEST else other
+        lines.append(f"  {label}: {difference_text(paired, p)} ({paired.wins}-{paired.ties}-{paired.losses})")
+    return lines
+
+
+def markdown_table(standings: Standings, top: int) -> str:
+    """Return the table as Markdown, with the null band below."""
+    table = standings.table
+    rows = list(_text_rows(table[_is_shown(table, top)]))
+    low, high = standings.null_band
+    note = f"{verdict(standings)}. 95 % of random scores have a mean tau_w from {low:.2f} to {high:.2f}."
+    return f"{markdown(_HEADINGS, rows)}\n\n{note}"
+
+
+def views(rows: PoolRows) -> Iterator[Standings]:
+    """Yield the standings of a pool over all regimes and under each, for every number of images per class."""
+    regimes, baselines = list(rows.accuracies), Baselines(rows)
+    for size in reversed(rows.sizes):
+        for regime in [ALL_REGIMES, *(regimes if len(regimes) > 1 else [])]:
+            yield Standings(rows, regime, size, baselines)
+
+
+def frame(standings: Sequence[Standings]) -> pd.DataFrame:
+    """Return the rows of ``leaderboard.csv``: one per pool, regime, number of images and variant."""
+    tables = []
+    for view in standings:
+        low, high = view.null_band
+        table = view.table.reset_index()
+        table.insert(0, "pool", view.rows.name)
+        table.insert(1, "regime", view.regime)
+        table.insert(2, "images_per_class", view.size)
+        tables.append(table.assign(null_low_95=low, null_high_95=high))
+    return pd.concat(tables, ignore_index=True)
+
+
+def write_files(standings: Sequence[Standings], facts: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write ``leaderboard.csv``, ``.parquet`` and ``.json`` and ``leaderboard_targets.csv``, and return their paths.
+
+    Args:
+        standings: All views of all pools; the first one of a pool is its main one.
+        facts: Further fields of the JSON file.
+        folder: Folder of the files, created if missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = frame(standings)
+    names = (f"{NAME}.csv", f"{NAME}.parquet", f"{NAME}_targets.csv", f"{NAME}.json")
+    paths = [folder / name for name in names]
+    write_atomically(paths[0], lambda path: write_table(path, rows))
+    write_atomically(paths[1], lambda path: rows.to_parquet(path, index=False))
+    targets = pd.concat(
+        [view.rows.taus.assign(pool=view.rows.name) for view in standings if view.is_main], ignore_index=True
+    )
+    targets["family"] = [
+        {view.rows.name: view.rows.families for view in standings}[pool][target]
+        for pool, target in zip(targets["pool"], targets["target"], strict=True)
+    ]
+    columns = ["pool", "regime", "images_per_class", "perturbation", "metric", "target", "family", "tau", "models"]
+    write_atomically(paths[2], lambda path: write_table(path, targets[columns]))
+    write_text(paths[3], json.dumps(record(standings, facts), indent=1))
+    return paths
+
+
+def record(standings: Sequence[Standings], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``--json`` prints: by pool, the verdict, the comparisons of the variant and the main table."""
+    pools = []
+    for view in (view for view in standings if view.is_main):
+        variant = view.rows.asked
+        compared = {} if variant is None or not view.is_ranked.get(variant, False) else view.compare(variant)
+        comparisons = [
+            {
+                "with": name,
+                "variant": other,
+                "difference": paired.mean,
+                "low_95": paired.interval[0] if paired.interval else None,
+                "high_95": paired.interval[1] if paired.interval else None,
+                "p_holm": p,
+                "won": paired.wins,
+                "tied": paired.ties,
+                "lost": paired.losses,
+            }
+            for name, (other, paired, p) in compared.items()
+        ]
+        pools.append(
+            {
+                "pool": view.rows.name,
+                "verdict": verdict(view),
+                "models": len(view.rows.models),
+                "targets": list(view.targets),
+                "regimes": list(view.regimes),
+                "images_per_class": view.size,
+                "null_band_95": list(view.null_band),
+                "comparisons": comparisons,
+                "rows": json.loads(view.table.reset_index().to_json(orient="records", double_precision=12)),
+            }
+        )
+    return {**facts, "pools": pools}
+
+
+def _join(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
