@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from functools import cache, partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -76,14 +76,19 @@ def agreement() -> str:
 
 def published() -> str:
     """Return the static ranking on the published accuracies."""
-    rows = [
-        [r.pool, r.regime, f"{r.models}", f"{r.targets}", f"{r.tau:.3f} [{r.tau_low_95:.2f}, {r.tau_high_95:.2f}]"]
-        for r in published_baselines().itertuples()
-    ]
+    rows = []
+    for row in published_baselines().to_dict("records"):
+        tau = f"{row['tau']:.3f} [{row['tau_low_95']:.2f}, {row['tau_high_95']:.2f}]"
+        rows.append([str(row["pool"]), str(row["regime"]), str(row["models"]), str(row["targets"]), tau])
     return markdown(["pool", "regime", "models", "targets", "static ranking: tau_w [95 %]"], rows)
 
 
-TABLES = {"standing": standing, "regimes": regimes, "agreement": agreement, "published": published}
+TABLES: Mapping[str, Callable[..., str]] = {
+    "standing": standing,
+    "regimes": regimes,
+    "agreement": agreement,
+    "published": published,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fill(options: Namespace) -> None:
-    write_text(options.page, fill_tables(options.page, {name: partial(maker) for name, maker in TABLES.items()}))
+    write_text(options.page, fill_tables(options.page, TABLES))
 
 
 if __name__ == "__main__":

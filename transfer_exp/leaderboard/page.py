@@ -92,12 +92,12 @@ def _target_taus(view: Standings) -> dict[str, list[list[float | None] | None]]:
     """Return tau, number of models, and the ends of the 95 % interval over models, by variant and target."""
     intervals = target_intervals(view.rows, view.size)
     taus: dict[str, list[list[float | None] | None]] = {}
-    for (perturbation, metric), values in view.values.iterrows():  # type: ignore[misc]
-        count = int(view.models.loc[perturbation, metric])
+    for perturbation, metric in view.values.index:
+        values, count = view.values.loc[(perturbation, metric)], int(view.models.loc[(perturbation, metric)])
         entries: list[list[float | None] | None] = []
-        for target, tau in values.items():
-            ends = intervals.get((perturbation, metric, str(target)), (None, None))
-            entries.append(None if np.isnan(tau) else [round(float(tau), _DIGITS), count, *ends])
+        for target, tau in zip(view.targets, values.to_numpy(dtype=np.float64), strict=True):
+            low, high = intervals.get((perturbation, metric, target)) or (None, None)
+            entries.append(None if np.isnan(tau) else [round(float(tau), _DIGITS), count, low, high])
         taus[variant_name((perturbation, metric))] = entries
     for name, by_target in view.computed.items():
         taus[name] = [[round(float(tau), _DIGITS), len(view.rows.models), None, None] for tau in by_target]

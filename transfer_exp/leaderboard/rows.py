@@ -124,7 +124,7 @@ class PoolRows:
     def _changed_scores(self) -> pd.DataFrame:
         """Return the scores without variants that equal the same metric on unperturbed features."""
         fields = [name for name in _FIELDS if name != "perturbation"]
-        raw = self.scores.xs("none", level="perturbation").reorder_levels(fields)
+        raw = self.scores[self.scores.index.get_level_values("perturbation") == "none"].droplevel("perturbation")
         raw = raw.reindex(pd.MultiIndex.from_frame(self.scores.index.to_frame(index=False)[fields]))
         is_equal = (self.scores.to_numpy() == raw.to_numpy()) | (self.scores.isna().to_numpy() & raw.isna().to_numpy())
         keys = self.scores.index.to_frame(index=False)[["perturbation", "metric"]]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -192,7 +193,7 @@ class Standings:
     def references(self) -> dict[str, pd.Series]:
         """Values by target of the baselines that apply to the pool, by name."""
         values = self.values[self.is_ranked]
-        stored = {name: values.loc["none", name] for name in BASELINES if ("none", name) in values.index}
+        stored = {name: _row(values, ("none", name)) for name in BASELINES if ("none", name) in values.index}
         return {**self.computed, **stored}
 
     @cached_property
@@ -242,7 +243,7 @@ class Standings:
     def _comparisons(self, values: pd.DataFrame, is_ranked: pd.Series) -> pd.DataFrame:
         """Return the paired differences to the best variant and to the baselines, with Holm's p-values by column."""
         best = self._best(exclude=None)
-        references = {BEST: values.loc[best]} if best else {}
+        references = {BEST: _row(values, best)} if best else {}
         if self.is_main:
             references |= self.references
         compared = values[is_ranked]
@@ -252,7 +253,7 @@ class Standings:
             rows = compared.drop(index=[own], errors="ignore")
             differences = (rows - reference.reindex(rows.columns)).round(DECIMALS)
             low, high = _mean_intervals(differences)
-            p_values = holm(sign_flip_p_many(differences.to_numpy(dtype=np.float64).T)) if len(rows) else []
+            p_values = holm(sign_flip_p_many(differences.to_numpy(dtype=np.float64).T))
             columns |= {
                 f"difference_to_{name}": differences.mean(axis=1),
                 f"difference_to_{name}_low_95": low,
@@ -263,7 +264,7 @@ class Standings:
 
     def _best(self, exclude: Variant | None) -> Variant | None:
         means = self.values[self.is_ranked].mean(axis=1).drop(index=[exclude] if exclude else [], errors="ignore")
-        return None if means.empty else means.idxmax()
+        return None if means.empty else cast("Variant", means.idxmax())
 
     def compare(self, variant: Variant) -> dict[str, tuple[str, PairedComparison, float]]:
         """Compare one variant with the best other variant and with each baseline.
@@ -272,16 +273,25 @@ class Standings:
             By name of the comparison (`BEST` or a baseline): the name of the other variant, the comparison, and its
             sign-flip p-value after Holm's correction for the comparisons of this variant.
         """
-        own = self.values.loc[variant].to_dict()
+        own = _by_target(_row(self.values, variant))
         best = self._best(exclude=variant)
-        others = {BEST: (variant_name(best), self.values.loc[best])} if best else {}
+        others = {BEST: (variant_name(best), _row(self.values, best))} if best else {}
         others |= {name: (name, values) for name, values in self.references.items() if ("none", name) != variant}
-        paired = {name: compare_paired(own, values.to_dict()) for name, (_, values) in others.items()}
+        paired = {name: compare_paired(own, _by_target(values)) for name, (_, values) in others.items()}
         corrected = holm(np.array([result.permutation_p for result in paired.values()]))
         return {
             name: (others[name][0], result, float(p))
             for (name, result), p in zip(paired.items(), corrected, strict=True)
         }
+
+
+def _row(table: pd.DataFrame, variant: Variant) -> pd.Series:
+    """Return the row of a variant."""
+    return table.loc[[variant]].iloc[0]
+
+
+def _by_target(values: pd.Series) -> dict[str, float | None]:
+    return {str(target): float(value) for target, value in values.items()}
 
 
 def _mean_intervals(values: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

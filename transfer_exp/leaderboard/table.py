@@ -31,7 +31,7 @@ def verdict(standings: Standings) -> str:
     if variant is None or variant not in standings.values.index:
         return _verdict_on_best(standings)
     table = standings.table
-    row = table.loc[variant]
+    row: Any = table.loc[variant]
     if not standings.is_ranked[variant]:
         return (
             f"{variant_name(variant)} has no rank: it scores {row['models']} of {len(standings.rows.models)} models, "
