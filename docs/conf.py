@@ -10,6 +10,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 from transfer_exp.version import __version__
 
 project = "transfer_exp"
@@ -21,6 +24,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sp
 
 # Pages are Markdown; headings get anchors, so that links to a section work as they do on a code host.
 myst_enable_extensions = ["colon_fence", "dollarmath"]
+html_math_renderer = "mathml"  # read by browsers without a program or a font, so also without the network
 myst_heading_anchors = 4
 suppress_warnings = ["myst.xref_missing", "misc.highlighting_failure", "ref.python"]
 
@@ -60,6 +64,14 @@ def _escape_norms(app: Any, what: str, name: str, obj: Any, options: Any, lines:
         lines[number] = "".join(parts)
 
 
+def _write_formula(translator: Any, node: nodes.Element) -> None:
+    """Write a formula as MathML."""
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    translator.body.append(convert(node.astext(), display=display))
+    raise nodes.SkipNode
+
+
 def setup(app: Any) -> None:
-    """Register the docstring filter."""
+    """Register the renderer of formulas and the docstring filter."""
+    app.add_html_math_renderer("mathml", (_write_formula, None), (_write_formula, None))
     app.connect("autodoc-process-docstring", _escape_norms, priority=400)  # before napoleon writes its own markup

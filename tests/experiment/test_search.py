@@ -115,9 +115,9 @@ def clock(monkeypatch):
         clock.now += clock.image * clock.factors.get(model.name, 1.0) * len(positions)
         return pairing(self, model, positions)
 
-    def compute_parts(self, model, ground_truth):
-        clock.now += clock.score * (len(model.scoring_set.labels) / 24) ** 2
-        return compute(self, model, ground_truth)
+    def compute_parts(self, model, ground_truth, subset):
+        clock.now += clock.score * (len(subset.labels) / 24) ** 2
+        return compute(self, model, ground_truth, subset)
 
     monkeypatch.setattr(NestedSubsets, "_extract", extract)
     monkeypatch.setattr(Scoring, "compute_parts", compute_parts)
