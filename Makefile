@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test rehearse kills studies families browser engines format site demo bench pretrain
+.PHONY: help install check test rehearse kills studies trackers families browser engines format site demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ kills: ## A sweep killed at fifty instants, which ends each time as one that was
 
 studies: ## Pages of the studies, built again from their rows and compared (some minutes)
 	pytest -m study
+
+trackers: ## Records of MLflow and TensorBoard, installed for it and read back (a minute)
+	pip install -c constraints.txt -e '.[test,mlflow,tensorboard]'
+	pytest -m trackers -n 0
 
 families: ## Features and logits of a network of every family of timm (ten minutes)
 	pytest -n auto -m families

@@ -15,8 +15,8 @@ from PIL import Image
 
 from tests.tracker.offline_run import read_offline
 from transfer_exp.errors import InputError
-from transfer_exp.tracker.tracker import SECONDS, TRAINING_STEP, Artifact, TrackedResults, TrackedRun
-from transfer_exp.tracker.wandb import WandbTracker, run_id
+from transfer_exp.tracker.tracker import SECONDS, TRAINING_STEP, Artifact, TrackedResults, TrackedRun, run_id
+from transfer_exp.tracker.wandb import WandbTracker
 
 CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 CONFIG = {

@@ -27,7 +27,7 @@ from transfer_exp.cli.job_labels import job_name, write_status
 from transfer_exp.cli.leaderboard import TOP, leaderboard_overrides, show_leaderboard
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, open_page, print_record, show_outcome, take_output_options
-from transfer_exp.cli.overrides import CommandLine, quote_path
+from transfer_exp.cli.overrides import CommandLine, expand_trackers, quote_path
 from transfer_exp.cli.rank import rank_overrides, search_pool
 from transfer_exp.cli.redact import forbid_secrets_in_configs
 from transfer_exp.cli.run import fill_store, score_cell
@@ -125,7 +125,7 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     output, out, arguments = take_output_options(arguments, TOP if command == "leaderboard" else OutputOptions.top)
     if command in _TRANSLATED:
         arguments = _TRANSLATED[command](arguments)
-    line = CommandLine(_multirun_for_sweeps(current_overrides(arguments)))
+    line = CommandLine(_multirun_for_sweeps(expand_trackers(current_overrides(arguments))))
     if command == "plan" or line.stage == "plan":
         line.compose(next(line.points(lambda axis: True), ()))  # mistakes are reported before torch is imported
         with show_progress():

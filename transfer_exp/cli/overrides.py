@@ -122,6 +122,19 @@ class CommandLine:
         return product(*values)
 
 
+def expand_trackers(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with ``tracker=[a,b]``, which Hydra cannot compose, as the overrides of ``tracker=several``."""
+    expanded: list[str] = []
+    for argument in arguments:
+        match = re.fullmatch(r"tracker=\[([\w, ]*)\]", argument)
+        names = [name.strip() for name in match[1].split(",") if name.strip()] if match else []
+        if len(names) > 1:
+            expanded += ["tracker=several", *(f"+tracker@tracker.trackers.{name}={name}" for name in names)]
+        else:
+            expanded.append(f"tracker={names[0]}" if names else argument)
+    return expanded
+
+
 def check_number_of_jobs(overrides: Sequence[Override]) -> None:
     """Raise InputError if a sweep has too many jobs, before its values are listed.
 

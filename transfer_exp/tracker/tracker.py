@@ -6,10 +6,15 @@ and ends it with its results (`ActiveRun.finish`) or as failed (`ActiveRun.fail`
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
+
+from transfer_exp.errors import InputError, escape_all, suggestion
 
 REPORT = "report"
 """Stage of the record of a sweep as a whole."""
@@ -167,3 +172,39 @@ class Tracker(Protocol):
             InputError: If the service refuses the run (no login, no network).
         """
         ...
+
+
+def run_id(run: TrackedRun) -> str:
+    """Return 16 hex digits that identify the run: equal for a repeated run, different for other data, config or sweep.
+
+    ``config["tracker"]`` is left out: tracking does not change the result.
+    """
+    cell, config, group = (escape_all(value) for value in (run.cell, run.config, run.group))
+    config = {key: value for key, value in config.items() if key != "tracker"}
+    text = json.dumps([dict(cell), config, group, run.data], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_recorded(run: TrackedRun, per: str) -> bool:
+    """Return whether the option ``per`` of a tracker records a run; a job without a sweep is always recorded."""
+    return per == "sweep" if run.stage == REPORT else per == "cell" or run.group is None
+
+
+def check_per(per: str) -> None:
+    """Raise InputError if the option ``per`` of a tracker is neither ``cell`` nor ``sweep``."""
+    if per not in ("cell", "sweep"):
+        raise InputError(f"tracker.per={per} is unknown: {suggestion(per, ('cell', 'sweep'))}")
+
+
+def need_package(package: str, extra: str) -> None:
+    """Raise InputError if a package that a tracker needs is not installed, without importing it."""
+    if find_spec(package) is None:
+        raise InputError(f"tracker={extra} needs the package {package}: pip install 'transfer-exp[{extra}]'")
+
+
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted key; an empty mapping is left out."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flat_settings(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from transfer_exp.errors import InputError, escape_all, suggestion
-from transfer_exp.tracker.tracker import REPORT, TRAINING_STEP, Artifact, TrackedResults, TrackedRun
+from transfer_exp.tracker.tracker import TRAINING_STEP, Artifact, TrackedResults, TrackedRun, is_recorded, run_id
 
 if TYPE_CHECKING:
     import wandb
@@ -107,8 +105,7 @@ class WandbTracker:
         Raises:
             InputError: If W&B refuses the run (no login, no network).
         """
-        is_included = self.per == "sweep" if run.stage == REPORT else self.per == "cell" or run.group is None
-        if not is_included or self.effective_mode == "disabled":
+        if not is_recorded(run, self.per) or self.effective_mode == "disabled":
             return None
         with _usable_environment(self.effective_mode), _explain_errors(self.effective_mode):
             return WandbRun(self._open(run, folder), self)
@@ -274,17 +271,6 @@ def _check_project(project: str, setting: str) -> None:
             f"{setting}='{project}' is not the name of a project: write up to {_LONGEST_PROJECT} characters without "
             f"{' '.join(_NOT_IN_PROJECT)}, and the account as tracker.entity"
         )
-
-
-def run_id(run: TrackedRun) -> str:
-    """Return 16 hex digits that identify the run: equal for a repeated run, different for other data, config or sweep.
-
-    ``config["tracker"]`` is left out: tracking does not change the result.
-    """
-    cell, config, group = (escape_all(value) for value in (run.cell, run.config, run.group))
-    config = {key: value for key, value in config.items() if key != "tracker"}
-    text = json.dumps([dict(cell), config, group, run.data], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
