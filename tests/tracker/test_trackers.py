@@ -51,7 +51,7 @@ def test_a_package_that_is_missing_is_named_with_the_command_that_installs_it(na
     with pytest.raises(
         InputError, match=rf"tracker={name} needs the package {name}: pip install 'transfer-exp\[{name}\]'"
     ):
-        instantiate(yaml.safe_load((OPTIONS[0].parent / f"{name}.yaml").read_text(encoding="utf-8")))
+        build("tracker", yaml.safe_load((OPTIONS[0].parent / f"{name}.yaml").read_text(encoding="utf-8")))
 
 
 class ListTracker:
