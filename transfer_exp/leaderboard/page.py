@@ -24,7 +24,7 @@ from transfer_exp.leaderboard.standings import (
     published_baselines,
     variant_name,
 )
-from transfer_exp.leaderboard.table import NAME, pool_title, verdict
+from transfer_exp.leaderboard.table import NAME, pool_title, regimes_text, verdict
 from transfer_exp.report.html.page import render_page
 from transfer_exp.version import __version__
 
@@ -67,7 +67,7 @@ def _pool_data(views: Sequence[Standings]) -> dict[str, Any]:
     return {
         "name": rows.name,
         "title": pool_title(main),
-        "detail": f"{len(rows.models)} models, {len(main.targets)} targets{of_families}",
+        "detail": f"{len(rows.models)} models, {len(main.targets)} targets{of_families}; {regimes_text(main)}",
         "source": f"rows of transfer-exp {__version__}",
         "regimes": list(rows.accuracies),
         "targets": [
@@ -88,13 +88,13 @@ def _pool_data(views: Sequence[Standings]) -> dict[str, Any]:
     }
 
 
-def _target_taus(view: Standings) -> dict[str, list[list[float | None] | None]]:
+def _target_taus(view: Standings) -> dict[str, list[list[float | int | None] | None]]:
     """Return tau, number of models, and the ends of the 95 % interval over models, by variant and target."""
     intervals = target_intervals(view.rows, view.size)
-    taus: dict[str, list[list[float | None] | None]] = {}
+    taus: dict[str, list[list[float | int | None] | None]] = {}
     for perturbation, metric in view.values.index:
         values, count = view.values.loc[(perturbation, metric)], int(view.models.loc[(perturbation, metric)])
-        entries: list[list[float | None] | None] = []
+        entries: list[list[float | int | None] | None] = []
         for target, tau in zip(view.targets, values.to_numpy(dtype=np.float64), strict=True):
             low, high = intervals.get((perturbation, metric, target)) or (None, None)
             entries.append(None if np.isnan(tau) else [round(float(tau), _DIGITS), count, low, high])

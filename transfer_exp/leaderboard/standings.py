@@ -23,7 +23,7 @@ from transfer_exp.evaluation.paired import DECIMALS, PairedComparison, compare_p
 from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.leaderboard.rows import PoolRows, Variant
 
-STATIC, STATIC_FAMILY = "static_rank", "static_rank_other_families"
+STATIC, STATIC_FAMILY = "static_rank", "static_rank_families"
 """Baselines from the accuracies on the other targets; the second leaves out all targets of the same family."""
 RANDOM = "random"
 """Baseline of random scores, drawn anew for each target; the mean over many draws, so its tau is about 0."""

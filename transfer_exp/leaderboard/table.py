@@ -122,20 +122,32 @@ def pool_title(standings: Standings) -> str:
     return f"{POOL_TITLES.get(rows.name, rows.name)}, {_plural(len(standings.targets), 'target')}"
 
 
+def regimes_text(standings: Standings) -> str:
+    """Return the regimes of the accuracies, each with its number of targets if it lacks some."""
+    texts = []
+    for regime in standings.regimes:
+        count = int(standings.baselines.random[regime].notna().all().sum())
+        missing = "" if count == len(standings.targets) else f" on {_plural(count, 'target')}"
+        texts.append(f"{regime.replace('_', ' ')}{missing}")
+    return ", ".join(texts)
+
+
 def _pool_parts(standings: Standings, folder: Path | None, top: int) -> list[RenderableType]:
     """Return the verdict, the table, the comparisons and the null band of one pool."""
     table = standings.table
     shown = table[_is_shown(table, top)]
     low, high = standings.null_band
-    regimes = ", ".join(standings.regimes).replace("_", " ")
     parts: list[RenderableType] = [Text(verdict(standings), style="bold"), Text("")]
-    parts += [Text(f"{pool_title(standings)}, {len(standings.rows.models)} models ({regimes})"), _rich_table(shown)]
+    parts += [
+        Text(f"{pool_title(standings)}, {len(standings.rows.models)} models ({regimes_text(standings)})"),
+        _rich_table(shown),
+    ]
     if len(shown) < len(table):
         where = "" if folder is None else f":\n  {folder / f'{NAME}.csv'}"
         parts.append(
             Text(f"and {len(table) - len(shown)} more (--top 0 shows all){where}", style="dim", overflow="fold")
         )
-    parts += map(Text, _comparison_lines(standings))
+    parts += _comparison_table(standings)
     return [*parts, Text(f"95 % of random scores have a mean tau_w in [{low:.2f}, {high:.2f}] (null band)")]
 
 
@@ -179,16 +191,20 @@ def _number(value: Any, form: str) -> str:
     return "-" if pd.isna(value) else form.format(value)
 
 
-def _comparison_lines(standings: Standings) -> list[str]:
-    """Return a line per paired comparison of the variant that the user asks about."""
+def _comparison_table(standings: Standings) -> list[RenderableType]:
+    """Return a table of the paired comparisons of the variant that the user asks about; empty without a rank."""
     variant = standings.rows.asked
     if variant is None or not standings.is_ranked.get(variant, False):
         return []
-    lines = [f"{variant_name(variant)} minus (won-tied-lost over targets; sign-flip test, Holm over these lines):"]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column(f"{variant_name(variant)} minus")
+    for heading in ("difference [95 %]", "Holm p", "won-tied-lost"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, (other, paired, p) in standings.compare(variant).items():
-        label = f"best other: {other}" if name == BEST else other
-        lines.append(f"  {label}: {difference_text(paired, p)} ({paired.wins}-{paired.ties}-{paired.losses})")
-    return lines
+        interval = "" if paired.interval is None else " [{:+.2f}, {:+.2f}]".format(*paired.interval)
+        texts = [f"{other} (best other)" if name == BEST else other, f"{paired.mean:+.2f}{interval}", f"{p:.2g}"]
+        table.add_row(*map(Text, [*texts, f"{paired.wins}-{paired.ties}-{paired.losses}"]))
+    return [Text(""), table]
 
 
 def markdown_table(standings: Standings, top: int) -> str:
@@ -196,7 +212,8 @@ def markdown_table(standings: Standings, top: int) -> str:
     table = standings.table
     rows = list(_text_rows(table[_is_shown(table, top)]))
     low, high = standings.null_band
-    note = f"{verdict(standings)}. 95 % of random scores have a mean tau_w from {low:.2f} to {high:.2f}."
+    band = f"95 % of random scores have a mean tau_w from {low:.2f} to {high:.2f}"
+    note = f"Accuracies: {regimes_text(standings)}. {verdict(standings)}. {band}."
     return f"{markdown(_HEADINGS, rows)}\n\n{note}"
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
+from tests.leaderboard.pools import small_pool
 from tests.report.html.folders import (
     HOSTILE,
     NAMES,
@@ -19,6 +20,8 @@ from tests.report.html.folders import (
     write_sweep_folder,
 )
 from transfer_exp.errors import escape_controls
+from transfer_exp.leaderboard.page import write_page as write_leaderboard
+from transfer_exp.leaderboard.table import views
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.palette import PALETTE
 from transfer_exp.report.record import write_record
@@ -358,3 +361,52 @@ def test_long_names_are_cut_in_the_middle_and_stay_in_the_picture(show, tmp_path
         assert inside, text
         assert re.fullmatch(r"vit_.*_(more|less|else)", text)
         assert title.startswith(f"{name}: ")
+
+
+@pytest.fixture
+def leaderboard(tmp_path):
+    """Return the page of a leaderboard with seven targets, two regimes and one variant that the user asks about."""
+    pools = small_pool(asked=("none", "good"))
+    return write_leaderboard(list(views(pools)), "transfer-exp leaderboard metric=good", tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_every_view_of_the_leaderboard_fits_and_cuts_nothing(show, leaderboard, size, scheme):
+    cut = """all => all.filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1).filter(e => {
+        const style = getComputedStyle(e);
+        return style.overflowX !== "auto" && style.display !== "inline";
+    }).map(e => e.className)"""
+    page = show(leaderboard, size, scheme)
+    for view in ("overall", "targets", "regimes", "cost", "published"):
+        page.evaluate(f"location.hash = '#small/{view}'")
+        page.wait_for_timeout(50)
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0], view
+        assert page.locator("main :is(div, p, td, th, pre, span)").evaluate_all(cut) == [], view
+        assert page.locator("main tbody tr").count() >= 3, view
+
+
+def test_the_leaderboard_is_sorted_filtered_extended_and_explained(show, leaderboard):
+    page = show(leaderboard)
+    assert page.locator(".headline").inner_text().startswith("good is ")
+    assert order(page, "Standing") == [["rank", "ascending"]]
+    page.get_by_role("button", name="tau_w", exact=True).click()
+    assert order(page, "Standing") == [["tau_w", "descending"]]
+    assert column(page, "Standing", 2)[0] == "1"
+    cell = page.locator('[aria-label^="Standing"] tbody tr.best td span[title]').first
+    assert re.match(r"n = 7 targets, 8 models; 95 % .* to .*; source: this command", cell.get_attribute("title"))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    table = pd.read_csv(download.value.path())
+    assert {"rank", "tau", "tau_low_95", "p_to_best", "milliseconds"} <= set(table)
+    page.get_by_text("Columns", exact=True).click()
+    page.get_by_label("models", exact=True).check()
+    assert "models" in page.locator('[aria-label^="Standing"] thead').inner_text()
+    page.get_by_role("searchbox").fill("pca")
+    assert all("pca" in name for name in column(page, "Standing", 1))
+    page.get_by_role("radio", name="Cost").check(force=True)
+    assert page.url.endswith("#small/cost")
+    assert page.locator("svg path.front").count() == 1
+    page.get_by_role("radio", name="By regime").check(force=True)
+    heads = [head.strip() for head in page.locator('[aria-label^="tau_w by regime"] thead th').all_inner_texts()]
+    assert heads == ["metric", "overall rank", "full", "full: rank", "probe", "probe: rank"]

@@ -69,7 +69,7 @@ function overall(pool) {
       el("div", { class: "text" }, el("p", { class: "headline" }, unbroken(view.verdict)), el("p", { class: "detail" }, pool.detail)),
       el("div", { class: "picture" }, responsive((width) => intervals(chart, width)))),
     section("All metrics and perturbations", table(`${pool.name}_overall`, "Standing over all targets", columns, view.rows),
-      note(`Mean over targets of tau_w, which is a mean over ${pool.regimes.map(title).join(", ")}. 95 % of random scores have a mean
+      note(`Mean over targets of tau_w, which is a mean over the regimes. 95 % of random scores have a mean
         tau_w in ${between(low, high)} (null band). Rows in grey are baselines. A row without a rank does not score every model.`)),
   ];
 }
