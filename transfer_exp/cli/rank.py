@@ -27,6 +27,7 @@ from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
 from transfer_exp.cli.overrides import quote, quote_path
 from transfer_exp.cli.redact import redacted_command
+from transfer_exp.cli.settings import check_job
 from transfer_exp.cli.tracked_job import data_digest, describe_job
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError, NoModelError
@@ -245,6 +246,7 @@ def build_search(
     from transfer_exp.store import Store
 
     plain = to_plain(config)
+    check_job(plain)
     if arrays is not None:
         plain["dataset"]["root"] = plain["model_pool"]["root"] = arrays
     budget = Budget(parse_budget(plain["budget"]))

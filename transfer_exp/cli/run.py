@@ -23,6 +23,7 @@ from transfer_exp.cli.job_labels import (
     write_status,
 )
 from transfer_exp.cli.output import Outcome
+from transfer_exp.cli.settings import check_job
 from transfer_exp.cli.tracked_job import data_digest, describe_job
 from transfer_exp.errors import IncompleteOutputError
 from transfer_exp.progress import phase
@@ -87,6 +88,7 @@ def _build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, A
     from transfer_exp.store import Store
 
     plain = to_plain(config)
+    check_job(plain)
     store = Store(plain["store"])
     store.check()
     phase("reading the dataset")

@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.output import Outcome
+from transfer_exp.cli.settings import check_job
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import phase
@@ -33,6 +34,7 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> Outcome
 
     _refuse_single_options(HydraConfig.get().overrides.task)
     plain = to_plain(config)
+    check_job(plain)
     names = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
     store = Store(plain["store"])
     store.check()

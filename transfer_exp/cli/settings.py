@@ -7,7 +7,10 @@ the groups are checked against the signatures of their targets by `instantiate`.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from transfer_exp.cli.redact import is_secret_name
@@ -95,6 +98,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "point": _whole_number(0),
 }
 """What a setting needs to be, in words and as a predicate, by its key."""
+_NO_DEVICE = "device '{}' is not available: use device=cpu, cuda, mps, or auto for the best available one"
 _ADDED = ("splits", "point")
 """Settings that only some stages have, so that ``+`` adds them."""
 _TOP_LEVEL_KEYS = (*GROUPS, *dict.fromkeys(key.partition(".")[0] for key in SETTINGS))
@@ -183,6 +187,32 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
             raise InputError(f"hydra.job may not set {name}: Hydra writes it to files, so set it in the environment")
 
 
+def check_job(config: Mapping[str, Any]) -> None:
+    """Raise InputError for a device that is missing, or arrays without their pool; torch is not imported for it.
+
+    Args:
+        config: Configuration of a job as plain data.
+    """
+    for device in (config["device"], config["ground_truth"].get("device")):
+        kind = str(device).partition(":")[0]
+        if (kind == "cuda" and not _may_have_cuda()) or (kind == "mps" and sys.platform != "darwin"):
+            raise InputError(_NO_DEVICE.format(device))
+    targets = [str(config[group].get("_target_")) for group in ("dataset", "model_pool")]
+    is_arrays = [target.endswith(".arrays.arrays") for target in targets]
+    if is_arrays[0] != is_arrays[1] and all(target.startswith("transfer_exp.") for target in targets):
+        raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
+
+
+def _may_have_cuda() -> bool:
+    """Return False if the installed torch was built without CUDA and ROCm, which a small file of it says."""
+    spec = find_spec("torch")
+    try:
+        text = (Path(str(spec and spec.origin)).parent / "version.py").read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        return True
+    return len(re.findall(r"^(?:cuda|hip)\b.*= None$", text, re.M)) < 2
+
+
 def check_setting(key: str, value: Any) -> None:
     """Raise `InputError` when the value of a setting has the wrong type or is out of range."""
     text, accepts = SETTINGS[key]
@@ -192,8 +222,6 @@ def check_setting(key: str, value: Any) -> None:
         if key == "stage":
             raise InputError(f"no stage '{value}': {suggestion(str(value), STAGES)}")
         if key == "device" and _is_name(value):
-            raise InputError(
-                f"device '{value}' is not available: use device=cpu, cuda, mps, or auto for the best available one"
-            )
+            raise InputError(_NO_DEVICE.format(value))
         value_text = "null" if value is None else "''" if value == "" else str(value)
         raise InputError(one_line(f"{key}={value_text}: need {text}"))
