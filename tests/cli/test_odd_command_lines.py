@@ -56,6 +56,7 @@ ODD = {
     "stage=null": "no stage 'None'",
     "stage=scores": "did you mean score",
     "features=null": "features has no value",
+    "+metric=knn": "metric has two values: write metric=knn, without +",
     "ground_truth.protocol.steps=2": "there is no setting 'ground_truth.protocol.steps': write protocol.steps=2",
     "+ground_truth.protocol.warmup=0": "write protocol.warmup=0",
     "features.batch_size=null": "features.batch_size=null: need a whole number",

@@ -98,6 +98,10 @@ FILES = {
         _sweep("v0: xxxxxxxxxx\n" + "".join(f"v{i}: ${{v{i - 1}}}${{v{i - 1}}}\n" for i in range(1, 40))),
         "interpolations",
     ),
+    "a tag that runs code": (
+        _sweep("x: !!python/object/apply:os.system [touch trace]\n"),
+        'sweep/mine.yaml", line 2, column 4',
+    ),
     "no mapping": (_sweep("- a\n"), "sweep/mine.yaml is not a mapping: write KEY: VALUE in each line"),
     "a number": (_sweep("5\n"), "sweep/mine.yaml is not a mapping"),
     **{

@@ -247,7 +247,7 @@ class _PoolScore(_AboveTheMean):
     upper: ClassVar[float] = 1.0
 
     def combine(self, parts):
-        return np.full(len(parts), self.value)
+        return [self.value] * len(parts)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1 + 1e-9, -1e-9, 0.5])
@@ -263,6 +263,39 @@ def test_a_score_outside_the_declared_bounds_is_refused(value):
         scored(_Score(value))
     with pytest.raises(InputError, match=re.escape(f"above: {problem}")):
         scored(_PoolScore(value))
+
+
+@pytest.mark.parametrize(
+    "value", [None, "a", 1j, [0.5], np.array([0.5]), np.array([0.1, 0.2]), 10**400], ids=lambda v: str(v)[:9]
+)
+def test_a_score_that_is_not_a_number_is_refused(value):
+    with pytest.raises(ModelFailureError, match=r"mine on model net: the score is .+, which is not a number"):
+        scored(_Score(value))
+    with pytest.raises(InputError, match=r"above: (?s:.)+ is not one number for each of 3 models: correct the metric"):
+        scored(_PoolScore(value))
+
+
+@dataclass(frozen=True)
+class _Mistaken(_Score):
+    def __call__(self, features):
+        return np.linalg.inv(np.zeros((2, 2)))[self.value] / len(features)
+
+
+@dataclass(frozen=True)
+class _MistakenInPool(_PoolScore):
+    def combine(self, parts):
+        return parts[self.value]
+
+
+def test_an_unexpected_error_of_a_metric_leaves_the_model_out_and_names_the_line():
+    with pytest.raises(ModelFailureError, match=r"mine on model net: LinAlgError in \S+ line \d+ \(Singular matrix\)"):
+        scored(_Mistaken(0.0))
+    with pytest.raises(InputError, match=r"above: TypeError in test_scoring\.py line \d+ \(list indices must be"):
+        scored(_MistakenInPool(0.5))
+
+
+def test_numbers_of_any_type_are_scores():
+    assert scored(_Score(np.float16(0.5)))[0] == scored(_Score(np.int64(1)))[0] / 2 == scored(_Score(True))[0] / 2
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

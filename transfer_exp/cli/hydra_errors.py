@@ -15,6 +15,7 @@ UNREADABLE_OPTIONS = (HydraException, OmegaConfBaseException, YAMLError, Unicode
 """Errors that Hydra raises for arguments and option files, which `explain` puts into one line."""
 # Hydra knows a launcher only once the plugin that defines it is installed.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+_TWICE = re.compile(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.*)'")
 _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 
 
@@ -38,6 +39,8 @@ def explain(error: BaseException) -> str:
         settings = [str(key) for key in cause.parent_node if not str(key).startswith("_")]
         group = str(cause.full_key).rpartition(".")[0] or "the config"
         return f"{group} has no setting '{cause.key}': {suggestion(str(cause.key), settings)}"
+    if twice := _TWICE.match(str(error)):
+        return f"{twice[1]} has two values: write {twice[1]}={twice[2]}, without +"
     lines = [_RESOLVING.sub("", line.strip()) for line in str(error).splitlines()]
     # Hydra adds pointers into its own config tree, which mean nothing to a user.
     lines = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]

@@ -39,6 +39,8 @@ _KINDS = {
 """Types of the objects that a config group builds, by group."""
 _NESTED = {"ground_truth": ("ground_truth", "protocol")}
 """Groups whose options may be inside an option of another group."""
+_PATH = re.compile(r"[^\W\d]\w*(\.\w+)*")
+"""Path of a target."""
 _trusted: tuple[str, ...] = ()
 
 
@@ -110,7 +112,11 @@ def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[.
     target = _find_target(group, str(options.get("_target_")))
     parameters = inspect.signature(target).parameters
     hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    values = {deprecated_names.current_option(k, parameters): v for k, v in options.items() if k not in _RESERVED}
+    values = {
+        deprecated_names.current_option(str(key), parameters): value
+        for key, value in options.items()
+        if key not in _RESERVED
+    }
     for key, value in values.items():
         if key not in parameters:
             raise InputError(f"{group} has no setting '{key}': {suggestion(key, parameters)}")
@@ -154,6 +160,8 @@ def _find_target(group: str, path: str) -> Callable[..., Any]:
     """Return the callable at an allowed path; outside this package it must be defined in a trusted package as well."""
     if path == "None":
         raise InputError(f"{group} has no _target_: choose an option, {group}=NAME")
+    if not _PATH.fullmatch(path):
+        raise InputError(f"{group} has _target_={path}, which names nothing in Python: write package.module.Name")
     path = deprecated_names.current_target(path)
     package = path.split(".")[0]
     shipped = shipped_targets(group.split(".")[0])

@@ -104,7 +104,8 @@ def _load_config(repository: CachingConfigRepository, config_path: str) -> Confi
         if source is not None and source.scheme() == "file" and not _is_shipped(f"file://{source.path}"):
             file = Path(source.path, source._normalize_file_name(config_path))
             _check_yaml(file)
-            _check_defaults(f"{config_path}.yaml", yaml.safe_load(file.read_text(encoding="utf-8")))
+            with file.open(encoding="utf-8") as stream:
+                _check_defaults(f"{config_path}.yaml", yaml.safe_load(stream))
     result = _hydra_load_config(repository, config_path)
     if result is not None and not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
         # Before the file is placed: Hydra reads its search path from here.

@@ -7,9 +7,13 @@ the trapezoid rule.
 
 from __future__ import annotations
 
+import logging
+import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
@@ -36,6 +40,7 @@ from transfer_exp.statistics.rounding import merge_ties
 Parts: TypeAlias = Mapping[str, float]
 """Parts of one model's score by name; a metric that does not depend on the pool has a single part."""
 View = TypeVar("View", bound=Pairing | SampleSubset)
+_log = logging.getLogger(__name__)
 _NO_STEP, _SCORE = "", "score"
 """Name of the step if the perturbation is not a path, and of the part if the metric has a single part."""
 _ROUNDING = 1e-6
@@ -262,9 +267,31 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
     except MemoryError as error:
         message = f"{label}: memory ran out ({first_line(error)}): score fewer images or classes, or use another metric"
         raise ModelFailureError(message) from error
+    except NotApplicableError:
+        raise
+    except Exception as error:  # of a library, or a mistake in a metric of the user
+        raise ModelFailureError(f"{label}: {_describe(error)}") from error
+    for name, value in parts.items():
+        if _to_float(value) is None:
+            raise ModelFailureError(f"{label}: the {name} is {value!r}, which is not a number: return a float")
+    parts = {name: float(value) for name, value in parts.items()}
     if not isinstance(metric, PoolMetric) and (problem := _find_problem(metric, parts[_SCORE])):
         raise ModelFailureError(f"{label}: {problem}")
     return parts
+
+
+def _describe(error: Exception) -> str:
+    """Return the type of an unexpected error, the line that raised it and the first line of its message."""
+    _log.debug("unexpected error of a metric", exc_info=error)
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name} line {frame.lineno} ({first_line(error)})"
+
+
+def _to_float(value: Any) -> float | None:
+    """Return a number as a float; None for anything else, and for an int beyond the range of floats."""
+    with suppress(OverflowError):
+        return float(value) if isinstance(value, int | float | np.integer | np.floating) else None
+    return None
 
 
 def _find_problem(metric: Metric | PoolMetric, score: float) -> str:
@@ -283,7 +310,14 @@ def _find_problem(metric: Metric | PoolMetric, score: float) -> str:
 def metric_scores(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:
     """Return the scores of all models from the parts of each."""
     if isinstance(metric, PoolMetric):
-        scores = np.asarray(metric.combine(parts))
+        try:
+            scores = np.asarray(metric.combine(parts))
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(_describe(error)) from error
+        if scores.shape != (len(parts),) or scores.dtype.kind not in "fiu":
+            raise InputError(f"{scores} is not one number for each of {len(parts)} models: correct the metric")
         if problem := next(filter(None, (_find_problem(metric, score) for score in scores)), ""):
             raise InputError(problem)
         return scores
