@@ -267,7 +267,7 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
     except MemoryError as error:
         message = f"{label}: memory ran out ({first_line(error)}): score fewer images or classes, or use another metric"
         raise ModelFailureError(message) from error
-    except NotApplicableError:
+    except (NotApplicableError, OSError):
         raise
     except Exception as error:  # of a library, or a mistake in a metric of the user
         raise ModelFailureError(f"{label}: {_describe(error)}") from error
