@@ -57,6 +57,18 @@ def test_seeds_are_averaged_and_metrics_count_once(sweep):
     assert row["accuracy"] == pytest.approx(0.95)
 
 
+def test_a_protocol_is_named_only_where_it_differs(tmp_path):
+    names = {}
+    for changed in ("full", "lora(rank=4)/quick(steps=10)", "bitfit/quick(steps=10)", "full/paper"):
+        models = (ModelResult("a", 1.0, 0.5),)
+        fields = {"model_pool": "p", "dataset": "d", "perturbation": "none", "metric": "logme", "seed": "0"}
+        write_record(CellResult({**fields, "ground_truth": changed}, models), {}, tmp_path / changed)
+        names = set(regime_frame(tmp_path, collect(tmp_path))["ground_truth"])
+        if changed.startswith("bitfit"):
+            assert names == {"full", "lora(rank=4)", "bitfit"}
+    assert names == {"full", "lora(rank=4)/quick(steps=10)", "bitfit/quick(steps=10)", "full/paper"}
+
+
 def test_one_regime_or_no_accuracies_are_no_comparison(tmp_path):
     write(tmp_path, "full")
     pairs = regime_frame(tmp_path, collect(tmp_path))

@@ -26,7 +26,8 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
         frame: Its cells, from `collect`. Cells of other metrics or perturbations repeat an accuracy, which counts once.
 
     Returns:
-        ``dataset``, ``model_pool``, ``model``, ``ground_truth`` (the regime); ``accuracy``, ``trainable_parameters``
+        ``dataset``, ``model_pool``, ``model``, ``ground_truth`` (the regime, with its protocol if there are several
+        of these); ``accuracy``, ``trainable_parameters``
         and ``training_seconds`` (NaN if unknown); the number of ``seeds``; and ``least_parameters`` and
         ``least_seconds``: whether no other pair of model and regime on the dataset is at least as accurate with at most
         as many parameters (seconds). Most accurate first. Empty unless the sweep has accuracies of two regimes.
@@ -45,6 +46,7 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
     pairs = pd.DataFrame(rows, columns=[*_KEYS, "seed", "accuracy", *COSTS])
     if pairs["ground_truth"].nunique() < 2:
         return pairs.iloc[:0]
+    pairs["ground_truth"] = _without_common_protocol(pairs["ground_truth"])
     pairs = pairs.astype(dict.fromkeys(COSTS, "float64")).drop_duplicates([*_KEYS, "seed"])
     means = pairs.groupby(_KEYS, as_index=False).agg(
         accuracy=("accuracy", "mean"), **{cost: (cost, "mean") for cost in COSTS}, seeds=("seed", "count")
@@ -53,6 +55,12 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
         on_front = [means.index.isin(pareto_front(group, cost)) for _, group in means.groupby("dataset")]
         means[name] = pd.DataFrame(on_front).any()
     return means.sort_values(["dataset", "accuracy"], ascending=[True, False], kind="stable", ignore_index=True)
+
+
+def _without_common_protocol(labels: pd.Series) -> pd.Series:
+    """Return labels such as ``lora(rank=4)/quick(steps=10)`` without a protocol that all of them share."""
+    parts = labels.str.extract(r"^(\w+(?:\(.*?\))?)(?:/(.*))?$")
+    return labels if parts[0].isna().any() or parts[1].nunique() > 1 else parts[0]
 
 
 def pareto_front(pairs: pd.DataFrame, cost: str) -> list[int]:

@@ -14,6 +14,7 @@ from tests.report.html.folders import (
     HOSTILE,
     NAMES,
     cell_result,
+    fields,
     halved,
     write_ranking,
     write_run,
@@ -25,6 +26,7 @@ from transfer_exp.leaderboard.table import views
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.palette import PALETTE
 from transfer_exp.report.record import write_record
+from transfer_exp.results.cell import CellResult, ModelResult
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 CHROMIUM = shutil.which("chromium")
@@ -189,6 +191,23 @@ def test_the_page_of_a_sweep_starts_with_its_conclusion_and_marks_cells_inside_t
     assert sorted(chance.all_inner_texts()) == ["0.30", "0.40"]
     image = "all => all.map(b => getComputedStyle(b).backgroundImage !== 'none')"
     assert page.locator("button.cell").evaluate_all(image).count(True) == 2
+
+
+def test_pairs_of_model_and_regime_are_drawn_against_either_cost(show, tmp_path):
+    for regime, shift in (("full", 0.0), ("lora", 0.02)):
+        models = [
+            ModelResult(name, 1.0, 0.5 + 0.1 * i + shift, trainable_parameters=10 ** (4 + i), training_seconds=5.0 - i)
+            for i, name in enumerate(NAMES)
+        ]
+        write_record(CellResult(fields(ground_truth=regime), tuple(models)), {}, tmp_path / regime)
+    page = show(write_page(tmp_path))
+    chart = page.locator("svg.costs")
+    assert "trained parameters" in chart.get_attribute("aria-label")
+    assert chart.locator("g.model").count() == 6
+    assert chart.locator("g.best").count() == 3, "lora is better at equal cost"
+    page.get_by_text("seconds of training").click()
+    assert "seconds of training" in page.locator("svg.costs").get_attribute("aria-label")
+    assert page.locator("svg.costs g.best").count() == 1, "the last network is the fastest and the best"
 
 
 def test_many_metrics_are_rows(show, tmp_path):

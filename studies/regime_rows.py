@@ -1,0 +1,65 @@
+"""Compute the rows of the comparison of regimes: ``python -m studies.regime_rows docs/results/regimes.csv``.
+
+Every network of the built-in pool is adapted to ten targets of the leaderboard by `REGIMES`. A piece is a regime on a
+target with a seed. Accuracies are cached in a store, and the file is written after each piece. Call the command again
+to continue.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+from itertools import product
+from pathlib import Path
+
+import hydra
+
+from studies.leaderboard_rows import finish_accuracies
+from transfer_exp.cli.console import Parser
+from transfer_exp.cli.option_files import CONF
+from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.csv import read_table, write_table
+from transfer_exp.store import Store
+
+TARGETS = (
+    *("signs_5_shots", "textures_5_shots", "digits_5_shots", "cyrillic_letters_5_shots", "fractals_5_shots"),
+    *("signs", "textures", "digits", "cyrillic_letters", "fractals"),
+)
+REGIMES = ("lora", "full", "bitfit", "partial")
+_COLUMNS = ["pool", "model", "dataset", "regime", "seed", "accuracy", "trainable_parameters", "seconds"]
+
+
+def write_rows(store: Store, file: Path) -> None:
+    """Write the accuracies in the store, ordered by target, regime and seed."""
+    with store.backend.local_file("accuracies.csv") as path:
+        rows = read_table(path)
+    rows = rows[rows["dataset"].isin(TARGETS)]
+    rows = rows.assign(position=rows["dataset"].map(TARGETS.index))
+    rows = rows.sort_values(["position", "regime", "seed"], kind="stable")[_COLUMNS]
+    write_atomically(file, partial(write_table, table=rows))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compute what is missing, and return the exit code."""
+    parser = Parser(prog="python -m studies.regime_rows", description=__doc__)
+    parser.add_argument("file", type=Path, metavar="FILE.csv")
+    parser.add_argument("--store", default="outputs/store", help="cache of accuracies")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
+    return parser.run(_compute, arguments)
+
+
+def _compute(options: Namespace) -> None:
+    store = Store(options.store)
+    with hydra.initialize_config_dir(str(CONF), version_base=None):
+        for seed, target, regime in product(range(options.seeds), TARGETS, REGIMES):
+            start = time.process_time()
+            finish_accuracies(store, target, regime, seed)
+            write_rows(store, options.file)
+            print(f"{regime} seed {seed}: {target} ({time.process_time() - start:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
