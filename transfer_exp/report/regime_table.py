@@ -28,7 +28,7 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
     Returns:
         ``dataset``, ``model_pool``, ``model``, ``ground_truth`` (the regime, with its protocol if there are several
         of these); ``accuracy``, ``trainable_parameters``
-        and ``training_seconds`` (NaN if unknown); the number of ``seeds``; and ``least_parameters`` and
+        and ``training_seconds`` (missing if unknown); the number of ``seeds``; and ``least_parameters`` and
         ``least_seconds``: whether no other pair of model and regime on the dataset is at least as accurate with at most
         as many parameters (seconds). Most accurate first. Empty unless the sweep has accuracies of two regimes.
 
@@ -51,6 +51,7 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
     means = pairs.groupby(_KEYS, as_index=False).agg(
         accuracy=("accuracy", "mean"), **{cost: (cost, "mean") for cost in COSTS}, seeds=("seed", "count")
     )
+    means[COSTS[0]] = means[COSTS[0]].round().astype("Int64")
     for name, cost in (("least_parameters", COSTS[0]), ("least_seconds", COSTS[1])):
         on_front = [means.index.isin(pareto_front(group, cost)) for _, group in means.groupby("dataset")]
         means[name] = pd.DataFrame(on_front).any()
