@@ -85,7 +85,7 @@ class SweepRun:
 
     def __init__(self, active: ActiveRun, folder: Path, depth: int, jobs: int) -> None:
         self._active, self._folder, self._depth, self._jobs = active, folder, depth, jobs
-        self._start, self._is_closed = time.monotonic(), threading.Event()
+        self._start, self._is_closed, self._done = time.monotonic(), threading.Event(), -1
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
@@ -117,7 +117,11 @@ class SweepRun:
                 return
 
     def _log(self) -> None:
+        """Record the number of finished jobs if it has changed."""
         done = len(cell_folders(self._folder, self._depth))
+        if done == self._done:
+            return
+        self._done = done
         values = {"progress/jobs_done": done, "progress/jobs": self._jobs}
         self._active.log(SECONDS, round(time.monotonic() - self._start, 1), values)
 
