@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks import bounds, ranker
 from benchmarks.reference import fisher, linear, pairs, source
 from transfer_exp.metric.cka import cka
 from transfer_exp.metric.gbc import gbc
@@ -15,6 +16,7 @@ from transfer_exp.metric.knn import knn
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.leep import leep
 from transfer_exp.metric.lfc import lfc
+from transfer_exp.metric.linear_classifier import linear_classifier
 from transfer_exp.metric.logme import logme
 from transfer_exp.metric.nce import nce
 from transfer_exp.metric.ncm import ncm
@@ -27,8 +29,9 @@ from transfer_exp.metric.transrate import transrate
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 
 Shape = tuple[int, int, int]
-SHAPES: tuple[Shape, ...] = ((5000, 512, 37), (5000, 2048, 100), (20000, 2048, 397))
+SHAPES: tuple[Shape, ...] = ((1500, 1280, 10), (5000, 512, 37), (5000, 2048, 100), (20000, 2048, 397))
 """(N, D, C) of the synthetic features."""
+MEDIUM, LARGE = SHAPES[2:]
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,20 @@ class Case:
         input_name: ``"features"`` or ``"source_probabilities"``.
         max_samples: Largest N; the references of pairwise metrics hold several N x N arrays.
         tolerance: Largest relative difference of the two values; infinite if the reference computes only a part.
+        bound: Work that no implementation avoids.
+        ranker: The same metric by transformer-ranker's estimators; None if it has none.
     """
 
     name: str
     ours: Callable[[np.ndarray, np.ndarray], float]
     reference: Callable[[np.ndarray, np.ndarray], float]
     aim: float = 0.0
-    aim_shape: Shape = SHAPES[1]
+    aim_shape: Shape = MEDIUM
     input_name: str = "features"
     max_samples: int = 20000
     tolerance: float = 1e-6
+    bound: bounds.Bound | None = None
+    ranker: Callable[[np.ndarray, np.ndarray], float] | None = None
 
 
 def parse_shape(text: str) -> Shape:
@@ -69,28 +76,48 @@ def from_statistics(metric: Callable[[ClassStatistics], float]) -> Callable[[np.
 
 
 CASES = (
-    Case("logme", from_statistics(logme), linear.logme, aim=5.0),
-    Case("logme against its release", from_statistics(logme), linear.logme_released),
     Case(
-        "logme against X'X and its eigenvectors",
-        from_statistics(logme),
-        linear.gram_and_eigenvectors,
-        aim=1 / 1.3,
-        tolerance=np.inf,
+        *("linear_classifier", linear_classifier, linear.linear_classifier),
+        aim=5.0,
+        max_samples=5000,
+        tolerance=1e-3,  # one sample
+        bound=bounds.SOLVER,
     ),
-    Case("sfda_released", sfda_released, fisher.sfda, aim=12.0),
-    Case("h_score", from_statistics(h_score), linear.h_score, aim=5.0),
-    Case("lda", lda, fisher.lda, aim=5.0),
-    Case("ncti", lambda x, y: sum(ncti_parts(x, y).values()), fisher.ncti, aim=5.0),
-    Case("transrate", transrate, linear.transrate, aim=5.0),
-    Case("gbc", from_statistics(gbc), pairs.gbc, aim=10.0, aim_shape=SHAPES[2]),
-    Case("parc", parc, pairs.parc, aim=3.0, max_samples=5000),
-    Case("nleep", lambda x, y: nleep(x, y, components_per_class=1), lambda x, y: source.nleep(x, y, 1), aim=2.0),
-    Case("regularised_h_score", regularised_h_score, linear.regularised_h_score),
-    Case("ncm", ncm, fisher.ncm),
-    Case("knn", knn, pairs.knn, max_samples=5000),
-    Case("cka", from_statistics(cka), pairs.cka, max_samples=5000),
-    Case("lfc", from_statistics(lfc), pairs.lfc, max_samples=5000),
-    Case("leep", leep, source.leep, input_name="source_probabilities"),
-    Case("nce", nce, source.nce, input_name="source_probabilities"),
+    Case(
+        *("logme", from_statistics(logme), linear.logme),
+        aim=5.0,
+        bound=bounds.EIGENVECTORS,
+        ranker=ranker.logme,
+    ),
+    Case(
+        *("logme against its release", from_statistics(logme), linear.logme_released),
+        bound=bounds.EIGENVECTORS,
+    ),
+    Case("sfda_released", sfda_released, fisher.sfda, aim=12.0, bound=bounds.TWO_CHOLESKY),
+    Case(
+        *("h_score", from_statistics(h_score), linear.h_score),
+        aim=5.0,
+        bound=bounds.CHOLESKY,
+    ),
+    Case("lda", lda, fisher.lda, aim=5.0, bound=bounds.CHOLESKY),
+    Case("ncti", lambda x, y: sum(ncti_parts(x, y).values()), fisher.ncti, aim=5.0, bound=bounds.GRAM),
+    Case("transrate", transrate, linear.transrate, aim=5.0, bound=bounds.CHOLESKY),
+    Case("gbc", from_statistics(gbc), pairs.gbc, aim=10.0, aim_shape=LARGE, bound=bounds.MOMENTS),
+    Case("parc", parc, pairs.parc, aim=3.0, max_samples=5000, bound=bounds.SORTED_PAIRS),
+    Case(
+        *("nleep", lambda x, y: nleep(x, y, components_per_class=1), lambda x, y: source.nleep(x, y, 1)),
+        aim=3.0,
+        bound=bounds.EIGENVECTORS,
+    ),
+    Case(
+        *("regularised_h_score", regularised_h_score, linear.regularised_h_score),
+        bound=bounds.CHOLESKY,
+        ranker=ranker.regularised_h_score,
+    ),
+    Case("ncm", ncm, fisher.ncm, bound=bounds.CLASS_SUMS),
+    Case("knn", knn, pairs.knn, aim=3.0, max_samples=5000, bound=bounds.PAIRS, ranker=ranker.knn),
+    Case("cka", from_statistics(cka), pairs.cka, max_samples=5000, bound=bounds.GRAM),
+    Case("lfc", from_statistics(lfc), pairs.lfc, max_samples=5000, bound=bounds.GRAM),
+    Case("leep", leep, source.leep, input_name="source_probabilities", bound=bounds.CLASS_SUMS),
+    Case("nce", nce, source.nce, input_name="source_probabilities", bound=bounds.LARGEST),
 )

@@ -68,3 +68,17 @@ def test_every_aim_is_measured_at_a_shape_that_is_run():
     for case in CASES:
         assert case.aim_shape in SHAPES
         assert case.aim == 0 or case.aim_shape[0] <= case.max_samples
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.bound is not None], ids=lambda case: case.name)
+def test_a_bound_runs_on_what_its_metric_takes(case):
+    features, labels = synthetic_features(60, 12, 4)
+    assert case.bound is not None
+    case.bound.run(features.astype(float), labels)
+
+
+def test_a_row_without_a_bound_is_read_as_it_was_written(tmp_path):
+    row = Timing("a", 5000, 512, 37, 1.0, 2.0, 2.0, 1e-9, 5, 5, 2)
+    write_rows(tmp_path / "rows.csv", [row, replace(row, case="b", bound_s=0.5, ranker_s=3.0)])
+    bounds = [(timing.bound_s, timing.ranker_s) for timing in read_rows(tmp_path / "rows.csv")]
+    np.testing.assert_equal(bounds, [(np.nan, np.nan), (0.5, 3.0)])

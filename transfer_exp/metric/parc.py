@@ -53,8 +53,9 @@ def parc(features: Features, labels: Labels) -> float:
     ordered, same_class = _pair_values(similarity, codes)
     pairs, same_class_pairs = len(ordered), len(same_class)
     # The variance of ranks is that of 1 .. P minus a term of the ties, so only pairs of one class need their ranks.
-    runs = np.diff(np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])))
-    ties = runs[runs > 1].astype(float)
+    equal = np.flatnonzero(ordered[1:] == ordered[:-1])
+    first = np.flatnonzero(np.diff(equal, prepend=-2) > 1)
+    ties = np.diff(first, append=len(equal)) + 1.0
     variance = (float(pairs) ** 3 - pairs - (ties**3 - ties).sum()) / 12
     if variance == 0:
         raise InputError(
