@@ -66,7 +66,7 @@ def test_labels_may_be_strings_and_files_may_have_a_test_part(tmp_path):
     [
         ({"labels": None}, r"m\.npz has no array 'labels', only features"),
         ({"labels": LABELS.astype(float)}, r"labels of .*m\.npz must be \(N,\) integers or strings"),
-        ({"labels": np.ones((8, 3))}, r"labels of .*m\.npz have 3 columns, and not a single one in each row"),
+        ({"labels": np.full((8, 3), 0.5)}, r"labels of .*m\.npz hold 0.5 at sample 0, label 'column 0': use 0 and 1"),
         ({"labels": np.full(8, np.nan)}, r"labels of .*m\.npz hold NaN, first at 0: leave the sample out"),
         ({"labels": LABELS.astype(object)}, r"cannot read labels of .*m\.npz .*Python objects.*\.astype\(str\)"),
         (
@@ -184,9 +184,9 @@ FRAME = pd.DataFrame(np.ones((8, 2)))
         (FRAME, np.array(["wren", float("nan")] * 4), "labels are 'nan' at position 1, which NumPy makes of a missing"),
         (FRAME, pd.Series(["wren", pd.NA] * 4, dtype="string"), "labels have no value at position 1"),
         (FRAME, [2**70, 1] * 4, "labels hold whole numbers of more than 64 bits"),
-        (FRAME, np.ones((8, 2)), "labels have 2 columns, and not a single one in each row"),
+        (FRAME, np.full((8, 2), 2), "labels hold 2 at sample 0, label 'column 0': use 0 and 1"),
         (FRAME, LABELS * 1j, r"labels must be \(N,\) integers or strings, not \(8,\) complex128"),
-        (FRAME, LABELS * 0.5, r"labels must be \(N,\) integers or strings, not \(8,\) float64: convert"),
+        (FRAME, LABELS * 2.0, r"labels must be \(N,\) integers or strings, not \(8,\) float64: convert"),
         (FRAME, pd.date_range("2020", periods=8), r"labels must be \(N,\) integers or strings"),
         (
             FRAME,

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
+from scipy.stats import spearmanr
+from sklearn import metrics as skm
 
 from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.measure import accuracy, compute_measure, map_11point, mean_per_class_accuracy
@@ -51,3 +54,50 @@ def test_a_measure_is_selected_by_name():
 def test_average_precision_without_a_positive_sample_is_refused():
     with pytest.raises(InputError, match="no test image has a label"):
         map_11point(np.ones((3, 2)), np.zeros((3, 2), dtype=np.int64))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_measures_of_several_labels_equal_those_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    scores, targets = rng.normal(size=(30, 4)), rng.integers(0, 2, (30, 4))
+    targets[0], targets[1] = 1, 0
+    targets[1, 2] = 1
+    is_predicted, labels = scores > 0, targets.argmax(axis=1)
+    expected = {
+        "mean_average_precision": skm.average_precision_score(targets, scores, average="macro"),
+        "macro_auroc": skm.roc_auc_score(targets, scores, average="macro"),
+        "macro_f1": skm.f1_score(targets, is_predicted, average="macro"),
+        "micro_f1": skm.f1_score(targets, is_predicted, average="micro"),
+        "label_ranking_average_precision": skm.label_ranking_average_precision_score(targets, scores),
+    }
+    for name, value in expected.items():
+        assert compute_measure(name, scores, labels, targets) == pytest.approx(value), name
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_measures_of_one_class_equal_those_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.normal(size=(40, 4)), rng.integers(0, 4, 40)
+    probabilities, predicted = softmax(scores, axis=1), scores.argmax(axis=1)
+    expected = {
+        "macro_f1": skm.f1_score(labels, predicted, average="macro"),
+        "macro_auroc": skm.roc_auc_score(labels, probabilities, multi_class="ovr"),
+        "mean_per_class_accuracy": skm.balanced_accuracy_score(labels, predicted),
+    }
+    for name, value in expected.items():
+        assert compute_measure(name, scores, labels, None) == pytest.approx(value), name
+
+
+def test_measures_of_numbers_equal_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    predicted, numbers = rng.normal(size=(20, 1)), rng.normal(size=(20, 1))
+    labels = np.zeros(20, dtype=np.int64)
+    assert compute_measure("r2", predicted, labels, numbers) == pytest.approx(skm.r2_score(numbers, predicted))
+    expected = spearmanr(numbers[:, 0], predicted[:, 0]).statistic
+    assert compute_measure("spearman", predicted, labels, numbers) == pytest.approx(expected)
+    assert compute_measure("spearman", np.ones((20, 1)), labels, numbers) == 0
+
+
+def test_a_measure_without_any_class_to_compare_is_refused():
+    with pytest.raises(InputError, match="each class is on all test images or on none"):
+        compute_measure("macro_auroc", np.ones((3, 2)), np.zeros(3, dtype=np.int64), np.array([[1, 0]] * 3))

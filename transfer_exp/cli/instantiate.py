@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
@@ -63,7 +64,7 @@ def build_all(groups: Sequence[str], config: Mapping[str, Any], checked: Sequenc
 
     Args:
         groups: Groups to build.
-        config: Options by group.
+        config: Options by group, and the setting ``measure``, which replaces the measure of the dataset.
         checked: Groups whose arguments are checked, but that are built later.
 
     Raises:
@@ -71,7 +72,10 @@ def build_all(groups: Sequence[str], config: Mapping[str, Any], checked: Sequenc
     """
     for group in (*groups, *checked):
         _check_arguments(group, config[group])
-    return {group: build(group, config[group]) for group in groups}
+    built = {group: build(group, config[group]) for group in groups}
+    if "dataset" in built and config.get("measure") is not None:
+        built["dataset"] = replace(built["dataset"], measure=config["measure"])
+    return built
 
 
 def build(group: str, options: Mapping[str, Any]) -> Any:

@@ -243,6 +243,7 @@ def build_search(
     from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.experiment.budget import Budget
     from transfer_exp.ground_truth.none import NoGroundTruth
+    from transfer_exp.statistics.feature_set import describe_targets
     from transfer_exp.store import Store
 
     plain = to_plain(config)
@@ -258,7 +259,8 @@ def build_search(
     if plain["then"] and not isinstance(dataset, TargetDataset):
         raise InputError(f"then={plain['then']} needs images: arrays come without networks, leave it out")
     if isinstance(dataset, TargetDataset):  # the first line, before the seconds that torch takes
-        _log.info("ranking models for %s (%d classes)%s", dataset.name, len(dataset.class_names), limit)
+        targets = describe_targets(dataset.target_kind, len(dataset.class_names))
+        _log.info("ranking models for %s (%s)%s", dataset.name, targets, limit)
     phase("loading torch")
     parts["pool"] = build_all(("model_pool",), plain)["model_pool"].select(plain["models"])
     resolved = resolve_settings(config)

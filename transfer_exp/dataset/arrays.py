@@ -11,15 +11,19 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Int, Real
 
 from transfer_exp.dataset.stratification import stratified_indices
+from transfer_exp.dataset.target_dataset import MEASURES, Measure
+from transfer_exp.dataset.targets import check_multi_label, group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.npz import list_arrays, list_files, read_array
 from transfer_exp.io.text import clean_name, expand_user
 from transfer_exp.statistics.feature_set import (
     FeatureSet,
     FeaturesInMemory,
+    TargetKind,
+    Targets,
     check_features,
     check_source_probabilities,
 )
@@ -77,11 +81,15 @@ class FeatureArrays:
 
     Attributes:
         name: The name in tables.
-        class_names: C names, in the order of the labels.
+        class_names: C names, in the order of the labels: of classes, of the columns of the targets, or of ranges of
+            numbers.
         sources: The arrays of each model, by model name.
-        labels: Training labels in [0, C), (N,), equal for all models.
+        labels: Training labels in [0, C), (N,), equal for all models; with targets, the groups of `TargetDataset`.
         scoring_set: Positions of the samples to score on, among the N.
         test_labels: Test labels, (T,), or None if the files have no test part.
+        target_kind: What a model has to predict: one class, several labels or a number.
+        targets, test_targets: Several labels or numbers of the N and the T samples; None for one class.
+        measure: Measure of accuracy.
     """
 
     name: str
@@ -90,6 +98,15 @@ class FeatureArrays:
     labels: Int[np.ndarray, " samples"]
     scoring_set: Int[np.ndarray, " selected"]
     test_labels: Int[np.ndarray, " test_samples"] | None = None
+    target_kind: TargetKind = "single_label"
+    targets: Targets | None = None
+    test_targets: Real[np.ndarray, "test_samples targets"] | None = None
+    measure: Measure = "accuracy"
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs of a model, see `TargetDataset`."""
+        return 1 if self.target_kind == "regression" else len(self.class_names)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -124,11 +141,12 @@ class FeatureArrays:
                 raise InputError(
                     f"features and test_features of {source.label} differ in width: save both of one model"
                 )
-            return FeatureSet(test, self.test_labels)
+            return FeatureSet(test, self.test_labels, targets=self.test_targets)
         rows = np.arange(len(self.labels)) if split == "train" else self.scoring_set
         features = _read_features(source, "features", self.labels)[rows]
         probabilities = _read_probabilities(source, self.labels)
-        return FeatureSet(features, self.labels[rows], None if probabilities is None else probabilities[rows])
+        targets = None if self.targets is None else self.targets[rows]
+        return FeatureSet(features, self.labels[rows], None if probabilities is None else probabilities[rows], targets)
 
     def source_set(self, model: str) -> FeatureSet | None:
         """Read features, labels and source probabilities of a model's source images; None if the file has none.
@@ -156,11 +174,13 @@ class FeatureArrays:
 def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, seed: int = 0) -> FeatureArrays:
     """Return the models of one npz file, or of a folder with one npz file per model; file names name the models.
 
-    The keys are ``features`` (N, D) and ``labels`` (N,), integers, strings or truth values; optionally
-    ``source_probabilities`` (N, S), and ``test_features`` (T, D) with ``test_labels`` (T,). ``source_features`` (n, D),
-    ``source_labels`` (n,) and ``source_set_probabilities`` (n, S) can describe images of the dataset that the model was
-    pretrained on. Labels may also be one-hot, (N, C). All files must have the same labels. Pickled objects are refused.
-    Features are read later, one model at a time.
+    The keys are ``features`` (N, D) and ``labels``; optionally ``source_probabilities`` (N, S), and ``test_features``
+    (T, D) with ``test_labels``. ``source_features`` (n, D), ``source_labels`` (n,) and ``source_set_probabilities``
+    (n, S) can describe images of the dataset that the model was pretrained on. All files must have the same labels.
+    Pickled objects are refused. Features are read later, one model at a time.
+
+    Labels are one class per sample, (N,) integers, strings or truth values, or one-hot, (N, C); several labels, (N, C)
+    zeros and ones; or numbers to predict, (N,) floats that are not all whole.
 
     Args:
         root: The file or folder, where ``~`` is expanded; or arrays in memory.
@@ -179,13 +199,35 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
                 raise InputError(
                     f"{key} of {source.label} differ from those of {first.label}: all models need the same samples"
                 )
-    classes, labels = np.unique(raw, return_inverse=True)
-    if len(classes) < 2:
-        raise InputError(f"labels of {first.label} hold one class only: a ranking of models needs at least two")
-    test_labels = None if raw_test is None else _encode_test_labels(raw_test, classes, first)
-    class_names = tuple(str(label) for label in classes)
-    scoring_set = stratified_indices(labels, scoring_set_size, seed)
-    return FeatureArrays(name, class_names, sources, labels, scoring_set, test_labels)
+    kind: TargetKind = "multi_label" if raw.ndim == 2 else "regression" if raw.dtype.kind == "f" else "single_label"
+    test_labels = targets = test_targets = None
+    if kind == "multi_label":
+        class_names, targets, test_targets = tuple(str(c) for c in range(raw.shape[1])), raw, raw_test
+        labels = rarest_labels(raw, raw)
+        test_labels = None if raw_test is None else rarest_labels(raw_test, raw)
+    elif kind == "regression":
+        bounds, class_names = number_groups(raw)
+        labels, targets = group_numbers(raw, bounds), raw[:, None]
+        if raw_test is not None:
+            test_labels, test_targets = group_numbers(raw_test, bounds), raw_test[:, None]
+    else:
+        classes, labels = np.unique(raw, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(f"labels of {first.label} hold one class only: a ranking of models needs at least two")
+        test_labels = None if raw_test is None else _encode_test_labels(raw_test, classes, first)
+        class_names = tuple(str(label) for label in classes)
+    return FeatureArrays(
+        name,
+        class_names,
+        sources,
+        labels,
+        stratified_indices(labels, scoring_set_size, seed),
+        test_labels,
+        kind,
+        targets,
+        test_targets,
+        MEASURES[kind][0],
+    )
 
 
 def convert_features(features: Any, labels: Any) -> FeaturesInMemory:
@@ -193,7 +235,8 @@ def convert_features(features: Any, labels: Any) -> FeaturesInMemory:
 
     Args:
         features: (N, D) of one model, or of each model by its name.
-        labels: (N,) or (N, 1) integers, strings or truth values; or (N, C) with a single one in each row.
+        labels: (N,) or (N, 1) integers, strings or truth values, or (N, C) with a single one in each row; (N, C) zeros
+            and ones for several labels; or (N,) floats that are not all whole, for numbers to predict.
 
     Raises:
         InputError: If the values cannot be converted without a loss. The message names the model.
@@ -230,14 +273,22 @@ def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ModelArr
 
 
 def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return training labels, and test labels or None, each (N,)."""
+    """Return training labels, and test labels or None, each as in `_flatten_labels`."""
     test = source.read_optional("test_labels")
     parts = {"labels": source.read("labels")} | ({} if test is None else {"test_labels": test})
     if isinstance(source.content, Path):  # arrays in memory are checked before they are converted
         for key, part in parts.items():
             _refuse_missing_text(part, f"{key} of {source.label}", "write another name")
-    flat = {key: _flatten_labels(part, f"{key} of {source.label}") for key, part in parts.items()}
-    return flat["labels"], flat.get("test_labels")
+    labels, n_training = parts["labels"], len(parts["labels"])
+    if test is not None and labels.ndim == 2 and test.shape[1:] != labels.shape[1:]:
+        raise InputError(f"labels and test_labels of {source.label} differ in columns: save the same labels in both")
+    is_alike = test is not None and (labels.ndim == 2 or labels.dtype.kind == test.dtype.kind == "f")
+    if test is not None and is_alike and labels.shape[1:] == test.shape[1:]:
+        # Together, because test images alone may look like another kind of labels.
+        flat = _flatten_labels(np.concatenate([labels, test]), f"labels of {source.label}")
+        return flat[:n_training], flat[n_training:]
+    flat_parts = {key: _flatten_labels(part, f"{key} of {source.label}") for key, part in parts.items()}
+    return flat_parts["labels"], flat_parts.get("test_labels")
 
 
 def _encode_test_labels(
@@ -275,10 +326,10 @@ def _read_probabilities(
 
 
 def _flatten_labels(labels: np.ndarray, what: str, names: Sequence[str] | None = None) -> np.ndarray:
-    """Return one integer, text or truth value per sample, (N,).
+    """Return one integer, text, truth value or number per sample, (N,), or several labels, (N, C).
 
     Args:
-        labels: (N,), (N, 1), or (N, C) with a single one in each row.
+        labels: (N,), (N, 1), (N, C) with a single one in each row, or (N, C) zeros and ones.
         what: Name of the labels in messages.
         names: C names of the columns.
 
@@ -290,16 +341,17 @@ def _flatten_labels(labels: np.ndarray, what: str, names: Sequence[str] | None =
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     elif labels.ndim == 2 and labels.dtype.kind in "biuf":
+        columns = names or [f"column {c}" for c in range(labels.shape[1])]
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
-            raise InputError(
-                f"{what} have {labels.shape[1]} columns, and not a single one in each row: pass one class per sample"
-            )
+            return check_multi_label(labels, what, columns)
         labels = labels.argmax(axis=1)
         return labels if names is None else np.asarray(names)[labels]
     if labels.dtype.kind == "f" and np.isnan(labels).any():
         raise InputError(f"{what} hold NaN, first at {np.flatnonzero(np.isnan(labels))[0]}: leave the sample out")
+    if labels.ndim == 1 and labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels % 1 != 0).any():
+        return labels.astype(np.float64)
     if labels.ndim != 1 or labels.dtype.kind not in "biuU":
-        advice = ": convert them with .astype(int)" if labels.dtype.kind == "f" else ""
+        advice = ": convert them with .astype(int), if they are classes" if labels.dtype.kind == "f" else ""
         raise InputError(f"{what} must be (N,) integers or strings, not {labels.shape} {labels.dtype}{advice}")
     if labels.dtype.kind == "U":
         texts, codes = np.unique(labels, return_inverse=True)

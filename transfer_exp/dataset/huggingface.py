@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
 
 from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import find_readable, is_skip, load_encoded, read_bytes
 from transfer_exp.dataset.image_folder import refuse_similar
 from transfer_exp.dataset.split_names import Split, split_of, unlabelled
-from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset
+from transfer_exp.dataset.target_dataset import MEASURES, NOT_READABLE, LabelledImages, TargetDataset
+from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.hub import go_offline_if_unreachable, is_offline
 from transfer_exp.io.text import clean_name, expand_user
+from transfer_exp.statistics.feature_set import Labels, TargetKind, Targets
 
 _REMEDY = "fetch the dataset again or set dataset.on_unreadable=skip"
 _WITHHELD = (-1, None, "")
@@ -46,8 +47,9 @@ def huggingface(
         train, validation, test: Names of three different splits. None selects the split with a name that `split_of`
             knows (for ``train`` also the only one). A validation or test split without labels is then passed over.
         test_fraction: Fraction of every class of ``train``, in (0, 1), that is the test split if there is none.
-        image_column, label_column: Names of the columns; None for the only image and the only class label among the
-            features. A label column of integers or strings must be names_by_split.
+        image_column, label_column: Names of the columns; None for the only image and the only class label, or list of
+            class labels, among the features. A label column of integers, strings or floats must be named. A list holds
+            several labels, a float is a number to predict.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
         on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` leaves damaged images out.
@@ -65,13 +67,28 @@ def huggingface(
     image, label = _choose_columns(splits[chosen["train"]].features, image_column, label_column, id)
     passed_over: dict[str, tuple[str, ...]] = {}
     for split, option in (("validation", validation), ("test", test)):
-        if option is None and split in chosen and set(splits[chosen[split]][label]) <= set(_WITHHELD):
+        if option is None and split in chosen and all(_is_withheld(cell) for cell in splits[chosen[split]][label]):
             n_rows, name = len(splits[chosen[split]]), chosen.pop(split)
             passed_over[unlabelled(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
-    class_names, codes = _read_classes([splits[name] for name in chosen.values()], label)
+    kind = _target_kind(splits[chosen["train"]].features[label])
+    class_names, codes = _read_classes([splits[name] for name in chosen.values()], label, kind)
     skip, decoder, folders = is_skip(on_unreadable), ImageDecoder(background, pixel_range), _allowed_folders(id)
+    answers = {
+        split: _read_answers(splits[name], label, codes, f"{id}, {name}", kind) for split, name in chosen.items()
+    }
+    bounds = np.empty(0)
+    if kind == "regression":
+        bounds, class_names = number_groups(answers["train"][:, 0])
     images = {
-        split: _load_images(splits[name], (image, label), codes, f"{id}, {name}", folders, decoder)
+        split: _load_images(
+            splits[name],
+            image,
+            _group(answers[split], answers["train"], kind, bounds),
+            None if kind == "single_label" else answers[split],
+            f"{id}, {name}",
+            folders,
+            decoder,
+        )
         for split, name in chosen.items()
     }
     for split, part in images.items() if skip else ():
@@ -90,6 +107,8 @@ def huggingface(
         test_images,
         scoring_set,
         images.get("validation"),
+        measure=MEASURES[kind][0],
+        target_kind=kind,
         passed_over=passed_over,
     )
 
@@ -157,8 +176,8 @@ def _choose_columns(features: Any, image: str | None, label: str | None, id: str
     label = _choose_column(features, label, datasets.ClassLabel, "label_column", id)
     if not isinstance(features[image], datasets.Image):
         raise InputError(f"column {image!r} of {id} holds no images: set dataset.image_column to another one")
-    if not isinstance(features[label], (datasets.ClassLabel, datasets.Value)):
-        raise InputError(f"column {label!r} of {id} is not one label an image: set dataset.label_column to another one")
+    if not isinstance(getattr(features[label], "feature", features[label]), (datasets.ClassLabel, datasets.Value)):
+        raise InputError(f"column {label!r} of {id} holds no labels: set dataset.label_column to another one")
     return image, label
 
 
@@ -169,6 +188,7 @@ def _choose_column(features: Any, name: str | None, kind: type, option: str, id:
             raise InputError(f"{id} has no column {name!r}: {suggestion(name, features)}")
         return name
     columns = [column for column, feature in features.items() if isinstance(feature, kind)]
+    columns = columns or [c for c, feature in features.items() if isinstance(getattr(feature, "feature", None), kind)]
     if len(columns) != 1:
         names = ", ".join(columns or features)
         advice = ", or read a folder of images with dataset=image_folder" if expand_user(id).is_dir() else ""
@@ -178,12 +198,23 @@ def _choose_column(features: Any, name: str | None, kind: type, option: str, id:
     return str(columns[0])
 
 
-def _read_classes(splits: Sequence[Any], column: str) -> tuple[tuple[str, ...], dict[Any, int]]:
+def _target_kind(feature: Any) -> TargetKind:
+    """Return what a column with this feature asks a model to predict."""
+    if hasattr(feature, "feature"):
+        return "multi_label"
+    return "regression" if getattr(feature, "dtype", "").startswith("float") else "single_label"
+
+
+def _read_classes(splits: Sequence[Any], column: str, kind: TargetKind) -> tuple[tuple[str, ...], dict[Any, int]]:
     """Return the class names, and the label of each value of the column; values of a plain column are sorted."""
-    names = getattr(splits[0].features[column], "names", None)
+    if kind == "regression":
+        return (), {}
+    feature = splits[0].features[column]
+    names = getattr(getattr(feature, "feature", feature), "names", None)
     values: Sequence[Any] = range(len(names or ()))
     if names is None:
-        values = sorted({value for split in splits for value in split[column] if value is not None})
+        cells = (value for split in splits for value in split[column] if value is not None)
+        values = sorted({value for cell in cells for value in (cell if kind == "multi_label" else (cell,))})
     cleaned = [clean_name(str(value if names is None else names[value])) for value in values]
     # Names that differ in the Unicode form of an accent only are one class.
     positions = {name: i for i, name in enumerate(dict.fromkeys(cleaned))}
@@ -201,8 +232,9 @@ def _allowed_folders(id: str) -> list[Path]:
 
 def _load_images(
     split: Any,
-    columns: tuple[str, str],
-    codes: dict[Any, int],
+    column: str,
+    labels: Labels,
+    targets: Targets | None,
     label: str,
     folders: Sequence[Path],
     decoder: ImageDecoder,
@@ -210,7 +242,6 @@ def _load_images(
     """Return the images of one split, decoded on reading."""
     import datasets
 
-    column = columns[0]
     encoded = split.cast_column(column, datasets.Image(decode=False)).select_columns([column])
 
     def name_row(i: int) -> str:
@@ -227,16 +258,41 @@ def _load_images(
             raise InputError(f"{name_row(i)} names a file outside the dataset, {path}: leave it out")
         return read_bytes(path)
 
-    labels = _read_labels(split, columns[1], codes, label)
-    return load_encoded(read_content, labels, name_row, _REMEDY, decoder=decoder)
+    return load_encoded(read_content, labels, name_row, _REMEDY, targets, decoder)
 
 
-def _read_labels(split: Any, column: str, codes: dict[Any, int], label: str) -> Int[np.ndarray, " samples"]:
-    """Return the labels of a split, checked, (N,)."""
+def _read_answers(split: Any, column: str, codes: dict[Any, int], label: str, kind: TargetKind) -> np.ndarray:
+    """Return what to predict for the rows of a split, checked: labels (N,), zeros and ones (N, C) or numbers (N, 1)."""
     values = list(split[column])
+    if kind == "regression":
+        for row, value in enumerate(values):
+            if value is None or not np.isfinite(value):
+                raise InputError(f"{label}, row {row}: {column}={value} is not a number: leave it out")
+        return np.array(values, dtype=np.float64)[:, None]
+    if kind == "multi_label":
+        targets = np.zeros((len(values), len(set(codes.values()))), dtype=np.int64)
+        for row, cell in enumerate(values):
+            unknown = [value for value in cell or () if value not in codes]
+            if unknown or not cell:
+                problem = f"{column}={unknown[0]} is not among its classes" if unknown else "has no label"
+                raise InputError(f"{label}, row {row}: {problem}: leave it out")
+            targets[row, [codes[value] for value in cell]] = 1
+        return targets
     for value in values:
         if value in _WITHHELD:
             raise InputError(f"{label}: labels are withheld ({column}={value}): set another split")
         if value not in codes:
             raise InputError(f"{label}: {column}={value} is not among the classes of the dataset")
     return np.array([codes[value] for value in values], dtype=np.int64)
+
+
+def _group(answers: np.ndarray, training_answers: np.ndarray, kind: TargetKind, bounds: np.ndarray) -> Labels:
+    """Return the class of each image, or the group that stands for it (see `LabelledImages`)."""
+    if kind == "regression":
+        return group_numbers(answers[:, 0], bounds)
+    return rarest_labels(answers, training_answers) if kind == "multi_label" else answers
+
+
+def _is_withheld(cell: Any) -> bool:
+    """Return whether an entry of a label column stands for unknown labels."""
+    return not cell if isinstance(cell, list) else cell in _WITHHELD

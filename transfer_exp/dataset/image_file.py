@@ -17,6 +17,7 @@ from PIL import Image
 from transfer_exp.dataset.image_decoding import FORMATS, ImageDecoder, register_plugins
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError
+from transfer_exp.statistics.feature_set import Targets
 
 # Text or data could begin with the short signatures of other formats.
 _SIGNED = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PSD", "QOI", "ICNS", "DDS")
@@ -141,7 +142,7 @@ def load_files(
     paths: Sequence[Path],
     labels: Int[np.ndarray, " samples"],
     remedy: str,
-    targets: Int[np.ndarray, "samples classes"] | None = None,
+    targets: Targets | None = None,
     decoder: ImageDecoder | None = None,
 ) -> LabelledImages:
     """Return images of one file each, see `load_encoded`."""
@@ -153,7 +154,7 @@ def load_encoded(
     labels: Int[np.ndarray, " samples"],
     name: Callable[[int], str],
     remedy: str,
-    targets: Int[np.ndarray, "samples classes"] | None = None,
+    targets: Targets | None = None,
     decoder: ImageDecoder | None = None,
 ) -> LabelledImages:
     """Return images that are decoded on reading; the fingerprint is the content and what else decides the pixels.

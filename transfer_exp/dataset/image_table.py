@@ -1,10 +1,11 @@
-"""Images listed in a CSV with their labels, with or without splits."""
+"""Images listed in a CSV with a class, several labels or a number each, with or without splits."""
 
 from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ import pandas as pd
 from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_skip, load_files
 from transfer_exp.dataset.split_names import split_of, unlabelled
-from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset
+from transfer_exp.dataset.target_dataset import MEASURES, NOT_READABLE, TargetDataset
+from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError
-from transfer_exp.io.csv import read_table, require_columns
+from transfer_exp.io.csv import parse_numbers, read_table, require_columns
 from transfer_exp.io.text import clean_name, expand_user
+from transfer_exp.statistics.feature_set import Labels, TargetKind
 
-_REQUIRED = ("file", "label")
+_KINDS: Mapping[str, TargetKind] = {"label": "single_label", "labels": "multi_label", "target": "regression"}
+"""Kind of dataset by the name of the column to predict."""
 
 
 def image_table(
@@ -32,12 +36,15 @@ def image_table(
     seed: int = 0,
     background: str = BACKGROUND,
     pixel_range: Sequence[Any] | None = None,
+    separator: str = ",",
 ) -> TargetDataset:
     """Return the images listed in a CSV, with its labels in sorted order as classes.
 
-    The columns are ``file``, ``label`` and optionally ``split`` (train, validation, test, or another of the names that
-    `split_of` knows). Other columns are ignored. A validation or test split without any label is passed over. Files of
-    other systems are found, too: with backslashes, or with accents as one or two characters.
+    The columns are ``file``, what to predict, and optionally ``split`` (train, validation, test, or another of the
+    names that `split_of` knows). What to predict is in the column ``label`` (one class), ``labels`` (several labels),
+    or ``target`` (a number); other columns are then ignored. Without these, every other column is a label, and holds 1
+    for the images that have it and 0 for the others. A validation or test split without any label is passed over. Files
+    of other systems are found, too: with backslashes, or with accents as one or two characters.
 
     Args:
         path: The CSV in any dialect of `parse_table`; ``~`` is expanded.
@@ -50,61 +57,142 @@ def image_table(
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
         background, pixel_range: Colour behind transparent pixels, and range of deep pixels, see `ImageDecoder`.
+        separator: Text between the labels of an image in the column ``labels``.
 
     Raises:
         InputError: If the CSV, the folder, a column, an entry or a file is missing, a file is listed twice or outside
-            the folder, a split is unknown, or a class is too small.
+            the folder, a split is unknown, a target is not a number, or a class is too small.
     """
     table = expand_user(path)
     if not table.is_file():
-        raise InputError(f"no table dataset.path={path}: set it to a CSV with columns {', '.join(_REQUIRED)}")
+        raise InputError(f"no table dataset.path={path}: set it to a CSV with columns file, label")
     folder = (table.parent if root is None else expand_user(root)).resolve()
     if not folder.is_dir():
         raise InputError(f"dataset.root={root} is not a folder: set it to the one that files are relative to")
-    labelled, passed_over = _read_rows(table)
-    classes = sorted(set(labelled["label"]))
+    if not separator:
+        raise InputError("dataset.separator is empty: set it to the text between labels, such as ','")
+    labelled, passed_over, kind = _read_rows(table, separator)
     rows = _add_paths(labelled, table, folder, is_skip(on_unreadable))
-    for label in sorted(set(classes).difference(rows["label"])):
-        raise InputError(f"{table} has no readable image of class '{label}': repair its images or remove its lines")
     if len(rows) < len(labelled):
         passed_over[NOT_READABLE] = tuple(labelled["file"].drop(rows.index))
-    decoder = ImageDecoder(background, pixel_range)
-    splits = {str(split): _load_images(part, classes, decoder) for split, part in rows.groupby("split")}
-    if len(splits) == 1:
-        splits = {"train": next(iter(splits.values()))}  # the only split, under any name
-    if "train" not in splits:
+    if not (rows["split"] == "train").any():
+        rows = rows.assign(split="train") if rows["split"].nunique() == 1 else rows  # the only split, under any name
+    if not (rows["split"] == "train").any():
         raise InputError(f"{table} has no line of split train: a ranking needs images to train on")
+    class_names, labels, targets = _encode(labelled, rows, kind, table)
+    decoder = ImageDecoder(background, pixel_range)
+    images = load_files(rows["path"].to_list(), labels, REMEDY, targets, decoder=decoder)
+    splits = {str(split): images.subset(at) for split, at in rows.reset_index().groupby("split").indices.items()}
     train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
     if test is None:
         train, test = train.split(test_fraction, seed)
-    scoring_set = train.stratified_subset(scoring_set_size, seed)
-    name = clean_name(name or table.stem)
-    return TargetDataset(name, tuple(classes), train, test, scoring_set, validation, passed_over=passed_over)
+    return TargetDataset(
+        clean_name(name or table.stem),
+        class_names,
+        train,
+        test,
+        train.stratified_subset(scoring_set_size, seed),
+        validation,
+        measure=MEASURES[kind][0],
+        target_kind=kind,
+        passed_over=passed_over,
+    )
 
 
-def _read_rows(table: Path) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]]]:
-    """Return file, label and split of every row after checking them, and the files of splits without labels.
+def _read_rows(table: Path, separator: str) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]], TargetKind]:
+    """Return file, split and answer of every row after checking them, and the files of splits without answers.
 
-    The split is train if the CSV has none.
+    The answer is what to predict: a class, a tuple of labels or a number. The split is train if the CSV has none.
     """
     rows = read_table(table)
-    require_columns(rows, _REQUIRED, table)
+    require_columns(rows, ("file",), table)
+    columns, kind = _answer_columns(rows, table)
     if "split" not in rows:
-        for name, values in rows.drop(columns=list(_REQUIRED)).items():
+        for name, values in rows.drop(columns=["file", *columns]).items():
             if values.map(split_of).nunique() > 1 and values.map(split_of).notna().all():
                 raise InputError(f"{table} has splits in its column '{name}': call the column split")
         rows["split"] = "train"
     splits = rows["split"].map(split_of)
     _check(splits.isna(), rows["split"], table, "is unknown: use train, validation or test")
-    rows = rows[list(_REQUIRED)].assign(split=splits, label=rows["label"].map(clean_name))
+    rows = rows[["file", *columns]].assign(split=splits)
     _check(rows["file"] == "", rows["file"], table, "is empty: fill it in, or remove the line")
-    passed_over = {}
+    passed_over, is_empty = {}, (rows[columns] == "").all(axis=1)
     for split, part in rows.groupby("split"):
-        if split != "train" and (part["label"] == "").all():
+        if split != "train" and is_empty[part.index].all():
             passed_over[unlabelled(str(split))] = tuple(part["file"])
             rows = rows.drop(part.index)
-    _check(rows["label"] == "", rows["label"], table, "is empty: fill it in, or remove the line")
-    return rows, passed_over
+    _check(is_empty[rows.index], rows[columns[0]], table, "is empty: fill it in, or remove the line")
+    answers = _read_answers(rows[columns], kind, table, separator)
+    return rows[["file", "split"]].assign(answer=answers), passed_over, kind
+
+
+def _answer_columns(rows: pd.DataFrame, table: Path) -> tuple[list[str], TargetKind]:
+    """Return the columns to predict and the kind of dataset that they make."""
+    named = [name for name in _KINDS if name in rows]
+    if len(named) > 1:
+        raise InputError(f"{table} has the columns {' and '.join(named)}: keep the one to predict")
+    if named:
+        return named, _KINDS[named[0]]
+    columns = [str(name) for name in rows if name not in ("file", "split")]
+    if len(columns) < 2 or _to_flags(rows[columns].stack()).isna().all():
+        require_columns(rows, ("label",), table)
+    return columns, "multi_label"
+
+
+def _read_answers(entries: pd.DataFrame, kind: TargetKind, table: Path, separator: str) -> pd.Series:
+    """Return the answer of every row: a class, a tuple of labels or a number."""
+    first = entries.iloc[:, 0]
+    if kind == "single_label":
+        return first.map(clean_name)
+    if kind == "regression":
+        return parse_numbers(first, table)
+    if list(entries) == ["labels"]:
+        answers = [tuple(filter(None, (clean_name(part.strip()) for part in cell.split(separator)))) for cell in first]
+        _check(pd.Series([not answer for answer in answers], first.index), first, table, "names no label: add one")
+        return pd.Series(answers, first.index, dtype=object)
+    for _, column in entries.items():
+        reason = "is neither 0 nor 1: correct it, or call the column of one class label"
+        _check(~_to_flags(column).isin([0, 1]), column, table, reason)
+    has_label = entries.apply(_to_flags).to_numpy() == 1
+    names = [clean_name(str(name)) for name in entries]
+    answers = [tuple(compress(names, row)) for row in has_label]
+    no_label = "is 0 like all labels: remove the line, or add a label such as none"
+    _check(pd.Series(~has_label.any(axis=1), entries.index), first, table, no_label)
+    return pd.Series(answers, entries.index, dtype=object)
+
+
+def _to_flags(entries: pd.Series) -> pd.Series:
+    """Return entries as numbers, with 1 and 0 for true and false, and NaN for other texts."""
+    return pd.to_numeric(entries.str.lower().replace({"true": "1", "false": "0"}), errors="coerce")
+
+
+def _encode(
+    labelled: pd.DataFrame, rows: pd.DataFrame, kind: TargetKind, table: Path
+) -> tuple[tuple[str, ...], Labels, np.ndarray | None]:
+    """Return the names of the classes, and the labels and targets of the rows.
+
+    Args:
+        labelled: All rows of the CSV.
+        rows: Those with a readable image; those of split train decide on groups.
+        kind, table: Kind of dataset, and the CSV for messages.
+    """
+    is_train = (rows["split"] == "train").to_numpy()
+    if kind == "regression":
+        numbers = rows["answer"].to_numpy(dtype=np.float64)
+        bounds, names = number_groups(numbers[is_train])
+        return names, group_numbers(numbers, bounds), numbers[:, None]
+    answers = [answer if kind == "multi_label" else (answer,) for answer in rows["answer"]]
+    present = {name for answer in answers for name in answer}
+    all_answers = labelled["answer"] if kind == "multi_label" else labelled["answer"].map(lambda name: (name,))
+    classes = sorted({name for answer in all_answers for name in answer})
+    for name in sorted(set(classes) - present):
+        raise InputError(f"{table} has no readable image of class '{name}': repair its images or remove its lines")
+    targets = np.zeros((len(rows), len(classes)), dtype=np.int64)
+    for i, answer in enumerate(answers):
+        targets[i, np.searchsorted(classes, answer)] = 1
+    if kind == "single_label":
+        return tuple(classes), targets.argmax(axis=1), None
+    return tuple(classes), rarest_labels(targets, targets[is_train]), targets
 
 
 def _check(is_wrong: pd.Series, values: pd.Series, table: Path, reason: str) -> None:
@@ -146,9 +234,3 @@ def _find_file(folder: Path, file: str) -> Path:
         return path
     variants = (unicodedata.normalize(form, file.replace("\\", "/")) for form in ("NFC", "NFD"))
     return next((folder / variant for variant in variants if (folder / variant).is_file()), path)
-
-
-def _load_images(rows: pd.DataFrame, classes: list[str], decoder: ImageDecoder) -> LabelledImages:
-    """Return the images of one split, in the order of the CSV."""
-    labels = np.searchsorted(classes, rows["label"].to_list())
-    return load_files(rows["path"].to_list(), labels, REMEDY, decoder=decoder)

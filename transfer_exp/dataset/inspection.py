@@ -35,6 +35,7 @@ from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.atomic import digest
 from transfer_exp.progress import Track, phase, silent, track
+from transfer_exp.statistics.feature_set import TargetKind, describe_targets
 from transfer_exp.store import Store
 from transfer_exp.store.entries import INSPECTION
 
@@ -59,12 +60,15 @@ class Inspection:
     Attributes:
         name, class_names: Name of the dataset and of its C classes.
         folder: Common folder of the images, to which names in the findings are relative; empty if images have no files.
-        counts: Images of each class, (C,), by split: train, validation if there is one, test.
+        counts: Images of each class, with each label or in each group, (C,), by split: train, validation if there is
+            one, test.
         widths, heights: Smallest, median and largest in pixels, of the readable images; None if there are none.
         formats: Number of images by format and mode, such as ``"JPEG RGB"``, most frequent first. It is by mode only if
             the images are not files.
         findings: Possible faults; empty if there are none.
         unreadable: Message about each image that cannot be read, by its name.
+        n_images: Number of images of all splits.
+        target_kind: What the dataset asks a model to predict.
     """
 
     name: str
@@ -76,12 +80,14 @@ class Inspection:
     formats: Mapping[str, int]
     findings: tuple[Finding, ...]
     unreadable: Mapping[str, str]
+    n_images: int
+    target_kind: TargetKind = "single_label"
 
     def format_lines(self) -> list[str]:
         """Return the inspection as lines for a terminal; of over 20 classes, only the five smallest and largest."""
-        total = sum(int(count.sum()) for count in self.counts.values())
         below = f" below {self.folder}" if self.folder else ""
-        lines = [one_line(f"{self.name}: {len(self.class_names)} classes, {total} images{below}"), *self._class_table()]
+        targets = describe_targets(self.target_kind, len(self.class_names))
+        lines = [one_line(f"{self.name}: {targets}, {self.n_images} images{below}"), *self._class_table()]
         if self.widths is not None and self.heights is not None:
             ranges = [f"{low} to {high} (median {middle})" for low, middle, high in (self.widths, self.heights)]
             lines.append("widths {}, heights {} pixels".format(*ranges))
@@ -149,10 +155,7 @@ def inspect_dataset(
         [split for split, part in parts.items() for _ in range(len(part))],
         [dataset.class_names[label] for label in images.labels],
     )
-    counts = {
-        split: np.bincount(part.labels, minlength=len(dataset.class_names))
-        for split, part in _parts(dataset, ALL_SPLITS).items()
-    }
+    counts = {split: dataset.count_classes(part) for split, part in _parts(dataset, ALL_SPLITS).items()}
     findings = list(report_passed_over(dataset.passed_over))
     findings += report_unreadable([i for i in range(len(images)) if i not in readable], index)
     facts = {i: summary.facts for i, summary in readable.items()}
@@ -179,6 +182,8 @@ def inspect_dataset(
         formats=formats,
         findings=tuple(findings),
         unreadable=unreadable,
+        n_images=sum(len(part) for part in _parts(dataset, ALL_SPLITS).values()),
+        target_kind=dataset.target_kind,
     )
 
 

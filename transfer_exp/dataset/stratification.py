@@ -46,6 +46,42 @@ def stratified_split(
     return remaining, held_out
 
 
+def multi_label_split(
+    targets: Int[np.ndarray, "samples labels"], fraction: float, seed: int
+) -> tuple[Int[np.ndarray, " remaining"], Int[np.ndarray, " held_out"]]:
+    """Hold out about a fraction of the samples of every label; return the indices of both parts, in ascending order.
+
+    The samples of the rarest label are divided first, then those of the next, as long as any are left.
+
+    Args:
+        targets: (N, C), zeros and ones, at least a 1 in every row.
+        fraction: Share to hold out, between 0 and 1.
+        seed: Seed of the order of the samples.
+
+    Raises:
+        InputError: If ``fraction`` is not between 0 and 1.
+
+    References:
+        Sechidis, Tsoumakas, Vlahavas, "On the Stratification of Multi-Label Data", ECML PKDD 2011, algorithm 1.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f"the fraction to hold out is {fraction}, and must lie between 0 and 1")
+    order = np.random.default_rng(seed).permutation(len(targets))
+    shares = np.array([1 - fraction, fraction])
+    wanted = np.outer(shares, targets.sum(axis=0))  # samples of each label that each part still needs
+    wanted_in_all = shares * len(targets)
+    part = np.full(len(targets), -1)
+    while (part < 0).any():
+        left = targets[part < 0].sum(axis=0)
+        rarest = np.where(left > 0, left, len(targets) + 1).argmin()
+        for sample in order[(part[order] < 0) & (targets[order, rarest] > 0)]:
+            best = max((0, 1), key=lambda p: (wanted[p, rarest], wanted_in_all[p]))
+            part[sample] = best
+            wanted[best] -= targets[sample]
+            wanted_in_all[best] -= 1
+    return np.flatnonzero(part == 0), np.flatnonzero(part == 1)
+
+
 def take_per_class(
     labels: Int[np.ndarray, " samples"], sizes: Int[np.ndarray, " classes"], seed: int
 ) -> tuple[Int[np.ndarray, " selected"], Int[np.ndarray, " rest"]]:

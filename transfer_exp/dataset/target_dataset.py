@@ -7,19 +7,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Int
 from PIL.Image import Image
 
-from transfer_exp.dataset.stratification import stratified_indices, stratified_split
-from transfer_exp.errors import InputError
+from transfer_exp.dataset.stratification import multi_label_split, stratified_indices, stratified_split
+from transfer_exp.errors import InputError, suggestion
 from transfer_exp.progress import track
+from transfer_exp.statistics.feature_set import TargetKind, Targets
 
-Measure = Literal["accuracy", "mean_per_class_accuracy", "map_11point"]
+_SingleLabelMeasure = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "macro_auroc"]
+_MultiLabelMeasure = Literal[
+    "mean_average_precision", "map_11point", "label_ranking_average_precision", "micro_f1", "macro_f1", "macro_auroc"
+]
+_RegressionMeasure = Literal["r2", "spearman"]
+Measure = _SingleLabelMeasure | _MultiLabelMeasure | _RegressionMeasure
+MEASURES: Mapping[TargetKind, tuple[Measure, ...]] = {
+    "single_label": (*get_args(_SingleLabelMeasure), "map_11point"),
+    "multi_label": get_args(_MultiLabelMeasure),
+    "regression": get_args(_RegressionMeasure),
+}
+"""Measures of accuracy for each kind of dataset; the first is the default."""
 NOT_READABLE = "not readable"
 """Reason why damaged and missing images are passed over with ``on_unreadable=skip``."""
 
@@ -29,17 +41,18 @@ class LabelledImages:
     """N images, read one at a time, and their labels.
 
     Attributes:
-        labels: Class of each image, in [0, C) for C classes, (N,); one of its classes if it shows several.
+        labels: Class of each image, in [0, C) for C classes, (N,). With targets, the group that stands for it when
+            images are drawn: the rarest of its labels, or a range of numbers.
         read: Function of an index that returns the RGB image; raises `InputError` with the file if it is unreadable.
         fingerprint: Function of an index that returns bytes that identify the image, without decoding it.
-        targets: (N, C) zeros and ones if an image may show several classes (voc2007), else None.
+        targets: (N, C) zeros and ones if an image may have several labels, (N, 1) if it has a number, else None.
         name: Function of an index that returns the name of the image in messages.
     """
 
     labels: Int[np.ndarray, " samples"]
     read: Callable[[int], Image]
     fingerprint: Callable[[int], bytes]
-    targets: Int[np.ndarray, "samples classes"] | None = None
+    targets: Targets | None = None
     name: Callable[[int], str] = "image {}".format
 
     def __len__(self) -> int:
@@ -61,8 +74,14 @@ class LabelledImages:
         return self.subset(stratified_indices(self.labels, size, seed))
 
     def split(self, fraction: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
-        """Return the images that remain, and those held out: ``fraction`` of every class (see `stratified_split`)."""
-        remaining, held_out = stratified_split(self.labels, fraction, seed)
+        """Return the images that remain, and those held out: about ``fraction`` of every class or label.
+
+        See `stratified_split` and `multi_label_split`.
+        """
+        if self.targets is not None and self.targets.dtype.kind == "i":
+            remaining, held_out = multi_label_split(self.targets, fraction, seed)
+        else:
+            remaining, held_out = stratified_split(self.labels, fraction, seed)
         return self.subset(remaining), self.subset(held_out)
 
     def concatenate(self, following: LabelledImages) -> LabelledImages:
@@ -84,7 +103,8 @@ class LabelledImages:
         """The sha256 of the fingerprints, labels and targets of all images in order, for cache keys."""
         total = hashlib.sha256(np.ascontiguousarray(self.labels, dtype=np.int64).tobytes())
         if self.targets is not None:
-            total.update(np.ascontiguousarray(self.targets, dtype=np.int64).tobytes())
+            number_type = np.int64 if self.targets.dtype.kind in "iub" else np.float64
+            total.update(np.ascontiguousarray(self.targets, dtype=number_type).tobytes())
         advance = track("hashing images", len(self))
         for i in range(len(self)):
             total.update(hashlib.sha256(self.fingerprint(i)).digest())
@@ -94,22 +114,24 @@ class LabelledImages:
 
 @dataclass(frozen=True, eq=False)
 class TargetDataset:
-    """A classification task to transfer to.
+    """A task to transfer to: images, and the class, the labels or the number of each.
 
     Attributes:
         name: Name in tables; published accuracies are looked up with it.
-        class_names: C names, in the order of the labels.
+        class_names: C names, in the order of the labels: of classes, of the columns of the targets, or of ranges of
+            numbers.
         train, validation, test: Disjoint splits. ``validation`` may be None; fine-tuning then holds out a part of
             ``train``. Only the final accuracy uses ``test``.
         scoring_set: The part of ``train`` on which models are scored.
-        measure: Measure of accuracy that papers report for this dataset.
+        measure: Measure of accuracy, by default that of papers, or the first of `MEASURES`.
+        target_kind: What a model has to predict: one class, several labels or a number.
         passed_over: Names of the files that were not read, relative to the root of the dataset, by reason (a phrase in
             the plural such as "not images").
 
     Raises:
         InputError: If fewer than two classes have training images; if a class with images in any split has fewer than
             two training images (one has no variance, and none cannot be recognised); if the test split is
-            empty; or if a label has no class name.
+            empty; if a label has no class name; or if the measure is not one for this kind of dataset.
     """
 
     name: str
@@ -119,16 +141,43 @@ class TargetDataset:
     scoring_set: LabelledImages
     validation: LabelledImages | None = None
     measure: Measure = "accuracy"
+    target_kind: TargetKind = "single_label"
     passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def mean_and_scale(self) -> tuple[float, float]:
+        """Mean and standard deviation of the numbers of the training split; 0 and 1 without numbers."""
+        if self.target_kind != "regression" or self.train.targets is None:
+            return 0.0, 1.0
+        return float(self.train.targets.mean()), float(self.train.targets.std())
+
+    def standardise_numbers(self) -> TargetDataset:
+        """Return the dataset with numbers of mean 0 and variance 1 in the training split, if it has numbers."""
+        if self.target_kind != "regression":
+            return self
+        mean, scale = self.mean_and_scale
+        splits = {name: getattr(self, name) for name in ("train", "test", "scoring_set", "validation")}
+        scaled = {
+            name: replace(images, targets=(images.targets - mean) / scale) for name, images in splits.items() if images
+        }
+        return replace(self, **scaled)
 
     def content_digest(self, trains: bool) -> str:
         """Return the sha256 of the scoring set, and of all splits if a regime trains and tests on them."""
         splits = (self.scoring_set, *((self.train, self.validation, self.test) if trains else ()))
         return hashlib.sha256(" ".join(split.digest if split else "none" for split in splits).encode()).hexdigest()
 
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs of a model for this dataset: one for each class or label, or one number."""
+        return 1 if self.target_kind == "regression" else len(self.class_names)
+
     def __post_init__(self) -> None:
-        train, test = (self._count_classes(split) for split in (self.train, self.test))
-        validation = 0 * train if self.validation is None else self._count_classes(self.validation)
+        if self.measure not in MEASURES[self.target_kind]:
+            advice = suggestion(self.measure, MEASURES[self.target_kind])
+            raise InputError(f"measure={self.measure} is not for a {self.target_kind} dataset: {advice}")
+        train, test = (self.count_classes(split) for split in (self.train, self.test))
+        validation = 0 * train if self.validation is None else self.count_classes(self.validation)
         for c in np.flatnonzero((train < 2) & (train + validation + test > 0)):
             validation_text = f", {validation[c]} validation" if validation[c] else ""
             raise InputError(
@@ -141,8 +190,11 @@ class TargetDataset:
         if len(self.test) == 0:
             raise InputError(f"{self.name} has no test image: add some")
 
-    def _count_classes(self, split: LabelledImages) -> Int[np.ndarray, " classes"]:
-        """Return the images per class of ``split``, (C,)."""
+    def count_classes(self, split: LabelledImages) -> Int[np.ndarray, " classes"]:
+        """Return the images per class of ``split``, or that have each label, (C,)."""
+        if self.target_kind == "multi_label":
+            assert split.targets is not None, "images with several labels have targets"
+            return np.asarray(split.targets.sum(axis=0))
         counts = np.bincount(split.labels, minlength=len(self.class_names))
         if len(counts) > len(self.class_names):
             raise InputError(f"{self.name} has label {len(counts) - 1} but names only {len(self.class_names)} classes")

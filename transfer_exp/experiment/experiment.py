@@ -88,7 +88,7 @@ class Experiment:
             splits = ALL_SPLITS if self.ground_truth.trains else SCORING_SET
             run_log.findings = inspect_and_log(self.dataset, splits, self.store, self.workers)
         outcomes: list[_Outcome] = []
-        score_cache = ScoreCache(self.scoring, self.store, self.dataset.name)
+        score_cache = ScoreCache(self.scoring, self.store, self.dataset.name, self.dataset.target_kind)
         names = {"pool": self.pool.name, "dataset": self.dataset.name, "regime": labels["ground_truth"]}
         names |= {"protocol": self.protocol, "seed": str(self.seed)}
         accuracy_cache = CachedAccuracies(self.ground_truth, self.store, self.device, names)

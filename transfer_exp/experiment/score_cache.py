@@ -25,6 +25,7 @@ from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.code import UncacheableError, code_digest
 from transfer_exp.io.text import expand_user
+from transfer_exp.statistics.feature_set import TargetKind
 from transfer_exp.store import Store
 from transfer_exp.store.entries import SCORES
 
@@ -47,11 +48,13 @@ class ScoreCache:
         scoring: Scores one model.
         store: Holds the scores.
         dataset: Name of the target dataset, for listings of the store.
+        target_kind: What the dataset asks a model to predict.
     """
 
     scoring: Scoring
     store: Store
     dataset: str
+    target_kind: TargetKind = "single_label"
     _unsaved: dict[str, dict[str, Parts]] = field(default_factory=dict, init=False)
     _last_save: float = field(default_factory=time.monotonic, init=False)
 
@@ -123,6 +126,8 @@ class ScoreCache:
             _log.info("scores are not cached: %s", reason)
             return None
         names = {"metric": metric.name, "perturbation": perturbation.name}
+        if self.target_kind != "single_label":
+            names["target_kind"] = self.target_kind
         return {"dataset": self.dataset, "seed": self.scoring.seed, "names": names, "code": code, **settings}
 
     @cached_property

@@ -29,12 +29,12 @@ from transfer_exp.errors import (
 )
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
-from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric
+from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric, ScoresTargets
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPerturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
-from transfer_exp.statistics.feature_set import FeatureSet
+from transfer_exp.statistics.feature_set import FeatureSet, TargetKind
 from transfer_exp.statistics.rounding import merge_ties
 
 Parts: TypeAlias = Mapping[str, float]
@@ -45,6 +45,14 @@ _NO_STEP, _SCORE = "", "score"
 """Name of the step if the perturbation is not a path, and of the part if the metric has a single part."""
 _ROUNDING = 1e-6
 """Largest rounding error of a score, relative to its bound."""
+_KIND_PHRASES: Mapping[TargetKind, str] = {
+    "multi_label": "images with several labels",
+    "regression": "numbers as labels",
+}
+_LABEL_INPUTS = {"labels", "class_statistics"}
+"""Inputs of a metric that take one class per image."""
+_TARGET_METRICS = "logme, cka, h_score, knn, ridge"
+"""Metrics for every kind of dataset, named in messages."""
 
 
 @dataclass(eq=False)
@@ -86,6 +94,11 @@ class MetricInputs:
             )
         return [getattr(self, name) for name in names]
 
+    @property
+    def target_kind(self) -> TargetKind:
+        """What the dataset asks a model to predict."""
+        return self.pairing.dataset.target_kind
+
     @cached_property
     def _scoring_set(self) -> FeatureSet:
         scoring_set = self.subset or self.pairing.features("scoring_set")
@@ -97,6 +110,12 @@ class MetricInputs:
         """Perturbed features, (N, D')."""
         rng = np.random.default_rng(self.seed)
         return self.perturbation(self._scoring_set.features, self._scoring_set.labels, rng)
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """Several labels of each image, or numbers, (N, T)."""
+        assert self._scoring_set.targets is not None, "only a dataset with one class per image has no targets"
+        return self._scoring_set.targets
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -258,8 +277,7 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
     """
     label = f"{metric_name} on model {inputs.pairing.name}"
     try:
-        values = inputs.select(metric.inputs)
-        parts = metric.parts(*values) if isinstance(metric, PoolMetric) else {_SCORE: metric(*values)}
+        parts = _compute_parts(metric, inputs)
     except SharedInputError as error:
         raise SharedInputError(f"{label}: {error}") from error
     except InputError as error:
@@ -275,7 +293,9 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
         if _to_float(value) is None:
             raise ModelFailureError(f"{label}: the {name} is {value!r}, which is not a number: return a float")
     parts = {name: float(value) for name, value in parts.items()}
-    if not isinstance(metric, PoolMetric) and (problem := _find_problem(metric, parts[_SCORE])):
+    # The bounds of a metric are those for classes; the R2 of numbers can be negative.
+    has_bounds = inputs.target_kind == "single_label" or not np.isfinite(parts.get(_SCORE, 0.0))
+    if not isinstance(metric, PoolMetric) and has_bounds and (problem := _find_problem(metric, parts[_SCORE])):
         raise ModelFailureError(f"{label}: {problem}")
     return parts
 
@@ -305,6 +325,31 @@ def _find_problem(metric: Metric | PoolMetric, score: float) -> str:
         return ""
     bounds = f"{metric.lower:g} to {metric.upper:g}"
     return f"the score {score:.6g} is outside the bounds of the metric, {bounds}: correct the metric or its bounds"
+
+
+def _compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:
+    """Return the parts of one model's score, by the method of the metric for this kind of dataset."""
+    kind, names = inputs.target_kind, set(metric.inputs)
+    if kind != "single_label":
+        if names & {"features", *_LABEL_INPUTS}:
+            _check_label_free(inputs.perturbation, kind)
+        if names & _LABEL_INPUTS:
+            if not isinstance(metric, ScoresTargets) or kind not in metric.target_kinds:
+                raise SharedInputError(
+                    f"not applicable to {_KIND_PHRASES[kind]}: use a metric such as {_TARGET_METRICS}"
+                )
+            return {_SCORE: metric.score_targets(*inputs.select(("features", "targets")), kind)}
+    values = inputs.select(metric.inputs)
+    return metric.parts(*values) if isinstance(metric, PoolMetric) else {_SCORE: metric(*values)}
+
+
+def _check_label_free(perturbation: Perturbation, kind: TargetKind) -> None:
+    """Raise SharedInputError if a perturbation reads classes, which the dataset does not have."""
+    if not getattr(perturbation, "ignores_labels", False):
+        raise SharedInputError(
+            f"perturbation {perturbation.name} moves classes, and is not applicable to {_KIND_PHRASES[kind]}: set "
+            "perturbation=none or pca"
+        )
 
 
 def metric_scores(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[np.ndarray, " models"]:

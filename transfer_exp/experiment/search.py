@@ -285,6 +285,7 @@ class PoolSearch:
             uncertainty.ordered_by,
             uncertainty.expected_regret,
             notes=tuple(notes),
+            target_kind=self.dataset.target_kind,
         )
 
     def _ranked(

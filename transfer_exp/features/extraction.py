@@ -102,7 +102,8 @@ class Extractor:
         arrays, is_cached = self.store.get_or_compute_arrays(
             "features", self.cache_key(model, images), lambda: self.compute(name, model, images)
         )
-        return FeatureSet(arrays["features"], images.labels, arrays.get(_PROBABILITIES)), is_cached
+        probabilities = arrays.get(_PROBABILITIES)
+        return FeatureSet(arrays["features"], images.labels, probabilities, images.targets), is_cached
 
     def statistics(self, name: str, model: LoadedModel, images: LabelledImages) -> tuple[ClassStatistics, bool]:
         """Return the class statistics of the features, and whether the features were read from the store.

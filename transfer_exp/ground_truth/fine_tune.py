@@ -109,7 +109,7 @@ class FineTuning(ABC):
             raise InputError(
                 f"ground_truth={self.option} needs networks and images: here set ground_truth=none or linear_probe"
             )
-        dataset, model = pairing.dataset, pairing.model
+        dataset, model = pairing.dataset.standardise_numbers(), pairing.model
         train, validation = dataset.train, dataset.validation
         if validation is None:
             images = train
@@ -173,7 +173,7 @@ class FineTuning(ABC):
 
     def _new_head(self, pairing: Pairing, trained: Positions) -> NewHead:
         """Return the factory of heads for training on some of the images of train and validation."""
-        classes = len(pairing.dataset.class_names)
+        classes = pairing.dataset.n_outputs
         if self.protocol.head == "random":
             return lambda dim: nn.Linear(dim, classes)
 
@@ -181,6 +181,7 @@ class FineTuning(ABC):
         def fit_layer() -> nn.Linear:
             splits = [labelled_features(pairing, split) for split in ("train", "validation")]
             features = reduce(LabelledFeatures.concatenate, [split for split in splits if split is not None])
+            features = features.scale_targets(*pairing.dataset.mean_and_scale)
             fit = fit_probe(features.subset(trained), classes, (_PROBE_STRENGTH,), _PROBE_TOLERANCE)
             return fit.as_layer(len(trained))
 
@@ -296,10 +297,10 @@ def mix_images(batch_at: BatchAt, images: LabelledImages, classes: int, alpha: f
     """Return batches with mixup: images and targets (B, C) are mixed in pairs.
 
     Raises:
-        InputError: When the images are multi-label.
+        InputError: When the images have several labels or numbers.
     """
     if images.targets is not None:
-        raise InputError("mixup needs one class per image, and these images show several: set protocol.mixup=0")
+        raise InputError("mixup needs one class per image, not several labels or numbers: set protocol.mixup=0")
     mixup = timm.data.Mixup(mixup_alpha=alpha, label_smoothing=0.0, num_classes=classes)
 
     def mixed_batch_at(positions: Int[Tensor, " batch"]) -> Batch:

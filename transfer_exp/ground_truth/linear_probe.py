@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -19,12 +19,12 @@ from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.progress import Track
-from transfer_exp.statistics.feature_set import Features, Labels
+from transfer_exp.statistics.feature_set import Features, Labels, Targets
 
 
 @dataclass(frozen=True)
 class LinearProbe:
-    """Test accuracy of multinomial logistic regression on standardised features.
+    """Test accuracy of multinomial logistic regression on standardised features, or of ridge regression of numbers.
 
     As in scikit-learn, two classes share one logit, and each class of a multi-label dataset has an independent one.
 
@@ -64,8 +64,7 @@ class LinearProbe:
             NotApplicableError: When a fit does not converge.
         """
         train, validation, test = self._load_splits(pairing)
-        measure = getattr(pairing.dataset, "measure", "accuracy")
-        classes = len(pairing.dataset.class_names)
+        measure, classes = pairing.dataset.measure, pairing.dataset.n_outputs
         advance = track(f"linear probe of {pairing.name}", 2)
         grid = fit_probe(train, classes, self.strengths, self.tolerance, self.iterations)
         grid_scores = grid.scores(validation.features)
@@ -103,16 +102,22 @@ class LinearProbe:
 
 @dataclass(frozen=True, eq=False)
 class LabelledFeatures:
-    """Features, labels, and for multi-label images the targets (N, C) of zeros and ones."""
+    """Features, labels, and targets: (N, C) zeros and ones for several labels, (N, 1) numbers, or None."""
 
     features: Float[np.ndarray, "samples dim"]
     labels: Labels
-    targets: Int[np.ndarray, "samples classes"] | None = None
+    targets: Targets | None = None
 
     def subset(self, indices: Int[np.ndarray, " chosen"]) -> LabelledFeatures:
         """Return the samples at some positions."""
         targets = None if self.targets is None else self.targets[indices]
         return LabelledFeatures(self.features[indices], self.labels[indices], targets)
+
+    def scale_targets(self, mean: float, scale: float) -> LabelledFeatures:
+        """Return the samples with targets minus ``mean`` over ``scale``; unchanged for 0 and 1, which keeps labels."""
+        if self.targets is None or (mean, scale) == (0.0, 1.0):
+            return self
+        return replace(self, targets=(self.targets - mean) / scale)
 
     def concatenate(self, following: LabelledFeatures) -> LabelledFeatures:
         """Return these samples and then the ``following`` ones."""
@@ -128,8 +133,7 @@ def labelled_features(pairing: Pairing, split: Split) -> LabelledFeatures | None
     feature_set = pairing.at_layer(HEAD_INPUT).features(split)
     if feature_set is None:
         return None
-    images = pairing.images(split)
-    return LabelledFeatures(feature_set.features, feature_set.labels, None if images is None else images.targets)
+    return LabelledFeatures(feature_set.features, feature_set.labels, feature_set.targets)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,12 +184,14 @@ class ProbeFit:
 def fit_probe(
     train: LabelledFeatures, classes: int, strengths: Sequence[float], tolerance: float = 1e-5, iterations: int = 1000
 ) -> ProbeFit:
-    """Standardise the features and fit a probe at every strength.
+    """Standardise the features and fit a probe at every strength: to classes, several labels or numbers.
 
     Raises:
         InputError: When the samples show fewer than two classes.
         NotApplicableError: When a fit does not converge, see `logistic_regression`.
     """
+    if train.targets is not None and train.targets.dtype.kind == "f":
+        return _fit_ridge(train.features, train.targets, strengths)
     is_multi_label = train.targets is not None
     targets = np.eye(classes, dtype=np.int64)[train.labels] if train.targets is None else train.targets
     is_always_present = targets.all(axis=0)
@@ -203,6 +209,19 @@ def fit_probe(
         iterations,
     )
     return ProbeFit(fits, mean, scale, np.where(is_always_present, np.inf, -np.inf), fitted)
+
+
+def _fit_ridge(features: Features, numbers: Targets, strengths: Sequence[float]) -> ProbeFit:
+    """Minimise ``strength * |numbers - prediction|^2 + |weights|^2``, in the unit of the numbers, at every strength."""
+    mean, scale = _mean_and_scale(features)
+    centre = numbers.mean(axis=0)
+    left, singular, right = np.linalg.svd((features - mean) / scale, full_matrices=False)
+    coordinates = left.T @ (numbers - centre)
+    shrinkage = singular / (singular**2 + 1 / np.array(strengths)[:, None])  # (G, k)
+    weights = np.einsum("kd,gk,kt->gdt", right, shrinkage, coordinates)
+    zeros = np.zeros(len(strengths))
+    fits = Fits(weights, np.tile(centre, (len(strengths), 1)), zeros, zeros.astype(np.int64), 0)
+    return ProbeFit(fits, mean, scale, np.full(numbers.shape[1], -np.inf), np.arange(numbers.shape[1]))
 
 
 def _mean_and_scale(features: Features) -> tuple[Float[np.ndarray, " dim"], Float[np.ndarray, " dim"]]:

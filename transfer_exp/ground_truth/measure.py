@@ -1,14 +1,20 @@
-"""Measures of a classifier on a test split, as the literature of each dataset defines them."""
+"""Measures of predictions on a test split, as the literature of each dataset defines them; larger is better."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Real
+from scipy.special import softmax
+from scipy.stats import rankdata, spearmanr
 
 from transfer_exp.errors import InputError
 
+_TINY = float(np.finfo(np.float64).tiny)
 Scores = Float[np.ndarray, "samples classes"]
 Labels = Int[np.ndarray, " samples"]
+Flags = Bool[np.ndarray, "samples classes"]
 
 
 def accuracy(scores: Scores, labels: Labels) -> float:
@@ -40,14 +46,101 @@ def map_11point(scores: Scores, targets: Int[np.ndarray, "samples classes"]) -> 
     return float(np.mean(averages))
 
 
-def compute_measure(
-    name: str, scores: Scores, labels: Labels, targets: Int[np.ndarray, "samples classes"] | None
-) -> float:
-    """Compute the measure that a `TargetDataset` names.
+def macro_f1(is_predicted: Flags, is_true: Flags) -> float:
+    """Return the F1 score of each class, averaged over the classes that are predicted or true anywhere, in [0, 1].
 
-    ``map_11point`` uses ``targets`` (N, C) for images with several labels; everything else uses ``labels``.
+    Args:
+        is_predicted, is_true: (N, C), whether a sample has the class.
     """
+    occurs = is_predicted.any(axis=0) | is_true.any(axis=0)
+    hits = (is_predicted & is_true).sum(axis=0)[occurs]
+    return float((2 * hits / (is_predicted.sum(axis=0) + is_true.sum(axis=0))[occurs]).mean()) if occurs.any() else 0.0
+
+
+def micro_f1(is_predicted: Flags, is_true: Flags) -> float:
+    """Return the F1 score over all pairs of a sample and a class, in [0, 1]."""
+    return float(2 * (is_predicted & is_true).sum() / max(is_predicted.sum() + is_true.sum(), 1))
+
+
+def macro_auroc(scores: Scores, is_true: Flags) -> float:
+    """Return the area under the ROC curve, averaged over the classes that some samples have and some lack, in [0, 1].
+
+    Raises `InputError` if there is no such class.
+    """
+    return _mean_over_classes(_auroc, scores, is_true)
+
+
+def mean_average_precision(scores: Scores, is_true: Flags) -> float:
+    """Return the average precision (area under the steps of the curve), averaged over the classes, in [0, 1].
+
+    Classes that no sample has, or that all have, are left out; raises `InputError` if none is left.
+    """
+    from sklearn.metrics import average_precision_score
+
+    return _mean_over_classes(average_precision_score, scores, is_true)
+
+
+def label_ranking_average_precision(scores: Scores, is_true: Flags) -> float:
+    """Return the mean, over samples and their labels, of the share of true ones among the labels ranked as high.
+
+    Every sample has a label. The value is in (0, 1] (Schapire and Singer, "BoosTexter", 2000).
+    """
+    from sklearn.metrics import label_ranking_average_precision_score
+
+    return float(label_ranking_average_precision_score(is_true, np.nan_to_num(scores)))
+
+
+def r2(predicted: Scores, numbers: Real[np.ndarray, "samples classes"]) -> float:
+    """Return one minus the squared errors over the squared deviations from the mean, of at most 1."""
+    return float(1 - ((numbers - predicted) ** 2).sum() / max(((numbers - numbers.mean()) ** 2).sum(), _TINY))
+
+
+def spearman(predicted: Scores, numbers: Real[np.ndarray, "samples classes"]) -> float:
+    """Return the rank correlation of predicted and true numbers, in [-1, 1]; 0 if all predictions are equal."""
+    if (predicted == predicted[0]).all() or (numbers == numbers[0]).all():
+        return 0.0
+    return float(spearmanr(predicted[:, 0], numbers[:, 0]).statistic)
+
+
+def compute_measure(
+    name: str, scores: Scores, labels: Labels, targets: Real[np.ndarray, "samples classes"] | None
+) -> float:
+    """Compute the measure that a `TargetDataset` names, see `MEASURES`.
+
+    Args:
+        name: Name of the measure.
+        scores: Logits (N, C) of the classes or labels, or predicted numbers (N, 1).
+        labels: (N,), classes.
+        targets: (N, C) zeros and ones for several labels, (N, 1) numbers, or None for one class.
+    """
+    if name in ("r2", "spearman"):
+        assert targets is not None, "numbers are targets"
+        return {"r2": r2, "spearman": spearman}[name](scores, targets)
+    if name in ("accuracy", "mean_per_class_accuracy"):
+        return {"accuracy": accuracy, "mean_per_class_accuracy": mean_per_class_accuracy}[name](scores, labels)
+    one_hot = np.eye(scores.shape[1], dtype=np.int64)
     if name == "map_11point":
-        one_hot = np.eye(scores.shape[1], dtype=np.int64)[labels]
-        return map_11point(scores, one_hot if targets is None else targets)
-    return {"accuracy": accuracy, "mean_per_class_accuracy": mean_per_class_accuracy}[name](scores, labels)
+        return map_11point(scores, one_hot[labels] if targets is None else targets)
+    is_true = (one_hot[labels] if targets is None else targets) > 0
+    is_predicted = one_hot[scores.argmax(axis=1)] > 0 if targets is None else scores > 0
+    if name in ("macro_f1", "micro_f1"):
+        return {"macro_f1": macro_f1, "micro_f1": micro_f1}[name](is_predicted, is_true)
+    # One class is chosen by its share of all; each of several labels by itself.
+    comparable = softmax(scores, axis=1) if targets is None else scores
+    functions = (macro_auroc, mean_average_precision, label_ranking_average_precision)
+    return {function.__name__: function for function in functions}[name](comparable, is_true)
+
+
+def _auroc(is_true: np.ndarray, scores: np.ndarray) -> float:
+    """Return the share of pairs of a positive and a negative sample that are in order; ties count one half."""
+    n_true = int(is_true.sum())
+    excess = rankdata(scores)[is_true].sum() - n_true * (n_true + 1) / 2
+    return float(excess / (n_true * (len(is_true) - n_true)))
+
+
+def _mean_over_classes(function: Callable[[np.ndarray, np.ndarray], float], scores: Scores, is_true: Flags) -> float:
+    """Return the mean of a function of flags and scores over the classes that some samples have and some lack."""
+    varies = is_true.any(axis=0) & ~is_true.all(axis=0)
+    if not varies.any():
+        raise InputError("each class is on all test images or on none, so the measure is undefined: add test images")
+    return float(np.mean([function(is_true[:, c], np.nan_to_num(scores[:, c])) for c in np.flatnonzero(varies)]))

@@ -21,6 +21,7 @@ from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.training import Batch, BatchAt, seeded_random_state, use_random_state
 from transfer_exp.model_pool.loaded_model import Transform
+from transfer_exp.statistics.feature_set import Targets
 
 MAX_BYTES = 2 * 1024**3
 """Largest split whose inputs stay in memory; a larger one is computed again for each batch."""
@@ -164,11 +165,11 @@ class PartlyTrained(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """N inputs of a network, with labels (N,) and, for multi-label images, targets (N, C) of zeros and ones."""
+    """N inputs of a network, with labels (N,) and, unless they have one class each, targets (N, T)."""
 
     batch_at: BatchAt
     labels: Int[np.ndarray, " samples"]
-    targets: Int[np.ndarray, "samples classes"] | None = None
+    targets: Targets | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -189,6 +190,7 @@ def prepare_images(
     ``use_cache=False``. Targets are labels (B,), or zeros and ones (B, C).
     """
     targets = torch.from_numpy(np.asarray(images.labels if images.targets is None else images.targets))
+    targets = targets.float() if targets.is_floating_point() else targets
 
     def decode(position: int) -> Tensor:
         return transform(images.read(position))

@@ -155,8 +155,10 @@ def classification_loss(logits: Float[Tensor, "batch classes"], targets: Tensor)
     """Return the mean loss of a batch, by the kind of targets.
 
     Labels (B,) of integers, and mixup's class weights (B, C) of floats: cross-entropy. Multi-label zeros and ones
-    (B, C) of integers: binary cross-entropy.
+    (B, C) of integers: binary cross-entropy. Numbers (B, 1): squared error.
     """
+    if targets.ndim == 2 and targets.is_floating_point() and targets.shape[1] == 1:
+        return nn.functional.mse_loss(logits, targets.to(logits.dtype))
     if targets.ndim == 1 or targets.is_floating_point():
         return nn.functional.cross_entropy(logits, targets)
     return nn.functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))

@@ -14,6 +14,8 @@ from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table, require_c
 from transfer_exp.io.text import clean_name, read_text
 
 PUBLISHED = Path(__file__).parents[1] / "ground_truth" / "tables" / "published.csv"
+SIGNED = ("r2", "spearman")
+"""Measures that can be negative; all others are in [0, 1]."""
 _NO, _YES = ("no", "false", "0"), ("", "yes", "true", "1")
 _PERFECT = {"fraction": 1.0, "percent": 100.0}
 _RESULTS = frozenset(
@@ -95,7 +97,7 @@ def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, 
 
 
 def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.DataFrame:
-    """Return the rows that have an accuracy, as a number in [0, 1].
+    """Return the rows that have an accuracy, as a number in [0, 1]; a measure of `SIGNED` may be negative.
 
     Raises:
         InputError: If ``unit`` is neither ``fraction`` nor ``percent``, or an accuracy is out of its range. The message
@@ -107,7 +109,8 @@ def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.D
         entry = rows["accuracy"][line]
         raise InputError(f"{path} line {line}: accuracy '{entry}': write the number alone, and set {option}=percent")
     accuracies = parse_numbers(rows["accuracy"], path).dropna() / _PERFECT[unit]
-    invalid = accuracies[(accuracies < 0) | (accuracies > 1)]
+    is_signed = rows["measure"].isin(SIGNED)[accuracies.index] if "measure" in rows else False
+    invalid = accuracies[((accuracies < 0) & ~pd.Series(is_signed, accuracies.index)) | (accuracies > 1)]
     if len(invalid):
         line = invalid.index[0]
         advice = f", or set {option}=percent" if unit == "fraction" and 1 < invalid[line] <= 100 else ""

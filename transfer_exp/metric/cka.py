@@ -8,7 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.statistics.class_statistics import ClassStatistics
+from transfer_exp.statistics.feature_set import TargetKind
 
 
 def cka(statistics: ClassStatistics) -> float:
@@ -49,7 +51,12 @@ class CKA:
     upper: ClassVar[float] = 1.0
     inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
+    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
 
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `cka` of class statistics."""
         return cka(class_statistics)
+
+    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
+        """Return `targets.cka` of features (N, D) and targets (N, T)."""
+        return targets_metrics.cka(features, targets)

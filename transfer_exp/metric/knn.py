@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, TargetKind, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 BLOCK = 1024
@@ -78,8 +79,15 @@ class KNN:
     inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
 
+    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
+
     k: int = 1
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `knn` of features (N, D) and labels (N,)."""
         return knn(features, labels, self.k)
+
+    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
+        """Return `targets.knn_labels`, or `targets.knn_numbers`, of features (N, D) and targets (N, T)."""
+        function = targets_metrics.knn_labels if kind == "multi_label" else targets_metrics.knn_numbers
+        return function(features, targets, self.k)

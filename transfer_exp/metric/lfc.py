@@ -9,7 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.statistics.class_statistics import ClassStatistics
+from transfer_exp.statistics.feature_set import TargetKind
 
 
 def lfc(statistics: ClassStatistics) -> float:
@@ -64,7 +66,12 @@ class LFC:
     upper: ClassVar[float] = 1.0
     inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
     invariances: ClassVar[tuple[str, ...]] = ("rotation", "scaling")
+    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label",)
 
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `lfc` of class statistics."""
         return lfc(class_statistics)
+
+    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
+        """Return `targets.lfc` of features (N, D) and targets (N, T)."""
+        return targets_metrics.lfc(features, targets)

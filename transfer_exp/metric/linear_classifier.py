@@ -10,8 +10,16 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels, sorted_rows
+from transfer_exp.statistics.feature_set import (
+    Features,
+    Labels,
+    TargetKind,
+    check_features,
+    encode_labels,
+    sorted_rows,
+)
 from transfer_exp.statistics.rounding import deviations
 
 STEPS, TOLERANCE = 200, 1e-4
@@ -164,6 +172,7 @@ class LinearClassifier:
     upper: ClassVar[float] = 1.0
     inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
+    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label",)
 
     folds: int = 5
     penalty: float = 1.0
@@ -172,3 +181,7 @@ class LinearClassifier:
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `linear_classifier` of features (N, D) and labels (N,)."""
         return linear_classifier(features, labels, self.folds, self.penalty, self.seed)
+
+    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
+        """Return `targets.linear_classifier` of features (N, D) and targets (N, T)."""
+        return targets_metrics.linear_classifier(features, targets, self.folds, self.penalty, self.seed)

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.spectrum import label_spectrum
+from transfer_exp.metric.spectrum import label_spectrum, spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
+from transfer_exp.statistics.feature_set import Features, TargetKind, Targets, check_targets
 
 EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
 """Constants of the released fixed point: addend of denominators, change of alpha / beta to stop at, most rounds."""
@@ -92,6 +93,33 @@ def log_evidence(
     return np.asarray((gain - cost - samples * np.log(2 * np.pi)) / (2 * samples))
 
 
+def logme_regression(features: Features, targets: Targets) -> float:
+    """Compute the maximum log evidence per sample of each column of ``targets``, averaged over the columns.
+
+    The evidence and its fixed point are those of `logme`, with a real-valued column y instead of one-hot labels.
+    Neither features nor targets are centred or scaled, as in the released code, so the unit of a target matters.
+
+    Args:
+        features: (N, D), N at least 2. A rotation leaves the score unchanged.
+        targets: (N, T), T at least 1: ages, counts, coordinates.
+
+    Returns:
+        Unbounded.
+
+    Raises:
+        InputError: If every feature is zero, or ``targets`` have another shape, are not real or not finite.
+
+    References:
+        You, Liu, Wang, Long, "LogME", ICML 2021, section 4 (regression); fixed point as in `logme`.
+    """
+    features, targets = check_targets(features, targets)
+    eigenvalues, coordinates = spectrum(features, targets)
+    if len(eigenvalues) == 0:
+        raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
+    norms = np.einsum("nt,nt->t", targets, targets)
+    return float(log_evidence(eigenvalues, coordinates**2, norms, *features.shape).mean())
+
+
 @dataclass(frozen=True)
 class LogME:
     """`logme` as a metric, with the constants of the release and without hyperparameters."""
@@ -102,7 +130,12 @@ class LogME:
     upper: ClassVar[float] = np.inf
     inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
     invariances: ClassVar[tuple[str, ...]] = ("rotation",)
+    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
 
     def __call__(self, class_statistics: ClassStatistics) -> float:
         """Return `logme` of class statistics."""
         return logme(class_statistics)
+
+    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
+        """Return `logme_regression` of features (N, D) and targets (N, T)."""
+        return logme_regression(features, targets)

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from scipy.special import softmax
 
 from transfer_exp.errors import NotApplicableError
+from transfer_exp.statistics.feature_set import TargetKind
 
 
 class Facts(Protocol):
@@ -72,6 +73,21 @@ class PoolMetric(Facts, Protocol):
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return the score of every model, (M,), from the parts of all. A part with equal values counts as zero."""
+        ...
+
+
+@runtime_checkable
+class ScoresTargets(Protocol):
+    """A metric that can also score a dataset whose images have several labels, or numbers as labels.
+
+    Attributes:
+        target_kinds: Kinds of dataset besides ``single_label``. Metrics that read no labels need no declaration.
+    """
+
+    target_kinds: ClassVar[tuple[TargetKind, ...]]
+
+    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
+        """Return the score of one model from features (N, D) and targets (N, T): zeros and ones, or numbers."""
         ...
 
 

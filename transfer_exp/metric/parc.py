@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, TargetKind, encode_labels
 from transfer_exp.statistics.memory import check_memory
 from transfer_exp.statistics.rounding import deviations
 
@@ -102,7 +103,12 @@ class PARC:
     upper: ClassVar[float] = 1.0
     inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
     invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
+    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label",)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `parc` of features (N, D) and labels (N,)."""
         return parc(features, labels)
+
+    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
+        """Return `targets.parc` of features (N, D) and targets (N, T)."""
+        return targets_metrics.parc(features, targets)

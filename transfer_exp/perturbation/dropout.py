@@ -40,6 +40,7 @@ class Dropout:
 
     name: ClassVar[str] = "dropout"
     source: ClassVar[str] = "Srivastava et al., JMLR 2014"
+    ignores_labels: ClassVar[bool] = True
 
     rate: float = 0.1
 

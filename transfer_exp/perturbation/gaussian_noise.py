@@ -46,6 +46,7 @@ class GaussianNoise:
 
     name: ClassVar[str] = "gaussian_noise"
     source: ClassVar[str] = "control"
+    ignores_labels: ClassVar[bool] = True
 
     strength: float = 0.1
     scale: NoiseScale = "relative"

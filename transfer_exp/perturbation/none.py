@@ -17,6 +17,7 @@ class NoPerturbation:
 
     name: ClassVar[str] = "none"
     source: ClassVar[str] = "control"
+    ignores_labels: ClassVar[bool] = True
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return a float64 copy of the features."""

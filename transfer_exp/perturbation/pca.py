@@ -51,6 +51,7 @@ class Pca:
 
     name: ClassVar[str] = "pca"
     source: ClassVar[str] = "Bolya et al., NeurIPS 2021; Khoba et al., WACV 2025"
+    ignores_labels: ClassVar[bool] = True
 
     dim: int = 64
 

@@ -17,6 +17,9 @@ class Perturbation(Protocol):
     Attributes:
         name: Identifier in tables and in ``conf/perturbation``.
         source: Authors, venue and year of the idea.
+
+    A perturbation whose result does not depend on the labels has the class variable ``ignores_labels = True``. Only
+    these apply to images with several labels, or with numbers as labels.
     """
 
     name: ClassVar[str]

@@ -41,6 +41,11 @@ class Sequence:
             raise InputError(f"steps={self.steps} of sequence must be a list of perturbations, at least one")
         object.__setattr__(self, "steps", steps)
 
+    @property
+    def ignores_labels(self) -> bool:
+        """True if no step reads the labels."""
+        return all(getattr(step, "ignores_labels", False) for step in self.steps)
+
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> Float[np.ndarray, "samples new_dim"]:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from transfer_exp.report.ranking_table import models_by_reason, omitted_models, score_format
 from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchedModel, SearchResult
+from transfer_exp.statistics.feature_set import describe_targets
 
 _STOP_REASONS = {
     "all images": "all images were used for the finalists",
@@ -45,7 +46,7 @@ def search_table(search: SearchResult, folder: Path | None = None, top: int = 0)
     finalists, coverage = search.with_status("finalist"), _coverage(search)
     further = [model for model in finalists[top:] if model.model in search.best]
     shown = [*finalists[:top], *further[:_NAMES_SHOWN]] if top else finalists
-    title = f"{search.cell['dataset']}: {_plural(search.classes, 'class')}, {_images(search)}"
+    title = f"{search.cell['dataset']}: {describe_targets(search.target_kind, search.classes)}, {_images(search)}"
     parts: list[RenderableType] = [Text(coverage, style="yellow")] if coverage else []
     parts += [Text(title, style="bold"), _Finalists(shown)]
     if len(finalists) > len(shown):

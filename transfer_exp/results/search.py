@@ -63,7 +63,7 @@ class SearchResult:
         stop_reason: Why the search ended: ``all images`` if all models were looked at and the finalists were scored on
             all images, otherwise ``budget``.
         images: Number of images available, N.
-        classes: Number of classes of the dataset.
+        classes: Number of classes of the dataset, of its labels, or of ranges of its numbers.
         forward_passes: Images passed through a model, summed over models.
         seconds: Duration of the search.
         budget_seconds: Time budget; None for no limit.
@@ -73,6 +73,7 @@ class SearchResult:
             for a metric without calibration.
         command: Command that fine-tunes the recommended models; empty if they have no networks or are fine-tuned.
         notes: Remarks for the reader.
+        target_kind: What the dataset asks a model to predict.
     """
 
     cell: Mapping[str, str]
@@ -88,6 +89,7 @@ class SearchResult:
     expected_regret: float | None = None
     command: str = ""
     notes: tuple[str, ...] = ()
+    target_kind: str = "single_label"
 
     def with_status(self, status: str) -> tuple[SearchedModel, ...]:
         """Return the models with a status, in order."""

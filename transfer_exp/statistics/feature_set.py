@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -14,6 +15,17 @@ Features = Real[np.ndarray, "samples dim"]
 """Type of features, (N, D), as accepted: any real numbers."""
 Labels = Int[np.ndarray, " samples"]
 """Type of one class per sample, (N,)."""
+TargetKind: TypeAlias = Literal["single_label", "multi_label", "regression"]
+"""What a dataset asks a model to predict: one class, any number of labels, or a number."""
+Targets = Real[np.ndarray, "samples targets"]
+"""Type of what is predicted unless it is one class: zeros and ones for C labels, (N, C), or numbers, (N, 1)."""
+
+
+def describe_targets(kind: str, n_classes: int) -> str:
+    """Return what a dataset of a `TargetKind` asks a model to predict, in words such as ``5 classes``."""
+    if kind == "regression":
+        return f"numbers in {n_classes} groups"
+    return f"{n_classes} {'classes' if kind == 'single_label' else 'labels, several for an image'}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +47,15 @@ class FeatureSet:
 
     Attributes:
         features: (N, D), the input of the classifier head.
-        labels: (N,), target classes as integers.
+        labels: (N,), target classes as integers. If there are targets, the groups that samples are drawn from.
         source_probabilities: (N, S), rows sum to one; None for a model without a head.
+        targets: Several labels of each sample, or a number, see `Targets`; None if each has one class.
     """
 
     features: Float[np.ndarray, "samples dim"]
     labels: Labels
     source_probabilities: Float[np.ndarray, "samples source_classes"] | None = None
+    targets: Targets | None = None
 
     def subset(self, samples: np.ndarray) -> FeatureSet:
         """Return some of the samples.
@@ -50,18 +64,21 @@ class FeatureSet:
             samples: Positions in the order to return, or a mask (N,).
         """
         probabilities = None if self.source_probabilities is None else self.source_probabilities[samples]
-        return FeatureSet(self.features[samples], self.labels[samples], probabilities)
+        targets = None if self.targets is None else self.targets[samples]
+        return FeatureSet(self.features[samples], self.labels[samples], probabilities, targets)
 
 
 def concatenate(sets: Sequence[FeatureSet]) -> FeatureSet:
-    """Return the samples of all sets in one; it has source probabilities if all sets have them."""
+    """Return the samples of all sets in one; it has source probabilities and targets if all sets have them."""
     if len(sets) == 1:
         return sets[0]
     probabilities = [part.source_probabilities for part in sets if part.source_probabilities is not None]
+    targets = [part.targets for part in sets if part.targets is not None]
     return FeatureSet(
         np.concatenate([part.features for part in sets]),
         np.concatenate([part.labels for part in sets]),
         np.concatenate(probabilities) if len(probabilities) == len(sets) else None,
+        np.concatenate(targets) if len(targets) == len(sets) else None,
     )
 
 
@@ -105,6 +122,24 @@ def check_unlabelled(features: np.ndarray) -> Float[np.ndarray, "samples dim"]:
         raise InputError(f"need features (N, D): got {np.shape(features)}")
     check_feature_values(features)
     return np.asarray(features).astype(np.float64, copy=False)
+
+
+def check_targets(features: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (N, D) and targets (N, T) in float64 after checking them.
+
+    Raises:
+        InputError: If the shapes do not fit, there are no two samples, or a value is not a finite real number.
+    """
+    features, targets = check_unlabelled(features), np.asarray(targets)
+    if targets.ndim != 2 or len(targets) != len(features) or targets.size == 0 or targets.dtype.kind not in "fiub":
+        raise InputError(
+            f"targets must be real numbers (N, T), N = {len(features)}: got {targets.dtype} {targets.shape}"
+        )
+    if len(features) < 2:
+        raise InputError("one sample only: a ranking of models needs at least two")
+    if not np.isfinite(targets := targets.astype(np.float64)).all():
+        raise InputError("targets hold NaN or infinity: leave those samples out")
+    return features, targets
 
 
 def check_labels(kind: str, values: np.ndarray, labels: np.ndarray) -> None:
