@@ -128,7 +128,7 @@ def measure_uncertainty(finalists: Finalists) -> Uncertainty:
 def _classifier_hits(finalists: Finalists) -> Bool[np.ndarray, "models samples"]:
     """Return the `held_out_hits` of every finalist; InputError if the images or the time do not suffice."""
     n_images, budget = len(finalists.labels), finalists.budget
-    if any(subset.dataset.target_kind != "single_label" for subset in finalists.subsets.values()):
+    if any(subset.pairing.dataset.target_kind != "single_label" for subset in finalists.subsets.values()):
         raise InputError("it is known for datasets with one class per image only")
     if n_images < _MIN_CLASS_SIZE * finalists.n_classes:
         raise InputError(f"{n_images} images of {finalists.n_classes} classes are too few for a linear classifier")
