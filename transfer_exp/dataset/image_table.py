@@ -82,7 +82,7 @@ def image_table(
     class_names, labels, targets = _encode(labelled, rows, kind, table)
     decoder = ImageDecoder(background, pixel_range)
     images = load_files(rows["path"].to_list(), labels, REMEDY, targets, decoder=decoder)
-    splits = {str(split): images.subset(at) for split, at in rows.reset_index().groupby("split").indices.items()}
+    splits = {split: images.subset(np.flatnonzero(rows["split"] == split)) for split in sorted(set(rows["split"]))}
     train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
     if test is None:
         train, test = train.split(test_fraction, seed)
@@ -134,7 +134,7 @@ def _answer_columns(rows: pd.DataFrame, table: Path) -> tuple[list[str], TargetK
     if named:
         return named, _KINDS[named[0]]
     columns = [str(name) for name in rows if name not in ("file", "split")]
-    if len(columns) < 2 or _to_flags(rows[columns].stack()).isna().all():
+    if len(columns) < 2 or rows[columns].apply(_to_flags).isna().all(axis=None):
         require_columns(rows, ("label",), table)
     return columns, "multi_label"
 

@@ -338,7 +338,7 @@ def _compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:
                 raise SharedInputError(
                     f"not applicable to {_KIND_PHRASES[kind]}: use a metric such as {_TARGET_METRICS}"
                 )
-            return {_SCORE: metric.score_targets(*inputs.select(("features", "targets")), kind)}
+            return {_SCORE: metric.score_targets(inputs.features, inputs.targets, kind)}
     values = inputs.select(metric.inputs)
     return metric.parts(*values) if isinstance(metric, PoolMetric) else {_SCORE: metric(*values)}
 

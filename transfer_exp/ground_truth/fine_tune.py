@@ -83,7 +83,7 @@ class FineTuning(ABC):
         if value == -math.inf:
             raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
         point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
-        trained = data.factory.parameters + (data.factory.dim + 1) * len(data.dataset.class_names)
+        trained = data.factory.parameters + (data.factory.dim + 1) * data.dataset.n_outputs
         return Accuracy(value, data.dataset.measure, {**point, **selection}, "this project", protocol.steps, trained)
 
     @property
@@ -171,17 +171,19 @@ class FineTuning(ABC):
         decay = f" wd={recipe.weight_decay:g}" if len(self.protocol.weight_decays) > 1 else ""
         return f"{model}{' final' if name == 'final' else ''} lr={recipe.learning_rate:g}{decay}"
 
-    def _new_head(self, pairing: Pairing, trained: Positions) -> NewHead:
+    def _new_head(self, pairing: NetworkOnImages, trained: Positions) -> NewHead:
         """Return the factory of heads for training on some of the images of train and validation."""
         classes = pairing.dataset.n_outputs
         if self.protocol.head == "random":
             return lambda dim: nn.Linear(dim, classes)
 
+        scale = pairing.dataset.mean_and_scale
+
         @cache
         def fit_layer() -> nn.Linear:
             splits = [labelled_features(pairing, split) for split in ("train", "validation")]
             features = reduce(LabelledFeatures.concatenate, [split for split in splits if split is not None])
-            features = features.scale_targets(*pairing.dataset.mean_and_scale)
+            features = features.scale_targets(*scale)
             fit = fit_probe(features.subset(trained), classes, (_PROBE_STRENGTH,), _PROBE_TOLERANCE)
             return fit.as_layer(len(trained))
 

@@ -40,7 +40,7 @@ def cka(features: Features, targets: Targets) -> float:
     """
     x, y = _centred(features, targets, "cka")
     norms = np.linalg.norm(_smaller_gram(x)) * np.linalg.norm(_smaller_gram(y))
-    return float(min((np.linalg.norm(x.T @ y) ** 2) / norms, 1.0))
+    return min(float(np.linalg.norm(x.T @ y) ** 2 / norms), 1.0)
 
 
 def lfc(features: Features, targets: Targets) -> float:
