@@ -47,7 +47,7 @@ class _Net(ModelArrays):
     """Model represented by features in memory."""
 
     def __init__(self, values, facts=None):
-        self.name, self.dataset = "net", SimpleNamespace(name="target")
+        self.name, self.dataset = "net", SimpleNamespace(name="target", target_kind="single_label")
         self.values, self.model_facts = values, facts or SEVEN
 
     def features(self, split):

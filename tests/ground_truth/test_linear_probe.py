@@ -26,7 +26,7 @@ def _features(samples, seed, classes=3, dim=6, noise=1.2):
 
 
 def _pairing(splits, classes=3, images=None, measure="accuracy"):
-    dataset = SimpleNamespace(class_names=tuple("abcdef")[:classes], measure=measure)
+    dataset = SimpleNamespace(class_names=tuple("abcdef")[:classes], n_outputs=classes, measure=measure)
     return fake_pairing(dataset=dataset, features=splits.get, images=(images or {}).get)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,11 @@ def huggingface(
             passed_over[unlabelled(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
     kind = _target_kind(splits[chosen["train"]].features[label])
     class_names, codes = _read_classes([splits[name] for name in chosen.values()], label, kind)
-    skip, decoder, folders = is_skip(on_unreadable), ImageDecoder(background, pixel_range), _allowed_folders(id)
+    decoder, folders = ImageDecoder(background, pixel_range), _allowed_folders(id)
     answers = {
         split: _read_answers(splits[name], label, codes, f"{id}, {name}", kind) for split, name in chosen.items()
     }
-    bounds = np.empty(0)
-    if kind == "regression":
-        bounds, class_names = number_groups(answers["train"][:, 0])
+    bounds, names = number_groups(answers["train"][:, 0]) if kind == "regression" else (np.empty(0), class_names)
     images = {
         split: _load_images(
             splits[name],
@@ -91,18 +89,15 @@ def huggingface(
         )
         for split, name in chosen.items()
     }
-    for split, part in images.items() if skip else ():
-        is_readable = find_readable(part, f"{id}, {chosen[split]}")
-        images[split] = part.subset(np.flatnonzero(is_readable))
-        damaged = tuple(f"{chosen[split]}, row {i}" for i in np.flatnonzero(~is_readable))
-        passed_over |= {NOT_READABLE: (*passed_over.get(NOT_READABLE, ()), *damaged)} if damaged else {}
+    if is_skip(on_unreadable) and (damaged := _leave_out_unreadable(images, id, chosen)):
+        passed_over[NOT_READABLE] = damaged
     train_images, test_images = images["train"], images.get("test")
     if test_images is None:
         train_images, test_images = train_images.split(test_fraction, seed)
     scoring_set = train_images.stratified_subset(scoring_set_size, seed)
     return TargetDataset(
         clean_name(Path(id).name),
-        class_names,
+        names,
         train_images,
         test_images,
         scoring_set,
@@ -111,6 +106,16 @@ def huggingface(
         target_kind=kind,
         passed_over=passed_over,
     )
+
+
+def _leave_out_unreadable(images: dict[Split, LabelledImages], id: str, chosen: Mapping[Split, str]) -> tuple[str, ...]:
+    """Leave unreadable images out of every split, in place, and return their names."""
+    damaged = list[str]()
+    for split, part in images.items():
+        is_readable = find_readable(part, f"{id}, {chosen[split]}")
+        images[split] = part.subset(np.flatnonzero(is_readable))
+        damaged += [f"{chosen[split]}, row {i}" for i in np.flatnonzero(~is_readable)]
+    return tuple(damaged)
 
 
 def _load_splits(id: str, config: str | None) -> Any:
