@@ -76,7 +76,7 @@ def test_string_labels_and_a_single_split_are_read(tmp_path):
     [
         ({"test": "tset"}, "has no split 'tset': did you mean test"),
         ({"label_column": "lable"}, "has no column 'lable': did you mean label"),
-        ({"label_column": "image"}, "column 'image' of .* is not one label an image"),
+        ({"label_column": "image"}, "column 'image' of .* holds no labels"),
         ({"image_column": "label"}, "column 'label' of .* holds no images"),
         ({}, "has 2 columns of type Image: set dataset.image_column to one of image, mask"),
     ],

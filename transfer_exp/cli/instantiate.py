@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from functools import cache
 from importlib import import_module
 from typing import Any, get_args, get_origin, get_type_hints
@@ -115,7 +115,9 @@ def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[.
     """
     target = _find_target(group, str(options.get("_target_")))
     parameters = inspect.signature(target).parameters
-    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target)
+    # Fields of a dataclass are named in the module of the class that declares them, which may be a base class.
+    is_plain_class = inspect.isclass(target) and not is_dataclass(target)
+    hints = get_type_hints(target.__init__ if is_plain_class else target)
     values = {
         deprecated_names.current_option(str(key), parameters): value
         for key, value in options.items()

@@ -71,22 +71,10 @@ def huggingface(
             n_rows, name = len(splits[chosen[split]]), chosen.pop(split)
             passed_over[unlabelled(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
     kind = _target_kind(splits[chosen["train"]].features[label])
-    class_names, codes = _read_classes([splits[name] for name in chosen.values()], label, kind)
+    class_names, answers = _read_targets({split: splits[name] for split, name in chosen.items()}, label, id, kind)
     decoder, folders = ImageDecoder(background, pixel_range), _allowed_folders(id)
-    answers = {
-        split: _read_answers(splits[name], label, codes, f"{id}, {name}", kind) for split, name in chosen.items()
-    }
-    bounds, names = number_groups(answers["train"][:, 0]) if kind == "regression" else (np.empty(0), class_names)
     images = {
-        split: _load_images(
-            splits[name],
-            image,
-            _group(answers[split], answers["train"], kind, bounds),
-            None if kind == "single_label" else answers[split],
-            f"{id}, {name}",
-            folders,
-            decoder,
-        )
+        split: _load_images(splits[name], image, *answers[split], f"{id}, {name}", folders, decoder)
         for split, name in chosen.items()
     }
     if is_skip(on_unreadable) and (damaged := _leave_out_unreadable(images, id, chosen)):
@@ -94,13 +82,12 @@ def huggingface(
     train_images, test_images = images["train"], images.get("test")
     if test_images is None:
         train_images, test_images = train_images.split(test_fraction, seed)
-    scoring_set = train_images.stratified_subset(scoring_set_size, seed)
     return TargetDataset(
         clean_name(Path(id).name),
-        names,
+        class_names,
         train_images,
         test_images,
-        scoring_set,
+        train_images.stratified_subset(scoring_set_size, seed),
         images.get("validation"),
         measure=MEASURES[kind][0],
         target_kind=kind,
@@ -210,6 +197,21 @@ def _target_kind(feature: Any) -> TargetKind:
     return "regression" if getattr(feature, "dtype", "").startswith("float") else "single_label"
 
 
+def _read_targets(
+    splits: Mapping[Split, Any], column: str, id: str, kind: TargetKind
+) -> tuple[tuple[str, ...], dict[Split, tuple[Labels, Targets | None]]]:
+    """Return the class names, and the labels and targets of every split (see `LabelledImages`)."""
+    class_names, codes = _read_classes(list(splits.values()), column, kind)
+    answers = {split: _read_answers(rows, column, codes, f"{id}, {split}", kind) for split, rows in splits.items()}
+    if kind == "regression":
+        bounds, class_names = number_groups(answers["train"][:, 0])
+        return class_names, {split: (group_numbers(part[:, 0], bounds), part) for split, part in answers.items()}
+    if kind == "multi_label":
+        train = answers["train"]
+        return class_names, {split: (rarest_labels(part, train), part) for split, part in answers.items()}
+    return class_names, {split: (part, None) for split, part in answers.items()}
+
+
 def _read_classes(splits: Sequence[Any], column: str, kind: TargetKind) -> tuple[tuple[str, ...], dict[Any, int]]:
     """Return the class names, and the label of each value of the column; values of a plain column are sorted."""
     if kind == "regression":
@@ -289,13 +291,6 @@ def _read_answers(split: Any, column: str, codes: dict[Any, int], label: str, ki
         if value not in codes:
             raise InputError(f"{label}: {column}={value} is not among the classes of the dataset")
     return np.array([codes[value] for value in values], dtype=np.int64)
-
-
-def _group(answers: np.ndarray, training_answers: np.ndarray, kind: TargetKind, bounds: np.ndarray) -> Labels:
-    """Return the class of each image, or the group that stands for it (see `LabelledImages`)."""
-    if kind == "regression":
-        return group_numbers(answers[:, 0], bounds)
-    return rarest_labels(answers, training_answers) if kind == "multi_label" else answers
 
 
 def _is_withheld(cell: Any) -> bool:

@@ -116,15 +116,8 @@ class PoolSearch:
         left = None if self.budget.seconds is None else self.budget.left()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models", left) as (track, advance):
             threads = ModelThreads(count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store), track)
-            extractor = Extractor(
-                self.store,
-                self.device,
-                self.batch_size,
-                self.workers,
-                threads.track,
-                layer=self.layer,
-                pooling=self.pooling,
-            )
+            settings = (self.store, self.device, self.batch_size, self.workers, threads.track)
+            extractor = Extractor(*settings, layer=self.layer, pooling=self.pooling)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
             nested = NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first, self._best_layer)
             scored = ScoredSubsets(nested, self.scoring, self.ground_truth, threads)
