@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
@@ -46,9 +46,16 @@ _log = logging.getLogger(__name__)
 _SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 FINE_TUNE = "fine-tune"
 """Value of ``then``."""
+_LIMITS = {
+    "--max-params": "parameters",
+    "--min-throughput": "images_per_second",
+    "--max-memory": "memory",
+    "--licence": "licence",
+}
+"""Settings of the limits by option."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 _TABLES = (".csv", ".tsv", ".txt")
-_SEARCH_SETTINGS = ("budget", "draws", "halving", "then", "models", "ground_truth", "hydra")
+_SEARCH_SETTINGS = ("budget", "draws", "halving", "limits", "then", "models", "ground_truth", "hydra")
 """Settings of a search that a run does not have, or that the command for fine-tuning sets itself."""
 _RUN_DEFAULTS = {"model_pool": "", "perturbation": "none", "metric": "logme", "tracker": "wandb"}
 """Groups with another default in ``transfer-exp rank``, and the option that the command need not name."""
@@ -86,10 +93,14 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("--then", choices=[FINE_TUNE], help="measure the accuracy of the recommended models")
     parser.add_argument("--pool", metavar="NAME", help="model_pool=NAME (default everyday)")
+    parser.add_argument("--max-params", metavar="N", help="only models of at most N parameters, such as 30M")
+    parser.add_argument("--min-throughput", metavar="N", help="only models of N images a second in earlier searches")
+    parser.add_argument("--max-memory", metavar="SIZE", help="only models of at most SIZE in use, such as 2GB")
+    parser.add_argument("--licence", metavar="NAMES", help="only weights of these licences, such as apache-2.0,mit")
     parser.add_argument(
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
-    own_options = ("-h", "--help", "--budget", "--then", "--pool")
+    own_options = ("-h", "--help", "--budget", "--then", "--pool", *_LIMITS)
     arguments = list(arguments)
     if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
         position = arguments.index("--budget")
@@ -100,7 +111,29 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         [f"./{a}" if a.startswith("-") and a not in own_options and Path(a).exists() else a for a in arguments]
     )
     settings = [*options.settings, *([f"then={options.then}"] if options.then else [])]
+    settings += _limit_settings(vars(options))
     return search_overrides(options.target, options.budget, options.pool, settings)
+
+
+def _limit_settings(options: Mapping[str, str | None]) -> list[str]:
+    """Return the settings of the limits on the command line, with sizes as numbers."""
+    settings = list[str]()
+    for option, setting in _LIMITS.items():
+        value = options[option.removeprefix("--").replace("-", "_")]
+        if value is not None and setting == "licence":
+            settings.append(f"limits.licence=[{','.join(map(quote, value.split(',')))}]")
+        elif value is not None:
+            settings.append(f"limits.{setting}={parse_size(option, value):g}")
+    return settings
+
+
+def parse_size(option: str, text: str) -> float:
+    """Return the number of a text such as ``30M``, ``2GB``, ``1.5GiB`` or ``200``; InputError if it is not a size."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmg]?)(i?)b?", text.strip(), re.IGNORECASE)
+    number = float(match[1]) * (1024 if match[3] else 1000) ** "_kmg".find(match[2].lower() or "_") if match else 0.0
+    if number <= 0:
+        raise InputError(f"{option}={text} is not a size: write a number such as 200, 30M or 2GB")
+    return number
 
 
 def search_overrides(target: str | None, budget: str | None, pool: str | None, settings: Sequence[str]) -> list[str]:
@@ -269,8 +302,11 @@ def build_search(
         raise InputError(f"then={plain['then']} needs a ground_truth that trains: full, last_block or linear_probe")
 
     from transfer_exp.evaluation.halving import Halving
+    from transfer_exp.experiment.limits import Limits
     from transfer_exp.experiment.search import PoolSearch
 
+    limits: dict[str, Any] = dict(plain["limits"])
+    limits["licence"] = limits["licence"] and tuple(limits["licence"])
     return PoolSearch(
         **parts,
         halving=Halving(**plain["halving"]),
@@ -278,6 +314,7 @@ def build_search(
         store=store,
         **{name: resolved[name] for name in ("draws", "device", "seed", "jobs", "inspect")},
         **plain["features"],
+        limits=Limits(**limits),
         report=log,
     )
 

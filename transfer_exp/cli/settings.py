@@ -54,6 +54,10 @@ def _number(text: str, accepts: Callable[[int | float], bool]) -> tuple[str, Cal
     return f"a number {text}", lambda value: type(value) in (int, float) and accepts(value)
 
 
+def _limit() -> tuple[str, Callable[[Any], bool]]:
+    return "a number above 0, or null", lambda v: v is None or (type(v) in (int, float) and 0 < v < float("inf"))
+
+
 SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "stage": (f"one of {', '.join(STAGES)}", lambda value: value in STAGES),
     "models": ("a list of names such as [a,b], or null", lambda v: _is_name(v) or _is_list(v, _is_name, or_null=True)),
@@ -80,6 +84,13 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "then": ("fine-tune, or null", lambda value: value in (None, "fine-tune")),
     "inspect": ("true or false", lambda value: isinstance(value, bool)),
     "draws": _whole_number(2, 1_000_000),
+    "limits.parameters": _limit(),
+    "limits.images_per_second": _limit(),
+    "limits.memory": _limit(),
+    "limits.licence": (
+        "a list of names such as [apache-2.0,mit], or null",
+        lambda value: _is_list(value, _is_name, or_null=True),
+    ),
     "halving.first": _whole_number(1),
     "halving.top": _whole_number(1),
     "halving.growth": _number("above 1", lambda value: 1 < value < float("inf")),

@@ -8,7 +8,7 @@ and expected accuracies are in `transfer_exp.experiment.uncertainty`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -20,6 +20,7 @@ from transfer_exp.errors import InputError, NoModelError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.first_look import FirstLook, relative_costs
+from transfer_exp.experiment.limits import Limits
 from transfer_exp.experiment.parallel import Jobs, ModelThreads, count_jobs, map_models, one_blas_thread
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scored_subsets import ScoredSubsets
@@ -35,7 +36,7 @@ from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling
 from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
-from transfer_exp.progress import Track, phase, progress_bars
+from transfer_exp.progress import Track, phase, progress_bars, silent
 from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
 from transfer_exp.store import Store
@@ -60,6 +61,7 @@ class PoolSearch:
         seed: Seed of the order of the images, of the half-samples and of the perturbation.
         inspect: Whether to inspect all images, and refuse unreadable ones of the scoring set before any work.
         report: Function to call with each line of the inspection; None logs the findings.
+        limits: Limits on what a model may cost.
         jobs: Number of models, or parts of the half-samples, to work on at a time, see `count_jobs`.
     """
 
@@ -81,6 +83,7 @@ class PoolSearch:
     jobs: Jobs = 1
     layer: LayerSetting = HEAD_INPUT
     pooling: Pooling | None = None
+    limits: Limits = field(default_factory=Limits)
 
     @cached_property
     def scoring(self) -> Scoring:
@@ -113,6 +116,12 @@ class PoolSearch:
             result, run_log = uninspected.run(labels)
             run_log.findings = findings
             return result, run_log
+        pool, remarks = self.limits.apply(
+            self.pool, Extractor(self.store, self.device, self.batch_size, self.workers, silent)
+        )
+        if remarks:
+            result, run_log = replace(self, pool=pool, limits=Limits(), inspect=False).run(labels)
+            return replace(result, notes=(*result.notes, *remarks)), run_log
         left = None if self.budget.seconds is None else self.budget.left()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models", left) as (track, advance):
             threads = ModelThreads(count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store), track)
@@ -310,15 +319,27 @@ class PoolSearch:
         done |= set(scored.reasons)
         names = sorted(candidate.name for candidate in self.pool.candidates if candidate.name not in done)
         unseen = [SearchedModel(name, status="not looked at", reason=_OUT_OF_TIME) for name in names]
-        subsets = scored.subsets
-        return tuple(
-            replace(
-                model,
-                parameters=subsets.parameters.get(model.model),
-                seconds=subsets.seconds.get(model.model, 0.0),
-                layer=subsets.layers.get(model.model, ""),
-            )
-            for model in (*ranked, *unseen, *failed)
+        return tuple(self._with_facts(model, scored.subsets) for model in (*ranked, *unseen, *failed))
+
+    def _with_facts(self, model: SearchedModel, subsets: NestedSubsets) -> SearchedModel:
+        """Return a model with its layer, cost and time."""
+        name, cost = model.model, subsets.costs.get(model.model)
+        model = replace(
+            model,
+            layer=subsets.layers.get(name, ""),
+            parameters=subsets.parameters.get(name),
+            seconds=subsets.seconds.get(name, 0.0),
+        )
+        if cost is None:
+            return model
+        return replace(
+            model,
+            multiply_adds=cost.multiply_adds,
+            images_per_second=cost.images_per_second,
+            peak_memory=cost.peak_memory(self.batch_size),
+            file_bytes=cost.file_bytes,
+            licence=cost.licence or "",
+            source_dataset=cost.source_dataset or "",
         )
 
     def _no_score(self, scored: ScoredSubsets) -> NoModelError:

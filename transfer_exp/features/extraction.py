@@ -6,8 +6,10 @@ With a head, its softmax gives source probabilities (N, S), which are stored wit
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -23,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, ModelFailureError, SharedInputError, explain_model_failure, first_line
+from transfer_exp.features.cost import ModelCost, count_cost
 from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache
 from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling, read_layers, select_layers
 from transfer_exp.model_pool.loaded_model import LoadedModel, Transform
@@ -37,6 +40,7 @@ FeatureReader: TypeAlias = Callable[[int], FeatureSet | None]
 _Outputs: TypeAlias = dict[str, Tensor]
 """Vectors (B, D) of a batch by layer, and source probabilities (B, S) if the model has a head."""
 _PROBABILITIES = "source_probabilities"
+_log = logging.getLogger(__name__)
 LARGE = 10_000_000
 """A network with at least so many parameters gains from several threads."""
 _STREAMED_ROWS = 4096
@@ -72,6 +76,7 @@ class Extractor:
         layer: Layer of the features, see `select_layers`. With several layers, choose one with `at_layer` first.
         pooling: Pooling of the layer, see `pool_output`; None pools as the network does.
         same_pass: Layers whose features the same pass extracts and stores, unless the store has them.
+        speeds: Images per second of the last passes by model, without decoding; filled by passes.
     """
 
     store: Store
@@ -83,6 +88,7 @@ class Extractor:
     layer: LayerSetting = HEAD_INPUT
     pooling: Pooling | None = None
     same_pass: tuple[str, ...] = ()
+    speeds: dict[str, float] = field(default_factory=dict, repr=False)
 
     def layers(self, model: LoadedModel) -> tuple[str, ...]:
         """Return the names of the chosen layers of a model; ModelFailureError if it lacks one of them."""
@@ -135,18 +141,24 @@ class Extractor:
         ]
         advance = self.track(f"features of {name}", ceil(len(images) / self.batch_size))
         rows: dict[str, _Rows] = {}
+        passes: list[tuple[int, float]] = []
         with explain_model_failure("its network cannot take the images", "features.batch_size"):
-            for outputs in self._forward_passes(model, images, (layer, *others)):
+            for outputs, seconds in self._forward_passes(model, images, (layer, *others)):
+                passes.append((len(next(iter(outputs.values()))), seconds))
                 for key, values in outputs.items():
                     rows.setdefault(key, _Rows(len(images), on_disk=bool(others))).add(values.numpy())
                 advance()
+        passes = passes[1:] or passes  # Libraries warm up in the first one.
+        self.speeds[name] = sum(size for size, _ in passes) / max(sum(seconds for _, seconds in passes), 1e-9)
         for other in others:
             with suppress(ModelFailureError):  # It is raised where that layer is used.
                 self.at_layer(other)._save(model, images, _arrays_of_layer(rows, other))
         return _arrays_of_layer(rows, layer)
 
-    def _forward_passes(self, model: LoadedModel, images: LabelledImages, layers: Sequence[str]) -> Iterator[_Outputs]:
-        """Yield the outputs of the network for each batch of images."""
+    def _forward_passes(
+        self, model: LoadedModel, images: LabelledImages, layers: Sequence[str]
+    ) -> Iterator[tuple[_Outputs, float]]:
+        """Yield the outputs of the network for each batch of images, and the seconds without decoding."""
         inner = [layer for layer in layers if layer != HEAD_INPUT]
         device = best_device(self.device)
         backbone = model.backbone.eval()
@@ -156,14 +168,36 @@ class Extractor:
             reading = read_layers(backbone.library_network, inner, self.pooling)
             with torch.inference_mode(), mixed, network_threads(backbone), reading as read:
                 for batch in _explain_worker_errors(self._batches(model.transform, images)):
+                    start = time.perf_counter()
                     batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
                     if HEAD_INPUT in layers:
                         outputs = _check_head(len(batch), *backbone.features_and_logits(batch))
                     else:
                         outputs, _ = {}, backbone(batch)
-                    yield outputs | {layer: _check_vectors(layer, len(batch), v) for layer, v in read().items()}
+                    outputs |= {layer: _check_vectors(layer, len(batch), v) for layer, v in read().items()}
+                    yield outputs, time.perf_counter() - start
         finally:
             backbone.cpu()  # also after an error, so that the next model has the memory of the device
+
+    def cost(self, name: str, model: LoadedModel) -> ModelCost | None:
+        """Return what a model costs, with the fastest speed so far; None if its network cannot take a blank image.
+
+        The costs are records of the store, which gets the speed of the last pass if that was faster.
+        """
+        device = best_device(self.device)
+        kind = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        key = {"model": dict(model.identity), "transform": repr(model.transform), "device": kind}
+        try:
+            record, _ = self.store.get_or_compute_record("cost", key, lambda: count_cost(model))
+            speed = self.speeds.get(name, 0.0)
+            if speed > (record.get("images_per_second") or 0.0):
+                measured = {"images_per_second": speed, "batch_size": self.batch_size}
+                self.store.update_record("cost", key, measured)
+                record |= measured
+            return ModelCost(**record)
+        except Exception:  # networks of any library run here, and a store may be read-only
+            _log.debug("the cost of %s is unknown", name, exc_info=True)
+            return None
 
     def reader(self, model: LoadedModel, images: LabelledImages) -> FeatureReader:
         """Return a function that reads the features from the store later, without the network."""

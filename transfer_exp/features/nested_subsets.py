@@ -14,6 +14,7 @@ from jaxtyping import Int
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.stratification import nested_order
 from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.features.cost import ModelCost
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, SampleSubset, pair
 from transfer_exp.model_pool.pool import Candidate
@@ -37,6 +38,7 @@ class NestedSubsets:
         load_seconds: Time to load each model.
         seconds_per_image: Time of one image with each model, as last measured.
         parameters: Number of parameters of the models whose number is known.
+        costs: What the models cost, as far as it is known.
         imagenet_accuracies: Published accuracies of the loaded models that have one, in [0, 1].
     """
 
@@ -51,6 +53,7 @@ class NestedSubsets:
     load_seconds: dict[str, float] = field(default_factory=dict)
     seconds_per_image: dict[str, float] = field(default_factory=dict)
     parameters: dict[str, int] = field(default_factory=dict)
+    costs: dict[str, ModelCost] = field(default_factory=dict)
     imagenet_accuracies: dict[str, float] = field(default_factory=dict)
     _features: dict[str, FeatureSet] = field(default_factory=dict)
     _passes: dict[str, int] = field(default_factory=dict)
@@ -128,6 +131,9 @@ class NestedSubsets:
         if model is not None:
             facts = pairing.facts()
             self.parameters[name] = model.parameters
+            cost = self.extractor.cost(name, model)
+            if cost is not None:
+                self.costs[name] = cost
             if facts.imagenet_accuracy is not None:
                 self.imagenet_accuracies[name] = facts.imagenet_accuracy
         return features

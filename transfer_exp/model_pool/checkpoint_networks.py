@@ -64,6 +64,8 @@ def load_checkpoint(folder: Path, name: str, entry: CheckpointEntry, custom: Arc
         entry.batch_norm_folded,
         augmented=augmented,
         source_dataset=entry.source_dataset,
+        licence=entry.licence,
+        file_bytes=path.stat().st_size,
     )
 
 

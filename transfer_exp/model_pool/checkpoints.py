@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
+from math import prod
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
+
+from safetensors import SafetensorError, safe_open
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.code import script_digest
@@ -49,7 +53,10 @@ def checkpoints(
         sides = {n: min(entry.input_size, largest_input) for n, entry in entries.items()}
         entries = {n: entry.model_copy(update={"input_size": sides[n]}) for n, entry in entries.items()}
     counts = {n: partial(_count_parameters, folder / entries[n].file) for n in selected}
-    candidates = tuple(Candidate(n, partial(_load, folder, n, entries[n], custom), counts[n]) for n in selected)
+    licences = {n: partial(getattr, entries[n], "licence") for n in selected}
+    candidates = tuple(
+        Candidate(n, partial(_load, folder, n, entries[n], custom), counts[n], licences[n]) for n in selected
+    )
     return ModelPool(name or folder.resolve().name, candidates)
 
 
@@ -70,8 +77,13 @@ def _import_architectures(path: Path) -> Architectures:
 
 
 def _count_parameters(path: Path) -> int | None:
-    """Return the approximate number of parameters of four bytes in a file; None if the file is missing."""
-    return path.stat().st_size // 4 if path.is_file() else None
+    """Return the number of values in a safetensors file, or that of four bytes in another; None if it is missing."""
+    if not path.is_file():
+        return None
+    if path.suffix == ".safetensors":
+        with suppress(SafetensorError, OSError), safe_open(path, framework="numpy") as file:
+            return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (no mapping)
+    return path.stat().st_size // 4
 
 
 def _load(folder: Path, name: str, entry: CheckpointEntry, custom: Architectures | None) -> LoadedModel:

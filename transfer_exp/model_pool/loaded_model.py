@@ -32,6 +32,8 @@ class LoadedModel:
         imagenet_accuracy: Published top-1 accuracy of the weights on ImageNet-1k, in [0, 1], or None.
         augmented: The training preprocessing, with a random crop and flip instead of a resize; None if unavailable.
         source_dataset: Name of the dataset that the network was pretrained on, or None.
+        licence: Licence of the weights, or None if unknown.
+        file_bytes: Size of the file of weights, or None if unknown.
     """
 
     backbone: Backbone
@@ -41,6 +43,8 @@ class LoadedModel:
     imagenet_accuracy: float | None = None
     augmented: Transform | None = None
     source_dataset: str | None = None
+    licence: str | None = None
+    file_bytes: int | None = None
 
     @property
     def parameters(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import read_json
@@ -47,6 +47,7 @@ class CheckpointEntry(BaseModel):
         batch_norm_folded: True when the batch norms are the identity and must stay in evaluation mode.
         weights_key: Where a file with several networks has the weights, such as ``state_dict_ema``, see `find_weights`.
         source_dataset: Name of the dataset that the network was pretrained on.
+        licence: Licence of the weights; anything but text counts as unknown.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -63,6 +64,7 @@ class CheckpointEntry(BaseModel):
     batch_norm_folded: bool = False
     weights_key: str | None = None
     source_dataset: str | None = None
+    licence: Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)] = None
 
 
 def read_manifest(folder: Path) -> dict[str, CheckpointEntry]:

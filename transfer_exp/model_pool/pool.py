@@ -25,11 +25,13 @@ class Candidate:
         load: Returns the model; raises `NotApplicableError` with the reason when the model cannot be used.
         count_parameters: Returns the approximate number of parameters without loading the model, or None if unknown. A
             search looks at small models first.
+        licence: Returns the licence of the weights without loading the model, or None if unknown.
     """
 
     name: str
     load: Callable[[], LoadedModel]
     count_parameters: Callable[[], int | None] = lambda: None
+    licence: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, eq=False)

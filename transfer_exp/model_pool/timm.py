@@ -36,7 +36,10 @@ def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelP
     models = list(names.values()) if isinstance(names, Mapping) else names
     hub_names = [model for model in models if model.startswith(_HUB_PREFIXES)]
     select_names(models, [*library.list_models(), *library.list_pretrained(), *hub_names], "timm")
-    candidates = (Candidate(n, partial(_load, m), partial(_count_parameters, m)) for n, m in timm_names.items())
+    candidates = (
+        Candidate(n, partial(_load, m), partial(_count_parameters, m), partial(_licence, m))
+        for n, m in timm_names.items()
+    )
     return ModelPool(name, tuple(candidates))
 
 
@@ -53,6 +56,14 @@ def _count_parameters(name: str) -> int | None:
             return sum(parameter.numel() for parameter in library.create_model(name).parameters())
     except (RuntimeError, NotImplementedError):  # the constructor of the architecture reads values of its weights
         return None
+
+
+def _licence(name: str) -> str | None:
+    """Return the licence that timm lists for the weights; None for a model of a hub."""
+    from transfer_exp.vision import timm as library
+
+    settings = None if name.startswith(_HUB_PREFIXES) else library.models.get_pretrained_cfg(name)
+    return getattr(settings, "license", None)
 
 
 def _load(name: str) -> LoadedModel:
@@ -73,4 +84,5 @@ def _load(name: str) -> LoadedModel:
         ) from error
     identity = {"library": "timm", "architecture": name, "weights": hash_weights(network)}
     transform, augmented = create_transforms(network)
-    return LoadedModel(wrap_network(network.eval()), transform, identity, augmented=augmented)
+    licence = (getattr(network, "pretrained_cfg", None) or {}).get("license")
+    return LoadedModel(wrap_network(network.eval()), transform, identity, augmented=augmented, licence=licence)

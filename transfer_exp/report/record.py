@@ -30,8 +30,9 @@ _RANKING_COLUMNS = ("score_rank", "model", "score", "accuracy", "accuracy_rank",
 CELL_COLUMNS = ("model_pool", "dataset", "perturbation", "metric", "ground_truth", "seed")
 MODEL_COLUMNS = ("model", "score", "accuracy", "reason")
 _COST_COLUMNS = ("trainable_parameters", "training_seconds")
-_INTEGER_COLUMNS = ("rank", "best_rank_95", "worst_rank_95", "images", "parameters")
-_TEXT_COLUMNS = ("model", "status", "reason", "layer")
+_SIZE_COLUMNS = ("parameters", "multiply_adds", "peak_memory", "file_bytes")
+_INTEGER_COLUMNS = ("rank", "best_rank_95", "worst_rank_95", "images", *_SIZE_COLUMNS)
+_TEXT_COLUMNS = ("model", "status", "reason", "layer", "licence", "source_dataset")
 
 
 def write_record(
@@ -166,7 +167,7 @@ def search_facts(search: SearchResult) -> dict[str, Any]:
     """Return what a search found about the pool as a whole, as plain values by name.
 
     These are the fields of `SearchResult` other than ``models``, the lines of the verdict, the models that may be the
-    best, those to fine-tune, and the levels of the intervals.
+    best, those to fine-tune, those on the front of accuracy against cost, and the levels of the intervals.
     """
     facts = {field.name: getattr(search, field.name) for field in fields(search) if field.name != "models"}
     return {
@@ -176,6 +177,7 @@ def search_facts(search: SearchResult) -> dict[str, Any]:
         "notes": list(search.notes),
         "best": list(search.best),
         "recommended": list(search.recommended),
+        "front": list(search.front),
         "levels": {"score": SCORE_LEVEL, "rank": RANK_LEVEL, "expected_accuracy": ACCURACY_LEVEL},
     }
 

@@ -17,7 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from transfer_exp.report.ranking_table import models_by_reason, omitted_models, score_format
-from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchedModel, SearchResult
+from transfer_exp.results.search import (
+    ACCURACY_LEVEL,
+    RANK_LEVEL,
+    SCORE_LEVEL,
+    SearchedModel,
+    SearchResult,
+    format_count,
+)
 from transfer_exp.statistics.feature_set import describe_targets
 
 _STOP_REASONS = {
@@ -151,6 +158,10 @@ def remarks(search: SearchResult) -> list[str]:
         lines.append(f"Order: {order}" + ("; dropped models by score" if len(finalists) < n_ranked else ""))
     if any(model.expected_accuracy is not None for model in finalists):
         lines.append("Expected accuracies are estimates from other networks and datasets, and can be far off for yours")
+    costs = {model.model: model.multiply_adds for model in finalists}
+    if len(search.front) > 1:
+        front = [f"{name} ({format_count(costs[name] or 0)})" for name in search.front]
+        lines.append(f"Best for their multiply-adds: {_join(front, _NAMES_SHOWN)}")
     cost = f"{_plural(n_ranked, 'model')} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}"
     percentage = 100 * search.share_of_passes
     share = f"{percentage:.0f} %" if percentage >= 1 else "less than 1 %"

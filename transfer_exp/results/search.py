@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,6 +30,11 @@ class SearchedModel:
         accuracy: Accuracy measured after fine-tuning, in [0, 1]; None if the model was not fine-tuned.
         layer: Layer of the features, see `select_layers`; empty for features of the user.
         parameters: Number of parameters; None if unknown.
+        multiply_adds: Multiplications of the network for one image.
+        images_per_second: Fastest forward passes so far on this device, without decoding.
+        peak_memory: Bytes of the weights and of the activations of a batch.
+        file_bytes: Size of the file of weights.
+        licence, source_dataset: Of the weights; empty if unknown.
         seconds: Time spent on the features of the model, loading included.
         status: ``finalist``, ``dropped`` (in an earlier round), ``not looked at`` (for lack of time) or ``failed``.
         reason: Why the model is not a finalist; empty for a finalist.
@@ -48,9 +54,23 @@ class SearchedModel:
     accuracy: float | None = None
     layer: str = ""
     parameters: int | None = None
+    multiply_adds: int | None = None
+    images_per_second: float | None = field(default=None, compare=False)
+    peak_memory: int | None = None
+    file_bytes: int | None = None
+    licence: str = ""
+    source_dataset: str = ""
     seconds: float = field(default=0.0, compare=False)
     status: str = "finalist"
     reason: str = ""
+
+
+def format_count(count: int | float) -> str:
+    """Return a count such as ``208 k``, ``2.5 M`` or ``1.2 G``."""
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= 0.9995 * size:
+            return f"{count / size:.{1 if count < 9.95 * size else 0}f} {unit}"
+    return f"{count:.0f} "
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,26 @@ class SearchResult:
         finalists = [model.model for model in self.with_status("finalist")]
         has_intervals = any(model.best_rank_95 is not None for model in self.models)
         return tuple((self.best if has_intervals else finalists)[:MAX_RECOMMENDED])
+
+    @property
+    def front(self) -> tuple[str, ...]:
+        """Finalists that no other finalist beats in accuracy and multiply-adds at the same time, cheapest first.
+
+        The accuracy is the expected one, or else the score. Models without both numbers are not compared.
+        """
+        has_expected = any(model.expected_accuracy is not None for model in self.models)
+        points = [
+            (model.multiply_adds, value, model.model)
+            for model in self.with_status("finalist")
+            for value in [model.expected_accuracy if has_expected else model.score]
+            if model.multiply_adds is not None and value is not None
+        ]
+        front, best = list[str](), -math.inf
+        for _, value, name in sorted(points, key=lambda point: (point[0], -point[1])):
+            if value > best:
+                front.append(name)
+                best = value
+        return tuple(front)
 
     @property
     def share_of_passes(self) -> float:

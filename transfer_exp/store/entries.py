@@ -35,7 +35,7 @@ Key = Mapping[str, Any]
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """Errors of reading a missing or damaged file."""
 SCORES, INSPECTION, UNFINISHED, LEFTOVER = "scores", "inspection", "unfinished", "leftover"
-KINDS = ("features", SCORES, "accuracy", INSPECTION, UNFINISHED, LEFTOVER)
+KINDS = ("features", "cost", SCORES, "accuracy", INSPECTION, UNFINISHED, LEFTOVER)
 """Kinds of entries. A leftover is a temporary file of a killed process, or a lock of an older version."""
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 _DIGEST = r"[0-9a-f]{64}"

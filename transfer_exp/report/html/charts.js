@@ -122,14 +122,14 @@ function scatter(title, scoreName, models, named, rangeY, width) {
 }
 
 /* Accuracy against a cost on a logarithmic axis; the pairs that `front` marks are coloured, joined and named. */
-function costChart(rows, key, label, front, width) {
+function costChart(rows, key, label, front, width, axis = "accuracy", noun = "pair") {
   const height = Math.max(300, Math.min(420, width * 0.5));
   const [left, right, top, bottom] = [58, width - 12, 10, height - 44];
   const rangeX = widened(rows.map((r) => Math.log10(r[key])), 0.06);
   const rangeY = widened(rows.map((r) => r.accuracy), 0.08);
   const [x, y] = [scale(rangeX, left, right), scale(rangeY, bottom, top)];
   const best = rows.filter((r) => r[front]).sort((a, b) => a[key] - b[key]);
-  const svg = canvas(width, height, `Accuracy against ${label}, ${plural(rows.length, "pair")} of model and regime. Best at their
+  const svg = canvas(width, height, `${axis} against ${label}, ${plural(rows.length, noun)}${noun === "pair" ? " of model and regime" : ""}. Best at their
     cost: ${best.map((r) => `${r.pair} ${fixed(r.accuracy, 3)}`).join("; ")}. The table has all numbers.`, "costs");
   const powers = [];
   for (let power = Math.ceil(rangeX[0]); power <= rangeX[1]; power++) powers.push(power);
@@ -144,7 +144,7 @@ function costChart(rows, key, label, front, width) {
     svg.append(draw("line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) }));
     svg.append(draw("text", { class: "tick", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
   }
-  svg.append(draw("text", { class: "axis", transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "accuracy"));
+  svg.append(draw("text", { class: "axis", transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, axis));
   const path = best.map((r, i) => `${i ? "H" : "M"}${x(Math.log10(r[key]))}${i ? "V" : " "}${y(r.accuracy)}`).join("");
   svg.append(draw("path", { class: "front", d: path }));
   const spots = rows.map((r) => ({ name: r.pair, x: x(Math.log10(r[key])), y: y(r.accuracy), isNamed: r[front] }));
@@ -152,7 +152,7 @@ function costChart(rows, key, label, front, width) {
   rows.forEach((r, i) => {
     const { x: cx, y: cy } = spots[i];
     const group = draw("g", { class: `model${r[front] ? " best" : ""}`, "data-model": r.pair });
-    group.append(draw("title", {}, `${r.pair}: accuracy ${fixed(r.accuracy, 3)}, ${label} ${r[key].toLocaleString("en")}`));
+    group.append(draw("title", {}, `${r.pair}: ${axis} ${fixed(r.accuracy, 3)}, ${label} ${r[key].toLocaleString("en")}`));
     group.append(draw("circle", { class: "dot", cx, cy, r: 4 }));
     if (labels[i]?.line) group.append(draw("path", { class: "leader", d: labels[i].line }));
     const inward = cx > width / 2 ? { x: cx - 8, "text-anchor": "end" } : { x: cx + 8 };

@@ -45,6 +45,18 @@ function scatters(cell, before) {
   return [el("div", { class: pictures.length > 1 ? "pair" : "" }, ...pictures), key];
 }
 
+/* Accuracy against cost of the finalists; nothing without two models that have both. */
+function costCharts(cell) {
+  const finalists = cell.models.filter((m) => m.status === "finalist" && m.multiply_adds > 0);
+  const key = finalists.some((m) => !isMissing(m.expected_accuracy)) ? "expected_accuracy" : "score";
+  const points = finalists.filter((m) => !isMissing(m[key]))
+    .map((m) => ({ pair: m.model, multiply_adds: m.multiply_adds, accuracy: m[key], is_front: cell.front.includes(m.model) }));
+  if (points.length < 2) return [];
+  const axis = key === "score" ? "score" : "expected accuracy";
+  const note = el("p", { class: "note key" }, el("span", { class: "mark" }), `no other finalist has both a higher ${axis} and fewer multiply-adds`);
+  return [responsive((width) => costChart(points, "multiply_adds", "multiply-adds of one image", "is_front", width, axis, "model")), note];
+}
+
 function details(cell) {
   if (cell.state !== "done") return [note(`${cell.state}: ${cell.reason || "no reason given"}`)];
   const before = cell.before === null ? null : data.cells[cell.before];
@@ -54,6 +66,7 @@ function details(cell) {
     answerBox(cell.answer, isWide ? [] : [...intervalChart(cell.answer.chart), ...charts], cell.measures),
     isWide ? part("Score against accuracy", ...charts) : null,
     cell.models.length ? part("Models", modelTable(cell, before), modelNotes(cell.models)) : null,
+    costCharts(cell).length ? part("Accuracy against cost", ...costCharts(cell)) : null,
     separation(cell),
     cell.findings.length ? part("Images", ...cell.findings.map((line) => note(line))) : null,
     reproduce(part, data.kind === "sweep" ? "Reproduce this cell" : "Reproduce", cell.command, cell.versions),

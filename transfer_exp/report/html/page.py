@@ -40,7 +40,7 @@ _RUN_SCRIPTS = ("classes.js", "page.js")
 _UNFINISHED: dict[str, Any] = {
     **dict.fromkeys(("answer", "tau", "before", "samples")),
     **dict.fromkeys(("chance", "left_out", "command"), ""),
-    **{"models": [], "named": [], "measures": {}, "views": {}, "versions": {}, "findings": []},
+    **{"models": [], "named": [], "front": [], "measures": {}, "views": {}, "versions": {}, "findings": []},
 }
 """Data of a cell without a result."""
 _SWEEP_NAME = re.compile(r"\+sweep=([\w./-]+)")
@@ -99,9 +99,10 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
 
         Each cell has ``fields``, ``state`` and ``reason``; ``answer`` (an `Answer`, None without a result); ``tau`` and
         ``chance`` (None and empty without ground truth); ``measures``; ``models`` (best first, with the columns of
-        `search_frame` as far as they are known, ``accuracy_rank``, and the ``stages`` of the time); ``named`` (models
-        that the chart names); ``before`` (index of the cell with perturbation ``none``), ``samples`` and ``views``
-        (indices by model, before and after the perturbation); and ``command``, ``versions``, ``left_out`` and
+        `search_frame` as far as they are known, ``accuracy_rank``, and the ``stages`` of the time); ``front`` (models
+        on the front of accuracy against cost); ``named`` (models that the chart names); ``before`` (index of the cell
+        with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after the perturbation);
+        and ``command``, ``versions``, ``left_out`` and
         ``findings`` of its `RunDetails`.
     """
     cells = collect(folder) if frame is None else frame
@@ -174,6 +175,7 @@ def _result_data(result: CellResult, search: SearchResult | None, details: RunDe
         "measures": {name: value for name, value in result.measures.items() if name != "weighted_tau"},
         "models": models,
         "named": sorted(notable_models(result)),
+        "front": [] if search is None else list(search.front),
         "command": details.command,
         "versions": details.versions,
         "findings": details.findings,

@@ -104,9 +104,10 @@ function compare(a, b, way) {
   return way === "ascending" ? order : -order;
 }
 
-const parametersText = (count) => {
+const countText = (count) => {
   if (isMissing(count)) return "–";
-  return count < 1e6 ? `${fixed(count / 1e3, 0)} k` : `${fixed(count / 1e6, count < 1e7 ? 1 : 0)} M`;
+  const [size, unit] = [[1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([least]) => count >= least) ?? [1, ""];
+  return `${fixed(count / size, size > 1e3 && count < 10 * size ? 1 : 0)} ${unit}`;
 };
 const secondsText = (value) => (isMissing(value) ? "–" : `${fixed(value, value < 10 ? 1 : 0)} s`);
 
@@ -144,7 +145,13 @@ function modelTable(cell, before) {
     { key: "layer", label: "layer", hint: "layer of the network that the score is of", text: true, cell: (m) => m.layer,
       value: (m) => (cell.models.every((other) => ["", "head_input"].includes(other.layer ?? "")) ? null : m.layer) },
     column("seconds", "time", null, { rising: true, cell: (m) => el("span", { title: stages(m) || null }, secondsText(m.seconds)) }),
-    column("parameters", "parameters", parametersText, { rising: true }),
+    column("parameters", "parameters", countText, { rising: true }),
+    column("multiply_adds", "multiply-adds", countText, { rising: true, hidden: true, hint: "for one image" }),
+    column("images_per_second", "images/s", whole, { hidden: true, hint: "forward passes on this device, without decoding" }),
+    column("peak_memory", "memory", (value) => `${countText(value)}B`, { rising: true, hidden: true, hint: "weights and activations of a batch" }),
+    column("file_bytes", "file", (value) => `${countText(value)}B`, { rising: true, hidden: true }),
+    column("licence", "licence", (value) => value, { text: true, hidden: true }),
+    column("source_dataset", "pretrained on", (value) => value, { text: true, hidden: true }),
     column("images", "images", whole, { hidden: true, hint: "images that the model was scored on" }),
     column("status", "status", (value) => value, { text: true, hidden: true }),
   ].filter((c) => cell.models.some((m) => !isMissing(c.value(m))));
