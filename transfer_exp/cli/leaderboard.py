@@ -65,6 +65,7 @@ def leaderboard_overrides(arguments: Sequence[str]) -> list[str]:
         description="Show where a metric stands among all metrics after all perturbations. Only what has no stored "
         "rows is scored; without a metric or perturbation nothing is.",
         examples=_EXAMPLES,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="metric=NAME, perturbation=NAME, or any setting"

@@ -162,7 +162,9 @@ class Standings:
     def _mean(self, by_regime: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         """Return the mean of tables over the regimes of the standings, without missing values."""
         tables = [by_regime[regime][list(self.targets)] for regime in self.regimes]
-        means = np.nanmean(np.stack([table.to_numpy() for table in tables]), axis=0)
+        stacked = np.stack([table.to_numpy(dtype=np.float64) for table in tables])
+        counts = np.isfinite(stacked).sum(axis=0)
+        means = np.divide(np.nansum(stacked, axis=0), counts, out=np.full(counts.shape, np.nan), where=counts > 0)
         return pd.DataFrame(means, tables[0].index, list(self.targets))
 
     @cached_property
