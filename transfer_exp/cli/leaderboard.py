@@ -10,11 +10,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
-import numpy as np
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -225,7 +225,7 @@ def _score_missing(
     for name, dataset in datasets.items():
         experiment = Experiment(**parts, **settings, dataset=build("dataset", dataset), store=store, inspect=False)
         result = experiment.run(labels, run_log)
-        scores[name] = {model.model: np.nan if model.score is None else model.score for model in result.models}
+        scores[name] = {model.model: nan if model.score is None else model.score for model in result.models}
         reasons = {model.reason for model in result.models if model.reason}
         for reason in sorted(reasons):
             _log.warning("%s: %s", name, reason)
