@@ -47,7 +47,7 @@ _FIXED = ("model_pool", "models", "dataset", "seed", "evaluation", "features.lay
 _EXAMPLES = (
     "transfer-exp leaderboard",
     "transfer-exp leaderboard metric=sfda perturbation=pca --top 30",
-    "TRANSFER_EXP_TRUST=my_metrics transfer-exp leaderboard --config-dir my_conf metric=mine",
+    "transfer-exp leaderboard --config-dir my_conf metric=mine",
     "transfer-exp leaderboard metric=lda 'perturbation.dim=32' perturbation=pca --targets digits signs",
 )
 _log = logging.getLogger(__name__)
