@@ -55,8 +55,8 @@ PIECES: tuple[Piece, ...] = (
     SLOW_SCORES,
 )
 """Pieces of the accuracies in the order in which they are computed, so that a part of them is useful."""
-NOT_SCORED = ("static_rank", "learned_fusion", "imagenet_accuracy")
-"""Metrics that need accuracies of the networks on other targets, or on ImageNet."""
+NOT_SCORED = ("static_rank", "learned_fusion", "imagenet_accuracy", "recommended")
+"""Metrics that need accuracies of the networks on other targets, or on ImageNet; and a second name of one."""
 _COLUMNS = ["pool", "model", "dataset", "regime", "seed", "accuracy"]
 
 

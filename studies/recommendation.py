@@ -1,10 +1,11 @@
 """Compare rules that choose the default metric of ``rank``: ``python -m studies.recommendation PAGE.md``.
 
 Candidates are every metric after every perturbation, without baselines. Every two candidates on raw features or after
-PCA also give a fusion, the mean of their z-scores over the pool. For each target in turn, a rule chooses a candidate by
-its weighted tau on all *other* targets, and the choice is judged on the target that was left out.
+PCA also give a fusion, the mean of their z-scores over the pool. Targets drawn from one dataset are a *group*, whose
+measures are averaged. For each group in turn, a rule chooses a candidate by its weighted tau on all *other* groups, and
+the choice is judged on the group that was left out.
 
-Scores and accuracies are the stored rows of the real and of the built-in pool (`pool_files`). Costs are in
+Scores and accuracies are the stored rows of the real networks and of the leaderboard (`PoolRows`). Costs are in
 ``recommendation_costs.csv`` next to the page, which ``--measure`` writes.
 """
 
@@ -23,54 +24,65 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
+from scipy import stats
 
-from studies.calibration.data import PoolData, pool_files, read_pool
 from studies.document_tables import fill_tables
-from studies.real_pool.data import Cell
+from studies.leaderboard_rows import read_targets
 from transfer_exp.cli.console import Parser
 from transfer_exp.cli.instantiate import build
 from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.correlation import weighted_tau_many
+from transfer_exp.evaluation.intervals import percentile_interval
 from transfer_exp.evaluation.null_band import null_deviation
-from transfer_exp.evaluation.paired import compare_paired, holm
-from transfer_exp.evaluation.selection import regret
+from transfer_exp.evaluation.paired import PairedComparison, compare_paired, holm
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import parse_numbers, read_table
 from transfer_exp.leaderboard.costs import measure_seconds
+from transfer_exp.leaderboard.rows import PoolRows, read_builtin_rows, read_real_rows
 from transfer_exp.metric.pool_scaling import z_scores
 from transfer_exp.report.markdown import markdown
 
-Target: TypeAlias = tuple[str, str]
-"""Pool and dataset."""
+Cell: TypeAlias = tuple[str, str]
+"""Metric and perturbation."""
+Group: TypeAlias = tuple[str, str]
+"""Pool and dataset that the targets of a group are drawn from."""
 
-SIZES: Mapping[str, tuple[str, ...]] = {"20": ("real_pool",), "50": ("real_pool",), "all": ("real_pool", "builtin")}
-"""Images per class as in the column ``images`` of the rows, and the pools that were scored with them."""
+POOLS: Mapping[str, Mapping[str, str]] = {
+    "20": {"real_pool": "20", "builtin": "all"},
+    "50": {"real_pool": "50"},
+    "all": {"real_pool": "all", "builtin": "all"},
+}
+"""Images a class as on the page, and the rows of each pool by their column ``images_per_class``.
+
+The targets of the built-in pool have 5 to 20 training images a class, all of which are scored."""
 DEFAULT, HIGHEST_MEAN = "pca / logme", "linear_classifier"
-"""The default of ``rank``, and the single metric with the highest mean over all targets in the table `selection`."""
+"""The default of ``rank``, and the single metric with the highest mean over all groups in the table `selection`."""
 RULES = {"best": 0.0, "cheap": 0.02}
 """Tolerance of each rule: it chooses the cheapest candidate whose mean weighted tau is at most this much below the
 best; with 0, the best one."""
-# Two baselines; and `fusion`, because this module fuses all pairs itself.
-_NOT_CANDIDATES = ("random", "parameter_count", "fusion")
+# Three baselines; and `fusion`, because this module fuses all pairs itself.
+_NOT_CANDIDATES = ("random", "parameter_count", "imagenet_accuracy", "fusion")
+_DRAWS = 500
 _PLUS = " + "
 """Separator in the name of a fusion."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Quality of every candidate on every target, for one number of images a class.
+    """Quality of every candidate on every group of targets, for one number of images a class.
 
     A candidate is named like ``knn`` or ``pca / logme``, a fusion like ``knn + pca / lda``.
 
     Attributes:
-        taus, regrets: A row per candidate and a column per target; means over the ways of fine-tuning (regimes).
-        static: Weighted tau of the ranking by mean accuracy rank on the other targets, by target.
+        taus, regrets: A row per candidate and a column per group; means over the ways of fine-tuning (regimes) that
+            were measured on a target, and over the targets of the group.
+        static: Weighted tau of the ranking by mean accuracy rank on the other groups of the pool, by group.
         seconds: Processor time of every candidate for one model, without the forward pass.
     """
 
     taus: pd.DataFrame
     regrets: pd.DataFrame
-    static: Mapping[Target, float]
+    static: Mapping[Group, float]
     seconds: pd.Series
 
     @property
@@ -78,12 +90,10 @@ class Evidence:
         """Candidates that are not fusions."""
         return [name for name in self.taus.index if _PLUS not in name]
 
-    def choose_without_each_target(self, tolerance: float, fusions: bool) -> dict[Target, str]:
-        """Return, for each target, the candidate that a rule chooses by the other targets."""
+    def choose_without_each_group(self, tolerance: float, fusions: bool) -> dict[Group, str]:
+        """Return, for each group, the candidate that a rule chooses by the other groups."""
         candidates = self.taus if fusions else self.taus.loc[self.singles]
-        return {
-            target: self._choose(candidates.drop(columns=[target]).mean(axis=1), tolerance) for target in self.static
-        }
+        return {group: self._choose(candidates.drop(columns=[group]).mean(axis=1), tolerance) for group in self.static}
 
     def _choose(self, means: pd.Series, tolerance: float) -> str:
         if tolerance == 0:
@@ -93,56 +103,85 @@ class Evidence:
 
 
 @cache
+def read_pools() -> dict[str, PoolRows]:
+    """Return the rows of the real networks and of the built-in pool, by pool.
+
+    Raises:
+        InputError: When a file is missing or invalid.
+    """
+    families = {target: overrides[0].removeprefix("dataset=") for target, overrides in read_targets().items()}
+    return {"real_pool": read_real_rows(), "builtin": read_builtin_rows(families)}
+
+
+@cache
 def read_evidence(results: Path, images: str) -> Evidence:
     """Evaluate all candidates on the targets of every pool that was scored with so many images a class.
 
     Raises:
         InputError: When a file is missing or invalid.
     """
-    pools = {name: read_pool(pool_files(results)[name]) for name in SIZES[images]}
-    cells = sorted(set.intersection(*(_cells(pool, images) for pool in pools.values())))
-    raw_or_pca = [cell for cell in cells if cell.perturbation in ("none", "pca")]
+    pools = {name: (read_pools()[name], size) for name, size in POOLS[images].items()}
+    tables = {name: _scores(pool, size) for name, (pool, size) in pools.items()}
+    cells = sorted(set.intersection(*(_cells(tables[name], pool) for name, (pool, _) in pools.items())))
+    raw_or_pca = [cell for cell in cells if cell[1] in ("none", "pca")]
     candidates = {_PLUS.join(map(_label, c)): c for c in [*((cell,) for cell in cells), *combinations(raw_or_pca, 2)]}
     taus, regrets, static = {}, {}, {}
-    for name, pool in pools.items():
+    for name, (pool, _) in pools.items():
         for target in pool.averaged:
-            row = pool.targets.index(target)
-            others = [i for i, other in enumerate(pool.targets) if other in pool.averaged and i != row]
-            truths = list(pool.accuracies.values())
-            scaled = {cell: z_scores(pool.scores[cell._replace(images=images)][row]) for cell in cells}
+            group = pool.families[target]
+            others = [other for other in pool.averaged if pool.families[other] != group]
+            truths = [table for table in pool.accuracies.values() if target in table.index]
+            scaled = {cell: z_scores(tables[name].loc[(target, *cell)].to_numpy(dtype=float)) for cell in cells}
             scores = np.array([np.mean([scaled[cell] for cell in parts], axis=0) for parts in candidates.values()])
-            by_regime = [np.tile(truth[row], (len(scores), 1)) for truth in truths]
-            taus[name, target] = np.mean([weighted_tau_many(scores, accuracies) for accuracies in by_regime], axis=0)
-            regrets[name, target] = [np.mean([regret(s, truth[row]) for truth in truths]) for s in scores]
-            static[name, target] = float(np.mean([static_rank_tau(truth[row], truth[others]) for truth in truths]))
-    costs_file = results / "recommendation_costs.csv"
-    rows = read_table(costs_file)
-    by_cell = rows.assign(seconds=parse_numbers(rows["seconds"], costs_file)).set_index(["metric", "perturbation"])[
-        "seconds"
-    ]
-    costs = pd.Series(
-        {name: sum(by_cell[c.metric, c.perturbation] for c in parts) for name, parts in candidates.items()}
-    )
-    return Evidence(pd.DataFrame(taus, costs.index), pd.DataFrame(regrets, costs.index), static, costs)
+            key = name, group, target
+            accuracies = [truth.loc[target].to_numpy(dtype=float) for truth in truths]
+            taus[key] = np.mean([weighted_tau_many(scores, np.tile(a, (len(scores), 1))) for a in accuracies], axis=0)
+            regrets[key] = np.mean([_regrets(scores, a) for a in accuracies], axis=0)
+            elsewhere = [truth.loc[truth.index.isin(others)].to_numpy(dtype=float) for truth in truths]
+            static[key] = float(np.mean([static_rank_tau(a, b) for a, b in zip(accuracies, elsewhere, strict=True)]))
+    by_cell = _read_costs(results / "recommendation_costs.csv")
+    costs = pd.Series({name: sum(by_cell[cell] for cell in parts) for name, parts in candidates.items()})
+    means = pd.Series(static).groupby(level=[0, 1], sort=False).mean()
+    return Evidence(_by_group(taus, costs.index), _by_group(regrets, costs.index), means.to_dict(), costs)
 
 
-def _cells(pool: PoolData, images: str) -> set[Cell]:
-    """Return the cells that score every model on every target, named as if all images had been scored."""
-    return {
-        cell._replace(images="all")
-        for cell, scores in pool.scores.items()
-        if cell.images == images and cell.metric not in _NOT_CANDIDATES and np.isfinite(scores).all()
-    }
+def _regrets(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
+    """Return the best accuracy minus the mean accuracy of the models with the largest score, for each row of scores."""
+    is_top = scores == scores.max(axis=1, keepdims=True)
+    return cast("np.ndarray", accuracies.max() - is_top @ accuracies / is_top.sum(axis=1))
+
+
+def _by_group(values: Mapping[tuple[str, str, str], Any], candidates: pd.Index) -> pd.DataFrame:
+    """Return the mean over the targets of each group; ``values`` are by pool, group and target."""
+    return pd.DataFrame(values, candidates).T.groupby(level=[0, 1], sort=False).mean().T
+
+
+def _read_costs(path: Path) -> Mapping[tuple[str, str], float]:
+    rows = read_table(path)
+    seconds = rows.assign(seconds=parse_numbers(rows["seconds"], path)).set_index(["metric", "perturbation"])["seconds"]
+    return cast("Mapping[tuple[str, str], float]", seconds.to_dict())
+
+
+def _scores(pool: PoolRows, images: str) -> pd.DataFrame:
+    """Return the scores on so many images a class, mean over seeds, by target, metric and perturbation."""
+    return pool.scores.xs(images, level="images_per_class").groupby(["dataset", "metric", "perturbation"]).mean()
+
+
+def _cells(scores: pd.DataFrame, pool: PoolRows) -> set[Cell]:
+    """Return the cells that score every model on every target."""
+    complete = scores[scores.notna().all(axis=1) & scores.index.get_level_values("dataset").isin(pool.averaged)]
+    counts = complete.groupby(["metric", "perturbation"]).size()
+    return {cell for cell in counts.index[counts == len(pool.averaged)] if cell[0] not in _NOT_CANDIDATES}
 
 
 def selection(results: Path) -> str:
-    """Return what each rule chooses without a target and what the choice reaches on it, next to fixed candidates."""
+    """Return what each rule chooses without a group and what the choice reaches on it, next to fixed candidates."""
     rows = []
-    for images in SIZES:
+    for images in POOLS:
         evidence = read_evidence(results, images)
         for rule, tolerance in RULES.items():
             for fusions in (False, True):
-                chosen = evidence.choose_without_each_target(tolerance, fusions)
+                chosen = evidence.choose_without_each_group(tolerance, fusions)
                 counts = Counter(chosen.values()).most_common()
                 names = ", ".join(f"{name} ({count})" for name, count in counts)
                 rows.append(
@@ -151,29 +190,35 @@ def selection(results: Path) -> str:
         for name, candidate in (("always", HIGHEST_MEAN), ("always (default of rank)", DEFAULT)):
             rows.append([images, name, candidate, *_row(evidence, dict.fromkeys(evidence.static, candidate))])
         rows.append([images, "baseline", "static ranking", f"{np.mean(list(evidence.static.values())):.3f}", "", ""])
-    head = ["images a class", "rule", "chosen (targets)", "tau_w on the target left out", "regret (points)"]
+    head = ["images a class", "rule", "chosen (groups)", "tau_w on the group left out", "regret (points)"]
     return markdown([*head, "seconds a model"], rows)
 
 
+def by_pool(results: Path) -> str:
+    """Return the mean weighted tau of the best metrics in each pool, every one after its best perturbation."""
+    rows = []
+    for images, sizes in POOLS.items():
+        evidence = read_evidence(results, images)
+        for name in [*_best_variants(evidence)[:8], DEFAULT]:
+            taus = evidence.taus.loc[name]
+            values = [f"{taus[pool].mean():.3f}" if pool in sizes else "" for pool in ("real_pool", "builtin")]
+            rows.append([images, name, f"{taus.mean():.3f}", *values, f"{evidence.seconds[name]:.2g}"])
+    return markdown(["images a class", "metric", "tau_w", "real networks", "built-in pool", "seconds a model"], rows)
+
+
 def against(results: Path) -> str:
-    """Return the paired differences over targets between `HIGHEST_MEAN` and the eight best other rankings.
+    """Return the paired differences over groups between `HIGHEST_MEAN` and the eight best other rankings.
 
     The others are every metric after its best perturbation, and the static ranking. Holm's correction is for all.
     """
     rows = []
-    for images in SIZES:
-        evidence = read_evidence(results, images)
-        means = evidence.taus.loc[evidence.singles].mean(axis=1).sort_values(ascending=False)
-        metrics = means.index.str.split(" / ").str[-1]
-        rivals = means.index[~metrics.duplicated() & (metrics != HIGHEST_MEAN)]
-        values = {name: _by_target(evidence, name) for name in rivals} | {"static ranking": evidence.static}
-        chosen = _by_target(evidence, HIGHEST_MEAN)
-        paired = {name: compare_paired(_join_names(chosen), _join_names(value)) for name, value in values.items()}
+    for images in POOLS:
+        paired = compare_with_all(read_evidence(results, images))
         corrected = dict(zip(paired, holm(np.array([p.permutation_p for p in paired.values()])), strict=True))
-        for name in sorted(paired, key=lambda name: -np.mean(list(values[name].values())))[:8]:
+        for name in list(paired)[:8]:
             result = paired[name]
             assert result.mean is not None
-            assert result.interval is not None, "there are several targets"
+            assert result.interval is not None, "there are several groups"
             low, high = result.interval
             counts = f"{result.wins}-{result.ties}-{result.losses}"
             p_values = [f"{result.permutation_p:.3f}", f"{corrected[name]:.3f}"]
@@ -182,47 +227,92 @@ def against(results: Path) -> str:
     return markdown([*head, f"Holm, all {len(paired)}"], rows)
 
 
-def chance(results: Path) -> str:
-    """Return the 95 % band of the mean weighted tau of random scores over the targets, by number of images."""
+def compare_with_all(evidence: Evidence) -> dict[str, PairedComparison]:
+    """Compare `HIGHEST_MEAN` with every other metric after its best perturbation, and the static ranking.
+
+    The result is by name, the candidate with the highest mean first.
+    """
+    values = {name: _values(evidence, name) for name in _best_variants(evidence)} | {"static ranking": evidence.static}
+    chosen = _join_names(_values(evidence, HIGHEST_MEAN))
+    order = sorted(values, key=lambda name: -float(np.mean(list(values[name].values()))))
+    return {name: compare_paired(chosen, _join_names(values[name])) for name in order if name != HIGHEST_MEAN}
+
+
+def _best_variants(evidence: Evidence) -> list[str]:
+    """Return every metric after its best perturbation, the highest mean first."""
+    means = evidence.taus.loc[evidence.singles].mean(axis=1).sort_values(ascending=False)
+    return list(means.index[~means.index.str.split(" / ").str[-1].duplicated()])
+
+
+def agreement(results: Path) -> str:
+    """Return Kendall's tau between the two pools' orders of the metrics, with a 95 % interval over the groups."""
     rows = []
-    for images, names in SIZES.items():
-        pools = [read_pool(pool_files(results)[name]) for name in names]
-        deviations = [null_deviation(len(pool.models)) for pool in pools for _ in pool.averaged]
-        # The mean of independent random scores, one draw for each target.
-        band = 1.96 * float(np.sqrt(np.sum(np.square(deviations)))) / len(deviations)
-        rows.append([images, " and ".join(names), str(len(deviations)), f"-{band:.2f}, {band:.2f}"])
-    return markdown(["images a class", "pools", "targets", "95 % of random scores"], rows)
+    for images, sizes in POOLS.items():
+        if len(sizes) < 2:
+            continue
+        evidence = read_evidence(results, images)
+        raw = [name for name in evidence.singles if " / " not in name]
+        for what, names in (("metrics on raw features", raw), ("metrics after every perturbation", evidence.singles)):
+            pools = [evidence.taus.loc[names, pool].to_numpy(dtype=float) for pool in sizes]
+            value = stats.kendalltau(*(pool.mean(axis=1) for pool in pools)).statistic
+            rng = np.random.default_rng(0)
+            draws = [
+                stats.kendalltau(
+                    *(pool[:, rng.integers(pool.shape[1], size=pool.shape[1])].mean(axis=1) for pool in pools)
+                ).statistic
+                for _ in range(_DRAWS)
+            ]
+            low, high = percentile_interval(np.array(draws), 0.95)
+            rows.append([images, what, str(len(names)), f"{value:.2f}", f"{low:.2f}, {high:.2f}"])
+    return markdown(["images a class", "order of", "number", "Kendall's tau", "95 % interval"], rows)
 
 
-TABLES = {"selection": selection, "against": against, "chance": chance}
+def chance(results: Path) -> str:
+    """Return the 95 % band of the mean weighted tau of random scores over the groups, by number of images."""
+    rows = []
+    for images, names in POOLS.items():
+        variances = []
+        for name in names:
+            pool = read_pools()[name]
+            counts = Counter(pool.families[target] for target in pool.averaged)
+            variances += [null_deviation(len(pool.models)) ** 2 / count for count in counts.values()]
+        # The mean over groups of independent random scores, one draw for each target.
+        band = 1.96 * float(np.sqrt(np.sum(variances))) / len(variances)
+        targets = sum(len(read_pools()[name].averaged) for name in names)
+        rows.append([images, " and ".join(names), str(targets), str(len(variances)), f"-{band:.2f}, {band:.2f}"])
+    return markdown(["images a class", "pools", "targets", "groups", "95 % of random scores"], rows)
+
+
+TABLES = {"selection": selection, "by_pool": by_pool, "against": against, "agreement": agreement, "chance": chance}
 
 
 def _label(cell: Cell) -> str:
-    return cell.metric if cell.perturbation == "none" else f"{cell.perturbation} / {cell.metric}"
+    metric, perturbation = cell
+    return metric if perturbation == "none" else f"{perturbation} / {metric}"
 
 
-def _row(evidence: Evidence, chosen: Mapping[Target, str]) -> list[str]:
-    """Return mean weighted tau, regret in percentage points and cost of the candidates chosen for the targets."""
-    tau = np.mean([evidence.taus.at[c, t] for t, c in chosen.items()])
-    lost = np.mean([evidence.regrets.at[c, t] for t, c in chosen.items()])
+def _row(evidence: Evidence, chosen: Mapping[Group, str]) -> list[str]:
+    """Return mean weighted tau, regret in percentage points and cost of the candidates chosen for the groups."""
+    tau = np.mean([evidence.taus.at[c, g] for g, c in chosen.items()])
+    lost = np.mean([evidence.regrets.at[c, g] for g, c in chosen.items()])
     return [f"{tau:.3f}", f"{100 * lost:.1f}", f"{evidence.seconds[list(chosen.values())].mean():.2g}"]
 
 
-def _by_target(evidence: Evidence, candidate: str) -> dict[Target, float]:
+def _values(evidence: Evidence, candidate: str) -> dict[Group, float]:
     return dict(zip(evidence.static, evidence.taus.loc[candidate].to_numpy(dtype=float).tolist(), strict=True))
 
 
-def _join_names(values: Mapping[Target, float]) -> dict[str, float | None]:
-    return {"/".join(target): value for target, value in values.items()}
+def _join_names(values: Mapping[Group, float]) -> dict[str, float | None]:
+    return {"/".join(group): value for group, value in values.items()}
 
 
 def measure_costs(path: Path, cells: Iterable[Cell], repeats: int = 3) -> None:
     """Write the seconds of processor time of each cell, see `measure_seconds`."""
     rows = []
-    for cell in cells:
-        seconds = measure_seconds(_build("metric", cell.metric), _build("perturbation", cell.perturbation), repeats)
+    for metric, perturbation in cells:
+        seconds = measure_seconds(_build("metric", metric), _build("perturbation", perturbation), repeats)
         assert seconds is not None, "candidates need features and labels only"
-        rows.append({"metric": cell.metric, "perturbation": cell.perturbation, "seconds": f"{seconds:.3g}"})
+        rows.append({"metric": metric, "perturbation": perturbation, "seconds": f"{seconds:.3g}"})
     table = pd.DataFrame(rows)
     write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, lineterminator="\n"))
 
@@ -243,8 +333,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _fill(options: Namespace) -> None:
     results = options.page.parent
     if options.measure:
-        pool = read_pool(pool_files(results)["real_pool"])
-        measure_costs(results / "recommendation_costs.csv", sorted(_cells(pool, "all")))
+        pool = read_pools()["real_pool"]
+        measure_costs(results / "recommendation_costs.csv", sorted(_cells(_scores(pool, "all"), pool)))
     write_text(
         options.page, fill_tables(options.page, {name: partial(maker, results) for name, maker in TABLES.items()})
     )

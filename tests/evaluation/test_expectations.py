@@ -13,6 +13,7 @@ from transfer_exp.evaluation.expectations import (
     SHIPPED,
     Expectations,
     expectations,
+    find_calibration,
     read_calibrations,
 )
 from transfer_exp.evaluation.expected_accuracy import (
@@ -21,6 +22,7 @@ from transfer_exp.evaluation.expected_accuracy import (
     expected_accuracies,
     expected_regrets,
 )
+from transfer_exp.metric.recommended import Recommended
 
 SCORES, ANCHORS = np.array([0.3, -0.1, 0.7]), np.array([0.6, 0.5, 0.8])
 
@@ -34,6 +36,12 @@ def test_expectations_use_the_shipped_calibration_of_their_key():
     assert (result.low == direct.low).all()
     assert (result.high == direct.high).all()
     assert (result.regrets == expected_regrets(calibration, pool)).all()
+
+
+def test_the_recommended_metric_has_the_calibration_of_the_metric_behind_its_name():
+    assert find_calibration(("full", "knn", "none", "recommended")) == find_calibration(
+        ("full", "knn", "none", Recommended.chosen)
+    )
 
 
 def test_without_anchors_the_intervals_are_far_wider():

@@ -26,6 +26,7 @@ from transfer_exp.evaluation.expected_accuracy import (
     expected_regrets,
 )
 from transfer_exp.io.text import read_json
+from transfer_exp.metric.recommended import Recommended
 
 SHIPPED = Path(__file__).with_name("calibrations.json")
 """Written by ``python -m studies.calibration docs/results/calibration.md``; that page reports the errors."""
@@ -128,7 +129,7 @@ def _parse(row: list[Any]) -> tuple[Key, Calibration]:
 
 
 def find_calibration(key: Key, path: Path = SHIPPED) -> Calibration:
-    """Return the calibration of a `KEY` in a file.
+    """Return the calibration of a `KEY` in a file; ``recommended`` has that of the metric behind this name.
 
     Raises:
         InputError: When the file is invalid or has no such calibration; the message names the first part of the key
@@ -136,6 +137,8 @@ def find_calibration(key: Key, path: Path = SHIPPED) -> Calibration:
     """
     calibrations = read_calibrations(path)
     keys = list(calibrations)
+    if key[-1] == Recommended.name:
+        key = (*key[:-1], Recommended.chosen)
     for position, (name, value) in enumerate(zip(KEY, key, strict=True)):
         available = {key_[position] for key_ in keys}
         keys = [key_ for key_ in keys if key_[position] == value]
