@@ -35,6 +35,7 @@ from transfer_exp.experiment.precompute import Precomputation
 from transfer_exp.experiment.score_matrix import ScoreMatrix
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import read_table, write_table
+from transfer_exp.leaderboard.costs import measure_seconds
 from transfer_exp.store import Store
 
 _log = logging.getLogger(__name__)
@@ -73,12 +74,12 @@ def _target(name: str) -> tuple[TargetDataset, Any]:
     return parts["dataset"], parts["model_pool"]
 
 
-def finish_accuracies(store: Store, target: str, regime: str, seed: int) -> None:
-    """Compute the accuracies of all networks on a target that the store lacks."""
+def finish_accuracies(store: Store, target: str, regime: str, seed: int, models: Sequence[str] | None = None) -> None:
+    """Compute the accuracies of networks (all by default) on a target that the store lacks."""
     dataset, pool = _target(target)
     config = to_plain(hydra.compose("config", [f"ground_truth={regime}", f"seed={seed}", "device=cpu"]))
     names = {"pool": pool.name, "dataset": target, "regime": regime, "protocol": "quick", "seed": str(seed)}
-    Precomputation(pool, dataset, store, "cpu", **config["features"], inspect=False).compute_accuracies(
+    Precomputation(pool.select(models), dataset, store, "cpu", **config["features"], inspect=False).compute_accuracies(
         build("ground_truth", config["ground_truth"]), names
     )
 
@@ -92,9 +93,16 @@ def accuracy_rows(store: Store, targets: Sequence[str]) -> pd.DataFrame:
     return rows.sort_values(["position", "regime", "seed"], kind="stable")[_COLUMNS]
 
 
-def score_rows(store: Store, target: str, metrics: Sequence[str], perturbations: Sequence[str]) -> list[dict[str, str]]:
-    """Return the scores of all networks on a target by metrics, after every perturbation that can change them."""
+def score_rows(
+    store: Store,
+    target: str,
+    metrics: Sequence[str],
+    perturbations: Sequence[str],
+    models: Sequence[str] | None = None,
+) -> list[dict[str, str]]:
+    """Return the scores of networks (all by default) on a target by metrics, after perturbations that change them."""
     dataset, pool = _target(target)
+    pool = pool.select(models)
     built = {name: build("metric", compose_option("metric", name, seed=0)) for name in metrics}
     config = to_plain(hydra.compose("config", ["ground_truth=none", "tracker=none"]))
     grid = ScoreMatrix(
@@ -128,12 +136,31 @@ def finish_scores(path: Path, store: Store, target: str, metrics: Sequence[str],
         update_scores(path, score_rows(store, target, missing, perturbations))
 
 
+def finish_costs(folder: Path, repeats: int = 1) -> None:
+    """Add the seconds of each variant in the file of scores that the file of costs lacks, see `measure_seconds`."""
+    path, rows = folder / "costs.csv", read_table(folder / "scores.csv")
+    table = read_table(path) if path.is_file() else pd.DataFrame(columns=["metric", "perturbation", "seconds"])
+    known = set(zip(table["metric"], table["perturbation"], strict=True))
+    added = []
+    for metric, perturbation in sorted(set(zip(rows["metric"], rows["perturbation"], strict=True)) - known):
+        parts = [
+            build(group, compose_option(group, name, seed=0))
+            for group, name in (("metric", metric), ("perturbation", perturbation))
+        ]
+        seconds = measure_seconds(*parts, repeats)
+        if seconds is not None:
+            added.append({"metric": metric, "perturbation": perturbation, "seconds": f"{seconds:.3g}"})
+    table = pd.concat([table, pd.DataFrame(added)]).sort_values(["metric", "perturbation"])
+    write_atomically(path, partial(write_table, table=table))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compute what is missing, and return the exit code."""
     parser = Parser(prog="python -m studies.leaderboard_rows", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="FOLDER")
     parser.add_argument("--store", default="outputs/store", help="cache of features and accuracies")
     parser.add_argument("--only", nargs="+", metavar="TARGET", help="targets to compute (default: all)")
+    parser.add_argument("--costs", action="store_true", help="measure the missing costs of scored metrics instead")
     return parser.run(_compute, arguments)
 
 
@@ -141,6 +168,9 @@ def _compute(options: Namespace) -> None:
     store, targets, path = Store(options.store), read_targets(), options.folder / "scores.csv"
     metrics = sorted({path.stem for path in (CONF / "metric").glob("*.yaml")} - set(NOT_SCORED))
     with hydra.initialize_config_dir(str(CONF), version_base=None):
+        if options.costs:
+            finish_costs(options.folder)
+            return
         for piece in PIECES:
             for target in options.only or targets:
                 start = time.process_time()
