@@ -70,9 +70,7 @@ def test_a_sample_of_the_rows_is_computed_again(composed_config, scores, accurac
     rows = accuracy_rows(store, [SAMPLE]).assign(accuracy=lambda rows: rows["accuracy"].astype(float))
     _assert_equal_accuracies(rows, accuracies)
     cells = scores[scores["dataset"] == SAMPLE].set_index(["perturbation", "metric"])[SAMPLED_MODELS]
-    for row in score_rows(
-        store, SAMPLE, ["logme", "knn", "parameter_count"], ["none", "pca"], SAMPLED_MODELS
-    ):
+    for row in score_rows(store, SAMPLE, ["logme", "knn", "parameter_count"], ["none", "pca"], SAMPLED_MODELS):
         stored = cells.loc[(row["perturbation"], row["metric"])].astype(float)
         assert [float(row[name]) for name in SAMPLED_MODELS] == pytest.approx(list(stored), rel=1e-3)
 
