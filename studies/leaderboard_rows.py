@@ -143,11 +143,9 @@ def finish_costs(folder: Path, repeats: int = 1) -> None:
     known = set(zip(table["metric"], table["perturbation"], strict=True))
     added = []
     for metric, perturbation in sorted(set(zip(rows["metric"], rows["perturbation"], strict=True)) - known):
-        parts = [
-            build(group, compose_option(group, name, seed=0))
-            for group, name in (("metric", metric), ("perturbation", perturbation))
-        ]
-        seconds = measure_seconds(*parts, repeats)
+        built = build("metric", compose_option("metric", metric, seed=0))
+        after = build("perturbation", compose_option("perturbation", perturbation, seed=0))
+        seconds = measure_seconds(built, after, repeats)
         if seconds is not None:
             added.append({"metric": metric, "perturbation": perturbation, "seconds": f"{seconds:.3g}"})
     table = pd.concat([table, pd.DataFrame(added)]).sort_values(["metric", "perturbation"])

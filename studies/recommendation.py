@@ -131,7 +131,7 @@ def read_evidence(results: Path, images: str) -> Evidence:
             group = pool.families[target]
             others = [other for other in pool.averaged if pool.families[other] != group]
             truths = [table for table in pool.accuracies.values() if target in table.index]
-            scaled = {cell: z_scores(tables[name].loc[(target, *cell)].to_numpy(dtype=float)) for cell in cells}
+            scaled = {cell: z_scores(tables[name][(target, *cell)]) for cell in cells}
             scores = np.array([np.mean([scaled[cell] for cell in parts], axis=0) for parts in candidates.values()])
             key = name, group, target
             accuracies = [truth.loc[target].to_numpy(dtype=float) for truth in truths]
@@ -142,7 +142,8 @@ def read_evidence(results: Path, images: str) -> Evidence:
     by_cell = _read_costs(results / "recommendation_costs.csv")
     costs = pd.Series({name: sum(by_cell[cell] for cell in parts) for name, parts in candidates.items()})
     means = pd.Series(static).groupby(level=[0, 1], sort=False).mean()
-    return Evidence(_by_group(taus, costs.index), _by_group(regrets, costs.index), means.to_dict(), costs)
+    by_group = cast("dict[Group, float]", means.to_dict())
+    return Evidence(_by_group(taus, costs.index), _by_group(regrets, costs.index), by_group, costs)
 
 
 def _regrets(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
@@ -162,16 +163,22 @@ def _read_costs(path: Path) -> Mapping[tuple[str, str], float]:
     return cast("Mapping[tuple[str, str], float]", seconds.to_dict())
 
 
-def _scores(pool: PoolRows, images: str) -> pd.DataFrame:
+def _scores(pool: PoolRows, images: str) -> dict[tuple[str, ...], np.ndarray]:
     """Return the scores on so many images a class, mean over seeds, by target, metric and perturbation."""
-    return pool.scores.xs(images, level="images_per_class").groupby(["dataset", "metric", "perturbation"]).mean()
+    rows = pool.scores[pool.scores.index.get_level_values("images_per_class") == images]
+    means = rows.groupby(["dataset", "metric", "perturbation"]).mean()
+    return dict(zip(map(tuple, means.index), means.to_numpy(dtype=float), strict=True))
 
 
-def _cells(scores: pd.DataFrame, pool: PoolRows) -> set[Cell]:
+def _cells(scores: Mapping[tuple[str, ...], np.ndarray], pool: PoolRows) -> set[Cell]:
     """Return the cells that score every model on every target."""
-    complete = scores[scores.notna().all(axis=1) & scores.index.get_level_values("dataset").isin(pool.averaged)]
-    counts = complete.groupby(["metric", "perturbation"]).size()
-    return {cell for cell in counts.index[counts == len(pool.averaged)] if cell[0] not in _NOT_CANDIDATES}
+    targets = set(pool.averaged)
+    counts = Counter(
+        (metric, perturbation)
+        for (target, metric, perturbation), values in scores.items()
+        if target in targets and metric not in _NOT_CANDIDATES and np.isfinite(values).all()
+    )
+    return {cell for cell, count in counts.items() if count == len(targets)}
 
 
 def selection(results: Path) -> str:
@@ -253,7 +260,7 @@ def agreement(results: Path) -> str:
         evidence = read_evidence(results, images)
         raw = [name for name in evidence.singles if " / " not in name]
         for what, names in (("metrics on raw features", raw), ("metrics after every perturbation", evidence.singles)):
-            pools = [evidence.taus.loc[names, pool].to_numpy(dtype=float) for pool in sizes]
+            pools: list[Any] = [evidence.taus.loc[names, pool].to_numpy(dtype=float) for pool in sizes]
             value = stats.kendalltau(*(pool.mean(axis=1) for pool in pools)).statistic
             rng = np.random.default_rng(0)
             draws = [
