@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from transfer_exp.ground_truth.full import FullFineTuning
+from transfer_exp.ground_truth.protocol import Protocol
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class LinearProbeThenFull(FullFineTuning):
     """
 
     option: ClassVar[str] = "linear_probe_then_full"
+
+    protocol: Protocol
+    seed: int = 0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "protocol", replace(self.protocol, head="linear_probe"))

@@ -9,7 +9,7 @@ from typing import ClassVar
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.ground_truth.fine_tune import FineTuning
 from transfer_exp.ground_truth.last_block import find_blocks, train_from
-from transfer_exp.ground_truth.network import Images, TrainedPart, running_modules
+from transfer_exp.ground_truth.network import Images, TrainedPart, running_modules, used_parameters
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.loaded_model import LoadedModel
@@ -66,8 +66,10 @@ def last_blocks(model: LoadedModel, image: Images, fraction: float, definitions:
     first = blocks[-n_trained]
     if first not in running:
         raise NotApplicableError(f"the network never runs its block {first}")
+    unused = set(dict(model.backbone.named_parameters())) - set(used_parameters(model.backbone, image))
     names: list[str] = []
     for name in running[running.index(first) :]:
-        if not any(name.startswith(f"{parent}.") for parent in names):
+        has_unused = any(parameter.startswith(f"{name}.") for parameter in unused)  # a classifier that is cut off
+        if not has_unused and not any(name.startswith(f"{parent}.") for parent in names):
             names.append(name)
     return tuple(names)
