@@ -201,7 +201,7 @@ def test_a_family_without_definition_is_refused_until_it_is_defined(tmp_path):
         ("networks: a", "must be a list"),
         ("- networks: a", "block: Field required"),
         ("- networks: (\n  block: [a]", "valid regular expression"),
-        ("- [", "not YAML"),
+        ("- [", "cannot read the YAML file"),
         ("- networks: .*\n  block: ['layer4.x:']", r"'layer4.x:' in the last block of .* a slice"),
         (None, "no file"),
     ],
