@@ -41,7 +41,7 @@ KINDS = [
         "scoring_set_size=3 cannot hold one image of each of 10 classes",
         "dataset.scoring_set_size=3",
     ),
-    _typed("arrays without arrays", "goes with dataset=arrays", "model_pool=arrays"),
+    _typed("arrays without arrays", "go together", "model_pool=arrays"),
     _typed("unknown sweep", "did you mean demo", "+sweep=dem", "hydra.mode=RUN"),
     _typed("unknown option of a sweep", "did you mean digits", "+sweep=demo", "metric=sfda,h_score", "dataset=digit"),
     _typed("unknown launcher", "did you mean basic", "+sweep=demo", "metric=sfda,h_score", "hydra/launcher=basik"),

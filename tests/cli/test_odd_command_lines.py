@@ -75,7 +75,7 @@ ODD = {
     "~evaluation": "evaluation has no value",
     "~nothing": "nothing",
     "+nothing=1": "there is no setting 'nothing'",
-    "nothing=1": "no option 'nothing'",
+    "nothing=1": "no setting 'nothing'",
     "++nothing.more=1": "there is no setting 'nothing'",
     "sed=1": "did you mean seed",
     # Groups

@@ -62,8 +62,9 @@ def describe_sweep(config: DictConfig, axes: set[str], folder: Path) -> TrackedR
         folder: Folder of the sweep.
     """
     varied = {axis.partition(".")[0] for axis in axes}
-    # Some of Hydra's own settings can only be resolved within a job.
-    plain = to_plain(OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra" and k not in varied]))
+    # Some of Hydra's own settings can only be resolved within a job. Shared settings may refer to varied ones.
+    settings = to_plain(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    plain = {key: value for key, value in settings.items() if key not in varied}
     options = {group: option for group, option in _options().items() if group not in varied}
     fields = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
     cell = {field: options[field] for field in fields if field in options}
