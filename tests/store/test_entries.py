@@ -20,6 +20,7 @@ KEY = {"model": {"architecture": "net"}, "images": "abc"}
 def full_store(store: Store) -> Store:
     """Return a store with one entry of every kind; the unfinished one belongs to the accuracy."""
     store.get_or_compute_arrays("features", KEY, lambda: {"features": np.ones((4, 2))})
+    store.get_or_compute_record("cost", KEY, lambda: {"seconds": 1.0})
     store.update_record("scores", {**KEY, "names": {"metric": "logme"}}, {"logme": [0.5]})
     store.get_or_compute_record("accuracy", KEY, lambda: {"row": {"model": "mine"}})
     store.get_or_compute_record("inspection", KEY, lambda: {"findings": []})
@@ -87,6 +88,7 @@ def test_a_missing_store_is_refused(tmp_path):
 def test_only_leftovers_of_an_intact_store_are_damaged(full_store):
     assert {kind: entry_of(full_store, kind).is_damaged() for kind in KINDS} == {
         "features": False,
+        "cost": False,
         "scores": False,
         "accuracy": False,
         "inspection": False,
