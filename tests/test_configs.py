@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from copy import deepcopy
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from omegaconf import OmegaConf
 
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.instantiate import build
+from transfer_exp.errors import InputError
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
@@ -23,6 +26,8 @@ OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / gro
 REQUIRED = {"root": "somewhere", "names": ["resnet18"], "path": "table.csv", "id": "owner/name"}
 # These read files when they are built; other tests build them.
 NEEDS_FILES = {("model_pool", "checkpoints"), ("model_pool", "arrays")}
+# Trackers whose package, of the same name as the option and its extra, is not always installed.
+PACKAGES = ("mlflow", "tensorboard")
 
 
 @cache
@@ -58,7 +63,15 @@ def test_an_option_is_short_and_starts_with_a_description(group, option):
 
 @pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] not in ("dataset",) and o not in NEEDS_FILES])
 def test_an_option_can_be_built(group, option):
-    assert build(group, _options(group, option)) is not None
+    options = _options(group, option)
+    if option == "several":
+        options["trackers"] = {"none": _options("tracker", "none")}
+    if group == "tracker" and option in PACKAGES and find_spec(option) is None:
+        message = f"tracker={option} needs the package {option}: pip install 'transfer-exp[{option}]'"
+        with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+            build(group, options)
+    else:
+        assert build(group, options) is not None
 
 
 @pytest.mark.parametrize("sweep", [path.stem for path in (CONF / "sweep").glob("*.yaml")])

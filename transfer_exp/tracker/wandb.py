@@ -185,7 +185,8 @@ class WandbRun:
             try:
                 images = {name: wandb.Image(str(path)) for name, path in results.images.items()}
                 tables = {name: _table(escape_all(rows)) for name, rows in results.tables.items()}
-                run.log({**tables, **images})
+                if tables or images:  # otherwise a row without values
+                    run.log({**tables, **images})
                 run.summary.update(dict(results.summary))
                 for artifact in self._tracker.wandb_artifacts(results.output_artifacts):
                     run.log_artifact(artifact)
