@@ -122,10 +122,10 @@ def test_a_model_that_needs_the_memory_of_all_is_worked_on_alone(monkeypatch):
     assert [process == os.getpid() for process in processes] == [False, True, False, False]
 
 
-@pytest.mark.parametrize("alone", [0.0, 1000.0])
-def test_light_work_starts_no_process(alone):
-    processes = values(lambda item, track: os.getpid(), range(5), 2, alone=alone)
-    assert [process == os.getpid() for process in processes] == [alone > 0] * 5
+@pytest.mark.parametrize("serial_seconds", [0.0, 1000.0])
+def test_light_work_starts_no_process(serial_seconds):
+    processes = values(lambda item, track: os.getpid(), range(5), 2, serial_seconds=serial_seconds)
+    assert [process == os.getpid() for process in processes] == [serial_seconds > 0] * 5
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,6 @@ def test_threads_give_the_same_values_with_one_thread_of_torch_each(jobs):
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
-    assert sorted(points) == [(f"item {i}", 1, {"train_loss": 0.5}) for i in range(7)]
     assert sorted(advanced) == [f"item {item}" for item in range(5)]
 
 

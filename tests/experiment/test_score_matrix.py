@@ -105,7 +105,7 @@ def test_the_rows_do_not_depend_on_the_jobs(dataset, tmp_path, caplog):
         rows = [grid(dataset, tmp_path / str(jobs), metrics, (None, 6), jobs=jobs).run() for jobs in (1, 2)]
     assert rows[0] == rows[1]
     assert [text for text in caplog.messages if "net3" in text] == 2 * [
-        "leep is left empty for net3: no source probabilities: the model has no head"
+        "leep is left empty for net3: no source probabilities: the model has no head, or features.layer is inside it"
     ]
 
 
@@ -126,11 +126,11 @@ def test_a_perturbation_is_computed_once_for_all_metrics(dataset, tmp_path):
 
 def test_a_metric_of_unperturbed_inputs_is_computed_once(dataset, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(LEEP, "__call__", lambda self, *inputs: calls.append(1) or 1.0)
+    monkeypatch.setattr(LEEP, "__call__", lambda self, *inputs: calls.append(1) or -1.0)
     perturbations = {"none": NoPerturbation(), "pca": Pca(2), "less": Pca(1)}
     rows = grid(dataset, tmp_path, {"leep": LEEP()}, (None,), perturbations).run()
     assert len(calls) == 2, "two of the networks have a head"
-    assert [r["net1"] for r in rows] == ["1"] * 3
+    assert [r["net1"] for r in rows] == ["-1"] * 3
 
 
 def test_a_metric_that_refuses_its_input_is_left_out_with_a_warning(dataset, tmp_path, caplog):

@@ -226,7 +226,7 @@ def test_a_finalist_that_fails_on_all_images_is_left_out(search, monkeypatch):
             return subset
         features = subset.scoring_set.features.copy()
         features[0, 0] = np.nan
-        return replace(subset, scoring_set=replace(subset.scoring_set, features=features))
+        return subset._replace(scoring_set=replace(subset.scoring_set, features=features))
 
     monkeypatch.setattr(NestedSubsets, "pairing", broken)
     result, _ = search.run(LABELS)
