@@ -327,7 +327,7 @@ def _find_problem(metric: Metric | PoolMetric, score: float) -> str:
     return f"the score {score:.6g} is outside the bounds of the metric, {bounds}: correct the metric or its bounds"
 
 
-def _compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Parts:
+def _compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Mapping[str, Any]:
     """Return the parts of one model's score, by the method of the metric for this kind of dataset."""
     kind, names = inputs.target_kind, set(metric.inputs)
     if kind != "single_label":
