@@ -17,6 +17,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
@@ -171,7 +172,8 @@ def page(tmp_path, monkeypatch, programs):
     yield Page(tmp_path, programs)
     for name in set(sys.modules) - known:
         module = sys.modules[name]
-        paths = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]  # a folder without __init__.py
+        folders = getattr(module, "__path__", ())  # of a folder without __init__.py; torch.classes has no list of them
+        paths = [getattr(module, "__file__", None), *(folders if isinstance(folders, Iterable) else ())]
         if any(path and Path(path).is_relative_to(tmp_path) for path in paths):
             del sys.modules[name]
 

@@ -109,13 +109,7 @@ class PoolSearch:
         """
         check_pool_and_dataset(self.pool, self.dataset)
         if self.inspect:
-            findings = inspect_and_log(
-                self.dataset, ALL_SPLITS, self.store, self.workers, needed=SCORING_SET, report=self.report
-            )
-            uninspected = replace(self, inspect=False, budget=self.budget.with_half_left())
-            result, run_log = uninspected.run(labels)
-            run_log.findings = findings
-            return result, run_log
+            return self._inspect_and_run(labels)
         pool, remarks = self.limits.apply(
             self.pool, Extractor(self.store, self.device, self.batch_size, self.workers, silent)
         )
@@ -159,6 +153,16 @@ class PoolSearch:
             name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.subsets.items()
         }
         return result, RunLog(seconds, readers)
+
+    def _inspect_and_run(self, labels: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
+        """Inspect the images, and run the search with what is left of the budget."""
+        findings = inspect_and_log(
+            self.dataset, ALL_SPLITS, self.store, self.workers, needed=SCORING_SET, report=self.report
+        )
+        uninspected = replace(self, inspect=False, budget=self.budget.with_half_left())
+        result, run_log = uninspected.run(labels)
+        run_log.findings = findings
+        return result, run_log
 
     def _best_layer(self, layers: Sequence[SampleSubset]) -> SampleSubset:
         """Return the layer of a model with the highest score on the first images."""
