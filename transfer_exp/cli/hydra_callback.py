@@ -1,4 +1,4 @@
-"""What Hydra calls around the jobs: checks before the first one, a lock on their folder, and the report of a sweep."""
+"""Callback of Hydra: check the jobs before the first one, lock their folder, and report a sweep."""
 
 from __future__ import annotations
 

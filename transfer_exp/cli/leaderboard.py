@@ -76,12 +76,12 @@ def leaderboard_overrides(arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("-cd", "--config-dir", metavar="DIR", help="folder with option files of your own")
     add_output_options(parser, TOP)  # for the help: the options themselves were taken off the command line before
-    options, others = parser.parse_known_intermixed_args(arguments)
-    for unknown in others:
+    options, rest = parser.parse_known_intermixed_args(arguments)
+    for unknown in rest:
         if unknown.startswith("-"):
             parser.error(f"unrecognized arguments: {unknown}")
     targets = [name for name in options.targets or () if "=" not in name]
-    settings = [*options.settings, *others, *(name for name in options.targets or () if "=" in name)]
+    settings = [*options.settings, *rest, *(name for name in options.targets or () if "=" in name)]
     for setting in settings:
         if "=" not in setting and not setting.startswith("~"):
             raise InputError(f"'{setting}' is not a setting: write KEY=VALUE, such as metric={setting}")

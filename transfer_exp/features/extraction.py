@@ -195,8 +195,8 @@ class Extractor:
                 self.store.update_record("cost", key, measured)
                 record |= measured
             return ModelCost(**record)
-        except Exception:  # networks of any library run here, and a store may be read-only
-            _log.debug("the cost of %s is unknown", name, exc_info=True)
+        except Exception as error:  # networks of any library run here, and a store may be read-only
+            _log.info("the cost of %s is unknown: %s", name, first_line(error))
             return None
 
     def reader(self, model: LoadedModel, images: LabelledImages) -> FeatureReader:

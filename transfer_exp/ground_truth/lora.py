@@ -108,8 +108,8 @@ def find_layers(backbone: nn.Module, image: Images, names: Sequence[str] | None 
         return chosen
     for name in names:
         if not any(_ends_with(layer, name) for layer in layers):
-            known = {layer.rpartition(".")[2] for layer in layers}
-            raise NotApplicableError(f"no layer of this network is named '{name}': {suggestion(name, known)}")
+            layer_names = {layer.rpartition(".")[2] for layer in layers}
+            raise NotApplicableError(f"no layer of this network is named '{name}': {suggestion(name, layer_names)}")
     return tuple(layer for layer in layers if any(_ends_with(layer, name) for name in names))
 
 

@@ -117,13 +117,13 @@ def target_intervals(rows: PoolRows, size: str) -> dict[tuple[str, str, str], tu
     total, count = np.zeros((n_models + 1, len(scores))), np.zeros(len(scores))
     for table in rows.accuracies.values():
         accuracies = table.reindex(index=targets, columns=list(rows.models)).to_numpy(dtype=np.float64)
-        known = np.flatnonzero(np.isfinite(accuracies).all(axis=1))
-        values = scores.to_numpy(dtype=np.float64)[known]
-        count[known] += 1
-        total[n_models, known] += weighted_tau_many(values, accuracies[known])
+        complete = np.flatnonzero(np.isfinite(accuracies).all(axis=1))
+        values = scores.to_numpy(dtype=np.float64)[complete]
+        count[complete] += 1
+        total[n_models, complete] += weighted_tau_many(values, accuracies[complete])
         for model in range(n_models):
-            others = np.arange(n_models) != model
-            total[model, known] += weighted_tau_many(values[:, others], accuracies[known][:, others])
+            is_kept = np.arange(n_models) != model
+            total[model, complete] += weighted_tau_many(values[:, is_kept], accuracies[complete][:, is_kept])
     with np.errstate(invalid="ignore"):
         taus = total / count
     errors = np.sqrt((n_models - 1) * taus[:-1].var(axis=0))

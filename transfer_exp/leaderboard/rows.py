@@ -165,11 +165,11 @@ def read_rows(
     """
     table = pd.read_csv(scores, dtype={"images_per_class": str, "seed": str}).drop(columns=_LABELS)
     table = table.set_index(_FIELDS).astype(np.float64)
-    measured = pd.read_csv(accuracies, usecols=["model", "dataset", "regime", "seed", "accuracy"])
+    accuracy_rows = pd.read_csv(accuracies, usecols=["model", "dataset", "regime", "seed", "accuracy"])
     # The regime of an experiment may name its protocol, such as full/short.
-    measured["regime"] = measured["regime"].str.partition("/")[0]
-    means = measured.groupby(["regime", "dataset", "model"])["accuracy"].mean().round(12)
-    by_regime = {regime: means[regime].unstack("model")[list(table.columns)] for regime in _regimes(measured)}
+    accuracy_rows["regime"] = accuracy_rows["regime"].str.partition("/")[0]
+    means = accuracy_rows.groupby(["regime", "dataset", "model"])["accuracy"].mean().round(12)
+    by_regime = {regime: means[regime].unstack("model")[list(table.columns)] for regime in _regimes(accuracy_rows)}
     names = dict.fromkeys(table.index.get_level_values("dataset"))
     families = {target: target for target in names} if families is None else families
     families = {t: f for t, f in families.items() if t in names and any(t in a.index for a in by_regime.values())}
@@ -177,9 +177,9 @@ def read_rows(
     return PoolRows(name, table, by_regime, families, read_costs(), control)
 
 
-def _regimes(measured: pd.DataFrame) -> list[str]:
+def _regimes(accuracy_rows: pd.DataFrame) -> list[str]:
     """Return the regimes of accuracies, full fine-tuning first."""
-    return sorted(set(measured["regime"]), key=lambda regime: (regime != "full", regime))
+    return sorted(set(accuracy_rows["regime"]), key=lambda regime: (regime != "full", regime))
 
 
 def read_costs(path: Path = _FOLDER / "costs.csv") -> dict[Variant, float]:

@@ -26,7 +26,7 @@ from transfer_exp.leaderboard.rows import PoolRows, Variant
 STATIC, STATIC_FAMILY = "static_rank", "static_rank_families"
 """Baselines from the accuracies on the other targets; the second leaves out all targets of the same family."""
 RANDOM = "random"
-"""Baseline of random scores, drawn anew for each target; the mean over many draws, so its tau is about 0."""
+"""Baseline of random scores, independent between targets; the mean over many draws, so its tau is about 0."""
 BASELINES = ("parameter_count", "imagenet_accuracy")
 """Metrics that do not look at the target."""
 BEST = "best"
@@ -85,16 +85,15 @@ class Baselines:
         }
 
     def _static_tau(self, regime: str, target: str, name: str) -> float:
-        accuracies, families = self._accuracies(regime, target), self.rows.families
-        others = [
-            found
-            for other in self.rows.averaged
-            if other != target and not (name == STATIC_FAMILY and families[other] == families[target])
-            if (found := self._accuracies(regime, other)) is not None
-        ]
-        if accuracies is None or not others:
+        """Return the tau of a static ranking by the other targets, or by those of other families; NaN without any."""
+        families = self.rows.families
+        is_left_out = {t: t == target or (name == STATIC_FAMILY and families[t] == families[target]) for t in families}
+        tables = [self._accuracies(regime, t) for t in self.rows.averaged if not is_left_out[t]]
+        complete = [table for table in tables if table is not None]
+        accuracies = self._accuracies(regime, target)
+        if accuracies is None or not complete:
             return np.nan
-        return static_rank_tau(accuracies, np.array(others))
+        return static_rank_tau(accuracies, np.array(complete))
 
     def _accuracies(self, regime: str, target: str) -> np.ndarray | None:
         """Return the accuracies of all models, or None if one is missing."""
@@ -133,8 +132,8 @@ class Standings:
     @cached_property
     def targets(self) -> tuple[str, ...]:
         """Targets that the values are over: those with accuracies of all models under one of the regimes."""
-        known = [self.baselines.random[regime].notna().all() for regime in self.regimes]
-        return tuple(target for target in self.rows.averaged if any(has[target] for has in known))
+        is_complete = [self.baselines.random[regime].notna().all() for regime in self.regimes]
+        return tuple(target for target in self.rows.averaged if any(of_regime[target] for of_regime in is_complete))
 
     @cached_property
     def _selected(self) -> pd.DataFrame:
@@ -169,12 +168,12 @@ class Standings:
 
     @cached_property
     def _random_taus(self) -> pd.DataFrame:
-        """Weighted tau of random scores, drawn anew for each target: a row per draw and a column per target."""
+        """Weighted tau of random scores, independent between targets: a row per draw and a column per target."""
         return self._mean(self.baselines.random)
 
     @cached_property
     def null_band(self) -> tuple[float, float]:
-        """Interval of 95 % of the mean weighted tau of random scores, drawn anew for each target."""
+        """Interval of 95 % of the mean weighted tau of random scores, which are independent between targets."""
         low, high = self._random_taus.mean(axis=1).quantile(list(_INTERVAL))
         return float(low), float(high)
 
@@ -188,15 +187,15 @@ class Standings:
     def computed(self) -> dict[str, pd.Series]:
         """Values by target of the baselines that are computed from the accuracies, by name."""
         static = self._mean(self.baselines.static)
-        known = {str(name): values for name, values in static.iterrows() if values.notna().all()}
-        return {RANDOM: self._random_taus.mean(), **known}
+        complete = {str(name): values for name, values in static.iterrows() if values.notna().all()}
+        return {RANDOM: self._random_taus.mean(), **complete}
 
     @cached_property
     def references(self) -> dict[str, pd.Series]:
         """Values by target of the baselines that apply to the pool, by name."""
         values = self.values[self.is_ranked]
-        stored = {name: _row(values, ("none", name)) for name in BASELINES if ("none", name) in values.index}
-        return {**self.computed, **stored}
+        scored = {name: _row(values, ("none", name)) for name in BASELINES if ("none", name) in values.index}
+        return {**self.computed, **scored}
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -251,8 +250,8 @@ class Standings:
         compared = values[is_ranked]
         columns: dict[str, pd.Series] = {}
         for name, reference in references.items():
-            own = ("none", name) if name != BEST else best
-            rows = compared.drop(index=[own], errors="ignore")
+            reference_variant = ("none", name) if name != BEST else best
+            rows = compared.drop(index=[reference_variant], errors="ignore")
             differences = (rows - reference.reindex(rows.columns)).round(DECIMALS)
             low, high = _mean_intervals(differences)
             p_values = holm(sign_flip_p_many(differences.to_numpy(dtype=np.float64).T))
@@ -275,14 +274,14 @@ class Standings:
             By name of the comparison (`BEST` or a baseline): the name of the other variant, the comparison, and its
             sign-flip p-value after Holm's correction for the comparisons of this variant.
         """
-        own = _by_target(_row(self.values, variant))
+        values = _by_target(_row(self.values, variant))
         best = self._best(exclude=variant)
-        others = {BEST: (variant_name(best), _row(self.values, best))} if best else {}
-        others |= {name: (name, values) for name, values in self.references.items() if ("none", name) != variant}
-        paired = {name: compare_paired(own, _by_target(values)) for name, (_, values) in others.items()}
+        references = {BEST: (variant_name(best), _row(self.values, best))} if best else {}
+        references |= {name: (name, row) for name, row in self.references.items() if ("none", name) != variant}
+        paired = {name: compare_paired(values, _by_target(row)) for name, (_, row) in references.items()}
         corrected = holm(np.array([result.permutation_p for result in paired.values()]))
         return {
-            name: (others[name][0], result, float(p))
+            name: (references[name][0], result, float(p))
             for (name, result), p in zip(paired.items(), corrected, strict=True)
         }
 

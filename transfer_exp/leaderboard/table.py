@@ -38,8 +38,8 @@ def verdict(standings: Standings) -> str:
             f"and {row['targets']} of {len(standings.targets)} targets"
         )
     count, targets = int(table["rank"].notna().sum()), len(standings.targets)
-    place = f"{'tied ' if row['is_shared'] else ''}{ordinal(int(row['rank']))} of {count}"
-    parts = [f"{variant_name(variant)} is {place} on {_plural(targets, 'target')}"]
+    rank_text = f"{'tied ' if row['is_shared'] else ''}{ordinal(int(row['rank']))} of {count}"
+    parts = [f"{variant_name(variant)} is {rank_text} on {_plural(targets, 'target')}"]
     compared = standings.compare(variant)
     if BEST in compared:
         name, paired, p = compared.pop(BEST)
@@ -135,17 +135,17 @@ def regimes_text(standings: Standings) -> str:
 def _pool_parts(standings: Standings, folder: Path | None, top: int) -> list[RenderableType]:
     """Return the verdict, the table, the comparisons and the null band of one pool."""
     table = standings.table
-    shown = table[_is_shown(table, top)]
+    top_rows = table[_is_shown(table, top)]
     low, high = standings.null_band
     parts: list[RenderableType] = [Text(verdict(standings), style="bold"), Text("")]
     parts += [
         Text(f"{pool_title(standings)}, {len(standings.rows.models)} models ({regimes_text(standings)})"),
-        _rich_table(shown),
+        _rich_table(top_rows),
     ]
-    if len(shown) < len(table):
+    if len(top_rows) < len(table):
         where = "" if folder is None else f":\n  {folder / f'{NAME}.csv'}"
         parts.append(
-            Text(f"and {len(table) - len(shown)} more (--top 0 shows all){where}", style="dim", overflow="fold")
+            Text(f"and {len(table) - len(top_rows)} more (--top 0 shows all){where}", style="dim", overflow="fold")
         )
     parts += _comparison_table(standings)
     return [*parts, Text(f"95 % of random scores have a mean tau_w in [{low:.2f}, {high:.2f}] (null band)")]
@@ -159,12 +159,12 @@ def _is_shown(table: pd.DataFrame, top: int) -> pd.Series:
     return is_first | table["kind"].isin(["baseline", "asked"])
 
 
-def _rich_table(shown: pd.DataFrame) -> Table:
+def _rich_table(rows: pd.DataFrame) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=heading != "metric")
-    for key, texts in zip(shown.index, _text_rows(shown), strict=True):
-        style = "bold" if shown.loc[key, "kind"] == "asked" else ""
+    for key, texts in zip(rows.index, _text_rows(rows), strict=True):
+        style = "bold" if rows.loc[key, "kind"] == "asked" else ""
         table.add_row(*(Text(text, style=style) for text in texts))
     return table
 
@@ -200,9 +200,13 @@ def _comparison_table(standings: Standings) -> list[RenderableType]:
     table.add_column(f"{variant_name(variant)} minus")
     for heading in ("difference [95 %]", "Holm p", "won-tied-lost"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, (other, paired, p) in standings.compare(variant).items():
+    for name, (reference, paired, p) in standings.compare(variant).items():
         interval = "" if paired.interval is None else " [{:+.2f}, {:+.2f}]".format(*paired.interval)
-        texts = [f"{other} (best other)" if name == BEST else other, f"{paired.mean:+.2f}{interval}", f"{p:.2g}"]
+        texts = [
+            f"{reference} (best other)" if name == BEST else reference,
+            f"{paired.mean:+.2f}{interval}",
+            f"{p:.2g}",
+        ]
         table.add_row(*map(Text, [*texts, f"{paired.wins}-{paired.ties}-{paired.losses}"]))
     return [Text(""), table]
 

@@ -244,12 +244,14 @@ def _neighbour_means(features: Features, targets: Targets, k: int) -> Float[np.n
     squares, means = np.einsum("nd,nd->n", x, x), np.empty_like(y)
     for start in range(0, len(x), BLOCK):
         block = x[start : start + BLOCK]
-        own = squares[start : start + BLOCK, None]
-        distances = own + squares - 2 * block @ x.T
+        block_squares = squares[start : start + BLOCK, None]
+        distances = block_squares + squares - 2 * block @ x.T
         rows = np.arange(len(block))
         distances[rows, start + rows] = np.inf
         nearest = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
         # Equal distances agree only up to the rounding of the squares whose differences they are.
-        is_near: Bool[np.ndarray, "block samples"] = distances <= nearest + RESOLUTION * (own + np.abs(nearest))
+        is_near: Bool[np.ndarray, "block samples"] = distances <= nearest + RESOLUTION * (
+            block_squares + np.abs(nearest)
+        )
         means[start : start + BLOCK] = is_near @ y / is_near.sum(axis=1, keepdims=True)
     return means

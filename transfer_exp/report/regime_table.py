@@ -67,8 +67,8 @@ def _without_common_protocol(labels: pd.Series) -> pd.Series:
 def pareto_front(pairs: pd.DataFrame, cost: str) -> list[int]:
     """Return the index of each row that no other row beats: at least as accurate at no higher cost, better in one."""
     front, best = list[int](), -1.0
-    known = pairs.dropna(subset=[cost]).sort_values([cost, "accuracy"], ascending=[True, False], kind="stable")
-    for index, accuracy in known["accuracy"].items():
+    complete = pairs.dropna(subset=[cost]).sort_values([cost, "accuracy"], ascending=[True, False], kind="stable")
+    for index, accuracy in complete["accuracy"].items():
         if accuracy > best:
             front.append(int(str(index)))
             best = accuracy
