@@ -21,7 +21,8 @@ def composed_jobs(batch):
     )
     sweeper = BasicSweeper(max_batch_size=None)
     sweeper.hydra_context = SimpleNamespace(config_loader=loader)
-    sweeper.config = OmegaConf.create({"hydra": {"sweep": {"subdir": "${hydra.job.num}"}}})
+    # Rows stand for a score matrix, which has no run of the tracker.
+    sweeper.config = OmegaConf.create({"hydra": {"sweep": {"subdir": "${hydra.job.num}"}}, "rows": {}})
     check_choices(sweeper, batch)
     return composed
 

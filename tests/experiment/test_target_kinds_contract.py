@@ -26,7 +26,8 @@ FLAGS = np.maximum(np.eye(3, dtype=np.int64)[np.arange(60) % 3], RNG.random((60,
 NUMBERS = RNG.uniform(1, 90, 60)
 LABELS = {"multi_label": FLAGS, "regression": NUMBERS}
 SCORED = {
-    "multi_label": {"cka", "h_score", "knn", "lfc", "linear_classifier", "logme", "logme_regression", "parc", "ridge"},
+    "multi_label": {"cka", "h_score", "knn", "lfc", "linear_classifier", "logme", "logme_regression", "parc", "ridge"}
+    | {"recommended"},
     "regression": {"cka", "h_score", "knn", "logme", "logme_regression", "ridge"},
 }
 UNLABELLED = {"alpha_req", "parameter_count", "rankme", "random", "imagenet_accuracy", "stable_rank"}

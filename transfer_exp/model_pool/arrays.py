@@ -24,7 +24,7 @@ def arrays(root: str | FeaturesInMemory | None, names: Sequence[str] | None = No
         InputError: If the file or folder or a name does not exist; always on loading.
     """
     if root is None:
-        raise InputError("model_pool=arrays goes with dataset=arrays: set both")
+        raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
     if isinstance(root, FeaturesInMemory):
         available, origin = list(root.features), "the features"
     else:
