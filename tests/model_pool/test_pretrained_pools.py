@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from safetensors.torch import save_file
 from torch_helpers import cache_random_weights
 
+from transfer_exp.cli.option_files import CONF
 from transfer_exp.errors import InputError
 from transfer_exp.model_pool.timm import timm as timm_pool
 from transfer_exp.model_pool.torchvision import _DENSELAYER
@@ -111,3 +113,10 @@ def test_old_densenet_keys_are_renamed():
     old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12]\.)", r"\1.\2", key) for key in modern}
     assert len(old - modern) > 100
     assert {_DENSELAYER.sub(r"\1", key) for key in old} == modern
+
+
+def test_the_default_pool_of_rank_has_published_weights_and_licences():
+    names = OmegaConf.load(CONF / "model_pool" / "everyday.yaml").names
+    assert len(set(names)) == len(names)
+    assert set(names) <= set(timm.list_pretrained())
+    assert all(timm.get_pretrained_cfg(name).license for name in names)
