@@ -8,7 +8,7 @@ from torch import nn
 
 from transfer_exp.errors import NotApplicableError
 from transfer_exp.ground_truth.bitfit import BitFit, biases_and_norms
-from transfer_exp.ground_truth.network import PartlyTrained
+from transfer_exp.ground_truth.network import PartlyTrained, use_channels_last
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.model_pool.backbone import HeadlessBackbone
 from transfer_exp.model_pool.builtin import builtin
@@ -45,3 +45,15 @@ def test_a_network_without_biases_and_norms_is_not_applicable():
     protocol = Protocol(steps=1, batch_size=1, learning_rates=(1e-3,), weight_decays=(0.0,))
     with pytest.raises(NotApplicableError, match="biases and norms, and the network has neither"):
         BitFit(protocol).select_part(model, network, IMAGE)
+
+
+def test_a_group_norm_after_a_frozen_convolution_has_the_gradient_of_any_other():
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.GroupNorm(2, 8), nn.Flatten()).eval()
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    network(images).square().sum().backward()
+    expected = network[1].weight.grad.clone()
+    use_channels_last(network)
+    partly = PartlyTrained(network, biases_and_norms(network, IMAGE)).train()
+    partly.zero_grad()
+    partly(images.to(memory_format=torch.channels_last)).square().sum().backward()
+    torch.testing.assert_close(network[1].weight.grad, expected)

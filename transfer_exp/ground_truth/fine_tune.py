@@ -26,7 +26,15 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
 from transfer_exp.ground_truth.linear_probe import LabelledFeatures, fit_probe, labelled_features
 from transfer_exp.ground_truth.measure import compute_measure
-from transfer_exp.ground_truth.network import Examples, Images, NetworkFactory, NewHead, TrainedPart, prepare_images
+from transfer_exp.ground_truth.network import (
+    Examples,
+    Images,
+    NetworkFactory,
+    NewHead,
+    TrainedPart,
+    prepare_images,
+    use_channels_last,
+)
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
@@ -131,8 +139,7 @@ class FineTuning(ABC):
     def _factory(self, model: LoadedModel, images: LabelledImages) -> NetworkFactory:
         """Return the factory of networks for a model, which stays unchanged."""
         backbone = copy.deepcopy(model.backbone).cpu().eval()
-        # The memory layout decides the rounding. This layout is the one that feature extraction leaves.
-        backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        use_channels_last(backbone)
         image = model.transform(images.read(0))[None]
         with torch.inference_mode():
             dim = backbone(image).shape[1]

@@ -63,6 +63,23 @@ def used_parameters(network: nn.Module, inputs: Tensor) -> dict[str, nn.Paramete
     return {name: p for (name, p), gradient in zip(parameters.items(), gradients, strict=True) if gradient is not None}
 
 
+def use_channels_last(network: nn.Module) -> None:
+    """Store the weights with channels last, the layout that feature extraction leaves; it decides the rounding.
+
+    On the CPU, torch 2.13 crashes in the backward pass of a group norm whose input has channels last and needs no
+    gradient, as that of the first trained norm. Such an input is copied to the default layout.
+    """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for module in network.modules():
+        if isinstance(module, nn.GroupNorm):
+            module.register_forward_pre_hook(_copy_frozen_input)
+
+
+def _copy_frozen_input(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    inputs = arguments[0]
+    return None if inputs.requires_grad else (inputs.contiguous(), *arguments[1:])
+
+
 def running_modules(network: nn.Module, images: Images) -> list[str]:
     """Return the names of the modules that run on ``images``, in the order in which they first start."""
     names: dict[str, None] = {}
