@@ -112,9 +112,11 @@ def test_facts_are_declared(metric):
     assert set(metric.inputs) <= INPUTS | NETWORK_INPUTS
     assert hash(metric) == hash(type(metric)())
     assert isinstance(metric, Metric) != isinstance(metric, PoolMetric)
-    call = metric.parts if isinstance(metric, PoolMetric) else metric
+    call = metric.parts if isinstance(metric, PoolMetric) else getattr(metric, "formula", metric)
     parameters = tuple(inspect.signature(call).parameters)
-    assert parameters in (metric.inputs, ("inputs",))
+    inputs = tuple(name.removeprefix("class_") if hasattr(metric, "formula") else name for name in metric.inputs)
+    assert parameters[: len(inputs)] == inputs or parameters == ("inputs",)
+    assert parameters == ("inputs",) or not hasattr(metric, "formula") or set(vars(metric)) <= set(parameters)
 
 
 @pytest.mark.parametrize("shape", [(150, 12), (40, 90)], ids=["tall", "wide"])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric import targets as targets_metrics
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.feature_set import TargetKind
 
 
 def cka(statistics: ClassStatistics) -> float:
@@ -42,21 +41,15 @@ def cka(statistics: ClassStatistics) -> float:
 
 
 @dataclass(frozen=True)
-class CKA:
+class CKA(FormulaMetric):
     """`cka` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "cka"
-    source: ClassVar[str] = "Kornblith et al., ICML 2019; with labels the target alignment of Guo, KITE, 2024"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `cka` of class statistics."""
-        return cka(class_statistics)
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `targets.cka` of features (N, D) and targets (N, T)."""
-        return targets_metrics.cka(features, targets)
+    name = "cka"
+    source = "Kornblith et al., ICML 2019; with labels the target alignment of Guo, KITE, 2024"
+    formula = staticmethod(cka)
+    lower = 0.0
+    upper = 1.0
+    inputs = ("class_statistics",)
+    invariances = ("rotation", "translation", "scaling")
+    multi_label_formula = staticmethod(targets_metrics.cka)
+    regression_formula = staticmethod(targets_metrics.cka)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.interclass_distance import distance_blocks
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
@@ -58,18 +58,14 @@ def concept_variance(features: Features, labels: Labels, alpha: float = 2.0) -> 
 
 
 @dataclass(frozen=True)
-class ConceptVariance:
+class ConceptVariance(FormulaMetric):
     """`concept_variance` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "concept_variance"
-    source: ClassVar[str] = "Singh, Hess and Vanschoren, 2025, after Vilalta, 1999"
-    lower: ClassVar[float] = -1.0
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
+    name = "concept_variance"
+    source = "Singh, Hess and Vanschoren, 2025, after Vilalta, 1999"
+    formula = staticmethod(concept_variance)
+    lower = -1.0
+    upper = 0.0
+    invariances = ("translation", "scaling")
 
     alpha: float = 2.0
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `concept_variance` of features (N, D) and labels (N,)."""
-        return concept_variance(features, labels, self.alpha)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp, xlogy
 
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.metric.metric import ModelWeights
+from transfer_exp.metric.metric import FormulaMetric, Metric, ModelWeights
 from transfer_exp.statistics.feature_set import FeatureSet, check_probabilities, check_unlabelled
 
 
@@ -87,49 +86,39 @@ def atc(
 
 
 @dataclass(frozen=True)
-class Entropy:
+class Entropy(FormulaMetric):
     """`entropy`: negative entropy of the source classes that the model's head predicts, without labels."""
 
-    name: ClassVar[str] = "entropy"
-    source: ClassVar[str] = "baseline of TE-Bench (alizkzm/te-guide)"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities",)
-    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
+    name = "entropy"
+    source = "baseline of TE-Bench (alizkzm/te-guide)"
+    formula = staticmethod(negative_entropy)
+    upper = 0.0
+    inputs = ("source_probabilities",)
+    invariances = ("source_permutation",)
 
     normalised: bool = False
 
-    def __call__(self, source_probabilities: np.ndarray) -> float:
-        """Return `negative_entropy` of source probabilities (N, S)."""
-        return negative_entropy(source_probabilities, self.normalised)
-
 
 @dataclass(frozen=True)
-class MaxSoftmax:
+class MaxSoftmax(FormulaMetric):
     """`max_softmax`: largest probability of a source class that the model's head predicts, without labels."""
 
-    name: ClassVar[str] = "max_softmax"
-    source: ClassVar[str] = "Hendrycks and Gimpel, ICLR 2017"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities",)
-    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
-
-    def __call__(self, source_probabilities: np.ndarray) -> float:
-        """Return `max_softmax` of source probabilities (N, S)."""
-        return max_softmax(source_probabilities)
+    name = "max_softmax"
+    source = "Hendrycks and Gimpel, ICLR 2017"
+    formula = staticmethod(max_softmax)
+    lower = 0.0
+    upper = 1.0
+    inputs = ("source_probabilities",)
+    invariances = ("source_permutation",)
 
 
 @dataclass(frozen=True)
-class FreeEnergy:
+class FreeEnergy(Metric):
     """`free_energy`: log-sum-exp of the logits of the model's linear head, without labels."""
 
-    name: ClassVar[str] = "free_energy"
-    source: ClassVar[str] = "Liu et al., NeurIPS 2020, as in TE-Bench (alizkzm/te-guide)"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features", "source_probabilities", "weights")
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "free_energy"
+    source = "Liu et al., NeurIPS 2020, as in TE-Bench (alizkzm/te-guide)"
+    inputs = ("features", "source_probabilities", "weights")
 
     def __call__(self, features: np.ndarray, source_probabilities: np.ndarray, weights: ModelWeights) -> float:
         """Return `free_energy` of the head's logits of features (N, D); errors are those of `ModelWeights.logits`."""
@@ -137,15 +126,15 @@ class FreeEnergy:
 
 
 @dataclass(frozen=True)
-class ATC:
+class ATC(Metric):
     """`atc`: share of images as confident as correctly classified source images, without labels."""
 
-    name: ClassVar[str] = "atc"
-    source: ClassVar[str] = "Garg et al., ICLR 2022"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities", "source_set")
-    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
+    name = "atc"
+    source = "Garg et al., ICLR 2022"
+    lower = 0.0
+    upper = 1.0
+    inputs = ("source_probabilities", "source_set")
+    invariances = ("source_permutation",)
 
     score: str = "entropy"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import principal_components
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.discriminant import centred_features
@@ -51,16 +51,10 @@ def debiased_h_score(features: Features, labels: Labels) -> float:
 
 
 @dataclass(frozen=True)
-class DebiasedHScore:
+class DebiasedHScore(FormulaMetric):
     """`debiased_h_score` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "debiased_h_score"
-    source: ClassVar[str] = "TE-Bench (alizkzm/te-guide), after Bao et al., ICIP 2019"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling", "affine")
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `debiased_h_score` of features (N, D) and labels (N,)."""
-        return debiased_h_score(features, labels)
+    name = "debiased_h_score"
+    source = "TE-Bench (alizkzm/te-guide), after Bao et al., ICIP 2019"
+    formula = staticmethod(debiased_h_score)
+    invariances = ("rotation", "translation", "scaling", "affine")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
 
 from transfer_exp.metric.logme import logme
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
 
@@ -34,16 +32,11 @@ def debiased_logme(statistics: ClassStatistics) -> float:
 
 
 @dataclass(frozen=True)
-class DebiasedLogME:
+class DebiasedLogME(FormulaMetric):
     """`debiased_logme` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "debiased_logme"
-    source: ClassVar[str] = "TE-Bench (alizkzm/te-guide), after You et al., ICML 2021"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation",)
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `debiased_logme` of class statistics."""
-        return debiased_logme(class_statistics)
+    name = "debiased_logme"
+    source = "TE-Bench (alizkzm/te-guide), after You et al., ICML 2021"
+    formula = staticmethod(debiased_logme)
+    inputs = ("class_statistics",)
+    invariances = ("rotation",)

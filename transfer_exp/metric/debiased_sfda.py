@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.sfda_released import log_posterior_after_mixing
 from transfer_exp.statistics.feature_set import Features, Labels
 
@@ -38,14 +38,14 @@ def debiased_sfda(features: Features, labels: Labels, shrinkage: str = "adaptive
 
 
 @dataclass(frozen=True)
-class DebiasedSFDA:
+class DebiasedSFDA(FormulaMetric):
     """`debiased_sfda` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "debiased_sfda"
-    source: ClassVar[str] = "TE-Bench (alizkzm/te-guide), after Shao et al., ECCV 2022"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
+    name = "debiased_sfda"
+    source = "TE-Bench (alizkzm/te-guide), after Shao et al., ECCV 2022"
+    formula = staticmethod(debiased_sfda)
+    lower = 0.0
+    upper = 1.0
 
     shrinkage: str = "adaptive"
 
@@ -53,7 +53,3 @@ class DebiasedSFDA:
     def invariances(self) -> tuple[str, ...]:
         """Maps of the features that leave the score unchanged; only the adaptive shrinkage depends on their scale."""
         return ("translation", *(("rotation", "scaling") if self.shrinkage == "ledoit_wolf" else ()))
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `debiased_sfda` of features (N, D) and labels (N,)."""
-        return debiased_sfda(features, labels, self.shrinkage)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import principal_components
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.discriminant import centred_features
@@ -51,18 +51,13 @@ def disco(features: Features, labels: Labels, components: int = 64) -> float:
 
 
 @dataclass(frozen=True)
-class DISCO:
+class DISCO(FormulaMetric):
     """`disco` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "disco"
-    source: ClassVar[str] = "Zhang et al., AAAI 2025, as in TE-Bench (alizkzm/te-guide)"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation")
+    name = "disco"
+    source = "Zhang et al., AAAI 2025, as in TE-Bench (alizkzm/te-guide)"
+    formula = staticmethod(disco)
+    lower = 0.0
+    invariances = ("rotation", "translation")
 
     components: int = 64
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `disco` of features (N, D) and labels (N,)."""
-        return disco(features, labels, self.components)

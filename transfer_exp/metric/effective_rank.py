@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import xlogy
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import squared_singular_values
 from transfer_exp.statistics.feature_set import Features, check_unlabelled
 from transfer_exp.statistics.rounding import deviations
@@ -106,53 +106,41 @@ def _nonzero_spectrum(features: Float[np.ndarray, "samples dim"], name: str) -> 
 
 
 @dataclass(frozen=True)
-class RankMe:
+class RankMe(FormulaMetric):
     """`rankme`: effective number of singular values of the features, without labels."""
 
-    name: ClassVar[str] = "rankme"
-    source: ClassVar[str] = "Garrido et al., ICML 2023"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "scaling")
-
-    def __call__(self, features: np.ndarray) -> float:
-        """Return `rankme` of features (N, D)."""
-        return rankme(features)
+    name = "rankme"
+    source = "Garrido et al., ICML 2023"
+    formula = staticmethod(rankme)
+    lower = 0.0
+    inputs = ("features",)
+    invariances = ("rotation", "scaling")
 
 
 @dataclass(frozen=True)
-class StableRank:
+class StableRank(FormulaMetric):
     """`stable_rank`: squared norm of the features over that of their leading direction, without labels."""
 
-    name: ClassVar[str] = "stable_rank"
-    source: ClassVar[str] = "Rudelson and Vershynin, JACM 2007; baseline of TE-Bench (alizkzm/te-guide)"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "scaling")
+    name = "stable_rank"
+    source = "Rudelson and Vershynin, JACM 2007; baseline of TE-Bench (alizkzm/te-guide)"
+    formula = staticmethod(stable_rank)
+    lower = 0.0
+    inputs = ("features",)
+    invariances = ("rotation", "scaling")
 
     normalised: bool = True
 
-    def __call__(self, features: np.ndarray) -> float:
-        """Return `stable_rank` of features (N, D)."""
-        return stable_rank(features, self.normalised)
-
 
 @dataclass(frozen=True)
-class AlphaReQ:
+class AlphaReQ(FormulaMetric):
     """`alpha_req`: closeness of the decay of the principal variances to 1 / rank, without labels."""
 
-    name: ClassVar[str] = "alpha_req"
-    source: ClassVar[str] = "Agrawal et al., NeurIPS 2022"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("features",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
+    name = "alpha_req"
+    source = "Agrawal et al., NeurIPS 2022"
+    formula = staticmethod(alpha_req)
+    upper = 0.0
+    inputs = ("features",)
+    invariances = ("rotation", "translation", "scaling")
 
     first: int = 11
     last: int = 100
-
-    def __call__(self, features: np.ndarray) -> float:
-        """Return `alpha_req` of features (N, D)."""
-        return alpha_req(features, self.first, self.last)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -11,6 +10,7 @@ from jaxtyping import Float, Int, Real
 from transfer_exp.errors import InputError
 from transfer_exp.io.npz import list_arrays, read_array
 from transfer_exp.io.text import expand_user
+from transfer_exp.metric.metric import Metric
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import LARGEST, Features, Labels, encode_labels
@@ -141,19 +141,18 @@ def read_embeddings(path: str) -> Float[np.ndarray, "foundations classes dims"]:
 
 
 @dataclass(frozen=True)
-class EMMS:
+class EMMS(Metric):
     """`emms` as a metric. The fields are its options.
 
     ``embeddings`` is the path of an .npz (no pickles) with one array (C, d) per foundation model, its rows in the order
     of the classes. ``"one_hot"`` stands for the labels themselves: a plain linear fit without any foundation model.
     """
 
-    name: ClassVar[str] = "emms"
-    source: ClassVar[str] = "Meng et al., NeurIPS 2023"
-    lower: ClassVar[float] = -4.0
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling", "affine")
+    name = "emms"
+    source = "Meng et al., NeurIPS 2023"
+    lower = -4.0
+    upper = 0.0
+    invariances = ("rotation", "translation", "scaling", "affine")
 
     embeddings: str = ONE_HOT
     rounds: int = 1

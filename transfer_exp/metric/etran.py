@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +11,7 @@ from scipy.special import logsumexp
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.lda import lda
+from transfer_exp.metric.metric import PoolMetric
 from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.pool_scaling import min_max_scaled
 from transfer_exp.metric.spectrum import spectrum
@@ -69,7 +69,7 @@ def linear_fit(features: Features, labels: Labels) -> float:
 
 
 @dataclass(frozen=True)
-class ETran:
+class ETran(PoolMetric):
     """Weighted mean of the energy, classification and regression scores, each scaled to [0, 1] over the pool.
 
     The classification score has the weight 1 - energy_weight - regression_weight.
@@ -81,12 +81,10 @@ class ETran:
         regression_weight: Weight of `linear_fit`, in [0, 1 - energy_weight]; at 0 it is not computed.
     """
 
-    name: ClassVar[str] = "etran"
-    source: ClassVar[str] = "Gholami et al., ICCV 2023"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "etran"
+    source = "Gholami et al., ICCV 2023"
+    lower = 0.0
+    upper = 1.0
 
     classifier: str = "lda"
     energy_weight: float = 0.15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
-from transfer_exp.metric.metric import Metric
+from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.metric.pool_scaling import unit_ranks, z_scores
 from transfer_exp.metric.regularised_h_score import RegularisedHScore
 
@@ -21,7 +21,7 @@ EXAMPLE: tuple[Metric, ...] = (LogME(), LDA(), RegularisedHScore())
 
 
 @dataclass(frozen=True)
-class MetricList:
+class MetricList(PoolMetric):
     """Base of metrics that combine the scores of several metrics.
 
     Attributes:
@@ -30,8 +30,6 @@ class MetricList:
     Raises:
         InputError: If ``metrics`` is empty, has an unsuitable entry or two metrics of one name.
     """
-
-    name: ClassVar[str]
 
     metrics: Iterable[Metric] = EXAMPLE
 
@@ -76,10 +74,8 @@ class Fusion(MetricList):
         InputError: If ``metrics`` is not a valid `MetricList`, or ``rule`` is unknown.
     """
 
-    name: ClassVar[str] = "fusion"
-    source: ClassVar[str] = "as its metrics"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
+    name = "fusion"
+    source = "as its metrics"
 
     rule: str = "z_score"
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
 FLOOR = 1e-4
@@ -78,14 +78,14 @@ def _diagonal_distances(
 
 
 @dataclass(frozen=True)
-class GBC:
+class GBC(FormulaMetric):
     """`gbc` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "gbc"
-    source: ClassVar[str] = "Pandy et al., CVPR 2022"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
+    name = "gbc"
+    source = "Pandy et al., CVPR 2022"
+    formula = staticmethod(gbc)
+    upper = 0.0
+    inputs = ("class_statistics",)
 
     covariance: str = "spherical"
 
@@ -93,7 +93,3 @@ class GBC:
     def invariances(self) -> tuple[str, ...]:
         """Maps of the features that leave the score unchanged; variances per dimension depend on the axes."""
         return ("translation", "scaling", *(() if self.covariance == "diagonal" else ("rotation",)))
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `gbc` of class statistics."""
-        return gbc(class_statistics, self.covariance)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from scipy.linalg import lapack, solve_triangular
 
 from transfer_exp.metric import targets as targets_metrics
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import label_spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.feature_set import TargetKind
 
 WELL_CONDITIONED = 1e-8
 """Reciprocal condition number (1-norm) above which no eigenvalue is near rounding, for D up to about 10,000."""
@@ -58,21 +57,14 @@ def _by_cholesky(statistics: ClassStatistics) -> float | None:
 
 
 @dataclass(frozen=True)
-class HScore:
+class HScore(FormulaMetric):
     """`h_score` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "h_score"
-    source: ClassVar[str] = "Bao et al., ICIP 2019"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling", "affine")
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `h_score` of class statistics."""
-        return h_score(class_statistics)
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `targets.h_score` of features (N, D) and targets (N, T)."""
-        return targets_metrics.h_score(features, targets)
+    name = "h_score"
+    source = "Bao et al., ICIP 2019"
+    formula = staticmethod(h_score)
+    lower = 0.0
+    inputs = ("class_statistics",)
+    invariances = ("rotation", "translation", "scaling", "affine")
+    multi_label_formula = staticmethod(targets_metrics.h_score)
+    regression_formula = staticmethod(targets_metrics.h_score)

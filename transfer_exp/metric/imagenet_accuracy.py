@@ -6,16 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import ClassVar
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table
 from transfer_exp.io.text import expand_user, read_text
-from transfer_exp.metric.metric import ModelFacts
+from transfer_exp.metric.metric import Metric, ModelFacts
 
 
 @dataclass(frozen=True)
-class ImagenetAccuracy:
+class ImagenetAccuracy(Metric):
     """Published top-1 accuracy on ImageNet-1k.
 
     The torchvision pools include it. For timm, set the table ``results/results-imagenet.csv`` of its sources.
@@ -24,12 +23,11 @@ class ImagenetAccuracy:
         table: CSV with columns ``model`` and ``top1`` (percent), which takes precedence over the pool; or None.
     """
 
-    name: ClassVar[str] = "imagenet_accuracy"
-    source: ClassVar[str] = "baseline; accuracies published by torchvision and timm"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("model",)
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "imagenet_accuracy"
+    source = "baseline; accuracies published by torchvision and timm"
+    lower = 0.0
+    upper = 1.0
+    inputs = ("model",)
 
     table: str | None = None
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
@@ -63,16 +63,11 @@ def distance_blocks(
 
 
 @dataclass(frozen=True)
-class InterclassDistance:
+class InterclassDistance(FormulaMetric):
     """`interclass_distance` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "interclass_distance"
-    source: ClassVar[str] = "INT of Singh, Hess and Vanschoren, 2025, after Bezdek and Pal, 1998"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation")
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `interclass_distance` of features (N, D) and labels (N,)."""
-        return interclass_distance(features, labels)
+    name = "interclass_distance"
+    source = "INT of Singh, Hess and Vanschoren, 2025, after Bezdek and Pal, 1998"
+    formula = staticmethod(interclass_distance)
+    lower = 0.0
+    invariances = ("rotation", "translation")

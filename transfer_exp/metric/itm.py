@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,6 +11,7 @@ from scipy.special import softmax
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.linear_classifier import sorted_samples
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import deviations
 
@@ -184,20 +184,16 @@ def _batches(samples: Int[np.ndarray, " train"], rng: np.random.Generator) -> It
 
 
 @dataclass(frozen=True)
-class ITM:
+class ITM(FormulaMetric):
     """`itm` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "itm"
-    source: ClassVar[str] = "Zheng et al., NeurIPS 2025, as in TE-Bench (alizkzm/te-guide)"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
+    name = "itm"
+    source = "Zheng et al., NeurIPS 2025, as in TE-Bench (alizkzm/te-guide)"
+    formula = staticmethod(itm)
+    lower = 0.0
+    upper = 1.0
+    invariances = ("translation", "scaling")
 
     steps: int = 500
     coefficient: float = 0.5
     seed: int = 0
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `itm` of features (N, D) and labels (N,)."""
-        return itm(features, labels, self.steps, self.coefficient, self.seed)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric import targets as targets_metrics
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import Features, Labels, TargetKind, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
 
 BLOCK = 1024
@@ -69,25 +69,16 @@ def _votes(
 
 
 @dataclass(frozen=True)
-class KNN:
+class KNN(FormulaMetric):
     """`knn` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "knn"
-    source: ClassVar[str] = "Cover and Hart, IEEE Transactions on Information Theory 1967"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
-
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
+    name = "knn"
+    source = "Cover and Hart, IEEE Transactions on Information Theory 1967"
+    formula = staticmethod(knn)
+    multi_label_formula = staticmethod(targets_metrics.knn_labels)
+    regression_formula = staticmethod(targets_metrics.knn_numbers)
+    lower = 0.0
+    upper = 1.0
+    invariances = ("rotation", "translation", "scaling")
 
     k: int = 1
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `knn` of features (N, D) and labels (N,)."""
-        return knn(features, labels, self.k)
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `targets.knn_labels`, or `targets.knn_numbers`, of features (N, D) and targets (N, T)."""
-        function = targets_metrics.knn_labels if kind == "multi_label" else targets_metrics.knn_numbers
-        return function(features, targets, self.k)

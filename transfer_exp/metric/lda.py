@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
 from scipy.special import softmax
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import statistics_and_deviations
 from transfer_exp.statistics.discriminant import block_scores, mean_true_posterior
 from transfer_exp.statistics.feature_set import Features, Labels
@@ -43,18 +42,14 @@ def lda(features: Features, labels: Labels, shrinkage: float = 0.5) -> float:
 
 
 @dataclass(frozen=True)
-class LDA:
+class LDA(FormulaMetric):
     """`lda` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "lda"
-    source: ClassVar[str] = "Fisher, Annals of Eugenics 1936; shrinkage of Friedman, JASA 1989"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
+    name = "lda"
+    source = "Fisher, Annals of Eugenics 1936; shrinkage of Friedman, JASA 1989"
+    formula = staticmethod(lda)
+    lower = 0.0
+    upper = 1.0
+    invariances = ("rotation", "translation", "scaling")
 
     shrinkage: float = 0.5
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `lda` of features (N, D) and labels (N,)."""
-        return lda(features, labels, self.shrinkage)

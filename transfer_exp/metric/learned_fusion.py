@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,10 +38,8 @@ class LearnedFusion(MetricList):
         perturbation: Perturbation of the rows to learn from.
     """
 
-    name: ClassVar[str] = "learned_fusion"
-    source: ClassVar[str] = "as its metrics"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
+    name = "learned_fusion"
+    source = "as its metrics"
 
     metrics: Iterable[Metric] = EXAMPLE
     rows: str | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
 
@@ -45,16 +45,12 @@ def expected_prediction(
 
 
 @dataclass(frozen=True)
-class LEEP:
+class LEEP(FormulaMetric):
     """`leep` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "leep"
-    source: ClassVar[str] = "Nguyen et al., ICML 2020"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
-
-    def __call__(self, source_probabilities: np.ndarray, labels: np.ndarray) -> float:
-        """Return `leep` of source probabilities (N, S) and labels (N,)."""
-        return leep(source_probabilities, labels)
+    name = "leep"
+    source = "Nguyen et al., ICML 2020"
+    formula = staticmethod(leep)
+    upper = 0.0
+    inputs = ("source_probabilities", "labels")
+    invariances = ("source_permutation",)

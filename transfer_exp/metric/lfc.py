@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric import targets as targets_metrics
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.feature_set import TargetKind
 
 
 def lfc(statistics: ClassStatistics) -> float:
@@ -57,21 +56,14 @@ def _norm_along(direction: Float[np.ndarray, " dim"], statistics: ClassStatistic
 
 
 @dataclass(frozen=True)
-class LFC:
+class LFC(FormulaMetric):
     """`lfc` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "lfc"
-    source: ClassVar[str] = "Deshpande et al., arXiv 2021"
-    lower: ClassVar[float] = -1.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "scaling")
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label",)
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `lfc` of class statistics."""
-        return lfc(class_statistics)
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `targets.lfc` of features (N, D) and targets (N, T)."""
-        return targets_metrics.lfc(features, targets)
+    name = "lfc"
+    source = "Deshpande et al., arXiv 2021"
+    formula = staticmethod(lfc)
+    lower = -1.0
+    upper = 1.0
+    inputs = ("class_statistics",)
+    invariances = ("rotation", "scaling")
+    multi_label_formula = staticmethod(targets_metrics.lfc)

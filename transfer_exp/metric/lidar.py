@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import xlogy
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import principal_axes
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
@@ -61,18 +61,14 @@ def _effective_number(values: Float[np.ndarray, " dim"]) -> float:
 
 
 @dataclass(frozen=True)
-class LiDAR:
+class LiDAR(FormulaMetric):
     """`lidar` as a metric, with the target's classes as objects. The fields are its options."""
 
-    name: ClassVar[str] = "lidar"
-    source: ClassVar[str] = "Thilak et al., ICLR 2024, with classes as objects"
-    lower: ClassVar[float] = 1.0
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation")
+    name = "lidar"
+    source = "Thilak et al., ICLR 2024, with classes as objects"
+    formula = staticmethod(lidar)
+    lower = 1.0
+    inputs = ("class_statistics",)
+    invariances = ("rotation", "translation")
 
     delta: float = 1e-4
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `lidar` of class statistics."""
-        return lidar(class_statistics, self.delta)

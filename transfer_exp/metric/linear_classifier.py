@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,11 +10,11 @@ from scipy.optimize import minimize
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric import targets as targets_metrics
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import (
     Features,
     Labels,
-    TargetKind,
     check_features,
     encode_labels,
     sorted_rows,
@@ -163,25 +162,17 @@ def fit_weights(
 
 
 @dataclass(frozen=True)
-class LinearClassifier:
+class LinearClassifier(FormulaMetric):
     """`linear_classifier` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "linear_classifier"
-    source: ClassVar[str] = "logistic regression, cross-validated; after a baseline of Bolya et al., NeurIPS 2021"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label",)
+    name = "linear_classifier"
+    source = "logistic regression, cross-validated; after a baseline of Bolya et al., NeurIPS 2021"
+    formula = staticmethod(linear_classifier)
+    lower = 0.0
+    upper = 1.0
+    invariances = ("translation", "scaling")
+    multi_label_formula = staticmethod(targets_metrics.linear_classifier)
 
     folds: int = 5
     penalty: float = 1.0
     seed: int = 0
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `linear_classifier` of features (N, D) and labels (N,)."""
-        return linear_classifier(features, labels, self.folds, self.penalty, self.seed)
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `targets.linear_classifier` of features (N, D) and targets (N, T)."""
-        return targets_metrics.linear_classifier(features, targets, self.folds, self.penalty, self.seed)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import label_spectrum, spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.feature_set import Features, TargetKind, Targets, check_targets
+from transfer_exp.statistics.feature_set import Features, Targets, check_targets
 
 EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
 """Constants of the released fixed point: addend of denominators, change of alpha / beta to stop at, most rounds."""
@@ -121,21 +121,13 @@ def logme_regression(features: Features, targets: Targets) -> float:
 
 
 @dataclass(frozen=True)
-class LogME:
+class LogME(FormulaMetric):
     """`logme` as a metric, with the constants of the release and without hyperparameters."""
 
-    name: ClassVar[str] = "logme"
-    source: ClassVar[str] = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation",)
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `logme` of class statistics."""
-        return logme(class_statistics)
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `logme_regression` of features (N, D) and targets (N, T)."""
-        return logme_regression(features, targets)
+    name = "logme"
+    source = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
+    formula = staticmethod(logme)
+    inputs = ("class_statistics",)
+    invariances = ("rotation",)
+    multi_label_formula = staticmethod(logme_regression)
+    regression_formula = staticmethod(logme_regression)

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
 from transfer_exp.metric.logme import logme_regression
-from transfer_exp.statistics.feature_set import TargetKind, check_features
+from transfer_exp.metric.metric import FormulaMetric
+from transfer_exp.statistics.feature_set import check_features
 
 
 @dataclass(frozen=True)
-class LogMERegression:
+class LogMERegression(FormulaMetric):
     """`logme_regression` as a metric, without hyperparameters.
 
     On a dataset with one class per image, the numbers of the classes are the target. This is meaningful only if they
     are ordered (a count, a severity grade). Unlike for every other metric, the names of the classes then matter.
     """
 
-    name: ClassVar[str] = "logme_regression"
-    source: ClassVar[str] = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation",)
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
+    name = "logme_regression"
+    source = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
+    invariances = ("rotation",)
+    multi_label_formula = staticmethod(logme_regression)
+    regression_formula = staticmethod(logme_regression)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `logme_regression` of features (N, D) and labels (N,) as numbers."""
         return logme_regression(check_features(features, labels), np.asarray(labels)[:, None])
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `logme_regression` of features (N, D) and targets (N, T)."""
-        return logme_regression(features, targets)

@@ -6,7 +6,7 @@ combines the parts of all models of the pool into scores.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -19,7 +19,7 @@ from transfer_exp.statistics.feature_set import TargetKind
 
 
 class Facts(Protocol):
-    """A frozen dataclass with hyperparameters as fields and facts as class variables.
+    """A frozen dataclass with hyperparameters as fields and facts as class variables; a subclass leaves out defaults.
 
     A metric module starts with the formula as a free function; the fields of the class are the options of that
     function. Formulas raise `InputError` for input that `check_features` or `check_source_probabilities` rejects.
@@ -40,18 +40,18 @@ class Facts(Protocol):
 
     name: ClassVar[str]
     source: ClassVar[str]
-    lower: ClassVar[float]
-    upper: ClassVar[float]
+    lower: ClassVar[float] = -np.inf
+    upper: ClassVar[float] = np.inf
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the call's arguments."""
-        ...
+        return ("features", "labels")
 
     @property
     def invariances(self) -> tuple[str, ...]:
         """Maps of the input that leave the score unchanged."""
-        ...
+        return ()
 
 
 @runtime_checkable
@@ -80,15 +80,46 @@ class PoolMetric(Facts, Protocol):
 class ScoresTargets(Protocol):
     """A metric that can also score a dataset whose images have several labels, or numbers as labels.
 
-    Attributes:
-        target_kinds: Kinds of dataset besides ``single_label``. Metrics that read no labels need no declaration.
+    Metrics that read no labels need no declaration.
     """
 
-    target_kinds: ClassVar[tuple[TargetKind, ...]]
+    @property
+    def target_kinds(self) -> tuple[TargetKind, ...]:
+        """Kinds of dataset besides ``single_label``."""
+        ...
 
     def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
         """Return the score of one model from features (N, D) and targets (N, T): zeros and ones, or numbers."""
         ...
+
+
+@dataclass(frozen=True)
+class FormulaMetric(Metric):
+    """Base of a metric that is one free function, with the fields of the class as its options by name.
+
+    Attributes:
+        formula: Function of the inputs in their order.
+        multi_label_formula, regression_formula: Functions of features (N, D) and targets (N, T), see `ScoresTargets`;
+            None for a kind of dataset that the metric does not apply to.
+    """
+
+    formula: ClassVar[Callable[..., float]]
+    multi_label_formula: ClassVar[Callable[..., float] | None] = None
+    regression_formula: ClassVar[Callable[..., float] | None] = None
+
+    def __call__(self, *inputs: Any) -> float:
+        """Return ``formula`` of the inputs."""
+        return self.formula(*inputs, **vars(self))
+
+    @property
+    def target_kinds(self) -> tuple[TargetKind, ...]:
+        """Kinds of dataset that have a formula."""
+        kinds: tuple[TargetKind, ...] = ("multi_label", "regression")
+        return tuple(kind for kind in kinds if getattr(self, f"{kind}_formula"))
+
+    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
+        """Return the formula of a kind of dataset."""
+        return getattr(self, f"{kind}_formula")(features, targets, **vars(self))
 
 
 @dataclass(frozen=True)

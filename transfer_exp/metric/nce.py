@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import entropy
 
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
 
 
@@ -37,16 +37,12 @@ def nce(source_probabilities: Float[np.ndarray, "samples source_classes"], label
 
 
 @dataclass(frozen=True)
-class NCE:
+class NCE(FormulaMetric):
     """`nce` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "nce"
-    source: ClassVar[str] = "Tran, Nguyen and Hassner, ICCV 2019"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
-
-    def __call__(self, source_probabilities: np.ndarray, labels: np.ndarray) -> float:
-        """Return `nce` of source probabilities (N, S) and labels (N,)."""
-        return nce(source_probabilities, labels)
+    name = "nce"
+    source = "Tran, Nguyen and Hassner, ICCV 2019"
+    formula = staticmethod(nce)
+    upper = 0.0
+    inputs = ("source_probabilities", "labels")
+    invariances = ("source_permutation",)

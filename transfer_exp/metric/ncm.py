@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
-
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.discriminant import centred_features, mean_true_posterior, posterior
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
@@ -34,16 +32,12 @@ def ncm(features: Features, labels: Labels) -> float:
 
 
 @dataclass(frozen=True)
-class NCM:
+class NCM(FormulaMetric):
     """`ncm` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "ncm"
-    source: ClassVar[str] = "released as LDA with Gholami et al., ICCV 2023, and Khoba et al., WACV 2025"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation")
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `ncm` of features (N, D) and labels (N,)."""
-        return ncm(features, labels)
+    name = "ncm"
+    source = "released as LDA with Gholami et al., ICCV 2023, and Khoba et al., WACV 2025"
+    formula = staticmethod(ncm)
+    lower = 0.0
+    upper = 1.0
+    invariances = ("rotation", "translation")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import eigh
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import PoolMetric
 from transfer_exp.metric.pool_scaling import min_max_scaled
 from transfer_exp.metric.spectrum import smaller_gram, squared_singular_values
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
@@ -121,18 +121,17 @@ def _discriminant_directions(
 
 
 @dataclass(frozen=True)
-class NCTI:
+class NCTI(PoolMetric):
     """Compute "ncc" + "seli" - "vc" of `ncti_parts`, each scaled to [0, 1] over the pool.
 
     The constants are those of the release.
     """
 
-    name: ClassVar[str] = "ncti"
-    source: ClassVar[str] = "Wang et al., ICCV 2023"
-    lower: ClassVar[float] = -1.0
-    upper: ClassVar[float] = 2.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation")
+    name = "ncti"
+    source = "Wang et al., ICCV 2023"
+    lower = -1.0
+    upper = 2.0
+    invariances = ("rotation", "translation")
 
     def parts(self, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         """Return `ncti_parts` of features (N, D) and labels (N,)."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import pdist
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
 from transfer_exp.statistics.rounding import RESOLUTION, inverse_length
 
@@ -107,50 +107,38 @@ def _centred_means(statistics: ClassStatistics) -> Float[np.ndarray, "classes di
 
 
 @dataclass(frozen=True)
-class NC1:
+class NC1(FormulaMetric):
     """`nc1`: covariance within classes relative to that of the class means, negated."""
 
-    name: ClassVar[str] = "nc1"
-    source: ClassVar[str] = "Papyan, Han and Donoho, PNAS 2020"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `nc1` of class statistics."""
-        return nc1(class_statistics)
+    name = "nc1"
+    source = "Papyan, Han and Donoho, PNAS 2020"
+    formula = staticmethod(nc1)
+    upper = 0.0
+    inputs = ("class_statistics",)
+    invariances = ("rotation", "translation", "scaling")
 
 
 @dataclass(frozen=True)
-class TraceRatio:
+class TraceRatio(FormulaMetric):
     """`trace_ratio`: variance within classes relative to that of the class means, negated."""
 
-    name: ClassVar[str] = "trace_ratio"
-    source: ClassVar[str] = "Tirer, Huang and Niles-Weed, ICML 2023"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
+    name = "trace_ratio"
+    source = "Tirer, Huang and Niles-Weed, ICML 2023"
+    formula = staticmethod(trace_ratio)
+    upper = 0.0
+    inputs = ("class_statistics",)
+    invariances = ("rotation", "translation", "scaling")
 
     weighted: bool = False
 
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `trace_ratio` of class statistics."""
-        return trace_ratio(class_statistics, self.weighted)
-
 
 @dataclass(frozen=True)
-class CDNV:
+class CDNV(FormulaMetric):
     """`cdnv`: variance of two classes relative to their squared distance, over pairs of classes, negated."""
 
-    name: ClassVar[str] = "cdnv"
-    source: ClassVar[str] = "Galanti, György and Hutter, ICLR 2022"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("class_statistics",)
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
-
-    def __call__(self, class_statistics: ClassStatistics) -> float:
-        """Return `cdnv` of class statistics."""
-        return cdnv(class_statistics)
+    name = "cdnv"
+    source = "Galanti, György and Hutter, ICLR 2022"
+    formula = staticmethod(cdnv)
+    upper = 0.0
+    inputs = ("class_statistics",)
+    invariances = ("rotation", "translation", "scaling")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 from transfer_exp.metric.leep import expected_prediction
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import smaller_gram
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels, sorted_rows
@@ -83,14 +83,13 @@ def _leading_components(centred: Float[np.ndarray, "samples dim"]) -> Float[np.n
 
 
 @dataclass(frozen=True)
-class NLEEP:
+class NLEEP(FormulaMetric):
     """`nleep` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "nleep"
-    source: ClassVar[str] = "Li et al., CVPR 2021"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
+    name = "nleep"
+    source = "Li et al., CVPR 2021"
+    formula = staticmethod(nleep)
+    upper = 1.0
 
     components_per_class: int = 5
     convention: str = "paper"
@@ -100,7 +99,3 @@ class NLEEP:
     def invariances(self) -> tuple[str, ...]:
         """Maps of the features that leave the score unchanged; ``paper`` orders the samples by their coordinates."""
         return ("translation", "scaling", *(("rotation",) if self.convention == "released" else ()))
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `nleep` of features (N, D) and labels (N,)."""
-        return nleep(features, labels, self.components_per_class, self.convention, self.seed)

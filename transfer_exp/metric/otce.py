@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Real
@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 
 from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.metric.metric import Metric
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.feature_set import (
     Features,
@@ -111,15 +112,13 @@ def _sinkhorn(distances: Float[np.ndarray, "source samples"], fraction: float) -
 
 
 @dataclass(frozen=True)
-class OTCE:
+class OTCE(Metric):
     """`otce` as a metric, with the source classes that the model's head predicts. The fields are its options."""
 
-    name: ClassVar[str] = "otce"
-    source: ClassVar[str] = "Tan, Li and Huang, CVPR 2021, without auxiliary tasks, as in TE-Bench (alizkzm/te-guide)"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels", "source_set")
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "otce"
+    source = "Tan, Li and Huang, CVPR 2021, without auxiliary tasks, as in TE-Bench (alizkzm/te-guide)"
+    upper = 0.0
+    inputs = ("features", "labels", "source_set")
 
     regularisation: float = 0.05
 

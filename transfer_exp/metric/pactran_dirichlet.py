@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Real
 from scipy.special import digamma, gammaln, rel_entr
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
 
@@ -77,19 +77,15 @@ def _log_beta(parameters: Float[np.ndarray, "classes source_classes"]) -> Float[
 
 
 @dataclass(frozen=True)
-class PACTranDirichlet:
+class PACTranDirichlet(FormulaMetric):
     """`pactran_dirichlet` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "pactran_dirichlet"
-    source: ClassVar[str] = "Ding et al., ECCV 2022"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("source_probabilities", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("source_permutation",)
+    name = "pactran_dirichlet"
+    source = "Ding et al., ECCV 2022"
+    formula = staticmethod(pactran_dirichlet)
+    upper = 0.0
+    inputs = ("source_probabilities", "labels")
+    invariances = ("source_permutation",)
 
     alpha: float = 1.0
     rounds: int = 10
-
-    def __call__(self, source_probabilities: np.ndarray, labels: np.ndarray) -> float:
-        """Return `pactran_dirichlet` of source probabilities (N, S) and labels (N,)."""
-        return pactran_dirichlet(source_probabilities, labels, self.alpha, self.rounds)

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
-
-import numpy as np
 
 from transfer_exp.errors import NotApplicableError
-from transfer_exp.metric.metric import ModelFacts
+from transfer_exp.metric.metric import Metric, ModelFacts
 
 
 @dataclass(frozen=True)
-class ParameterCount:
+class ParameterCount(Metric):
     """The number of parameters, source head included. Larger counts as better."""
 
-    name: ClassVar[str] = "parameter_count"
-    source: ClassVar[str] = "baseline"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("model",)
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "parameter_count"
+    source = "baseline"
+    lower = 0.0
+    inputs = ("model",)
 
     def __call__(self, model: ModelFacts) -> float:
         """Return the number of parameters of a model.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric import targets as targets_metrics
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import Features, Labels, TargetKind, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 from transfer_exp.statistics.memory import check_memory
 from transfer_exp.statistics.rounding import deviations
 
@@ -94,21 +94,13 @@ def _sample_correlations(centred: Float[np.ndarray, "samples dim"]) -> Float[np.
 
 
 @dataclass(frozen=True)
-class PARC:
+class PARC(FormulaMetric):
     """`parc` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "parc"
-    source: ClassVar[str] = "Bolya, Mittapalli and Hoffman, NeurIPS 2021"
-    lower: ClassVar[float] = -1.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label",)
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `parc` of features (N, D) and labels (N,)."""
-        return parc(features, labels)
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `targets.parc` of features (N, D) and targets (N, T)."""
-        return targets_metrics.parc(features, targets)
+    name = "parc"
+    source = "Bolya, Mittapalli and Hoffman, NeurIPS 2021"
+    formula = staticmethod(parc)
+    lower = -1.0
+    upper = 1.0
+    invariances = ("translation", "scaling")
+    multi_label_formula = staticmethod(targets_metrics.parc)

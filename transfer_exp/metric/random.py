@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import PoolMetric
 
 
 @dataclass(frozen=True)
-class Random:
+class Random(PoolMetric):
     """Uniform scores, drawn together for all models of the pool.
 
     Attributes:
         seed: Seed of the draw, at least 0. One draw lies anywhere in the null band, so compare with the mean of many.
     """
 
-    name: ClassVar[str] = "random"
-    source: ClassVar[str] = "baseline"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ()
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "random"
+    source = "baseline"
+    lower = 0.0
+    upper = 1.0
+    inputs = ()
 
     seed: int = 0
 

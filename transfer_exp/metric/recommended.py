@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from transfer_exp.metric.linear_classifier import LinearClassifier
 
@@ -18,6 +17,6 @@ class Recommended(LinearClassifier):
     Use it with ``perturbation=none``.
     """
 
-    name: ClassVar[str] = "recommended"
-    source: ClassVar[str] = "chosen by this project's study of the default; see `linear_classifier`"
-    chosen: ClassVar[str] = LinearClassifier.name
+    name = "recommended"
+    source = "chosen by this project's study of the default; see `linear_classifier`"
+    chosen = LinearClassifier.name

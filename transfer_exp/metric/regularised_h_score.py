@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.statistics.discriminant import centred_features, ledoit_wolf_shrinkage
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
@@ -41,16 +41,11 @@ def regularised_h_score(features: Features, labels: Labels) -> float:
 
 
 @dataclass(frozen=True)
-class RegularisedHScore:
+class RegularisedHScore(FormulaMetric):
     """`regularised_h_score` as a metric, without hyperparameters."""
 
-    name: ClassVar[str] = "regularised_h_score"
-    source: ClassVar[str] = "Ibrahim, Ponomareva and Mazumder, ECML 2022"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("rotation", "translation", "scaling")
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `regularised_h_score` of features (N, D) and labels (N,)."""
-        return regularised_h_score(features, labels)
+    name = "regularised_h_score"
+    source = "Ibrahim, Ponomareva and Mazumder, ECML 2022"
+    formula = staticmethod(regularised_h_score)
+    lower = 0.0
+    invariances = ("rotation", "translation", "scaling")

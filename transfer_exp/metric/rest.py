@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.metric.effective_rank import stable_rank
-from transfer_exp.metric.metric import ModelWeights
+from transfer_exp.metric.metric import ModelWeights, PoolMetric
 from transfer_exp.metric.pool_scaling import z_scores
 from transfer_exp.statistics.feature_set import FeatureSet
 
@@ -70,15 +69,12 @@ def rest(parts: Sequence[Mapping[str, float]], gamma: float = 0.2) -> Float[np.n
 
 
 @dataclass(frozen=True)
-class ReST:
+class ReST(PoolMetric):
     """`rest` as a metric, on the last layer before the head and a linear head. The field is its option."""
 
-    name: ClassVar[str] = "rest"
-    source: ClassVar[str] = "submission to ICLR 2026; code of alizkzm/geotran"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("weights", "features", "source_set")
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "rest"
+    source = "submission to ICLR 2026; code of alizkzm/geotran"
+    inputs = ("weights", "features", "source_set")
 
     gamma: float = 0.2
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.targets import leave_one_out_r2
 from transfer_exp.statistics.feature_set import (
     Features,
-    TargetKind,
     Targets,
     check_features,
     check_targets,
@@ -66,22 +65,17 @@ def ridge(features: Features, targets: Targets) -> float:
 
 
 @dataclass(frozen=True)
-class Ridge:
+class Ridge(FormulaMetric):
     """`ridge` as a metric, without hyperparameters. With one class per image, the targets are one-hot labels."""
 
-    name: ClassVar[str] = "ridge"
-    source: ClassVar[str] = "ridge regression; leave-one-out residuals of Allen, Technometrics 1974"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation", "scaling")
-    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("multi_label", "regression")
+    name = "ridge"
+    source = "ridge regression; leave-one-out residuals of Allen, Technometrics 1974"
+    upper = 1.0
+    invariances = ("translation", "scaling")
+    multi_label_formula = staticmethod(ridge)
+    regression_formula = staticmethod(ridge)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `ridge` of features (N, D) and one-hot labels."""
         codes, counts = encode_labels(labels)
         return ridge(check_features(features, labels), np.eye(len(counts))[codes])
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return `ridge` of features (N, D) and targets (N, T)."""
-        return ridge(features, targets)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-import numpy as np
-
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.sfda_released import log_posterior_after_mixing
 from transfer_exp.statistics.feature_set import Features, Labels
 
@@ -36,16 +34,11 @@ def sfda(features: Features, labels: Labels) -> float:
 
 
 @dataclass(frozen=True)
-class SFDA:
+class SFDA(FormulaMetric):
     """`sfda` as a metric, with the constants of the release and without hyperparameters."""
 
-    name: ClassVar[str] = "sfda"
-    source: ClassVar[str] = "Shao et al., ECCV 2022"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = 0.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation",)
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `sfda` of features (N, D) and labels (N,)."""
-        return sfda(features, labels)
+    name = "sfda"
+    source = "Shao et al., ECCV 2022"
+    formula = staticmethod(sfda)
+    upper = 0.0
+    invariances = ("translation",)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.special import softmax
 
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_blocks import block_rows, centre_block
 from transfer_exp.statistics.class_statistics import statistics_and_deviations
 from transfer_exp.statistics.discriminant import (
@@ -86,16 +86,12 @@ def log_posterior_after_mixing(
 
 
 @dataclass(frozen=True)
-class SFDAReleased:
+class SFDAReleased(FormulaMetric):
     """`sfda_released` as a metric, with the constants of the release and without hyperparameters."""
 
-    name: ClassVar[str] = "sfda_released"
-    source: ClassVar[str] = "released code of Shao et al., ECCV 2022"
-    lower: ClassVar[float] = 0.0
-    upper: ClassVar[float] = 1.0
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation",)
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `sfda_released` of features (N, D) and labels (N,)."""
-        return sfda_released(features, labels)
+    name = "sfda_released"
+    source = "released code of Shao et al., ECCV 2022"
+    formula = staticmethod(sfda_released)
+    lower = 0.0
+    upper = 1.0
+    invariances = ("translation",)

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata
 
 from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.metric.metric import PoolMetric
 
 
 @dataclass(frozen=True)
-class StaticRank:
+class StaticRank(PoolMetric):
     """Minus the mean rank of a model's accuracy among the pool (1 is best), over all targets but the current one.
 
     The ranking is the same for every target, except for the target left out. Published metrics rarely beat it, so a
     table without it flatters them. It needs a table of accuracies on several targets.
     """
 
-    name: ClassVar[str] = "static_rank"
-    source: ClassVar[str] = "baseline"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = -1.0
-    inputs: ClassVar[tuple[str, ...]] = ("accuracies_elsewhere",)
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "static_rank"
+    source = "baseline"
+    upper = -1.0
+    inputs = ("accuracies_elsewhere",)
 
     def parts(self, accuracies_elsewhere: Mapping[str, float]) -> dict[str, float]:
         """Return the accuracy on every other target, by its name.

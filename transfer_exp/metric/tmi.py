@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -11,6 +10,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
@@ -72,19 +72,13 @@ def _log_distance(rows: Float[np.ndarray, "samples dim"], k: int, least: float) 
 
 
 @dataclass(frozen=True)
-class TMI:
+class TMI(FormulaMetric):
     """`tmi` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "tmi"
-    source: ClassVar[str] = "Xu and Kang, ICCV 2023"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
-    invariances: ClassVar[tuple[str, ...]] = ("translation",)
+    name = "tmi"
+    source = "Xu and Kang, ICCV 2023"
+    formula = staticmethod(tmi)
+    invariances = ("translation",)
 
     k: int = 3
     least_distance: float = 1.0
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `tmi` of features (N, D) and labels (N,)."""
-        return tmi(features, labels, self.k, self.least_distance)

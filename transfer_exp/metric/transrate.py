@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
+from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import squared_singular_values
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
@@ -60,14 +60,12 @@ def _coding_rate(rows: Float[np.ndarray, "samples dim"], epsilon: float) -> floa
 
 
 @dataclass(frozen=True)
-class TransRate:
+class TransRate(FormulaMetric):
     """`transrate` as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "transrate"
-    source: ClassVar[str] = "Huang et al., ICML 2022"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("features", "labels")
+    name = "transrate"
+    source = "Huang et al., ICML 2022"
+    formula = staticmethod(transrate)
 
     convention: str = "paper"
     epsilon: float = 1e-4
@@ -76,7 +74,3 @@ class TransRate:
     def invariances(self) -> tuple[str, ...]:
         """Maps of the features that leave the score unchanged; only the convention ``paper`` scales the features."""
         return ("rotation", "translation", *(("scaling",) if self.convention == "paper" else ()))
-
-    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
-        """Return `transrate` of features (N, D) and labels (N,)."""
-        return transrate(features, labels, self.convention, self.epsilon)

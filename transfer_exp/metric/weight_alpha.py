@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import NotApplicableError
-from transfer_exp.metric.metric import ModelWeights
+from transfer_exp.metric.metric import Metric, ModelWeights
 from transfer_exp.metric.spectrum import squared_singular_values
 
 SMALLEST_SIDE, FEWEST_VALUES, SHORTEST_TAIL = 10, 8, 5
@@ -82,15 +81,12 @@ def tail_exponent(eigenvalues: Float[np.ndarray, " values"]) -> float | None:
 
 
 @dataclass(frozen=True)
-class WeightAlpha:
+class WeightAlpha(Metric):
     """`weight_alpha` of all layers, the head included, as a metric. The fields are its options."""
 
-    name: ClassVar[str] = "weight_alpha"
-    source: ClassVar[str] = "Martin, Peng and Mahoney, Nature Communications 2021, as in TE-Bench (alizkzm/te-guide)"
-    lower: ClassVar[float] = -np.inf
-    upper: ClassVar[float] = np.inf
-    inputs: ClassVar[tuple[str, ...]] = ("weights",)
-    invariances: ClassVar[tuple[str, ...]] = ()
+    name = "weight_alpha"
+    source = "Martin, Peng and Mahoney, Nature Communications 2021, as in TE-Bench (alizkzm/te-guide)"
+    inputs = ("weights",)
 
     weighted: bool = False
 
