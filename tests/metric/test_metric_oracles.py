@@ -8,6 +8,7 @@ from conftest import on_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import eigh
+from scipy.spatial import KDTree
 from scipy.stats import spearmanr
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
@@ -302,6 +303,23 @@ def test_knn_shares_ties_like_its_literal_formula(data, k, coarse):
     features, labels = data
     features = np.round(features) if coarse else features
     assert knn(features, labels, k) == pytest.approx(slow_knn(features, labels, k), rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+@pytest.mark.parametrize("spread", [1.0, 1e-3], ids=str)
+@pytest.mark.parametrize("clusters", [1, 40])
+def test_knn_tells_apart_neighbours_that_single_precision_cannot(clusters, spread, k):
+    rng = np.random.default_rng(0)
+    centres, noise = rng.standard_normal((clusters, 30)), rng.standard_normal((1300, 30))
+    labels = rng.integers(0, 3, len(noise))
+    noise[:, :3] += np.eye(3)[labels] * 2
+    features = centres[np.arange(len(noise)) % clusters] + spread * noise
+    _, nearest = KDTree(features).query(features, k + 1)
+    votes = np.eye(3)[labels[nearest[:, 1:]]].sum(axis=1)
+    is_best = votes == votes.max(axis=1, keepdims=True)
+    expected = np.mean(is_best[np.arange(len(labels)), labels] / is_best.sum(axis=1))
+    assert 0.4 < expected < 1
+    assert knn(features, labels, k) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
