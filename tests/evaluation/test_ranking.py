@@ -66,3 +66,20 @@ def test_the_agreement_has_the_level_of_its_null_band():
     models = pool([1.0, 2.0, 3.0, 4.0, 5.0], [0.1, 0.2, 0.3, 0.4, 0.5])
     assert narrow("x", models).null_level == 0.5
     assert narrow("x", models).null_band[1] < wide("x", models).null_band[1]
+
+
+def test_scores_that_are_larger_for_smaller_errors_rank_well_and_losses_are_in_the_unit_of_the_error():
+    errors = [4.0, 2.0, 5.0, 8.0]
+    perfect = RANKING("ridge", pool([3.0, 4.0, 2.0, 1.0], errors), "rmse").measures
+    assert all(perfect[name] == pytest.approx(1) for name in ("weighted_tau", "kendall", "spearman", "rel_at_3"))
+    assert (perfect["recall_at_3"], perfect["regret"]) == (1, 0)
+    wrong = Ranking(k=1, draws=200)("ridge", pool([1.0, 2.0, 3.0, 4.0], errors), "mae").measures
+    assert wrong["regret"] == pytest.approx(8 - 2)
+    assert wrong["rel_at_1"] == pytest.approx(2 / 8)
+    assert wrong["recall_at_1"] == 0
+    assert wrong["pearson"] == pytest.approx(-np.corrcoef([1, 2, 3, 4], errors)[0, 1])
+
+
+def test_the_best_models_lose_nothing_if_the_smallest_error_is_zero():
+    assert RANKING("ridge", pool([2.0, 1.0], [0.0, 1.0]), "mae").measures["rel_at_3"] == 1
+    assert Ranking(k=1, draws=200)("ridge", pool([1.0, 2.0], [0.0, 1.0]), "mae").measures["rel_at_1"] == 0

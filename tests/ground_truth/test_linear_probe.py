@@ -138,3 +138,16 @@ def test_the_layer_of_a_fit_predicts_the_same_classes_as_its_scores(classes):
     layer_margin, score_margin = (s[:, classes[-1]] - s[:, classes[0]] for s in (logits, scores))
     np.testing.assert_allclose(layer_margin, score_margin / (2 if len(classes) == 2 else 1), rtol=1e-4, atol=1e-4)
     assert np.allclose(np.delete(logits, classes, axis=1), -np.log(61))
+
+
+@pytest.mark.parametrize("measure", ["rmse", "mae"])
+def test_the_strength_with_the_smallest_error_is_chosen_and_the_error_is_in_the_unit_of_the_numbers(measure):
+    def numbers(samples, seed):
+        x = np.random.default_rng(seed).normal(size=(samples, 5))
+        targets = 50 + 10 * x[:, :1] + np.random.default_rng(seed + 9).normal(size=(samples, 1))
+        return FeatureSet(x.astype(np.float32), np.zeros(samples, dtype=np.int64), targets=targets)
+
+    splits = {"train": numbers(60, 0), "validation": numbers(40, 1), "test": numbers(40, 2)}
+    accuracy = LinearProbe()(_pairing(splits, classes=1, measure=measure), silent)
+    assert accuracy.chosen["C"] == 1.0, "nearly linear numbers need no penalty"
+    assert 0.5 < accuracy.value < 1.5

@@ -101,3 +101,53 @@ def test_measures_of_numbers_equal_those_of_scikit_learn():
 def test_a_measure_without_any_class_to_compare_is_refused():
     with pytest.raises(InputError, match="each class is on all test images or on none"):
         compute_measure("macro_auroc", np.ones((3, 2)), np.zeros(3, dtype=np.int64), np.array([[1, 0]] * 3))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_errors_of_numbers_equal_those_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    predicted, numbers, labels = rng.normal(size=(20, 1)), rng.normal(size=(20, 1)), np.zeros(20, dtype=np.int64)
+    expected = {
+        "rmse": skm.root_mean_squared_error(numbers, predicted),
+        "mae": skm.mean_absolute_error(numbers, predicted),
+    }
+    for name, value in expected.items():
+        assert compute_measure(name, predicted, labels, numbers) == pytest.approx(value), name
+
+
+def _macro_mae(grades, predicted):
+    """Baccianella et al. 2009, eq. 3, with the error within one grade from scikit-learn."""
+    return np.mean([skm.mean_absolute_error(grades[grades == g], predicted[grades == g]) for g in set(grades)])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_measures_of_grades_equal_those_of_scikit_learn(seed):
+    rng = np.random.default_rng(seed)
+    scores, labels = rng.normal(size=(60, 4)), rng.choice(4, 60, p=[0.6, 0.2, 0.1, 0.1])
+    predicted = scores.argmax(axis=1)
+    kappa = skm.cohen_kappa_score(labels, predicted, weights="quadratic", labels=range(4))
+    assert compute_measure("quadratic_weighted_kappa", scores, labels, None) == pytest.approx(kappa)
+    assert compute_measure("macro_mae", scores, labels, None) == pytest.approx(_macro_mae(labels, predicted))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_numbers_are_rounded_to_the_grades_that_occur(seed):
+    rng = np.random.default_rng(seed)
+    numbers = rng.integers(1, 6, (60, 1)).astype(float)
+    predicted, labels = numbers + rng.normal(0, 2, (60, 1)), np.zeros(60, dtype=np.int64)
+    grades, nearest = numbers[:, 0].astype(int), np.clip(np.rint(predicted[:, 0]), 1, 5).astype(int)
+    kappa = skm.cohen_kappa_score(grades, nearest, weights="quadratic", labels=range(1, 6))
+    assert compute_measure("quadratic_weighted_kappa", predicted, labels, numbers) == pytest.approx(kappa)
+    assert compute_measure("macro_mae", predicted, labels, numbers) == pytest.approx(_macro_mae(grades, nearest))
+
+
+def test_limits_of_the_measures_of_grades():
+    grades = np.array([[0.0], [1.0], [2.0], [2.0]])
+    labels, always_two = np.zeros(4, dtype=np.int64), np.full((4, 1), 2.0)
+    assert compute_measure("quadratic_weighted_kappa", grades, labels, grades) == 1
+    assert compute_measure("quadratic_weighted_kappa", always_two, labels, grades) == pytest.approx(0)
+    assert compute_measure("quadratic_weighted_kappa", always_two, labels, always_two) == 1
+    assert compute_measure("macro_mae", grades, labels, grades) == 0
+    assert compute_measure("macro_mae", always_two, labels, grades) == pytest.approx((2 + 1 + 0) / 3)
+    with pytest.raises(InputError, match=r"the number 0.5 is not a grade, which is a whole number: use measure=mae"):
+        compute_measure("macro_mae", grades, labels, grades + 0.5)

@@ -141,3 +141,9 @@ def test_an_unknown_word_for_sound_and_a_row_without_a_model_are_named(tmp_path)
 def test_names_match_in_any_unicode_form(tmp_path):
     rows = "model,dataset,accuracy,source\ncafe\u0301,pets,90,paper\n"
     assert _lookup(tmp_path, "caf\u00e9", rows=rows, regime=None).value == 0.9
+
+
+def test_errors_on_other_datasets_have_a_minus_sign_so_that_larger_is_better(tmp_path):
+    path = tmp_path / "accuracies.csv"
+    path.write_text("model,dataset,measure,accuracy\na,angles,mae,7.5\na,pets,accuracy,0.9\na,dtd,,0.5\n")
+    assert AccuracyTable(str(path)).other_accuracies("a", "dtd") == {"angles": -7.5, "pets": 0.9}

@@ -9,9 +9,11 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 from torch_helpers import fake_pairing
 
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.full import FullFineTuning
@@ -135,3 +137,35 @@ def test_a_split_that_does_not_fit_into_memory_gives_the_same_batches(dataset, m
     streamed = prepare_images(dataset.train, model.transform, device)(chosen)
     for expected, actual in zip(cached, streamed, strict=True):
         torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
+@pytest.fixture(scope="module")
+def grades():
+    """Grey images whose grade, 1 to 5, is their brightness."""
+    targets = 1.0 + np.arange(40)[:, None] % 5
+
+    def split(start, stop):
+        rows = np.arange(start, stop)
+        return LabelledImages(
+            rows % 5,
+            lambda i: Image.new("RGB", (32, 32), (50 * (int(rows[i]) % 5), 90, 120)),
+            lambda i: bytes([int(rows[i])]),
+            targets[rows],
+        )
+
+    names = tuple("12345")
+    return TargetDataset("grey", names, split(0, 30), split(30, 40), split(0, 30), None, "r2", "regression")
+
+
+def test_errors_are_in_the_unit_of_the_numbers_and_the_smallest_is_selected(grades):
+    rates = (2e-3, 1e-7)
+    values = {
+        measure: fine_tune(_pairing(replace(grades, measure=measure)), learning_rates=rates[::order], steps=15)
+        for measure, order in (("r2", 1), ("rmse", 1), ("mae", -1), ("macro_mae", -1))
+    }
+    assert {value.chosen["learning_rate"] for value in values.values()} == {2e-3}, "the other rate learns nothing"
+    deviation = grades.test.targets.std()
+    assert values["rmse"].value == pytest.approx(deviation * np.sqrt(1 - values["r2"].value), rel=1e-4)
+    assert 0 < values["mae"].value <= values["rmse"].value
+    assert values["macro_mae"].measure == "macro_mae"
+    assert values["macro_mae"].chosen["validation"] >= 0

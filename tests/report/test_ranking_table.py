@@ -125,3 +125,16 @@ def test_a_long_ranking_shows_the_top_and_names_the_file_with_the_others():
     assert "net20" not in text
     assert "\nand 180 more (--top 0 shows all):\n  outputs/runs/one/ranking.csv\n" in text
     assert len(text.splitlines()) < 30
+
+
+def test_errors_have_their_name_and_value_in_the_table_and_the_smallest_is_first():
+    models = (ModelResult("a", 0.9, 12.5), ModelResult("b", 0.5, 3.25), ModelResult("c", 0.1, 30.0))
+    cell = CellResult(CELL, models, measure="rmse")
+    lines = [line.split() for line in rendered(cell).splitlines()]
+    assert lines[1] == ["rank", "model", "score", "rmse", "rmse", "rank"]
+    assert [line[1:] for line in lines[3:6]] == [
+        ["a", "0.900", "12.500", "2"],
+        ["b", "0.500", "3.250", "1"],
+        ["c", "0.100", "30.000", "3"],
+    ]
+    assert cell.most_accurate.model == "b"

@@ -23,7 +23,7 @@ REGIMES = {
 }
 
 
-def write(folder, regime, seed="0", metric="logme", shift=0.0, **changed):
+def write(folder, regime, seed="0", metric="logme", shift=0.0, measure="accuracy", **changed):
     fields = {"model_pool": "p", "dataset": "digits", "perturbation": "none", "metric": metric}
     cell = {**fields, "ground_truth": regime, "seed": seed, **changed}
     models = tuple(
@@ -31,7 +31,7 @@ def write(folder, regime, seed="0", metric="logme", shift=0.0, **changed):
         for name, (accuracy, count, seconds) in REGIMES[regime].items()
     )
     models += (ModelResult("c", 1.0, None, "no linear layers"),)
-    write_record(CellResult(cell, models), {}, folder / "-".join(cell.values()))
+    write_record(CellResult(cell, models, measure=measure), {}, folder / "-".join(cell.values()))
 
 
 @pytest.fixture
@@ -101,3 +101,19 @@ def test_the_page_has_the_pairs_of_every_dataset(sweep):
         ("glyphs", "b", False),
     ]
     assert "Models and regimes" in render_page(data)
+
+
+def test_pairs_of_errors_start_with_the_smallest_and_the_page_knows_the_direction(tmp_path):
+    for regime in REGIMES:
+        write(tmp_path, regime, measure="rmse")
+    pairs = regime_frame(tmp_path, collect(tmp_path))
+    named = pairs.set_index(["model", "ground_truth"])
+    assert list(named.index) == [("a", "bitfit"), ("b", "lora"), ("b", "full"), ("a", "full"), ("a", "lora")]
+    assert list(named.index[named["least_parameters"]]) == [("a", "bitfit")]
+    text = io.StringIO()
+    Console(file=text, width=100).print(regime_table(pairs))
+    assert "rmse" in text.getvalue()
+    assert "accuracy" not in text.getvalue()
+    data = page_data(tmp_path)
+    assert {(row["accuracy_name"], row["smaller_is_better"]) for row in data["regimes"]} == {("rmse", True)}
+    assert {(cell["accuracy_name"], cell["smaller_is_better"]) for cell in data["cells"]} == {("rmse", True)}

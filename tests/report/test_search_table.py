@@ -194,3 +194,10 @@ def test_200_models_fit_on_a_screen_of_80_columns_with_all_that_may_be_the_best(
     text = "\n".join(lines)
     assert "and 89 more (--top 0 shows all):\n  outputs/runs/one/rank.csv\n" in text
     assert "dropped4 and 95 more" in " ".join(text.split())
+
+
+def test_the_best_of_measured_errors_is_the_smallest():
+    search = with_models(finalist("a", 1, 0.5, accuracy=7.5), finalist("b", 2, 0.4, accuracy=2.25), measure="mae")
+    assert next_step(search) == "Best after fine-tuning these two: b, mae 2.250"
+    one = with_models(finalist("a", 1, 0.5, accuracy=7.5), finalist("b", 2, 0.4), measure="mae")
+    assert next_step(one) == "mae after fine-tuning a: 7.500"

@@ -14,7 +14,7 @@ import pandas as pd
 from jaxtyping import Int, Real
 
 from transfer_exp.dataset.stratification import stratified_indices
-from transfer_exp.dataset.target_dataset import MEASURES, Measure
+from transfer_exp.dataset.target_dataset import MEASURES, Measure, check_measure
 from transfer_exp.dataset.targets import check_multi_label, group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.npz import list_arrays, list_files, read_array
@@ -102,6 +102,9 @@ class FeatureArrays:
     targets: Targets | None = None
     test_targets: Real[np.ndarray, "test_samples targets"] | None = None
     measure: Measure = "accuracy"
+
+    def __post_init__(self) -> None:
+        check_measure(self.measure, self.target_kind, self.class_names)
 
     @property
     def n_outputs(self) -> int:

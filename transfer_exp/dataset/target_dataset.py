@@ -6,9 +6,11 @@ The scoring set is the part of the training images on which metrics score the mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -17,23 +19,45 @@ from PIL.Image import Image
 
 from transfer_exp.dataset.stratification import multi_label_split, stratified_indices, stratified_split
 from transfer_exp.errors import InputError, suggestion
+from transfer_exp.io.measures import ORDINAL
 from transfer_exp.progress import track
 from transfer_exp.statistics.feature_set import TargetKind, Targets
 
+_OrdinalMeasure = Literal["quadratic_weighted_kappa", "macro_mae"]
 _SingleLabelMeasure = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "macro_auroc"]
 _MultiLabelMeasure = Literal[
     "mean_average_precision", "map_11point", "label_ranking_average_precision", "micro_f1", "macro_f1", "macro_auroc"
 ]
-_RegressionMeasure = Literal["r2", "spearman"]
-Measure = _SingleLabelMeasure | _MultiLabelMeasure | _RegressionMeasure
+_RegressionMeasure = Literal["r2", "spearman", "rmse", "mae"]
+Measure = _SingleLabelMeasure | _MultiLabelMeasure | _RegressionMeasure | _OrdinalMeasure
 MEASURES: Mapping[TargetKind, tuple[Measure, ...]] = {
-    "single_label": (*get_args(_SingleLabelMeasure), "map_11point"),
+    "single_label": (*get_args(_SingleLabelMeasure), "map_11point", *get_args(_OrdinalMeasure)),
     "multi_label": get_args(_MultiLabelMeasure),
-    "regression": get_args(_RegressionMeasure),
+    "regression": (*get_args(_RegressionMeasure), *get_args(_OrdinalMeasure)),
 }
 """Measures of accuracy for each kind of dataset; the first is the default."""
+_NUMBER = re.compile(r"\D*(\d+)\D*")
 NOT_READABLE = "not readable"
 """Reason why damaged and missing images are passed over with ``on_unreadable=skip``."""
+
+
+def check_measure(measure: str, kind: TargetKind, class_names: Sequence[str]) -> None:
+    """Check that a measure suits a dataset.
+
+    Raises:
+        InputError: If it is for another kind, or compares grades and the classes are not grades in ascending order.
+    """
+    if measure not in MEASURES[kind]:
+        raise InputError(f"measure={measure} is not for a {kind} dataset: {suggestion(measure, MEASURES[kind])}")
+    if measure in ORDINAL and kind == "single_label":
+        matches = [_NUMBER.fullmatch(name) for name in class_names]
+        grades = [-1 if match is None else int(match[1]) for match in matches]
+        if -1 in grades or any(first >= second for first, second in pairwise(grades)):
+            names = ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
+            raise InputError(
+                f"measure={measure} needs classes whose names hold ascending numbers, not {names}: name them 0, 1, 2 "
+                "(01, 02 from ten on), or give the grades as numbers"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,9 +197,7 @@ class TargetDataset:
         return 1 if self.target_kind == "regression" else len(self.class_names)
 
     def __post_init__(self) -> None:
-        if self.measure not in MEASURES[self.target_kind]:
-            advice = suggestion(self.measure, MEASURES[self.target_kind])
-            raise InputError(f"measure={self.measure} is not for a {self.target_kind} dataset: {advice}")
+        check_measure(self.measure, self.target_kind, self.class_names)
         train, test = (self.count_classes(split) for split in (self.train, self.test))
         validation = 0 * train if self.validation is None else self.count_classes(self.validation)
         for c in np.flatnonzero((train < 2) & (train + validation + test > 0)):

@@ -10,7 +10,8 @@ import numpy as np
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import is_constant, kendall, pearson, spearman, weighted_tau
 from transfer_exp.evaluation.null_band import null_band
-from transfer_exp.evaluation.selection import recall_at_k, regret, rel_at_k
+from transfer_exp.evaluation.selection import error_ratio_at_k, recall_at_k, regret, rel_at_k
+from transfer_exp.io.measures import is_error, larger_is_better
 from transfer_exp.results.cell import ModelResult
 
 
@@ -60,8 +61,16 @@ class Ranking:
             if not is_valid:
                 raise InputError(f"evaluation.{name}={getattr(self, name)} is out of range")
 
-    def __call__(self, metric_name: str, models: Sequence[ModelResult]) -> Agreement:
+    def __call__(self, metric_name: str, models: Sequence[ModelResult], measure: str = "accuracy") -> Agreement:
         """Evaluate the models that have both a score and an accuracy.
+
+        A score should be larger for a smaller error: correlations are with minus the error, ``regret`` is the error of
+        the chosen model minus the smallest error, and ``rel_at_K`` is `error_ratio_at_k`.
+
+        Args:
+            metric_name: Name of the metric, for messages.
+            models: Scores and accuracies, or errors.
+            measure: Measure of accuracy, which decides whether larger values are better.
 
         Raises:
             InputError: When a score or accuracy is NaN or infinite; the message names metric and model.
@@ -80,14 +89,15 @@ class Ranking:
         pairs = np.array([(m.score, m.accuracy) for m in models if None not in (m.score, m.accuracy)], dtype=np.float64)
         if len(pairs) < 2:
             return Agreement(null_level=self.level)
-        scores, accuracies = pairs.T
+        scores, values = pairs.T
+        accuracies = larger_is_better(values, measure)
         measures = {
             "weighted_tau": weighted_tau(scores, accuracies),
             "weighted_tau_by_accuracy": weighted_tau(scores, accuracies, "by_accuracy"),
             "kendall": kendall(scores, accuracies),
             "spearman": spearman(scores, accuracies),
             "pearson": pearson(scores, accuracies),
-            f"rel_at_{self.k}": rel_at_k(scores, accuracies, self.k),
+            f"rel_at_{self.k}": (error_ratio_at_k if is_error(measure) else rel_at_k)(scores, values, self.k),
             f"recall_at_{self.k}": recall_at_k(scores, accuracies, self.k),
             "regret": regret(scores, accuracies),
         }

@@ -28,6 +28,7 @@ from transfer_exp.io.accuracies import (
 )
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import write_table
+from transfer_exp.io.measures import common_measure, larger_is_better
 from transfer_exp.results.cell import ModelResult
 from transfer_exp.statistics.rounding import merge_ties
 
@@ -41,13 +42,15 @@ class RegimeAccuracies:
 
     Attributes:
         regime: Name of the regime; empty where the file has no such column.
-        table: A row per dataset and a column per model, in [0, 1], mean over seeds; NaN where missing.
+        table: A row per dataset and a column per model, mean over seeds; NaN where missing.
         notes: Messages about rows that were left out, and about means over different numbers of seeds.
+        measures: Measure of accuracy by dataset; ``accuracy`` for others.
     """
 
     regime: str
     table: pd.DataFrame
     notes: tuple[str, ...] = ()
+    measures: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_accuracies(
@@ -61,7 +64,8 @@ def read_accuracies(
 
     Args:
         path: CSV with columns ``model``, ``accuracy``, and optionally ``dataset``, ``regime``, ``pool``, ``protocol``,
-            ``seed`` and ``sound``. Rows that differ in the seed only are averaged; rows without accuracy are left out.
+            ``seed``, ``measure`` and ``sound``. Rows that differ in the seed only are averaged; rows without accuracy
+            are left out.
         pool: Name of the pool; None if the file has only one.
         regimes: Regimes to read, in this order; by default all regimes of the pool.
         unit: ``fraction`` or ``percent``.
@@ -100,7 +104,11 @@ def _average(regime: str, rows: pd.DataFrame, path: Path, unit: str, include_uns
     notes += unequal_seeds(rows, path)
     # Rounding makes means equal that differ only by the order of summation.
     means = rows.groupby(["dataset", "model"])["accuracy"].mean().round(12)
-    return RegimeAccuracies(regime, means.unstack("model"), notes)
+    measures = {
+        str(name): common_measure(of_dataset["measure"].replace("", "accuracy"), f"{path}, dataset '{name}',")
+        for name, of_dataset in (rows.groupby("dataset") if "measure" in rows else ())
+    }
+    return RegimeAccuracies(regime, means.unstack("model"), notes, measures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +122,10 @@ class ScoreTable:
         regime: Name of the regime; may be empty.
         cells: Text fields of each cell, among them ``metric`` and ``dataset``; a row per cell.
         scores: (cells, M), NaN where missing.
-        accuracies: A row per dataset (also of datasets without scores) and a column per model, in [0, 1], or NaN.
+        accuracies: A row per dataset (also of datasets without scores) and a column per model, or NaN.
         notes: Messages about scores and accuracies that were left out.
         ranking: Comparison of the scores of a cell with the accuracies.
+        accuracy_measures: Measure of accuracy by dataset; ``accuracy`` for others.
     """
 
     regime: str
@@ -125,6 +134,7 @@ class ScoreTable:
     accuracies: pd.DataFrame
     notes: tuple[str, ...] = ()
     ranking: Ranking = field(default_factory=Ranking)
+    accuracy_measures: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -137,9 +147,18 @@ class ScoreTable:
         return tuple(sorted(set(self.cells["dataset"])))
 
     @cached_property
+    def comparable_accuracies(self) -> pd.DataFrame:
+        """The accuracies, with a minus sign on datasets with a measure of error, so that larger is better."""
+        rows = {
+            name: larger_is_better(row.to_numpy(dtype=np.float64), self.accuracy_measures.get(str(name), "accuracy"))
+            for name, row in self.accuracies.iterrows()
+        }
+        return pd.DataFrame.from_dict(rows, orient="index", columns=self.accuracies.columns)
+
+    @cached_property
     def cell_accuracies(self) -> Float[np.ndarray, "cells models"]:
-        """Accuracies on the dataset of each cell, (cells, M)."""
-        return np.asarray(self.accuracies.loc[self.cells["dataset"]].to_numpy(dtype=np.float64))
+        """Comparable accuracies on the dataset of each cell, (cells, M)."""
+        return np.asarray(self.comparable_accuracies.loc[self.cells["dataset"]].to_numpy(dtype=np.float64))
 
     @cached_property
     def model_counts(self) -> tuple[int, ...]:
@@ -163,10 +182,15 @@ class ScoreTable:
     @cached_property
     def agreements(self) -> tuple[Agreement, ...]:
         """Agreement of scores and accuracies in each cell."""
+        values = _with_none(self.accuracies.loc[self.cells["dataset"]].to_numpy(dtype=np.float64))
         return tuple(
-            self.ranking(metric, [ModelResult(*result) for result in zip(self.models, scores, accuracies, strict=True)])
-            for metric, scores, accuracies in zip(
-                self.cells["metric"], _with_none(self.scores), _with_none(self.cell_accuracies), strict=True
+            self.ranking(
+                metric,
+                [ModelResult(*result) for result in zip(self.models, scores, accuracies, strict=True)],
+                self.accuracy_measures.get(dataset, "accuracy"),
+            )
+            for metric, dataset, scores, accuracies in zip(
+                self.cells["metric"], self.cells["dataset"], _with_none(self.scores), values, strict=True
             )
         )
 
@@ -190,8 +214,8 @@ class ScoreTable:
         """Weighted tau of the static ranking by dataset, where other datasets have accuracies of all its models."""
         taus = {}
         for dataset in self.datasets:
-            accuracies = self.accuracies.loc[dataset].dropna()
-            other_accuracies = self.accuracies.drop(index=dataset)[accuracies.index]
+            accuracies = self.comparable_accuracies.loc[dataset].dropna()
+            other_accuracies = self.comparable_accuracies.drop(index=dataset)[accuracies.index]
             try:
                 taus[dataset] = static_rank_tau(accuracies.to_numpy(), other_accuracies.to_numpy())
             except (NotApplicableError, InputError):
@@ -238,7 +262,8 @@ def join_scores(scores: pd.DataFrame, accuracies: RegimeAccuracies, ranking: Ran
     scores = scores[is_comparable]
     cells = scores.index.to_frame(index=False)
     values = merge_ties(scores.to_numpy(dtype=np.float64))
-    return ScoreTable(accuracies.regime, cells, values, table[models], tuple(notes), ranking or Ranking())
+    ranking, measures = ranking or Ranking(), accuracies.measures
+    return ScoreTable(accuracies.regime, cells, values, table[models], tuple(notes), ranking, measures)
 
 
 def join_regimes(

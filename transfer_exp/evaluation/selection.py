@@ -25,6 +25,16 @@ def rel_at_k(scores: PerModel, accuracies: PerModel, k: int) -> float:
     return best_of_top / best if best != 0 else 1.0
 
 
+def error_ratio_at_k(scores: PerModel, errors: PerModel, k: int) -> float:
+    """Compute the smallest error of all models over that of the ``k`` models with the largest scores, in [0, 1].
+
+    It takes the place of `rel_at_k` where smaller values are better. 1 when nothing can be lost. Raises `InputError`
+    when `check_pair` does, or ``k`` is below 1.
+    """
+    of_top = -_expected_best(scores, -errors, k)
+    return float(errors.min()) / of_top if of_top != 0 else 1.0
+
+
 def recall_at_k(scores: PerModel, accuracies: PerModel, k: int) -> float:
     """Compute the probability that a model of the best accuracy is among the top ``k``; 0 or 1 without ties.
 

@@ -22,6 +22,7 @@ from transfer_exp.experiment.scoring import BestLayer, Parts, Scoring, flatten_p
 from transfer_exp.features.model_on_target import ModelArrays, NetworkOnImages, Pairing, check_pool_and_dataset, pair
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
+from transfer_exp.io.measures import common_measure
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling
 from transfer_exp.model_pool.pool import Candidate, ModelPool
@@ -107,7 +108,9 @@ class Experiment:
                 run_log.add(ModelArrays(candidate.name, self.dataset))
         run_log.report_cache_hits()
         results = self._combine(outcomes)
-        agreement = self.evaluation(labels["metric"], results)
+        measures = [outcome.measure for outcome in outcomes if outcome.result.accuracy is not None]
+        measure = common_measure(measures or [self.dataset.measure], f"dataset {self.dataset.name}")
+        agreement = self.evaluation(labels["metric"], results, measure)
         return CellResult(
             self.cell(labels),
             tuple(results),
@@ -115,6 +118,7 @@ class Experiment:
             agreement.null_band,
             agreement.tied,
             agreement.null_level,
+            measure,
         )
 
     def _work_on(
@@ -163,7 +167,8 @@ class Experiment:
                 trainable_parameters=accuracy.trainable_parameters,
                 training_seconds=accuracy.seconds,
             )
-        return _Outcome(result, None if best is None else best.parts, is_failure, run_log, score_cache.take_unsaved())
+        parts, measure = None if best is None else best.parts, "" if accuracy is None else accuracy.measure
+        return _Outcome(result, parts, is_failure, run_log, score_cache.take_unsaved(), measure)
 
     def _combine(self, outcomes: Sequence[_Outcome]) -> list[ModelResult]:
         """Return the results of all models with their scores; InputError if there is none because all models fail."""
@@ -184,6 +189,7 @@ class _Outcome(NamedTuple):
         is_failure: Whether the model fails, rather than not being applicable.
         run_log: Log of this model.
         new_scores: See `ScoreCache.take_unsaved`.
+        measure: Measure of the accuracy; empty without one.
     """
 
     result: ModelResult
@@ -191,3 +197,4 @@ class _Outcome(NamedTuple):
     is_failure: bool
     run_log: RunLog
     new_scores: dict[str, dict[str, Parts]]
+    measure: str

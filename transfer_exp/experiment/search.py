@@ -292,6 +292,7 @@ class PoolSearch:
             uncertainty.expected_regret,
             notes=tuple(notes),
             target_kind=self.dataset.target_kind,
+            measure=self.dataset.measure,
         )
 
     def _ranked(

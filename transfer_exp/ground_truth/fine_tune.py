@@ -38,6 +38,7 @@ from transfer_exp.ground_truth.network import (
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
+from transfer_exp.io.measures import INVARIANT, ORDINAL, larger_is_better
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.progress import Track, curve
@@ -85,10 +86,11 @@ class FineTuning(ABC):
         advance = track(f"fine-tuning {pairing.name}", protocol.steps + protocol.selection_steps())
         best, selection = 0, dict[str, float]()
         if len(grid) > 1:
-            best, selection = _select(self._grid_runs(data, advance), data.validation, protocol.stages)
+            runs, measure = self._grid_runs(data, advance), data.dataset.measure
+            best, selection = _select(runs, data.validation, protocol.stages, measure)
         (final,) = self._runs(data, np.arange(len(data.images)), {"final": grid[best]}, advance)
         value = final.train(protocol.steps, data.factory.examples(data.dataset.test))
-        if value == -math.inf:
+        if value is None:
             raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
         point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
         trained = data.factory.parameters + (data.factory.dim + 1) * data.dataset.n_outputs
@@ -166,6 +168,7 @@ class FineTuning(ABC):
                 recipe,
                 self.seed,
                 data.dataset.measure,
+                data.pairing.dataset.mean_and_scale,
                 Checkpoint(folder, f"{name}.pt"),
                 advance,
                 self._curve_name(data.pairing.name, name, recipe),
@@ -208,24 +211,34 @@ class _Data(NamedTuple):
     validation: Examples  # the images on which the grid is compared, without augmentation
 
 
-def _select(runs: Sequence[_Run], validation: Examples, stages: Sequence[int]) -> tuple[int, dict[str, float]]:
+def _select(
+    runs: Sequence[_Run], validation: Examples, stages: Sequence[int], measure: str
+) -> tuple[int, dict[str, float]]:
     """Train the runs with successive halving; return the position of the best one, and facts about the selection."""
-    remaining, values = list(range(len(runs))), dict[int, float]()
+    remaining, values = list(range(len(runs))), dict[int, float | None]()
+
+    def quality(run: int) -> float:
+        value = values[run]
+        return -math.inf if value is None else larger_is_better(value, measure)
+
     for until in stages:
         values = {i: runs[i].train(until, validation) for i in remaining}
-        if max(values.values()) == -math.inf:
+        if set(values.values()) == {None}:
             raise NotApplicableError(f"training diverged at each of the {len(remaining)} points of the grid")
         # Ties are resolved by the order of the grid.
-        remaining = sorted(sorted(remaining, key=lambda i: -values[i])[: math.ceil(len(remaining) / 2)])
-    best = max(values, key=lambda i: values[i])
+        remaining = sorted(sorted(remaining, key=lambda i: -quality(i))[: math.ceil(len(remaining) / 2)])
+    best = max(values, key=quality)
     n_stopped = len(runs) - len(values)
-    return best, {"validation": values[best]} | ({"stopped_early": n_stopped} if n_stopped else {})
+    value = values[best]
+    assert value is not None, "some run has not diverged"
+    return best, {"validation": value} | ({"stopped_early": n_stopped} if n_stopped else {})
 
 
 @dataclass(eq=False)
 class _Run:
     """Training of one network with one recipe, in stages; it resumes from its checkpoint.
 
+    ``mean_and_scale`` are those of the numbers before they were standardised, see `TargetDataset.mean_and_scale`.
     ``advance`` is called once per step, including the steps that the checkpoint spares this process. ``curve_name``
     is the name of the run in trackers.
     """
@@ -235,6 +248,7 @@ class _Run:
     recipe: Recipe
     seed: int
     measure: str
+    mean_and_scale: tuple[float, float]
     checkpoint: Checkpoint
     advance: Callable[[], object]
     curve_name: str
@@ -247,24 +261,24 @@ class _Run:
         results: dict[str, float] = self.checkpoint.read().get("reached", {})
         return "-1" in results or str(until) in results
 
-    def train(self, until: int, held_out: Examples) -> float:
-        """Return the measure on ``held_out`` after ``until`` steps, or minus infinity if training has diverged."""
+    def train(self, until: int, held_out: Examples) -> float | None:
+        """Return the measure on ``held_out`` after ``until`` steps, or None if training has diverged."""
         state = self.checkpoint.read()
         results: dict[str, float] = state.get("reached", {})  # by step; step -1 marks a diverged run
         if "-1" in results:
-            return -math.inf
+            return None
         if str(until) not in results:
             training = self._resume(state)
             try:
                 training.run(until, lambda: self._report_step(training), self.checkpoint)
-                results |= {str(until): evaluate(training.network, held_out, self.measure)}
+                results |= {str(until): evaluate(training.network, held_out, self.measure, self.mean_and_scale)}
                 curve(self.curve_name, until, {f"held_out_{self.measure}": results[str(until)]})
             except NotApplicableError:  # too large a learning rate diverges, and must lose the selection
                 results |= {"-1": -math.inf}
             is_finished = until == self.recipe.steps or "-1" in results
             self.checkpoint.write({"reached": results} if is_finished else {**training.state(), "reached": results})
         self._report_up_to(until)
-        return results.get(str(until), -math.inf)
+        return results.get(str(until))
 
     def _resume(self, state: State) -> Training:
         training = Training(self.build_network(), self.examples.batch_at, len(self.examples), self.recipe, self.seed)
@@ -291,15 +305,25 @@ class _Run:
         self._reported = max(self._reported, step)
 
 
-def evaluate(network: nn.Module, examples: Examples, measure: str) -> float:
-    """Return a measure of the network on all examples, and restore its train or eval mode."""
+def evaluate(
+    network: nn.Module, examples: Examples, measure: str, mean_and_scale: tuple[float, float] = (0.0, 1.0)
+) -> float:
+    """Return a measure of the network on all examples, and restore its train or eval mode.
+
+    Standardised numbers and their predictions are converted to the original unit, which `INVARIANT` measures ignore.
+    """
     was_training = network.training
     network.eval()
     with torch.inference_mode():
         batches = torch.arange(len(examples)).split(_EVALUATION_BATCH)
         logits = [network(examples.batch_at(positions)[0]).cpu() for positions in batches]
     network.train(was_training)
-    return compute_measure(measure, torch.cat(logits).float().numpy(), examples.labels, examples.targets)
+    outputs, targets = torch.cat(logits).float().numpy(), examples.targets
+    if targets is not None and measure not in INVARIANT and mean_and_scale != (0.0, 1.0):
+        mean, scale = mean_and_scale
+        outputs, targets = mean + scale * outputs.astype(np.float64), mean + scale * targets
+        targets = np.round(targets, 9) if measure in ORDINAL else targets  # whole numbers again
+    return compute_measure(measure, outputs, examples.labels, targets)
 
 
 def mix_images(batch_at: BatchAt, images: LabelledImages, classes: int, alpha: float) -> BatchAt:

@@ -17,6 +17,7 @@ from transfer_exp.features.model_on_target import Pairing, Split
 from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
 from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.regime import Accuracy
+from transfer_exp.io.measures import larger_is_better
 from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.progress import Track
 from transfer_exp.statistics.feature_set import Features, Labels, Targets
@@ -69,7 +70,7 @@ class LinearProbe:
         grid = fit_probe(train, classes, self.strengths, self.tolerance, self.iterations)
         grid_scores = grid.scores(validation.features)
         reached = [compute_measure(measure, s, validation.labels, validation.targets) for s in grid_scores]
-        best = int(np.argmax(reached))
+        best = int(np.argmax(larger_is_better(np.array(reached), measure)))
         advance()
         best_strength = self.strengths[best : best + 1]
         final = fit_probe(train.concatenate(validation), classes, best_strength, self.tolerance, self.iterations)

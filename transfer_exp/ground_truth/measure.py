@@ -1,4 +1,7 @@
-"""Measures of predictions on a test split, as the literature of each dataset defines them; larger is better."""
+"""Measures of predictions on a test split, as the literature of each dataset defines them.
+
+Larger values are better, except of the errors in `transfer_exp.io.measures`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from scipy.special import softmax
 from scipy.stats import rankdata, spearmanr
 
 from transfer_exp.errors import InputError
+from transfer_exp.io.measures import ORDINAL
 
 _TINY = float(np.finfo(np.float64).tiny)
 Scores = Float[np.ndarray, "samples classes"]
@@ -102,6 +106,55 @@ def spearman(predicted: Scores, numbers: Real[np.ndarray, "samples classes"]) ->
     return float(spearmanr(predicted[:, 0], numbers[:, 0]).statistic)
 
 
+def rmse(predicted: Scores, numbers: Real[np.ndarray, "samples classes"]) -> float:
+    """Return the root mean squared error, in the unit of the numbers."""
+    return float(np.sqrt(((numbers - predicted) ** 2).mean()))
+
+
+def mae(predicted: Scores, numbers: Real[np.ndarray, "samples classes"]) -> float:
+    """Return the mean absolute error, in the unit of the numbers."""
+    return float(np.abs(numbers - predicted).mean())
+
+
+def quadratic_weighted_kappa(predicted: Labels, grades: Labels) -> float:
+    """Return Cohen's kappa with quadratic weights, in [-1, 1]; 0 for grades that are predicted by chance.
+
+    This is one minus the mean squared difference of a sample's predicted and true grade, over the mean over all pairs
+    of a prediction and a true grade (Cohen, "Weighted kappa", Psychological Bulletin 1968). It is 1 if all grades are
+    equal and right.
+
+    Args:
+        predicted, grades: (N,), whole numbers.
+    """
+    p, g = predicted.astype(np.float64), grades.astype(np.float64)
+    by_chance = p.var() + g.var() + (p.mean() - g.mean()) ** 2
+    return float(1 - ((p - g) ** 2).mean() / by_chance) if by_chance > 0 else 1.0
+
+
+def macro_mae(predicted: Labels, grades: Labels) -> float:
+    """Return the mean absolute error within each true grade, averaged over the grades that occur, in grades.
+
+    Source: Baccianella et al., "Evaluation Measures for Ordinal Regression", ISDA 2009, eq. 3.
+    """
+    errors = np.abs(predicted - grades)
+    return float(np.mean([errors[grades == grade].mean() for grade in np.unique(grades)]))
+
+
+def round_to_grades(
+    predicted: Scores, numbers: Real[np.ndarray, "samples classes"]
+) -> tuple[Int[np.ndarray, " samples"], Int[np.ndarray, " samples"]]:
+    """Return predicted numbers (N, 1) as the nearest grades between the smallest and largest true one, and true grades.
+
+    Raises:
+        InputError: If a true number is not whole.
+    """
+    grades = numbers[:, 0]
+    for number in grades[grades != np.round(grades)][:1]:
+        raise InputError(f"the number {number:g} is not a grade, which is a whole number: use measure=mae or rmse")
+    nearest = np.clip(np.round(predicted[:, 0]), grades.min(), grades.max())
+    return nearest.astype(np.int64), grades.astype(np.int64)
+
+
 def compute_measure(
     name: str, scores: Scores, labels: Labels, targets: Real[np.ndarray, "samples classes"] | None
 ) -> float:
@@ -113,9 +166,12 @@ def compute_measure(
         labels: (N,), classes.
         targets: (N, C) zeros and ones for several labels, (N, 1) numbers, or None for one class.
     """
-    if name in ("r2", "spearman"):
+    if name in ORDINAL:
+        pair = (scores.argmax(axis=1), labels) if targets is None else round_to_grades(scores, targets)
+        return {"quadratic_weighted_kappa": quadratic_weighted_kappa, "macro_mae": macro_mae}[name](*pair)
+    if name in ("r2", "spearman", "rmse", "mae"):
         assert targets is not None, "numbers are targets"
-        return {"r2": r2, "spearman": spearman}[name](scores, targets)
+        return {"r2": r2, "spearman": spearman, "rmse": rmse, "mae": mae}[name](scores, targets)
     if name in ("accuracy", "mean_per_class_accuracy"):
         return {"accuracy": accuracy, "mean_per_class_accuracy": mean_per_class_accuracy}[name](scores, labels)
     one_hot = np.eye(scores.shape[1], dtype=np.int64)

@@ -21,8 +21,8 @@ class Accuracy:
     """Result of a regime for one model.
 
     Attributes:
-        value: Value of the measure on the test split, in [0, 1].
-        measure: Name of the measure: ``accuracy``, ``mean_per_class_accuracy`` or ``map_11point``.
+        value: Value of the measure on the test split; in [0, 1] for most measures.
+        measure: Name of the measure, one of `transfer_exp.dataset.target_dataset.MEASURES`.
         chosen: Hyperparameters selected on the validation split.
         source: Publication or project that reports the accuracy.
         steps: Optimiser steps of the final training; None if there were none.
@@ -96,7 +96,7 @@ class KnowsOtherDatasets(Protocol):
     """Regime with accuracies on further datasets, for metrics that learn from them."""
 
     def other_accuracies(self, model: str, dataset: str) -> Mapping[str, float]:
-        """Return the accuracies of a model, in [0, 1], on every dataset except ``dataset``, by dataset name."""
+        """Return the accuracies of a model on every dataset except ``dataset``, by dataset name; larger is better."""
 
 
 def require_grid(regime: Regime) -> HasGrid:

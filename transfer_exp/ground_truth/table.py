@@ -22,6 +22,7 @@ from transfer_exp.io.accuracies import (
     to_fractions,
     unequal_seeds,
 )
+from transfer_exp.io.measures import larger_is_better
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import Track
 
@@ -82,7 +83,7 @@ class AccuracyTable:
         return Accuracy(float(matches["accuracy"].mean()), measure, source="; ".join(sources))
 
     def other_accuracies(self, model: str, dataset: str) -> dict[str, float]:
-        """Return the accuracies of a model on every dataset of the table except ``dataset``, in [0, 1].
+        """Return the accuracies of a model on every dataset of the table except ``dataset``; errors with a minus sign.
 
         Raises:
             InputError: When the table cannot be read, lacks a column, or its rows are ambiguous.
@@ -90,7 +91,11 @@ class AccuracyTable:
         rows = self._rows()
         matches = rows[(rows["model"] == model) & (rows["dataset"] != dataset)]
         check_repetitions(matches, self._file)
-        return {str(name): float(value) for name, value in matches.groupby("dataset")["accuracy"].mean().items()}
+        accuracies = {}
+        for name, of_dataset in matches.groupby("dataset"):
+            measure = next(filter(None, of_dataset.get("measure", ())), "accuracy")
+            accuracies[str(name)] = float(larger_is_better(of_dataset["accuracy"].to_numpy(), measure).mean())
+        return accuracies
 
     @property
     def _file(self) -> Path:

@@ -11,11 +11,10 @@ import pandas as pd
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table, require_columns
+from transfer_exp.io.measures import ERRORS, SIGNED
 from transfer_exp.io.text import clean_name, read_text
 
 PUBLISHED = Path(__file__).parents[1] / "ground_truth" / "tables" / "published.csv"
-SIGNED = ("r2", "spearman")
-"""Measures that can be negative; all others are in [0, 1]."""
 _NO, _YES = ("no", "false", "0"), ("", "yes", "true", "1")
 _PERFECT = {"fraction": 1.0, "percent": 100.0}
 _RESULTS = frozenset(
@@ -99,6 +98,8 @@ def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, 
 def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.DataFrame:
     """Return the rows that have an accuracy, as a number in [0, 1]; a measure of `SIGNED` may be negative.
 
+    A measure of `ERRORS` is in the unit of the numbers that are predicted, so that ``unit`` does not concern it.
+
     Raises:
         InputError: If ``unit`` is neither ``fraction`` nor ``percent``, or an accuracy is out of its range. The message
             names the line, and the ``option`` that sets the unit.
@@ -108,14 +109,18 @@ def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.D
     for line in rows.index[rows["accuracy"].str.endswith("%")][:1]:
         entry = rows["accuracy"][line]
         raise InputError(f"{path} line {line}: accuracy '{entry}': write the number alone, and set {option}=percent")
-    accuracies = parse_numbers(rows["accuracy"], path).dropna() / _PERFECT[unit]
-    is_signed = rows["measure"].isin(SIGNED)[accuracies.index] if "measure" in rows else False
-    invalid = accuracies[((accuracies < 0) & ~pd.Series(is_signed, accuracies.index)) | (accuracies > 1)]
+    accuracies = parse_numbers(rows["accuracy"], path).dropna()
+    measures = rows["measure"][accuracies.index] if "measure" in rows else pd.Series("", accuracies.index)
+    is_error = measures.isin(ERRORS)
+    accuracies = accuracies.where(is_error, accuracies / _PERFECT[unit])
+    invalid = accuracies[((accuracies < 0) & ~measures.isin(SIGNED)) | ((accuracies > 1) & ~is_error)]
     if len(invalid):
         line = invalid.index[0]
+        if is_error[line]:
+            raise InputError(f"{path} line {line}: {measures[line]} {rows['accuracy'][line]} is negative: correct it")
         advice = f", or set {option}=percent" if unit == "fraction" and 1 < invalid[line] <= 100 else ""
         raise InputError(f"{path} line {line}: accuracy {rows['accuracy'][line]} is not a {unit}: correct it{advice}")
-    if unit == "percent" and len(accuracies) and 0 < accuracies.max() <= 0.01:
+    if unit == "percent" and (~is_error).any() and 0 < accuracies[~is_error].max() <= 0.01:
         raise InputError(f"{path} has no accuracy above 1 %: set {option}=fraction")
     return rows.loc[accuracies.index].assign(accuracy=accuracies)
 

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from transfer_exp.io.measures import measure_heading
 from transfer_exp.results.cell import CellResult, RankedModel
 
 _OMITTED_MEASURES = ("weighted_tau", "weighted_tau_by_accuracy", "pearson")
@@ -137,9 +138,10 @@ def _table(result: CellResult, rows: Sequence[RankedModel]) -> Table:
     table.add_column("model", overflow="fold", min_width=min(longest, _NAME_WIDTH))
     if result.has_layers:
         table.add_column("layer", overflow="fold")
-    for heading in ["score", "accuracy", "accuracy rank"] if has_accuracy else ["score"]:
+    accuracy = measure_heading(result.measure)
+    for heading in ["score", accuracy, f"{accuracy} rank"] if has_accuracy else ["score"]:
         # Its heading may take two lines, so that a row fits into one line of 80 columns.
-        table.add_column(heading, justify="right", no_wrap=heading != "accuracy rank")
+        table.add_column(heading, justify="right", no_wrap=not heading.endswith(" rank"))
     number = score_format([m.score for m in result.models if m.score is not None])
     for line in rows:
         accuracy = "-" if line.result.accuracy is None else f"{line.result.accuracy:.3f}"

@@ -93,6 +93,7 @@ def read_record(path: Path) -> CellResult:
             null_band=None if band is None else (_number(band[0]), _number(band[1])),
             tied=bool(record["tied"]),
             null_level=_number(record["null_level"]),
+            measure=_text(record.get("measure", "accuracy")),
         )
     except InputError as error:
         raise InputError(f"{error}; or delete it, and run the cell again") from error
@@ -195,7 +196,7 @@ def last_round_as_cell(search: SearchResult) -> CellResult:
         ModelResult(m.model, m.score if m.status == "finalist" else None, m.accuracy, m.reason, layer=m.layer)
         for m in search.models
     ]
-    return CellResult({**search.cell, "ground_truth": "none"}, tuple(models))
+    return CellResult({**search.cell, "ground_truth": "none"}, tuple(models), measure=search.measure)
 
 
 def write_result_rows(sweep: Path, path: Path) -> int:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from transfer_exp.io.measures import common_measure, larger_is_better, measure_heading
 from transfer_exp.report.record import read_record
 from transfer_exp.results.folder import RECORD
 
@@ -30,32 +33,39 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
         of these); ``accuracy``, ``trainable_parameters``
         and ``training_seconds`` (missing if unknown); the number of ``seeds``; and ``least_parameters`` and
         ``least_seconds``: whether no other pair of model and regime on the dataset is at least as accurate with at most
-        as many parameters (seconds). Most accurate first. Empty unless the sweep has accuracies of two regimes.
+        as many parameters (seconds); and the ``measure`` of accuracy. Most accurate first. Empty unless the sweep has
+        accuracies of two regimes.
 
     Raises:
         InputError: If a record cannot be read.
     """
     rows = [
-        {**{key: result.cell.get(key, "?") for key in (*_KEYS, "seed") if key != "model"}, "model": model.model}
+        {key: result.cell.get(key, "?") for key in (*_KEYS, "seed") if key != "model"}
+        | {"model": model.model, "measure": result.measure}
         | {key: getattr(model, key) for key in ("accuracy", *COSTS)}
         for cell in frame.loc[frame["state"] == "done", "folder"]
         for result in [read_record(folder / cell / RECORD)]
         for model in result.models
         if model.accuracy is not None
     ]
-    pairs = pd.DataFrame(rows, columns=[*_KEYS, "seed", "accuracy", *COSTS])
+    pairs = pd.DataFrame(rows, columns=[*_KEYS, "seed", "accuracy", "measure", *COSTS])
     if pairs["ground_truth"].nunique() < 2:
         return pairs.iloc[:0]
     pairs["ground_truth"] = _without_common_protocol(pairs["ground_truth"])
     pairs = pairs.astype(dict.fromkeys(COSTS, "float64")).drop_duplicates([*_KEYS, "seed"])
     means = pairs.groupby(_KEYS, as_index=False).agg(
-        accuracy=("accuracy", "mean"), **{cost: (cost, "mean") for cost in COSTS}, seeds=("seed", "count")
+        accuracy=("accuracy", "mean"),
+        **{cost: (cost, "mean") for cost in COSTS},
+        seeds=("seed", "count"),
+        measure=("measure", "first"),
     )
     means[COSTS[0]] = means[COSTS[0]].round().astype("Int64")
     for name, cost in (("least_parameters", COSTS[0]), ("least_seconds", COSTS[1])):
         on_front = [means.index.isin(pareto_front(group, cost)) for _, group in means.groupby("dataset")]
         means[name] = pd.DataFrame(on_front).any()
-    return means.sort_values(["dataset", "accuracy"], ascending=[True, False], kind="stable", ignore_index=True)
+    means["quality"] = pd.concat([_quality(group) for _, group in means.groupby("dataset")])
+    means = means.sort_values(["dataset", "quality"], ascending=[True, False], kind="stable", ignore_index=True)
+    return means.drop(columns="quality")
 
 
 def _without_common_protocol(labels: pd.Series) -> pd.Series:
@@ -66,13 +76,21 @@ def _without_common_protocol(labels: pd.Series) -> pd.Series:
 
 def pareto_front(pairs: pd.DataFrame, cost: str) -> list[int]:
     """Return the index of each row that no other row beats: at least as accurate at no higher cost, better in one."""
-    front, best = list[int](), -1.0
-    complete = pairs.dropna(subset=[cost]).sort_values([cost, "accuracy"], ascending=[True, False], kind="stable")
-    for index, accuracy in complete["accuracy"].items():
-        if accuracy > best:
+    front, best = list[int](), -math.inf
+    complete = pairs.assign(quality=_quality(pairs)).dropna(subset=[cost])
+    complete = complete.sort_values([cost, "quality"], ascending=[True, False], kind="stable")
+    for index, quality in complete["quality"].items():
+        if quality > best:
             front.append(int(str(index)))
-            best = accuracy
+            best = quality
     return front
+
+
+def _quality(pairs: pd.DataFrame) -> pd.Series:
+    """Return the accuracies of one dataset, or minus its errors, so that larger is better."""
+    measures = pairs.get("measure", pd.Series("accuracy", pairs.index))
+    measure = common_measure(measures, "a dataset of the sweep") if len(pairs) else "accuracy"
+    return pd.Series(larger_is_better(pairs["accuracy"].to_numpy(dtype=np.float64), measure), pairs.index)
 
 
 def regime_table(pairs: pd.DataFrame) -> Group | None:
@@ -83,7 +101,8 @@ def regime_table(pairs: pd.DataFrame) -> Group | None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for heading in ("dataset", "model", "regime"):
         table.add_column(heading, overflow="fold", max_width=26)
-    for heading in ("accuracy", "trained", "seconds"):
+    headings = [measure_heading(name) for name in front.get("measure", ["accuracy"])]
+    for heading in (", ".join(dict.fromkeys(headings)), "trained", "seconds"):
         table.add_column(heading, justify="right", no_wrap=True)
     previous = ""
     for _, row in front.head(_MAX_ROWS).iterrows():

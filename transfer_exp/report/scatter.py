@@ -18,6 +18,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from transfer_exp.errors import escape_controls
 from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.measures import is_error, larger_is_better, measure_heading
 from transfer_exp.report.palette import figure_colour
 from transfer_exp.report.ranking_table import cell_title, headline, notable_models
 from transfer_exp.results.cell import CellResult, ModelResult
@@ -60,7 +61,7 @@ def scatter(result: CellResult, path: Path) -> Path:
     title = cell_title({field: figure_label(label) for field, label in result.cell.items()})
     axes.set_title("\n".join(filter(None, [title, headline(result)])), fontsize=10, loc="left")
     if len(compared) >= 2:
-        _draw_points(figure, axes, compared, notable_models(result))
+        _draw_points(figure, axes, compared, result)
     else:
         _draw_scores(axes, scored)
     missing = [figure_label(m.model) for m in result.models if m not in drawn]
@@ -70,18 +71,21 @@ def scatter(result: CellResult, path: Path) -> Path:
     return path
 
 
-def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult], named: set[str]) -> None:
-    """Draw score against accuracy, with labels of the models in ``named``."""
+def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult], result: CellResult) -> None:
+    """Draw score against accuracy of the models with both, with labels of the notable ones."""
+    named, heading = notable_models(result), measure_heading(result.measure)
     points = np.array([(m.score, m.accuracy) for m in models], dtype=np.float64)
     axes.scatter(points[:, 0], points[:, 1], s=28, color=figure_colour("accent"), zorder=3)
-    chosen, best = points[:, 0] == points[:, 0].max(), points[:, 1] == points[:, 1].max()
-    rings = [(best, figure_colour("good"), 170, "best accuracy")]
+    quality = larger_is_better(points[:, 1], result.measure)
+    chosen, best = points[:, 0] == points[:, 0].max(), quality == quality.max()
+    rings = [(best, figure_colour("good"), 170, f"best {heading}")]
     if not chosen.all():
         rings.append((chosen, figure_colour("bad"), 90, "highest score"))
     for mask, colour, size, name in rings:
         x, y = points[mask].T
         axes.scatter(x, y, s=size, facecolors="none", edgecolors=colour, lw=1.6, label=name, zorder=2)
-    axes.set(xlabel="score (larger is better)", ylabel="ground-truth accuracy")
+    ylabel = f"{heading} (smaller is better)" if is_error(result.measure) else "ground-truth accuracy"
+    axes.set(xlabel="score (larger is better)", ylabel=ylabel)
     axes.margins(x=0.16, y=0.12)  # room for labels
     axes.grid(color=figure_colour("line"), zorder=0)
     figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)

@@ -16,6 +16,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from transfer_exp.io.measures import is_error, measure_heading
 from transfer_exp.report.ranking_table import models_by_reason, omitted_models, score_format
 from transfer_exp.results.search import (
     ACCURACY_LEVEL,
@@ -87,12 +88,13 @@ def warnings(search: SearchResult) -> list[str]:
 
 def next_step(search: SearchResult) -> str:
     """Return which models to fine-tune, or which was the best after they were fine-tuned."""
-    measured = [m for m in search.models if m.accuracy is not None]
-    if measured:
-        best = max(measured, key=lambda m: m.accuracy or 0.0)
+    measured, best = [m for m in search.models if m.accuracy is not None], search.most_accurate
+    if best is not None:
+        heading = measure_heading(search.measure)
+        name = heading if is_error(search.measure) else "Accuracy"
         if len(measured) == 1:
-            return f"Accuracy after fine-tuning {best.model}: {best.accuracy:.3f}"
-        return f"Best after fine-tuning {_NUMBERS[len(measured)]}: {best.model}, accuracy {best.accuracy:.3f}"
+            return f"{name} after fine-tuning {best.model}: {best.accuracy:.3f}"
+        return f"Best after fine-tuning {_NUMBERS[len(measured)]}: {best.model}, {heading} {best.accuracy:.3f}"
     names = search.recommended
     return f"Fine-tune {_NUMBERS[len(names)]}: {', '.join(names)}"
 

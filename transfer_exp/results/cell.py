@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from transfer_exp.io.measures import larger_is_better
+
 
 @dataclass(frozen=True)
 class ModelResult:
@@ -15,7 +17,7 @@ class ModelResult:
     Attributes:
         model: Name of the model.
         score: Value of the metric, larger is better; None if the model was skipped.
-        accuracy: Ground-truth accuracy in [0, 1], or None.
+        accuracy: Ground-truth accuracy, in [0, 1] unless the measure of the cell says otherwise, or None.
         reason: Why the score or the accuracy is missing; empty otherwise.
         parts: Parts of the score by name: the parts of a pool metric, the scores at each strength of a path, or both.
             Empty for a score without parts.
@@ -43,7 +45,8 @@ class RankedModel:
     Attributes:
         result: Model, score and accuracy.
         score_rank: Rank by score, 1 for the largest; None for a skipped model. Ties share the mean of their ranks.
-        accuracy_rank: Rank by accuracy among the scored models; models without a score are not compared.
+        accuracy_rank: Rank by accuracy among the scored models, 1 for the best; models without a score are not
+            compared.
     """
 
     result: ModelResult
@@ -62,6 +65,7 @@ class CellResult:
         null_band: Interval that holds a share ``null_level`` of the ``weighted_tau`` of random scores, or None.
         tied: True if all scores or all accuracies are equal, so that there is nothing to correlate.
         null_level: Share of random scores inside ``null_band``, in (0, 1).
+        measure: Measure of accuracy, see `transfer_exp.io.measures`.
     """
 
     cell: Mapping[str, str]
@@ -70,6 +74,7 @@ class CellResult:
     null_band: tuple[float, float] | None = None
     tied: bool = False
     null_level: float = 0.95
+    measure: str = "accuracy"
 
     @property
     def compared(self) -> int:
@@ -81,10 +86,21 @@ class CellResult:
         """Whether the features of some model are of another layer than the input of the head."""
         return any(model.layer not in ("", "head_input") for model in self.models)
 
+    def quality(self, model: ModelResult) -> float | None:
+        """Return the accuracy of a model, or minus its error, so that larger is better; None without one."""
+        return None if model.accuracy is None else larger_is_better(model.accuracy, self.measure)
+
+    @property
+    def most_accurate(self) -> ModelResult | None:
+        """The first of the scored models with the best accuracy, which is the smallest error; None without one."""
+        models = [line.result for line in self.ranking() if None not in (line.result.score, line.result.accuracy)]
+        return max(models, key=lambda model: self.quality(model) or 0.0, default=None)
+
     def ranking(self) -> tuple[RankedModel, ...]:
         """Return all models, best score first; equal scores are in pool order, skipped models last."""
         score_ranks = ranks([m.score for m in self.models])
-        accuracy_ranks = ranks([None if m.score is None else m.accuracy for m in self.models])
+        quality = [None if m.score is None else self.quality(m) for m in self.models]
+        accuracy_ranks = ranks(quality)
         rows = [RankedModel(*row) for row in zip(self.models, score_ranks, accuracy_ranks, strict=True)]
         return tuple(sorted(rows, key=lambda row: np.inf if row.score_rank is None else row.score_rank))
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from transfer_exp.io.measures import larger_is_better
+
 SCORE_LEVEL, RANK_LEVEL, ACCURACY_LEVEL = 0.95, 0.95, 0.80
 """Confidence levels of the intervals of scores, of ranks and of expected accuracies."""
 MAX_RECOMMENDED = 3
@@ -27,7 +29,8 @@ class SearchedModel:
             images are not comparable.
         score_low_95, score_high_95: 95 % interval of the score on other samples of as many images.
         images: Number of images that the model was scored on.
-        accuracy: Accuracy measured after fine-tuning, in [0, 1]; None if the model was not fine-tuned.
+        accuracy: Accuracy measured after fine-tuning, or an error (see ``measure`` of the search); None if the model
+            was not fine-tuned.
         layer: Layer of the features, see `select_layers`; empty for features of the user.
         parameters: Number of parameters; None if unknown.
         multiply_adds: Multiplications of the network for one image.
@@ -94,6 +97,7 @@ class SearchResult:
         command: Command that fine-tunes the recommended models; empty if they have no networks or are fine-tuned.
         notes: Remarks for the reader.
         target_kind: What the dataset asks a model to predict.
+        measure: Measure of the accuracies after fine-tuning.
     """
 
     cell: Mapping[str, str]
@@ -110,10 +114,17 @@ class SearchResult:
     command: str = ""
     notes: tuple[str, ...] = ()
     target_kind: str = "single_label"
+    measure: str = "accuracy"
 
     def with_status(self, status: str) -> tuple[SearchedModel, ...]:
         """Return the models with a status, in order."""
         return tuple(model for model in self.models if model.status == status)
+
+    @property
+    def most_accurate(self) -> SearchedModel | None:
+        """The first of the fine-tuned models with the best accuracy, which is the smallest error; None without one."""
+        measured = [model for model in self.models if model.accuracy is not None]
+        return max(measured, key=lambda m: larger_is_better(m.accuracy or 0.0, self.measure), default=None)
 
     @property
     def best(self) -> tuple[str, ...]:

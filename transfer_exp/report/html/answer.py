@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from transfer_exp.io.measures import is_error, measure_heading
 from transfer_exp.report.ranking_table import against_chance, band_text, verdict
 from transfer_exp.report.search_table import next_step, remarks, warnings
 from transfer_exp.report.sweep_cells import mean_change, mean_over_seeds, paired_change, row_fields
@@ -100,11 +101,10 @@ def cell_answer(result: CellResult) -> Answer:
     if not scored:
         return Answer("No model was scored", lines=tuple(verdict(result)))
     metric, best, lines = result.cell.get("metric", "The metric"), scored[0].model, list[str]()
-    with_accuracy = [model for model in scored if model.accuracy is not None]
-    top = max(with_accuracy, key=lambda model: model.accuracy or 0.0, default=None)
-    if top is not None and len(with_accuracy) > 1:
-        chosen = "" if scored[0].accuracy is None else f" (accuracy {scored[0].accuracy:.3f})"
-        lines = [f"Highest score: {best}{chosen}. Best accuracy: {top.model} ({top.accuracy:.3f})."]
+    top, heading = result.most_accurate, measure_heading(result.measure)
+    if top is not None and sum(model.accuracy is not None for model in scored) > 1:
+        chosen = "" if scored[0].accuracy is None else f" ({heading} {scored[0].accuracy:.3f})"
+        lines = [f"Highest score: {best}{chosen}. Best {heading}: {top.model} ({top.accuracy:.3f})."]
     if "weighted_tau" in result.measures:
         verb = {
             "better than chance": f"{metric} ranks {result.compared} models better than chance",
@@ -191,7 +191,9 @@ def _search_chart(search: SearchResult) -> Chart | None:
     for model in finalists:
         if has_expected and model.expected_accuracy is not None:
             low, high = model.expected_accuracy_low_80, model.expected_accuracy_high_80
-            rows.append(row(model, model.expected_accuracy, low, high, model.accuracy))
+            # An error has no place on an axis of accuracies.
+            measured = None if is_error(search.measure) else model.accuracy
+            rows.append(row(model, model.expected_accuracy, low, high, measured))
         elif not has_expected and model.score is not None:
             rows.append(row(model, model.score, model.score_low_95, model.score_high_95, None))
     expected = f"expected accuracy ({100 * ACCURACY_LEVEL:g} % intervals)"

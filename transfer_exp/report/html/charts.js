@@ -85,31 +85,31 @@ function intervals(chart, width) {
 }
 
 /* Score against accuracy; the two pictures of a comparison share `rangeY`. */
-function scatter(title, scoreName, models, named, rangeY, width) {
+function scatter(title, scoreName, models, named, rangeY, width, accuracy) {
   const height = Math.max(300, Math.min(420, width * 0.72));
   const [left, right, top, bottom] = [54, width - 12, 26, height - 44];
   const rangeX = widened(models.map((m) => m.score), 0.08);
   const x = scale(rangeX, left, right);
   const y = scale(rangeY, bottom, top);
   const chosen = Math.max(...models.map((m) => m.score));
-  const best = Math.max(...models.map((m) => m.accuracy));
+  const best = (accuracy.smallerIsBetter ? Math.min : Math.max)(...models.map((m) => m.accuracy));
   const namesOf = (key, value) => models.filter((m) => m[key] === value).map((m) => m.model).join(", ");
-  const svg = canvas(width, height, `${title}: score against accuracy of ${plural(models.length, "model")}. Highest score:
-    ${namesOf("score", chosen)}. Best accuracy: ${namesOf("accuracy", best)}, ${fixed(best, 3)}.`);
+  const svg = canvas(width, height, `${title}: score against ${accuracy.name} of ${plural(models.length, "model")}. Highest score:
+    ${namesOf("score", chosen)}. Best ${accuracy.name}: ${namesOf("accuracy", best)}, ${fixed(best, 3)}.`);
   svg.append(draw("text", { class: "title", x: left, y: 14 }, fitted(title, (width - left) / BOLD / 1.1)));
   drawAxis(svg, rangeX, x, [left, right, top, bottom], scoreName);
   for (const [value, text] of ticks(...rangeY, height / 60)) {
     svg.append(draw("line", { class: "grid", x1: left, x2: right, y1: y(value), y2: y(value) }));
     svg.append(draw("text", { class: "tick", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
   }
-  svg.append(draw("text", { class: "axis", transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "accuracy"));
+  svg.append(draw("text", { class: "axis", transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, accuracy.name));
   const spots = models.map((m) => ({ name: m.model, x: x(m.score), y: y(m.accuracy), isNamed: named.includes(m.model) }));
   const labels = placeLabels(spots, [left, top - 4, width, bottom]);
   models.forEach((m, i) => {
     const spot = spots[i];
     const kind = m.accuracy === best ? "best" : m.score === chosen ? "chosen" : "";
     const group = draw("g", { class: `model ${kind}`, "data-model": m.model });
-    group.append(draw("title", {}, `${m.model}: score ${short(m.score)}, accuracy ${fixed(m.accuracy, 3)}`));
+    group.append(draw("title", {}, `${m.model}: score ${short(m.score)}, ${accuracy.name} ${fixed(m.accuracy, 3)}`));
     if (kind) group.append(draw("circle", { class: "ring", cx: spot.x, cy: spot.y, r: 7.5 }));
     group.append(draw("circle", { class: "dot", cx: spot.x, cy: spot.y, r: 3.8 }));
     if (labels[i]?.line) group.append(draw("path", { class: "leader", d: labels[i].line }));

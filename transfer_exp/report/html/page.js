@@ -36,12 +36,13 @@ function scatters(cell, before) {
   const sides = [before, cell].filter((c) => compared(c).length >= 2);
   if (cell.tau === null || !sides.includes(cell)) return [];
   const range = widened(sides.flatMap((c) => compared(c).map((m) => m.accuracy)), 0.08);
+  const accuracy = { name: cell.accuracy_name, smallerIsBetter: cell.smaller_is_better };
   const pictures = sides.map((c) => {
     const tau = c.tau === null ? "" : `, tau_w ${fixed(c.tau, 2)}`;
     const title = `perturbation ${c.fields.perturbation ?? "?"}${tau}`;
-    return responsive((width) => scatter(title, `score (${c.fields.metric ?? "metric"})`, compared(c), c.named, range, width));
+    return responsive((width) => scatter(title, `score (${c.fields.metric ?? "metric"})`, compared(c), c.named, range, width, accuracy));
   });
-  const key = el("p", { class: "note key" }, el("span", { class: "ring" }), "best accuracy ", el("span", { class: "ring chosen" }), "highest score");
+  const key = el("p", { class: "note key" }, el("span", { class: "ring" }), `best ${cell.accuracy_name} `, el("span", { class: "ring chosen" }), "highest score");
   return [el("div", { class: pictures.length > 1 ? "pair" : "" }, ...pictures), key];
 }
 
@@ -140,7 +141,7 @@ function regimes(pairs) {
   function show() {
     const shown = rows.filter((r) => r.dataset === dataset);
     const drawn = axis ? shown.filter((r) => r[axis] > 0) : [];
-    const picture = drawn.length > 1 ? responsive((width) => costChart(drawn, axis, ...axes[axis], width)) : null;
+    const picture = drawn.length > 1 ? responsive((width) => costChart(drawn, axis, ...axes[axis], width, drawn[0].accuracy_name)) : null;
     box.replaceChildren(...[picture, regimeTable(shown, axis && axes[axis][1])].filter((node) => node !== null));
   }
   const tools = [

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from transfer_exp.errors import escape_all
 from transfer_exp.io.atomic import write_text
+from transfer_exp.io.measures import is_error, measure_heading
 from transfer_exp.report.html.answer import Answer, cell_answer, search_answer, sweep_answer
 from transfer_exp.report.html.projection import PlottedSamples, Projection
 from transfer_exp.report.html.run_details import RunDetails, read_run_details
@@ -40,6 +41,7 @@ _RUN_SCRIPTS = ("classes.js", "page.js")
 _UNFINISHED: dict[str, Any] = {
     **dict.fromkeys(("answer", "tau", "before", "samples")),
     **dict.fromkeys(("chance", "left_out", "command"), ""),
+    **{"accuracy_name": "accuracy", "smaller_is_better": False},
     **{"models": [], "named": [], "front": [], "measures": {}, "views": {}, "versions": {}, "findings": []},
 }
 """Data of a cell without a result."""
@@ -98,12 +100,12 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
         each is stored once.
 
         Each cell has ``fields``, ``state`` and ``reason``; ``answer`` (an `Answer`, None without a result); ``tau`` and
-        ``chance`` (None and empty without ground truth); ``measures``; ``models`` (best first, with the columns of
-        `search_frame` as far as they are known, ``accuracy_rank``, and the ``stages`` of the time); ``front`` (models
-        on the front of accuracy against cost); ``named`` (models that the chart names); ``before`` (index of the cell
-        with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after the perturbation);
-        and ``command``, ``versions``, ``left_out`` and
-        ``findings`` of its `RunDetails`.
+        ``chance`` (None and empty without ground truth); ``measures``; ``accuracy_name`` and
+        ``smaller_is_better`` (what the accuracies are called, and their direction); ``models`` (best first, with the
+        columns of `search_frame` as far as they are known, ``accuracy_rank``, and the ``stages`` of the time);
+        ``front`` (models on the front of accuracy against cost); ``named`` (models that the chart names); ``before``
+        (index of the cell with perturbation ``none``), ``samples`` and ``views`` (indices by model, before and after
+        the perturbation); and ``command``, ``versions``, ``left_out`` and ``findings`` of its `RunDetails`.
     """
     cells = collect(folder) if frame is None else frame
     names = cell_fields(cells)
@@ -132,7 +134,10 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
     command, answer = read_run_details(folder).command, asdict(sweep_answer(cells))
     title = _sweep_title(folder.resolve().name, command, [n for n in names if cells[n].nunique() > 1])
     pairs = regime_frame(folder, cells).astype(object)
-    regimes = pairs.where(pairs.notna(), None).to_dict("records")
+    regimes = [
+        {**row, "accuracy_name": measure_heading(row["measure"]), "smaller_is_better": is_error(row["measure"])}
+        for row in pairs.where(pairs.notna(), None).to_dict("records")
+    ]
     facts = {"kind": "sweep", "title": title, "answer": answer, "varying": varying, "command": command}
     return {**facts, "regimes": regimes, **shared}
 
@@ -174,6 +179,8 @@ def _result_data(result: CellResult, search: SearchResult | None, details: RunDe
         "chance": "" if tau is None else against_chance(result),
         "measures": {name: value for name, value in result.measures.items() if name != "weighted_tau"},
         "models": models,
+        "accuracy_name": measure_heading(result.measure),
+        "smaller_is_better": is_error(result.measure),
         "named": sorted(notable_models(result)),
         "front": [] if search is None else list(search.front),
         "command": details.command,

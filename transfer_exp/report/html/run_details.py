@@ -141,6 +141,5 @@ def _check_projections(details: RunDetails, path: Path) -> None:
 def _models_to_draw(result: CellResult) -> list[str]:
     """Return the scored models, interesting ones first: best score, best accuracy, worst score, the rest by score."""
     scored = [line.result for line in result.ranking() if line.result.score is not None]
-    with_accuracy = [model for model in scored if model.accuracy is not None]
-    best = sorted(with_accuracy, key=lambda model: -(model.accuracy or 0.0))[:1]
+    best = [model for model in [result.most_accurate] if model is not None]
     return list(dict.fromkeys(model.model for model in [*scored[:1], *best, *scored[-1:], *scored]))

@@ -138,8 +138,8 @@ function modelTable(cell, before) {
     column("score", cell.models.some((m) => !isMissing(m.score_low_95)) ? "score (95 %)" : "score", null, {
       cell: (m) => withRange(m.score, m.score_low_95, m.score_high_95, format),
     }),
-    column("accuracy", cell.tau === null ? "measured accuracy" : "accuracy", (value) => fixed(value, 3)),
-    column("accuracy_rank", "accuracy rank", whole, { rising: true }),
+    column("accuracy", cell.tau === null ? `measured ${cell.accuracy_name}` : cell.accuracy_name, (value) => fixed(value, 3), { rising: cell.smaller_is_better }),
+    column("accuracy_rank", `${cell.accuracy_name} rank`, whole, { rising: true }),
     { key: "moved", label: "rank change", hint: "ranks gained by score compared with perturbation none", value: moved,
       cell: (m) => (moved(m) === null ? "–" : `${moved(m) > 0 ? "+" : ""}${signed(whole(moved(m)))}`) },
     { key: "layer", label: "layer", hint: "layer of the network that the score is of", text: true, cell: (m) => m.layer,
@@ -166,13 +166,13 @@ function regimeTable(rows, front) {
   const column = (key, label, show, options = {}) => ({ key, label, value: (r) => r[key], cell: (r) => show(r[key]), ...options });
   const columns = [
     column("pair", "model, regime", (value) => value, { text: true }),
-    column("accuracy", "accuracy", (value) => fixed(value, 3)),
+    column("accuracy", rows[0].accuracy_name, (value) => fixed(value, 3), { rising: rows[0].smaller_is_better }),
     column("trainable_parameters", "trained parameters", (value) => (isMissing(value) ? "–" : value.toLocaleString("en")), { rising: true }),
     column("training_seconds", "training", secondsText, { rising: true }),
     column("seeds", "seeds", whole),
   ].filter((c) => rows.some((r) => !isMissing(c.value(r))));
   return dataTable("regimes", "Models and regimes, most accurate first", columns, rows, {
-    order: { key: "accuracy", way: "descending" }, attributes: (r) => ({ "data-model": r.pair, class: r[front] ? "best" : null }), csv: toCsv,
+    order: { key: "accuracy", way: rows[0].smaller_is_better ? "ascending" : "descending" }, attributes: (r) => ({ "data-model": r.pair, class: r[front] ? "best" : null }), csv: toCsv,
   });
 }
 
