@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from studies.document_tables import fill_tables
+from studies.wilcoxon import wilcoxon_p
 from transfer_exp.cli.console import Parser
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.null_band import null_band
@@ -61,7 +62,7 @@ def compared_table(folder: Path, baseline: str) -> str:
         mean = "" if result.mean is None else f"{result.mean:+.3f}"
         interval = "" if result.interval is None else f"{result.interval[0]:+.3f} to {result.interval[1]:+.3f}"
         counts = f"{result.wins}/{result.ties}/{result.losses}"
-        rows.append([regime, str(result.pairs), mean, interval, counts, f"{result.wilcoxon_p:.3f}"])
+        rows.append([regime, str(result.pairs), mean, interval, counts, f"{wilcoxon_p(result):.3f}"])
     head = ["regime", "targets", f"minus {baseline}", "95 % interval", "wins/ties/losses", "p (Wilcoxon)"]
     return markdown(head, rows)
 

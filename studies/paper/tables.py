@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from studies.wilcoxon import wilcoxon_p
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.accuracy_spread import accuracy_spread, kendalls_w, static_rank_tau
 from transfer_exp.evaluation.correlation import weighted_tau
@@ -80,7 +81,7 @@ def ped() -> str:
         assert paired.interval is not None, "there are ten targets"
         low, high = paired.interval
         count = f"{paired.wins}-{paired.ties}-{paired.losses}"
-        p_values = [f"{p:.3f}" for p in (paired.wilcoxon_p, paired.permutation_p, float(holm_p))]
+        p_values = [f"{p:.3f}" for p in (wilcoxon_p(paired), paired.permutation_p, float(holm_p))]
         rows.append([name, f"{paired.mean:+.3f}", f"{low:+.2f}, {high:+.2f}", count, *p_values])
     return markdown(["difference of tau_w", "mean", "95 %", "won-tied-lost", "Wilcoxon p", "sign-flip p", "Holm"], rows)
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from studies.real_pool.data import Cell, Pools, Study
+from studies.wilcoxon import wilcoxon_p
 from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.correlation import weighted_tau, weighted_tau_many
 from transfer_exp.evaluation.intervals import percentile_interval, resamples
@@ -68,7 +69,7 @@ def comparisons(study: Study, regime: str, metrics: tuple[str, ...], images: str
         for p in study.perturbations
     }
     paired = {pair: _compare_over_targets(study, regime, metrics, images, *pair) for pair in pairs}
-    corrected = holm(np.array([max(p.wilcoxon_p, p.permutation_p) for p in paired.values()]))
+    corrected = holm(np.array([max(wilcoxon_p(p), p.permutation_p) for p in paired.values()]))
 
     def differences(name: str, perturbation: str, reference: str) -> Float[np.ndarray, " pools"]:
         return np.asarray(means[name, perturbation] - means[name, reference])

@@ -12,6 +12,7 @@ import pandas as pd
 
 from studies.real_pool.comparisons import Comparison, comparisons, random_ranking_band, seed_ceiling, static_tau
 from studies.real_pool.data import Cell, Study
+from studies.wilcoxon import wilcoxon_p
 from transfer_exp.evaluation.accuracy_spread import accuracy_spread, kendalls_w
 from transfer_exp.evaluation.correlation import kendall
 from transfer_exp.evaluation.null_band import null_band
@@ -38,7 +39,7 @@ def _comparison_cells(comparison: Comparison) -> list[str]:
     mean = f"**{comparison.mean:+.3f}**" if comparison.is_clear else f"{comparison.mean:+.3f}"
     paired = comparison.paired
     counts = f"{paired.wins}, {paired.ties}, {paired.losses}"
-    p_values = [f"{value:.3f}" for value in (paired.wilcoxon_p, paired.permutation_p, comparison.holm_p)]
+    p_values = [f"{value:.3f}" for value in (wilcoxon_p(paired), paired.permutation_p, comparison.holm_p)]
     names = [comparison.perturbation, comparison.reference]
     return [*names, mean, f"[{low:+.2f}, {high:+.2f}]", counts, *p_values, f"{comparison.flips:.0%}"]
 

@@ -13,7 +13,7 @@ from scipy import stats
 from tests.leaderboard.pools import MODELS, TARGETS, small_pool
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.intervals import mean_interval
-from transfer_exp.evaluation.paired import holm, sign_flip_p
+from transfer_exp.evaluation.paired import holm, sign_flip_p_many
 from transfer_exp.leaderboard.rows import read_builtin_rows, read_real_rows
 from transfer_exp.leaderboard.standings import STATIC, STATIC_FAMILY, Baselines, Standings, published_baselines
 from transfer_exp.leaderboard.table import leaderboard_table, ordinal, rank_text, verdict, views
@@ -61,7 +61,7 @@ def test_the_order_the_interval_and_the_tests_agree_with_direct_computation():
         for d in differences
     ]
     assert ranked.loc[others, "p_to_best"].to_numpy() == pytest.approx(holm(np.array(exact)))
-    assert [sign_flip_p(d) for d in differences] == pytest.approx(exact)
+    assert [sign_flip_p_many(np.array(d)[:, None])[0] for d in differences] == pytest.approx(exact)
     wins = (view.values.round(12) == view.values.round(12).max()).sum(axis=1)
     assert ranked["wins"].tolist() == wins[ranked.index].tolist()
 

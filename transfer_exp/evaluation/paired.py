@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.intervals import mean_interval
@@ -30,100 +29,67 @@ class PairedComparison:
     """Differences first minus second over the datasets that have both values.
 
     Attributes:
+        differences: The differences, rounded to `DECIMALS`.
         mean: Mean difference; None without a pair.
         pairs: Number of datasets that have both values.
         wins, ties, losses: Number of datasets with a difference above, equal to and below zero.
-        wilcoxon_p, permutation_p: Two-sided p-values of this comparison alone, see `wilcoxon_p` and `sign_flip_p`; 1
-            when nothing differs. With n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot
-            support many comparisons.
-        interval: Bootstrap interval of the mean over datasets; None with fewer than two pairs.
-        level: Confidence level of ``interval``.
+        permutation_p: Two-sided p-value of this comparison alone, see `sign_flip_p_many`; 1 when nothing differs. With
+            n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot support many comparisons.
+        interval: Interval of the mean by `mean_interval` at level 0.95; None with fewer than two pairs.
     """
 
+    differences: tuple[float, ...]
     mean: float | None
     pairs: int
     wins: int
     ties: int
     losses: int
-    wilcoxon_p: float
     permutation_p: float
     interval: tuple[float, float] | None
-    level: float = 0.95
 
 
-def compare_paired(
-    first: Mapping[str, float | None],
-    second: Mapping[str, float | None],
-    level: float = 0.95,
-    draws: int = 2000,
-    seed: int = 0,
-) -> PairedComparison:
+def compare_paired(first: Mapping[str, float | None], second: Mapping[str, float | None]) -> PairedComparison:
     """Compare two conditions over datasets, matched by name.
 
-    A dataset counts once, so average its seeds first. Demšar ("Statistical Comparisons of Classifiers over Multiple
-    Data Sets", JMLR 2006) recommends Wilcoxon's test over datasets.
+    A dataset counts once, so average its seeds first.
 
     Args:
         first, second: Values by dataset, such as weighted tau. A dataset that is missing or None on either side is left
             out.
-        level, draws: Parameters of the bootstrap interval, see `mean_interval`.
-        seed: Seed of the bootstrap and of a sampled permutation test.
 
     Raises:
-        InputError: When a value is NaN or infinite, or `mean_interval` refuses a parameter.
+        InputError: When a value is NaN or infinite.
     """
     differences = _differences(first, second)
     pairs = len(differences)
     return PairedComparison(
+        differences=tuple(differences.tolist()),
         mean=float(differences.mean()) if pairs else None,
         pairs=pairs,
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),
-        wilcoxon_p=wilcoxon_p(differences),
-        permutation_p=sign_flip_p(differences, seed),
-        interval=mean_interval(differences, level, draws, seed) if pairs > 1 else None,
-        level=level,
+        permutation_p=float(sign_flip_p_many(differences[differences != 0][:, None])[0]),
+        interval=mean_interval(differences) if pairs > 1 else None,
     )
-
-
-def wilcoxon_p(differences: Float[np.ndarray, " pairs"]) -> float:
-    """Compute the two-sided p-value of Wilcoxon's signed-rank test, exact for any number of pairs and with ties.
-
-    Zeros are dropped before ranking, as in Wilcoxon, "Individual Comparisons by Ranking Methods", Biometrics Bulletin
-    1945. Equal magnitudes share their mean rank. The sum of positive ranks is compared with its distribution over all
-    equally likely signs of these ranks; ``scipy.stats.wilcoxon(method="exact")`` assumes that no magnitudes are equal.
-    The p-value is 1 when all differences are zero. Raises `InputError` when a difference is NaN or infinite.
-    """
-    nonzero = _nonzero(differences)
-    ranks = (2 * stats.rankdata(np.abs(nonzero))).astype(np.int64)  # doubled, because mean ranks of ties end in .5
-    total = int(ranks.sum())
-    probabilities = np.zeros(total + 1)  # of each sum of positive ranks
-    probabilities[0] = 1.0
-    for rank in ranks:
-        probabilities = (probabilities + np.concatenate([np.zeros(rank), probabilities[:-rank]])) / 2
-    distances = np.abs(2 * np.arange(total + 1) - total)
-    return min(1.0, float(probabilities[distances >= distances[ranks[nonzero > 0].sum()]].sum()))
-
-
-def sign_flip_p(differences: Float[np.ndarray, " pairs"], seed: int = 0) -> float:
-    """Compute the two-sided p-value of the mean difference under random signs (Fisher's permutation test, 1935).
-
-    It is the share of sign patterns whose mean is at least as far from zero as the actual mean. All 2^n patterns are
-    enumerated for up to 16 nonzero differences. With more, m = 65,536 patterns are drawn; b extreme ones give
-    (b + 1)/(m + 1), which is never zero (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010). The
-    p-value is 1 when all differences are zero. ``scipy.stats.permutation_test`` gives the same values, but takes 30
-    times as long. Raises `InputError` when a difference is NaN or infinite.
-    """
-    return float(sign_flip_p_many(_nonzero(differences)[:, None], seed)[0])
 
 
 def sign_flip_p_many(
     differences: Float[np.ndarray, "pairs comparisons"], seed: int = 0
 ) -> Float[np.ndarray, " comparisons"]:
-    """Compute `sign_flip_p` of many comparisons over the same pairs, each a column, with the same sign patterns.
+    """Compute the two-sided p-value of each mean difference under random signs (Fisher's permutation test, 1935).
 
-    Raises `InputError` when a difference is NaN or infinite.
+    It is the share of sign patterns whose mean is at least as far from zero as the actual mean. All 2^n patterns are
+    enumerated for up to 16 pairs. With more, m = 65,536 patterns are drawn; b extreme ones give (b + 1)/(m + 1), which
+    is never zero (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010). The p-value is 1 when all
+    differences are zero. ``scipy.stats.permutation_test`` gives the same values, but takes 30 times as long.
+
+    Args:
+        differences: Differences of comparisons over the same pairs, a column each; all get the same sign patterns.
+        seed: Seed of drawn patterns.
+
+    Raises:
+        InputError: When a difference is NaN or infinite.
     """
     if not np.isfinite(differences).all():
         raise InputError("a difference is not finite: leave its comparison out")
@@ -172,13 +138,3 @@ def _differences(first: Mapping[str, float | None], second: Mapping[str, float |
                 raise InputError(f"dataset {dataset} has {value} and {control}: leave out values that are not finite")
             differences.append(value - control)
     return np.round(np.array(differences, dtype=np.float64), DECIMALS)
-
-
-def _nonzero(differences: np.ndarray) -> np.ndarray:
-    """Return the rounded differences that are not zero."""
-    if not np.isfinite(differences).all():
-        raise InputError(
-            f"difference {np.flatnonzero(~np.isfinite(differences))[0]} is not finite: leave that pair out"
-        )
-    rounded = np.round(differences, DECIMALS)
-    return np.asarray(rounded[rounded != 0])
