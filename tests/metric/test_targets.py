@@ -12,10 +12,10 @@ from transfer_exp.errors import InputError
 from transfer_exp.metric import targets as on_targets
 from transfer_exp.metric.cka import CKA
 from transfer_exp.metric.h_score import HScore
-from transfer_exp.metric.knn import KNN
+from transfer_exp.metric.knn import KNN, knn_labels, knn_numbers
 from transfer_exp.metric.lfc import LFC
 from transfer_exp.metric.logme import LogME
-from transfer_exp.metric.parc import PARC
+from transfer_exp.metric.parc import PARC, parc_labels
 from transfer_exp.metric.ridge import PENALTIES, ridge
 from transfer_exp.statistics.class_statistics import class_statistics
 
@@ -46,7 +46,7 @@ def test_parc_is_the_rank_correlation_over_pairs():
     both = (SEVERAL[:, None] & SEVERAL[None]).sum(axis=2)
     either = (SEVERAL[:, None] | SEVERAL[None]).sum(axis=2)
     expected = spearmanr((1 - np.corrcoef(x))[pairs], (1 - both / either)[pairs]).statistic
-    assert on_targets.parc(FEATURES, SEVERAL) == pytest.approx(expected, abs=1e-9)
+    assert parc_labels(FEATURES, SEVERAL) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_h_score_of_a_number_is_the_r2_of_least_squares():
@@ -61,8 +61,8 @@ def test_neighbours_predict_the_mean_of_their_numbers(k):
     predicted = NUMBERS[nearest].mean(axis=1)
     others = (NUMBERS.sum() - NUMBERS) / 59
     expected = 1 - ((NUMBERS - predicted) ** 2).sum() / ((NUMBERS - others) ** 2).sum()
-    assert on_targets.knn_numbers(FEATURES, NUMBERS, k) == pytest.approx(expected)
-    assert 0 <= on_targets.knn_labels(FEATURES, SEVERAL, k) <= 1
+    assert knn_numbers(FEATURES, NUMBERS, k) == pytest.approx(expected)
+    assert 0 <= knn_labels(FEATURES, SEVERAL, k) <= 1
 
 
 @pytest.mark.parametrize("dim", [9, 3])
@@ -106,7 +106,7 @@ def test_the_linear_classifier_prefers_features_that_show_the_labels():
     [
         (on_targets.cka, np.ones((60, 3)), SEVERAL, "every feature is constant, so cka is undefined"),
         (on_targets.cka, FEATURES, np.ones((60, 2), dtype=np.int64), "all samples have the same target"),
-        (on_targets.knn_labels, FEATURES[:1], SEVERAL[:1], "one sample only"),
+        (knn_labels, FEATURES[:1], SEVERAL[:1], "one sample only"),
         (on_targets.h_score, FEATURES, np.where(NUMBERS.max() - 1 < NUMBERS, np.nan, NUMBERS), "targets hold NaN"),
         (ridge, FEATURES * np.nan, NUMBERS, "features hold NaN"),
         (ridge, FEATURES[:1], NUMBERS[:1], "one sample only"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,11 +10,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.metric.metric import FormulaMetric
+from transfer_exp.metric.targets import leave_one_out_r2
+from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
-from transfer_exp.statistics.rounding import RESOLUTION
+from transfer_exp.statistics.feature_set import Features, Labels, Targets, check_targets, encode_labels
+from transfer_exp.statistics.rounding import RESOLUTION, deviations
 
 BLOCK = 1024
 """Rows of distances in memory at a time, so that memory grows with N instead of N^2."""
@@ -44,21 +46,77 @@ def knn(features: Features, labels: Labels, k: int = 1) -> float:
     """
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
-    if not 1 <= k < len(codes):
-        raise InputError(f"k={k} of knn must lie between 1 and the {len(codes) - 1} other samples")
+    correct = 0.0
+    for block, samples, neighbours in nearest_pairs(centred, k):
+        true_classes = codes[block]
+        votes = np.bincount(samples * len(counts) + codes[neighbours], minlength=len(true_classes) * len(counts))
+        votes = votes.reshape(-1, len(counts))
+        is_best = votes == votes.max(axis=1, keepdims=True)
+        is_correct = is_best[np.arange(len(votes)), true_classes]
+        correct += float((is_correct / is_best.sum(axis=1)).sum())
+    return min(correct / len(codes), 1.0)
+
+
+def knn_labels(features: Features, targets: Targets, k: int = 1) -> float:
+    """Compute the mean agreement of each image's labels with those of its k nearest images.
+
+    With the share p_c of the neighbours that have label c, the agreement is sum_c min(y_c, p_c) / sum_c max(y_c, p_c),
+    the Jaccard index of the two sets for one neighbour. All images as near as the k-th are neighbours. With one-hot
+    targets the result is that of `knn` where no distances tie.
+
+    Args:
+        features: (N, D), N above ``k``.
+        targets: (N, C), zeros and ones, at least a 1 in every row.
+        k: Number of neighbours, at least 1.
+
+    Returns:
+        Value in [0, 1].
+
+    Raises:
+        InputError: If ``k`` is below 1 or not below N.
+    """
+    y = np.asarray(targets, dtype=np.float64)
+    p = _neighbour_means(features, targets, k)
+    return float((np.minimum(y, p).sum(axis=1) / np.maximum(y, p).sum(axis=1)).mean())
+
+
+def knn_numbers(features: Features, targets: Targets, k: int = 1) -> float:
+    """Compute the leave-one-out R2 of the mean of the k nearest images, averaged over the columns of the targets.
+
+    Arguments and errors are those of `knn_labels`, with numbers as targets. A column that is constant counts as zero.
+
+    Returns:
+        Value of at most 1; 0 for predictions as good as the mean of the other images.
+    """
+    return leave_one_out_r2(np.asarray(targets, dtype=np.float64), _neighbour_means(features, targets, k))
+
+
+def _neighbour_means(features: Features, targets: Targets, k: int) -> Float[np.ndarray, "samples targets"]:
+    """Return the mean target of the samples that are as near as the k-th neighbour of each."""
+    x, y = check_targets(features, targets)
+    pairs = nearest_pairs(deviations(x, x.mean(axis=0)), k)
+    counts_and_sums = [
+        (np.bincount(samples)[:, None], class_sums(y[neighbours], samples, int(samples.max()) + 1))
+        for _, samples, neighbours in pairs
+    ]
+    return np.concatenate([sums / counts for counts, sums in counts_and_sums])
+
+
+def nearest_pairs(
+    centred: Float[np.ndarray, "samples dim"], k: int
+) -> Iterator[tuple[slice, Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]]:
+    """Yield slices of at most 1024 samples with `_Pairs.nearest`: samples, counted from the slice, and neighbours.
+
+    Raises:
+        InputError: If ``k`` is below 1 or not below N.
+    """
+    if not 1 <= k < len(centred):
+        raise InputError(f"k={k} of knn must lie between 1 and the {len(centred) - 1} other samples")
     scaled = centred / (np.abs(centred).max() or 1.0)
     lengths = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))
     pairs = _Pairs(scaled, scaled.astype(np.float32), lengths)
-    correct = 0.0
-    for start in range(0, len(codes), BLOCK):
-        samples, neighbours = pairs.nearest(start, k)
-        size = min(BLOCK, len(codes) - start)
-        votes = np.bincount(samples * len(counts) + codes[neighbours], minlength=size * len(counts))
-        votes = votes.reshape(size, len(counts))
-        is_best = votes == votes.max(axis=1, keepdims=True)
-        true_class = np.arange(size), codes[start : start + BLOCK]
-        correct += float((is_best[true_class] / is_best.sum(axis=1)).sum())
-    return min(correct / len(codes), 1.0)
+    for start in range(0, len(centred), BLOCK):
+        yield slice(start, start + BLOCK), *pairs.nearest(start, k)
 
 
 class _Pairs(NamedTuple):
@@ -126,8 +184,8 @@ class KNN(FormulaMetric):
     name = "knn"
     source = "Cover and Hart, IEEE Transactions on Information Theory 1967"
     formula = staticmethod(knn)
-    multi_label_formula = staticmethod(targets_metrics.knn_labels)
-    regression_formula = staticmethod(targets_metrics.knn_numbers)
+    multi_label_formula = staticmethod(knn_labels)
+    regression_formula = staticmethod(knn_numbers)
     lower = 0.0
     upper = 1.0
     invariances = ("rotation", "translation", "scaling")

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import rankdata
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
-from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
+from transfer_exp.statistics.feature_set import Features, Labels, Targets, check_targets, encode_labels
 from transfer_exp.statistics.memory import check_memory
 from transfer_exp.statistics.rounding import deviations
 
@@ -67,6 +67,34 @@ def parc(features: Features, labels: Labels) -> float:
     return float(np.clip(ranks.sum() / norm, -1.0, 1.0))
 
 
+def parc_labels(features: Features, targets: Targets) -> float:
+    """Compute Spearman's correlation, over pairs of images, of 1 - r_ij with the Jaccard distance of their labels.
+
+    r_ij is Pearson's correlation of the features of i and j, each dimension standardised over the images. The Jaccard
+    distance is one minus the number of labels that both have over the number that either has: 0 or 1 for one class.
+
+    Args:
+        features: (N, D), D at least 2. Time and memory grow with N^2.
+        targets: (N, C), zeros and ones, at least a 1 in every row.
+
+    Returns:
+        Correlation in [-1, 1].
+
+    Raises:
+        InputError: If an image has equal standardised features, or all pairs are equally far apart.
+    """
+    x, y = check_targets(features, targets)
+    check_memory("parc", 6.0 * len(x) ** 2)
+    similarity = _sample_correlations(deviations(x, x.mean(axis=0)))
+    pairs = np.triu_indices(len(x), 1)
+    both, sizes = y @ y.T, y.sum(axis=1)
+    distance = np.round(1 - both / (sizes[:, None] + sizes - both), DECIMALS)[pairs]
+    ranks = [rankdata(values) for values in (np.round(1 - similarity, DECIMALS)[pairs], distance)]
+    if any((rank == rank[0]).all() for rank in ranks):
+        raise InputError("all pairs of samples are equally far apart, so parc is undefined")
+    return float(np.clip(np.corrcoef(ranks)[0, 1], -1.0, 1.0))
+
+
 def _pair_values(
     similarity: Float[np.ndarray, "samples samples"], codes: Labels
 ) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " same_class_pairs"]]:
@@ -103,4 +131,4 @@ class PARC(FormulaMetric):
     lower = -1.0
     upper = 1.0
     invariances = ("translation", "scaling")
-    multi_label_formula = staticmethod(targets_metrics.parc)
+    multi_label_formula = staticmethod(parc_labels)

@@ -1,7 +1,7 @@
 """Scores for datasets whose images have several labels, or numbers as labels.
 
 Each function extends a metric for one class per image to targets Y (N, T): zeros and ones for T labels, or numbers.
-With one-hot targets, `cka`, `lfc`, `h_score`, and `knn_labels` where no distances tie, equal the metrics for one class.
+With one-hot targets, `cka`, `lfc` and `h_score` equal the metrics for one class.
 """
 
 from __future__ import annotations
@@ -9,18 +9,13 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.stats import rankdata
+from jaxtyping import Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.spectrum import spectrum
 from transfer_exp.statistics.feature_set import Features, Targets, check_targets
-from transfer_exp.statistics.memory import check_memory
-from transfer_exp.statistics.rounding import RESOLUTION, deviations
+from transfer_exp.statistics.rounding import deviations
 
-BLOCK = 1024
-"""Rows of distances in memory at a time."""
-_DECIMALS = 12
 _STEPS = 200
 """Largest number of solver steps of a logistic regression, as in the metric for one class."""
 
@@ -90,74 +85,6 @@ def h_score(features: Features, targets: Targets) -> float:
     left, values, _ = np.linalg.svd(y, full_matrices=False)
     directions = left[:, values > max(y.shape) * np.finfo(np.float64).eps * values[0]]
     return float((spectrum(x, directions)[1] ** 2).sum())
-
-
-def parc(features: Features, targets: Targets) -> float:
-    """Compute Spearman's correlation, over pairs of images, of 1 - r_ij with the Jaccard distance of their labels.
-
-    r_ij is Pearson's correlation of the features of i and j, each dimension standardised over the images. The Jaccard
-    distance is one minus the number of labels that both have over the number that either has: 0 or 1 for one class.
-
-    Args:
-        features: (N, D), D at least 2. Time and memory grow with N^2.
-        targets: (N, C), zeros and ones, at least a 1 in every row.
-
-    Returns:
-        Correlation in [-1, 1].
-
-    Raises:
-        InputError: If an image has equal standardised features, or all pairs are equally far apart.
-    """
-    x, _ = _centred(features, targets, "parc")
-    check_memory("parc", 6.0 * len(x) ** 2)
-    scale = np.sqrt((x**2).mean(axis=0))
-    rows = np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
-    rows -= rows.mean(axis=1, keepdims=True)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not (norms > RESOLUTION).all():
-        raise InputError("a sample has equal standardised features, so parc cannot correlate it: it needs D >= 2")
-    rows /= norms
-    pairs = np.triu_indices(len(rows), 1)
-    y = np.asarray(targets, dtype=np.float64)
-    both, sizes = y @ y.T, y.sum(axis=1)
-    distance = np.round(1 - both / (sizes[:, None] + sizes - both), _DECIMALS)[pairs]
-    ranks = [rankdata(values) for values in (np.round(1 - rows @ rows.T, _DECIMALS)[pairs], distance)]
-    if any((rank == rank[0]).all() for rank in ranks):
-        raise InputError("all pairs of samples are equally far apart, so parc is undefined")
-    return float(np.clip(np.corrcoef(ranks)[0, 1], -1.0, 1.0))
-
-
-def knn_labels(features: Features, targets: Targets, k: int = 1) -> float:
-    """Compute the mean agreement of each image's labels with those of its k nearest images.
-
-    With the share p_c of the neighbours that have label c, the agreement is sum_c min(y_c, p_c) / sum_c max(y_c, p_c),
-    the Jaccard index of the two sets for one neighbour. All images as near as the k-th are neighbours.
-
-    Args:
-        features: (N, D), N above ``k``.
-        targets: (N, C), zeros and ones, at least a 1 in every row.
-        k: Number of neighbours, at least 1.
-
-    Returns:
-        Value in [0, 1].
-
-    Raises:
-        InputError: If ``k`` is below 1 or not below N.
-    """
-    y = np.asarray(targets, dtype=np.float64)
-    p = _neighbour_means(features, targets, k)
-    return float((np.minimum(y, p).sum(axis=1) / np.maximum(y, p).sum(axis=1)).mean())
-
-
-def knn_numbers(features: Features, targets: Targets, k: int = 1) -> float:
-    """Compute the leave-one-out R2 of the mean of the k nearest images, averaged over the columns of the targets.
-
-    Arguments and errors are those of `knn_labels`, with numbers as targets. A column that is constant counts as zero.
-
-    Returns:
-        Value of at most 1; 0 for predictions as good as the mean of the other images.
-    """
-    return leave_one_out_r2(np.asarray(targets, dtype=np.float64), _neighbour_means(features, targets, k))
 
 
 def leave_one_out_r2(
@@ -233,25 +160,3 @@ def _centred(features: Features, targets: Targets, metric: str) -> tuple[np.ndar
 
 def _smaller_gram(rows: np.ndarray) -> np.ndarray:
     return rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
-
-
-def _neighbour_means(features: Features, targets: Targets, k: int) -> Float[np.ndarray, "samples targets"]:
-    """Return the mean target of the k nearest samples of each one, and of all that are as near as the k-th."""
-    x, y = check_targets(features, targets)
-    if not 1 <= k < len(x):
-        raise InputError(f"k={k} of knn must lie between 1 and the {len(x) - 1} other samples")
-    x = deviations(x, x.mean(axis=0))
-    squares, means = np.einsum("nd,nd->n", x, x), np.empty_like(y)
-    for start in range(0, len(x), BLOCK):
-        block = x[start : start + BLOCK]
-        block_squares = squares[start : start + BLOCK, None]
-        distances = block_squares + squares - 2 * block @ x.T
-        rows = np.arange(len(block))
-        distances[rows, start + rows] = np.inf
-        nearest = np.partition(distances, k - 1, axis=1)[:, k - 1 : k]
-        # Equal distances agree only up to the rounding of the squares whose differences they are.
-        is_near: Bool[np.ndarray, "block samples"] = distances <= nearest + RESOLUTION * (
-            block_squares + np.abs(nearest)
-        )
-        means[start : start + BLOCK] = is_near @ y / is_near.sum(axis=1, keepdims=True)
-    return means

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import softmax
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.class_statistics import class_statistics
-from transfer_exp.statistics.discriminant import adaptive_shrinkage, centred_features, self_challenge
+from transfer_exp.statistics.discriminant import adaptive_shrinkage, centred_features, fitted_posterior
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 
 
@@ -38,7 +39,10 @@ def mixup_means(features: Features, labels: Labels, strength: float = 1.0) -> Fl
     centred = centred_features(features, labels)
     codes, _ = encode_labels(labels)
     statistics = class_statistics(centred, labels)
-    return features + strength * self_challenge(centred, codes, statistics, adaptive_shrinkage(statistics))
+    confidences = softmax(fitted_posterior(centred, statistics, adaptive_shrinkage(statistics)), axis=1)
+    uncertainty = 1 - confidences[np.arange(len(codes)), codes]
+    targets = (statistics.means.sum(axis=0) - statistics.means) / (len(statistics.counts) - 1)
+    return features + strength * ((targets[codes] - centred) * uncertainty[:, None])
 
 
 @dataclass(frozen=True)

@@ -63,23 +63,18 @@ class Released:
 
 
 @dataclass(frozen=True)
-class SecondRelease:
+class SecondRelease(Released):
     """The features that the second release scores: `pca`, then `attract` of the sign in the paper, without a gate.
 
     Every class moves by exactly minus its displacement in the first release. Separated classes therefore come together
     and overlapping classes move apart. In many dimensions nearly all classes overlap by sigma times their radii, and
     then most of them move apart. The spread is computed and not used, as in the first release.
 
-    Attributes:
-        alpha, sigma, dim: Options of `Released`.
+    The attributes are those of `Released`.
     """
 
     name: ClassVar[str] = "second_release"
     source: ClassVar[str] = "code of prafful-kumar/PEFT_SELECTION, after Khoba et al., WACV 2025"
-
-    alpha: float = 0.005
-    sigma: float = 0.6
-    dim: int = 64
 
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator

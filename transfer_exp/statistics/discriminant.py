@@ -168,31 +168,3 @@ def ledoit_wolf_shrinkage(centred: Float[np.ndarray, "samples dim"], squared_nor
     distance = norm - squares.mean() ** 2 / dim
     noise = ((squares**2).mean() - norm) / samples
     return float(noise / distance) if 0 < noise < distance else float(noise > 0)
-
-
-def self_challenge(
-    features: Features, codes: Labels, statistics: ClassStatistics, shrinkage: float
-) -> Float[np.ndarray, "samples dim"]:
-    """Return ConfMix's displacement (1 - p(x)) (m_c - x), (N, D): uncertain samples move to the other classes.
-
-    p(x), the softmax of the fitted posterior at the true class c, is in [1 / (C - 1 + e), e / (C - 1 + e)].
-    The target m_c is the average of the other class means.
-
-    Args:
-        features: Centred features, (N, D).
-        codes, statistics: Classes of the samples as 0 .. C-1, (N,); class statistics of both.
-        shrinkage: Shrinkage of the discriminant, see `adaptive_shrinkage`.
-
-    Raises:
-        InputError: If `solve_covariance` finds a singular covariance.
-
-    References:
-        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as released.
-    """
-    confidences = softmax(fitted_posterior(features, statistics, shrinkage), axis=1)
-    uncertainty = 1 - confidences[np.arange(len(codes)), codes]
-    targets = (statistics.means.sum(axis=0) - statistics.means) / (len(statistics.counts) - 1)
-    displacements = targets[codes]
-    displacements -= features
-    displacements *= uncertainty[:, None]
-    return displacements
