@@ -29,9 +29,11 @@ class Backbone(nn.Module):
     Attributes:
         logits_key: Part of the key of cached features that says where source logits come from; empty if they are a
             linear layer of the features, or the network has no layer after the features.
+        holder: Name of the attribute that holds the network of a library; empty if this object is the network.
     """
 
     logits_key: str = ""
+    holder: str = ""
 
     def forward(self, images: Images) -> Features:
         """Return features (B, D), the input of the classifier head."""
@@ -49,7 +51,7 @@ class Backbone(nn.Module):
     @property
     def library_network(self) -> nn.Module:
         """The network whose modules are layers by the names of its library."""
-        return self
+        return getattr(self, self.holder) if self.holder else self
 
 
 class TimmBackbone(Backbone):
@@ -61,6 +63,8 @@ class TimmBackbone(Backbone):
         network: The network.
         is_classifier: False if its output is not one logit per source class, such as the projection of a CLIP tower.
     """
+
+    holder = "network"
 
     def __init__(self, network: nn.Module, is_classifier: bool = True) -> None:
         super().__init__()
@@ -91,11 +95,6 @@ class TimmBackbone(Backbone):
         return cast("Tensor", self.network.forward_head(maps) if self._logits_of_maps else self.network(images))
 
     @property
-    def library_network(self) -> nn.Module:
-        """The network of the library."""
-        return cast("nn.Module", self.network)
-
-    @property
     def linear_head(self) -> nn.Linear | None:
         """The classifier of timm if it is a linear layer; other operations may follow it."""
         head = self.network.get_classifier()
@@ -109,6 +108,8 @@ class TorchvisionBackbone(Backbone):
         network: The network.
         is_classifier: False if its output is not one logit per source class.
     """
+
+    holder = "trunk"
 
     def __init__(self, network: nn.Module, is_classifier: bool = True) -> None:
         super().__init__()
@@ -131,11 +132,6 @@ class TorchvisionBackbone(Backbone):
         return features, self.head(features) if self.is_classifier else None
 
     @property
-    def library_network(self) -> nn.Module:
-        """The network of the library."""
-        return self.trunk
-
-    @property
     def linear_head(self) -> nn.Linear | None:
         """The last linear layer of the network if it classifies."""
         return self.head if self.is_classifier else None
@@ -154,6 +150,8 @@ def _remove_head(network: nn.Module) -> nn.Linear:
 class HeadlessBackbone(Backbone):
     """A network without a head: its output is the features."""
 
+    holder = "trunk"
+
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
         self.trunk = trunk
@@ -161,11 +159,6 @@ class HeadlessBackbone(Backbone):
     def forward(self, images: Images) -> Features:
         """Return features (B, D)."""
         return cast("Tensor", self.trunk(images))
-
-    @property
-    def library_network(self) -> nn.Module:
-        """The network itself."""
-        return self.trunk
 
 
 class FeatureMapBackbone(Backbone):
@@ -188,6 +181,8 @@ class FeatureMapBackbone(Backbone):
 class CustomBackbone(Backbone):
     """A user-defined network: ``forward_features`` gives features (B, D) and ``forward`` gives logits."""
 
+    holder = "network"
+
     def __init__(self, network: nn.Module, source_classes: int) -> None:
         super().__init__()
         self.network, self.source_classes = cast("Any", network), source_classes
@@ -199,11 +194,6 @@ class CustomBackbone(Backbone):
     def features_and_logits(self, images: Images) -> tuple[Features, Logits | None]:
         """Return features (B, D) and source logits (B, S) or None; the trunk runs once for each."""
         return self(images), self.network(images) if self.source_classes else None
-
-    @property
-    def library_network(self) -> nn.Module:
-        """The network of the user."""
-        return cast("nn.Module", self.network)
 
 
 class LogitsBackbone(Backbone):

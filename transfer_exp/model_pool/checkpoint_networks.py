@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
-import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,7 +17,7 @@ from transfer_exp.model_pool.checkpoints import Architectures
 from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights, load_weights
 from transfer_exp.model_pool.manifest import CheckpointEntry
 from transfer_exp.model_pool.preprocessing import create_transforms
-from transfer_exp.model_pool.weight_files import TIMM_CONTAINERS, SizeLimit, find_weights, read_weight_file
+from transfer_exp.model_pool.weight_files import TIMM_CONTAINERS, SizeLimit, find_weights, read_checkpoint
 from transfer_exp.vision import timm, torchvision
 
 _log = logging.getLogger(__name__)
@@ -39,7 +37,7 @@ def load_checkpoint(folder: Path, name: str, entry: CheckpointEntry, custom: Arc
         NotApplicableError: If the network needs code that the user has not allowed.
     """
     path, build = folder / entry.file, _find_builder(name, entry, custom)
-    content = _read_content(path)
+    content = read_checkpoint(path)
     try:
         with SizeLimit(path.stat().st_size):
             network: nn.Module = build(**entry.arguments)
@@ -89,27 +87,6 @@ def _find_builder(name: str, entry: CheckpointEntry, custom: Architectures | Non
         hint = suggestion(entry.architecture, available)
         raise InputError(f"'{name}': no architecture '{entry.architecture}' in {entry.library}: {hint}")
     return build
-
-
-def _read_content(path: Path) -> object:
-    """Read a safetensors file, or a torch file of tensors and plain values, without running code."""
-    if not path.exists():
-        raise InputError(f"no weights file {path}: correct the manifest or add the file")
-    try:
-        # Training scripts save their options in a namespace; loading a namespace runs no code.
-        content: object = read_weight_file(path, [argparse.Namespace])
-        return content
-    except Exception as error:  # both libraries raise many types; one of them is for a refused pickle
-        if path.suffix == ".safetensors":
-            raise InputError(f"{path} is not a readable safetensors file: {error}: fetch it again") from error
-        # The message of torch has many lines, and advises to run the file.
-        code = re.search(r"(?:GLOBAL|global:?|class) ([a-zA-Z_]\w*(?:\.\w+)+)", str(error))
-        reason = first_line(error) if isinstance(error, ValueError) else "damaged, or it holds code"
-        reason += f": {code[1]}" if code and not isinstance(error, ValueError) else ""
-        raise InputError(
-            f"{path} is not a torch file of tensors only ({reason}): save model.state_dict() alone, or convert it to "
-            "safetensors"
-        ) from error
 
 
 def _find_weights(content: object, network: nn.Module, entry: CheckpointEntry) -> Mapping[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from transfer_exp.errors import InputError, NotApplicableError, suggestion
 from transfer_exp.io.text import expand_user
 from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
-from transfer_exp.model_pool.weight_files import read_weight_file
+from transfer_exp.model_pool.weight_files import read_checkpoint
 
 _SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
 
@@ -59,7 +58,7 @@ def create_published_pool(
         path = _find_file(folder, model, sources[model])
         if model in expected:
             _check_digest(path, expected[model])
-        return load(model, _read_content(path), path)
+        return load(model, read_checkpoint(path), path)
 
     return ModelPool(name, tuple(Candidate(m, partial(load_file, m)) for m in select_names(names, sources, name)))
 
@@ -87,15 +86,3 @@ def _check_digest(path: Path, expected: str) -> None:
             f"{path} has sha256 {total.hexdigest()}, and model_pool.digests has {expected}: fetch the file again, or "
             "correct the digest"
         )
-
-
-def _read_content(path: Path) -> object:
-    try:
-        # The predecessor of PyContrast saves its options in a namespace. Loading a namespace runs no code, and its
-        # values are still refused unless they are tensors or plain.
-        content: object = read_weight_file(path, [argparse.Namespace])
-        return content
-    except Exception as error:  # both libraries raise many types; one of them is for a refused pickle
-        raise InputError(
-            f"{path} is damaged, or holds more than tensors and plain values: save its state dict alone"
-        ) from error

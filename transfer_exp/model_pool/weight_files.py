@@ -5,6 +5,7 @@ No code runs, and memory stays within the size of the file.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import math
 import re
@@ -20,6 +21,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from transfer_exp.errors import InputError, first_line
 
 _log = logging.getLogger(__name__)
 _BATCH_COUNTER = "num_batches_tracked"
@@ -45,12 +48,11 @@ _EXTRA_NUMBERS = 1 << 26
 """Numbers that a network may hold besides its weights, such as masks and position tables."""
 
 
-def read_weight_file(path: Path, allowed_classes: Sequence[Any] = ()) -> Any:
+def read_weight_file(path: Path) -> Any:
     """Return the content of a safetensors file, or of a torch file of tensors and plain values.
 
-    Args:
-        path: The file; its content decides the format, not its suffix.
-        allowed_classes: Further classes that a torch file may contain; loading them must not run any code.
+    The content decides the format, not the suffix. Training scripts save their options in a namespace; loading a
+    namespace runs no code, and its values are still refused unless they are tensors or plain.
 
     Raises:
         ValueError: If the file is not a regular one, a torch file is compressed, or a tensor would take more memory
@@ -63,7 +65,7 @@ def read_weight_file(path: Path, allowed_classes: Sequence[Any] = ()) -> Any:
         return load_file(path)
     _refuse_compressed(path)
     # As an open file, because torch takes the format of a path from its suffix.
-    with torch.serialization.safe_globals(list(allowed_classes)), warnings.catch_warnings(), path.open("rb") as file:
+    with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings(), path.open("rb") as file:
         warnings.simplefilter("ignore")  # the file either loads or is refused
         content = torch.load(file, map_location="cpu", weights_only=True)
     size = path.stat().st_size
@@ -72,6 +74,25 @@ def read_weight_file(path: Path, allowed_classes: Sequence[Any] = ()) -> Any:
         if tensor.numel() * tensor.element_size() > size:
             raise ValueError(f"a tensor of shape {tuple(tensor.shape)} in {size} bytes")
     return content
+
+
+def read_checkpoint(path: Path) -> Any:
+    """Return the content of `read_weight_file`; raises `InputError` if the file is missing, damaged or has code."""
+    if not path.exists():
+        raise InputError(f"no weights file {path}: correct the manifest or add the file")
+    try:
+        return read_weight_file(path)
+    except Exception as error:  # both libraries raise many types; one of them is for a refused pickle
+        if path.suffix == ".safetensors":
+            raise InputError(f"{path} is not a readable safetensors file: {error}: fetch it again") from error
+        # The message of torch has many lines, and advises to run the file.
+        code = re.search(r"(?:GLOBAL|global:?|class) ([a-zA-Z_]\w*(?:\.\w+)+)", str(error))
+        reason = first_line(error) if isinstance(error, ValueError) else "damaged, or it holds code"
+        reason += f": {code[1]}" if code and not isinstance(error, ValueError) else ""
+        raise InputError(
+            f"{path} is not a torch file of tensors only ({reason}): save model.state_dict() alone, or convert it to "
+            "safetensors"
+        ) from error
 
 
 def is_safetensors(path: Path) -> bool:
