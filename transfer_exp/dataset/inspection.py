@@ -19,7 +19,6 @@ from jaxtyping import Int, UInt8
 from transfer_exp.dataset.arrays import FeatureArrays
 from transfer_exp.dataset.findings import (
     Extrema,
-    Finding,
     ImageIndex,
     create_thumbnail,
     find_flat_and_dark,
@@ -35,7 +34,7 @@ from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.atomic import digest
 from transfer_exp.progress import Track, phase, silent, track
-from transfer_exp.statistics.feature_set import TargetKind, describe_targets
+from transfer_exp.statistics.feature_set import describe_targets
 from transfer_exp.store import Store
 from transfer_exp.store.entries import INSPECTION
 
@@ -53,69 +52,21 @@ _logged: set[tuple[str, str]] = set()
 """Name of the dataset and line of the findings that this process has logged."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Inspection:
     """Summary of a dataset and its possible faults.
 
     Attributes:
-        name, class_names: Name of the dataset and of its C classes.
-        folder: Common folder of the images, to which names in the findings are relative; empty if images have no files.
-        counts: Images of each class, with each label or in each group, (C,), by split: train, validation if there is
-            one, test.
-        widths, heights: Smallest, median and largest in pixels, of the readable images; None if there are none.
-        formats: Number of images by format and mode, such as ``"JPEG RGB"``, most frequent first. It is by mode only if
-            the images are not files.
-        findings: Possible faults; empty if there are none.
+        lines: Lines for a terminal: the classes (of over 20, the five smallest and largest), the smallest, median and
+            largest widths and heights in pixels, the number of images by format and mode such as ``"JPEG RGB"`` (by
+            mode only if the images are not files), and the findings.
+        findings: A line for each possible fault.
         unreadable: Message about each image that cannot be read, by its name.
-        n_images: Number of images of all splits.
-        target_kind: What the dataset asks a model to predict.
     """
 
-    name: str
-    class_names: tuple[str, ...]
-    folder: str
-    counts: Mapping[str, Int[np.ndarray, " classes"]]
-    widths: tuple[int, int, int] | None
-    heights: tuple[int, int, int] | None
-    formats: Mapping[str, int]
-    findings: tuple[Finding, ...]
-    unreadable: Mapping[str, str]
-    n_images: int
-    target_kind: TargetKind = "single_label"
-
-    def format_lines(self) -> list[str]:
-        """Return the inspection as lines for a terminal; of over 20 classes, only the five smallest and largest."""
-        below = f" below {self.folder}" if self.folder else ""
-        targets = describe_targets(self.target_kind, len(self.class_names))
-        lines = [one_line(f"{self.name}: {targets}, {self.n_images} images{below}"), *self._class_table()]
-        if self.widths is not None and self.heights is not None:
-            ranges = [f"{low} to {high} (median {middle})" for low, middle, high in (self.widths, self.heights)]
-            lines.append("widths {}, heights {} pixels".format(*ranges))
-            lines.append(", ".join(f"{name}: {count}" for name, count in self.formats.items()))
-        return lines + (self.format_findings() or ["nothing looks wrong"])
-
-    def format_findings(self) -> list[str]:
-        """Return a line for each finding."""
-        return [one_line(f"{finding.grade}: {finding.text}") for finding in self.findings]
-
-    def _class_table(self) -> list[str]:
-        """Return a line for each class, with its number of images in every split."""
-        classes = range(len(self.class_names))
-        rows = [[one_line(self.class_names[c]), *(str(count[c]) for count in self.counts.values())] for c in classes]
-        if len(rows) > _MAX_CLASSES:
-            order = np.argsort(self.counts["train"], kind="stable")
-            ellipsis = ["..."] * len(rows[0])
-            rows = [
-                *(rows[c] for c in order[:_SHOWN_AT_EACH_END]),
-                ellipsis,
-                *(rows[c] for c in order[-_SHOWN_AT_EACH_END:]),
-            ]
-        rows.insert(0, ["class", *self.counts])
-        first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
-        return [
-            "  ".join([row[0].ljust(first), *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=True))])
-            for row in rows
-        ]
+    lines: list[str]
+    findings: list[str]
+    unreadable: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -147,7 +98,6 @@ def inspect_dataset(
         images = images.concatenate(part)
     summaries = list(_summarise_all(images, workers, start_bar(f"{dataset.name}: checking images", len(images))))
     readable = {i: summary for i, summary in enumerate(summaries) if isinstance(summary, _ImageSummary)}
-    sizes = np.array([summary.size for summary in readable.values()], dtype=np.int64).reshape(-1, 2)
     names = [images.name(i) for i in range(len(images))]
     folder = os.path.commonpath(names) if all(map(os.path.isabs, names)) else ""
     index = ImageIndex(
@@ -169,22 +119,38 @@ def inspect_dataset(
         digests = [summary.digest for summary in pictures.values()]
         findings += report_duplicates(list(pictures), digests, thumbnails, index)
     findings += report_classes(dataset.class_names, counts)
-    widths, heights = (_min_median_max(sizes[:, axis]) for axis in (0, 1))
-    formats = dict(Counter(summary.facts.format for summary in readable.values()).most_common())
+    finding_lines = [one_line(f"{finding.grade}: {finding.text}") for finding in findings]
+    below = f" below {folder}" if folder else ""
+    targets = describe_targets(dataset.target_kind, len(dataset.class_names))
+    n_images = sum(len(part) for part in _parts(dataset, ALL_SPLITS).values())
+    lines = [one_line(f"{dataset.name}: {targets}, {n_images} images{below}"), *_class_table(dataset, counts)]
+    if readable:
+        sizes = np.array([summary.size for summary in readable.values()])
+        ranges = zip(sizes.min(axis=0), sizes.max(axis=0), np.median(sizes, axis=0).astype(int), strict=True)
+        widths, heights = ("{} to {} (median {})".format(*values) for values in ranges)
+        lines.append(f"widths {widths}, heights {heights} pixels")
+        formats = Counter(summary.facts.format for summary in readable.values()).most_common()
+        lines.append(", ".join(f"{name}: {count}" for name, count in formats))
+    lines += finding_lines or ["nothing looks wrong"]
     unreadable = {names[i]: summary for i, summary in enumerate(summaries) if isinstance(summary, str)}
-    return Inspection(
-        name=dataset.name,
-        class_names=dataset.class_names,
-        folder=folder,
-        counts=counts,
-        widths=widths,
-        heights=heights,
-        formats=formats,
-        findings=tuple(findings),
-        unreadable=unreadable,
-        n_images=sum(len(part) for part in _parts(dataset, ALL_SPLITS).values()),
-        target_kind=dataset.target_kind,
-    )
+    return Inspection(lines, finding_lines, unreadable)
+
+
+def _class_table(dataset: TargetDataset, counts: Mapping[str, Int[np.ndarray, " classes"]]) -> list[str]:
+    """Return a line for each class, with its number of images in every split."""
+    rows = [
+        [one_line(name), *(str(count[c]) for count in counts.values())] for c, name in enumerate(dataset.class_names)
+    ]
+    if len(rows) > _MAX_CLASSES:
+        order = np.argsort(counts["train"], kind="stable")
+        smallest, largest = order[:_SHOWN_AT_EACH_END], order[-_SHOWN_AT_EACH_END:]
+        rows = [*(rows[c] for c in smallest), ["..."] * len(rows[0]), *(rows[c] for c in largest)]
+    rows.insert(0, ["class", *counts])
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return [
+        "  ".join([row[0].ljust(first), *(cell.rjust(w) for cell, w in zip(row[1:], widths, strict=True))])
+        for row in rows
+    ]
 
 
 def inspect_once(
@@ -198,16 +164,14 @@ def inspect_once(
         store: Cache of the result.
 
     Returns:
-        The lines of `Inspection.format_lines` and of `Inspection.format_findings`.
+        The lines and the findings of the `Inspection`.
 
     Raises:
         InputError: If an image of the splits ``needed`` cannot be read.
     """
 
     def compute() -> dict[str, Any]:
-        inspection = inspect_dataset(dataset, workers, track, splits)
-        lines, findings = inspection.format_lines(), inspection.format_findings()
-        return {"lines": lines, "findings": findings, "unreadable": dict(inspection.unreadable)}
+        return vars(inspect_dataset(dataset, workers, track, splits))
 
     record = None
     try:
@@ -310,8 +274,3 @@ def _summarise(images: LabelledImages, i: int) -> _ImageSummary | str:
     pixels = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
     extrema = cast("Extrema", image.getextrema())
     return _ImageSummary(image_facts(image), image.size, pixels, extrema, create_thumbnail(image))
-
-
-def _min_median_max(values: Int[np.ndarray, " images"]) -> tuple[int, int, int] | None:
-    """Return the smallest, median and largest value."""
-    return (int(values.min()), int(np.median(values)), int(values.max())) if len(values) else None
