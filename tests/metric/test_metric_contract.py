@@ -232,7 +232,7 @@ def test_small_classes_duplicates_and_zero_dimensions_are_accepted_or_rejected_b
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("samples", "dim", "classes"), [(300, 4096, 10), (1985, 64, 397)], ids=["4096 dimensions", "397 classes"]
+    ("samples", "dim", "classes"), [(300, 1024, 10), (640, 32, 128)], ids=["1024 dimensions", "128 classes"]
 )
 @pytest.mark.parametrize("metric", METRICS)
 def test_wide_networks_and_many_classes_are_accepted(metric, samples, dim, classes):
