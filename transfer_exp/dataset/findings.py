@@ -1,4 +1,7 @@
-"""Possible faults of a dataset, such as duplicates, leaks between splits and small classes, as lines of text."""
+"""Possible faults of a dataset, such as duplicates, leaks between splits and small classes, as lines of text.
+
+A line starts with ``note:`` for a fact to know, or ``warning:`` for a fault to repair before scores can be trusted.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -39,19 +41,10 @@ MIN_RANGE = 4 * LEVELS
 _NEIGHBOURS = 8
 _MAX_NAMES = 3
 
-Grade = Literal["note", "warning"]
 Extrema = tuple[tuple[int, int], ...]
 """Smallest and largest value of each channel of an image."""
 Group = tuple[int, ...]
 """Positions of two or more images in a dataset, ascending."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A fact to know (``note``) or a fault to repair (``warning``) before scores can be trusted."""
-
-    grade: Grade
-    text: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,23 +89,23 @@ def group_similar(thumbnails: UInt8[np.ndarray, "images values"]) -> list[Group]
     return [tuple(int(textured[i]) for i in group) for group in groups]
 
 
-def report_unreadable(unreadable: Sequence[int], index: ImageIndex) -> Iterator[Finding]:
+def report_unreadable(unreadable: Sequence[int], index: ImageIndex) -> Iterator[str]:
     """Yield a warning with the images that cannot be decoded, if there are any."""
     if unreadable:
         names = _shorten(index.names[i] for i in unreadable)
-        yield Finding("warning", f"{len(unreadable)} of {len(index.splits)} images cannot be read: {names}")
+        yield f"warning: {len(unreadable)} of {len(index.splits)} images cannot be read: {names}"
 
 
-def report_passed_over(passed_over: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+def report_passed_over(passed_over: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield a finding for each reason why files were not read: a note on files that are not images, else a warning."""
     for reason, names in passed_over.items():
         suffixes = Counter(PurePath(name).suffix.lower() or "no suffix" for name in names).most_common()
         counts = _shorten(f"{suffix} {count}" for suffix, count in suffixes)
         text = f"{len(names)} file(s) were passed over, {reason} ({counts}): {_shorten(names)}"
-        yield Finding("note" if reason == NOT_IMAGES else "warning", text)
+        yield f"{'note' if reason == NOT_IMAGES else 'warning'}: {text}"
 
 
-def report_decoding(facts: Mapping[int, ImageFacts], index: ImageIndex) -> Iterator[Finding]:
+def report_decoding(facts: Mapping[int, ImageFacts], index: ImageIndex) -> Iterator[str]:
     """Yield notes on what the decoder applied to the readable images, by their positions in ``index``."""
     positions: dict[str, list[int]] = defaultdict(list)
     for i, fact in facts.items():
@@ -128,7 +121,7 @@ def report_decoding(facts: Mapping[int, ImageFacts], index: ImageIndex) -> Itera
             positions["have several frames; only the first is read"].append(i)
     for text, images in positions.items():
         names = _shorten(index.names[i] for i in images)
-        yield Finding("note", f"{len(images)} image(s) {text}: {names}")
+        yield f"note: {len(images)} image(s) {text}: {names}"
 
 
 def find_flat_and_dark(extrema: Mapping[int, Extrema]) -> tuple[list[int], list[int]]:
@@ -140,7 +133,7 @@ def find_flat_and_dark(extrema: Mapping[int, Extrema]) -> tuple[list[int], list[
 
 def report_plain(
     flat: Sequence[int], dark: Sequence[int], facts: Mapping[int, ImageFacts], index: ImageIndex
-) -> Iterator[Finding]:
+) -> Iterator[str]:
     """Yield warnings with the images of one colour and those that are nearly black."""
     for images, text in (
         (flat, "show one flat colour"),
@@ -156,12 +149,12 @@ def report_plain(
             }
             hints = "".join(f"; {sum(is_so)} of them {hint}" for hint, is_so in causes.items() if any(is_so))
             names = _shorten(index.names[i] for i in images)
-            yield Finding("warning", f"{len(images)} of {len(index.names)} images {text}: {names}{hints}")
+            yield f"warning: {len(images)} of {len(index.names)} images {text}: {names}{hints}"
 
 
 def report_duplicates(
     readable: Sequence[int], digests: Sequence[bytes], thumbnails: UInt8[np.ndarray, "images values"], index: ImageIndex
-) -> Iterator[Finding]:
+) -> Iterator[str]:
     """Yield findings on equal images, then on images that only look the same.
 
     Args:
@@ -178,7 +171,7 @@ def report_duplicates(
         yield from _report_groups([tuple(readable[k] for k in group) for group in groups], index, subject, detail)
 
 
-def _report_groups(groups: Sequence[Group], index: ImageIndex, subject: str, detail: str) -> Iterator[Finding]:
+def _report_groups(groups: Sequence[Group], index: ImageIndex, subject: str, detail: str) -> Iterator[str]:
     """Yield findings on duplicates in several splits, in several classes, and within one split."""
     leaks = [pair for group in groups for pair in _differing(group, index.splits)]
     yield from _report_pairs("warning", f"{subject} in several splits{detail}", leaks, index.names)
@@ -189,10 +182,10 @@ def _report_groups(groups: Sequence[Group], index: ImageIndex, subject: str, det
     yield from _report_pairs("note", f"{subject} in one split more than once{detail}", repetitions, index.names)
 
 
-def _report_pairs(grade: Grade, text: str, pairs: list[tuple[int, int]], names: Sequence[str]) -> Iterator[Finding]:
+def _report_pairs(grade: str, text: str, pairs: list[tuple[int, int]], names: Sequence[str]) -> Iterator[str]:
     if pairs:
         examples = _shorten(f"{names[i]} = {names[j]}" for i, j in pairs)
-        yield Finding(grade, f"{text}, {len(pairs)} time(s): {examples}")
+        yield f"{grade}: {text}, {len(pairs)} time(s): {examples}"
 
 
 def _differing(group: Group, values: Sequence[str]) -> list[tuple[int, int]]:
@@ -209,7 +202,7 @@ def _repetitions(group: Group, splits: Sequence[str]) -> Iterator[tuple[int, int
             yield first, i
 
 
-def report_classes(names: Sequence[str], counts: Mapping[str, Int[np.ndarray, " classes"]]) -> Iterator[Finding]:
+def report_classes(names: Sequence[str], counts: Mapping[str, Int[np.ndarray, " classes"]]) -> Iterator[str]:
     """Yield findings on classes with few or no images, uneven classes, and similar class names.
 
     Args:
@@ -221,24 +214,24 @@ def report_classes(names: Sequence[str], counts: Mapping[str, Int[np.ndarray, " 
     if len(few):
         sizes = _shorten(f"{names[int(c)]} ({train[c]})" for c in few)
         text = f"{len(few)} class(es) with fewer than {FEW} training images, too few for a reliable score: {sizes}"
-        yield Finding("warning", text)
+        yield f"warning: {text}"
     for split, count in counts.items():
         absent = np.flatnonzero(occurs & (count == 0))
         if len(absent):
             text = f"{len(absent)} class(es) without an image in {split}: {_shorten(names[int(c)] for c in absent)}"
-            yield Finding("note" if split == "validation" else "warning", text)
+            yield f"{'note' if split == 'validation' else 'warning'}: {text}"
     present = np.flatnonzero(train)
     small, large = int(present[np.argmin(train[present])]), int(present[np.argmax(train[present])])
     ratio = train[large] / train[small]
     if ratio >= UNEVEN:
         text = f"{names[large]} has {train[large]} training images, {ratio:.0f} times those of {names[small]}"
-        yield Finding("warning" if ratio >= EXTREME else "note", f"{text} ({train[small]})")
+        yield f"{'warning' if ratio >= EXTREME else 'note'}: {text} ({train[small]})"
     spellings: dict[str, list[str]] = defaultdict(list)
     for name in names:
         spellings["".join(name.casefold().split())].append(name)
     variants = [" = ".join(similar) for similar in spellings.values() if len(similar) > 1]
     if variants:
-        yield Finding("warning", f"class names that differ only in capitals or blanks: {_shorten(variants)}")
+        yield f"warning: class names that differ only in capitals or blanks: {_shorten(variants)}"
 
 
 def _shorten(names: Iterable[str]) -> str:

@@ -179,7 +179,7 @@ class ImageDecoder:
             # Pillow itself has always turned TIFF files upright, so their cached values are valid.
             if image.format != "TIFF" and (orientation := _orientation(image, content)) != 1:
                 marks.append(f"orientation {orientation}")
-            if _has_transparency(image):
+            if image.has_transparency_data:
                 marks.append(f"background {self._background}")
             # This range equals the fixed one of earlier releases, so their cached values are valid.
             if _is_deep(image) and self._range_of(image.mode) != (0, 65535):
@@ -192,7 +192,7 @@ class ImageDecoder:
     def _to_rgb(self, image: Image.Image, content: bytes) -> Image.Image:
         kind, orientation = f"{image.format} {image.mode}", _orientation(image, content)
         pixel_range = self._range_of(image.mode) if _is_deep(image) else None
-        alpha, drops = None, _drops_low_bits(image)
+        alpha, drops = None, not _is_deep(image) and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         if image.format == "TIFF" and not _is_deep(image) and 2 in np.atleast_1d(_tag(image, _SAMPLE_FORMAT, 1)):
             raise _PixelError(
                 "has signed pixels of 8 bits, which Pillow reads as unsigned: save it unsigned or with 16 bits"
@@ -200,7 +200,7 @@ class ImageDecoder:
         _scale_transparent_colour(image)
         if pixel_range is not None:
             rgb, alpha = _scale(image, pixel_range)
-        elif _has_transparency(image):
+        elif image.has_transparency_data:
             rgba = image.convert("RGBA")
             rgb, alpha = rgba.convert("RGB"), rgba.getchannel("A")
         else:
@@ -306,11 +306,6 @@ def _metadata(image: Image.Image) -> Iterator[bytes]:
             yield packet.encode() if isinstance(packet, str) else packet
 
 
-def _has_transparency(image: Image.Image) -> bool:
-    """Return whether an image has an alpha channel or a transparent colour."""
-    return image.has_transparency_data
-
-
 def _scale_transparent_colour(image: Image.Image) -> None:
     """Scale the transparent colour of a PNG to 8 bits; Pillow scales only the pixels."""
     tiles: Any = getattr(image, "tile", ())
@@ -335,16 +330,12 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode == "F" or image.mode.startswith("I")
 
 
-def _drops_low_bits(image: Image.Image) -> bool:
-    """Return whether an image has several channels of 16 bits; Pillow drops the lower 8."""
-    return not _is_deep(image) and any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
-
-
 def _deep_pixels(image: Image.Image) -> Shaped[np.ndarray, "height width"]:
     """Return the values of a deep image; raises _PixelError if they are not finite."""
     pixels = np.asarray(image)
-    if image.mode == "I" and _is_unsigned(image):
-        pixels = pixels.view(np.uint32)  # Pillow reads them as signed.
+    is_unsigned = _tag(image, _BITS_PER_SAMPLE, None) == (32,) and _tag(image, _SAMPLE_FORMAT, 1) in ((1,), 1)
+    if image.mode == "I" and is_unsigned:
+        pixels = pixels.view(np.uint32)  # Pillow reads unsigned integers of 32 bits as signed.
     if not np.isfinite(pixels).all():
         raise _PixelError("has pixels that are NaN or infinite: replace them by numbers")
     return pixels
@@ -354,11 +345,6 @@ def _tag(image: Image.Image, tag: int, default: Any) -> Any:
     """Return the value of a tag of a TIFF; the default for other images."""
     tags: Any = getattr(image, "tag_v2", {})
     return tags.get(tag, default)
-
-
-def _is_unsigned(image: Image.Image) -> bool:
-    """Return whether an image is a TIFF of unsigned integers of 32 bits."""
-    return _tag(image, _BITS_PER_SAMPLE, None) == (32,) and _tag(image, _SAMPLE_FORMAT, 1) in ((1,), 1)
 
 
 def _scale(image: Image.Image, pixel_range: Range) -> tuple[Image.Image, Image.Image | None]:

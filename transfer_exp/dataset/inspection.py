@@ -119,7 +119,7 @@ def inspect_dataset(
         digests = [summary.digest for summary in pictures.values()]
         findings += report_duplicates(list(pictures), digests, thumbnails, index)
     findings += report_classes(dataset.class_names, counts)
-    finding_lines = [one_line(f"{finding.grade}: {finding.text}") for finding in findings]
+    findings = list(map(one_line, findings))
     below = f" below {folder}" if folder else ""
     targets = describe_targets(dataset.target_kind, len(dataset.class_names))
     n_images = sum(len(part) for part in _parts(dataset, ALL_SPLITS).values())
@@ -131,9 +131,9 @@ def inspect_dataset(
         lines.append(f"widths {widths}, heights {heights} pixels")
         formats = Counter(summary.facts.format for summary in readable.values()).most_common()
         lines.append(", ".join(f"{name}: {count}" for name, count in formats))
-    lines += finding_lines or ["nothing looks wrong"]
+    lines += findings or ["nothing looks wrong"]
     unreadable = {names[i]: summary for i, summary in enumerate(summaries) if isinstance(summary, str)}
-    return Inspection(lines, finding_lines, unreadable)
+    return Inspection(lines, findings, unreadable)
 
 
 def _class_table(dataset: TargetDataset, counts: Mapping[str, Int[np.ndarray, " classes"]]) -> list[str]:
@@ -183,18 +183,12 @@ def inspect_once(
     record = record or compute()
     if record["unreadable"]:
         names = {part.name(i) for part in _parts(dataset, needed).values() for i in range(len(part))}
-        _refuse_unreadable({name: text for name, text in record["unreadable"].items() if name in names})
+        refused = {name: text for name, text in record["unreadable"].items() if name in names}
+        if refused:
+            message, further = next(iter(refused.values())), list(refused)[1:]
+            shown = ", ".join(further[:_MAX_NAMES]) + (", ..." if len(further) > _MAX_NAMES else "")
+            raise InputError(f"{message}; {len(further)} more cannot be read: {shown}" if further else message)
     return record["lines"], record["findings"]
-
-
-def _refuse_unreadable(messages: Mapping[str, str]) -> None:
-    """Raise InputError with the messages about images that cannot be read, by name, if there are any."""
-    if not messages:
-        return
-    message = next(iter(messages.values()))
-    further = list(messages)[1:]
-    names = ", ".join(further[:_MAX_NAMES]) + (", ..." if len(further) > _MAX_NAMES else "")
-    raise InputError(f"{message}; {len(further)} more cannot be read: {names}" if further else message)
 
 
 def inspect_and_log(

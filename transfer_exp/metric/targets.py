@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.spectrum import spectrum
+from transfer_exp.metric.spectrum import smaller_gram, spectrum
 from transfer_exp.statistics.feature_set import Features, Targets, check_targets
 from transfer_exp.statistics.rounding import deviations
 
@@ -34,7 +34,7 @@ def cka(features: Features, targets: Targets) -> float:
         InputError: If every feature or every target is constant.
     """
     x, y = _centred(features, targets, "cka")
-    norms = np.linalg.norm(_smaller_gram(x)) * np.linalg.norm(_smaller_gram(y))
+    norms = np.linalg.norm(smaller_gram(x)) * np.linalg.norm(smaller_gram(y))
     return min(float(np.linalg.norm(x.T @ y) ** 2 / norms), 1.0)
 
 
@@ -59,7 +59,7 @@ def lfc(features: Features, targets: Targets) -> float:
     samples = len(z)
     cross = 2 * samples * (a @ b) + np.linalg.norm(z.T @ f) ** 2
     norms = [
-        np.hypot(np.sqrt(2 * samples) * np.linalg.norm(along), np.linalg.norm(_smaller_gram(rows)))
+        np.hypot(np.sqrt(2 * samples) * np.linalg.norm(along), np.linalg.norm(smaller_gram(rows)))
         for along, rows in ((a, z), (b, f))
     ]
     return float(np.clip(cross / norms[0] / norms[1], -1.0, 1.0))
@@ -156,7 +156,3 @@ def _centred(features: Features, targets: Targets, metric: str) -> tuple[np.ndar
     if not y.any():
         raise InputError(f"all samples have the same target, so {metric} is undefined: a ranking needs two values")
     return x, y
-
-
-def _smaller_gram(rows: np.ndarray) -> np.ndarray:
-    return rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows

@@ -49,17 +49,14 @@ def _bulk_children(network: nn.Module) -> list[str]:
     """Return the children of the part of a network that holds most of its parameters, without its classifier."""
     prefix, module = "", network
     while True:
-        sizes = {name: _size(child) for name, child in module.named_children() if prefix or name not in _HEADS}
+        children = {name: child for name, child in module.named_children() if prefix or name not in _HEADS}
+        sizes = {name: sum(weight.numel() for weight in child.parameters()) for name, child in children.items()}
         sizes = {name: size for name, size in sizes.items() if size}
         inner = [name for name in sizes if any(True for _ in module.get_submodule(name).children())]
         bulk = [name for name in inner if len(inner) == 1 or sizes[name] >= _BULK * sum(sizes.values())]
         if not bulk:
             return [prefix + name for name in inner or sizes]
         prefix, module = f"{prefix}{bulk[0]}.", module.get_submodule(bulk[0])
-
-
-def _size(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def select_layers(network: nn.Module, setting: LayerSetting) -> tuple[str, ...]:

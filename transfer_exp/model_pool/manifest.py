@@ -15,26 +15,14 @@ _LIMIT = 1 << 24
 # Arguments that would make a library download or unpickle something.
 _FORBIDDEN = ("pretrained", "checkpoint", "weights", "cfg", "cache", "scriptable", "url", "path", "file")
 _PLAIN = (bool, int, float, str)
-_REQUIREMENTS = {
-    "library": "text",
-    "architecture": "text",
-    "file": "text",
-    "input_size": "a side in pixels, 1 to 4096",
-    "mean": "three numbers",
-    "std": "three numbers above 0",
-    "arguments": "an object of keyword arguments",
-    "interpolation": "nearest, bilinear or bicubic",
-    "source_classes": "a whole number, 0 if the network has no head for classes",
-    "batch_norm_folded": "true or false",
-    "weights_key": "text, the start of the names of the weights",
-    "source_dataset": "text",
-}
 _Number = Annotated[float, Field(gt=-1e9, lt=1e9)]
 _Deviation = Annotated[float, Field(gt=0, lt=1e9)]
 
 
 class CheckpointEntry(BaseModel):
     """One network of a manifest; further keys in the file are documentation and ignored.
+
+    The descriptions of the fields are what messages ask for, by default text.
 
     Attributes:
         library: ``timm``, ``torchvision`` or a user-defined name.
@@ -55,14 +43,18 @@ class CheckpointEntry(BaseModel):
     library: str
     architecture: str
     file: str
-    input_size: Annotated[int, Field(ge=1, le=4096)]
-    mean: Annotated[tuple[_Number, _Number, _Number], Field(strict=False)]
-    std: Annotated[tuple[_Deviation, _Deviation, _Deviation], Field(strict=False)]
-    arguments: dict[str, Any] = {}
-    interpolation: Literal["nearest", "bilinear", "bicubic"] = "bilinear"
-    source_classes: Annotated[int, Field(ge=0, le=_LIMIT)] | None = None
-    batch_norm_folded: bool = False
-    weights_key: str | None = None
+    input_size: int = Field(ge=1, le=4096, description="a side in pixels, 1 to 4096")
+    mean: tuple[_Number, _Number, _Number] = Field(strict=False, description="three numbers")
+    std: tuple[_Deviation, _Deviation, _Deviation] = Field(strict=False, description="three numbers above 0")
+    arguments: dict[str, Any] = Field({}, description="an object of keyword arguments")
+    interpolation: Literal["nearest", "bilinear", "bicubic"] = Field(
+        "bilinear", description="nearest, bilinear or bicubic"
+    )
+    source_classes: Annotated[int, Field(ge=0, le=_LIMIT)] | None = Field(
+        None, description="a whole number, 0 if the network has no head for classes"
+    )
+    batch_norm_folded: bool = Field(False, description="true or false")
+    weights_key: str | None = Field(None, description="text, the start of the names of the weights")
     source_dataset: str | None = None
     licence: Annotated[str | None, BeforeValidator(lambda value: value if isinstance(value, str) else None)] = None
 
@@ -95,7 +87,8 @@ def _read_entry(label: str, raw: Any, folder: Path) -> CheckpointEntry:
         if missing:
             raise InputError(f"{label} lacks {', '.join(missing)}: add what is missing") from error
         name = str(error.errors(include_input=False)[0]["loc"][0])
-        raise InputError(f"{label} has {name} {raw[name]!r}: need {_REQUIREMENTS[name]}") from error
+        requirement = CheckpointEntry.model_fields[name].description or "text"
+        raise InputError(f"{label} has {name} {raw[name]!r}: need {requirement}") from error
     _check_file(label, entry.file, folder)
     for key, value in entry.arguments.items():
         items = value if isinstance(value, list) else [value]
