@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from transfer_exp.errors import InputError
-from transfer_exp.statistics.class_statistics import Accumulator, class_statistics
+from transfer_exp.statistics.class_statistics import class_statistics, streamed_statistics
 from transfer_exp.statistics.feature_set import check_features, check_source_probabilities
 from transfer_exp.statistics.rounding import deviations
 
@@ -31,10 +31,8 @@ def test_statistics_equal_loops_over_classes():
 def test_batches_give_the_statistics_of_all_samples(batch, offset):
     features = RNG.standard_normal((60, 4)) + 3 * RNG.standard_normal((5, 4))[np.sort(np.arange(60) % 5)] + offset
     codes = np.sort(np.arange(60) % 5)  # sorted, so that most batches lack most classes
-    accumulator = Accumulator(5)
-    for start in range(0, 60, batch):
-        accumulator.add(features[start : start + batch], codes[start : start + batch])
-    streamed, expected = accumulator.statistics(), class_statistics(features, codes)
+    streamed = streamed_statistics((features[start : start + batch] for start in range(0, 60, batch)), codes)
+    expected = class_statistics(features, codes)
     tolerance = 1e-7 if offset else 1e-9
     for name in ("counts", "mean", "offsets", "squares", "within", "between", "radii"):
         np.testing.assert_allclose(getattr(streamed, name), getattr(expected, name), rtol=1e-9, atol=tolerance)
@@ -42,9 +40,7 @@ def test_batches_give_the_statistics_of_all_samples(batch, offset):
 
 def test_few_samples_replace_their_scatter():
     features = RNG.standard_normal((6, 9))
-    in_memory, accumulator = class_statistics(features, LABELS), Accumulator(3)
-    accumulator.add(features, CODES)
-    streamed = accumulator.statistics()
+    in_memory, streamed = class_statistics(features, LABELS), streamed_statistics([features], LABELS)
     assert in_memory.few_samples is not None
     assert streamed.few_samples is None
     for name in ("mean", "offsets", "squares", "within", "between"):

@@ -91,51 +91,6 @@ class ClassStatistics:
         return replace(self, mean=self.mean + drift, offsets=self.offsets + displacements - drift, scatter=scatter)
 
 
-class Accumulator:
-    """Class statistics updated batch by batch, in memory that does not grow with N.
-
-    Args:
-        classes: Number of classes C; every class must have occurred when `statistics` is called.
-    """
-
-    def __init__(self, classes: int) -> None:
-        self._counts = np.zeros(classes, dtype=np.int64)
-        self._centre: np.ndarray | None = None
-
-    def add(self, features: np.ndarray, codes: Int[np.ndarray, " batch"]) -> None:
-        """Add a batch of checked features (B, D) and their classes (B,) in [0, C).
-
-        References:
-            Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance", American Statistician 1983, eq. 1.5:
-            only terms of one sign are added, so nothing cancels.
-        """
-        if self._centre is None:
-            classes, dim = len(self._counts), features.shape[1]
-            self._centre = features.mean(axis=0, dtype=np.float64)
-            self._means, self._squares = np.zeros((classes, dim)), np.zeros((classes, dim))
-            self._scatter = np.zeros((dim, dim))
-        blocks = sort_by_class(features, codes, len(self._counts), self._centre)
-        counts, (means, squares) = blocks.counts, blocks.moments()
-        total = self._counts + counts
-        share = counts / np.maximum(total, 1)
-        gap = means - self._means
-        lever = np.sqrt(self._counts * share)[:, None] * gap
-        self._scatter += blocks.scatter()
-        if self._counts.any():
-            self._scatter += lever.T @ lever
-        self._squares += squares + lever**2
-        self._means += share[:, None] * gap
-        self._counts = total
-
-    def statistics(self) -> ClassStatistics:
-        """Return the statistics of all batches added so far."""
-        assert self._centre is not None, "at least one batch must be added first"
-        drift = self._counts @ self._means / self._counts.sum()
-        return ClassStatistics(
-            self._counts, self._centre + drift, self._means - drift, self._squares, scatter=self._scatter
-        )
-
-
 def class_sums(
     values: Float[np.ndarray, "samples dim"], codes: Labels, classes: int
 ) -> Float[np.ndarray, "{classes} dim"]:
@@ -176,11 +131,34 @@ def statistics_and_deviations(
 
 
 def streamed_statistics(batches: Iterable[np.ndarray], labels: np.ndarray) -> ClassStatistics:
-    """Return class statistics of feature batches, (B, D) each, in the order of labels (N,), after checking each."""
-    codes, counts = encode_labels(labels)
-    accumulator, start = Accumulator(len(counts)), 0
+    """Return class statistics of feature batches, (B, D) each, in the order of labels (N,), after checking each.
+
+    They are updated batch by batch, in memory that does not grow with N.
+
+    References:
+        Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance", American Statistician 1983, eq. 1.5: only
+        terms of one sign are added, so nothing cancels.
+    """
+    codes, class_counts = encode_labels(labels)
+    counts, centre, start = np.zeros_like(class_counts), None, 0
     for batch in batches:
         check_feature_values(batch)
-        accumulator.add(batch, codes[start : start + len(batch)])
-        start += len(batch)
-    return accumulator.statistics()
+        if centre is None:
+            centre = batch.mean(axis=0, dtype=np.float64)
+            means, squares = np.zeros((2, len(counts), len(centre)))
+            scatter = np.zeros((len(centre), len(centre)))
+        blocks = sort_by_class(batch, codes[start : start + len(batch)], len(counts), centre)
+        batch_means, batch_squares = blocks.moments()
+        total = counts + blocks.counts
+        share = blocks.counts / np.maximum(total, 1)
+        gap = batch_means - means
+        lever = np.sqrt(counts * share)[:, None] * gap
+        scatter += blocks.scatter()
+        if counts.any():
+            scatter += lever.T @ lever
+        squares += batch_squares + lever**2
+        means += share[:, None] * gap
+        counts, start = total, start + len(batch)
+    assert centre is not None, "there is at least one batch"
+    drift = counts @ means / counts.sum()
+    return ClassStatistics(counts, centre + drift, means - drift, squares, scatter=scatter)
