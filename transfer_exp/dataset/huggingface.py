@@ -12,7 +12,7 @@ from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import find_readable, is_skip, load_encoded, read_bytes
 from transfer_exp.dataset.image_folder import refuse_similar
 from transfer_exp.dataset.split_names import Split, split_of, unlabelled
-from transfer_exp.dataset.target_dataset import MEASURES, NOT_READABLE, LabelledImages, TargetDataset
+from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset, assemble
 from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.hub import go_offline_if_unreachable, is_offline
@@ -79,20 +79,8 @@ def huggingface(
     }
     if is_skip(on_unreadable) and (damaged := _leave_out_unreadable(images, id, chosen)):
         passed_over[NOT_READABLE] = damaged
-    train_images, test_images = images["train"], images.get("test")
-    if test_images is None:
-        train_images, test_images = train_images.split(test_fraction, seed)
-    return TargetDataset(
-        clean_name(Path(id).name),
-        class_names,
-        train_images,
-        test_images,
-        train_images.stratified_subset(scoring_set_size, seed),
-        images.get("validation"),
-        measure=MEASURES[kind][0],
-        target_kind=kind,
-        passed_over=passed_over,
-    )
+    sampling = (test_fraction, scoring_set_size, seed)
+    return assemble(Path(id).name, class_names, images, *sampling, kind, passed_over)
 
 
 def _leave_out_unreadable(images: dict[Split, LabelledImages], id: str, chosen: Mapping[Split, str]) -> tuple[str, ...]:

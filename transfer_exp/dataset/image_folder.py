@@ -21,7 +21,7 @@ from transfer_exp.dataset.image_file import (
     passed_over_reason,
 )
 from transfer_exp.dataset.split_names import Split, fold_of, is_only_split, similar_split, split_of, unlabelled
-from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset
+from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset, assemble
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import clean_name, expand_user
 
@@ -69,16 +69,11 @@ def image_folder(
     folders = _find_splits(folder)
     if not folders:
         _refuse_splits_inside_classes(folder)
-    files = scan.read_splits(folders) if folders else {"train": scan.read_classes(folder)}
+    files: dict[Split, _ClassFiles] = scan.read_splits(folders) if folders else {"train": scan.read_classes(folder)}
     classes = sorted({label for part in files.values() for label in part})
     splits = {split: scan.load_images(part, classes) for split, part in files.items()}
-    train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
-    if test is None:
-        train, test = train.split(test_fraction, seed)
-    scoring_set = train.stratified_subset(scoring_set_size, seed)
-    passed_over = {reason: tuple(names) for reason, names in scan.passed_over.items()}
-    name = clean_name(name or folder.name)
-    return TargetDataset(name, tuple(classes), train, test, scoring_set, validation, passed_over=passed_over)
+    sampling = (test_fraction, scoring_set_size, seed)
+    return assemble(name or folder.name, classes, splits, *sampling, passed_over=scan.passed_over)
 
 
 def _refuse_splits_inside_classes(folder: Path) -> None:
@@ -196,12 +191,12 @@ class _Scan:
         self._root, self._skip, self._decoder = root, skip, decoder
         self.passed_over: dict[str, list[str]] = defaultdict(list)
 
-    def read_splits(self, folders: Mapping[Split, Path]) -> dict[str, _ClassFiles]:
+    def read_splits(self, folders: Mapping[Split, Path]) -> dict[Split, _ClassFiles]:
         """Return the images of each split that has class folders."""
         for path in self._visible_folders(self._root):
             if path not in folders.values():
                 self._pass_over(_OUTSIDE_SPLITS, self._list_images(path))
-        files: dict[str, _ClassFiles] = {}
+        files: dict[Split, _ClassFiles] = {}
         for split, folder in folders.items():
             if split == "train":
                 files[split] = self.read_classes(folder)

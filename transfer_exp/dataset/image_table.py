@@ -15,7 +15,7 @@ import pandas as pd
 from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_skip, load_files
 from transfer_exp.dataset.split_names import split_of, unlabelled
-from transfer_exp.dataset.target_dataset import MEASURES, NOT_READABLE, TargetDataset
+from transfer_exp.dataset.target_dataset import NOT_READABLE, TargetDataset, assemble
 from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError
 from transfer_exp.io.csv import parse_numbers, read_table, require_columns
@@ -83,20 +83,8 @@ def image_table(
     decoder = ImageDecoder(background, pixel_range)
     images = load_files(rows["path"].to_list(), labels, REMEDY, targets, decoder=decoder)
     splits = {split: images.subset(np.flatnonzero(rows["split"] == split)) for split in sorted(set(rows["split"]))}
-    train, test, validation = splits["train"], splits.get("test"), splits.get("validation")
-    if test is None:
-        train, test = train.split(test_fraction, seed)
-    return TargetDataset(
-        clean_name(name or table.stem),
-        class_names,
-        train,
-        test,
-        train.stratified_subset(scoring_set_size, seed),
-        validation,
-        measure=MEASURES[kind][0],
-        target_kind=kind,
-        passed_over=passed_over,
-    )
+    sampling = (test_fraction, scoring_set_size, seed)
+    return assemble(name or table.stem, class_names, splits, *sampling, kind, passed_over)
 
 
 def _read_rows(table: Path, separator: str) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]], TargetKind]:

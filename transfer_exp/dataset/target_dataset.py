@@ -17,9 +17,11 @@ import numpy as np
 from jaxtyping import Int
 from PIL.Image import Image
 
+from transfer_exp.dataset.split_names import Split
 from transfer_exp.dataset.stratification import multi_label_split, stratified_indices, stratified_split
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.measures import ORDINAL
+from transfer_exp.io.text import clean_name
 from transfer_exp.progress import track
 from transfer_exp.statistics.feature_set import TargetKind, Targets
 
@@ -221,3 +223,27 @@ class TargetDataset:
         if len(counts) > len(self.class_names):
             raise InputError(f"{self.name} has label {len(counts) - 1} but names only {len(self.class_names)} classes")
         return counts
+
+
+def assemble(
+    name: str,
+    class_names: Sequence[str],
+    splits: Mapping[Split, LabelledImages],
+    test_fraction: float,
+    scoring_set_size: int | None,
+    seed: int,
+    kind: TargetKind = "single_label",
+    passed_over: Mapping[str, Sequence[str]] | None = None,
+) -> TargetDataset:
+    """Return a dataset of splits by name; without a test split, ``test_fraction`` of every class of train is held out.
+
+    The measure is the first of `MEASURES`. The size of the scoring set, or None for all images, and the seed are those
+    of `LabelledImages.stratified_subset`.
+    """
+    train, test = splits["train"], splits.get("test")
+    if test is None:
+        train, test = train.split(test_fraction, seed)
+    scoring_set, validation = train.stratified_subset(scoring_set_size, seed), splits.get("validation")
+    reasons = {reason: tuple(names) for reason, names in (passed_over or {}).items()}
+    images = (train, test, scoring_set, validation)
+    return TargetDataset(clean_name(name), tuple(class_names), *images, MEASURES[kind][0], kind, reasons)
