@@ -15,7 +15,6 @@ from transfer_exp.statistics.discriminant import (
     LEAST,
     adaptive_shrinkage,
     block_scores,
-    held_out_scores,
     ledoit_wolf_shrinkage,
     true_log_posterior,
 )
@@ -71,8 +70,7 @@ def log_posterior_after_mixing(
         weight = max(ledoit_wolf_shrinkage(deviations, float((statistics.within**2).sum())), LEAST)
     else:
         weight = adaptive_shrinkage(statistics)
-    scores = held_out_scores if leave_one_out else block_scores
-    posterior = softmax(scores(deviations, codes, means, statistics.within, weight), axis=1)
+    posterior = softmax(block_scores(deviations, codes, means, statistics.within, weight, leave_one_out), axis=1)
     confidence = softmax(posterior, axis=1)[np.arange(len(codes)), codes]
     # ConfMix in place, class by class: deviations become those of x' from its class mean, and mixed_means these means.
     mixed_means = (means.sum(axis=0) - means) / (len(counts) - 1)
@@ -82,7 +80,8 @@ def log_posterior_after_mixing(
         block += share * (means[c] - mixed_means[c])
         mixed_means[c] += centre_block(block)
     mixed_means -= counts @ mixed_means / counts.sum()
-    return true_log_posterior(scores(deviations, codes, mixed_means, deviations.T @ deviations, weight), codes)
+    within = deviations.T @ deviations
+    return true_log_posterior(block_scores(deviations, codes, mixed_means, within, weight, leave_one_out), codes)
 
 
 @dataclass(frozen=True)

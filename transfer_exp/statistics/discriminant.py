@@ -115,6 +115,7 @@ def block_scores(
     means: Float[np.ndarray, "classes dim"],
     within: Float[np.ndarray, "dim dim"],
     shrinkage: float,
+    leave_one_out: bool = False,
 ) -> Float[np.ndarray, "samples classes"]:
     """Return (N, C) scores whose softmax is the posterior at the samples that the discriminant is fitted on.
 
@@ -122,6 +123,8 @@ def block_scores(
         deviations, codes: x - mu_c of every sample, (N, D), and its class in [0, C), (N,).
         means, within: mu_c relative to any origin, (C, D), and the scatter of the deviations, (D, D).
         shrinkage: Weight of the spherical covariance in `shrunk_covariance`, in [0, 1].
+        leave_one_out: True if each sample's score of its own class uses the class mean without the sample, which is
+            n / (n - 1) times as far from it. The only sample of a class keeps its score.
 
     Raises:
         InputError: If `solve_covariance` finds a singular covariance.
@@ -132,26 +135,11 @@ def block_scores(
     products += np.log(counts / len(codes)) - np.diag(products) / 2
     scores = deviations @ coefficients.T
     scores += products[codes]
+    if leave_one_out:
+        squares = np.einsum("nd,nd->n", deviations, solve_covariance(deviations, within, len(codes), shrinkage))
+        growth = np.where(counts > 1, (counts / np.maximum(counts - 1, 1)) ** 2 - 1, 0.0)
+        scores[np.arange(len(codes)), codes] -= growth[codes] * squares / 2
     return np.asarray(scores)
-
-
-def held_out_scores(
-    deviations: Float[np.ndarray, "samples dim"],
-    codes: Labels,
-    means: Float[np.ndarray, "classes dim"],
-    within: Float[np.ndarray, "dim dim"],
-    shrinkage: float,
-) -> Float[np.ndarray, "samples classes"]:
-    """Return `block_scores` in which each sample's score of its own class uses the class mean without the sample.
-
-    That mean is n / (n - 1) times as far from the sample. The only sample of a class keeps its score.
-    """
-    counts = np.bincount(codes, minlength=len(means))
-    scores = block_scores(deviations, codes, means, within, shrinkage)
-    squares = np.einsum("nd,nd->n", deviations, solve_covariance(deviations, within, len(codes), shrinkage))
-    growth = np.where(counts > 1, (counts / np.maximum(counts - 1, 1)) ** 2 - 1, 0.0)
-    scores[np.arange(len(codes)), codes] -= growth[codes] * squares / 2
-    return scores
 
 
 def ledoit_wolf_shrinkage(centred: Float[np.ndarray, "samples dim"], squared_norm: float) -> float:
