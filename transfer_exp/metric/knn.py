@@ -139,9 +139,8 @@ class _Pairs(NamedTuple):
         block = slice(start, start + BLOCK)
         distances = self.single[block] @ self.single.T
         distances *= -2.0
-        distances += np.asarray(
-            self.lengths**2, dtype=np.float32
-        )  # the square of the sample itself is the same for all its distances
+        squares = np.asarray(self.lengths**2, dtype=np.float32)
+        distances += squares  # the square of the sample itself is the same for all its distances
         rows = np.arange(len(distances))
         distances[rows, start + rows] = np.inf
         nearest = distances.min(axis=1) if k == 1 else np.partition(distances, k - 1, axis=1)[:, k - 1]
