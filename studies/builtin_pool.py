@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from transfer_exp.dataset.procedural.source_tasks import SOURCE_TASKS
 from transfer_exp.dataset.procedural.task import SIZE, Task, draw_images
-from transfer_exp.ground_truth.training import Recipe, Training
+from transfer_exp.ground_truth.protocol import Recipe
+from transfer_exp.ground_truth.training import Training
 from transfer_exp.vision import timm
 
 _TRAIN_IMAGES, _TEST_IMAGES, _BATCH, _SEED = 12_000, 1_500, 64, 0

@@ -84,13 +84,27 @@ def finish_accuracies(store: Store, target: str, regime: str, seed: int, models:
     )
 
 
-def accuracy_rows(store: Store, targets: Sequence[str]) -> pd.DataFrame:
-    """Return the accuracies in the store, in the order of the targets, regimes and seeds."""
+def accuracy_rows(store: Store, target: str, regime: str, seed: int) -> pd.DataFrame:
+    """Return the accuracies in the store for one piece."""
     with store.backend.local_file("accuracies.csv") as path:
         rows = read_table(path)
-    order = {target: i for i, target in enumerate(targets)}
-    rows = rows[rows["dataset"].isin(order)].assign(position=rows["dataset"].map(order))
-    return rows.sort_values(["position", "regime", "seed"], kind="stable")[_COLUMNS]
+    return rows[_is_of(rows, target, regime, seed)][_COLUMNS]
+
+
+def add_accuracies(path: Path, store: Store, target: str, regime: str, seed: int) -> None:
+    """Add the accuracies of all networks on a target to a file, unless it has them."""
+    rows = read_table(path) if path.is_file() else pd.DataFrame(columns=_COLUMNS)
+    if _is_of(rows, target, regime, seed).any():
+        return
+    finish_accuracies(store, target, regime, seed)
+    rows = pd.concat([rows, accuracy_rows(store, target, regime, seed)])
+    order = {name: i for i, name in enumerate(read_targets())}
+    rows = rows.assign(position=rows["dataset"].map(order)).sort_values(["position", "regime", "seed"], kind="stable")
+    write_atomically(path, partial(write_table, table=rows[_COLUMNS]))
+
+
+def _is_of(rows: pd.DataFrame, target: str, regime: str, seed: int) -> pd.Series:
+    return (rows["dataset"] == target) & (rows["regime"] == regime) & (rows["seed"] == str(seed))
 
 
 def score_rows(
@@ -179,9 +193,7 @@ def _compute(options: Namespace) -> None:
                     others = [name for name in PERTURBATIONS if name not in _FAST_PERTURBATIONS]
                     finish_scores(path, store, target, _SLOW_METRICS, others)
                 else:
-                    finish_accuracies(store, target, *piece)
-                    rows = accuracy_rows(store, list(targets))
-                    write_atomically(options.folder / "accuracies.csv", partial(write_table, table=rows))
+                    add_accuracies(options.folder / "accuracies.csv", store, target, *piece)
                 seconds = time.process_time() - start
                 print(f"{piece[0]} seed {piece[1]}: {target} ({seconds:.0f} s)", flush=True)
 

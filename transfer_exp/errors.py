@@ -158,3 +158,25 @@ def first_line(error: Exception) -> str:
     line = lines[-1] if "TorchScript" in lines[0] else lines[0]
     # The message of a KeyError is only the key.
     return f"{type(error).__name__}: {line}" if isinstance(error, LookupError) else line
+
+
+def check_options(group: str, options: object, checks: Mapping[str, tuple[bool, str]]) -> None:
+    """Raise `InputError` for the first option of a config group whose value is not allowed.
+
+    Args:
+        group: Name of the config group.
+        options: Object that has the values as attributes.
+        checks: By option, whether its value is allowed, and in words which are.
+    """
+    for name, (is_allowed, allowed) in checks.items():
+        if not is_allowed:
+            raise InputError(f"{group}.{name}={show_value(getattr(options, name))}: need {allowed}")
+
+
+def show_value(value: object) -> str:
+    """Return a value as it is typed on the command line: null, true, [1, 2]; an empty text as ''."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(show_value, value))}]"
+    return str(value) or "''"

@@ -29,7 +29,7 @@ KINDS = [
         "unknown key", "perturbation has no setting 'dims': did you mean dim", "perturbation=pca", "perturbation.dims=3"
     ),
     _typed("added key", "metric has no setting 'alpha'", "+metric.alpha=3"),
-    _typed("wrong type", "ground_truth.protocol.steps='many' is not of the right type", "protocol.steps=many"),
+    _typed("wrong type", "protocol.steps=many: need a whole number", "protocol.steps=many"),
     _typed("unknown model", "did you mean resnet_glyphs", "model_pool.names=[resnet_glyph]"),
     _typed("no value", "model_pool.names has no value: set model_pool.names=", "model_pool=timm"),
     _typed("unknown timm model", "did you mean resnet18", "model_pool=timm", "model_pool.names=[resnet1]"),

@@ -195,7 +195,7 @@ MISTAKES = {
     "dataset=image_folder dataset.root=absent": "absent is not a folder",
     "dataset=image_table dataset.path=absent.csv": "absent.csv",
     "dataset.scoring_set_size=3": "cannot hold one image of each of 10 classes",
-    "metric=knn metric.k=three": "metric.k='three' is not of the right type",
+    "metric=knn metric.k=three": "metric.k=three: need a whole number",
     "model_pool=checkpoints model_pool.root=absent": "no folder absent",
     "model_pool=timm": "model_pool.names has no value",
     "-m metric=logme dataset=image_folder dataset.root=absent": "absent is not a folder",

@@ -18,8 +18,8 @@ from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.last_block import LastBlockFineTuning, find_last_block
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
 from transfer_exp.ground_truth.network import prepare_images
-from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.training import Checkpoint, Recipe, Training, seeded_random_state, use_random_state
+from transfer_exp.ground_truth.protocol import Protocol, Recipe
+from transfer_exp.ground_truth.training import Checkpoint, Training, seeded_random_state, use_random_state
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import listen, silent
 from transfer_exp.store import Store, open_backend

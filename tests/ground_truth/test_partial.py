@@ -37,7 +37,7 @@ def test_everything_that_runs_after_the_first_block_is_trained():
 
 @pytest.mark.parametrize("fraction", [0.0, -0.5, 1.5, float("nan")])
 def test_a_fraction_out_of_range_is_refused(fraction):
-    with pytest.raises(InputError, match=r"ground_truth.fraction=.* is out of range: give a share in \(0, 1\]"):
+    with pytest.raises(InputError, match=r"ground_truth.fraction=.*: need a share above 0, up to 1"):
         PartialFineTuning(PROTOCOL, fraction)
 
 

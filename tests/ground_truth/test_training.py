@@ -18,8 +18,8 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.network import prepare_images
-from transfer_exp.ground_truth.protocol import Protocol
-from transfer_exp.ground_truth.training import Recipe, Training, classification_loss, shuffled_batches
+from transfer_exp.ground_truth.protocol import Protocol, Recipe
+from transfer_exp.ground_truth.training import Training, classification_loss, shuffled_batches
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 

@@ -67,7 +67,7 @@ def test_no_target_is_solved_by_all_networks_and_targets_disagree(accuracies):
 def test_a_sample_of_the_rows_is_computed_again(composed_config, scores, accuracies, tmp_path):
     store = Store(tmp_path)
     finish_accuracies(store, SAMPLE, "linear_probe", 0, SAMPLED_MODELS)
-    rows = accuracy_rows(store, [SAMPLE]).assign(accuracy=lambda rows: rows["accuracy"].astype(float))
+    rows = accuracy_rows(store, SAMPLE, "linear_probe", 0).assign(accuracy=lambda rows: rows["accuracy"].astype(float))
     _assert_equal_accuracies(rows, accuracies)
     cells = scores[scores["dataset"] == SAMPLE].set_index(["perturbation", "metric"])[SAMPLED_MODELS]
     for row in score_rows(store, SAMPLE, ["logme", "knn", "parameter_count"], ["none", "pca"], SAMPLED_MODELS):
@@ -78,7 +78,7 @@ def test_a_sample_of_the_rows_is_computed_again(composed_config, scores, accurac
 @pytest.mark.slow
 def test_a_sample_of_fine_tuned_accuracies_is_computed_again(composed_config, accuracies, tmp_path):
     finish_accuracies(Store(tmp_path), "digits_5_shots", "full", 0, SAMPLED_MODELS[:1])
-    rows = accuracy_rows(Store(tmp_path), ["digits_5_shots"])
+    rows = accuracy_rows(Store(tmp_path), "digits_5_shots", "full", 0)
     _assert_equal_accuracies(rows.assign(accuracy=rows["accuracy"].astype(float)), accuracies)
 
 

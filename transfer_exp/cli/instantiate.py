@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass, replace
 from functools import cache
 from importlib import import_module
-from typing import Any, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from beartype import BeartypeConf
 from beartype.door import is_bearable
@@ -19,7 +20,7 @@ from hydra.utils import get_object
 from transfer_exp import deprecated_names
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.settings import LARGEST_SEED, SETTINGS, is_whole
-from transfer_exp.errors import InputError, first_line, suggestion
+from transfer_exp.errors import InputError, first_line, show_value, suggestion
 
 _INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
 _TRUST = "TRANSFER_EXP_TRUST"
@@ -42,6 +43,8 @@ _NESTED = {"ground_truth": ("ground_truth", "protocol")}
 """Groups whose options may be inside an option of another group."""
 _PATH = re.compile(r"[^\W\d]\w*(\.\w+)*")
 """Path of a target."""
+_TYPES = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
+"""Types of options in words."""
 _trusted: tuple[str, ...] = ()
 
 
@@ -225,9 +228,25 @@ def _check_type(name: str, value: Any, hint: Any) -> Any:
     if hint == Sequence[str] and isinstance(value, str):
         value = (value,)  # one name where a list belongs
     if not is_bearable(value, hint, conf=_INT_IS_FLOAT):
-        expected = str(hint) if get_origin(hint) else getattr(hint, "__name__", str(hint))
-        raise InputError(f"{name}={value!r} is not of the right type: need {expected}")
+        raise InputError(f"{name}={show_value(value)}: need {_describe_type(hint)}")
     if name.endswith(".seed") and type(value) is int and not is_whole(value, 0, LARGEST_SEED):
         raise InputError(f"{name}={value}: need {SETTINGS['seed'][0]}")
     # 1 and 1.0 must give the same key in the store.
     return float(value) if hint in (float, float | None) and type(value) is int else value
+
+
+def _describe_type(hint: Any) -> str:
+    """Return in words which values an option of a type takes."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint in _TYPES:
+        return _TYPES[hint]
+    if origin is None:
+        return str(getattr(hint, "__name__", hint))
+    if origin is Literal:
+        return " or ".join(map(str, arguments))
+    if issubclass(origin, Mapping):
+        return "a mapping"
+    if issubclass(origin, Iterable):
+        items = {_describe_type(argument).removeprefix("a ") for argument in arguments if argument is not ...}
+        return f"a list of {' or '.join(sorted(items))}{'s' if items <= {'whole number', 'number'} else ''}"
+    return ", or ".join(map(_describe_type, arguments))

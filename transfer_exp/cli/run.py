@@ -5,7 +5,7 @@ A cell is a pool on one dataset with one perturbation, metric, regime (``ground_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,13 +84,16 @@ def _build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, A
 
     Whatever can be checked without torch is checked first, because torch takes seconds to import.
     """
-    from transfer_exp.cli.instantiate import build_all
+    from transfer_exp.cli.instantiate import build, build_all
     from transfer_exp.store import Store
 
     plain = to_plain(config)
     check_job(plain)
     store = Store(plain["store"])
     store.check()
+    protocol = plain["ground_truth"].get("protocol")
+    if "ground_truth" in groups and isinstance(protocol, Mapping):
+        build("protocol", protocol)
     phase("reading the dataset")
     late = ["ground_truth"] if "ground_truth" in groups and "device" in plain["ground_truth"] else []
     parts = build_all([group for group in groups if group not in late], plain)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from transfer_exp.cli.redact import is_secret_name
-from transfer_exp.errors import InputError, has_credentials, one_line, suggestion
+from transfer_exp.errors import InputError, has_credentials, show_value, suggestion
 
 STAGES = ("score", "plan", "features", "grid", "finetune", "report")
 SPLITS = ("scoring_set", "train", "validation", "test")
@@ -235,5 +235,4 @@ def check_setting(key: str, value: Any) -> None:
             raise InputError(f"no stage '{value}': {suggestion(str(value), STAGES)}")
         if key == "device" and _is_name(value):
             raise InputError(_NO_DEVICE.format(value))
-        value_text = "null" if value is None else "''" if value == "" else str(value)
-        raise InputError(one_line(f"{key}={value_text}: need {text}"))
+        raise InputError(f"{key}={show_value(value)}: need {text}")

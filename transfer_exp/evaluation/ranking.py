@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.evaluation.correlation import is_constant, kendall, pearson, spearman, weighted_tau
 from transfer_exp.evaluation.null_band import null_band
 from transfer_exp.evaluation.selection import error_ratio_at_k, recall_at_k, regret, rel_at_k
@@ -56,10 +56,12 @@ class Ranking:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        checks = {"k": self.k >= 1, "level": 0 < self.level < 1, "draws": 1 <= self.draws <= _MOST_DRAWS}
-        for name, is_valid in checks.items():
-            if not is_valid:
-                raise InputError(f"evaluation.{name}={getattr(self, name)} is out of range")
+        checks = {
+            "k": (self.k >= 1, "at least 1"),
+            "level": (0 < self.level < 1, "above 0 and below 1"),
+            "draws": (1 <= self.draws <= _MOST_DRAWS, f"from 1 to {_MOST_DRAWS}"),
+        }
+        check_options("evaluation", self, checks)
 
     def __call__(self, metric_name: str, models: Sequence[ModelResult], measure: str = "accuracy") -> Agreement:
         """Evaluate the models that have both a score and an accuracy.

@@ -35,9 +35,9 @@ from transfer_exp.ground_truth.network import (
     prepare_images,
     use_channels_last,
 )
-from transfer_exp.ground_truth.protocol import Protocol
+from transfer_exp.ground_truth.protocol import Protocol, Recipe
 from transfer_exp.ground_truth.regime import Accuracy
-from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Recipe, State, Training
+from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, State, Training, check_optimizer
 from transfer_exp.io.measures import INVARIANT, ORDINAL, larger_is_better
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.loaded_model import LoadedModel
@@ -70,6 +70,9 @@ class FineTuning(ABC):
     protocol: Protocol
     seed: int
     device: str
+
+    def __post_init__(self) -> None:
+        check_optimizer(self.protocol.optimizer)
 
     @abstractmethod
     def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import nn
 
 from transfer_exp.dataset.stratification import stratified_split
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.features.model_on_target import Pairing, Split
 from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
 from transfer_exp.ground_truth.measure import compute_measure
@@ -46,14 +46,15 @@ class LinearProbe:
 
     def __post_init__(self) -> None:
         checks = {
-            "strengths": bool(self.strengths) and all(0 < value < np.inf for value in self.strengths),
-            "tolerance": 0 < self.tolerance < np.inf,
-            "iterations": self.iterations >= 1,
-            "validation_fraction": 0 < self.validation_fraction < 1,
+            "strengths": (
+                bool(self.strengths) and all(0 < value < np.inf for value in self.strengths),
+                "a list of positive numbers",
+            ),
+            "tolerance": (0 < self.tolerance < np.inf, "a positive number"),
+            "iterations": (self.iterations >= 1, "at least 1"),
+            "validation_fraction": (0 < self.validation_fraction < 1, "above 0 and below 1"),
         }
-        for name, is_valid in checks.items():
-            if not is_valid:
-                raise InputError(f"ground_truth.{name}={getattr(self, name)} is out of range")
+        check_options("ground_truth", self, checks)
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
         """Return test accuracy after refitting on train and validation with the best strength.

@@ -28,4 +28,5 @@ class LinearProbeThenFull(FullFineTuning):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "protocol", replace(self.protocol, head="linear_probe"))

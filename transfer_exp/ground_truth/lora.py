@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from transfer_exp.errors import InputError, NotApplicableError, first_line, suggestion
+from transfer_exp.errors import InputError, NotApplicableError, check_options, first_line, suggestion
 from transfer_exp.ground_truth.fine_tune import FineTuning
 from transfer_exp.ground_truth.network import Images, TrainedPart, running_modules
 from transfer_exp.ground_truth.protocol import Protocol
@@ -50,15 +50,15 @@ class LoraFineTuning(FineTuning):
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        modules = self.target_modules
         checks = {
-            "rank": self.rank >= 1,
-            "alpha": self.alpha > 0,
-            "dropout": 0 <= self.dropout < 1,
-            "target_modules": self.target_modules is None or (self.target_modules and all(self.target_modules)),
+            "rank": (self.rank >= 1, "at least 1"),
+            "alpha": (self.alpha > 0, "a positive number"),
+            "dropout": (0 <= self.dropout < 1, "from 0 to below 1"),
+            "target_modules": (modules is None or (bool(modules) and all(modules)), "a list of names, or null"),
         }
-        for name, is_valid in checks.items():
-            if not is_valid:
-                raise InputError(f"ground_truth.{name}={getattr(self, name)} is out of range")
+        check_options("ground_truth", self, checks)
         if importlib.util.find_spec("peft") is None:
             raise InputError("ground_truth=lora needs: pip install 'transfer-exp[lora]'")
 

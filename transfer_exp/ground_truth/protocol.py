@@ -6,15 +6,34 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from transfer_exp.errors import InputError
-from transfer_exp.features.model_on_target import Split
-from transfer_exp.ground_truth.training import Recipe, check_optimizer
+from transfer_exp.errors import check_options
+
+if TYPE_CHECKING:
+    from transfer_exp.features.model_on_target import Split  # imports torch
 
 Augmentation = Literal["none", "crop_flip"]
 Head = Literal["random", "linear_probe"]
 BatchNorm = Literal["batch", "frozen"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Optimisation settings of one training run, with the meaning that they have in `Protocol`.
+
+    ``warmup`` is a fraction of the steps, ``clip`` the maximum gradient norm or None. ``mixed_precision`` has no effect
+    except on CUDA.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    optimizer: str = "adamw"
+    warmup: float = 0.1
+    clip: float | None = 1.0
+    mixed_precision: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,24 +84,22 @@ class Protocol:
     batch_norm: BatchNorm = "batch"
 
     def __post_init__(self) -> None:
+        rates, decays, rungs = self.learning_rates, self.weight_decays, self.rungs
         checks = {
-            "steps": self.steps >= 1,
-            "batch_size": self.batch_size >= 1,
-            "learning_rates": bool(self.learning_rates) and min(self.learning_rates) > 0,
-            "weight_decays": bool(self.weight_decays) and min(self.weight_decays) >= 0,
-            "warmup": 0 <= self.warmup < 1,
-            "clip": self.clip is None or self.clip > 0,
-            "augmentation": self.augmentation in ("none", "crop_flip"),
-            "mixup": self.mixup >= 0,
-            "rungs": list(self.rungs) == sorted({r for r in self.rungs if 0 < r < self.steps}),
-            "head": self.head in ("random", "linear_probe"),
-            "batch_norm": self.batch_norm in ("batch", "frozen"),
-            "validation_fraction": 0 < self.validation_fraction < 1,
+            "steps": (self.steps >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "learning_rates": (bool(rates) and min(rates) > 0, "a list of positive numbers"),
+            "weight_decays": (bool(decays) and min(decays) >= 0, "a list of numbers from 0 on"),
+            "warmup": (0 <= self.warmup < 1, "from 0 to below 1"),
+            "clip": (self.clip is None or self.clip > 0, "a positive number, or null"),
+            "augmentation": (self.augmentation in get_args(Augmentation), "none or crop_flip"),
+            "mixup": (self.mixup >= 0, "from 0 on"),
+            "rungs": (list(rungs) == sorted({r for r in rungs if 0 < r < self.steps}), "rising steps below the last"),
+            "head": (self.head in get_args(Head), "random or linear_probe"),
+            "batch_norm": (self.batch_norm in get_args(BatchNorm), "batch or frozen"),
+            "validation_fraction": (0 < self.validation_fraction < 1, "above 0 and below 1"),
         }
-        for name, is_valid in checks.items():
-            if not is_valid:
-                raise InputError(f"protocol.{name}={getattr(self, name)} is out of range")
-        check_optimizer(self.optimizer)
+        check_options("protocol", self, checks)
 
     def grid(self) -> tuple[Recipe, ...]:
         """Return one recipe for each pair of learning rate and weight decay; the learning rate varies slowest."""

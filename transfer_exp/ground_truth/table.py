@@ -44,6 +44,9 @@ class AccuracyTable:
         regime, pool, protocol: Rows to use. None is allowed where the table has one value or no such column.
         unit: ``fraction`` for accuracies in [0, 1], ``percent`` for [0, 100].
         unsound: Use rows with ``no`` in the column ``sound``, too.
+
+    Raises:
+        InputError: When the table cannot be read or lacks a column.
     """
 
     trains: ClassVar[bool] = False
@@ -54,6 +57,9 @@ class AccuracyTable:
     protocol: str | None = None
     unit: str = "fraction"
     unsound: bool = False
+
+    def __post_init__(self) -> None:
+        self._rows()
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
         """Return the accuracy of a model, or None if the table lacks the model.

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from transfer_exp.errors import InputError, NotApplicableError, first_line, suggestion
+from transfer_exp.ground_truth.protocol import Recipe
 from transfer_exp.store import Backend
 from transfer_exp.vision import timm
 
@@ -27,24 +28,6 @@ BatchAt = Callable[[Int[Tensor, " batch"]], Batch]
 """Returns inputs (B, ...) and targets by their positions (B,) in the training set, on the network's device."""
 State = dict[str, Any]
 """Tensors, numbers, strings, and lists and dictionaries of these."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Optimisation settings of one training run, with the meaning that they have in `protocol.Protocol`.
-
-    ``warmup`` is a fraction of the steps, ``clip`` the maximum gradient norm or None. ``mixed_precision`` has no effect
-    except on CUDA.
-    """
-
-    steps: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float = 0.0
-    optimizer: str = "adamw"
-    warmup: float = 0.1
-    clip: float | None = 1.0
-    mixed_precision: bool = False
 
 
 class Training:
