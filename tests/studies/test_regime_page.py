@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -63,3 +65,11 @@ def test_the_page_is_filled_in_place(folder):
     assert text.endswith("after\n")
     assert "+0.020" in text
     assert "old" not in text
+
+
+def test_the_tables_of_the_page_are_those_of_its_rows(tmp_path):
+    results = Path(__file__).parents[2] / "docs" / "results"
+    for name in ("regimes.md", "regimes.csv"):
+        shutil.copy(results / name, tmp_path)
+    assert main([str(tmp_path / "regimes.md")]) == 0
+    assert (tmp_path / "regimes.md").read_text() == (results / "regimes.md").read_text()
