@@ -78,10 +78,9 @@ def finish_accuracies(store: Store, target: str, regime: str, seed: int, models:
     """Compute the accuracies of networks (all by default) on a target that the store lacks."""
     dataset, pool = _target(target)
     config = to_plain(hydra.compose("config", [f"ground_truth={regime}", f"seed={seed}", "device=cpu"]))
-    names = {"pool": pool.name, "dataset": target, "regime": regime, "protocol": "quick", "seed": str(seed)}
-    Precomputation(pool.select(models), dataset, store, "cpu", **config["features"], inspect=False).compute_accuracies(
-        build("ground_truth", config["ground_truth"]), names
-    )
+    settings = {"store": store, "device": "cpu", "seed": seed, "inspect": False, **config["features"]}
+    work = Precomputation(pool.select(models), replace(dataset, name=target), **settings)
+    work.compute_accuracies(build("ground_truth", config["ground_truth"]), regime, "quick")
 
 
 def accuracy_rows(store: Store, target: str, regime: str, seed: int) -> pd.DataFrame:
@@ -122,8 +121,10 @@ def score_rows(
     grid = ScoreMatrix(
         pool,
         replace(dataset, name=target),
-        built,
-        {name: build("perturbation", compose_option("perturbation", name, seed=0)) for name in perturbations},
+        metrics=built,
+        perturbations={
+            name: build("perturbation", compose_option("perturbation", name, seed=0)) for name in perturbations
+        },
         images_per_class=(None,),
         splits=("train",),
         ground_truth=build("ground_truth", config["ground_truth"]),

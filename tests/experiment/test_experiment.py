@@ -77,9 +77,7 @@ ENTRIES = {
         **parts, metrics={"logme": LogME()}, perturbations={"none": NoPerturbation()}, images_per_class=(None,),
         splits=("train",), ground_truth=NoGroundTruth(), **options,
     ).run(),
-    "precomputation": lambda e, parts, **options: Precomputation(
-        **{name: part for name, part in parts.items() if name != "seed"}, **options
-    ).extract_features(("scoring_set",)),
+    "precomputation": lambda e, parts, **options: Precomputation(**parts, **options).extract_features(("scoring_set",)),
 }  # fmt: skip
 
 

@@ -74,8 +74,9 @@ POOL = ModelPool("mine", tuple(Candidate(f"net{n}", partial(_load, n, n < 3)) fo
 
 def grid(dataset, tmp_path, metrics, sizes=(None,), perturbations=None, seed=0, splits=("train",), jobs=1):
     perturbations = perturbations or {"none": NoPerturbation()}
-    settings = Store(tmp_path / "store"), "cpu", 8, 0, seed
-    return ScoreMatrix(POOL, dataset, metrics, perturbations, sizes, splits, NoGroundTruth(), *settings, jobs)
+    settings = {"store": Store(tmp_path / "store"), "device": "cpu", "batch_size": 8, "workers": 0, "seed": seed}
+    parts = {"metrics": metrics, "perturbations": perturbations, "ground_truth": NoGroundTruth()}
+    return ScoreMatrix(POOL, dataset, **parts, images_per_class=sizes, splits=splits, jobs=jobs, **settings)
 
 
 def test_scores_are_those_of_single_cells(dataset, tmp_path):

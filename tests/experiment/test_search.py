@@ -317,13 +317,13 @@ class HalfRight:
 def test_recommended_models_are_fine_tuned_and_a_failure_is_a_note(small_pool):
     search, _ = small_pool
     result, _ = search.run(LABELS)
-    tuned = search.fine_tune(result, HalfRight(), {"regime": "full", "protocol": "quick"})
+    tuned = search.fine_tune(result, HalfRight(), "full", "quick")
     measured = {model.model: model.accuracy for model in tuned.models if model.accuracy is not None}
     assert measured == {name: 0.5 for name in result.recommended if name != "vit_shapes"}
     assert ("vit_shapes was not fine-tuned: it has no head" in tuned.notes) == ("vit_shapes" in result.recommended)
     only = replace(result, models=tuple(m for m in result.models if m.model == "vit_shapes"))
     with pytest.raises(InputError, match="vit_shapes was not fine-tuned: it has no head"):
-        search.fine_tune(only, HalfRight(), {"regime": "full", "protocol": "quick"})
+        search.fine_tune(only, HalfRight(), "full", "quick")
 
 
 def test_small_classes_and_metrics_without_calibration_are_notes(search, dataset):

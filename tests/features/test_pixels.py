@@ -193,6 +193,7 @@ def test_jobs_in_one_process_decode_each_image_once_per_input_size(models, datas
     target = replace(dataset, train=images, scoring_set=images)
     for name, model in models.items():
         candidate = Candidate(name, lambda model=model, name=name: replace(model, identity={"weights": name}))
-        work = Precomputation(ModelPool("test", (candidate,)), target, store, "cpu", 64, 0, inspect=False)
+        settings = {"store": store, "device": "cpu", "batch_size": 64, "workers": 0, "seed": 0, "inspect": False}
+        work = Precomputation(ModelPool("test", (candidate,)), target, **settings)
         work.extract_features(("scoring_set",))
     assert reads == Counter(dict.fromkeys(range(36), 2)), "there are two input sizes"

@@ -330,7 +330,7 @@ def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> S
         OmegaConf.update(config, "ground_truth", OmegaConf.load(CONF / "ground_truth" / "full.yaml"), force_add=True)
         labels["ground_truth"], protocol = "full", str(HydraConfig.get().runtime.choices["protocol"])
     regime = build("ground_truth", resolve_settings(config)["ground_truth"])
-    return search.fine_tune(result, regime, {"regime": labels["ground_truth"], "protocol": protocol})
+    return search.fine_tune(result, regime, labels["ground_truth"], protocol)
 
 
 def fine_tune_command(result: SearchResult, run: HydraConf | DictConfig) -> str:

@@ -117,20 +117,19 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     from transfer_exp.report.tracked_results import precompute_results
 
     pool, dataset, name = parts["model_pool"], parts["dataset"], job_name(config)
-    settings = plain["features"] | {key: plain[key] for key in ("jobs", "inspect")}
-    precomputation = Precomputation(pool, dataset, store, plain["device"], **settings)
+    settings = plain["features"] | {name: plain[name] for name in ("device", "seed", "jobs", "inspect")}
+    precomputation = Precomputation(pool, dataset, store=store, **settings)
     tracked_run = describe_job(config, plain, name, sweep, data_digest(parts["tracker"], dataset, trains))
     with LiveRun(parts["tracker"], tracked_run, folder) as live_run:
         if plain["stage"] == "features":
             cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))
         else:
             labels, protocol = cell_labels(config)
-            names = {"pool": pool.name, "dataset": dataset.name, "regime": labels["ground_truth"]}
-            names |= {"protocol": protocol, "seed": str(plain["seed"])}
+            regime = parts["ground_truth"], labels["ground_truth"], protocol
             if plain["stage"] == "grid":
-                cached = precomputation.train_grid_point(parts["ground_truth"], names, plain["point"])
+                cached = precomputation.train_grid_point(*regime, plain["point"])
             else:
-                cached = precomputation.compute_accuracies(parts["ground_truth"], names)
+                cached = precomputation.compute_accuracies(*regime)
         counts = [{"what": what, "was_there": there, "count": count} for (what, there), count in sorted(cached.items())]
         write_status(folder, {"state": "done", "cell": name, "found": counts})
         live_run.finish(precompute_results(plain["stage"], counts, precomputation.run_log.cache_references))

@@ -51,17 +51,15 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> Outcome
     matrix = ScoreMatrix(
         parts["model_pool"].select(plain["models"]),
         parts["dataset"],
-        metrics,
-        perturbations,
-        tuple(plain["images_per_class"]),
-        tuple(plain["splits"]),
-        parts["ground_truth"],
-        store,
-        str(best_device(config.device)),
+        metrics=metrics,
+        perturbations=perturbations,
+        images_per_class=tuple(plain["images_per_class"]),
+        splits=tuple(plain["splits"]),
+        ground_truth=parts["ground_truth"],
+        store=store,
+        device=str(best_device(config.device)),
         **plain["features"],
-        seed=config.seed,
-        jobs=plain["jobs"],
-        inspect=plain["inspect"],
+        **{name: plain[name] for name in ("seed", "jobs", "inspect")},
     )
     path = expand_user(plain["rows"])
     return Outcome(headline=f"wrote {update_scores(path, matrix.run())} rows to {path}")

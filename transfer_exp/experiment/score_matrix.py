@@ -12,24 +12,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from transfer_exp.dataset.arrays import FeatureArrays
-from transfer_exp.dataset.inspection import inspect_and_log
 from transfer_exp.dataset.stratification import stratified_indices
-from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
-from transfer_exp.experiment.parallel import SERIAL_SECONDS, Jobs, count_jobs, map_models
+from transfer_exp.experiment.pool_on_dataset import PoolOnDataset
+from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scoring import MetricInputs, Parts, metric_parts, metric_scores
-from transfer_exp.features.extraction import Extractor
-from transfer_exp.features.model_on_target import Pairing, Split, check_pool_and_dataset, pair
+from transfer_exp.features.model_on_target import Pairing, Split
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
-from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling
-from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
-from transfer_exp.progress import Track, progress_bars
+from transfer_exp.progress import Track
 from transfer_exp.statistics.feature_set import FeatureSet, concatenate
 from transfer_exp.statistics.rounding import merge_ties
-from transfer_exp.store import Store
 
 _log = logging.getLogger(__name__)
 _PERTURBED_INPUTS = {"features", "class_statistics"}
@@ -55,40 +49,23 @@ class _ModelScores:
     skips: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class ScoreMatrix:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScoreMatrix(PoolOnDataset):
     """Settings of a score matrix on one dataset.
 
     Attributes:
-        pool, dataset: Objects of the config groups.
         metrics, perturbations: Objects of the config groups, by name.
         images_per_class: Subset sizes n, at least 2. A subset has n * C images, with the class proportions of the
             dataset, but at most all images; None takes all.
         splits: ``train`` and the splits to score together with it; splits that the dataset lacks are left out.
         ground_truth: Source of accuracies on other datasets, for metrics that need them.
-        store: Cache of the features.
-        device, batch_size, workers, layer, pooling: Settings of feature extraction, see `Extractor`.
-        seed: Seed of the subsets and of the perturbations, the same for every model.
-        jobs: Number of models to work on at a time, see `count_jobs`.
-        inspect: Whether to inspect the images of the splits, and refuse unreadable ones before any work.
     """
 
-    pool: ModelPool
-    dataset: TargetDataset | FeatureArrays
     metrics: Mapping[str, Metric | PoolMetric]
     perturbations: Mapping[str, Perturbation]
     images_per_class: tuple[Size, ...]
     splits: tuple[Split, ...]
     ground_truth: Regime
-    store: Store
-    device: str
-    batch_size: int
-    workers: int
-    seed: int
-    jobs: Jobs = 1
-    inspect: bool = True
-    layer: LayerSetting = HEAD_INPUT
-    pooling: Pooling | None = None
     _refusals: dict[Cell, str] = field(default_factory=dict, init=False, repr=False)
     """Why a cell has no row."""
     _skips: list[str] = field(default_factory=list, init=False, repr=False)
@@ -107,23 +84,17 @@ class ScoreMatrix:
                 arrays, or nothing can be scored.
         """
         self._check_axes()
-        if self.inspect:
-            inspect_and_log(self.dataset, self.splits, self.store, self.workers)
+        self.check_images(self.splits)
         self._refusals.clear()
         self._skips.clear()
         parts: dict[Cell, dict[str, Parts]] = {}
-        n_jobs = count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store)
-        alone = SERIAL_SECONDS if isinstance(self.dataset, FeatureArrays) else 0.0
-        with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models") as (track, advance):
-            outcomes = map_models(self._work_on, self.pool.candidates, n_jobs, track, alone)
-            for candidate, scores in zip(self.pool.candidates, outcomes, strict=True):
-                for cell, model_parts in scores.parts.items():
-                    parts.setdefault(cell, {})[candidate.name] = model_parts
-                for cell, refusal in scores.refusals.items():
-                    self._refusals.setdefault(cell, refusal)
-                for reason, level in scores.skips.items():
-                    self._log_skip(reason, level)
-                advance()
+        for candidate, scores in zip(self.pool.candidates, self.for_each_model(self._score_model), strict=True):
+            for cell, model_parts in scores.parts.items():
+                parts.setdefault(cell, {})[candidate.name] = model_parts
+            for cell, refusal in scores.refusals.items():
+                self._refusals.setdefault(cell, refusal)
+            for reason, level in scores.skips.items():
+                self._log_skip(reason, level)
         rows = [self._row(cell, by_model) for cell, by_model in parts.items() if cell not in self._refusals]
         if not any(rows):
             reasons = [*self._refusals.values(), *self._skips, "the pool is empty"]
@@ -133,37 +104,29 @@ class ScoreMatrix:
         return [row for row in rows if row]
 
     def _check_axes(self) -> None:
-        check_pool_and_dataset(self.pool, self.dataset)
         for size in self.images_per_class:
             if size is not None and size < 2:
                 raise InputError(f"images_per_class={size}: a class needs at least 2, or null for all")
         if "train" not in self.splits or not set(self.splits) <= set(_SPLITS):
             raise InputError(f"splits=[{', '.join(self.splits)}]: need train, optionally with validation and test")
 
-    def _work_on(self, candidate: Candidate, track: Track) -> _ModelScores:
-        """Score one model in every cell."""
+    def _score_model(self, pairing: Pairing, track: Track, run_log: RunLog) -> _ModelScores:
+        """Return the parts of one model in every cell."""
         scores = _ModelScores()
-        extractor = Extractor(
-            self.store, self.device, self.batch_size, self.workers, track, layer=self.layer, pooling=self.pooling
-        )
         try:
-            self._score_model(pair(candidate, self.dataset, extractor), scores)
+            if len(pairing.layers()) > 1:
+                fix = "name one with features.layer=NAME, or take mean"
+                raise SharedInputError(f"a score matrix is of one layer: {fix}")
+            features_of_splits = [pairing.features(split) for split in self.splits]
+            samples = concatenate([features for features in features_of_splits if features is not None])
+            n_samples = len(samples.labels)
+            for size in self.images_per_class:
+                total = None if size is None else min(size * len(self.dataset.class_names), n_samples)
+                scoring_set = samples.subset(stratified_indices(samples.labels, total, self.seed))
+                self._score_subset(size, pairing, scoring_set, scores)
         except NotApplicableError as error:
-            scores.skips[f"{candidate.name} is skipped: {error}"] = logging.WARNING
+            scores.skips[f"{pairing.name} is skipped: {error}"] = logging.WARNING
         return scores
-
-    def _score_model(self, pairing: Pairing, scores: _ModelScores) -> None:
-        """Add the parts of one model in every cell."""
-        layers = pairing.layers()
-        if len(layers) > 1:
-            raise SharedInputError("a score matrix is of one layer: name one with features.layer=NAME, or take mean")
-        features_of_splits = [pairing.features(split) for split in self.splits]
-        samples = concatenate([features for features in features_of_splits if features is not None])
-        n_samples = len(samples.labels)
-        for size in self.images_per_class:
-            total = None if size is None else min(size * len(self.dataset.class_names), n_samples)
-            scoring_set = samples.subset(stratified_indices(samples.labels, total, self.seed))
-            self._score_subset(size, pairing, scoring_set, scores)
 
     def _score_subset(self, size: Size, pairing: Pairing, scoring_set: FeatureSet, scores: _ModelScores) -> None:
         """Add the parts of one model in every cell of one subset size."""

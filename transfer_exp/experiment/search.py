@@ -13,86 +13,61 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from transfer_exp.dataset.arrays import FeatureArrays
-from transfer_exp.dataset.inspection import ALL_SPLITS, SCORING_SET, inspect_and_log
-from transfer_exp.dataset.target_dataset import TargetDataset
+from transfer_exp.dataset.inspection import ALL_SPLITS, SCORING_SET
 from transfer_exp.errors import InputError, NoModelError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.first_look import FirstLook, relative_costs
 from transfer_exp.experiment.limits import Limits
-from transfer_exp.experiment.parallel import Jobs, ModelThreads, count_jobs, map_models, one_blas_thread
+from transfer_exp.experiment.parallel import ModelThreads, count_jobs, one_blas_thread
+from transfer_exp.experiment.pool_on_dataset import PoolOnDataset
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scored_subsets import ScoredSubsets
 from transfer_exp.experiment.scoring import Parts, Scoring
 from transfer_exp.experiment.uncertainty import Finalists, Uncertainty, measure_uncertainty
-from transfer_exp.features.extraction import Extractor, FeatureReader
-from transfer_exp.features.model_on_target import SampleSubset, check_pool_and_dataset, pair
+from transfer_exp.features.extraction import FeatureReader
+from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.features.nested_subsets import NestedSubsets
-from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Accuracy, Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
-from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling
-from transfer_exp.model_pool.pool import ModelPool
 from transfer_exp.perturbation.perturbation import Perturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.progress import Track, phase, progress_bars, silent
 from transfer_exp.results.search import SearchedModel, SearchResult
 from transfer_exp.statistics.feature_set import FeatureSet
-from transfer_exp.store import Store
 
 _SEARCH_SHARE = 0.75
 """Share of the time budget after which no model is shown more images; the rest is for its uncertainty."""
 _OUT_OF_TIME = "the time budget was used up before"
 
 
-@dataclass(frozen=True, eq=False)
-class PoolSearch:
-    """Settings of a search.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PoolSearch(PoolOnDataset):
+    """Settings of a search; its images are inspected in all splits, and those of the scoring set must be readable.
 
     Attributes:
-        pool, dataset, metric, perturbation: Objects of the config groups.
+        metric, perturbation: Objects of the config groups.
         ground_truth: Source of accuracies on other datasets, for metrics that need them.
         halving: Successive halving; its budget is set from ``budget``.
         budget: Time budget of the whole search.
         draws: Number of half-samples for the intervals.
-        store: Cache of the features.
-        device, batch_size, workers, layer, pooling: Settings of feature extraction, see `Extractor`.
-        seed: Seed of the order of the images, of the half-samples and of the perturbation.
-        inspect: Whether to inspect all images, and refuse unreadable ones of the scoring set before any work.
         report: Function to call with each line of the inspection; None logs the findings.
         limits: Limits on what a model may cost.
-        jobs: Number of models, or parts of the half-samples, to work on at a time, see `count_jobs`.
     """
 
-    pool: ModelPool
-    dataset: TargetDataset | FeatureArrays
     metric: Metric | PoolMetric
     perturbation: Perturbation | StrengthPath
     ground_truth: Regime
     halving: Halving
     budget: Budget
     draws: int
-    store: Store
-    device: str
-    batch_size: int
-    workers: int
-    seed: int
-    inspect: bool = True
     report: Callable[[str], object] | None = None
-    jobs: Jobs = 1
-    layer: LayerSetting = HEAD_INPUT
-    pooling: Pooling | None = None
     limits: Limits = field(default_factory=Limits)
 
     @cached_property
     def scoring(self) -> Scoring:
         """The metric applied after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
-
-    def cell(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """Return the labels of the search in tables, with the names of its pool and target."""
-        return {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
 
     @one_blas_thread()
     def run(self, labels: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
@@ -107,20 +82,20 @@ class PoolSearch:
         Raises:
             InputError: If no model can be scored, or an input is invalid.
         """
-        check_pool_and_dataset(self.pool, self.dataset)
+        findings = self.check_images(ALL_SPLITS, needed=SCORING_SET, report=self.report)
         if self.inspect:
-            return self._inspect_and_run(labels)
-        pool, remarks = self.limits.apply(
-            self.pool, Extractor(self.store, self.device, self.batch_size, self.workers, silent)
-        )
+            uninspected = replace(self, inspect=False, budget=self.budget.with_half_left())
+            result, run_log = uninspected.run(labels)
+            run_log.findings = findings
+            return result, run_log
+        pool, remarks = self.limits.apply(self.pool, self.extractor(silent))
         if remarks:
             result, run_log = replace(self, pool=pool, limits=Limits(), inspect=False).run(labels)
             return replace(result, notes=(*result.notes, *remarks)), run_log
         left = None if self.budget.seconds is None else self.budget.left()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models", left) as (track, advance):
             threads = ModelThreads(count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store), track)
-            settings = (self.store, self.device, self.batch_size, self.workers, threads.track)
-            extractor = Extractor(*settings, layer=self.layer, pooling=self.pooling)
+            extractor = self.extractor(threads.track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
             nested = NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first, self._best_layer)
             scored = ScoredSubsets(nested, self.scoring, self.ground_truth, threads)
@@ -154,16 +129,6 @@ class PoolSearch:
         }
         return result, RunLog(seconds, readers)
 
-    def _inspect_and_run(self, labels: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
-        """Inspect the images, and run the search with what is left of the budget."""
-        findings = inspect_and_log(
-            self.dataset, ALL_SPLITS, self.store, self.workers, needed=SCORING_SET, report=self.report
-        )
-        uninspected = replace(self, inspect=False, budget=self.budget.with_half_left())
-        result, run_log = uninspected.run(labels)
-        run_log.findings = findings
-        return result, run_log
-
     def _best_layer(self, layers: Sequence[SampleSubset]) -> SampleSubset:
         """Return the layer of a model with the highest score on the first images."""
 
@@ -172,38 +137,31 @@ class PoolSearch:
 
         return self.scoring.best_layer(layers, parts_of).pairing
 
-    def fine_tune(self, result: SearchResult, regime: Regime, names: Mapping[str, str]) -> SearchResult:
+    def fine_tune(self, result: SearchResult, regime: Regime, label: str, protocol: str) -> SearchResult:
         """Fine-tune the recommended models, and return the result with their accuracies.
 
         Args:
             result: Result of this search.
-            regime: Way of fine-tuning.
-            names: Names of ``regime`` and ``protocol`` in the table of accuracies.
+            regime, label, protocol: Parameters of `cached_accuracies`.
 
         Raises:
             InputError: If none of the models can be fine-tuned.
         """
-        names = {**names, "pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
-        cache = CachedAccuracies(regime, self.store, self.device, names)
-        candidates = {candidate.name: candidate for candidate in self.pool.candidates}
+        cache = self.cached_accuracies(regime, label, protocol)
         accuracies, problems = dict[str, float](), list[str]()
 
-        def fine_tune_one(name: str, track: Track) -> Accuracy | str | None:
-            extractor = Extractor(self.store, self.device, self.batch_size, self.workers, track)
+        def fine_tune_one(pairing: Pairing, track: Track, run_log: RunLog) -> Accuracy | str | None:
             try:
-                return cache(pair(candidates[name], self.dataset, extractor), track)
+                return cache(pairing, track)
             except NotApplicableError as reason:
-                return f"{name} was not fine-tuned: {reason}"
+                return f"{pairing.name} was not fine-tuned: {reason}"
 
-        n_jobs = count_jobs(self.jobs, len(result.recommended), self.device, self.store)
-        with progress_bars(len(result.recommended), f"{self.dataset.name}: fine-tuning") as (track, advance):
-            values = map_models(fine_tune_one, result.recommended, n_jobs, track)
-            for name, value in zip(result.recommended, values, strict=True):
-                if isinstance(value, str):
-                    problems.append(value)
-                elif value is not None:
-                    accuracies[name] = value.value
-                advance()
+        values = self.for_each_model(fine_tune_one, pool=self.pool.select(result.recommended), what="fine-tuning")
+        for name, value in zip(result.recommended, values, strict=True):
+            if isinstance(value, str):
+                problems.append(value)
+            elif value is not None:
+                accuracies[name] = value.value
         if not accuracies:
             raise InputError(problems[0] if problems else "fine-tuning gives no accuracy: choose another ground_truth")
         models = tuple(replace(model, accuracy=accuracies.get(model.model)) for model in result.models)

@@ -19,7 +19,7 @@ from transfer_exp.features.extraction import Extractor, FeatureReader
 from transfer_exp.io.code import outside_code
 from transfer_exp.metric.metric import ModelFacts, ModelWeights
 from transfer_exp.model_pool.loaded_model import LoadedModel
-from transfer_exp.model_pool.pool import Candidate, ModelPool
+from transfer_exp.model_pool.pool import Candidate
 from transfer_exp.progress import track
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -260,16 +260,6 @@ class SampleSubset(NamedTuple):
 
 def _no_features(max_values: int) -> None:
     """Return None: the `FeatureReader` of a split that was not used."""
-
-
-def check_pool_and_dataset(pool: ModelPool, dataset: TargetDataset | FeatureArrays) -> None:
-    """Refuse arrays without the pool that lists their models, and that pool without arrays.
-
-    Raises:
-        InputError: If only one of the two consists of arrays.
-    """
-    if isinstance(dataset, FeatureArrays) != (pool.name == "arrays"):
-        raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
 
 
 def pair(candidate: Candidate, dataset: TargetDataset | FeatureArrays, extractor: Extractor) -> Pairing:
