@@ -149,7 +149,7 @@ def test_wandb_records_every_name(tmp_path):
         context = run_context(config=config, scoring_sets=readers)
         run = WandbTracker().start(TrackedRun("score", result.cell, config, name=f"{name} logme"), tmp_path / str(i))
         run.log(TRAINING_STEP, 1, {f"train_loss/{name}": 1.0})
-        written = write_run(result, context, tmp_path / str(i), run.finish)
+        written = write_run(result, context, tmp_path / str(i), run.finish).written
         recorded = read_offline(written[-1])
         assert recorded["config"]["cell"]["dataset"] == escape_controls(name)
         assert re.fullmatch(r"[A-Za-z0-9_.-]+", next(iter(recorded["artifacts"])))

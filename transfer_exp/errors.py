@@ -45,13 +45,11 @@ class IncompleteOutputError(InputError):
     Args:
         records: Files of the results.
         problems: What could not be written, and why.
-        written: Files that users open, and the entry of the tracker, as far as they were written.
     """
 
-    def __init__(self, records: Sequence[Path], problems: Sequence[str], written: Sequence[Path | str]) -> None:
+    def __init__(self, records: Sequence[Path], problems: Sequence[str]) -> None:
         files = ", ".join(map(str, records))
         super().__init__(f"cannot write the {' or the '.join(problems)}: the results are in {files}")
-        self.written = list(written)
 
 
 class NotApplicableError(Exception):

@@ -54,7 +54,7 @@ def files(folder):
 
 def test_a_single_run_leaves_record_figure_details_and_page(tmp_path):
     finish = ListFinish("runs/7")
-    written = write_run(cell_result(), context(), tmp_path, finish)
+    written = write_run(cell_result(), context(), tmp_path, finish).written
     assert [getattr(entry, "name", entry) for entry in written] == [
         "result.json",
         "ranking.csv",
@@ -69,15 +69,15 @@ def test_a_single_run_leaves_record_figure_details_and_page(tmp_path):
 
 
 def test_a_cell_of_a_sweep_has_no_page_of_its_own(tmp_path):
-    written = write_run(cell_result(), context("sweep-7"), tmp_path, ListFinish())
+    written = write_run(cell_result(), context("sweep-7"), tmp_path, ListFinish()).written
     assert [path.name for path in written] == ["result.json", "ranking.csv", "scatter.png"]
     assert "report.html" not in files(tmp_path)
     assert len(json.loads((tmp_path / "page.json").read_text())["views"]) == 3
 
 
 def test_a_failing_tracker_keeps_record_and_figure(tmp_path):
-    with pytest.raises(InputError, match="no network"):
-        write_run(cell_result(), context(), tmp_path, unreachable)
+    with pytest.raises(IncompleteOutputError, match="no network"):
+        raise write_run(cell_result(), context(), tmp_path, unreachable).problem
     assert files(tmp_path) == ["page.json", "ranking.csv", "report.html", "result.json", "scatter.png"]
 
 
@@ -85,7 +85,7 @@ def test_a_failing_figure_keeps_everything_else(tmp_path):
     (tmp_path / "scatter.png").mkdir()
     finish = ListFinish("runs/7")
     with pytest.raises(IncompleteOutputError, match=r"the figure \(Is a directory\): the results are in .*json"):
-        write_run(cell_result(), context(), tmp_path, finish)
+        raise write_run(cell_result(), context(), tmp_path, finish).problem
     assert read_record(tmp_path / "result.json") == cell_result()
     assert "report.html" in files(tmp_path)
     assert dict(finish.results[0].images) == {}
@@ -97,15 +97,14 @@ def test_any_failure_of_a_library_that_draws_is_one_line_after_the_results(tmp_p
 
     for name in ("scatter", "write_page", "collect_run_details"):
         monkeypatch.setattr(f"transfer_exp.report.write_run.{name}", fail)
-    with pytest.raises(IncompleteOutputError) as caught:
-        write_run(cell_result(), context(), tmp_path, ListFinish("runs/7"))
-    assert str(caught.value).count("(unknown symbol)") == 3
-    assert [getattr(entry, "name", entry) for entry in caught.value.written] == ["result.json", "ranking.csv", "runs/7"]
+    output = write_run(cell_result(), context(), tmp_path, ListFinish("runs/7"))
+    assert str(output.problem).count("(unknown symbol)") == 3
+    assert [getattr(entry, "name", entry) for entry in output.written] == ["result.json", "ranking.csv", "runs/7"]
     assert read_record(tmp_path / "result.json") == cell_result()
 
 
 def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
-    written = write_search(SEARCH, context(), tmp_path, ListFinish())
+    written = write_search(SEARCH, context(), tmp_path, ListFinish()).written
     assert [path.name for path in written] == ["result.json", "rank.csv", "rank.parquet", "report.html"]
     assert files(tmp_path) == ["page.json", "rank.csv", "rank.parquet", "report.html", "result.json"]
     (cell,) = page_data(tmp_path)["cells"]
@@ -117,8 +116,8 @@ def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
 
 
 def test_a_failing_tracker_keeps_the_ranking_of_a_search(tmp_path):
-    with pytest.raises(InputError, match="no network"):
-        write_search(SEARCH, context(), tmp_path, unreachable)
+    with pytest.raises(IncompleteOutputError, match="no network"):
+        raise write_search(SEARCH, context(), tmp_path, unreachable).problem
     names = ["page.json", "rank.csv", "rank.parquet", "report.html", "result.json"]
     assert files(tmp_path) == names
 

@@ -27,7 +27,7 @@ from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_setti
 from transfer_exp.cli.output import Outcome, add_output_options
 from transfer_exp.cli.overrides import quote_path
 from transfer_exp.deprecated_names import current_overrides
-from transfer_exp.errors import IncompleteOutputError, InputError
+from transfer_exp.errors import InputError
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import phase
 from transfer_exp.version import __version__
@@ -118,10 +118,7 @@ def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Out
     output.add("page", lambda: write_page(standings, facts["command"], folder))
     main = [next(view for view in standings if view.rows is rows) for rows in pools]
     summary = partial(leaderboard_table, main, Path(relative_path(folder)))
-    try:
-        return Outcome(summary, "leaderboard", output.finish())
-    except IncompleteOutputError as error:
-        return Outcome(summary, "leaderboard", error.written, error)
+    return Outcome(summary, "leaderboard", output.written, output.problem)
 
 
 def _check_settings(config: DictConfig) -> None:

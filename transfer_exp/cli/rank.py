@@ -22,15 +22,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.console import Parser, relative_path
 from transfer_exp.cli.instantiate import build, build_all, with_trust
-from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain, varied_settings
+from transfer_exp.cli.job_labels import cell_labels, resolve_settings, to_plain, varied_settings
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
 from transfer_exp.cli.overrides import quote, quote_path
 from transfer_exp.cli.redact import redacted_command
+from transfer_exp.cli.run import run_context
 from transfer_exp.cli.settings import check_job
 from transfer_exp.cli.tracked_job import data_digest, describe_job
 from transfer_exp.deprecated_names import current_overrides
-from transfer_exp.errors import IncompleteOutputError, InputError, NoModelError
+from transfer_exp.errors import InputError, NoModelError
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import hide_bars, phase
 from transfer_exp.results.search import SearchResult
@@ -216,7 +217,7 @@ def _search(
     """Run a search, fine-tune its best models if the settings say so, and write its files."""
     from transfer_exp.report.record import write_search_record
     from transfer_exp.report.search_table import search_table
-    from transfer_exp.report.write_run import RunContext, write_search
+    from transfer_exp.report.write_run import write_search
 
     result, run_log = search.run(labels)
     result = replace(result, command=fine_tune_command(result, HydraConfig.get()))
@@ -228,25 +229,9 @@ def _search(
         with hide_bars():
             Terminal().print(search_table(result, Path(relative_path(folder)), OutputOptions.top))
         result = fine_tune(config, search, result)
-    context = RunContext(
-        config=to_plain(config),
-        sweep=sweep,
-        command=command_line(single_run=sweep is None),
-        seconds=run_log.seconds,
-        class_names=search.dataset.class_names,
-        scoring_sets=run_log.scoring_sets,
-        perturb=search.scoring.perturb,
-        findings=run_log.findings,
-    )
-    phase("writing the results")
-    problem = None
-    try:
-        written = write_search(result, context, folder, live_run.finish)
-    except IncompleteOutputError as error:
-        written, problem = error.written, error
-    return Outcome(
-        partial(search_table, result, Path(relative_path(folder))), "ranked", written, problem, result.command
-    )
+    output = write_search(result, run_context(to_plain(config), sweep, search, run_log), folder, live_run.finish)
+    summary = partial(search_table, result, Path(relative_path(folder)))
+    return Outcome(summary, "ranked", output.written, output.problem, result.command)
 
 
 def _with_offline_advice(error: NoModelError, config: DictConfig) -> InputError:

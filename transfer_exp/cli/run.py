@@ -25,11 +25,14 @@ from transfer_exp.cli.job_labels import (
 from transfer_exp.cli.output import Outcome
 from transfer_exp.cli.settings import check_job
 from transfer_exp.cli.tracked_job import data_digest, describe_job
-from transfer_exp.errors import IncompleteOutputError
 from transfer_exp.progress import phase
 from transfer_exp.tracker.live_run import LiveRun
 
 if TYPE_CHECKING:
+    from transfer_exp.experiment.experiment import Experiment
+    from transfer_exp.experiment.run_log import RunLog
+    from transfer_exp.experiment.search import PoolSearch
+    from transfer_exp.report.write_run import RunContext
     from transfer_exp.store import Store
 
 # Other modules are imported when a job runs, those that need torch once the settings and the dataset are checked.
@@ -44,7 +47,7 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
 
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
-    from transfer_exp.report.write_run import RunContext, write_run
+    from transfer_exp.report.write_run import write_run
 
     settings = {name: plain[name] for name in ("device", "seed", "jobs", "inspect")} | plain["features"]
     run_log = RunLog()
@@ -52,30 +55,39 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     labels |= varied_settings(config)
     data = data_digest(tracker, experiment.dataset, experiment.ground_truth.trains)
     tracked_run = describe_job(config, plain, experiment.cell(labels), sweep, data)
-    problem = None
     with LiveRun(tracker, tracked_run, folder) as live_run:
         result = experiment.run(labels, run_log)
-        context = RunContext(
-            config=plain,
-            sweep=sweep,
-            command=command_line(single_run=sweep is None),
-            seconds=run_log.seconds,
-            class_names=experiment.dataset.class_names,
-            scoring_sets=run_log.scoring_sets,
-            perturb=experiment.scoring.perturb,
-            cache_references=run_log.cache_references,
-            findings=run_log.findings,
-        )
-        phase("writing the results")
-        try:
-            written = write_run(result, context, folder, live_run.finish)
-        except IncompleteOutputError as error:
-            written, problem = error.written, error
+        output = write_run(result, run_context(plain, sweep, experiment, run_log), folder, live_run.finish)
 
     from transfer_exp.report.ranking_table import headline, ranking_table
 
-    return Outcome(
-        partial(ranking_table, result, Path(relative_path(folder))), headline(result) or "ranked", written, problem
+    summary = partial(ranking_table, result, Path(relative_path(folder)))
+    return Outcome(summary, headline(result) or "ranked", output.written, output.problem)
+
+
+def run_context(
+    plain: Mapping[str, Any], sweep: str | None, work: Experiment | PoolSearch, run_log: RunLog
+) -> RunContext:
+    """Return what the files of a result tell in addition to it.
+
+    Args:
+        plain: Settings of the job as plain data.
+        sweep: Name of the sweep that the job belongs to, or None.
+        work, run_log: What has computed the result, and its log.
+    """
+    from transfer_exp.report.write_run import RunContext
+
+    phase("writing the results")
+    return RunContext(
+        config=plain,
+        sweep=sweep,
+        command=command_line(single_run=sweep is None),
+        seconds=run_log.seconds,
+        class_names=work.dataset.class_names,
+        scoring_sets=run_log.scoring_sets,
+        perturb=work.scoring.perturb,
+        cache_references=run_log.cache_references,
+        findings=run_log.findings,
     )
 
 

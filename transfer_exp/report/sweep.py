@@ -52,7 +52,7 @@ def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOut
     output.add("figure", lambda: sweep_figure(frame, folder / "sweep.png"))
     output.add("page", lambda: write_page(folder, frame))
     _print_paths(output.written, console)
-    return failures(frame), output.error if output.problems else None
+    return failures(frame), output.problem
 
 
 def write_table(folder: Path, frame: pd.DataFrame) -> Path:

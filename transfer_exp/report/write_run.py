@@ -63,6 +63,9 @@ class Output:
 
     Args:
         records: Files of the result itself, which are already written.
+
+    Attributes:
+        written: Files that users open, and the path or address of the tracker's entry if there is one.
     """
 
     def __init__(self, records: Sequence[Path]) -> None:
@@ -80,19 +83,13 @@ class Output:
         self.written += [path] if isinstance(path, Path | str) else []
         return path
 
-    def finish(self) -> list[Path | str]:
-        """Return the paths; `IncompleteOutputError` if a step failed."""
-        if self.problems:
-            raise self.error
-        return self.written
-
     @property
-    def error(self) -> IncompleteOutputError:
-        """The error about the steps that failed."""
-        return IncompleteOutputError(self.records, self.problems, self.written)
+    def problem(self) -> IncompleteOutputError | None:
+        """The error about the steps that failed; None if there are none."""
+        return IncompleteOutputError(self.records, self.problems) if self.problems else None
 
 
-def write_run(result: CellResult, context: RunContext, folder: Path, finish: Finish) -> list[Path | str]:
+def write_run(result: CellResult, context: RunContext, folder: Path, finish: Finish) -> Output:
     """Write record, figure, details, page and tracker entry of a scored cell, in this order.
 
     The results are written first. A failure at a later step keeps all other steps. The cells of a sweep share the page
@@ -105,11 +102,10 @@ def write_run(result: CellResult, context: RunContext, folder: Path, finish: Fin
         finish: Ends the run of the tracker.
 
     Returns:
-        Files that users open, and the path or address of the tracker's entry if there is one.
+        What was written, and the problem if a step after the record failed.
 
     Raises:
         InputError: If the result holds NaN or infinity.
-        IncompleteOutputError: If a step after the record failed.
     """
     records = write_record(result, context.config, folder, context.findings)
     output = Output(records)
@@ -119,14 +115,14 @@ def write_run(result: CellResult, context: RunContext, folder: Path, finish: Fin
         output.add("page", lambda: write_page(folder))
     references = context.cache_references
     output.add("entry of the tracker", lambda: finish(cell_results(result, references, figure, records)))
-    return output.finish()
+    return output
 
 
-def write_search(search: SearchResult, context: RunContext, folder: Path, finish: Finish) -> list[Path | str]:
+def write_search(search: SearchResult, context: RunContext, folder: Path, finish: Finish) -> Output:
     """Write record, tables, details, page and tracker entry of a search; parameters and errors as `write_run`."""
     records = write_search_record(search, context.config, folder, context.findings)
     output, cell, first = Output(records), last_round_as_cell(search), search.recommended
     output.add("details of the page", lambda: write_run_details(collect_run_details(cell, context, first), folder))
     output.add("page", lambda: write_page(folder))
     output.add("entry of the tracker", lambda: finish(search_results(search, records)))
-    return output.finish()
+    return output
