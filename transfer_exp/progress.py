@@ -153,14 +153,6 @@ class ProgressDisplay:
         elapsed = f" ({_clock(tasks[-1].elapsed or 0)})" if tasks else ""
         return ", ".join([", ".join(states) + elapsed, *left])
 
-    def hide(self) -> None:
-        """Remove the bars until `show` is called."""
-        self._bars.stop()
-
-    def show(self) -> None:
-        """Show the bars again."""
-        self._bars.start()
-
     def _columns(self) -> list[Any]:
         """Return the columns of the bars, which fit into 80 characters."""
         from rich import progress as bars
@@ -235,14 +227,15 @@ def show_progress(lines: bool = False, quiet: bool = False) -> Iterator[None]:
 @contextmanager
 def hide_bars() -> Iterator[None]:
     """Remove the bars inside the context, so that results can be printed."""
-    display = _display
-    if display is not None:
-        display.hide()
+    if _display is None:
+        yield
+        return
+    bars = _display._bars
+    bars.stop()
     try:
         yield
     finally:
-        if display is not None:
-            display.show()
+        bars.start()
 
 
 def phase(description: str) -> None:

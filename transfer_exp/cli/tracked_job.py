@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.job_labels import AXES, to_plain
 from transfer_exp.cli.settings import GROUPS
-from transfer_exp.errors import first_line, one_line, redact_urls
+from transfer_exp.errors import redact_urls
 from transfer_exp.results.folder import cell_folders
 from transfer_exp.tracker.environment import describe_environment
 from transfer_exp.tracker.none import NoTracker
+from transfer_exp.tracker.several import SeveralRuns
 from transfer_exp.tracker.tracker import REPORT, SECONDS, ActiveRun, TrackedResults, TrackedRun, Tracker, further_labels
 
 if TYPE_CHECKING:
     from transfer_exp.dataset.arrays import FeatureArrays
     from transfer_exp.dataset.target_dataset import TargetDataset
 
-_log = logging.getLogger(__name__)
 _INTERVAL = 10.0
 """Seconds between two counts of the jobs of a sweep."""
 _NAMED = ("dataset", "metric", "perturbation")
@@ -85,7 +83,7 @@ class SweepRun:
     """
 
     def __init__(self, active: ActiveRun, folder: Path, depth: int, jobs: int) -> None:
-        self._active, self._folder, self._depth, self._jobs = active, folder, depth, jobs
+        self._active, self._folder, self._depth, self._jobs = SeveralRuns([active]), folder, depth, jobs
         self._start, self._is_closed, self._done = time.monotonic(), threading.Event(), -1
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -100,22 +98,16 @@ class SweepRun:
         """End the run as failed, if it has not ended."""
         if not self._is_closed.is_set():
             self._stop()
-            with suppress(Exception):  # the user has to see the first error
-                self._active.fail("the sweep stopped before its last job")
+            self._active.fail("the sweep stopped before its last job")
 
     def _stop(self) -> None:
         self._is_closed.set()
         self._thread.join()
 
     def _watch(self) -> None:
-        while True:
-            try:
-                self._log()
-            except Exception as error:
-                _log.warning("the tracker does not record the progress any more: %s", one_line(first_line(error)))
-                return
-            if self._is_closed.wait(_INTERVAL):
-                return
+        self._log()
+        while not self._is_closed.wait(_INTERVAL):
+            self._log()
 
     def _log(self) -> None:
         """Record the number of finished jobs if it has changed."""

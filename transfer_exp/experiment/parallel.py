@@ -40,7 +40,6 @@ Jobs: TypeAlias = int | Literal["auto"]
 """Number of models to work on at a time; ``auto`` is described in `count_jobs`."""
 Item = TypeVar("Item")
 Value = TypeVar("Value")
-Work: TypeAlias = Callable[[Item, Track], Value]
 _MEMORY_OF_A_JOB = 2 * 1024**3
 """Bytes for a network of common size, its activations in a batch, and the features of one model."""
 SERIAL_SECONDS = 0.5

@@ -66,10 +66,6 @@ class ScoreMatrix(PoolOnDataset):
     images_per_class: tuple[Size, ...]
     splits: tuple[Split, ...]
     ground_truth: Regime
-    _refusals: dict[Cell, str] = field(default_factory=dict, init=False, repr=False)
-    """Why a cell has no row."""
-    _skips: list[str] = field(default_factory=list, init=False, repr=False)
-    """Why a model has no score, or none by some metric."""
 
     def run(self) -> list[dict[str, str]]:
         """Return one row per cell: its labels, and the score of every model by name, empty if there is none.
@@ -85,23 +81,28 @@ class ScoreMatrix(PoolOnDataset):
         """
         self._check_axes()
         self.check_images(self.splits)
-        self._refusals.clear()
-        self._skips.clear()
-        parts: dict[Cell, dict[str, Parts]] = {}
+        parts, refusals, skips = dict[Cell, dict[str, Parts]](), dict[Cell, str](), list[str]()
         for candidate, scores in zip(self.pool.candidates, self.for_each_model(self._score_model), strict=True):
             for cell, model_parts in scores.parts.items():
                 parts.setdefault(cell, {})[candidate.name] = model_parts
             for cell, refusal in scores.refusals.items():
-                self._refusals.setdefault(cell, refusal)
+                refusals.setdefault(cell, refusal)
             for reason, level in scores.skips.items():
-                self._log_skip(reason, level)
-        rows = [self._row(cell, by_model) for cell, by_model in parts.items() if cell not in self._refusals]
-        if not any(rows):
-            reasons = [*self._refusals.values(), *self._skips, "the pool is empty"]
+                if reason not in skips:  # logged once for all cells
+                    skips.append(reason)
+                    _log.log(level, "%s", reason)
+        rows = []
+        for cell in [cell for cell in parts if cell not in refusals]:
+            try:
+                rows.append(self._row(cell, parts[cell]))
+            except InputError as error:
+                refusals[cell] = f"{cell[-1]}: {error}"
+        if not rows:
+            reasons = [*refusals.values(), *skips, "the pool is empty"]
             raise InputError(f"nothing could be scored: {reasons[0]}")
-        for refusal, n_cells in Counter(self._refusals.values()).items():
+        for refusal, n_cells in Counter(refusals.values()).items():
             _log.warning("%d cells are left out: %s", n_cells, refusal)
-        return [row for row in rows if row]
+        return rows
 
     def _check_axes(self) -> None:
         for size in self.images_per_class:
@@ -152,20 +153,10 @@ class ScoreMatrix(PoolOnDataset):
                     same_for_all[metric_name] = parts
                 scores.parts[cell] = parts
 
-    def _log_skip(self, reason: str, level: int) -> None:
-        """Log why a model has no score, once for all cells."""
-        if reason not in self._skips:
-            self._skips.append(reason)
-            _log.log(level, "%s", reason)
-
     def _row(self, cell: Cell, parts: Mapping[str, Parts]) -> dict[str, str]:
-        """Return the row of a cell, empty if the metric refuses to combine the parts of the models."""
+        """Return the row of a cell; InputError if the metric refuses to combine the parts of the models."""
         size, perturbation, metric = cell
-        try:
-            scores = merge_ties(metric_scores(self.metrics[metric], list(parts.values())))
-        except InputError as error:
-            self._refusals[cell] = f"{metric}: {error}"
-            return {}
+        scores = merge_ties(metric_scores(self.metrics[metric], list(parts.values())))
         by_model = {model: f"{score:.9g}" for model, score in zip(parts, scores, strict=True)}
         return {
             "model_pool": self.pool.name,

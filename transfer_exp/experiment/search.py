@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from transfer_exp.experiment.parallel import ModelThreads, count_jobs, one_blas_
 from transfer_exp.experiment.pool_on_dataset import PoolOnDataset
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scored_subsets import ScoredSubsets
-from transfer_exp.experiment.scoring import Parts, Scoring
+from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.experiment.uncertainty import Finalists, Uncertainty, measure_uncertainty
 from transfer_exp.features.extraction import FeatureReader
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
@@ -131,11 +132,8 @@ class PoolSearch(PoolOnDataset):
 
     def _best_layer(self, layers: Sequence[SampleSubset]) -> SampleSubset:
         """Return the layer of a model with the highest score on the first images."""
-
-        def parts_of(layer: SampleSubset) -> Mapping[str, Parts]:
-            return self.scoring.compute_parts(layer.pairing, self.ground_truth, layer.scoring_set)
-
-        return self.scoring.best_layer(layers, parts_of).pairing
+        compute = self.scoring.compute_parts
+        return self.scoring.best_layer(layers, lambda s: compute(s.pairing, self.ground_truth, s.scoring_set)).pairing
 
     def fine_tune(self, result: SearchResult, regime: Regime, label: str, protocol: str) -> SearchResult:
         """Fine-tune the recommended models, and return the result with their accuracies.
@@ -286,24 +284,13 @@ class PoolSearch(PoolOnDataset):
 
     def _with_facts(self, model: SearchedModel, subsets: NestedSubsets) -> SearchedModel:
         """Return a model with its layer, cost and time."""
-        name, cost = model.model, subsets.costs.get(model.model)
-        model = replace(
-            model,
-            layer=subsets.layers.get(name, ""),
-            parameters=subsets.parameters.get(name),
-            seconds=subsets.seconds.get(name, 0.0),
-        )
-        if cost is None:
-            return model
-        return replace(
-            model,
-            multiply_adds=cost.multiply_adds,
-            images_per_second=cost.images_per_second,
-            peak_memory=cost.peak_memory(self.batch_size),
-            file_bytes=cost.file_bytes,
-            licence=cost.licence or "",
-            source_dataset=cost.source_dataset or "",
-        )
+        name, cost, facts = model.model, subsets.costs.get(model.model), dict[str, Any]()
+        if cost is not None:
+            facts = {field: getattr(cost, field) for field in ("multiply_adds", "images_per_second", "file_bytes")}
+            facts |= {"licence": cost.licence or "", "source_dataset": cost.source_dataset or ""}
+            facts["peak_memory"] = cost.peak_memory(self.batch_size)
+        facts |= {"layer": subsets.layers.get(name, ""), "parameters": subsets.parameters.get(name)}
+        return replace(model, seconds=subsets.seconds.get(name, 0.0), **facts)
 
     def _no_score(self, scored: ScoredSubsets) -> NoModelError:
         name, reason = next(iter(scored.reasons.items()), ("no model", "the pool is empty"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -12,11 +11,11 @@ from types import TracebackType
 
 from transfer_exp.errors import first_line, one_line
 from transfer_exp.progress import listen, phase
-from transfer_exp.tracker.tracker import SECONDS, TRAINING_STEP, ActiveRun, TrackedResults, TrackedRun, Tracker
+from transfer_exp.tracker.several import SeveralRuns
+from transfer_exp.tracker.tracker import SECONDS, TRAINING_STEP, TrackedResults, TrackedRun, Tracker
 
 _INTERVAL = 1.0
 """Seconds between two records of the progress."""
-_log = logging.getLogger(__name__)
 
 
 class LiveRun:
@@ -33,17 +32,17 @@ class LiveRun:
 
     def __init__(self, tracker: Tracker, run: TrackedRun, folder: Path) -> None:
         self._tracker, self._run, self._folder = tracker, run, folder
-        self._active: ActiveRun | None = None
+        self._active: SeveralRuns | None = None
         self._values: dict[str, float | int | str] = {}
         self._start, self._logged_at = time.monotonic(), 0.0
-        self._is_listening = True
         self._lock, self._stack = threading.Lock(), ExitStack()
 
     def __enter__(self) -> LiveRun:
         """Start the run; raises InputError if the service refuses it."""
         phase("starting the record of the run")
-        self._active = self._tracker.start(self._run, self._folder)
-        if self._active is not None:
+        active = self._tracker.start(self._run, self._folder)
+        if active is not None:
+            self._active = SeveralRuns([active])
             self._stack.enter_context(listen(self))
         return self
 
@@ -57,10 +56,7 @@ class LiveRun:
             reason = "interrupted"
         else:
             reason = one_line(first_line(error)) if isinstance(error, Exception) else "ended without results"
-        try:
-            active.fail(reason)
-        except Exception as problem:  # the user has to see the first error
-            _log.debug("the run of the tracker could not be ended: %s", problem)
+        active.fail(reason)
 
     def finish(self, results: TrackedResults) -> str | None:
         """Record the results and end the run; return its path or address, or None if there is none.
@@ -93,10 +89,5 @@ class LiveRun:
         self._log(SECONDS, round(self._logged_at - self._start, 1), dict(self._values))
 
     def _log(self, axis: str, position: float | int, values: Mapping[str, float | int | str]) -> None:
-        if self._active is None or not self._is_listening:
-            return
-        try:
+        if self._active is not None:
             self._active.log(axis, position, values)
-        except Exception as error:  # hours of computing must not be lost to a service
-            self._is_listening = False
-            _log.warning("the tracker does not record the progress any more: %s", one_line(first_line(error)))

@@ -41,7 +41,9 @@ class SeveralTrackers:
 
 
 class SeveralRuns:
-    """A run in progress with several trackers, see `ActiveRun`; the failure of one does not stop the others.
+    """A run in progress with one or more trackers, see `ActiveRun`.
+
+    A tracker that fails stops neither the others nor the work: hours of computing must not be lost to a service.
 
     Args:
         runs: The run of each tracker.
@@ -52,28 +54,31 @@ class SeveralRuns:
 
     def log(self, axis: str, position: float | int, values: Mapping[str, float | int | str]) -> None:
         """Record values with each tracker; one that refuses them is not asked again."""
-        for run in list(self._listening):
+        for run in self._listening:
             try:
                 run.log(axis, position, values)
             except Exception as error:
-                self._listening.remove(run)
-                _log.warning("a tracker does not record the progress any more: %s", one_line(first_line(error)))
+                self._listening = [other for other in self._listening if other is not run]
+                _log.warning("the tracker does not record the progress any more: %s", one_line(first_line(error)))
 
     def finish(self, results: TrackedResults) -> str | None:
         """End each run; return the records, separated by commas.
 
         Raises:
             InputError: If one tracker refuses the results; the others have recorded them.
+            Exception: That of the only tracker.
         """
-        records, problems = list[str](), list[str]()
+        records, problems = list[str](), list[Exception]()
         for run in self._runs:
             try:
                 record = run.finish(results)
                 records += [] if record is None else [record]
             except Exception as error:
-                problems.append(one_line(first_line(error)))
+                problems.append(error)
+        if problems and len(self._runs) == 1:
+            raise problems[0]
         if problems:
-            raise InputError("; ".join(problems))
+            raise InputError("; ".join(one_line(first_line(problem)) for problem in problems))
         return ", ".join(records) or None
 
     def fail(self, reason: str) -> None:
@@ -81,5 +86,5 @@ class SeveralRuns:
         for run in self._runs:
             try:
                 run.fail(reason)
-            except Exception as error:
+            except Exception as error:  # the user has to see the first error
                 _log.debug("the run of a tracker could not be ended: %s", error)
