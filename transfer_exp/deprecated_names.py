@@ -20,7 +20,6 @@ from typing import Any
 from transfer_exp.errors import InputError
 
 OBJECTS = {
-    "transfer_exp.cli.sweep_callback.SweepReport": "transfer_exp.cli.hydra_callback.HydraCallback",
     "transfer_exp.dataset.voc2007.voc2007": "transfer_exp.dataset.torchvision_sets.voc2007",
     "transfer_exp.experiment.cell.Experiment": "transfer_exp.experiment.experiment.Experiment",
     "transfer_exp.experiment.plugin.build": "transfer_exp.cli.instantiate.build",

@@ -56,20 +56,15 @@ class Parser(argparse.ArgumentParser):
         return 0
 
     def error(self, message: str) -> NoReturn:
-        """Raise an `InputError` with the message of argparse."""
-        raise InputError(explain_arguments(self, message))
-
-
-def explain_arguments(parser: argparse.ArgumentParser, message: str) -> str:
-    """Return a message of argparse with the nearest option for an unknown one, and the command that shows the help."""
-    invalid = _INVALID_CHOICE.fullmatch(message)
-    if invalid is not None:
-        choices = [choice.strip("' ") for choice in invalid["choices"].split(",")]
-        advice = suggestion(invalid["value"], choices)
-        return f"{invalid['argument']}: there is no '{invalid['value']}': {advice} (see {parser.prog} --help)"
-    unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
-    close = get_close_matches(unknown, parser._option_string_actions, n=1, cutoff=0.7)
-    return f"{message}: {f'did you mean {close[0]}? See' if close else 'see'} {parser.prog} --help"
+        """Raise `InputError`: the message of argparse with the nearest option or choice, and where the help is."""
+        invalid = _INVALID_CHOICE.fullmatch(message)
+        if invalid is not None:
+            choices = [choice.strip("' ") for choice in invalid["choices"].split(",")]
+            advice = f"{suggestion(invalid['value'], choices)} (see {self.prog} --help)"
+            raise InputError(f"{invalid['argument']}: there is no '{invalid['value']}': {advice}")
+        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
+        close = get_close_matches(unknown, self._option_string_actions, n=1, cutoff=0.7)
+        raise InputError(f"{message}: {f'did you mean {close[0]}? See' if close else 'see'} {self.prog} --help")
 
 
 class SafeStream:

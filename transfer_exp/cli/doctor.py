@@ -8,8 +8,6 @@ import platform
 import shutil
 import sys
 import textwrap
-import threading
-import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from packaging.requirements import Requirement
 
 from transfer_exp.cli.console import Parser, format_bytes, relative_path
 from transfer_exp.errors import InputError, one_line
-from transfer_exp.io.hub import TIMEOUT, check_connection, hub_url
+from transfer_exp.io.hub import check_connections, hub_url
 from transfer_exp.io.text import expand_user
 from transfer_exp.store.entries import list_entries
 from transfer_exp.version import __version__
@@ -104,32 +102,27 @@ def check_libraries() -> Iterator[Finding]:
         yield Finding("libraries", f"{_PACKAGE} is not installed: pip install it from its folder", is_broken=True)
         return
     required = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
-    yield Finding("libraries", ", ".join(f"{r.name} {version(r.name)}" for r in required if _is_satisfied(r)))
+    yield Finding("libraries", ", ".join(f"{r.name} {version(r.name)}" for r in required if not _unfit_version(r)))
     for requirement in required:
-        if not _is_satisfied(requirement):
-            problem = f"{_installed_version(requirement)}, needed is {requirement}: pip install '{requirement}'"
+        if unfit := _unfit_version(requirement):
+            problem = f"{unfit}, needed is {requirement}: pip install '{requirement}'"
             yield Finding(requirement.name, problem, is_broken=True)
     for extra in metadata(_PACKAGE).get_all("Provides-Extra") or ():
         if extra in _DEVELOPER_EXTRAS:
             continue
         of_extra = [r for r in requirements if r not in required and r.marker and r.marker.evaluate({"extra": extra})]
-        missing = [f"{r.name} ({_installed_version(r)})" for r in of_extra if not _is_satisfied(r)]
+        missing = [f"{r.name} ({unfit})" for r in of_extra if (unfit := _unfit_version(r))]
         fix = f"without {', '.join(missing)}: pip install '{_PACKAGE}[{extra}]'"
         yield Finding(f"extra {extra}", fix if missing else "present", without=f"the extra {extra}" if missing else "")
 
 
-def _is_satisfied(requirement: Requirement) -> bool:
+def _unfit_version(requirement: Requirement) -> str:
+    """Return the installed version if it is not the required one, ``missing`` without one; empty if all is well."""
     try:
-        return requirement.specifier.contains(version(requirement.name), prereleases=True)
-    except PackageNotFoundError:
-        return False
-
-
-def _installed_version(requirement: Requirement) -> str:
-    try:
-        return version(requirement.name)
+        installed = version(requirement.name)
     except PackageNotFoundError:
         return "missing"
+    return "" if requirement.specifier.contains(installed, prereleases=True) else installed
 
 
 def check_devices() -> Iterator[Finding]:
@@ -198,26 +191,14 @@ def _folder_size(folder: Path) -> str:
 
 
 def check_network() -> Iterator[Finding]:
-    """Yield whether the hub and W&B answer, within `TIMEOUT` seconds for both."""
+    """Yield whether the hub and W&B answer, see `check_connections`."""
     wandb_offline = os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
     urls = {"Hugging Face": hub_url(), "W&B": "" if wandb_offline else _wandb_url()}
-    answers: dict[str, str] = {}
-    threads = [
-        # Daemons, because a thread that looks a name up cannot be stopped, and must not block the exit.
-        threading.Thread(target=lambda n=name, u=url: answers.update({n: check_connection(u)}), daemon=True)
-        for name, url in urls.items()
-        if url
-    ]
-    deadline = time.monotonic() + TIMEOUT
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(deadline - time.monotonic(), 0))
-    in_time = dict(answers)
+    answers = check_connections(urls.values())
     for name, url in urls.items():
-        reply = in_time.get(name, "no answer") if url else "not checked, because the environment is set to offline"
+        reply = answers[url] if url else "not checked, because the environment is set to offline"
         yield Finding(f"network {name}", f"{_host(url)}: {reply}" if url else reply)
-    if threads and "reached" not in in_time.values():
+    if answers and "reached" not in answers.values():
         offline = "offline works with model_pool=builtin, tracker.mode=offline, HF_HUB_OFFLINE=1 and cached downloads"
         yield Finding("no network", offline, without="a network")
 

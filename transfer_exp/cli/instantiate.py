@@ -99,7 +99,7 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
         InputError: When the target is not allowed or missing, or an option is unknown, missing or of the wrong type.
     """
     target, values, hints = _check_arguments(group, options)
-    built = {key: _build_nested(f"{group}.{key}", value) for key, value in values.items()}
+    built = {key: _map_targets(f"{group}.{key}", value, build) for key, value in values.items()}
     result = target(**{key: _check_type(f"{group}.{key}", value, hints.get(key, Any)) for key, value in built.items()})
     kinds = tuple(get_object(path) for path in _KINDS.get(group, ()))
     if kinds and not isinstance(result, kinds):
@@ -129,10 +129,9 @@ def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[.
     for key, value in values.items():
         if key not in parameters:
             raise InputError(f"{group} has no setting '{key}': {suggestion(key, parameters)}")
-        if _has_target(value):
-            _check_nested(f"{group}.{key}", value)
-        else:
-            _check_type(f"{group}.{key}", _build_nested(f"{group}.{key}", value), hints.get(key, Any))
+        checked = _map_targets(f"{group}.{key}", value, _check_arguments)
+        if not _has_target(value):
+            _check_type(f"{group}.{key}", checked, hints.get(key, Any))
     for key, parameter in parameters.items():
         if key not in values and parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
             raise InputError(f"{group}.{key} has no value: set {group}.{key}=...")
@@ -144,22 +143,14 @@ def _has_target(option: Any) -> bool:
     return (isinstance(option, Mapping) and "_target_" in option) or any(map(_has_target, items))
 
 
-def _check_nested(name: str, option: Any) -> None:
-    if isinstance(option, Mapping) and "_target_" in option:
-        _check_arguments(name, option)
-    elif isinstance(option, Mapping | list):
-        for key, item in option.items() if isinstance(option, Mapping) else enumerate(option):
-            _check_nested(f"{name}.{key}", item)
-
-
-def _build_nested(name: str, option: Any) -> Any:
-    """Build every ``_target_`` inside an option; lists become tuples, which can be hashed."""
+def _map_targets(name: str, option: Any, make: Callable[[str, Mapping[str, Any]], Any]) -> Any:
+    """Apply a function to every ``_target_`` inside an option; lists become tuples, which can be hashed."""
     if isinstance(option, Mapping):
         if "_target_" in option:
-            return build(name, option)
-        return {key: _build_nested(f"{name}.{key}", item) for key, item in option.items()}
+            return make(name, option)
+        return {key: _map_targets(f"{name}.{key}", item, make) for key, item in option.items()}
     if isinstance(option, list):
-        return tuple(_build_nested(f"{name}.{i}", item) for i, item in enumerate(option))
+        return tuple(_map_targets(f"{name}.{i}", item, make) for i, item in enumerate(option))
     if isinstance(option, str) and option == "???":
         raise InputError(f"{name} has no value: set {name}=...")
     return option

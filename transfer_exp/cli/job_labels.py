@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from transfer_exp.cli.hydra_errors import explain
+from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import with_trust
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.errors import InputError, redact_urls
@@ -108,6 +109,14 @@ def to_plain(config: DictConfig) -> dict[str, Any]:
     try:
         return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
+        raise InputError(explain(error)) from error
+
+
+def compose_group(group: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a config group of the application with some overrides; `InputError` for a wrong one."""
+    try:
+        return to_plain(hydra.compose("config", overrides=list(overrides))[group])
+    except UNREADABLE_OPTIONS as error:
         raise InputError(explain(error)) from error
 
 

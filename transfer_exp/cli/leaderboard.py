@@ -14,16 +14,12 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from transfer_exp.cli.console import Parser, relative_path
-from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.instantiate import build, build_all
-from transfer_exp.cli.job_labels import cell_labels, command_line, resolve_settings, to_plain
+from transfer_exp.cli.job_labels import cell_labels, command_line, compose_group, resolve_settings, to_plain
 from transfer_exp.cli.output import Outcome, add_output_options
 from transfer_exp.cli.overrides import quote_path
 from transfer_exp.deprecated_names import current_overrides
@@ -148,14 +144,6 @@ def dataset_of(settings: Sequence[str]) -> str:
     return next((setting.partition("=")[2] for setting in settings if setting.startswith("dataset=")), "")
 
 
-def _compose(overrides: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of the application with some overrides."""
-    try:
-        return to_plain(hydra.compose("config", overrides=list(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(explain(error)) from error
-
-
 def _real_targets(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
     """Return the settings of the targets in the folder of the real networks."""
     folders = {name: root / "datasets" / name for name in names}
@@ -174,7 +162,7 @@ def _real_pool(root: Path) -> dict[str, Any]:
     weights, code = quote_path(str(root / "weights")), quote_path(str(root / "nets.py"))
     settings = ["model_pool.name=real_pool", "model_pool.largest_input=64"]
     overrides = ["model_pool=checkpoints", f"model_pool.root={weights}", f"model_pool.architectures={code}", *settings]
-    return _compose(overrides)["model_pool"]
+    return compose_group("model_pool", overrides)
 
 
 def _score_missing(
@@ -201,7 +189,7 @@ def _score_missing(
     store = Store(plain["store"])
     store.check()
     parts = build_all(("perturbation", "metric", "evaluation"), plain)
-    datasets = {name: _compose([*targets[name], f"seed={plain['seed']}"])["dataset"] for name in missing}
+    datasets = {name: compose_group("dataset", [*targets[name], f"seed={plain['seed']}"]) for name in missing}
     phase("loading torch")
     resolved = resolve_settings(config)
     parts |= {"pool": build("model_pool", model_pool), "ground_truth": build("ground_truth", resolved["ground_truth"])}

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 import os
 import re
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
-from typing import NoReturn
 
 import hydra
 from hydra._internal.utils import get_args_parser
@@ -23,7 +22,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, Quote
 from omegaconf import DictConfig
 
 from transfer_exp.cli import option_files
-from transfer_exp.cli.console import explain_arguments, is_allowed
+from transfer_exp.cli.console import Parser, is_allowed
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import add_output_options
@@ -46,7 +45,7 @@ class CommandLine:
         parser = get_args_parser()
         parser.prog = "transfer-exp run"
         add_output_options(parser)  # for suggestions: `take_output_options` has removed those that are right
-        parser.error = partial(_refuse, parser)  # type: ignore[method-assign]
+        parser.error = partial(Parser.error, parser)  # type: ignore[method-assign, arg-type]
         options = parser.parse_intermixed_args(self.arguments)
         if options.config_dir is not None and not Path(options.config_dir).is_dir():
             raise InputError(
@@ -177,7 +176,3 @@ def quote_path(path: str) -> str:
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
     return OverridesParser.create().parse_overrides(list(overrides))
-
-
-def _refuse(parser: ArgumentParser, message: str) -> NoReturn:
-    raise InputError(explain_arguments(parser, message))

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.experiment.search import PoolSearch
     from transfer_exp.report.write_run import RunContext
-    from transfer_exp.store import Store
 
 # Other modules are imported when a job runs, those that need torch once the settings and the dataset are checked.
 
@@ -42,16 +41,15 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """Build the objects of a cell, run it, and write its files; a `main.Job`."""
     labels, protocol = cell_labels(config)
     groups = ("tracker", "evaluation", "perturbation", "metric", "dataset", "model_pool", "ground_truth")
-    plain, store, parts = _build_parts(config, groups)
-    tracker, parts["pool"] = parts.pop("tracker"), parts.pop("model_pool")
+    plain, settings, parts = build_parts(config, groups)
+    tracker = parts.pop("tracker")
 
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.report.write_run import write_run
 
-    settings = {name: plain[name] for name in ("device", "seed", "jobs", "inspect")} | plain["features"]
     run_log = RunLog()
-    experiment = Experiment(**parts, **settings, store=store, protocol=protocol)
+    experiment = Experiment(**parts, **settings, protocol=protocol)
     labels |= varied_settings(config)
     data = data_digest(tracker, experiment.dataset, experiment.ground_truth.trains)
     tracked_run = describe_job(config, plain, experiment.cell(labels), sweep, data)
@@ -91,10 +89,11 @@ def run_context(
     )
 
 
-def _build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, Any], Store, dict[str, Any]]:
-    """Return the settings as plain data, the store, and the objects of some groups, the pool with the chosen models.
+def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return all settings as plain data, those of `PoolOnDataset` with the store, and the objects of some groups.
 
-    Whatever can be checked without torch is checked first, because torch takes seconds to import.
+    The object of ``model_pool`` is ``pool``, with the chosen models. Whatever can be checked without torch is checked
+    first, because torch takes seconds to import.
     """
     from transfer_exp.cli.instantiate import build, build_all
     from transfer_exp.store import Store
@@ -109,10 +108,11 @@ def _build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, A
     phase("reading the dataset")
     late = ["ground_truth"] if "ground_truth" in groups and "device" in plain["ground_truth"] else []
     parts = build_all([group for group in groups if group not in late], plain)
-    parts["model_pool"] = parts["model_pool"].select(plain["models"])
+    parts["pool"] = parts.pop("model_pool").select(plain["models"])
     phase("loading torch")
     plain = resolve_settings(config)
-    return plain, store, parts | build_all(late, plain)
+    settings = {name: plain[name] for name in ("device", "seed", "jobs", "inspect")} | plain["features"]
+    return plain, {"store": store, **settings}, parts | build_all(late, plain)
 
 
 def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
@@ -123,15 +123,14 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """
     trains = config.stage != "features"
     groups = ("tracker", "dataset", "model_pool", *(["ground_truth"] if trains else []))
-    plain, store, parts = _build_parts(config, groups)
+    plain, settings, parts = build_parts(config, groups)
 
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.report.tracked_results import precompute_results
 
-    pool, dataset, name = parts["model_pool"], parts["dataset"], job_name(config)
-    settings = plain["features"] | {name: plain[name] for name in ("device", "seed", "jobs", "inspect")}
-    precomputation = Precomputation(pool, dataset, store=store, **settings)
-    tracked_run = describe_job(config, plain, name, sweep, data_digest(parts["tracker"], dataset, trains))
+    precomputation, name = Precomputation(parts["pool"], parts["dataset"], **settings), job_name(config)
+    data = data_digest(parts["tracker"], parts["dataset"], trains)
+    tracked_run = describe_job(config, plain, name, sweep, data)
     with LiveRun(parts["tracker"], tracked_run, folder) as live_run:
         if plain["stage"] == "features":
             cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))

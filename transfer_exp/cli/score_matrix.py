@@ -7,20 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from transfer_exp.cli.hydra_errors import explain
-from transfer_exp.cli.job_labels import to_plain
+from transfer_exp.cli.job_labels import compose_group, to_plain
 from transfer_exp.cli.output import Outcome
-from transfer_exp.cli.settings import check_job
+from transfer_exp.cli.run import build_parts
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import expand_user
-from transfer_exp.progress import phase
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
 
@@ -29,37 +24,23 @@ _OPTION = re.compile(r"(?P<name>\w+)(?:\((?P<changes>[^()]*)\))?")
 
 def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """Score a pool with every metric after every perturbation, and merge the rows into a CSV; a `main.Job`."""
-    from transfer_exp.cli.instantiate import build_all
-    from transfer_exp.store import Store
-
     _refuse_single_options(HydraConfig.get().overrides.task)
     plain = to_plain(config)
-    check_job(plain)
     names = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
-    store = Store(plain["store"])
-    store.check()
     metrics = _build_options("metric", names, config.seed)
     perturbations = _build_options("perturbation", plain["perturbations"], config.seed)
-    phase("reading the dataset")
-    parts = build_all(("dataset", "model_pool", "ground_truth"), plain)
-    phase("loading torch")
+    _, settings, parts = build_parts(config, ("dataset", "model_pool", "ground_truth"))
 
     from transfer_exp.evaluation.score_files import update_scores
     from transfer_exp.experiment.score_matrix import ScoreMatrix
-    from transfer_exp.features.extraction import best_device
 
     matrix = ScoreMatrix(
-        parts["model_pool"].select(plain["models"]),
-        parts["dataset"],
+        **parts,
+        **settings,
         metrics=metrics,
         perturbations=perturbations,
         images_per_class=tuple(plain["images_per_class"]),
         splits=tuple(plain["splits"]),
-        ground_truth=parts["ground_truth"],
-        store=store,
-        device=str(best_device(config.device)),
-        **plain["features"],
-        **{name: plain[name] for name in ("seed", "jobs", "inspect")},
     )
     path = expand_user(plain["rows"])
     return Outcome(headline=f"wrote {update_scores(path, matrix.run())} rows to {path}")
@@ -82,11 +63,7 @@ def compose_option(group: str, text: str, seed: int) -> dict[str, Any]:
     changes = [change.strip() for change in (match["changes"] or "").split(",") if change.strip()]
     # In quotes, because an option is a name even where it reads like a number or a truth value.
     overrides = [f"{group}='{match['name']}'", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
-    try:
-        config = hydra.compose("config", overrides=overrides)
-        return to_plain(config[group])
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(explain(error)) from error
+    return compose_group(group, overrides)
 
 
 def _build_options(group: str, names: Sequence[str], seed: int) -> dict[str, Any]:

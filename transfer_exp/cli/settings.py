@@ -20,6 +20,7 @@ STAGES = ("score", "plan", "features", "grid", "finetune", "report")
 SPLITS = ("scoring_set", "train", "validation", "test")
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
 POOLINGS = (None, "cls", "mean", "gem", "max", "cls+mean")
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 LARGEST_SEED = 2**32 - 1
 """Largest seed of NumPy's older generators, which scikit-learn uses."""
 
@@ -35,10 +36,6 @@ def _is_name(value: Any) -> bool:
 
 def _is_layer(value: Any) -> bool:
     return _is_name(value) or type(value) is int
-
-
-def _is_device(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None
 
 
 def _is_list(value: Any, is_item: Callable[[Any], bool], or_null: bool = False) -> bool:
@@ -63,7 +60,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "models": ("a list of names such as [a,b], or null", lambda v: _is_name(v) or _is_list(v, _is_name, or_null=True)),
     "measure": ("the name of a measure of accuracy, or null", lambda value: value is None or _is_name(value)),
     "seed": _whole_number(0, LARGEST_SEED),
-    "device": ("auto, cpu, cuda, cuda:0 or mps", _is_device),
+    "device": ("auto, cpu, cuda, cuda:0 or mps", lambda value: bool(_DEVICE.fullmatch(str(value)))),
     "jobs": ("auto or a whole number, at least 1", lambda value: value == "auto" or is_whole(value, 1)),
     "store": ("a folder, or a URL such as s3://bucket/folder", _is_name),
     "features.batch_size": _whole_number(1, 1_000_000),
@@ -129,7 +126,8 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
     for override in overrides:
         key, _, value = override.partition("=")
         name = key.lstrip("+~")
-        if is_secret_name(name) or has_credentials(value) or (name.startswith("hydra") and _names_secret(value)):
+        words = re.findall(r"\w+", value) if name.startswith("hydra") else []  # variables that Hydra would set
+        if any(map(is_secret_name, [name, *words])) or has_credentials(value):
             raise InputError(
                 f"{name}=... looks like a secret, and settings are written to files: set it as an environment variable"
             )
@@ -149,11 +147,6 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
         top = group.partition(".")[0]
         if key.startswith("+") and top != "hydra" and top not in _TOP_LEVEL_KEYS and not is_group(top):
             raise InputError(f"there is no setting '{top}': {suggestion(top, _TOP_LEVEL_KEYS)}")
-
-
-def _names_secret(value: str) -> bool:
-    """Return whether a value of Hydra's own settings names a variable like a secret."""
-    return any(is_secret_name(name) for name in re.findall(r"\w+", value))
 
 
 def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> None:

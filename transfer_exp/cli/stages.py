@@ -7,9 +7,6 @@ hyperparameter grid, ``finetune`` computes accuracies, and ``score`` scores. An 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-from omegaconf import DictConfig
 
 from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.job_labels import to_plain
@@ -41,8 +38,10 @@ def split_by_model(arguments: Sequence[str]) -> list[str]:
     added: list[str] = []
     if "models" not in line.axes.values():
         overrides = [o for o in overrides if not o.startswith("models=")]
+        config = line.compose([])
+        pool = build("model_pool", to_plain(config.model_pool)).select(config.models)
         # In quotes, because names on a hub hold characters that mean something to Hydra.
-        added.append("models=" + ",".join(f'["{name}"]' for name in _model_names(line.compose([]))))
+        added.append("models=" + ",".join(f'["{candidate.name}"]' for candidate in pool.candidates))
     if line.stage == "grid" and not any(override.startswith("+point=") for override in overrides):
         added.append(f"+point=range({_grid_size(line)})")
     mode = [] if any(argument in MULTIRUN for argument in arguments) else ["hydra.mode=MULTIRUN"]
@@ -54,17 +53,10 @@ def is_irrelevant(axis: str, stage: str) -> bool:
     return axis.partition(".")[0] in _IRRELEVANT.get(stage, ())
 
 
-def _model_names(config: DictConfig) -> list[str]:
-    return [candidate.name for candidate in _build("model_pool", config).select(config.models).candidates]
-
-
 def _grid_size(line: CommandLine) -> int:
     """Return the number of points of the largest grid on the axes of the sweep."""
     from transfer_exp.ground_truth.regime import require_grid  # imports torch, which other stages do not need here
 
     points = line.points(lambda axis: axis.partition(".")[0] in ("ground_truth", "protocol"))
-    return max(require_grid(_build("ground_truth", line.compose(point))).n_points for point in points)
-
-
-def _build(group: str, config: DictConfig) -> Any:
-    return build(group, to_plain(config[group]))
+    regimes = (build("ground_truth", to_plain(line.compose(point).ground_truth)) for point in points)
+    return max(require_grid(regime).n_points for regime in regimes)

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, ModelFailureError, SharedInputError, explain_model_failure, first_line
 from transfer_exp.features.cost import ModelCost, count_cost
-from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache
+from transfer_exp.features.pixels import PIXEL_CACHE, PixelCache, PreparedImages
 from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting, Pooling, read_layers, select_layers
 from transfer_exp.model_pool.loaded_model import LoadedModel, Transform
 from transfer_exp.model_pool.preprocessing import split_transform
@@ -47,19 +47,6 @@ _STREAMED_ROWS = 4096
 """Rows in memory at a time when only class statistics are needed: 64 MB at D = 2048."""
 # Part of every cache key. Raise it when the same inputs give other values than before.
 _VERSION = 1
-
-
-class _PreprocessedImages(Dataset[Tensor]):
-    """Images of a split, each preprocessed when it is read."""
-
-    def __init__(self, images: LabelledImages, transform: Transform) -> None:
-        self.images, self.transform = images, transform
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.transform(self.images.read(index))
 
 
 @dataclass(frozen=True)
@@ -242,7 +229,7 @@ class Extractor:
         _check_shared_memory(self.workers)
         parts = split_transform(transform)
         if parts is None:
-            yield from DataLoader(_PreprocessedImages(images, transform), self.batch_size, num_workers=self.workers)
+            yield from DataLoader(PreparedImages(images, transform), self.batch_size, num_workers=self.workers)
             return
         for pixels in self.pixel_cache.batches(images, parts.geometry, self.batch_size, self.workers):
             yield parts.normalise(pixels)

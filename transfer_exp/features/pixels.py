@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Lock
 from typing import TypeAlias
 
@@ -21,17 +22,17 @@ MAX_BYTES = 2 * 1024**3
 _Key: TypeAlias = tuple[str, str, int]
 
 
-class _DecodedImages(Dataset[UInt8[Tensor, "height width 3"]]):
-    """Decoded and resized images of a split, from a start position on."""
+class PreparedImages(Dataset[Tensor]):
+    """Images of a split from a start position on, each prepared by a function when it is read."""
 
-    def __init__(self, images: LabelledImages, geometry: Callable[[Image], Image], start: int) -> None:
-        self.images, self.geometry, self.start = images, geometry, start
+    def __init__(self, images: LabelledImages, prepare: Callable[[Image], Tensor], start: int = 0) -> None:
+        self.images, self.prepare, self.start = images, prepare, start
 
     def __len__(self) -> int:
         return len(self.images) - self.start
 
-    def __getitem__(self, index: int) -> UInt8[Tensor, "height width 3"]:
-        return torch.from_numpy(np.array(self.geometry(self.images.read(self.start + index))))
+    def __getitem__(self, index: int) -> Tensor:
+        return self.prepare(self.images.read(self.start + index))
 
 
 class PixelCache:
@@ -70,7 +71,7 @@ class PixelCache:
             cached = list(self._splits.get(key, ()))  # a copy, because another thread may read the split as well
         try:
             yield from cached
-            missing = _DecodedImages(images, geometry, sum(map(len, cached)))
+            missing = PreparedImages(images, partial(_pixels, geometry), sum(map(len, cached)))
             fits = True
             for batch in DataLoader(missing, batch_size, num_workers=workers) if len(missing) else ():
                 fits = fits and self._make_room(key, _nbytes(cached) + batch.nbytes)
@@ -89,6 +90,10 @@ class PixelCache:
             while others and nbytes + sum(_nbytes(self._splits[other]) for other in others) > self.max_bytes:
                 del self._splits[others.pop(0)]
         return nbytes <= self.max_bytes
+
+
+def _pixels(geometry: Callable[[Image], Image], image: Image) -> UInt8[Tensor, "height width 3"]:
+    return torch.from_numpy(np.array(geometry(image)))
 
 
 def _nbytes(batches: list[Tensor]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
+from collections.abc import Iterable
 from functools import lru_cache
 from http.client import HTTPException
 from urllib.error import HTTPError
@@ -37,6 +39,22 @@ def check_connection(url: str) -> str:
         return f"not reached ({type(error).__name__})"
 
 
+def check_connections(urls: Iterable[str]) -> dict[str, str]:
+    """Return `check_connection` of each address that is not empty, within `TIMEOUT` seconds for all of them."""
+    urls, answers = list(filter(None, urls)), dict[str, str]()
+    # Daemons, because a thread that looks a name up cannot be stopped, and must not block the end of the process.
+    threads = [
+        threading.Thread(target=lambda u=url: answers.update({u: check_connection(u)}), daemon=True) for url in urls
+    ]
+    deadline = time.monotonic() + TIMEOUT
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    in_time = dict(answers)
+    return {url: in_time.get(url, "no answer") for url in urls}
+
+
 def is_offline() -> bool:
     """Return True if the hub's client uses only its cache."""
     from huggingface_hub import constants
@@ -56,13 +74,10 @@ def go_offline_if_unreachable() -> None:
 
     if "HF_HUB_VERBOSITY" not in os.environ:
         client_logging.set_verbosity_error()
-    url, answers = hub_url(), list[str]()
+    url = hub_url()
     if not url or is_offline():
         return
-    # A daemon thread, because name resolution has no timeout and must not block the end of the process.
-    thread = threading.Thread(target=lambda: answers.append(check_connection(url)), daemon=True)
-    thread.start()
-    thread.join(TIMEOUT)
-    if answers != ["reached"]:
+    answer = check_connections([url])[url]
+    if answer != "reached":
         constants.HF_HUB_OFFLINE = True
-        _log.warning("%s: %s: only cached files are available", redact_urls(url), (answers or ["no answer"])[0])
+        _log.warning("%s: %s: only cached files are available", redact_urls(url), answer)
