@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
@@ -101,7 +102,7 @@ def rank(
 
 def _check_setting(setting: object, has_features: bool) -> None:
     """Raise InputError for anything but ``KEY=VALUE``, and for a key without effect on `rank`."""
-    if not isinstance(setting, str) or "=" not in setting or (setting.startswith("-") and not _is_config_dir(setting)):
+    if not isinstance(setting, str) or "=" not in setting or re.match("-(?!-config-dir=|cd=)", setting):
         raise InputError(f"settings has {setting!r}: write a text KEY=VALUE")
     key = setting.partition("=")[0].lstrip("+~")
     top = key.partition(".")[0].partition("/")[0].partition("@")[0]
@@ -109,10 +110,6 @@ def _check_setting(setting: object, has_features: bool) -> None:
         raise InputError(f"settings has {setting}, which has no effect on rank(): {_WITHOUT_EFFECT[top]}")
     if has_features and key in ("dataset", "model_pool", "dataset.root", "model_pool.root"):
         raise InputError(f"settings has {setting}, and features are given: leave it out, or pass a path")
-
-
-def _is_config_dir(setting: str) -> bool:
-    return setting.startswith(("--config-dir=", "-cd="))
 
 
 def _search(

@@ -57,7 +57,7 @@ def test_versions_and_hardware(tmp_path, monkeypatch):
     information.write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 1\n")
     monkeypatch.setattr(environment, "_DRIVER", tmp_path)
     assert gpu_names() == ["NVIDIA H200"]
-    facts = describe_environment(tmp_path)
+    facts = describe_environment()
     assert facts["version"]["transfer_exp"] == __version__
     assert facts["hardware"]["gpu"] == "NVIDIA H200"
     assert facts["hardware"]["cpu_count"] == os.cpu_count()

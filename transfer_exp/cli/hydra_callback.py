@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -224,7 +223,7 @@ def _report(config: DictConfig, folder: Path) -> tuple[Sequence[str], Incomplete
         published = config.hydra.runtime.choices.ground_truth == "published"
         pool = config.ground_truth.pool if published else None
         return show_score_matrix(folder, expand_user(str(config.rows)), pool, console), None
-    write_run_details(RunDetails(redacted_command(sys.argv[1:], os.environ), library_versions()), folder)
+    write_run_details(RunDetails(redacted_command(sys.argv[1:]), library_versions()), folder)
     return show_sweep(folder, console)
 
 

@@ -7,7 +7,6 @@ with one perturbation, metric, regime (``ground_truth``) and seed.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -90,7 +89,7 @@ def _label(group: str, run: HydraConf | DictConfig) -> str:
 def command_line(single_run: bool) -> str:
     """Return the command of the user for a single run, or the command that repeats this job for a job of a sweep."""
     arguments = sys.argv[1:] if single_run else list(HydraConfig.get().overrides.task)
-    return with_trust(redacted_command(arguments, os.environ))
+    return with_trust(redacted_command(arguments))
 
 
 def resolve_settings(config: DictConfig) -> dict[str, Any]:

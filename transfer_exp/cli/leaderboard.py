@@ -101,7 +101,9 @@ def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Out
         pools[0] = _score_missing(config, pools[0], plain["targets"], plain["model_pool"])
     if variant is not None and plain["assets"] is not None:
         root = expand_user(plain["assets"])
-        pools[1] = _score_missing(config, pools[1], _real_targets(root, pools[1].targets), _real_pool(root))
+        folders = {name: quote_path(str(root / "datasets" / name)) for name in pools[1].targets}
+        targets = {name: ["dataset=image_folder", f"dataset.root={folder}"] for name, folder in folders.items()}
+        pools[1] = _score_missing(config, pools[1], targets, _real_pool(root))
 
     from transfer_exp.leaderboard.page import write_page
     from transfer_exp.leaderboard.table import leaderboard_table, views, write_files
@@ -142,12 +144,6 @@ def _asked_variant(config: DictConfig) -> Variant | None:
 def dataset_of(settings: Sequence[str]) -> str:
     """Return the name of the dataset among the settings of a target."""
     return next((setting.partition("=")[2] for setting in settings if setting.startswith("dataset=")), "")
-
-
-def _real_targets(root: Path, names: Sequence[str]) -> dict[str, list[str]]:
-    """Return the settings of the targets in the folder of the real networks."""
-    folders = {name: root / "datasets" / name for name in names}
-    return {name: ["dataset=image_folder", f"dataset.root={quote_path(str(f))}"] for name, f in folders.items()}
 
 
 def _real_pool(root: Path) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     if command in _PARSED_BY_HYDRA and set(_HELP) & set(arguments):
         _PARSED_BY_HYDRA[command]().print_help()
         return None
-    output, out, arguments = take_output_options(arguments, TOP if command == "leaderboard" else OutputOptions.top)
+    output, arguments = take_output_options(arguments, TOP if command == "leaderboard" else OutputOptions.top)
     if command in _TRANSLATED:
         arguments = _TRANSLATED[command](arguments)
     line = CommandLine(_multirun_for_sweeps(expand_trackers(current_overrides(arguments))))
@@ -138,8 +138,8 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     in_sweep = bool(set(MULTIRUN) & set(arguments))
     if output.json and in_sweep:
         raise InputError("--json is for a single run: a sweep writes its results to sweep.csv")
-    if out is not None:
-        arguments.append(f"hydra.{'sweep' if in_sweep else 'run'}.dir={quote_path(str(expand_user(out)))}")
+    if output.out is not None:
+        arguments.append(f"hydra.{'sweep' if in_sweep else 'run'}.dir={quote_path(str(expand_user(output.out)))}")
     sys.argv[1:] = arguments
     _run_application(output)
     return None
@@ -186,7 +186,7 @@ def _run_application(output: OutputOptions) -> None:
     finally:  # Also if some files are missing, which ends the process with an error.
         if output.json and finished:
             print_record(finished[0])
-    if output.open_page and HydraConfig.initialized():
+    if output.open and HydraConfig.initialized():
         run = HydraConfig.get()
         open_page(Path(run.sweep.dir) if run.mode is RunMode.MULTIRUN else finished[0])
 

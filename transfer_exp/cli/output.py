@@ -28,14 +28,16 @@ class OutputOptions:
     Attributes:
         json: Print the file ``result.json`` instead of tables; everything else goes to stderr.
         quiet: Print the answer only: no progress, remarks or paths.
-        open_page: Open the page of the result in a browser.
+        open: Open the page of the result in a browser.
         top: Number of rows to show, 0 for all; the models that may be the best are always shown.
+        out: Folder of the results; None for the default.
     """
 
     json: bool = False
     quiet: bool = False
-    open_page: bool = False
+    open: bool = False
     top: int = 20
+    out: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Outcome:
 
 
 def add_output_options(parser: argparse.ArgumentParser, top: int = OutputOptions.top) -> None:
-    """Add the options of the output to a parser; ``top`` is the default number of rows that its help names."""
+    """Add `OutputOptions` to a parser; ``top`` is the default number of rows."""
     group = parser.add_argument_group("output")
     group.add_argument("--json", action="store_true", help="print the result as JSON; the rest goes to stderr")
     group.add_argument("--quiet", action="store_true", help="print the answer only, without progress and remarks")
@@ -66,6 +68,7 @@ def add_output_options(parser: argparse.ArgumentParser, top: int = OutputOptions
     group.add_argument(
         "--top",
         type=_row_count,
+        default=top,
         metavar="N",
         help=f"rows to show, and others that may be the best; 0: all (default {top})",
     )
@@ -78,23 +81,14 @@ def _row_count(text: str) -> int:
     return int(text)
 
 
-def take_output_options(
-    arguments: Sequence[str], top: int = OutputOptions.top
-) -> tuple[OutputOptions, str | None, list[str]]:
-    """Return the options of the output, the folder of ``--out`` or None, and the other arguments.
-
-    Args:
-        arguments: Arguments of the command.
-        top: Number of rows to show by default.
-    """
+def take_output_options(arguments: Sequence[str], top: int = OutputOptions.top) -> tuple[OutputOptions, list[str]]:
+    """Return the options of the output among some arguments, and the others; ``top`` is the default number of rows."""
     parser = Parser(prog="transfer-exp run", add_help=False, allow_abbrev=False)
-    add_output_options(parser)
+    add_output_options(parser, top)
     options, others = parser.parse_known_args(arguments)
-    top = top if options.top is None else options.top
     if options.out is not None and not options.out.strip():
         raise InputError("--out is empty: give the folder of the results, or leave it out")
-    output = OutputOptions(json=options.json, quiet=options.quiet, open_page=options.open, top=top)
-    return output, options.out, others
+    return OutputOptions(**vars(options)), others
 
 
 def show_outcome(outcome: Outcome, output: OutputOptions, in_sweep: bool) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -339,7 +338,7 @@ def fine_tune_command(result: SearchResult, run: HydraConf | DictConfig) -> str:
             arguments.append(f"{group}={choices[group]}")
     names = [name if _PLAIN_VALUE.fullmatch(name) else quote(name) for name in result.recommended]
     arguments += ["ground_truth=full", f"models=[{','.join(names)}]"]
-    return with_trust(redacted_command(arguments, os.environ).replace("python -m transfer_exp", "transfer-exp", 1))
+    return with_trust(redacted_command(arguments).replace("python -m transfer_exp", "transfer-exp", 1))
 
 
 def _unquote(value: str) -> str:

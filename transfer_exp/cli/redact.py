@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
@@ -33,15 +33,12 @@ def is_secret(variable: str) -> bool:
     return is_secret_name(variable) or has_credentials(os.environ.get(variable, ""))
 
 
-def redacted_command(arguments: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return a command line of the application, quoted for the shell, without secrets.
+def redacted_command(arguments: Sequence[str]) -> str:
+    """Return a command line of the application with some arguments, quoted for the shell, without secrets.
 
-    Args:
-        arguments: Arguments of the application.
-        environment: Environment variables. The values of those named like a secret are hidden, because the shell may
-            have inserted one into an argument.
+    The values of environment variables named like a secret are hidden too, because the shell may have inserted one.
     """
-    secrets = {f"${name}": value for name, value in environment.items() if is_secret_name(name)}
+    secrets = {f"${name}": value for name, value in os.environ.items() if is_secret_name(name)}
     redacted = []
     for argument in arguments:
         key, sign, _ = argument.partition("=")

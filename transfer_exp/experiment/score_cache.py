@@ -75,11 +75,13 @@ class ScoreCache:
         """
         if self._key is None or not isinstance(pairing, NetworkOnImages):
             return self.scoring.compute_parts(pairing, ground_truth)
-        features_key = digest(pairing.scoring_features_key())
+        scored = pairing.model, pairing.dataset.scoring_set
+        features_key = digest(pairing.extractor.cache_key(*scored))
         cached = self._cached.get(features_key)
         pairing.cache_hits["scores"] = cached is not None
         if cached is not None:
-            pairing.mark_scoring_set_used()
+            if pairing.extractor.is_cached(*scored):  # The cached score was computed from these features.
+                pairing.used_features.add(("scoring_set", pairing.layer))
             return cached
         computed = self.scoring.compute_parts(pairing, ground_truth)
         if all(isfinite(value) for parts in computed.values() for value in parts.values()):

@@ -142,15 +142,6 @@ class NetworkOnImages:
                 address = self.extractor.store.file_url("features", key)
                 yield CacheReference(self.name, self.dataset.name, split, key, address)
 
-    def scoring_features_key(self) -> Mapping[str, Any]:
-        """Return plain data that decides the features of the scoring set."""
-        return self.extractor.cache_key(self.model, self.dataset.scoring_set)
-
-    def mark_scoring_set_used(self) -> None:
-        """Count cached features of the scoring set as used, because a cached score was computed from them."""
-        if self.extractor.is_cached(self.model, self.dataset.scoring_set):
-            self.used_features.add(("scoring_set", self.layer))
-
     def facts(self) -> ModelFacts:
         """Return facts about the network that do not depend on the dataset."""
         return ModelFacts(self.name, self.model.parameters, self.model.imagenet_accuracy)

@@ -16,15 +16,11 @@ _SECONDS = 5.0
 """Time limit of a git command; a repository on a slow disk has no commit in the record."""
 
 
-def describe_environment(folder: Path | None = None) -> dict[str, Any]:
-    """Return versions, git commit and hardware as plain nested values.
-
-    Args:
-        folder: Folder whose git repository is described; by default the working folder.
-    """
+def describe_environment() -> dict[str, Any]:
+    """Return versions, the git commit of the working folder, and hardware as plain nested values."""
     return {
         "version": {"transfer_exp": __version__, "python": platform.python_version()},
-        "git": describe_git(folder or Path.cwd()),
+        "git": describe_git(Path.cwd()),
         "hardware": {
             "platform": platform.platform(),
             "cpu_count": os.cpu_count(),

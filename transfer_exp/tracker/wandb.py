@@ -230,8 +230,11 @@ def _staging_folder(folder: Path) -> Iterator[None]:
     if "WANDB_DATA_DIR" in os.environ:
         yield
         return
-    with _set_environment("WANDB_DATA_DIR", str(folder)):
+    os.environ["WANDB_DATA_DIR"] = str(folder)
+    try:
         yield
+    finally:
+        del os.environ["WANDB_DATA_DIR"]
 
 
 @contextmanager
@@ -252,17 +255,6 @@ def _usable_environment(mode: str) -> Iterator[None]:
         for name in ("WANDB_MODE", "WANDB_ERROR_REPORTING"):
             if name not in before:
                 os.environ.pop(name, None)
-
-
-@contextmanager
-def _set_environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        os.environ.update({} if before is None else {name: before})
 
 
 def _check_project(project: str, setting: str) -> None:
