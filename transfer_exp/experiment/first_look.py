@@ -24,12 +24,10 @@ class FirstLook:
 
     Attributes:
         scored: Features and scores of the models.
-        budget: Time budget of the search.
         costs: Relative cost of each model, cheapest first, see `relative_costs`.
     """
 
     scored: ScoredSubsets
-    budget: Budget
     costs: Mapping[str, float]
 
     def __call__(self, n_images: int, n_classes: int, advance: Callable[[], object]) -> tuple[list[str], int]:
@@ -44,21 +42,21 @@ class FirstLook:
             The names of the models that were looked at, and the number of images that all of them have in common. There
             are no names if no model can be used.
         """
-        n_images = min(n_images, len(self.scored.subsets.order))
+        n_images, budget = min(n_images, len(self.scored.subsets.order)), self.scored.budget
         two_each = 2 * n_classes if 2 * n_classes <= n_images / 2 else 0
-        fewest = n_images if self.budget.seconds is None else min(n_images, max(_FEWEST_IMAGES, two_each))
+        fewest = n_images if budget.seconds is None else min(n_images, max(_FEWEST_IMAGES, two_each))
         sizes, cost_left = dict[str, int](), sum(self.costs.values())
-        for group in self.scored.groups(list(self.costs), self.budget):
-            if sizes and self.budget.left(_LAST_LOOK_SHARE) < self._needed_seconds(group, list(sizes), fewest):
+        for group in self.scored.groups(list(self.costs)):
+            if sizes and budget.left(_LAST_LOOK_SHARE) < self._needed_seconds(group, list(sizes), fewest):
                 break
             cost = sum(self.costs[name] for name in group)
-            seconds = self.budget.left(_MORE_IMAGES_SHARE) * cost / cost_left
+            seconds = budget.left(_MORE_IMAGES_SHARE) * cost / cost_left
             cost_left -= cost
             for name, pairing in zip(group, self.scored.pairings(group, n_images, fewest, seconds), strict=True):
                 advance()
                 if pairing is None:
                     continue
-                if not sizes and self.budget.seconds is not None:
+                if not sizes and budget.seconds is not None:
                     # Measures the time of a score, the second time without what is done only once.
                     self.scored.score([pairing])
                     self.scored.score([pairing])
@@ -85,7 +83,7 @@ class FirstLook:
         """Double the images of all models while there is time; return the number that all of them have then."""
         while names and n_common < n_images:
             larger = min(2 * n_common, n_images)
-            if self.scored.predict_seconds(names, larger) > self.budget.left(_MORE_IMAGES_SHARE):
+            if self.scored.predict_seconds(names, larger) > self.scored.budget.left(_MORE_IMAGES_SHARE):
                 break
             list(self.scored.pairings(names, larger))
             n_common = larger

@@ -25,6 +25,7 @@ class ScoredSubsets:
         scoring: The metric applied after the perturbation.
         ground_truth: Source of accuracies on other datasets, for metrics that need them.
         threads: Extract features of several models at a time.
+        budget: Time budget of the search.
         reasons: Why a model has no score, by model; filled as models fail.
     """
 
@@ -32,6 +33,7 @@ class ScoredSubsets:
     scoring: Scoring
     ground_truth: Regime
     threads: ModelThreads
+    budget: Budget
     reasons: dict[str, str] = field(default_factory=dict)
     _scoring_seconds: dict[str, tuple[int, float]] = field(default_factory=dict)
     """Number of images of the last score of a model, and its time."""
@@ -70,7 +72,7 @@ class ScoredSubsets:
             self._scoring_seconds[pairing.name] = len(pairing.scoring_set.labels), seconds
         return dict(zip(parts, self.scoring.combine(list(parts.values())), strict=True))
 
-    def score_first(self, names: Sequence[str], n_images: int, budget: Budget, share: float) -> dict[str, float]:
+    def score_first(self, names: Sequence[str], n_images: int, share: float) -> dict[str, float]:
         """Return the scores of models on the first images, without those that a share of the budget is too short for.
 
         The first model is scored in any case.
@@ -78,8 +80,8 @@ class ScoredSubsets:
 
         def extract() -> Iterator[SampleSubset]:
             n_done = 0
-            for group in self.groups(names, budget):
-                if n_done and budget.left(share) < self.predict_seconds(group, n_images):
+            for group in self.groups(names):
+                if n_done and self.budget.left(share) < self.predict_seconds(group, n_images):
                     return
                 for pairing in self.pairings(group, n_images):
                     if pairing is not None:
@@ -88,9 +90,9 @@ class ScoredSubsets:
 
         return self.score(extract())
 
-    def groups(self, names: Sequence[str], budget: Budget) -> Iterator[Sequence[str]]:
+    def groups(self, names: Sequence[str]) -> Iterator[Sequence[str]]:
         """Yield models in groups that are extracted at the same time; without a limit all of them are one group."""
-        size = len(names) if budget.seconds is None else self.threads.jobs
+        size = len(names) if self.budget.seconds is None else self.threads.jobs
         return (names[start : start + size] for start in range(0, len(names), size))
 
     def predict_seconds(self, names: Iterable[str], n_images: int) -> float:

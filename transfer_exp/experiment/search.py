@@ -99,29 +99,16 @@ class PoolSearch(PoolOnDataset):
             extractor = self.extractor(threads.track)
             candidates = {candidate.name: candidate for candidate in self.pool.candidates}
             nested = NestedSubsets(candidates, self.dataset, extractor, self.seed, self.halving.first, self._best_layer)
-            scored = ScoredSubsets(nested, self.scoring, self.ground_truth, threads)
-            first_look = FirstLook(scored, self.budget, relative_costs(self.pool, self.budget))
+            scored = ScoredSubsets(nested, self.scoring, self.ground_truth, threads, self.budget)
+            first_look = FirstLook(scored, relative_costs(self.pool, self.budget))
             names, n_images = first_look(self.halving.first, len(self.dataset.class_names), advance)
             if not names:
                 raise self._no_score(scored)
             phase("scoring")
             search = self._halve(scored, names, n_images)
             scores, subsets = self._score_finalists(scored, search)
-        n_images = len(next(iter(subsets.values())).scoring_set.labels)
-        finalists = Finalists(
-            scores,
-            subsets,
-            len(self.dataset.class_names),
-            labels["metric"],
-            labels["perturbation"],
-            scored.score,
-            sum(scored.predict_scoring_seconds(name, n_images) for name in scores),
-            self.budget,
-            self.draws,
-            self.seed,
-            count_jobs(self.jobs, self.draws, "cpu", self.store),
-            self.layer,
-        )
+        n_jobs = count_jobs(self.jobs, self.draws, "cpu", self.store)
+        finalists = Finalists(scores, subsets, scored, labels, self.draws, n_jobs)
         phase("expected accuracies and intervals")
         result = self._result(first_look, search, finalists, labels)
         seconds = {name: {"features": seconds} for name, seconds in scored.subsets.seconds.items()}
@@ -175,7 +162,7 @@ class PoolSearch(PoolOnDataset):
             is_first = n_images == n_first
             if not is_first and scored.predict_seconds(remaining, n_images) > budget.left(_SEARCH_SHARE):
                 return None
-            scores = scored.score_first(remaining, n_images, budget, 1.0 if is_first else _SEARCH_SHARE)
+            scores = scored.score_first(remaining, n_images, 1.0 if is_first else _SEARCH_SHARE)
             if not is_first and any(name not in scores and name not in scored.reasons for name in remaining):
                 return None  # the time ended within the round
             if not scores:
@@ -227,9 +214,9 @@ class PoolSearch(PoolOnDataset):
         models, n_all = self._ranked(scored, search, finalists, uncertainty), len(scored.subsets.order)
         missing = [model.model for model in models if model.status == "not looked at"]
         n_images, notes = models[0].images, list(uncertainty.notes)
-        n_scored_classes = len(np.unique(finalists.labels))
-        if n_scored_classes < finalists.n_classes:
-            notes.insert(0, f"scores are of images of {n_scored_classes} of the {finalists.n_classes} classes")
+        n_classes = len(np.unique(finalists.labels))
+        if n_classes < len(self.dataset.class_names):
+            notes.insert(0, f"scores are of images of {n_classes} of the {len(self.dataset.class_names)} classes")
         if n_images < n_all and uncertainty.ordered_by != "score":
             notes.append(f"expected accuracies are of models trained on {n_images} images, not on all {n_all}")
         looked_at = [name for name in first_look.costs if name not in missing and name in scored.subsets.load_seconds]
@@ -239,7 +226,7 @@ class PoolSearch(PoolOnDataset):
             models,
             "budget" if missing or n_images < n_all else "all images",
             n_all,
-            finalists.n_classes,
+            len(self.dataset.class_names),
             scored.subsets.forward_passes,
             self.budget.spent,
             self.budget.seconds,

@@ -7,7 +7,7 @@ linear classifier; the spread over half-samples gives the intervals.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +25,11 @@ from transfer_exp.evaluation.expected_accuracy import (
     predicted_angles,
 )
 from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
-from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.parallel import SERIAL_SECONDS, map_models
+from transfer_exp.experiment.scored_subsets import ScoredSubsets
 from transfer_exp.features.model_on_target import SampleSubset
 from transfer_exp.metric.linear_classifier import held_out_hits
-from transfer_exp.model_pool.layers import HEAD_INPUT, LayerSetting
+from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.progress import Track, silent
 from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL
 from transfer_exp.statistics.feature_set import FeatureSet
@@ -52,33 +52,28 @@ class Finalists:
     Attributes:
         scores: Scores by model.
         subsets: Models on the images that were scored, by model.
-        n_classes: Number of classes of the dataset.
-        metric, perturbation: Names that select the calibration.
-        rescore: Function that returns the scores of models on other images.
-        rescore_seconds: Expected time to score all of them on all these images.
-        budget: Time budget of the search.
-        draws, seed: Number of half-samples, and their seed.
+        scored: Scores models on other images, within the time budget of the search.
+        names: Names of ``metric`` and ``perturbation``, which select the calibration.
+        draws: Number of half-samples.
         jobs: Number of processes.
-        layer: Layer of the features; expected accuracies are calibrated for the input of the head.
     """
 
     scores: Mapping[str, float]
     subsets: Mapping[str, SampleSubset]
-    n_classes: int
-    metric: str
-    perturbation: str
-    rescore: Callable[[Sequence[SampleSubset]], Mapping[str, float]]
-    rescore_seconds: float
-    budget: Budget
+    scored: ScoredSubsets
+    names: Mapping[str, str]
     draws: int
-    seed: int
-    jobs: int = 1
-    layer: LayerSetting = HEAD_INPUT
+    jobs: int
 
     @property
     def labels(self) -> np.ndarray:
         """Classes of the images, (N,)."""
         return next(iter(self.subsets.values())).scoring_set.labels
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes of the dataset."""
+        return len(self.scored.subsets.dataset.class_names)
 
 
 @dataclass
@@ -110,9 +105,9 @@ def measure_uncertainty(finalists: Finalists) -> Uncertainty:
     result, calibration, hits = Uncertainty(scores), None, None
     result.columns["score"] = scores.tolist()
     try:
-        if finalists.layer != HEAD_INPUT:
+        if finalists.scored.subsets.extractor.layer != HEAD_INPUT:
             raise InputError(f"its calibration is of features.layer={HEAD_INPUT}")
-        key = ("full", "linear_classifier", finalists.perturbation, finalists.metric)
+        key = ("full", "linear_classifier", finalists.names["perturbation"], finalists.names["metric"])
         calibration = find_calibration(key)
         hits = _classifier_hits(finalists)
         _add_expected_accuracies(result, calibration, ScoredPool(scores, finalists.n_classes, hits.mean(axis=1)))
@@ -127,7 +122,7 @@ def measure_uncertainty(finalists: Finalists) -> Uncertainty:
 
 def _classifier_hits(finalists: Finalists) -> Bool[np.ndarray, "models samples"]:
     """Return the `held_out_hits` of every finalist; InputError if the images or the time do not suffice."""
-    n_images, budget = len(finalists.labels), finalists.budget
+    n_images, budget = len(finalists.labels), finalists.scored.budget
     if any(subset.pairing.dataset.target_kind != "single_label" for subset in finalists.subsets.values()):
         raise InputError("it is known for datasets with one class per image only")
     if n_images < _MIN_CLASS_SIZE * finalists.n_classes:
@@ -179,7 +174,7 @@ def _add_intervals(
     scores, labels = np.array(list(finalists.scores.values())), finalists.labels
     if np.unique(labels, return_counts=True)[1].min() < _MIN_CLASS_SIZE:
         raise InputError(f"some class has fewer than {_MIN_CLASS_SIZE} images among those scored")
-    samples = half_samples(labels, finalists.draws, finalists.seed)
+    samples = half_samples(labels, finalists.draws, finalists.scored.subsets.seed)
     half_scores = _score_halves(finalists, samples)
     bounds = score_intervals(scores, half_scores, SCORE_LEVEL)
     half_values = half_scores
@@ -199,21 +194,22 @@ def _add_intervals(
 
 def _score_halves(finalists: Finalists, samples: Bool[np.ndarray, "draws samples"]) -> Float[np.ndarray, "done models"]:
     """Return the scores of the finalists on half-samples, on fewer of them where the time ends before."""
-    rows, budget = list[list[float]](), finalists.budget
+    rows, scored = list[list[float]](), finalists.scored
     least = min(_MIN_DRAWS, len(samples))
-    if budget.left() < least * finalists.rescore_seconds / 2 / finalists.jobs:
+    seconds_of_all = sum(scored.predict_scoring_seconds(name, len(finalists.labels)) for name in finalists.scores)
+    if scored.budget.left() < least * seconds_of_all / 2 / finalists.jobs:
         raise InputError(f"the time budget is too short for {least} half-samples")
 
     def score(chosen: Bool[np.ndarray, " samples"], track: Track) -> tuple[list[float], float]:
         start = time.perf_counter()
         subsets = [SampleSubset(s.pairing, s.scoring_set.subset(chosen)) for s in finalists.subsets.values()]
-        scores = finalists.rescore(subsets)
+        scores = scored.score(subsets)
         return [scores.get(name, np.nan) for name in finalists.scores], time.perf_counter() - start
 
     for row, seconds in map_models(score, list(samples), finalists.jobs, silent, SERIAL_SECONDS):
         rows.append(row)
         n_missing = least - len(rows)
-        if budget.left() < max(n_missing / finalists.jobs, 1) * seconds:
+        if scored.budget.left() < max(n_missing / finalists.jobs, 1) * seconds:
             break
     if len(rows) < least:
         raise InputError(f"the time budget is too short for {least} half-samples")
