@@ -97,7 +97,7 @@ def _list(options: argparse.Namespace) -> None:
         days = [time.strftime("%Y-%m-%d", time.localtime(entry.modified)) for entry in of_kind]
         size = format_bytes(sum(entry.size for entry in of_kind))
         print(f"{kind:<12}{len(of_kind):>8}{size:>10}  {min(days):<12}{max(days)}")
-    models, datasets = _model_names(listed), _dataset_names(listed)
+    models, datasets = _names(listed)
     for kind in kinds:
         contents = [entry.content for entry in listed if entry.kind == kind and entry.content]
         if contents and kind != INSPECTION:
@@ -115,7 +115,7 @@ def _prune(options: argparse.Namespace) -> None:
         )
     verb, removed = "would remove" if options.dry_run else "removed", list[Entry]()
     listed = list(list_entries(_root(options)))
-    models = _model_names(listed)
+    models, _ = _names(listed)
     for entry in [entry for entry in listed if _matches(entry, options)]:
         name = f" of {_name(entry.content, models)}" if entry.content else ""
         days = max(time.time() - entry.modified, 0) / _SECONDS["d"]
@@ -136,23 +136,18 @@ def _matches(entry: Entry, options: argparse.Namespace) -> bool:
     )
 
 
-def _dataset_names(listed: Iterable[Entry]) -> dict[str, str]:
-    """Return names of datasets by the digests of their splits, taken from the records of accuracies."""
-    names = {}
-    for entry in listed:
-        key, row = _mapping(entry.content, "key"), _mapping(_mapping(entry.content, "value"), "row")
-        names.update({str(key.get(split)): str(row["dataset"]) for split in ("train", "test") if "dataset" in row})
-    return names
+def _names(listed: Iterable[Entry]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return names of models in their pools by identity, and of datasets by the digests of their splits.
 
-
-def _model_names(listed: Iterable[Entry]) -> dict[str, str]:
-    """Return names of models in their pools by identity, from the built-in pool and the records of accuracies."""
+    They are those of the built-in pool, and of the records of accuracies.
+    """
     manifest = json.loads((Path(model_pool.__file__).parent / "weights" / "manifest.json").read_text())
-    names = {_identity(network, _OF_MANIFEST): name for name, network in manifest.items()}
+    models, datasets = {_identity(network, _OF_MANIFEST): name for name, network in manifest.items()}, dict[str, str]()
     for entry in (entry for entry in listed if entry.kind == "accuracy"):
-        key, row = _mapping(entry.content, "key"), _mapping(_mapping(entry.content, "value"), "row")
-        names |= {_identity(_mapping(key, "model")): str(row["model"])} if "model" in row else {}
-    return names
+        key, row = _part(entry.content, "key"), _part(entry.content, "value", "row")
+        models |= {_identity(_part(key, "model")): str(row["model"])} if "model" in row else {}
+        datasets |= {str(key.get(split)): str(row["dataset"]) for split in ("train", "test") if "dataset" in row}
+    return models, datasets
 
 
 def _identity(model: Mapping[str, Any], fields: Iterable[str] | None = None) -> str:
@@ -162,24 +157,24 @@ def _identity(model: Mapping[str, Any], fields: Iterable[str] | None = None) -> 
 
 def _name(content: Mapping[str, Any], models: Mapping[str, str]) -> str:
     """Return the name of the model, or else its architecture; for scores, which cover many models, of the metric."""
-    row, key = _mapping(_mapping(content, "value"), "row"), _mapping(content, "key")
-    model, names = _mapping(key, "model"), _mapping(key, "names")
+    row, model, names = _part(content, "value", "row"), _part(content, "key", "model"), _part(content, "key", "names")
     pool_name = models.get(_identity(model)) or models.get(_identity(model, _OF_MANIFEST))
     return str(row.get("model") or pool_name or model.get("architecture") or names.get("metric") or "unknown")
 
 
 def _dataset(content: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """Return the name of the dataset, or the start of the digest of its images."""
-    key = _mapping(content, "key")
+    key, row = _part(content, "key"), _part(content, "value", "row")
     images = str(key.get("images") or key.get("train") or "unknown")
-    row = _mapping(_mapping(content, "value"), "row")
     return str(row.get("dataset") or key.get("dataset") or names.get(images) or images[:8])
 
 
-def _mapping(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a mapping inside a mapping, empty where there is none."""
-    value = content.get(name)
-    return value if isinstance(value, dict) else {}
+def _part(content: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
+    """Return a mapping inside mappings, empty where there is none."""
+    for name in names:
+        value = content.get(name)
+        content = value if isinstance(value, dict) else {}
+    return content
 
 
 def _most_common(names: Iterable[str]) -> str:
