@@ -110,7 +110,7 @@ def test_equal_layers_give_the_last_one_and_an_error_only_if_all_fail():
             raise NotApplicableError(view.layer)
         return {"": {"score": view.value}}
 
-    best = scoring.best_layer(
+    best, _, layer_scores = scoring.best_layer(
         [
             View(layer="a", value=1.0),
             View(layer="b", value=None),
@@ -119,7 +119,7 @@ def test_equal_layers_give_the_last_one_and_an_error_only_if_all_fail():
         ],
         parts_of,
     )
-    assert (best.pairing.layer, best.layer_scores) == ("c", {"a": 1.0, "c": 1.0, "d": 0.5})
+    assert (best.layer, layer_scores) == ("c", {"a": 1.0, "c": 1.0, "d": 0.5})
     with pytest.raises(NotApplicableError, match="b"):
         scoring.best_layer([View(layer="a", value=None), View(layer="b", value=None)], parts_of)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from transfer_exp.dataset.inspection import ALL_SPLITS, SCORING_SET
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
@@ -16,7 +16,7 @@ from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.pool_on_dataset import PoolOnDataset
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.score_cache import ScoreCache
-from transfer_exp.experiment.scoring import BestLayer, Parts, Scoring, flatten_parts
+from transfer_exp.experiment.scoring import Parts, Scoring, flatten_parts
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import Regime
@@ -90,37 +90,28 @@ class Experiment(PoolOnDataset):
         run_log: RunLog,
     ) -> _Outcome:
         """Score and adapt one model."""
-        best: BestLayer[Pairing] | None = None
-        accuracy, reason, is_failure = None, "", False
+        parts: Mapping[str, Parts] | None = None
+        facts, is_failure, measure = dict[str, Any](), False, ""
         try:
             # The metric requests features; they are then extracted (timed as a nested stage) and perturbed.
             with run_log.stage(pairing.name, "scoring"):
                 phase(f"scoring {pairing.name}")
                 layers: Sequence[Pairing] = pairing.layers()
-                best = self.scoring.best_layer(
+                pairing, parts, layer_scores = self.scoring.best_layer(
                     layers, lambda layer: score_cache.compute_parts(layer, self.ground_truth)
                 )
-                pairing = best.pairing
+                facts |= {"parts": flatten_parts(parts), "layer": pairing.layer, "layer_scores": layer_scores}
             with run_log.stage(pairing.name, "ground_truth"):
                 phase(f"accuracy of {pairing.name}")
                 accuracy = accuracy_cache(pairing, track)
+            if accuracy is not None:
+                facts |= {"accuracy": accuracy.value, "trainable_parameters": accuracy.trainable_parameters}
+                facts["training_seconds"], measure = accuracy.seconds, accuracy.measure
         except NotApplicableError as error:
-            reason, is_failure = str(error), isinstance(error, ModelFailureError)
+            facts["reason"], is_failure = str(error), isinstance(error, ModelFailureError)
         if isinstance(pairing, NetworkOnImages):
             run_log.add(pairing)
-        result = ModelResult(pairing.name, score=None, reason=reason)
-        if best is not None:
-            result = replace(
-                result, parts=flatten_parts(best.parts), layer=pairing.layer, layer_scores=best.layer_scores
-            )
-        if accuracy is not None:
-            result = replace(
-                result,
-                accuracy=accuracy.value,
-                trainable_parameters=accuracy.trainable_parameters,
-                training_seconds=accuracy.seconds,
-            )
-        parts, measure = None if best is None else best.parts, "" if accuracy is None else accuracy.measure
+        result = ModelResult(pairing.name, score=None, **facts)
         return _Outcome(result, parts, is_failure, score_cache.take_unsaved(), measure)
 
     def _combine(self, outcomes: Sequence[_Outcome]) -> list[ModelResult]:

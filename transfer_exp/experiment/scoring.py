@@ -11,10 +11,10 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -173,21 +173,6 @@ class MetricInputs:
 
 
 @dataclass(frozen=True)
-class BestLayer(Generic[View]):
-    """Layer of a model with the highest score.
-
-    Attributes:
-        pairing: The model with the features of this layer.
-        parts: Parts of its score by step.
-        layer_scores: Score of each layer by its name; empty if there is only one.
-    """
-
-    pairing: View
-    parts: Mapping[str, Parts]
-    layer_scores: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Scoring:
     """A metric applied after a perturbation, or after each step of a strength path.
 
@@ -218,7 +203,9 @@ class Scoring:
             for step, perturbation in self._steps.items()
         }
 
-    def best_layer(self, layers: Sequence[View], parts_of: Callable[[View], Mapping[str, Parts]]) -> BestLayer[View]:
+    def best_layer(
+        self, layers: Sequence[View], parts_of: Callable[[View], Mapping[str, Parts]]
+    ) -> tuple[View, Mapping[str, Parts], dict[str, float]]:
         """Return the layer of a model with the highest score, the last one of equal ones.
 
         A metric over a pool compares the layers with each other. Layers that the metric does not apply to are left out.
@@ -227,11 +214,15 @@ class Scoring:
             layers: The model with the features of one layer each, from the input on.
             parts_of: Function that returns the parts of a score by step, such as `compute_parts`.
 
+        Returns:
+            The model with the features of this layer, the parts of its score by step, and the score of each layer by
+            its name; the latter is empty if there is only one.
+
         Raises:
             NotApplicableError: As `compute_parts`, if the metric applies to none of the layers.
         """
         if len(layers) == 1:
-            return BestLayer(layers[0], parts_of(layers[0]))
+            return layers[0], parts_of(layers[0]), {}
         parts, reasons = dict[int, Mapping[str, Parts]](), list[NotApplicableError]()
         for position, view in enumerate(layers):
             try:
@@ -242,7 +233,7 @@ class Scoring:
             raise reasons[-1]
         scores = dict(zip(parts, self.combine(list(parts.values())), strict=True))
         best = max(scores, key=lambda position: (scores[position], position))
-        return BestLayer(layers[best], parts[best], {layers[i].layer: score for i, score in scores.items()})
+        return layers[best], parts[best], {layers[i].layer: score for i, score in scores.items()}
 
     def perturb(self, scoring_set: FeatureSet) -> Float[np.ndarray, "samples new_dim"] | None:
         """Return the features that the metric scores, at the last step of a path; None without a perturbation."""

@@ -120,7 +120,7 @@ class PoolSearch(PoolOnDataset):
     def _best_layer(self, layers: Sequence[SampleSubset]) -> SampleSubset:
         """Return the layer of a model with the highest score on the first images."""
         compute = self.scoring.compute_parts
-        return self.scoring.best_layer(layers, lambda s: compute(s.pairing, self.ground_truth, s.scoring_set)).pairing
+        return self.scoring.best_layer(layers, lambda s: compute(s.pairing, self.ground_truth, s.scoring_set))[0]
 
     def fine_tune(self, result: SearchResult, regime: Regime, label: str, protocol: str) -> SearchResult:
         """Fine-tune the recommended models, and return the result with their accuracies.
