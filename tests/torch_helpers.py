@@ -50,3 +50,8 @@ def cache_random_weights(root: Path, name: str) -> nn.Module:
     checkpoints.mkdir(parents=True, exist_ok=True)
     torch.save(network.state_dict(), checkpoints / choice.url.rsplit("/", 1)[1])
     return network
+
+
+def cached_bytes(pixels):
+    """Return the size of all pixels in a cache."""
+    return sum(batch.nbytes for batches in pixels._splits.values() for batch in batches)

@@ -47,11 +47,6 @@ class PixelCache:
         self._splits: OrderedDict[_Key, list[Tensor]] = OrderedDict()
         self._lock = Lock()
 
-    @property
-    def nbytes(self) -> int:
-        """Size of all cached pixels in bytes."""
-        return sum(map(_nbytes, self._splits.values()))
-
     def batches(
         self, images: LabelledImages, geometry: Callable[[Image], Image], batch_size: int, workers: int
     ) -> Iterator[UInt8[Tensor, "batch height width 3"]]:

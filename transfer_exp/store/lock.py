@@ -59,18 +59,14 @@ class Lock:
             pause = min(1.5 * pause, _LONGEST_PAUSE, self._timeout / 4)
         self._heartbeat.start()
 
-    def release(self) -> None:
+    def release(self, *error: object) -> None:
         """Stop renewing the lock and remove its file, unless another process has broken the lock."""
         self._released.set()
         self._heartbeat.join()
         with suppress(InputError):  # A lock that cannot be removed now is broken later.
             self._backend.remove_if(self._name, self._text)
 
-    def __enter__(self) -> None:
-        self.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        self.release()
+    __enter__, __exit__ = acquire, release
 
     def _renew_until_released(self) -> None:
         count = 0
