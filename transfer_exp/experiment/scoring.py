@@ -29,7 +29,7 @@ from transfer_exp.errors import (
 )
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
-from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric, ScoresTargets
+from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPerturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
@@ -325,11 +325,12 @@ def _compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Mapping
         if names & {"features", *_LABEL_INPUTS}:
             _check_label_free(inputs.perturbation, kind)
         if names & _LABEL_INPUTS:
-            if not isinstance(metric, ScoresTargets) or kind not in metric.target_kinds:
+            if kind not in getattr(metric, "target_kinds", ()):
                 raise SharedInputError(
                     f"not applicable to {_KIND_PHRASES[kind]}: use a metric such as {_TARGET_METRICS}"
                 )
-            return {_SCORE: metric.score_targets(inputs.features, inputs.targets, kind)}
+            scorer: Any = metric
+            return {_SCORE: scorer.score_targets(inputs.features, inputs.targets, kind)}
     values = inputs.select(metric.inputs)
     return metric.parts(*values) if isinstance(metric, PoolMetric) else {_SCORE: metric(*values)}
 

@@ -76,31 +76,14 @@ class PoolMetric(Facts, Protocol):
         ...
 
 
-@runtime_checkable
-class ScoresTargets(Protocol):
-    """A metric that can also score a dataset whose images have several labels, or numbers as labels.
-
-    Metrics that read no labels need no declaration.
-    """
-
-    @property
-    def target_kinds(self) -> tuple[TargetKind, ...]:
-        """Kinds of dataset besides ``single_label``."""
-        ...
-
-    def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
-        """Return the score of one model from features (N, D) and targets (N, T): zeros and ones, or numbers."""
-        ...
-
-
 @dataclass(frozen=True)
 class FormulaMetric(Metric):
     """Base of a metric that is one free function, with the fields of the class as its options by name.
 
     Attributes:
         formula: Function of the inputs in their order.
-        multi_label_formula, regression_formula: Functions of features (N, D) and targets (N, T), see `ScoresTargets`;
-            None for a kind of dataset that the metric does not apply to.
+        multi_label_formula, regression_formula: Functions of features (N, D) and targets (N, T), zeros and ones or
+            numbers, for datasets with several labels or numbers; None if the metric does not apply to them.
     """
 
     formula: ClassVar[Callable[..., float]]
@@ -113,7 +96,7 @@ class FormulaMetric(Metric):
 
     @property
     def target_kinds(self) -> tuple[TargetKind, ...]:
-        """Kinds of dataset that have a formula."""
+        """Kinds of dataset besides ``single_label`` that have a formula; `score_targets` scores them."""
         kinds: tuple[TargetKind, ...] = ("multi_label", "regression")
         return tuple(kind for kind in kinds if getattr(self, f"{kind}_formula"))
 
