@@ -42,6 +42,7 @@ def rank(
     pool: str | None = None,
     budget: str | int | float | None = "10m",
     settings: str | Sequence[str] = (),
+    unlabelled: bool = False,
 ) -> pd.DataFrame:
     """Rank pretrained models for a target dataset, best first.
 
@@ -56,6 +57,8 @@ def rank(
             None for no limit.
         settings: Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``; or a single one.
             Those of trackers, sweeps, stages and Hydra are refused, because they have no effect here.
+        unlabelled: Whether the target is a folder of images without labels, or whose labels are to be ignored. A metric
+            that reads no labels then ranks the models, which is far less certain.
 
     Returns:
         One row for each model, best first, with the fields of `SearchedModel` as columns. Among them are ``model``,
@@ -90,7 +93,9 @@ def rank(
     if isinstance(target, str | os.PathLike):
         if labels is not None:
             raise InputError("labels are for features: a path already has labels, leave them out")
-        return _search(os.fspath(target), None, pool, budget, settings)
+        return _search(os.fspath(target), None, pool, budget, settings, unlabelled)
+    if unlabelled:
+        raise InputError("unlabelled=True is for a folder of images: leave it out, or pass a path")
     if labels is None:
         raise InputError("features need labels: rank(features, labels)")
     if pool is not None:
@@ -118,6 +123,7 @@ def _search(
     pool: str | None,
     budget: str | int | float | None,
     settings: str | Sequence[str],
+    unlabelled: bool = False,
 ) -> pd.DataFrame:
     """Compose the config of the command, and run its search for a path or features without writing files."""
     from hydra.core.global_hydra import GlobalHydra
@@ -127,7 +133,7 @@ def _search(
     from transfer_exp.cli.instantiate import read_trust
     from transfer_exp.cli.job_labels import cell_labels
     from transfer_exp.cli.overrides import CommandLine
-    from transfer_exp.cli.rank import build_search, fine_tune_command, search_overrides
+    from transfer_exp.cli.rank import add_evidence, build_search, fine_tune_command, search_overrides
     from transfer_exp.cli.redact import forbid_secrets_in_configs
     from transfer_exp.report.record import search_frame
 
@@ -136,7 +142,7 @@ def _search(
     settings = [settings] if isinstance(settings, str) else list(settings or ())
     for setting in settings:
         _check_setting(setting, has_features=features is not None)
-    arguments = search_overrides(target, "none" if budget is None else str(budget), pool, settings)
+    arguments = search_overrides(target, "none" if budget is None else str(budget), pool, settings, unlabelled)
     with _SEARCHES:
         application = GlobalHydra.instance().hydra  # of a user's program, which may use Hydra itself
         GlobalHydra.instance().clear()
@@ -155,5 +161,5 @@ def _search(
         labels, _ = cell_labels(config, hydra_config)
         del labels["ground_truth"]
         result, _ = build_search(config, print, features).run(labels)
-        result = replace(result, command=fine_tune_command(result, hydra_config))
+        result = replace(add_evidence(result), command=fine_tune_command(result, hydra_config))
     return search_frame(result)

@@ -64,6 +64,17 @@ def test_a_path_chooses_the_dataset(photos, tmp_path, monkeypatch):
         assert rank_overrides([target]) == ["-cn", "rank", *overrides]
 
 
+def test_a_folder_without_labels_is_ranked_by_a_metric_that_reads_none(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    start = ["-cn", "rank", "dataset=unlabelled_images", 'dataset.root="my photos"']
+    assert rank_overrides(["my photos", "--unlabelled"]) == [*start, "metric=rankme", "perturbation=none"]
+    arguments = rank_overrides(["my photos", "--unlabelled", "metric=entropy"])
+    assert arguments == [*start, "perturbation=none", "metric=entropy"]
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    with pytest.raises(InputError, match=r"--unlabelled needs a folder of images, not labels.csv"):
+        rank_overrides(["labels.csv", "--unlabelled"])
+
+
 @given(
     st.text(
         st.sampled_from("\\${}'\"ab ~=,@[](){}:;|?%#-\n\udce9é") | st.characters(exclude_characters="\0"), max_size=12
@@ -318,3 +329,43 @@ def test_the_result_as_json_is_all_of_stdout_and_options_of_the_output_change_no
     refused = run_command(tmp_path, "run", "-m", "metric=logme,sfda", "--json")
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "--json is for a single run" in refused.stderr
+
+
+def test_images_without_labels_are_ranked_with_the_evidence_for_the_metric(photos, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for i, path in enumerate(sorted(photos.rglob("*.png"))):
+        path.rename(flat / f"{i}.png")
+    process = run_command(tmp_path, "rank", "flat", "--unlabelled", "--pool", "builtin", *FEW)
+    assert process.returncode == 0, process.stderr
+    text = " ".join(process.stdout.split())
+    assert "flat: no labels, 28 images" in text
+    assert "No expected accuracy: without labels, nothing shows which model tells your classes apart" in text
+    assert "on 24 stored targets, rankme ranked 14 small networks with a mean tau_w of 0.39" in text
+    assert "Label some images and rank again before you choose" in text
+    assert "Fine-tune" not in text
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+    table, record = pd.read_csv(folder / "rank.csv"), json.loads((folder / "result.json").read_text())
+    assert table["score"].is_monotonic_decreasing
+    assert table["expected_accuracy"].isna().all()
+    assert (record["target_kind"], record["command"]) == ("unlabelled", "")
+    assert "Highest score" in (folder / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("metric=logme", "logme on model .*: not applicable to images without labels: use a metric such as rankme"),
+        ("perturbation=attract", "perturbation attract moves classes, and is not applicable to images without labels"),
+        ("then=fine-tune", "then=fine-tune needs labels: leave it out, or label the images"),
+    ],
+)
+def test_what_needs_labels_is_refused_by_name(photos, tmp_path, monkeypatch, settings, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=message):
+        rank(str(photos), pool="builtin", unlabelled=True, settings=[settings, "models=[resnet_glyphs,vit_shapes]"])
+
+
+def test_features_are_not_images_without_labels():
+    with pytest.raises(InputError, match="unlabelled=True is for a folder of images"):
+        rank(np.ones((4, 2)), unlabelled=True)

@@ -59,6 +59,8 @@ _SEARCH_SETTINGS = ("budget", "draws", "halving", "limits", "then", "models", "g
 """Settings of a search that a run does not have, or that the command for fine-tuning sets itself."""
 _RUN_DEFAULTS = {"model_pool": "", "perturbation": "none", "metric": "logme", "tracker": "wandb"}
 """Groups with another default in ``transfer-exp rank``, and the option that the command need not name."""
+_LABEL_FREE = {"metric": "rankme", "perturbation": "none"}
+"""Options of a search without labels, unless the user chooses others."""
 _PLAIN_VALUE = re.compile(r"[A-Za-z_./][\w./-]*")
 _NOT_TEXT = ("null", "true", "false", "nan", "inf")
 """Words that Hydra does not read as text unless they are in quotes."""
@@ -67,6 +69,7 @@ _ARRAYS_IN_MEMORY = ["dataset=arrays", "model_pool=arrays", "dataset.root=arrays
 _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
     "transfer-exp rank photos --then fine-tune",
+    "transfer-exp rank photos --unlabelled",
     "transfer-exp rank labels.csv --pool builtin metric=sfda",
     "transfer-exp rank owner/name --pool timm 'model_pool.names=[resnet18.a1_in1k,deit_tiny_patch16_224.fb_in1k]'",
 )
@@ -93,6 +96,9 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("--then", choices=[FINE_TUNE], help="measure the accuracy of the recommended models")
     parser.add_argument("--pool", metavar="NAME", help="model_pool=NAME (default everyday)")
+    parser.add_argument(
+        "--unlabelled", action="store_true", help="all images below a folder, whose labels are unknown or ignored"
+    )
     parser.add_argument("--max-params", metavar="N", help="only models of at most N parameters, such as 30M")
     parser.add_argument("--min-throughput", metavar="N", help="only models of N images a second in earlier searches")
     parser.add_argument("--max-memory", metavar="SIZE", help="only models of at most SIZE in use, such as 2GB")
@@ -100,7 +106,7 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     parser.add_argument(
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
-    own_options = ("-h", "--help", "--budget", "--then", "--pool", *_LIMITS)
+    own_options = ("-h", "--help", "--budget", "--then", "--pool", "--unlabelled", *_LIMITS)
     arguments = list(arguments)
     if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
         position = arguments.index("--budget")
@@ -112,7 +118,7 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     )
     settings = [*options.settings, *([f"then={options.then}"] if options.then else [])]
     settings += _limit_settings(vars(options))
-    return search_overrides(options.target, options.budget, options.pool, settings)
+    return search_overrides(options.target, options.budget, options.pool, settings, options.unlabelled)
 
 
 def _limit_settings(options: Mapping[str, str | None]) -> list[str]:
@@ -136,7 +142,9 @@ def parse_size(option: str, text: str) -> float:
     return number
 
 
-def search_overrides(target: str | None, budget: str | None, pool: str | None, settings: Sequence[str]) -> list[str]:
+def search_overrides(
+    target: str | None, budget: str | None, pool: str | None, settings: Sequence[str], unlabelled: bool = False
+) -> list[str]:
     """Return the arguments of ``transfer-exp run`` that rank the models of a pool for a dataset.
 
     Args:
@@ -144,11 +152,18 @@ def search_overrides(target: str | None, budget: str | None, pool: str | None, s
         budget: Text for `parse_budget`; None for the default of ``conf/rank.yaml``.
         pool: Option of the group ``model_pool``; None for the default.
         settings: Further overrides.
+        unlabelled: Whether to rank without labels, by default with the metric of `_LABEL_FREE`.
 
     Raises:
-        InputError: When the target does not exist or is not a dataset.
+        InputError: When the target does not exist or is not a dataset, or not a folder of images without labels.
     """
     overrides = list(_ARRAYS_IN_MEMORY) if target is None else _target_overrides(target)
+    if unlabelled:
+        if overrides[0] != "dataset=image_folder":
+            raise InputError(f"--unlabelled needs a folder of images, not {target}: give one, or leave it out")
+        keys = {setting.partition("=")[0] for setting in settings}
+        defaults = [f"{group}={option}" for group, option in _LABEL_FREE.items() if group not in keys]
+        overrides = ["dataset=unlabelled_images", *overrides[1:], *defaults]
     for setting in settings:
         key, _, value = setting.partition("=")
         if key in ("pool", "--pool", "target"):
@@ -219,7 +234,7 @@ def _search(
     from transfer_exp.report.write_run import write_search
 
     result, run_log = search.run(labels)
-    result = replace(result, command=fine_tune_command(result, HydraConfig.get()))
+    result = replace(add_evidence(result), command=fine_tune_command(result, HydraConfig.get()))
     if config.then == FINE_TUNE:
         # Training takes longer than the search, whose result must not be lost with it.
         write_search_record(result, to_plain(config), folder, run_log.findings)
@@ -275,6 +290,8 @@ def build_search(
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
     if plain["then"] and not isinstance(dataset, TargetDataset):
         raise InputError(f"then={plain['then']} needs images: arrays come without networks, leave it out")
+    if plain["then"] and dataset.target_kind == "unlabelled":
+        raise InputError(f"then={plain['then']} needs labels: leave it out, or label the images")
     if isinstance(dataset, TargetDataset):  # the first line, before the seconds that torch takes
         targets = describe_targets(dataset.target_kind, len(dataset.class_names))
         _log.info("ranking models for %s (%s)%s", dataset.name, targets, limit)
@@ -303,6 +320,16 @@ def build_search(
     )
 
 
+def add_evidence(result: SearchResult) -> SearchResult:
+    """Return the result of a search without labels with a note on how well its metric ranks models; others as it is."""
+    if result.target_kind != "unlabelled":
+        return result
+    from transfer_exp.leaderboard.label_free import evidence_without_labels
+
+    note = evidence_without_labels(result.cell["metric"], result.cell["perturbation"])
+    return replace(result, notes=(*result.notes, note))
+
+
 def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> SearchResult:
     """Fine-tune the recommended models of a search, and return its result with their accuracies.
 
@@ -318,14 +345,14 @@ def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> S
 
 
 def fine_tune_command(result: SearchResult, run: HydraConf | DictConfig) -> str:
-    """Return the command that fine-tunes the recommended models of a search; empty if there are no networks.
+    """Return the command that fine-tunes the recommended models of a search; empty without networks or labels.
 
     Args:
         result: The search.
         run: Hydra's part of the configuration of the search.
     """
     choices = run.runtime.choices
-    if choices["model_pool"] == "arrays":
+    if choices["model_pool"] == "arrays" or result.target_kind == "unlabelled":
         return ""
     folders = [s.path for s in run.runtime.config_sources if s.provider == "command-line"]
     arguments = ["run", *(f"--config-dir={folder}" for folder in folders), f"dataset={choices['dataset']}"]

@@ -65,7 +65,7 @@ def image_folder(
     folder = expand_user(root).resolve()
     if not folder.is_dir():
         raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
-    scan = _Scan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
+    scan = FolderScan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
     folders = _find_splits(folder)
     if not folders:
         _refuse_splits_inside_classes(folder)
@@ -180,7 +180,7 @@ def _is_class(train: Path, other_folders: list[Path], only_split: bool) -> bool:
     return False
 
 
-class _Scan:
+class FolderScan:
     """Reads the images below a root, and lists what it passes over.
 
     Attributes:
@@ -195,13 +195,13 @@ class _Scan:
         """Return the images of each split that has class folders."""
         for path in self._visible_folders(self._root):
             if path not in folders.values():
-                self._pass_over(_OUTSIDE_SPLITS, self._list_images(path))
+                self._pass_over(_OUTSIDE_SPLITS, self.list_images(path))
         files: dict[Split, _ClassFiles] = {}
         for split, folder in folders.items():
             if split == "train":
                 files[split] = self.read_classes(folder)
                 continue
-            unlabelled_images = [] if _list_folders(folder) else self._list_images(folder)
+            unlabelled_images = [] if _list_folders(folder) else self.list_images(folder)
             # An empty class folder is a class without an image in this split.
             part = {label: images for label, images in self._read_folders(folder).items() if images}
             if not part and not unlabelled_images:
@@ -243,7 +243,7 @@ class _Scan:
         """Return the images below each folder by the name of the class; two folders may have one name."""
         files: dict[str, list[Path]] = {}
         for path in self._visible_folders(folder):
-            files.setdefault(clean_name(path.name), []).extend(self._list_images(path))
+            files.setdefault(clean_name(path.name), []).extend(self.list_images(path))
         return files
 
     def _visible_folders(self, folder: Path) -> list[Path]:
@@ -255,7 +255,7 @@ class _Scan:
         self._pass_over(NOT_IMAGES, [path for path in entries if path.is_dir() and _is_hidden(path)])
         return folders
 
-    def _list_images(self, folder: Path) -> list[Path]:
+    def list_images(self, folder: Path) -> list[Path]:
         """Return the visible images at any depth below a folder, sorted; list all other files as passed over."""
         images, folders = [], [folder]
         while folders:

@@ -118,12 +118,14 @@ def inspect_dataset(
         thumbnails = np.stack([summary.thumbnail for summary in pictures.values()])
         digests = [summary.digest for summary in pictures.values()]
         findings += report_duplicates(list(pictures), digests, thumbnails, index)
-    findings += report_classes(dataset.class_names, counts)
+    is_unlabelled = dataset.target_kind == "unlabelled"
+    findings += () if is_unlabelled else report_classes(dataset.class_names, counts)
     findings = list(map(one_line, findings))
     below = f" below {folder}" if folder else ""
     targets = describe_targets(dataset.target_kind, len(dataset.class_names))
     n_images = sum(len(part) for part in _parts(dataset, ALL_SPLITS).values())
-    lines = [one_line(f"{dataset.name}: {targets}, {n_images} images{below}"), *_class_table(dataset, counts)]
+    lines = [one_line(f"{dataset.name}: {targets}, {n_images} images{below}")]
+    lines += [] if is_unlabelled else _class_table(dataset, counts)
     if readable:
         sizes = np.array([summary.size for summary in readable.values()])
         ranges = zip(sizes.min(axis=0), sizes.max(axis=0), np.median(sizes, axis=0).astype(int), strict=True)

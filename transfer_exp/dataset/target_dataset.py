@@ -36,8 +36,9 @@ MEASURES: Mapping[TargetKind, tuple[Measure, ...]] = {
     "single_label": (*get_args(_SingleLabelMeasure), "map_11point", *get_args(_OrdinalMeasure)),
     "multi_label": get_args(_MultiLabelMeasure),
     "regression": (*get_args(_RegressionMeasure), *get_args(_OrdinalMeasure)),
+    "unlabelled": ("accuracy",),
 }
-"""Measures of accuracy for each kind of dataset; the first is the default."""
+"""Measures of accuracy for each kind of dataset; the first is the default. Without labels, nothing is measured."""
 _NUMBER = re.compile(r"\D*(\d+)\D*")
 NOT_READABLE = "not readable"
 """Reason why damaged and missing images are passed over with ``on_unreadable=skip``."""
@@ -150,7 +151,8 @@ class TargetDataset:
             ``train``. Only the final accuracy uses ``test``.
         scoring_set: The part of ``train`` on which models are scored.
         measure: Measure of accuracy, by default that of papers, or the first of `MEASURES`.
-        target_kind: What a model has to predict: one class, several labels or a number.
+        target_kind: What a model has to predict: one class, several labels or a number. A dataset that is
+            ``unlabelled`` has one class and no test image.
         passed_over: Names of the files that were not read, relative to the root of the dataset, by reason (a phrase in
             the plural such as "not images").
 
@@ -200,6 +202,8 @@ class TargetDataset:
 
     def __post_init__(self) -> None:
         check_measure(self.measure, self.target_kind, self.class_names)
+        if self.target_kind == "unlabelled":
+            return
         train, test = (self.count_classes(split) for split in (self.train, self.test))
         validation = 0 * train if self.validation is None else self.count_classes(self.validation)
         for c in np.flatnonzero((train < 2) & (train + validation + test > 0)):

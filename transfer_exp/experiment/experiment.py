@@ -58,6 +58,10 @@ class Experiment(PoolOnDataset):
         Raises:
             InputError: If an input is invalid, or no model has a score because each of them fails.
         """
+        if self.ground_truth.trains and self.dataset.target_kind == "unlabelled":
+            raise InputError(
+                f"{self.dataset.name} has no labels to train on: set ground_truth=none, or label the images"
+            )
         run_log = run_log or RunLog()
         run_log.findings = self.check_images(ALL_SPLITS if self.ground_truth.trains else SCORING_SET)
         outcomes: list[_Outcome] = []

@@ -48,9 +48,11 @@ _ROUNDING = 1e-6
 _KIND_PHRASES: Mapping[TargetKind, str] = {
     "multi_label": "images with several labels",
     "regression": "numbers as labels",
+    "unlabelled": "images without labels",
 }
 _LABEL_INPUTS = {"labels", "class_statistics"}
 """Inputs of a metric that take one class per image."""
+_LABEL_FREE_METRICS = "rankme, alpha_req, entropy, free_energy"
 _TARGET_METRICS = "logme, cka, h_score, knn, ridge"
 """Metrics for every kind of dataset, named in messages."""
 
@@ -108,8 +110,10 @@ class MetricInputs:
     @cached_property
     def features(self) -> np.ndarray:
         """Perturbed features, (N, D')."""
-        rng = np.random.default_rng(self.seed)
-        return self.perturbation(self._scoring_set.features, self._scoring_set.labels, rng)
+        rng, labels = np.random.default_rng(self.seed), self._scoring_set.labels
+        if self.target_kind == "unlabelled":  # the perturbation ignores the labels, but checks that there are two
+            labels = np.arange(len(labels))
+        return self.perturbation(self._scoring_set.features, labels, rng)
 
     @cached_property
     def targets(self) -> np.ndarray:
@@ -326,9 +330,8 @@ def _compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Mapping
             _check_label_free(inputs.perturbation, kind)
         if names & _LABEL_INPUTS:
             if kind not in getattr(metric, "target_kinds", ()):
-                raise SharedInputError(
-                    f"not applicable to {_KIND_PHRASES[kind]}: use a metric such as {_TARGET_METRICS}"
-                )
+                metrics = _LABEL_FREE_METRICS if kind == "unlabelled" else _TARGET_METRICS
+                raise SharedInputError(f"not applicable to {_KIND_PHRASES[kind]}: use a metric such as {metrics}")
             scorer: Any = metric
             return {_SCORE: scorer.score_targets(inputs.features, inputs.targets, kind)}
     values = inputs.select(metric.inputs)

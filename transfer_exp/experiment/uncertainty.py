@@ -105,6 +105,8 @@ def measure_uncertainty(finalists: Finalists) -> Uncertainty:
     result, calibration, hits = Uncertainty(scores), None, None
     result.columns["score"] = scores.tolist()
     try:
+        if finalists.scored.subsets.dataset.target_kind == "unlabelled":
+            raise InputError("without labels, nothing shows which model tells your classes apart")
         if finalists.scored.subsets.extractor.layer != HEAD_INPUT:
             raise InputError(f"its calibration is of features.layer={HEAD_INPUT}")
         key = ("full", "linear_classifier", finalists.names["perturbation"], finalists.names["metric"])

@@ -189,8 +189,8 @@ def read_costs(path: Path = _FOLDER / "costs.csv") -> dict[Variant, float]:
     return dict(zip(keys, table["seconds"].astype(float), strict=True))
 
 
-def read_builtin_rows(families: Mapping[str, str]) -> PoolRows:
-    """Return the stored rows of the built-in pool; ``families`` names the dataset of each target."""
+def read_builtin_rows(families: Mapping[str, str] | None = None) -> PoolRows:
+    """Return the stored rows of the built-in pool; ``families`` names the dataset of each target, see `read_rows`."""
     return read_rows("builtin", _FOLDER / "scores.csv", _FOLDER / "accuracies.csv", families)
 
 

@@ -96,6 +96,8 @@ def next_step(search: SearchResult) -> str:
             return f"{name} after fine-tuning {best.model}: {best.accuracy:.3f}"
         return f"Best after fine-tuning {_NUMBERS[len(measured)]}: {best.model}, {heading} {best.accuracy:.3f}"
     names = search.recommended
+    if search.target_kind == "unlabelled":
+        return f"Label some images and rank again before you choose; the highest scores: {', '.join(names)}"
     return f"Fine-tune {_NUMBERS[len(names)]}: {', '.join(names)}"
 
 
@@ -121,6 +123,9 @@ def _sentences(search: SearchResult, names_shown: int = 0) -> list[str]:
 def _possibly_best(search: SearchResult, names_shown: int) -> str:
     """Return a sentence on the models that may be the best; empty if the intervals of the ranks are unknown."""
     best, finalists, level = search.best, search.with_status("finalist"), f"({100 * RANK_LEVEL:g} %)"
+    if search.target_kind == "unlabelled" and finalists[0].best_rank_95 is not None:
+        # This is a claim about scores, not about models.
+        return f"May have the highest score on other images {level}: {_join(best, names_shown)}"
     if len(best) > 1:
         return f"Each of {len(best)} models may be the best {level}: {_join(best, names_shown)}"
     if len(finalists) == 1 or finalists[0].best_rank_95 is None:
@@ -161,7 +166,7 @@ def remarks(search: SearchResult) -> list[str]:
     if any(model.expected_accuracy is not None for model in finalists):
         lines.append("Expected accuracies are estimates from other networks and datasets, and can be far off for yours")
     costs = {model.model: model.multiply_adds for model in finalists}
-    if len(search.front) > 1:
+    if len(search.front) > 1 and search.target_kind != "unlabelled":
         front = [f"{name} ({format_count(costs[name] or 0)})" for name in search.front]
         lines.append(f"Best for their multiply-adds: {_join(front, _NAMES_SHOWN)}")
     cost = f"{_plural(n_ranked, 'model')} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}"

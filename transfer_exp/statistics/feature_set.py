@@ -15,14 +15,16 @@ Features = Real[np.ndarray, "samples dim"]
 """Type of features, (N, D), as accepted: any real numbers."""
 Labels = Int[np.ndarray, " samples"]
 """Type of one class per sample, (N,)."""
-TargetKind: TypeAlias = Literal["single_label", "multi_label", "regression"]
-"""What a dataset asks a model to predict: one class, any number of labels, or a number."""
+TargetKind: TypeAlias = Literal["single_label", "multi_label", "regression", "unlabelled"]
+"""What a dataset asks a model to predict: one class, any number of labels, a number, or nothing that is known."""
 Targets = Real[np.ndarray, "samples targets"]
 """Type of what is predicted unless it is one class: zeros and ones for C labels, (N, C), or numbers, (N, 1)."""
 
 
 def describe_targets(kind: str, n_classes: int) -> str:
     """Return what a dataset of a `TargetKind` asks a model to predict, in words such as ``5 classes``."""
+    if kind == "unlabelled":
+        return "no labels"
     if kind == "regression":
         return f"numbers in {n_classes} groups"
     return f"{n_classes} {'classes' if kind == 'single_label' else 'labels, several for an image'}"

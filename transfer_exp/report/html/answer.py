@@ -153,6 +153,8 @@ def _recommendation(search: SearchResult) -> str:
     """Return the sentence on the models to fine-tune, and how certain they are the best."""
     best, names, finalists = search.best, search.recommended, search.with_status("finalist")
     first, level, action = finalists[0], f"({100 * RANK_LEVEL:g} %)", f"Fine-tune {_enumerate(names)}"
+    if search.target_kind == "unlabelled":
+        return f"Highest score{'s' if len(names) > 1 else ''} without labels: {_enumerate(names)}"
     if first.best_rank_95 is None:
         why = "" if len(finalists) == 1 else ", the highest scores, without a level of certainty"
     elif len(best) > len(names):

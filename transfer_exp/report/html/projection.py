@@ -87,12 +87,14 @@ class ProjectionPair:
 
 
 def check_size(features: np.ndarray, labels: np.ndarray) -> None:
-    """Raise `InputError` if N D is above ten million, or there are more than 500 classes: too much for a page."""
+    """Raise `InputError` if N D is above ten million, or there are more than 500 classes or only one."""
     classes = len(np.unique(labels))
     if features.size > MAX_VALUES:
         raise InputError(f"the scoring set has {len(features)} samples of {features.shape[1]} features")
     if classes > _MAX_CLASSES:
         raise InputError(f"the scoring set has {classes} classes")
+    if classes == 1:
+        raise InputError("the images have no labels")
 
 
 def plotted_samples(labels: Int[np.ndarray, " samples"], names: tuple[str, ...]) -> PlottedSamples:
