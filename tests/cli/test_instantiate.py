@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from transfer_exp.cli import instantiate
-from transfer_exp.cli.instantiate import build
+from transfer_exp.cli.instantiate import build, build_all
 from transfer_exp.errors import InputError
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.perturbation.pca import Pca
@@ -162,3 +163,16 @@ def test_no_group_runs_a_target_of_another_one(group):
         for target in sorted(instantiate.shipped_targets(other) - own)[:3]:
             with pytest.raises(InputError, match=f"{group} may not run '{target}'"):
                 build(group, {"_target_": target})
+
+
+def test_shots_and_seed_choose_the_scoring_set_of_any_dataset(tmp_path):
+    rng, path = np.random.default_rng(0), tmp_path / "m.npz"
+    np.savez(path, features=rng.normal(size=(30, 2)), labels=np.arange(30) % 3)
+    digits = {"_target_": "transfer_exp.dataset.digits.digits", "train_per_class": 8}
+    arrays = {"_target_": "transfer_exp.dataset.arrays.arrays", "root": str(path)}
+    for options in (digits, arrays):
+        config = {"dataset": options, "shots": 4, "seed": 1}
+        first, second = (build_all(["dataset"], {**config, "seed": seed})["dataset"] for seed in (1, 2))
+        whole = build_all(["dataset"], {**config, "shots": None})["dataset"]
+        assert len(first.scoring_set) == 4 * len(first.class_names) < len(whole.scoring_set)
+        assert first.content_digest(trains=False) != second.content_digest(trains=False)

@@ -174,3 +174,22 @@ def test_classes_with_ascending_numbers_are_grades(names):
 def test_other_classes_are_not_grades(names):
     with pytest.raises(InputError, match="measure=quadratic_weighted_kappa needs classes whose names hold ascending"):
         replace(example_dataset([0, 0, 1, 1], [0, 1], names), measure="quadratic_weighted_kappa")
+
+
+def test_shots_are_images_of_each_class_and_more_shots_contain_fewer():
+    dataset = example_dataset([0] * 9 + [1] * 3, [0, 1])
+    sets = {shots: dataset.with_shots(shots, seed=1).scoring_set for shots in (1, 2, 5)}
+    assert [np.bincount(images.labels).tolist() for images in sets.values()] == [[1, 1], [2, 2], [5, 3]]
+    images = {shots: {part.fingerprint(i) for i in range(len(part))} for shots, part in sets.items()}
+    assert images[1] < images[2] < images[5]
+    draws = {tuple(dataset.with_shots(1, seed).scoring_set.fingerprint(0)) for seed in range(20)}
+    assert len(draws) > 1, "seeds draw different images"
+
+
+def test_shots_and_a_size_are_not_combined():
+    dataset = example_dataset([0, 0, 1, 1], [0, 1])
+    part = replace(dataset, scoring_set=dataset.train.stratified_subset(2, 0))
+    with pytest.raises(InputError, match=r"shots and dataset\.scoring_set_size=2 both choose the scoring set"):
+        part.with_shots(1, 0)
+    with pytest.raises(InputError, match="shots=0 is no image of a class"):
+        dataset.with_shots(0, 0)

@@ -67,7 +67,8 @@ def build_all(groups: Sequence[str], config: Mapping[str, Any], checked: Sequenc
 
     Args:
         groups: Groups to build.
-        config: Options by group, and the setting ``measure``, which replaces the measure of the dataset.
+        config: Options by group, and the settings ``measure`` and ``shots``, which replace the measure and the scoring
+            set of the dataset; ``seed`` draws that scoring set.
         checked: Groups whose arguments are checked, but that are built later.
 
     Raises:
@@ -78,6 +79,8 @@ def build_all(groups: Sequence[str], config: Mapping[str, Any], checked: Sequenc
     built = {group: build(group, config[group]) for group in groups}
     if "dataset" in built and config.get("measure") is not None:
         built["dataset"] = replace(built["dataset"], measure=config["measure"])
+    if "dataset" in built and config.get("shots") is not None:
+        built["dataset"] = built["dataset"].with_shots(config["shots"], config["seed"])
     return built
 
 

@@ -80,7 +80,10 @@ def _build_options(group: str, names: Sequence[str], seed: int) -> dict[str, Any
 
 
 def _refuse_single_options(overrides: Sequence[str]) -> None:
-    """Refuse a metric or perturbation set as for a single cell, because a score matrix would ignore it."""
+    """Refuse a metric, perturbation or number of shots set as for a single cell: a score matrix has lists of them."""
+    for override in overrides:
+        if override.startswith("shots="):
+            raise InputError(f"{override} has no effect on a score matrix: set 'images_per_class=[5,10]'")
     for group in ("metric", "perturbation"):
         for override in overrides:
             if override.startswith((f"{group}=", f"{group}.")):

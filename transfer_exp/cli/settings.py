@@ -59,6 +59,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "stage": (f"one of {', '.join(STAGES)}", lambda value: value in STAGES),
     "models": ("a list of names such as [a,b], or null", lambda v: _is_name(v) or _is_list(v, _is_name, or_null=True)),
     "measure": ("the name of a measure of accuracy, or null", lambda value: value is None or _is_name(value)),
+    "shots": ("a whole number, at least 1, or null", lambda value: value is None or is_whole(value, 1)),
     "seed": _whole_number(0, LARGEST_SEED),
     "device": ("auto, cpu, cuda, cuda:0 or mps", lambda value: bool(_DEVICE.fullmatch(str(value)))),
     "jobs": ("auto or a whole number, at least 1", lambda value: value == "auto" or is_whole(value, 1)),

@@ -14,7 +14,8 @@ from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.errors import InputError
 
 _SCORING = ("perturbation", "perturbations", "metric", "metrics", "images_per_class", "evaluation", "tracker")
-_IRRELEVANT = {"features": (*_SCORING, "ground_truth", "protocol"), "grid": _SCORING, "finetune": _SCORING}
+_TRAINING = (*_SCORING, "shots")
+_IRRELEVANT = {"features": (*_SCORING, "ground_truth", "protocol"), "grid": _TRAINING, "finetune": _TRAINING}
 """Settings that make no difference to a stage, by stage."""
 _NOT_A_RUN = ("-c", "--cfg", "-h", "--help", "--info", "hydra.mode=RUN")
 MULTIRUN = ("-m", "--multirun", "hydra.mode=MULTIRUN")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import numbers
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int, Real
 
-from transfer_exp.dataset.stratification import stratified_indices
-from transfer_exp.dataset.target_dataset import MEASURES, Measure, check_measure
+from transfer_exp.dataset.stratification import few_shot_indices, stratified_indices
+from transfer_exp.dataset.target_dataset import MEASURES, Measure, check_measure, check_whole_scoring_set
 from transfer_exp.dataset.targets import check_multi_label, group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.npz import list_arrays, list_files, read_array
@@ -105,6 +105,11 @@ class FeatureArrays:
 
     def __post_init__(self) -> None:
         check_measure(self.measure, self.target_kind, self.class_names)
+
+    def with_shots(self, shots: int, seed: int) -> FeatureArrays:
+        """Return the dataset with a scoring set of ``shots`` samples of each class, see `TargetDataset.with_shots`."""
+        check_whole_scoring_set(len(self.scoring_set), len(self.labels))
+        return replace(self, scoring_set=few_shot_indices(self.labels, shots, seed))
 
     @property
     def n_outputs(self) -> int:

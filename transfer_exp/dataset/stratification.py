@@ -28,6 +28,16 @@ def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, se
     return take_per_class(labels, _quotas(counts, size), seed)[0]
 
 
+def few_shot_indices(labels: Int[np.ndarray, " samples"], shots: int, seed: int) -> Int[np.ndarray, " chosen"]:
+    """Draw ``shots`` indices of each class, or all of a smaller class, in ascending order.
+
+    With one seed, a draw of more shots contains that of fewer. Raises `InputError` if ``shots`` is below 1.
+    """
+    if shots < 1:
+        raise InputError(f"shots={shots} is no image of a class: take at least 1")
+    return take_per_class(labels, np.minimum(np.unique(labels, return_counts=True)[1], shots), seed)[0]
+
+
 def stratified_split(
     labels: Int[np.ndarray, " samples"], fraction: float, seed: int
 ) -> tuple[Int[np.ndarray, " remaining"], Int[np.ndarray, " held_out"]]:

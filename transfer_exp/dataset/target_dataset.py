@@ -18,7 +18,12 @@ from jaxtyping import Int
 from PIL.Image import Image
 
 from transfer_exp.dataset.split_names import Split
-from transfer_exp.dataset.stratification import multi_label_split, stratified_indices, stratified_split
+from transfer_exp.dataset.stratification import (
+    few_shot_indices,
+    multi_label_split,
+    stratified_indices,
+    stratified_split,
+)
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.measures import ORDINAL
 from transfer_exp.io.text import clean_name
@@ -61,6 +66,12 @@ def check_measure(measure: str, kind: TargetKind, class_names: Sequence[str]) ->
                 f"measure={measure} needs classes whose names hold ascending numbers, not {names}: name them 0, 1, 2 "
                 "(01, 02 from ten on), or give the grades as numbers"
             )
+
+
+def check_whole_scoring_set(size: int, n_training: int) -> None:
+    """Raise `InputError` if a scoring set is a part of the training images, which a number of shots would replace."""
+    if size < n_training:
+        raise InputError(f"shots and dataset.scoring_set_size={size} both choose the scoring set: leave one out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +200,15 @@ class TargetDataset:
             name: replace(images, targets=(images.targets - mean) / scale) for name, images in splits.items() if images
         }
         return replace(self, **scaled)
+
+    def with_shots(self, shots: int, seed: int) -> TargetDataset:
+        """Return the dataset with a scoring set of ``shots`` training images of each class, see `few_shot_indices`.
+
+        Raises:
+            InputError: If ``shots`` is below 1, or the scoring set is a part of the training images already.
+        """
+        check_whole_scoring_set(len(self.scoring_set), len(self.train))
+        return replace(self, scoring_set=self.train.subset(few_shot_indices(self.train.labels, shots, seed)))
 
     def content_digest(self, trains: bool) -> str:
         """Return the sha256 of the scoring set, and of all splits if a regime trains and tests on them."""

@@ -15,6 +15,7 @@ from transfer_exp.io.csv import write_table as write_csv
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.published_comparison import write_published_comparison
 from transfer_exp.report.regime_table import regime_frame, regime_table
+from transfer_exp.report.shots_table import shots_frame, shots_table
 from transfer_exp.report.sweep_cells import cell_fields, collect, read_status, read_statuses
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
@@ -23,7 +24,7 @@ from transfer_exp.results.folder import STATUS
 
 
 def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOutputError | None]:
-    """Write ``sweep.csv``, ``regimes.csv``, ``sweep.png`` and ``report.html`` of a sweep, and print its tables.
+    """Write ``sweep.csv``, ``regimes.csv``, ``shots.csv``, ``sweep.png`` and ``report.html``, and print the tables.
 
     Returns the `failures` of cells, and the error about files that cannot be written, or None.
 
@@ -46,9 +47,16 @@ def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOut
     if regimes is not None:
         console.print(regimes)
         console.print()
+    draws = shots_frame(frame)
+    by_shots = shots_table(draws)
+    if by_shots is not None:
+        console.print(by_shots)
+        console.print()
     output = Output([table])
     if not pairs.empty:
         output.add("table of regimes", lambda: _write_csv(folder / "regimes.csv", pairs))
+    if not draws.empty:
+        output.add("table of shots", lambda: _write_csv(folder / "shots.csv", draws))
     output.add("figure", lambda: sweep_figure(frame, folder / "sweep.png"))
     output.add("page", lambda: write_page(folder, frame))
     _print_paths(output.written, console)

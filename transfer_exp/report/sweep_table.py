@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -87,11 +88,17 @@ def sweep_table(frame: pd.DataFrame) -> SweepTable:
     entries = {(*(row[name] for name in fields), row["metric"]): _tau_entry(row) for _, row in means.iterrows()}
     order = {name: i for i, name in enumerate(none_first(frame["perturbation"]))}
     # By dataset, then by the other fields, so that the perturbations to compare are in adjacent rows.
-    rows = sorted({key[:-1] for key in entries}, key=lambda row: (row[0], *row[2:], order[row[1]]))
+    rows = sorted({key[:-1] for key in entries}, key=lambda row: (row[0], *map(_sort_key, row[2:]), order[row[1]]))
     seeds = range_text(means["seeds"])
     title = "tau_w" if seeds in ("0", "1") else f"tau_w, mean over {seeds} seeds"
     metrics = sorted(set(frame["metric"]))
     return SweepTable(title, fields, rows, metrics, lambda row, m: entries.get((*row, m), ""), _NOTES)
+
+
+def _sort_key(value: str) -> tuple[bool, float, str]:
+    """Return a key that sorts numbers by their size, and before texts."""
+    is_number = re.fullmatch(r"-?\d+(\.\d+)?", value, re.ASCII) is not None
+    return not is_number, float(value) if is_number else 0.0, value
 
 
 def range_text(counts: Iterable[int]) -> str:

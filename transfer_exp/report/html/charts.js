@@ -121,6 +121,49 @@ function scatter(title, scoreName, models, named, rangeY, width, accuracy) {
   return svg;
 }
 
+/* tau_w against images per class on a logarithmic axis, with a line and whiskers for each row of the legend; "all" is last. */
+function shotsChart(rows, lines, width) {
+  const height = Math.max(300, Math.min(420, width * 0.5));
+  const [left, right, top, bottom] = [58, width - 12, 10, height - 44];
+  const numbers = [...new Set(rows.map((r) => r.shots).filter((n) => n !== null))].sort((a, b) => a - b);
+  const sizes = [...numbers, ...(rows.some((r) => r.shots === null) ? [null] : [])];
+  const last = numbers.length ? Math.log10(numbers.at(-1)) : 0;
+  const place = (shots) => (shots === null ? last + 0.4 : Math.log10(shots));
+  const x = scale(widened(sizes.map(place), 0.06), left, right);
+  const rangeY = widened([0, ...rows.flatMap((r) => [r.tau, r.tau_low_95 ?? r.tau, r.tau_high_95 ?? r.tau])], 0.06);
+  const y = scale(rangeY, bottom, top);
+  const textOf = (shots) => (shots === null ? "all" : shots.toLocaleString("en"));
+  const summary = lines.map((line) => `${line}: ${rows.filter((r) => r.line === line).map((r) => `${textOf(r.shots)} ${fixed(r.tau, 2)}`).join(", ")}`);
+  const svg = canvas(width, height, `tau_w against images per class. ${summary.join("; ")}. The table has all numbers.`, "shots");
+  for (const shots of sizes) {
+    const at = x(place(shots));
+    svg.append(draw("line", { class: "grid", x1: at, x2: at, y1: top, y2: bottom }));
+    svg.append(draw("text", { class: "tick", x: at, y: bottom + 16, "text-anchor": "middle" }, textOf(shots)));
+  }
+  svg.append(draw("text", { class: "axis", x: (left + right) / 2, y: bottom + 35, "text-anchor": "middle" }, "images per class"));
+  for (const [value, text] of ticks(...rangeY, height / 60)) {
+    svg.append(draw("line", { class: value === 0 ? "zero" : "grid", x1: left, x2: right, y1: y(value), y2: y(value) }));
+    svg.append(draw("text", { class: "tick", x: left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
+  }
+  svg.append(draw("text", { class: "axis", transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "tau_w"));
+  lines.forEach((line, i) => {
+    const points = sizes.map((shots) => rows.find((r) => r.line === line && r.shots === shots)).filter((r) => r);
+    const group = draw("g", { class: `curve class${i}` });
+    const shift = (i - (lines.length - 1) / 2) * 3; /* whiskers of several lines next to each other */
+    group.append(draw("path", { d: points.map((r, at) => `${at ? "L" : "M"}${x(place(r.shots)) + shift} ${y(r.tau)}`).join("") }));
+    for (const r of points) {
+      const at = x(place(r.shots)) + shift;
+      const interval = isMissing(r.tau_low_95) ? "" : `, ${fixed(r.tau_low_95, 2)} to ${fixed(r.tau_high_95, 2)}`;
+      if (interval) group.append(draw("path", { d: `M${at} ${y(r.tau_low_95)}V${y(r.tau_high_95)}`, class: "whisker" }));
+      const dot = draw("circle", { cx: at, cy: y(r.tau), r: 3.8 });
+      dot.append(draw("title", {}, `${line}, ${textOf(r.shots)}: tau_w ${fixed(r.tau, 2)}${interval}`));
+      group.append(dot);
+    }
+    svg.append(group);
+  });
+  return svg;
+}
+
 /* Accuracy against a cost on a logarithmic axis; the pairs that `front` marks are coloured, joined and named. */
 function costChart(rows, key, label, front, width, axis = "accuracy", noun = "pair") {
   const height = Math.max(300, Math.min(420, width * 0.5));

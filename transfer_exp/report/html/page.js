@@ -153,6 +153,28 @@ function regimes(pairs) {
     regime is at least as accurate at no higher cost. Means over seeds.`));
 }
 
+/* Curves of tau_w against images per class, for one dataset at a time; of many lines, those with the highest means. */
+function shotsPart(all) {
+  const datasets = [...new Set(all.map((r) => r.dataset))];
+  const meanOf = (line) => {
+    const taus = all.filter((r) => r.line === line).map((r) => r.tau);
+    return taus.reduce((sum, tau) => sum + tau, 0) / taus.length;
+  };
+  const names = [...new Set(all.map((r) => r.line))];
+  const lines = names.sort((a, b) => meanOf(b) - meanOf(a)).slice(0, 10);
+  let dataset = datasets[0];
+  const box = el("div", { class: "stacked" });
+  const key = el("p", { class: "note key" }, ...lines.flatMap((line, i) => [el("span", { class: `swatch class${i}` }), line]));
+  function show() {
+    const shown = all.filter((r) => r.dataset === dataset);
+    box.replaceChildren(responsive((width) => shotsChart(shown.filter((r) => lines.includes(r.line)), lines, width)), key, shotsTable(shown));
+  }
+  const tools = datasets.length > 1 ? [picker("Dataset", datasets.map((name) => [name, name]), dataset, (name) => ((dataset = name), show()))] : [];
+  show();
+  return section("Images per class", el("div", { class: "controls" }, ...tools), box, note(`Means over draws of the images, with the 95 % interval
+    of the mean. Other models would have other taus, which the interval does not include.`));
+}
+
 function sweepPage(main) {
   const box = el("div", { id: "cell" });
   const [table, buttons] = overview((index) => select(index, true));
@@ -170,7 +192,8 @@ function sweepPage(main) {
   const linked = () => data.cells.findIndex((cell) => linkOf(cell) === location.hash);
   const first = data.cells.findIndex((c) => c.state === "done");
   const pairs = data.regimes.length ? [regimes(data.regimes)] : [];
-  main.replaceChildren(answerBox(data.answer, intervalChart(data.answer.chart)), ...pairs, table, box);
+  const shots = data.shots.length ? [shotsPart(data.shots)] : [];
+  main.replaceChildren(answerBox(data.answer, intervalChart(data.answer.chart)), ...pairs, ...shots, table, box);
   if (data.command) main.append(reproduce(section, "Reproduce the sweep", data.command, {}));
   select(Math.max(0, linked() >= 0 ? linked() : first), false);
   addEventListener("hashchange", () => linked() >= 0 && select(linked(), false));

@@ -27,6 +27,7 @@ from transfer_exp.report.palette import style_variables
 from transfer_exp.report.ranking_table import against_chance, notable_models
 from transfer_exp.report.record import ranking_rows, read_record, read_search
 from transfer_exp.report.regime_table import regime_frame
+from transfer_exp.report.shots_table import SHOTS, shots_frame
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
@@ -45,6 +46,7 @@ _UNFINISHED: dict[str, Any] = {
     **{"models": [], "named": [], "front": [], "measures": {}, "views": {}, "versions": {}, "findings": []},
 }
 """Data of a cell without a result."""
+_SHOTS_COLUMNS = (SHOTS, "tau", "tau_low_95", "tau_high_95", "draws")
 _SWEEP_NAME = re.compile(r"\+sweep=([\w./-]+)")
 _TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d")
 
@@ -95,9 +97,9 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
 
     Returns:
         ``kind`` (``run``, ``ranking`` or ``sweep``), ``title``, ``answer`` (of a sweep, else None), ``command``,
-        ``varying`` (fields that differ between cells, without the metric), ``regimes`` (of a sweep: the rows of
-        `regime_frame`), ``cells``, and ``samples`` and ``sides`` (projections), which cells refer to by index so that
-        each is stored once.
+        ``varying`` (fields that differ between cells, without the metric), ``regimes`` and ``shots`` (of a sweep: the
+        rows of `regime_frame` and of `shots_frame`), ``cells``, and ``samples`` and ``sides`` (projections), which
+        cells refer to by index so that each is stored once.
 
         Each cell has ``fields``, ``state`` and ``reason``; ``answer`` (an `Answer`, None without a result); ``tau`` and
         ``chance`` (None and empty without ground truth); ``measures``; ``accuracy_name`` and
@@ -139,7 +141,18 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
         for row in pairs.where(pairs.notna(), None).to_dict("records")
     ]
     facts = {"kind": "sweep", "title": title, "answer": answer, "varying": varying, "command": command}
-    return {**facts, "regimes": regimes, **shared}
+    return {**facts, "regimes": regimes, "shots": _shots_data(shots_frame(cells)), **shared}
+
+
+def _shots_data(means: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of `shots_frame` for a chart: its fields but the dataset are in ``line``; None is missing."""
+    fields = [] if means.empty else [n for n in means.columns[: means.columns.get_loc(SHOTS)] if n != "dataset"]
+    varying = [name for name in fields if means[name].nunique() > 1] or fields[-1:]
+    plain = means.astype(object).where(means.notna(), None)
+    return [
+        {"line": ", ".join(str(row[name]) for name in varying), **{n: row[n] for n in ("dataset", *_SHOTS_COLUMNS)}}
+        for row in plain.to_dict("records")
+    ]
 
 
 def _kind_and_title(entry: Mapping[str, Any]) -> tuple[str, str]:

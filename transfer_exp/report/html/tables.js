@@ -176,6 +176,20 @@ function regimeTable(rows, front) {
   });
 }
 
+/* tau_w of each line of the chart for each number of images per class. */
+function shotsTable(rows) {
+  const column = (key, label, show, options = {}) => ({ key, label, value: (r) => r[key], cell: (r) => show(r[key]), ...options });
+  const interval = (r) => (isMissing(r.tau_low_95) ? "–" : `${fixed(r.tau_low_95, 2)} to ${fixed(r.tau_high_95, 2)}`);
+  const columns = [
+    column("line", "setting", (value) => value, { text: true }),
+    { key: "shots", label: "images per class", value: (r) => r.shots ?? Infinity, cell: (r) => (r.shots === null ? "all" : whole(r.shots)), rising: true },
+    column("tau", "tau_w", (value) => fixed(value, 2)),
+    { key: "tau_low_95", label: "interval (95 %)", value: (r) => r.tau_low_95, cell: interval },
+    column("draws", "draws", whole),
+  ];
+  return dataTable("shots", "tau_w by images per class", columns, rows, { order: { key: "line", way: "ascending" }, csv: toCsv });
+}
+
 /* Why models have no rank or were dropped, with a line for each reason. */
 function modelNotes(models) {
   const reasons = new Map();
