@@ -9,15 +9,12 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from transfer_exp.errors import InputError, one_line, suggestion
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _HELP_WIDTH = 79
 _INVALID_CHOICE = re.compile(
@@ -120,13 +117,6 @@ def relative_path(path: Path | str) -> str:
     absolute = Path(path)
     below = absolute.is_absolute() and absolute.is_relative_to(Path.cwd())
     return str(absolute.relative_to(Path.cwd())) if below else str(path)
-
-
-def print_paths(console: Console, paths: Iterable[Path | str | None]) -> None:
-    """Print the paths of written files, one a line; None is left out."""
-    for path in paths:
-        if path is not None:
-            console.print(f"  {relative_path(path)}", style="dim", soft_wrap=True)
 
 
 def is_allowed(path: str | os.PathLike[str], mode: int) -> bool:

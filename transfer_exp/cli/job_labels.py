@@ -69,13 +69,9 @@ def varied_settings(config: DictConfig) -> dict[str, str]:
     labelled = ("seed", "model_pool", "dataset", *_LABELLED)
     axes = OmegaConf.select(run, AXES) or ()
     further = [a for a in axes if a not in labelled and not a.startswith(tuple(f"{group}." for group in _LABELLED))]
-    return {axis: redact_urls(_value(axis, config, run)) for axis in further}
-
-
-def _value(axis: str, config: DictConfig, run: HydraConf | DictConfig) -> str:
-    """Return the chosen option of a config group, or the value of a setting, as text."""
-    value = run.runtime.choices.get(axis) or OmegaConf.select(config, axis)
-    return ", ".join(map(str, value)) if isinstance(value, ListConfig) else str(value)
+    values = {axis: run.runtime.choices.get(axis) or OmegaConf.select(config, axis) for axis in further}
+    texts = {a: ", ".join(map(str, v)) if isinstance(v, ListConfig) else str(v) for a, v in values.items()}
+    return {axis: redact_urls(text) for axis, text in texts.items()}
 
 
 def _label(group: str, run: HydraConf | DictConfig) -> str:

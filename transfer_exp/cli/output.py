@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transfer_exp.cli.console import Parser, print_paths, relative_path
+from transfer_exp.cli.console import Parser, relative_path
 from transfer_exp.errors import IncompleteOutputError, InputError
 from transfer_exp.results.folder import RECORD
 
@@ -107,7 +107,8 @@ def show_outcome(outcome: Outcome, output: OutputOptions, in_sweep: bool) -> Non
         if outcome.command:
             console.print(f"  {outcome.command}", soft_wrap=True)  # a line break would end the command
     if not (in_sweep or output.quiet or output.json):
-        print_paths(console, outcome.written)
+        for path in outcome.written:
+            console.print(f"  {relative_path(path)}", style="dim", soft_wrap=True)
     if outcome.problem is not None:
         raise outcome.problem
 

@@ -202,7 +202,8 @@ def _target_overrides(target: str) -> list[str]:
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     """Inspect the images, search the pool, and write the files of the search; a `main.Job`."""
-    labels = search_labels(config)
+    labels = {**cell_labels(config)[0], **varied_settings(config)}
+    del labels["ground_truth"]
     tracker = build("tracker", to_plain(config.tracker))
     try:
         search = build_search(config, _log.info)
@@ -212,12 +213,6 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
             return _search(search, labels, live_run, config, folder, sweep)
     except NoModelError as error:
         raise _with_offline_advice(error, config) from error
-
-
-def search_labels(config: DictConfig) -> dict[str, str]:
-    """Return the labels of a search in tables, without those of its pool and target."""
-    labels = {**cell_labels(config)[0], **varied_settings(config)}
-    return {name: label for name, label in labels.items() if name != "ground_truth"}
 
 
 def _search(
