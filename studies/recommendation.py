@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import combinations
@@ -62,6 +62,7 @@ RULES = {"best": 0.0, "cheap": 0.02}
 best; with 0, the best one."""
 # Three baselines; and `fusion`, because this module fuses all pairs itself.
 _NOT_CANDIDATES = ("random", "parameter_count", "imagenet_accuracy", "fusion")
+PRIOR_WEIGHTS = (0.0, 0.25, 0.5, 1.0)
 _DRAWS = 500
 _PLUS = " + "
 """Separator in the name of a fusion."""
@@ -126,24 +127,70 @@ def read_evidence(results: Path, images: str) -> Evidence:
     raw_or_pca = [cell for cell in cells if cell[1] in ("none", "pca")]
     candidates = {_PLUS.join(map(_label, c)): c for c in [*((cell,) for cell in cells), *combinations(raw_or_pca, 2)]}
     taus, regrets, static = {}, {}, {}
-    for name, (pool, _) in pools.items():
-        for target in pool.averaged:
-            group = pool.families[target]
-            others = [other for other in pool.averaged if pool.families[other] != group]
-            truths = [table for table in pool.accuracies.values() if target in table.index]
-            scaled = {cell: z_scores(tables[name][(target, *cell)]) for cell in cells}
-            scores = np.array([np.mean([scaled[cell] for cell in parts], axis=0) for parts in candidates.values()])
-            key = name, group, target
-            accuracies = [truth.loc[target].to_numpy(dtype=float) for truth in truths]
-            taus[key] = np.mean([weighted_tau_many(scores, np.tile(a, (len(scores), 1))) for a in accuracies], axis=0)
-            regrets[key] = np.mean([_regrets(scores, a) for a in accuracies], axis=0)
-            elsewhere = [truth.loc[truth.index.isin(others)].to_numpy(dtype=float) for truth in truths]
-            static[key] = float(np.mean([static_rank_tau(a, b) for a, b in zip(accuracies, elsewhere, strict=True)]))
+    for key, accuracies, elsewhere in _targets(pools):
+        scaled = {cell: z_scores(tables[key[0]][(key[2], *cell)]) for cell in cells}
+        scores = np.array([np.mean([scaled[cell] for cell in parts], axis=0) for parts in candidates.values()])
+        taus[key] = np.mean([weighted_tau_many(scores, np.tile(a, (len(scores), 1))) for a in accuracies], axis=0)
+        regrets[key] = np.mean([_regrets(scores, a) for a in accuracies], axis=0)
+        static[key] = float(np.mean([static_rank_tau(a, b) for a, b in zip(accuracies, elsewhere, strict=True)]))
     by_cell = _read_costs(results / "recommendation_costs.csv")
     costs = pd.Series({name: sum(by_cell[cell] for cell in parts) for name, parts in candidates.items()})
     means = pd.Series(static).groupby(level=[0, 1], sort=False).mean()
     by_group = cast("dict[Group, float]", means.to_dict())
     return Evidence(_by_group(taus, costs.index), _by_group(regrets, costs.index), by_group, costs)
+
+
+def _targets(
+    pools: Mapping[str, tuple[PoolRows, str]],
+) -> Iterator[tuple[tuple[str, str, str], list[np.ndarray], list[np.ndarray]]]:
+    """Yield pool, group and target; for each regime the accuracies (M,) on it, and those (T, M) on other groups."""
+    for name, (pool, _) in pools.items():
+        for target in pool.averaged:
+            group = pool.families[target]
+            others = [other for other in pool.averaged if pool.families[other] != group]
+            truths = [table for table in pool.accuracies.values() if target in table.index]
+            accuracies = [truth.loc[target].to_numpy(dtype=float) for truth in truths]
+            elsewhere = [truth.loc[truth.index.isin(others)].to_numpy(dtype=float) for truth in truths]
+            yield (name, group, target), accuracies, elsewhere
+
+
+def prior(results: Path) -> str:
+    """Return what adding the mean accuracy rank on other groups, as a prior, changes in the tau_w of two scores.
+
+    Both are z-scores over the pool, and the prior is multiplied by a weight. Differences are paired over groups.
+    """
+    rows = []
+    for images, sizes in POOLS.items():
+        pools = {name: (read_pools()[name], size) for name, size in sizes.items()}
+        tables = {name: _scores(pool, size) for name, (pool, size) in pools.items()}
+        for metric, perturbation in (("logme", "pca"), ("linear_classifier", "none")):
+            taus = {}
+            for key, accuracies, elsewhere in _targets(pools):
+                score = z_scores(tables[key[0]][(key[2], metric, perturbation)])
+                taus[key] = np.mean(
+                    [_taus_with_prior(score, a, b) for a, b in zip(accuracies, elsewhere, strict=True)], 0
+                )
+            means = _by_group(taus, pd.Index(PRIOR_WEIGHTS)).T
+            values = [{"/".join(group): float(tau) for group, tau in means[w].items()} for w in PRIOR_WEIGHTS]
+            for weight, with_prior in zip(PRIOR_WEIGHTS[1:], values[1:], strict=True):
+                result = compare_paired(with_prior, values[0])
+                assert result.mean is not None
+                assert result.interval is not None, "there are several groups"
+                low, high = result.interval
+                counts = f"{result.wins}-{result.ties}-{result.losses}"
+                tau = f"{np.mean(list(with_prior.values())):.3f}"
+                cells = [f"{result.mean:+.3f}", f"{low:+.2f}, {high:+.2f}", counts, f"{result.permutation_p:.3f}"]
+                rows.append([images, _label((metric, perturbation)), f"{weight:g}", tau, *cells])
+    head = ["images a class", "score", "weight of the prior", "tau_w", "change", "95 % interval", "won-tied-lost"]
+    return markdown([*head, "sign-flip p"], rows)
+
+
+def _taus_with_prior(score: np.ndarray, accuracies: np.ndarray, elsewhere: np.ndarray) -> np.ndarray:
+    """Return the weighted taus of a score (M,) plus the prior, for each of `PRIOR_WEIGHTS`."""
+    complete = elsewhere[np.isfinite(elsewhere).all(axis=1)]
+    ranks = z_scores(stats.rankdata(complete, axis=1).mean(axis=0))
+    scores = score + np.array(PRIOR_WEIGHTS)[:, None] * ranks
+    return weighted_tau_many(scores, np.tile(accuracies, (len(scores), 1)))
 
 
 def _regrets(scores: np.ndarray, accuracies: np.ndarray) -> np.ndarray:
@@ -290,7 +337,14 @@ def chance(results: Path) -> str:
     return markdown(["images a class", "pools", "targets", "groups", "95 % of random scores"], rows)
 
 
-TABLES = {"selection": selection, "by_pool": by_pool, "against": against, "agreement": agreement, "chance": chance}
+TABLES = {
+    "selection": selection,
+    "by_pool": by_pool,
+    "against": against,
+    "agreement": agreement,
+    "chance": chance,
+    "prior": prior,
+}
 
 
 def _label(cell: Cell) -> str:
