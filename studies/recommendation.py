@@ -171,7 +171,7 @@ def prior(results: Path) -> str:
                     [_taus_with_prior(score, a, b) for a, b in zip(accuracies, elsewhere, strict=True)], 0
                 )
             means = _by_group(taus, pd.Index(PRIOR_WEIGHTS)).T
-            values = [{"/".join(group): float(tau) for group, tau in means[w].items()} for w in PRIOR_WEIGHTS]
+            values = [_join_names({cast("Group", group): float(tau) for group, tau in means[w].items()}) for w in PRIOR_WEIGHTS]
             for weight, with_prior in zip(PRIOR_WEIGHTS[1:], values[1:], strict=True):
                 result = compare_paired(with_prior, values[0])
                 assert result.mean is not None

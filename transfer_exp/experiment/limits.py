@@ -1,4 +1,4 @@
-"""Limits on what a model may cost: models beyond them are left out before any image is pushed."""
+"""Limits on what a model may cost: models beyond them are left out before any image passes through a network."""
 
 from __future__ import annotations
 
