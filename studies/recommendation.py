@@ -171,14 +171,14 @@ def prior(results: Path) -> str:
                     [_taus_with_prior(score, a, b) for a, b in zip(accuracies, elsewhere, strict=True)], 0
                 )
             means = _by_group(taus, pd.Index(PRIOR_WEIGHTS)).T
-            values = [_join_names({cast("Group", group): float(tau) for group, tau in means[w].items()}) for w in PRIOR_WEIGHTS]
+            values = [_join_names(cast("dict[Group, float]", means[weight].to_dict())) for weight in PRIOR_WEIGHTS]
             for weight, with_prior in zip(PRIOR_WEIGHTS[1:], values[1:], strict=True):
                 result = compare_paired(with_prior, values[0])
                 assert result.mean is not None
                 assert result.interval is not None, "there are several groups"
                 low, high = result.interval
                 counts = f"{result.wins}-{result.ties}-{result.losses}"
-                tau = f"{np.mean(list(with_prior.values())):.3f}"
+                tau = f"{means[weight].mean():.3f}"
                 cells = [f"{result.mean:+.3f}", f"{low:+.2f}, {high:+.2f}", counts, f"{result.permutation_p:.3f}"]
                 rows.append([images, _label((metric, perturbation)), f"{weight:g}", tau, *cells])
     head = ["images a class", "score", "weight of the prior", "tau_w", "change", "95 % interval", "won-tied-lost"]
