@@ -55,6 +55,7 @@ def printed(renderable) -> str:
     return text.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", range(0, len(NASTY), 4))
 def test_names_are_only_text_in_every_output_of_a_run_and_a_sweep(start, tmp_path):
     dataset, metric, setting, label = NASTY[start : start + 4]

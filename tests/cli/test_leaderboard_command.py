@@ -85,6 +85,7 @@ def test_a_metric_of_a_foreign_package_is_scored_and_an_interrupted_command_cont
     assert "set TRANSFER_EXP_TRUST=foreign_metrics in the environment" in refused.stderr
 
 
+@pytest.mark.slow
 def test_stored_variants_are_not_computed(tmp_path, monkeypatch):
     monkeypatch.setattr(Experiment, "run", lambda *_: pytest.fail("a stored row is computed again"))
     done = board(

@@ -207,6 +207,7 @@ def test_wrong_arguments_of_the_python_function_are_refused():
         rank(features, labels, budget=0)
 
 
+@pytest.mark.slow
 def test_one_setting_may_be_a_text_and_threads_rank_one_after_the_other():
     rng, labels = np.random.default_rng(0), np.array([0, 1]).repeat(20)
     features = {"timm/net": rng.normal(size=(40, 3)) + labels[:, None]}

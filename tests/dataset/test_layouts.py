@@ -66,6 +66,7 @@ def contents(target):
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(layout=layouts(), junk=st.lists(st.sampled_from(JUNK), unique=True), decomposed=st.booleans())
 def test_folder_table_and_hub_read_the_same_images(tmp_path_factory, layout, junk, decomposed):

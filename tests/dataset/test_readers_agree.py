@@ -53,6 +53,7 @@ def grey(values):
     return np.repeat(values.astype(np.uint8)[..., None], 3, axis=2)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(images=st.lists(encoded_images(), min_size=6, max_size=6))
 def test_every_reader_gives_the_expected_pixels(images, tmp_path_factory, monkeypatch):

@@ -96,6 +96,7 @@ def test_digits_of_some_classes_keep_their_pixels():
     assert {part.train.read(i).tobytes() for i in range(len(part.train))} <= known
 
 
+@pytest.mark.slow
 def test_changed_digits():
     plain, inverted, rotated = digits(), digits(inverted=True), digits(rotation=90.0)
     np.testing.assert_array_equal(255 - np.asarray(plain.train.read(3)), np.asarray(inverted.train.read(3)))

@@ -32,6 +32,7 @@ def test_regrets_are_in_0_1_never_rise_and_end_at_zero(scores, classes, between,
     assert regrets[-1] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scores", [[3.0, 2.0, 1.0, 0.0], [1.0, 1.0, 0.0, 0.0], [5.0, 5.0, 5.0, 5.0]])
 def test_expected_regret_is_the_mean_of_realised_regret(scores):
     pool = ScoredPool(np.array(scores), 10)

@@ -25,6 +25,7 @@ def test_the_interval_is_the_quantiles_of_taus_of_drawn_models():
     assert tau_interval(scores, accuracies, 0.8, 60, 5) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_expected_tau_at_its_level():
     rng = np.random.default_rng(1)
     pools = np.array([related(rng, 15, 0.7) for _ in range(4000)])

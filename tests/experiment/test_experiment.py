@@ -117,6 +117,7 @@ def test_the_score_is_the_metric_of_the_scoring_set(experiment):
     assert {m.score for m in result.models} == expected
 
 
+@pytest.mark.slow
 def test_the_result_the_store_and_the_log_do_not_depend_on_the_jobs(experiment, tmp_path):
     def refuse():
         raise NotApplicableError("no such weights")

@@ -53,6 +53,7 @@ def logme_of(experiment, name, layer):
     return LogME()(class_statistics(features.features, features.labels))
 
 
+@pytest.mark.slow
 def test_the_best_layer_of_each_model_is_the_one_with_the_highest_score(experiment):
     run_log = RunLog()
     result = replace(experiment, layer="best").run(LABELS, run_log)
@@ -124,6 +125,7 @@ def test_equal_layers_give_the_last_one_and_an_error_only_if_all_fail():
         scoring.best_layer([View(layer="a", value=None), View(layer="b", value=None)], parts_of)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["best", "mean", -1])
 def test_a_search_chooses_the_layer_on_the_first_images(experiment, layer):
     settings = {name: getattr(experiment, name) for name in ("pool", "dataset", "metric", "perturbation", "store")}

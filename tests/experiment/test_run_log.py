@@ -63,6 +63,7 @@ def test_every_stage_is_timed_and_cached_features_have_no_extraction_stage(parts
     assert all(time > 0 for stages in first.seconds.values() for time in stages.values())
 
 
+@pytest.mark.slow
 def test_the_scoring_set_is_read_again_up_to_a_size(parts, monkeypatch, dataset):
     run_log = RunLog()
     Experiment(**parts).run(LABELS, run_log)

@@ -287,6 +287,7 @@ def _scores(models):
     return {model.model: model.score for model in models}
 
 
+@pytest.mark.slow
 def test_a_run_after_a_search_extracts_nothing_and_scores_the_same(small_pool, monkeypatch):
     search, experiment = small_pool
     result, _ = search.run(LABELS)
@@ -295,6 +296,7 @@ def test_a_run_after_a_search_extracts_nothing_and_scores_the_same(small_pool, m
     assert _scores(cell.models) == pytest.approx(_scores(result.models), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_search_after_a_run_extracts_nothing_and_scores_the_same(small_pool, monkeypatch):
     search, experiment = small_pool
     cell = experiment.run({**LABELS, "ground_truth": "none"})
@@ -314,6 +316,7 @@ class HalfRight:
         return Accuracy(0.5, "accuracy")
 
 
+@pytest.mark.slow
 def test_recommended_models_are_fine_tuned_and_a_failure_is_a_note(small_pool):
     search, _ = small_pool
     result, _ = search.run(LABELS)

@@ -108,6 +108,7 @@ def test_an_unreadable_image_is_an_input_error_with_and_without_workers(model, d
             replace(extractor, workers=workers)("resnet_glyphs", model, images)
 
 
+@pytest.mark.slow
 def test_a_pairing_loads_its_network_once_and_records_its_cache_hits(dataset, extractor):
     pairing = pair(builtin(("vit_shapes",)).candidates[0], dataset, extractor)
     assert pairing.model is pairing.model
@@ -157,6 +158,7 @@ def test_the_message_of_an_unreadable_image_has_no_traceback_of_the_worker_proce
     assert str(refusal.value) == "image 0 is not readable: remove it"
 
 
+@pytest.mark.slow
 def test_a_later_reader_returns_nothing_for_a_damaged_file(model, dataset, extractor):
     extractor("resnet_glyphs", model, dataset.train)
     read = extractor.reader(model, dataset.train)

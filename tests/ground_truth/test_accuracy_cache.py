@@ -104,6 +104,7 @@ def seeds(backend):
         return sorted(read_table(path)["seed"])
 
 
+@pytest.mark.slow
 def test_rows_of_others_survive_a_process_that_is_suspended_before_it_writes(location, monkeypatch):
     """The suspended process wakes up long after its lock was broken, and writes the table that it read before."""
     store = Store(location)
@@ -121,6 +122,7 @@ def test_rows_of_others_survive_a_process_that_is_suspended_before_it_writes(loc
     assert seeds(store.backend) == ["0", "1", "2"]
 
 
+@pytest.mark.slow
 def test_a_table_that_lost_rows_is_completed_from_the_records(location):
     store = Store(location)
     for seed in "01":

@@ -109,6 +109,7 @@ def test_a_killed_run_resumes_to_the_same_bits(dataset, model, tmp_path, monkeyp
     assert len(list(tmp_path.glob("*.pt"))) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["whole grid", "halving"])
 def test_the_regime_continues_from_grid_points_trained_separately(dataset, model, tmp_path, monkeypatch, rungs):
     regime = FullFineTuning(replace(GRID, rungs=rungs))
@@ -179,6 +180,7 @@ def test_alternating_runs_do_not_affect_each_other():
         torch.testing.assert_close(actual, expected, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_the_memory_layout_of_the_model_does_not_change_the_accuracy(dataset, model, first_logit):
     fresh = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.contiguous_format))
     used = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.channels_last))
@@ -186,6 +188,7 @@ def test_the_memory_layout_of_the_model_does_not_change_the_accuracy(dataset, mo
     assert regime(pairing(dataset, fresh), silent) == regime(pairing(dataset, used), silent)
 
 
+@pytest.mark.slow
 def test_halving_trains_fewer_steps_and_reports_the_stopped_points(dataset, model):
     steps = []
     protocol = replace(GRID, rungs=(2, 4), augmentation="none", mixup=0.0)

@@ -38,6 +38,7 @@ def _gradient(features, targets, strength, weights, intercepts, link):
 shapes = st.tuples(st.integers(12, 60), st.integers(1, 40), st.integers(3, 6), st.integers(0, 10_000))
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(shapes)
 def test_weights_equal_those_of_scikit_learn(shape):
@@ -50,6 +51,7 @@ def test_weights_equal_those_of_scikit_learn(shape):
         np.testing.assert_allclose(scores, reference.decision_function(features), atol=1e-4 * np.abs(scores).max())
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(shapes, st.sampled_from(["softmax", "sigmoid"]))
 def test_the_reported_relative_gradient_is_correct(shape, link):

@@ -100,6 +100,7 @@ def test_training_starts_from_the_pretrained_features(name):
         torch.testing.assert_close(part.network(images), model.backbone.eval()(images))
 
 
+@pytest.mark.slow
 def test_a_small_change_learns(dataset):
     model = builtin(("vit_shapes",)).candidates[0].load()
     pairing = fake_pairing("net", dataset, model, images=lambda split: getattr(dataset, split))

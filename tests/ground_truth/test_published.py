@@ -61,6 +61,7 @@ def test_three_datasets_are_unsound_in_two_regimes_of_the_lineage():
     assert unsound == {(pool, dataset, regime) for pool in LINEAGE for dataset in datasets for regime in regimes}
 
 
+@pytest.mark.slow
 def test_an_accuracy_is_looked_up_in_its_pool():
     assert accuracy("resnet34", "aircraft", pool=LINEAGE[0]).value == pytest.approx(0.8406)
     assert accuracy("inception_v3", "aircraft", pool=LINEAGE[0]).value == pytest.approx(0.8015)
@@ -82,6 +83,7 @@ For the last four the values that this package was given agree; for MIEB they ar
 ranks, ties or weights reproduces on these rows (a table of another date, it seems)."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pool", "regime"), STATIC_TAUS)
 def test_the_static_ranking_of_modern_pools(pool, regime):
     (table,) = read_accuracies(PUBLISHED, pool, [regime])
@@ -97,6 +99,7 @@ def test_an_accuracy_says_its_measure_where_the_source_names_one():
     assert accuracy("facebook/dinov2-base", "dtd", **options).measure == "accuracy"
 
 
+@pytest.mark.slow
 def test_pools_are_not_mixed_and_unsound_accuracies_need_an_option():
     with pytest.raises(InputError, match="several values of pool"):
         accuracy("resnet34", "aircraft")

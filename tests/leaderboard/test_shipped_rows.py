@@ -64,6 +64,7 @@ def test_no_target_is_solved_by_all_networks_and_targets_disagree(accuracies):
     assert correlations.to_numpy().mean() < 0.5, "targets with one order of the networks would count as one"
 
 
+@pytest.mark.slow
 def test_a_sample_of_the_rows_is_computed_again(composed_config, scores, accuracies, tmp_path):
     store = Store(tmp_path)
     finish_accuracies(store, SAMPLE, "linear_probe", 0, SAMPLED_MODELS)

@@ -92,6 +92,7 @@ def test_inception_uses_299_pixels_and_the_released_code_224(cache_weights):
     assert released.augmented(picture).shape == (3, 224, 224)
 
 
+@pytest.mark.slow
 def test_the_released_code_uses_logits_and_crops_only_the_longer_side(cache_weights):
     network = cache_weights("mobilenet_v2")
     standard, released = (load(option, "mobilenet_v2") for option in ("supervised_cnn", "supervised_cnn_released"))

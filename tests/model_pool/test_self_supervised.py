@@ -192,6 +192,7 @@ def test_a_missing_file_is_reported_with_its_download_page(tmp_path):
         _load(tmp_path, "sela-v2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "layout"),
     [("infomin.pth", "pycontrast"), ("deepcluster-v2.pth.tar", "deepcluster"), ("pcl-v2.pt", "moco_v2")],
@@ -207,6 +208,7 @@ def test_a_published_file_is_loaded_exactly_and_without_a_head(tmp_path, network
     assert not loaded.backbone.training
 
 
+@pytest.mark.slow
 def test_the_last_block_is_found_and_split_off(tmp_path, network):
     save_file(network.state_dict(), tmp_path / "byol.safetensors")
     loaded = _load(tmp_path, "byol")
@@ -217,6 +219,7 @@ def test_the_last_block_is_found_and_split_off(tmp_path, network):
         torch.testing.assert_close(rest(trunk(IMAGES)), _features(network))
 
 
+@pytest.mark.slow
 def test_the_identity_depends_on_the_weights_and_not_on_the_layout(tmp_path, network):
     torch.save(_swav(network.state_dict()), tmp_path / "swav.pth")
     torch.save(dict(network.state_dict()), tmp_path / "moco-v1.pth")

@@ -86,6 +86,7 @@ def write_moco_file(folder, layout):
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["published", "converted"])
 def test_a_file_of_moco_v3_is_loaded_exactly_and_without_a_head(tmp_path, layout):
     network = write_moco_file(tmp_path, layout)
@@ -98,6 +99,7 @@ def test_a_file_of_moco_v3_is_loaded_exactly_and_without_a_head(tmp_path, layout
     assert network.blocks[0].attn.num_heads == model.backbone.network.blocks[0].attn.num_heads == 12
 
 
+@pytest.mark.slow
 def test_images_are_cropped_as_by_the_authors(tmp_path):
     write_moco_file(tmp_path, "published")
     model = load(tmp_path, "mocov3_small")

@@ -112,6 +112,7 @@ def test_unperturbed_metrics_appear_once_and_unsound_targets_are_left_out(scores
         assert "unsound accuracies left out" in page.read_text()
 
 
+@pytest.mark.slow
 def test_the_command_names_its_files_or_the_error(scores, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["transfer-exp report", str(scores), "--published", CNN])
     assert main() == 0

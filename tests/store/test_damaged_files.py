@@ -17,6 +17,7 @@ def test_what_was_stored_is_found(kind):
     assert is_read(kind, valid_file(kind))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=50, deadline=None)
 @given(data=st.data())
@@ -24,6 +25,7 @@ def test_a_file_that_is_cut_off_gives_no_wrong_number(kind, data):
     is_read(kind, data.draw(truncated(valid_file(kind))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=100, deadline=None, database=None, phases=[Phase.generate])
 @given(data=st.data())

@@ -131,6 +131,7 @@ def test_of_two_that_break_a_dead_lock_the_slower_one_keeps_the_lock_of_the_fast
     assert not (tmp_path / "a.lock").exists()
 
 
+@pytest.mark.slow
 def test_many_that_break_a_dead_lock_at_the_same_time_hold_it_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.setattr("transfer_exp.store.lock.is_dead", lambda text: text == OTHER_MACHINE)
     holders, counts, barrier = [], [], threading.Barrier(8)
@@ -153,6 +154,7 @@ def test_many_that_break_a_dead_lock_at_the_same_time_hold_it_one_after_the_othe
     assert counts == [1] * 40
 
 
+@pytest.mark.slow
 def test_a_lock_of_another_machine_that_is_renewed_is_waited_for(tmp_path):
     path, finished = tmp_path / "a.lock", threading.Event()
     path.write_text(OTHER_MACHINE)

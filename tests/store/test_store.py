@@ -82,6 +82,7 @@ def flip_each_byte(path: Path):
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_a_record_changes_its_value(store: Store):
     value = {"accuracy": 0.5, "n": [1, 2]}
     store.get_or_compute_record("accuracy", {"model": "a"}, lambda: value)
@@ -94,6 +95,7 @@ def test_no_flipped_bit_of_a_record_changes_its_value(store: Store):
     assert refused > path.stat().st_size / 2, "most bits matter"
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_of_arrays_changes_a_number(store: Store):
     arrays = {"features": np.arange(6.0).reshape(3, 2), "z": np.ones(2, dtype=np.float32)}
     store.get_or_compute_arrays("features", {"m": 1}, lambda: arrays)

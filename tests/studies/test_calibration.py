@@ -229,6 +229,7 @@ def assert_close(key, shipped, fitted):
     assert shipped_numbers == pytest.approx(numbers, rel=1e-3, abs=1e-4), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anchor", ANCHORS)
 def test_shipped_calibrations_of_logme_agree_with_the_stored_rows(anchor, real_pool):
     calibrations = read_calibrations(SHIPPED)

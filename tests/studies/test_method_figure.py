@@ -44,6 +44,7 @@ def test_a_network_has_one_row_of_distances_and_its_gate():
     assert cells[3] == cells[6], "a shut gate leaves the features as they are"
 
 
+@pytest.mark.slow
 def test_the_figure_has_a_colour_per_class_and_no_library_version(tmp_path):
     draw_figure(separate_classes(), tmp_path / "method.png")
     with Image.open(tmp_path / "method.png") as image:

@@ -29,6 +29,7 @@ def cells(table, first):
     return [cell.strip() for cell in line.strip("| ").split("|")]
 
 
+@pytest.mark.slow
 def test_the_document_agrees_with_its_rows():
     assert fill_page(DOCUMENT) == DOCUMENT.read_text(), "run python -m studies.paper.document FILE.md"
 
@@ -39,6 +40,7 @@ def test_the_claim_of_the_paper_is_quoted_as_a_claim():
     assert "These are the paper's numbers. We could not measure them" in text
 
 
+@pytest.mark.slow
 def test_static_rankings_of_both_pools_have_their_published_taus():
     lines = [line.split(" | ")[3:5] for line in pools(*POOLS).splitlines()[2:]]
     assert [all_targets for all_targets, _ in lines] == [
@@ -51,6 +53,7 @@ def test_static_rankings_of_both_pools_have_their_published_taus():
     ]
 
 
+@pytest.mark.slow
 def test_random_accuracies_have_no_static_ranking(monkeypatch, tmp_path):
     rows = pd.read_csv(PUBLISHED)
     rows["accuracy"] = np.random.default_rng(0).permutation(rows["accuracy"])
@@ -59,6 +62,7 @@ def test_random_accuracies_have_no_static_ranking(monkeypatch, tmp_path):
     assert max(float(line.split(" | ")[3][:5]) for line in pools(*POOLS).splitlines()[2:]) < 0.4
 
 
+@pytest.mark.slow
 def test_published_correlations_are_compared_target_by_target():
     rows = pd.read_csv(PUBLISHED_TAUS)
     logme = rows[(rows["pool"] == SSL) & (rows["metric"] == "logme")].pivot(
@@ -81,6 +85,7 @@ def test_the_stored_points_of_the_figure_are_the_digitised_ones(shared):
     assert {tuple(r[name] for name in csv.DictReader(digitised).fieldnames) for r in points} == rows
 
 
+@pytest.mark.slow
 def test_no_panel_of_the_figure_has_the_tau_that_is_printed_in_it():
     table = teaser(RESULTS / "teaser_pets.csv")
     assert cells(table, "before")[2:] == ["0.372", "0.734"]
@@ -137,6 +142,7 @@ def test_blocks_are_filled_and_the_rest_is_unchanged(tmp_path):
         fill_tables(page, {"three": str})
 
 
+@pytest.mark.slow
 def test_the_command_fills_a_document_or_reports_missing_rows_in_one_line(tmp_path, monkeypatch, capsys):
     page = tmp_path / "page.md"
     page.write_text("<!-- table: pools group1_supervised_cnn11 -->\n<!-- end -->\n")

@@ -129,6 +129,7 @@ def _page(rows, text="<!-- table: means full -->\nold\n<!-- end -->"):
     return page
 
 
+@pytest.mark.slow
 def test_the_command_fills_the_page_and_draws_its_figures(rows, study, monkeypatch):
     page = _page(rows)
     monkeypatch.setattr(sys, "argv", ["study", str(page)])
