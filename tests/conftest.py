@@ -33,6 +33,12 @@ GOLDEN_CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_tex
 SHARED = Path(__file__).parents[2] / "shared"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the files with slow tests first, so that parallel processes end at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture
 def shared() -> Path:
     """Return the folder of real networks and images next to the checkout, or skip the test."""
