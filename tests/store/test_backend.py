@@ -265,6 +265,7 @@ def test_a_chain_of_file_systems_is_refused_before_its_files_are_read(tmp_path):
             open_backend(url)
 
 
+@pytest.mark.slow
 def test_a_missing_bucket_is_one_line_without_the_secret_key(s3):
     store = Store("s3://absent-bucket/store")
     with pytest.raises(InputError, match="absent-bucket") as caught:
@@ -275,6 +276,7 @@ def test_a_missing_bucket_is_one_line_without_the_secret_key(s3):
 @pytest.mark.slow
 def test_an_unreachable_server_is_one_line(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     S3FileSystem.clear_instance_cache()
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     with pytest.raises(InputError, match=f"cannot use the store {s3}/a"):

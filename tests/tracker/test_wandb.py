@@ -170,9 +170,10 @@ def test_the_id_depends_on_the_run_and_not_on_its_tracking():
 RECORD_SCRIPT = """
 import sys
 from pathlib import Path
-from transfer_exp.tracker.wandb import WandbTracker
+from transfer_exp.tracker.wandb import QUIET, WandbTracker
 from transfer_exp.tracker.tracker import TrackedResults, TrackedRun
 from transfer_exp.errors import InputError
+QUIET["init_timeout"] = 8.0  # an unreachable server is tried for half a minute otherwise
 assert "wandb" not in sys.modules
 try:
     tracker = WandbTracker(mode=sys.argv[1] or None)
