@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,9 +12,8 @@ import pytest
 import yaml
 
 from tests.command import run_command
+from tests.processes import Command
 from transfer_exp.results.folder import lock_folder
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -48,6 +44,7 @@ def test_two_runs_at_the_same_time_have_a_folder_each(quick, tmp_path):
         assert_of_one_command(folder, metric)
 
 
+@pytest.mark.slow
 def test_two_sweeps_at_the_same_time_have_a_folder_each(quick, tmp_path):
     for metric in ("logme", "h_score"):
         named_by_time = 'hydra.sweep.dir="a b\'/${now:%Y}"'
@@ -61,6 +58,7 @@ def test_two_sweeps_at_the_same_time_have_a_folder_each(quick, tmp_path):
         assert list(table["folder"]) == [f"{seed}_arrays_none_{metric}" for seed in (0, 1)]
 
 
+@pytest.mark.slow
 def test_another_command_moves_the_results_of_a_named_run_and_nothing_else(quick, tmp_path):
     (tmp_path / "out/notes").mkdir(parents=True)
     (tmp_path / "out/notes/mine.txt").write_text("mine")
@@ -75,6 +73,7 @@ def test_another_command_moves_the_results_of_a_named_run_and_nothing_else(quick
     assert (tmp_path / "out/notes/mine.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_failing_command_does_not_pass_for_the_one_before(quick, tmp_path):
     assert run_command(tmp_path, *quick, "metric=logme", "hydra.run.dir=out").returncode == 0
     failed = run_command(tmp_path, *quick, "dataset.root=absent", "hydra.run.dir=out")
@@ -83,6 +82,7 @@ def test_a_failing_command_does_not_pass_for_the_one_before(quick, tmp_path):
     assert_of_one_command(tmp_path / "out/earlier", "logme")
 
 
+@pytest.mark.slow
 def test_the_table_of_a_sweep_has_no_cells_of_another_sweep_in_the_same_folder(quick, tmp_path):
     first = ["-m", *quick, "metric=logme,h_score", "hydra.sweep.dir=out"]
     assert run_command(tmp_path, *first).returncode == 0
@@ -98,6 +98,7 @@ def test_the_table_of_a_sweep_has_no_cells_of_another_sweep_in_the_same_folder(q
         assert len(pd.read_csv(tmp_path / "rows.csv")) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["hydra.run.dir=out"], ["-m", "seed=0,1", "hydra.sweep.dir=out"]])
 def test_a_folder_in_use_is_refused_in_one_line_and_free_again_afterwards(quick, tmp_path, arguments):
     (tmp_path / "out").mkdir()
@@ -123,23 +124,12 @@ def test_a_folder_that_cannot_be_created_is_one_line(quick, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["run", "joblib"])
 def test_processes_that_start_together_keep_all_results(quick, tmp_path, mode):
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     sweep = ["-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]
     metrics = ("logme", "h_score", "lda")[: 3 if mode == "run" else 2]
     named_by_time = ["hydra.run.dir=out/${now:%Y}", f"hydra.sweep.dir={tmp_path}/out/${{now:%Y}}"]
-    processes = [
-        subprocess.Popen(
-            [
-                *(sys.executable, "-m", "transfer_exp", *(sweep if mode == "joblib" else [])),
-                *(*quick, f"metric={metric}", *named_by_time),
-            ],
-            cwd=tmp_path,
-            env=variables,
-            stdout=subprocess.DEVNULL,
-        )
-        for metric in metrics
-    ]
-    assert [process.wait(timeout=900) for process in processes] == [0] * len(metrics)
+    arguments = [*(sweep if mode == "joblib" else []), *quick, *named_by_time]
+    commands = [Command(tmp_path, *arguments, f"metric={metric}") for metric in metrics]
+    assert [command.wait(900).returncode for command in commands] == [0] * len(metrics)
     folders = list((tmp_path / "out").iterdir())
     assert len(folders) == len(metrics)
     if mode == "run":

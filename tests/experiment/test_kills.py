@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
+from subprocess import TimeoutExpired
 
 import numpy as np
 import pandas as pd
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import Command
+
 SWEEP = [
     *("-m", "model_pool.names=[resnet_glyphs,vit_shapes]", "tracker=none", "hydra.sweep.dir=outputs/sweeps/killed"),
     *("perturbation=none,pca", "ground_truth=full,linear_probe"),
@@ -24,27 +21,21 @@ RESULT_FILES = ("*.safetensors", "*.json")
 
 def _start(folder, *overrides):
     folder.mkdir(exist_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "transfer_exp", *SWEEP, *overrides]
-    output = (folder / "output.txt").open("a")
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True, text=True
-    )
+    return Command(folder, *SWEEP, *overrides)
 
 
 def _finish(folder):
-    process = _start(folder)
-    assert process.wait(300) == 0, (folder / "output.txt").read_text()
+    done = _start(folder).wait()
+    assert done.returncode == 0, done.stderr
 
 
 def _kill(folder, seconds):
     """Kill a sweep and its child processes after some seconds, unless it ends before."""
-    process = _start(folder)
+    command = _start(folder)
     try:
-        process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        command.wait(seconds)
+    except TimeoutExpired:
+        command.kill()
 
 
 def _finished_files(folder):
@@ -64,6 +55,7 @@ def _tables(folder, sweep="killed"):
 def undisturbed(tmp_path_factory):
     """Run the sweep without a kill, and return its tables and its duration."""
     folder = tmp_path_factory.mktemp("undisturbed")
+    Command(folder, "--version").wait()  # starts the server, which takes seconds
     start = time.monotonic()
     _finish(folder)
     return *_tables(folder), time.monotonic() - start
@@ -100,7 +92,8 @@ def test_two_simultaneous_sweeps_with_one_store_end_like_one(tmp_path, undisturb
     folder = tmp_path / "work"
     names = ("first", "second")
     both = [_start(folder, f"hydra.sweep.dir=outputs/sweeps/{name}") for name in names]
-    assert [process.wait(300) for process in both] == [0, 0], (folder / "output.txt").read_text()
+    ends = [command.wait() for command in both]
+    assert [end.returncode for end in ends] == [0, 0], "".join(end.stderr for end in ends)
     for name in names:
         table, accuracies = _tables(folder, name)
         assert table == undisturbed[0]

@@ -19,6 +19,7 @@ import pytest
 from hydra.errors import MissingConfigException
 
 from tests.command import SMALL_DATASET
+from tests.processes import Command
 from transfer_exp.cli.hydra_errors import explain
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +47,13 @@ def _type(folder: Path, *arguments: str, **environment: str) -> subprocess.Compl
     variables = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "100", "OMP_NUM_THREADS": "1", **environment}
     command = [sys.executable, "-m", "transfer_exp", *arguments]
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=400)
+
+
+def _run(folder: Path, launcher: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command with a launcher. An engine gets a real process, and the others one that has torch loaded."""
+    if launcher in ([], LAUNCHERS["joblib"]):
+        return Command(folder, *arguments, *launcher).wait(400)
+    return _type(folder, *arguments, *launcher)
 
 
 def _answers(*command: str) -> bool:
@@ -83,14 +91,14 @@ def _summary(output: str) -> str:
 def serial(tmp_path_factory) -> tuple[str, str]:
     """Return the rows and the printed tables of the sweep when it runs job after job."""
     folder = tmp_path_factory.mktemp("serial")
-    done = _type(folder, *SWEEP)
+    done = _run(folder, [], *SWEEP)
     assert done.returncode == 0, done.stderr
     return _table(folder), _summary(done.stdout)
 
 
 @pytest.mark.parametrize("launcher", EVERY, indirect=True)
 def test_a_launcher_gives_the_table_of_the_serial_run(launcher, serial, tmp_path):
-    done = _type(tmp_path, *SWEEP, *launcher)
+    done = _run(tmp_path, launcher, *SWEEP)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (_table(tmp_path), _summary(done.stdout)) == serial, "the rows and the numbers of their folders are equal"
     assert len(serial[0].splitlines()) == 5
@@ -107,9 +115,9 @@ def half(tmp_path_factory) -> list[str]:
     return ["-m", *options, "dataset.scoring_set_size=null,1"]
 
 
-def _end(folder: Path, *arguments: str) -> tuple[str, list[str]]:
+def _end(folder: Path, launcher: list[str], *arguments: str) -> tuple[str, list[str]]:
     """Return the rows of a sweep with a failing cell, and the last lines of its errors."""
-    done = _type(folder, *arguments)
+    done = _run(folder, launcher, *arguments)
     assert done.returncode == 1, done.stderr[-3000:]
     lines = done.stderr.strip().splitlines()
     (last,) = (i for i, line in enumerate(lines) if line.startswith("1 job(s) did not finish: "))
@@ -119,12 +127,12 @@ def _end(folder: Path, *arguments: str) -> tuple[str, list[str]]:
 @pytest.fixture(scope="module")
 def serial_half(half, tmp_path_factory) -> tuple[str, list[str]]:
     """Return how that sweep ends when it runs job after job."""
-    return _end(tmp_path_factory.mktemp("serial_half"), *half)
+    return _end(tmp_path_factory.mktemp("serial_half"), [], *half)
 
 
 @pytest.mark.parametrize("launcher", EVERY, indirect=True)
 def test_a_failing_cell_is_recorded_and_ends_the_sweep_like_the_serial_run(launcher, half, serial_half, tmp_path):
-    assert _end(tmp_path, *half, *launcher) == serial_half
+    assert _end(tmp_path, launcher, *half) == serial_half
     assert "scoring_set_size=1" in serial_half[1][0]
     assert len(list(tmp_path.rglob("status.json"))) == 1
 
