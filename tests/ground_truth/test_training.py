@@ -169,3 +169,24 @@ def test_errors_are_in_the_unit_of_the_numbers_and_the_smallest_is_selected(grad
     assert 0 < values["mae"].value <= values["rmse"].value
     assert values["macro_mae"].measure == "macro_mae"
     assert values["macro_mae"].chosen["validation"] >= 0
+
+
+def test_the_loss_of_numbers_is_the_squared_error_or_that_of_huber(grades):
+    errors, targets = torch.tensor([[0.5], [-3.0]]), torch.zeros(2, 1)
+    assert classification_loss(errors, targets).item() == pytest.approx((0.25 + 9) / 2)
+    assert classification_loss(errors, targets, "huber").item() == pytest.approx((0.125 + 2.5) / 2)
+    squared, robust = (
+        fine_tune(_pairing(grades), number_loss=loss, steps=4).value for loss in ("squared_error", "huber")
+    )
+    assert squared != robust
+
+
+def test_the_loss_of_numbers_is_refused_for_classes(dataset):
+    with pytest.raises(InputError, match=r"protocol\.number_loss=huber is for numbers"):
+        fine_tune(_pairing(dataset), number_loss="huber")
+
+
+def test_the_printed_form_of_a_protocol_names_only_another_loss():
+    """It is part of the keys of the store, which must not change."""
+    assert repr(QUICK).endswith("head='random', batch_norm='batch')")
+    assert repr(replace(QUICK, number_loss="huber")).endswith("batch_norm='batch', number_loss='huber')")

@@ -123,6 +123,8 @@ class FineTuning(ABC):
                 f"ground_truth={self.option} needs networks and images: here set ground_truth=none or linear_probe"
             )
         dataset, model = pairing.dataset.standardise_numbers(), pairing.model
+        if self.protocol.number_loss == "huber" and dataset.target_kind != "regression":
+            raise InputError(f"protocol.number_loss=huber is for numbers, and {dataset.name} has none: leave it out")
         train, validation = dataset.train, dataset.validation
         if validation is None:
             images = train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Augmentation = Literal["none", "crop_flip"]
 Head = Literal["random", "linear_probe"]
 BatchNorm = Literal["batch", "frozen"]
+NumberLoss = Literal["squared_error", "huber"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Recipe:
     """Optimisation settings of one training run, with the meaning that they have in `Protocol`.
 
     ``warmup`` is a fraction of the steps, ``clip`` the maximum gradient norm or None. ``mixed_precision`` has no effect
-    except on CUDA.
+    except on CUDA, and ``number_loss`` none except on numbers.
     """
 
     steps: int
@@ -34,6 +35,7 @@ class Recipe:
     warmup: float = 0.1
     clip: float | None = 1.0
     mixed_precision: bool = False
+    number_loss: NumberLoss = "squared_error"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Protocol:
         head: Initial weights of the new head: ``"random"``, or a ``"linear_probe"`` on the features before fine-tuning
             (Kumar et al., ICLR 2022). A random head learns little in few steps.
         batch_norm: Statistics used in training: of the ``"batch"``, or those of pretraining (``"frozen"``).
+        number_loss: Loss of a dataset of numbers, which have variance 1 in training: ``"squared_error"``, or
+            ``"huber"``, which is linear beyond an error of 1 and so weighs outliers less.
 
     Raises:
         InputError: When a value is out of range.
@@ -64,6 +68,7 @@ class Protocol:
     References:
         Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can Distort Pretrained Features and Underperform
         Out-of-Distribution", ICLR 2022: the head from a linear probe.
+        Huber, "Robust Estimation of a Location Parameter", Annals of Mathematical Statistics 1964.
         Jamieson and Talwalkar, "Non-stochastic Best Arm Identification", AISTATS 2016: successive halving.
     """
 
@@ -82,6 +87,12 @@ class Protocol:
     mixed_precision: bool = False
     head: Head = "random"
     batch_norm: BatchNorm = "batch"
+    number_loss: NumberLoss = "squared_error"
+
+    def __repr__(self) -> str:
+        """Return the fields, which are part of cache keys; the loss only if it is not that of earlier versions."""
+        shown = [item.name for item in fields(self) if item.name != "number_loss" or self.number_loss == "huber"]
+        return f"Protocol({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def __post_init__(self) -> None:
         rates, decays, rungs = self.learning_rates, self.weight_decays, self.rungs
@@ -96,6 +107,7 @@ class Protocol:
             "mixup": (self.mixup >= 0, "from 0 on"),
             "rungs": (list(rungs) == sorted({r for r in rungs if 0 < r < self.steps}), "rising steps below the last"),
             "head": (self.head in get_args(Head), "random or linear_probe"),
+            "number_loss": (self.number_loss in get_args(NumberLoss), "squared_error or huber"),
             "batch_norm": (self.batch_norm in get_args(BatchNorm), "batch or frozen"),
             "validation_fraction": (0 < self.validation_fraction < 1, "above 0 and below 1"),
         }
@@ -113,6 +125,7 @@ class Protocol:
                 warmup=self.warmup,
                 clip=self.clip,
                 mixed_precision=self.mixed_precision,
+                number_loss=self.number_loss,
             )
             for rate in self.learning_rates
             for decay in self.weight_decays

@@ -89,7 +89,7 @@ class Training:
         use_bfloat16 = recipe.mixed_precision and inputs.is_cuda
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=use_bfloat16):
             logits = self.network(inputs).float()
-            loss = classification_loss(logits, targets)
+            loss = classification_loss(logits, targets, recipe.number_loss)
         if not torch.isfinite(loss):
             raise NotApplicableError(
                 f"training diverged at step {self.step + 1} of {recipe.steps} (loss {loss.item()})"
@@ -134,14 +134,18 @@ def shuffled_batches(n_images: int, batch_size: int, seed: int) -> Iterator[Int[
         yield from order[: n_images - n_images % batch_size].split(batch_size)
 
 
-def classification_loss(logits: Float[Tensor, "batch classes"], targets: Tensor) -> Float[Tensor, ""]:
+def classification_loss(
+    logits: Float[Tensor, "batch classes"], targets: Tensor, number_loss: str = "squared_error"
+) -> Float[Tensor, ""]:
     """Return the mean loss of a batch, by the kind of targets.
 
     Labels (B,) of integers, and mixup's class weights (B, C) of floats: cross-entropy. Multi-label zeros and ones
-    (B, C) of integers: binary cross-entropy. Numbers (B, 1): squared error.
+    (B, C) of integers: binary cross-entropy. Numbers (B, 1): squared error, or Huber's loss: e^2 / 2 for an error e of
+    at most 1, and |e| - 1/2 for a larger one.
     """
     if targets.ndim == 2 and targets.is_floating_point() and targets.shape[1] == 1:
-        return nn.functional.mse_loss(logits, targets.to(logits.dtype))
+        function = nn.functional.huber_loss if number_loss == "huber" else nn.functional.mse_loss
+        return function(logits, targets.to(logits.dtype))
     if targets.ndim == 1 or targets.is_floating_point():
         return nn.functional.cross_entropy(logits, targets)
     return nn.functional.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype))
