@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal, Union
 
 import numpy as np
 import pytest
@@ -65,7 +68,7 @@ def test_the_type_of_every_item_of_a_list_is_checked():
     rates = [0.1] * 30
     for i in (0, 7, 29):
         wrong = [*rates[:i], "fast", *rates[i + 1 :]]
-        with pytest.raises(InputError, match=rf"protocol.learning_rates.{i}='fast' .* need float"):
+        with pytest.raises(InputError, match=rf"protocol.learning_rates.{i}=fast: need a number"):
             build("protocol", {**PROTOCOL, "learning_rates": wrong})
 
 
@@ -176,3 +179,21 @@ def test_shots_and_seed_choose_the_scoring_set_of_any_dataset(tmp_path):
         whole = build_all(["dataset"], {**config, "shots": None})["dataset"]
         assert len(first.scoring_set) == 4 * len(first.class_names) < len(whole.scoring_set)
         assert first.content_digest(trains=False) != second.content_digest(trains=False)
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        (int, "a whole number"),
+        (float | None, "a number, or null"),
+        (Union[float, None], "a number, or null"),  # noqa: UP007
+        (tuple[float, ...], "a list of numbers"),
+        (Literal["none", "crop_flip"], "none or crop_flip"),
+        (Mapping[str, int], "a mapping"),
+        (Callable, "Callable"),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_answered_with_what_fits(hint, words):
+    with pytest.raises(InputError, match=re.escape(f"metric.x=[[]]: need {words}")):
+        instantiate._check_type("metric.x", [[]], hint)

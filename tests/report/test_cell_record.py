@@ -85,7 +85,10 @@ def test_a_result_with_nan_is_refused_and_nothing_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cell": {}, "models": [{"x": 1}]}'])
+LONG = '{"cell": {}, "models": [], "measures": {"tau": 1' + "0" * 400 + "}}"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"cell": {}, "models": [{"x": 1}]}', LONG])
 def test_a_file_that_is_not_a_record_is_refused_by_name(tmp_path, text):
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(InputError, match=r"result\.json is not .* run the cell again"):

@@ -217,7 +217,7 @@ def shipped_targets(group: str) -> frozenset[str]:
 def _check_type(name: str, value: Any, hint: Any) -> Any:
     """Check a value, and every item of a tuple, against its type; an int becomes a float where one is expected."""
     # Item by item, because the type checker only looks at one random item.
-    if isinstance(value, tuple) and (get_origin(hint), *get_args(hint)[1:]) in ((tuple, ...), (Iterable,)):
+    if isinstance(value, tuple) and _is_list_type(hint):
         return tuple(_check_type(f"{name}.{i}", item, get_args(hint)[0]) for i, item in enumerate(value))
     if hint == Sequence[str] and isinstance(value, str):
         value = (value,)  # one name where a list belongs
@@ -229,18 +229,22 @@ def _check_type(name: str, value: Any, hint: Any) -> Any:
     return float(value) if hint in (float, float | None) and type(value) is int else value
 
 
+def _is_list_type(hint: Any) -> bool:
+    """Return whether a type is ``tuple[X, ...]`` or ``Iterable[X]``."""
+    is_tuple = get_origin(hint) is tuple and get_args(hint)[1:] == (...,)
+    return is_tuple or get_origin(hint) is Iterable
+
+
 def _describe_type(hint: Any) -> str:
     """Return in words which values an option of a type takes."""
     origin, arguments = get_origin(hint), get_args(hint)
-    if hint in _TYPES:
-        return _TYPES[hint]
     if origin is None:
-        return str(getattr(hint, "__name__", hint))
+        return _TYPES.get(hint) or str(getattr(hint, "__name__", hint))
     if origin is Literal:
         return " or ".join(map(str, arguments))
-    if issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return "a mapping"
-    if issubclass(origin, Iterable):
+    if isinstance(origin, type) and issubclass(origin, Iterable):
         items = {_describe_type(argument).removeprefix("a ") for argument in arguments if argument is not ...}
         return f"a list of {' or '.join(sorted(items))}{'s' if items <= {'whole number', 'number'} else ''}"
     return ", or ".join(map(_describe_type, arguments))

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -245,9 +246,9 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    # An integer of many digits does not fit into a float.
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is not a finite number")
+    # math.isfinite raises OverflowError for an integer of many digits.
+    if type(value) not in (int, float) or not -sys.float_info.max <= value <= sys.float_info.max:
+        raise TypeError(f"{value!r:.40} is not a finite number")
     return value
 
 
