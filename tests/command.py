@@ -1,6 +1,6 @@
 """Run a command of the package in the process of the tests, which have imported torch and the other libraries already.
 
-A test that is about processes, such as one of kills or of the entry point, starts a process instead.
+A test that is about processes, such as one of kills, takes `tests.processes`; one of the entry point starts a process.
 """
 
 from __future__ import annotations

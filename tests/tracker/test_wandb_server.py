@@ -8,9 +8,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from tests.processes import Command
 from tests.tracker.wandb_server import server
 
 ROOT = Path(__file__).parents[2]
@@ -36,10 +38,14 @@ def received(tmp_path_factory):
             assert done.returncode == code, done.stderr
             return done.stdout + done.stderr
 
-        ours = (sys.executable, "-m", "transfer_exp")
-        run(*ours, "stage=features", "hydra.sweep.dir=filled", *SMALL)
+        def run_ours(*arguments, code=0):
+            with patch.dict(os.environ, environment, clear=True):
+                done = Command(folder, *arguments).wait()
+            assert done.returncode == code, done.stderr
+
+        run_ours("stage=features", "hydra.sweep.dir=filled", *SMALL)
         varied = ("dataset.scoring_set_size=20,3", "ground_truth=none", "hydra.sweep.dir=swept")
-        run(*ours, "-m", *varied, *SMALL, "tracker.per=sweep", "tracker.tags=[first]", code=1)
+        run_ours("-m", *varied, *SMALL, "tracker.per=sweep", "tracker.tags=[first]", code=1)
         output = run("wandb", "sweep", str(ROOT / "docs" / "wandb_sweep.yaml"))
         got.sweep = got.sweep.replace("- ${args_no_hyphens}", "\n- ".join(["- ${args_no_hyphens}", *SMALL]))
         run("wandb", "agent", "--count", "1", output.split("wandb agent ")[1].split()[0])
