@@ -242,7 +242,7 @@ def _read_features(store: Store, key: Mapping[str, Any], labels: Labels, max_val
         for batch in store.iter_batches("features", key, "features", _STREAMED_ROWS):
             batches.append(batch)
             if batch.shape[1] * len(labels) > max_values:
-                raise InputError(f"the scoring set has {len(labels)} samples of {batch.shape[1]} features")
+                raise InputError(f"{len(labels)} samples of {batch.shape[1]} features are too many to read at once")
     except InputError:
         raise
     except (OSError, KeyError, ValueError):

@@ -45,7 +45,7 @@ class Protocol:
     Attributes:
         steps, batch_size: Number of optimiser steps, and number of images in each.
         learning_rates, weight_decays: The grid: peaks of a cosine schedule, and decays (none on norms and biases).
-        decay_over_rate: Divide each weight decay by its learning rate, as the paper's lineage does.
+        decay_over_rate: Divide each weight decay by its learning rate, as SFDA's code does (ECCV 2022).
         optimizer: Name of a timm optimiser; ``sgd`` has Nesterov momentum 0.9.
         warmup: Fraction of the steps with a linear warm-up, in [0, 1).
         clip: Maximum gradient norm, or None.
@@ -147,7 +147,7 @@ class Protocol:
         return total
 
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
-        """Return the cost of fine-tuning all parameters, see `CountsPasses`."""
+        """Return the forward passes of images that fine-tuning takes; a step counts three, forward and backward."""
         held_out = split_sizes["validation"] or math.ceil(self.validation_fraction * split_sizes["train"])
         points = len(self.learning_rates) * len(self.weight_decays)
         validation = points * held_out if points > 1 else 0

@@ -50,10 +50,10 @@ def write_record(
     Raises:
         InputError: If a score, accuracy or measure is NaN or infinite, which JSON cannot hold.
     """
-    path = folder / "ranking.csv"
+    table = folder / "ranking.csv"
     record = _write_json(asdict(result), config, folder, findings)
-    write_atomically(path, lambda temporary: temporary.write_text(_ranking_csv(result), encoding="utf-8", newline=""))
-    return [record, path]
+    write_atomically(table, lambda temporary: temporary.write_text(_ranking_csv(result), encoding="utf-8", newline=""))
+    return [record, table]
 
 
 def write_search_record(
@@ -192,7 +192,7 @@ def _write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
 
 
 def last_round_as_cell(search: SearchResult) -> CellResult:
-    """Return the models of a search's last round as a cell without ground truth; all other models are skipped."""
+    """Return the models of a search's last round as a cell without ground truth; other models have no score."""
     models = [
         ModelResult(m.model, m.score if m.status == "finalist" else None, m.accuracy, m.reason, layer=m.layer)
         for m in search.models
@@ -205,21 +205,21 @@ def write_result_rows(sweep: Path, path: Path) -> int:
 
     Raises `InputError` if no cell finished.
     """
-    records = [cell / RECORD for cell in cell_folders(sweep) if (cell / RECORD).is_file()]
-    cells = [read_record(record) for record in records]
-    if not cells:
+    records = [folder / RECORD for folder in cell_folders(sweep) if (folder / RECORD).is_file()]
+    results = [read_record(record) for record in records]
+    if not results:
         raise InputError(f"no finished cell below {sweep}: give the folder that a sweep wrote")
     rows = [
-        {key: cell.cell.get(key, "") for key in CELL_COLUMNS}
+        {key: result.cell.get(key, "") for key in CELL_COLUMNS}
         | {key: getattr(model, key) for key in (*MODEL_COLUMNS, *_COST_COLUMNS)}
-        for cell in cells
-        for model in cell.models
+        for result in results
+        for model in result.models
     ]
     frame = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *MODEL_COLUMNS, *_COST_COLUMNS])
     frame = frame.astype({"trainable_parameters": "Int64"})
     frame = frame.sort_values(list(CELL_COLUMNS), kind="stable")
     write_atomically(path, lambda temporary: write_table(temporary, frame))
-    return len(cells)
+    return len(results)
 
 
 def _model(entry: Mapping[str, Any]) -> ModelResult:

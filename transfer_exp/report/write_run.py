@@ -121,8 +121,10 @@ def write_run(result: CellResult, context: RunContext, folder: Path, finish: Fin
 def write_search(search: SearchResult, context: RunContext, folder: Path, finish: Finish) -> Output:
     """Write record, tables, details, page and tracker entry of a search; parameters and errors as `write_run`."""
     records = write_search_record(search, context.config, folder, context.findings)
-    output, cell, first = Output(records), last_round_as_cell(search), search.recommended
-    output.add("details of the page", lambda: write_run_details(collect_run_details(cell, context, first), folder))
+    output, cell, recommended = Output(records), last_round_as_cell(search), search.recommended
+    output.add(
+        "details of the page", lambda: write_run_details(collect_run_details(cell, context, recommended), folder)
+    )
     output.add("page", lambda: write_page(folder))
     output.add("entry of the tracker", lambda: finish(search_results(search, records)))
     return output

@@ -20,7 +20,7 @@ MAX_VALUES = 10_000_000
 """Largest N D of a scoring set that is drawn: perturbing it again must stay cheap compared with scoring."""
 _MAX_POINTS, _MAX_CLASSES = 1000, 500
 _MAX_COLOURS = 10
-"""Most classes that a map shows; more colours cannot be distinguished."""
+"""Most classes that a map (the picture of the projected samples) shows; more colours cannot be told apart."""
 _MAX_CONFUSIONS = 20
 _MAX_COORDINATE = 10**6
 
@@ -90,9 +90,9 @@ def check_size(features: np.ndarray, labels: np.ndarray) -> None:
     """Raise `InputError` if N D is above ten million, or there are more than 500 classes or only one."""
     classes = len(np.unique(labels))
     if features.size > MAX_VALUES:
-        raise InputError(f"the scoring set has {len(features)} samples of {features.shape[1]} features")
+        raise InputError(f"{len(features)} samples of {features.shape[1]} features are too many for a picture")
     if classes > _MAX_CLASSES:
-        raise InputError(f"the scoring set has {classes} classes")
+        raise InputError(f"{classes} classes are too many for a picture")
     if classes == 1:
         raise InputError("the images have no labels")
 
@@ -119,7 +119,7 @@ def project_features(
 
     The axes W (D, 2) are the first two principal components of the drawn points X, centred. The perturbed points Z may
     lie in another space: there the axes are the orthonormal matrix nearest to Z'XW, the directions that covary most
-    with the first ones. After a rotation, or a projection that keeps these two components, that gives the same picture.
+    with W. After a rotation, or a projection that keeps these two components, that gives the same picture.
     """
     drawn = _drawn_indices(labels)
     has_map = len(np.unique(labels)) <= _MAX_COLOURS
@@ -180,9 +180,9 @@ def _nearest_classes(samples: np.ndarray, codes: np.ndarray, means: np.ndarray, 
     """Return for each sample the class of the nearest mean; its own class counts without the sample, and loses ties."""
     squares = _squared_distances(samples, means)
     rows = np.arange(len(samples))
-    to_class = squares[rows, codes] * (counts[codes] / np.maximum(counts[codes] - 1, 1)) ** 2
+    to_own_class = squares[rows, codes] * (counts[codes] / np.maximum(counts[codes] - 1, 1)) ** 2
     squares[rows, codes] = np.inf
-    return np.where(to_class < squares.min(axis=1), codes, squares.argmin(axis=1))
+    return np.where(to_own_class < squares.min(axis=1), codes, squares.argmin(axis=1))
 
 
 def _largest_confusions(shares: np.ndarray) -> tuple[tuple[int, int, float], ...]:
