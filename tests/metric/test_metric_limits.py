@@ -1,5 +1,7 @@
 """Scores at the extremes that theory predicts, and rejected input."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from conftest import on_samples
@@ -8,7 +10,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.metric.cka import cka
 from transfer_exp.metric.gbc import gbc
 from transfer_exp.metric.h_score import h_score
-from transfer_exp.metric.knn import knn
+from transfer_exp.metric.knn import KNN, knn
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.leep import leep
 from transfer_exp.metric.lfc import lfc
@@ -296,3 +298,11 @@ def test_linear_classifier_accepts_a_fold_with_one_class_to_fit():
 def test_invalid_options_and_undefined_scores_are_rejected(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_a_subclass_of_a_metric_may_have_further_fields():
+    @dataclass(frozen=True)
+    class Noted(KNN):
+        note: str = "mine"
+
+    assert Noted(k=3)(COLLAPSED, LABELS) == KNN(k=3)(COLLAPSED, LABELS) == 1

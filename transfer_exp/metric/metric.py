@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
@@ -78,7 +79,9 @@ class PoolMetric(Facts, Protocol):
 
 @dataclass(frozen=True)
 class FormulaMetric(Metric):
-    """Base of a metric that is one free function, with the fields of the class as its options by name.
+    """Base of a metric that is one free function, whose options are the fields of the class with their names.
+
+    A subclass may have further fields.
 
     Attributes:
         formula: Function of the inputs in their order.
@@ -92,7 +95,7 @@ class FormulaMetric(Metric):
 
     def __call__(self, *inputs: Any) -> float:
         """Return ``formula`` of the inputs."""
-        return self.formula(*inputs, **vars(self))
+        return self.formula(*inputs, **self._options(self.formula))
 
     @property
     def target_kinds(self) -> tuple[TargetKind, ...]:
@@ -102,7 +105,12 @@ class FormulaMetric(Metric):
 
     def score_targets(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> float:
         """Return the formula of a kind of dataset."""
-        return getattr(self, f"{kind}_formula")(features, targets, **vars(self))
+        formula = getattr(self, f"{kind}_formula")
+        return formula(features, targets, **self._options(formula))
+
+    def _options(self, formula: Callable[..., float]) -> dict[str, Any]:
+        parameters = signature(formula).parameters
+        return {name: value for name, value in vars(self).items() if name in parameters}
 
 
 @dataclass(frozen=True)
