@@ -157,6 +157,7 @@ def grades():
     return TargetDataset("grey", names, split(0, 30), split(30, 40), split(0, 30), None, "r2", "regression")
 
 
+@pytest.mark.slow
 def test_errors_are_in_the_unit_of_the_numbers_and_the_smallest_is_selected(grades):
     rates = (2e-3, 1e-7)
     values = {
