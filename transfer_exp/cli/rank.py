@@ -306,7 +306,7 @@ def build_search(
     return PoolSearch(
         **parts,
         halving=Halving(**plain["halving"]),
-        budget=budget.with_half_left(),
+        budget=budget.with_at_least_half_left(),
         store=store,
         **{name: resolved[name] for name in ("draws", "device", "seed", "jobs", "inspect")},
         **plain["features"],

@@ -19,7 +19,7 @@ class Budget:
     seconds: float | None
     start: float = field(default_factory=lambda: time.perf_counter())
 
-    def with_half_left(self) -> Budget:
+    def with_at_least_half_left(self) -> Budget:
         """Return the budget with at least half of its time, because what comes before a search must not use it up."""
         return (
             self

@@ -48,11 +48,11 @@ class Experiment(PoolOnDataset):
         """The metric applied after the perturbation."""
         return Scoring(self.metric, self.perturbation, self.seed)
 
-    def run(self, labels: Mapping[str, str], run_log: RunLog | None = None) -> CellResult:
+    def run(self, option_names: Mapping[str, str], run_log: RunLog | None = None) -> CellResult:
         """Extract features, perturb them, score and adapt every model, and compare scores with accuracies.
 
         Args:
-            labels: Names of ``perturbation``, ``metric`` and ``ground_truth`` in tables.
+            option_names: Names of ``perturbation``, ``metric`` and ``ground_truth`` in tables.
             run_log: Log to fill; None discards it.
 
         Raises:
@@ -66,7 +66,7 @@ class Experiment(PoolOnDataset):
         run_log.findings = self.check_images(ALL_SPLITS if self.ground_truth.trains else SCORING_SET)
         outcomes: list[_Outcome] = []
         score_cache = ScoreCache(self.scoring, self.store, self.dataset.name, self.dataset.target_kind)
-        accuracy_cache = self.cached_accuracies(self.ground_truth, labels["ground_truth"], self.protocol)
+        accuracy_cache = self.cached_accuracies(self.ground_truth, option_names["ground_truth"], self.protocol)
         with score_cache:
             for outcome in self.for_each_model(partial(self._work_on, score_cache, accuracy_cache), run_log):
                 outcomes.append(outcome)
@@ -74,9 +74,9 @@ class Experiment(PoolOnDataset):
         results = self._combine(outcomes)
         measures = [outcome.measure for outcome in outcomes if outcome.result.accuracy is not None]
         measure = common_measure(measures or [self.dataset.measure], f"dataset {self.dataset.name}")
-        agreement = self.evaluation(labels["metric"], results, measure)
+        agreement = self.evaluation(option_names["metric"], results, measure)
         return CellResult(
-            self.cell(labels),
+            self.cell(option_names),
             tuple(results),
             agreement.measures,
             agreement.null_band,

@@ -51,9 +51,9 @@ class PoolOnDataset:
     layer: LayerSetting = HEAD_INPUT
     pooling: Pooling | None = None
 
-    def cell(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """Return labels in tables, with the names of the pool and the target, and the seed."""
-        return {**labels, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
+    def cell(self, option_names: Mapping[str, str]) -> dict[str, str]:
+        """Return the names of a cell: those of its options, the pool and the dataset, and the seed."""
+        return {**option_names, "model_pool": self.pool.name, "dataset": self.dataset.name, "seed": str(self.seed)}
 
     def extractor(self, track: Track, run_log: RunLog | None = None) -> Extractor:
         """Return the extractor of the features; it logs the time of each pass if there is a log."""
@@ -111,7 +111,7 @@ class PoolOnDataset:
             values = map_models(work_on, pool.candidates, n_jobs, track, SERIAL_SECONDS if is_arrays else 0.0)
             for candidate, (value, model_log) in zip(pool.candidates, values, strict=True):
                 run_log.merge(model_log)
-                if isinstance(self.dataset, FeatureArrays):  # Arrays can be large, and stay in this process.
+                if isinstance(self.dataset, FeatureArrays):  # Not from a worker: arrays can be large.
                     run_log.add(ModelArrays(candidate.name, self.dataset))
                 yield value
                 advance()

@@ -71,11 +71,11 @@ class PoolSearch(PoolOnDataset):
         return Scoring(self.metric, self.perturbation, self.seed)
 
     @one_blas_thread()
-    def run(self, labels: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
+    def run(self, option_names: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
         """Score all models on few images and the better ones on more, and estimate how certain the order is.
 
         Args:
-            labels: Names of ``perturbation`` and ``metric`` in tables.
+            option_names: Names of ``perturbation`` and ``metric`` in tables.
 
         Returns:
             The ranking, and the timings and scoring sets of its models.
@@ -84,15 +84,14 @@ class PoolSearch(PoolOnDataset):
             InputError: If no model can be scored, or an input is invalid.
         """
         findings = self.check_images(ALL_SPLITS, needed=SCORING_SET, report=self.report)
-        if self.inspect:
-            uninspected = replace(self, inspect=False, budget=self.budget.with_half_left())
-            result, run_log = uninspected.run(labels)
-            run_log.findings = findings
-            return result, run_log
+        search = replace(self, budget=self.budget.with_at_least_half_left()) if self.inspect else self
         pool, remarks = self.limits.apply(self.pool, self.extractor(silent))
-        if remarks:
-            result, run_log = replace(self, pool=pool, limits=Limits(), inspect=False).run(labels)
-            return replace(result, notes=(*result.notes, *remarks)), run_log
+        result, run_log = replace(search, pool=pool)._search(option_names)
+        run_log.findings = findings
+        return replace(result, notes=(*result.notes, *remarks)), run_log
+
+    def _search(self, option_names: Mapping[str, str]) -> tuple[SearchResult, RunLog]:
+        """Search all models of the pool, without an inspection of the images."""
         left = None if self.budget.seconds is None else self.budget.left()
         with progress_bars(len(self.pool.candidates), f"{self.dataset.name}: models", left) as (track, advance):
             threads = ModelThreads(count_jobs(self.jobs, len(self.pool.candidates), self.device, self.store), track)
@@ -105,12 +104,12 @@ class PoolSearch(PoolOnDataset):
             if not names:
                 raise self._no_score(scored)
             phase("scoring")
-            search = self._halve(scored, names, n_images)
-            scores, subsets = self._score_finalists(scored, search)
+            rounds = self._halve(scored, names, n_images)
+            scores, subsets = self._score_finalists(scored, rounds)
         n_jobs = count_jobs(self.jobs, self.draws, "cpu", self.store)
-        finalists = Finalists(scores, subsets, scored, labels, self.draws, n_jobs)
+        finalists = Finalists(scores, subsets, scored, option_names, self.draws, n_jobs)
         phase("expected accuracies and intervals")
-        result = self._result(first_look, search, finalists, labels)
+        result = self._result(first_look, rounds, finalists, option_names)
         seconds = {name: {"features": seconds} for name, seconds in scored.subsets.seconds.items()}
         readers: dict[str, FeatureReader] = {
             name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.subsets.items()
@@ -173,15 +172,15 @@ class PoolSearch(PoolOnDataset):
             name: max(seconds / scored.threads.jobs + scored.predict_scoring_seconds(name, n_first) / n_first, 1e-6)
             for name, seconds in ((name, subsets.seconds_per_image[name]) for name in names)
         }
-        first = n_first * sum(cost.values()) * (1 + 1e-9)  # rounding must not put it above the budget
+        first_round = n_first * sum(cost.values()) * (1 + 1e-9)  # rounding must not put it above the limit
         # Half of the models are loaded again in the second round, a quarter in the third, and so on.
         left = budget.left(_SEARCH_SHARE) - sum(subsets.load_seconds.values())
-        limit = None if budget.seconds is None else first + max(left, 0.0)
+        limit = None if budget.seconds is None else first_round + max(left, 0.0)
         halving = replace(self.halving, first=n_first, budget=limit)
         return halving(names, len(subsets.order), score, subsets.imagenet_accuracies, cost)
 
     def _score_finalists(
-        self, scored: ScoredSubsets, search: HalvingResult
+        self, scored: ScoredSubsets, halving_result: HalvingResult
     ) -> tuple[dict[str, float], dict[str, SampleSubset]]:
         """Score the models of the last round on all images, or on as many as there is time for.
 
@@ -191,8 +190,8 @@ class PoolSearch(PoolOnDataset):
         Raises:
             InputError: If none of them has a score.
         """
-        n_images, n_all = search.rounds[-1].images, len(scored.subsets.order)
-        scores = dict(search.rounds[-1].scores)
+        n_images, n_all = halving_result.rounds[-1].images, len(scored.subsets.order)
+        scores = dict(halving_result.rounds[-1].scores)
         while n_images < n_all:
             left = self.budget.left(_SEARCH_SHARE)
             sizes = (n for n in (n_all, min(2 * n_images, n_all)) if scored.predict_seconds(scores, n) <= left)
@@ -207,11 +206,11 @@ class PoolSearch(PoolOnDataset):
         return scores, {name: subset for name, subset in subsets if subset is not None}
 
     def _result(
-        self, first_look: FirstLook, search: HalvingResult, finalists: Finalists, labels: Mapping[str, str]
+        self, first_look: FirstLook, halving_result: HalvingResult, finalists: Finalists, names: Mapping[str, str]
     ) -> SearchResult:
         """Return the result with the uncertainty of its order."""
         scored, uncertainty = first_look.scored, measure_uncertainty(finalists)
-        models, n_all = self._ranked(scored, search, finalists, uncertainty), len(scored.subsets.order)
+        models, n_all = self._ranked(scored, halving_result, finalists, uncertainty), len(scored.subsets.order)
         missing = [model.model for model in models if model.status == "not looked at"]
         n_images, notes = models[0].images, list(uncertainty.notes)
         n_classes = len(np.unique(finalists.labels))
@@ -220,9 +219,9 @@ class PoolSearch(PoolOnDataset):
         if n_images < n_all and uncertainty.ordered_by != "score":
             notes.append(f"expected accuracies are of models trained on {n_images} images, not on all {n_all}")
         looked_at = [name for name in first_look.costs if name not in missing and name in scored.subsets.load_seconds]
-        seconds_missing = first_look.expected_seconds(missing, looked_at, search.rounds[0].images)
+        seconds_missing = first_look.expected_seconds(missing, looked_at, halving_result.rounds[0].images)
         return SearchResult(
-            self.cell(labels),
+            self.cell(names),
             models,
             "budget" if missing or n_images < n_all else "all images",
             n_all,
@@ -239,7 +238,7 @@ class PoolSearch(PoolOnDataset):
         )
 
     def _ranked(
-        self, scored: ScoredSubsets, search: HalvingResult, finalists: Finalists, uncertainty: Uncertainty
+        self, scored: ScoredSubsets, halving_result: HalvingResult, finalists: Finalists, uncertainty: Uncertainty
     ) -> tuple[SearchedModel, ...]:
         """Return all models: the finalists in order, the dropped ones, those without a look, those that failed."""
         n_images, values = len(finalists.labels), uncertainty.values
@@ -254,8 +253,8 @@ class PoolSearch(PoolOnDataset):
             for name, value, row in zip(finalists.scores, values, rows, strict=True)
         ]
         ranked.sort(key=lambda model: model.rank or 0)
-        scores = {name: (r.images, score) for r in search.rounds for name, score in r.scores.items()}
-        dropped = [name for name in search.ranking if name not in {*finalists.scores, *scored.reasons}]
+        scores = {name: (r.images, score) for r in halving_result.rounds for name, score in r.scores.items()}
+        dropped = [name for name in halving_result.ranking if name not in {*finalists.scores, *scored.reasons}]
         for position, name in enumerate(dropped, start=len(ranked) + 1):
             images, score = scores[name]
             previous = ranked[-1]
@@ -285,5 +284,5 @@ class PoolSearch(PoolOnDataset):
 
 
 def _read_from_memory(features: FeatureSet, max_values: int) -> FeatureSet:
-    """Return features that are already in memory, without a limit on their size."""
+    """Return features that are already in memory, of any size; readers of stored features have a limit on it."""
     return features
