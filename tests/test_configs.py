@@ -20,7 +20,6 @@ from transfer_exp.errors import InputError
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
-MAX_LINES = {"protocol": 18, "dataset": 15}  # a protocol lists everything that decides a fine-tuned accuracy
 OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / group).glob("*.yaml"))]
 # Values of the right type for fields that every user has to set.
 REQUIRED = {"root": "somewhere", "names": ["resnet18"], "path": "table.csv", "id": "owner/name"}
@@ -55,9 +54,8 @@ def test_an_option_lists_all_arguments_of_its_target_and_no_others(group, option
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=["/".join(o) for o in OPTIONS])
-def test_an_option_is_short_and_starts_with_a_description(group, option):
+def test_an_option_starts_with_a_description(group, option):
     lines = (CONF / group / f"{option}.yaml").read_text().splitlines()
-    assert len(lines) <= MAX_LINES.get(group, 12)
     assert any(line.startswith("# ") and "@package" not in line for line in lines[:2])
 
 
@@ -90,7 +88,6 @@ def test_a_launcher_sets_only_options_of_its_plugin(path):
     settings = OmegaConf.load(path)
     (plugin,) = settings.pop("defaults")
     lines = path.read_text().splitlines()
-    assert len(lines) <= 12
     assert lines[0].startswith("# ")
     try:
         composed = _launcher(path.stem)
