@@ -92,7 +92,7 @@ class MetricInputs:
         reads_network = "features" in names and bool({"weights", "source_set"} & set(names))
         if reads_network and not isinstance(self.perturbation, NoPerturbation):
             raise SharedInputError(
-                "relates features to the head or source images, which are not perturbed: set perturbation=none"
+                "it relates features to the head or to source images, which are not perturbed: set perturbation=none"
             )
         return [getattr(self, name) for name in names]
 
@@ -215,7 +215,7 @@ class Scoring:
         A metric over a pool compares the layers with each other. Layers that the metric does not apply to are left out.
 
         Args:
-            layers: The model with the features of one layer each, from the input on.
+            layers: The model with the features of one layer each, in the order of the forward pass.
             parts_of: Function that returns the parts of a score by step, such as `compute_parts`.
 
         Returns:
@@ -246,16 +246,17 @@ class Scoring:
             return None
         return perturbation(scoring_set.features, scoring_set.labels, np.random.default_rng(self.seed))
 
-    def combine(self, models: Sequence[Mapping[str, Parts]]) -> list[float]:
+    def combine(self, parts_of_models: Sequence[Mapping[str, Parts]]) -> list[float]:
         """Return the scores of all models from their parts by step, as means along a path; tied scores are made equal.
 
         Raises:
             InputError: If the metric cannot combine the parts; the message names the metric.
         """
-        if not models:
+        if not parts_of_models:
             return []
         try:
-            by_step = np.array([metric_scores(self.metric, [model[step] for model in models]) for step in models[0]])
+            steps = parts_of_models[0]
+            by_step = np.array([metric_scores(self.metric, [parts[s] for parts in parts_of_models]) for s in steps])
         except InputError as error:
             raise InputError(f"{self.metric.name}: {error}") from error
         scores = self.perturbation.average(by_step) if isinstance(self.perturbation, StrengthPath) else by_step[0]
@@ -288,9 +289,9 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
         if _to_float(value) is None:
             raise ModelFailureError(f"{label}: the {name} is {value!r}, which is not a number: return a float")
     parts = {name: float(value) for name, value in parts.items()}
-    # The bounds of a metric are those for classes; the R2 of numbers can be negative.
-    has_bounds = inputs.target_kind == "single_label" or not np.isfinite(parts.get(_SCORE, 0.0))
-    if not isinstance(metric, PoolMetric) and has_bounds and (problem := _find_problem(metric, parts[_SCORE])):
+    # Every score must be finite. The bounds of a metric are those for classes: the R2 of numbers can be negative.
+    is_checked = inputs.target_kind == "single_label" or not np.isfinite(parts.get(_SCORE, 0.0))
+    if not isinstance(metric, PoolMetric) and is_checked and (problem := _find_problem(metric, parts[_SCORE])):
         raise ModelFailureError(f"{label}: {problem}")
     return parts
 

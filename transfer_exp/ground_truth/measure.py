@@ -149,8 +149,9 @@ def round_to_grades(
         InputError: If a true number is not whole.
     """
     grades = numbers[:, 0]
-    for number in grades[grades != np.round(grades)][:1]:
-        raise InputError(f"the number {number:g} is not a grade, which is a whole number: use measure=mae or rmse")
+    broken = grades[grades != np.round(grades)]
+    if len(broken):
+        raise InputError(f"the number {broken[0]:g} is not a grade, which is a whole number: use measure=mae or rmse")
     nearest = np.clip(np.round(predicted[:, 0]), grades.min(), grades.max())
     return nearest.astype(np.int64), grades.astype(np.int64)
 
@@ -158,7 +159,7 @@ def round_to_grades(
 def compute_measure(
     name: str, scores: Scores, labels: Labels, targets: Real[np.ndarray, "samples classes"] | None
 ) -> float:
-    """Compute the measure that a `TargetDataset` names, see `MEASURES`.
+    """Compute the measure that a `TargetDataset` names, see `transfer_exp.io.measures.MEASURES`.
 
     Args:
         name: Name of the measure.
@@ -181,7 +182,7 @@ def compute_measure(
     is_predicted = one_hot[scores.argmax(axis=1)] > 0 if targets is None else scores > 0
     if name in ("macro_f1", "micro_f1"):
         return {"macro_f1": macro_f1, "micro_f1": micro_f1}[name](is_predicted, is_true)
-    # One class is chosen by its share of all; each of several labels by itself.
+    # With one class per image, probabilities make the scores of different images comparable.
     comparable = softmax(scores, axis=1) if targets is None else scores
     functions = (macro_auroc, mean_average_precision, label_ranking_average_precision)
     return {function.__name__: function for function in functions}[name](comparable, is_true)

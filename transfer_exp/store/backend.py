@@ -50,7 +50,7 @@ class Backend:
     def check(self) -> None:
         """Raise InputError if the folder cannot be read or created, or the object store does not answer."""
         if not self.is_local:
-            self.exists("accuracies.csv")
+            self.exists("accuracies.csv")  # any name: the question is whether the store answers
             return
         with self._errors():
             Path(self.root).mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class Backend:
         return self.read(name) == text
 
     def read(self, name: str) -> str | None:
-        """Return the text of a file, or None if it does not exist.
+        """Return the text of a lock, or None if it does not exist.
 
         Only regular files are opened: a FIFO would block, and a symbolic link may point to nothing.
         """
@@ -162,12 +162,12 @@ class Backend:
         return f"{self.root}/{name}"
 
     @contextmanager
-    def _errors(self, *passed: type[Exception]) -> Iterator[None]:
+    def _errors(self, *except_for: type[Exception]) -> Iterator[None]:
         """Turn errors of the disk or the object store, except some, into one line."""
         try:
             yield
         except Exception as error:  # Each client of an object store has its own classes of errors.
-            if isinstance(error, (InputError, *passed)) or (self.is_local and not isinstance(error, OSError)):
+            if isinstance(error, (InputError, *except_for)) or (self.is_local and not isinstance(error, OSError)):
                 raise
             reason = getattr(error, "strerror", None) or one_line(str(error)) or type(error).__name__
             message = f"cannot use the store {self} ({reason}): check space and access, or set store=FOLDER"
