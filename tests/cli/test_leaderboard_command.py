@@ -76,7 +76,7 @@ def test_a_metric_of_a_foreign_package_is_scored_and_an_interrupted_command_cont
     assert "scores: 3 read from the store, 11 computed" in done.stdout + done.stderr
     assert re.search(r"^mine is (tied )?\d+\w\w of \d+ on 1 target", done.stdout, re.MULTILINE)
     table = pd.read_csv(foreign / "out" / "leaderboard.csv")
-    mine = table[(table["kind"] == "asked") & (table["pool"] == "builtin") & (table["regime"] == "all")]
+    mine = table[(table["kind"] == "yours") & (table["pool"] == "builtin") & (table["regime"] == "all")]
     assert mine[["perturbation", "metric"]].to_numpy().tolist() == [["none", "mine"]]
     assert mine["milliseconds"].item() > 0
     assert mine["models"].item() == 14

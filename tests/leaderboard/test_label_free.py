@@ -36,4 +36,4 @@ def test_the_numbers_are_those_of_the_stored_rows(metric):
 
 
 def test_a_metric_without_stored_rows_is_named():
-    assert evidence_without_labels("mine", "none") == "there are no stored rows about how well mine ranks models"
+    assert evidence_without_labels("mine", "none") == "no stored rows show how well mine ranks models"

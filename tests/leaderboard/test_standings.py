@@ -123,8 +123,8 @@ def test_equal_variants_share_a_rank_and_a_perturbation_without_effect_has_no_ro
     assert [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 102, 111)] == (
         ["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "102nd", "111th"]
     )
-    asked = main_view(replace(rows, asked=("pca", "parameter_count")))
-    assert asked.table.loc[("pca", "parameter_count"), "kind"] == "asked"
+    own = main_view(replace(rows, own_variant=("pca", "parameter_count")))
+    assert own.table.loc[("pca", "parameter_count"), "kind"] == "yours"
 
 
 def test_a_variant_that_lacks_a_model_or_a_target_has_no_rank_and_says_so():
@@ -132,7 +132,7 @@ def test_a_variant_that_lacks_a_model_or_a_target_has_no_rank_and_says_so():
     scores = rows.scores.copy()
     scores.loc[("c", "all", "0", "none", "fair"), "model_3"] = np.nan
     scores = scores.drop(index=("d", "all", "0", "none", "good"))
-    view = main_view(replace(rows, scores=scores, asked=("none", "fair")))
+    view = main_view(replace(rows, scores=scores, own_variant=("none", "fair")))
     for variant in (("none", "fair"), ("none", "good")):
         assert pd.isna(view.table.loc[variant, "rank"])
         assert pd.isna(view.table.loc[variant, "p_to_best"])
@@ -141,7 +141,7 @@ def test_a_variant_that_lacks_a_model_or_a_target_has_no_rank_and_says_so():
 
 
 def test_the_verdict_names_the_rank_the_best_and_the_baselines():
-    text = verdict(main_view(small_pool(asked=("none", "good"))))
+    text = verdict(main_view(small_pool(own_variant=("none", "good"))))
     assert text.startswith("good is ")
     assert " of 7 on 7 targets; " in text
     assert "random" in text
@@ -149,12 +149,12 @@ def test_the_verdict_names_the_rank_the_best_and_the_baselines():
     assert "cannot be distinguished" not in text
     few = small_pool().select(["a", "c", "d"])
     assert "3 are too few for a corrected test to reach 0.05" in verdict(
-        main_view(replace(few, asked=("none", "good")))
+        main_view(replace(few, own_variant=("none", "good")))
     )
 
 
-def test_the_table_fits_80_columns_and_always_has_the_baselines_and_the_asked_variant(tmp_path):
-    view = main_view(small_pool(asked=("none", "noise")))
+def test_the_table_fits_80_columns_and_always_has_the_baselines_and_the_own_variant(tmp_path):
+    view = main_view(small_pool(own_variant=("none", "noise")))
     console = Terminal(width=80, record=True, file=(tmp_path / "out").open("w"))
     console.print(leaderboard_table([view], None, 1))
     text = console.export_text()

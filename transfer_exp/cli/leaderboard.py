@@ -95,9 +95,9 @@ def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Out
     _check_settings(config)
     families = {name: dataset_of(settings) for name, settings in plain["targets"].items()}
     pools = [read_builtin_rows(families).select(plain["only"]), read_real_rows()]
-    variant = _asked_variant(config)
+    variant = _own_variant(config)
     if variant is not None:
-        pools = [replace(rows, asked=variant) for rows in pools]
+        pools = [replace(rows, own_variant=variant) for rows in pools]
         pools[0] = _score_missing(config, pools[0], plain["targets"], plain["model_pool"])
     if variant is not None and plain["assets"] is not None:
         root = expand_user(plain["assets"])
@@ -132,7 +132,7 @@ def _check_settings(config: DictConfig) -> None:
         raise InputError("assets is a folder with code that runs: set it on the command line")
 
 
-def _asked_variant(config: DictConfig) -> Variant | None:
+def _own_variant(config: DictConfig) -> Variant | None:
     """Return the labels of perturbation and metric, or None if the command line names neither."""
     named = {override.lstrip("+").split("=")[0].split(".")[0] for override in HydraConfig.get().overrides.task}
     if not named & {"metric", "perturbation"}:
@@ -164,7 +164,7 @@ def _real_pool(root: Path) -> dict[str, Any]:
 def _score_missing(
     config: DictConfig, rows: PoolRows, targets: Mapping[str, Sequence[str]], model_pool: Mapping[str, Any]
 ) -> PoolRows:
-    """Return the rows of a pool with scores of the asked variant on every target; stored ones are not computed.
+    """Return the rows of a pool with scores of the user's variant on every target; stored ones are not computed.
 
     Args:
         config: Settings of the command.
@@ -172,7 +172,7 @@ def _score_missing(
         targets: Overrides by name of the target.
         model_pool: Settings of the pool.
     """
-    variant = rows.asked
+    variant = rows.own_variant
     assert variant is not None
     missing = rows.missing_targets(variant)
     if not missing:

@@ -65,7 +65,7 @@ _PLAIN_VALUE = re.compile(r"[A-Za-z_./][\w./-]*")
 _NOT_TEXT = ("null", "true", "false", "nan", "inf")
 """Words that Hydra does not read as text unless they are in quotes."""
 _ARRAYS_IN_MEMORY = ["dataset=arrays", "model_pool=arrays", "dataset.root=arrays_in_memory"]
-"""Overrides for arrays that the caller passes; `build_search` puts these arrays in the place of ``root``."""
+"""Overrides for arrays that the caller passes; `build_search` replaces ``root`` by these arrays."""
 _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
     "transfer-exp rank photos --then fine-tune",
@@ -223,7 +223,7 @@ def _search(
     folder: Path,
     sweep: str | None,
 ) -> Outcome:
-    """Run a search, fine-tune its best models if the settings say so, and write its files."""
+    """Run a search, fine-tune its best models where the settings ask for it, and write its files."""
     from transfer_exp.report.record import write_search_record
     from transfer_exp.report.search_table import search_table
     from transfer_exp.report.write_run import write_search
@@ -316,7 +316,7 @@ def build_search(
 
 
 def add_evidence(result: SearchResult) -> SearchResult:
-    """Return the result of a search without labels with a note on how well its metric ranks models; others as it is."""
+    """Return a result, with a note on how well its metric ranks models if the search had no labels."""
     if result.target_kind != "unlabelled":
         return result
     from transfer_exp.leaderboard.label_free import evidence_without_labels

@@ -1,4 +1,4 @@
-"""How well a metric without labels ranks models, from the stored rows of the built-in pool."""
+"""Agreement of a metric without labels with accuracies, from the stored rows of the built-in pool."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def evidence_without_labels(metric: str, perturbation: str) -> str:
     rows = read_builtin_rows()
     without, with_labels = (_taus(rows, variant) for variant in ((perturbation, metric), _WITH_LABELS))
     if len(without) < 2:
-        return f"there are no stored rows about how well {variant_name((perturbation, metric))} ranks models"
+        return f"no stored rows show how well {variant_name((perturbation, metric))} ranks models"
     low, high = mean_interval(without)
     return (
         f"how far to trust the order: on {len(without)} stored targets, {variant_name((perturbation, metric))} ranked "
@@ -43,5 +43,5 @@ def _taus(rows: PoolRows, variant: tuple[str, str]) -> np.ndarray:
     scores = rows.scores[(is_chosen & (keys["images_per_class"] == ALL_IMAGES)).to_numpy()]
     if scores.empty:
         return np.empty(0)
-    taus: pd.DataFrame = replace(rows, scores=scores, asked=variant).taus
+    taus: pd.DataFrame = replace(rows, scores=scores, own_variant=variant).taus
     return taus.loc[taus["regime"] == _REGIME, "tau"].to_numpy(dtype=np.float64)

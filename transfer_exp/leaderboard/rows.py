@@ -40,7 +40,7 @@ class PoolRows:
         families: Name of the dataset that each target is drawn from. Targets of one family share their images.
         costs: Seconds of processor time for one model by variant.
         control: Target that is left out of every mean, because models of the pool were trained on it; may be empty.
-        asked: Variant that the user asks about, which is never left out; or None.
+        own_variant: Variant that the user asks about, which is never left out; or None.
     """
 
     name: str
@@ -49,7 +49,7 @@ class PoolRows:
     families: Mapping[str, str]
     costs: Mapping[Variant, float] = field(default_factory=dict)
     control: str = ""
-    asked: Variant | None = None
+    own_variant: Variant | None = None
 
     @cached_property
     def models(self) -> tuple[str, ...]:
@@ -129,8 +129,8 @@ class PoolRows:
         is_equal = (self.scores.to_numpy() == raw.to_numpy()) | (self.scores.isna().to_numpy() & raw.isna().to_numpy())
         keys = self.scores.index.to_frame(index=False)[["perturbation", "metric"]]
         is_unchanged = pd.Series(is_equal.all(axis=1)).groupby([keys["perturbation"], keys["metric"]]).transform("all")
-        is_asked = pd.Series(list(keys.itertuples(index=False, name=None))) == self.asked
-        return self.scores[((keys["perturbation"] == "none") | ~is_unchanged | is_asked).to_numpy()]
+        is_own = pd.Series(list(keys.itertuples(index=False, name=None))) == self.own_variant
+        return self.scores[((keys["perturbation"] == "none") | ~is_unchanged | is_own).to_numpy()]
 
 
 def row_taus(

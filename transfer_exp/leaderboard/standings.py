@@ -232,8 +232,8 @@ class Standings:
         return pd.DataFrame(list(self.computed.values()), index, columns=list(self.targets))
 
     def _kind(self, variant: Variant) -> str:
-        if variant == self.rows.asked:
-            return "asked"
+        if variant == self.rows.own_variant:
+            return "yours"
         return "baseline" if variant[1] in (*BASELINES, *self.computed) else "metric"
 
     def _wins(self, values: pd.DataFrame, is_ranked: pd.Series) -> pd.Series:

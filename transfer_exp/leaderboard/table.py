@@ -27,7 +27,7 @@ POOL_TITLES = {"builtin": "Built-in pool", "real_pool": "23 real networks"}
 
 def verdict(standings: Standings) -> str:
     """Return one sentence on where the variant stands that the user asks about; without one, on which is best."""
-    variant = standings.rows.asked
+    variant = standings.rows.own_variant
     if variant is None or variant not in standings.values.index:
         return _verdict_on_best(standings)
     table = standings.table
@@ -109,7 +109,7 @@ def leaderboard_table(standings: Sequence[Standings], folder: Path | None, top: 
     """
     parts: list[RenderableType] = []
     for number, view in enumerate(standings):
-        if number == 0 or (view.rows.asked is not None and view.rows.asked in view.values.index):
+        if number == 0 or (view.rows.own_variant is not None and view.rows.own_variant in view.values.index):
             parts += [*([Text("")] if number else []), *_pool_parts(view, folder, top)]
         else:
             parts += [Text(""), Text(f"{pool_title(view)}: {verdict(view)}")]
@@ -156,7 +156,7 @@ def _is_shown(table: pd.DataFrame, top: int) -> pd.Series:
     if top == 0:
         return pd.Series(True, table.index)
     is_first = pd.Series(range(len(table)), table.index) < top
-    return is_first | table["kind"].isin(["baseline", "asked"])
+    return is_first | table["kind"].isin(["baseline", "yours"])
 
 
 def _rich_table(rows: pd.DataFrame) -> Table:
@@ -164,7 +164,7 @@ def _rich_table(rows: pd.DataFrame) -> Table:
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == "metric" else "right", no_wrap=heading != "metric")
     for key, texts in zip(rows.index, _text_rows(rows), strict=True):
-        style = "bold" if rows.loc[key, "kind"] == "asked" else ""
+        style = "bold" if rows.loc[key, "kind"] == "yours" else ""
         table.add_row(*(Text(text, style=style) for text in texts))
     return table
 
@@ -193,7 +193,7 @@ def _number(value: Any, form: str) -> str:
 
 def _comparison_table(standings: Standings) -> list[RenderableType]:
     """Return a table of the paired comparisons of the variant that the user asks about; empty without a rank."""
-    variant = standings.rows.asked
+    variant = standings.rows.own_variant
     if variant is None or not standings.is_ranked.get(variant, False):
         return []
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -273,7 +273,7 @@ def record(standings: Sequence[Standings], facts: Mapping[str, Any]) -> dict[str
     """Return what ``--json`` prints: by pool, the verdict, the comparisons of the variant and the main table."""
     pools = []
     for view in (view for view in standings if view.is_main):
-        variant = view.rows.asked
+        variant = view.rows.own_variant
         compared = {} if variant is None or not view.is_ranked.get(variant, False) else view.compare(variant)
         comparisons = [
             {

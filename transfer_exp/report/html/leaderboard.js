@@ -14,9 +14,9 @@ const isMain = (view) => view.regime === "all" && view.size === "all";
 
 const nameOf = (row) => (row.perturbation === "none" ? row.metric : `${row.perturbation} / ${row.metric}`);
 const sourceOf = (pool, row) =>
-  row.kind === "asked" ? "source: this command" : row.kind === "baseline" ? "source: accuracies and facts of the models" : `source: ${pool.source}`;
+  row.kind === "yours" ? "source: this command" : row.kind === "baseline" ? "source: accuracies and facts of the models" : `source: ${pool.source}`;
 const nameColumn = { key: "name", label: "metric", hint: "perturbation / metric", text: true, value: (r) => r.name, cell: (r) => r.name };
-const markOf = (row) => ({ class: row.kind === "asked" ? "best" : row.kind === "baseline" ? "out" : null });
+const markOf = (row) => ({ class: row.kind === "yours" ? "best" : row.kind === "baseline" ? "out" : null });
 
 /* Mean tau with its interval; the tooltip says over how many targets and models it is, and where it comes from. */
 function tauCell(pool, row, tau, low, high) {
@@ -61,7 +61,7 @@ function overall(pool) {
   const shown = [...ranked.slice(0, 12), ...view.rows.filter((r) => r.kind !== "metric" && ranked.indexOf(r) >= 12), ...view.rows.filter((r) => isMissing(r.rank) && r.kind === "baseline")];
   const chart = {
     axis: "mean tau_w with 95 % interval over targets", is_change: false, digits: 3,
-    rows: shown.map((r) => ({ name: r.name, value: r.tau, low: r.tau_low_95, high: r.tau_high_95, is_best: r.kind === "asked" || r.rank === 1 })),
+    rows: shown.map((r) => ({ name: r.name, value: r.tau, low: r.tau_low_95, high: r.tau_high_95, is_best: r.kind === "yours" || r.rank === 1 })),
   };
   const [low, high] = view.null;
   return [
@@ -145,10 +145,10 @@ function costChart(rows, front, width) {
   svg.append(draw("text", { class: "axis", x: (left + right) / 2, y: bottom + 35, "text-anchor": "middle" }, "milliseconds a model"));
   svg.append(draw("text", { class: "axis", transform: `translate(12 ${(top + bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "mean tau_w"));
   svg.append(draw("path", { class: "front", d: `M${front.map((r) => `${x(Math.log10(r.milliseconds))} ${y(r.tau)}`).join("L")}` }));
-  const spots = rows.map((r) => ({ name: r.name, x: x(Math.log10(r.milliseconds)), y: y(r.tau), isNamed: front.includes(r) || r.kind === "asked" }));
+  const spots = rows.map((r) => ({ name: r.name, x: x(Math.log10(r.milliseconds)), y: y(r.tau), isNamed: front.includes(r) || r.kind === "yours" }));
   const labels = placeLabels(spots, [left, top, width, bottom]);
   rows.forEach((r, i) => {
-    const kind = r.kind === "asked" ? "chosen" : front.includes(r) ? "best" : "";
+    const kind = r.kind === "yours" ? "chosen" : front.includes(r) ? "best" : "";
     const group = draw("g", { class: `model ${kind}` }, draw("title", {}, `${r.name}: tau_w ${fixed(r.tau, 3)}, ${timeText(r.milliseconds)} ms`));
     if (kind) group.append(draw("circle", { class: "ring", cx: spots[i].x, cy: spots[i].y, r: 7 }));
     group.append(draw("circle", { class: "dot", cx: spots[i].x, cy: spots[i].y, r: 3.4 }));
@@ -165,7 +165,7 @@ function cost(pool) {
   const rows = pool.views.find(isMain).rows.filter((r) => !isMissing(r.milliseconds) && !isMissing(r.rank));
   if (!rows.length) return [note("No row has a measured time.")];
   const front = paretoFront(rows);
-  const key = el("p", { class: "note key" }, el("span", { class: "ring" }), "Pareto front: no other is both better and faster ", ...(rows.some((r) => r.kind === "asked") ? [el("span", { class: "ring chosen" }), "your metric"] : []));
+  const key = el("p", { class: "note key" }, el("span", { class: "ring" }), "Pareto front: no other is both better and faster ", ...(rows.some((r) => r.kind === "yours") ? [el("span", { class: "ring chosen" }), "your metric"] : []));
   const columns = [
     nameColumn,
     { key: "milliseconds", label: "ms a model", rising: true, value: (r) => r.milliseconds, cell: (r) => timeText(r.milliseconds) },
