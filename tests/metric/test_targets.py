@@ -14,9 +14,10 @@ from transfer_exp.metric.cka import CKA
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.knn import KNN, knn_labels, knn_numbers
 from transfer_exp.metric.lfc import LFC
-from transfer_exp.metric.logme import LogME
+from transfer_exp.metric.logme import LogME, logme_numbers, logme_regression
 from transfer_exp.metric.parc import PARC, parc_labels
 from transfer_exp.metric.ridge import PENALTIES, ridge
+from transfer_exp.metric.ridge import Ridge as RidgeMetric
 from transfer_exp.statistics.class_statistics import class_statistics
 
 RNG = np.random.default_rng(0)
@@ -116,6 +117,30 @@ def test_the_linear_classifier_prefers_features_that_show_the_labels():
 def test_targets_that_cannot_be_scored_are_refused(function, features, targets, message):
     with pytest.raises(InputError, match=message):
         function(features, targets)
+
+
+OFFSETS_AND_UNITS = [(273.15, 1), (1990, 1), (-1e6, 1), (0, 1e-300), (0, 1e-8), (0, 1e8), (0, 1e305), (1e305, 1e303)]
+
+
+@pytest.mark.parametrize(("offset", "unit"), OFFSETS_AND_UNITS)
+@pytest.mark.parametrize("metric", [LogME(), RidgeMetric(), KNN(k=3), CKA(), HScore()], ids=lambda metric: metric.name)
+def test_offset_and_unit_of_numbers_change_no_score(metric, offset, unit):
+    rng = np.random.default_rng(0)
+    years = rng.uniform(0, 40, (200, 1))
+    bad, good = (rng.normal(size=(200, 16)) + 1 for _ in range(2))
+    bad[:, :1] += years / 40
+    good[:, :1] += years / 5 - 4
+    expected = [metric.score_targets(features, years, "regression") for features in (bad, good)]
+    scores = [metric.score_targets(features, offset + unit * years, "regression") for features in (bad, good)]
+    assert scores == pytest.approx(expected, rel=1e-6)
+    assert scores[1] > scores[0] + 0.1
+
+
+def test_logme_of_numbers_is_the_published_formula_of_standardised_numbers():
+    standardised = (NUMBERS - NUMBERS.mean()) / NUMBERS.std()
+    assert logme_numbers(FEATURES, NUMBERS) == pytest.approx(logme_regression(FEATURES, standardised), rel=1e-12)
+    with pytest.raises(InputError, match="all samples have the same target, so LogME is undefined"):
+        logme_numbers(FEATURES, np.full((60, 1), 0.1))
 
 
 def test_a_constant_number_counts_as_zero():

@@ -12,6 +12,7 @@ from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import label_spectrum, spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
 from transfer_exp.statistics.feature_set import Features, Targets, check_targets
+from transfer_exp.statistics.rounding import deviations, scale_to_one
 
 EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
 """Constants of the released fixed point: addend of denominators, change of alpha / beta to stop at, most rounds."""
@@ -113,6 +114,40 @@ def logme_regression(features: Features, targets: Targets) -> float:
         You, Liu, Wang, Long, "LogME", ICML 2021, section 4 (regression); fixed point as in `logme`.
     """
     features, targets = check_targets(features, targets)
+    return _mean_evidence(features, targets)
+
+
+def logme_numbers(features: Features, targets: Targets) -> float:
+    """Compute `logme_regression` of numbers with mean 0 and standard deviation 1.
+
+    The linear model has no intercept, so the mean of ages or years would hide what the features predict, and its first
+    alpha and beta suppose a unit. Here neither the offset nor the unit of the numbers changes the score.
+
+    Args:
+        features: (N, D), N at least 2, not centred.
+        targets: (N, T), T at least 1 column of numbers. Each is centred and divided by its standard deviation.
+
+    Returns:
+        Unbounded.
+
+    Raises:
+        InputError: If every feature is zero, a column is constant, or ``targets`` have another shape, are not real or
+            not finite.
+
+    References:
+        As `logme_regression`. The published formula does not standardise the targets.
+    """
+    features, targets = check_targets(features, targets)
+    scaled = np.column_stack([scale_to_one(column) for column in targets.T])
+    centred = deviations(scaled, scaled.mean(axis=0))
+    spread = np.sqrt((centred**2).mean(axis=0))
+    if not spread.all():
+        raise InputError("all samples have the same target, so LogME is undefined: a ranking needs two values")
+    return _mean_evidence(features, centred / spread)
+
+
+def _mean_evidence(features: Features, targets: Targets) -> float:
+    """Return the mean of `log_evidence` over the columns of targets (N, T)."""
     eigenvalues, coordinates = spectrum(features, targets)
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
@@ -122,7 +157,10 @@ def logme_regression(features: Features, targets: Targets) -> float:
 
 @dataclass(frozen=True)
 class LogME(FormulaMetric):
-    """`logme` as a metric, with the constants of the release and without hyperparameters."""
+    """`logme` as a metric, with the constants of the release and without hyperparameters.
+
+    Numbers to predict are standardised (`logme_numbers`); the metric `logme_regression` takes them as they are.
+    """
 
     name = "logme"
     source = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
@@ -130,4 +168,4 @@ class LogME(FormulaMetric):
     inputs = ("class_statistics",)
     invariances = ("rotation",)
     multi_label_formula = staticmethod(logme_regression)
-    regression_formula = staticmethod(logme_regression)
+    regression_formula = staticmethod(logme_numbers)

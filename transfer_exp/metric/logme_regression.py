@@ -17,6 +17,9 @@ class LogMERegression(FormulaMetric):
 
     On a dataset with one class per image, the numbers of the classes are the target. This is meaningful only if they
     are ordered (a count, a severity grade). Unlike for every other metric, the names of the classes then matter.
+
+    This is the published formula without intercept, so the offset and the unit of the numbers change the score. The
+    metric `logme` standardises them.
     """
 
     name = "logme_regression"

@@ -15,7 +15,7 @@ from transfer_exp.statistics.feature_set import (
     check_targets,
     encode_labels,
 )
-from transfer_exp.statistics.rounding import deviations
+from transfer_exp.statistics.rounding import deviations, scale_to_one
 
 PENALTIES = tuple(10.0**power for power in range(-4, 5))
 """Penalties to choose from, relative to the mean squared singular value of the standardised features."""
@@ -43,6 +43,7 @@ def ridge(features: Features, targets: Targets) -> float:
         for Prediction", Technometrics 1974 (PRESS).
     """
     x, y = check_targets(features, targets)
+    y = scale_to_one(y)
     x, samples = deviations(x, x.mean(axis=0)), len(x)
     scale = np.sqrt((x**2).mean(axis=0))
     x = np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)

@@ -38,6 +38,15 @@ def merge_ties(values: Float[np.ndarray, "*rows models"]) -> Float[np.ndarray, "
     return result
 
 
+def scale_to_one(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return values divided by a power of two, so that the largest magnitude is between 1 and 2.
+
+    The division is exact, and squares of numbers in any unit then neither overflow nor vanish. Zeros stay zero.
+    """
+    _, exponent = np.frexp(np.abs(values).max(initial=0.0))
+    return np.asarray(np.ldexp(values, 1 - exponent))
+
+
 def deviations(
     features: Float[np.ndarray, "samples dim"], centres: Float[np.ndarray, "*samples dim"]
 ) -> Float[np.ndarray, "samples dim"]:
