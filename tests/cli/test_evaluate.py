@@ -412,3 +412,26 @@ def test_a_process_prints_one_line_too(tmp_path):
     assert done.returncode == 1
     assert done.stderr.startswith("transfer_exp: no scores")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "accuracies.csv", "link.csv", "notes.csv", ".", ""])
+def test_a_table_of_the_user_is_never_replaced(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scores().to_csv("scores.csv", index=False)
+    accuracies().to_csv("accuracies.csv", index=False)
+    Path("link.csv").symlink_to("scores.csv")
+    Path("notes.csv").write_text("metric,dataset,note\nlogme,pets,mine\n")
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert main(["scores.csv", "accuracies.csv", "--out", name]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.count("\n") == 1
+    reason = {"notes.csv": "is not an earlier table of measures"}.get(name, "is an input of this command")
+    assert (reason if name.endswith("csv") else "'.' is a folder, not the name of a file") in output.err
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+
+
+def test_an_earlier_table_of_measures_is_replaced(run):
+    run(scores(seed=1), accuracies())
+    code, _, rows = run(scores(("none",)), accuracies())
+    assert (code, len(rows)) == (0, 3)

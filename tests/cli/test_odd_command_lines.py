@@ -233,6 +233,7 @@ MORE = {
     (*MATRIX, "splits=[nope]"): "splits=[nope]: need a list",
     (*MATRIX, "rows=null"): "rows=null: need a CSV",
     (*MATRIX, "rows="): "rows='': need a CSV",
+    (*MATRIX, "rows=."): "'.' is a folder, not the name of a file: name a file in it",
 }
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from transfer_exp.errors import InputError
-from transfer_exp.report.record import read_record, to_json_value, write_record
+from transfer_exp.report.record import read_record, to_json_value, write_record, write_result_rows
 from transfer_exp.results.cell import CellResult, ModelResult
 
 CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
@@ -95,3 +95,14 @@ def test_a_file_that_is_not_a_record_is_refused_by_name(tmp_path, text):
         read_record(tmp_path / "result.json")
     with pytest.raises(InputError, match="cannot read"):
         read_record(tmp_path / "absent.json")
+
+
+def test_rows_replace_earlier_rows_and_no_record(tmp_path):
+    record, table = write_record(RESULT, {}, tmp_path)
+    before = record.read_text(), table.read_text()
+    for path in (record, table):
+        with pytest.raises(InputError, match=f"{path.name} is not an earlier table of models and cells: name another"):
+            write_result_rows(tmp_path, path)
+    assert (record.read_text(), table.read_text()) == before
+    for _ in range(2):
+        assert write_result_rows(tmp_path, tmp_path / "rows.csv") == 1

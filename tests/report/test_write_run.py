@@ -84,7 +84,9 @@ def test_a_failing_tracker_keeps_record_and_figure(tmp_path):
 def test_a_failing_figure_keeps_everything_else(tmp_path):
     (tmp_path / "scatter.png").mkdir()
     finish = ListFinish("runs/7")
-    with pytest.raises(IncompleteOutputError, match=r"the figure \(Is a directory\): the results are in .*json"):
+    with pytest.raises(
+        IncompleteOutputError, match=r"the figure \(.*scatter\.png is a folder, not .*\): the results are in .*json"
+    ):
         raise write_run(cell_result(), context(), tmp_path, finish).problem
     assert read_record(tmp_path / "result.json") == cell_result()
     assert "report.html" in files(tmp_path)

@@ -36,13 +36,21 @@ def _evaluate(options: Namespace) -> None:
     # Imported here because they are slow, and neither the help nor a mistake needs them.
     from transfer_exp.evaluation.ranking import Ranking
     from transfer_exp.evaluation.score_files import read_scores
-    from transfer_exp.evaluation.score_table import join_regimes, read_accuracies, write_measures
+    from transfer_exp.evaluation.score_table import (
+        check_measures_target,
+        join_regimes,
+        read_accuracies,
+        write_measures,
+    )
     from transfer_exp.io.accuracies import PUBLISHED
     from transfer_exp.report.evaluation_table import evaluation_report, select_control
     from transfer_exp.terminal import Terminal
 
-    scores = read_scores(expand_user(options.scores))
     path = PUBLISHED if options.accuracies == "published" else expand_user(options.accuracies)
+    inputs = (expand_user(options.scores), path)
+    if options.out is not None:
+        check_measures_target(options.out, inputs)
+    scores = read_scores(expand_user(options.scores))
     accuracies = read_accuracies(path, options.pool, options.regime, options.unit, options.unsound)
     control = select_control(scores, options.against)
     tables, notes = join_regimes(scores, accuracies, Ranking(k=options.k))
@@ -55,7 +63,7 @@ def _evaluate(options: Namespace) -> None:
         for line in evaluation_report(table, options.k, control, options.top):
             console.print(line)
     if options.out is not None:
-        print(f"wrote {options.out} ({write_measures(tables, options.out)} rows)")
+        print(f"wrote {options.out} ({write_measures(tables, options.out, inputs)} rows)")
 
 
 def _parser() -> Parser:

@@ -43,12 +43,14 @@ def _report(arguments: Namespace) -> None:
         return
 
     from transfer_exp.report.html.page import write_page
-    from transfer_exp.report.record import read_search, write_result_rows
+    from transfer_exp.report.record import check_rows_target, read_search, write_result_rows
     from transfer_exp.report.search_table import search_table
     from transfer_exp.report.sweep import show_sweep
     from transfer_exp.results.folder import RECORD
     from transfer_exp.terminal import Terminal
 
+    if arguments.rows is not None:
+        check_rows_target(arguments.rows)
     record = arguments.path / RECORD
     search = read_search(record) if record.is_file() else None
     if search is None:

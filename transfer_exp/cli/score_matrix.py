@@ -15,6 +15,7 @@ from transfer_exp.cli.job_labels import compose_group, to_plain
 from transfer_exp.cli.output import Outcome
 from transfer_exp.cli.run import build_parts
 from transfer_exp.errors import InputError
+from transfer_exp.io.atomic import resolve_target
 from transfer_exp.io.text import expand_user
 
 # Other modules are imported when a job runs: help and typing errors must not wait for torch.
@@ -29,6 +30,8 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> Outcome
     names = plain["metrics"] or GlobalHydra.instance().config_loader().get_group_options("metric")
     metrics = _build_options("metric", names, config.seed)
     perturbations = _build_options("perturbation", plain["perturbations"], config.seed)
+    path = expand_user(plain["rows"])
+    resolve_target(path)  # raises before any work if the rows cannot be written there
     _, settings, parts = build_parts(config, ("dataset", "model_pool", "ground_truth"))
 
     from transfer_exp.evaluation.score_files import update_scores
@@ -42,7 +45,6 @@ def score_matrix(config: DictConfig, folder: Path, sweep: str | None) -> Outcome
         images_per_class=tuple(plain["images_per_class"]),
         splits=tuple(plain["splits"]),
     )
-    path = expand_user(plain["rows"])
     return Outcome(headline=f"wrote {update_scores(path, matrix.run())} rows to {path}")
 
 

@@ -27,13 +27,16 @@ from transfer_exp.io.accuracies import (
     unequal_seeds,
 )
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.io.csv import write_table
+from transfer_exp.io.csv import check_target, write_table
 from transfer_exp.io.measures import common_measure, larger_is_better
 from transfer_exp.results.cell import ModelResult
 from transfer_exp.statistics.rounding import merge_ties
 
 REPEATED_FIELDS = ("dataset", "seed")
 """Fields of a cell to average over: first the seeds of a dataset, then the datasets."""
+
+_MEASURES_COLUMNS = ("metric", "dataset", "regime", "models", "tied", "null_low", "null_high")
+"""Columns that every table of `write_measures` has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,8 +294,23 @@ def join_regimes(
     return tables, [*shared, *(f"left out: {error}" for error in errors)]
 
 
-def write_measures(tables: Sequence[ScoreTable], path: Path) -> int:
-    """Write the measures of every cell under every regime as CSV, and return the number of rows."""
+def check_measures_target(path: Path, inputs: Iterable[Path]) -> None:
+    """Raise `InputError` if `write_measures` would replace an input, or a file that it did not write."""
+    check_target(path, inputs, _MEASURES_COLUMNS, "measures")
+
+
+def write_measures(tables: Sequence[ScoreTable], path: Path, inputs: Iterable[Path]) -> int:
+    """Write the measures of every cell under every regime as CSV, and return the number of rows.
+
+    Args:
+        tables: Scores and accuracies, one table per regime.
+        path: File to write.
+        inputs: Files of the scores and accuracies.
+
+    Raises:
+        InputError: If `check_measures_target` refuses the file.
+    """
+    check_measures_target(path, inputs)
     rows = pd.concat([table.measures for table in tables])
     write_atomically(path, lambda temporary: write_table(temporary, rows))
     return len(rows)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from transfer_exp.errors import InputError
 
 
 def digest(key: Mapping[str, Any]) -> str:
@@ -26,10 +30,42 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_atomically(path: Path, save: Callable[[Path], object]) -> None:
-    """Let ``save`` write a temporary file in the same folder, then replace ``path`` by it in one step.
+    """Let ``save`` write a temporary file, then replace ``path``, or the file behind that link, by it in one step.
 
     A reader sees the old file or the new one, never a part. Missing folders are created.
+
+    Raises:
+        InputError: If `resolve_target` refuses the path.
     """
+    replace_file(resolve_target(path), save)
+
+
+def resolve_target(path: Path) -> Path:
+    """Return the path of the file to write: that behind a link, which need not exist.
+
+    Raises:
+        InputError: If the path has no name, or leads to a folder, pipe, device, or back to itself.
+    """
+    if not path.name:
+        raise InputError(f"'{path}' is a folder, not the name of a file: name a file in it")
+    try:
+        target = path.resolve() if path.is_symlink() else path
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return target
+    except (OSError, RuntimeError) as error:  # a RuntimeError before Python 3.13
+        if isinstance(error, RuntimeError) or error.errno == errno.ELOOP:
+            raise InputError(f"{path} is a link to itself: name another file, or remove the link") from error
+        return path  # writing raises the same error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a folder, not a file: name another file, or remove the folder")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is a pipe or device, which would be replaced by a file: name a regular file")
+    return target
+
+
+def replace_file(path: Path, save: Callable[[Path], object]) -> None:
+    """Do the same as `write_atomically`, but replace whatever has the name, also a link or a pipe."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Files of `tempfile` are readable by their owner only.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")

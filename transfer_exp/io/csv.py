@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 
 from transfer_exp.errors import InputError, escape_controls, suggestion
-from transfer_exp.io.text import read_text
+from transfer_exp.io.atomic import resolve_target
+from transfer_exp.io.text import open_regular, read_text
 
 MAX_BYTES = 1 << 28
 """Largest table: some million rows."""
+_LONGEST_HEADER = 1 << 20
 _SEPARATORS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\s"\']|\t)"?[ \t,;|]*(?:\r\n|\r|\n|$)', re.IGNORECASE)
 """First line with which Excel names the separator."""
@@ -36,6 +38,33 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table so that no spreadsheet runs a name as a formula; `read_table` returns the same names."""
     text = table.assign(**{str(n): c.map(to_entry) for n, c in table.items() if not pd.api.types.is_numeric_dtype(c)})
     text.rename(columns=to_entry).to_csv(path, index=False, lineterminator="\n")
+
+
+def check_target(path: Path, inputs: Iterable[Path], columns: Collection[str], contents: str) -> None:
+    """Refuse to write a table over a file that a user may still need.
+
+    Args:
+        path: File to write, which need not exist.
+        inputs: Files that the table is computed from.
+        columns: Columns of every earlier table of this kind, which may be replaced.
+        contents: What such a table holds, for the message.
+
+    Raises:
+        InputError: If the file is one of the inputs, is neither empty nor such a table, or is not a regular file.
+    """
+    target = resolve_target(path)
+    if not target.exists():
+        return
+    if any(file.exists() and target.samefile(file) for file in inputs):
+        raise InputError(f"{path} is an input of this command: name another file to write")
+    with open_regular(target) as file:
+        header = file.readline(_LONGEST_HEADER).decode("utf-8-sig", errors="replace")
+    try:
+        is_earlier = not header or set(columns) <= set(parse_table(header, path))
+    except InputError:
+        is_earlier = False
+    if not is_earlier:
+        raise InputError(f"{path} is not an earlier table of {contents}: name another file to write, or remove it")
 
 
 def to_entry(value: Any) -> Any:

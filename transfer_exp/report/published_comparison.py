@@ -87,7 +87,7 @@ def write_published_comparison(scores: Path, pool: str) -> list[Path]:
     tables, notes = join_regimes(read_scores(scores), read_accuracies(PUBLISHED, pool))
     command = f"transfer-exp report {scores.name} --published {pool}"
     page, measures = scores.with_name("reproduction.md"), scores.with_name("measures.csv")
-    write_measures(tables, measures)
+    write_measures(tables, measures, (scores, PUBLISHED))
     parts = [f"# {pool}, reproduced", f"Written by `{command}`.", _EXPLANATION, *notes]
     for table in tables:
         parts += _regime_sections(table, read_published_taus(pool, table.regime))

@@ -19,7 +19,7 @@ import pandas as pd
 
 from transfer_exp.errors import InputError, escape_all, escape_controls
 from transfer_exp.io.atomic import write_atomically, write_text
-from transfer_exp.io.csv import to_entry, write_table
+from transfer_exp.io.csv import check_target, to_entry, write_table
 from transfer_exp.io.text import read_json
 from transfer_exp.report.search_table import verdict
 from transfer_exp.results.cell import CellResult, ModelResult
@@ -200,11 +200,18 @@ def last_round_as_cell(search: SearchResult) -> CellResult:
     return CellResult({**search.cell, "ground_truth": "none"}, tuple(models), measure=search.measure)
 
 
+def check_rows_target(path: Path) -> None:
+    """Raise `InputError` if `write_result_rows` would replace a file that it did not write, such as a record."""
+    check_target(path, (), (*CELL_COLUMNS, *MODEL_COLUMNS), "models and cells")
+
+
 def write_result_rows(sweep: Path, path: Path) -> int:
     """Write a CSV row for each model of each finished cell below a folder, and return the number of cells.
 
-    Raises `InputError` if no cell finished.
+    Raises:
+        InputError: If no cell finished, or `check_rows_target` refuses the file.
     """
+    check_rows_target(path)
     records = [folder / RECORD for folder in cell_folders(sweep) if (folder / RECORD).is_file()]
     results = [read_record(record) for record in records]
     if not results:

@@ -15,7 +15,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from transfer_exp.errors import InputError, SharedInputError, one_line
-from transfer_exp.io.atomic import write_atomically
+from transfer_exp.io.atomic import replace_file
 from transfer_exp.io.text import expand_user, open_regular
 
 try:
@@ -86,7 +86,7 @@ class Backend:
         """Let ``save`` write a temporary file, then replace the named file by it in one step."""
         if self.is_local:
             with self._errors():
-                write_atomically(Path(self._path(name)), save)
+                replace_file(Path(self._path(name)), save)
             return
         with tempfile.TemporaryDirectory() as folder:
             temporary = Path(folder) / Path(name).name
