@@ -24,7 +24,7 @@ OPTIONS = [(group, path.stem) for group in GROUPS for path in sorted((CONF / gro
 # Values of the right type for fields that every user has to set.
 REQUIRED = {"root": "somewhere", "names": ["resnet18"], "path": "table.csv", "id": "owner/name"}
 # These read files when they are built; other tests build them.
-NEEDS_FILES = {("model_pool", "checkpoints"), ("model_pool", "arrays")}
+NEEDS_FILES = {("model_pool", "checkpoints"), ("model_pool", "arrays"), ("ground_truth", "table")}
 # Trackers whose package, of the same name as the option and its extra, is not always installed.
 PACKAGES = ("mlflow", "tensorboard")
 

@@ -172,12 +172,13 @@ def test_only_a_large_network_gets_several_threads(width, threads):
 
 
 _SLEEPERS = """
-import os, time
+import os, signal, time
 from transfer_exp.experiment.parallel import map_models
 from transfer_exp.progress import silent
 def work(item, track):
     print(os.getpid(), flush=True)
     time.sleep(600)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
 list(map_models(work, range(2), 2, silent))
 """
 

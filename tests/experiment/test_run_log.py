@@ -72,7 +72,7 @@ def test_the_scoring_set_is_read_again_up_to_a_size(parts, monkeypatch, dataset)
     scoring_set = run_log.scoring_sets[NAMES[0]](10**6)
     assert len(scoring_set.features) == len(dataset.scoring_set)
     assert (scoring_set.labels == dataset.scoring_set.labels).all()
-    with pytest.raises(InputError, match=r"scoring set has 36 samples of \d+ features"):
+    with pytest.raises(InputError, match=r"36 samples of \d+ features are too many"):
         run_log.scoring_sets[NAMES[0]](10)
 
 

@@ -70,7 +70,6 @@ _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
     "transfer-exp rank photos --then fine-tune",
     "transfer-exp rank photos --unlabelled",
-    "transfer-exp rank labels.csv --pool builtin metric=sfda",
     "transfer-exp rank owner/name --pool timm 'model_pool.names=[resnet18.a1_in1k,deit_tiny_patch16_224.fb_in1k]'",
 )
 

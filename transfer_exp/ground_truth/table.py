@@ -59,7 +59,7 @@ class AccuracyTable:
     unsound: bool = False
 
     def __post_init__(self) -> None:
-        self._rows()
+        read_accuracy_text(self._file, _COLUMNS)
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy | None:
         """Return the accuracy of a model, or None if the table lacks the model.
