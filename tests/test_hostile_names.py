@@ -154,3 +154,10 @@ def test_wandb_records_every_name(tmp_path):
         recorded = read_offline(written[-1])
         assert recorded["config"]["cell"]["dataset"] == escape_controls(name)
         assert re.fullmatch(r"[A-Za-z0-9_.-]+", next(iter(recorded["artifacts"])))
+
+
+def test_a_terminal_without_width_has_80_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "0")
+    text = io.StringIO()
+    Terminal(file=text).print("a line")
+    assert text.getvalue() == "a line\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
@@ -31,6 +32,7 @@ _WITHOUT_EFFECT = {
     "evaluation": "nothing is compared with accuracies",
 }
 """Settings of jobs that `rank` does not run, with the advice to the user."""
+_OF_IMAGES = ("dataset", "model_pool", "dataset.root", "model_pool.root")
 
 # Other modules are imported in the call: `import transfer_exp` must not wait for torch.
 
@@ -113,7 +115,7 @@ def _check_setting(setting: object, has_features: bool) -> None:
     top = key.partition(".")[0].partition("/")[0].partition("@")[0]
     if top in _WITHOUT_EFFECT and setting not in ("tracker=none", "stage=score"):  # what happens anyway
         raise InputError(f"settings has {setting}, which has no effect on rank(): {_WITHOUT_EFFECT[top]}")
-    if has_features and key in ("dataset", "model_pool", "dataset.root", "model_pool.root"):
+    if has_features and (key in _OF_IMAGES or top in ("features", "limits")):
         raise InputError(f"settings has {setting}, and features are given: leave it out, or pass a path")
 
 
@@ -142,6 +144,9 @@ def _search(
     settings = [settings] if isinstance(settings, str) else list(settings or ())
     for setting in settings:
         _check_setting(setting, has_features=features is not None)
+    keys = Counter(setting.partition("=")[0].lstrip("+") for setting in settings)
+    if keys and max(keys.values()) > 1:
+        raise InputError(f"settings has {keys.most_common(1)[0][0]} more than once: choose one value")
     arguments = search_overrides(target, "none" if budget is None else str(budget), pool, settings, unlabelled)
     with _SEARCHES:
         application = GlobalHydra.instance().hydra  # of a user's program, which may use Hydra itself

@@ -10,6 +10,8 @@ from rich.segment import Segment
 
 from transfer_exp.errors import escape_controls
 
+_DEFAULT_WIDTH = 80
+
 
 class Terminal(Console):
     """Console that prints names of models, classes and files as they are, with control characters escaped.
@@ -20,6 +22,8 @@ class Terminal(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"markup": False, "emoji": False, "highlight": False, **options})
+        if self.width < 1:  # COLUMNS=0, which would print nothing
+            self.width = _DEFAULT_WIDTH
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of a renderable; every table, text and line goes through this method."""

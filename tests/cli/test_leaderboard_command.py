@@ -86,6 +86,18 @@ def test_a_metric_of_a_foreign_package_is_scored_and_an_interrupted_command_cont
 
 
 @pytest.mark.slow
+def test_a_metric_that_fails_on_wide_features_has_no_cost(foreign):
+    (foreign / "foreign_metrics" / "ratio.py").write_text(
+        METRIC.replace("CALLS.append(1)", "assert features.shape[1] < 1000, 'too wide'")
+    )
+    command = ("--config-dir", "options", "metric=mine", "jobs=1", "--targets", "digits", "--out", "out")
+    done = board(foreign, *command, TRANSFER_EXP_TRUST="foreign_metrics")
+    assert done.returncode == 0, done.stderr
+    assert "the cost of mine is unknown: it fails on other features (too wide)" in done.stdout + done.stderr
+    assert (foreign / "out" / "leaderboard.csv").is_file()
+
+
+@pytest.mark.slow
 def test_stored_variants_are_not_computed(tmp_path, monkeypatch):
     monkeypatch.setattr(Experiment, "run", lambda *_: pytest.fail("a stored row is computed again"))
     done = board(

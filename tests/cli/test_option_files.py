@@ -112,6 +112,10 @@ FILES = {
         f"defaults {text}": (_sweep(f"defaults: {text}\n"), "sweep/mine.yaml has defaults: ")
         for text in ("[{5: a}]", "[{null: a}]", "[{a: 5}]", "[{a: [5]}]", "['???']")
     },
+    "the name of an option of the package": (
+        _sweep("defaults: [{override /metric: logme}]\n") | {"metric/logme.yaml": "_target_: a.B\n"},
+        "conf/metric/logme.yaml has the name of an option of transfer_exp: rename it",
+    ),
     "a large file": (_sweep("# " + "x" * 1_000_000 + "\n"), "MB"),
 }
 

@@ -64,6 +64,19 @@ def test_a_path_chooses_the_dataset(photos, tmp_path, monkeypatch):
         assert rank_overrides([target]) == ["-cn", "rank", *overrides]
 
 
+def test_a_stray_array_does_not_turn_classes_of_images_into_arrays(tmp_path):
+    for name in ("cats", "dogs"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "1.png")
+    np.savez(tmp_path / "cache.npz", features=np.ones((2, 2)), labels=[0, 1])
+    assert rank_overrides([str(tmp_path)])[2] == "dataset=image_folder"
+
+
+def test_limits_are_passed_on_to_the_last_digit():
+    arguments = ["photos/x", "--max-params", "11689512", "--licence", "mit, apache-2.0"]
+    assert rank_overrides(arguments)[-2:] == ["limits.parameters=11689512.0", 'limits.licence=["mit","apache-2.0"]']
+
+
 def test_a_folder_without_labels_is_ranked_by_a_metric_that_reads_none(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     start = ["-cn", "rank", "dataset=unlabelled_images", 'dataset.root="my photos"']
@@ -191,6 +204,9 @@ def test_wrong_arguments_of_the_python_function_are_refused():
         rank(features, labels, pool="builtin")
     for settings, message in {
         "metric": "settings has 'metric': write a text KEY=VALUE",
+        ("metric=sfda", "metric=lda"): "settings has metric more than once",
+        ("features.layer=3",): "settings has features.layer=3, and features are given",
+        ("limits.memory=1",): "settings has limits.memory=1, and features are given",
         ("metric=knn,logme",): "settings has several values in metric=knn,logme",
         ("metric=[a",): "cannot read 'metric=",
         ("metric=nope",): "metric has no option 'nope'",

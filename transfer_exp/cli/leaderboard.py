@@ -23,7 +23,7 @@ from transfer_exp.cli.job_labels import cell_labels, command_line, compose_group
 from transfer_exp.cli.output import Outcome, add_output_options
 from transfer_exp.cli.overrides import quote_path
 from transfer_exp.deprecated_names import current_overrides
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, first_line
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import phase
 from transfer_exp.version import __version__
@@ -212,5 +212,9 @@ def _score_missing(
             _log.warning("%s: %s", name, reason)
     RunLog.report_cache_hits(run_log)
     phase("measuring the cost")
-    seconds = measure_seconds(parts["metric"], parts["perturbation"], limit=_SECONDS_OF_COST)
+    try:
+        seconds = measure_seconds(parts["metric"], parts["perturbation"], limit=_SECONDS_OF_COST)
+    except Exception as error:  # of a metric of the user, which may not apply to these features
+        _log.warning("the cost of %s is unknown: it fails on other features (%s)", variant[1], first_line(error))
+        seconds = None
     return rows.add(variant, scores, seconds)

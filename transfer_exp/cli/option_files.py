@@ -100,6 +100,7 @@ def _load_config(repository: CachingConfigRepository, config_path: str) -> Confi
             f"config {config_path} is outside of the folders of options: name its folder with --config-dir"
         )
     if f"config_path={config_path}" not in repository.cache:
+        _check_name(repository, path)
         source = repository.delegate._find_object_source(config_path, ObjectType.CONFIG)  # type: ignore[attr-defined]
         if source is not None and source.scheme() == "file" and not _is_shipped(f"file://{source.path}"):
             file = Path(source.path, source._normalize_file_name(config_path))
@@ -111,6 +112,17 @@ def _load_config(repository: CachingConfigRepository, config_path: str) -> Confi
         # Before the file is placed: Hydra reads its search path from here.
         _check_hydra(f"{config_path}.yaml", "hydra", OmegaConf.to_container(result.config).get("hydra", {}))  # type: ignore[union-attr]
     return result
+
+
+def _check_name(repository: CachingConfigRepository, path: PurePosixPath) -> None:
+    """Refuse an option of the user with the name of one of this package, which Hydra would read instead."""
+    if len(path.parts) == 1:
+        return
+    folders = [source.path for source in repository.get_sources() if source.scheme() == "file"]
+    files = [Path(folder, f"{path}.yaml") for folder in folders if Path(folder, f"{path}.yaml").is_file()]
+    own = [file for file in files if not _is_shipped(f"file://{str(file).removesuffix(f'/{path}.yaml')}")]
+    if own and len(own) < len(files):
+        raise InputError(f"{own[0]} has the name of an option of transfer_exp: rename it")
 
 
 def _place_config(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:

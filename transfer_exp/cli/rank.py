@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,9 +127,9 @@ def _limit_settings(options: Mapping[str, str | None]) -> list[str]:
     for option, setting in _LIMITS.items():
         value = options[option.removeprefix("--").replace("-", "_")]
         if value is not None and setting == "licence":
-            settings.append(f"limits.licence=[{','.join(map(quote, value.split(',')))}]")
+            settings.append(f"limits.licence=[{','.join(quote(name.strip()) for name in value.split(','))}]")
         elif value is not None:
-            settings.append(f"limits.{setting}={parse_size(option, value):g}")
+            settings.append(f"limits.{setting}={parse_size(option, value)!r}")
     return settings
 
 
@@ -184,7 +185,7 @@ def _target_overrides(target: str) -> list[str]:
     if not target.strip():
         raise InputError("PATH is empty: give a folder of images, CSV, npz or id of a hub")
     try:
-        if suffix == ".npz" or (path.is_dir() and any(path.glob("*.npz"))):
+        if suffix == ".npz" or (path.is_dir() and _holds_arrays(path)):
             return ["dataset=arrays", "model_pool=arrays", f"dataset.root={value}"]
         if path.is_file() and suffix in _TABLES:
             return ["dataset=image_table", f"dataset.path={value}"]
@@ -197,6 +198,16 @@ def _target_overrides(target: str) -> list[str]:
         return ["dataset=huggingface", f"dataset.id={value}"]
     advice = f"use a file with suffix npz or {', '.join(_TABLES)}" if exists else "give a path that exists"
     raise InputError(f"{target} is not a folder of images, CSV, npz or id of a hub: {advice}")
+
+
+def _holds_arrays(folder: Path) -> bool:
+    """Return whether a folder has npz files, and not two folders with images, which would be classes."""
+    if not any(folder.glob("*.npz")):
+        return False
+    from transfer_exp.dataset.image_file import is_image
+
+    with_images = (entry for entry in folder.iterdir() if entry.is_dir() and any(map(is_image, entry.iterdir())))
+    return len(list(islice(with_images, 2))) < 2
 
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:

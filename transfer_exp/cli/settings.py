@@ -89,7 +89,7 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         "a list of names such as [apache-2.0,mit], or null",
         lambda value: _is_list(value, _is_name, or_null=True),
     ),
-    "halving.first": _whole_number(1),
+    "halving.first": _whole_number(2),
     "halving.top": _whole_number(1),
     "halving.growth": _number("above 1", lambda value: 1 < value < float("inf")),
     "halving.keep": _number("above 0 and below 1", lambda value: 0 < value < 1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -54,7 +55,7 @@ class LoraFineTuning(FineTuning):
         modules = self.target_modules
         checks = {
             "rank": (self.rank >= 1, "at least 1"),
-            "alpha": (self.alpha > 0, "a positive number"),
+            "alpha": (0 < self.alpha < math.inf, "a positive number"),
             "dropout": (0 <= self.dropout < 1, "from 0 to below 1"),
             "target_modules": (modules is None or (bool(modules) and all(modules)), "a list of names, or null"),
         }
