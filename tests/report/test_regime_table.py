@@ -117,3 +117,12 @@ def test_pairs_of_errors_start_with_the_smallest_and_the_page_knows_the_directio
     data = page_data(tmp_path)
     assert {(row["accuracy_name"], row["smaller_is_better"]) for row in data["regimes"]} == {("rmse", True)}
     assert {(cell["accuracy_name"], cell["smaller_is_better"]) for cell in data["cells"]} == {("rmse", True)}
+
+
+def test_a_dataset_with_two_measures_is_left_out_of_the_table_with_a_warning(tmp_path, caplog):
+    for regime in REGIMES:
+        write(tmp_path, regime, dataset="glyphs")
+        write(tmp_path, regime, measure="macro_f1" if regime == "full" else "accuracy")
+    pairs = regime_frame(tmp_path, collect(tmp_path))
+    assert set(pairs["dataset"]) == {"glyphs"}
+    assert "is left out of the table of regimes: its accuracies by accuracy and by macro_f1 cannot" in caplog.text

@@ -155,6 +155,9 @@ def test_all_outputs_have_the_same_table_and_the_same_facts(tmp_path):
     assert (record["stop_reason"], record["budget_seconds"], record["expected_regret"]) == ("all images", 60.0, 0.012)
     assert record["levels"] == {"score": 0.95, "rank": 0.95, "expected_accuracy": 0.8}
     assert read_search(paths[0]) == SEARCH
+    paths[0].write_text(json.dumps({**record, "measure": "mse"}))
+    with pytest.raises(InputError, match=r"result\.json: there is no measure 'mse': did you mean rmse"):
+        read_search(paths[0])
 
 
 def test_a_record_that_was_not_searched_or_is_damaged_is_no_search(tmp_path):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Int
@@ -25,22 +25,22 @@ from transfer_exp.dataset.stratification import (
     stratified_split,
 )
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.io.measures import ORDINAL
+from transfer_exp.io.measures import (
+    ORDINAL,
+    MultiLabelMeasure,
+    OrdinalMeasure,
+    RegressionMeasure,
+    SingleLabelMeasure,
+)
 from transfer_exp.io.text import clean_name
 from transfer_exp.progress import track
 from transfer_exp.statistics.feature_set import TargetKind, Targets
 
-_OrdinalMeasure = Literal["quadratic_weighted_kappa", "macro_mae"]
-_SingleLabelMeasure = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "macro_auroc"]
-_MultiLabelMeasure = Literal[
-    "mean_average_precision", "map_11point", "label_ranking_average_precision", "micro_f1", "macro_f1", "macro_auroc"
-]
-_RegressionMeasure = Literal["r2", "spearman", "rmse", "mae"]
-Measure = _SingleLabelMeasure | _MultiLabelMeasure | _RegressionMeasure | _OrdinalMeasure
+Measure = SingleLabelMeasure | MultiLabelMeasure | RegressionMeasure | OrdinalMeasure
 MEASURES: Mapping[TargetKind, tuple[Measure, ...]] = {
-    "single_label": (*get_args(_SingleLabelMeasure), "map_11point", *get_args(_OrdinalMeasure)),
-    "multi_label": get_args(_MultiLabelMeasure),
-    "regression": (*get_args(_RegressionMeasure), *get_args(_OrdinalMeasure)),
+    "single_label": (*get_args(SingleLabelMeasure), "map_11point", *get_args(OrdinalMeasure)),
+    "multi_label": get_args(MultiLabelMeasure),
+    "regression": (*get_args(RegressionMeasure), *get_args(OrdinalMeasure)),
     "unlabelled": ("accuracy",),
 }
 """Measures of accuracy for each kind of dataset; the first is the default. Without labels, nothing is measured."""

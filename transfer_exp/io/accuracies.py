@@ -11,7 +11,7 @@ import pandas as pd
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table, require_columns
-from transfer_exp.io.measures import ERRORS, SIGNED
+from transfer_exp.io.measures import ERRORS, SIGNED, measure_name
 from transfer_exp.io.text import clean_name, read_text
 
 PUBLISHED = Path(__file__).parents[1] / "ground_truth" / "tables" / "published.csv"
@@ -98,17 +98,22 @@ def select_rows(rows: pd.DataFrame, column: str, value: str | None, path: Path, 
 def to_fractions(rows: pd.DataFrame, unit: str, path: Path, option: str) -> pd.DataFrame:
     """Return the rows that have an accuracy, as a number in [0, 1]; a measure of `SIGNED` may be negative.
 
-    A measure of `ERRORS` is in the unit of the numbers that are predicted, so that ``unit`` does not concern it.
+    A measure of `ERRORS` is in the unit of the numbers that are predicted, so that ``unit`` does not concern it. The
+    names of measures are those of `measure_name`; no name stays empty and stands for ``accuracy``.
 
     Raises:
-        InputError: If ``unit`` is neither ``fraction`` nor ``percent``, or an accuracy is out of its range. The message
-            names the line, and the ``option`` that sets the unit.
+        InputError: If ``unit`` is neither ``fraction`` nor ``percent``, an accuracy is out of its range, or a measure
+            does not exist. The message names the line, and the ``option`` that sets the unit.
     """
     if unit not in _PERFECT:
         raise InputError(f"{option}={unit}: choose fraction or percent")
     for line in rows.index[rows["accuracy"].str.endswith("%")][:1]:
         entry = rows["accuracy"][line]
         raise InputError(f"{path} line {line}: accuracy '{entry}': write the number alone, and set {option}=percent")
+    if "measure" in rows:
+        lines = rows["measure"].drop_duplicates().items()
+        names = {name: measure_name(name, f"{path} line {line}") if name else "" for line, name in lines}
+        rows = rows.assign(measure=rows["measure"].map(names))
     accuracies = parse_numbers(rows["accuracy"], path).dropna()
     measures = rows["measure"][accuracies.index] if "measure" in rows else pd.Series("", accuracies.index)
     is_error = measures.isin(ERRORS)

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, suggestion
 
 Values = TypeVar("Values", float, np.ndarray)
 
+OrdinalMeasure = Literal["quadratic_weighted_kappa", "macro_mae"]
+SingleLabelMeasure = Literal["accuracy", "mean_per_class_accuracy", "macro_f1", "macro_auroc"]
+MultiLabelMeasure = Literal[
+    "mean_average_precision", "map_11point", "label_ranking_average_precision", "micro_f1", "macro_f1", "macro_auroc"
+]
+RegressionMeasure = Literal["r2", "spearman", "rmse", "mae"]
+NAMES = tuple(
+    dict.fromkeys(
+        name
+        for measures in (SingleLabelMeasure, MultiLabelMeasure, RegressionMeasure, OrdinalMeasure)
+        for name in get_args(measures)
+    )
+)
+"""Names of all measures."""
+_ABBREVIATIONS = {"lrap": "label_ranking_average_precision"}
 SIGNED = ("r2", "spearman", "quadratic_weighted_kappa")
 """Measures that can be negative."""
 ERRORS = ("rmse", "mae", "macro_mae")
@@ -21,6 +36,22 @@ ORDINAL = ("quadratic_weighted_kappa", "macro_mae")
 
 INVARIANT = ("r2", "spearman")
 """Measures of numbers that do not change if the numbers and their predictions are shifted and scaled."""
+
+
+def measure_name(name: str, place: str) -> str:
+    """Return the name in `NAMES` of a measure that is written in any case, or as the abbreviation ``lrap``.
+
+    Args:
+        name: The name as it was read.
+        place: Where it was read, for the message.
+
+    Raises:
+        InputError: If there is no such measure, because it is then unknown whether smaller values are better.
+    """
+    folded = _ABBREVIATIONS.get(name.casefold(), name.casefold())
+    if folded not in NAMES:
+        raise InputError(f"{place}: there is no measure '{name}': {suggestion(folded, NAMES)}")
+    return folded
 
 
 def is_error(measure: str) -> bool:
@@ -42,19 +73,18 @@ def measure_heading(measure: str) -> str:
 
 
 def common_measure(measures: Iterable[str], what: str) -> str:
-    """Return the measure of accuracies that are compared with each other; the first of several.
+    """Return the measure of accuracies that are compared with each other.
 
     Args:
         measures: Names of measures, one or more.
         what: What has these accuracies, for the message.
 
     Raises:
-        InputError: If larger values of one measure are better, and smaller values of another.
+        InputError: If there are two different measures.
     """
     names = list(dict.fromkeys(measures))
-    for name in names:
-        if is_error(name) != is_error(names[0]):
-            raise InputError(
-                f"{what} has accuracies by {names[0]} and by {name}, which cannot be compared: keep one measure"
-            )
+    if len(names) > 1:
+        raise InputError(
+            f"{what} has accuracies by {names[0]} and by {names[1]}, which cannot be compared: keep one measure"
+        )
     return names[0]

@@ -11,7 +11,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import pandas as pd
 from transfer_exp.errors import InputError, escape_all, escape_controls
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import check_target, to_entry, write_table
+from transfer_exp.io.measures import measure_name
 from transfer_exp.io.text import read_json
 from transfer_exp.report.search_table import verdict
 from transfer_exp.results.cell import CellResult, ModelResult
@@ -83,7 +84,10 @@ def _write_json(record: Mapping[str, Any], config: Mapping[str, Any], folder: Pa
 
 
 def read_record(path: Path) -> CellResult:
-    """Read a ``result.json``. Raises `InputError` if the file is missing, not JSON, or not the record of a cell."""
+    """Read a ``result.json``.
+
+    Raises `InputError` if the file is missing, not JSON, not the record of a cell, or has an unknown measure.
+    """
     try:
         record = read_json(path)
         band = record["null_band"]
@@ -94,7 +98,7 @@ def read_record(path: Path) -> CellResult:
             null_band=None if band is None else (_number(band[0]), _number(band[1])),
             tied=bool(record["tied"]),
             null_level=_number(record["null_level"]),
-            measure=_text(record.get("measure", "accuracy")),
+            measure=measure_name(_text(record.get("measure", "accuracy")), str(path)),
         )
     except InputError as error:
         raise InputError(f"{error}; or delete it, and run the cell again") from error
@@ -105,7 +109,7 @@ def read_record(path: Path) -> CellResult:
 def read_search(path: Path) -> SearchResult | None:
     """Read the search from a ``result.json``; None for the record of a cell that was not searched.
 
-    Raises `InputError` if the file is missing, not JSON, or not the record of a search.
+    Raises `InputError` if the file is missing, not JSON, not the record of a search, or has an unknown measure.
     """
     record = read_json(path)
     if not isinstance(record, dict) or "stop_reason" not in record:
@@ -123,7 +127,7 @@ def read_search(path: Path) -> SearchResult | None:
         raise InputError(f"{path} is not the record of a search ({location}: {first['msg']}): rank again") from error
     except (KeyError, AttributeError) as error:
         raise InputError(f"{path} is not the record of a search (it has no cell): rank again") from error
-    return search
+    return replace(search, measure=measure_name(search.measure, str(path)))
 
 
 def ranking_rows(result: CellResult) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from transfer_exp.io.measures import common_measure, larger_is_better, measure_h
 from transfer_exp.report.record import read_record
 from transfer_exp.results.folder import RECORD
 
+_log = logging.getLogger(__name__)
 _KEYS = ["dataset", "model_pool", "model", "ground_truth"]
 _MAX_ROWS = 20
 COSTS = ("trainable_parameters", "training_seconds")
@@ -34,7 +36,7 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
         and ``training_seconds`` (missing if unknown); the number of ``seeds``; and ``least_parameters`` and
         ``least_seconds``: whether no other pair of model and regime on the dataset is at least as accurate with at most
         as many parameters (seconds); and the ``measure`` of accuracy. Most accurate first. Empty unless the sweep has
-        accuracies of two regimes.
+        accuracies of two regimes. A dataset with several measures of accuracy is left out with a warning.
 
     Raises:
         InputError: If a record cannot be read.
@@ -48,7 +50,7 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
         for model in result.models
         if model.accuracy is not None
     ]
-    pairs = pd.DataFrame(rows, columns=[*_KEYS, "seed", "accuracy", "measure", *COSTS])
+    pairs = _with_one_measure(pd.DataFrame(rows, columns=[*_KEYS, "seed", "accuracy", "measure", *COSTS]))
     if pairs["ground_truth"].nunique() < 2:
         return pairs.iloc[:0]
     pairs["ground_truth"] = _without_common_protocol(pairs["ground_truth"])
@@ -66,6 +68,20 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
     means["quality"] = pd.concat([_quality(group) for _, group in means.groupby("dataset")])
     means = means.sort_values(["dataset", "quality"], ascending=[True, False], kind="stable", ignore_index=True)
     return means.drop(columns="quality")
+
+
+def _with_one_measure(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return the pairs on datasets that have one measure of accuracy; a warning names the others."""
+    for dataset, group in pairs.groupby("dataset"):
+        measures = sorted(set(group["measure"]))
+        if len(measures) > 1:
+            _log.warning(
+                "dataset %s is left out of the table of regimes: its accuracies by %s cannot be compared",
+                dataset,
+                " and by ".join(measures),
+            )
+            pairs = pairs[pairs["dataset"] != dataset]
+    return pairs
 
 
 def _without_common_protocol(labels: pd.Series) -> pd.Series:
