@@ -164,13 +164,26 @@ def test_a_class_name_without_images_is_accepted():
     assert example_dataset([0, 0, 1, 1], [0, 1], ("a", "b", "c")).class_names == ("a", "b", "c")
 
 
-@pytest.mark.parametrize("names", [("0", "1"), ("grade 2", "grade 10"), ("01", "02")])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("0", "1"),
+        ("grade 2", "grade 10"),
+        ("01", "02"),
+        ("-2", "-1", "3"),
+        ("grade-1", "grade-2"),
+        ("at -3 C", "at 2 C"),
+    ],
+)
 def test_classes_with_ascending_numbers_are_grades(names):
     dataset = example_dataset([0, 0, 1, 1], [0, 1], names)
     assert replace(dataset, measure="macro_mae").measure == "macro_mae"
 
 
-@pytest.mark.parametrize("names", [("cat", "dog"), ("1", "0"), ("10", "2"), ("1", "1b"), ("1", "2 of 3")])
+@pytest.mark.parametrize(
+    "names",
+    [("cat", "dog"), ("1", "0"), ("10", "2"), ("1", "1b"), ("1", "2 of 3"), ("-1", "-2", "3"), ("\u22121", "\u22122")],
+)
 def test_other_classes_are_not_grades(names):
     with pytest.raises(InputError, match="measure=quadratic_weighted_kappa needs classes whose names hold ascending"):
         replace(example_dataset([0, 0, 1, 1], [0, 1], names), measure="quadratic_weighted_kappa")

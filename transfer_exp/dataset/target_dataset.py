@@ -44,7 +44,8 @@ MEASURES: Mapping[TargetKind, tuple[Measure, ...]] = {
     "unlabelled": ("accuracy",),
 }
 """Measures of accuracy for each kind of dataset; the first is the default. Without labels, nothing is measured."""
-_NUMBER = re.compile(r"\D*(\d+)\D*")
+_NUMBER = re.compile(r"\D*?((?:(?<!\w)[-\u2212])?\d+)\D*")
+"""A text with one whole number; a minus right before it counts unless a letter, a digit or ``_`` precedes it."""
 NOT_READABLE = "not readable"
 """Reason why damaged and missing images are passed over with ``on_unreadable=skip``."""
 
@@ -59,8 +60,8 @@ def check_measure(measure: str, kind: TargetKind, class_names: Sequence[str]) ->
         raise InputError(f"measure={measure} is not for a {kind} dataset: {suggestion(measure, MEASURES[kind])}")
     if measure in ORDINAL and kind == "single_label":
         matches = [_NUMBER.fullmatch(name) for name in class_names]
-        grades = [-1 if match is None else int(match[1]) for match in matches]
-        if -1 in grades or any(first >= second for first, second in pairwise(grades)):
+        grades = [int(match[1].replace("\u2212", "-")) for match in matches if match is not None]
+        if None in matches or any(first >= second for first, second in pairwise(grades)):
             names = ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
             raise InputError(
                 f"measure={measure} needs classes whose names hold ascending numbers, not {names}: name them 0, 1, 2 "
