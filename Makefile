@@ -14,7 +14,7 @@ check: ## Lint, types, layers and fast tests: three minutes on two cores, offlin
 	lint-imports
 	pytest -q -n auto -m "not slow"
 
-test: ## All tests: eight minutes on two cores
+test: ## All tests: a quarter of an hour on two cores
 	pytest -n auto
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)
@@ -26,7 +26,7 @@ kills: ## A sweep killed at fifty instants, which ends each time as one that was
 studies: ## Pages of the studies, built again from their rows and compared (some minutes)
 	pytest -m study
 
-trackers: ## Records of MLflow and TensorBoard, installed for it and read back (a minute)
+trackers: ## Records of MLflow and TensorBoard read back, and online runs of W&B on a server of ours (three minutes)
 	pip install -c constraints.txt -e '.[test,mlflow,tensorboard]'
 	pytest -m trackers -n 0
 

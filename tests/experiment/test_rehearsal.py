@@ -70,6 +70,7 @@ def test_the_supervised_reproduction_runs_with_one_command(data):
 
 
 @pytest.mark.slow
+@pytest.mark.rehearsal
 def test_the_reproduction_of_the_release_runs_with_one_command(data):
     cache_random_weights(data / "torch", "mobilenet_v2")
     cache_random_weights(data / "torch", "mnasnet1_0")
@@ -87,6 +88,7 @@ def lay_out_checkpoints(folder, names):
 
 
 @pytest.mark.slow
+@pytest.mark.rehearsal
 def test_the_self_supervised_reproduction_runs_with_one_command(data):
     lay_out_checkpoints(data / "checkpoints" / "self_supervised", SSL[:2])
     metrics, perturbations = "metrics=[logme,leep,sfda_released]", "perturbations=[none,pca,ped]"

@@ -30,6 +30,7 @@ def cells(table, first):
 
 
 @pytest.mark.slow
+@pytest.mark.study
 def test_the_document_agrees_with_its_rows():
     assert fill_page(DOCUMENT) == DOCUMENT.read_text(), "run python -m studies.paper.document FILE.md"
 

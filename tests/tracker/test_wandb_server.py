@@ -20,7 +20,7 @@ SECRETS = {"WANDB_API_KEY": "deadbeef" * 5, "HF_TOKEN": "hf_PlantedTokenOfNobody
 SMALL = ("model_pool.names=[resnet_glyphs,vit_shapes]", "tracker.artifacts=[tables,features]")
 
 # Each command is a separate process.
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.trackers]
 
 
 @pytest.fixture(scope="module")
