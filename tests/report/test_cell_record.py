@@ -106,3 +106,38 @@ def test_rows_replace_earlier_rows_and_no_record(tmp_path):
     assert (record.read_text(), table.read_text()) == before
     for _ in range(2):
         assert write_result_rows(tmp_path, tmp_path / "rows.csv") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"models": [{"model": "a", "score": 1.0}] * 2}, "model a appears twice"),
+        ({"models": [{"model": "a", "status": "winner"}]}, "status of a is 'winner' and not one of finalist"),
+        ({"models": [{"model": "a", "accuracy": 7}]}, "accuracy 7 of a is out of the range of accuracy"),
+        ({"models": [{"model": "a", "accuracy": -0.1}]}, "accuracy -0.1 of a is out of the range of accuracy"),
+        ({"models": [{"model": "a", "accuracy": -1}], "measure": "mae"}, "accuracy -1 of a is out of the range of mae"),
+        ({"models": [{"model": "a", "training_seconds": -1}]}, "training_seconds of a is -1.0, and not from 0"),
+        (
+            {"models": [{"model": "a", "trainable_parameters": 1 << 63}]},
+            "trainable_parameters of a is 9223372036854775808",
+        ),
+        ({"null_band": [1, -1]}, "null_band [1.0, -1.0] is not an interval in [-1, 1]"),
+        ({"null_level": 1}, "null_level 1.0 is not between 0 and 1"),
+    ],
+    ids=str,
+)
+def test_an_edited_record_is_refused_by_name(tmp_path, change, reason):
+    write_record(RESULT, {}, tmp_path)
+    record = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    (tmp_path / "result.json").write_text(json.dumps(record | change))
+    with pytest.raises(InputError) as error:
+        read_record(tmp_path / "result.json")
+    assert "result.json is not the record of a cell" in str(error.value)
+    assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(("measure", "value"), [("mae", 7.5), ("r2", -3.0), ("accuracy", 1.0), ("accuracy", 0.0)])
+def test_possible_values_of_a_measure_are_read(tmp_path, measure, value):
+    one = 1 + 2**-52  # as rounding makes it
+    result = CellResult(CELL, (ModelResult("a", 1.0, value),), null_band=(-one, one), measure=measure)
+    assert read_record(write_record(result, {}, tmp_path)[0]) == result

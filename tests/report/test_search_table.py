@@ -170,6 +170,68 @@ def test_a_record_that_was_not_searched_or_is_damaged_is_no_search(tmp_path):
             read_search(path)
 
 
+ONE, TWO = FIRST.model, SECOND.model
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "reason"),
+    [
+        (("models",), [], "it has no model"),
+        (("models", 1, "model"), ONE, f"model {ONE} appears twice"),
+        (
+            ("models", 1, "status"),
+            "winner",
+            f"status of {TWO} is 'winner' and not one of finalist, dropped, not looked",
+        ),
+        (("models", 0, "score"), None, f"finalist {ONE} has no score"),
+        (("models", 0, "rank"), None, f"finalist {ONE} has no rank"),
+        (("models", 0, "rank"), 0, f"rank of {ONE} is 0, and not from 1 to 4"),
+        (("models", 0, "images"), 0, f"images of {ONE} is 0, and not from 1"),
+        (("models", 0, "seconds"), -1.0, f"seconds of {ONE} is -1.0, and not from 0"),
+        (("models", 0, "multiply_adds"), 10**400, f"multiply_adds of {ONE} is 10000000"),
+        (("models", 0, "accuracy"), 7.0, f"accuracy 7 of {ONE} is out of the range of accuracy"),
+        (("models", 0, "expected_accuracy"), 7.0, f"expected_accuracy of {ONE} is 7.0, and not from 0 to 1"),
+        (("models", 0, "expected_accuracy_low_80"), None, f"expected_accuracy of {ONE} has no interval"),
+        (("models", 0, "worst_rank_95"), None, f"the interval of the rank of {ONE} has one end"),
+        (("models", 0, "score_low_95"), float("1e999"), "Out of range float values"),
+        (("images",), 0, "images is 0, and not from 1"),
+        (("classes",), 0, "classes is 0, and not from 1"),
+        (("forward_passes",), -1, "forward_passes is -1, and not from 0"),
+        (("seconds",), -3.0, "seconds is -3.0, and not from 0"),
+        (("ordered_by",), "x", "ordered_by is 'x' and not one of expected accuracy, score"),
+        (("stop_reason",), "x", "stop_reason is 'x' and not one of all images, budget"),
+        (("cell",), {"dataset": "d", "metric": "m"}, "its cell has no perturbation"),
+    ],
+    ids=str,
+)
+def test_an_edited_record_of_a_search_is_refused_by_name(tmp_path, path, value, reason):
+    write_search_record(SEARCH, {}, tmp_path)
+    record = json.loads((tmp_path / "result.json").read_text())
+    *parents, last = path
+    part = record
+    for name in parents:
+        part = part[name]
+    part[last] = value
+    (tmp_path / "result.json").write_text(json.dumps(record).replace("Infinity", "1e999"))
+    with pytest.raises(InputError) as error:
+        read_search(tmp_path / "result.json")
+    assert f"result.json is not the record of a search ({reason}" in str(error.value)
+    assert str(error.value).endswith("): rank again")
+
+
+def test_a_search_whose_models_all_failed_or_were_all_fine_tuned_is_refused(tmp_path):
+    models = [finalist(name, i + 1, 1.0 - i, accuracy=0.5) for i, name in enumerate("abcd")]
+    write_search_record(with_models(*models[:3]), {}, tmp_path)
+    for changed, reason in (
+        ([{**asdict(model), "status": "failed"} for model in models], "it has no finalist"),
+        ([asdict(model) for model in models], "more than 3 models have an accuracy"),
+    ):
+        record = json.loads((tmp_path / "result.json").read_text())
+        (tmp_path / "result.json").write_text(json.dumps({**record, "models": changed}))
+        with pytest.raises(InputError, match=rf"is not the record of a search \({reason}\): rank again"):
+            read_search(tmp_path / "result.json")
+
+
 def test_the_cell_of_a_search_has_scores_of_the_last_round_only(tmp_path):
     cell = last_round_as_cell(SEARCH)
     assert [model.score for model in cell.models] == [0.512, 0.5, None, None]

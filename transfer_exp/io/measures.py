@@ -59,6 +59,12 @@ def is_error(measure: str) -> bool:
     return measure in ERRORS
 
 
+def is_possible(value: float, measure: str) -> bool:
+    """Return whether a measure can have a value; rounding may exceed a limit by 1e-9."""
+    low = -np.inf if measure in SIGNED else -1e-9
+    return bool(low <= value <= (np.inf if is_error(measure) else 1 + 1e-9))
+
+
 def larger_is_better(values: Values, measure: str) -> Values:
     """Return the values of a measure, or minus the values of an error: a better model has a larger number.
 

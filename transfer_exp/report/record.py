@@ -22,6 +22,7 @@ from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import check_target, to_entry, write_table
 from transfer_exp.io.measures import measure_name
 from transfer_exp.io.text import read_json
+from transfer_exp.report.record_checks import check_cell, check_search, check_status
 from transfer_exp.report.search_table import verdict
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.results.folder import RECORD, STATUS, cell_folders
@@ -84,14 +85,14 @@ def _write_json(record: Mapping[str, Any], config: Mapping[str, Any], folder: Pa
 
 
 def read_record(path: Path) -> CellResult:
-    """Read a ``result.json``.
+    """Read a ``result.json`` of a cell or a search.
 
-    Raises `InputError` if the file is missing, not JSON, not the record of a cell, or has an unknown measure.
+    Raises `InputError` if the file is missing, not JSON, or has a value that is missing or impossible.
     """
     try:
         record = read_json(path)
         band = record["null_band"]
-        return CellResult(
+        result = CellResult(
             cell={_text(name): _text(value) for name, value in record["cell"].items()},
             models=tuple(_model(model) for model in record["models"]),
             measures=_numbers(record["measures"]),
@@ -100,16 +101,18 @@ def read_record(path: Path) -> CellResult:
             null_level=_number(record["null_level"]),
             measure=measure_name(_text(record.get("measure", "accuracy")), str(path)),
         )
+        check_cell(result)
     except InputError as error:
         raise InputError(f"{error}; or delete it, and run the cell again") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise InputError(f"{path} is not the record of a cell ({error!r}): delete it, or run the cell again") from error
+    return result
 
 
 def read_search(path: Path) -> SearchResult | None:
     """Read the search from a ``result.json``; None for the record of a cell that was not searched.
 
-    Raises `InputError` if the file is missing, not JSON, not the record of a search, or has an unknown measure.
+    Raises `InputError` if the file is missing, not JSON, or has a value that is missing or impossible.
     """
     record = read_json(path)
     if not isinstance(record, dict) or "stop_reason" not in record:
@@ -118,16 +121,22 @@ def read_search(path: Path) -> SearchResult | None:
 
     names = {field.name for field in fields(SearchResult)}
     try:
-        content = {name: value for name, value in record.items() if name in names}
-        content["cell"] = {name: value for name, value in record["cell"].items() if name != "ground_truth"}
-        search = TypeAdapter(SearchResult).validate_json(json.dumps(content), strict=True)
+        content = escape_all({name: value for name, value in record.items() if name in names})
+        content["cell"] = {name: value for name, value in content["cell"].items() if name != "ground_truth"}
+        search = TypeAdapter(SearchResult).validate_json(json.dumps(content, allow_nan=False), strict=True)
+        search = replace(search, measure=measure_name(search.measure, str(path)))
+        check_search(search)
+    except InputError:
+        raise
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         location = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{path} is not the record of a search ({location}: {first['msg']}): rank again") from error
     except (KeyError, AttributeError) as error:
         raise InputError(f"{path} is not the record of a search (it has no cell): rank again") from error
-    return replace(search, measure=measure_name(search.measure, str(path)))
+    except ValueError as error:
+        raise InputError(f"{path} is not the record of a search ({error}): rank again") from error
+    return search
 
 
 def ranking_rows(result: CellResult) -> list[dict[str, Any]]:
@@ -238,7 +247,9 @@ def _model(entry: Mapping[str, Any]) -> ModelResult:
 
     Of a search, only the models of the last round count, because others were scored on fewer images.
     """
-    if entry.get("status", "finalist") != "finalist":
+    status = entry.get("status", "finalist")
+    check_status(_text(entry["model"]), status)
+    if status != "finalist":
         entry = {**entry, "score": None}
     score, accuracy = (None if entry.get(name) is None else _number(entry[name]) for name in ("score", "accuracy"))
     reason, layer = _text(entry.get("reason", "")), _text(entry.get("layer", ""))
@@ -260,7 +271,7 @@ def _number(value: Any) -> float:
     # math.isfinite raises OverflowError for an integer of many digits.
     if type(value) not in (int, float) or not -sys.float_info.max <= value <= sys.float_info.max:
         raise TypeError(f"{value!r:.40} is not a finite number")
-    return value
+    return float(value)
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
