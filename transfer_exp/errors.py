@@ -86,6 +86,11 @@ def escape_controls(text: str) -> str:
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def escape_surrogates(text: str) -> str:
+    """Return a text with the bytes that are not characters (of a path, say) as escapes, so that UTF-8 can hold it."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def escape_all(value: Any) -> Any:
     """Return plain data with `escape_controls` applied to every text in it, keys included."""
     if isinstance(value, str):

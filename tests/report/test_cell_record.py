@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,10 @@ def test_the_json_is_strict_and_holds_the_config(tmp_path):
     assert record["config"] == expected
     assert record["package_version"]
     assert to_json_value({1: [True, math.nan]}) == {"1": [True, "nan"]}
+    assert to_json_value({"\udce4": "é\n\udce4", "path": Path("\udce4")}) == {
+        r"\udce4": "é\n" r"\udce4",
+        "path": r"\udce4",
+    }
 
 
 def test_the_csv_holds_the_ranking_in_full_precision(tmp_path):
@@ -141,3 +146,9 @@ def test_possible_values_of_a_measure_are_read(tmp_path, measure, value):
     one = 1 + 2**-52  # as rounding makes it
     result = CellResult(CELL, (ModelResult("a", 1.0, value),), null_band=(-one, one), measure=measure)
     assert read_record(write_record(result, {}, tmp_path)[0]) == result
+
+
+def test_settings_and_findings_with_bytes_that_are_no_characters_are_written_as_escapes(tmp_path):
+    write_record(RESULT, {"root": "a\udce4"}, tmp_path, ["a\udce4/0.png is black"])
+    record = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert (record["config"], record["findings"]) == ({"root": r"a\udce4"}, [r"a\udce4/0.png is black"])

@@ -138,6 +138,17 @@ def test_runs_that_differ_in_a_setting_only_are_told_apart_by_it(tmp_path):
     assert "dataset.seed" not in frame.columns
 
 
+def test_settings_of_earlier_versions_with_bytes_that_are_no_characters_are_printed(tmp_path, capsys):
+    for name in ("a", "b"):
+        write_record(CellResult(cell("shapes", "none", "logme"), ()), {"dataset": {"root": name}}, tmp_path / name)
+        record = json.loads((tmp_path / name / "result.json").read_text())
+        record["config"]["dataset"]["root"] += "\udce4"
+        (tmp_path / name / "result.json").write_text(json.dumps(record))
+    assert list(collect(tmp_path)["dataset.root"]) == [r"a\udce4", r"b\udce4"]
+    assert main([str(tmp_path)]) == 0
+    capsys.readouterr().out.encode()
+
+
 def test_the_same_run_twice_is_one_seed(tmp_path):
     for name in ("first", "again"):
         write(tmp_path / name, 0.4, cell("digits", "none", "logme"))

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import with_trust
 from transfer_exp.cli.redact import redacted_command
-from transfer_exp.errors import InputError, redact_urls
+from transfer_exp.errors import InputError, escape_all, redact_urls
 from transfer_exp.io.atomic import write_text
 from transfer_exp.results.folder import STATUS
 
@@ -117,4 +117,4 @@ def compose_group(group: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 def write_status(folder: Path, status: Mapping[str, Any]) -> None:
     """Write the file that tells the report of a sweep how a job ended."""
-    write_text(folder / STATUS, json.dumps(status, indent=1))
+    write_text(folder / STATUS, json.dumps(escape_all(status), indent=1))

@@ -13,6 +13,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from transfer_exp.errors import escape_all
 from transfer_exp.evaluation.paired import PairedComparison
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import write_table
@@ -265,7 +266,7 @@ def write_files(standings: Sequence[Standings], facts: Mapping[str, Any], folder
     ]
     columns = ["pool", "regime", "images_per_class", "perturbation", "metric", "target", "family", "tau", "models"]
     write_atomically(paths[2], lambda path: write_table(path, targets[columns]))
-    write_text(paths[3], json.dumps(record(standings, facts), indent=1))
+    write_text(paths[3], json.dumps(escape_all(record(standings, facts)), indent=1))
     return paths
 
 

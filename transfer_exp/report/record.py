@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from transfer_exp.errors import InputError, escape_all, escape_controls
+from transfer_exp.errors import InputError, escape_all, escape_controls, escape_surrogates
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import check_target, to_entry, write_table
 from transfer_exp.io.measures import measure_name
@@ -78,7 +78,7 @@ def _write_json(record: Mapping[str, Any], config: Mapping[str, Any], folder: Pa
         content = json.loads(json.dumps(escape_all(record), allow_nan=False, default=float))
     except ValueError as error:
         raise InputError(f"result of {dict(record['cell'])} holds NaN or infinity and is not written") from error
-    content |= {"config": to_json_value(config), "package_version": __version__, "findings": list(findings)}
+    content |= {"config": to_json_value(config), "package_version": __version__, "findings": to_json_value(findings)}
     write_text(path, json.dumps(content, indent=1) + "\n")
     (folder / STATUS).unlink(missing_ok=True)  # of an earlier attempt that failed
     return path
@@ -156,14 +156,14 @@ def ranking_rows(result: CellResult) -> list[dict[str, Any]]:
 
 
 def to_json_value(value: Any) -> Any:
-    """Return a value as strict JSON can hold it; other types, NaN and infinity become text."""
+    """Return a value as strict JSON can hold it in UTF-8; other types, NaN and infinity become text."""
     if isinstance(value, Mapping):
-        return {str(key): to_json_value(item) for key, item in value.items()}
+        return {escape_surrogates(str(key)): to_json_value(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return [to_json_value(item) for item in value]
-    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return str(value)
+    return escape_surrogates(str(value))
 
 
 def search_frame(search: SearchResult) -> pd.DataFrame:

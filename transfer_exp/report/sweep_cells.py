@@ -215,7 +215,7 @@ def _unnamed_differences(frame: pd.DataFrame, folder: Path) -> dict[str, list[An
     if not same.any():
         return {}
     settings = [
-        _flatten(read_json(folder / f / RECORD).get("config")) if d else {}
+        _flatten(escape_all(read_json(folder / f / RECORD).get("config"))) if d else {}
         for f, d in zip(frame["folder"], done, strict=True)
     ]
     names: set[str] = set()

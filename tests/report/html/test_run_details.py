@@ -127,3 +127,20 @@ def test_a_file_without_valid_details_is_refused_by_name(tmp_path, text):
     (tmp_path / "page.json").write_text(" " * (1 << 24) + "{}")
     with pytest.raises(InputError, match="bytes"):
         read_run_details(tmp_path)
+
+
+BYTES = "rank 'a\udce4/f.npz' 日本"
+ESCAPED = r"rank 'a\udce4/f.npz' 日本"
+
+
+def test_bytes_that_are_no_characters_are_written_as_escapes(tmp_path):
+    write_run_details(RunDetails(BYTES, findings=(BYTES,), seconds={BYTES: {"features": 1.0}}), tmp_path)
+    details = read_run_details(tmp_path)
+    assert (details.command, details.findings) == (ESCAPED, (ESCAPED,))
+    assert details.seconds == {ESCAPED: {"features": 1.0}}
+
+
+def test_details_of_earlier_versions_with_such_bytes_are_read(tmp_path):
+    (tmp_path / "page.json").write_text(json.dumps({"command": BYTES, "findings": ["\N{GRINNING FACE}"]}))
+    details = read_run_details(tmp_path)
+    assert (details.command, details.findings) == (ESCAPED, ("\N{GRINNING FACE}",))

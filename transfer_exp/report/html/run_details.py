@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, escape_all
 from transfer_exp.io.atomic import write_text
 from transfer_exp.io.text import read_text
 from transfer_exp.report.html.projection import (
@@ -34,6 +36,7 @@ NAME = "page.json"
 _MAX_BYTES = 1 << 24
 _MAX_MODELS, _MAX_MODELS_IN_SWEEP = 5, 3
 """Most models with a projection on a page; the page of a sweep shows all its cells."""
+_SURROGATE = re.compile(r"\\ud[89a-f]", re.I)
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "hydra-core")
 
 
@@ -97,7 +100,7 @@ def collect_run_details(result: CellResult, context: RunContext, recommended: Se
 
 def write_run_details(details: RunDetails, folder: Path) -> None:
     """Write ``page.json`` into the folder of a run or a sweep."""
-    text = json.dumps(asdict(details), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(escape_all(asdict(details)), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     write_text(folder / NAME, text + "\n")
 
 
@@ -112,6 +115,9 @@ def read_run_details(folder: Path) -> RunDetails:
     from pydantic import TypeAdapter, ValidationError  # slow to import, and runs only write the file
 
     text = read_text(path, _MAX_BYTES)
+    if _SURROGATE.search(text):  # 0.1.0 wrote the bytes of a path that are not characters in this form
+        with suppress(ValueError, RecursionError):
+            text = json.dumps(escape_all(json.loads(text)))
     try:
         details = TypeAdapter(RunDetails).validate_json(text)
     except ValidationError as error:
