@@ -9,7 +9,8 @@ import pytest
 from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError
-from transfer_exp.ground_truth.accuracy_cache import COLUMNS, TABLE, accuracy_row, append_row
+from transfer_exp.features.model_on_target import NetworkOnImages
+from transfer_exp.ground_truth.accuracy_cache import COLUMNS, TABLE, CachedAccuracies, accuracy_row, append_row
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.table import AccuracyTable
 from transfer_exp.io.atomic import digest
@@ -54,6 +55,40 @@ def test_rows_of_several_protocols_are_not_averaged(tmp_path):
     with pytest.raises(InputError, match="several values of protocol"):
         AccuracyTable(str(path))(pairing, silent)
     assert AccuracyTable(str(path), protocol="paper")(pairing, silent).value == 0.6
+
+
+@pytest.mark.parametrize("damage", ["cut off", "cut off in the header", "other bytes", "empty"])
+def test_a_damaged_table_is_rebuilt_from_the_records(tmp_path, caplog, damage):
+    store, path = Store(tmp_path), tmp_path / TABLE
+    rows = [record(store, seed) for seed in "01"]
+    append_row(store.backend, rows[0])
+    content = path.read_bytes()
+    path.write_bytes(
+        {
+            "cut off": content[: content.index(rows[1]["key"].encode())],
+            "cut off in the header": content[: content.index(b"regime") + 3],
+            "other bytes": content[:-9] + b"\xff\xfe\0" + content[-9:],
+            "empty": b"",
+        }[damage]
+    )
+    damaged = path.read_bytes()
+    for _ in range(2):
+        append_row(store.backend, rows[0])
+        assert seeds(store.backend) == ["0", "1"]
+    if damage != "cut off in the header":
+        (message,) = caplog.messages
+        assert message.startswith(f"{path} is damaged and will be rebuilt from the records; {TABLE}.damaged is a copy")
+        assert (tmp_path / "accuracies.csv.damaged").read_bytes() == damaged
+
+
+def test_a_folder_in_the_place_of_the_table_is_refused_before_the_training(tmp_path):
+    (tmp_path / TABLE).mkdir()
+    with pytest.raises(InputError, match=r"accuracies\.csv is a folder where the store needs a file: remove it"):
+        append_row(open_backend(tmp_path), row())
+    regime = type("Regime", (), {"trains": True, "__call__": lambda *_: pytest.fail("trained")})()
+    pairing = object.__new__(NetworkOnImages)
+    with pytest.raises(InputError, match=r"accuracies\.csv is a folder where the store needs a file: remove it"):
+        CachedAccuracies(regime, Store(tmp_path), "cpu", NAMES)(pairing, silent)
 
 
 def test_a_foreign_table_is_not_overwritten(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -230,6 +231,18 @@ def test_a_file_that_is_not_regular_is_replaced_and_never_opened(store, kind):
         path.symlink_to("/dev/zero" if "device" in kind else "nothing")
     assert store.get_or_compute_record("kind", {"n": 1}, lambda: {"a": 1}) == ({"a": 1}, False)
     assert store.get_or_compute_record("kind", {"n": 1}, lambda: {"a": 2}) == ({"a": 1}, True)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named_before_any_work(store):
+    path = Path(store.root) / _file_name("kind", {"n": 1}, "json")
+    path.mkdir(parents=True)
+    message = f"{re.escape(str(path))} is a folder where the store needs a file: remove it"
+    with pytest.raises(InputError, match=message):
+        store.get_or_compute_record("kind", {"n": 1}, lambda: pytest.fail("computed"))
+    with pytest.raises(InputError, match=message):
+        store.update_record("kind", {"n": 1}, {"a": 1})
+    path.rmdir()
+    assert store.get_or_compute_record("kind", {"n": 1}, lambda: {"a": 1}) == ({"a": 1}, False)
 
 
 def test_a_file_that_may_not_be_read_is_not_called_damaged(store, monkeypatch):

@@ -6,7 +6,9 @@ A cached accuracy is read again if regime, model and images are unchanged. Kille
 from __future__ import annotations
 
 import json
+import logging
 import platform
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
@@ -38,7 +40,9 @@ COLUMNS = (
 )
 _EARLIER_COLUMNS = COLUMNS[:-1]
 """Columns of tables and records of version 0.1.0."""
+_DAMAGED = f"{TABLE}.damaged"
 _LIBRARIES = ("transfer-exp", "torch", "torchvision", "timm", "numpy", "scikit-learn")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +69,7 @@ class CachedAccuracies:
         """
         if not self.regime.trains or not isinstance(pairing, NetworkOnImages):
             return self.regime(pairing, track)
+        self.store.backend.refuse_folder(TABLE)  # before the training
         identity, key = pairing.identity(), self._key(pairing)
         pairing.unfinished = self.store.unfinished_folder(key)
 
@@ -141,6 +146,8 @@ def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
     is lost: each accuracy is also a record in the store, and each process that writes the table reads it again and
     adds the records that it lacks.
 
+    A damaged table is rebuilt from the records.
+
     Raises:
         InputError: When the existing file has other columns.
     """
@@ -162,11 +169,23 @@ def append_row(backend: Backend, row: Mapping[str, Any]) -> None:
 
 
 def _read_rows(backend: Backend) -> pd.DataFrame:
-    """Return the table of a store, empty if there is none."""
+    """Return the table of a store, empty if there is none or it is damaged; a damaged one is copied."""
     table = pd.DataFrame(columns=list(COLUMNS), dtype=str)
-    if backend.exists(TABLE):
-        with backend.local_file(TABLE) as path:
-            table = read_table(path).reset_index(drop=True)  # text, so that rows do not change
+    if not backend.exists(TABLE):
+        return table
+    with backend.local_file(TABLE) as path:
+        try:
+            read = read_table(path).reset_index(drop=True)  # text, so that rows do not change
+        except InputError as error:
+            if isinstance(error.__cause__, OSError):  # the file cannot be read, which says nothing about the table
+                raise
+            message = "%s/%s is damaged and will be rebuilt from the records; %s is a copy of it (%s)"
+            _log.warning(message, backend, TABLE, _DAMAGED, error)
+            backend.write(_DAMAGED, partial(shutil.copyfile, path))
+            return table
+    if len(read) == 0 and ",".join(COLUMNS).startswith(",".join(read.columns)):
+        return table  # cut off within the names of the columns
+    table = read
     if list(table.columns) == list(_EARLIER_COLUMNS):
         table[COLUMNS[-1]] = ""
     if list(table.columns) != list(COLUMNS):

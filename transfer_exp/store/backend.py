@@ -65,8 +65,9 @@ class Backend:
     def local_file(self, name: str) -> Iterator[Path]:
         """Enter with the path of a local file with the content of the named one.
 
-        Raises FileNotFoundError if it is missing, and ValueError if it is not a regular file.
+        Raises FileNotFoundError if it is missing, and ValueError if it is not a regular file; InputError for a folder.
         """
+        self.refuse_folder(name)
         if self.is_local:
             path = Path(self._path(name))
             with self._errors(FileNotFoundError):
@@ -84,6 +85,7 @@ class Backend:
 
     def write(self, name: str, save: Callable[[Path], object]) -> None:
         """Let ``save`` write a temporary file, then replace the named file by it in one step."""
+        self.refuse_folder(name)
         if self.is_local:
             with self._errors():
                 replace_file(Path(self._path(name)), save)
@@ -93,6 +95,11 @@ class Backend:
             save(temporary)
             with self._errors():
                 self.system.put_file(str(temporary), self._path(name))
+
+    def refuse_folder(self, name: str) -> None:
+        """Raise InputError if a local folder has the name of a file, which could be neither read nor written."""
+        if self.is_local and (path := Path(self._path(name))).is_dir():
+            raise SharedInputError(f"{path} is a folder where the store needs a file: remove it")
 
     def create(self, name: str, text: str) -> bool:
         """Create a file with this text, and return False if it exists already.
