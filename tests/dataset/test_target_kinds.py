@@ -109,7 +109,10 @@ def test_arrays_have_several_labels_or_numbers(tmp_path):
         (FLAGS * 0.5, "labels hold 0.5 at sample .*, label 'column .*': use 0 and 1"),
         (FLAGS * [1, 1, 0], "labels give sample .* no label|labels give no sample the label 'column 2'"),
         (np.where(np.arange(24) == 3, np.nan, NUMBERS), "labels hold NaN, first at 3"),
-        (np.where(np.arange(24) == 3, np.inf, NUMBERS), r"labels must be \(N,\) integers or strings"),
+        (np.where(np.arange(24) == 3, np.inf, NUMBERS), "labels hold infinity, first at 3: leave"),
+        (np.where(np.arange(24) == 5, -np.inf, NUMBERS), "labels hold infinity, first at 5: leave"),
+        (np.arange(24) * 1e300, r"labels hold whole numbers up to 2e\+301, too large for classes: divide"),
+        (np.arange(24.0), r"labels must be \(N,\) integers or strings, .* not all are whole"),
     ],
 )
 def test_label_arrays_that_cannot_be_read_are_refused(labels, message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import numbers
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from transfer_exp.statistics.feature_set import (
 )
 
 Split = Literal["scoring_set", "train", "test"]
+_NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
+"""A number as a text, with a point or a comma before its decimals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +199,8 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
         seed: Seed of the scoring set.
 
     Raises:
-        InputError: If a file or key is missing, shapes or labels do not fit, or there is only one class.
+        InputError: If a file or key is missing, shapes or labels do not fit, there is only one class, or a class has
+            only one training sample.
     """
     name, sources = _list_sources(root)
     first, *following = sources.values()
@@ -224,6 +228,7 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
             raise InputError(f"labels of {first.label} hold one class only: a ranking of models needs at least two")
         test_labels = None if raw_test is None else _encode_test_labels(raw_test, classes, first)
         class_names = tuple(str(label) for label in classes)
+        _check_class_sizes(np.bincount(labels), class_names, raw.dtype.kind, first)
     return FeatureArrays(
         name,
         class_names,
@@ -299,6 +304,29 @@ def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
     return flat_parts["labels"], flat_parts.get("test_labels")
 
 
+def _check_class_sizes(
+    counts: Int[np.ndarray, " classes"], class_names: Sequence[str], kind: str, source: ModelArrays
+) -> None:
+    """Refuse a class of one sample, like the readers of images.
+
+    Args:
+        counts: Training samples of each class, (C,).
+        class_names: C names.
+        kind: The NumPy kind of the labels, which are numbers to predict if all names are numbers.
+        source: Has the labels, for the message.
+    """
+    for c in np.flatnonzero(counts < 2)[:1]:
+        advice, are_numbers = "", kind != "b" and all(map(_NUMBER.fullmatch, class_names))
+        if are_numbers and all(name.lstrip("+-").isdecimal() for name in class_names):
+            advice = ", or, if these are numbers to predict, divide them and pass floats that are not all whole"
+        elif are_numbers:
+            advice = ", or, if these are numbers to predict, pass floats instead of strings"
+        raise InputError(
+            f"labels of {source.label}: class {class_names[c]!r} has {counts[c]} training sample, and needs at least "
+            f"two: add samples or leave the class out{advice}"
+        )
+
+
 def _encode_test_labels(
     labels: np.ndarray, classes: np.ndarray, source: ModelArrays
 ) -> Int[np.ndarray, " test_samples"]:
@@ -354,19 +382,36 @@ def _flatten_labels(labels: np.ndarray, what: str, names: Sequence[str] | None =
             return check_multi_label(labels, what, columns)
         labels = labels.argmax(axis=1)
         return labels if names is None else np.asarray(names)[labels]
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        raise InputError(f"{what} hold NaN, first at {np.flatnonzero(np.isnan(labels))[0]}: leave the sample out")
-    if labels.ndim == 1 and labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels % 1 != 0).any():
+    if labels.dtype.kind == "f":
+        _check_floats(labels, what)
         return labels.astype(np.float64)
     if labels.ndim != 1 or labels.dtype.kind not in "biuU":
-        advice = ": convert them with .astype(int), if they are classes" if labels.dtype.kind == "f" else ""
-        raise InputError(f"{what} must be (N,) integers or strings, not {labels.shape} {labels.dtype}{advice}")
+        raise InputError(f"{what} must be (N,) integers or strings, not {labels.shape} {labels.dtype}")
     if labels.dtype.kind == "U":
         texts, codes = np.unique(labels, return_inverse=True)
         if blank := [text for text in texts if not text.strip()]:
             raise InputError(f"{what} have no value at position {np.flatnonzero(labels == blank[0])[0]}: fill it")
         labels = np.array([clean_name(str(text)) for text in texts])[codes]
     return labels
+
+
+def _check_floats(labels: np.ndarray, what: str) -> None:
+    """Raise `InputError` unless labels are (N,) finite floats that are not all whole; ``what`` names them."""
+    for name, is_bad in (("NaN", np.isnan(labels)), ("infinity", np.isinf(labels))):
+        for position in np.flatnonzero(is_bad)[:1]:
+            raise InputError(f"{what} hold {name}, first at {position}: leave the sample out")
+    if labels.ndim == 1 and (labels % 1 != 0).any():
+        return
+    largest = float(np.abs(labels).max())
+    if largest > 2**53:
+        raise InputError(
+            f"{what} hold whole numbers up to {largest:.0e}, too large for classes: divide numbers to predict by a "
+            "unit such as their standard deviation"
+        )
+    raise InputError(
+        f"{what} must be (N,) integers or strings, not {labels.shape} {labels.dtype}: convert them with .astype(int), "
+        "if they are classes; divide numbers to predict so that not all are whole"
+    )
 
 
 def _convert(values: Any, what: str, is_label: bool = False) -> np.ndarray:
