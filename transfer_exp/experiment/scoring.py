@@ -92,7 +92,7 @@ class MetricInputs:
         reads_network = "features" in names and bool({"weights", "source_set"} & set(names))
         if reads_network and not isinstance(self.perturbation, NoPerturbation):
             raise SharedInputError(
-                "it relates features to the head or to source images, which are not perturbed: set perturbation=none"
+                "relates features to the head or to source images, which are not perturbed: set perturbation=none"
             )
         return [getattr(self, name) for name in names]
 
