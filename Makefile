@@ -14,7 +14,7 @@ check: ## Lint, types, layers and fast tests: three minutes on two cores, offlin
 	lint-imports
 	pytest -q -n auto -m "not slow"
 
-test: ## All tests: a quarter of an hour on two cores
+test: ## All tests: thirteen minutes on two cores
 	pytest -n auto
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)

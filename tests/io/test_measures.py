@@ -69,7 +69,7 @@ def test_a_measure_in_a_table_may_be_in_any_case(tmp_path, name):
 def test_an_unknown_measure_in_a_table_is_refused_with_its_line(tmp_path):
     path = tmp_path / "accuracies.csv"
     path.write_text(TABLE.replace("b,angles,rmse", "b,angles,mse"))
-    for read in (read_accuracies, lambda path: AccuracyTable(str(path))):
+    for read in (read_accuracies, lambda path: AccuracyTable(str(path)).other_accuracies("a", "lengths")):
         with pytest.raises(InputError, match=r"accuracies\.csv line 3: there is no measure 'mse': did you mean rmse"):
             read(path)
 
