@@ -54,7 +54,7 @@ _TRANSLATED: Mapping[str, Callable[[Sequence[str]], list[str]]] = {
     "rank": rank_overrides,
     "leaderboard": leaderboard_overrides,
 }
-"""Commands with arguments of their own, and the function that translates them to those of ``run``."""
+"""Commands with other arguments, and the function that translates these to those of ``run``."""
 _HELP = ("-h", "--help")
 # Arguments that set the mode of Hydra, or that ask it for something other than a run.
 _MODES = {"-m", "--multirun", "-r", "--run", "hydra.mode", "-c", "--cfg", "-i", "--info", "-sc", "--shell-completion"}

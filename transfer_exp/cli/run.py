@@ -92,8 +92,8 @@ def run_context(
 def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Return all settings as plain data, those of `PoolOnDataset` with the store, and the objects of some groups.
 
-    The object of ``model_pool`` is ``pool``, with the chosen models. Whatever can be checked without torch is checked
-    first, because torch takes seconds to import.
+    The object of ``model_pool`` is ``pool``, with the chosen models. What needs no torch is checked first, because
+    torch takes seconds to import.
     """
     from transfer_exp.cli.instantiate import build, build_all
     from transfer_exp.store import Store

@@ -279,7 +279,7 @@ def _portable(error: Exception) -> object:
 def _become_worker(send: Callable[[str, object], None], jobs: int) -> None:
     """Make this new process one that computes with one thread, sends its messages to its parent, and dies with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent receives it too, and stops this process.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # Locks and temporary files are removed on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # Locks and temporary files are removed when it exits.
     threading.Thread(target=_exit_after_parent, daemon=True).start()
     logging.getLogger("transfer_exp").handlers.clear()
     logging.getLogger().handlers[:] = [_Forwarding(send)]

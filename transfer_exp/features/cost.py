@@ -16,7 +16,7 @@ from torch.utils.flop_counter import flop_registry, sdpa_flop_count
 from transfer_exp.model_pool.loaded_model import LoadedModel
 
 _SIDE = 256
-"""Side of the blank image from which a preprocessing shows the input size of its network."""
+"""Side of the blank image that shows the input size of a network after its preprocessing."""
 
 
 @dataclass(frozen=True)

@@ -162,13 +162,13 @@ class _Pairs(NamedTuple):
         self, block: slice, samples: Int[np.ndarray, " pairs"], neighbours: Int[np.ndarray, " pairs"], k: int
     ) -> Bool[np.ndarray, " pairs"]:
         """Return which pairs, ordered by sample of the block, are as near as the k-th, in double precision."""
-        own, squares = self.features[block], self.lengths**2
-        if len(samples) > len(own) * len(squares) / _PAIR_COST:
-            products = (own @ self.features.T)[samples, neighbours]
+        in_block, squares = self.features[block], self.lengths**2
+        if len(samples) > len(in_block) * len(squares) / _PAIR_COST:
+            products = (in_block @ self.features.T)[samples, neighbours]
         else:
             products = np.empty(len(samples))
             for part in (slice(first, first + BLOCK) for first in range(0, len(samples), BLOCK)):
-                products[part] = np.einsum("pd,pd->p", own[samples[part]], self.features[neighbours[part]])
+                products[part] = np.einsum("pd,pd->p", in_block[samples[part]], self.features[neighbours[part]])
         own_squares = squares[block][samples]
         distances = own_squares + squares[neighbours] - 2 * products
         _, firsts, positions = np.unique(samples, return_index=True, return_inverse=True)

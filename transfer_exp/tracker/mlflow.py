@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LONGEST_VALUE, _LONGEST_KEY = 500, 250
 """Limits of MLflow for parameters, tags and names."""
 _ID = "transfer_exp.run_id"
-"""Tag by which a continued run is found."""
+"""Tag that identifies a continued run."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ MAX_VALUES = 10_000_000
 """Largest N D of a scoring set that is drawn: perturbing it again must stay cheap compared with scoring."""
 _MAX_POINTS, _MAX_CLASSES = 1000, 500
 _MAX_COLOURS = 10
-"""Most classes that a map (the picture of the projected samples) shows; more colours cannot be told apart."""
+"""Most classes that a map (the picture of the projected samples) shows; more colours look alike."""
 _MAX_CONFUSIONS = 20
 _MAX_COORDINATE = 10**6
 
