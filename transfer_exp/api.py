@@ -33,6 +33,7 @@ _WITHOUT_EFFECT = {
 }
 """Settings of jobs that `rank` does not run, with the advice to the user."""
 _OF_IMAGES = ("dataset", "model_pool", "dataset.root", "model_pool.root")
+"""Settings that choose images or models, besides all of ``features`` and ``limits``."""
 
 # Other modules are imported in the call: `import transfer_exp` must not wait for torch.
 
@@ -102,7 +103,7 @@ def rank(
         raise InputError("features need labels: rank(features, labels)")
     if pool is not None:
         raise InputError(f"pool={pool!r} is for images, and features need no models: leave it out")
-    from transfer_exp.dataset.arrays import convert_features
+    from transfer_exp.dataset.array_conversion import convert_features
 
     return _search(None, convert_features(target, labels), None, budget, settings)
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy.sparse import csr_matrix
 
-from transfer_exp.dataset.arrays import arrays, convert_features
+from transfer_exp.dataset.array_conversion import convert_features
+from transfer_exp.dataset.arrays import arrays
 from transfer_exp.errors import InputError
 
 LABELS = np.array([3, 7, 3, 7, 7, 3, 3, 7])

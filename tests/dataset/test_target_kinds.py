@@ -8,7 +8,8 @@ import pytest
 from example_datasets import picture
 from PIL import Image
 
-from transfer_exp.dataset.arrays import arrays, convert_features
+from transfer_exp.dataset.array_conversion import convert_features
+from transfer_exp.dataset.arrays import arrays
 from transfer_exp.dataset.huggingface import huggingface
 from transfer_exp.dataset.image_table import image_table
 from transfer_exp.dataset.inspection import inspect_dataset

@@ -9,7 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from transfer_exp.cli.instantiate import build
-from transfer_exp.dataset.arrays import arrays, convert_features
+from transfer_exp.dataset.array_conversion import convert_features
+from transfer_exp.dataset.arrays import arrays
 from transfer_exp.errors import SharedInputError
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.model_on_target import ModelArrays

@@ -119,10 +119,10 @@ def _check_name(repository: CachingConfigRepository, path: PurePosixPath) -> Non
     if len(path.parts) == 1:
         return
     folders = [source.path for source in repository.get_sources() if source.scheme() == "file"]
-    files = [Path(folder, f"{path}.yaml") for folder in folders if Path(folder, f"{path}.yaml").is_file()]
-    own = [file for file in files if not _is_shipped(f"file://{str(file).removesuffix(f'/{path}.yaml')}")]
-    if own and len(own) < len(files):
-        raise InputError(f"{own[0]} has the name of an option of transfer_exp: rename it")
+    with_option = [folder for folder in folders if Path(folder, f"{path}.yaml").is_file()]
+    of_user = [folder for folder in with_option if not _is_shipped(f"file://{folder}")]
+    if of_user and len(of_user) < len(with_option):
+        raise InputError(f"{of_user[0]}/{path}.yaml has the name of an option of transfer_exp: rename it")
 
 
 def _place_config(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:

@@ -159,7 +159,7 @@ def round_to_grades(
 def compute_measure(
     name: str, scores: Scores, labels: Labels, targets: Real[np.ndarray, "samples classes"] | None
 ) -> float:
-    """Compute the measure that a `TargetDataset` names, see `transfer_exp.io.measures.MEASURES`.
+    """Compute the measure that a `TargetDataset` names, one of `transfer_exp.io.measures.NAMES`.
 
     Args:
         name: Name of the measure.

@@ -29,11 +29,9 @@ _ABBREVIATIONS = {"lrap": "label_ranking_average_precision"}
 SIGNED = ("r2", "spearman", "quadratic_weighted_kappa")
 """Measures that can be negative."""
 ERRORS = ("rmse", "mae", "macro_mae")
-"""Measures of which smaller values are better, 0 at best, without an upper limit. All other measures are at most 1."""
+"""Measures whose smaller values are better, 0 at best, without an upper limit. All other measures are at most 1."""
 ORDINAL = ("quadratic_weighted_kappa", "macro_mae")
 """Measures of grades: whole numbers, or classes in order."""
-
-
 INVARIANT = ("r2", "spearman")
 """Measures of numbers that do not change if the numbers and their predictions are shifted and scaled."""
 
