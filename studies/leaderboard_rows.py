@@ -83,17 +83,17 @@ def finish_accuracies(store: Store, target: str, regime: str, seed: int, models:
     work.compute_accuracies(build("ground_truth", config["ground_truth"]), regime, "quick")
 
 
-def accuracy_rows(store: Store, target: str, regime: str, seed: int) -> pd.DataFrame:
-    """Return the accuracies in the store for one piece."""
+def accuracy_rows(store: Store, target: str, regime: str, seed: int, columns: Sequence[str] = _COLUMNS) -> pd.DataFrame:
+    """Return columns of the accuracies in the store for one piece."""
     with store.backend.local_file("accuracies.csv") as path:
         rows = read_table(path)
-    return rows[_is_of(rows, target, regime, seed)][_COLUMNS]
+    return rows[is_of(rows, target, regime, seed)][list(columns)]
 
 
 def add_accuracies(path: Path, store: Store, target: str, regime: str, seed: int) -> None:
     """Add the accuracies of all networks on a target to a file, unless it has them."""
     rows = read_table(path) if path.is_file() else pd.DataFrame(columns=_COLUMNS)
-    if _is_of(rows, target, regime, seed).any():
+    if is_of(rows, target, regime, seed).any():
         return
     finish_accuracies(store, target, regime, seed)
     rows = pd.concat([rows, accuracy_rows(store, target, regime, seed)])
@@ -102,7 +102,8 @@ def add_accuracies(path: Path, store: Store, target: str, regime: str, seed: int
     write_atomically(path, partial(write_table, table=rows[_COLUMNS]))
 
 
-def _is_of(rows: pd.DataFrame, target: str, regime: str, seed: int) -> pd.Series:
+def is_of(rows: pd.DataFrame, target: str, regime: str, seed: int) -> pd.Series:
+    """Return which rows of accuracies are of a piece."""
     return (rows["dataset"] == target) & (rows["regime"] == regime) & (rows["seed"] == str(seed))
 
 

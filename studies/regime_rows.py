@@ -1,8 +1,8 @@
 """Compute the rows of the comparison of regimes: ``python -m studies.regime_rows docs/results/regimes.csv``.
 
 Every network of the built-in pool is adapted to ten targets of the leaderboard by `REGIMES`. A piece is a regime on a
-target with a seed. Accuracies are cached in a store, and the file is written after each piece. Call the command again
-to continue.
+target with a seed. Pieces that the file has are left out. The others are cached in a store, and the file is written
+after each of them: call the command again to continue.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from itertools import product
 from pathlib import Path
 
 import hydra
+import pandas as pd
 
-from studies.leaderboard_rows import finish_accuracies
+from studies.leaderboard_rows import accuracy_rows, finish_accuracies, is_of
 from transfer_exp.cli.console import Parser
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.io.atomic import write_atomically
@@ -28,15 +29,19 @@ TARGETS = (
     *("signs_5_shots", "textures_5_shots", "digits_5_shots", "cyrillic_letters_5_shots", "fractals_5_shots"),
     *("signs", "textures", "digits", "cyrillic_letters", "fractals"),
 )
-REGIMES = ("lora", "full", "bitfit", "partial")
+REGIMES = ("lora", "full", "bitfit", "partial", "last_block")
 _COLUMNS = ["pool", "model", "dataset", "regime", "seed", "accuracy", "trainable_parameters", "seconds"]
 
 
-def write_rows(store: Store, file: Path) -> None:
-    """Write the accuracies in the store, ordered by target, regime and seed."""
-    with store.backend.local_file("accuracies.csv") as path:
-        rows = read_table(path)
-    rows = rows[rows["dataset"].isin(TARGETS)]
+def read_rows(file: Path) -> pd.DataFrame:
+    """Return the rows of a file, none if there is no file."""
+    return read_table(file) if file.is_file() else pd.DataFrame(columns=_COLUMNS)
+
+
+def add_rows(file: Path, store: Store, target: str, regime: str, seed: int) -> None:
+    """Compute the accuracies of all networks, and add them to a file ordered by target, regime and seed."""
+    finish_accuracies(store, target, regime, seed)
+    rows = pd.concat([read_rows(file), accuracy_rows(store, target, regime, seed, _COLUMNS)])
     rows = rows.assign(position=rows["dataset"].map(TARGETS.index))
     rows = rows.sort_values(["position", "regime", "seed"], kind="stable")[_COLUMNS]
     write_atomically(file, partial(write_table, table=rows))
@@ -54,11 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _compute(options: Namespace) -> None:
     store = Store(options.store)
     with hydra.initialize_config_dir(str(CONF), version_base=None):
-        for seed, target, regime in product(range(options.seeds), TARGETS, REGIMES):
-            start = time.process_time()
-            finish_accuracies(store, target, regime, seed)
-            write_rows(store, options.file)
-            print(f"{regime} seed {seed}: {target} ({time.process_time() - start:.0f} s)", flush=True)
+        for seed, regime, target in product(range(options.seeds), REGIMES, TARGETS):
+            rows, start = read_rows(options.file), time.process_time()
+            if not is_of(rows, target, regime, seed).any():
+                add_rows(options.file, store, target, regime, seed)
+                print(f"{regime} seed {seed}: {target} ({time.process_time() - start:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":
