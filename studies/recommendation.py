@@ -253,7 +253,7 @@ def by_pool(results: Path) -> str:
     rows = []
     for images, sizes in POOLS.items():
         evidence = read_evidence(results, images)
-        for name in [*_best_variants(evidence)[:8], DEFAULT]:
+        for name in dict.fromkeys([*_best_variants(evidence)[:8], DEFAULT]):
             taus = evidence.taus.loc[name]
             values = [f"{taus[pool].mean():.3f}" if pool in sizes else "" for pool in ("real_pool", "builtin")]
             rows.append([images, name, f"{taus.mean():.3f}", *values, f"{evidence.seconds[name]:.2g}"])

@@ -289,7 +289,7 @@ def test_a_damaged_file_is_refused(tmp_path, file):
 def test_two_files_of_one_model_are_refused(tmp_path):
     for ending in (".pth", ".pt"):
         (tmp_path / f"swav{ending}").write_bytes(b"")
-    with pytest.raises(InputError, match=r"swav\.pth and swav\.pt are both there"):
+    with pytest.raises(InputError, match=r"swav\.pth and swav\.pt both exist"):
         _load(tmp_path, "swav")
 
 

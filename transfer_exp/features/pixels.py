@@ -20,10 +20,11 @@ from transfer_exp.dataset.target_dataset import LabelledImages
 MAX_BYTES = 2 * 1024**3
 """Size of the cache of a process: 14,000 images of 224 x 224. Further images are decoded again for every model."""
 _Key: TypeAlias = tuple[str, str, int]
+"""Digest of a split, ``repr`` of its geometry, and batch size."""
 
 
 class PreparedImages(Dataset[Tensor]):
-    """Images of a split from a start position on, each prepared by a function when it is read."""
+    """Images of a split from position ``start`` on; ``prepare`` turns each into a tensor when it is read."""
 
     def __init__(self, images: LabelledImages, prepare: Callable[[Image], Tensor], start: int = 0) -> None:
         self.images, self.prepare, self.start = images, prepare, start
@@ -36,10 +37,10 @@ class PreparedImages(Dataset[Tensor]):
 
 
 class PixelCache:
-    """Least-recently-used cache of the pixels of splits, before normalisation.
+    """Least-recently-used cache of decoded and cropped images by split, before normalisation.
 
     Attributes:
-        max_bytes: Largest size of all cached pixels; 0 caches nothing.
+        max_bytes: Largest total size of the cached images in bytes; 0 caches nothing.
     """
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
@@ -54,8 +55,8 @@ class PixelCache:
 
         Args:
             images: The split; its digest is part of the cache key.
-            geometry: Resizes and crops an RGB image; its ``repr`` is part of the cache key.
-            batch_size: Images per batch; the last batch may be smaller.
+            geometry: Resizes and crops every RGB image to one size; its ``repr`` is part of the cache key.
+            batch_size: Images per batch, part of the cache key; the last batch may be smaller.
             workers: Processes that decode the images missing from the cache; 0 decodes in this process.
 
         Raises:
@@ -75,11 +76,11 @@ class PixelCache:
                     cached.append(batch.clone() if batch.is_shared() else batch)
                 yield batch
         finally:
-            with self._lock:
+            with self._lock:  # keeps the longer list, if another thread has read the split as well
                 self._splits[key] = max(cached, self._splits.pop(key, []), key=len)
 
     def _make_room(self, key: _Key, nbytes: int) -> bool:
-        """Drop the least recently used splits until ``nbytes`` of a split fit; return False if they never do."""
+        """Remove the least recently used other splits until ``nbytes`` fit; return False if they exceed `max_bytes`."""
         with self._lock:
             others = [other for other in self._splits if other != key]
             while others and nbytes + sum(_nbytes(self._splits[other]) for other in others) > self.max_bytes:

@@ -1,4 +1,8 @@
-"""Fine-tuning of the last block: weights and batch-norm statistics before the block stay as pretrained."""
+"""Fine-tuning of the last block: everything before the block is frozen, batch-norm statistics included.
+
+``last_blocks.yaml`` in this folder names the blocks of each family of networks, and explains its syntax. A family is
+the library and the architecture, such as ``timm/resnet18``.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +35,14 @@ _WRAPPED = ("network", "trunk")
 
 @dataclass(frozen=True)
 class LastBlockFineTuning(FineTuning):
-    """Test accuracy after training the last block and a new head.
+    """Ground truth: test accuracy after training the last block and a new head.
 
     Without augmentation, the network before the block runs once per image, and its activations are reused.
 
     Attributes:
         protocol, seed, device: Attributes of `FineTuning`.
-        definitions: YAML file with the last blocks of further families, see `find_last_block`; None to use the shipped
-            file only.
+        definitions: YAML file with the blocks of families that the shipped file lacks, see `find_last_block`; None to
+            use the shipped file only.
     """
 
     option: ClassVar[str] = "last_block"
@@ -49,7 +53,7 @@ class LastBlockFineTuning(FineTuning):
     definitions: str | None = None
 
     def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:
-        """Return the network from the last block on, or all of it if images change every epoch or it cannot be split.
+        """Return the part of the network that is trained, see `train_from`.
 
         Raises:
             InputError, NotApplicableError: Under the conditions of `find_last_block`.
@@ -58,25 +62,28 @@ class LastBlockFineTuning(FineTuning):
 
 
 def train_from(block: tuple[str, ...], backbone: Backbone, image: Images, protocol: Protocol) -> TrainedPart:
-    """Return the network from some modules on; all of it if images change every epoch or it cannot be split.
+    """Return the part of a backbone in which only some modules are trained.
+
+    If every epoch has the same images, the part before these modules is cut off, and runs once per image. Otherwise,
+    and if the network cannot be cut, the part is the whole backbone, and its other modules stay frozen.
 
     Args:
-        block: Names of the trained modules of ``backbone`` in running order, see `split_at`.
+        block: Names of the trained modules of ``backbone`` in forward order, see `split_at`.
         backbone: Network in evaluation mode.
         image: An image (1, 3, H, W) to trace the network with.
         protocol: Settings that decide whether the images change.
     """
     if protocol.augmentation == "none" and protocol.mixup == 0:
         try:
-            trunk, rest = split_at(backbone, block, image)
-            return TrainedPart(rest, block, trunk)
+            frozen_part, rest = split_at(backbone, block, image)
+            return TrainedPart(rest, block, frozen_part)
         except NotApplicableError as reason:
             _log.info("%s: training through the whole network, which takes longer", reason)
     return TrainedPart(backbone, block)
 
 
 def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple[str, ...]:
-    """Return the names of the modules of ``model.backbone`` that form its last block, in running order.
+    """Return the names of the modules of ``model.backbone`` that form its last block, in forward order.
 
     Args:
         model: Model whose identity names library and architecture.
@@ -84,7 +91,7 @@ def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple
             shipped ones.
 
     Raises:
-        InputError: When a file of definitions cannot be read or has another form, or a slice is malformed.
+        InputError: When a file of definitions cannot be read, has other fields, or has a wrong slice such as ``x:``.
         NotApplicableError: When no definition matches the network, or the matching one names a missing module.
     """
     definition, family = _find_definition(model, definitions)
@@ -113,7 +120,7 @@ def find_blocks(model: LoadedModel, definitions: str | None = None) -> tuple[str
 
 
 class _Definition(BaseModel):
-    """One entry of a file of definitions."""
+    """One entry of a file of definitions; ``last_blocks.yaml`` explains the fields."""
 
     networks: re.Pattern[str]
     block: list[str] = Field(min_length=1)
@@ -158,7 +165,7 @@ def _load_definitions(path: Path) -> list[_Definition]:
 
 
 def _module_names(backbone: nn.Module, block: Sequence[str], family: str) -> tuple[str, ...]:
-    """Return the names in the backbone of modules of the network, with slices expanded."""
+    """Return the names of modules of ``backbone`` for the entries of a definition, with slices expanded."""
     prefix, modules = _wrapped_prefix(backbone), dict(backbone.named_modules())
     resolved: list[str] = []
     for entry in block:

@@ -84,7 +84,7 @@ class LoraFineTuning(FineTuning):
 
 
 def find_layers(backbone: nn.Module, image: Images, names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the names of the layers of a backbone to change, in running order.
+    """Return the names of the layers of a backbone to change, in forward order.
 
     Layers that do not run as modules are left out: a cut-off classifier, and weights that the network reads itself.
 

@@ -274,7 +274,7 @@ def split_at(backbone: nn.Module, block: Sequence[str], images: Images) -> tuple
 
     Args:
         backbone: Network in evaluation mode.
-        block: Names of modules in running order; the rest begins with the first.
+        block: Names of modules in forward order; the rest begins with the first.
         images: Images (B, 3, H, W) to trace the network with and to compare the two parts on.
 
     Returns:

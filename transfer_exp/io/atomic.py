@@ -1,4 +1,4 @@
-"""Atomic writes, and digests of plain data."""
+"""Write files in one step, so that no reader sees a part of one; and hash plain data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def digest(key: Mapping[str, Any]) -> str:
     """Return the sha256 of plain data, written as canonical JSON (sorted keys, no spaces, no NaN).
 
     Raises:
-        TypeError: If a value is not plain data.
+        TypeError: If a value cannot be written as JSON.
+        ValueError: If a number is NaN or infinite.
     """
     canonical = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -30,9 +31,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_atomically(path: Path, save: Callable[[Path], object]) -> None:
-    """Let ``save`` write a temporary file, then replace ``path``, or the file behind that link, by it in one step.
+    """Let ``save`` write a temporary file, then rename it to ``path``, or to the target of that link.
 
-    A reader sees the old file or the new one, never a part. Missing folders are created.
+    A reader sees the old file or the new one, never a part. Missing folders are created. A loss of power may lose both.
 
     Raises:
         InputError: If `resolve_target` refuses the path.
@@ -41,7 +42,7 @@ def write_atomically(path: Path, save: Callable[[Path], object]) -> None:
 
 
 def resolve_target(path: Path) -> Path:
-    """Return the path of the file to write: that behind a link, which need not exist.
+    """Return the path of the file to write: the target of a link, which need not exist, or the path itself.
 
     Raises:
         InputError: If the path has no name, or leads to a folder, pipe, device, or back to itself.
@@ -56,7 +57,7 @@ def resolve_target(path: Path) -> Path:
     except (OSError, RuntimeError) as error:  # a RuntimeError before Python 3.13
         if isinstance(error, RuntimeError) or error.errno == errno.ELOOP:
             raise InputError(f"{path} is a link to itself: name another file, or remove the link") from error
-        return path  # writing raises the same error
+        return path  # the write raises the same error, which its caller reports
     if stat.S_ISDIR(mode):
         raise InputError(f"{path} is a folder, not a file: name another file, or remove the folder")
     if not stat.S_ISREG(mode):
@@ -65,9 +66,9 @@ def resolve_target(path: Path) -> Path:
 
 
 def replace_file(path: Path, save: Callable[[Path], object]) -> None:
-    """Do the same as `write_atomically`, but replace whatever has the name, also a link or a pipe."""
+    """Do the same as `write_atomically`, but replace a link or a pipe of that name itself."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Files of `tempfile` are readable by their owner only.
+    # Not `tempfile`, whose files only their owner can read.
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         save(temporary)

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 def hub_url() -> str:
-    """Return the address of the hub, or an empty string if ``HF_HUB_OFFLINE`` is set."""
+    """Return the address of the hub, or an empty string if ``HF_HUB_OFFLINE`` is 1, on, yes or true."""
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in _TRUE
     return "" if offline else os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
 
@@ -40,9 +40,9 @@ def check_connection(url: str) -> str:
 
 
 def check_connections(urls: Iterable[str]) -> dict[str, str]:
-    """Return `check_connection` of each address that is not empty, within `TIMEOUT` seconds for all of them."""
+    """Return `check_connection` of all nonempty addresses at once; ``no answer`` after `TIMEOUT` seconds."""
     urls, answers = list(filter(None, urls)), dict[str, str]()
-    # Daemons, because a thread that looks a name up cannot be stopped, and must not block the end of the process.
+    # Daemon threads: looking up a host name cannot be cancelled, and must not delay the end of the process.
     threads = [
         threading.Thread(target=lambda u=url: answers.update({u: check_connection(u)}), daemon=True) for url in urls
     ]
@@ -51,12 +51,12 @@ def check_connections(urls: Iterable[str]) -> dict[str, str]:
         thread.start()
     for thread in threads:
         thread.join(max(deadline - time.monotonic(), 0))
-    in_time = dict(answers)
+    in_time = dict(answers)  # a copy, because late threads may still add answers
     return {url: in_time.get(url, "no answer") for url in urls}
 
 
 def is_offline() -> bool:
-    """Return True if the hub's client uses only its cache."""
+    """Return whether the hub's client uses only its cache, as `go_offline_if_unreachable` may have decided."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
@@ -66,8 +66,9 @@ def is_offline() -> bool:
 def go_offline_if_unreachable() -> None:
     """Set the hub's client to offline mode for this process if the hub does not answer.
 
-    Otherwise the client retries for a minute per model. Cached files stay available. The client does not print its
-    retries and remarks, unless ``HF_HUB_VERBOSITY`` asks for them: the error of the last one says what is wrong.
+    Otherwise the client retries for a minute per model. Cached files stay available. Warnings of the client are hidden
+    unless ``HF_HUB_VERBOSITY`` is set, because the error after its last attempt says what is wrong. The hub is checked
+    once per process.
     """
     from huggingface_hub import constants
     from huggingface_hub import logging as client_logging

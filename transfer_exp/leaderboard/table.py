@@ -1,4 +1,9 @@
-"""Leaderboard in the terminal and in files: the verdict on one variant, the table, and its rows as CSV and Parquet."""
+"""Leaderboard in the terminal and in files: a verdict in one sentence, the table, and its rows as files.
+
+A *variant* is a metric after a perturbation; *your variant* is the one that the user asks about, if any. `Standings`
+are the variants in order of their mean weighted tau, on one pool and number of images, over all regimes (ways of
+fine-tuning) or one of them. The main standings of a pool are those over all regimes with all images.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +32,7 @@ POOL_TITLES = {"builtin": "Built-in pool", "real_pool": "23 real networks"}
 
 
 def verdict(standings: Standings) -> str:
-    """Return one sentence on where the variant stands that the user asks about; without one, on which is best."""
+    """Return one sentence: the rank of your variant and how it compares with others, or without one, which is best."""
     variant = standings.rows.own_variant
     if variant is None or variant not in standings.values.index:
         return _verdict_on_best(standings)
@@ -42,6 +47,7 @@ def verdict(standings: Standings) -> str:
     rank_text = f"{'tied ' if row['is_shared'] else ''}{ordinal(int(row['rank']))} of {count}"
     parts = [f"{variant_name(variant)} is {rank_text} on {_plural(targets, 'target')}"]
     compared = standings.compare(variant)
+    too_few = _is_too_few(targets, len(compared))
     if BEST in compared:
         name, paired, p = compared.pop(BEST)
         rival = f"the best, {name}" if row["rank"] > 1 else f"the next, {name}"
@@ -51,7 +57,7 @@ def verdict(standings: Standings) -> str:
         by_relation.setdefault(_relation(paired, p), []).append(name)
     order = ("better than", "not distinguishable from", "worse than")
     parts += [f"{relation} {_join(by_relation[relation])}" for relation in order if relation in by_relation]
-    return "; ".join(parts) + (f" ({_too_few(targets)})" if _is_too_few(targets, len(compared) + 1) else "")
+    return "; ".join(parts) + (f" ({_too_few(targets)})" if too_few else "")
 
 
 def _verdict_on_best(standings: Standings) -> str:
@@ -62,7 +68,8 @@ def _verdict_on_best(standings: Standings) -> str:
     text = f"{_join(first)} {'is' if len(first) == 1 else 'are'} first of {len(ranked)} on {_plural(targets, 'target')}"
     if _is_too_few(targets, len(p_values)):
         return f"{text} ({_too_few(targets)})"
-    return f"{text}; {equal} of the others cannot be distinguished from it (Holm p above {LEVEL})"
+    pronoun = "it" if len(first) == 1 else "them"
+    return f"{text}; {equal} of the others cannot be distinguished from {pronoun} (Holm p above {LEVEL})"
 
 
 def ordinal(number: int) -> str:
@@ -77,7 +84,7 @@ def rank_text(rank: Any, is_shared: bool) -> str:
 
 
 def difference_text(paired: PairedComparison, p: float) -> str:
-    """Return ``-0.03, 95 % -0.08 to +0.02, Holm p 0.41``."""
+    """Return the mean difference, its 95 % interval and Holm's p: ``-0.03, 95 % -0.08 to +0.02, Holm p 0.41``."""
     interval = "" if paired.interval is None else ", 95 % {:+.2f} to {:+.2f}".format(*paired.interval)
     return f"{paired.mean:+.2f}{interval}, Holm p {p:.2g}"
 
@@ -90,7 +97,7 @@ def _relation(paired: PairedComparison, p: float) -> str:
 
 
 def _is_too_few(targets: int, comparisons: int) -> bool:
-    """Return whether a sign-flip test cannot fall below the level after Holm's correction."""
+    """Return whether even the smallest p of a sign-flip test exceeds `LEVEL` after Holm's correction."""
     return comparisons * 2.0 ** (1 - targets) > LEVEL
 
 
@@ -101,12 +108,12 @@ def _too_few(targets: int) -> str:
 def leaderboard_table(standings: Sequence[Standings], folder: Path | None, top: int) -> RenderableType:
     """Return the leaderboard for `rich.console.Console.print`: the table of the first pool, a verdict for the others.
 
-    A further pool in which the variant that the user asks about has a score is shown as a table too.
+    A further pool in which your variant has a score is shown as a table too.
 
     Args:
-        standings: Values on each pool.
+        standings: Main standings of each pool.
         folder: Folder with the complete table, named below a shortened one; None to name none.
-        top: Number of rows to show, 0 for all. Baselines and the variant that the user asks about are added.
+        top: Number of rows to show, 0 for all. Baselines and your variant are added.
     """
     parts: list[RenderableType] = []
     for number, view in enumerate(standings):
@@ -124,7 +131,7 @@ def pool_title(standings: Standings) -> str:
 
 
 def regimes_text(standings: Standings) -> str:
-    """Return the regimes of the accuracies, each with its number of targets if it lacks some."""
+    """Return the regimes of the accuracies, with the number of targets that have them if these are not all."""
     texts = []
     for regime in standings.regimes:
         count = int(standings.baselines.random[regime].notna().all().sum())
@@ -134,7 +141,7 @@ def regimes_text(standings: Standings) -> str:
 
 
 def _pool_parts(standings: Standings, folder: Path | None, top: int) -> list[RenderableType]:
-    """Return the verdict, the table, the comparisons and the null band of one pool."""
+    """Return the verdict, the table, the comparisons, and the range of 95 % of random scores (the null band)."""
     table = standings.table
     top_rows = table[_is_shown(table, top)]
     low, high = standings.null_band
@@ -153,7 +160,7 @@ def _pool_parts(standings: Standings, folder: Path | None, top: int) -> list[Ren
 
 
 def _is_shown(table: pd.DataFrame, top: int) -> pd.Series:
-    """Return which rows a table of a limited length has: the top, the baselines, and the user's variant."""
+    """Return which rows a table of a limited length has: the top, the baselines, and your variant."""
     if top == 0:
         return pd.Series(True, table.index)
     is_first = pd.Series(range(len(table)), table.index) < top
@@ -193,7 +200,7 @@ def _number(value: Any, form: str) -> str:
 
 
 def _comparison_table(standings: Standings) -> list[RenderableType]:
-    """Return a table of the paired comparisons of the variant that the user asks about; empty without a rank."""
+    """Return a table of the paired comparisons of your variant; empty without one that has a rank."""
     variant = standings.rows.own_variant
     if variant is None or not standings.is_ranked.get(variant, False):
         return []
@@ -247,7 +254,7 @@ def write_files(standings: Sequence[Standings], facts: Mapping[str, Any], folder
     """Write ``leaderboard.csv``, ``.parquet`` and ``.json`` and ``leaderboard_targets.csv``, and return their paths.
 
     Args:
-        standings: All views of all pools; the first one of a pool is its main one.
+        standings: `views` of every pool.
         facts: Further fields of the JSON file.
         folder: Folder of the files, created if missing.
     """
@@ -271,7 +278,7 @@ def write_files(standings: Sequence[Standings], facts: Mapping[str, Any], folder
 
 
 def record(standings: Sequence[Standings], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what ``--json`` prints: by pool, the verdict, the comparisons of the variant and the main table."""
+    """Return what ``--json`` prints: for each pool the verdict, the comparisons of your variant, and the table."""
     pools = []
     for view in (view for view in standings if view.is_main):
         variant = view.rows.own_variant

@@ -38,7 +38,7 @@ def emms(
         labels: (N,), integers, at least two classes. With ``embeddings`` they index its rows, so they lie in [0, C).
         embeddings: (K, C, d), one embedding per foundation model and class. A column that is constant over the samples
             counts as zero. None stands for the one-hot labels, without any foundation model.
-        rounds: Number of alternating minimisations, at least 1; the release takes one.
+        rounds: Number of alternating minimisations, at least 1; the authors' code takes one.
 
     Returns:
         Value in [-4, 0], because the entries of the fit and of Y(t) have at most unit mean square; in [-1, 0] for K =
@@ -49,7 +49,7 @@ def emms(
 
     References:
         Meng, Shao, Peng, Jiang, Zhang, Qiao, Luo, "Foundation Model is Efficient Multimodal Multitask Model Selector",
-        NeurIPS 2023, weighted linear square loss, as released, but for a factor d^2 that all models share.
+        NeurIPS 2023, weighted linear square loss, as in the authors' code, but for a factor d^2 that all models share.
     """
     if rounds < 1:
         raise InputError(f"rounds={rounds} of emms must be at least 1")

@@ -34,7 +34,8 @@ def energy(features: Features, labels: Labels, share: float = 0.005) -> float:
         InputError: If ``share`` is out of range.
 
     References:
-        Gholami et al., "ETran", ICCV 2023, energy score, with features instead of logits and the share of the release.
+        Gholami et al., "ETran", ICCV 2023, energy score, with features instead of logits and the share of the
+        authors' code.
     """
     if not 0 < share <= 1:
         raise InputError(f"energy_share={share} of etran must lie in (0, 1]")
@@ -57,7 +58,7 @@ def linear_fit(features: Features, labels: Labels) -> float:
         Value in [-1 / C, 0].
 
     References:
-        Gholami et al., "ETran", ICCV 2023, SVD-based regression score, as released.
+        Gholami et al., "ETran", ICCV 2023, SVD-based regression score, as in the authors' code.
     """
     features = check_features(features, labels)
     codes, counts = encode_labels(labels)
@@ -75,7 +76,7 @@ class ETran(PoolMetric):
     The classification score has the weight 1 - energy_weight - regression_weight.
 
     Attributes:
-        classifier: ``"lda"`` (shrinkage one half) as in the paper, or ``"ncm"``, which the release calls LDA.
+        classifier: ``"lda"`` (shrinkage one half) as in the paper, or ``"ncm"``, which the authors' code calls LDA.
         energy_weight: Weight of `energy`, in [0, 1].
         energy_share: Option ``share`` of `energy`, in (0, 1]; 1 takes the mean over all samples.
         regression_weight: Weight of `linear_fit`, in [0, 1 - energy_weight]; at 0 it is not computed.

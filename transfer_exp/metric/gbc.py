@@ -13,34 +13,33 @@ from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
 FLOOR = 1e-4
-"""Smallest variance, in squared feature units, as released."""
+"""Smallest variance, in squared units of the features, as in the authors' code."""
 
 
 def gbc(statistics: ClassStatistics, covariance: str = "spherical") -> float:
     """Compute minus the sum of Bhattacharyya coefficients exp(-B) over ordered pairs of classes.
 
-    For diagonal covariances with variances v_c (D,), each at least 1e-4, and v = (v_i + v_j) / 2, the Bhattacharyya
-    distance is
+    With the variance v_ck of class c in dimension k, and v_k = (v_ik + v_jk) / 2, the Bhattacharyya distance is
 
         B = sum_k (mu_i - mu_j)_k^2 / (8 v_k) + sum_k (ln v_k - (ln v_ik + ln v_jk) / 2) / 2.
 
-    ``"spherical"`` replaces every v_ck by its mean over k and counts the logarithms once instead of D times. That is
-    what the authors' release computes, although the determinant of v I contains them D times.
+    ``"spherical"`` uses one variance per class, the mean of v_ck over k, and counts the logarithms once, as the code of
+    Pandy et al. does. The formula would count them D times. Variances below 1e-4 are set to 1e-4, so the scale and the
+    basis of the features matter if variances are that small.
 
     Args:
-        statistics: Statistics of features (N, D) and labels, at least two samples per class. The floor is absolute: if
-            variances fall below it, scale and basis of the features matter.
+        statistics: Statistics of features (N, D) and labels, at least two samples per class.
         covariance: ``"spherical"`` (one variance per class) or ``"diagonal"`` (one per dimension; the basis matters).
 
     Returns:
-        Value in [-C(C - 1), 0]: from identical classes to fully separated classes.
+        Value in [-C(C - 1), 0]: the minimum for identical classes, 0 for fully separated ones.
 
     Raises:
         InputError: If a class has one sample, and therefore no variance, or ``covariance`` is unknown.
 
     References:
         Pandy et al., "Transferability Estimation Using Bhattacharyya Class Separability", CVPR 2022; variances
-        divided by n_c - 1 as in the release of Khoba et al., WACV 2025.
+        divided by n_c - 1 as in the code of Khoba et al., WACV 2025.
     """
     if covariance not in ("spherical", "diagonal"):
         raise InputError(f"covariance={covariance} of gbc must be spherical or diagonal")
@@ -50,6 +49,7 @@ def gbc(statistics: ClassStatistics, covariance: str = "spherical") -> float:
         raise InputError(f"class {index} has one sample, hence no variance for gbc: leave it out or take more samples")
     variances = np.maximum(statistics.squares / (counts - 1)[:, None], FLOOR)
     distances = _spherical_distances if covariance == "spherical" else _diagonal_distances
+    # Each unordered pair counts twice; 0.0 - x is never -0.0.
     return float(0.0 - 2 * np.exp(-distances(statistics.offsets, variances)).sum())
 
 
@@ -91,5 +91,5 @@ class GBC(FormulaMetric):
 
     @property
     def invariances(self) -> tuple[str, ...]:
-        """Maps of the features that leave the score unchanged; variances per dimension depend on the axes."""
+        """Maps that leave the score unchanged if no variance is below `FLOOR`; ``"diagonal"`` depends on the axes."""
         return ("translation", "scaling", *(() if self.covariance == "diagonal" else ("rotation",)))

@@ -15,7 +15,7 @@ from transfer_exp.statistics.feature_set import Features, Targets, check_targets
 from transfer_exp.statistics.rounding import deviations, scale_to_one
 
 EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
-"""Constants of the released fixed point: addend of denominators, change of alpha / beta to stop at, most rounds."""
+"""Addend of denominators, change of alpha / beta to stop at, and most rounds in the authors' code."""
 
 
 def logme(statistics: ClassStatistics, effective_dimension: bool = False) -> float:
@@ -157,7 +157,7 @@ def _mean_evidence(features: Features, targets: Targets) -> float:
 
 @dataclass(frozen=True)
 class LogME(FormulaMetric):
-    """`logme` as a metric, with the constants of the release and without hyperparameters.
+    """`logme` as a metric, with the constants of the authors' code and without hyperparameters.
 
     Numbers to predict are standardised (`logme_numbers`); the metric `logme_regression` takes them as they are.
     """

@@ -43,8 +43,9 @@ def pactran_dirichlet(
         InputError: If ``alpha`` is not positive or ``rounds`` is below 1.
 
     References:
-        Ding et al., "PACTran", ECCV 2022, Dirichlet metric, alpha and rounds as released. The release has the opposite
-        sign, divides by N C, adds 1e-10 to a and p, and omits the last update of A, without which this is not a bound.
+        Ding et al., "PACTran", ECCV 2022, Dirichlet metric, alpha and rounds of the authors' code, which has the
+        opposite sign, divides by N C, adds 1e-10 to a and p, and omits the last update of A, without which this is not
+        a bound.
     """
     if not 0 < alpha < np.inf or rounds < 1:
         raise InputError(f"alpha={alpha} of pactran_dirichlet must be positive, and rounds={rounds} at least 1")

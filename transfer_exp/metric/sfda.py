@@ -16,7 +16,7 @@ def sfda(features: Features, labels: Labels) -> float:
     1 for every model and ranks nothing, but their logarithms still differ.
 
     The paper states the shrinkage in three ways that exclude each other (equation 3, the text after it, algorithm 1).
-    This is that of the release: equation 3 with the covariance instead of the scatter.
+    This is equation 3 as in the authors' code, with the covariance instead of the scatter.
 
     Args:
         features, labels: (N, D); (N,) integers, at least two classes. With N < D the score is often 0 for all models.
@@ -35,7 +35,7 @@ def sfda(features: Features, labels: Labels) -> float:
 
 @dataclass(frozen=True)
 class SFDA(FormulaMetric):
-    """`sfda` as a metric, with the constants of the release and without hyperparameters."""
+    """`sfda` as a metric, with the constants of the authors' code and without hyperparameters."""
 
     name = "sfda"
     source = "Shao et al., ECCV 2022"

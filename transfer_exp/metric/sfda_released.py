@@ -1,4 +1,4 @@
-"""SFDA as released: mean posterior of the true class, without the logarithm of the paper."""
+"""SFDA as its authors' code computes it: mean posterior of the true class, without the logarithm of the paper."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def sfda_released(features: Features, labels: Labels) -> float:
         InputError: If no sample differs from its class mean, or W is too ill-conditioned to invert.
 
     References:
-        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: without removing dimensions of the
-        Fisher space or taking the log of the posterior; lambda_max as in `adaptive_shrinkage`.
+        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as in the authors' code: without removing
+        dimensions of the Fisher space or taking the log of the posterior; lambda_max as in `adaptive_shrinkage`.
     """
     return float(np.exp(log_posterior_after_mixing(features, labels)).mean())
 
@@ -86,7 +86,7 @@ def log_posterior_after_mixing(
 
 @dataclass(frozen=True)
 class SFDAReleased(FormulaMetric):
-    """`sfda_released` as a metric, with the constants of the release and without hyperparameters."""
+    """`sfda_released` as a metric, with the constants of the authors' code and without hyperparameters."""
 
     name = "sfda_released"
     source = "released code of Shao et al., ECCV 2022"

@@ -29,8 +29,8 @@ def tmi(features: Features, labels: Labels, k: int = 3, least_distance: float = 
         features: (N, D). The norm depends on the basis and the entropy on the scale, so both matter.
         labels: (N,), integers, at least two classes with more than ``k`` samples each.
         k: Index of the neighbour, at least 1.
-        least_distance: Smallest distance in feature units, positive, as released: nearer neighbours count as this far.
-            Features that are all nearer (small scale, few dimensions) are not ranked.
+        least_distance: Smallest distance in feature units, positive, as in the authors' code: nearer neighbours count
+            as this far. Features that are all nearer (small scale, few dimensions) are not ranked.
 
     Returns:
         Value in nats, unbounded; at least D ln(2 least distance).
@@ -40,12 +40,12 @@ def tmi(features: Features, labels: Labels, k: int = 3, least_distance: float = 
 
     References:
         Xu and Kang, "Fast and Accurate Transferability Measurement by Evaluating Intra-class Feature Variance", ICCV
-        2023; estimator, k and floor of the release, which also divides by C, alike for all models.
+        2023; estimator, k and floor of the authors' code, which also divides by C, alike for all models.
     """
     if k < 1:
         raise InputError(f"k={k} of tmi must be at least 1")
     if not 0 < least_distance < np.inf:
-        raise InputError(f"least_distance={least_distance} of tmi must be positive (the release takes 1)")
+        raise InputError(f"least_distance={least_distance} of tmi must be positive (the authors' code takes 1)")
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
     if counts.min() <= k:

@@ -23,20 +23,22 @@ from transfer_exp.vision import timm, torchvision
 _log = logging.getLogger(__name__)
 
 
-def load_checkpoint(folder: Path, name: str, entry: CheckpointEntry, custom: Architectures | None) -> LoadedModel:
+def load_checkpoint(
+    folder: Path, name: str, entry: CheckpointEntry, architectures: Architectures | None
+) -> LoadedModel:
     """Build the network of an entry and load its weights.
 
     Args:
         folder: Folder of the manifest.
         name: Name of the entry.
         entry: Description of the network.
-        custom: File of the user with further architectures, or None.
+        architectures: File of the user with further architectures, or None.
 
     Raises:
         InputError: If the architecture or the file of weights is missing or unusable, or they do not fit.
         NotApplicableError: If the network needs code that the user has not allowed.
     """
-    path, build = folder / entry.file, _find_builder(name, entry, custom)
+    path, build = folder / entry.file, _find_builder(name, entry, architectures)
     content = read_checkpoint(path)
     try:
         with SizeLimit(path.stat().st_size):
@@ -49,8 +51,8 @@ def load_checkpoint(folder: Path, name: str, entry: CheckpointEntry, custom: Arc
     except (RuntimeError, ValueError) as error:
         raise InputError(f"{path} does not fit {entry.architecture}: {first_line(error)}") from error
     identity = entry.model_dump(include={"library", "architecture", "arguments"}) | {"weights": hash_weights(network)}
-    if custom is not None and entry.library not in ("timm", "torchvision"):
-        identity["code"] = custom.digest
+    if architectures is not None and entry.library not in ("timm", "torchvision"):
+        identity["code"] = architectures.digest
     settings = entry.model_dump(include={"mean", "std", "interpolation"})
     settings |= {"input_size": (3, entry.input_size, entry.input_size), "crop_pct": 1.0}
     backbone = wrap_network(network.eval(), entry.source_classes)
@@ -67,7 +69,7 @@ def load_checkpoint(folder: Path, name: str, entry: CheckpointEntry, custom: Arc
     )
 
 
-def _find_builder(name: str, entry: CheckpointEntry, custom: Architectures | None) -> Callable[..., Any]:
+def _find_builder(name: str, entry: CheckpointEntry, architectures: Architectures | None) -> Callable[..., Any]:
     """Return the function that builds a network without weights, from timm, torchvision or the user's file."""
     build: Any
     if entry.library == "timm":
@@ -75,14 +77,14 @@ def _find_builder(name: str, entry: CheckpointEntry, custom: Architectures | Non
     elif entry.library == "torchvision":
         build = partial(torchvision.models.get_model, entry.architecture, weights=None)
         available = torchvision.models.list_models(module=torchvision.models)
-    elif custom is None:
+    elif architectures is None:
         raise NotApplicableError(
             f"its architecture comes from '{entry.library}', whose code is not run without your permission: "
             "if you trust it, set model_pool.architectures=FILE.py"
         )
     else:
-        build = getattr(custom.module, entry.architecture, None)
-        available = [public for public in vars(custom.module) if public[0] != "_"]
+        build = getattr(architectures.module, entry.architecture, None)
+        available = [public for public in vars(architectures.module) if public[0] != "_"]
     if entry.architecture not in available:
         hint = suggestion(entry.architecture, available)
         raise InputError(f"'{name}': no architecture '{entry.architecture}' in {entry.library}: {hint}")

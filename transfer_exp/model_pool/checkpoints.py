@@ -1,4 +1,7 @@
-"""Pool of the networks in a folder: state dicts, and a ``manifest.json`` that describes them. Nothing is executed."""
+"""Pool of the networks in a folder: state dicts, and a ``manifest.json`` that describes them.
+
+Weights are read without running code. Only a Python file that the user names as ``architectures`` is executed.
+"""
 
 from __future__ import annotations
 
@@ -35,33 +38,39 @@ def checkpoints(
     Args:
         root: Folder with ``manifest.json`` (`CheckpointEntry`) and state dicts: safetensors or torch files of tensors.
         names: The entries to use, or None for all.
-        architectures: Python file that builds networks of other libraries than timm and torchvision. It is executed, so
-            give only a file that you trust; without it such networks are skipped.
+        architectures: Python file that builds the networks that neither timm nor torchvision has. It is executed,
+            so give only a file that you trust; without it such networks are skipped.
         largest_input: Largest input side in pixels; larger sides of the manifest are reduced to it.
         name: The name of the pool in tables; the name of the folder when None.
 
     Raises:
-        InputError: If the folder, the manifest or a file is missing or invalid, or a name or side is impossible.
+        InputError: If the folder, the manifest or a file is missing or invalid, a name is not in the manifest, or
+            ``largest_input`` is below 1.
     """
     if largest_input is not None and largest_input < 1:
         raise InputError(f"model_pool.largest_input={largest_input}: need a side in pixels, or null")
     folder = expand_user(root)
     entries = read_manifest(folder)
-    custom = _import_architectures(expand_user(architectures)) if architectures else None
+    module = _import_architectures(expand_user(architectures)) if architectures else None
     selected = select_names(names, entries, str(folder))
     if largest_input is not None:
-        sides = {n: min(entry.input_size, largest_input) for n, entry in entries.items()}
-        entries = {n: entry.model_copy(update={"input_size": sides[n]}) for n, entry in entries.items()}
-    counts = {n: partial(_count_parameters, folder / entries[n].file) for n in selected}
-    licences = {n: partial(getattr, entries[n], "licence") for n in selected}
-    candidates = tuple(
-        Candidate(n, partial(_load, folder, n, entries[n], custom), counts[n], licences[n]) for n in selected
-    )
+        entries = {model: _limit_input(entry, largest_input) for model, entry in entries.items()}
+    candidates = tuple(_candidate(folder, model, entries[model], module) for model in selected)
     return ModelPool(name or folder.resolve().name, candidates)
 
 
+def _limit_input(entry: CheckpointEntry, largest: int) -> CheckpointEntry:
+    return entry.model_copy(update={"input_size": min(entry.input_size, largest)})
+
+
+def _candidate(folder: Path, name: str, entry: CheckpointEntry, architectures: Architectures | None) -> Candidate:
+    """Return the candidate of an entry; its weights are read when it is loaded."""
+    load = partial(_load, folder, name, entry, architectures)
+    return Candidate(name, load, partial(_count_parameters, folder / entry.file), lambda: entry.licence)
+
+
 class Architectures(NamedTuple):
-    """A Python file of the user that builds networks, and the digest of its code, which decides what they compute."""
+    """A Python file of the user that builds networks, and the hash of its code, which is part of every cache key."""
 
     module: ModuleType
     digest: str
@@ -77,7 +86,7 @@ def _import_architectures(path: Path) -> Architectures:
 
 
 def _count_parameters(path: Path) -> int | None:
-    """Return the number of values in a safetensors file, or that of four bytes in another; None if it is missing."""
+    """Return the number of values in a safetensors file, a quarter of the bytes of others, or None without a file."""
     if not path.is_file():
         return None
     if path.suffix == ".safetensors":
@@ -86,7 +95,7 @@ def _count_parameters(path: Path) -> int | None:
     return path.stat().st_size // 4
 
 
-def _load(folder: Path, name: str, entry: CheckpointEntry, custom: Architectures | None) -> LoadedModel:
+def _load(folder: Path, name: str, entry: CheckpointEntry, architectures: Architectures | None) -> LoadedModel:
     from transfer_exp.model_pool.checkpoint_networks import load_checkpoint  # imports torch
 
-    return load_checkpoint(folder, name, entry, custom)
+    return load_checkpoint(folder, name, entry, architectures)

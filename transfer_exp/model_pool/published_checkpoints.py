@@ -1,4 +1,4 @@
-"""Pools of checkpoint files as published by their authors; files are verified, and read without running code."""
+"""Pools of checkpoint files as published by their authors, read without running code."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def create_published_pool(
     Args:
         name: The name of the pool in tables.
         sources: The source of every available model, by model name.
-        load: Function of model name, file content and file path that builds the model.
+        load: Function ``load(model_name, content, path)`` that builds a model; `read_checkpoint` reads the content.
         root: Folder with a file ``NAME.pth``, ``.pth.tar``, ``.pt`` or ``.safetensors`` for each model.
         names: The models to use, or None for all.
-        digests: Expected sha256 of files by model name; models without one are not verified.
+        digests: Expected sha256 of the files by model name; other files are not verified.
 
     Raises:
-        InputError: If a name is unknown; on loading, if a model has two files, or its file has another digest or
-            contains more than tensors and plain values.
+        InputError: If ``names`` or ``digests`` has an unknown model; on loading, if a model has two files, or its file
+            does not match its sha256 or contains more than tensors, numbers, texts and containers of these.
         NotApplicableError: On loading, if the file is missing.
     """
     expected = digests or {}
@@ -72,7 +72,7 @@ def _find_file(folder: Path, name: str, source: CheckpointSource) -> Path:
             f"no file {folder / name}{_SUFFIXES[0]} (or {alternatives}): get {source.file} from {source.page}"
         )
     if len(paths) > 1:
-        raise InputError(f"{paths[0]} and {paths[1].name} are both there: keep one")
+        raise InputError(f"{paths[0]} and {paths[1].name} both exist: delete one")
     return paths[0]
 
 

@@ -31,7 +31,7 @@ def mixup_means(features: Features, labels: Labels, strength: float = 1.0) -> Fl
             from its class mean, or the within-class covariance is too ill-conditioned to invert.
 
     References:
-        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as released.
+        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3 (ConfMix), as in the authors' code.
     """
     if not 0 <= strength < np.inf:
         raise InputError(f"strength={strength} of mixup_means must be a finite number, at least 0")

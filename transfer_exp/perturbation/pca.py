@@ -13,14 +13,15 @@ from transfer_exp.statistics.feature_set import Features, check_features
 from transfer_exp.statistics.rounding import deviations
 
 SEED = 1919
-"""Seed of the randomised solver, as released: equal features give equal components in every run."""
+"""Seed of the randomised solver, from the code of Spread-Attract: equal features give equal components in every run."""
 
 
 def pca(features: Features, dim: int = 64) -> Float[np.ndarray, "samples new_dim"]:
     """Return the scores of the first min(dim, N, D) principal components, (N, D').
 
-    The solver is randomised, with one power iteration and a fixed seed, as released. Components far down the spectrum
-    are approximate, so the result for ``dim`` >= D is not exactly a rotation of the centred features.
+    The solver is randomised, with one power iteration and a fixed seed, as in the code of Spread-Attract. Components
+    far down the spectrum are approximate, so the result for ``dim`` >= D is not exactly a rotation of the centred
+    features.
 
     Args:
         features: (N, D), finite.

@@ -15,7 +15,7 @@ from transfer_exp.statistics.feature_set import Features, Labels, check_features
 from transfer_exp.statistics.rounding import deviations, inverse_length
 
 FLOOR = 1e-3
-"""Smallest standard deviation to divide by, in feature units, as released: a constant feature exerts no force."""
+"""Smallest standard deviation to divide by, in feature units, in the authors' code: constant features do not move."""
 
 
 def ped(
@@ -47,9 +47,9 @@ def ped(
         InputError: If `check_features` rejects the input or a hyperparameter is out of range.
 
     References:
-        Li et al., "Exploring Model Transferability through the Lens of Potential Energy", ICCV 2023, as released, with
-        one difference. The release takes the mean and deviation of step 1 from the model's features of the ImageNet
-        validation images, which a perturbation does not have. Here they come from the features themselves.
+        Li et al., "Exploring Model Transferability through the Lens of Potential Energy", ICCV 2023, as in the authors'
+        code, with one difference. That code takes the mean and deviation of step 1 from the model's features of the
+        ImageNet validation images, which a perturbation does not have. Here they come from the features themselves.
     """
     _check_options(sigma, time_step, exit_ratio, max_steps)
     features = check_features(features, labels)
@@ -90,12 +90,12 @@ def _check_options(sigma: float, time_step: float, exit_ratio: float, max_steps:
     if not 0 <= exit_ratio < 1:
         raise InputError(f"exit_ratio={exit_ratio} of ped must lie in [0, 1): from 1 on nothing would move")
     if max_steps < 1:
-        raise InputError(f"max_steps={max_steps} of ped must be at least 1 (6 as released)")
+        raise InputError(f"max_steps={max_steps} of ped must be at least 1 (6 in the authors' code)")
 
 
 @dataclass(frozen=True)
 class Ped:
-    """`ped` as a perturbation, without a PCA. The fields are its options, with the defaults of the released runs."""
+    """`ped` as a perturbation, without a PCA. The fields are its options, with the defaults of the authors' runs."""
 
     name: ClassVar[str] = "ped"
     source: ClassVar[str] = "Li et al., ICCV 2023"

@@ -1,4 +1,4 @@
-"""Spread-Attract as its code was released twice: without the spread, with attraction of opposite signs."""
+"""Spread-Attract as its two released codes compute it: without the spread, with attraction of opposite signs."""
 
 from __future__ import annotations
 

@@ -38,8 +38,8 @@ def adaptive_shrinkage(statistics: ClassStatistics) -> float:
     Classes with more variance get less shrinkage, so the value depends on the scale of the features.
 
     References:
-        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as released: lambda comes from six power
-        steps started at the row sums of W, which is not quite the largest eigenvalue.
+        Shao et al., "Not All Models Are Equal", ECCV 2022, section 3, as in the authors' code: lambda comes from
+        six power steps started at the row sums of W, which is not quite the largest eigenvalue.
     """
     covariance = statistics.within / statistics.samples
     vector = covariance.sum(axis=1)

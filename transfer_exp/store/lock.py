@@ -1,8 +1,8 @@
-"""Cross-process lock with a heartbeat; a lock whose holder stops renewing it is broken.
+"""Cross-process lock with a heartbeat; the lock of a process that stops renewing it is removed.
 
-The lock is a small file. Its text names the holder and a counter, which the holder increases while it works. A waiting
-process breaks a lock whose text has not changed for ``timeout`` seconds *on its own clock*: clocks that differ or jump
-do no harm. A lock of a dead process on the same machine is broken at once.
+The lock is a small file. Its text names the holder and a counter, which the holder increases every quarter of
+``timeout``. A waiting process removes a lock whose text has not changed for ``timeout`` seconds by its own monotonic
+clock, so clocks that differ or jump do no harm. The lock of a dead process on the same machine is removed at once.
 
 Two processes can hold one lock after the first was suspended for longer than the timeout. Files that are written under
 a lock must tolerate that: each is written atomically, with the same content by every process.
@@ -28,23 +28,23 @@ _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.02, 1.0
 
 
 class Lock:
-    """Context in which no other process holds the same lock.
+    """Context in which no other process holds the same lock. An object can be used once.
 
     Args:
         backend: Folder or object store of the lock file.
         name: Name of the lock file, such as ``features/ab/abcdef.lock``.
-        timeout: Seconds without renewal after which another holder counts as dead.
+        timeout: Seconds without renewal after which the lock of another process is removed.
     """
 
     def __init__(self, backend: Backend, name: str, timeout: float = 60.0) -> None:
         self._backend, self._name, self._timeout = backend, name, timeout
-        self._holder = f"{_process_space()} {os.getpid()} {uuid4().hex}"
+        self._holder = f"{_host_and_namespace()} {os.getpid()} {uuid4().hex}"
         self._text = self._text_at(0)
         self._released = threading.Event()
         self._heartbeat = threading.Thread(target=self._renew_until_released, daemon=True)
 
     def acquire(self) -> None:
-        """Wait until the lock is free or broken, and hold it; InputError if its file cannot be created."""
+        """Wait until no other process holds the lock, and take it; InputError if its file cannot be created."""
         last_text, unchanged_since, pause = None, time.monotonic(), _SHORTEST_PAUSE
         while not self._backend.create(self._name, self._text):
             text = self._backend.read(self._name)
@@ -59,14 +59,18 @@ class Lock:
             pause = min(1.5 * pause, _LONGEST_PAUSE, self._timeout / 4)
         self._heartbeat.start()
 
-    def release(self, *error: object) -> None:
-        """Stop renewing the lock and remove its file, unless another process has broken the lock."""
+    def release(self) -> None:
+        """Stop renewing the lock and remove its file, unless another process has taken the lock."""
         self._released.set()
         self._heartbeat.join()
-        with suppress(InputError):  # A lock that cannot be removed now is broken later.
+        with suppress(InputError):  # Another process removes it after the timeout.
             self._backend.remove_if(self._name, self._text)
 
-    __enter__, __exit__ = acquire, release
+    def __enter__(self) -> None:
+        self.acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
 
     def _renew_until_released(self) -> None:
         count = 0
@@ -80,7 +84,7 @@ class Lock:
 
     def _replace_text(self, text: str) -> None:
         if self._backend.read(self._name) != self._text:
-            raise InputError("another process has broken the lock")
+            raise InputError("another process has taken the lock")
         self._backend.write(self._name, lambda path: path.write_text(text))
         self._text = text
 
@@ -88,7 +92,7 @@ class Lock:
         return f"{self._holder} {count:09d}\n"
 
 
-def _process_space() -> str:
+def _host_and_namespace() -> str:
     """Return a name for the set of processes that can see each other: a host, and a container on it."""
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
@@ -99,9 +103,9 @@ def _process_space() -> str:
 
 def is_dead(text: str) -> bool:
     """Return whether the holder in the text of a lock was a process of this machine that no longer exists."""
-    space, _, rest = text.partition(" ")
+    machine, _, rest = text.partition(" ")
     process = rest.partition(" ")[0]
-    if space != _process_space() or not process.isdigit():
+    if machine != _host_and_namespace() or not process.isdigit():
         return False
     try:
         os.kill(int(process), 0)
