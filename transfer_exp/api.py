@@ -142,6 +142,8 @@ def _search(
 
     read_trust()
     forbid_secrets_in_configs()
+    if not isinstance(settings, Sequence | None):
+        raise InputError(f"settings={settings!r}: write a list of texts KEY=VALUE")
     settings = [settings] if isinstance(settings, str) else list(settings or ())
     for setting in settings:
         _check_setting(setting, has_features=features is not None)

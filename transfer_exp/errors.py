@@ -31,6 +31,10 @@ class InputError(ValueError):
         super().__init__(one_line(message))
 
 
+class TerminatedError(KeyboardInterrupt):
+    """Raised where the process receives SIGTERM: it is an interrupt, with a message and exit code of its own."""
+
+
 class SharedInputError(InputError):
     """Invalid input that every model shares, such as a damaged image or a full disk: going on would be in vain."""
 
@@ -144,7 +148,7 @@ def explain_model_failure(problem: str, setting: str) -> Iterator[None]:
         yield
     except (InputError, NotApplicableError, OSError):
         raise
-    except Exception as error:  # networks of any library run here
+    except (Exception, SystemExit) as error:  # networks of any library run here
         _log.debug("%s", problem, exc_info=True)
         # torch is not imported here, and has no error class for the memory of the CPU.
         is_torch_error = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
@@ -153,7 +157,7 @@ def explain_model_failure(problem: str, setting: str) -> Iterator[None]:
         raise ModelFailureError(f"{problem} ({first_line(error)})") from error
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error's message; for TorchScript, whose cause comes last, the last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:

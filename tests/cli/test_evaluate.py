@@ -431,6 +431,13 @@ def test_a_table_of_the_user_is_never_replaced(name, tmp_path, monkeypatch, caps
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
 
 
+def test_a_leading_tilde_is_the_home_folder(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run(scores(), accuracies())
+    assert main(["~/scores.csv", "~/accuracies.csv", "--out", "~/other.csv"]) == 0
+    assert (tmp_path / "other.csv").exists()
+
+
 def test_an_earlier_table_of_measures_is_replaced(run):
     run(scores(seed=1), accuracies())
     code, _, rows = run(scores(("none",)), accuracies())

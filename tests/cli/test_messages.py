@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +47,12 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
         (("metric=logme", "-r", "-m"), "--run, --multirun, --cfg and --info exclude each other"),
         (("metric._target_=my_metrics.Margin",), "set TRANSFER_EXP_TRUST=my_metrics in the environment"),
         (("store=/dev/null/x", *QUICK), "cannot use the store /dev/null/x (Not a directory)"),
+        (("store=/etc/passwd", *QUICK), "/etc/passwd is a file where the store needs a folder"),
+        (("plan", "dataset=pets", "dataset.root=."), "there is nothing to plan: pets is missing or incomplete under "),
+        (
+            ("plan", "dataset=pets,cars"),
+            "nothing to plan (1 more left out): pets is missing",
+        ),
         (("store=/proc/x", *QUICK), "cannot use the store /proc/x"),
     ],
 )
@@ -68,15 +77,45 @@ def test_arguments_are_checked_before_a_dataset_is_read(tmp_path):
         build_all(("dataset", "metric"), {"metric": metric, "dataset": dataset})
 
 
-def test_an_interrupt_says_what_was_kept(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("number", "word", "code"), [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated", 143)]
+)
+def test_an_interrupted_or_terminated_command_says_what_was_kept(tmp_path, monkeypatch, number, word, code):
     def interrupt(output: OutputOptions) -> None:
-        raise KeyboardInterrupt
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), signal.SIGTERM)  # a second signal does not cut the message off
+        time.sleep(10)
 
     monkeypatch.setattr(main, "_run_application", interrupt)
+    before = signal.getsignal(signal.SIGTERM)
     process = run_command(tmp_path, *QUICK)
-    assert process.returncode == 130
-    assert process.stderr.startswith("transfer_exp: interrupted: the store keeps the features, scores and accuracies")
+    assert process.returncode == code
+    assert process.stderr.startswith(f"transfer_exp: {word}: the store keeps the features, scores and accuracies")
     assert process.stderr.count("\n") == 1
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_another_handler_of_termination_stays(tmp_path, monkeypatch):
+    received = list[int]()
+    monkeypatch.setattr(main, "_run_application", lambda output: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        assert run_command(tmp_path, *QUICK).returncode == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM], "such as the handler of submitit, which requeues a job"
+
+
+@pytest.mark.parametrize("mode", [(), ("-m",)])
+def test_code_that_ends_the_process_is_named(tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(main, "score_cell", lambda *_: sys.exit(3))
+    process = run_command(tmp_path, *mode, *QUICK)
+    assert process.returncode == 1
+    assert re.search(
+        r"^(transfer_exp|failed): \S+test_messages.py line \d+ ends the process \(SystemExit 3\): let it",
+        process.stderr,
+        re.M,
+    )
 
 
 def test_a_file_without_access_is_called_unreadable_and_a_folder_unwritable(tmp_path, monkeypatch):

@@ -219,6 +219,8 @@ def test_wrong_arguments_of_the_python_function_are_refused():
     }.items():
         with pytest.raises(InputError, match=message):
             rank(features, labels, settings=settings)
+    with pytest.raises(InputError, match="settings=3: write a list of texts KEY=VALUE"):
+        rank(features, labels, settings=3)
     with pytest.raises(InputError, match="budget=0 is not a time"):
         rank(features, labels, budget=0)
 

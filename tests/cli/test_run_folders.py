@@ -62,7 +62,8 @@ def test_two_sweeps_at_the_same_time_have_a_folder_each(quick, tmp_path):
 def test_another_command_moves_the_results_of_a_named_run_and_nothing_else(quick, tmp_path):
     (tmp_path / "out/notes").mkdir(parents=True)
     (tmp_path / "out/notes/mine.txt").write_text("mine")
-    assert run_command(tmp_path, *quick, "metric=logme", "hydra.run.dir=out").returncode == 0
+    in_home = run_command(tmp_path, *quick, "metric=logme", "hydra.run.dir='~/out'", HOME=str(tmp_path))
+    assert in_home.returncode == 0
     again = run_command(tmp_path, *quick, "metric=logme", "hydra.run.dir=out")
     assert again.returncode == 0
     assert not (tmp_path / "out/earlier").exists()

@@ -78,7 +78,7 @@ def test_blas_and_in_other_processes_torch_have_one_thread(jobs):
 
 
 @JOBS
-@pytest.mark.parametrize("kind", [InputError, NotApplicableError, KeyError])
+@pytest.mark.parametrize("kind", [InputError, NotApplicableError, KeyError, SystemExit])
 def test_the_error_of_the_first_item_is_raised(jobs, kind):
     def work(item, track):
         if item in (1, 4):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import ClassVar
@@ -287,9 +288,17 @@ class _MistakenInPool(_PoolScore):
         return parts[self.value]
 
 
+@dataclass(frozen=True)
+class _Ending(_Score):
+    def __call__(self, features):
+        sys.exit("no licence")
+
+
 def test_an_unexpected_error_of_a_metric_leaves_the_model_out_and_names_the_line():
     with pytest.raises(ModelFailureError, match=r"mine on model net: LinAlgError in \S+ line \d+ \(Singular matrix\)"):
         scored(_Mistaken(0.0))
+    with pytest.raises(ModelFailureError, match=r"SystemExit in test_scoring\.py line \d+ \(no licence\)"):
+        scored(_Ending(0.0))
     with pytest.raises(InputError, match=r"above: TypeError in test_scoring\.py line \d+ \(list indices must be"):
         scored(_MistakenInPool(0.5))
 

@@ -251,6 +251,12 @@ def test_the_command_aggregates_again_and_lists_unfinished_cells(sweep, capsys):
     )
 
 
+def test_a_leading_tilde_is_the_home_folder(sweep, monkeypatch):
+    monkeypatch.setenv("HOME", str(sweep.parent))
+    assert main([f"~/{sweep.name}", "--rows", "~/rows.csv"]) == 0
+    assert (sweep.parent / "rows.csv").exists()
+
+
 def hydra_config(folder):
     return OmegaConf.create({"stage": "score", "hydra": {"sweep": {"dir": str(folder)}}})
 

@@ -212,5 +212,5 @@ def test_a_lock_creates_its_folder_and_leaves_nothing_in_it(tmp_path):
 
 def test_a_folder_that_cannot_be_created_is_refused(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="Not a directory"):
+    with pytest.raises(InputError, match=r"/file is a file where the store needs a folder: remove it"):
         lock_in(tmp_path / "file").acquire()

@@ -56,13 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Check the installation, the devices, the folders of stored files, and the connections.",
         examples=_EXAMPLES,
     )
-    parser.add_argument("--store", type=Path, default=Path("outputs/store"), metavar="FOLDER")
+    parser.add_argument("--store", type=expand_user, default=Path("outputs/store"), metavar="FOLDER")
     return parser.run(_check_all, arguments)
 
 
 def _check_all(options: Namespace) -> None:
     findings = list[Finding]()
-    for finding in _findings(expand_user(options.store)):
+    for finding in _findings(options.store):
         findings.append(finding)
         line = one_line(f"{'BROKEN ' if finding.is_broken else ''}{finding.name}: {finding.text}")
         print(_wrap(line) if sys.stdout.isatty() else line, flush=True)

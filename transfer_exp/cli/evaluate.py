@@ -6,7 +6,6 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 from transfer_exp.cli.console import Parser
 from transfer_exp.errors import InputError
@@ -29,9 +28,10 @@ def _evaluate(options: Namespace) -> None:
         raise InputError(f"--k={options.k} chooses no model: set it to 1 or more")
     if options.top < 0:
         raise InputError(f"--top={options.top} is negative: set it to 0 for all rows")
-    if not expand_user(options.scores).exists():
-        path = expand_user(options.scores)
-        raise InputError(f"no scores {path}: give a CSV with columns model and score, or the rows of a score_matrix")
+    if not options.scores.exists():
+        raise InputError(
+            f"no scores {options.scores}: give a CSV with columns model and score, or the rows of a score_matrix"
+        )
 
     # Imported here because they are slow, and neither the help nor a mistake needs them.
     from transfer_exp.evaluation.ranking import Ranking
@@ -47,10 +47,10 @@ def _evaluate(options: Namespace) -> None:
     from transfer_exp.terminal import Terminal
 
     path = PUBLISHED if options.accuracies == "published" else expand_user(options.accuracies)
-    inputs = (expand_user(options.scores), path)
+    inputs = (options.scores, path)
     if options.out is not None:
         check_measures_target(options.out, inputs)
-    scores = read_scores(expand_user(options.scores))
+    scores = read_scores(options.scores)
     accuracies = read_accuracies(path, options.pool, options.regime, options.unit, options.unsound)
     control = select_control(scores, options.against)
     tables, notes = join_regimes(scores, accuracies, Ranking(k=options.k))
@@ -72,7 +72,9 @@ def _parser() -> Parser:
         description="Compare scores from any source with accuracies, your own or published ones.",
         examples=_EXAMPLES,
     )
-    parser.add_argument("scores", type=Path, metavar="SCORES.csv", help="columns model, score, and any that name a row")
+    parser.add_argument(
+        "scores", type=expand_user, metavar="SCORES.csv", help="columns model, score, and any that name a row"
+    )
     parser.add_argument("accuracies", metavar="ACCURACIES.csv", help="columns model, dataset, accuracy; or 'published'")
     parser.add_argument("--pool", help="pool of the accuracies, if the table has several")
     parser.add_argument("--regime", nargs="+", default=[], metavar="NAME", help="regimes (default all of the pool)")
@@ -81,5 +83,7 @@ def _parser() -> Parser:
     parser.add_argument("--k", type=int, default=3, help="top models in rel@k and recall@k (default 3)")
     parser.add_argument("--against", metavar="NAME", help="control perturbation (default none, if present)")
     parser.add_argument("--top", type=int, default=30, metavar="N", help="rows to show, 0 for all (default 30)")
-    parser.add_argument("--out", type=Path, metavar="ROWS.csv", help="write every measure of every cell to this file")
+    parser.add_argument(
+        "--out", type=expand_user, metavar="ROWS.csv", help="write every measure of every cell to this file"
+    )
     return parser

@@ -151,6 +151,9 @@ def _prepare_folder(config: DictConfig, mode: str) -> None:
     try:
         folder = Path(str(config.hydra[mode].dir))
         template = _template(config, mode, "dir")
+        if template.startswith("~"):
+            folder, template = expand_user(folder), str(expand_user(template))
+            _set_folder(config, mode, template)
         if "${" in str(folder.absolute()):
             raise InputError(
                 f"{folder.absolute()} cannot hold results, as Hydra replaces ${{...}} in names: name another folder"

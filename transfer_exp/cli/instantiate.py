@@ -190,7 +190,7 @@ def _import(group: str, path: str) -> Callable[..., Any]:
     module_path, _, name = path.rpartition(".")
     try:
         module = import_module(module_path)
-    except Exception as error:  # Also an error in the user's code.
+    except (Exception, SystemExit) as error:  # Also an error in the user's code.
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"{group}: cannot import '{module_path}' of _target_={path} ({reason}): correct it") from error
     if not hasattr(module, name):

@@ -214,7 +214,7 @@ def _score_missing(
     phase("measuring the cost")
     try:
         seconds = measure_seconds(parts["metric"], parts["perturbation"], limit=_SECONDS_OF_COST)
-    except Exception as error:  # of a metric of the user, which may not apply to these features
+    except (Exception, SystemExit) as error:  # of a metric of the user, which may not apply to these features
         _log.warning("the cost of %s is unknown: it fails on other features (%s)", variant[1], first_line(error))
         seconds = None
     return rows.add(variant, scores, seconds)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext, redirect_stdout
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -35,7 +38,7 @@ from transfer_exp.cli.score_matrix import score_matrix
 from transfer_exp.cli.settings import STAGES
 from transfer_exp.cli.stages import MULTIRUN, split_by_model
 from transfer_exp.deprecated_names import current_overrides
-from transfer_exp.errors import IncompleteOutputError, InputError, suggestion
+from transfer_exp.errors import IncompleteOutputError, InputError, TerminatedError, suggestion
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import phase, show_progress
 from transfer_exp.version import __version__
@@ -81,13 +84,15 @@ def main(without_arguments: str = "help") -> int | None:
     read_trust()
     Sweeper.validate_batch_is_legal = check_choices  # type: ignore[method-assign, assignment]
     try:
-        return _run_command(sys.argv[1:] or [without_arguments])
+        with _raise_on_termination():
+            return _run_command(sys.argv[1:] or [without_arguments])
     except InputError as error:
         _fail(str(error))
     except UNREADABLE_OPTIONS as error:
         _fail(explain(error))
-    except KeyboardInterrupt:
-        _fail(f"interrupted: {_interruption_advice()}; the same command continues from there", code=130)
+    except KeyboardInterrupt as error:
+        word, code = ("terminated", 143) if isinstance(error, TerminatedError) else ("interrupted", 130)
+        _fail(f"{word}: {_interruption_advice()}; the same command continues from there", code)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
             _fail(cannot_write(error))
@@ -99,6 +104,27 @@ def main(without_arguments: str = "help") -> int | None:
         _fail(f"the launcher stopped: {reason} (finished jobs: {report}; the same command continues from there)")
     finally:
         RESOURCES.close()
+
+
+@contextmanager
+def _raise_on_termination() -> Iterator[None]:
+    """Raise `TerminatedError` at SIGTERM inside the context, unless something else handles or ignores the signal."""
+
+    def terminate(*_: object) -> None:
+        if os.getpid() != process:  # a fork that does not handle the signal itself
+            os._exit(143)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # ``timeout`` sends it twice
+        raise TerminatedError
+
+    process, is_main = os.getpid(), threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _interruption_advice() -> str:
@@ -204,7 +230,7 @@ def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) ->
     shares_terminal = sweep is not None and not str(run.launcher._target_).endswith(".BasicLauncher")
     try:
         with show_progress(lines=shares_terminal, quiet=output.quiet):
-            outcome = _job(config)(config, folder, sweep)
+            outcome = _do_job(config, folder, sweep)
         finished.append(folder)
         show_outcome(outcome, output, sweep is not None)
     except (InputError, OmegaConfBaseException) as error:
@@ -219,6 +245,17 @@ def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) ->
         if sweep is None:
             raise
         _record_problem(config, folder, error)
+
+
+def _do_job(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
+    """Do the job of a config; code of the user that ends the process is an error of its own."""
+    try:
+        return _job(config)(config, folder, sweep)
+    except SystemExit as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise InputError(
+            f"{place.filename} line {place.lineno} ends the process (SystemExit {error}): let it raise another error"
+        ) from error
 
 
 def _record_problem(config: DictConfig, folder: Path, error: Exception) -> None:

@@ -80,11 +80,15 @@ class StageWork:
 def plan(arguments: Sequence[str]) -> None:
     """Print the work that the arguments of ``transfer-exp run`` would take on this device, one job after another.
 
-    Raises `InputError` for bad input, except missing data or weights, which are listed as left out.
+    Raises `InputError` for bad input. Missing data or weights are listed as left out, unless nothing else remains.
     """
     planner = Planner(CommandLine(arguments))
     with show_progress():
         work = planner.work()
+    if planner.left_out and not planner.pace:
+        reason, *others = planner.left_out.values()
+        more = f" ({len(others)} more left out)" if others else ""
+        raise InputError(f"there is nothing to plan{more}: {reason}")
     print_plan(work, planner, Terminal())
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
 from transfer_exp.cli.console import Parser
 from transfer_exp.errors import InputError
+from transfer_exp.io.text import expand_user
 
 _EXAMPLES = (
     "transfer-exp report outputs/sweeps/2026-01-31_12-00-00",
@@ -25,8 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "For scores of a score matrix: write the page that compares them with published accuracies.",
         examples=_EXAMPLES,
     )
-    parser.add_argument("path", type=Path, metavar="PATH", help="folder of a sweep, run or ranking, or a CSV of scores")
-    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="also write every model of every cell there")
+    parser.add_argument(
+        "path", type=expand_user, metavar="PATH", help="folder of a sweep, run or ranking, or a CSV of scores"
+    )
+    parser.add_argument(
+        "--rows", type=expand_user, metavar="FILE.csv", help="also write every model of every cell there"
+    )
     parser.add_argument("--published", metavar="POOL", help="pool of the published accuracies; PATH is a CSV of scores")
     return parser.run(_report, arguments)
 

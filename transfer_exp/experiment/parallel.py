@@ -23,13 +23,13 @@ from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkProcess
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeAlias, TypeVar
 
 import torch
 from joblib import cpu_count
 from threadpoolctl import threadpool_limits
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, TerminatedError
 from transfer_exp.features.extraction import best_device
 from transfer_exp.features.pixels import PIXEL_CACHE
 from transfer_exp.progress import Track, curve, listen
@@ -256,18 +256,19 @@ class _ProcessPool(Generic[Item, Value]):
             return lambda: send("advance")
 
         _become_worker(send, self.jobs)
-        with suppress(EOFError, BrokenPipeError), listen(_Curves(send)):  # The parent was killed.
+        # Without a parent, or when it stops this process, there is nobody to answer.
+        with suppress(EOFError, BrokenPipeError, TerminatedError), listen(_Curves(send)):
             while True:
                 item = self.items[connection.recv()]
                 try:
                     send("value", self.work(item, track))
                 except SharedMemoryError:
                     send("out of memory")
-                except Exception as error:
+                except (Exception, SystemExit) as error:
                     send("error", _portable(error))
 
 
-def _portable(error: Exception) -> object:
+def _portable(error: BaseException) -> object:
     """Return an error with its traceback as text, in a form that another process can read."""
     try:
         pickle.loads(pickle.dumps(error))
@@ -279,7 +280,7 @@ def _portable(error: Exception) -> object:
 def _become_worker(send: Callable[[str, object], None], jobs: int) -> None:
     """Make this new process one that computes with one thread, sends its messages to its parent, and dies with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent receives it too, and stops this process.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # Locks and temporary files are removed when it exits.
+    signal.signal(signal.SIGTERM, _terminate)  # Locks and temporary files are removed when it exits.
     threading.Thread(target=_exit_after_parent, daemon=True).start()
     logging.getLogger("transfer_exp").handlers.clear()
     logging.getLogger().handlers[:] = [_Forwarding(send)]
@@ -287,6 +288,10 @@ def _become_worker(send: Callable[[str, object], None], jobs: int) -> None:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, "1"))  # for libraries that are loaded later
     share_memory(jobs)
     PIXEL_CACHE.max_bytes //= jobs
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise TerminatedError
 
 
 def _exit_after_parent() -> None:

@@ -283,7 +283,7 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
         raise ModelFailureError(message) from error
     except (NotApplicableError, OSError):
         raise
-    except Exception as error:  # of a library, or a mistake in a metric of the user
+    except (Exception, SystemExit) as error:  # of a library, or a mistake in a metric of the user
         raise ModelFailureError(f"{label}: {_describe(error)}") from error
     for name, value in parts.items():
         if _to_float(value) is None:
@@ -296,7 +296,7 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
     return parts
 
 
-def _describe(error: Exception) -> str:
+def _describe(error: BaseException) -> str:
     """Return the type of an unexpected error, the line that raised it and the first line of its message."""
     _log.debug("unexpected error of a metric", exc_info=error)
     frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -355,7 +355,7 @@ def metric_scores(metric: Metric | PoolMetric, parts: Sequence[Parts]) -> Float[
             scores = np.asarray(metric.combine(parts))
         except InputError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(_describe(error)) from error
         if scores.shape != (len(parts),) or scores.dtype.kind not in "fiu":
             raise InputError(f"{scores} is not one number for each of {len(parts)} models: correct the metric")

@@ -101,6 +101,15 @@ class Backend:
         if self.is_local and (path := Path(self._path(name))).is_dir():
             raise SharedInputError(f"{path} is a folder where the store needs a file: remove it")
 
+    def _refuse_file(self, path: str | bytes) -> None:
+        """Raise InputError if the store, or a folder on the way to it or to one of its paths, is a file."""
+        folders = [*reversed(Path(os.fsdecode(path)).parents), *reversed(Path(self.root).parents), Path(self.root)]
+        for folder in folders:
+            if folder.is_file():
+                raise SharedInputError(
+                    f"{folder} is a file where the store needs a folder: remove it, or set store=FOLDER"
+                )
+
     def create(self, name: str, text: str) -> bool:
         """Create a file with this text, and return False if it exists already.
 
@@ -176,6 +185,8 @@ class Backend:
         except Exception as error:  # Each client of an object store has its own classes of errors.
             if isinstance(error, (InputError, *except_for)) or (self.is_local and not isinstance(error, OSError)):
                 raise
+            if self.is_local:
+                self._refuse_file(getattr(error, "filename", None) or "")
             reason = getattr(error, "strerror", None) or one_line(str(error)) or type(error).__name__
             message = f"cannot use the store {self} ({reason}): check space and access, or set store=FOLDER"
             raise SharedInputError(message) from error
