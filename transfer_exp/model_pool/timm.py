@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.hub import go_offline_if_unreachable, is_offline
+from transfer_exp.model_pool.library_source import needs_import, timm_names
 from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
 
 if TYPE_CHECKING:
@@ -29,16 +30,18 @@ def timm(names: Sequence[str] | Mapping[str, str], name: str = "timm") -> ModelP
     Raises:
         InputError: If timm has no such model; on loading, if the weights cannot be downloaded.
     """
-    from transfer_exp.vision import timm as library
-
     names = (names,) if isinstance(names, str) else names
-    timm_names = dict(names) if isinstance(names, Mapping) else {model: model for model in names}
+    by_label = dict(names) if isinstance(names, Mapping) else {model: model for model in names}
     models = list(names.values()) if isinstance(names, Mapping) else names
-    hub_names = [model for model in models if model.startswith(_HUB_PREFIXES)]
-    select_names(models, [*library.list_models(), *library.list_pretrained(), *hub_names], "timm")
+    available = timm_names() | {model for model in models if model.startswith(_HUB_PREFIXES)}
+    if needs_import(models, available, "timm"):
+        from transfer_exp.vision import timm as library
+
+        available = available.union(library.list_models(), library.list_pretrained())
+    select_names(models, available, "timm")
     candidates = (
         Candidate(n, partial(_load, m), partial(_count_parameters, m), partial(_licence, m))
-        for n, m in timm_names.items()
+        for n, m in by_label.items()
     )
     return ModelPool(name, tuple(candidates))
 

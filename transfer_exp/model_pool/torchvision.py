@@ -6,16 +6,18 @@ import pickle
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Literal, TypeAlias
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.model_pool.backbone import LogitsBackbone, wrap_network
-from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights, load_weights
+from transfer_exp.model_pool.library_source import needs_import, torchvision_weights
 from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
-from transfer_exp.model_pool.preprocessing import random_crop_flip
-from transfer_exp.vision import torchvision as library
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from transfer_exp.model_pool.loaded_model import LoadedModel
+
+# Libraries are imported in the functions: an option must not wait for torch.
 
 Layer: TypeAlias = Literal["head_input", "logits"]
 
@@ -47,11 +49,19 @@ def torchvision(
     """
     if input_size is not None and input_size < 1:
         raise InputError(f"model_pool.input_size={input_size}: need a side in pixels, or null")
-    selected = select_names(names, library.models.list_models(module=library.models), "torchvision")
+    names = (names,) if isinstance(names, str) else names
+    available = torchvision_weights()
+    if needs_import(names, available, "torchvision"):
+        from transfer_exp.vision import torchvision as library
+
+        models = library.models.list_models(module=library.models)
+        available = {model: tuple(library.models.get_model_weights(model).__members__) for model in models}
+    selected = select_names(names, available, "torchvision")
     for model in selected:
-        members = library.models.get_model_weights(model).__members__
-        if weights not in members:
-            raise InputError(f"torchvision's {model} has no weights '{weights}': {suggestion(weights, members)}")
+        if weights not in available[model]:
+            raise InputError(
+                f"torchvision's {model} has no weights '{weights}': {suggestion(weights, available[model])}"
+            )
     candidates = (
         Candidate(m, partial(_load, m, weights, layer, input_size), partial(_count_parameters, m, weights))
         for m in selected
@@ -61,11 +71,18 @@ def torchvision(
 
 def _count_parameters(name: str, weights: str) -> int | None:
     """Return the number of parameters that torchvision publishes with the weights."""
+    from transfer_exp.vision import torchvision as library
+
     count: int | None = library.models.get_model_weights(name)[weights].meta.get("num_params")
     return count
 
 
 def _load(name: str, weights: str, layer: Layer, input_size: int | None) -> LoadedModel:
+    from transfer_exp.model_pool.backbone import LogitsBackbone, wrap_network
+    from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights
+    from transfer_exp.model_pool.preprocessing import random_crop_flip
+    from transfer_exp.vision import torchvision as library
+
     member = library.models.get_model_weights(name)[weights]
     network = _load_network(name, weights, member)
     identity = {"library": "torchvision", "architecture": name, "weights": hash_weights(network)}
@@ -84,6 +101,9 @@ def _load(name: str, weights: str, layer: Layer, input_size: int | None) -> Load
 
 def _load_network(name: str, weights: str, member: Any) -> nn.Module:
     """Build a network with its weights from torch's local cache or the web."""
+    from transfer_exp.model_pool.loaded_model import load_weights
+    from transfer_exp.vision import torchvision as library
+
     try:
         # Not `get_model(weights=...)`, which would allow a pickle that runs code.
         state = member.get_state_dict(progress=False, check_hash=True, weights_only=True)
