@@ -42,6 +42,7 @@ def rank(
     target: str | os.PathLike[str] | Mapping[str, ArrayLike] | ArrayLike,
     labels: Sequence[Any] | ArrayLike | None = None,
     *,
+    numbers: Sequence[float] | ArrayLike | None = None,
     pool: str | None = None,
     budget: str | int | float | None = "10m",
     settings: str | Sequence[str] = (),
@@ -53,8 +54,9 @@ def rank(
         target: Either the path of a dataset: a folder of images by class, a CSV with columns file and label, npz files,
             or the id of a dataset on the Hugging Face hub. Or features of shape (N, D): of each model by its name, or
             of a single model. They may be arrays, data frames, tensors or sparse matrices.
-        labels: Class of each sample (N,), as integers, strings or truth values, or one-hot (N, C). Required with
-            features, not allowed with a path.
+        labels: Class of each sample (N,), as integers, strings or truth values, or one-hot (N, C). With
+            features, either these or ``numbers`` are required; not allowed with a path.
+        numbers: Number to predict for each sample (N,), such as an age, instead of ``labels``.
         pool: Option of the config group ``model_pool``, by default ``everyday``. Not allowed with features.
         budget: Time limit for images, features and scores, in seconds or as a text: ``"90s"``, ``"10m"``, ``"2h"``;
             None for no limit.
@@ -94,18 +96,19 @@ def rank(
         >>> frame = rank("photos", pool="builtin", budget="5m")  # doctest: +SKIP
     """
     if isinstance(target, str | os.PathLike):
-        if labels is not None:
+        if labels is not None or numbers is not None:
             raise InputError("labels are for features: a path already has labels, leave them out")
         return _search(os.fspath(target), None, pool, budget, settings, unlabelled)
     if unlabelled:
         raise InputError("unlabelled=True is for a folder of images: leave it out, or pass a path")
-    if labels is None:
-        raise InputError("features need labels: rank(features, labels)")
+    if (labels is None) == (numbers is None):
+        given = "have both labels and numbers" if numbers is not None else "need labels"
+        raise InputError(f"features {given}: rank(features, labels), or rank(features, numbers=...) to predict numbers")
     if pool is not None:
         raise InputError(f"pool={pool!r} is for images, and features need no models: leave it out")
     from transfer_exp.dataset.array_conversion import convert_features
 
-    return _search(None, convert_features(target, labels), None, budget, settings)
+    return _search(None, convert_features(target, labels, numbers), None, budget, settings)
 
 
 def _check_setting(setting: object, has_features: bool) -> None:

@@ -96,12 +96,15 @@ def test_an_invalid_array_is_reported_by_name(tmp_path, changes, message):
     ("labels", "message"),
     [
         (["a"] * 4 + ["b"] * 3 + ["c"], "class 'c' has 1 training sample, and needs at least two: add .* class out$"),
-        ([1] * 7 + [0], "class '0' has 1 training sample, and needs .* divide them and pass floats"),
-        (np.arange(8), "class '0' has 1 training sample, and needs .* divide them and pass floats"),
+        (
+            [1] * 7 + [0],
+            "class '0' has 1 training sample, and needs .*; numbers to predict are .* the array target of a file",
+        ),
+        (np.arange(8), "class '0' has 1 training sample, and needs .*; numbers to predict are the argument numbers"),
         ([True] * 7 + [False], "class 'False' has 1 training sample, and needs .* leave the class out$"),
-        ([str(number / 4) for number in range(8)], r"class '0\.0' has 1 training .* pass floats instead of strings"),
-        ([f"{number},5" for number in range(8)], "class '0,5' has 1 training .* pass floats instead of strings"),
-        ([f"-{number}e-3" for number in range(8)], "class '-0e-3' has 1 training .* pass floats instead of strings"),
+        ([str(number / 4) for number in range(8)], r"class '0\.0' has 1 training .* numbers to predict are"),
+        ([f"{number},5" for number in range(8)], "class '0,5' has 1 training .* numbers to predict are"),
+        ([f"-{number}e-3" for number in range(8)], "class '-0e-3' has 1 training .* numbers to predict are"),
     ],
 )
 def test_a_class_of_one_sample_is_refused_and_numbers_get_advice(labels, message):

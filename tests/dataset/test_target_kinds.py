@@ -12,11 +12,12 @@ from transfer_exp.dataset.array_conversion import convert_features
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.dataset.huggingface import huggingface
 from transfer_exp.dataset.image_table import image_table
-from transfer_exp.dataset.inspection import inspect_dataset
+from transfer_exp.dataset.inspection import inspect_and_log, inspect_dataset
 from transfer_exp.dataset.stratification import multi_label_split
 from transfer_exp.dataset.target_dataset import MEASURES
 from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError
+from transfer_exp.store import Store
 
 RNG = np.random.default_rng(0)
 LABELS = np.array(["bird", "cat", "dog"])
@@ -104,6 +105,55 @@ def test_arrays_have_several_labels_or_numbers(tmp_path):
     assert np.array_equal(arrays(str(path)).feature_set("m", "test").targets, np.eye(3))
 
 
+def test_whole_numbers_are_predicted_if_they_are_stated(tmp_path):
+    ages, path = np.arange(24) * 3, tmp_path / "m.npz"
+    np.savez(path, features=FEATURES, target=ages, test_features=FEATURES[:3], test_target=ages[:3])
+    for target in (arrays(str(path)), arrays(convert_features({"m": FEATURES}, numbers=ages.tolist()))):
+        assert (target.target_kind, target.measure) == ("regression", "r2")
+        assert target.feature_set("m", "train").targets[:, 0].tolist() == ages.tolist()
+    assert arrays(str(path)).feature_set("m", "test").targets[:, 0].tolist() == ages[:3].tolist()
+    np.savez(path, features=FEATURES, target=ages, labels=ages)
+    with pytest.raises(InputError, match=r"m\.npz has the arrays labels and target: keep the one to predict"):
+        arrays(str(path))
+
+
+def test_the_kind_of_a_dataset_is_explained_before_anything_is_computed(folder, caplog):
+    tables = {"a column target": {"target": NUMBERS}, "columns of 0 and 1": dict(zip(LABELS, FLAGS.T, strict=True))}
+    for reason, columns in tables.items():
+        assert image_table(table(folder, **columns)).kind_reason == f"images.csv has {reason}"
+    arguments = {"they are stated as numbers": {"numbers": NUMBERS}}
+    arguments |= {"the labels are floats that are not all whole": {"labels": NUMBERS}}
+    arguments |= {"the labels are a matrix of zeros and ones": {"labels": FLAGS}}
+    with caplog.at_level("INFO"):
+        for reason, argument in arguments.items():
+            dataset = arrays(convert_features(FEATURES, **argument))
+            assert dataset.kind_reason == reason
+            inspect_and_log(dataset, ("train",), Store(folder / "store"))
+    assert "features: 3 labels, several for an image, because the labels are a matrix of zeros and ones" in caplog.text
+    assert "features: numbers in 2 groups, because they are stated as numbers" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (["a"] * 24, r"numbers hold objects of type str|numbers must be \(N,\) integers or floats"),
+        (FLAGS, r"numbers must be \(N,\) integers or floats, not \(24, 3\)"),
+        (np.where(np.arange(24) == 3, np.nan, 1.0), "numbers hold NaN, first at 3"),
+        (np.ones(24, dtype=int), "number of every training image is 1"),
+    ],
+)
+def test_stated_numbers_that_cannot_be_read_are_refused(numbers, message):
+    with pytest.raises(InputError, match=message) as caught:
+        arrays(convert_features(FEATURES, numbers=numbers))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_of_one_sample_is_refused_in_arrays_too():
+    flags = np.column_stack([np.ones(24, dtype=int), np.arange(24) == 0])
+    with pytest.raises(InputError, match="labels of model features: label '1' has 1 training sample, and needs at"):
+        arrays(convert_features(FEATURES, flags))
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -112,8 +162,11 @@ def test_arrays_have_several_labels_or_numbers(tmp_path):
         (np.where(np.arange(24) == 3, np.nan, NUMBERS), "labels hold NaN, first at 3"),
         (np.where(np.arange(24) == 3, np.inf, NUMBERS), "labels hold infinity, first at 3: leave"),
         (np.where(np.arange(24) == 5, -np.inf, NUMBERS), "labels hold infinity, first at 5: leave"),
-        (np.arange(24) * 1e300, r"labels hold whole numbers up to 2e\+301, too large for classes: divide"),
-        (np.arange(24.0), r"labels must be \(N,\) integers or strings, .* not all are whole"),
+        (
+            np.arange(24) * 1e300,
+            r"labels hold whole numbers up to 2e\+301, too large for classes: numbers to predict are",
+        ),
+        (np.arange(24.0), r"labels must be \(N,\) integers or strings, .* numbers to predict are"),
     ],
 )
 def test_label_arrays_that_cannot_be_read_are_refused(labels, message):

@@ -101,17 +101,20 @@ def test_sun397_does_not_depend_on_the_order_of_the_file_system(read_example, tm
     assert torchvision_sets.sun397(str(tmp_path)).train.digest == target.train.digest
 
 
-def test_voc2007_labels_are_the_first_class_and_targets_all(read_example):
-    target = read_example("voc2007")
+def test_voc2007_has_all_classes_of_an_image_and_the_released_reading_the_first(read_example):
     classes = list(torchvision_sets.VOC_CLASSES)
     aeroplane, dog, person = (classes.index(name) for name in ("aeroplane", "dog", "person"))
-    assert target.train.labels.tolist() == [aeroplane] * 3 + [dog] * 3 + [person] * 3
-    assert target.train.targets.shape == (9, 20)
-    assert [np.flatnonzero(row).tolist() for row in target.test.targets[::3]] == [
-        [aeroplane, person],
-        [dog, person],
-        [person],
-    ]
+    several, released = (read_example("voc2007", first_class_only=first) for first in (False, True))
+    assert (several.target_kind, released.target_kind) == ("multi_label", "single_label")
+    assert several.name == released.name == "voc2007", "published accuracies have this name"
+    assert several.measure == released.measure == "map_11point"
+    assert released.train.labels.tolist() == [aeroplane] * 3 + [dog] * 3 + [person] * 3
+    for target in (several, released):
+        assert [np.flatnonzero(row).tolist() for row in target.test.targets[::3]] == [
+            [aeroplane, person],
+            [dog, person],
+            [person],
+        ]
 
 
 def test_voc2007_counts_difficult_objects_only_if_an_image_has_no_other(tmp_path, read_example):

@@ -37,6 +37,13 @@ def test_values_worked_by_hand():
     assert regret(scores, accuracies) == pytest.approx(0.2)
 
 
+def test_values_below_zero_count_as_zero():
+    scores = np.array([3.0, 2.0, 1.0])
+    assert rel_at_k(scores, np.array([-0.2, -0.3, -0.1]), 1) == 1.0, "R2 of models that are all worse than the mean"
+    assert rel_at_k(scores, np.array([-0.2, 0.3, 0.6]), 1) == 0.0
+    assert rel_at_k(scores, np.array([-0.2, 0.3, 0.6]), 2) == pytest.approx(0.5)
+
+
 def test_a_constant_score_equals_a_random_choice():
     scores, accuracies = np.zeros(4), np.array([0.2, 0.4, 0.6, 0.8])
     assert recall_at_k(scores, accuracies, 1) == pytest.approx(1 / 4)

@@ -29,7 +29,7 @@ LABELS = {"multi_label": FLAGS, "regression": NUMBERS}
 SCORED = {
     "multi_label": {"cka", "h_score", "knn", "lfc", "linear_classifier", "logme", "logme_regression", "parc", "ridge"}
     | {"recommended"},
-    "regression": {"cka", "h_score", "knn", "logme", "logme_regression", "ridge"},
+    "regression": {"cka", "etran", "h_score", "knn", "logme", "logme_regression", "ridge"},
 }
 UNLABELLED = {"alpha_req", "parameter_count", "rankme", "random", "imagenet_accuracy", "stable_rank"}
 # They need a head, a network or a table, which arrays do not have.

@@ -36,13 +36,13 @@ def test_linear_fit_equals_the_residual_of_least_squares(samples, dim, classes, 
     features, labels = labelled_features(seed, samples, dim, classes)
     targets = np.eye(classes)[labels]
     residual = targets - features @ np.linalg.lstsq(features, targets, rcond=None)[0]
-    assert linear_fit(features, labels) == pytest.approx(-np.mean(residual**2), rel=1e-9, abs=1e-12)
+    assert linear_fit(features, targets) == pytest.approx(-np.mean(residual**2), rel=1e-9, abs=1e-12)
 
 
 def test_linear_fit_reaches_its_bounds():
-    labels = np.repeat(np.arange(4), 5)
-    assert linear_fit(np.eye(4)[labels], labels) == pytest.approx(0.0, abs=1e-12)
-    assert linear_fit(np.zeros((20, 3)), labels) == -0.25
+    targets = np.eye(4)[np.repeat(np.arange(4), 5)]
+    assert linear_fit(targets, targets) == pytest.approx(0.0, abs=1e-12)
+    assert linear_fit(np.zeros((20, 3)), targets) == -0.25
 
 
 @pytest.mark.parametrize(("classifier", "score"), [("lda", lda), ("ncm", ncm)])
@@ -52,7 +52,7 @@ def test_parts_are_the_scores_of_their_names(classifier, score):
     assert parts == {
         "energy": energy(features, labels),
         "classification": score(features, labels),
-        "regression": linear_fit(features, labels),
+        "regression": linear_fit(features, np.eye(3)[labels]),
     }
     assert set(ETran().parts(features, labels)) == {"energy", "classification"}
     assert all(type(value) is float for value in parts.values())
@@ -85,6 +85,22 @@ def test_parts_are_combined_over_the_pool_as_released():
     np.testing.assert_allclose(ETran(energy_weight=0.5, regression_weight=0.5).combine(parts), [0.0, 1.0, 0.75])
     np.testing.assert_array_equal(ETran().combine(parts[::-1]), ETran().combine(parts)[::-1])
     np.testing.assert_array_equal(ETran().combine(parts[1:2]), [0.0])
+
+
+def test_numbers_are_scored_by_energy_and_regression_in_any_unit():
+    numbers = np.random.default_rng(4).uniform(1, 90, (60, 1))
+    pool = [np.random.default_rng(5).standard_normal((60, 8)) + s * numbers / 90 for s in (0.0, 1.0, 3.0)]
+    parts = [ETran().target_parts(features, numbers, "regression") for features in pool]
+    assert all(set(part) == {"energy", "regression"} for part in parts)
+    scores = ETran().combine(parts)
+    residuals = [np.mean((numbers - f @ np.linalg.lstsq(f, numbers, rcond=None)[0]) ** 2) for f in pool]
+    energies = [part["energy"] for part in parts]
+    expected = 0.15 * (energies - np.min(energies)) / np.ptp(energies)
+    expected += 0.85 * (np.max(residuals) - residuals) / np.ptp(residuals)
+    np.testing.assert_allclose(scores, expected, rtol=1e-9)
+    for unit in (1e-200, 1e3, 1e200):
+        other = [ETran().target_parts(features, unit * numbers, "regression") for features in pool]
+        np.testing.assert_allclose(ETran().combine(other), scores, rtol=1e-9)
 
 
 def test_better_separated_classes_rank_higher_in_a_pool():

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from transfer_exp.errors import InputError
+from transfer_exp.io.csv import read_table
 from transfer_exp.report.record import read_record, to_json_value, write_record, write_result_rows
 from transfer_exp.results.cell import CellResult, ModelResult
 
@@ -111,6 +112,7 @@ def test_rows_replace_earlier_rows_and_no_record(tmp_path):
     assert (record.read_text(), table.read_text()) == before
     for _ in range(2):
         assert write_result_rows(tmp_path, tmp_path / "rows.csv") == 1
+    assert set(read_table(tmp_path / "rows.csv")["measure"]) == {RESULT.measure}
 
 
 @pytest.mark.parametrize(

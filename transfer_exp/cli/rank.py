@@ -297,9 +297,9 @@ def build_search(
         raise InputError(f"then={plain['then']} needs images: arrays come without networks, leave it out")
     if plain["then"] and dataset.target_kind == "unlabelled":
         raise InputError(f"then={plain['then']} needs labels: leave it out, or label the images")
-    if isinstance(dataset, TargetDataset):  # the first line, before the seconds that torch takes
-        targets = describe_targets(dataset.target_kind, len(dataset.class_names))
-        _log.info("ranking models for %s (%s)%s", dataset.name, targets, limit)
+    # The first line, before the seconds that torch takes.
+    targets = describe_targets(dataset.target_kind, len(dataset.class_names), dataset.kind_reason)
+    _log.info("ranking models for %s (%s)%s", dataset.name, targets, limit)
     phase("loading torch")
     parts["pool"] = build_all(("model_pool",), plain)["model_pool"].select(plain["models"])
     resolved = resolve_settings(config)

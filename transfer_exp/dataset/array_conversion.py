@@ -14,14 +14,18 @@ from transfer_exp.errors import InputError
 from transfer_exp.io.text import clean_name
 from transfer_exp.statistics.feature_set import FeaturesInMemory
 
+NUMBERS_ADVICE = "numbers to predict are the argument numbers of rank(), or the array target of a file"
+"""Where the user states numbers, in messages about labels that may be numbers."""
 
-def convert_features(features: Any, labels: Any) -> FeaturesInMemory:
+
+def convert_features(features: Any, labels: Any = None, numbers: Any = None) -> FeaturesInMemory:
     """Return arrays, frames, tensors or sparse matrices as NumPy arrays.
 
     Args:
         features: (N, D) of one model, or of each model by its name.
         labels: (N,) or (N, 1) integers, strings or truth values, or (N, C) with a single one in each row; (N, C) zeros
             and ones for several labels; or (N,) floats that are not all whole, for numbers to predict.
+        numbers: (N,) or (N, 1) numbers to predict, in place of labels.
 
     Raises:
         InputError: If the values cannot be converted without a loss. The message names the model.
@@ -32,10 +36,18 @@ def convert_features(features: Any, labels: Any) -> FeaturesInMemory:
     for name in models:
         if not isinstance(name, str) or not name.strip():
             raise InputError(f"{name!r} is not the name of a model: use a text")
-    _check_rows({**{f"features of model {name}": values for name, values in models.items()}, "labels": labels})
+    _check_rows(
+        {
+            **{f"features of model {name}": values for name, values in models.items()},
+            "labels": labels,
+            "numbers": numbers,
+        }
+    )
     arrays = {clean_name(name): _convert(values, f"features of model {name}") for name, values in models.items()}
     if len(arrays) < len(models):
         raise InputError("two models have the same name in different Unicode forms: rename one")
+    if numbers is not None:
+        return FeaturesInMemory(arrays, flatten_numbers(_convert(numbers, "numbers"), "numbers"), "target")
     names = None
     if isinstance(labels, pd.DataFrame):
         names, labels = [str(name) for name in labels], labels.to_numpy()
@@ -76,22 +88,39 @@ def flatten_labels(labels: np.ndarray, what: str, names: Sequence[str] | None = 
     return labels
 
 
-def _check_floats(labels: np.ndarray, what: str) -> None:
-    """Raise `InputError` unless labels are (N,) finite floats that are not all whole; ``what`` names them."""
-    for name, is_bad in (("NaN", np.isnan(labels)), ("infinity", np.isinf(labels))):
+def flatten_numbers(numbers: np.ndarray, what: str) -> np.ndarray:
+    """Return numbers to predict, (N,) or (N, 1), as floats (N,); ``what`` names them in messages.
+
+    Raises:
+        InputError: If they have another shape or type, or one is not finite.
+    """
+    if numbers.ndim == 2 and numbers.shape[1] == 1:
+        numbers = numbers[:, 0]
+    if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iuf":
+        raise InputError(f"{what} must be (N,) integers or floats, not {numbers.shape} {numbers.dtype}: convert them")
+    numbers = numbers.astype(np.float64)
+    _check_finite(numbers, what)
+    return numbers
+
+
+def _check_finite(values: np.ndarray, what: str) -> None:
+    """Raise `InputError` if a float is not finite; ``what`` names them."""
+    for name, is_bad in (("NaN", np.isnan(values)), ("infinity", np.isinf(values))):
         if is_bad.any():
             raise InputError(f"{what} hold {name}, first at {np.flatnonzero(is_bad)[0]}: leave the sample out")
+
+
+def _check_floats(labels: np.ndarray, what: str) -> None:
+    """Raise `InputError` unless labels are (N,) finite floats that are not all whole; ``what`` names them."""
+    _check_finite(labels, what)
     if labels.ndim == 1 and (labels % 1 != 0).any():
         return
     largest = float(np.abs(labels).max())
     if largest > 2**53:
-        raise InputError(
-            f"{what} hold whole numbers up to {largest:.0e}, too large for classes: divide numbers to predict by a "
-            "unit such as their standard deviation"
-        )
+        raise InputError(f"{what} hold whole numbers up to {largest:.0e}, too large for classes: {NUMBERS_ADVICE}")
     raise InputError(
         f"{what} must be (N,) integers or strings, not {labels.shape} {labels.dtype}: convert them with .astype(int), "
-        "if they are classes; divide numbers to predict so that not all are whole"
+        f"if they are classes; {NUMBERS_ADVICE}"
     )
 
 

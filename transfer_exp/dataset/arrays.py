@@ -12,7 +12,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int, Real
 
-from transfer_exp.dataset.array_conversion import flatten_labels, refuse_missing_text
+from transfer_exp.dataset.array_conversion import (
+    NUMBERS_ADVICE,
+    flatten_labels,
+    flatten_numbers,
+    refuse_missing_text,
+)
 from transfer_exp.dataset.stratification import few_shot_indices, stratified_indices
 from transfer_exp.dataset.target_dataset import MEASURES, Measure, check_measure, check_whole_scoring_set
 from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
@@ -92,6 +97,7 @@ class FeatureArrays:
         target_kind: What a model has to predict: one class, several labels or a number.
         targets, test_targets: Several labels or numbers of the N and the T samples; None for one class.
         measure: Measure of accuracy.
+        kind_reason: What in the arrays decides the kind.
     """
 
     name: str
@@ -104,6 +110,7 @@ class FeatureArrays:
     targets: Targets | None = None
     test_targets: Real[np.ndarray, "test_samples targets"] | None = None
     measure: Measure = "accuracy"
+    kind_reason: str = ""
 
     def __post_init__(self) -> None:
         check_measure(self.measure, self.target_kind, self.class_names)
@@ -190,7 +197,8 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
     Pickled objects are refused. Features are read later, one model at a time.
 
     Labels are one class per sample, (N,) integers, strings or truth values, or one-hot, (N, C); several labels, (N, C)
-    zeros and ones; or numbers to predict, (N,) floats that are not all whole.
+    zeros and ones; or numbers to predict, (N,) floats that are not all whole. The keys ``target`` and ``test_target``
+    instead of ``labels`` and ``test_labels`` hold numbers to predict that may be whole, such as ages.
 
     Args:
         root: The file or folder, where ``~`` is expanded; or arrays in memory.
@@ -198,22 +206,25 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
         seed: Seed of the scoring set.
 
     Raises:
-        InputError: If a file or key is missing, shapes or labels do not fit, there is only one class, or a class has
-            only one training sample.
+        InputError: If a file or key is missing, shapes or labels do not fit, there is only one class, or a class or a
+            label has only one training sample.
     """
     name, sources = _list_sources(root)
     first, *following = sources.values()
     raw, raw_test = _read_labels(first)
     for source in following:
-        for key, expected, values in zip(("labels", "test_labels"), (raw, raw_test), _read_labels(source), strict=True):
+        for part, expected, values in zip(
+            ("labels", "test_labels"), (raw, raw_test), _read_labels(source), strict=True
+        ):
             if values is not expected and (values is None or expected is None or not np.array_equal(values, expected)):
                 raise InputError(
-                    f"{key} of {source.label} differ from those of {first.label}: all models need the same samples"
+                    f"{part} of {source.label} differ from those of {first.label}: all models need the same samples"
                 )
     kind: TargetKind = "multi_label" if raw.ndim == 2 else "regression" if raw.dtype.kind == "f" else "single_label"
     test_labels = targets = test_targets = None
     if kind == "multi_label":
         class_names, targets, test_targets = tuple(str(c) for c in range(raw.shape[1])), raw, raw_test
+        _check_class_sizes(raw.sum(axis=0), class_names, first, kind="label")
         labels = rarest_labels(raw, raw)
         test_labels = None if raw_test is None else rarest_labels(raw_test, raw)
     elif kind == "regression":
@@ -227,7 +238,7 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
             raise InputError(f"labels of {first.label} hold one class only: a ranking of models needs at least two")
         test_labels = None if raw_test is None else _encode_test_labels(raw_test, classes, first)
         class_names = tuple(str(label) for label in classes)
-        _check_class_sizes(np.bincount(labels), class_names, raw.dtype.kind, first)
+        _check_class_sizes(np.bincount(labels), class_names, first, may_be_numbers=raw.dtype.kind != "b")
     return FeatureArrays(
         name,
         class_names,
@@ -239,14 +250,24 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
         targets,
         test_targets,
         MEASURES[kind][0],
+        _kind_reason(kind, first),
     )
+
+
+def _kind_reason(kind: TargetKind, source: ModelArrays) -> str:
+    """Return what in the arrays decides the kind of dataset."""
+    if kind == "regression":
+        has_target = source.read_optional("target") is not None
+        return "they are stated as numbers" if has_target else "the labels are floats that are not all whole"
+    content = "a matrix of zeros and ones" if kind == "multi_label" else "one class a sample"
+    return f"the labels are {content}"
 
 
 def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ModelArrays]]:
     """Return the name of the dataset, and the arrays by model name."""
     if isinstance(root, FeaturesInMemory):
         sources = {
-            name: ModelArrays(f"model {name}", {"features": features, "labels": root.labels})
+            name: ModelArrays(f"model {name}", {"features": features, root.key: root.labels})
             for name, features in root.features.items()
         }
         return "features", sources
@@ -258,7 +279,14 @@ def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ModelArr
 
 
 def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return training labels, and test labels or None, each as in `flatten_labels`."""
+    """Return training labels, and test labels or None, each as in `flatten_labels` or `flatten_numbers`."""
+    numbers, test_numbers = source.read_optional("target"), source.read_optional("test_target")
+    if numbers is not None:
+        if source.read_optional("labels") is not None:
+            raise InputError(f"{source.label} has the arrays labels and target: keep the one to predict")
+        test_name = f"test_target of {source.label}"
+        test_part = None if test_numbers is None else flatten_numbers(test_numbers, test_name)
+        return flatten_numbers(numbers, f"target of {source.label}"), test_part
     test = source.read_optional("test_labels")
     parts = {"labels": source.read("labels")} | ({} if test is None else {"test_labels": test})
     if isinstance(source.content, Path):  # arrays in memory are checked before they are converted
@@ -277,27 +305,28 @@ def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _check_class_sizes(
-    counts: Int[np.ndarray, " classes"], class_names: Sequence[str], kind: str, source: ModelArrays
+    counts: Int[np.ndarray, " classes"],
+    class_names: Sequence[str],
+    source: ModelArrays,
+    kind: str = "class",
+    may_be_numbers: bool = False,
 ) -> None:
-    """Refuse a class of one sample, like the readers of images.
+    """Refuse a class or label of one sample, like the readers of images.
 
     Args:
         counts: Training samples of each class, (C,).
         class_names: C names.
-        kind: The NumPy kind of the labels, which are numbers to predict if all names are numbers.
         source: Has the labels, for the message.
+        kind: What a name stands for, in the message.
+        may_be_numbers: Whether the labels are numbers to predict if all names are numbers.
     """
     if not (counts < 2).any():
         return
     c = int(np.argmax(counts < 2))
-    advice, are_numbers = "", kind != "b" and all(map(_NUMBER.fullmatch, class_names))
-    if are_numbers and all(name.lstrip("+-").isdecimal() for name in class_names):
-        advice = ", or, if these are numbers to predict, divide them and pass floats that are not all whole"
-    elif are_numbers:
-        advice = ", or, if these are numbers to predict, pass floats instead of strings"
+    advice = f"; {NUMBERS_ADVICE}" if may_be_numbers and all(map(_NUMBER.fullmatch, class_names)) else ""
     raise InputError(
-        f"labels of {source.label}: class {class_names[c]!r} has {counts[c]} training sample, and needs at least two: "
-        f"add samples or leave the class out{advice}"
+        f"labels of {source.label}: {kind} {class_names[c]!r} has {counts[c]} training sample, and needs at least two: "
+        f"add samples or leave the {kind} out{advice}"
     )
 
 

@@ -80,7 +80,9 @@ def huggingface(
     if is_skip(on_unreadable) and (damaged := _leave_out_unreadable(images, id, chosen)):
         passed_over[NOT_READABLE] = damaged
     sampling = (test_fraction, scoring_set_size, seed)
-    return assemble(Path(id).name, class_names, images, *sampling, kind, passed_over)
+    content = {"multi_label": "lists of labels", "regression": "floats"}.get(kind, "one class a row")
+    reason = f"its column {label} holds {content}"
+    return assemble(Path(id).name, class_names, images, *sampling, kind, passed_over, reason)
 
 
 def _leave_out_unreadable(images: dict[Split, LabelledImages], id: str, chosen: Mapping[Split, str]) -> tuple[str, ...]:

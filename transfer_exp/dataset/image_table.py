@@ -71,7 +71,7 @@ def image_table(
         raise InputError(f"dataset.root={root} is not a folder: set it to the one that files are relative to")
     if not separator:
         raise InputError("dataset.separator is empty: set it to the text between labels, such as ','")
-    labelled, passed_over, kind = _read_rows(table, separator)
+    labelled, passed_over, columns, kind = _read_rows(table, separator)
     rows = _add_paths(labelled, table, folder, is_skip(on_unreadable))
     if len(rows) < len(labelled):
         passed_over[NOT_READABLE] = tuple(labelled["file"].drop(rows.index))
@@ -84,11 +84,14 @@ def image_table(
     images = load_files(rows["path"].to_list(), labels, REMEDY, targets, decoder=decoder)
     splits = {split: images.subset(np.flatnonzero(rows["split"] == split)) for split in sorted(set(rows["split"]))}
     sampling = (test_fraction, scoring_set_size, seed)
-    return assemble(name or table.stem, class_names, splits, *sampling, kind, passed_over)
+    reason = f"{table.name} has " + (f"a column {columns[0]}" if columns[0] in _KINDS else "columns of 0 and 1")
+    return assemble(name or table.stem, class_names, splits, *sampling, kind, passed_over, reason)
 
 
-def _read_rows(table: Path, separator: str) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]], TargetKind]:
+def _read_rows(table: Path, separator: str) -> tuple[pd.DataFrame, dict[str, tuple[str, ...]], list[str], TargetKind]:
     """Return file, split and answer of every row after checking them, and the files of splits without answers.
+
+    Also return the columns with the answers, and the kind of dataset that they make.
 
     The answer is what to predict: a class, a tuple of labels or a number. The split is train if the CSV has none.
     """
@@ -111,7 +114,7 @@ def _read_rows(table: Path, separator: str) -> tuple[pd.DataFrame, dict[str, tup
             rows = rows.drop(part.index)
     _check(is_empty[rows.index], rows[columns[0]], table, "is empty: fill it in, or remove the line")
     answers = _read_answers(rows[columns], kind, table, separator)
-    return rows[["file", "split"]].assign(answer=answers), passed_over, kind
+    return rows[["file", "split"]].assign(answer=answers), passed_over, columns, kind
 
 
 def _answer_columns(rows: pd.DataFrame, table: Path) -> tuple[list[str], TargetKind]:

@@ -211,6 +211,9 @@ def inspect_and_log(
     Raises:
         InputError: If an image of the splits ``needed`` cannot be read.
     """
+    if dataset.target_kind in ("multi_label", "regression") and report is None:
+        targets = describe_targets(dataset.target_kind, len(dataset.class_names), dataset.kind_reason)
+        _log_once(dataset.name, targets)
     if isinstance(dataset, FeatureArrays):
         return []
     phase("checking the images")
@@ -220,10 +223,15 @@ def inspect_and_log(
             report(line)
         return findings
     for line in findings:
-        if (dataset.name, line) not in _logged:
-            _logged.add((dataset.name, line))
-            _log.log(logging.WARNING if line.startswith("warning") else logging.INFO, "%s: %s", dataset.name, line)
+        _log_once(dataset.name, line)
     return findings
+
+
+def _log_once(name: str, line: str) -> None:
+    """Log a line about the dataset of a name, unless this process has logged it."""
+    if (name, line) not in _logged:
+        _logged.add((name, line))
+        _log.log(logging.WARNING if line.startswith("warning") else logging.INFO, "%s: %s", name, line)
 
 
 def _parts(dataset: TargetDataset, splits: Sequence[Part]) -> dict[str, LabelledImages]:

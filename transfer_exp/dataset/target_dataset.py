@@ -167,6 +167,7 @@ class TargetDataset:
             ``unlabelled`` has one class and no test image.
         passed_over: Names of the files that were not read, relative to the root of the dataset, by reason (a phrase in
             the plural such as "not images").
+        kind_reason: What in the data decides the kind, such as "it has a column labels"; empty if nothing else exists.
 
     Raises:
         InputError: If fewer than two classes have training images; if a class with images in any split has fewer than
@@ -183,6 +184,7 @@ class TargetDataset:
     measure: Measure = "accuracy"
     target_kind: TargetKind = "single_label"
     passed_over: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kind_reason: str = ""
 
     @property
     def mean_and_scale(self) -> tuple[float, float]:
@@ -259,6 +261,7 @@ def assemble(
     seed: int,
     kind: TargetKind = "single_label",
     passed_over: Mapping[str, Sequence[str]] | None = None,
+    kind_reason: str = "",
 ) -> TargetDataset:
     """Return a dataset of splits by name; without a test split, ``test_fraction`` of every class of train is held out.
 
@@ -271,4 +274,4 @@ def assemble(
     scoring_set, validation = train.stratified_subset(scoring_set_size, seed), splits.get("validation")
     reasons = {reason: tuple(names) for reason, names in (passed_over or {}).items()}
     images = (train, test, scoring_set, validation)
-    return TargetDataset(clean_name(name), tuple(class_names), *images, MEASURES[kind][0], kind, reasons)
+    return TargetDataset(clean_name(name), tuple(class_names), *images, MEASURES[kind][0], kind, reasons, kind_reason)

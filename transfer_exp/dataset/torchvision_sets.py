@@ -23,8 +23,10 @@ from PIL import Image
 from transfer_exp.dataset.image_file import check_inside, load_files
 from transfer_exp.dataset.stratification import take_per_class
 from transfer_exp.dataset.target_dataset import LabelledImages, Measure, TargetDataset
+from transfer_exp.dataset.targets import rarest_labels
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import expand_user, read_text
+from transfer_exp.statistics.feature_set import TargetKind
 
 logger = logging.getLogger(__name__)
 
@@ -107,6 +109,8 @@ class PublishedSet:
         train: LabelledImages,
         test: LabelledImages,
         validation: LabelledImages | None = None,
+        *,
+        kind: TargetKind = "single_label",
     ) -> TargetDataset:
         """Return the dataset of these splits with a random scoring set.
 
@@ -122,7 +126,7 @@ class PublishedSet:
                 *(self.name, len(names), self.root, self.n_classes),
             )
         scoring_set = train.stratified_subset(self.scoring_set_size, self.seed)
-        return TargetDataset(self.name, names, train, test, scoring_set, validation, self.measure)
+        return TargetDataset(self.name, names, train, test, scoring_set, validation, self.measure, kind)
 
 
 def load_listed_images(dataset: Any) -> LabelledImages:
@@ -248,24 +252,40 @@ def sun397(root: str, download: bool = False, scoring_set_size: int | None = Non
     return source.assemble([dataset.classes], images.subset(train), images.subset(test))
 
 
-def voc2007(root: str, download: bool = False, scoring_set_size: int | None = None, seed: int = 0) -> TargetDataset:
-    """Return PASCAL VOC 2007 (Everingham et al., 2010): 2,501 / 2,510 / 4,952 images of 20 classes.
+def voc2007(
+    root: str,
+    download: bool = False,
+    scoring_set_size: int | None = None,
+    seed: int = 0,
+    first_class_only: bool = False,
+) -> TargetDataset:
+    """Return PASCAL VOC 2007 (Everingham et al., 2010): 2,501 / 2,510 / 4,952 images of 20 classes, several per image.
 
-    ``targets`` of `LabelledImages` marks every class in an image, for the 11-point mean average precision; ``labels``
-    is the first of them in alphabetical order, on which earlier papers compute scores. Objects flagged "difficult" do
-    not count, as in the challenge, unless an image has no other object.
+    Objects flagged "difficult" do not count, as in the challenge, unless an image has no other object. The measure is
+    the challenge's 11-point mean average precision.
+
+    Args:
+        root, download, scoring_set_size, seed: See `PublishedSet`.
+        first_class_only: Whether ``labels`` is the first class of an image in alphabetical order, on which the release
+            of Spread-Attract computes scores. ``targets`` marks every class either way.
     """
     source = PublishedSet("voc2007", "VOCDetection", 20, "map_11point", root, download, scoring_set_size, seed)
-    splits = [_load_voc(source.open(year="2007", image_set=split)) for split in ("train", "test", "val")]
-    return source.assemble([VOC_CLASSES], *splits)
+    datasets = [source.open(year="2007", image_set=split) for split in ("train", "test", "val")]
+    targets = [_read_voc_targets(dataset) for dataset in datasets]
+    labels = [part.argmax(axis=1) if first_class_only else rarest_labels(part, targets[0]) for part in targets]
+    splits = [
+        load_files(check_paths(dataset, dataset.images), part_labels, REMEDY, part)
+        for dataset, part_labels, part in zip(datasets, labels, targets, strict=True)
+    ]
+    return source.assemble([VOC_CLASSES], *splits, kind="single_label" if first_class_only else "multi_label")
 
 
-def _load_voc(dataset: Any) -> LabelledImages:
-    targets = np.array([_read_voc_targets(Path(path)) for path in dataset.annotations], dtype=np.int64)
-    return load_files(check_paths(dataset, dataset.images), targets.argmax(axis=1), REMEDY, targets)
+def _read_voc_targets(dataset: Any) -> Int[np.ndarray, "samples classes"]:
+    """Return 1 for every class in the annotation of an image and 0 for the others, (N, 20)."""
+    return np.array([_read_annotation(Path(path)) for path in dataset.annotations], dtype=np.int64)
 
 
-def _read_voc_targets(annotation: Path) -> Int[np.ndarray, " classes"]:
+def _read_annotation(annotation: Path) -> Int[np.ndarray, " classes"]:
     """Return 1 for every class in an annotation and 0 for the others, (20,)."""
     try:
         objects = ElementTree.fromstring(read_text(annotation, _MAX_ANNOTATION_BYTES)).findall("object")

@@ -17,9 +17,10 @@ from transfer_exp.statistics.rounding import merge_ties
 def rel_at_k(scores: PerModel, accuracies: PerModel, k: int) -> float:
     """Compute the best accuracy among the ``k`` models with the largest scores over the best of all, in [0, 1].
 
-    1 when the best accuracy is 0 (nothing can be lost) and when k is at least M. Raises `InputError` when `check_pair`
-    does, or ``k`` is below 1.
+    Values below 0, which R2 can have, count as 0. 1 when the best accuracy is 0 (nothing can be lost) and when k is at
+    least M. Raises `InputError` when `check_pair` does, or ``k`` is below 1.
     """
+    accuracies = np.maximum(accuracies, 0.0)
     best = float(accuracies.max(initial=-np.inf))
     best_of_top = _expected_best(scores, accuracies, k)
     return best_of_top / best if best != 0 else 1.0

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from jaxtyping import Float
@@ -334,6 +334,8 @@ def _compute_parts(metric: Metric | PoolMetric, inputs: MetricInputs) -> Mapping
                 metrics = _LABEL_FREE_METRICS if kind == "unlabelled" else _TARGET_METRICS
                 raise SharedInputError(f"not applicable to {_KIND_PHRASES[kind]}: use a metric such as {metrics}")
             scorer: Any = metric
+            if isinstance(metric, PoolMetric):
+                return cast("Mapping[str, Any]", scorer.target_parts(inputs.features, inputs.targets, kind))
             return {_SCORE: scorer.score_targets(inputs.features, inputs.targets, kind)}
     values = inputs.select(metric.inputs)
     return metric.parts(*values) if isinstance(metric, PoolMetric) else {_SCORE: metric(*values)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -15,8 +16,16 @@ from transfer_exp.metric.metric import PoolMetric
 from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.pool_scaling import min_max_scaled
 from transfer_exp.metric.spectrum import spectrum
-from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
-from transfer_exp.statistics.rounding import RESOLUTION
+from transfer_exp.statistics.feature_set import (
+    Features,
+    Labels,
+    TargetKind,
+    Targets,
+    check_features,
+    check_targets,
+    encode_labels,
+)
+from transfer_exp.statistics.rounding import RESOLUTION, scale_to_one
 
 
 def energy(features: Features, labels: Labels, share: float = 0.005) -> float:
@@ -44,36 +53,38 @@ def energy(features: Features, labels: Labels, share: float = 0.005) -> float:
     return float(scores[: max(int(share * len(scores) + 1e-6), 1)].mean())
 
 
-def linear_fit(features: Features, labels: Labels) -> float:
-    """Compute minus the mean squared error, over samples and classes, of the least-squares fit to one-hot labels.
+def linear_fit(features: Features, targets: Targets) -> float:
+    """Compute minus the mean squared error, over samples and columns, of the least-squares fit to the targets.
 
-    The fit has no intercept and uses the singular vectors of the features, like ETran's regression score. That score
-    fits the bounding boxes of objects; here the targets are the classes.
+    The fit has no intercept and uses the singular vectors of the features. The published score fits the bounding boxes
+    of objects; here the targets are one-hot labels, or numbers.
 
     Args:
         features: (N, D), not centred: an invertible linear map leaves the score unchanged, a shift does not.
-        labels: (N,), integers, at least two classes.
+        targets: (N, T).
 
     Returns:
-        Value in [-1 / C, 0].
+        Value in [-mean of the squared targets, 0], which is [-1 / C, 0] for one-hot labels of C classes.
+
+    Raises:
+        InputError: If features or targets are not finite or do not fit.
 
     References:
         Gholami et al., "ETran", ICCV 2023, SVD-based regression score, as in the authors' code.
     """
-    features = check_features(features, labels)
-    codes, counts = encode_labels(labels)
-    if not features.any():
-        return -1.0 / len(counts)
-    _, coordinates = spectrum(features, np.eye(len(counts))[codes])
-    residuals = counts - (coordinates**2).sum(axis=0)
-    return float(0.0 - residuals[residuals > RESOLUTION * counts].sum() / (len(codes) * len(counts)))
+    x, y = check_targets(features, targets)
+    _, coordinates = spectrum(x, y)
+    squares = (y**2).sum(axis=0)
+    residuals = squares - (coordinates**2).sum(axis=0)
+    return float(0.0 - residuals[residuals > RESOLUTION * squares].sum() / y.size)
 
 
 @dataclass(frozen=True)
 class ETran(PoolMetric):
     """Weighted mean of the energy, classification and regression scores, each scaled to [0, 1] over the pool.
 
-    The classification score has the weight 1 - energy_weight - regression_weight.
+    The classification score has the weight 1 - energy_weight - regression_weight. Numbers as labels have no
+    classification score, and the regression score has all of the weight 1 - energy_weight.
 
     Attributes:
         classifier: ``"lda"`` (shrinkage one half) as in the paper, or ``"ncm"``, which the authors' code calls LDA.
@@ -86,6 +97,7 @@ class ETran(PoolMetric):
     source = "Gholami et al., ICCV 2023"
     lower = 0.0
     upper = 1.0
+    target_kinds: ClassVar[tuple[TargetKind, ...]] = ("regression",)
 
     classifier: str = "lda"
     energy_weight: float = 0.15
@@ -101,13 +113,28 @@ class ETran(PoolMetric):
         self._check_options()
         classifier = lda if self.classifier == "lda" else ncm
         parts = {"energy": energy(features, labels, self.energy_share), "classification": classifier(features, labels)}
-        return parts | ({"regression": linear_fit(features, labels)} if self.regression_weight > 0 else {})
+        if self.regression_weight == 0:
+            return parts
+        codes, counts = encode_labels(labels)
+        return parts | {"regression": linear_fit(features, np.eye(len(counts))[codes])}
+
+    def target_parts(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> dict[str, float]:
+        """Return "energy" and "regression" of one model for numbers (N, 1); InputError if an option is out of range.
+
+        The numbers are divided by the largest one, which changes no score of a pool.
+        """
+        self._check_options()
+        regression = linear_fit(features, scale_to_one(np.asarray(targets, dtype=np.float64)))
+        return {"energy": energy(features, np.arange(len(features)), self.energy_share), "regression": regression}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return the score of every model of the pool, (M,), in [0, 1]."""
         self._check_options()
+        score = self.energy_weight * min_max_scaled(parts, "energy")
+        if "classification" not in parts[0]:
+            return np.clip(score + (1.0 - self.energy_weight) * min_max_scaled(parts, "regression"), 0.0, 1.0)
         rest = max(1.0 - self.energy_weight - self.regression_weight, 0.0)
-        score = self.energy_weight * min_max_scaled(parts, "energy") + rest * min_max_scaled(parts, "classification")
+        score += rest * min_max_scaled(parts, "classification")
         if self.regression_weight > 0:
             score += self.regression_weight * min_max_scaled(parts, "regression")
         return np.clip(score, 0.0, 1.0)

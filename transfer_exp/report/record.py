@@ -232,10 +232,11 @@ def write_result_rows(sweep: Path, path: Path) -> int:
     rows = [
         {key: result.cell.get(key, "") for key in CELL_COLUMNS}
         | {key: getattr(model, key) for key in (*MODEL_COLUMNS, *_COST_COLUMNS)}
+        | {"measure": result.measure}
         for result in results
         for model in result.models
     ]
-    frame = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *MODEL_COLUMNS, *_COST_COLUMNS])
+    frame = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *MODEL_COLUMNS, *_COST_COLUMNS, "measure"])
     frame = frame.astype({"trainable_parameters": "Int64"})
     frame = frame.sort_values(list(CELL_COLUMNS), kind="stable")
     write_atomically(path, lambda temporary: write_table(temporary, frame))

@@ -21,13 +21,14 @@ Targets = Real[np.ndarray, "samples targets"]
 """Type of what is predicted unless it is one class: zeros and ones for C labels, (N, C), or numbers, (N, 1)."""
 
 
-def describe_targets(kind: str, n_classes: int) -> str:
-    """Return what a dataset of a `TargetKind` asks a model to predict, in words such as ``5 classes``."""
-    if kind == "unlabelled":
-        return "no labels"
-    if kind == "regression":
-        return f"numbers in {n_classes} groups"
-    return f"{n_classes} {'classes' if kind == 'single_label' else 'labels, several for an image'}"
+def describe_targets(kind: str, n_classes: int, reason: str = "") -> str:
+    """Return what a dataset of a `TargetKind` asks a model to predict, in words such as ``5 classes``, and why."""
+    texts = {
+        "unlabelled": "no labels",
+        "regression": f"numbers in {n_classes} groups",
+        "multi_label": f"{n_classes} labels, several for an image",
+    }
+    return texts.get(kind, f"{n_classes} classes") + (f", because {reason}" if reason else "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +37,13 @@ class FeaturesInMemory:
 
     Attributes:
         features: (N, D) by model name.
-        labels: One class per sample, as integers, strings or truth values, (N,).
+        labels: One class per sample, as integers, strings or truth values, (N,); several labels (N, C); or numbers.
+        key: ``labels``, or ``target`` if the labels are numbers to predict.
     """
 
     features: Mapping[str, np.ndarray]
     labels: np.ndarray
+    key: Literal["labels", "target"] = "labels"
 
 
 @dataclass(frozen=True, eq=False)
