@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.instantiate import build
+from transfer_exp.cli.score_matrix import compose_option
 from transfer_exp.errors import InputError
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -51,6 +52,12 @@ def test_an_option_lists_all_arguments_of_its_target_and_no_others(group, option
     options.pop("_convert_", None)  # read by Hydra, not by the target
     parameters = inspect.signature(get_object(options.pop("_target_"))).parameters
     assert set(options) == set(parameters), "the file shows every hyperparameter"
+
+
+@pytest.mark.parametrize(("group", "option"), [o for o in OPTIONS if o[0] in ("metric", "perturbation")])
+def test_an_option_of_a_score_matrix_has_the_settings_that_hydra_composes(group, option):
+    composed = OmegaConf.to_container(_compose(f"{group}={option}"), resolve=True)
+    assert compose_option(group, option, composed["seed"]) == composed[group]
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=["/".join(o) for o in OPTIONS])

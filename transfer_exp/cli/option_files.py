@@ -14,9 +14,11 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
+from hydra._internal.hydra import Hydra
 from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.redact import is_secret
@@ -53,16 +55,35 @@ _hydra_load_single_config = ConfigLoaderImpl._load_single_config
 
 def install() -> None:
     """Let Hydra's loader apply the limits, and `check_config` to every config that it composes."""
+    Hydra.get_mode = _find_mode  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl.load_configuration = _compose_config  # type: ignore[method-assign, assignment]
     CachingConfigRepository.load_config = _load_config  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl._load_single_config = _place_config  # type: ignore[method-assign, assignment]
+
+
+def _find_mode(application: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
+    """Return the mode that an option sets, or None; this replaces a method of Hydra. Errors: see `_load_config`.
+
+    Hydra composes the whole config for it. No option file of the package sets a mode, so this is only needed where the
+    arguments name the mode or further folders of option files.
+    """
+    paths = [item.path or "" for item in application.config_loader.get_search_path().get_path()]
+    if all(map(_is_shipped, paths)) and not any("hydra.mode" in o or "hydra.searchpath" in o for o in overrides):
+        return None
+    try:
+        config = application.compose_config(config_name, overrides, RunMode.MULTIRUN, validate_sweep_overrides=False)
+        return config.hydra.mode
+    except InputError:
+        raise
+    except Exception:  # Hydra composes the config again, and reports the error.
+        return None
 
 
 def _compose_config(
     loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *options: Any, **keywords: Any
 ) -> DictConfig:
     """Compose and check a config; this replaces a method of Hydra. Raises `InputError` when it cannot be used."""
-    check_overrides(overrides, lambda group: bool(loader.get_group_options(group)) or bool(loader.list_groups(group)))
+    check_overrides(overrides, loader.repository.group_exists)
     try:
         config = _hydra_load_configuration(loader, config_name, overrides, *options, **keywords)
         plain = OmegaConf.to_container(config)
