@@ -79,7 +79,11 @@ KINDS = [
     _entry("argument that downloads", "not allowed: pretrained=True", arguments={"pretrained": True}),
     _entry("argument with a target", "not allowed: act_layer", arguments={"act_layer": {"_target_": "os.system"}}),
     _entry("layer of terabytes", "far more numbers than its file", arguments={"num_classes": 10**12}),
-    _entry("layers without end", "far more numbers than its file", arguments={"layers": [10**9] * 4}),
+    _entry(
+        "layers without end",
+        "far more numbers than its file",
+        arguments={"layers": [10**9] * 4, "channels": [2048] * 4},
+    ),
     _entry("unknown argument of a network", "refuses its arguments", arguments={"num_clases": 5}),
     _entry("input of a million pixels a side", "input_size 1000000", input_size=10**6),
     _entry("mean that is not a number", "NaN is not a number", mean=[float("nan")] * 3),

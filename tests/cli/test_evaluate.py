@@ -406,14 +406,6 @@ def test_no_deep_learning_library_is_imported(tmp_path):
     assert (first, last) == ("False", "[]")
 
 
-def test_a_process_prints_one_line_too(tmp_path):
-    command = [sys.executable, "-m", "transfer_exp", "evaluate", str(tmp_path / "absent.csv"), "published"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert done.stderr.startswith("transfer_exp: no scores")
-    assert done.stderr.count("\n") == 1
-
-
 @pytest.mark.parametrize("name", ["scores.csv", "accuracies.csv", "link.csv", "notes.csv", ".", ""])
 def test_a_table_of_the_user_is_never_replaced(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -135,6 +135,7 @@ def test_stored_variants_are_not_computed(tmp_path, monkeypatch):
         assert f"`{general}`" in explained, column
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -192,12 +192,22 @@ def test_a_sweep_is_complete_when_only_its_first_line_is_read(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arguments", [QUICK, ("-m", *QUICK, "metric=logme,h_score"), ("--help",), ("doctor",)])
-def test_a_terminal_with_ascii_only_is_enough(tmp_path, arguments):
+def test_a_terminal_with_ascii_only_is_enough(tmp_path):
+    """One process for all commands, because most of the time of each is the import of torch."""
+    commands = [["--help"], list(QUICK), ["-m", *QUICK, "metric=logme,h_score"], ["doctor"]]
+    code = f"""
+import sys
+from hydra.core.global_hydra import GlobalHydra
+from transfer_exp.__main__ import main
+for arguments in {commands!r}:
+    GlobalHydra.instance().clear()
+    sys.argv = ["transfer-exp", *arguments]
+    assert not main()
+    print("::", *arguments)
+"""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
-    process = subprocess.run(
-        [sys.executable, "-m", "transfer_exp", *arguments], cwd=tmp_path, env=environment, capture_output=True
-    )
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True)
     assert process.returncode == 0, process.stderr
     assert b"Traceback" not in process.stderr
     assert process.stdout.isascii()
+    assert process.stdout.count(b"\n:: ") == len(commands)

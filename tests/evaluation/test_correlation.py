@@ -54,6 +54,7 @@ def test_weighted_tau_is_the_sum_over_pairs(values_drawn, random):
     assert by_accuracy(scores, accuracies) == pytest.approx(second, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", ALL)
 @given(values, st.randoms(use_true_random=False))
 def test_every_correlation_is_finite_bounded_and_independent_of_model_order(measure, values_drawn, random):

@@ -114,6 +114,7 @@ def test_a_score_with_reversed_order_gets_slope_zero():
     assert fit_calibration([replace(pool, scores=-pool.scores) for pool in pools], truth).score_slope == 0
 
 
+@pytest.mark.slow
 def test_intervals_cover_new_datasets_at_their_level():
     levels = (0.5, 0.8, 0.95)
     inside = []
@@ -137,6 +138,7 @@ def test_every_expected_accuracy_is_valid_and_inside_its_interval(data):
     assert (result.high <= 1).all()
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_better_score_never_lowers_the_expected_accuracy(data):
     pool = data.draw(pools(anchored=st.just(False)))

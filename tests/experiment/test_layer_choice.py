@@ -68,6 +68,7 @@ def test_the_best_layer_of_each_model_is_the_one_with_the_highest_score(experime
     assert cached == result
 
 
+@pytest.mark.slow
 def test_accuracies_are_those_of_the_head_whatever_layer_is_scored(experiment):
     experiment = replace(experiment, ground_truth=LinearProbe(strengths=(0.1,)))
     default, inner = experiment.run(LABELS), replace(experiment, layer=-2).run(LABELS)

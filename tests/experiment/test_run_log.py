@@ -54,6 +54,7 @@ def test_the_time_of_a_nested_stage_is_not_part_of_the_outer_stage(clock):
     assert run_log.seconds == {"a": {"features": 10, "scoring": 7}}
 
 
+@pytest.mark.slow
 def test_every_stage_is_timed_and_cached_features_have_no_extraction_stage(parts):
     first, second = RunLog(), RunLog()
     result = Experiment(**parts).run(LABELS, first)

@@ -178,6 +178,7 @@ def models():
     return models
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capacity", [0, 3 * 7 * 32 * 32, 3 * 20 * 32 * 32, 2**31])
 def test_features_are_bit_identical_to_those_of_separate_decoding(capacity, models, images, store):
     extractor = Extractor(store, "cpu", 7, 0, silent, PixelCache(capacity))
@@ -189,6 +190,7 @@ def test_features_are_bit_identical_to_those_of_separate_decoding(capacity, mode
             np.testing.assert_array_equal(shared[part], separate[part])
 
 
+@pytest.mark.slow
 def test_jobs_in_one_process_decode_each_image_once_per_input_size(models, dataset, reads, store):
     images = replace(count_reads(dataset.train, reads), fingerprint=lambda i: b"images of this test only")
     target = replace(dataset, train=images, scoring_set=images)

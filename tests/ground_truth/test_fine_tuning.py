@@ -94,8 +94,11 @@ def test_a_protocol_value_out_of_range_is_refused_by_name(change):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["whole grid", "halving"])
-@pytest.mark.parametrize("always", [True, False], ids=["written at every step", "written after runs"])
+@pytest.mark.parametrize(
+    ("rungs", "always"),
+    [((), False), ((2, 4), True)],
+    ids=["whole grid, written after runs", "halving, written at every step"],
+)
 def test_a_killed_run_resumes_to_the_same_bits(dataset, model, tmp_path, monkeypatch, first_logit, rungs, always):
     monkeypatch.setattr(Checkpoint, "is_due", property(lambda self: always and self.folder is not None))
     regime = FullFineTuning(replace(GRID, rungs=rungs))

@@ -39,6 +39,13 @@ TIMM |= {name: {} for name in ("efficientnet_b0", "convnext_atto", "mambaout_fem
 ASSETS = ["mobilenet_v1_025_people", "mobilenet_v1_100_224", "mobilenet_v2_035_keras", "squeezenet1_0_tf"]
 ASSETS += ["squeezenet1_0_caffe", "mobilenet_v2_100_gluon", "resnet50v2_trunk", "cifar10_resnet20", "tiny_darknet"]
 ASSETS += ["cifar100_densenet_bc100_12", "doodlenet_quickdraw"]
+# One of each kind is part of every run, and `make families` checks the others.
+ALWAYS = ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "efficientnet_b0", "convnext_atto")
+ALWAYS += ("mobilenet_v1_025_people", "squeezenet1_0_tf", "cifar10_resnet20", "tiny_darknet")
+
+
+def _parameters(names):
+    return [pytest.param(name, marks=[] if name in ALWAYS else pytest.mark.families) for name in names]
 
 
 class Bare(Backbone):
@@ -143,7 +150,7 @@ def test_the_last_block_of_each_family_of_the_paper(architecture):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", TIMM)
+@pytest.mark.parametrize("architecture", _parameters(TIMM))
 def test_the_last_block_of_families_of_timm(architecture):
     _check(_model("timm", architecture, **TIMM[architecture]), 64)
 
@@ -160,7 +167,7 @@ def test_the_last_block_of_the_first_pvt():
 
 @pytest.mark.assets
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ASSETS)
+@pytest.mark.parametrize("name", _parameters(ASSETS))
 def test_the_last_block_of_each_family_of_real_networks(shared, name):
     folder = shared / "assets" / "weights"
     pool = checkpoints(str(folder), (name,), str(shared / "assets" / "nets.py"))

@@ -85,6 +85,7 @@ def test_parts_equal_the_released_code_where_its_principal_components_are_exact(
     assert list(ncti_parts(features, labels).values()) == pytest.approx(expected, rel=0.01 if is_approximate else 1e-6)
 
 
+@pytest.mark.slow
 def test_the_page_on_metrics_states_how_much_the_random_start_of_the_release_changes():
     largest = {}
     for case in GOLDEN_CASES:

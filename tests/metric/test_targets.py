@@ -66,6 +66,7 @@ def test_neighbours_predict_the_mean_of_their_numbers(k):
     assert 0 <= knn_labels(FEATURES, SEVERAL, k) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dim", [9, 3])
 def test_ridge_is_the_best_explicit_leave_one_out(dim):
     x = (FEATURES - FEATURES.mean(axis=0))[:, :dim]

@@ -116,6 +116,7 @@ def test_files_as_trainers_write_them_give_the_same_weights(folder, network, for
     assert _load(folder).identity == plain
 
 
+@pytest.mark.slow
 def test_the_manifest_decides_between_averaged_and_other_weights(folder, network):
     averaged = timm.create_model("test_resnet", num_classes=5)
     torch.save({"state_dict": network.state_dict(), "model_ema": averaged.state_dict()}, folder / "net.pth")

@@ -47,6 +47,7 @@ def _assert_equal(state, expected=NETWORK):
     assert all(torch.equal(state[name], expected[name]) for name in expected)
 
 
+@pytest.mark.slow
 @given(
     prefix=st.sampled_from(PREFIXES),
     container=st.sampled_from(("", *CONTAINERS)),

@@ -75,6 +75,7 @@ def test_a_network_that_averages_its_tokens_is_pooled_so_by_default(timm_network
     torch.testing.assert_close(read(network, ["blocks.7"])["blocks.7"], read(network, ["blocks.7"], "mean")["blocks.7"])
 
 
+@pytest.mark.slow
 def test_late_class_tokens_are_not_taken_for_patches():
     torch.manual_seed(0)
     network = timm.create_model("cait_xxs24_224", img_size=32, depth=2, embed_dim=48).eval()

@@ -174,6 +174,7 @@ def _features(backbone):
         return backbone(IMAGES)
 
 
+@pytest.mark.slow
 def test_a_network_converted_from_simclr_v2_gives_the_same_features(tmp_path):
     converted = _randomise_batch_norms(_Converted())
     head = {"layers.0.weight": torch.zeros(2)}
@@ -226,6 +227,7 @@ def test_the_identity_depends_on_the_weights_and_not_on_the_layout(tmp_path, net
     assert _load(tmp_path, "swav").identity == _load(tmp_path, "moco-v1").identity
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -316,6 +318,7 @@ def test_the_pool_has_the_models_of_the_published_accuracies():
     assert sorted(names) == [candidate.name for candidate in self_supervised("somewhere").candidates]
 
 
+@pytest.mark.slow
 def test_only_simclr_gets_images_without_normalisation(tmp_path, network):
     for name in read_sources():
         unit = name.startswith("simclr")

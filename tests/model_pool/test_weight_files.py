@@ -13,6 +13,7 @@ from transfer_exp.model_pool.weight_files import SizeLimit, read_weight_file
 from transfer_exp.vision import timm, torchvision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "build",
     [
@@ -39,6 +40,7 @@ def test_a_tensor_of_terabytes_is_refused(allocate):
         allocate()
 
 
+@pytest.mark.slow
 def test_many_small_layers_are_refused_by_their_total():
     with pytest.raises(ValueError, match="far more numbers than its file"), SizeLimit(1000):
         [nn.Linear(10_000, 1000) for _ in range(10**9)]

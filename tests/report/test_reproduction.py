@@ -80,6 +80,7 @@ def scores(tmp_path):
     return tmp_path / "scores.csv"
 
 
+@pytest.mark.slow
 def test_the_page_shows_our_tau_next_to_the_published_one(scores):
     page, measures = write_published_comparison(scores, CNN)
     text, rows = page.read_text(), pd.read_csv(measures)
@@ -100,6 +101,7 @@ def test_the_page_shows_our_tau_next_to_the_published_one(scores):
     assert f"| logme | none | pets | {taus['pets']:.3f} | {published['pets']:.3f} |" in text
 
 
+@pytest.mark.slow
 def test_unperturbed_metrics_appear_once_and_unsound_targets_are_left_out(scores):
     page, _ = write_published_comparison(scores, CNN)
     full, last_block, linear = page.read_text().split("\n## ")[1:]

@@ -99,6 +99,7 @@ def test_baselines_do_not_use_the_target(study):
     assert seed_ceiling(study, "full", "a") == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_every_table_shows_numbers_of_the_study(study):
     for name in TABLES:
         takes_regime = name in ("means", "paired", "scoring_set_sizes", "scoring_set_size_effects")
@@ -108,6 +109,7 @@ def test_every_table_shows_numbers_of_the_study(study):
     assert f"{study.taus(Cell('logme', 'good'), 'full', study.averaged)[0]:.2f}" in TABLES["means"](study, "full")
 
 
+@pytest.mark.slow
 def test_the_verdict_follows_from_the_numbers(study):
     cells = {
         line.split("`")[1]: [cell.strip() for cell in line.split("|")[2:4]]
