@@ -56,6 +56,8 @@ def test_help_and_scores_import_no_heavy_library(module):
 
 @pytest.mark.slow
 def test_vision_works_with_a_torch_of_another_build():
-    code = "from transfer_exp.vision import timm, torchvision; print(timm.create_model('test_vit').num_features)"
+    code = "import sys; from transfer_exp.vision import timm, torchvision"
+    code += "; print(timm.create_model('test_vit').num_features)"
+    code += "; print([m for m in ('torch._dynamo', 'wandb') if m in sys.modules], torchvision.ops.roi_align.__name__)"
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert process.stdout.strip() == "64"
+    assert process.stdout.split() == ["64", "[]", "roi_align"], "neither torch's compiler nor wandb is imported"

@@ -12,10 +12,14 @@ import importlib
 import re
 import sys
 from types import ModuleType
+from typing import Any
+from unittest.mock import patch
 
 import torch
+import torch.compiler
 
 _MAX_MISSING = 10
+_COMPILER = "torch._dynamo.utils"
 # A declaration lasts as long as its Library object.
 _declarations: list[torch.library.Library] = []
 
@@ -38,9 +42,48 @@ def _import_torchvision() -> ModuleType:
     raise RuntimeError(f"torchvision lacks more than {_MAX_MISSING} operators: install one that matches torch")
 
 
-torchvision = _import_torchvision()
-timm = importlib.import_module("timm")
-for _module in ("data", "optim", "scheduler"):
-    importlib.import_module(f"timm.{_module}")
-for _module in ("datasets", "models", "transforms"):
-    importlib.import_module(f"torchvision.{_module}")
+def _find_in_compiler(name: str) -> Any:
+    """Return a name of the module of torch's compiler, which is imported unless the name is a function for later."""
+    if name == "is_compile_supported":
+        return lambda device: importlib.import_module(_COMPILER).is_compile_supported(device)
+    if name.startswith("__"):  # Python asks every module for its file.
+        raise AttributeError(name)
+    del sys.modules[_COMPILER]
+    return getattr(importlib.import_module(_COMPILER), name)
+
+
+def _leave_uncompiled(function: Any = None, **options: Any) -> Any:
+    """Return the function, or a decorator that does; this project compiles none."""
+    return (lambda decorated: decorated) if function is None else function
+
+
+def _import_all() -> tuple[ModuleType, ModuleType]:
+    """Import torchvision and timm without torch's compiler and without wandb.
+
+    Both take half of the time of these imports. torchvision imports one function of the compiler for its detection
+    operators, and timm uses ``torch.compiler.disable`` as a decorator, and wandb in scripts that it does not need here.
+    Training imports the compiler when it starts.
+    """
+    compiler = ModuleType(_COMPILER)
+    compiler.__getattr__ = _find_in_compiler  # type: ignore[method-assign]
+    stand_ins = {_COMPILER: compiler, "wandb": None}
+    stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(stand_ins)  # type: ignore[arg-type] # None lets an import fail
+    try:
+        with patch.object(torch.compiler, "disable", _leave_uncompiled):
+            torchvision, timm = _import_torchvision(), importlib.import_module("timm")
+            for name in ("timm.data", "torchvision.datasets", "torchvision.models", "torchvision.transforms"):
+                importlib.import_module(name)
+    finally:
+        for name, module in stand_ins.items():
+            if sys.modules.get(name) is module:
+                sys.modules.pop(name, None)
+    return torchvision, timm
+
+
+torchvision, timm = _import_all()
+
+
+def import_from_timm(name: str) -> Any:
+    """Return a module of timm that only training needs, ``optim`` or ``scheduler``; it imports torch's compiler."""
+    return importlib.import_module(f"timm.{name}")

@@ -91,6 +91,10 @@ class _Counter(TorchDispatchMode):
         self.flops, self.bytes = 0, 0
         self._storages: dict[int, tuple[StorageWeakRef, int]] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # By default, the first tensor would import torch's compiler, which takes over a second.
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, and add it to the counts."""
         kwargs = kwargs or {}

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transfer_exp.errors import InputError, NotApplicableError, first_line, suggestion
 from transfer_exp.ground_truth.protocol import Recipe
 from transfer_exp.store import Backend
-from transfer_exp.vision import timm
+from transfer_exp.vision import import_from_timm
 
 _log = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]
@@ -52,10 +52,10 @@ class Training:
         self.network, self.recipe, self.step = network, recipe, 0
         self.batch: dict[str, float] = {}
         self._batch_at, self._batch_arguments = batch_at, (n_images, recipe.batch_size, seed)
-        self._optimizer = timm.optim.create_optimizer_v2(
+        self._optimizer = import_from_timm("optim").create_optimizer_v2(
             network, opt=recipe.optimizer, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
-        self._schedule = timm.scheduler.CosineLRScheduler(
+        self._schedule = import_from_timm("scheduler").CosineLRScheduler(
             self._optimizer,
             t_initial=recipe.steps,
             warmup_t=int(recipe.warmup * recipe.steps),
@@ -209,9 +209,9 @@ def _check_archive(path: Path) -> None:
 def check_optimizer(name: str) -> None:
     """Raise `InputError` unless timm has an optimiser of this name."""
     try:
-        timm.optim.create_optimizer_v2(torch.nn.Linear(1, 1), opt=name, lr=0.1)
+        import_from_timm("optim").create_optimizer_v2(torch.nn.Linear(1, 1), opt=name, lr=0.1)
     except Exception as error:  # timm raises different types for wrong names
-        advice = suggestion(name, timm.optim.list_optimizers())
+        advice = suggestion(name, import_from_timm("optim").list_optimizers())
         raise InputError(f"protocol.optimizer={name} is not an optimiser of timm: {advice}") from error
 
 

@@ -242,6 +242,10 @@ class SizeLimit(TorchDispatchMode):
         super().__init__()
         self.remaining = file_bytes + _EXTRA_NUMBERS
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # By default, the first tensor would import torch's compiler, which takes over a second.
+
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
