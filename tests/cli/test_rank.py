@@ -188,6 +188,16 @@ def test_features_are_ranked_from_python(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.npz"))
 
 
+def test_whole_numbers_are_ranked_as_numbers_from_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    ages = rng.integers(20, 70, 80)
+    models = {name: ages[:, None] + rng.normal(size=(80, 4)) * noise for name, noise in (("near", 5), ("far", 50))}
+    frame = rank(models, numbers=ages, settings="draws=10")
+    assert list(frame["model"]) == ["near", "far"]
+    assert frame.attrs["target_kind"] == "regression"
+
+
 def test_the_example_in_the_docstring_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert doctest.testmod(api).attempted >= 5
@@ -198,6 +208,8 @@ def test_wrong_arguments_of_the_python_function_are_refused():
     features, labels = np.ones((4, 2)), [0, 1, 0, 1]
     with pytest.raises(InputError, match="features need labels"):
         rank(features)
+    with pytest.raises(InputError, match="features have both labels and numbers"):
+        rank(features, labels, numbers=labels)
     with pytest.raises(InputError, match="labels are for features"):
         rank("path", labels)
     with pytest.raises(InputError, match="leave it out"):
