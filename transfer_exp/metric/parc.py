@@ -17,6 +17,8 @@ from transfer_exp.statistics.rounding import deviations
 
 DECIMALS = 12
 """Decimals to which correlations of samples are rounded, so that ranks do not depend on rounding errors."""
+_BLOCK = 64
+"""Rows that are standardised at a time."""
 
 
 def parc(features: Features, labels: Labels) -> float:
@@ -98,27 +100,38 @@ def parc_labels(features: Features, targets: Targets) -> float:
 def _pair_values(
     similarity: Float[np.ndarray, "samples samples"], codes: Labels
 ) -> tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " same_class_pairs"]]:
-    """Return the rounded similarities of all unordered pairs of samples, and of those of one class, both ascending."""
+    """Return similarities of all unordered pairs of samples, and of those of one class, both ascending.
+
+    They are whole numbers of the unit ``10**-DECIMALS``.
+    """
     starts = np.concatenate([[0], np.arange(len(codes) - 1, 0, -1).cumsum()])
     values, same_class = np.empty(starts[-1]), []
     for i in range(len(codes) - 1):
-        row = np.round(similarity[i, i + 1 :], DECIMALS, out=values[starts[i] : starts[i + 1]])
-        same_class.append(row[codes[i + 1 :] == codes[i]])
+        row = np.multiply(similarity[i, i + 1 :], 10.0**DECIMALS, out=values[starts[i] : starts[i + 1]])
+        same_class.append(np.rint(row, out=row)[codes[i + 1 :] == codes[i]])
     values.sort()
     return values, np.sort(np.concatenate(same_class))
 
 
 def _sample_correlations(centred: Float[np.ndarray, "samples dim"]) -> Float[np.ndarray, "samples samples"]:
-    """Return Pearson's correlation of samples, (N, N), over dimensions scaled to unit variance."""
-    scale = np.sqrt((centred**2).mean(axis=0))
-    standardised = np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0)
-    rows = deviations(standardised, np.broadcast_to(standardised.mean(axis=1, keepdims=True), standardised.shape))
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not norms.all():
-        flat = int(np.flatnonzero(norms == 0)[0])
-        raise InputError(f"sample {flat} has equal standardised features, so parc cannot correlate it: it needs D >= 2")
-    rows /= norms
-    return rows @ rows.T
+    """Return Pearson's correlation of samples, (N, N), over dimensions scaled to unit variance; overwrites the samples.
+
+    A block of rows at a time stays in the cache of the processor.
+    """
+    scale = np.sqrt(np.einsum("nd,nd->d", centred, centred) / len(centred))
+    scale[scale == 0] = np.inf
+    for start in range(0, len(centred), _BLOCK):
+        block = centred[start : start + _BLOCK]
+        block /= scale
+        block[:] = deviations(block, np.broadcast_to(block.mean(axis=1, keepdims=True), block.shape))
+        norms = np.sqrt(np.einsum("nd,nd->n", block, block))
+        if not norms.all():
+            flat = start + int(np.flatnonzero(norms == 0)[0])
+            raise InputError(
+                f"sample {flat} has equal standardised features, so parc cannot correlate it: it needs D >= 2"
+            )
+        block /= norms[:, None]
+    return centred @ centred.T
 
 
 @dataclass(frozen=True)
