@@ -9,6 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from tests.command import SMALL_DATASET, run_command
 from tests.torch_helpers import cached_bytes
+from transfer_exp.cli import plan as plan_module
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.plan import Planner, StageWork
 from transfer_exp.errors import InputError
@@ -67,6 +68,15 @@ def test_finished_work_takes_no_time():
 
 def plan(tmp_path, *arguments):
     return Planner(line(MODELS, f"store={tmp_path}/store", *arguments))
+
+
+def test_a_target_is_read_once_for_all_stages(tmp_path, monkeypatch):
+    monkeypatch.setattr(Planner, "_pairings", lambda planner, target: iter(()))
+    built = list[str]()
+    build = plan_module.build
+    monkeypatch.setattr(plan_module, "build", lambda group, options: built.append(group) or build(group, options))
+    plan(tmp_path, *SMALL_DATASET, "dataset.seed=0,1", "ground_truth=linear_probe").work()
+    assert built.count("dataset") == 2, "features and accuracies share the targets"
 
 
 @pytest.mark.slow

@@ -13,9 +13,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from PIL.Image import Image
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.job_labels import to_plain
@@ -77,6 +79,32 @@ class StageWork:
         return self.values * _BYTES_PER_VALUE
 
 
+@dataclass(frozen=True)
+class _Text:
+    """Transform that is only compared, so that its text is made once and not for each target."""
+
+    text: str
+
+    def __call__(self, image: Image) -> Tensor:
+        raise NotImplementedError("a plan prepares no images after it has timed a model")
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, eq=False)
+class _Target:
+    """Target dataset of a plan, with the config and the extractor of its jobs."""
+
+    config: Mapping[str, Any]
+    dataset: TargetDataset
+    extractor: Extractor
+
+
+class _MissingDataError(InputError):
+    """Raised for a dataset that cannot be read."""
+
+
 def plan(arguments: Sequence[str]) -> None:
     """Print the work that the arguments of ``transfer-exp run`` would take on this device, one job after another.
 
@@ -107,6 +135,8 @@ class Planner:
     left_out: dict[str, str] = field(default_factory=dict)
     _width: dict[str, int] = field(default_factory=dict)
     _models: dict[str, LoadedModel] = field(default_factory=dict)
+    _read: dict[tuple[str, ...], _Target | None] = field(default_factory=dict)
+    """Target at a point of the axes; None for one that cannot be read."""
 
     def work(self) -> dict[str, StageWork]:
         """Return the work of each stage; errors as for `plan`."""
@@ -116,51 +146,66 @@ class Planner:
 
     def _features(self) -> StageWork:
         work = StageWork()
-        for config, model_on_target, extractor in self._pairs("features"):
-            splits: list[Split] = config.get("splits", ["scoring_set"])
-            for images in filter(None, map(model_on_target.images, splits)):
-                done = extractor.is_cached(model_on_target.model, images)
-                name = model_on_target.name
-                work.add(done, len(images), self.pace[name], len(images) * self._width[name])
+        for target in self._targets("features"):
+            splits: list[Split] = target.config.get("splits", ["scoring_set"])
+            for pairing in self._pairings(target):
+                width, pace = self._width[pairing.name], self.pace[pairing.name]
+                for images in filter(None, map(pairing.images, splits)):
+                    done = target.extractor.is_cached(pairing.model, images)
+                    work.add(done, len(images), pace, len(images) * width)
         return work
 
     def _accuracies(self) -> StageWork:
         work = StageWork()
-        for config, model_on_target, extractor in self._pairs("finetune"):
-            regime: Regime = build("ground_truth", config["ground_truth"])
+        for target in self._targets("finetune"):
+            regime: Regime = build("ground_truth", target.config["ground_truth"])
             if not regime.trains or not isinstance(regime, CountsPasses):
                 continue
             splits: tuple[Split, ...] = ("train", "validation", "test")
-            sizes = {split: len(model_on_target.images(split) or ()) for split in splits}
-            done = CachedAccuracies(regime, extractor.store, extractor.device, {}).is_cached(model_on_target)
-            work.add(done, regime.forward_passes(sizes), self.pace[model_on_target.name])
+            passes = regime.forward_passes({split: len(getattr(target.dataset, split) or ()) for split in splits})
+            accuracies = CachedAccuracies(regime, target.extractor.store, target.extractor.device, {})
+            for pairing in self._pairings(target):
+                work.add(accuracies.is_cached(pairing), passes, self.pace[pairing.name])
         return work
 
-    def _pairs(self, stage: str) -> Iterator[tuple[Mapping[str, Any], NetworkOnImages, Extractor]]:
-        """Yield every model on every target of a stage, at every point of its axes."""
+    def _targets(self, stage: str) -> Iterator[_Target]:
+        """Yield the target at every point of the axes of a stage; one that cannot be read is left out."""
         if "model_pool" in self.line.axes.values():
             raise InputError("stage=plan takes one model_pool at a time: run the command once for each")
         for point in self.line.points(lambda axis: not is_irrelevant(axis, stage)):
-            composed = self.line.compose(point)
-            composed.device = str(best_device(composed.device))  # as jobs do: regimes repeat the device
-            config = to_plain(composed)
-            store = Store(config["store"])
-            # No pixels are cached: the job of a model may have a process to itself, which decodes all images.
-            # A pass takes about as long for any layer.
-            settings = {**config["features"], "layer": HEAD_INPUT, "pooling": None}
-            settings |= {"track": silent, "pixel_cache": PixelCache(0)}
-            extractor = Extractor(store, config["device"], **settings)
-            try:
-                dataset = build("dataset", config["dataset"])
-            except InputError as error:
-                self.left_out[next((value for value in point if value.startswith("dataset=")), "all")] = str(error)
-                continue
-            if not isinstance(dataset, TargetDataset):
-                raise InputError("stage=plan is for networks on images: scoring arrays takes almost no time")
-            for candidate in build("model_pool", config["model_pool"]).select(config["models"]).candidates:
-                if candidate.name not in self.left_out and self._time(candidate, dataset, extractor):
-                    model = Candidate(candidate.name, partial(self._models.__getitem__, candidate.name))
-                    yield config, NetworkOnImages(model, dataset, extractor), extractor
+            if point not in self._read:  # stages have most points in common
+                try:
+                    self._read[point] = self._read_target(point)
+                except _MissingDataError as error:
+                    self._read[point] = None
+                    self.left_out[next((value for value in point if value.startswith("dataset=")), "all")] = str(error)
+            if (target := self._read[point]) is not None:
+                yield target
+
+    def _read_target(self, point: Sequence[str]) -> _Target:
+        composed = self.line.compose(point)
+        composed.device = str(best_device(composed.device))  # as jobs do: regimes repeat the device
+        config = to_plain(composed)
+        # No pixels are cached: the job of a model may have a process to itself, which decodes all images.
+        # A pass takes about as long for any layer.
+        settings = {**config["features"], "layer": HEAD_INPUT, "pooling": None}
+        settings |= {"track": silent, "pixel_cache": PixelCache(0)}
+        extractor = Extractor(Store(config["store"]), config["device"], **settings)
+        try:
+            dataset = build("dataset", config["dataset"])
+        except InputError as error:
+            raise _MissingDataError(str(error)) from error
+        if not isinstance(dataset, TargetDataset):
+            raise InputError("stage=plan is for networks on images: scoring arrays takes almost no time")
+        return _Target(config, dataset, extractor)
+
+    def _pairings(self, target: _Target) -> Iterator[NetworkOnImages]:
+        """Yield every model that can be used, on a target."""
+        pool = build("model_pool", target.config["model_pool"]).select(target.config["models"])
+        for candidate in pool.candidates:
+            if candidate.name not in self.left_out and self._time(candidate, target.dataset, target.extractor):
+                model = Candidate(candidate.name, partial(self._models.__getitem__, candidate.name))
+                yield NetworkOnImages(model, target.dataset, target.extractor)
 
     def _time(self, candidate: Candidate, dataset: TargetDataset, extractor: Extractor) -> bool:
         """Time a model once, including the decoding of images, and return whether it can be used."""
@@ -182,7 +227,7 @@ class Planner:
         # Only its cache keys are needed from here on.
         keys_only = Backbone()
         keys_only.logits_key = model.backbone.logits_key
-        self._models[name] = replace(model, backbone=keys_only)
+        self._models[name] = replace(model, backbone=keys_only, transform=_Text(repr(model.transform)))
         return True
 
 

@@ -83,7 +83,8 @@ class Store:
 
     def has(self, kind: str, key: Key) -> bool:
         """Return whether there is a file for the key, which may be damaged."""
-        return any(self.backend.exists(_file_name(kind, key, suffix)) for suffix in LOAD)
+        stem = _file_name(kind, key, "")
+        return any(self.backend.exists(stem + suffix) for suffix in LOAD)
 
     def file_url(self, kind: str, key: Key) -> str:
         """Return the URL of the file for the arrays of a key, which need not exist."""
