@@ -204,7 +204,7 @@ def test_the_example_in_the_docstring_runs(tmp_path, monkeypatch):
     assert doctest.testmod(api).failed == 0
 
 
-def test_wrong_arguments_of_the_python_function_are_refused():
+def test_wrong_arguments_of_the_python_function_are_refused(untyped):
     features, labels = np.ones((4, 2)), [0, 1, 0, 1]
     with pytest.raises(InputError, match="features need labels"):
         rank(features)
