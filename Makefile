@@ -30,7 +30,7 @@ trackers: ## Records of MLflow and TensorBoard read back, and online runs of W&B
 	pip install -c constraints.txt -e '.[test,mlflow,tensorboard]'
 	pytest -m trackers -n 0
 
-families: ## Features and logits of a network of every family of timm (ten minutes)
+families: ## Features and logits of a network of every family of timm, and last blocks of further ones (ten minutes)
 	pytest -n auto -m families
 
 browser: ## Pages in a real Chromium (Debian: apt-get install chromium)
