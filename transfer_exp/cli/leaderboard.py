@@ -7,7 +7,7 @@ perturbation) without stored rows is scored.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import nan
@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from transfer_exp.cli.console import Parser, relative_path
-from transfer_exp.cli.instantiate import build, build_all
+from transfer_exp.cli.instantiate import build, build_all, shipped_targets
 from transfer_exp.cli.job_labels import cell_labels, command_line, compose_group, resolve_settings, to_plain
 from transfer_exp.cli.output import Outcome, add_output_options
 from transfer_exp.cli.overrides import quote_path
@@ -30,10 +30,13 @@ from transfer_exp.version import __version__
 
 if TYPE_CHECKING:
     from transfer_exp.leaderboard.rows import PoolRows, Variant
+    from transfer_exp.model_pool.pool import ModelPool
 
 # Other modules are imported when the job runs: help and typing errors must not wait for torch.
 
 NAME = "leaderboard"
+PAPER_POOL = ("model_pool=supervised_cnn",)
+"""Settings of torchvision's CNNs, for ``--paper``."""
 TOP = 15
 """Default number of rows to show."""
 _SECONDS_OF_COST = 2.0
@@ -45,6 +48,7 @@ _EXAMPLES = (
     "transfer-exp leaderboard metric=sfda perturbation=pca --top 30",
     "transfer-exp leaderboard --config-dir my_conf metric=mine",
     "transfer-exp leaderboard metric=lda 'perturbation.dim=32' perturbation=pca --targets digits signs",
+    "transfer-exp leaderboard metric=lda --paper data --download",
 )
 _log = logging.getLogger(__name__)
 
@@ -70,6 +74,12 @@ def leaderboard_overrides(arguments: Sequence[str]) -> list[str]:
     parser.add_argument(
         "--assets", metavar="DIR", help="score the real networks in this folder too; its nets.py is code that runs"
     )
+    parser.add_argument(
+        "--paper", metavar="DIR", help="score torchvision's CNNs too, on the images of the paper's targets in DIR"
+    )
+    parser.add_argument(
+        "--download", action="store_true", help="with --paper: download missing images and weights (50 GB)"
+    )
     parser.add_argument("-cd", "--config-dir", metavar="DIR", help="folder with option files of your own")
     add_output_options(parser, TOP)  # for the help: the options themselves were taken off the command line before
     options, rest = parser.parse_known_intermixed_args(arguments)
@@ -83,6 +93,8 @@ def leaderboard_overrides(arguments: Sequence[str]) -> list[str]:
             raise InputError(f"'{setting}' is not a setting: write KEY=VALUE, such as metric={setting}")
     settings += [f"only=[{','.join(targets)}]"] if targets else []
     settings += [f"assets={quote_path(options.assets)}"] if options.assets else []
+    settings += [f"paper={quote_path(options.paper)}"] if options.paper else []
+    settings += ["download=true"] if options.download else []
     flags = ["--config-dir", options.config_dir] if options.config_dir else []
     return [*flags, "-cn", NAME, *current_overrides(settings)]
 
@@ -104,6 +116,8 @@ def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Out
         folders = {name: quote_path(str(root / "datasets" / name)) for name in pools[1].targets}
         targets = {name: ["dataset=image_folder", f"dataset.root={folder}"] for name, folder in folders.items()}
         pools[1] = _score_missing(config, pools[1], targets, _real_pool(root))
+    if plain["paper"] is not None:
+        pools.append(replace(_paper_rows(config, variant), costs=pools[0].costs))
 
     from transfer_exp.leaderboard.page import write_page
     from transfer_exp.leaderboard.table import leaderboard_table, views, write_files
@@ -178,17 +192,12 @@ def _score_missing(
     if not missing:
         return rows
     from transfer_exp.leaderboard.standings import variant_name
-    from transfer_exp.store import Store
 
     plain = to_plain(config)
     _log.info("scoring %s on %d targets of the pool %s", variant_name(variant), len(missing), rows.name)
-    store = Store(plain["store"])
-    store.check()
     parts = build_all(("perturbation", "metric", "evaluation"), plain)
     datasets = {name: compose_group("dataset", [*targets[name], f"seed={plain['seed']}"]) for name in missing}
-    phase("loading torch")
-    resolved = resolve_settings(config)
-    parts |= {"pool": build("model_pool", model_pool), "ground_truth": build("ground_truth", resolved["ground_truth"])}
+    parts |= {**_experiment_settings(config), "pool": build("model_pool", model_pool)}
 
     from transfer_exp.experiment.experiment import Experiment
     from transfer_exp.experiment.run_log import RunLog
@@ -200,11 +209,10 @@ def _score_missing(
         def report_cache_hits(self) -> None:
             """Report nothing for a single target."""
 
-    settings = {name: resolved[name] for name in ("device", "seed", "jobs")} | resolved["features"]
     labels = {"perturbation": variant[0], "metric": variant[1], "ground_truth": "none"}
     scores, run_log = {}, _Totals()
     for name, dataset in datasets.items():
-        experiment = Experiment(**parts, **settings, dataset=build("dataset", dataset), store=store, inspect=False)
+        experiment = Experiment(**parts, dataset=build("dataset", dataset))
         result = experiment.run(labels, run_log)
         scores[name] = {model.model: nan if model.score is None else model.score for model in result.models}
         reasons = {model.reason for model in result.models if model.reason}
@@ -218,3 +226,115 @@ def _score_missing(
         _log.warning("the cost of %s is unknown: it fails on other features (%s)", variant[1], first_line(error))
         seconds = None
     return rows.add(variant, scores, seconds)
+
+
+def _experiment_settings(config: DictConfig) -> dict[str, Any]:
+    """Return the settings of `PoolOnDataset`, and a regime without accuracies; imports torch."""
+    from transfer_exp.store import Store
+
+    store = Store(config.store)
+    store.check()
+    phase("loading torch")
+    plain = resolve_settings(config)
+    settings = {name: plain[name] for name in ("device", "seed", "jobs")} | plain["features"]
+    return {**settings, "store": store, "inspect": False, "ground_truth": build("ground_truth", plain["ground_truth"])}
+
+
+def _paper_rows(config: DictConfig, variant: Variant | None) -> PoolRows:
+    """Return the rows of torchvision's CNNs on the paper's targets, after scoring what has no row yet.
+
+    The rows of a target are added to the file ``paper_scores``, which the sweep ``paper_supervised`` fills, too.
+
+    Raises:
+        InputError: When there is nothing to score, no target has images, or the networks cannot be loaded.
+    """
+    from transfer_exp.evaluation.score_files import update_scores
+    from transfer_exp.leaderboard.rows import read_paper_rows
+
+    path = expand_user(config.paper_scores)
+    stored = read_paper_rows(path) if path.is_file() else None
+    if variant is None:
+        if stored is None:
+            raise InputError(f"--paper has no metric to score, and no rows in {path}: add metric=NAME")
+        return stored
+    for rows in _score_paper_targets(config, variant, stored):
+        update_scores(path, rows)
+    table = read_paper_rows(path)
+    missing = table.missing_targets(variant)
+    return replace(table.select([name for name in table.targets if name not in missing]), own_variant=variant)
+
+
+def _score_paper_targets(
+    config: DictConfig, variant: Variant, stored: PoolRows | None
+) -> Iterator[list[dict[str, str]]]:
+    """Yield the missing rows of the user's variant and of the baselines, target by target.
+
+    A metric of another package is always scored, because its code may have changed.
+    """
+    from transfer_exp.leaderboard.rows import PAPER_SPLITS, PAPER_TARGETS
+    from transfer_exp.leaderboard.standings import BASELINES
+
+    plain, (perturbation, metric) = to_plain(config), variant
+    parts = build_all(("perturbation", "metric"), plain)
+    if not callable(parts["perturbation"]):
+        raise InputError(f"perturbation={perturbation} has several strengths, and --paper needs one: name another")
+    metrics = {name: build("metric", compose_group("metric", [f"metric={name}"])) for name in BASELINES}
+    metrics[metric] = parts["metric"]
+    perturbations = {**dict.fromkeys(metrics, "none"), metric: perturbation}
+    is_foreign = plain["metric"]["_target_"] not in shipped_targets("metric")
+    missing: dict[str, list[str]] = {}
+    for target in PAPER_TARGETS:
+        cells = () if stored is None else stored.variants_on(target)
+        names = [n for n, after in perturbations.items() if (after, n) not in cells or (n == metric and is_foreign)]
+        missing |= {target: names} if names else {}
+    datasets = _paper_datasets(list(missing), plain, is_needed=stored is None)
+    options: dict[str, Any] = {"perturbations": {perturbation: parts["perturbation"]}, "images_per_class": (None,)}
+    options |= {"splits": PAPER_SPLITS, **_experiment_settings(config)}
+    pool = _paper_pool(plain["download"])
+
+    from transfer_exp.experiment.score_matrix import ScoreMatrix
+
+    for target, dataset in datasets.items():
+        rows = ScoreMatrix(pool, dataset, metrics={name: metrics[name] for name in missing[target]}, **options).run()
+        yield [{**row, "perturbation": perturbations[row["metric"]]} for row in rows]
+
+
+def _paper_pool(download: bool) -> ModelPool:
+    """Return torchvision's CNNs, whose weights are in torch's cache afterwards.
+
+    Raises:
+        InputError: When weights are missing and are not to be downloaded, or cannot be.
+    """
+    from transfer_exp.model_pool.torchvision import has_weights
+
+    settings = compose_group("model_pool", PAPER_POOL)
+    pool: ModelPool = build("model_pool", settings)
+    missing = [candidate for candidate in pool.candidates if not has_weights(candidate.name, settings["weights"])]
+    if missing and not download:
+        names = ", ".join(candidate.name for candidate in missing)
+        raise InputError(f"torch's cache has no weights of {names}: --download fetches them")
+    for candidate in missing:
+        candidate.load()
+    return pool
+
+
+def _paper_datasets(targets: Sequence[str], plain: Mapping[str, Any], is_needed: bool) -> dict[str, Any]:
+    """Return the datasets that have images, by name; one warning names the others.
+
+    Raises:
+        InputError: When none has images, and one is needed.
+    """
+    root, download = quote_path(str(expand_user(plain["paper"]))), f"dataset.download={plain['download']}"
+    datasets, failures = {}, {}
+    for target in targets:
+        settings = compose_group("dataset", [f"dataset={target}", f"dataset.root={root}", download])
+        try:
+            datasets[target] = build("dataset", settings)
+        except InputError as error:
+            failures[target] = str(error).replace("dataset.download=true fetches", "--download fetches")
+    first = next(iter(failures.values()), "")
+    if is_needed and not datasets:
+        raise InputError(f"--paper has no target with images; {first}")
+    if failures:
+        _log.warning("--paper leaves out targets without images: %s (%s)", ", ".join(failures), first)
+    return datasets

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from xml.etree import ElementTree
 
 import numpy as np
@@ -99,6 +100,8 @@ class PublishedSet:
         # torchvision's "Dataset not found" adds nothing and mentions arguments that the user does not see.
         cause = f" ({lines[0]})" if lines and not lines[0].startswith("Dataset not found") else ""
         fix = "remove what is there and fetch it again" if self.download else "dataset.download=true fetches it"
+        if isinstance(error, URLError):
+            fix = "the download failed: connect to the network, or copy the dataset there"
         raise InputError(
             f"{self.name} is missing or incomplete under dataset.root={self.root}{cause}: {self.instructions or fix}"
         ) from error

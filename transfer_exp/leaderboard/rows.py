@@ -17,11 +17,20 @@ from jaxtyping import Float
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.correlation import weighted_tau_many
+from transfer_exp.evaluation.score_files import CELL
+from transfer_exp.io.accuracies import PUBLISHED
+from transfer_exp.io.csv import parse_numbers, read_table, require_columns
 
 _FOLDER = Path(__file__).parent
 _CHECKOUT = _FOLDER.parents[1]
 _FIELDS = ["dataset", "images_per_class", "seed", "perturbation", "metric"]
 _LABELS = ["model_pool", "splits"]
+_REGIMES_OF_THE_PAPER = {"vanilla_ft": "full", "last_block_ft": "last_block", "linear_ft": "linear_probe"}
+PAPER_TARGETS = (
+    *("aircraft", "caltech101", "cars", "cifar10", "cifar100", "dtd", "flowers", "food", "pets", "sun397", "voc2007"),
+)
+PAPER_SPLITS = ("train", "validation")
+"""Splits that are scored together on the targets of the paper, where a target has both."""
 ALL_IMAGES = "all"
 """Value of ``images_per_class`` of a score on all training images."""
 Variant = tuple[str, str]
@@ -88,11 +97,15 @@ class PoolRows:
         accuracies = {regime: table.loc[table.index.isin(targets)] for regime, table in self.accuracies.items()}
         return replace(self, scores=self.scores[is_chosen], accuracies=accuracies, families=families)
 
+    def variants_on(self, target: str) -> set[Variant]:
+        """Return the variants that have a score of all images of a target."""
+        keys = self.scores.index.to_frame(index=False)
+        keys = keys[(keys["dataset"] == target) & (keys["images_per_class"] == ALL_IMAGES)]
+        return set(zip(keys["perturbation"], keys["metric"], strict=True))
+
     def missing_targets(self, variant: Variant) -> tuple[str, ...]:
         """Return the targets on which a variant has no score of all images."""
-        keys = zip(*(self.scores.index.get_level_values(name) for name in _FIELDS), strict=True)
-        scored = {target for target, size, _, *key in keys if size == ALL_IMAGES and tuple(key) == variant}
-        return tuple(target for target in self.targets if target not in scored)
+        return tuple(target for target in self.targets if variant not in self.variants_on(target))
 
     def add(self, variant: Variant, scores: Mapping[str, Mapping[str, float]], seconds: float | None) -> PoolRows:
         """Return the rows with scores of a variant on all images, by target and model, and its cost."""
@@ -163,18 +176,58 @@ def read_rows(
         families: Family of each target in order; by default every target is its own family.
         control: See `PoolRows`.
     """
-    table = pd.read_csv(scores, dtype={"images_per_class": str, "seed": str}).drop(columns=_LABELS)
-    table = table.set_index(_FIELDS).astype(np.float64)
     accuracy_rows = pd.read_csv(accuracies, usecols=["model", "dataset", "regime", "seed", "accuracy"])
+    table = pd.read_csv(scores, dtype={"images_per_class": str, "seed": str})
+    return build_rows(name, table, accuracy_rows, families, control)
+
+
+def build_rows(
+    name: str,
+    scores: pd.DataFrame,
+    accuracies: pd.DataFrame,
+    families: Mapping[str, str] | None = None,
+    control: str = "",
+) -> PoolRows:
+    """Return the rows of a pool from tables with the columns of the files of `read_rows`."""
+    table = scores.drop(columns=_LABELS).set_index(_FIELDS).astype(np.float64)
     # The regime of an experiment may name its protocol, such as full/short.
-    accuracy_rows["regime"] = accuracy_rows["regime"].str.partition("/")[0]
-    means = accuracy_rows.groupby(["regime", "dataset", "model"])["accuracy"].mean().round(12)
-    by_regime = {regime: means[regime].unstack("model")[list(table.columns)] for regime in _regimes(accuracy_rows)}
+    accuracies = accuracies.assign(regime=accuracies["regime"].str.partition("/")[0])
+    means = accuracies.groupby(["regime", "dataset", "model"])["accuracy"].mean().round(12)
+    by_regime = {regime: means[regime].unstack("model")[list(table.columns)] for regime in _regimes(accuracies)}
     names = dict.fromkeys(table.index.get_level_values("dataset"))
     families = {target: target for target in names} if families is None else families
     families = {t: f for t, f in families.items() if t in names and any(t in a.index for a in by_regime.values())}
     table = table[table.index.get_level_values("dataset").isin(list(families))]
     return PoolRows(name, table, by_regime, families, read_costs(), control)
+
+
+def published_accuracies(path: Path = PUBLISHED) -> pd.DataFrame:
+    """Return the published accuracies that ship, without those that are marked as unsound."""
+    rows = pd.read_csv(path, usecols=["pool", "model", "dataset", "regime", "accuracy", "sound"], dtype={"sound": str})
+    return rows[rows["sound"].fillna("") != "no"]
+
+
+def paper_accuracies() -> pd.DataFrame:
+    """Return the published accuracies of the paper's CNNs on its targets; regimes have the names of this project."""
+    rows = published_accuracies()
+    rows = rows[rows["pool"] == "group1_supervised_cnn11"]
+    return rows.assign(regime=rows["regime"].map(_REGIMES_OF_THE_PAPER))
+
+
+def read_paper_rows(path: Path) -> PoolRows:
+    """Read rows that the sweep ``paper_supervised`` wrote, scores on the training and validation images.
+
+    Raises:
+        InputError: When the file has no such rows, or a score is not a number.
+    """
+    table, accuracies = read_table(path), paper_accuracies()
+    require_columns(table, CELL, path)
+    models = [name for name in table if name in set(accuracies["model"])]
+    table = table[(table["splits"] == "+".join(PAPER_SPLITS)) & table["dataset"].isin(PAPER_TARGETS)]
+    if table.empty or not models:
+        raise InputError(f"{path} has no scores of the paper's CNNs on its targets: name another file, or remove it")
+    scores = table[CELL].assign(**{str(name): parse_numbers(table[name], path) for name in models})
+    return build_rows("paper", scores, accuracies)
 
 
 def _regimes(accuracy_rows: pd.DataFrame) -> list[str]:

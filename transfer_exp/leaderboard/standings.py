@@ -21,7 +21,7 @@ from transfer_exp.evaluation.correlation import weighted_tau_many
 from transfer_exp.evaluation.intervals import mean_interval, resamples
 from transfer_exp.evaluation.paired import DECIMALS, PairedComparison, compare_paired, holm, sign_flip_p_many
 from transfer_exp.io.accuracies import PUBLISHED
-from transfer_exp.leaderboard.rows import PoolRows, Variant
+from transfer_exp.leaderboard.rows import PoolRows, Variant, published_accuracies
 
 STATIC, STATIC_FAMILY = "static_rank", "static_rank_families"
 """Baselines from the accuracies on the other targets; the second leaves out all targets of the same family."""
@@ -315,10 +315,8 @@ def published_baselines(path: Path = PUBLISHED) -> pd.DataFrame:
     The columns are ``pool``, ``regime``, ``models``, ``targets``, ``tau``, ``tau_low_95`` and ``tau_high_95``. Targets
     that lack a model, and accuracies that are marked as unsound, are left out, and so are pools with one target.
     """
-    rows = pd.read_csv(path, usecols=["pool", "model", "dataset", "regime", "accuracy", "sound"], dtype={"sound": str})
-    rows = rows[rows["sound"].fillna("") != "no"]
     baselines = []
-    for (pool, regime), group in rows.groupby(["pool", "regime"], sort=True):
+    for (pool, regime), group in published_accuracies(path).groupby(["pool", "regime"], sort=True):
         table = group.groupby(["dataset", "model"])["accuracy"].mean().unstack("model").dropna()
         if len(table) < 2:
             continue

@@ -28,7 +28,7 @@ from transfer_exp.report.markdown import markdown
 
 NAME = "leaderboard"
 """Name of the files without suffix."""
-POOL_TITLES = {"builtin": "Built-in pool", "real_pool": "23 real networks"}
+POOL_TITLES = {"builtin": "Built-in pool", "real_pool": "23 real networks", "paper": "Torchvision's CNNs of the paper"}
 
 
 def verdict(standings: Standings) -> str:

@@ -6,6 +6,7 @@ import pickle
 import re
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from transfer_exp.errors import InputError, suggestion
@@ -67,6 +68,16 @@ def torchvision(
         for m in selected
     )
     return ModelPool(name, tuple(candidates))
+
+
+def has_weights(name: str, weights: str) -> bool:
+    """Return whether torch's cache has the weights of a model, so that they need no download."""
+    from torch import hub
+
+    from transfer_exp.vision import torchvision as library
+
+    url = library.models.get_model_weights(name)[weights].url
+    return (Path(hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]).is_file()
 
 
 def _count_parameters(name: str, weights: str) -> int | None:
