@@ -152,7 +152,7 @@ def finish_scores(path: Path, store: Store, target: str, metrics: Sequence[str],
         update_scores(path, score_rows(store, target, missing, perturbations))
 
 
-def finish_costs(folder: Path, repeats: int = 1) -> None:
+def finish_costs(folder: Path, repeats: int = 3) -> None:
     """Add the seconds of each variant in the file of scores that the file of costs lacks, see `measure_seconds`."""
     path, rows = folder / "costs.csv", read_table(folder / "scores.csv")
     table = read_table(path) if path.is_file() else pd.DataFrame(columns=["metric", "perturbation", "seconds"])

@@ -148,7 +148,7 @@ def test_the_verdict_names_the_rank_the_best_and_the_baselines():
     assert "static_rank" in text
     assert "cannot be distinguished" not in text
     few = small_pool().select(["a", "c", "d"])
-    assert "3 are too few for a corrected test to reach 0.05" in verdict(
+    assert "3 targets are too few for a corrected test to reach 0.05" in verdict(
         main_view(replace(few, own_variant=("none", "good")))
     )
 

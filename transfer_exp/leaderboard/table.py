@@ -102,7 +102,9 @@ def _is_too_few(targets: int, comparisons: int) -> bool:
 
 
 def _too_few(targets: int) -> str:
-    return f"{targets} are too few for a corrected test to reach {LEVEL}"
+    return (
+        f"{_plural(targets, 'target')} {'is' if targets == 1 else 'are'} too few for a corrected test to reach {LEVEL}"
+    )
 
 
 def leaderboard_table(standings: Sequence[Standings], folder: Path | None, top: int) -> RenderableType:
