@@ -25,6 +25,9 @@ function tauCell(pool, row, tau, low, high) {
   return hinted(fixed(tau, 3), `n = ${plural(row.targets, "target")}, ${plural(row.models, "model")}; ${interval}; ${sourceOf(pool, row)}`);
 }
 
+/* Milliseconds of one model; the tooltip says for which features, and where they come from. */
+const timeCell = (pool, row) => (isMissing(row.milliseconds) ? "–" : hinted(timeText(row.milliseconds), `n = 1 model with ${data.cost}; ${sourceOf(pool, row)}`));
+
 function table(name, caption, columns, rows, order = { key: "rank", way: "ascending" }) {
   return dataTable(name, caption, columns, rows, { order, attributes: markOf, csv: toCsv });
 }
@@ -39,7 +42,7 @@ function comparisonColumns(name, pool, isShown) {
     { key: `difference_to_${name}`, label, hidden: !isShown, hint: "mean difference of tau_w over targets", value: (r) => read(r, ""),
       cell: (r) => (isMissing(read(r, "")) ? "–" : hinted(plus(read(r, ""), 3), hint(r))) },
     { key: `p_to_${name}`, label: `${label}: p`, hidden: !isShown, rising: true, hint: "sign-flip test over targets, Holm's correction for all rows",
-      value: (r) => r[`p_to_${name}`], cell: (r) => (isMissing(r[`p_to_${name}`]) ? "–" : short(r[`p_to_${name}`])) },
+      value: (r) => r[`p_to_${name}`], cell: (r) => (isMissing(r[`p_to_${name}`]) ? "–" : hinted(short(r[`p_to_${name}`]), hint(r))) },
   ];
 }
 
@@ -50,10 +53,10 @@ function overall(pool) {
     nameColumn,
     { key: "rank", label: "rank", rising: true, value: (r) => r.rank, cell: rankText },
     { key: "tau", label: "tau_w", hint: TAU, value: (r) => r.tau, cell: (r) => tauCell(pool, r, r.tau, r.tau_low_95, r.tau_high_95) },
-    { key: "interval", label: "95 %", hint: "bootstrap over targets", value: (r) => r.tau_low_95, cell: (r) => (isMissing(r.tau_low_95) ? "–" : between(r.tau_low_95, r.tau_high_95)) },
+    { key: "interval", label: "95 %", hint: "bootstrap over targets", value: (r) => r.tau_low_95, cell: (r) => (isMissing(r.tau_low_95) ? "–" : hinted(between(r.tau_low_95, r.tau_high_95), `n = ${plural(r.targets, "target")}; ${sourceOf(pool, r)}`)) },
     { key: "wins", label: "wins", hint: "targets on which no other has a higher tau_w", value: (r) => r.wins, cell: (r) => whole(r.wins) },
     ...COMPARISONS.filter(has).flatMap((name) => comparisonColumns(name, pool, name === "best" || name === "static_rank")),
-    { key: "milliseconds", label: "ms a model", hint: "processor time without the forward pass", rising: true, value: (r) => r.milliseconds, cell: (r) => timeText(r.milliseconds) },
+    { key: "milliseconds", label: "ms a model", hint: "processor time without the forward pass", rising: true, value: (r) => r.milliseconds, cell: (r) => timeCell(pool, r) },
     { key: "models", label: "models", hidden: true, value: (r) => r.models, cell: (r) => whole(r.models) },
     { key: "targets", label: "targets", hidden: true, value: (r) => r.targets, cell: (r) => whole(r.targets) },
   ];
@@ -168,7 +171,7 @@ function cost(pool) {
   const key = el("p", { class: "note key" }, el("span", { class: "ring" }), "Pareto front: no other is both better and faster ", ...(rows.some((r) => r.kind === "yours") ? [el("span", { class: "ring chosen" }), "your metric"] : []));
   const columns = [
     nameColumn,
-    { key: "milliseconds", label: "ms a model", rising: true, value: (r) => r.milliseconds, cell: (r) => timeText(r.milliseconds) },
+    { key: "milliseconds", label: "ms a model", rising: true, value: (r) => r.milliseconds, cell: (r) => timeCell(pool, r) },
     { key: "tau", label: "tau_w", hint: TAU, value: (r) => r.tau, cell: (r) => tauCell(pool, r, r.tau, r.tau_low_95, r.tau_high_95) },
     { key: "rank", label: "rank", rising: true, value: (r) => r.rank, cell: rankText },
     { key: "front", label: "front", value: (r) => (front.includes(r) ? 1 : 0), cell: (r) => (front.includes(r) ? "yes" : "") },
