@@ -51,9 +51,9 @@ def rank(
     """Rank pretrained models for a target dataset, best first.
 
     Args:
-        target: Either the path of a dataset: a folder of images by class, a CSV with columns file and label, npz files,
-            or the id of a dataset on the Hugging Face hub. Or features of shape (N, D): of each model by its name, or
-            of a single model. They may be arrays, data frames, tensors or sparse matrices.
+        target: A dataset: the path of a folder with one folder of images per class, of a CSV with columns file and
+            label, or of npz files; or its id on the Hugging Face hub. Or features: a mapping of model names to (N, D),
+            or a single (N, D). They may be arrays, data frames, tensors or sparse matrices.
         labels: Class of each sample (N,), as integers, strings or truth values, or one-hot (N, C). With
             features, either these or ``numbers`` are required; not allowed with a path.
         numbers: Number to predict for each sample (N,), such as an age, instead of ``labels``.
@@ -62,7 +62,7 @@ def rank(
             None for no limit.
         settings: Other settings, written as on the command line: ``["metric=sfda", "halving.top=5"]``; or a single one.
             Those of trackers, sweeps, stages and Hydra are refused, because they have no effect here.
-        unlabelled: Whether the target is a folder of images without labels, or whose labels are to be ignored. A metric
+        unlabelled: Whether the images of the folder have no labels, or have labels that are to be ignored. A metric
             that reads no labels then ranks the models, which is far less certain.
 
     Returns:
@@ -112,12 +112,12 @@ def rank(
 
 
 def _check_setting(setting: object, has_features: bool) -> None:
-    """Raise InputError for anything but ``KEY=VALUE``, and for a key without effect on `rank`."""
+    """Raise InputError for anything but ``KEY=VALUE`` or an option folder, and for a key without effect on `rank`."""
     if not isinstance(setting, str) or "=" not in setting or re.match("-(?!-config-dir=|cd=)", setting):
         raise InputError(f"settings has {setting!r}: write a text KEY=VALUE")
     key = setting.partition("=")[0].lstrip("+~")
     top = key.partition(".")[0].partition("/")[0].partition("@")[0]
-    if top in _WITHOUT_EFFECT and setting not in ("tracker=none", "stage=score"):  # what happens anyway
+    if top in _WITHOUT_EFFECT and setting not in ("tracker=none", "stage=score"):  # the values that rank() uses anyway
         raise InputError(f"settings has {setting}, which has no effect on rank(): {_WITHOUT_EFFECT[top]}")
     if has_features and (key in _OF_IMAGES or top in ("features", "limits")):
         raise InputError(f"settings has {setting}, and features are given: leave it out, or pass a path")
@@ -155,11 +155,12 @@ def _search(
         raise InputError(f"settings has {keys.most_common(1)[0][0]} more than once: choose one value")
     arguments = search_overrides(target, "none" if budget is None else str(budget), pool, settings, unlabelled)
     with _SEARCHES:
-        application = GlobalHydra.instance().hydra  # of a user's program, which may use Hydra itself
+        application = GlobalHydra.instance().hydra  # the calling program may use Hydra itself
         GlobalHydra.instance().clear()
         try:
             line = CommandLine(arguments)
-            for axis in line.axes:
+            if line.axes:
+                axis = next(iter(line.axes))
                 raise InputError(f"settings has several values in {axis}: choose one, and call rank for each")
             config = line.compose([], return_hydra_config=True)
         except UNREADABLE_OPTIONS as error:
@@ -170,7 +171,7 @@ def _search(
         with open_dict(config):
             del config["hydra"]
         labels, _ = cell_labels(config, hydra_config)
-        del labels["ground_truth"]
+        del labels["ground_truth"]  # a search measures no accuracies
         result, _ = build_search(config, print, features).run(labels)
         result = replace(add_evidence(result), command=fine_tune_command(result, hydra_config))
     return search_frame(result)

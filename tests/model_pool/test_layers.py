@@ -213,5 +213,5 @@ def test_outputs_without_one_vector_per_image_are_refused(timm_networks):
             return {"maps": images}
 
     network = nn.Sequential(Whole())
-    with pytest.raises(ModelFailureError, match="its layer gives dict"):
+    with pytest.raises(ModelFailureError, match="the layer gives dict"):
         read(network, ["0"])

@@ -1,4 +1,4 @@
-"""Argument parser shared by all commands, and the printed form of sizes and paths."""
+"""Parts of all commands: argument parser, output that survives a closed pipe, printed sizes, and messages on files."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Parser(argparse.ArgumentParser):
     def run(self, command: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None = None) -> int:
         """Call a command with its parsed arguments (by default those of the process), and return the exit code.
 
-        The code is 1 after one line on stderr for wrong arguments, other bad input, or a file that cannot be written.
+        The code is 0, or 1 after one line on stderr for wrong arguments, other bad input, or a file without access.
         """
         try:
             command(self.parse_args(arguments))
@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
         return 0
 
     def error(self, message: str) -> NoReturn:
-        """Raise `InputError`: the message of argparse with the nearest option or choice, and where the help is."""
+        """Raise `InputError` with the message of argparse, the nearest option or choice, and where the help is."""
         invalid = _INVALID_CHOICE.fullmatch(message)
         if invalid is not None:
             choices = [choice.strip("' ") for choice in invalid["choices"].split(",")]
@@ -95,7 +95,7 @@ class SafeStream:
 
 
 def make_output_safe() -> None:
-    """Let stdout and stderr of this process accept every character, and a reader that stops reading."""
+    """Let stdout and stderr of this process accept every character, and survive a pipe that is closed."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
@@ -125,17 +125,14 @@ def is_allowed(path: str | os.PathLike[str], mode: int) -> bool:
 
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Numbers of errors that `cannot_write` explains."""
+"""Numbers of the errors that `cannot_write` explains: disk full, quota, read-only, no permission."""
 
 
 def cannot_write(error: OSError, advice: str = "set hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER") -> str:
-    """Return one line about a file that cannot be read, or a file of results that cannot be written.
-
-    The latter has the advice how to name another place.
-    """
+    """Return one line on a path that cannot be read, or otherwise on one that cannot be written, with ``advice``."""
     if isinstance(error, PermissionError) and error.filename is not None:
         path = Path(os.fsdecode(error.filename))
-        # A folder may be listed, but not entered.
+        # The outermost folder that cannot be entered, or the file itself.
         unreadable = [f for f in reversed(path.parents) if f.is_dir() and not is_allowed(f, os.X_OK)]
         unreadable += [path] if os.path.lexists(path) and not is_allowed(path, os.R_OK) else []
         if unreadable:

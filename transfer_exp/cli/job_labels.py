@@ -1,7 +1,7 @@
 """Facts about a job: its labels in tables, its command line, its checked settings, and its status file.
 
 A job is one run of the application: alone, or as one of many in a sweep. Most jobs score a cell: a pool on one dataset
-with one perturbation, metric, regime (``ground_truth``) and seed.
+with one perturbation, metric, regime (how accuracies are measured, the config group ``ground_truth``) and seed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,11 @@ AXES = "callbacks.transfer_exp.axes"
 
 
 def job_name(config: DictConfig) -> dict[str, str]:
-    """Return the fields that identify a job in tables, without building any of its parts."""
+    """Return the fields that identify a job in tables, by column, without building any of its parts.
+
+    They are the pool and the dataset; for a job that trains, its regime and point of the grid; for a cell its labels;
+    then the varied settings and the seed. A job that scores many cells (with ``rows``) has no labels of a cell.
+    """
     choices = HydraConfig.get().runtime.choices
     name = {group: str(choices[group]) for group in ("model_pool", "dataset")}
     if config.models is not None:
@@ -46,7 +50,7 @@ def job_name(config: DictConfig) -> dict[str, str]:
 
 
 def cell_labels(config: DictConfig, run: HydraConf | DictConfig | None = None) -> tuple[dict[str, str], str]:
-    """Return the labels of a cell, and the chosen option of ``protocol`` (how long a regime trains), or "".
+    """Return the labels of a cell, and the option of ``protocol`` (how long a regime trains); "" if it does not train.
 
     A label is the chosen option of a config group with the hyperparameters set by hand, for example ``pca(dim=32)``.
     The label of a regime includes a protocol other than the default.
@@ -64,12 +68,12 @@ def cell_labels(config: DictConfig, run: HydraConf | DictConfig | None = None) -
 
 
 def varied_settings(config: DictConfig) -> dict[str, str]:
-    """Return the value of each axis of the sweep that the other labels of a job do not hold, by setting."""
+    """Return the settings, with values, that a sweep varies and no other label shows, such as ``features.layer``."""
     run: Any = HydraConfig.get()
     labelled = ("seed", "model_pool", "dataset", *_LABELLED)
     axes = OmegaConf.select(run, AXES) or ()
-    further = [a for a in axes if a not in labelled and not a.startswith(tuple(f"{group}." for group in _LABELLED))]
-    values = {axis: run.runtime.choices.get(axis) or OmegaConf.select(config, axis) for axis in further}
+    unlabelled = [a for a in axes if a not in labelled and not a.startswith(tuple(f"{group}." for group in _LABELLED))]
+    values = {axis: run.runtime.choices.get(axis) or OmegaConf.select(config, axis) for axis in unlabelled}
     texts = {a: ", ".join(map(str, v)) if isinstance(v, ListConfig) else str(v) for a, v in values.items()}
     return {axis: redact_urls(text) for axis, text in texts.items()}
 
@@ -83,19 +87,25 @@ def _label(group: str, run: HydraConf | DictConfig) -> str:
 
 
 def command_line(single_run: bool) -> str:
-    """Return the command of the user for a single run, or the command that repeats this job for a job of a sweep."""
+    """Return the command as typed for a single run; in a sweep, the command that repeats this job alone."""
     arguments = sys.argv[1:] if single_run else list(HydraConfig.get().overrides.task)
     return with_trust(redacted_command(arguments))
 
 
 def resolve_settings(config: DictConfig) -> dict[str, Any]:
-    """Return a config as plain data, with ``device=auto`` replaced by a device; the labels of a job keep ``auto``."""
+    """Return a config as plain data, with ``device=auto`` replaced by a device.
+
+    ``config`` itself is unchanged, so labels made from it still say ``auto``.
+
+    Raises:
+        InputError: If a device does not exist.
+    """
     from transfer_exp.features.extraction import best_device  # imports torch
 
     config = deepcopy(config)
     config.device = str(best_device(config.device))
     if "device" in config.ground_truth:
-        best_device(config.ground_truth.device)
+        best_device(config.ground_truth.device)  # raises an error if there is no such device
     return to_plain(config)
 
 

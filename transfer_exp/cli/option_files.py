@@ -2,6 +2,12 @@
 
 Permission to run code comes from the command line, or from the environment that the user set, and never from a file.
 Every file that Hydra reads passes through this module, in the command line, in the Python interface and in workers.
+`install` replaces these methods of Hydra:
+
+- `_load_config` reads a file: it checks its path, name, size, ``defaults`` and settings of Hydra.
+- `_place_config` puts a file where its package says: it refuses code, calls in ``${...}``, and settings of Hydra again.
+- `_compose_config` composes all files: it checks overrides, values, credentials, secrets and the number of ``${...}``.
+- `_find_mode` tells a sweep from a single run without composing everything.
 """
 
 from __future__ import annotations
@@ -38,13 +44,14 @@ _LAUNCHER_KEYS = re.compile(
 _WORD = re.compile(r"[\w.:+,-]*")
 _AXIS = re.compile(r"(?!hydra\b)[\w/]+(\.\w+)*")
 _CODE = "architectures"
-"""Name of the option that holds a Python file."""
+"""Name of the option whose value is a Python file, which is executed."""
 _INTERPOLATION = re.compile(r"\$\{((oc\.env|oc\.select|now|hydra):|[^${}:]*\})")
+"""Allowed: a plain ``${key}``, and four resolvers that call no code of a user."""
 _VARIABLE = re.compile(r"oc\.env:\s*['\"]?(\w+)")
 _LARGEST_FILE = 1_000_000
 _MOST_NODES, _MOST_LEVELS = 100_000, 50
 _MOST_READS = 1000
-"""Files of one composition; a usual one has about fifty."""
+"""Most files that are read to compose one config; usually there are about fifty."""
 _MOST_INTERPOLATIONS = 50
 """Interpolations of one config; each can double the size of another one, and the package itself has about ten."""
 
@@ -130,13 +137,13 @@ def _load_config(repository: CachingConfigRepository, config_path: str) -> Confi
                 _check_defaults(f"{config_path}.yaml", yaml.safe_load(stream))
     result = _hydra_load_config(repository, config_path)
     if result is not None and not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
-        # Before the file is placed: Hydra reads its search path from here.
+        # Here too, because Hydra takes hydra.searchpath from this result before `_place_config` runs.
         _check_hydra(f"{config_path}.yaml", "hydra", OmegaConf.to_container(result.config).get("hydra", {}))  # type: ignore[union-attr]
     return result
 
 
 def _check_name(repository: CachingConfigRepository, path: PurePosixPath) -> None:
-    """Refuse an option of the user with the name of one of this package, which Hydra would read instead."""
+    """Refuse an option file of the user with the name of a shipped one, which Hydra would silently read instead."""
     if len(path.parts) == 1:
         return
     folders = [source.path for source in repository.get_sources() if source.scheme() == "file"]
@@ -166,6 +173,7 @@ def _is_shipped(path: str) -> bool:
     scheme, _, folder = path.partition("://")
     if scheme == "file":
         return Path(folder).resolve() == CONF
+    # Other schemes are of configs that are defined in code, not in files.
     return scheme != "pkg" or folder.split(".")[0] in ("hydra", "hydra_plugins")
 
 

@@ -33,7 +33,8 @@ class HalvingRound:
     Attributes:
         images: Number of images that each candidate has been scored on, earlier rounds included.
         scores: Scores of the candidates that could be scored, best first; equal scores are in candidate order.
-        eliminated: Eliminated candidates and their gap to the lowest retained score; negative where the prior decided.
+        eliminated: Lowest retained score minus the score of each eliminated candidate. Negative where the prior
+            outweighed a higher score.
         failed: Candidates without a score, which are eliminated too.
         forward_passes: New images times candidates.
         cost: Cost of these forward passes; equal to their number where every image costs 1.
@@ -54,7 +55,7 @@ class HalvingResult:
     Attributes:
         rounds: Rounds in order, at least one. Candidates scored in the last one are the finalists.
         stop_reason: ``all images``: the last round used all. ``top alone``: at most ``top`` candidates are left.
-            ``top stable``: several rounds had the same top candidates. ``budget``: it is spent.
+            ``top stable``: the last rounds had the same top candidates. ``budget``: cost or time is used up.
     """
 
     rounds: tuple[HalvingRound, ...]
@@ -62,7 +63,7 @@ class HalvingResult:
 
     @property
     def ranking(self) -> list[str]:
-        """Candidates best first: by the last round that scored them, then by their score in it."""
+        """Candidates best first: by the last round that scored them, then by their score in it; without failed ones."""
         ranked = dict.fromkeys(name for round_ in reversed(self.rounds) for name in round_.scores)
         failed = {name for round_ in self.rounds for name in round_.failed}
         return [name for name in ranked if name not in failed]
@@ -83,7 +84,7 @@ class Halving:
     """Successive halving of the candidates over growing scoring sets.
 
     Attributes:
-        first: Number of images in the first round, at least 1. Most scores need some of every class.
+        first: Number of images in the first round, at least 1. Choose enough for every class, which most metrics need.
         top: Number of best candidates to find, at least 1.
         growth: Factor between the numbers of images of successive rounds, above 1.
         keep: Share of the candidates to retain, in (0, 1), rounded up and never fewer than ``top``. Candidates tied
@@ -118,7 +119,7 @@ class Halving:
             scores: Function that scores the remaining candidates; it is called once a round.
             prior: Prior values by candidate, larger is better, such as published accuracies. Only their order counts. A
                 candidate without one ranks in the middle. The prior affects eliminations, not the final ranking.
-            cost: Cost of one image by candidate, positive, such as seconds; None counts images.
+            cost: Cost of one image by candidate, positive, such as seconds; None if every image costs 1.
 
         Raises:
             InputError: When a setting, cost or prior is out of range, candidates are empty or repeated, the budget is
@@ -171,7 +172,7 @@ class Halving:
     def _retain(
         self, ranked: Sequence[str], values: Mapping[str, float], n_images: int, prior: Mapping[str, float]
     ) -> frozenset[str]:
-        """Return the candidates with the best mean of score rank and prior rank."""
+        """Return the candidates with the best weighted mean of score rank and prior rank, see ``prior_images``."""
         weight = self.prior_images / (self.prior_images + n_images)
         merit = (1 - weight) * _relative_ranks(np.array([float(values[name]) for name in ranked]))
         if prior:

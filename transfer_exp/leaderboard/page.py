@@ -35,7 +35,8 @@ def write_page(standings: Sequence[Standings], command: str, folder: Path) -> Pa
     """Write ``leaderboard.html``, and return its path.
 
     Args:
-        standings: All views of each pool, one pool after the other; the first of a pool is its main one.
+        standings: `Standings` for each pool, regime and number of images, one pool after the other. The first of a pool
+            is over all regimes with all images.
         command: Command line that repeats the run.
         folder: Folder of the page.
     """
@@ -89,7 +90,7 @@ def _pool_data(views: Sequence[Standings]) -> dict[str, Any]:
 
 
 def _target_taus(view: Standings) -> dict[str, list[list[float | int | None] | None]]:
-    """Return tau, number of models, and the ends of the 95 % interval over models, by variant and target."""
+    """Return by variant an entry per target: tau, number of models, ends of its 95 % interval; None without a tau."""
     intervals = target_intervals(view.rows, view.size)
     taus: dict[str, list[list[float | int | None] | None]] = {}
     for perturbation, metric in view.values.index:
@@ -105,15 +106,16 @@ def _target_taus(view: Standings) -> dict[str, list[list[float | int | None] | N
 
 
 def target_intervals(rows: PoolRows, size: str) -> dict[tuple[str, str, str], tuple[float, float]]:
-    """Return the 95 % interval over models of tau on one target, mean over regimes, by variant and target.
+    """Return the 95 % interval over models of the mean tau over regimes, by perturbation, metric and target.
 
     It is tau plus and minus 1.96 standard errors of the jackknife, which leaves out one model at a time, cut at -1 and
-    1. Rows that lack a model have none.
+    1. There is none if a score is missing, or no regime has the accuracies of all models.
     """
     scores = rows.scores[rows.scores.index.get_level_values("images_per_class") == size]
     scores = scores[np.isfinite(scores.to_numpy()).all(axis=1)]
     targets = scores.index.get_level_values("dataset")
     n_models = len(rows.models)
+    # Row i of the total is without model i, the last row with all models.
     total, count = np.zeros((n_models + 1, len(scores))), np.zeros(len(scores))
     for table in rows.accuracies.values():
         accuracies = table.reindex(index=targets, columns=list(rows.models)).to_numpy(dtype=np.float64)

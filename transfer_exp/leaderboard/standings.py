@@ -1,7 +1,10 @@
 """Standings: mean weighted tau of every variant over targets, with rank, interval, wins and paired comparisons.
 
-A variant is a metric after a perturbation. A target counts once: its value is the mean over the regimes (ways of
-fine-tuning). Intervals and tests are over targets.
+A variant is a metric after a perturbation. For each target, tau is first averaged over the regimes (ways of
+fine-tuning); then all targets have equal weight. Intervals and tests are over targets.
+
+A static ranking orders the models alike whatever the images of a target: by their mean rank of accuracy on the other
+targets.
 """
 
 from __future__ import annotations
@@ -24,9 +27,9 @@ from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.leaderboard.rows import PoolRows, Variant, published_accuracies
 
 STATIC, STATIC_FAMILY = "static_rank", "static_rank_families"
-"""Baselines from the accuracies on the other targets; the second leaves out all targets of the same family."""
+"""Names of the static rankings; the second is by targets of other families only."""
 RANDOM = "random"
-"""Baseline of random scores, independent between targets; the mean over many draws, so its tau is about 0."""
+"""Baseline of random scores, drawn anew for each target. Its tau is a mean over many draws, so about 0."""
 BASELINES = ("parameter_count", "imagenet_accuracy")
 """Metrics that do not look at the target."""
 BEST = "best"
@@ -121,7 +124,7 @@ class Standings:
 
     @property
     def is_main(self) -> bool:
-        """Whether the values are means over all regimes, and scores are those of all images."""
+        """Whether these are the main standings of the pool: over all regimes, with scores of all images."""
         return self.regime == ALL_REGIMES and self.size == self.rows.sizes[-1]
 
     @cached_property
@@ -199,9 +202,10 @@ class Standings:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row per variant and baseline, best first; columns as in ``leaderboard.csv``, see docs/output.md.
+        """A row per variant and baseline, best first; docs/output.md explains the columns.
 
-        Variants that lack a score of a model or target have no rank and no comparison.
+        ``difference_to_X`` and ``p_to_X`` are comparisons with the best variant and with each baseline X. Variants that
+        lack a score of a model or target have no rank and no comparison.
         """
         values = pd.concat([self.values, self._computed_rows()])
         is_ranked = self.is_ranked.reindex(values.index, fill_value=False)
@@ -242,7 +246,10 @@ class Standings:
         return (ranked == ranked.max()).sum(axis=1).reindex(values.index)
 
     def _comparisons(self, values: pd.DataFrame, is_ranked: pd.Series) -> pd.DataFrame:
-        """Return the paired differences to the best variant and to the baselines, with Holm's p-values by column."""
+        """Return the paired differences to the best variant, and in the main standings to each baseline, by column.
+
+        Holm's correction is for all variants that are compared with the same one.
+        """
         best = self._best(exclude=None)
         references = {BEST: _row(values, best)} if best else {}
         if self.is_main:

@@ -1,7 +1,7 @@
 """Layers inside a network: their names, and their outputs pooled to one vector per image, read by forward hooks.
 
-A layer is any module of the network by its name. The *blocks* of a network are the layers with a number: the modules
-that timm lists in ``feature_info``, or the children of the largest part of another network.
+A layer is any module of the network by its name. The *blocks* of a network are the layers that can be chosen by number:
+the modules that timm lists in ``feature_info``, or without it, the children of the submodule with most parameters.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from transfer_exp.vision import torchvision
 HEAD_INPUT, MEAN = "head_input", "mean"
 """The default layer, and the mean over all blocks."""
 SEVERAL = ("all", "best")
-"""Settings that select all blocks and ``head_input``."""
+"""Settings that read all blocks and ``head_input``; for ``best`` the caller then chooses one of them."""
 LayerSetting: TypeAlias = str | int | Sequence[str | int]
 """``head_input``, ``penultimate_block``, ``mean``, the number of a block, the name of a module, a list, ``all``."""
 Pooling: TypeAlias = Literal["cls", "mean", "gem", "max", "cls+mean"]
@@ -31,7 +31,7 @@ Pooling: TypeAlias = Literal["cls", "mean", "gem", "max", "cls+mean"]
 _POWER, _SMALLEST = 3.0, 1e-6
 """Exponent of generalised-mean pooling, and the lower bound of the values that it averages."""
 _BULK = 0.9
-"""Share of the parameters that makes one child the part of a network with the blocks."""
+"""A child with at least this share of the parameters is taken to contain the blocks."""
 _HEADS = ("fc", "classifier", "heads", "head")
 _LATE_CLASS_TOKEN = ("blocks_token_only", "cls_attn_blocks")
 """Attributes of timm networks (CaiT, XCiT) whose blocks have no class token: it is added after them."""
@@ -46,7 +46,10 @@ def block_names(network: nn.Module) -> list[str]:
 
 
 def _bulk_children(network: nn.Module) -> list[str]:
-    """Return the children of the part of a network that holds most of its parameters, without its classifier."""
+    """Descend into the child with most of the parameters until none has, and return the names of its children.
+
+    The classifier is left out.
+    """
     prefix, module = "", network
     while True:
         children = {name: child for name, child in module.named_children() if prefix or name not in _HEADS}
@@ -124,7 +127,7 @@ def pool_output(output: Any, pooling: Pooling | None, layout: _Layout) -> Float[
     Args:
         output: Output of the module.
         pooling: ``cls`` is the class token, ``mean``, ``gem`` and ``max`` pool the patches or the positions of a map,
-            and ``cls+mean`` concatenates two of them. None pools as the network does.
+            and ``cls+mean`` concatenates the class token and the mean, (B, 2D). None pools as the network does.
         layout: Order of the output's axes and tokens.
 
     Raises:
@@ -137,7 +140,7 @@ def pool_output(output: Any, pooling: Pooling | None, layout: _Layout) -> Float[
         output = output[0]
     if not isinstance(output, Tensor) or not output.is_floating_point() or output.ndim not in (2, 3, 4):
         kind = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        raise ModelFailureError(f"its layer gives {kind}, not vectors, tokens or a map for each image: name another")
+        raise ModelFailureError(f"the layer gives {kind}, not vectors, tokens or a map for each image: name another")
     values = output.float()
     if values.ndim == 2:
         return values.clone()  # A later module may change it in place.
@@ -161,7 +164,7 @@ def pool_output(output: Any, pooling: Pooling | None, layout: _Layout) -> Float[
 def read_layers(
     network: nn.Module, layers: Sequence[str], pooling: Pooling | None
 ) -> Iterator[Callable[[], dict[str, Tensor]]]:
-    """Read layers of a network while it runs: a function returns the vectors of the last pass by layer.
+    """Read layers of a network while it runs. The function that the context yields returns the last outputs by layer.
 
     A module that runs several times in one pass counts with its last output.
 

@@ -17,7 +17,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.statistics.feature_set import encode_labels
 
 MAX_VALUES = 10_000_000
-"""Largest N D of a scoring set that is drawn: perturbing it again must stay cheap compared with scoring."""
+"""Largest N D of a scoring set that is drawn. The page perturbs the features once more, which must cost little."""
 _MAX_POINTS, _MAX_CLASSES = 1000, 500
 _MAX_COLOURS = 10
 """Most classes that a map (the picture of the projected samples) shows; more colours look alike."""
@@ -51,8 +51,8 @@ class ClassSeparation:
         within: (C,), root mean square distance of a class's samples to their mean, in feature units.
         closest: (C,), index of the class with the nearest mean.
         gap: (C,), distance to that mean, in feature units.
-        confused: At most 20 triples class, other class, share of the drawn samples of the class that lie nearest to the
-            mean of the other class; the largest shares first. Empty in files of version 0.1.0.
+        confused: At most 20 triples (class, other class, share), the largest shares first. The share is that of the
+            drawn samples of the class that lie nearest to the mean of the other class. Empty in files of version 0.1.0.
     """
 
     recall: tuple[float | None, ...]
@@ -67,8 +67,8 @@ class Projection:
     """Features of a scoring set on a plane, before or after the perturbation.
 
     Attributes:
-        points: x0, y0, x1, y1, ... of P points, in hundredths of the root mean square distance to the mean before
-            perturbation; none for more than ten classes.
+        points: x0, y0, x1, y1, ... of P samples. 100 is the root mean square distance of the drawn samples to their
+            mean before the perturbation. Empty for more than ten classes.
         separation: Separation of the classes in the full feature space.
         variance: Shares of the variance of the drawn samples along the two axes; None in files of version 0.1.0.
     """
@@ -118,8 +118,9 @@ def project_features(
     """Project a model's features before and after a perturbation onto the same axes.
 
     The axes W (D, 2) are the first two principal components of the drawn points X, centred. The perturbed points Z may
-    lie in another space: there the axes are the orthonormal matrix nearest to Z'XW, the directions that covary most
-    with W. After a rotation, or a projection that keeps these two components, that gives the same picture.
+    lie in another space: there the axes are the matrix with orthonormal columns nearest to Z'XW (Procrustes), which
+    aligns the map of Z with that of X. After a rotation, or a projection that keeps these two components, that gives
+    the same map.
     """
     drawn = _drawn_indices(labels)
     has_map = len(np.unique(labels)) <= _MAX_COLOURS
@@ -150,7 +151,7 @@ def class_separation(
     """Measure how far the means of two or more classes lie apart, with recall over the ``drawn`` sample indices only.
 
     Leaving a sample x out of the mean mu of its n samples moves that mean to mu + (mu - x) / (n - 1). Its distance to x
-    grows by the factor n / (n - 1), so no mean is computed twice.
+    grows by the factor n / (n - 1), so leaving a sample out needs no further mean.
     """
     codes, counts = encode_labels(labels)
     centred = _centre(features)
@@ -177,7 +178,7 @@ def class_separation(
 
 
 def _nearest_classes(samples: np.ndarray, codes: np.ndarray, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return for each sample the class of the nearest mean; its own class counts without the sample, and loses ties."""
+    """Return for each sample the class of the nearest mean; the mean of its own class leaves it out, and loses ties."""
     squares = _squared_distances(samples, means)
     rows = np.arange(len(samples))
     to_own_class = squares[rows, codes] * (counts[codes] / np.maximum(counts[codes] - 1, 1)) ** 2
