@@ -104,7 +104,7 @@ def serial(tmp_path_factory) -> tuple[str, str, list[str]]:
 @pytest.mark.parametrize("launcher", EVERY, indirect=True)
 def test_a_sweep_with_failing_cells_ends_like_the_serial_run(launcher, serial, tmp_path):
     assert _end(tmp_path, launcher) == serial, "the rows and the numbers of their folders are equal"
-    assert len(serial[0].splitlines()) == 3
+    assert len(serial[0].splitlines()) == 5, "failed cells have rows"
     assert all("scoring_set_size=1" in line for line in serial[2][:2])
     assert len(list(tmp_path.rglob("status.json"))) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"], "the sweep writes nothing else"
@@ -170,7 +170,7 @@ def test_a_dying_job_gets_one_line_with_the_command_that_reports_the_other_jobs(
     (tmp_path / "conf" / "metric" / "fatal.yaml").write_text("# Ends its process.\n_target_: fatal.Fatal\n")
     options = ["--config-dir", str(tmp_path / "conf"), *arrays, "metric=logme,fatal", *launcher]
     here = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "TRANSFER_EXP_TRUST": "fatal"}
-    done = Command(tmp_path, *options, **here).wait()
+    done = _type(tmp_path, *options, **here)
     last = done.stderr.splitlines()[-1]
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
