@@ -15,6 +15,7 @@ from transfer_exp.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
+    from omegaconf import DictConfig
 
     from transfer_exp.statistics.feature_set import FeaturesInMemory
 
@@ -123,6 +124,27 @@ def _check_setting(setting: object, has_features: bool) -> None:
         raise InputError(f"settings has {setting}, and features are given: leave it out, or pass a path")
 
 
+def _compose(arguments: Sequence[str]) -> DictConfig:
+    """Compose the config of a search with Hydra's part, and leave Hydra as the calling program has it."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
+    from transfer_exp.cli.overrides import CommandLine
+
+    application = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        line = CommandLine(arguments)
+        if line.axes:
+            axis = next(iter(line.axes))
+            raise InputError(f"settings has several values in {axis}: choose one, and call rank for each")
+        return line.compose([], return_hydra_config=True)
+    except UNREADABLE_OPTIONS as error:
+        raise InputError(explain(error)) from error
+    finally:
+        GlobalHydra.instance().hydra = application
+
+
 def _search(
     target: str | None,
     features: FeaturesInMemory | None,
@@ -132,13 +154,10 @@ def _search(
     unlabelled: bool = False,
 ) -> pd.DataFrame:
     """Compose the config of the command, and run its search for a path or features without writing files."""
-    from hydra.core.global_hydra import GlobalHydra
     from omegaconf import open_dict
 
-    from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
     from transfer_exp.cli.instantiate import read_trust
     from transfer_exp.cli.job_labels import cell_labels
-    from transfer_exp.cli.overrides import CommandLine
     from transfer_exp.cli.rank import add_evidence, build_search, fine_tune_command, search_overrides
     from transfer_exp.cli.redact import forbid_secrets_in_configs
     from transfer_exp.report.record import search_frame
@@ -155,18 +174,7 @@ def _search(
         raise InputError(f"settings has {keys.most_common(1)[0][0]} more than once: choose one value")
     arguments = search_overrides(target, "none" if budget is None else str(budget), pool, settings, unlabelled)
     with _SEARCHES:
-        application = GlobalHydra.instance().hydra  # the calling program may use Hydra itself
-        GlobalHydra.instance().clear()
-        try:
-            line = CommandLine(arguments)
-            if line.axes:
-                axis = next(iter(line.axes))
-                raise InputError(f"settings has several values in {axis}: choose one, and call rank for each")
-            config = line.compose([], return_hydra_config=True)
-        except UNREADABLE_OPTIONS as error:
-            raise InputError(explain(error)) from error
-        finally:
-            GlobalHydra.instance().hydra = application
+        config = _compose(arguments)
         hydra_config = config.hydra
         with open_dict(config):
             del config["hydra"]
