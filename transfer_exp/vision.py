@@ -61,8 +61,8 @@ def _import_all() -> tuple[ModuleType, ModuleType]:
     """Import torchvision and timm without torch's compiler and without wandb.
 
     Both take half of the time of these imports. torchvision imports one function of the compiler for its detection
-    operators, and timm uses ``torch.compiler.disable`` as a decorator, and wandb in scripts that it does not need here.
-    Training imports the compiler when it starts.
+    operators, and uses ``torch.compiler.disable`` as a decorator of `torchvision.tv_tensors.wrap`, which then has none.
+    timm imports wandb for its training scripts. Training imports the compiler when it starts.
     """
     compiler = ModuleType(_COMPILER)
     compiler.__getattr__ = _find_in_compiler  # type: ignore[method-assign]
