@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -13,6 +14,8 @@ from typing import Any
 _log = logging.getLogger(__name__)
 _HEAD, _TAIL = 600, 400
 """Characters of a long message to keep: the problem is at its start, the fix at its end."""
+_EXIT_HOOKS = str(Path("wandb", "sdk", "lib", "exit_hooks.py"))
+"""File with the function that wandb puts in the place of ``sys.exit``."""
 _CREDENTIALS = re.compile(
     r"(?<=://)[^/\s@]+(?=@)|(?<=[?&])[^=&\s]*(?:token|secret|password|signature|sig|key|credential)[^=&\s]*=[^&\s]+",
     re.I,
@@ -165,6 +168,12 @@ def first_line(error: BaseException) -> str:
     line = lines[-1] if "TorchScript" in lines[0] else lines[0]
     # The message of a KeyError is only the key.
     return f"{type(error).__name__}: {line}" if isinstance(error, LookupError) else line
+
+
+def raising_frame(error: BaseException) -> traceback.FrameSummary:
+    """Return the line of code that raised an error; not that of wandb, which replaces ``sys.exit``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame for frame in reversed(frames) if not frame.filename.endswith(_EXIT_HOOKS)), frames[-1])
 
 
 def check_options(group: str, options: object, checks: Mapping[str, tuple[bool, str]]) -> None:

@@ -38,7 +38,7 @@ def test_the_data_folder_comes_from_the_environment(monkeypatch, tmp_path):
 
 def test_importing_the_datasets_loads_no_heavy_library():
     texts = [(CONF / "dataset" / f"{name}.yaml").read_text() for name in OPTIONS]
-    modules = sorted({re.search(r"_target_: (\S+)\.\w+", text)[1] for text in texts})
+    modules = sorted({module for text in texts for module in re.findall(r"_target_: (\S+)\.\w+", text)})
     heavy = "{'torch', 'torchvision', 'timm', 'sklearn', 'datasets'} & set(sys.modules)"
     code = f"import sys, {', '.join(modules)}; print({heavy} or 'light')"
     process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -45,7 +45,6 @@ _FIXED = ("model_pool", "models", "dataset", "seed", "evaluation", "features.lay
 """Settings that decide the stored rows."""
 _EXAMPLES = (
     "transfer-exp leaderboard",
-    "transfer-exp leaderboard metric=sfda perturbation=pca --top 30",
     "transfer-exp leaderboard --config-dir my_conf metric=mine",
     "transfer-exp leaderboard metric=lda 'perturbation.dim=32' perturbation=pca --targets digits signs",
     "transfer-exp leaderboard metric=lda --paper data --download",

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from importlib import import_module
@@ -38,7 +37,7 @@ from transfer_exp.cli.score_matrix import score_matrix
 from transfer_exp.cli.settings import STAGES
 from transfer_exp.cli.stages import MULTIRUN, split_by_model
 from transfer_exp.deprecated_names import current_overrides
-from transfer_exp.errors import IncompleteOutputError, InputError, TerminatedError, suggestion
+from transfer_exp.errors import IncompleteOutputError, InputError, TerminatedError, raising_frame, suggestion
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import phase, show_progress
 from transfer_exp.version import __version__
@@ -252,7 +251,7 @@ def _do_job(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     try:
         return _job(config)(config, folder, sweep)
     except SystemExit as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
+        place = raising_frame(error)
         raise InputError(
             f"{place.filename} line {place.lineno} ends the process (SystemExit {error}): let it raise another error"
         ) from error

@@ -8,7 +8,6 @@ the trapezoid rule.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from transfer_exp.errors import (
     NotApplicableError,
     SharedInputError,
     first_line,
+    raising_frame,
     suggestion,
 )
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
@@ -299,7 +299,7 @@ def metric_parts(metric_name: str, metric: Metric | PoolMetric, inputs: MetricIn
 def _describe(error: BaseException) -> str:
     """Return the type of an unexpected error, the line that raised it and the first line of its message."""
     _log.debug("unexpected error of a metric", exc_info=error)
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frame = raising_frame(error)
     return f"{type(error).__name__} in {Path(frame.filename).name} line {frame.lineno} ({first_line(error)})"
 
 
