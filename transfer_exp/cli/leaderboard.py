@@ -193,7 +193,7 @@ def _score_missing(
     from transfer_exp.leaderboard.standings import variant_name
 
     plain = to_plain(config)
-    _log.info("scoring %s on %d targets of the pool %s", variant_name(variant), len(missing), rows.name)
+    _log.info("scoring %s on %d target(s) of the pool %s", variant_name(variant), len(missing), rows.name)
     parts = build_all(("perturbation", "metric", "evaluation"), plain)
     datasets = {name: compose_group("dataset", [*targets[name], f"seed={plain['seed']}"]) for name in missing}
     parts |= {**_experiment_settings(config), "pool": build("model_pool", model_pool)}

@@ -193,7 +193,7 @@ def _text_rows(table: pd.DataFrame) -> Iterator[list[str]]:
             _number(row["wins"], "{:.0f}"),
             _number(row["difference_to_best"], "{:+.3f}"),
             _number(row["p_to_best"], "{:.2g}"),
-            _number(row["milliseconds"], "{:.3g}"),
+            _number(row["milliseconds"], "{:.3g}" if row["milliseconds"] < 1000 else "{:.0f}"),
         ]
 
 
