@@ -118,7 +118,7 @@ def _compose_config(
 
 
 def _load_config(repository: CachingConfigRepository, config_path: str) -> ConfigResult | None:
-    """Read a config; this replaces a method of Hydra. Raises `InputError` when the file exceeds a limit."""
+    """Read a config; this replaces a method of Hydra. Raises `InputError` when the file breaks a rule named above."""
     reads = vars(repository)["reads"] = vars(repository).get("reads", 0) + 1
     if reads > _MOST_READS:
         raise InputError(f"the defaults of {config_path}.yaml list each other without an end: correct its defaults")

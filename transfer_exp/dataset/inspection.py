@@ -201,7 +201,7 @@ def inspect_and_log(
     needed: Sequence[Part] | None = None,
     report: Callable[[str], object] | None = None,
 ) -> list[str]:
-    """Inspect the images that a run reads, log the findings once in a process, and return them as lines.
+    """Inspect the images that a run reads, log each finding at most once in a process, and return them as lines.
 
     Args:
         dataset, splits, store, workers: Arguments of `inspect_once`. Arrays have nothing to inspect.

@@ -1,4 +1,4 @@
-"""A pool on a dataset: what a cell, a score matrix, a search and a precomputation have in common."""
+"""Base of everything that works on the models of a pool on one dataset: cells, score matrices and searches."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_EXTRACTOR = ("store", "device", "batch_size", "workers", "layer", "pooling")
 
 @dataclass(frozen=True, eq=False)
 class PoolOnDataset:
-    """Settings of work on the models of a pool on one dataset, and the loop over the models.
+    """A pool and a dataset, the settings for working on them, and the loop over the models.
 
     Attributes:
         pool, dataset: Objects of the config groups.

@@ -37,7 +37,7 @@ _WRAPPED = ("network", "trunk")
 class LastBlockFineTuning(FineTuning):
     """Ground truth: test accuracy after training the last block and a new head.
 
-    Without augmentation, the network before the block runs once per image, and its activations are reused.
+    Without augmentation and mixup, the network before the block runs once per image, and its activations are reused.
 
     Attributes:
         protocol, seed, device: Attributes of `FineTuning`.
@@ -91,7 +91,7 @@ def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple
             shipped ones.
 
     Raises:
-        InputError: When a file of definitions cannot be read, has other fields, or has a wrong slice such as ``x:``.
+        InputError: When a file of definitions cannot be read, lacks a field, or has a wrong slice such as ``x:``.
         NotApplicableError: When no definition matches the network, or the matching one names a missing module.
     """
     definition, family = _find_definition(model, definitions)
@@ -101,7 +101,11 @@ def find_last_block(model: LoadedModel, definitions: str | None = None) -> tuple
 def find_blocks(model: LoadedModel, definitions: str | None = None) -> tuple[str, ...]:
     """Return the names of the modules of ``model.backbone`` that are its blocks, in the order of its definition.
 
-    Parameters and errors are those of `find_last_block`.
+    Parameters are those of `find_last_block`.
+
+    Raises:
+        InputError: When a file of definitions cannot be read or lacks a field.
+        NotApplicableError: When no definition matches the network, or none of its blocks is in the network.
     """
     definition, family = _find_definition(model, definitions)
     prefix = _wrapped_prefix(model.backbone)

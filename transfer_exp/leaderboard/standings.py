@@ -1,7 +1,8 @@
 """Standings: mean weighted tau of every variant over targets, with rank, interval, wins and paired comparisons.
 
-A variant is a metric after a perturbation. For each target, tau is first averaged over the regimes (ways of
-fine-tuning); then all targets have equal weight. Intervals and tests are over targets.
+Tau compares, over the models of a pool, the scores of a variant with the accuracies on one target dataset. Targets
+drawn from one dataset are a family. A variant is a metric after a perturbation. For each target, tau is first averaged
+over the regimes (ways of fine-tuning); then all targets have equal weight. Intervals and tests are over targets.
 
 A static ranking orders the models alike whatever the images of a target: by their mean rank of accuracy on the other
 targets.
@@ -158,7 +159,7 @@ class Standings:
 
     @cached_property
     def is_ranked(self) -> pd.Series:
-        """Whether a variant scores every model on every target; others cannot be compared with it."""
+        """Whether a variant has a value on every target, for as many models as any variant; others are not compared."""
         return self.values.notna().all(axis=1) & (self.models == self.models.max())
 
     def _mean(self, by_regime: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

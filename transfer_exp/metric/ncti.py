@@ -25,7 +25,7 @@ N_SHRINKAGE_COMPONENTS = 32
 MIN_SHRINKAGE = 1e-10
 """Smallest shrinkage that is not rounded to 0."""
 THRESHOLD = 1e-8
-"""Smallest eigenvalue that counts as nonzero without shrinkage.
+"""Smallest eigenvalue that counts as nonzero if the shrinkage is 0.
 
 The eigenvalues are those of the correlations within classes, and those of the scatter between classes divided by the
 largest of them.
@@ -39,9 +39,9 @@ def ncti_parts(features: Features, labels: Labels) -> dict[str, float]:
     whitened by S = (1 - t) W + t tr(W)/d I, where W is the covariance within classes (divided by N), and the shrinkage
     t = exp(-v) depends on the scale of the features. A shrinkage below 1e-10 is 0.
 
-    - ``"seli"``, after "simplex-encoded labels interpolation": the nuclear norm of the whitened Z in the C - 1 leading
-      eigenvectors of the whitened scatter between classes. It is large if the class means span many directions, which
-      is close to neural collapse.
+    - ``"seli"``, after "simplex-encoded labels interpolation": the nuclear norm of the whitened Z in the C - 1 or fewer
+      leading eigenvectors of the whitened scatter between classes. It is large if the class means span many directions,
+      which is close to neural collapse.
     - ``"ncc"``, after "nearest class centre": the mean posterior of the true class under Gaussian classes with means
       mu_c, covariance S and priors n_c / N, in [0, 1].
     - ``"vc"``, after "variability collapse": ln of the sum over classes c of the nuclear norm of the (n_c, C) matrix of
@@ -73,11 +73,11 @@ def ncti_parts(features: Features, labels: Labels) -> dict[str, float]:
     probabilities = posterior(white, means, counts, coefficients=means)
     groups = np.split(probabilities[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
     # Posteriors of separated classes have tiny singular values, which the squares in a Gram matrix would round away.
-    within = sum(np.linalg.svd(group, compute_uv=False).sum() for group in groups)
+    nuclear_norms = sum(np.linalg.svd(group, compute_uv=False).sum() for group in groups)
     return {
         "seli": float(np.sqrt(squared_singular_values(white @ directions)).sum()) if directions.size else 0.0,
         "ncc": mean_true_posterior(probabilities, codes),
-        "vc": float(np.log(within)),
+        "vc": float(np.log(nuclear_norms)),
     }
 
 

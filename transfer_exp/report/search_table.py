@@ -136,7 +136,7 @@ def _possibly_best(search: SearchResult, names_shown: int) -> str:
 
 
 def _chance_level(search: SearchResult) -> str:
-    """Return a sentence if no model is expected to be better than guesses; empty otherwise."""
+    """Return a sentence if the first finalist is expected to be hardly better than guesses; empty otherwise."""
     first, chance = search.with_status("finalist")[0], 1 / search.classes
     if first.expected_accuracy is None:
         return ""
