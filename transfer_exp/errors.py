@@ -35,7 +35,7 @@ class InputError(ValueError):
 
 
 class TerminatedError(KeyboardInterrupt):
-    """Raised where the process receives SIGTERM: it is an interrupt, with a message and exit code of its own."""
+    """Raised where the process receives SIGTERM: an interrupt with another message and exit code."""
 
 
 class SharedInputError(InputError):
@@ -190,7 +190,7 @@ def check_options(group: str, options: object, checks: Mapping[str, tuple[bool, 
 
 
 def show_value(value: object) -> str:
-    """Return a value as it is typed on the command line: null, true, [1, 2]; an empty text as ''."""
+    """Return a value in the form of the command line: null, true, [1, 2]; an empty text as ''."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):

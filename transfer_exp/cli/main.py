@@ -247,7 +247,7 @@ def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) ->
 
 
 def _do_job(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
-    """Do the job of a config; code of the user that ends the process is an error of its own."""
+    """Do the job of a config; code of the user that ends the process raises an `InputError`."""
     try:
         return _job(config)(config, folder, sweep)
     except SystemExit as error:

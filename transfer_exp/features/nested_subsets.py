@@ -38,7 +38,7 @@ class NestedSubsets:
         load_seconds: Time to load each model.
         seconds_per_image: Time of one image with each model, as last measured.
         parameters: Number of parameters of the models whose number is known.
-        costs: What the models cost, as far as it is known.
+        costs: Known costs of the models.
         imagenet_accuracies: Published accuracies of the loaded models that have one, in [0, 1].
     """
 

@@ -4,8 +4,8 @@ Tau compares, over the models of a pool, the scores of a variant with the accura
 drawn from one dataset are a family. A variant is a metric after a perturbation. For each target, tau is first averaged
 over the regimes (ways of fine-tuning); then all targets have equal weight. Intervals and tests are over targets.
 
-A static ranking orders the models alike whatever the images of a target: by their mean rank of accuracy on the other
-targets.
+A static ranking does not look at the images of a target: it orders the models by their mean rank of accuracy on the
+other targets.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from transfer_exp.leaderboard.rows import PoolRows, Variant, published_accuracie
 STATIC, STATIC_FAMILY = "static_rank", "static_rank_families"
 """Names of the static rankings; the second is by targets of other families only."""
 RANDOM = "random"
-"""Baseline of random scores, drawn anew for each target. Its tau is a mean over many draws, so about 0."""
+"""Baseline of random scores, drawn again for each target. Its tau is a mean over many draws, so about 0."""
 BASELINES = ("parameter_count", "imagenet_accuracy")
 """Metrics that do not look at the target."""
 BEST = "best"

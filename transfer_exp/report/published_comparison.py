@@ -1,6 +1,6 @@
 """Page ``reproduction.md``: our scores of a published pool against published accuracies and weighted taus.
 
-Other papers published the fine-tuning accuracies of these pools, and the weighted tau (tau_w) of their own scores.
+Other papers published the fine-tuning accuracies of these pools, and the weighted tau (tau_w) of their scores.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ _MARGIN = 0.05
 def search_table(search: SearchResult, folder: Path | None = None, top: int = 0) -> RenderableType:
     """Return a search for `rich.console.Console.print`: title, finalists, other models, verdict, next step.
 
-    If some models were not looked at, the first line says so.
+    If some models were not looked at, the first line names their number.
 
     Args:
         search: The search.

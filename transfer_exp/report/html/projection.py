@@ -178,7 +178,7 @@ def class_separation(
 
 
 def _nearest_classes(samples: np.ndarray, codes: np.ndarray, means: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return for each sample the class of the nearest mean; the mean of its own class leaves it out, and loses ties."""
+    """Return the class of the nearest mean for each sample; the mean of its class leaves it out, and loses ties."""
     squares = _squared_distances(samples, means)
     rows = np.arange(len(samples))
     to_own_class = squares[rows, codes] * (counts[codes] / np.maximum(counts[codes] - 1, 1)) ** 2
