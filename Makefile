@@ -12,7 +12,7 @@ check: ## Lint, types, layers and fast tests: four minutes on two cores, offline
 	ruff format --check .
 	mypy
 	lint-imports
-	pytest -q -n auto -m "not slow"
+	pytest -q -n auto -m "not (slow or rehearsal or kills or engine or browser or study or families or trackers)"
 
 test: ## All tests: nine minutes on two cores
 	pytest -n auto
