@@ -14,7 +14,7 @@ import logging
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -83,27 +83,43 @@ def finish_accuracies(store: Store, target: str, regime: str, seed: int, models:
     work.compute_accuracies(build("ground_truth", config["ground_truth"]), regime, "quick")
 
 
-def accuracy_rows(store: Store, target: str, regime: str, seed: int, columns: Sequence[str] = _COLUMNS) -> pd.DataFrame:
-    """Return columns of the accuracies in the store for one piece."""
+def accuracy_rows(store: Store, target: str, regime: str, seed: int) -> pd.DataFrame:
+    """Return the accuracies in the store for one piece, with all columns."""
     with store.backend.local_file("accuracies.csv") as path:
         rows = read_table(path)
-    return rows[is_of(rows, target, regime, seed)][list(columns)]
+    return rows[_is_of(rows, target, regime, seed)]
 
 
-def add_accuracies(path: Path, store: Store, target: str, regime: str, seed: int) -> None:
-    """Add the accuracies of all networks on a target to a file, unless it has them."""
-    rows = read_table(path) if path.is_file() else pd.DataFrame(columns=_COLUMNS)
-    if is_of(rows, target, regime, seed).any():
-        return
+def add_accuracies(
+    path: Path,
+    store: Store,
+    target: str,
+    regime: str,
+    seed: int,
+    columns: Sequence[str] = _COLUMNS,
+    targets: Iterable[str] | None = None,
+) -> bool:
+    """Add the accuracies of all networks on a target to a file, and return True; False if the file has them.
+
+    Args:
+        path: CSV with ``columns``, created if missing. Rows are ordered by target, regime and seed.
+        store: Cache of accuracies.
+        target, regime, seed: The piece to add.
+        columns: Columns of the file.
+        targets: Targets of the file in order; None for those of `read_targets`.
+    """
+    rows = read_table(path) if path.is_file() else pd.DataFrame(columns=list(columns))
+    if _is_of(rows, target, regime, seed).any():
+        return False
     finish_accuracies(store, target, regime, seed)
-    rows = pd.concat([rows, accuracy_rows(store, target, regime, seed)])
-    order = {name: i for i, name in enumerate(read_targets())}
+    rows = pd.concat([rows, accuracy_rows(store, target, regime, seed)])[list(columns)]
+    order = {name: i for i, name in enumerate(read_targets() if targets is None else targets)}
     rows = rows.assign(position=rows["dataset"].map(order)).sort_values(["position", "regime", "seed"], kind="stable")
-    write_atomically(path, partial(write_table, table=rows[_COLUMNS]))
+    write_atomically(path, partial(write_table, table=rows[list(columns)]))
+    return True
 
 
-def is_of(rows: pd.DataFrame, target: str, regime: str, seed: int) -> pd.Series:
-    """Return which rows of accuracies are of a piece."""
+def _is_of(rows: pd.DataFrame, target: str, regime: str, seed: int) -> pd.Series:
     return (rows["dataset"] == target) & (rows["regime"] == regime) & (rows["seed"] == str(seed))
 
 

@@ -11,18 +11,14 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from functools import partial
 from itertools import product
 from pathlib import Path
 
 import hydra
-import pandas as pd
 
-from studies.leaderboard_rows import accuracy_rows, finish_accuracies, is_of
+from studies.leaderboard_rows import add_accuracies
 from transfer_exp.cli.console import Parser
 from transfer_exp.cli.option_files import CONF
-from transfer_exp.io.atomic import write_atomically
-from transfer_exp.io.csv import read_table, write_table
 from transfer_exp.store import Store
 
 TARGETS = (
@@ -31,20 +27,6 @@ TARGETS = (
 )
 REGIMES = ("lora", "full", "bitfit", "partial", "last_block")
 _COLUMNS = ["pool", "model", "dataset", "regime", "seed", "accuracy", "trainable_parameters", "seconds"]
-
-
-def read_rows(file: Path) -> pd.DataFrame:
-    """Return the rows of a file, none if there is no file."""
-    return read_table(file) if file.is_file() else pd.DataFrame(columns=_COLUMNS)
-
-
-def add_rows(file: Path, store: Store, target: str, regime: str, seed: int) -> None:
-    """Compute the accuracies of all networks, and add them to a file ordered by target, regime and seed."""
-    finish_accuracies(store, target, regime, seed)
-    rows = pd.concat([read_rows(file), accuracy_rows(store, target, regime, seed, _COLUMNS)])
-    rows = rows.assign(position=rows["dataset"].map(TARGETS.index))
-    rows = rows.sort_values(["position", "regime", "seed"], kind="stable")[_COLUMNS]
-    write_atomically(file, partial(write_table, table=rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,9 +42,8 @@ def _compute(options: Namespace) -> None:
     store = Store(options.store)
     with hydra.initialize_config_dir(str(CONF), version_base=None):
         for seed, regime, target in product(range(options.seeds), REGIMES, TARGETS):
-            rows, start = read_rows(options.file), time.process_time()
-            if not is_of(rows, target, regime, seed).any():
-                add_rows(options.file, store, target, regime, seed)
+            start = time.process_time()
+            if add_accuracies(options.file, store, target, regime, seed, _COLUMNS, TARGETS):
                 print(f"{regime} seed {seed}: {target} ({time.process_time() - start:.0f} s)", flush=True)
 
 

@@ -22,7 +22,6 @@ import jaxtyping
 import numpy as np
 import pytest
 
-import tests.type_checks  # noqa: F401 - before the package, whose functions it decorates
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.store import Store
 

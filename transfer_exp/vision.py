@@ -13,7 +13,6 @@ import re
 import sys
 from types import ModuleType
 from typing import Any
-from unittest.mock import patch
 
 import torch
 import torch.compiler
@@ -69,12 +68,14 @@ def _import_all() -> tuple[ModuleType, ModuleType]:
     stand_ins = {_COMPILER: compiler, "wandb": None}
     stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
     sys.modules.update(stand_ins)  # type: ignore[arg-type] # None lets an import fail
+    disable = torch.compiler.disable
+    torch.compiler.disable = _leave_uncompiled
     try:
-        with patch.object(torch.compiler, "disable", _leave_uncompiled):
-            torchvision, timm = _import_torchvision(), importlib.import_module("timm")
-            for name in ("timm.data", "torchvision.datasets", "torchvision.models", "torchvision.transforms"):
-                importlib.import_module(name)
+        torchvision, timm = _import_torchvision(), importlib.import_module("timm")
+        for name in ("timm.data", "torchvision.datasets", "torchvision.models", "torchvision.transforms"):
+            importlib.import_module(name)
     finally:
+        torch.compiler.disable = disable
         for name, module in stand_ins.items():
             if sys.modules.get(name) is module:
                 sys.modules.pop(name, None)

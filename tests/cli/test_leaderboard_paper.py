@@ -8,11 +8,14 @@ from urllib.error import URLError
 
 import pandas as pd
 import pytest
+import yaml
 from torch_helpers import cache_random_weights
 
 from tests.command import run_command
 from tests.dataset.example_datasets import EXAMPLES
 from transfer_exp.cli import leaderboard
+from transfer_exp.cli.option_files import CONF
+from transfer_exp.leaderboard.rows import PAPER_TARGETS
 
 QUICK = ["mobilenet_v2", "mnasnet1_0", "resnet34"]
 COMMAND = ("--targets", "digits", "--out", "out", "--json", "jobs=1")
@@ -20,8 +23,8 @@ COMMAND = ("--targets", "digits", "--out", "out", "--json", "jobs=1")
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """Write images of two targets below ``data``, with no weights, no network and a pool of three CNNs."""
-    for name in ("dtd", "pets"):
+    """Write images of three targets below ``data``, with no weights, no network and a pool of three CNNs."""
+    for name in ("dtd", "pets", "voc2007"):
         EXAMPLES[name](tmp_path / "data", 4)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(leaderboard, "PAPER_POOL", (*leaderboard.PAPER_POOL, f"model_pool.names=[{','.join(QUICK)}]"))
@@ -32,6 +35,11 @@ def data(tmp_path, monkeypatch):
     monkeypatch.setattr(urllib.request, "urlopen", refuse)
     monkeypatch.setattr("torch.hub.urlopen", refuse)
     return tmp_path
+
+
+def test_the_targets_are_the_options_of_the_sweep_of_the_paper():
+    sweep = yaml.safe_load((CONF / "sweep/parts/paper.yaml").read_text())
+    assert list(PAPER_TARGETS.values()) == sweep["hydra"]["sweeper"]["params"]["dataset"].split(",")
 
 
 def board(folder, *arguments):
@@ -46,7 +54,7 @@ def test_a_metric_is_scored_on_the_targets_that_have_images_and_stands_next_to_e
     assert first.returncode == 0, first.stderr
     assert "leaves out targets without images: aircraft, caltech101, cars" in first.stderr
     paper = json.loads(first.stdout)["pools"][2]
-    assert paper["targets"] == ["dtd", "pets"]
+    assert paper["targets"] == ["dtd", "pets", "voc2007"], "of voc2007 the reading with one class an image"
     assert paper["models"] == 3
     assert {row["metric"] for row in paper["rows"]} >= {"lda", "imagenet_accuracy", "parameter_count", "static_rank"}
     rows = pd.read_csv(data / "outputs" / "paper_supervised" / "scores.csv")

@@ -323,10 +323,12 @@ def _paper_datasets(targets: Sequence[str], plain: Mapping[str, Any], is_needed:
     Raises:
         InputError: When none has images, and one is needed.
     """
+    from transfer_exp.leaderboard.rows import PAPER_TARGETS
+
     root, download = quote_path(str(expand_user(plain["paper"]))), f"dataset.download={plain['download']}"
     datasets, failures = {}, {}
     for target in targets:
-        settings = compose_group("dataset", [f"dataset={target}", f"dataset.root={root}", download])
+        settings = compose_group("dataset", [f"dataset={PAPER_TARGETS[target]}", f"dataset.root={root}", download])
         try:
             datasets[target] = build("dataset", settings)
         except InputError as error:

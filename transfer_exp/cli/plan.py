@@ -80,8 +80,8 @@ class StageWork:
 
 
 @dataclass(frozen=True)
-class _Text:
-    """Transform that is only compared, so that its text is made once and not for each target."""
+class _TransformText:
+    """Text of a transform in its place: the keys of the store need no more, and making the text takes time."""
 
     text: str
 
@@ -135,8 +135,8 @@ class Planner:
     left_out: dict[str, str] = field(default_factory=dict)
     _width: dict[str, int] = field(default_factory=dict)
     _models: dict[str, LoadedModel] = field(default_factory=dict)
-    _read: dict[tuple[str, ...], _Target | None] = field(default_factory=dict)
-    """Target at a point of the axes; None for one that cannot be read."""
+    _target_at: dict[tuple[str, ...], _Target | None] = field(default_factory=dict)
+    """Target at each point of the axes; None for one that cannot be read."""
 
     def work(self) -> dict[str, StageWork]:
         """Return the work of each stage; errors as for `plan`."""
@@ -173,13 +173,13 @@ class Planner:
         if "model_pool" in self.line.axes.values():
             raise InputError("stage=plan takes one model_pool at a time: run the command once for each")
         for point in self.line.points(lambda axis: not is_irrelevant(axis, stage)):
-            if point not in self._read:  # stages have most points in common
+            if point not in self._target_at:  # stages have most points in common
                 try:
-                    self._read[point] = self._read_target(point)
+                    self._target_at[point] = self._read_target(point)
                 except _MissingDataError as error:
-                    self._read[point] = None
+                    self._target_at[point] = None
                     self.left_out[next((value for value in point if value.startswith("dataset=")), "all")] = str(error)
-            if (target := self._read[point]) is not None:
+            if (target := self._target_at[point]) is not None:
                 yield target
 
     def _read_target(self, point: Sequence[str]) -> _Target:
@@ -227,7 +227,7 @@ class Planner:
         # Only its cache keys are needed from here on.
         keys_only = Backbone()
         keys_only.logits_key = model.backbone.logits_key
-        self._models[name] = replace(model, backbone=keys_only, transform=_Text(repr(model.transform)))
+        self._models[name] = replace(model, backbone=keys_only, transform=_TransformText(repr(model.transform)))
         return True
 
 

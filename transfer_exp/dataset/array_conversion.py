@@ -104,7 +104,7 @@ def flatten_numbers(numbers: np.ndarray, what: str) -> np.ndarray:
 
 
 def _check_finite(values: np.ndarray, what: str) -> None:
-    """Raise `InputError` if a float is not finite; ``what`` names them."""
+    """Raise `InputError` if a value is NaN or infinite; ``what`` names the values."""
     for name, is_bad in (("NaN", np.isnan(values)), ("infinity", np.isinf(values))):
         if is_bad.any():
             raise InputError(f"{what} hold {name}, first at {np.flatnonzero(is_bad)[0]}: leave the sample out")

@@ -26,9 +26,12 @@ _CHECKOUT = _FOLDER.parents[1]
 _FIELDS = ["dataset", "images_per_class", "seed", "perturbation", "metric"]
 _LABELS = ["model_pool", "splits"]
 _REGIMES_OF_THE_PAPER = {"vanilla_ft": "full", "last_block_ft": "last_block", "linear_ft": "linear_probe"}
-PAPER_TARGETS = (
-    *("aircraft", "caltech101", "cars", "cifar10", "cifar100", "dtd", "flowers", "food", "pets", "sun397", "voc2007"),
+_OPTIONS_OF_THE_PAPER = (
+    *("aircraft", "caltech101", "cars", "cifar10", "cifar100", "dtd", "flowers", "food", "pets", "sun397"),
+    "voc2007_released",
 )
+PAPER_TARGETS = {option.removesuffix("_released"): option for option in _OPTIONS_OF_THE_PAPER}
+"""Option of the group ``dataset`` by the name of a target of the paper."""
 PAPER_SPLITS = ("train", "validation")
 """Splits that are scored together on the targets of the paper, where a target has both."""
 ALL_IMAGES = "all"
@@ -223,7 +226,7 @@ def read_paper_rows(path: Path) -> PoolRows:
     table, accuracies = read_table(path), paper_accuracies()
     require_columns(table, CELL, path)
     models = [name for name in table if name in set(accuracies["model"])]
-    table = table[(table["splits"] == "+".join(PAPER_SPLITS)) & table["dataset"].isin(PAPER_TARGETS)]
+    table = table[(table["splits"] == "+".join(PAPER_SPLITS)) & table["dataset"].isin(list(PAPER_TARGETS))]
     if table.empty or not models:
         raise InputError(f"{path} has no scores of the paper's CNNs on its targets: name another file, or remove it")
     scores = table[CELL].assign(**{str(name): parse_numbers(table[name], path) for name in models})

@@ -77,9 +77,9 @@ def select_names(names: Sequence[str] | None, available: Iterable[str], source: 
     selected = available if names is None else tuple(names)
     if not selected:
         raise InputError(f"{source} has no models to rank: set model_pool.names=[...]")
-    known, counts = set(available), Counter(selected)
+    available_names, counts = set(available), Counter(selected)
     for name in selected:
-        if name not in known:
+        if name not in available_names:
             raise InputError(f"no model '{name}' in {source}: {suggestion(name, available)}")
         if counts[name] > 1:
             raise InputError(f"model '{name}' is listed twice in model_pool.names: remove one")
