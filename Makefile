@@ -14,7 +14,7 @@ check: ## Lint, types, layers and fast tests: four minutes on two cores, offline
 	lint-imports
 	pytest -q -n auto -m "not (slow or rehearsal or kills or engine or browser or study or families or trackers)"
 
-test: ## All tests: nine minutes on two cores
+test: ## All tests: thirteen minutes on two cores
 	pytest -n auto
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)

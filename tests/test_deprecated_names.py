@@ -8,7 +8,6 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from runpy import run_module
 
 import pytest
 
@@ -122,19 +121,18 @@ def test_a_module_that_is_not_installed_says_where_it_is(old):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", [*COMMANDS, *STUDIES])
-def test_an_old_command_runs_the_new_one_or_says_where_it_is(module, monkeypatch, capsys):
-    old = module.removesuffix(".__main__")
-    monkeypatch.setattr(sys, "argv", [old, "--help"])
-    with pytest.raises(SystemExit) as end:
-        run_module(old, run_name="__main__", alter_sys=True)
-    stdout, stderr = capsys.readouterr()
+def test_an_old_command_runs_the_new_one_or_says_where_it_is(module, tmp_path):
+    process = run(tmp_path, "-m", module.removesuffix(".__main__"), "--help")
     if module in STUDIES:
-        line = f"transfer_exp: {module} is not installed any more: in a checkout, use {STUDIES[module]}"
-        assert end.value.code == line, "Python prints a text on stderr, and ends with code 1"
+        assert process.returncode == 1
+        assert process.stderr == (
+            f"transfer_exp: {module} is not installed any more: in a checkout, use {STUDIES[module]}\n"
+        )
         return
-    assert not end.value.code
-    assert stdout.startswith(f"usage: transfer-exp {COMMANDS[module]} ")
-    assert stderr == f"transfer_exp: python -m {old} is deprecated: write transfer-exp {COMMANDS[module]}\n"
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(f"usage: transfer-exp {COMMANDS[module]} ")
+    old = module.removesuffix(".__main__")
+    assert process.stderr == f"transfer_exp: python -m {old} is deprecated: write transfer-exp {COMMANDS[module]}\n"
 
 
 @pytest.mark.slow
