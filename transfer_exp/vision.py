@@ -69,7 +69,7 @@ def _import_all() -> tuple[ModuleType, ModuleType]:
     stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
     sys.modules.update(stand_ins)  # type: ignore[arg-type] # None lets an import fail
     disable = torch.compiler.disable
-    torch.compiler.disable = _leave_uncompiled
+    torch.compiler.disable = _leave_uncompiled  # type: ignore[assignment]
     try:
         torchvision, timm = _import_torchvision(), importlib.import_module("timm")
         for name in ("timm.data", "torchvision.datasets", "torchvision.models", "torchvision.transforms"):
