@@ -1,4 +1,4 @@
-"""The tests check types and shapes of the package's functions."""
+"""The tests check shapes and types in the packages that compute with arrays; the type checker covers the others."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 
-from transfer_exp.errors import suggestion
+from transfer_exp.evaluation.null_band import null_band
 from transfer_exp.metric.metric import ModelFacts
 from transfer_exp.statistics.discriminant import mean_true_posterior
 
 
 def test_a_wrong_type_without_shapes_is_an_error():
     with pytest.raises(TypeCheckError):
-        suggestion(3, ["logme"])
+        null_band("14")
 
 
 def test_a_wrong_shape_is_an_error():
