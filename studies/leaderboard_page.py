@@ -19,8 +19,8 @@ from transfer_exp.evaluation.correlation import kendall
 from transfer_exp.evaluation.intervals import percentile_interval, resamples
 from transfer_exp.io.atomic import write_text
 from transfer_exp.leaderboard.rows import PoolRows, read_builtin_rows, read_real_rows
-from transfer_exp.leaderboard.standings import BASELINES, Standings, published_baselines, variant_name
-from transfer_exp.leaderboard.table import markdown_table, rank_text, views
+from transfer_exp.leaderboard.standings import TARGET_FREE_METRICS, Standings, published_static_taus, variant_name
+from transfer_exp.leaderboard.table import all_standings, markdown_table, rank_text
 from transfer_exp.report.markdown import markdown
 
 _DRAWS = 1000
@@ -35,34 +35,35 @@ def read_pools() -> dict[str, PoolRows]:
 
 
 @cache
-def _views(pool: str) -> tuple[Standings, ...]:
-    return tuple(views(read_pools()[pool]))
+def _standings(pool: str) -> tuple[Standings, ...]:
+    return tuple(all_standings(read_pools()[pool]))
 
 
 def standing(pool: str, top: str = "15") -> str:
     """Return the table of a pool: the top rows and the baselines, with verdict and null band below."""
-    return markdown_table(_views(pool)[0], int(top))
+    return markdown_table(_standings(pool)[0], int(top))
 
 
 def regimes(pool: str, top: str = "15") -> str:
     """Return tau_w and rank under each regime for the top rows of a pool."""
-    main, *others = [view for view in _views(pool) if view.size == _views(pool)[0].size]
+    every_standings = _standings(pool)
+    main, *others = [one for one in every_standings if one.images_per_class == every_standings[0].images_per_class]
     rows = []
     for variant in main.table.index[: int(top)]:
         entries = [variant_name(variant)]
-        for view in others:
-            row = view.table.loc[variant]
+        for standings in others:
+            row = standings.table.loc[variant]
             entries.append(f"{row['tau']:.3f} ({rank_text(row['rank'], row['is_shared'])})")
         rows.append(entries)
-    return markdown(["metric", *(view.regime.replace("_", " ") for view in others)], rows)
+    return markdown(["metric", *(standings.regime.replace("_", " ") for standings in others)], rows)
 
 
 def agreement() -> str:
     """Return Kendall's tau between the orders of the metrics on both pools, with an interval over targets."""
-    first, second = (_views(pool)[0] for pool in ("builtin", "real_pool"))
+    first, second = (_standings(pool)[0] for pool in ("builtin", "real_pool"))
     names = first.values[first.is_ranked].index.intersection(second.values[second.is_ranked].index)
-    names = names[~names.get_level_values("metric").isin(BASELINES)]
-    values = [view.values.loc[names].to_numpy() for view in (first, second)]
+    names = names[~names.get_level_values("metric").isin(TARGET_FREE_METRICS)]
+    values = [standings.values.loc[names].to_numpy() for standings in (first, second)]
     tau = kendall(*(value.mean(axis=1) for value in values))
     drawn = [value[:, resamples(value.shape[1], _DRAWS, seed)].mean(axis=2) for seed, value in enumerate(values)]
     low, high = percentile_interval(
@@ -77,7 +78,7 @@ def agreement() -> str:
 def published() -> str:
     """Return the static ranking on the published accuracies."""
     rows = []
-    for row in published_baselines().to_dict("records"):
+    for row in published_static_taus().to_dict("records"):
         tau = f"{row['tau']:.3f} [{row['tau_low_95']:.2f}, {row['tau_high_95']:.2f}]"
         rows.append([str(row["pool"]), str(row["regime"]), str(row["models"]), str(row["targets"]), tau])
     return markdown(["pool", "regime", "models", "targets", "static ranking: tau_w [95 %]"], rows)

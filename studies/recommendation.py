@@ -145,9 +145,9 @@ def _targets(
 ) -> Iterator[tuple[tuple[str, str, str], list[np.ndarray], list[np.ndarray]]]:
     """Yield pool, group and target; for each regime the accuracies (M,) on it, and those (T, M) on other groups."""
     for name, (pool, _) in pools.items():
-        for target in pool.averaged:
+        for target in pool.averaged_targets:
             group = pool.families[target]
-            others = [other for other in pool.averaged if pool.families[other] != group]
+            others = [other for other in pool.averaged_targets if pool.families[other] != group]
             truths = [table for table in pool.accuracies.values() if target in table.index]
             accuracies = [truth.loc[target].to_numpy(dtype=float) for truth in truths]
             elsewhere = [truth.loc[truth.index.isin(others)].to_numpy(dtype=float) for truth in truths]
@@ -219,7 +219,7 @@ def _scores(pool: PoolRows, images: str) -> dict[tuple[str, ...], np.ndarray]:
 
 def _cells(scores: Mapping[tuple[str, ...], np.ndarray], pool: PoolRows) -> set[Cell]:
     """Return the cells that score every model on every target."""
-    targets = set(pool.averaged)
+    targets = set(pool.averaged_targets)
     counts = Counter(
         (metric, perturbation)
         for (target, metric, perturbation), values in scores.items()
@@ -328,11 +328,11 @@ def chance(results: Path) -> str:
         variances = []
         for name in names:
             pool = read_pools()[name]
-            counts = Counter(pool.families[target] for target in pool.averaged)
+            counts = Counter(pool.families[target] for target in pool.averaged_targets)
             variances += [null_deviation(len(pool.models)) ** 2 / count for count in counts.values()]
         # The mean over groups of independent random scores, one draw for each target.
         band = 1.96 * float(np.sqrt(np.sum(variances))) / len(variances)
-        targets = sum(len(read_pools()[name].averaged) for name in names)
+        targets = sum(len(read_pools()[name].averaged_targets) for name in names)
         rows.append([images, " and ".join(names), str(targets), str(len(variances)), f"-{band:.2f}, {band:.2f}"])
     return markdown(["images a class", "pools", "targets", "groups", "95 % of random scores"], rows)
 

@@ -15,15 +15,21 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.intervals import mean_interval
 from transfer_exp.evaluation.paired import holm, sign_flip_p_many
 from transfer_exp.leaderboard.rows import read_builtin_rows, read_real_rows
-from transfer_exp.leaderboard.standings import STATIC, STATIC_FAMILY, Baselines, Standings, published_baselines
-from transfer_exp.leaderboard.table import leaderboard_table, ordinal, rank_text, verdict, views
+from transfer_exp.leaderboard.standings import (
+    STATIC,
+    STATIC_FAMILY,
+    ComputedBaselines,
+    Standings,
+    published_static_taus,
+)
+from transfer_exp.leaderboard.table import all_standings, leaderboard_table, ordinal, rank_text, verdict
 from transfer_exp.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 
 
 def main_view(rows):
-    return next(views(rows))
+    return next(all_standings(rows))
 
 
 def tau(rows, target, variant, regime):
@@ -38,7 +44,7 @@ def test_a_value_is_the_weighted_tau_of_scipy_and_the_mean_over_regimes():
         for target in TARGETS:
             expected = np.mean([tau(rows, target, variant, regime) for regime in ("full", "probe")])
             assert view.values.loc[variant, target] == pytest.approx(expected, abs=1e-12)
-    single = Standings(rows, "probe", "all", Baselines(rows))
+    single = Standings(rows, "probe", "all", ComputedBaselines(rows))
     assert single.values.loc[("none", "good"), "c"] == pytest.approx(tau(rows, "c", ("none", "good"), "probe"))
 
 
@@ -78,14 +84,14 @@ def test_the_comparisons_of_one_variant_are_corrected_for_each_other():
 
 def test_static_rankings_leave_out_the_target_and_the_second_one_its_whole_family():
     rows = small_pool()
-    static = Baselines(rows).static["full"]
+    static = ComputedBaselines(rows).static["full"]
     truth = rows.accuracies["full"]
     ranks = truth.rank(axis=1, ascending=False)
     for name, left_out in ((STATIC, ["a"]), (STATIC_FAMILY, ["a", "b"])):
         expected = stats.weightedtau(-ranks.drop(index=left_out).mean(), truth.loc["a"]).statistic
         assert static.loc[name, "a"] == pytest.approx(expected)
     alone = small_pool(families=dict(zip("abcd", "abcd", strict=True)))
-    assert list(Baselines(alone).static["full"].index) == [STATIC]
+    assert list(ComputedBaselines(alone).static["full"].index) == [STATIC]
 
 
 @pytest.mark.slow
@@ -173,7 +179,7 @@ def test_the_stored_rows_of_the_real_networks_agree_with_the_study():
     study = pd.read_csv(ROOT / "docs" / "results" / "real_pool_taus.csv", dtype={"images_per_class": str})
     rows = read_real_rows()
     found = rows.taus.set_index(["regime", "metric", "perturbation", "images_per_class", "target"])["tau"]
-    assert rows.control not in rows.averaged
+    assert rows.control not in rows.averaged_targets
     checked = study[study["metric"].isin(["logme", "h_score"])]
     assert len(checked) > 30
     for row in checked.to_dict("records"):
@@ -197,7 +203,7 @@ def test_the_stored_rows_of_the_built_in_pool_score_every_model_of_the_pool():
 
 @pytest.mark.slow
 def test_static_rankings_of_published_tables_reach_the_published_values():
-    table = published_baselines().set_index(["pool", "regime"])["tau"]
+    table = published_static_taus().set_index(["pool", "regime"])["tau"]
     expected = {"itm_hub20": 0.62, "lovm_openclip35": 0.50, "peft9_vitb16_vtab19": 0.39, "mieb_linear_probe": 0.70}
     for pool, value in expected.items():
         assert table.loc[pool].iloc[0] == pytest.approx(value, abs=0.005)

@@ -119,16 +119,16 @@ def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Out
         pools.append(replace(_paper_rows(config, variant), costs=pools[0].costs))
 
     from transfer_exp.leaderboard.page import write_page
-    from transfer_exp.leaderboard.table import leaderboard_table, views, write_files
+    from transfer_exp.leaderboard.table import all_standings, leaderboard_table, write_files
     from transfer_exp.report.write_run import Output
 
     phase("comparing")
-    standings = [view for rows in pools for view in views(rows)]
+    every_standings = [standings for rows in pools for standings in all_standings(rows)]
     facts = {"command": command_line(single_run=sweep is None), "package_version": __version__}
-    output = Output(write_files(standings, facts, folder))
-    output.add("page", lambda: write_page(standings, facts["command"], folder))
-    main = [next(view for view in standings if view.rows is rows) for rows in pools]
-    summary = partial(leaderboard_table, main, Path(relative_path(folder)))
+    output = Output(write_files(every_standings, facts, folder))
+    output.add("page", lambda: write_page(every_standings, facts["command"], folder))
+    main_standings = [standings for standings in every_standings if standings.is_main]
+    summary = partial(leaderboard_table, main_standings, Path(relative_path(folder)))
     return Outcome(summary, "leaderboard", output.written, output.problem)
 
 
@@ -271,13 +271,13 @@ def _score_paper_targets(
     A metric of another package is always scored, because its code may have changed.
     """
     from transfer_exp.leaderboard.rows import PAPER_SPLITS, PAPER_TARGETS
-    from transfer_exp.leaderboard.standings import BASELINES
+    from transfer_exp.leaderboard.standings import TARGET_FREE_METRICS
 
     plain, (perturbation, metric) = to_plain(config), variant
     parts = build_all(("perturbation", "metric"), plain)
     if not callable(parts["perturbation"]):
         raise InputError(f"perturbation={perturbation} has several strengths, and --paper needs one: name another")
-    metrics = {name: build("metric", compose_group("metric", [f"metric={name}"])) for name in BASELINES}
+    metrics = {name: build("metric", compose_group("metric", [f"metric={name}"])) for name in TARGET_FREE_METRICS}
     metrics[metric] = parts["metric"]
     perturbations = {**dict.fromkeys(metrics, "none"), metric: perturbation}
     is_foreign = plain["metric"]["_target_"] not in shipped_targets("metric")

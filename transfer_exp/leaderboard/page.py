@@ -16,12 +16,12 @@ from transfer_exp.io.atomic import write_text
 from transfer_exp.leaderboard.costs import CLASSES, DIM, SAMPLES
 from transfer_exp.leaderboard.rows import ALL_IMAGES, PoolRows
 from transfer_exp.leaderboard.standings import (
-    BASELINES,
     RANDOM,
     STATIC,
     STATIC_FAMILY,
+    TARGET_FREE_METRICS,
     Standings,
-    published_baselines,
+    published_static_taus,
     variant_name,
 )
 from transfer_exp.leaderboard.table import NAME, pool_title, regimes_text, verdict
@@ -31,36 +31,35 @@ from transfer_exp.version import __version__
 _DIGITS = 4
 
 
-def write_page(standings: Sequence[Standings], command: str, folder: Path) -> Path:
+def write_page(every_standings: Sequence[Standings], command: str, folder: Path) -> Path:
     """Write ``leaderboard.html``, and return its path.
 
     Args:
-        standings: `Standings` for each pool, regime and number of images, one pool after the other. The first of a pool
-            is over all regimes with all images.
+        every_standings: `all_standings` of every pool, one pool after the other.
         command: Command line that repeats the run.
         folder: Folder of the page.
     """
     path = folder / f"{NAME}.html"
-    write_text(path, render_page(page_data(standings, command), scripts=("leaderboard.js",)))
+    write_text(path, render_page(page_data(every_standings, command), scripts=("leaderboard.js",)))
     return path
 
 
-def page_data(standings: Sequence[Standings], command: str) -> dict[str, Any]:
-    """Return what the page shows: the pools with their views, and the static ranking on published accuracies."""
-    pools = [list(views) for _, views in groupby(standings, key=lambda view: view.rows.name)]
+def page_data(every_standings: Sequence[Standings], command: str) -> dict[str, Any]:
+    """Return what the page shows: the pools with their standings, and the static ranking on published accuracies."""
+    pools = [list(of_pool) for _, of_pool in groupby(every_standings, key=lambda standings: standings.rows.name)]
     return {
         "title": "Leaderboard of transferability metrics",
         "command": command,
         "version": __version__,
         "cost": f"features ({SAMPLES}, {DIM}) of {CLASSES} classes",
-        "baselines": [RANDOM, *BASELINES, STATIC, STATIC_FAMILY],
-        "pools": [_pool_data(views) for views in pools],
-        "published": _records(published_baselines()),
+        "baselines": [RANDOM, *TARGET_FREE_METRICS, STATIC, STATIC_FAMILY],
+        "pools": [_pool_data(of_pool) for of_pool in pools],
+        "published": _records(published_static_taus()),
     }
 
 
-def _pool_data(views: Sequence[Standings]) -> dict[str, Any]:
-    main = views[0]
+def _pool_data(of_pool: Sequence[Standings]) -> dict[str, Any]:
+    main = of_pool[0]
     rows = main.rows
     bands = main.target_null_bands
     families = {rows.families[target] for target in main.targets}
@@ -78,40 +77,45 @@ def _pool_data(views: Sequence[Standings]) -> dict[str, Any]:
         "taus": _target_taus(main),
         "views": [
             {
-                "regime": view.regime,
-                "size": ALL_IMAGES if view.size == rows.sizes[-1] else view.size,
-                "null": list(view.null_band),
-                "verdict": verdict(view),
-                "rows": _records(view.table.reset_index()),
+                "regime": standings.regime,
+                "size": ALL_IMAGES
+                if standings.images_per_class == rows.images_per_class[-1]
+                else standings.images_per_class,
+                "null": list(standings.null_band),
+                "verdict": verdict(standings),
+                "rows": _records(standings.table.reset_index()),
             }
-            for view in views
+            for standings in of_pool
         ],
     }
 
 
-def _target_taus(view: Standings) -> dict[str, list[list[float | int | None] | None]]:
+def _target_taus(standings: Standings) -> dict[str, list[list[float | int | None] | None]]:
     """Return by variant an entry per target: tau, number of models, ends of its 95 % interval; None without a tau."""
-    intervals = target_intervals(view.rows, view.size)
+    intervals = target_intervals(standings.rows, standings.images_per_class)
     taus: dict[str, list[list[float | int | None] | None]] = {}
-    for perturbation, metric in view.values.index:
-        values, count = view.values.loc[(perturbation, metric)], int(view.models.loc[(perturbation, metric)])
+    for perturbation, metric in standings.values.index:
+        values, count = (
+            standings.values.loc[(perturbation, metric)],
+            int(standings.n_models.loc[(perturbation, metric)]),
+        )
         entries: list[list[float | int | None] | None] = []
-        for target, tau in zip(view.targets, values.to_numpy(dtype=np.float64), strict=True):
+        for target, tau in zip(standings.targets, values.to_numpy(dtype=np.float64), strict=True):
             low, high = intervals.get((perturbation, metric, target)) or (None, None)
             entries.append(None if np.isnan(tau) else [round(float(tau), _DIGITS), count, low, high])
         taus[variant_name((perturbation, metric))] = entries
-    for name, by_target in view.computed.items():
-        taus[name] = [[round(float(tau), _DIGITS), len(view.rows.models), None, None] for tau in by_target]
+    for name, by_target in standings.computed_baselines.items():
+        taus[name] = [[round(float(tau), _DIGITS), len(standings.rows.models), None, None] for tau in by_target]
     return taus
 
 
-def target_intervals(rows: PoolRows, size: str) -> dict[tuple[str, str, str], tuple[float, float]]:
+def target_intervals(rows: PoolRows, images_per_class: str) -> dict[tuple[str, str, str], tuple[float, float]]:
     """Return the 95 % interval over models of the mean tau over regimes, by perturbation, metric and target.
 
     It is tau plus and minus 1.96 standard errors of the jackknife, which leaves out one model at a time, cut at -1 and
     1. There is none if a score is missing, or no regime has the accuracies of all models.
     """
-    scores = rows.scores[rows.scores.index.get_level_values("images_per_class") == size]
+    scores = rows.scores[rows.scores.index.get_level_values("images_per_class") == images_per_class]
     scores = scores[np.isfinite(scores.to_numpy()).all(axis=1)]
     targets = scores.index.get_level_values("dataset")
     n_models = len(rows.models)

@@ -74,15 +74,15 @@ class PoolRows:
         return tuple(name for name in self.families if name in set(self.scores.index.get_level_values("dataset")))
 
     @cached_property
-    def averaged(self) -> tuple[str, ...]:
+    def averaged_targets(self) -> tuple[str, ...]:
         """Targets that means are over."""
         return tuple(name for name in self.targets if name != self.control)
 
     @cached_property
-    def sizes(self) -> tuple[str, ...]:
-        """Numbers of images per class that were scored, ascending."""
-        sizes = set(map(str, self.scores.index.get_level_values("images_per_class")))
-        return tuple(sorted(sizes, key=lambda size: np.inf if size == ALL_IMAGES else int(size)))
+    def images_per_class(self) -> tuple[str, ...]:
+        """Numbers of images per class that were scored, as text and ascending; the last may be `ALL_IMAGES`."""
+        counts = set(map(str, self.scores.index.get_level_values("images_per_class")))
+        return tuple(sorted(counts, key=lambda count: np.inf if count == ALL_IMAGES else int(count)))
 
     def select(self, targets: Sequence[str] | None) -> PoolRows:
         """Return the rows of some targets.
@@ -134,8 +134,8 @@ class PoolRows:
             rows = scores.index.to_frame(index=False).assign(regime=regime, tau=taus, models=counts)
             tables.append(rows[rows["models"] > 1])
         keys = ["regime", "images_per_class", "perturbation", "metric", "dataset"]
-        averaged = pd.concat(tables).groupby(keys, sort=False).agg(tau=("tau", "mean"), models=("models", "min"))
-        return averaged.reset_index().rename(columns={"dataset": "target"})
+        means = pd.concat(tables).groupby(keys, sort=False).agg(tau=("tau", "mean"), models=("models", "min"))
+        return means.reset_index().rename(columns={"dataset": "target"})
 
     def _changed_scores(self) -> pd.DataFrame:
         """Return the scores without variants that equal the same metric on unperturbed features."""

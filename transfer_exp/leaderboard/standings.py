@@ -1,8 +1,9 @@
 """Standings: mean weighted tau of every variant over targets, with rank, interval, wins and paired comparisons.
 
-Tau compares, over the models of a pool, the scores of a variant with the accuracies on one target dataset. Targets
-drawn from one dataset are a family. A variant is a metric after a perturbation. For each target, tau is first averaged
-over the regimes (ways of fine-tuning); then all targets have equal weight. Intervals and tests are over targets.
+Tau compares, over the models of a pool, the scores of a variant with the accuracies after fine-tuning on one target.
+Targets drawn from one dataset are a family. A variant is a metric after a perturbation. For each target, tau is first
+averaged over the regimes (ways of fine-tuning); then all targets have equal weight. Intervals and tests are over
+targets.
 
 A static ranking does not look at the images of a target: it orders the models by their mean rank of accuracy on the
 other targets.
@@ -31,10 +32,10 @@ STATIC, STATIC_FAMILY = "static_rank", "static_rank_families"
 """Names of the static rankings; the second is by targets of other families only."""
 RANDOM = "random"
 """Baseline of random scores, drawn again for each target. Its tau is a mean over many draws, so about 0."""
-BASELINES = ("parameter_count", "imagenet_accuracy")
+TARGET_FREE_METRICS = ("parameter_count", "imagenet_accuracy")
 """Metrics that do not look at the target."""
 BEST = "best"
-"""Name of the comparison with the highest-ranked other variant."""
+"""Name of the comparison with the best variant; that of the best one is with the next."""
 LEVEL = 0.05
 """Corrected p-value below which a difference is called significant."""
 ALL_REGIMES = "all"
@@ -49,8 +50,8 @@ def variant_name(variant: Variant) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Baselines:
-    """Weighted tau of rankings that need no features, on the targets of one pool under each regime.
+class ComputedBaselines:
+    """Weighted tau of random and static rankings on the targets of one pool, under each regime.
 
     Attributes:
         rows: Stored rows of the pool.
@@ -60,10 +61,13 @@ class Baselines:
 
     @cached_property
     def random(self) -> dict[str, pd.DataFrame]:
-        """Tau of random scores by regime: a row per draw and a column per target; the draws of a target are shared."""
+        """Tau of random scores by regime: a row per draw and a column per target.
+
+        All regimes share the draws of a target.
+        """
         n_models = len(self.rows.models)
         taus: dict[str, dict[str, np.ndarray]] = {regime: {} for regime in self.rows.accuracies}
-        for number, target in enumerate(self.rows.averaged):
+        for number, target in enumerate(self.rows.averaged_targets):
             order = np.tile(np.arange(n_models, dtype=np.float64), (_NULL_DRAWS, 1))
             scores = np.random.default_rng(number).permuted(order, axis=1)
             for regime, by_target in taus.items():
@@ -77,11 +81,16 @@ class Baselines:
     @cached_property
     def static(self) -> dict[str, pd.DataFrame]:
         """Tau of the static rankings by regime: a row per ranking and a column per target, NaN where there is none."""
-        families = [self.rows.families[target] for target in self.rows.averaged]
+        targets = self.rows.averaged_targets
+        families = [self.rows.families[target] for target in targets]
+        # The second ranking differs from the first if some targets, but not all, share a family.
         names = [STATIC] + ([STATIC_FAMILY] if 1 < len(set(families)) < len(families) else [])
         return {
             regime: pd.DataFrame(
-                {target: [self._static_tau(regime, target, name) for name in names] for target in self.rows.averaged},
+                {
+                    target: [self._static_tau(regime, target, name) for name in names]
+                    for target in self.rows.averaged_targets
+                },
                 index=names,
                 dtype=np.float64,
             )
@@ -92,7 +101,7 @@ class Baselines:
         """Return the tau of a static ranking by the other targets, or by those of other families; NaN without any."""
         families = self.rows.families
         is_left_out = {t: t == target or (name == STATIC_FAMILY and families[t] == families[target]) for t in families}
-        tables = [self._accuracies(regime, t) for t in self.rows.averaged if not is_left_out[t]]
+        tables = [self._accuracies(regime, t) for t in self.rows.averaged_targets if not is_left_out[t]]
         complete = [table for table in tables if table is not None]
         accuracies = self._accuracies(regime, target)
         if accuracies is None or not complete:
@@ -114,19 +123,24 @@ class Standings:
     Attributes:
         rows: Stored rows of the pool.
         regime: Regime of the accuracies, or `ALL_REGIMES` for the mean over all.
-        size: Number of images per class that were scored.
-        baselines: Baselines of the pool.
+        images_per_class: Number of images per class that were scored, as text; `ALL_IMAGES` for all.
+        baselines: Random and static rankings of the pool.
     """
 
     rows: PoolRows
     regime: str
-    size: str
-    baselines: Baselines
+    images_per_class: str
+    baselines: ComputedBaselines
+
+    @property
+    def uses_most_images(self) -> bool:
+        """Whether the scores are those of the largest number of images per class."""
+        return self.images_per_class == self.rows.images_per_class[-1]
 
     @property
     def is_main(self) -> bool:
-        """Whether these are the main standings of the pool: over all regimes, with scores of all images."""
-        return self.regime == ALL_REGIMES and self.size == self.rows.sizes[-1]
+        """Whether these are the main standings of the pool: over all regimes, with scores of most images."""
+        return self.regime == ALL_REGIMES and self.uses_most_images
 
     @cached_property
     def regimes(self) -> tuple[str, ...]:
@@ -135,14 +149,18 @@ class Standings:
 
     @cached_property
     def targets(self) -> tuple[str, ...]:
-        """Targets that the values are over: those with accuracies of all models under one of the regimes."""
+        """Targets that the values are over: those with accuracies of all models under at least one of the regimes."""
+        # Random scores have no tau on a target where an accuracy is missing.
         is_complete = [self.baselines.random[regime].notna().all() for regime in self.regimes]
-        return tuple(target for target in self.rows.averaged if any(of_regime[target] for of_regime in is_complete))
+        return tuple(
+            target for target in self.rows.averaged_targets if any(of_regime[target] for of_regime in is_complete)
+        )
 
     @cached_property
     def _selected(self) -> pd.DataFrame:
+        """Rows of `PoolRows.taus` of these standings, without metrics that are computed here."""
         taus = self.rows.taus
-        is_used = taus["regime"].isin(self.regimes) & (taus["images_per_class"] == self.size)
+        is_used = taus["regime"].isin(self.regimes) & (taus["images_per_class"] == self.images_per_class)
         return taus[is_used & ~taus["metric"].isin([STATIC, RANDOM])]
 
     @cached_property
@@ -152,7 +170,7 @@ class Standings:
         return means.reindex(columns=list(self.targets))
 
     @cached_property
-    def models(self) -> pd.Series:
+    def n_models(self) -> pd.Series:
         """Smallest number of models that a variant was compared on."""
         used = self._selected[self._selected["target"].isin(self.targets)]
         return used.groupby(["perturbation", "metric"])["models"].min().reindex(self.values.index)
@@ -160,10 +178,10 @@ class Standings:
     @cached_property
     def is_ranked(self) -> pd.Series:
         """Whether a variant has a value on every target, for as many models as any variant; others are not compared."""
-        return self.values.notna().all(axis=1) & (self.models == self.models.max())
+        return self.values.notna().all(axis=1) & (self.n_models == self.n_models.max())
 
     def _mean(self, by_regime: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-        """Return the mean of tables over the regimes of the standings, without missing values."""
+        """Return the mean of tables over the regimes of the standings; missing values count for nothing."""
         tables = [by_regime[regime][list(self.targets)] for regime in self.regimes]
         stacked = np.stack([table.to_numpy(dtype=np.float64) for table in tables])
         counts = np.isfinite(stacked).sum(axis=0)
@@ -188,31 +206,32 @@ class Standings:
         return {str(target): (float(low), float(high)) for target, (low, high) in bands.items()}
 
     @cached_property
-    def computed(self) -> dict[str, pd.Series]:
-        """Values by target of the baselines that are computed from the accuracies, by name."""
+    def computed_baselines(self) -> dict[str, pd.Series]:
+        """Weighted tau by target of the baselines without stored scores, by name: random and static rankings."""
         static = self._mean(self.baselines.static)
         complete = {str(name): values for name, values in static.iterrows() if values.notna().all()}
         return {RANDOM: self._random_taus.mean(), **complete}
 
     @cached_property
-    def references(self) -> dict[str, pd.Series]:
-        """Values by target of the baselines that apply to the pool, by name."""
+    def all_baselines(self) -> dict[str, pd.Series]:
+        """Weighted tau by target of every baseline that the pool has, by name."""
         values = self.values[self.is_ranked]
-        scored = {name: _row(values, ("none", name)) for name in BASELINES if ("none", name) in values.index}
-        return {**self.computed, **scored}
+        scored = {name: _row(values, ("none", name)) for name in TARGET_FREE_METRICS if ("none", name) in values.index}
+        return {**self.computed_baselines, **scored}
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        """A row per variant and baseline, best first; docs/output.md explains the columns.
+        """A row per variant and baseline; docs/output.md explains the columns.
 
-        ``difference_to_X`` and ``p_to_X`` are comparisons with the best variant and with each baseline X. Variants that
-        lack a score of a model or target have no rank and no comparison.
+        Rows with a rank come first, then the others, each by mean tau. Random and static rankings have no rank, and
+        neither have variants that lack a score of a model or target. Ranked variants are compared with the best one
+        (``difference_to_best``, ``p_to_best``), and in the main standings with each baseline X (``difference_to_X``).
         """
         values = pd.concat([self.values, self._computed_rows()])
         is_ranked = self.is_ranked.reindex(values.index, fill_value=False)
         means = values.mean(axis=1)
         ranks = pd.Series(rankdata(-means[is_ranked].round(DECIMALS), method="min"), means.index[is_ranked])
-        models = self.models.reindex(values.index).fillna(len(self.rows.models))
+        models = self.n_models.reindex(values.index).fillna(len(self.rows.models))
         table = pd.DataFrame(
             {
                 "rank": ranks.reindex(values.index).astype("Int64"),
@@ -233,13 +252,16 @@ class Standings:
         return table.loc[order]
 
     def _computed_rows(self) -> pd.DataFrame:
-        index = pd.MultiIndex.from_tuples([("none", name) for name in self.computed], names=["perturbation", "metric"])
-        return pd.DataFrame(list(self.computed.values()), index, columns=list(self.targets))
+        index = pd.MultiIndex.from_tuples(
+            [("none", name) for name in self.computed_baselines], names=["perturbation", "metric"]
+        )
+        return pd.DataFrame(list(self.computed_baselines.values()), index, columns=list(self.targets))
 
     def _kind(self, variant: Variant) -> str:
+        """Return ``yours``, ``baseline`` or ``metric``."""
         if variant == self.rows.own_variant:
             return "yours"
-        return "baseline" if variant[1] in (*BASELINES, *self.computed) else "metric"
+        return "baseline" if variant[1] in (*TARGET_FREE_METRICS, *self.computed_baselines) else "metric"
 
     def _wins(self, values: pd.DataFrame, is_ranked: pd.Series) -> pd.Series:
         """Return the number of targets on which no other ranked variant has a higher tau."""
@@ -254,7 +276,7 @@ class Standings:
         best = self._best(exclude=None)
         references = {BEST: _row(values, best)} if best else {}
         if self.is_main:
-            references |= self.references
+            references |= self.all_baselines
         compared = values[is_ranked]
         columns: dict[str, pd.Series] = {}
         for name, reference in references.items():
@@ -272,6 +294,7 @@ class Standings:
         return pd.DataFrame(columns, index=values.index)
 
     def _best(self, exclude: Variant | None) -> Variant | None:
+        """Return the ranked variant with the largest mean tau; None without any."""
         means = self.values[self.is_ranked].mean(axis=1).drop(index=[exclude] if exclude else [], errors="ignore")
         return None if means.empty else cast("Variant", means.idxmax())
 
@@ -285,7 +308,7 @@ class Standings:
         values = _by_target(_row(self.values, variant))
         best = self._best(exclude=variant)
         references = {BEST: (variant_name(best), _row(self.values, best))} if best else {}
-        references |= {name: (name, row) for name, row in self.references.items() if ("none", name) != variant}
+        references |= {name: (name, row) for name, row in self.all_baselines.items() if ("none", name) != variant}
         paired = {name: compare_paired(values, _by_target(row)) for name, (_, row) in references.items()}
         corrected = holm(np.array([result.permutation_p for result in paired.values()]))
         return {
@@ -317,11 +340,11 @@ def _mean_intervals(values: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return pd.Series(low, values.index), pd.Series(high, values.index)
 
 
-def published_baselines(path: Path = PUBLISHED) -> pd.DataFrame:
+def published_static_taus(path: Path = PUBLISHED) -> pd.DataFrame:
     """Return how well the static ranking does on the published accuracies that ship: a row per pool and regime.
 
     The columns are ``pool``, ``regime``, ``models``, ``targets``, ``tau``, ``tau_low_95`` and ``tau_high_95``. Targets
-    that lack a model, and accuracies that are marked as unsound, are left out, and so are pools with one target.
+    that lack a model, accuracies that `published_accuracies` leaves out, and pools with one target are not used.
     """
     baselines = []
     for (pool, regime), group in published_accuracies(path).groupby(["pool", "regime"], sort=True):

@@ -23,7 +23,7 @@ from transfer_exp.evaluation.paired import PairedComparison
 from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import write_table
 from transfer_exp.leaderboard.rows import PoolRows
-from transfer_exp.leaderboard.standings import ALL_REGIMES, BEST, LEVEL, Baselines, Standings, variant_name
+from transfer_exp.leaderboard.standings import ALL_REGIMES, BEST, LEVEL, ComputedBaselines, Standings, variant_name
 from transfer_exp.report.markdown import markdown
 
 NAME = "leaderboard"
@@ -107,22 +107,23 @@ def _too_few(targets: int) -> str:
     )
 
 
-def leaderboard_table(standings: Sequence[Standings], folder: Path | None, top: int) -> RenderableType:
+def leaderboard_table(main_standings: Sequence[Standings], folder: Path | None, top: int) -> RenderableType:
     """Return the leaderboard for `rich.console.Console.print`: the table of the first pool, a verdict for the others.
 
     A further pool in which your variant has a score is shown as a table too.
 
     Args:
-        standings: Main standings of each pool.
+        main_standings: Main standings of each pool.
         folder: Folder with the complete table, named below a shortened one; None to name none.
-        top: Number of rows to show, 0 for all. Baselines and your variant are added.
+        top: Number of rows to show, 0 for all. ComputedBaselines and your variant are added.
     """
     parts: list[RenderableType] = []
-    for number, view in enumerate(standings):
-        if number == 0 or (view.rows.own_variant is not None and view.rows.own_variant in view.values.index):
-            parts += [*([Text("")] if number else []), *_pool_parts(view, folder, top)]
+    for number, standings in enumerate(main_standings):
+        own_variant = standings.rows.own_variant
+        if number == 0 or (own_variant is not None and own_variant in standings.values.index):
+            parts += [*([Text("")] if number else []), *_pool_parts(standings, folder, top)]
         else:
-            parts += [Text(""), Text(f"{pool_title(view)}: {verdict(view)}")]
+            parts += [Text(""), Text(f"{pool_title(standings)}: {verdict(standings)}")]
     return Group(*parts)
 
 
@@ -231,60 +232,60 @@ def markdown_table(standings: Standings, top: int) -> str:
     return f"{markdown(_HEADINGS, rows)}\n\n{note}"
 
 
-def views(rows: PoolRows) -> Iterator[Standings]:
+def all_standings(rows: PoolRows) -> Iterator[Standings]:
     """Yield the standings of a pool over all regimes and under each, for every number of images per class."""
-    regimes, baselines = list(rows.accuracies), Baselines(rows)
-    for size in reversed(rows.sizes):
+    regimes, baselines = list(rows.accuracies), ComputedBaselines(rows)
+    for images_per_class in reversed(rows.images_per_class):
         for regime in [ALL_REGIMES, *(regimes if len(regimes) > 1 else [])]:
-            yield Standings(rows, regime, size, baselines)
+            yield Standings(rows, regime, images_per_class, baselines)
 
 
-def frame(standings: Sequence[Standings]) -> pd.DataFrame:
+def frame(every_standings: Sequence[Standings]) -> pd.DataFrame:
     """Return the rows of ``leaderboard.csv``: one per pool, regime, number of images and variant."""
     tables = []
-    for view in standings:
-        low, high = view.null_band
-        table = view.table.reset_index()
-        table.insert(0, "pool", view.rows.name)
-        table.insert(1, "regime", view.regime)
-        table.insert(2, "images_per_class", view.size)
+    for standings in every_standings:
+        low, high = standings.null_band
+        table = standings.table.reset_index()
+        table.insert(0, "pool", standings.rows.name)
+        table.insert(1, "regime", standings.regime)
+        table.insert(2, "images_per_class", standings.images_per_class)
         tables.append(table.assign(null_low_95=low, null_high_95=high))
     return pd.concat(tables, ignore_index=True)
 
 
-def write_files(standings: Sequence[Standings], facts: Mapping[str, Any], folder: Path) -> list[Path]:
+def write_files(every_standings: Sequence[Standings], facts: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write ``leaderboard.csv``, ``.parquet`` and ``.json`` and ``leaderboard_targets.csv``, and return their paths.
 
     Args:
-        standings: `views` of every pool.
+        every_standings: `all_standings` of every pool.
         facts: Further fields of the JSON file.
         folder: Folder of the files, created if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = frame(standings)
+    rows = frame(every_standings)
     names = (f"{NAME}.csv", f"{NAME}.parquet", f"{NAME}_targets.csv", f"{NAME}.json")
     paths = [folder / name for name in names]
     write_atomically(paths[0], lambda path: write_table(path, rows))
     write_atomically(paths[1], lambda path: rows.to_parquet(path, index=False))
     targets = pd.concat(
-        [view.rows.taus.assign(pool=view.rows.name) for view in standings if view.is_main], ignore_index=True
+        [one.rows.taus.assign(pool=one.rows.name) for one in every_standings if one.is_main], ignore_index=True
     )
     targets["family"] = [
-        {view.rows.name: view.rows.families for view in standings}[pool][target]
+        {one.rows.name: one.rows.families for one in every_standings}[pool][target]
         for pool, target in zip(targets["pool"], targets["target"], strict=True)
     ]
     columns = ["pool", "regime", "images_per_class", "perturbation", "metric", "target", "family", "tau", "models"]
     write_atomically(paths[2], lambda path: write_table(path, targets[columns]))
-    write_text(paths[3], json.dumps(escape_all(record(standings, facts)), indent=1))
+    write_text(paths[3], json.dumps(escape_all(record(every_standings, facts)), indent=1))
     return paths
 
 
-def record(standings: Sequence[Standings], facts: Mapping[str, Any]) -> dict[str, Any]:
+def record(every_standings: Sequence[Standings], facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return what ``--json`` prints: for each pool the verdict, the comparisons of your variant, and the table."""
     pools = []
-    for view in (view for view in standings if view.is_main):
-        variant = view.rows.own_variant
-        compared = {} if variant is None or not view.is_ranked.get(variant, False) else view.compare(variant)
+    for standings in (one for one in every_standings if one.is_main):
+        variant = standings.rows.own_variant
+        compared = {} if variant is None or not standings.is_ranked.get(variant, False) else standings.compare(variant)
         comparisons = [
             {
                 "with": name,
@@ -301,15 +302,15 @@ def record(standings: Sequence[Standings], facts: Mapping[str, Any]) -> dict[str
         ]
         pools.append(
             {
-                "pool": view.rows.name,
-                "verdict": verdict(view),
-                "models": len(view.rows.models),
-                "targets": list(view.targets),
-                "regimes": list(view.regimes),
-                "images_per_class": view.size,
-                "null_band_95": list(view.null_band),
+                "pool": standings.rows.name,
+                "verdict": verdict(standings),
+                "models": len(standings.rows.models),
+                "targets": list(standings.targets),
+                "regimes": list(standings.regimes),
+                "images_per_class": standings.images_per_class,
+                "null_band_95": list(standings.null_band),
                 "comparisons": comparisons,
-                "rows": json.loads(view.table.reset_index().to_json(orient="records", double_precision=12)),
+                "rows": json.loads(standings.table.reset_index().to_json(orient="records", double_precision=12)),
             }
         )
     return {**facts, "pools": pools}

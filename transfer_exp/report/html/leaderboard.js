@@ -25,6 +25,29 @@ function tauCell(pool, row, tau, low, high) {
   return hinted(fixed(tau, 3), `n = ${plural(row.targets, "target")}, ${plural(row.models, "model")}; ${interval}; ${sourceOf(pool, row)}`);
 }
 
+/* Rank; the tooltip says among how many rows, and gives the interval of the mean tau that orders them. */
+function rankCell(pool, view, row) {
+  if (isMissing(row.rank)) return hinted("–", `no rank; n = ${plural(row.targets, "target")}, ${plural(row.models, "model")}; ${sourceOf(pool, row)}`);
+  const ranked = view.rows.filter((r) => !isMissing(r.rank)).length;
+  const interval = isMissing(row.tau_low_95) ? "no interval" : `tau_w 95 % ${between(row.tau_low_95, row.tau_high_95, 3)}`;
+  return hinted(rankText(row), `of ${ranked} rows; n = ${plural(row.targets, "target")}; ${interval}; ${sourceOf(pool, row)}`);
+}
+
+/* Number of targets won; the tooltip gives its 95 % interval as that of a share of the targets. */
+function winsCell(pool, row) {
+  if (isMissing(row.wins)) return "–";
+  const [low, high] = wilson(row.wins, row.targets).map((share) => share * row.targets);
+  return hinted(whole(row.wins), `n = ${plural(row.targets, "target")}; 95 % ${between(low, high, 1)} (Wilson); ${sourceOf(pool, row)}`);
+}
+
+/* Ends of the 95 % interval of a share: E. B. Wilson, "Probable Inference", JASA 1927. */
+function wilson(count, n) {
+  const z = 1.96;
+  const centre = (count + (z * z) / 2) / (n + z * z);
+  const half = (z / (n + z * z)) * Math.sqrt((count * (n - count)) / n + (z * z) / 4);
+  return [Math.max(0, centre - half), Math.min(1, centre + half)];
+}
+
 /* Milliseconds of one model; the tooltip says for which features, and where they come from. */
 const timeCell = (pool, row) => (isMissing(row.milliseconds) ? "–" : hinted(timeText(row.milliseconds), `n = 1 model with ${data.cost}; ${sourceOf(pool, row)}`));
 
@@ -51,10 +74,10 @@ function overall(pool) {
   const has = (name) => view.rows.some((r) => !isMissing(r[`difference_to_${name}`]));
   const columns = [
     nameColumn,
-    { key: "rank", label: "rank", rising: true, value: (r) => r.rank, cell: rankText },
+    { key: "rank", label: "rank", rising: true, value: (r) => r.rank, cell: (r) => rankCell(pool, view, r) },
     { key: "tau", label: "tau_w", hint: TAU, value: (r) => r.tau, cell: (r) => tauCell(pool, r, r.tau, r.tau_low_95, r.tau_high_95) },
     { key: "interval", label: "95 %", hint: "bootstrap over targets", value: (r) => r.tau_low_95, cell: (r) => (isMissing(r.tau_low_95) ? "–" : hinted(between(r.tau_low_95, r.tau_high_95), `n = ${plural(r.targets, "target")}; ${sourceOf(pool, r)}`)) },
-    { key: "wins", label: "wins", hint: "targets on which no other has a higher tau_w", value: (r) => r.wins, cell: (r) => whole(r.wins) },
+    { key: "wins", label: "wins", hint: "targets on which no other has a higher tau_w", value: (r) => r.wins, cell: (r) => winsCell(pool, r) },
     ...COMPARISONS.filter(has).flatMap((name) => comparisonColumns(name, pool, name === "best" || name === "static_rank")),
     { key: "milliseconds", label: "ms a model", hint: "processor time without the forward pass", rising: true, value: (r) => r.milliseconds, cell: (r) => timeCell(pool, r) },
     { key: "models", label: "models", hidden: true, value: (r) => r.models, cell: (r) => whole(r.models) },
