@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.cases import CASES, SHAPES, parse_shape
 from benchmarks.measure import measure, write_rows
-from transfer_exp.leaderboard.synthetic_features import synthetic_features, synthetic_source_probabilities
+from transfer_exp.leaderboard.costs import synthetic_features, synthetic_source_probabilities
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from benchmarks.subset_scores import METRICS, Candidates, ScoreFunction, load_real_pool
 from transfer_exp.evaluation.half_samples import half_samples, score_intervals
-from transfer_exp.leaderboard.synthetic_features import synthetic_features
+from transfer_exp.leaderboard.costs import synthetic_features
 
 COMPARED = ("ncm", "knn", "logme")
 METHODS = ("half-samples", "bootstrap")

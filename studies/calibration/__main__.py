@@ -19,7 +19,7 @@ from studies.calibration.predictions import fit_on_pool
 from studies.calibration.tables import ANCHORS, TABLES, Pools
 from studies.document_tables import fill_tables
 from transfer_exp.cli.console import Parser
-from transfer_exp.evaluation.expectations import COLUMNS, NO_ANCHOR, SHIPPED
+from transfer_exp.evaluation.expected_accuracy import COLUMNS, NO_ANCHOR, SHIPPED
 from transfer_exp.io.atomic import write_text
 
 

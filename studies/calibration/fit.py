@@ -11,8 +11,14 @@ from scipy.optimize import nnls
 
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import PerModel
-from transfer_exp.evaluation.expectations import Key
-from transfer_exp.evaluation.expected_accuracy import Calibration, ScoredPool, anchor_level, angle, regression_columns
+from transfer_exp.evaluation.expected_accuracy import (
+    Calibration,
+    Key,
+    ScoredPool,
+    anchor_level,
+    angle,
+    regression_columns,
+)
 
 
 def fit_calibration(pools: Sequence[ScoredPool], accuracies: Sequence[Float[np.ndarray, " _"]]) -> Calibration:

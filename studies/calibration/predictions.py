@@ -20,7 +20,7 @@ from transfer_exp.evaluation.expected_accuracy import (
     expected_accuracies,
     expected_regrets,
 )
-from transfer_exp.evaluation.selection import rel_at_k
+from transfer_exp.evaluation.ranking import rel_at_k
 
 LEVEL = 0.8
 """Nominal share of accuracies inside the intervals of the page."""

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from studies.real_pool.comparisons import random_ranking_band
 from studies.real_pool.data import Cell, Study
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.report.heat_map import add_colour_scale, draw_heat_map
 from transfer_exp.report.palette import CLASS_COLOURS, figure_colour
+from transfer_exp.report.sweep_figure import add_colour_scale, draw_heat_map
 
 _TAU_LIMIT = 1.0
 

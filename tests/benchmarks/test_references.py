@@ -8,7 +8,7 @@ import pytest
 from benchmarks.cases import CASES, SHAPES, Case
 from benchmarks.measure import Timing, measure, read_rows, write_rows
 from benchmarks.reference.source import mixture, reduced
-from transfer_exp.leaderboard.synthetic_features import synthetic_features, synthetic_source_probabilities
+from transfer_exp.leaderboard.costs import synthetic_features, synthetic_source_probabilities
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 
 COMPARABLE = [case for case in CASES if np.isfinite(case.tolerance)]

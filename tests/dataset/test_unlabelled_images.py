@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from transfer_exp.dataset.image_folder import unlabelled_images
 from transfer_exp.dataset.inspection import inspect_dataset
-from transfer_exp.dataset.unlabelled_images import unlabelled_images
 from transfer_exp.errors import InputError
 
 

@@ -7,20 +7,18 @@ import pytest
 
 from studies.calibration.fit import as_row
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.expectations import (
+from transfer_exp.evaluation.expected_accuracy import (
     COLUMNS,
     NO_ANCHOR,
     SHIPPED,
-    Expectations,
-    expectations,
-    find_calibration,
-    read_calibrations,
-)
-from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
+    Expectations,
     ScoredPool,
+    expectations,
     expected_accuracies,
     expected_regrets,
+    find_calibration,
+    read_calibrations,
 )
 from transfer_exp.metric.recommended import Recommended
 

@@ -15,7 +15,7 @@ from transfer_exp.evaluation.expected_accuracy import (
     expected_regrets,
     predicted_angles,
 )
-from transfer_exp.evaluation.selection import regret, rel_at_k
+from transfer_exp.evaluation.ranking import regret, rel_at_k
 
 CALIBRATION = Calibration(0.8, None, 0.1, 0.1, 8, 0.12, 90)
 WITHOUT_SPREAD = replace(CALIBRATION, between=0.0, within=0.0)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.selection import recall_at_k, regret, rel_at_k
+from transfer_exp.evaluation.ranking import recall_at_k, regret, rel_at_k
 
 scores_and_accuracies = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4)), min_size=2, max_size=5)
 

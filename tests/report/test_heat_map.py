@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from transfer_exp.report.heat_map import add_colour_scale, draw_heat_map
+from transfer_exp.report.sweep_figure import add_colour_scale, draw_heat_map
 
 TAUS = np.array([[0.6, 0.1], [-0.2, np.nan]])
 IN_BAND = np.array([[False, True], [True, False]])

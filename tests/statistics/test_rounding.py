@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from transfer_exp.evaluation.correlation import kendall, spearman, weighted_tau, weighted_tau_many
 from transfer_exp.evaluation.halving import Halving
-from transfer_exp.evaluation.ranking import Ranking
-from transfer_exp.evaluation.selection import recall_at_k, regret, rel_at_k
+from transfer_exp.evaluation.ranking import Ranking, recall_at_k, regret, rel_at_k
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.results.cell import ModelResult
 from transfer_exp.statistics.class_statistics import class_statistics

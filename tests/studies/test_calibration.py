@@ -26,10 +26,9 @@ from studies.calibration.predictions import (
 from studies.calibration.tables import ANCHORS, BEST_ANCHOR, HEADLINE, TABLES, regret_pairs, sizes, summarize
 from studies.real_pool.data import Cell
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.expectations import SHIPPED, read_calibrations
-from transfer_exp.evaluation.expected_accuracy import accuracy_at, angle
+from transfer_exp.evaluation.expected_accuracy import SHIPPED, accuracy_at, angle, read_calibrations
+from transfer_exp.evaluation.ranking import regret
 from transfer_exp.evaluation.score_files import update_scores
-from transfer_exp.evaluation.selection import regret
 from transfer_exp.io.text import read_json
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"

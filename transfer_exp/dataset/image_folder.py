@@ -1,4 +1,4 @@
-"""Image folders: one folder per class, with or without splits."""
+"""Image folders: one folder per class, with or without splits, or images without labels."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from transfer_exp.io.text import clean_name, expand_user
 
 _SYSTEM_FOLDERS = frozenset({"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"})
 _OUTSIDE_CLASSES, _OUTSIDE_SPLITS = "images outside the class folders", "images outside the splits"
+_ONLY_CLASS = "no label"
 _ClassFiles = Mapping[str, list[Path]]
 """Images of each class by its name."""
 
@@ -62,9 +63,7 @@ def image_folder(
         InputError: If the folder is missing, cannot be read or has fewer than two classes, a class is empty or too
             small, there is no training split, ``train`` may be a class or a split, or a link leads out of the folder.
     """
-    folder = expand_user(root).resolve()
-    if not folder.is_dir():
-        raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
+    folder = _resolve_root(root)
     scan = FolderScan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
     folders = _find_splits(folder)
     if not folders:
@@ -74,6 +73,53 @@ def image_folder(
     splits = {split: scan.load_images(part, classes) for split, part in files.items()}
     sampling = (test_fraction, scoring_set_size, seed)
     return assemble(name or folder.name, classes, splits, *sampling, passed_over=scan.passed_over)
+
+
+def unlabelled_images(
+    root: str,
+    on_unreadable: str = "refuse",
+    name: str | None = None,
+    scoring_set_size: int | None = None,
+    seed: int = 0,
+    background: str = BACKGROUND,
+    pixel_range: Sequence[Any] | None = None,
+) -> TargetDataset:
+    """Return all images at any depth below ``root`` as one class; names of folders and splits mean nothing.
+
+    The test split is empty, so that only metrics without labels apply. Hidden files, links to folders and files that
+    are not images are passed over, as in `image_folder`.
+
+    Args:
+        root: The folder; ``~`` is expanded.
+        on_unreadable, name, scoring_set_size, seed, background, pixel_range: Arguments of `image_folder`.
+
+    Raises:
+        InputError: If the folder is missing, cannot be read or has fewer than two images, or a link leads out of it.
+    """
+    folder = _resolve_root(root)
+    scan = FolderScan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
+    paths = scan.list_images(folder)
+    if len(paths) < 2:
+        count = "one image" if paths else "no image"
+        raise InputError(f"{folder} holds {count} in it or in its folders: a ranking needs at least two")
+    images = scan.load_images({_ONLY_CLASS: paths}, [_ONLY_CLASS])
+    return TargetDataset(
+        clean_name(name or folder.name),
+        (_ONLY_CLASS,),
+        images,
+        images.subset(np.arange(0)),
+        images.stratified_subset(scoring_set_size, seed),
+        target_kind="unlabelled",
+        passed_over={reason: tuple(names) for reason, names in scan.passed_over.items()},
+    )
+
+
+def _resolve_root(root: str) -> Path:
+    """Return the absolute path of the folder ``root``; raises `InputError` if it is not a folder."""
+    folder = expand_user(root).resolve()
+    if not folder.is_dir():
+        raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
+    return folder
 
 
 def _refuse_splits_inside_classes(folder: Path) -> None:

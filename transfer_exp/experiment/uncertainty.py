@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import PerModel
-from transfer_exp.evaluation.expectations import find_calibration
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
     ScoredPool,
     expected_accuracies,
     expected_regrets,
+    find_calibration,
     predicted_angles,
 )
 from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
