@@ -22,7 +22,7 @@ from transfer_exp.cli.console import Parser
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.null_band import null_band
 from transfer_exp.evaluation.paired import compare_paired
-from transfer_exp.io.atomic import write_atomically, write_text
+from transfer_exp.io.atomic import write_text
 from transfer_exp.io.csv import read_table, write_table
 from transfer_exp.report.markdown import markdown
 from transfer_exp.report.record import read_record
@@ -72,7 +72,7 @@ def store_rows(sweep: Path, path: Path) -> None:
     ]
     frame = pd.DataFrame(rows, columns=["dataset", "metric", "model", "layer", "score"])
     frame = frame.sort_values(["dataset", "metric", "model"], kind="stable")
-    write_atomically(path, lambda temporary: write_table(temporary, frame))
+    write_table(path, frame)
 
 
 def read_taus(results: Path, pool: str, models: Collection[str] = ()) -> pd.DataFrame:

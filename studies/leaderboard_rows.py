@@ -16,7 +16,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -33,7 +33,6 @@ from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.experiment.precompute import Precomputation
 from transfer_exp.experiment.score_matrix import ScoreMatrix
-from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import read_table, write_table
 from transfer_exp.leaderboard.costs import measure_seconds
 from transfer_exp.store import Store
@@ -115,7 +114,7 @@ def add_accuracies(
     rows = pd.concat([rows, accuracy_rows(store, target, regime, seed)])[list(columns)]
     order = {name: i for i, name in enumerate(read_targets() if targets is None else targets)}
     rows = rows.assign(position=rows["dataset"].map(order)).sort_values(["position", "regime", "seed"], kind="stable")
-    write_atomically(path, partial(write_table, table=rows[list(columns)]))
+    write_table(path, rows[list(columns)])
     return True
 
 
@@ -181,7 +180,7 @@ def finish_costs(folder: Path, repeats: int = 3) -> None:
         if seconds is not None:
             added.append({"metric": metric, "perturbation": perturbation, "seconds": f"{seconds:.3g}"})
     table = pd.concat([table, pd.DataFrame(added)]).sort_values(["metric", "perturbation"])
-    write_atomically(path, partial(write_table, table=table))
+    write_table(path, table)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,8 +14,9 @@ from rich.console import Console
 from transfer_exp.cli.hydra_callback import HydraCallback
 from transfer_exp.cli.report import main
 from transfer_exp.errors import InputError
+from transfer_exp.io.csv import write_table
 from transfer_exp.report.record import write_record
-from transfer_exp.report.sweep import failures, show_sweep, write_table
+from transfer_exp.report.sweep import failures, show_sweep
 from transfer_exp.report.sweep_cells import collect, mean_over_seeds, paired_change
 from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
@@ -207,7 +208,7 @@ def test_many_metrics_are_split_so_that_nothing_is_cut(tmp_path):
 
 
 def test_a_sweep_has_a_csv_and_a_picture(sweep):
-    table, figure = write_table(sweep, collect(sweep)), sweep_figure(collect(sweep), sweep / "sweep.png")
+    table, figure = write_table(sweep / "sweep.csv", collect(sweep)), sweep_figure(collect(sweep), sweep / "sweep.png")
     assert table.parent == figure.parent == sweep
     assert len(pd.read_csv(table)) == 7
     with Image.open(figure) as picture:

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from transfer_exp.statistics.class_blocks import block_rows, sort_by_class
-from transfer_exp.statistics.class_statistics import class_statistics, statistics_and_deviations
+from transfer_exp.statistics.class_statistics import (
+    block_rows,
+    class_statistics,
+    sort_by_class,
+    statistics_and_deviations,
+)
 from transfer_exp.statistics.discriminant import block_scores, centred_features, fitted_posterior, true_log_posterior
 from transfer_exp.statistics.feature_set import encode_labels
 
@@ -37,7 +41,7 @@ def test_blocks_give_the_means_and_squares_of_every_class(labelled_features):
 @pytest.mark.parametrize("batch", [1, 8, 20, 4096])
 def test_the_scatter_does_not_depend_on_the_batch_size(labelled_features, batch, monkeypatch):
     features, labels = labelled_features
-    monkeypatch.setattr("transfer_exp.statistics.class_blocks._BATCH", batch)
+    monkeypatch.setattr("transfer_exp.statistics.class_statistics._BATCH", batch)
     blocks = sort_by_class(features.astype(np.float32), encode_labels(labels)[0], 4, np.zeros(6))
     deviations = blocks.deviations()
     np.testing.assert_allclose(blocks.scatter(), deviations.T @ deviations, rtol=1e-12)

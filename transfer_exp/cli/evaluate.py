@@ -36,12 +36,7 @@ def _evaluate(options: Namespace) -> None:
     # Imported here because they are slow, and neither the help nor a mistake needs them.
     from transfer_exp.evaluation.ranking import Ranking
     from transfer_exp.evaluation.score_files import read_scores
-    from transfer_exp.evaluation.score_table import (
-        check_measures_target,
-        join_regimes,
-        read_accuracies,
-        write_measures,
-    )
+    from transfer_exp.evaluation.score_table import check_measures_target, join_regimes, read_accuracies, write_measures
     from transfer_exp.io.accuracies import PUBLISHED
     from transfer_exp.report.evaluation_table import evaluation_report, select_control
     from transfer_exp.terminal import Terminal

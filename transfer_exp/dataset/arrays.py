@@ -12,12 +12,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Int, Real
 
-from transfer_exp.dataset.array_conversion import (
-    NUMBERS_ADVICE,
-    flatten_labels,
-    flatten_numbers,
-    refuse_missing_text,
-)
+from transfer_exp.dataset.array_conversion import NUMBERS_ADVICE, flatten_labels, flatten_numbers, refuse_missing_text
 from transfer_exp.dataset.stratification import few_shot_indices, stratified_indices
 from transfer_exp.dataset.target_dataset import MEASURES, Measure, check_measure, check_whole_scoring_set
 from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels

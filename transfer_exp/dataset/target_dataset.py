@@ -25,13 +25,7 @@ from transfer_exp.dataset.stratification import (
     stratified_split,
 )
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.io.measures import (
-    ORDINAL,
-    MultiLabelMeasure,
-    OrdinalMeasure,
-    RegressionMeasure,
-    SingleLabelMeasure,
-)
+from transfer_exp.io.measures import ORDINAL, MultiLabelMeasure, OrdinalMeasure, RegressionMeasure, SingleLabelMeasure
 from transfer_exp.io.text import clean_name
 from transfer_exp.progress import track
 from transfer_exp.statistics.feature_set import TargetKind, Targets

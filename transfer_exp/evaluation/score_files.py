@@ -14,7 +14,6 @@ import pandas as pd
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.accuracies import clean_names
-from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import parse_numbers, read_table, require_columns, write_table
 from transfer_exp.store import Lock, open_backend
 
@@ -49,7 +48,7 @@ def update_scores(path: Path, rows: Sequence[Mapping[str, str]]) -> int:
             table = pd.concat([existing, table]).drop_duplicates(CELL, keep="last")
         if rows:
             table = table.sort_values(CELL, kind="stable")
-            write_atomically(path, lambda temporary: write_table(temporary, table))
+            write_table(path, table)
     return len(rows)
 
 

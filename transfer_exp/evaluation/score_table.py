@@ -26,7 +26,6 @@ from transfer_exp.io.accuracies import (
     to_fractions,
     unequal_seeds,
 )
-from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import check_target, write_table
 from transfer_exp.io.measures import common_measure, larger_is_better
 from transfer_exp.results.cell import ModelResult
@@ -312,7 +311,7 @@ def write_measures(tables: Sequence[ScoreTable], path: Path, inputs: Iterable[Pa
     """
     check_measures_target(path, inputs)
     rows = pd.concat([table.measures for table in tables])
-    write_atomically(path, lambda temporary: write_table(temporary, rows))
+    write_table(path, rows)
     return len(rows)
 
 

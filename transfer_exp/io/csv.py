@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from transfer_exp.errors import InputError, escape_controls, suggestion
-from transfer_exp.io.atomic import resolve_target
+from transfer_exp.io.atomic import resolve_target, write_atomically
 from transfer_exp.io.text import open_regular, read_text
 
 MAX_BYTES = 1 << 28
@@ -34,10 +34,15 @@ _Rows = list[tuple[int, list[str]]]
 """Lines of a file and the entries that start there; the first one names the columns."""
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table so that no spreadsheet runs a name as a formula; `read_table` returns the same names."""
+def write_table(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table in one step, so that no spreadsheet runs a name as a formula, and return its path.
+
+    `read_table` returns the same names. Raises `InputError` if `write_atomically` refuses the path.
+    """
     text = table.assign(**{str(n): c.map(to_entry) for n, c in table.items() if not pd.api.types.is_numeric_dtype(c)})
-    text.rename(columns=to_entry).to_csv(path, index=False, lineterminator="\n")
+    text = text.rename(columns=to_entry)
+    write_atomically(path, lambda temporary: text.to_csv(temporary, index=False, lineterminator="\n"))
+    return path
 
 
 def check_target(path: Path, inputs: Iterable[Path], columns: Collection[str], contents: str) -> None:

@@ -265,7 +265,7 @@ def write_files(every_standings: Sequence[Standings], facts: Mapping[str, Any], 
     rows = frame(every_standings)
     names = (f"{NAME}.csv", f"{NAME}.parquet", f"{NAME}_targets.csv", f"{NAME}.json")
     paths = [folder / name for name in names]
-    write_atomically(paths[0], lambda path: write_table(path, rows))
+    write_table(paths[0], rows)
     write_atomically(paths[1], lambda path: rows.to_parquet(path, index=False))
     targets = pd.concat(
         [one.rows.taus.assign(pool=one.rows.name) for one in every_standings if one.is_main], ignore_index=True
@@ -275,7 +275,7 @@ def write_files(every_standings: Sequence[Standings], facts: Mapping[str, Any], 
         for pool, target in zip(targets["pool"], targets["target"], strict=True)
     ]
     columns = ["pool", "regime", "images_per_class", "perturbation", "metric", "target", "family", "tau", "models"]
-    write_atomically(paths[2], lambda path: write_table(path, targets[columns]))
+    write_table(paths[2], targets[columns])
     write_text(paths[3], json.dumps(escape_all(record(every_standings, facts)), indent=1))
     return paths
 

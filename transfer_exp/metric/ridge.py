@@ -8,13 +8,7 @@ import numpy as np
 
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.targets import leave_one_out_r2
-from transfer_exp.statistics.feature_set import (
-    Features,
-    Targets,
-    check_features,
-    check_targets,
-    encode_labels,
-)
+from transfer_exp.statistics.feature_set import Features, Targets, check_features, check_targets, encode_labels
 from transfer_exp.statistics.rounding import deviations, scale_to_one
 
 PENALTIES = tuple(10.0**power for power in range(-4, 5))

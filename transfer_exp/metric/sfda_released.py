@@ -9,8 +9,7 @@ from jaxtyping import Float
 from scipy.special import softmax
 
 from transfer_exp.metric.metric import FormulaMetric
-from transfer_exp.statistics.class_blocks import block_rows, centre_block
-from transfer_exp.statistics.class_statistics import statistics_and_deviations
+from transfer_exp.statistics.class_statistics import block_rows, centre_block, statistics_and_deviations
 from transfer_exp.statistics.discriminant import (
     LEAST,
     adaptive_shrinkage,

@@ -44,9 +44,7 @@ def label_spectrum(
     return eigenvalues, vectors.T @ sums.T / np.sqrt(eigenvalues)[:, None]
 
 
-def principal_components(
-    centred: Features,
-) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "samples rank"]]:
+def principal_components(centred: Features) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "samples rank"]]:
     """Return the s^2 of `spectrum`, ascending, (k,), and the coordinates U diag(s) of the samples, (N, k)."""
     eigenvalues, vectors = _decomposed(smaller_gram(centred), centred.shape)
     if len(centred) <= centred.shape[1]:
@@ -54,9 +52,7 @@ def principal_components(
     return eigenvalues, centred @ vectors
 
 
-def principal_axes(
-    statistics: ClassStatistics,
-) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "dim rank"]]:
+def principal_axes(statistics: ClassStatistics) -> tuple[Float[np.ndarray, " rank"], Float[np.ndarray, "dim rank"]]:
     """Return the nonzero eigenvalues of the scatter within classes, ascending, (k,), and their vectors, (D, k)."""
     shape = (statistics.samples, len(statistics.mean))
     if statistics.few_samples is None:

@@ -27,11 +27,7 @@ from transfer_exp.report.markdown import markdown
 PUBLISHED_TAUS = Path(__file__).with_name("published_taus.csv")
 """Weighted taus that the repositories of SFDA and PED report for two pools."""
 
-_REGIMES = {
-    "vanilla_ft": "Full fine-tuning",
-    "last_block_ft": "Last block",
-    "linear_ft": "Linear probe",
-}
+_REGIMES = {"vanilla_ft": "Full fine-tuning", "last_block_ft": "Last block", "linear_ft": "Linear probe"}
 _HEAD = ("metric", "perturbation", "tau_w", "95 % over models", "above band")
 _EXPLANATION = """\
 tau_w is the mean over targets. The interval resamples the models. *Above band*: number of targets whose tau_w is above

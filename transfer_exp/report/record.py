@@ -178,6 +178,12 @@ def search_frame(search: SearchResult) -> pd.DataFrame:
     return frame
 
 
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a frame with plain values; missing ones are None."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    return [{str(column): value for column, value in row.items()} for row in plain.to_dict("records")]
+
+
 def search_facts(search: SearchResult) -> dict[str, Any]:
     """Return what a search found about the pool as a whole, as plain values by name.
 
@@ -199,7 +205,7 @@ def search_facts(search: SearchResult) -> dict[str, Any]:
 
 def _write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
     frame, paths = search_frame(search), [folder / "rank.csv", folder / "rank.parquet"]
-    write_atomically(paths[0], lambda path: write_table(path, frame))
+    write_table(paths[0], frame)
     write_atomically(paths[1], lambda path: frame.to_parquet(path, index=False))
     return paths
 
@@ -239,7 +245,7 @@ def write_result_rows(sweep: Path, path: Path) -> int:
     frame = pd.DataFrame(rows, columns=[*CELL_COLUMNS, *MODEL_COLUMNS, *_COST_COLUMNS, "measure"])
     frame = frame.astype({"trainable_parameters": "Int64"})
     frame = frame.sort_values(list(CELL_COLUMNS), kind="stable")
-    write_atomically(path, lambda temporary: write_table(temporary, frame))
+    write_table(path, frame)
     return len(results)
 
 

@@ -10,8 +10,7 @@ import pandas as pd
 from rich.console import Console
 
 from transfer_exp.errors import IncompleteOutputError, InputError
-from transfer_exp.io.atomic import write_atomically
-from transfer_exp.io.csv import write_table as write_csv
+from transfer_exp.io.csv import write_table
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.published_comparison import write_published_comparison
 from transfer_exp.report.regime_table import regime_frame, regime_table
@@ -28,44 +27,27 @@ def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOut
 
     Returns the `failures` of cells, and the error about files that cannot be written, or None.
 
-    A sweep that filled the store has only the counts of `show_precompute`. The table is written and printed first.
+    A sweep that filled the store has only the counts of `show_precompute`. The file ``sweep.csv`` is written first.
 
     Raises `InputError` if the folder holds no cell, or a record cannot be read.
     """
     frame = collect(folder)
     if not frame["metric"].ne("?").any() and any("found" in read_status(path) for path in folder.glob(f"*/{STATUS}")):
         return show_precompute(folder, console), None
-    table = write_table(folder, frame)
-    console.print(sweep_table(frame))
-    changes = change_table(frame)
-    if changes is not None:
-        console.print()
-        console.print(changes)
-    console.print()
-    pairs = regime_frame(folder, frame)
-    regimes = regime_table(pairs)
-    if regimes is not None:
-        console.print(regimes)
-        console.print()
-    draws = shots_frame(frame)
-    by_shots = shots_table(draws)
-    if by_shots is not None:
-        console.print(by_shots)
-        console.print()
-    output = Output([table])
+    output = Output([write_table(folder / "sweep.csv", frame)])
+    pairs, draws = regime_frame(folder, frame), shots_frame(frame)
+    for table in (sweep_table(frame), change_table(frame), regime_table(pairs), shots_table(draws)):
+        if table is not None:
+            console.print(table)
+            console.print()
     if not pairs.empty:
-        output.add("table of regimes", lambda: _write_csv(folder / "regimes.csv", pairs))
+        output.add("table of regimes", lambda: write_table(folder / "regimes.csv", pairs))
     if not draws.empty:
-        output.add("table of shots", lambda: _write_csv(folder / "shots.csv", draws))
+        output.add("table of shots", lambda: write_table(folder / "shots.csv", draws))
     output.add("figure", lambda: sweep_figure(frame, folder / "sweep.png"))
     output.add("page", lambda: write_page(folder, frame))
     _print_paths(output.written, console)
     return failures(frame), output.problem
-
-
-def write_table(folder: Path, frame: pd.DataFrame) -> Path:
-    """Write ``sweep.csv`` of the cells in a frame of `collect`, and return its path."""
-    return _write_csv(folder / "sweep.csv", frame)
 
 
 def failures(frame: pd.DataFrame) -> list[str]:
@@ -125,8 +107,3 @@ def show_precompute(folder: Path, console: Console) -> list[str]:
 def _print_paths(paths: Iterable[Path | str], console: Console) -> None:
     for path in paths:
         console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _write_csv(path: Path, frame: pd.DataFrame) -> Path:
-    write_atomically(path, lambda temporary: write_csv(temporary, frame))
-    return path

@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from transfer_exp.io.atomic import digest
-from transfer_exp.report.record import ranking_rows, search_frame
+from transfer_exp.report.record import plain_rows, ranking_rows, search_frame
 from transfer_exp.report.sweep_cells import cell_fields, collect, read_jobs
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
@@ -42,7 +40,7 @@ def search_results(search: SearchResult, files: Sequence[Path]) -> TrackedResult
     summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
     summary |= {} if search.expected_regret is None else {"expected_regret": search.expected_regret}
     outputs = [_ranking_artifact("rank", search.cell, files)]
-    return TrackedResults(summary, {"models": _rows(search_frame(search))}, output_artifacts=outputs)
+    return TrackedResults(summary, {"models": plain_rows(search_frame(search))}, output_artifacts=outputs)
 
 
 def precompute_results(
@@ -77,7 +75,7 @@ def sweep_results(folder: Path, scores: bool) -> TrackedResults:
     summary = {"cells": len(frame), "failed": int((frame["state"] != "done").sum())}
     images = {"taus": figure} if scores and figure.is_file() else {}
     outputs = [Artifact(f"sweep-{folder.name}", "sweep", [table], metadata=shared)] if scores else []
-    return TrackedResults(summary, {"cells": _rows(frame)}, images, outputs)
+    return TrackedResults(summary, {"cells": plain_rows(frame)}, images, outputs)
 
 
 def _ranking_artifact(name: str, cell: Mapping[str, str], files: Sequence[Path]) -> Artifact:
@@ -98,9 +96,3 @@ def _feature_artifacts(cache_references: Iterable[CacheReference]) -> list[Artif
         metadata = {**source, "sha256": sha256, "key": reference.key}
         artifacts.append(Artifact(name, "features", addresses=addresses, metadata=metadata))
     return artifacts
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a frame with plain values; missing ones are None."""
-    plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(column): value for column, value in row.items()} for row in plain.to_dict("records")]

@@ -25,7 +25,7 @@ from transfer_exp.report.html.projection import PlottedSamples, Projection
 from transfer_exp.report.html.run_details import RunDetails, read_run_details
 from transfer_exp.report.palette import style_variables
 from transfer_exp.report.ranking_table import against_chance, notable_models
-from transfer_exp.report.record import ranking_rows, read_record, read_search
+from transfer_exp.report.record import plain_rows, ranking_rows, read_record, read_search
 from transfer_exp.report.regime_table import regime_frame
 from transfer_exp.report.shots_table import SHOTS, shots_frame
 from transfer_exp.report.sweep_cells import cell_fields, collect
@@ -135,10 +135,9 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
     varying = [n for n in names if n != "metric" and cells[n].nunique() > 1]
     command, answer = read_run_details(folder).command, asdict(sweep_answer(cells))
     title = _sweep_title(folder.resolve().name, command, [n for n in names if cells[n].nunique() > 1])
-    pairs = regime_frame(folder, cells).astype(object)
     regimes = [
         {**row, "accuracy_name": measure_heading(row["measure"]), "smaller_is_better": is_error(row["measure"])}
-        for row in pairs.where(pairs.notna(), None).to_dict("records")
+        for row in plain_rows(regime_frame(folder, cells))
     ]
     facts = {"kind": "sweep", "title": title, "answer": answer, "varying": varying, "command": command}
     return {**facts, "regimes": regimes, "shots": _shots_data(shots_frame(cells)), **shared}
@@ -148,10 +147,9 @@ def _shots_data(means: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the rows of `shots_frame` for a chart: its fields but the dataset are in ``line``; None is missing."""
     fields = [] if means.empty else [n for n in means.columns[: means.columns.get_loc(SHOTS)] if n != "dataset"]
     varying = [name for name in fields if means[name].nunique() > 1] or fields[-1:]
-    plain = means.astype(object).where(means.notna(), None)
     return [
         {"line": ", ".join(str(row[name]) for name in varying), **{n: row[n] for n in ("dataset", *_SHOTS_COLUMNS)}}
-        for row in plain.to_dict("records")
+        for row in plain_rows(means)
     ]
 
 
