@@ -13,7 +13,7 @@ from torch_helpers import fake_pairing
 
 from transfer_exp.dataset.target_dataset import LabelledImages
 from transfer_exp.errors import InputError, NotApplicableError
-from transfer_exp.ground_truth.linear_probe import LabelledFeatures, LinearProbe, fit_probe
+from transfer_exp.ground_truth.linear_probe import LinearProbe, fit_probe
 from transfer_exp.progress import silent
 from transfer_exp.statistics.feature_set import FeatureSet
 
@@ -82,7 +82,7 @@ def test_scores_equal_those_of_scikit_learn_for_two_and_more_classes():
     for classes in (2, 3):
         train, test = _features(60, 0, classes=classes), _features(40, 1, classes=classes)
         scaled = [FeatureSet(np.c_[s.features * 50 + 7, np.full(len(s.labels), 0.1)], s.labels) for s in (train, test)]
-        fitted, held_out = (LabelledFeatures(s.features, s.labels) for s in scaled)
+        fitted, held_out = (FeatureSet(s.features, s.labels) for s in scaled)
         scores = fit_probe(fitted, classes, (0.3,), 1e-8).scores(held_out.features)[0]
         scaler = StandardScaler().fit(fitted.features)
         reference = LogisticRegression(C=0.3, tol=1e-10, max_iter=10_000).fit(
@@ -106,7 +106,7 @@ def test_convergence_is_reported_and_its_lack_is_an_error():
 def test_classes_that_no_or_all_samples_show_have_infinite_scores():
     train = _features(60, 0)
     targets = np.stack([train.labels == 0, np.zeros(60), np.ones(60)], axis=1).astype(np.int64)
-    part = LabelledFeatures(train.features, train.labels, targets)
+    part = FeatureSet(train.features, train.labels, targets=targets)
     scores = fit_probe(part, 3, (0.1, 1.0)).scores(part.features)
     assert np.isfinite(scores[:, :, 0]).all()
     assert (scores[:, :, 1] == -np.inf).all()
@@ -130,7 +130,7 @@ def test_the_layer_of_a_fit_predicts_the_same_classes_as_its_scores(classes):
     rng = np.random.default_rng(0)
     labels = np.resize(classes, 60)
     features = (rng.normal(size=(60, 5)) + np.eye(5)[labels] * 3).astype(np.float32)
-    fit = fit_probe(LabelledFeatures(features, labels), 4, (0.1,))
+    fit = fit_probe(FeatureSet(features, labels), 4, (0.1,))
     with torch.no_grad():
         logits = fit.as_layer(60)(torch.from_numpy(features)).numpy()
     scores = fit.scores(features)[0]

@@ -46,11 +46,7 @@ class ModelArrays:
     content: Path | Mapping[str, np.ndarray]
 
     def read(self, key: str) -> np.ndarray:
-        """Return one array.
-
-        Raises:
-            InputError: If it does not exist or cannot be read.
-        """
+        """Return one array; raises `InputError` if it does not exist or cannot be read."""
         array = self.read_optional(key)
         if array is None:
             names = ", ".join(self._names) or "nothing"

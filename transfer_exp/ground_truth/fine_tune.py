@@ -12,7 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial, reduce
+from functools import cache, partial
 from typing import ClassVar, NamedTuple, cast
 
 import numpy as np
@@ -24,7 +24,7 @@ from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
-from transfer_exp.ground_truth.linear_probe import LabelledFeatures, fit_probe, labelled_features
+from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
 from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.network import (
     Examples,
@@ -42,6 +42,7 @@ from transfer_exp.io.measures import INVARIANT, ORDINAL, larger_is_better
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.progress import Track, curve
+from transfer_exp.statistics.feature_set import concatenate
 from transfer_exp.vision import timm
 
 _log = logging.getLogger(__name__)
@@ -192,13 +193,14 @@ class FineTuning(ABC):
         if self.protocol.head == "random":
             return lambda dim: nn.Linear(dim, classes)
 
-        scale = pairing.dataset.mean_and_scale
+        mean, scale = pairing.dataset.mean_and_scale
 
         @cache
         def fit_layer() -> nn.Linear:
             splits = [labelled_features(pairing, split) for split in ("train", "validation")]
-            features = reduce(LabelledFeatures.concatenate, [split for split in splits if split is not None])
-            features = features.scale_targets(*scale)
+            features = concatenate([split for split in splits if split is not None])
+            if pairing.dataset.target_kind == "regression" and features.targets is not None:
+                features = replace(features, targets=(features.targets - mean) / scale)
             fit = fit_probe(features.subset(trained), classes, (_PROBE_STRENGTH,), _PROBE_TOLERANCE)
             return fit.as_layer(len(trained))
 

@@ -20,7 +20,7 @@ from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.io.measures import larger_is_better
 from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.progress import Track
-from transfer_exp.statistics.feature_set import Features, Labels, Targets
+from transfer_exp.statistics.feature_set import Features, FeatureSet, Targets, concatenate
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class LinearProbe:
         best = int(np.argmax(larger_is_better(np.array(reached), measure)))
         advance()
         best_strength = self.strengths[best : best + 1]
-        final = fit_probe(train.concatenate(validation), classes, best_strength, self.tolerance, self.iterations)
+        final = fit_probe(concatenate([train, validation]), classes, best_strength, self.tolerance, self.iterations)
         value = compute_measure(measure, final.scores(test.features)[0], test.labels, test.targets)
         advance()
         fits = grid.fits, final.fits
@@ -91,7 +91,7 @@ class LinearProbe:
         """Return the number of images: each passes through the network once, for its features."""
         return sum(split_sizes.values())
 
-    def _load_splits(self, pairing: Pairing) -> tuple[LabelledFeatures, LabelledFeatures, LabelledFeatures]:
+    def _load_splits(self, pairing: Pairing) -> tuple[FeatureSet, FeatureSet, FeatureSet]:
         train, test = labelled_features(pairing, "train"), labelled_features(pairing, "test")
         if train is None or test is None:
             raise InputError("ground_truth=linear_probe needs a train and a test split: set ground_truth=none")
@@ -102,40 +102,10 @@ class LinearProbe:
         return train, validation, test
 
 
-@dataclass(frozen=True, eq=False)
-class LabelledFeatures:
-    """Features, labels, and targets: (N, C) zeros and ones for several labels, (N, 1) numbers, or None."""
-
-    features: Float[np.ndarray, "samples dim"]
-    labels: Labels
-    targets: Targets | None = None
-
-    def subset(self, indices: Int[np.ndarray, " chosen"]) -> LabelledFeatures:
-        """Return the samples at some positions."""
-        targets = None if self.targets is None else self.targets[indices]
-        return LabelledFeatures(self.features[indices], self.labels[indices], targets)
-
-    def scale_targets(self, mean: float, scale: float) -> LabelledFeatures:
-        """Return the samples with targets minus ``mean`` over ``scale``; unchanged for 0 and 1, which keeps labels."""
-        if self.targets is None or (mean, scale) == (0.0, 1.0):
-            return self
-        return replace(self, targets=(self.targets - mean) / scale)
-
-    def concatenate(self, following: LabelledFeatures) -> LabelledFeatures:
-        """Return these samples and then the ``following`` ones."""
-        features = np.concatenate([self.features, following.features])
-        labels = np.concatenate([self.labels, following.labels])
-        if self.targets is None or following.targets is None:
-            return LabelledFeatures(features, labels)
-        return LabelledFeatures(features, labels, np.concatenate([self.targets, following.targets]))
-
-
-def labelled_features(pairing: Pairing, split: Split) -> LabelledFeatures | None:
+def labelled_features(pairing: Pairing, split: Split) -> FeatureSet | None:
     """Return the input of the head, labels and targets of a split, or None if the dataset lacks it."""
     feature_set = pairing.at_layer(HEAD_INPUT).features(split)
-    if feature_set is None:
-        return None
-    return LabelledFeatures(feature_set.features, feature_set.labels, feature_set.targets)
+    return None if feature_set is None else replace(feature_set, source_probabilities=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +154,7 @@ class ProbeFit:
 
 
 def fit_probe(
-    train: LabelledFeatures, classes: int, strengths: Sequence[float], tolerance: float = 1e-5, iterations: int = 1000
+    train: FeatureSet, classes: int, strengths: Sequence[float], tolerance: float = 1e-5, iterations: int = 1000
 ) -> ProbeFit:
     """Standardise the features and fit a probe at every strength: to classes, several labels or numbers.
 

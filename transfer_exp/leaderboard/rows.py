@@ -85,11 +85,7 @@ class PoolRows:
         return tuple(sorted(counts, key=lambda count: np.inf if count == ALL_IMAGES else int(count)))
 
     def select(self, targets: Sequence[str] | None) -> PoolRows:
-        """Return the rows of some targets.
-
-        Raises:
-            InputError: When a target does not exist.
-        """
+        """Return the rows of some targets; raises `InputError` when a target does not exist."""
         if targets is None:
             return self
         for name in targets:

@@ -33,11 +33,7 @@ class Random(PoolMetric):
         return {}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
-        """Return a draw in [0, 1) for each model, (M,).
-
-        Raises:
-            InputError: If the seed is negative.
-        """
+        """Return a draw in [0, 1) for each model, (M,); raises `InputError` if the seed is negative."""
         if self.seed < 0:
             raise InputError(f"seed={self.seed} of random must be at least 0")
         return np.random.default_rng(self.seed).random(len(parts))

@@ -27,11 +27,7 @@ class StaticRank(PoolMetric):
     inputs = ("accuracies_elsewhere",)
 
     def parts(self, accuracies_elsewhere: Mapping[str, float]) -> dict[str, float]:
-        """Return the accuracy on every other target, by its name.
-
-        Raises:
-            NotApplicableError: If there is none.
-        """
+        """Return the accuracy on every other target, by its name; raises `NotApplicableError` if there is none."""
         if not accuracies_elsewhere:
             raise NotApplicableError("no accuracy on another target in the table")
         return dict(accuracies_elsewhere)

@@ -111,11 +111,7 @@ class MlflowRun:
                 self._client.log_metric(self._identifier, _key(name), float(value), step=int(position))
 
     def finish(self, results: TrackedResults) -> str | None:
-        """Record the results; return the store and the id of the run.
-
-        Raises:
-            InputError: If the store refuses them.
-        """
+        """Record the results; return the store and the id of the run. Raises `InputError` if the store refuses them."""
         client, identifier, status = self._client, self._identifier, "FAILED"
         with _explain_errors():
             try:
