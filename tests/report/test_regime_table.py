@@ -10,10 +10,11 @@ from rich.console import Console
 
 from transfer_exp.report.html.page import page_data, render_page
 from transfer_exp.report.record import write_record
-from transfer_exp.report.regime_table import pareto_front, regime_frame, regime_table
+from transfer_exp.report.regime_table import regime_frame, regime_table
 from transfer_exp.report.sweep import show_sweep
 from transfer_exp.report.sweep_cells import collect
 from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.results.search import pareto_front
 
 # Accuracy, trained parameters and seconds of two models by regime.
 REGIMES = {
@@ -77,9 +78,17 @@ def test_one_regime_or_no_accuracies_are_no_comparison(tmp_path):
     assert page_data(tmp_path)["regimes"] == []
 
 
-def test_equal_and_unknown_costs():
-    pairs = pd.DataFrame({"accuracy": [0.5, 0.6, 0.6, 0.9], "cost": [1.0, 1.0, 2.0, None]})
-    assert pareto_front(pairs, "cost") == [1]
+def test_equal_costs_and_equal_accuracies():
+    assert pareto_front([(1.0, 0.5, "a"), (1.0, 0.6, "b"), (2.0, 0.6, "c")]) == ["b"]
+
+
+def test_a_pair_of_unknown_cost_is_not_marked_and_beats_none(sweep):
+    cell = {"model_pool": "p", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
+    result = CellResult({**cell, "ground_truth": "table"}, (ModelResult("a", 1.0, 0.99),))
+    write_record(result, {}, sweep / "table")
+    named = regime_frame(sweep, collect(sweep)).set_index(["model", "ground_truth"])
+    assert not named.loc[("a", "table"), ["least_parameters", "least_seconds"]].any()
+    assert list(named.index[named["least_parameters"]]) == [("a", "lora"), ("a", "bitfit")]
 
 
 def test_the_terminal_and_the_file_have_the_pairs(sweep):

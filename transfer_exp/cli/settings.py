@@ -109,8 +109,6 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 }
 """What a setting needs to be, in words and as a predicate, by its key."""
 _NO_DEVICE = "device '{}' is not available: use device=cpu, cuda, mps, or auto for the best available one"
-_ADDED = ("splits", "point")
-"""Settings that only some stages have, so that ``+`` adds them."""
 _TOP_LEVEL_KEYS = (*GROUPS, *dict.fromkeys(key.partition(".")[0] for key in SETTINGS))
 
 

@@ -25,6 +25,7 @@ from transfer_exp.io.csv import write_table
 from transfer_exp.leaderboard.rows import PoolRows
 from transfer_exp.leaderboard.standings import ALL_REGIMES, BEST, LEVEL, ComputedBaselines, Standings, variant_name
 from transfer_exp.report.markdown import markdown
+from transfer_exp.report.ranking_table import enumerate_names, omitted_models, plural
 
 NAME = "leaderboard"
 """Name of the files without suffix."""
@@ -45,7 +46,7 @@ def verdict(standings: Standings) -> str:
         )
     count, targets = int(table["rank"].notna().sum()), len(standings.targets)
     rank_text = f"{'tied ' if row['is_shared'] else ''}{ordinal(int(row['rank']))} of {count}"
-    parts = [f"{variant_name(variant)} is {rank_text} on {_plural(targets, 'target')}"]
+    parts = [f"{variant_name(variant)} is {rank_text} on {plural(targets, 'target')}"]
     compared = standings.compare(variant)
     too_few = _is_too_few(targets, len(compared))
     if BEST in compared:
@@ -56,7 +57,7 @@ def verdict(standings: Standings) -> str:
     for name, (_, paired, p) in compared.items():
         by_relation.setdefault(_relation(paired, p), []).append(name)
     order = ("better than", "not distinguishable from", "worse than")
-    parts += [f"{relation} {_join(by_relation[relation])}" for relation in order if relation in by_relation]
+    parts += [f"{relation} {enumerate_names(by_relation[relation])}" for relation in order if relation in by_relation]
     return "; ".join(parts) + (f" ({_too_few(targets)})" if too_few else "")
 
 
@@ -65,7 +66,8 @@ def _verdict_on_best(standings: Standings) -> str:
     first = [variant_name(variant) for variant in ranked.index[ranked["rank"] == 1]]
     targets, p_values = len(standings.targets), ranked["p_to_best"].dropna()
     equal = int((p_values > LEVEL).sum())
-    text = f"{_join(first)} {'is' if len(first) == 1 else 'are'} first of {len(ranked)} on {_plural(targets, 'target')}"
+    verb = "is" if len(first) == 1 else "are"
+    text = f"{enumerate_names(first)} {verb} first of {len(ranked)} on {plural(targets, 'target')}"
     if _is_too_few(targets, len(p_values)):
         return f"{text} ({_too_few(targets)})"
     pronoun = "it" if len(first) == 1 else "them"
@@ -103,7 +105,7 @@ def _is_too_few(targets: int, comparisons: int) -> bool:
 
 def _too_few(targets: int) -> str:
     return (
-        f"{_plural(targets, 'target')} {'is' if targets == 1 else 'are'} too few for a corrected test to reach {LEVEL}"
+        f"{plural(targets, 'target')} {'is' if targets == 1 else 'are'} too few for a corrected test to reach {LEVEL}"
     )
 
 
@@ -130,7 +132,7 @@ def leaderboard_table(main_standings: Sequence[Standings], folder: Path | None, 
 def pool_title(standings: Standings) -> str:
     """Return the name of a pool with the number of its targets."""
     rows = standings.rows
-    return f"{POOL_TITLES.get(rows.name, rows.name)}, {_plural(len(standings.targets), 'target')}"
+    return f"{POOL_TITLES.get(rows.name, rows.name)}, {plural(len(standings.targets), 'target')}"
 
 
 def regimes_text(standings: Standings) -> str:
@@ -138,7 +140,7 @@ def regimes_text(standings: Standings) -> str:
     texts = []
     for regime in standings.regimes:
         count = int(standings.baselines.random[regime].notna().all().sum())
-        missing = "" if count == len(standings.targets) else f" on {_plural(count, 'target')}"
+        missing = "" if count == len(standings.targets) else f" on {plural(count, 'target')}"
         texts.append(f"{regime.replace('_', ' ')}{missing}")
     return ", ".join(texts)
 
@@ -154,10 +156,7 @@ def _pool_parts(standings: Standings, folder: Path | None, top: int) -> list[Ren
         _rich_table(top_rows),
     ]
     if len(top_rows) < len(table):
-        where = "" if folder is None else f":\n  {folder / f'{NAME}.csv'}"
-        parts.append(
-            Text(f"and {len(table) - len(top_rows)} more (--top 0 shows all){where}", style="dim", overflow="fold")
-        )
+        parts.append(omitted_models(len(table) - len(top_rows), folder and folder / f"{NAME}.csv"))
     parts += _comparison_table(standings)
     return [*parts, Text(f"95 % of random scores have a mean tau_w in [{low:.2f}, {high:.2f}] (null band)")]
 
@@ -314,11 +313,3 @@ def record(every_standings: Sequence[Standings], facts: Mapping[str, Any]) -> di
             }
         )
     return {**facts, "pools": pools}
-
-
-def _join(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"

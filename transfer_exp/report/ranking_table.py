@@ -122,6 +122,16 @@ def omitted_models(count: int, table: Path | None) -> Text:
     return Text(f"and {count} more (--top 0 shows all){in_file}", style="dim", overflow="fold")
 
 
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun, such as ``1 model`` and ``2 models``."""
+    return f"{count} {noun}{'' if count == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
+def enumerate_names(names: Sequence[str]) -> str:
+    """Return names such as ``a, b and c``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
 def _missing_values(result: CellResult) -> list[str]:
     """Return lines on the models that lack a score, then on those that lack an accuracy, with the reasons."""
     skipped = [("skipped", m.model, m.reason or "no reason given") for m in result.models if m.score is None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from rich.text import Text
 from transfer_exp.io.measures import common_measure, larger_is_better, measure_heading
 from transfer_exp.report.record import read_record
 from transfer_exp.results.folder import RECORD
+from transfer_exp.results.search import pareto_front
 
 _log = logging.getLogger(__name__)
 _KEYS = ["dataset", "model_pool", "model", "ground_truth"]
@@ -62,10 +62,11 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
         measure=("measure", "first"),
     )
     means[COSTS[0]] = means[COSTS[0]].round().astype("Int64")
-    for name, cost in (("least_parameters", COSTS[0]), ("least_seconds", COSTS[1])):
-        on_front = [means.index.isin(pareto_front(group, cost)) for _, group in means.groupby("dataset")]
-        means[name] = pd.DataFrame(on_front).any()
     means["quality"] = pd.concat([_quality(group) for _, group in means.groupby("dataset")])
+    for name, cost in (("least_parameters", COSTS[0]), ("least_seconds", COSTS[1])):
+        groups = means.dropna(subset=[cost]).groupby("dataset")
+        points = [zip(group[cost], group["quality"], group.index, strict=True) for _, group in groups]
+        means[name] = means.index.isin([index for of_dataset in points for index in pareto_front(of_dataset)])
     means = means.sort_values(["dataset", "quality"], ascending=[True, False], kind="stable", ignore_index=True)
     return means.drop(columns="quality")
 
@@ -88,18 +89,6 @@ def _without_common_protocol(labels: pd.Series) -> pd.Series:
     """Return labels such as ``lora(rank=4)/quick(steps=10)`` without a protocol that all of them share."""
     parts = labels.str.extract(r"^(\w+(?:\(.*?\))?)(?:/(.*))?$")
     return labels if parts[0].isna().any() or parts[1].nunique() > 1 else parts[0]
-
-
-def pareto_front(pairs: pd.DataFrame, cost: str) -> list[int]:
-    """Return the index of each row that no other row beats: at least as accurate at no higher cost, better in one."""
-    front, best = list[int](), -math.inf
-    complete = pairs.assign(quality=_quality(pairs)).dropna(subset=[cost])
-    complete = complete.sort_values([cost, "quality"], ascending=[True, False], kind="stable")
-    for index, quality in complete["quality"].items():
-        if quality > best:
-            front.append(int(str(index)))
-            best = quality
-    return front
 
 
 def _quality(pairs: pd.DataFrame) -> pd.Series:

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transfer_exp.io.measures import is_error, measure_heading
-from transfer_exp.report.ranking_table import models_by_reason, omitted_models, score_format
+from transfer_exp.report.ranking_table import models_by_reason, omitted_models, plural, score_format
 from transfer_exp.results.search import (
     ACCURACY_LEVEL,
     RANK_LEVEL,
@@ -169,7 +169,7 @@ def remarks(search: SearchResult) -> list[str]:
     if len(search.front) > 1 and search.target_kind != "unlabelled":
         front = [f"{name} ({format_count(costs[name] or 0)})" for name in search.front]
         lines.append(f"Best for their multiply-adds: {_join(front, _NAMES_SHOWN)}")
-    cost = f"{_plural(n_ranked, 'model')} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}"
+    cost = f"{plural(n_ranked, 'model')} ranked in {search.seconds:.0f} s: {_STOP_REASONS[search.stop_reason]}"
     percentage = 100 * search.share_of_passes
     share = f"{percentage:.0f} %" if percentage >= 1 else "less than 1 %"
     cost += f"; {share} of the forward passes of a full evaluation of the pool"
@@ -185,12 +185,7 @@ def _join(names: Sequence[str], limit: int) -> str:
 
 def _images(search: SearchResult) -> str:
     n_images = search.models[0].images
-    return _plural(n_images, "image") if n_images == search.images else f"{n_images} of {search.images} images"
-
-
-def _plural(count: int, noun: str) -> str:
-    ending = "" if count == 1 else "es" if noun.endswith("s") else "s"
-    return f"{count} {noun}{ending}"
+    return plural(n_images, "image") if n_images == search.images else f"{n_images} of {search.images} images"
 
 
 def _duration(seconds: float) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from transfer_exp.io.measures import larger_is_better
 
+Name = TypeVar("Name")
 SCORE_LEVEL, RANK_LEVEL, ACCURACY_LEVEL = 0.95, 0.95, 0.80
 """Confidence levels of the intervals of scores, of ranks and of expected accuracies."""
 MAX_RECOMMENDED = 3
@@ -74,6 +76,19 @@ def format_count(count: int | float) -> str:
         if count >= 0.9995 * size:
             return f"{count / size:.{1 if count < 9.95 * size else 0}f} {unit}"
     return f"{count:.0f} "
+
+
+def pareto_front(points: Iterable[tuple[float, float, Name]]) -> list[Name]:
+    """Return the names of points (cost, quality, name) that no other point beats: as good at no higher cost.
+
+    They come cheapest first. Of equal points only the first counts.
+    """
+    front, best = list[Name](), -math.inf
+    for _, quality, name in sorted(points, key=lambda point: (point[0], -point[1])):
+        if quality > best:
+            front.append(name)
+            best = quality
+    return front
 
 
 @dataclass(frozen=True)
@@ -152,12 +167,7 @@ class SearchResult:
             for value in [model.expected_accuracy if has_expected else model.score]
             if model.multiply_adds is not None and value is not None
         ]
-        front, best = list[str](), -math.inf
-        for _, value, name in sorted(points, key=lambda point: (point[0], -point[1])):
-            if value > best:
-                front.append(name)
-                best = value
-        return tuple(front)
+        return tuple(pareto_front(points))
 
     @property
     def share_of_passes(self) -> float:

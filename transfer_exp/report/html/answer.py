@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from transfer_exp.io.measures import is_error, measure_heading
-from transfer_exp.report.ranking_table import against_chance, band_text, verdict
+from transfer_exp.report.ranking_table import against_chance, band_text, enumerate_names, plural, verdict
 from transfer_exp.report.search_table import next_step, remarks, warnings
 from transfer_exp.report.sweep_cells import mean_change, mean_over_seeds, paired_change, row_fields
 from transfer_exp.results.cell import CellResult
@@ -114,7 +114,7 @@ def cell_answer(result: CellResult) -> Answer:
         headline = f"{verb}: tau_w {result.measures['weighted_tau']:.2f}"
         return Answer(headline, band_text(result), best=(best,), lines=tuple(lines))
     rows = [ChartRow(m.model, m.score, is_best=m.model == best) for m in scored if m.score is not None]
-    headline = f"{best} has the highest score of {len(scored)} model{'s' if len(scored) > 1 else ''}"
+    headline = f"{best} has the highest score of {plural(len(scored), 'model')}"
     return Answer(
         headline, best=(best,), lines=(*lines, *verdict(result)), chart=_chart("score", rows, "highest score")
     )
@@ -125,7 +125,7 @@ def sweep_answer(frame: pd.DataFrame) -> Answer:
 
     The frame holds the cells from `collect`.
     """
-    missing, cells = int((frame["state"] != "done").sum()), f"{len(frame)} cell{'s' if len(frame) > 1 else ''}"
+    missing, cells = int((frame["state"] != "done").sum()), plural(len(frame), "cell")
     doubts = (f"{missing} of {cells} did not finish",) if missing else ()
     if not frame["weighted_tau"].notna().any():
         return Answer("No cell has a tau_w: the scores have no accuracies to compare with", warnings=doubts)
@@ -152,9 +152,9 @@ def sweep_answer(frame: pd.DataFrame) -> Answer:
 def _recommendation(search: SearchResult) -> str:
     """Return the sentence on the models to fine-tune, and how certain they are the best."""
     best, names, finalists = search.best, search.recommended, search.with_status("finalist")
-    first, level, action = finalists[0], f"({100 * RANK_LEVEL:g} %)", f"Fine-tune {_enumerate(names)}"
+    first, level, action = finalists[0], f"({100 * RANK_LEVEL:g} %)", f"Fine-tune {enumerate_names(names)}"
     if search.target_kind == "unlabelled":
-        return f"Highest score{'s' if len(names) > 1 else ''} without labels: {_enumerate(names)}"
+        return f"Highest score{'s' if len(names) > 1 else ''} without labels: {enumerate_names(names)}"
     if first.best_rank_95 is None:
         why = "" if len(finalists) == 1 else ", the highest scores, without a level of certainty"
     elif len(best) > len(names):
@@ -237,7 +237,3 @@ def _chart(axis: str, rows: Sequence[ChartRow], key: str, is_change: bool = Fals
         return None
     drawn = tuple(rows[:_MAX_ROWS])
     return Chart(axis, drawn, len(rows) - len(drawn), key if any(r.is_best for r in drawn) else "", is_change)
-
-
-def _enumerate(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -24,7 +24,7 @@ from transfer_exp.report.html.answer import Answer, cell_answer, search_answer, 
 from transfer_exp.report.html.projection import PlottedSamples, Projection
 from transfer_exp.report.html.run_details import RunDetails, read_run_details
 from transfer_exp.report.palette import style_variables
-from transfer_exp.report.ranking_table import against_chance, notable_models
+from transfer_exp.report.ranking_table import against_chance, notable_models, plural
 from transfer_exp.report.record import plain_rows, ranking_rows, read_record, read_search
 from transfer_exp.report.regime_table import regime_frame
 from transfer_exp.report.shots_table import SHOTS, shots_frame
@@ -157,10 +157,7 @@ def _kind_and_title(entry: Mapping[str, Any]) -> tuple[str, str]:
     """Return the kind and the title of the page of one cell; the models of a ranking have a status."""
     fields, models = entry["fields"], entry["models"]
     if models and "status" in models[0]:
-        return (
-            "ranking",
-            f"{fields.get('dataset', '?')}: ranking of {len(models)} model{'s' if len(models) > 1 else ''}",
-        )
+        return "ranking", f"{fields.get('dataset', '?')}: ranking of {plural(len(models), 'model')}"
     return "run", " / ".join(fields.get(name, "?") for name in ("dataset", "perturbation", "metric"))
 
 
