@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import weightedtau
 
 import transfer_exp.leaderboard
-from transfer_exp.leaderboard.label_free import evidence_without_labels
+from transfer_exp.leaderboard.standings import evidence_without_labels
 
 FOLDER = Path(transfer_exp.leaderboard.__file__).parent
 

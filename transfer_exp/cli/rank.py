@@ -329,7 +329,7 @@ def add_evidence(result: SearchResult) -> SearchResult:
     """Return a result, with a note on how well its metric ranks models if the search had no labels."""
     if result.target_kind != "unlabelled":
         return result
-    from transfer_exp.leaderboard.label_free import evidence_without_labels
+    from transfer_exp.leaderboard.standings import evidence_without_labels
 
     note = evidence_without_labels(result.cell["metric"], result.cell["perturbation"])
     return replace(result, notes=(*result.notes, note))

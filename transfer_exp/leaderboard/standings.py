@@ -12,7 +12,7 @@ other targets.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -26,7 +26,7 @@ from transfer_exp.evaluation.correlation import weighted_tau_many
 from transfer_exp.evaluation.intervals import mean_interval, resamples
 from transfer_exp.evaluation.paired import DECIMALS, PairedComparison, compare_paired, holm, sign_flip_p_many
 from transfer_exp.io.accuracies import PUBLISHED
-from transfer_exp.leaderboard.rows import PoolRows, Variant, published_accuracies
+from transfer_exp.leaderboard.rows import ALL_IMAGES, PoolRows, Variant, published_accuracies, read_builtin_rows
 
 STATIC, STATIC_FAMILY = "static_rank", "static_rank_families"
 """Names of the static rankings; the second is by targets of other families only."""
@@ -41,6 +41,8 @@ LEVEL = 0.05
 ALL_REGIMES = "all"
 _DRAWS, _NULL_DRAWS = 2000, 2000
 _INTERVAL = (0.025, 0.975)
+_WITH_LABELS = ("pca", "logme")
+"""Variant that metrics without labels are compared with: the default of ``transfer-exp rank``."""
 
 
 def variant_name(variant: Variant) -> str:
@@ -357,3 +359,34 @@ def published_static_taus(path: Path = PUBLISHED) -> pd.DataFrame:
         interval = {"tau": float(np.mean(taus)), "tau_low_95": low, "tau_high_95": high}
         baselines.append({"pool": pool, "regime": regime, **counts, **interval})
     return pd.DataFrame(baselines)
+
+
+def evidence_without_labels(metric: str, perturbation: str) -> str:
+    """Return a sentence on the agreement of a metric's scores with accuracies of full fine-tuning, on stored targets.
+
+    The interval is over the targets. It holds for small networks on small images, which the sentence says.
+
+    Args:
+        metric, perturbation: Names in tables; those with changed hyperparameters have no rows.
+    """
+    rows = read_builtin_rows()
+    without, with_labels = (_taus(rows, variant) for variant in ((perturbation, metric), _WITH_LABELS))
+    if len(without) < 2:
+        return f"no stored rows show how well {variant_name((perturbation, metric))} ranks models"
+    low, high = mean_interval(without)
+    return (
+        f"how far to trust the order: on {len(without)} stored targets, {variant_name((perturbation, metric))} ranked "
+        f"{len(rows.models)} small networks with a mean tau_w of {without.mean():.2f} [{low:.2f}, {high:.2f}] "
+        f"(0: chance, 1: perfect); {variant_name(_WITH_LABELS)}, which reads labels, had {with_labels.mean():.2f}"
+    )
+
+
+def _taus(rows: PoolRows, variant: Variant) -> np.ndarray:
+    """Return the weighted tau of a variant on each target, with the scores of all images."""
+    keys = rows.scores.index.to_frame(index=False)
+    is_chosen = (keys["perturbation"] == variant[0]) & (keys["metric"] == variant[1])
+    scores = rows.scores[(is_chosen & (keys["images_per_class"] == ALL_IMAGES)).to_numpy()]
+    if scores.empty:
+        return np.empty(0)
+    taus: pd.DataFrame = replace(rows, scores=scores, own_variant=variant).taus
+    return taus.loc[taus["regime"] == "full", "tau"].to_numpy(dtype=np.float64)
