@@ -8,7 +8,7 @@ from typing import ClassVar
 from torch import nn
 
 from transfer_exp.errors import NotApplicableError
-from transfer_exp.ground_truth.fine_tune import FineTuning
+from transfer_exp.ground_truth.fine_tune import FEW_PARAMETERS_FACTOR, FineTuning
 from transfer_exp.ground_truth.network import Images, TrainedPart, used_parameters
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.model_pool.backbone import Backbone
@@ -29,6 +29,7 @@ class BitFit(FineTuning):
     option: ClassVar[str] = "bitfit"
 
     protocol: Protocol
+    learning_rate_factor: float = FEW_PARAMETERS_FACTOR
     seed: int = 0
     device: str = "cpu"
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, check_options
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
 from transfer_exp.ground_truth.measure import compute_measure
@@ -49,6 +49,8 @@ _log = logging.getLogger(__name__)
 _PROBE_STRENGTH, _PROBE_TOLERANCE = 1e-2, 1e-3
 """Settings of the probe that initialises a head: the middle of the usual grid, and a rough solution."""
 _EVALUATION_BATCH = 128
+FEW_PARAMETERS_FACTOR = 10.0
+"""Factor on the learning rates of regimes that train few parameters, which need larger ones; docs/ground_truth.md."""
 _CURVE_POINTS = 50
 """Largest number of points in the curve of a training run; each is the mean of the steps since the one before."""
 Positions = Int[np.ndarray, " trained"]
@@ -63,6 +65,10 @@ class FineTuning(ABC):
         protocol: Settings that decide the accuracy.
         seed: Seed of the head's weights, the batches, the augmentation and the validation split.
         device: ``cpu``, ``cuda`` or ``mps``.
+        learning_rate_factor: The learning rates of the protocol are multiplied by it.
+
+    Raises:
+        InputError: When the optimiser does not exist, or the factor is not positive.
     """
 
     option: ClassVar[str]
@@ -71,13 +77,21 @@ class FineTuning(ABC):
     protocol: Protocol
     seed: int
     device: str
+    learning_rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
         check_optimizer(self.protocol.optimizer)
+        is_positive = 0 < self.learning_rate_factor < math.inf
+        check_options("ground_truth", self, {"learning_rate_factor": (is_positive, "a positive number")})
 
     @abstractmethod
     def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:
         """Return the part of a model that is trained; ``backbone`` is a copy that it may use."""
+
+    def grid(self) -> tuple[Recipe, ...]:
+        """Return the grid of the protocol, with learning rates multiplied by the factor."""
+        rates = tuple(self.learning_rate_factor * rate for rate in self.protocol.learning_rates)
+        return replace(self.protocol, learning_rates=rates).grid()
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
         """Return test accuracy after training on train and validation with the best point of the grid.
@@ -86,7 +100,7 @@ class FineTuning(ABC):
             InputError: When the pairing has only features, without network and images.
             NotApplicableError: When training diverges at every point of the grid.
         """
-        data, protocol, grid = self._prepare(pairing), self.protocol, self.protocol.grid()
+        data, protocol, grid = self._prepare(pairing), self.protocol, self.grid()
         advance = track(f"fine-tuning {pairing.name}", protocol.steps + protocol.selection_steps())
         best, selection = 0, dict[str, float]()
         if len(grid) > 1:
@@ -103,7 +117,7 @@ class FineTuning(ABC):
     @property
     def n_points(self) -> int:
         """Number of grid points, see `HasGrid`."""
-        return len(self.protocol.grid())
+        return len(self.grid())
 
     def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
         """Train one grid point up to the first selection, see `HasGrid`; return whether it was trained already."""
@@ -158,7 +172,7 @@ class FineTuning(ABC):
 
     def _grid_runs(self, data: _Data, advance: Callable[[], object]) -> list[_Run]:
         """Return one run per grid point, which does not see the validation images."""
-        recipes = {f"point{i}": recipe for i, recipe in enumerate(self.protocol.grid())}
+        recipes = {f"point{i}": recipe for i, recipe in enumerate(self.grid())}
         return self._runs(data, data.trained, recipes, advance)
 
     def _runs(

@@ -12,7 +12,7 @@ from typing import ClassVar
 from torch import nn
 
 from transfer_exp.errors import InputError, NotApplicableError, check_options, first_line, suggestion
-from transfer_exp.ground_truth.fine_tune import FineTuning
+from transfer_exp.ground_truth.fine_tune import FEW_PARAMETERS_FACTOR, FineTuning
 from transfer_exp.ground_truth.network import Images, TrainedPart, running_modules
 from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.training import seeded_random_state, use_random_state
@@ -25,7 +25,7 @@ class LoraFineTuning(FineTuning):
     """Test accuracy after training a low-rank change of some layers, and a new head.
 
     Attributes:
-        protocol, seed, device: Attributes of `FineTuning`; the seed also draws the matrices.
+        protocol, seed, device, learning_rate_factor: Attributes of `FineTuning`; the seed also draws the matrices.
         rank: Rank of the change of each layer.
         alpha: Scale of the change: it is multiplied by ``alpha / rank``.
         dropout: Dropout of the inputs of the change, in [0, 1).
@@ -47,6 +47,7 @@ class LoraFineTuning(FineTuning):
     alpha: float = 16.0
     dropout: float = 0.0
     target_modules: tuple[str, ...] | None = None
+    learning_rate_factor: float = FEW_PARAMETERS_FACTOR
     seed: int = 0
     device: str = "cpu"
 
