@@ -66,7 +66,7 @@ def read_targets() -> dict[str, list[str]]:
 
 
 @cache
-def _target(name: str) -> tuple[TargetDataset, Any]:
+def build_target(name: str) -> tuple[TargetDataset, Any]:
     """Return the images and the pool of a target; the images are those of seed 0."""
     config = hydra.compose("config", [*read_targets()[name], "ground_truth=none", "tracker=none", "device=cpu"])
     parts = build_all(("dataset", "model_pool"), to_plain(config))
@@ -75,7 +75,7 @@ def _target(name: str) -> tuple[TargetDataset, Any]:
 
 def finish_accuracies(store: Store, target: str, regime: str, seed: int, models: Sequence[str] | None = None) -> None:
     """Compute the accuracies of networks (all by default) on a target that the store lacks."""
-    dataset, pool = _target(target)
+    dataset, pool = build_target(target)
     config = to_plain(hydra.compose("config", [f"ground_truth={regime}", f"seed={seed}", "device=cpu"]))
     settings = {"store": store, "device": "cpu", "seed": seed, "inspect": False, **config["features"]}
     work = Precomputation(pool.select(models), replace(dataset, name=target), **settings)
@@ -130,7 +130,7 @@ def score_rows(
     models: Sequence[str] | None = None,
 ) -> list[dict[str, str]]:
     """Return the scores of networks (all by default) on a target by metrics, after perturbations that change them."""
-    dataset, pool = _target(target)
+    dataset, pool = build_target(target)
     pool = pool.select(models)
     built = {name: build("metric", compose_option("metric", name, seed=0)) for name in metrics}
     config = to_plain(hydra.compose("config", ["ground_truth=none", "tracker=none"]))

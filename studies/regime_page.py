@@ -1,6 +1,7 @@
 """Compare the regimes on the built-in pool: ``python -m studies.regime_page docs/results/regimes.md``.
 
-The tables of the page are built from ``regimes.csv`` next to it, which `studies.regime_rows` computes. Accuracies are
+The tables of the page are built from files next to it: ``regimes.csv``, which `studies.regime_rows` computes, and
+``learning_rates.csv`` from `studies.learning_rate_rows`. Accuracies are
 first averaged over seeds, and times are those of the fastest seed, because other programs only slow a training down. Of
 a target, only networks with the rows of both regimes are compared.
 """
@@ -114,6 +115,19 @@ def agreement_table(folder: Path, baseline: str) -> str:
     return f"{markdown(['target', *others], lines)}\n\n{note}"
 
 
+def learning_rates_table(folder: Path) -> str:
+    """Return the mean validation and test accuracy after each factor on the learning rates, by regime."""
+    rows = read_table(folder / "learning_rates.csv")
+    columns = ["factor", "validation", "accuracy"]
+    rows[columns] = rows[columns].apply(pd.to_numeric)
+    lines = []
+    for regime, of_regime in rows.groupby("regime"):
+        means = of_regime.groupby("factor")[["validation", "accuracy"]].mean()
+        for factor, row in means.iterrows():
+            lines.append([str(regime), f"{factor:g}", f"{row['validation']:.3f}", f"{row['accuracy']:.3f}"])
+    return markdown(["regime", "factor", "validation accuracy", "test accuracy"], lines)
+
+
 def _others(accuracies: dict[str, ByNetwork], baseline: str) -> list[str]:
     return sorted({regime for regimes in accuracies.values() for regime in regimes} - {baseline})
 
@@ -130,6 +144,7 @@ TABLES: dict[str, Callable[..., str]] = {
     "targets": targets_table,
     "costs": costs_table,
     "agreement": agreement_table,
+    "learning_rates": learning_rates_table,
 }
 
 

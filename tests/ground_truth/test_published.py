@@ -79,8 +79,8 @@ STATIC_TAUS = {
 }
 """Mean weighted tau of the ranking by mean rank on the other targets.
 
-For the last four the values that this package was given agree; for MIEB they are .709 and .635, which no convention of
-ranks, ties or weights reproduces on these rows. Without the newest encoder the rows give .709 and .628."""
+For the last four the values that this package was given agree. For MIEB those are .709 and .635: the values of the rows
+without the newest encoder and the target stl10."""
 
 
 @pytest.mark.slow
@@ -91,14 +91,15 @@ def test_the_static_ranking_of_modern_pools(pool, regime):
 
 
 @pytest.mark.slow
-def test_the_static_ranking_of_mieb_has_the_given_value_without_the_newest_encoder():
+def test_the_static_ranking_of_mieb_has_the_given_values_without_one_encoder_and_target():
     newest = "jinaai/jina-embeddings-v5-omni-small"
     for pool, regime, tau in (
         ("mieb_linear_probe", "linear_probe_few_shot", 0.709),
-        ("mieb_zero_shot", "zero_shot", 0.628),
+        ("mieb_zero_shot", "zero_shot", 0.635),
     ):
         (table,) = read_accuracies(PUBLISHED, pool, [regime])
-        assert mean_static_tau(table.table.drop(columns=newest)) == pytest.approx(tau, abs=0.0006)
+        reduced = table.table.drop(columns=newest, index="stl10")
+        assert mean_static_tau(reduced) == pytest.approx(tau, abs=0.0006)
 
 
 def mean_static_tau(table):

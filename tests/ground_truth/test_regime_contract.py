@@ -112,6 +112,17 @@ def test_only_the_trained_parameters_change_and_their_number_is_reported(name, p
     assert compared <= 2 if is_whole else compared > len(pretrained) / 3, "whole: only the unused classifier is left"
 
 
+def test_regimes_with_few_parameters_multiply_the_learning_rates():
+    factors = {name: regime.grid()[0].learning_rate / GRID.learning_rates[0] for name, regime in REGIMES.items()}
+    assert factors == {name: pytest.approx(10 if name in ("lora", "bitfit") else 1) for name in REGIMES}
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("inf"), float("nan")])
+def test_a_factor_that_is_not_positive_is_refused(factor):
+    with pytest.raises(InputError, match=r"ground_truth\.learning_rate_factor=.*: need a positive number"):
+        BitFit(GRID, learning_rate_factor=factor)
+
+
 def test_every_regime_has_a_cache_key_and_row_of_its_own():
     assert len({repr(regime) for regime in REGIMES.values()}) == len(REGIMES)
     assert all(regime.option == name for name, regime in REGIMES.items())

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
-from studies.regime_page import agreement_table, compared_table, costs_table, main, targets_table
+from studies.regime_page import agreement_table, compared_table, costs_table, learning_rates_table, main, targets_table
+from transfer_exp.cli.option_files import CONF
 
 TARGETS, MODELS = ("one", "two", "three"), ("a", "b", "c")
 
@@ -57,6 +59,21 @@ def test_the_same_ranking_agrees_perfectly(folder):
     assert entries(agreement_table(folder, "full"), "two") == [["two", "1.00"]]
 
 
+def test_factors_are_compared_by_their_means(tmp_path):
+    rows = "regime,factor,validation,accuracy\nlora,10,0.5,0.25\nlora,10,0.7,0.35\nlora,4,0.1,0.2\n"
+    (tmp_path / "learning_rates.csv").write_text(rows)
+    expected = [["lora", "4", "0.100", "0.200"], ["lora", "10", "0.600", "0.300"]]
+    assert entries(learning_rates_table(tmp_path), "lora") == expected
+
+
+def test_the_default_factor_has_the_best_validation_accuracy():
+    results = Path(__file__).parents[2] / "docs" / "results"
+    for regime in ("lora", "bitfit"):
+        rows = entries(learning_rates_table(results), regime)
+        best = max(rows, key=lambda row: float(row[2]))
+        assert float(best[1]) == OmegaConf.load(CONF / "ground_truth" / f"{regime}.yaml").learning_rate_factor
+
+
 def test_the_page_is_filled_in_place(folder):
     page = folder / "page.md"
     page.write_text("before\n<!-- table: compared full -->\nold\n<!-- end -->\nafter\n")
@@ -70,7 +87,7 @@ def test_the_page_is_filled_in_place(folder):
 
 def test_the_tables_of_the_page_are_those_of_its_rows(tmp_path):
     results = Path(__file__).parents[2] / "docs" / "results"
-    for name in ("regimes.md", "regimes.csv"):
+    for name in ("regimes.md", "regimes.csv", "learning_rates.csv"):
         shutil.copy(results / name, tmp_path)
     assert main([str(tmp_path / "regimes.md")]) == 0
     assert (tmp_path / "regimes.md").read_text() == (results / "regimes.md").read_text()
