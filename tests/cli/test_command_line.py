@@ -195,21 +195,38 @@ MISTAKES = {
     "models=[vit_shape]": "did you mean vit_shapes",
     "device=gpu": "device 'gpu' is not available",
     "dataset=image_folder dataset.root=absent": "absent is not a folder",
-    "dataset=image_table dataset.path=absent.csv": "absent.csv",
     "dataset.scoring_set_size=3": "cannot hold one image of each of 10 classes",
     "metric=knn metric.k=three": "metric.k=three: need a whole number",
     "model_pool=checkpoints model_pool.root=absent": "no folder absent",
     "model_pool=timm": "model_pool.names has no value",
-    "-m metric=logme dataset=image_folder dataset.root=absent": "absent is not a folder",
+    "model_pool=timm model_pool.names=[resnt18]": "no model 'resnt18' in timm: did you mean resnet18",
+    "model_pool=torchvision model_pool.names=[resnt18]": "no model 'resnt18' in torchvision",
+    "model_pool=self_supervised models=[swaw]": "did you mean swav",
+    "rank features models=[absent]": "no model 'absent' in arrays: available: mine",
+    "rank cats --pool timm model_pool.names=[resnt18]": "no model 'resnt18' in timm: did you mean resnet18",
+    "plan model_pool=timm model_pool.names=[resnt18]": "no model 'resnt18' in timm: did you mean resnet18",
+    "plan models=[vit_shape]": "did you mean vit_shapes",
+    "dataset=arrays model_pool=arrays dataset.root=absent": "neither an npz file nor a folder of them",
+    "dataset=pets dataset.root=absent": "pets is missing or incomplete",
+    "dataset.noise=-1": "need a number from 0 to 1",
+    "perturbation=spread perturbation.force=strong": "perturbation.force=strong: need a number",
+    "evaluation.k=few": "evaluation.k=few: need a whole number",
     "store=/dev/null/store": "cannot use the store",
 }
-"""Command line of each mistake that is reported before torch is imported, and a part of the message."""
+"""Command line of each mistake that is reported before a large library is imported, and a part of the message."""
+MISTAKES_IN_TABLES = {
+    "dataset=image_table dataset.path=absent.csv": "absent.csv",
+    "ground_truth=table ground_truth.path=absent.csv": "no table absent.csv",
+    "-m metric=logme dataset=image_folder dataset.root=absent": "absent is not a folder",
+}
+"""The same for mistakes in a table, which pandas reads, and in a sweep, which writes tables after the message."""
 
 
 @pytest.mark.slow
-def test_help_and_mistakes_import_no_torch(tmp_path):
+def test_help_and_mistakes_import_no_large_library(tmp_path):
     """One process, because torch is imported here already."""
-    lines = [*(f"{name} --help" for name in COMMANDS), "help", "help config", *MISTAKES]
+    mistakes = {**MISTAKES, **MISTAKES_IN_TABLES}  # in this order: what is imported once stays
+    lines = [*(f"{name} --help" for name in COMMANDS), "help", "help config", *mistakes]
     code = f"""
 import sys
 from hydra.core.global_hydra import GlobalHydra
@@ -224,8 +241,15 @@ for line in {lines!r}:
         main()
     except SystemExit:
         pass
-    assert "torch" not in sys.modules, line
+    tables = [] if line in {list(MISTAKES_IN_TABLES)!r} else ["pandas", "scipy.stats"]
+    large = {{"torch", "sklearn", *tables}}
+    assert not large & set(sys.modules), (line, large & set(sys.modules))
 """
+    (tmp_path / "features").mkdir()
+    np.savez(tmp_path / "features" / "mine.npz", features=np.eye(2), labels=[0, 1])
+    for name in ("siamese", "tabby"):
+        (tmp_path / "cats" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "cats" / name / "1.png")
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     Image.new("RGB", (8, 8)).save(tmp_path / "photos" / "cat" / "1.png")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -234,7 +258,7 @@ for line in {lines!r}:
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("usage: transfer-exp ") >= len(COMMANDS)
     answers = dict(part.partition("\n")[::2] for part in process.stderr.split(":: ")[1:])
-    for line, message in MISTAKES.items():
+    for line, message in mistakes.items():
         assert message in answers[line], line
 
 

@@ -62,19 +62,18 @@ def with_trust(command: str) -> str:
 read_trust()  # Workers import this module before Hydra sets their environment.
 
 
-def build_all(groups: Sequence[str], config: Mapping[str, Any], checked: Sequence[str] = ()) -> dict[str, Any]:
+def build_all(groups: Sequence[str], config: Mapping[str, Any]) -> dict[str, Any]:
     """Build the options of several groups in this order, once the arguments of all of them are checked.
 
     Args:
         groups: Groups to build.
         config: Options by group, and the settings ``measure`` and ``shots``, which replace the measure and the scoring
             set of the dataset; ``seed`` draws that scoring set.
-        checked: Groups whose arguments are checked, but that are built later.
 
     Raises:
         InputError: As `build`, and before anything is built if an argument is wrong.
     """
-    for group in (*groups, *checked):
+    for group in groups:
         _check_arguments(group, config[group])
     built = {group: build(group, config[group]) for group in groups}
     if "dataset" in built and config.get("measure") is not None:
@@ -104,8 +103,9 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
     target, values, hints = _check_arguments(group, options)
     built = {key: _map_targets(f"{group}.{key}", value, build) for key, value in values.items()}
     result = target(**{key: _check_type(f"{group}.{key}", value, hints.get(key, Any)) for key, value in built.items()})
-    kinds = tuple(get_object(path) for path in _KINDS.get(group, ()))
-    if kinds and not isinstance(result, kinds):
+    paths = _KINDS.get(group, ())
+    if paths and not any(isinstance(result, get_object(path)) for path in paths):  # the last ones import the most
+        kinds = [get_object(path) for path in paths]
         expected = " or ".join(kind.__name__ for kind in kinds)
         missing = [name for name in _members(kinds[0]) if not hasattr(result, name)]
         without = f" without {', '.join(missing)}" if inspect.isclass(target) else ""

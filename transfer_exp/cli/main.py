@@ -24,8 +24,8 @@ from transfer_exp.cli.console import CANNOT_WRITE, Parser, cannot_write, make_ou
 from transfer_exp.cli.help import plan_parser, print_help, run_parser
 from transfer_exp.cli.hydra_callback import RESOURCES, check_choices
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
-from transfer_exp.cli.instantiate import read_trust
-from transfer_exp.cli.job_labels import job_name, write_status
+from transfer_exp.cli.instantiate import build, read_trust
+from transfer_exp.cli.job_labels import job_name, to_plain, write_status
 from transfer_exp.cli.leaderboard import TOP, leaderboard_overrides, show_leaderboard
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, open_page, print_record, show_outcome, take_output_options
@@ -152,8 +152,11 @@ def _run_command(arguments: Sequence[str]) -> int | None:
         arguments = _TRANSLATED[command](arguments)
     line = CommandLine(_multirun_for_sweeps(expand_trackers(current_overrides(arguments))))
     if command == "plan" or line.stage == "plan":
-        line.compose(next(line.points(lambda axis: True), ()))  # mistakes are reported before torch is imported
+        # Mistakes are reported before torch is imported.
+        config = line.compose(next(line.points(lambda axis: True), ()))
         with show_progress():
+            phase("reading the model pool")
+            build("model_pool", to_plain(config.model_pool)).select(config.models)
             phase("loading torch")
             plan = import_module("transfer_exp.cli.plan").plan
         return plan(line.arguments)

@@ -290,8 +290,11 @@ def build_search(
     budget = Budget(parse_budget(plain["budget"]))
     store = Store(plain["store"])
     store.check()
+    phase("reading the model pool")
+    # First, because that imports the least: most pools are lists of names.
+    pool = build("model_pool", plain["model_pool"]).select(plain["models"])
     phase("reading the dataset")
-    parts = build_all(("perturbation", "metric", "dataset"), plain, checked=("model_pool",))
+    parts = build_all(("perturbation", "metric", "dataset"), plain) | {"pool": pool}
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
     if plain["then"] and not isinstance(dataset, TargetDataset):
         raise InputError(f"then={plain['then']} needs images: arrays come without networks, leave it out")
@@ -301,7 +304,6 @@ def build_search(
     targets = describe_targets(dataset.target_kind, len(dataset.class_names), dataset.kind_reason)
     _log.info("ranking models for %s (%s)%s", dataset.name, targets, limit)
     phase("loading torch")
-    parts["pool"] = build_all(("model_pool",), plain)["model_pool"].select(plain["models"])
     resolved = resolve_settings(config)
     parts |= build_all(("ground_truth",), resolved)
     if plain["then"] and not (parts["ground_truth"].trains or isinstance(parts["ground_truth"], NoGroundTruth)):

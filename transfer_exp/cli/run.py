@@ -105,10 +105,12 @@ def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, An
     protocol = plain["ground_truth"].get("protocol")
     if "ground_truth" in groups and isinstance(protocol, Mapping):
         build("protocol", protocol)
+    phase("reading the model pool")
+    # First, because that imports the least: most pools are lists of names.
+    pool = build("model_pool", plain["model_pool"]).select(plain["models"])
     phase("reading the dataset")
     late = ["ground_truth"] if "ground_truth" in groups and "device" in plain["ground_truth"] else []
-    parts = build_all([group for group in groups if group not in late], plain)
-    parts["pool"] = parts.pop("model_pool").select(plain["models"])
+    parts = build_all([group for group in groups if group not in ("model_pool", *late)], plain) | {"pool": pool}
     phase("loading torch")
     plain = resolve_settings(config)
     settings = {name: plain[name] for name in ("device", "seed", "jobs", "inspect")} | plain["features"]

@@ -263,9 +263,7 @@ def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ModelArr
         }
         return "features", sources
     path = expand_user(root)
-    files = list_files(path)
-    if not files:
-        raise InputError(f"dataset.root={root} is neither an npz file nor a folder of them (one per model)")
+    files = list_files(root)
     return clean_name(path.resolve().stem), {clean_name(file.stem): ModelArrays(str(file), file) for file in files}
 
 

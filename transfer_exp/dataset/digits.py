@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,7 +15,7 @@ from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.dataset.variants import add_noise, check_noise, select_classes
 from transfer_exp.errors import InputError
 
-_LEVELS = 16
+_LEVELS, _SIDE = 16, 8
 _ROTATED_SIDE = 32
 """Height and width of rotated digits in pixels: 8 x 8 pixels are too few to rotate."""
 
@@ -42,22 +44,27 @@ def digits(
         InputError: If ``train_per_class`` is not in [2, 174], ``scoring_set_size`` is below the number of classes,
             a class does not exist, or noise or rotation is out of range.
     """
-    from sklearn.datasets import load_digits
-
     check_noise(noise)
     if not 0 <= rotation <= 180:
         raise InputError(f"dataset.rotation={rotation}: need an angle from 0 to 180 degrees")
     selected_digits = select_classes(tuple(range(10)), classes)
-    source = load_digits()
-    used = np.isin(source.target, selected_digits)
-    published = np.rint(source.images[used] * (255 / _LEVELS)).astype(np.uint8)
+    rows = np.loadtxt(_find_file(), delimiter=",")
+    digit_of_row = rows[:, -1].astype(np.int64)
+    used = np.isin(digit_of_row, selected_digits)
+    published = np.rint(rows[used, :-1].reshape(-1, _SIDE, _SIDE) * (255 / _LEVELS)).astype(np.uint8)
     pixels = [_change(image, i, noise, rotation, inverted) for i, image in enumerate(published)]
-    labels = np.array([selected_digits.index(digit) for digit in source.target[used]], dtype=np.int64)
+    labels = np.array([selected_digits.index(digit) for digit in digit_of_row[used]], dtype=np.int64)
     images = LabelledImages(labels, lambda i: Image.fromarray(pixels[i]).convert("RGB"), lambda i: pixels[i].tobytes())
     selected, rest = take_per_class(labels, np.full(len(selected_digits), train_per_class), seed)
     train = images.subset(selected)
     names = tuple(str(digit) for digit in selected_digits)
     return TargetDataset("digits", names, train, images.subset(rest), train.stratified_subset(scoring_set_size, seed))
+
+
+def _find_file() -> Path:
+    """Return the CSV of scikit-learn: 64 brightnesses and the digit in each row."""
+    spec = find_spec("sklearn")  # this finds the package without importing it, which takes a second
+    return Path(str(spec and spec.origin)).parent / "datasets" / "data" / "digits.csv.gz"
 
 
 def _change(

@@ -82,9 +82,6 @@ class PublishedSet:
         Raises:
             InputError: If the dataset is missing or incomplete; the message has instructions.
         """
-        from transfer_exp.vision import torchvision
-
-        dataset_class = getattr(torchvision.datasets, self.torchvision_class)
         folder = expand_user(self.root)
         error: Exception | None = None
         for download in (False, True) if self.download and not self.instructions else (False,):
@@ -92,6 +89,9 @@ class PublishedSet:
                 if download:
                     folder.mkdir(parents=True, exist_ok=True)
                 if folder.is_dir():
+                    from transfer_exp.vision import torchvision  # a missing folder must not wait for torch
+
+                    dataset_class = getattr(torchvision.datasets, self.torchvision_class)
                     return dataset_class(str(folder), **arguments, **({"download": True} if download else {}))
             # torchvision's constructors raise many types for a partly extracted archive.
             except Exception as failure:

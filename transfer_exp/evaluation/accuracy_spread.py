@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import PerModel, weighted_tau
@@ -64,7 +64,7 @@ def kendalls_w(accuracies: Float[np.ndarray, "datasets models"]) -> float:
         raise InputError(
             f"accuracy of model {model} on dataset {dataset} is not finite: leave the model or dataset out"
         )
-    ranks = stats.rankdata(accuracies, axis=1)
+    ranks = scipy.stats.rankdata(accuracies, axis=1)
     datasets, models = ranks.shape
     sums = ranks.sum(axis=0)
     ties = sum(float((np.unique(row, return_counts=True)[1] ** 3.0).sum()) - models for row in ranks)

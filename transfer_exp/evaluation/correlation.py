@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import stats
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.statistics.rounding import merge_ties
@@ -63,18 +63,18 @@ def weighted_tau(scores: PerModel, accuracies: PerModel, convention: str = "symm
         raise InputError(f"unknown convention {convention} of weighted tau: {suggestion(convention, CONVENTIONS)}")
     if convention == "by_accuracy":
         rank: Any = None  # scipy then ranks by its first argument; its type stubs lack this value
-        return _or_zero(lambda s, a: stats.weightedtau(a, s, rank=rank).statistic, scores, accuracies)
-    return _or_zero(lambda s, a: stats.weightedtau(s, a).statistic, scores, accuracies)
+        return _or_zero(lambda s, a: scipy.stats.weightedtau(a, s, rank=rank).statistic, scores, accuracies)
+    return _or_zero(lambda s, a: scipy.stats.weightedtau(s, a).statistic, scores, accuracies)
 
 
 def kendall(scores: PerModel, accuracies: PerModel) -> float:
     """Compute Kendall's tau-b, in [-1, 1]. Raises `InputError` when `check_pair` does."""
-    return _or_zero(lambda s, a: stats.kendalltau(s, a).statistic, scores, accuracies)
+    return _or_zero(lambda s, a: scipy.stats.kendalltau(s, a).statistic, scores, accuracies)
 
 
 def spearman(scores: PerModel, accuracies: PerModel) -> float:
     """Compute Spearman's rho, in [-1, 1]. Raises `InputError` when `check_pair` does."""
-    return _or_zero(lambda s, a: stats.spearmanr(s, a).statistic, scores, accuracies)
+    return _or_zero(lambda s, a: scipy.stats.spearmanr(s, a).statistic, scores, accuracies)
 
 
 def pearson(scores: PerModel, accuracies: PerModel) -> float:

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.correlation import PerModel
@@ -167,7 +167,7 @@ def expected_accuracies(calibration: Calibration, pool: ScoredPool, level: float
     if deviation > 0:
         shares = [(value / deviation) ** 2 for value in (calibration.between, calibration.within)]
         df = 1 / (shares[0] ** 2 / calibration.between_df + shares[1] ** 2 / calibration.within_df)
-        half_width = float(stats.t.ppf((1 + level) / 2, df)) * deviation
+        half_width = float(scipy.stats.t.ppf((1 + level) / 2, df)) * deviation
     return ExpectedAccuracies(*(accuracy_at(centres + shift, pool.classes) for shift in (0.0, -half_width, half_width)))
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from math import ceil, isfinite
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy import stats
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.rounding import merge_ties
@@ -224,5 +224,5 @@ def _relative_ranks(values: Float[np.ndarray, " candidates"]) -> Float[np.ndarra
     ranks = np.full(len(values), 0.5)
     is_present = np.isfinite(values)
     if is_present.sum() > 1:
-        ranks[is_present] = (stats.rankdata(values[is_present]) - 1) / (is_present.sum() - 1)
+        ranks[is_present] = (scipy.stats.rankdata(values[is_present]) - 1) / (is_present.sum() - 1)
     return ranks

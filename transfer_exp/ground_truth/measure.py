@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int, Real
 from scipy.special import softmax
-from scipy.stats import rankdata, spearmanr
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.measures import ORDINAL
@@ -103,7 +103,7 @@ def spearman(predicted: Scores, numbers: Real[np.ndarray, "samples classes"]) ->
     """Return the rank correlation of predicted and true numbers, in [-1, 1]; 0 if all predictions are equal."""
     if (predicted == predicted[0]).all() or (numbers == numbers[0]).all():
         return 0.0
-    return float(spearmanr(predicted[:, 0], numbers[:, 0]).statistic)
+    return float(scipy.stats.spearmanr(predicted[:, 0], numbers[:, 0]).statistic)
 
 
 def rmse(predicted: Scores, numbers: Real[np.ndarray, "samples classes"]) -> float:
@@ -191,7 +191,7 @@ def compute_measure(
 def _auroc(is_true: np.ndarray, scores: np.ndarray) -> float:
     """Return the share of pairs of a positive and a negative sample that are in order; ties count one half."""
     n_true = int(is_true.sum())
-    excess = rankdata(scores)[is_true].sum() - n_true * (n_true + 1) / 2
+    excess = scipy.stats.rankdata(scores)[is_true].sum() - n_true * (n_true + 1) / 2
     return float(excess / (n_true * (len(is_true) - n_true)))
 
 

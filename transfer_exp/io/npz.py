@@ -12,21 +12,23 @@ import numpy as np
 from numpy.lib import format as npy
 
 from transfer_exp.errors import InputError
-from transfer_exp.io.text import open_regular
+from transfer_exp.io.text import expand_user, open_regular
 
 Value = TypeVar("Value")
 _ALWAYS_ALLOWED, _MAX_RATIO = 1 << 26, 100
 """Bytes that an array may always unpack to, and how many times its compressed size a larger array may unpack to."""
 
 
-def list_files(path: Path) -> list[Path]:
-    """Return the npz files in a folder, sorted, or the file itself; InputError if the folder cannot be read."""
-    if not path.is_dir():
-        return [path] if path.is_file() else []
+def list_files(root: str) -> list[Path]:
+    """Return the npz files in a folder, sorted, or the file itself; InputError if there are none."""
+    path = expand_user(root)
     try:
-        return sorted(file for file in path.iterdir() if file.suffix == ".npz")
+        files = sorted(file for file in path.iterdir() if file.suffix == ".npz") if path.is_dir() else [path]
     except OSError as error:
         raise InputError(f"cannot read {path} ({error.strerror}): check its permissions") from error
+    if not files or not (path.is_dir() or path.is_file()):
+        raise InputError(f"dataset.root={root} is neither an npz file nor a folder of them (one per model)")
+    return files
 
 
 def list_arrays(path: Path) -> list[str]:

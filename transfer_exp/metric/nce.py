@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.stats import entropy
 
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
@@ -32,7 +32,7 @@ def nce(source_probabilities: Float[np.ndarray, "samples source_classes"], label
     codes, _ = encode_labels(labels)
     _, source_counts = encode_labels(source)
     _, pair_counts = np.unique(np.stack([codes, source]), axis=1, return_counts=True)
-    joint_entropy, source_entropy = entropy(pair_counts), entropy(source_counts)
+    joint_entropy, source_entropy = scipy.stats.entropy(pair_counts), scipy.stats.entropy(source_counts)
     return min(float(source_entropy - joint_entropy), 0.0)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.metric import FormulaMetric
@@ -91,7 +91,7 @@ def parc_labels(features: Features, targets: Targets) -> float:
     pairs = np.triu_indices(len(x), 1)
     both, sizes = y @ y.T, y.sum(axis=1)
     distance = np.round(1 - both / (sizes[:, None] + sizes - both), DECIMALS)[pairs]
-    ranks = [rankdata(values) for values in (np.round(1 - similarity, DECIMALS)[pairs], distance)]
+    ranks = [scipy.stats.rankdata(values) for values in (np.round(1 - similarity, DECIMALS)[pairs], distance)]
     if any((rank == rank[0]).all() for rank in ranks):
         raise InputError("all pairs of samples are equally far apart, so parc is undefined")
     return float(np.clip(np.corrcoef(ranks)[0, 1], -1.0, 1.0))

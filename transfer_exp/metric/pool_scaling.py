@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from transfer_exp.errors import InputError
 from transfer_exp.statistics.rounding import RESOLUTION
@@ -43,4 +43,4 @@ def z_scores(scores: Float[np.ndarray, " models"]) -> Float[np.ndarray, " models
 
 def unit_ranks(scores: Float[np.ndarray, " models"]) -> Float[np.ndarray, " models"]:
     """Return ranks from 0 (lowest score) to 1 (highest score), equal scores sharing theirs, (M,)."""
-    return np.asarray((rankdata(scores) - 1) / (len(scores) - 1)) if len(scores) > 1 else np.full(1, 0.5)
+    return np.asarray((scipy.stats.rankdata(scores) - 1) / (len(scores) - 1)) if len(scores) > 1 else np.full(1, 0.5)

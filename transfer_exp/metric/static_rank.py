@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.stats import rankdata
 
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.metric.metric import PoolMetric
@@ -41,5 +41,5 @@ class StaticRank(PoolMetric):
         targets = sorted(set.intersection(*(set(part) for part in parts))) if parts else []
         if parts and not targets:
             raise InputError("no other target has an accuracy of every model, so ranks do not compare")
-        ranks = [rankdata([-part[target] for part in parts]) for target in targets]
+        ranks = [scipy.stats.rankdata([-part[target] for part in parts]) for target in targets]
         return -np.mean(ranks, axis=0) if ranks else np.empty(0)

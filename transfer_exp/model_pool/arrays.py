@@ -28,9 +28,8 @@ def arrays(root: str | FeaturesInMemory | None, names: Sequence[str] | None = No
     if isinstance(root, FeaturesInMemory):
         available, origin = list(root.features), "the features"
     else:
-        path = expand_user(root)
-        available = [clean_name(file.stem) for file in list_files(path)]
-        origin = str(path)
+        available = [clean_name(file.stem) for file in list_files(root)]
+        origin = str(expand_user(root))
     selected = select_names(names, available, origin)
     return ModelPool("arrays", tuple(Candidate(name, _refuse_loading) for name in selected))
 

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transfer_exp.errors import InputError, NotApplicableError, suggestion
 from transfer_exp.io.text import expand_user
-from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
-from transfer_exp.model_pool.weight_files import read_checkpoint
+
+if TYPE_CHECKING:
+    from transfer_exp.model_pool.loaded_model import LoadedModel
 
 _SUFFIXES = (".pth", ".pth.tar", ".pt", ".safetensors")
 
@@ -55,6 +57,8 @@ def create_published_pool(
     folder = expand_user(root)
 
     def load_file(model: str) -> LoadedModel:
+        from transfer_exp.model_pool.weight_files import read_checkpoint  # imports torch
+
         path = _find_file(folder, model, sources[model])
         if model in expected:
             _check_digest(path, expected[model])

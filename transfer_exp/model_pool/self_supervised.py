@@ -10,17 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
-from torch import Tensor, nn
 
 from transfer_exp.errors import InputError
-from transfer_exp.model_pool.backbone import HeadlessBackbone
-from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights
 from transfer_exp.model_pool.pool import ModelPool
-from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.model_pool.published_checkpoints import CheckpointSource, create_published_pool
-from transfer_exp.vision import torchvision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transfer_exp.model_pool.loaded_model import LoadedModel
+
+# Libraries are imported in the functions: an option must not wait for torch.
 
 _SOURCES = Path(__file__).with_suffix(".yaml")
 _STATE_KEYS = ("state_dict", "model", "resnet")
@@ -71,6 +74,13 @@ def read_sources() -> dict[str, SelfSupervisedSource]:
 
 def _load(name: str, content: object, path: Path) -> LoadedModel:
     """Build a model from the unpickled content of its file."""
+    from torch import nn
+
+    from transfer_exp.model_pool.backbone import HeadlessBackbone
+    from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights
+    from transfer_exp.model_pool.preprocessing import create_transforms
+    from transfer_exp.vision import torchvision
+
     network = torchvision.models.resnet50(weights=None)
     network.fc = nn.Identity()
     network.load_state_dict(extract_trunk_state(content, network.state_dict(), str(path)), strict=True)
@@ -145,6 +155,8 @@ def extract_trunk_state(content: object, template: Mapping[str, Tensor], file: s
     Raises:
         InputError: If no layout fits, or a weight is missing, superfluous or has the wrong shape.
     """
+    from torch import Tensor
+
     layout, state = _detect_layout(content, file)
     keys = {weight: layout.rename(weight) for weight in template}
     weights = {weight: state[key] for weight, key in keys.items() if key in state}
