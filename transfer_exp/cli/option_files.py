@@ -60,6 +60,10 @@ _hydra_load_config = CachingConfigRepository.load_config
 _hydra_load_single_config = ConfigLoaderImpl._load_single_config
 
 
+_shipped_files: dict[tuple[str, tuple[str, ...]], ConfigResult | None] = {}
+"""Files of the package and of Hydra that were read, by name and search path: they do not change."""
+
+
 def install() -> None:
     """Let Hydra's loader apply the limits, and `check_config` to every config that it composes."""
     Hydra.get_mode = _find_mode  # type: ignore[method-assign, assignment]
@@ -135,7 +139,12 @@ def _load_config(repository: CachingConfigRepository, config_path: str) -> Confi
             _check_yaml(file)
             with file.open(encoding="utf-8") as stream:
                 _check_defaults(f"{config_path}.yaml", yaml.safe_load(stream))
+    key = f"config_path={config_path}", tuple(source.path for source in repository.get_sources())
+    if key in _shipped_files:  # Hydra copies what it takes from its cache, and has a new cache for each config
+        repository.cache[key[0]] = _shipped_files[key]
     result = _hydra_load_config(repository, config_path)
+    if result is not None and _is_shipped(result.path):
+        _shipped_files[key] = repository.cache[key[0]]
     if result is not None and not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
         # Here too, because Hydra takes hydra.searchpath from this result before `_place_config` runs.
         _check_hydra(f"{config_path}.yaml", "hydra", OmegaConf.to_container(result.config).get("hydra", {}))  # type: ignore[union-attr]

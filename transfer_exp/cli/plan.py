@@ -6,10 +6,10 @@ every network on a few images.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,11 @@ from transfer_exp.features.model_on_target import NetworkOnImages, Split
 from transfer_exp.features.pixels import PixelCache
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import CountsPasses, Regime
+from transfer_exp.io.atomic import digest
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.model_pool.loaded_model import LoadedModel
-from transfer_exp.model_pool.pool import Candidate
+from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.progress import phase, show_progress, silent
 from transfer_exp.store import Store
 from transfer_exp.terminal import Terminal
@@ -135,6 +136,10 @@ class Planner:
     left_out: dict[str, str] = field(default_factory=dict)
     _width: dict[str, int] = field(default_factory=dict)
     _models: dict[str, LoadedModel] = field(default_factory=dict)
+    _pools: dict[str, ModelPool] = field(default_factory=dict)
+    """Pool by its config as a text."""
+    _cached: dict[tuple[Store, str], set[str]] = field(default_factory=dict)
+    """Digests of the keys in a store, by kind."""
     _target_at: dict[tuple[str, ...], _Target | None] = field(default_factory=dict)
     """Target at each point of the axes; None for one that cannot be read."""
 
@@ -148,12 +153,19 @@ class Planner:
         work = StageWork()
         for target in self._targets("features"):
             splits: list[Split] = target.config.get("splits", ["scoring_set"])
+            cached = self._digests(target.extractor.store, "features")
             for pairing in self._pairings(target):
                 width, pace = self._width[pairing.name], self.pace[pairing.name]
                 for images in filter(None, map(pairing.images, splits)):
-                    done = target.extractor.is_cached(pairing.model, images)
+                    done = bool(cached) and digest(target.extractor.cache_key(pairing.model, images)) in cached
                     work.add(done, len(images), pace, len(images) * width)
         return work
+
+    def _digests(self, store: Store, kind: str) -> set[str]:
+        """Return the digests of the keys of a kind in a store, which is listed once."""
+        if (store, kind) not in self._cached:
+            self._cached[store, kind] = store.digests(kind)
+        return self._cached[store, kind]
 
     def _accuracies(self) -> StageWork:
         work = StageWork()
@@ -164,8 +176,10 @@ class Planner:
             splits: tuple[Split, ...] = ("train", "validation", "test")
             passes = regime.forward_passes({split: len(getattr(target.dataset, split) or ()) for split in splits})
             accuracies = CachedAccuracies(regime, target.extractor.store, target.extractor.device, {})
-            for pairing in self._pairings(target):
-                work.add(accuracies.is_cached(pairing), passes, self.pace[pairing.name])
+            cached, pairings = self._digests(target.extractor.store, "accuracy"), list(self._pairings(target))
+            done = [digest(key) in cached for key in accuracies.keys(pairings)] if cached else [False] * len(pairings)
+            for pairing, is_done in zip(pairings, done, strict=True):
+                work.add(is_done, passes, self.pace[pairing.name])
         return work
 
     def _targets(self, stage: str) -> Iterator[_Target]:
@@ -201,11 +215,14 @@ class Planner:
 
     def _pairings(self, target: _Target) -> Iterator[NetworkOnImages]:
         """Yield every model that can be used, on a target."""
-        pool = build("model_pool", target.config["model_pool"]).select(target.config["models"])
-        for candidate in pool.candidates:
+        chosen = json.dumps([target.config["model_pool"], target.config["models"]], default=str)
+        if chosen not in self._pools:
+            self._pools[chosen] = build("model_pool", target.config["model_pool"]).select(target.config["models"])
+        for candidate in self._pools[chosen].candidates:
             if candidate.name not in self.left_out and self._time(candidate, target.dataset, target.extractor):
-                model = Candidate(candidate.name, partial(self._models.__getitem__, candidate.name))
-                yield NetworkOnImages(model, target.dataset, target.extractor)
+                pairing = NetworkOnImages(candidate, target.dataset, target.extractor)
+                pairing.model = self._models[candidate.name]  # so that it is not loaded again
+                yield pairing
 
     def _time(self, candidate: Candidate, dataset: TargetDataset, extractor: Extractor) -> bool:
         """Time a model once, including the decoding of images, and return whether it can be used."""

@@ -291,8 +291,7 @@ def build_search(
     store = Store(plain["store"])
     store.check()
     phase("reading the model pool")
-    # First, because that imports the least: most pools are lists of names.
-    pool = build("model_pool", plain["model_pool"]).select(plain["models"])
+    pool = build("model_pool", plain["model_pool"]).select(plain["models"])  # first, because it imports the least
     phase("reading the dataset")
     parts = build_all(("perturbation", "metric", "dataset"), plain) | {"pool": pool}
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"

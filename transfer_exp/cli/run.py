@@ -106,8 +106,7 @@ def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, An
     if "ground_truth" in groups and isinstance(protocol, Mapping):
         build("protocol", protocol)
     phase("reading the model pool")
-    # First, because that imports the least: most pools are lists of names.
-    pool = build("model_pool", plain["model_pool"]).select(plain["models"])
+    pool = build("model_pool", plain["model_pool"]).select(plain["models"])  # first, because it imports the least
     phase("reading the dataset")
     late = ["ground_truth"] if "ground_truth" in groups and "device" in plain["ground_truth"] else []
     parts = build_all([group for group in groups if group not in ("model_pool", *late)], plain) | {"pool": pool}

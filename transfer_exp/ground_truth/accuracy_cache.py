@@ -10,7 +10,7 @@ import logging
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -104,8 +104,14 @@ class CachedAccuracies:
         """Return whether the store has the accuracy of a model."""
         return self.store.has("accuracy", self._key(pairing))
 
+    def keys(self, pairings: Iterable[NetworkOnImages]) -> Iterator[dict[str, Any]]:
+        """Yield the key of the accuracy of each model in the store."""
+        regime, code = repr(self.regime), outside_code(self.regime)  # once, as this takes longer than the rest
+        for pairing in pairings:
+            yield {"version": __version__, "regime": regime, **pairing.identity(), **code}
+
     def _key(self, pairing: NetworkOnImages) -> dict[str, Any]:
-        return {"version": __version__, "regime": repr(self.regime), **pairing.identity(), **outside_code(self.regime)}
+        return next(self.keys([pairing]))
 
 
 def _explain_failure() -> AbstractContextManager[None]:

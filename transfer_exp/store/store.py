@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from transfer_exp.store.lock import Lock
 
 _log = logging.getLogger(__name__)
 _ARRAYS, _RECORD = "safetensors", "json"
+_SUFFIXES = tuple(f".{suffix}" for suffix in LOAD)
 Value = TypeVar("Value")
 
 
@@ -85,6 +86,10 @@ class Store:
         """Return whether there is a file for the key, which may be damaged."""
         stem = _file_name(kind, key, "")
         return any(self.backend.exists(stem + suffix) for suffix in LOAD)
+
+    def digests(self, kind: str) -> set[str]:
+        """Return the `digest` of each key that has a file: one listing is faster than asking for many keys."""
+        return {PurePosixPath(name).stem for name in self.backend.list_files(kind) if name.endswith(_SUFFIXES)}
 
     def file_url(self, kind: str, key: Key) -> str:
         """Return the URL of the file for the arrays of a key, which need not exist."""
