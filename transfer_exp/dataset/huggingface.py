@@ -46,14 +46,10 @@ def huggingface(
         config: Name of a configuration; None for the default one.
         train, validation, test: Names of three different splits. None selects the split with a name that `split_of`
             knows (for ``train`` also the only one). A validation or test split without labels is then passed over.
-        test_fraction: Fraction of every class of ``train``, in (0, 1), that is the test split if there is none.
         image_column, label_column: Names of the columns; None for the only image and the only class label, or list of
             class labels, among the features. A label column of integers, strings or floats must be named. A list holds
             several labels, a float is a number to predict.
-        scoring_set_size: Number of training images to score on, stratified; None for all.
-        seed: Seed of the test split and the scoring set.
-        on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` leaves damaged images out.
-        background, pixel_range: Colour behind transparent pixels, and range of deep pixels, see `ImageDecoder`.
+        test_fraction, scoring_set_size, seed, on_unreadable, background, pixel_range: Arguments of `image_folder`.
 
     Raises:
         InputError: If `datasets` is not installed, a download fails, a split or column is missing or ambiguous,

@@ -50,13 +50,9 @@ def image_table(
         path: The CSV in any dialect of `parse_table`; ``~`` is expanded.
         root: Folder that contains all files, and to which they are relative; the folder of the CSV if None. ``/``
             allows absolute paths of any folder.
-        test_fraction: Fraction of every class to hold out, in (0, 1), if there are no test images.
-        on_unreadable: ``refuse`` raises an error for missing files, and on reading a damaged image; ``skip`` leaves
-            missing and damaged images out.
+        test_fraction, scoring_set_size, seed, background, pixel_range: Arguments of `image_folder`.
+        on_unreadable: Argument of `image_folder`, also for missing files.
         name: The name in tables; the CSV's name without suffix if None.
-        scoring_set_size: Number of training images to score on, stratified; None for all.
-        seed: Seed of the test split and the scoring set.
-        background, pixel_range: Colour behind transparent pixels, and range of deep pixels, see `ImageDecoder`.
         separator: Text between the labels of an image in the column ``labels``.
 
     Raises:

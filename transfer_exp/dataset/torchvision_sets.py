@@ -274,18 +274,13 @@ def voc2007(
     """
     source = PublishedSet("voc2007", "VOCDetection", 20, "map_11point", root, download, scoring_set_size, seed)
     datasets = [source.open(year="2007", image_set=split) for split in ("train", "test", "val")]
-    targets = [_read_voc_targets(dataset) for dataset in datasets]
+    targets = [np.stack([_read_annotation(Path(path)) for path in dataset.annotations]) for dataset in datasets]
     labels = [part.argmax(axis=1) if first_class_only else rarest_labels(part, targets[0]) for part in targets]
     splits = [
         load_files(check_paths(dataset, dataset.images), part_labels, REMEDY, part)
         for dataset, part_labels, part in zip(datasets, labels, targets, strict=True)
     ]
     return source.assemble([VOC_CLASSES], *splits, kind="single_label" if first_class_only else "multi_label")
-
-
-def _read_voc_targets(dataset: Any) -> Int[np.ndarray, "samples classes"]:
-    """Return 1 for every class in the annotation of an image and 0 for the others, (N, 20)."""
-    return np.array([_read_annotation(Path(path)) for path in dataset.annotations], dtype=np.int64)
 
 
 def _read_annotation(annotation: Path) -> Int[np.ndarray, " classes"]:

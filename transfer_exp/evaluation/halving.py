@@ -136,7 +136,9 @@ class Halving:
             new_scores = scores(tuple(remaining), n_images)
             if new_scores is None and rounds:
                 return HalvingResult(tuple(rounds), "budget")
-            values = _merge(new_scores or {})
+            new_scores = new_scores or {}
+            merged = merge_ties(np.array([*new_scores.values()], dtype=np.float64)).tolist()
+            values = dict(zip(new_scores, merged, strict=True))
             ranked = sorted((n for n in remaining if isfinite(values.get(n, np.nan))), key=lambda n: -values[n])
             if not ranked:
                 raise InputError(
@@ -212,11 +214,6 @@ class Halving:
         first = min(self.first, images) * sum(unit_cost[name] for name in candidates)
         if self.budget is not None and not self.budget >= first:
             raise InputError(f"budget={self.budget:g} is below the first round, {first:g}: raise it, or lower first")
-
-
-def _merge(scores: Mapping[str, float]) -> Mapping[str, float]:
-    """Return scores; those that differed by rounding only are equal."""
-    return dict(zip(scores, merge_ties(np.array([*scores.values()], dtype=np.float64)).tolist(), strict=True))
 
 
 def _relative_ranks(values: Float[np.ndarray, " candidates"]) -> Float[np.ndarray, " candidates"]:

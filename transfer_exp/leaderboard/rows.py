@@ -192,7 +192,8 @@ def build_rows(
     # The regime of an experiment may name its protocol, such as full/short.
     accuracies = accuracies.assign(regime=accuracies["regime"].str.partition("/")[0])
     means = accuracies.groupby(["regime", "dataset", "model"])["accuracy"].mean().round(12)
-    by_regime = {regime: means[regime].unstack("model")[list(table.columns)] for regime in _regimes(accuracies)}
+    regimes = sorted(set(accuracies["regime"]), key=lambda regime: (regime != "full", regime))
+    by_regime = {regime: means[regime].unstack("model")[list(table.columns)] for regime in regimes}
     names = dict.fromkeys(table.index.get_level_values("dataset"))
     families = {target: target for target in names} if families is None else families
     families = {t: f for t, f in families.items() if t in names and any(t in a.index for a in by_regime.values())}
@@ -227,11 +228,6 @@ def read_paper_rows(path: Path) -> PoolRows:
         raise InputError(f"{path} has no scores of the paper's CNNs on its targets: name another file, or remove it")
     scores = table[CELL].assign(**{str(name): parse_numbers(table[name], path) for name in models})
     return build_rows("paper", scores, accuracies)
-
-
-def _regimes(accuracy_rows: pd.DataFrame) -> list[str]:
-    """Return the regimes of accuracies, full fine-tuning first."""
-    return sorted(set(accuracy_rows["regime"]), key=lambda regime: (regime != "full", regime))
 
 
 def read_costs(path: Path = _FOLDER / "costs.csv") -> dict[Variant, float]:

@@ -54,13 +54,10 @@ def checkpoints(
     module = _import_architectures(expand_user(architectures)) if architectures else None
     selected = select_names(names, entries, str(folder))
     if largest_input is not None:
-        entries = {model: _limit_input(entry, largest_input) for model, entry in entries.items()}
+        sizes = {model: min(entry.input_size, largest_input) for model, entry in entries.items()}
+        entries = {model: entry.model_copy(update={"input_size": sizes[model]}) for model, entry in entries.items()}
     candidates = tuple(_candidate(folder, model, entries[model], module) for model in selected)
     return ModelPool(name or folder.resolve().name, candidates)
-
-
-def _limit_input(entry: CheckpointEntry, largest: int) -> CheckpointEntry:
-    return entry.model_copy(update={"input_size": min(entry.input_size, largest)})
 
 
 def _candidate(folder: Path, name: str, entry: CheckpointEntry, architectures: Architectures | None) -> Candidate:

@@ -33,11 +33,6 @@ def _create_star(tips: int, depth: float) -> Outline:
     return np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
 
 
-def _parse_outline(text: str) -> Outline:
-    """Return the outline with the corners in a text such as ``-.8,-.2 .1,.6``."""
-    return np.array([[float(number) for number in corner.split(",")] for corner in text.split()])
-
-
 def _create_task(name: str, outlines: dict[str, Outline]) -> Task:
     """Return a task with one outline per class, randomly rotated, scaled, shifted, and squeezed along one axis."""
     shapes = list(outlines.values())
@@ -60,7 +55,8 @@ SOURCE = _create_task(
         **{f"flower_{n}": _create_star(n, 0.75) for n in (4, 5, 6, 9)},
     },
 )
-TARGET = _create_task("shapes", {name: _parse_outline(text) for name, text in _SIGNS.items()})
+_OUTLINES = {name: np.array([corner.split(",") for corner in text.split()], float) for name, text in _SIGNS.items()}
+TARGET = _create_task("shapes", _OUTLINES)
 
 
 def shapes(

@@ -142,7 +142,8 @@ def _projection(points: np.ndarray, axes: np.ndarray, separation: ClassSeparatio
     planar = points @ axes
     total = float((points**2).sum()) or 1.0
     first, second = ((planar**2).sum(axis=0) / total).tolist()
-    return Projection(_to_integers(planar), separation, (round(first, 4), round(second, 4)))
+    hundredths = np.clip(np.rint(100 * planar), -_MAX_COORDINATE, _MAX_COORDINATE).astype(np.int64)
+    return Projection(tuple(hundredths.ravel().tolist()), separation, (round(first, 4), round(second, 4)))
 
 
 def class_separation(
@@ -222,9 +223,3 @@ def _principal_axes(points: Float[np.ndarray, "drawn dim"]) -> Float[np.ndarray,
         axes = svds(points, k=2, v0=start)[2][::-1]
     signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])
     return np.concatenate([(axes * signs[:, None]), np.zeros((2 - len(axes), points.shape[1]))]).T
-
-
-def _to_integers(points: Float[np.ndarray, "drawn two"]) -> tuple[int, ...]:
-    """Return coordinates in hundredths."""
-    rounded = np.clip(np.rint(100 * points), -_MAX_COORDINATE, _MAX_COORDINATE)
-    return tuple(rounded.astype(np.int64).ravel().tolist())
