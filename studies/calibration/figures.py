@@ -13,7 +13,7 @@ from studies.calibration.predictions import LEVEL, predict_held_out
 from studies.calibration.tables import BEST_ANCHOR, HEADLINE, cell_label, regret_pairs
 from studies.real_pool.tables import regime_label
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.report.palette import CLASS_COLOURS, figure_colour
+from transfer_exp.report.palette import figure_colour
 
 
 def expected_and_reached(data: PoolData, path: Path, source: str) -> None:
@@ -37,7 +37,7 @@ def _draw_accuracies(axes: Axes, data: PoolData, regime: str) -> None:
     """Draw a point per model and target, with the interval of its expected accuracy."""
     axes.axline((0.5, 0.5), slope=1, color=figure_colour("control"), linewidth=0.8)
     for i, prediction in enumerate(predict_held_out(data, regime, HEADLINE, BEST_ANCHOR)):
-        expected, reached, colour = prediction.expected, prediction.accuracies, CLASS_COLOURS[i]
+        expected, reached, colour = prediction.expected, prediction.accuracies, figure_colour(f"class{i}")
         axes.vlines(expected.accuracies, expected.low, expected.high, color=colour, alpha=0.2, linewidth=2)
         axes.scatter(expected.accuracies, reached, s=14, color=colour, label=prediction.target, linewidths=0, zorder=3)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
@@ -48,7 +48,7 @@ def _draw_regrets(axes: Axes, data: PoolData, regime: str) -> None:
     """Draw a point per metric and target."""
     pairs = np.array([regret_pairs(predict_held_out(data, regime, cell, BEST_ANCHOR), 1) for cell in data.cells()])
     for i in range(len(data.averaged)):
-        axes.scatter(pairs[:, 0, i], pairs[:, 1, i], s=12, color=CLASS_COLOURS[i], alpha=0.7, linewidths=0)
+        axes.scatter(pairs[:, 0, i], pairs[:, 1, i], s=12, color=figure_colour(f"class{i}"), alpha=0.7, linewidths=0)
     limit = float(pairs.max()) * 1.05
     axes.axline((0, 0), slope=1, color=figure_colour("control"), linewidth=0.8)
     axes.set(xlim=(-0.01, limit), ylim=(-0.01, limit), aspect="equal")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from studies.real_pool.comparisons import random_ranking_band
 from studies.real_pool.data import Cell, Study
 from transfer_exp.io.atomic import write_atomically
-from transfer_exp.report.palette import CLASS_COLOURS, figure_colour
+from transfer_exp.report.palette import figure_colour
 from transfer_exp.report.sweep_figure import add_colour_scale, draw_heat_map
 
 _TAU_LIMIT = 1.0
@@ -80,7 +80,7 @@ def _scatter(axis: Axes, study: Study, regime: str, perturbation: str, reference
             for p in (reference, perturbation)
         )
         wins += int((y > x).sum())
-        axis.scatter(x, y, s=9, alpha=0.75, color=CLASS_COLOURS[i], label=target, linewidths=0)
+        axis.scatter(x, y, s=9, alpha=0.75, color=figure_colour(f"class{i}"), label=target, linewidths=0)
     count = len(study.averaged) * len(study.perturbable)
     axis.set_title(f"{perturbation} against {reference}\nhigher in {wins} of {count}", fontsize=8)
     axis.set(xlim=(-_TAU_LIMIT, _TAU_LIMIT), ylim=(-_TAU_LIMIT, _TAU_LIMIT), aspect="equal")

@@ -45,19 +45,17 @@ def mean_tau_interval(
     return percentile_interval(mean_taus(scores, accuracies, weights, pools), level)
 
 
-def mean_interval(
-    values: Float[np.ndarray, " values"], level: float = 0.95, draws: int = 2000, seed: int = 0
-) -> tuple[float, float]:
-    """Compute the interval of the mean over n values drawn with replacement.
+def mean_interval(values: Float[np.ndarray, " values"]) -> tuple[float, float]:
+    """Compute the 95 % interval of the mean over n values drawn with replacement, from 2000 draws with seed 0.
 
     It is too narrow for few values, by a factor of sqrt(1 - 1/n). Raises `InputError` when there are fewer than two
-    values, one is not finite, ``draws`` is below 1, or ``level`` is not in (0, 1).
+    values, or one is not finite.
     """
     if not np.isfinite(values).all():
         raise InputError(
             f"values must be finite: number {np.flatnonzero(~np.isfinite(values))[0]} is not; leave it out"
         )
-    return percentile_interval(values[resamples(len(values), draws, seed)].mean(axis=1), level)
+    return percentile_interval(values[resamples(len(values), draws=2000, seed=0)].mean(axis=1), level=0.95)
 
 
 def resamples(count: int, draws: int, seed: int) -> Int[np.ndarray, "draws count"]:

@@ -40,10 +40,6 @@ def figure_colour(name: str) -> str:
     return PALETTE[name][0]
 
 
-CLASS_COLOURS = tuple(light for name, (light, _) in PALETTE.items() if name.startswith("class"))
-"""Colours of up to ten classes, targets or other groups in a figure."""
-
-
 def style_variables() -> str:
     """Return the palette as CSS custom properties that follow the colour scheme of the page."""
     colours = "".join(f"--{name}:light-dark({light},{dark});" for name, (light, dark) in PALETTE.items())

@@ -28,6 +28,7 @@ _DOT_RADIUS = 5.0
 _LINE_DISTANCE = 22.0
 """Pixels; a label farther from its point is joined to it by a thin line."""
 _LONGEST_LABEL = 48
+_LABEL_SIZE = 8.0  # points
 
 
 @contextmanager
@@ -106,16 +107,13 @@ def _draw_scores(axes: Axes, models: list[ModelResult]) -> None:
         axes.text(0.5, 0.5, "no model was scored", ha="center", transform=axes.transAxes)
 
 
-def place_labels(
-    figure: Figure, axes: Axes, points: Float[np.ndarray, "points xy"], names: Sequence[str], fontsize: float = 8.0
-) -> None:
+def place_labels(figure: Figure, axes: Axes, points: Float[np.ndarray, "points xy"], names: Sequence[str]) -> None:
     """Label each named point at the one of 48 positions around it that overlaps points, labels and frame the least.
 
     Args:
         figure, axes: Agg figure with final limits and layout, because overlaps are measured in pixels.
         points: (P, 2), in data coordinates. Earlier points choose their positions first.
         names: P labels; empty for no label.
-        fontsize: In points.
     """
     pixels = axes.transData.transform(points)
     occupied = np.concatenate([pixels - _DOT_RADIUS, pixels + _DOT_RADIUS], axis=1)
@@ -123,7 +121,7 @@ def place_labels(
     for point, pixel, name in zip(points, pixels, names, strict=True):
         if not name:
             continue
-        width, height = _text_size(figure, name, fontsize)
+        width, height = _text_size(figure, name)
         boxes = pixel[[0, 1, 0, 1]] + _candidate_boxes(width, height)
         # The area outside the frame counts double: a cut label is worse than a covered one.
         costs = [_overlap(box, occupied) + 2 * (width * height - _overlap(box, frame)) for box in boxes]
@@ -139,16 +137,16 @@ def place_labels(
             textcoords="offset points",
             ha="left",
             va="bottom",
-            fontsize=fontsize,
+            fontsize=_LABEL_SIZE,
             arrowprops=line if distance > _LINE_DISTANCE else None,
             annotation_clip=False,
         )
 
 
-def _text_size(figure: Figure, text: str, fontsize: float) -> tuple[float, float]:
-    """Return width and height of a text in pixels."""
+def _text_size(figure: Figure, text: str) -> tuple[float, float]:
+    """Return width and height of a label in pixels."""
     assert isinstance(figure.canvas, FigureCanvasAgg)
-    artist = figure.text(0, 0, text, fontsize=fontsize)
+    artist = figure.text(0, 0, text, fontsize=_LABEL_SIZE)
     extent = artist.get_window_extent(figure.canvas.get_renderer())
     artist.remove()
     return extent.width, extent.height
