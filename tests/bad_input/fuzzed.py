@@ -31,8 +31,8 @@ from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.evaluation.score_files import read_scores
 from transfer_exp.io.accuracies import check_repetitions, to_fractions
 from transfer_exp.io.csv import read_table, require_columns
+from transfer_exp.model_pool.checkpoints import read_manifest
 from transfer_exp.model_pool.loaded_model import LoadedModel
-from transfer_exp.model_pool.manifest import read_manifest
 from transfer_exp.model_pool.published_checkpoints import CheckpointSource, create_published_pool
 from transfer_exp.report.html.projection import plotted_samples, project_features
 from transfer_exp.report.html.run_details import RunDetails, read_run_details

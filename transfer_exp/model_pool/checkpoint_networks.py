@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from transfer_exp.errors import InputError, NotApplicableError, first_line, suggestion
 from transfer_exp.model_pool.backbone import wrap_network
-from transfer_exp.model_pool.checkpoints import Architectures
+from transfer_exp.model_pool.checkpoints import Architectures, CheckpointEntry
 from transfer_exp.model_pool.loaded_model import LoadedModel, hash_weights, load_weights
-from transfer_exp.model_pool.manifest import CheckpointEntry
 from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.model_pool.weight_files import TIMM_CONTAINERS, SizeLimit, find_weights, read_checkpoint
 from transfer_exp.vision import timm, torchvision

@@ -14,10 +14,9 @@ from transfer_exp.io.csv import write_table
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.published_comparison import write_published_comparison
 from transfer_exp.report.regime_table import regime_frame, regime_table
-from transfer_exp.report.shots_table import shots_frame, shots_table
 from transfer_exp.report.sweep_cells import cell_fields, collect, read_status, read_statuses
 from transfer_exp.report.sweep_figure import sweep_figure
-from transfer_exp.report.sweep_table import change_table, sweep_table
+from transfer_exp.report.sweep_table import change_table, shots_frame, shots_table, sweep_table
 from transfer_exp.report.write_run import Output
 from transfer_exp.results.folder import STATUS
 

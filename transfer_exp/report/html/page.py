@@ -27,8 +27,8 @@ from transfer_exp.report.palette import style_variables
 from transfer_exp.report.ranking_table import against_chance, notable_models, plural
 from transfer_exp.report.record import plain_rows, ranking_rows, read_record, read_search
 from transfer_exp.report.regime_table import regime_frame
-from transfer_exp.report.shots_table import SHOTS, shots_frame
 from transfer_exp.report.sweep_cells import cell_fields, collect
+from transfer_exp.report.sweep_table import SHOTS, shots_frame
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import SearchResult
 
