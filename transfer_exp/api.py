@@ -135,8 +135,8 @@ def _compose(arguments: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         line = CommandLine(arguments)
-        if line.axes:
-            axis = next(iter(line.axes))
+        if line.key_of_axis:
+            axis = next(iter(line.key_of_axis))
             raise InputError(f"settings has several values in {axis}: choose one, and call rank for each")
         return line.compose([], return_hydra_config=True)
     except UNREADABLE_OPTIONS as error:

@@ -44,7 +44,10 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
         (("--multrun",), "did you mean --multirun?"),
         (("metric=logme", "-r", "seed=-1"), "seed=-1: need a whole number"),
         (("metric=logme", "-m", "seed=-1"), "seed=-1: need a whole number"),
-        (("metric=logme", "-r", "-m"), "--run, --multirun, --cfg and --info exclude each other"),
+        (
+            ("metric=logme", "-r", "-m"),
+            "--run, --multirun, --cfg, --info, --shell-completion exclude each other: give only one",
+        ),
         (("metric._target_=my_metrics.Margin",), "set TRANSFER_EXP_TRUST=my_metrics in the environment"),
         (("store=/dev/null/x", *QUICK), "cannot use the store /dev/null/x (Not a directory)"),
         (("store=/etc/passwd", *QUICK), "/etc/passwd is a file where the store needs a folder"),

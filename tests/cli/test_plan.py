@@ -34,14 +34,14 @@ def line(*arguments):
 def test_a_command_line_has_flags_axes_and_fixed_overrides():
     parsed = line("-cn", "config", "-m", "seed=0,1", MODELS, "hydra.sweep.dir=x", "~tracker", "stage=plan")
     assert parsed.flags == ["-cn", "config", "-m"]
-    assert parsed.axes == {"seed=0,1": "seed"}
+    assert parsed.key_of_axis == {"seed=0,1": "seed"}
     assert parsed.fixed == [MODELS, "~tracker", "stage=plan"]
     assert parsed.stage == "plan"
 
 
 def test_points_are_the_product_of_axes_by_hand_and_of_the_file():
     parsed = line("+sweep=demo", "metric=logme", "seed=0,1")
-    assert set(parsed.axes_of_file) == {"dataset", "perturbation"}, "a single value by hand is not an axis"
+    assert set(parsed.file_axes) == {"dataset", "perturbation"}, "a single value by hand is not an axis"
     assert list(parsed.points(lambda axis: axis == "seed")) == [("seed=0",), ("seed=1",)]
     assert len(list(parsed.points(lambda axis: True))) == 2 * 3 * 3
     assert list(parsed.points(lambda axis: False)) == [()]

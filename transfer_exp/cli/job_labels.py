@@ -1,4 +1,4 @@
-"""Facts about a job: its labels in tables, its command line, its checked settings, and its status file.
+"""Facts about a job: its labels in tables, its command line, its resolved settings, and its status file.
 
 A job is one run of the application: alone, or as one of many in a sweep. Most jobs score a cell: a pool on one dataset
 with one perturbation, metric, regime (how accuracies are measured, the config group ``ground_truth``) and seed.
@@ -26,68 +26,74 @@ from transfer_exp.errors import InputError, escape_all, redact_urls
 from transfer_exp.io.atomic import write_text
 from transfer_exp.results.folder import STATUS
 
-_LABELLED = ("perturbation", "metric", "ground_truth")
+_LABEL_GROUPS = ("perturbation", "metric", "ground_truth")
+"""Config groups whose chosen option labels a cell, besides pool and dataset."""
+_DEFAULT_PROTOCOL = "quick"
 AXES = "callbacks.transfer_exp.axes"
 """Key below ``hydra`` under which a sweep tells its jobs which settings vary."""
 
 
-def job_name(config: DictConfig) -> dict[str, str]:
+def job_columns(config: DictConfig) -> dict[str, str]:
     """Return the fields that identify a job in tables, by column, without building any of its parts.
 
-    They are the pool and the dataset; for a job that trains, its regime and point of the grid; for a cell its labels;
-    then the varied settings and the seed. A job that scores many cells (with ``rows``) has no labels of a cell.
+    They are the pool, the dataset and the chosen models, if any; for a job that trains, its regime and point of the
+    grid; for a cell its labels; then the varied settings and the seed. A job that scores many cells (with ``rows``) has
+    no labels of a cell.
     """
     choices = HydraConfig.get().runtime.choices
-    name = {group: str(choices[group]) for group in ("model_pool", "dataset")}
+    columns = {group: str(choices[group]) for group in ("model_pool", "dataset")}
     if config.models is not None:
-        name["models"] = config.models if isinstance(config.models, str) else ", ".join(config.models)
+        columns["models"] = config.models if isinstance(config.models, str) else ", ".join(config.models)
     if config.stage in ("grid", "finetune"):
-        name["ground_truth"] = cell_labels(config)[0]["ground_truth"]
-        name |= {"point": str(config.point)} if "point" in config else {}
+        columns["ground_truth"] = cell_labels(config)[0]["ground_truth"]
+        columns |= {"point": str(config.point)} if "point" in config else {}
     elif config.stage == "score" and "rows" not in config:
-        name |= cell_labels(config)[0]
-    return {**name, **varied_settings(config), "seed": str(config.seed)}
+        columns |= cell_labels(config)[0]
+    return {**columns, **varied_settings(config), "seed": str(config.seed)}
 
 
-def cell_labels(config: DictConfig, run: HydraConf | DictConfig | None = None) -> tuple[dict[str, str], str]:
-    """Return the labels of a cell, and the option of ``protocol`` (how long a regime trains); "" if it does not train.
+def cell_labels(config: DictConfig, hydra_config: HydraConf | DictConfig | None = None) -> tuple[dict[str, str], str]:
+    """Return the labels of a cell, and the label of ``protocol`` (how a regime trains), "" if it does not train.
 
     A label is the chosen option of a config group with the hyperparameters set by hand, for example ``pca(dim=32)``.
     The label of a regime includes a protocol other than the default.
 
     Args:
         config: Configuration of the cell.
-        run: Hydra's part of the configuration; by default that of the running job.
+        hydra_config: Hydra's part of the configuration; by default that of the running job.
     """
-    run = HydraConfig.get() if run is None else run
-    labels = {group: _label(group, run) for group in _LABELLED}
-    protocol = _label("protocol", run) if "protocol" in config.ground_truth else ""
-    if protocol not in ("", "quick"):
+    hydra_config = HydraConfig.get() if hydra_config is None else hydra_config
+    labels = {group: _label(group, hydra_config) for group in _LABEL_GROUPS}
+    protocol = _label("protocol", hydra_config) if "protocol" in config.ground_truth else ""
+    if protocol not in ("", _DEFAULT_PROTOCOL):
         labels["ground_truth"] += f"/{protocol}"
     return labels, protocol
 
 
 def varied_settings(config: DictConfig) -> dict[str, str]:
-    """Return the settings, with values, that a sweep varies and no other label shows, such as ``features.layer``."""
-    run: Any = HydraConfig.get()
-    labelled = ("seed", "model_pool", "dataset", *_LABELLED)
-    axes = OmegaConf.select(run, AXES) or ()
-    unlabelled = [a for a in axes if a not in labelled and not a.startswith(tuple(f"{group}." for group in _LABELLED))]
-    values = {axis: run.runtime.choices.get(axis) or OmegaConf.select(config, axis) for axis in unlabelled}
+    """Return the settings, with values, that a sweep varies and no label of a group shows (``features.layer``)."""
+    hydra_config: Any = HydraConfig.get()
+    labelled = ("seed", "model_pool", "dataset", *_LABEL_GROUPS)
+    axes = OmegaConf.select(hydra_config, AXES) or ()
+    unlabelled = [
+        a for a in axes if a not in labelled and not a.startswith(tuple(f"{group}." for group in _LABEL_GROUPS))
+    ]
+    # The option of a config group, or the value of a setting.
+    values = {axis: hydra_config.runtime.choices.get(axis) or OmegaConf.select(config, axis) for axis in unlabelled}
     texts = {a: ", ".join(map(str, v)) if isinstance(v, ListConfig) else str(v) for a, v in values.items()}
     return {axis: redact_urls(text) for axis, text in texts.items()}
 
 
-def _label(group: str, run: HydraConf | DictConfig) -> str:
+def _label(group: str, hydra_config: HydraConf | DictConfig) -> str:
     prefix = f"{group}."
-    overrides = [o.lstrip("+") for o in run.overrides.task]
+    overrides = [o.lstrip("+") for o in hydra_config.overrides.task]
     changed = [o.removeprefix(prefix) for o in overrides if o.startswith(prefix)]
-    choice = str(run.runtime.choices[group])
+    choice = str(hydra_config.runtime.choices[group])
     return f"{choice}({', '.join(sorted(changed))})" if changed else choice
 
 
 def command_line(single_run: bool) -> str:
-    """Return the command as typed for a single run; in a sweep, the command that repeats this job alone."""
+    """Return the command of a single run, or the one that repeats this job of a sweep alone; secrets are left out."""
     arguments = sys.argv[1:] if single_run else list(HydraConfig.get().overrides.task)
     return with_trust(redacted_command(arguments))
 
@@ -95,7 +101,7 @@ def command_line(single_run: bool) -> str:
 def resolve_settings(config: DictConfig) -> dict[str, Any]:
     """Return a config as plain data, with ``device=auto`` replaced by a device.
 
-    ``config`` itself is unchanged, so labels made from it still say ``auto``.
+    ``config`` itself is unchanged, so a varied ``device=auto`` is still shown as ``auto``.
 
     Raises:
         InputError: If a device does not exist.

@@ -25,7 +25,7 @@ from transfer_exp.cli.help import plan_parser, print_help, run_parser
 from transfer_exp.cli.hydra_callback import RESOURCES, check_choices
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import build, read_trust
-from transfer_exp.cli.job_labels import job_name, to_plain, write_status
+from transfer_exp.cli.job_labels import job_columns, to_plain, write_status
 from transfer_exp.cli.leaderboard import TOP, leaderboard_overrides, show_leaderboard
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, open_page, print_record, show_outcome, take_output_options
@@ -266,7 +266,7 @@ def _record_problem(config: DictConfig, folder: Path, error: Exception) -> None:
         _log.exception("unexpected failure")
     # Without the figure or the entry of a tracker, the result of a cell still counts.
     is_done = isinstance(error, IncompleteOutputError)
-    status = {"state": "done" if is_done else "failed", "reason": explain(error), "cell": job_name(config)}
+    status = {"state": "done" if is_done else "failed", "reason": explain(error), "cell": job_columns(config)}
     write_status(folder, status)
     print(f"{'incomplete' if is_done else 'failed'}: {explain(error)}", file=sys.stderr)
 

@@ -1,6 +1,7 @@
 """The command line of the application: fixed overrides, and axes, which are settings with several values.
 
-A point has one value for each axis; a sweep runs a job at every point.
+An override is ``key=value`` or ``group=option`` in Hydra's grammar. A point has one value for each axis; a sweep runs a
+job at every point. A sweep file (the group ``sweep``) may name axes too, under ``hydra.sweeper.params``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class CommandLine:
         """Options of Hydra, with all overrides under ``overrides``; a wrong one raises an `InputError`."""
         parser = get_args_parser()
         parser.prog = "transfer-exp run"
-        add_output_options(parser)  # for suggestions: `take_output_options` has removed those that are right
+        # `take_output_options` has removed output options that are right; a misspelt one gets a suggestion here.
+        add_output_options(parser)
+        # A wrong option raises an InputError instead of ending the process.
         parser.error = partial(Parser.error, parser)  # type: ignore[method-assign, arg-type]
         options = parser.parse_intermixed_args(self.arguments)
         if options.config_dir is not None and not Path(options.config_dir).is_dir():
@@ -55,7 +58,7 @@ class CommandLine:
             raise InputError(f"cannot read --config-dir {options.config_dir}: check its permissions")
         modes = (options.run, options.multirun, options.cfg, options.info, options.shell_completion)
         if sum(map(bool, modes)) > 1:
-            raise InputError("--run, --multirun, --cfg and --info exclude each other: give one of them")
+            raise InputError("--run, --multirun, --cfg, --info, --shell-completion exclude each other: give only one")
         if options.resolve and not options.cfg and not options.help:
             raise InputError("--resolve has no effect without --cfg: add --cfg job")
         if options.experimental_rerun is not None:
@@ -78,20 +81,20 @@ class CommandLine:
         return next((o.removeprefix("stage=") for o in reversed(self.overrides) if o.startswith("stage=")), "")
 
     @cached_property
-    def axes(self) -> dict[str, str]:
-        """Key or group of each override with several values, by the override."""
-        sweeps = [o for o in _parse(self.overrides) if o.is_sweep_override()]
-        check_number_of_jobs(sweeps)
-        return {o.input_line or "": o.key_or_group for o in sweeps}
+    def key_of_axis(self) -> dict[str, str]:
+        """Key or group that each override with several values sets, by the text of the override."""
+        varied = [o for o in _parse(self.overrides) if o.is_sweep_override()]
+        check_number_of_jobs(varied)
+        return {o.input_line or "": o.key_or_group for o in varied}
 
     @cached_property
     def fixed(self) -> list[str]:
-        """Overrides of the experiment with one value."""
-        return [o for o in self.overrides if o not in self.axes and not o.lstrip("~+").startswith("hydra")]
+        """Overrides with one value, without those of Hydra itself."""
+        return [o for o in self.overrides if o not in self.key_of_axis and not o.lstrip("~+").startswith("hydra")]
 
     @cached_property
-    def axes_of_file(self) -> dict[str, str]:
-        """Values along each axis of a sweep file, by key or group, without the axes that were set by hand."""
+    def file_axes(self) -> dict[str, str]:
+        """Values along each axis of the sweep file, by key or group, without those that the command line sets."""
         by_hand = {o.key_or_group for o in _parse(self.overrides)}
         params = self.compose([], return_hydra_config=True).hydra.sweeper.get("params") or {}
         return {str(key): str(values) for key, values in params.items() if str(key) not in by_hand}
@@ -107,22 +110,25 @@ class CommandLine:
         except UNREADABLE_OPTIONS as error:
             raise InputError(explain(error)) from error
 
-    def points(self, is_axis: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
+    def points(self, is_selected: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
         """Yield the points of the axes that a predicate selects by key or group; a single empty point without axes."""
-        lines = [*self.axes, *(f"{key}={values}" for key, values in self.axes_of_file.items())]
-        sweeps = [o for o in _parse(lines) if is_axis(o.key_or_group)]
-        check_number_of_jobs(sweeps)
+        lines = [*self.key_of_axis, *(f"{key}={values}" for key, values in self.file_axes.items())]
+        selected = [o for o in _parse(lines) if is_selected(o.key_or_group)]
+        check_number_of_jobs(selected)
         values = [
-            [f"{o.key_or_group}={value}" for value in o.sweep_string_iterator()]
+            [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
             if o.is_sweep_override()
             else [o.input_line or ""]
-            for o in sweeps
+            for o in selected
         ]
         return product(*values)
 
 
 def expand_trackers(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with ``tracker=[a,b]``, which Hydra cannot compose, as the overrides of ``tracker=several``."""
+    """Return arguments with ``tracker=[a,b]``, which Hydra cannot compose, as the overrides of ``tracker=several``.
+
+    A list with one name becomes that name.
+    """
     expanded: list[str] = []
     for argument in arguments:
         match = re.fullmatch(r"tracker=\[([\w, ]*)\]", argument)
@@ -153,7 +159,7 @@ def check_number_of_jobs(overrides: Sequence[Override]) -> None:
 
 
 def _count_values(override: Override) -> float:
-    """Return the number of values of an override without listing them."""
+    """Return the number of values of an override without listing them; a range may have infinitely many."""
     value = override.value() if override.is_sweep_override() else None
     if isinstance(value, RangeSweep):
         assert value.start is not None
@@ -169,8 +175,9 @@ def quote(text: str) -> str:
 
 
 def quote_path(path: str) -> str:
-    """Return a path as a quoted value in Hydra's grammar; any characters are read back unchanged."""
+    """Return a path as a quoted value in Hydra's grammar, which is read back as the same path."""
     text = f"./{path}" if path == "???" else path  # OmegaConf's mark of a missing value
+    # Escape ``${``, and double the backslashes before it.
     return quote(re.sub(r"(\\*)\$\{", lambda match: 2 * match[1] + r"\${", text))
 
 

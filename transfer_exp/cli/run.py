@@ -16,7 +16,7 @@ from transfer_exp.cli.console import relative_path
 from transfer_exp.cli.job_labels import (
     cell_labels,
     command_line,
-    job_name,
+    job_columns,
     resolve_settings,
     to_plain,
     varied_settings,
@@ -129,7 +129,7 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     from transfer_exp.experiment.precompute import Precomputation
     from transfer_exp.report.tracked_results import precompute_results
 
-    precomputation, name = Precomputation(parts["pool"], parts["dataset"], **settings), job_name(config)
+    precomputation, name = Precomputation(parts["pool"], parts["dataset"], **settings), job_columns(config)
     data = data_digest(parts["tracker"], parts["dataset"], trains)
     tracked_run = describe_job(config, plain, name, sweep, data)
     with LiveRun(parts["tracker"], tracked_run, folder) as live_run:

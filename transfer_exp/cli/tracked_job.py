@@ -1,4 +1,4 @@
-"""Descriptions of jobs and sweeps for trackers, and the run of a tracker for a sweep as a whole."""
+"""Descriptions of jobs and sweeps for trackers (services that log runs, such as W&B), and the run of a whole sweep."""
 
 from __future__ import annotations
 
@@ -30,25 +30,26 @@ _INTERVAL = 10.0
 _NAMED = ("dataset", "metric", "perturbation")
 """Labels that the name of every scoring run has."""
 _NAMED_IF_VARIED = ("models", "model_pool", "ground_truth", "seed")
-_NO_DIFFERENCE = ("stage", "device", "store", "features", "tracker", "jobs", "inspect", "rows")
-"""Settings that do not distinguish results, and so are not in the name of a run."""
+"""Labels that a name has if the sweep varies them, or the command of a single run sets them."""
+_NOT_IN_NAME = ("stage", "device", "store", "tracker", "jobs", "inspect", "rows", "protocol", "halving", "hydra")
+"""Settings that change no result, or that a label shows already."""
 
 
 def describe_job(
-    config: DictConfig, plain: Mapping[str, Any], cell: Mapping[str, str], sweep: str | None, data: str
+    config: DictConfig, settings: Mapping[str, Any], labels: Mapping[str, str], sweep: str | None, data_digest: str
 ) -> TrackedRun:
     """Return the description of a job for its tracker.
 
     Args:
         config: Configuration of the job.
-        plain: The same as plain values.
-        cell: Labels of the job in tables.
+        settings: The same as dictionaries and lists.
+        labels: Labels of the job in tables, by column.
         sweep: Name of the sweep that the job belongs to, or None.
-        data: Digest of its images or arrays.
+        data_digest: Digest of its images or arrays.
     """
     stage = "rank" if "halving" in config else str(config.stage)
-    name = _display_name(stage, cell, single_run=sweep is None)
-    return TrackedRun(stage, cell, plain, sweep, data, name, _options(), describe_environment())
+    name = _display_name(stage, labels, single_run=sweep is None)
+    return TrackedRun(stage, labels, settings, sweep, data_digest, name, _options(), describe_environment())
 
 
 def describe_sweep(config: DictConfig, axes: set[str], folder: Path) -> TrackedRun:
@@ -60,30 +61,32 @@ def describe_sweep(config: DictConfig, axes: set[str], folder: Path) -> TrackedR
         folder: Folder of the sweep.
     """
     varied = {axis.partition(".")[0] for axis in axes}
-    # Some of Hydra's own settings can only be resolved within a job. Shared settings may refer to varied ones.
-    settings = to_plain(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
-    plain = {key: value for key, value in settings.items() if key not in varied}
+    # Hydra's own settings are left out: some resolve only within a job. Varied settings are removed only after
+    # resolving, because others may refer to them.
+    all_settings = to_plain(OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]))
+    shared = {key: value for key, value in all_settings.items() if key not in varied}
     options = {group: option for group, option in _options().items() if group not in varied}
     fields = ("model_pool", "dataset", "perturbation", "metric", "ground_truth")
-    cell = {field: options[field] for field in fields if field in options}
-    cell |= {} if "seed" in varied else {"seed": str(config.seed)}
-    return TrackedRun(REPORT, cell, plain, folder.name, "", folder.name, options, describe_environment())
+    labels = {field: options[field] for field in fields if field in options}
+    labels |= {} if "seed" in varied else {"seed": str(config.seed)}
+    return TrackedRun(REPORT, labels, shared, folder.name, "", folder.name, options, describe_environment())
 
 
 class SweepRun:
-    """Run of a tracker for a sweep as a whole; a thread records how many of its jobs have ended.
+    """Run of a tracker for a sweep as a whole; a thread records how many of its jobs have results.
 
-    The jobs may be in other processes and on other machines, so the thread counts the files of their results.
+    The jobs may be in other processes and on other machines, so the thread counts their files of results.
 
     Args:
         active: The run.
         folder: Folder of the sweep.
-        depth: Number of folders between it and those of its jobs.
+        depth: Levels of folders from it down to those of its jobs, at least 1.
         jobs: Number of its jobs.
     """
 
     def __init__(self, active: ActiveRun, folder: Path, depth: int, jobs: int) -> None:
-        self._active, self._folder, self._depth, self._jobs = SeveralRuns([active]), folder, depth, jobs
+        self._active = SeveralRuns([active])  # keeps an error of the tracker from stopping the sweep
+        self._folder, self._depth, self._jobs = folder, depth, jobs
         self._start, self._is_closed, self._done = time.monotonic(), threading.Event(), -1
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -110,7 +113,7 @@ class SweepRun:
             self._log()
 
     def _log(self) -> None:
-        """Record the number of finished jobs if it has changed."""
+        """Record the number of jobs with results if it has changed."""
         done = len(cell_folders(self._folder, self._depth))
         if done == self._done:
             return
@@ -120,7 +123,11 @@ class SweepRun:
 
 
 def data_digest(tracker: Tracker, dataset: TargetDataset | FeatureArrays, trains: bool) -> str:
-    """Return the digest of the images or arrays of a run for its tracker; empty without one, as it reads every file."""
+    """Return the digest of the images or arrays of a run for its tracker.
+
+    It is empty without a tracker, because a digest needs every file. ``trains`` says whether the run trains, and so
+    reads the training images.
+    """
     return "" if isinstance(tracker, NoTracker) else dataset.content_digest(trains)
 
 
@@ -130,20 +137,34 @@ def _options() -> dict[str, str]:
     return {group: str(choices[group]) for group in GROUPS if choices.get(group) is not None}
 
 
-def _display_name(stage: str, cell: Mapping[str, str], single_run: bool) -> str:
-    """Return target, metric, perturbation, and what the sweep varies, or what the command sets for a single run."""
-    run: Any = HydraConfig.get()
-    overrides = OverridesParser.create().parse_overrides(list(run.overrides.task)) if single_run else []
-    axes = [o.key_or_group for o in overrides] if single_run else list(OmegaConf.select(run, AXES) or ())
+def _display_name(stage: str, labels: Mapping[str, str], single_run: bool) -> str:
+    """Return the name of a run: its stage unless it scores, its main labels, and what tells it from similar runs.
+
+    Similar runs differ in what the sweep varies, or in what the command of a single run sets.
+    """
+    hydra_config: Any = HydraConfig.get()
+    overrides = OverridesParser.create().parse_overrides(list(hydra_config.overrides.task)) if single_run else []
+    axes = [o.key_or_group for o in overrides] if single_run else list(OmegaConf.select(hydra_config, AXES) or ())
     varied = {axis.partition(".")[0] for axis in axes} | ({"ground_truth"} if "protocol" in axes else set())
     fields = _NAMED if stage in ("score", "rank") else ("dataset", "models", "ground_truth", "point")
     fields = (*fields, *(field for field in _NAMED_IF_VARIED if field in varied and field not in fields))
-    labels = [f"seed={cell[field]}" if field == "seed" else cell[field] for field in fields if field in cell]
-    labels += [label for label in further_labels(cell) if label.partition("=")[0] not in fields]
+    parts = [f"seed={labels[field]}" if field == "seed" else labels[field] for field in fields if field in labels]
+    parts += [label for label in further_labels(labels) if label.partition("=")[0] not in fields]
     for override in overrides:
-        key, value = override.key_or_group, str(override.get_value_element_as_str())
-        if key.partition(".")[0] not in (*cell, *_NO_DIFFERENCE, "protocol", "halving", "hydra") or (
-            key.startswith(("dataset.", "model_pool.")) and not key.endswith((".root", ".path"))
-        ):
-            labels.append(redact_urls(f"{key}={value}"))
-    return " ".join(labels if stage == "score" else [stage, *labels])
+        if _is_named(override.key_or_group, labels):
+            parts.append(redact_urls(f"{override.key_or_group}={override.get_value_element_as_str()}"))
+    return " ".join(parts if stage == "score" else [stage, *parts])
+
+
+def _is_named(key: str, labels: Mapping[str, str]) -> bool:
+    """Return whether the name of a single run shows a setting, as no label does.
+
+    Options of the dataset and the pool are shown, except their paths; other settings unless a label shows them or they
+    change no result, as those of ``features`` besides ``layer`` and ``pooling``.
+    """
+    group, _, option = key.partition(".")
+    if group in ("dataset", "model_pool") and option:
+        return not key.endswith((".root", ".path"))
+    if group == "features":
+        return option in ("layer", "pooling")
+    return group not in (*labels, *_NOT_IN_NAME)

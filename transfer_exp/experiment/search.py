@@ -112,7 +112,7 @@ class PoolSearch(PoolOnDataset):
         result = self._result(first_look, rounds, finalists, option_names)
         seconds = {name: {"features": seconds} for name, seconds in scored.subsets.seconds.items()}
         readers: dict[str, FeatureReader] = {
-            name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.subsets.items()
+            name: partial(_read_from_memory, pairing.scoring_set) for name, pairing in finalists.scored_images.items()
         }
         return result, RunLog(seconds, readers)
 

@@ -1,7 +1,8 @@
 """Expected accuracies of the finalists of a search, and intervals of their scores and ranks.
 
-Finalists are the models of the last round. A half-sample of the images gives other scores and another accuracy of the
-linear classifier; the spread over half-samples gives the intervals.
+Finalists are the models of the last round. A calibration, fitted on other datasets, predicts the accuracy after full
+fine-tuning from a score and the accuracy of a linear classifier. A half-sample of the images gives other scores and
+another accuracy of that classifier; the spread over half-samples gives the intervals.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from transfer_exp.statistics.rounding import merge_ties
 _MIN_CLASS_SIZE = 4
 """A half-sample then has at least two images of every class."""
 _MIN_DRAWS = 20
-"""Fewest half-samples that show a 95 % interval."""
+"""Half-samples that a 95 % interval needs, unless fewer are asked for."""
 _FIRST_FIT = 64
-"""Images of the first linear classifier that measures how long others will take."""
+"""Images of the first linear classifier that measures how long the others will take."""
 _CLASSIFIER_SHARE = 0.9
 """Share of the time budget after which no linear classifier is fitted; the rest is for half-samples."""
 
@@ -51,34 +52,34 @@ class Finalists:
 
     Attributes:
         scores: Scores by model.
-        subsets: Models on the images that were scored, by model.
-        scored: Scores models on other images, within the time budget of the search.
-        names: Names of ``metric`` and ``perturbation``, which select the calibration.
-        draws: Number of half-samples.
+        scored_images: Each model on the images that were scored, the same for all.
+        scorer: Scores models on other images, within the time budget of the search.
+        options: Names of ``metric`` and ``perturbation``, which select the calibration.
+        n_half_samples: Number of half-samples.
         jobs: Number of processes.
     """
 
     scores: Mapping[str, float]
-    subsets: Mapping[str, SampleSubset]
-    scored: ScoredSubsets
-    names: Mapping[str, str]
-    draws: int
+    scored_images: Mapping[str, SampleSubset]
+    scorer: ScoredSubsets
+    options: Mapping[str, str]
+    n_half_samples: int
     jobs: int
 
     @property
     def labels(self) -> np.ndarray:
         """Classes of the images, (N,)."""
-        return next(iter(self.subsets.values())).scoring_set.labels
+        return next(iter(self.scored_images.values())).scoring_set.labels
 
     @property
     def n_classes(self) -> int:
         """Number of classes of the dataset."""
-        return len(self.scored.subsets.dataset.class_names)
+        return len(self.scorer.subsets.dataset.class_names)
 
 
 @dataclass
 class Uncertainty:
-    """Columns of the finalists, in the order of their scores mapping, and what they are ordered by.
+    """Results for each finalist, in the order of `Finalists.scores`, and what orders them.
 
     Attributes:
         values: (M,), quantity that orders the finalists, larger first.
@@ -99,17 +100,18 @@ def measure_uncertainty(finalists: Finalists) -> Uncertainty:
     """Compute expected accuracies, the order of the finalists and the intervals, as far as the budget allows.
 
     The order is that of the expected accuracies, which combine the score with a linear classifier. It is that of the
-    scores if these have no calibration, or the images or the time do not suffice for the classifier.
+    scores if there is no calibration, or labels, layer, images or time do not allow the classifier; ``notes`` says why.
     """
     scores = np.array(list(finalists.scores.values()))
     result, calibration, hits = Uncertainty(scores), None, None
     result.columns["score"] = scores.tolist()
     try:
-        if finalists.scored.subsets.dataset.target_kind == "unlabelled":
+        if finalists.scorer.subsets.dataset.target_kind == "unlabelled":
             raise InputError("without labels, nothing shows which model tells your classes apart")
-        if finalists.scored.subsets.extractor.layer != HEAD_INPUT:
+        if finalists.scorer.subsets.extractor.layer != HEAD_INPUT:
             raise InputError(f"its calibration is of features.layer={HEAD_INPUT}")
-        key = ("full", "linear_classifier", finalists.names["perturbation"], finalists.names["metric"])
+        # Accuracy after full fine-tuning, with that of a linear classifier as second predictor.
+        key = ("full", "linear_classifier", finalists.options["perturbation"], finalists.options["metric"])
         calibration = find_calibration(key)
         hits = _classifier_hits(finalists)
         _add_expected_accuracies(result, calibration, ScoredPool(scores, finalists.n_classes, hits.mean(axis=1)))
@@ -123,15 +125,19 @@ def measure_uncertainty(finalists: Finalists) -> Uncertainty:
 
 
 def _classifier_hits(finalists: Finalists) -> Bool[np.ndarray, "models samples"]:
-    """Return the `held_out_hits` of every finalist; InputError if the images or the time do not suffice."""
-    n_images, budget = len(finalists.labels), finalists.scored.budget
-    if any(subset.pairing.dataset.target_kind != "single_label" for subset in finalists.subsets.values()):
-        raise InputError("it is known for datasets with one class per image only")
+    """Return whether a linear classifier, fitted without an image, finds its class, for each finalist and image.
+
+    Raises:
+        InputError: If images have no single class, or the images or the time do not suffice.
+    """
+    n_images, budget = len(finalists.labels), finalists.scorer.budget
+    if any(subset.pairing.dataset.target_kind != "single_label" for subset in finalists.scored_images.values()):
+        raise InputError("expected accuracies are known for datasets with one class per image only")
     if n_images < _MIN_CLASS_SIZE * finalists.n_classes:
         raise InputError(f"{n_images} images of {finalists.n_classes} classes are too few for a linear classifier")
-    subsets = [subset.scoring_set for subset in finalists.subsets.values()]
+    subsets = [subset.scoring_set for subset in finalists.scored_images.values()]
 
-    def check_time(n_left: int, seconds_per_model: float) -> None:
+    def require_time(n_left: int, seconds_per_model: float) -> None:
         seconds = n_left * seconds_per_model / finalists.jobs
         if budget.seconds is not None and n_left and seconds > budget.left(_CLASSIFIER_SHARE):
             raise InputError("the time budget is too short for a linear classifier")
@@ -140,30 +146,30 @@ def _classifier_hits(finalists: Finalists) -> Bool[np.ndarray, "models samples"]
         start = time.perf_counter()
         return held_out_hits(samples.features, samples.labels), time.perf_counter() - start
 
-    size, is_sure = _FIRST_FIT, budget.seconds is None
-    while size < n_images and not is_sure:
+    size, is_affordable = _FIRST_FIT, budget.seconds is None
+    while size < n_images and not is_affordable:
         _, seconds = fit(subsets[0].subset(np.arange(size)), silent)
-        # At most with the square of the images, because classes may grow in number too.
+        # Time grows at most with the square of the number of images, because more classes may appear too.
         needed = len(subsets) * seconds * (n_images / size) ** 2 / finalists.jobs
-        is_sure = needed <= budget.left(_CLASSIFIER_SHARE)
-        size *= 4
-        check_time(1, 0.0 if is_sure else 16 * seconds)
+        is_affordable = needed <= budget.left(_CLASSIFIER_SHARE)
+        size *= 4  # so the next trial takes up to 16 times as long
+        require_time(1, 0.0 if is_affordable else 16 * seconds)
     hits = list[np.ndarray]()
     for hit, seconds in map_models(fit, subsets, finalists.jobs, silent, SERIAL_SECONDS):
         hits.append(hit)
-        check_time(len(subsets) - len(hits), seconds)
+        require_time(len(subsets) - len(hits), seconds)
     return np.stack(hits)
 
 
 def _add_expected_accuracies(result: Uncertainty, calibration: Calibration, pool: ScoredPool) -> None:
     """Add the expected accuracies of the finalists, and order them by these."""
-    # Angles, because accuracies near 1 are equal where the angles still differ.
+    # In angles (arcsines of square roots of accuracies), models with accuracies near 1 still differ.
     result.values, result.ordered_by = merge_ties(predicted_angles(calibration, pool)), "expected accuracy"
     expected = expected_accuracies(calibration, pool, ACCURACY_LEVEL)
     result.columns["expected_accuracy"] = expected.accuracies.tolist()
     result.columns["expected_accuracy_low_80"] = expected.low.tolist()
     result.columns["expected_accuracy_high_80"] = expected.high.tolist()
-    result.expected_regret = float(expected_regrets(calibration, pool, order=result.values)[0])
+    result.expected_regret = float(expected_regrets(calibration, pool, order=result.values)[0])  # of choosing the first
 
 
 def _add_intervals(
@@ -176,8 +182,8 @@ def _add_intervals(
     scores, labels = np.array(list(finalists.scores.values())), finalists.labels
     if np.unique(labels, return_counts=True)[1].min() < _MIN_CLASS_SIZE:
         raise InputError(f"some class has fewer than {_MIN_CLASS_SIZE} images among those scored")
-    samples = half_samples(labels, finalists.draws, finalists.scored.subsets.seed)
-    half_scores = _score_halves(finalists, samples)
+    halves = half_samples(labels, finalists.n_half_samples, finalists.scorer.subsets.seed)
+    half_scores = _score_halves(finalists, halves)
     bounds = score_intervals(scores, half_scores, SCORE_LEVEL)
     half_values = half_scores
     if result.ordered_by != "score":
@@ -186,7 +192,7 @@ def _add_intervals(
         # The share of hits within a half varies as the accuracy does, and needs no new classifier.
         pools = (
             ScoredPool(values, finalists.n_classes, hits[:, chosen].mean(axis=1))
-            for values, chosen in zip(half_scores, samples, strict=False)
+            for values, chosen in zip(half_scores, halves, strict=False)  # fewer scores if the time ended
         )
         half_values = np.stack([predicted_angles(calibration, pool) for pool in pools])
     ranks = rank_intervals(result.values, half_values, RANK_LEVEL)
@@ -194,24 +200,28 @@ def _add_intervals(
     result.columns["best_rank_95"], result.columns["worst_rank_95"] = ranks.T.tolist()
 
 
-def _score_halves(finalists: Finalists, samples: Bool[np.ndarray, "draws samples"]) -> Float[np.ndarray, "done models"]:
-    """Return the scores of the finalists on half-samples, on fewer of them where the time ends before."""
-    rows, scored = list[list[float]](), finalists.scored
-    least = min(_MIN_DRAWS, len(samples))
-    seconds_of_all = sum(scored.predict_scoring_seconds(name, len(finalists.labels)) for name in finalists.scores)
-    if scored.budget.left() < least * seconds_of_all / 2 / finalists.jobs:
+def _score_halves(finalists: Finalists, halves: Bool[np.ndarray, "draws samples"]) -> Float[np.ndarray, "done models"]:
+    """Return the scores of the finalists on half-samples, on fewer of them where the time ends before.
+
+    Raises:
+        InputError: If the time does not suffice for `_MIN_DRAWS` half-samples.
+    """
+    rows, scorer = list[list[float]](), finalists.scorer
+    least = min(_MIN_DRAWS, len(halves))
+    seconds_of_all = sum(scorer.predict_scoring_seconds(name, len(finalists.labels)) for name in finalists.scores)
+    if scorer.budget.left() < least * seconds_of_all / 2 / finalists.jobs:
         raise InputError(f"the time budget is too short for {least} half-samples")
 
     def score(chosen: Bool[np.ndarray, " samples"], track: Track) -> tuple[list[float], float]:
         start = time.perf_counter()
-        subsets = [SampleSubset(s.pairing, s.scoring_set.subset(chosen)) for s in finalists.subsets.values()]
-        scores = scored.score(subsets)
+        subsets = [SampleSubset(s.pairing, s.scoring_set.subset(chosen)) for s in finalists.scored_images.values()]
+        scores = scorer.score(subsets)
         return [scores.get(name, np.nan) for name in finalists.scores], time.perf_counter() - start
 
-    for row, seconds in map_models(score, list(samples), finalists.jobs, silent, SERIAL_SECONDS):
+    for row, seconds in map_models(score, list(halves), finalists.jobs, silent, SERIAL_SECONDS):
         rows.append(row)
         n_missing = least - len(rows)
-        if scored.budget.left() < max(n_missing / finalists.jobs, 1) * seconds:
+        if scorer.budget.left() < max(n_missing / finalists.jobs, 1) * seconds:
             break
     if len(rows) < least:
         raise InputError(f"the time budget is too short for {least} half-samples")

@@ -14,7 +14,7 @@ from transfer_exp.model_pool.loaded_model import LoadedModel
 
 @dataclass(frozen=True)
 class FullFineTuning(FineTuning):
-    """Test accuracy after training all parameters and a new head; see `FineTuning` for the attributes."""
+    """Measure test accuracy after training all parameters and a new head; see `FineTuning` for the attributes."""
 
     option: ClassVar[str] = "full"
 
@@ -23,5 +23,5 @@ class FullFineTuning(FineTuning):
     device: str = "cpu"
 
     def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:
-        """Return the backbone."""
+        """Return the whole backbone as the part to train; `FineTuning` adds the head."""
         return TrainedPart(backbone)

@@ -15,7 +15,7 @@ from transfer_exp.statistics.feature_set import Features, Labels, check_features
 from transfer_exp.statistics.rounding import deviations, inverse_length
 
 FLOOR = 1e-3
-"""Smallest standard deviation to divide by, in feature units, in the authors' code: constant features do not move."""
+"""Smallest standard deviation to divide by, in feature units, as in the authors' code; constant features stay."""
 
 
 def ped(
@@ -28,17 +28,18 @@ def ped(
 ) -> Float[np.ndarray, "samples dim"]:
     """Return every x of class c plus the sum of the steps of class c, (N, D).
 
-    1. Standardise every feature over all samples (a deviation below 1e-3 counts as 1e-3).
+    1. Standardise every feature over all samples (a standard deviation below 1e-3 counts as 1e-3).
     2. Repeat: class i moves by sum_{j != i} min(t^2 / 2, 1) F_ij u_ji, where F_ij = max(sigma (s_i + s_j) - d_ij, 0)
-       and u_ji is the unit vector from the mean of class j to that of i. d and s are those of `attract`.
+       and u_ji is the unit vector from the mean of class j to that of i; d_ij is the distance between these means,
+       and s_i the radius of class i.
     3. Stop after ``max_steps``, or before the first step whose length is at most ``exit_ratio`` of the first one's.
        The length sums absolute values over classes and features.
     4. Undo the standardisation.
 
     Args:
         features, labels: (N, D) and (N,) integers.
-        sigma: Number of radii s_c = sqrt(sum_k Var_k) within which classes count as touching, not negative. The release
-            offers 0.6 and 0.3; the default of its function is 2.0.
+        sigma: Factor on the sum of the radii s_c = sqrt(sum_k Var_k) of two classes below which they repel each other,
+            not negative. The authors' runs use 0.6 and 0.3; their function defaults to 2.0.
         time_step: Time step t, not negative. 0 is the identity.
         exit_ratio: Relative step length to stop at, in [0, 1).
         max_steps: Largest number of steps, at least 1.
@@ -55,11 +56,11 @@ def ped(
     features = check_features(features, labels)
     codes, _ = encode_labels(labels)
     centred = deviations(features, features.mean(axis=0))
-    units = np.maximum(np.sqrt(np.mean(centred**2, axis=0)), FLOOR)
-    standardised = centred / units
+    scales = np.maximum(np.sqrt(np.mean(centred**2, axis=0)), FLOOR)
+    standardised = centred / scales
     classes = class_statistics(standardised, labels)
-    start, radii = classes.means, classes.radii
-    means, reach, first_length = start, sigma * (radii[:, None] + radii), None
+    first_means, radii = classes.means, classes.radii
+    means, reach, first_length = first_means, sigma * (radii[:, None] + radii), None
     for _ in range(max_steps):
         # All samples of a class move alike, so its radius is constant and samples need to move only at the end.
         step = min(time_step**2 / 2, 1.0) * _repulsion(means, reach, standardised)
@@ -68,7 +69,7 @@ def ped(
         if length <= exit_ratio * first_length:
             break
         means = means + step
-    return features + (units * (means - start))[codes]
+    return features + (scales * (means - first_means))[codes]
 
 
 def _repulsion(
@@ -76,7 +77,10 @@ def _repulsion(
     reach: Float[np.ndarray, "classes classes"],
     points: Float[np.ndarray, "samples dim"],
 ) -> Float[np.ndarray, "classes dim"]:
-    """Return sum_{j != i} max(reach_ij - d_ij, 0) u_ji for every class i; equal means have no u_ji."""
+    """Return sum_{j != i} max(reach_ij - d_ij, 0) u_ji for every class i; equal means have no u_ji.
+
+    The size of ``points`` decides which distance is rounding, and counts as 0.
+    """
     distances = cdist(means, means)
     weights = np.maximum(reach - distances, 0.0) * inverse_length(distances, points)
     return weights.sum(axis=1, keepdims=True) * means - weights @ means
@@ -95,7 +99,7 @@ def _check_options(sigma: float, time_step: float, exit_ratio: float, max_steps:
 
 @dataclass(frozen=True)
 class Ped:
-    """`ped` as a perturbation, without a PCA. The fields are its options, with the defaults of the authors' runs."""
+    """`ped` as a perturbation. The fields are its options, with the defaults of the authors' runs."""
 
     name: ClassVar[str] = "ped"
     source: ClassVar[str] = "Li et al., ICCV 2023"
@@ -107,5 +111,4 @@ class Ped:
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return `ped` of features (N, D)."""
-        features = check_features(features, labels)
         return ped(features, labels, self.sigma, self.time_step, self.exit_ratio, self.max_steps)

@@ -22,8 +22,8 @@ from transfer_exp.report.scatter import figure_label, literal_text
 from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fields
 
 _COLOURS = LinearSegmentedColormap.from_list("tau", [figure_colour(name) for name in ("bad", "paper", "accent")])
-_WHITE_TEXT = 0.75
-"""Share of the range above which a colour is too dark for dark text."""
+_DARK_FROM = 0.75
+"""Share of the limit from which a colour is too dark for dark text."""
 
 
 @literal_text()
@@ -71,7 +71,7 @@ def _draw_panel(
 ) -> AxesImage:
     """Draw the heat map of one dataset, with colours from -limit to limit."""
     shape = (len(metrics), len(perturbations))
-    taus, in_band, texts = np.full(shape, np.nan), np.zeros(shape, bool), np.full(shape, "", object)
+    taus, in_null_band, texts = np.full(shape, np.nan), np.zeros(shape, bool), np.full(shape, "", object)
     for _, row in group.iterrows():
         field = metrics.index(row["metric"]), perturbations.index(row["perturbation"])
         taus[field] = tau = row["weighted_tau"]
@@ -79,8 +79,8 @@ def _draw_panel(
             texts[field] = "failed" if row["failed"] else "no tau"
         else:
             texts[field] = f"{tau:.2f}{'=' if row['tied'] else ''}"
-            in_band[field] = not row["outside"]
-    image = draw_heat_map(axes, taus, in_band, texts, limit)
+            in_null_band[field] = not row["outside"]
+    image = draw_heat_map(axes, taus, in_null_band, texts, limit)
     axes.set_xticks(range(len(perturbations)), [_wrap(name) for name in perturbations])
     axes.set_yticks(range(len(metrics)), [_wrap(name) for name in metrics])
     axes.tick_params(labelsize=8, length=0)
@@ -96,7 +96,7 @@ def _wrap(label: str) -> str:
 def draw_heat_map(
     axes: Axes,
     taus: Float[np.ndarray, "rows columns"],
-    in_band: Bool[np.ndarray, "rows columns"],
+    in_null_band: Bool[np.ndarray, "rows columns"],
     texts: Shaped[np.ndarray, "rows columns"],
     limit: float,
     fontsize: float = 8.0,
@@ -106,7 +106,7 @@ def draw_heat_map(
     Args:
         axes: Axes to draw on.
         taus: Values in [-limit, limit]; NaN for a grey field.
-        in_band: Whether a value lies inside the null band, the range for random scores; its field is hatched.
+        in_null_band: Whether a value lies inside the null band, the range for random scores; its field is hatched.
         texts: Text on each field.
         limit: Value of the strongest colour, above 0. Figures with several heat maps share it.
         fontsize: Size of the texts, in points.
@@ -114,23 +114,26 @@ def draw_heat_map(
     axes.set_facecolor(figure_colour("line"))
     image = axes.imshow(np.ma.masked_invalid(taus), cmap=_COLOURS, vmin=-limit, vmax=limit, aspect="auto")
     for (i, j), tau in np.ndenumerate(taus):
-        if in_band[i, j]:
+        if in_null_band[i, j]:
             field = Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, lw=0, hatch="///", ec=figure_colour("line"))
             axes.add_patch(field)
-        is_dark = abs(tau) >= _WHITE_TEXT * limit and not in_band[i, j]
+        is_dark = abs(tau) >= _DARK_FROM * limit and not in_null_band[i, j]
         colour = "white" if is_dark else figure_colour("ink")
         axes.text(j, i, str(texts[i, j]), ha="center", va="center", fontsize=fontsize, color=colour)
     return image
 
 
-def add_colour_scale(figure: Figure, image: AxesImage, axes: Sequence[Axes], taus: Float[np.ndarray, " cells"]) -> Axes:
-    """Add a colour scale that ends at the smallest and largest tau_w, and return its axes.
+def add_colour_scale(
+    figure: Figure, image: AxesImage, axes: Sequence[Axes], taus: Float[np.ndarray, " values"]
+) -> Axes:
+    """Add a colour scale from the smallest to the largest tau_w, with 0 inside, and return its axes.
 
     Args:
         figure: Figure of the heat maps.
         image: Image from `draw_heat_map`.
         axes: Axes that share the scale.
-        taus: All values; NaN is ignored, and without any value the scale has the range of the colours.
+        taus: All values of the heat maps; NaN is ignored. Without two different values the scale has the range of
+            the colours.
     """
     scale = figure.colorbar(image, ax=list(axes), pad=0.01, aspect=30).ax
     values = taus[~np.isnan(taus)]

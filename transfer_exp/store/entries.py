@@ -1,7 +1,8 @@
-"""Entries of a store: safetensors and JSON files that hold their key and digests, and a listing of them.
+"""Entries of a store: files that hold their key and digests, folders of unfinished work, and a listing of all.
 
-The key is the plain data that decides a value. Its digest is the name of the file, and the file repeats the key. The
-digest of the content detects damage: a reader gets what was written, or an error.
+Arrays are in safetensors files, records in JSON files. The key is the plain data that decides a value. Its digest is
+the name of the file, and the file repeats the key. The digest of the content detects damage: a reader gets what was
+written, or an error.
 """
 
 from __future__ import annotations
@@ -33,21 +34,25 @@ from transfer_exp.store.lock import is_dead
 Arrays = dict[str, np.ndarray]
 Key = Mapping[str, Any]
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""Errors of reading a missing or damaged file."""
+"""Errors of reading a missing or damaged file; a file with the wrong structure can raise any of these."""
 SCORES, INSPECTION, UNFINISHED, LEFTOVER = "scores", "inspection", "unfinished", "leftover"
 KINDS = ("features", "cost", SCORES, "accuracy", INSPECTION, UNFINISHED, LEFTOVER)
-"""Kinds of entries. A leftover is a temporary file of a killed process, or a lock of an older version."""
+"""Kinds of entries.
+
+The kind ``unfinished`` is a folder with the work of a training in progress. A leftover is a temporary file, of a killed
+process unless it is in use, or a lock of an older version.
+"""
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 _DIGEST = r"[0-9a-f]{64}"
 _PREFIX = re.compile(r"[0-9a-f]{2}")
 _ENTRY = re.compile(rf"{_DIGEST}\.(?:safetensors|json|d)")
 _LEFTOVER = re.compile(rf"\.{_DIGEST}\.\w+\.[0-9a-f]{{32}}|{_DIGEST}\.lease")
 _LONGEST_SILENCE = 3600.0
-"""Seconds since the last renewal after which a lock of another machine counts as abandoned."""
+"""Seconds since the last renewal after which a lock counts as abandoned."""
 
 
 def save_arrays(path: Path, key: Key, arrays: Arrays) -> None:
-    """Write arrays to a safetensors file; OSError if the disk refuses."""
+    """Write arrays of floating-point numbers to a safetensors file; OSError if the disk refuses."""
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     digests = {name: _array_digest(array) for name, array in arrays.items()}
     metadata = {"key": json.dumps(key, sort_keys=True), "sha256": json.dumps(digests, sort_keys=True)}
@@ -72,13 +77,13 @@ def iter_array_batches(path: Path, key: Key, name: str, rows: int) -> Iterator[n
 
     The digest is checked after the last batch: discard all batches if the iteration ends in one of `UNREADABLE`.
     """
-    with _open_safetensors(path) as checked:  # This also checks the header and the length of the file.
-        digests = _stored_digests(checked, key)
+    with _open_safetensors(path) as opened:  # This also checks the header and the length of the file.
+        digests = _stored_digests(opened, key)
     with path.open("rb") as file:
-        entry = json.loads(file.read(int.from_bytes(file.read(8), "little")))[name]
-        (samples, *shape), dtype = entry["shape"], np.dtype(_DTYPES[entry["dtype"]])
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))[name]
+        (samples, *shape), dtype = header["shape"], np.dtype(_DTYPES[header["dtype"]])
         array_digest = _start_digest(dtype, (samples, *shape))
-        file.seek(entry["data_offsets"][0], os.SEEK_CUR)
+        file.seek(header["data_offsets"][0], os.SEEK_CUR)
         for start in range(0, samples, rows):
             count = min(rows, samples - start)
             batch = np.fromfile(file, dtype, count * int(np.prod(shape))).reshape(count, *shape)
@@ -89,7 +94,7 @@ def iter_array_batches(path: Path, key: Key, name: str, rows: int) -> Iterator[n
 
 
 def save_record(path: Path, key: Key, value: Mapping[str, Any]) -> None:
-    """Write a JSON object of finite numbers, text, lists and objects."""
+    """Write a record: a JSON file with an object of finite numbers, text, lists and objects."""
     content = {"key": key, "sha256": digest(value), "value": value}
     path.write_text(json.dumps(content, sort_keys=True, indent=1, allow_nan=False))
 
@@ -125,7 +130,7 @@ class Entry:
 
     @cached_property
     def content(self) -> Mapping[str, Any]:
-        """The ``key`` of a file and, for records, the ``value``; empty if the file is damaged or has none."""
+        """The ``key`` of a file and, for records, all its fields, unchecked; empty if it cannot be parsed."""
         with suppress(*UNREADABLE):
             if self.path.suffix in (".safetensors", ".json"):
                 open_regular(self.path).close()
@@ -137,7 +142,7 @@ class Entry:
         return {}
 
     def is_damaged(self) -> bool:
-        """Return whether a `Store` would refuse the file, reading all of it; False for a folder.
+        """Return whether a `Store` would refuse the file, reading all of it; False for a folder, True for a leftover.
 
         Raises `InputError` if the file may not be read.
         """
@@ -161,7 +166,7 @@ class Entry:
         """Remove the entry unless it is in use, and return whether it was removed; OSError if the disk refuses."""
         if self.is_in_use():
             return False
-        self._lock.unlink(missing_ok=True)  # Its holder is dead.
+        self._lock.unlink(missing_ok=True)  # no living process holds it
         if self.path.is_dir():
             shutil.rmtree(self.path)
         else:
@@ -178,7 +183,7 @@ class Entry:
 
 
 def list_entries(root: Path) -> Iterator[Entry]:
-    """Yield the entries of a store, sorted by kind and name; other files are ignored.
+    """Yield the entries of a store folder by folder, sorted by name; other files are ignored.
 
     Raises:
         InputError: If the store does not exist, or one of its folders cannot be read.
@@ -227,7 +232,7 @@ def _start_digest(dtype: np.dtype[Any], shape: tuple[int, ...]) -> hashlib._Hash
 
 
 def _is_held(lock: Path) -> bool:
-    """Return whether a lock seems to have a living holder, without waiting for its heartbeat."""
+    """Return whether a lock seems to have a living holder, as its text and the time of its last renewal say."""
     text = open_backend(lock.parent).read(lock.name)
     with suppress(FileNotFoundError):
         return text is not None and not is_dead(text) and time.time() - lock.stat().st_mtime < _LONGEST_SILENCE
