@@ -2,18 +2,20 @@
 
 ``python -m benchmarks.streaming [--rows FILE.csv] [N ...]`` writes synthetic features (N, 2048) into a store. A new
 process scores them with every metric that needs only class statistics. It prints the growth of its memory since its
-imports.
+imports, and the processor time. Two products X'X of the batches in float64 are timed in between, on some of them.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,8 @@ from transfer_exp.statistics.class_statistics import streamed_statistics
 from transfer_exp.store import Store
 
 DIM, CLASSES, ROWS = 2048, 100, 4096
+_EVERY = 8
+"""One of so many batches is multiplied for the comparison."""
 METRICS = (LogME(), HScore(), GBC(), CKA(), LFC())
 
 
@@ -39,27 +43,54 @@ def write_features(root: Path, samples: int) -> None:
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((CLASSES, DIM), dtype=np.float32)
     entry = {"dtype": "F32", "shape": [samples, DIM], "data_offsets": [0, 4 * samples * DIM]}
-    header = json.dumps({"features": entry}).encode()
     labels = np.arange(samples) % CLASSES
+    content = hashlib.sha256(f"<f4 {(samples, DIM)}".encode())
+
+    def header() -> bytes:
+        metadata = {"key": "{}", "sha256": json.dumps({"features": content.hexdigest()})}
+        text = json.dumps({"__metadata__": metadata, "features": entry}).encode()
+        return len(text).to_bytes(8, "little") + text
+
     with path.open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(header())
         for start in range(0, samples, ROWS):
             rows = labels[start : start + ROWS]
             noise = rng.standard_normal((len(rows), DIM), dtype=np.float32)
-            np.maximum(centres[rows] + 2 * noise, 0).tofile(file)
+            batch = np.maximum(centres[rows] + 2 * noise, 0)
+            content.update(batch.data)
+            batch.tofile(file)
+        file.seek(0)
+        file.write(header())  # with the digest, which has the same length
+
+
+def time_products(batches: Iterable[np.ndarray], seconds: list[float]) -> Iterator[np.ndarray]:
+    """Yield the batches, and append the processor time of two products X'X in float64 of one of `_EVERY` batches."""
+    for i, batch in enumerate(batches):
+        if i % _EVERY == 0:
+            start = time.process_time()
+            for _ in range(2):
+                values = batch.astype(np.float64)
+                values.T @ values
+            seconds.append(time.process_time() - start)
+        yield batch
 
 
 def score(root: Path, samples: int) -> dict[str, float]:
-    """Return the growth of memory in megabytes, seconds for statistics and for scores, and the scores."""
+    """Return the growth of memory in megabytes, processor seconds of each part, and the scores."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    products: list[float] = []
+    start = time.process_time()
     labels = np.arange(samples) % CLASSES
-    statistics = streamed_statistics(Store(root).iter_batches("features", {}, "features", ROWS), labels)
-    streamed = time.perf_counter()
+    batches = Store(root).iter_batches("features", {}, "features", ROWS)
+    statistics = streamed_statistics(time_products(batches, products), labels)
+    streamed = time.process_time()
     scores = {metric.name: metric(statistics) for metric in METRICS}
     growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    seconds = {"streaming_s": streamed - start, "scores_s": time.perf_counter() - streamed}
+    both = sum(products) / len(products) * samples / ROWS
+    streaming = streamed - start - sum(products)
+    seconds = {"streaming_s": streaming, "two_products_s": both, "scores_s": time.process_time() - streamed}
     rounded = {name: round(value, 1) for name, value in seconds.items()}
+    rounded["streaming / products"] = round(streaming / both, 2)
     return {"N": samples, "D": DIM, "C": CLASSES, "megabytes": round(growth / 1024), **rounded, **scores}
 
 

@@ -13,8 +13,6 @@ from importlib import import_module
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from beartype import BeartypeConf
-from beartype.door import is_bearable
 from hydra.utils import get_object
 
 from transfer_exp import deprecated_names
@@ -22,7 +20,6 @@ from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.settings import LARGEST_SEED, SETTINGS, is_whole
 from transfer_exp.errors import InputError, first_line, show_value, suggestion
 
-_INT_IS_FLOAT = BeartypeConf(is_pep484_tower=True)
 _TRUST = "TRANSFER_EXP_TRUST"
 _RESERVED = ("_target_", "_convert_")
 """Keys that are not options of the target. ``_convert_`` asks Hydra for plain lists, which `build` always makes."""
@@ -221,12 +218,20 @@ def _check_type(name: str, value: Any, hint: Any) -> Any:
         return tuple(_check_type(f"{name}.{i}", item, get_args(hint)[0]) for i, item in enumerate(value))
     if hint == Sequence[str] and isinstance(value, str):
         value = (value,)  # one name where a list belongs
-    if not is_bearable(value, hint, conf=_INT_IS_FLOAT):
+    if not _is_of_type(value, hint):
         raise InputError(f"{name}={show_value(value)}: need {_describe_type(hint)}")
     if name.endswith(".seed") and type(value) is int and not is_whole(value, 0, LARGEST_SEED):
         raise InputError(f"{name}={value}: need {SETTINGS['seed'][0]}")
     # 1 and 1.0 must give the same key in the store.
     return float(value) if hint in (float, float | None) and type(value) is int else value
+
+
+def _is_of_type(value: Any, hint: Any) -> bool:
+    """Return whether a value has a type; an int is also a float."""
+    from beartype import BeartypeConf  # a fifth of the time of the help
+    from beartype.door import is_bearable
+
+    return is_bearable(value, hint, conf=BeartypeConf(is_pep484_tower=True))
 
 
 def _is_list_type(hint: Any) -> bool:

@@ -34,11 +34,11 @@ from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import InputError, NoModelError
 from transfer_exp.io.text import expand_user
 from transfer_exp.progress import hide_bars, phase
-from transfer_exp.results.search import SearchResult
 from transfer_exp.tracker.live_run import LiveRun
 
 if TYPE_CHECKING:
     from transfer_exp.experiment.search import PoolSearch
+    from transfer_exp.results.search import SearchResult
     from transfer_exp.statistics.feature_set import FeaturesInMemory
 
 # Other modules are imported when the job runs: help and typing errors must not wait for torch.

@@ -1,0 +1,187 @@
+"""Measure large work, and the answers to mistakes: ``python -m benchmarks.scale --rows docs/results/scale.csv``.
+
+- ``plan`` counts the jobs of 1,000 networks on 100 targets with fine-tuning. Networks are not timed.
+- ``rank`` ranks 1,000 models by their arrays of 500 samples and 64 features.
+- ``sweep`` scores one model with 200 and with 1,000 seeds in one process. The difference is the cost of one more job.
+- ``answer`` times the help, and the message about each of `MISTAKES`, in the median of three turns.
+
+Seconds are processor time of the process and its workers; megabytes are its largest memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+COLUMNS = ("case", "size", "processor_s", "clock_s", "megabytes", "load")
+_PLAN = "plan-here"
+_FEW_JOBS = 200
+_TURNS = 3
+MISTAKES = (
+    "rnak photos",
+    "rank absent",
+    "rank photos metric=logm",
+    "rank photos --budget soon",
+    "rank photos --pool timm model_pool.names=[resnt18]",
+    "rank photos models=[absent]",
+    "run model_pool=timm model_pool.names=[resnt18]",
+    "run model_pool=torchvision model_pool.names=[resnt18]",
+    "run model_pool=checkpoints model_pool.root=absent",
+    "run models=[vit_shape]",
+    "run dataset=image_folder dataset.root=absent",
+    "run dataset=pets dataset.root=absent",
+    "run dataset=arrays model_pool=arrays dataset.root=absent",
+    "run dataset=image_table dataset.path=absent.csv",
+    "run metric=knn metric.k=three",
+    "plan model_pool=timm model_pool.names=[resnt18]",
+)
+"""Arguments of commands that end with a message."""
+
+
+def write_arrays(folder: Path, models: int, samples: int, dim: int) -> None:
+    """Write features of models whose classes are more and more apart."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(samples) % 10
+    centres = rng.normal(size=(10, dim))
+    for i in range(models):
+        features = rng.normal(size=(samples, dim)) + centres[labels] * i / models
+        np.savez(folder / f"model{i:04}.npz", features=features.astype(np.float32), labels=labels)
+
+
+def measure_command(arguments: Sequence[str], folder: Path, code: int = 0) -> dict[str, float]:
+    """Run a Python program in a folder, and return its seconds and its largest memory.
+
+    Raises:
+        RuntimeError: When it ends with another exit code; the message is the end of its output.
+    """
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    start = time.perf_counter()
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != code:
+            output.seek(0)
+            raise RuntimeError(output.read().decode(errors="replace")[-2000:])
+    clock = time.perf_counter() - start
+    return {
+        "processor_s": usage.ru_utime + usage.ru_stime,
+        "clock_s": clock,
+        "megabytes": usage.ru_maxrss / 1024,
+        "load": os.getloadavg()[0],
+    }
+
+
+def plan_here(networks: int, targets: int) -> None:
+    """Plan a sweep in this process with networks that are neither loaded nor timed; print the jobs of each stage."""
+    from transfer_exp.cli import plan
+    from transfer_exp.cli.instantiate import build
+    from transfer_exp.cli.overrides import CommandLine
+    from transfer_exp.io.atomic import write_text
+    from transfer_exp.model_pool.backbone import Backbone
+    from transfer_exp.model_pool.loaded_model import LoadedModel
+    from transfer_exp.model_pool.pool import Candidate, ModelPool
+
+    names = [f"network{i}" for i in range(networks)]
+    transform = plan._TransformText("Compose(Resize, CenterCrop, MaybeToTensor, Normalize)")
+    models = {name: LoadedModel(Backbone(), transform, {"library": "timm", "weights": name * 8}) for name in names}
+    pool = ModelPool("networks", tuple(Candidate(name, partial(models.__getitem__, name)) for name in names))
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("features/ab/ab.safetensors", "accuracy/ab/ab.json"):  # in an empty store no key is looked up
+            (Path(folder) / kind).parent.mkdir(parents=True)
+            write_text(Path(folder) / kind, "")
+        line = CommandLine([f"dataset.seed=range({targets})", "ground_truth=full", f"store={folder}"])
+        paces = dict.fromkeys(names, 0.01)
+        planner = plan.Planner(line, paces, _width=dict.fromkeys(names, 64), _models=models)
+        with patch.object(
+            plan, "build", lambda group, options: {"model_pool": pool}.get(group) or build(group, options)
+        ):
+            print({stage: work.jobs for stage, work in planner.work().items()})
+
+
+def measure_plan(networks: int, folder: Path) -> Iterator[Mapping[str, object]]:
+    """Yield the row of a plan for 100 targets."""
+    targets = 100
+    usage = measure_command(["benchmarks.scale", _PLAN, str(networks), str(targets)], folder)
+    yield {"case": "plan", "size": f"{networks} networks, {targets} targets", **usage}
+
+
+def measure_rank(models: int, folder: Path) -> Iterator[Mapping[str, object]]:
+    """Yield the row of a ranking of arrays."""
+    (folder / "arrays").mkdir()
+    write_arrays(folder / "arrays", models, samples=500, dim=64)
+    usage = measure_command(["transfer_exp", "rank", "arrays", "--budget", "none", "tracker=none"], folder)
+    yield {"case": "rank", "size": f"{models} models", **usage}
+
+
+def measure_sweep(jobs: int, folder: Path) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of a short and of a long sweep over arrays, and of one more job."""
+    (folder / "arrays").mkdir()
+    write_arrays(folder / "arrays", 3, samples=200, dim=16)
+    options = ("dataset=arrays", "model_pool=arrays", "dataset.root=arrays", "ground_truth=none", "tracker=none")
+    usages = {}
+    for count in (_FEW_JOBS, jobs):
+        usages[count] = measure_command(["transfer_exp", "-m", *options, f"seed=range({count})"], folder)
+        yield {"case": "sweep", "size": f"{count} jobs", **usages[count]}
+    slope = {key: (usages[jobs][key] - usages[_FEW_JOBS][key]) / (jobs - _FEW_JOBS) for key in usages[jobs]}
+    yield {"case": "sweep", "size": "one more job", **slope, "load": usages[jobs]["load"]}
+
+
+def measure_answers(turns: int, folder: Path) -> Iterator[Mapping[str, object]]:
+    """Yield the row of the help and of each mistake."""
+    for name in ("cat", "dog"):
+        (folder / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / "photos" / name / "1.png")
+    for arguments, code in (("--help", 0), *((mistake, 1) for mistake in MISTAKES)):
+        command = ("transfer_exp", *arguments.split())
+        usages = pd.DataFrame([measure_command(command, folder, code) for _ in range(turns)])
+        yield {"case": "answer", "size": arguments, **usages.median()}
+
+
+CASES: Mapping[str, tuple[int, Callable[[int, Path], Iterator[Mapping[str, object]]]]] = {
+    "plan": (1000, measure_plan),
+    "rank": (1000, measure_rank),
+    "sweep": (1000, measure_sweep),
+    "answer": (_TURNS, measure_answers),
+}
+"""Size and function of each case."""
+
+
+def main() -> None:
+    """Measure, print and write the rows; the rows of other cases stay."""
+    if sys.argv[1:2] == [_PLAN]:
+        plan_here(int(sys.argv[2]), int(sys.argv[3]))
+        return
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=Path, required=True, metavar="FILE.csv")
+    parser.add_argument("--only", nargs="+", choices=tuple(CASES), default=tuple(CASES), metavar="CASE")
+    options, rows = parser.parse_args(), list[Mapping[str, object]]()
+    for case in options.only:
+        size, measure = CASES[case]
+        with tempfile.TemporaryDirectory() as folder:
+            for row in measure(size, Path(folder)):
+                print(row, flush=True)
+                rows.append(row)
+    new = pd.DataFrame(rows, columns=list(COLUMNS)).round({"processor_s": 2, "clock_s": 1, "megabytes": 2, "load": 1})
+    others = pd.read_csv(options.rows) if options.rows.is_file() else new[:0]
+    frame = pd.concat([others[~others["case"].isin(options.only)], new]).sort_values("case", kind="stable")
+    frame.to_csv(options.rows, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()
