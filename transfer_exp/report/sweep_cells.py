@@ -167,13 +167,10 @@ def _row(folder: Path) -> dict[str, Any]:
     failed_last = status.get("state") == "failed" and (
         not record_path.is_file() or status_path.stat().st_mtime_ns >= record_path.stat().st_mtime_ns
     )
-    if record_path.is_file() and not failed_last:
-        result, reason = (
-            read_record(record_path),
-            str(status.get("reason", "")) if status.get("state") == "done" else "",
-        )
-        return {f"cell.{key}": v for key, v in result.cell.items()} | _result_columns(result) | {"reason": reason}
     state, reason = str(status.get("state", "unknown")), str(status.get("reason", ""))
+    if record_path.is_file() and not failed_last:
+        result, reason = read_record(record_path), reason if state == "done" else ""
+        return {f"cell.{key}": v for key, v in result.cell.items()} | _result_columns(result) | {"reason": reason}
     cell = {f"cell.{key}": value for key, value in status.get("cell", {}).items()}
     return cell | {"state": state, "reason": reason, "outside": False, "tied": False}
 

@@ -12,7 +12,7 @@ from transfer_exp.report.ranking_table import against_chance, band_text, enumera
 from transfer_exp.report.search_table import next_step, remarks, warnings
 from transfer_exp.report.sweep_cells import mean_change, mean_over_seeds, paired_change, row_fields
 from transfer_exp.results.cell import CellResult
-from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchedModel, SearchResult
+from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchResult
 
 _MAX_ROWS = 20
 """Most rows of a chart; the table below it has all."""
@@ -182,22 +182,16 @@ def _expectation(search: SearchResult) -> str:
 
 def _search_chart(search: SearchResult) -> Chart | None:
     """Return the expected accuracies of the finalists, or their scores if the metric has no calibration."""
-
-    def row(
-        model: SearchedModel, value: float, low: float | None, high: float | None, accuracy: float | None
-    ) -> ChartRow:
-        return ChartRow(model.model, value, low, high, model.model in search.best, accuracy)
-
     finalists, rows = search.with_status("finalist"), list[ChartRow]()
     has_expected = any(model.expected_accuracy is not None for model in finalists)
     for model in finalists:
-        if has_expected and model.expected_accuracy is not None:
-            low, high = model.expected_accuracy_low_80, model.expected_accuracy_high_80
-            # An error has no place on an axis of accuracies.
-            measured = None if is_error(search.measure) else model.accuracy
-            rows.append(row(model, model.expected_accuracy, low, high, measured))
-        elif not has_expected and model.score is not None:
-            rows.append(row(model, model.score, model.score_low_95, model.score_high_95, None))
+        value, low, high = model.score, model.score_low_95, model.score_high_95
+        if has_expected:
+            value, low, high = model.expected_accuracy, model.expected_accuracy_low_80, model.expected_accuracy_high_80
+        # An error has no place on an axis of accuracies, and neither of them on one of scores.
+        measured = model.accuracy if has_expected and not is_error(search.measure) else None
+        if value is not None:
+            rows.append(ChartRow(model.model, value, low, high, model.model in search.best, measured))
     expected = f"expected accuracy ({100 * ACCURACY_LEVEL:g} % intervals)"
     return _chart(expected if has_expected else f"score ({100 * SCORE_LEVEL:g} % intervals)", rows, "may be the best")
 
