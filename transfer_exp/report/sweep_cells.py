@@ -19,6 +19,7 @@ from transfer_exp.report.ranking_table import against_chance
 from transfer_exp.report.record import CELL_COLUMNS, read_record
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.folder import RECORD, STATUS, cell_folders
+from transfer_exp.tracker.tracker import flat_settings
 
 _RESULT_COLUMNS = ["state", "reason", "models", "skipped", "weighted_tau", "outside", "tied"]
 _RESULT_COLUMNS += ["null_low", "null_high", "null_level"]
@@ -211,24 +212,17 @@ def _unnamed_differences(frame: pd.DataFrame, folder: Path) -> dict[str, list[An
     same = labels.astype(str)[done].duplicated(keep=False)
     if not same.any():
         return {}
-    settings = [
-        _flatten(escape_all(read_json(folder / f / RECORD).get("config"))) if d else {}
-        for f, d in zip(frame["folder"], done, strict=True)
+    configs = [
+        read_json(folder / f / RECORD).get("config") if d else {} for f, d in zip(frame["folder"], done, strict=True)
     ]
+    flat = [flat_settings(escape_all(config)) if isinstance(config, dict) else {} for config in configs]
+    settings = [{key: str(value) for key, value in cell.items()} for cell in flat]
     names: set[str] = set()
     for _, group in labels.astype(str)[done].groupby(list(labels), sort=False):
         of_group = [settings[i] for i in group.index]
         names |= {n for s in of_group for n, value in s.items() if any(o.get(n) != value for o in of_group)}
     relevant = sorted(name for name in names if name.partition(".")[0] not in _NO_DIFFERENCE)
     return {name: [cell.get(name, "?") for cell in settings] for name in relevant}
-
-
-def _flatten(settings: Any, prefix: str = "") -> dict[str, str]:
-    """Return the values of a nested mapping as text, by keys joined with dots."""
-    if not isinstance(settings, dict):
-        return {prefix: str(settings)}
-    nested = [_flatten(value, f"{prefix}.{key}" if prefix else str(key)) for key, value in settings.items()]
-    return {key: value for part in nested for key, value in part.items()}
 
 
 def _seed_mean(group: pd.DataFrame) -> dict[str, Any]:
