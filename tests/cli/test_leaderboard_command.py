@@ -143,6 +143,7 @@ def test_stored_variants_are_not_computed(tmp_path, monkeypatch):
         (["mine"], "'mine' is not a setting: write KEY=VALUE, such as metric=mine"),
         (["--targets", "digit"], "no target 'digit' in the pool builtin: did you mean digits"),
         (["seed=1"], "seed=1 has no effect on the leaderboard"),
+        (["ground_truth=linear_probe"], "ground_truth=linear_probe has no effect on the leaderboard"),
         (["dataset=glyphs"], "dataset=glyphs has no effect on the leaderboard"),
         (["model_pool=timm"], "model_pool=timm has no effect on the leaderboard"),
         (["metric=lda", "--assets", "nowhere"], "assets=nowhere has no real networks"),

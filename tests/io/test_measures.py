@@ -20,6 +20,7 @@ from transfer_exp.io.measures import (
     ORDINAL,
     SIGNED,
     common_measure,
+    is_possible,
     larger_is_better,
     measure_heading,
 )
@@ -34,6 +35,21 @@ a,pets,accuracy,0.9
 b,pets,accuracy,0.8
 c,pets,accuracy,0.7
 """
+
+
+@pytest.mark.parametrize(
+    ("value", "measure", "expected"),
+    [
+        *((value, "accuracy", 0 <= value <= 1) for value in (-0.1, 0.0, 1.0, 1.1)),
+        *((value, "spearman", -1 <= value <= 1) for value in (-1.1, -1.0, 1.0, 1.1)),
+        *((value, "quadratic_weighted_kappa", -1 <= value <= 1) for value in (-1.1, -1.0, 1.0, 1.1)),
+        *((value, "r2", value <= 1) for value in (-100.0, 1.0, 1.1)),
+        *((value, "rmse", value >= 0) for value in (-0.1, 0.0, 100.0)),
+        *((value, name, False) for value in (float("inf"), float("-inf"), float("nan")) for name in NAMES),
+    ],
+)
+def test_a_measure_has_only_values_within_its_limits(value, measure, expected):
+    assert is_possible(value, measure) is expected
 
 
 def test_only_errors_change_their_sign_in_a_comparison():

@@ -258,6 +258,11 @@ def test_lfc_does_not_depend_on_the_rounding_of_the_mean_of_distant_features():
     assert np.ptp(scores) < 1e-12
 
 
+def test_parc_is_one_where_features_and_labels_part_the_samples_alike():
+    features = np.array([[1.0, 0], [2, 1], [3, 2], [0, 1], [1, 2], [2, 3]])  # of two features, r is 1 or -1
+    assert parc(features, np.array([0, 0, 0, 1, 1, 1])) == 1.0
+
+
 def test_parc_ignores_constant_dimensions_and_the_scale_of_each_dimension():
     features = noise() + np.eye(4, 6)[LABELS]
     scaled = np.concatenate([features * [1, 10, 100, 1e3, 1e-3, 7], CONSTANT], axis=1)
@@ -291,7 +296,7 @@ def test_linear_classifier_accepts_a_fold_with_one_class_to_fit():
         (lambda: linear_classifier(noise(), LABELS, 1), "folds=1 of linear_classifier"),
         (lambda: linear_classifier(noise(), LABELS, 66), "folds=66 of linear_classifier"),
         (lambda: linear_classifier(noise(), LABELS, penalty=0.0), "penalty=0.0 of linear_classifier"),
-        (lambda: parc(noise(1), LABELS), "sample 0 has equal standardised"),
+        (lambda: parc(noise(1), LABELS), "of sample 0 are equal, so parc cannot correlate it: it needs two or more"),
         (lambda: parc(noise(), np.arange(65)), "no two samples share a class"),
     ],
 )

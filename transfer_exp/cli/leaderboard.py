@@ -1,7 +1,8 @@
 """``transfer-exp leaderboard``: where a metric stands among all metrics after all perturbations.
 
-Scores, accuracies and costs of the others are rows that ship with the package. Only a variant (a metric after a
-perturbation) without stored rows is scored.
+A variant is a metric after a perturbation. The variants are compared on the built-in networks and on 23 real networks,
+whose scores, accuracies and costs ship with the package; with ``--paper`` also on torchvision's CNNs and the targets of
+the paper (Khoba et al., WACV 2025), whose scores are in the file ``paper_scores``. Only what has no rows is scored.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ TOP = 15
 """Default number of rows to show."""
 _SECONDS_OF_COST = 2.0
 """Seconds after which the cost of a variant is not measured again."""
-_FIXED = ("model_pool", "models", "dataset", "seed", "evaluation", "features.layer", "features.pooling")
+_FIXED = (
+    *("model_pool", "models", "dataset", "seed", "evaluation", "features.layer", "features.pooling"),
+    *("ground_truth", "protocol"),
+)
 """Settings that decide the stored rows."""
 _EXAMPLES = (
     "transfer-exp leaderboard",
@@ -56,7 +60,7 @@ def leaderboard_overrides(arguments: Sequence[str]) -> list[str]:
     """Translate the arguments of ``transfer-exp leaderboard`` to those of ``transfer-exp run``.
 
     Raises:
-        InputError: When an option does not exist.
+        InputError: When an option does not exist, or a setting is not KEY=VALUE.
         SystemExit: After printing the help.
     """
     parser = Parser(
@@ -71,7 +75,9 @@ def leaderboard_overrides(arguments: Sequence[str]) -> list[str]:
     )
     parser.add_argument("--targets", nargs="+", metavar="NAME", help="use only these targets of the built-in pool")
     parser.add_argument(
-        "--assets", metavar="DIR", help="score the real networks in this folder too; its nets.py is code that runs"
+        "--assets",
+        metavar="DIR",
+        help="with a metric or perturbation: score it on the real networks in DIR too; its nets.py is code that runs",
     )
     parser.add_argument(
         "--paper", metavar="DIR", help="score torchvision's CNNs too, on the images of the paper's targets in DIR"
@@ -105,18 +111,20 @@ def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Out
     plain = to_plain(config)
     _check_settings(config)
     families = {name: dataset_of(settings) for name, settings in plain["targets"].items()}
-    pools = [read_builtin_rows(families).select(plain["only"]), read_real_rows()]
+    builtin, real = read_builtin_rows(families).select(plain["only"]), read_real_rows()
     variant = _own_variant(config)
     if variant is not None:
-        pools = [replace(rows, own_variant=variant) for rows in pools]
-        pools[0] = _score_missing(config, pools[0], plain["targets"], plain["model_pool"])
+        builtin, real = replace(builtin, own_variant=variant), replace(real, own_variant=variant)
+        builtin = _score_missing(config, builtin, plain["targets"], plain["model_pool"])
     if variant is not None and plain["assets"] is not None:
         root = expand_user(plain["assets"])
-        folders = {name: quote_path(str(root / "datasets" / name)) for name in pools[1].targets}
+        folders = {name: quote_path(str(root / "datasets" / name)) for name in real.targets}
         targets = {name: ["dataset=image_folder", f"dataset.root={folder}"] for name, folder in folders.items()}
-        pools[1] = _score_missing(config, pools[1], targets, _real_pool(root))
+        real = _score_missing(config, real, targets, _real_pool(root))
+    pools = [builtin, real]
     if plain["paper"] is not None:
-        pools.append(replace(_paper_rows(config, variant), costs=pools[0].costs))
+        # A cost is of features of a fixed size, so it is the same on every pool, and new ones are in the first.
+        pools.append(replace(_paper_rows(config, variant), costs=builtin.costs))
 
     from transfer_exp.leaderboard.page import write_page
     from transfer_exp.leaderboard.table import all_standings, leaderboard_table, write_files
@@ -133,13 +141,13 @@ def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Out
 
 
 def _check_settings(config: DictConfig) -> None:
-    """Refuse settings that would change the targets or pools of the stored rows, and code that a file names."""
+    """Refuse settings that decide the stored rows, and ``assets`` in a file, whose folder holds code that runs."""
     overrides = HydraConfig.get().overrides.task
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if key.partition(".")[0] in _FIXED or key in _FIXED:
             raise InputError(
-                f"{override} has no effect on the leaderboard: its pools and targets are fixed, leave it out"
+                f"{override} has no effect on the leaderboard, whose targets and accuracies are fixed: leave it out"
             )
     if config.assets is not None and not any(override.startswith("assets=") for override in overrides):
         raise InputError("assets is a folder with code that runs: set it on the command line")
@@ -222,13 +230,15 @@ def _score_missing(
     try:
         seconds = measure_seconds(parts["metric"], parts["perturbation"], limit=_SECONDS_OF_COST)
     except (Exception, SystemExit) as error:  # of a metric of the user, which may not apply to these features
-        _log.warning("the cost of %s is unknown: it fails on other features (%s)", variant[1], first_line(error))
+        _log.warning(
+            "the cost of %s is unknown: it fails on the features made for timing (%s)", variant[1], first_line(error)
+        )
         seconds = None
     return rows.add(variant, scores, seconds)
 
 
 def _experiment_settings(config: DictConfig) -> dict[str, Any]:
-    """Return the settings of `PoolOnDataset`, and a regime without accuracies; imports torch."""
+    """Return the settings of `PoolOnDataset`, and the regime ``none``; imports torch."""
     from transfer_exp.store import Store
 
     store = Store(config.store)
@@ -245,7 +255,7 @@ def _paper_rows(config: DictConfig, variant: Variant | None) -> PoolRows:
     The rows of a target are added to the file ``paper_scores``, which the sweep ``paper_supervised`` fills, too.
 
     Raises:
-        InputError: When there is nothing to score, no target has images, or the networks cannot be loaded.
+        InputError: When there are no stored rows and nothing to score or no images, or networks cannot be loaded.
     """
     from transfer_exp.evaluation.score_files import update_scores
     from transfer_exp.leaderboard.rows import read_paper_rows
@@ -295,6 +305,7 @@ def _score_paper_targets(
 
     for target, dataset in datasets.items():
         rows = ScoreMatrix(pool, dataset, metrics={name: metrics[name] for name in missing[target]}, **options).run()
+        # Baselines do not look at features, so no perturbation changes them: their rows are labelled none.
         yield [{**row, "perturbation": perturbations[row["metric"]]} for row in rows]
 
 

@@ -49,14 +49,15 @@ class Experiment(PoolOnDataset):
         return Scoring(self.metric, self.perturbation, self.seed)
 
     def run(self, option_names: Mapping[str, str], run_log: RunLog | None = None) -> CellResult:
-        """Extract features, perturb them, score and adapt every model, and compare scores with accuracies.
+        """Score every model after the perturbation, get its accuracy, and compare scores with accuracies.
 
         Args:
             option_names: Names of ``perturbation``, ``metric`` and ``ground_truth`` in tables.
             run_log: Log to fill; None discards it.
 
         Raises:
-            InputError: If an input is invalid, or no model has a score because each of them fails.
+            InputError: If an input is invalid, or no model has a score and one of them failed (rather than not being
+                applicable).
         """
         if self.ground_truth.trains and self.dataset.target_kind == "unlabelled":
             raise InputError(
@@ -72,8 +73,8 @@ class Experiment(PoolOnDataset):
                 outcomes.append(outcome)
                 score_cache.add(outcome.new_scores)
         results = self._combine(outcomes)
-        measures = [outcome.measure for outcome in outcomes if outcome.result.accuracy is not None]
-        measure = common_measure(measures or [self.dataset.measure], f"dataset {self.dataset.name}")
+        accuracy_measures = [outcome.measure for outcome in outcomes if outcome.result.accuracy is not None]
+        measure = common_measure(accuracy_measures or [self.dataset.measure], f"dataset {self.dataset.name}")
         agreement = self.evaluation(option_names["metric"], results, measure)
         return CellResult(
             self.cell(option_names),
@@ -93,7 +94,7 @@ class Experiment(PoolOnDataset):
         track: Track,
         run_log: RunLog,
     ) -> _Outcome:
-        """Score and adapt one model."""
+        """Score one model and get its accuracy; record the reason if either does not apply or fails."""
         parts: Mapping[str, Parts] | None = None
         facts, is_failure, measure = dict[str, Any](), False, ""
         try:
@@ -113,13 +114,13 @@ class Experiment(PoolOnDataset):
                 facts["training_seconds"], measure = accuracy.seconds, accuracy.measure
         except NotApplicableError as error:
             facts["reason"], is_failure = str(error), isinstance(error, ModelFailureError)
-        if isinstance(pairing, NetworkOnImages):
+        if isinstance(pairing, NetworkOnImages):  # arrays have no network, and so no costs to log
             run_log.add(pairing)
         result = ModelResult(pairing.name, score=None, **facts)
         return _Outcome(result, parts, is_failure, score_cache.take_unsaved(), measure)
 
     def _combine(self, outcomes: Sequence[_Outcome]) -> list[ModelResult]:
-        """Return the results of all models with their scores; InputError if there is none because all models fail."""
+        """Return the results of all models with their scores; InputError if there is none and a model failed."""
         failures = [f"{o.result.model}: {o.result.reason}" for o in outcomes if o.is_failure]
         parts = {o.result.model: o.parts for o in outcomes if o.parts is not None}
         if failures and not parts:
@@ -133,7 +134,7 @@ class _Outcome(NamedTuple):
 
     Attributes:
         result: The result without its score, which may depend on the other models.
-        parts: Parts of the score by step; None if there is none.
+        parts: What the metric computes of this model alone, for `Scoring.combine`; None if it was not scored.
         is_failure: Whether the model fails, rather than not being applicable.
         new_scores: See `ScoreCache.take_unsaved`.
         measure: Measure of the accuracy; empty without one.

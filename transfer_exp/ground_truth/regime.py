@@ -22,7 +22,7 @@ class Accuracy:
 
     Attributes:
         value: Value of the measure on the test split; in [0, 1] for most measures.
-        measure: Name of the measure, one of `transfer_exp.dataset.target_dataset.MEASURES`.
+        measure: Name of the measure, one of `transfer_exp.io.measures.NAMES`.
         chosen: Hyperparameters selected on the validation split.
         source: Publication or project that reports the accuracy.
         steps: Optimiser steps of the final training; None if there were none.
@@ -63,7 +63,7 @@ class CountsPasses(Protocol):
     """Regime that can predict its cost."""
 
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
-        """Predict the cost in forward passes of one image, where a backward pass counts as two.
+        """Predict the cost of adapting a model, in forward passes of a single image; a backward pass counts as two.
 
         Args:
             split_sizes: Number of images in ``train``, ``validation`` and ``test``.
@@ -79,7 +79,7 @@ class HasGrid(Protocol):
         """Number of grid points."""
 
     def train_point(self, pairing: Pairing, point: int, track: Track) -> bool:
-        """Train a grid point (from 0) until the points are first compared on the validation split.
+        """Train the grid point with this index (from 0) until the points are first compared on validation images.
 
         Its checkpoint is written to the folder ``pairing.unfinished``.
 
@@ -96,7 +96,10 @@ class KnowsOtherDatasets(Protocol):
     """Regime with accuracies on further datasets, for metrics that learn from them."""
 
     def other_accuracies(self, model: str, dataset: str) -> Mapping[str, float]:
-        """Return the accuracies of a model on every dataset except ``dataset``, by dataset name; larger is better."""
+        """Return the accuracies of a model on every dataset except ``dataset``, by dataset name.
+
+        Values of errors are negated, so that larger is better.
+        """
 
 
 def require_grid(regime: Regime) -> HasGrid:

@@ -29,11 +29,11 @@ _ABBREVIATIONS = {"lrap": "label_ranking_average_precision"}
 SIGNED = ("r2", "spearman", "quadratic_weighted_kappa")
 """Measures that can be negative."""
 ERRORS = ("rmse", "mae", "macro_mae")
-"""Measures whose smaller values are better, 0 at best, without an upper limit. All other measures are at most 1."""
+"""Measures whose smaller values are better, 0 at best. All other measures are at most 1."""
 ORDINAL = ("quadratic_weighted_kappa", "macro_mae")
 """Measures of grades: whole numbers, or classes in order."""
 INVARIANT = ("r2", "spearman")
-"""Measures of numbers that do not change if the numbers and their predictions are shifted and scaled."""
+"""Measures of numbers that stay the same if targets and predictions are shifted and scaled alike."""
 
 
 def measure_name(name: str, place: str) -> str:
@@ -58,15 +58,17 @@ def is_error(measure: str) -> bool:
 
 
 def is_possible(value: float, measure: str) -> bool:
-    """Return whether a measure can have a value; rounding may exceed a limit by 1e-9."""
-    low = -np.inf if measure in SIGNED else -1e-9
-    return bool(low <= value <= (np.inf if is_error(measure) else 1 + 1e-9))
+    """Return whether a measure can have a value: finite, and within its limits up to 1e-9."""
+    low = {"r2": -np.inf}.get(measure, -1.0 if measure in SIGNED else 0.0)
+    high = np.inf if is_error(measure) else 1.0
+    return bool(np.isfinite(value) and low - 1e-9 <= value <= high + 1e-9)
 
 
 def larger_is_better(values: Values, measure: str) -> Values:
     """Return the values of a measure, or minus the values of an error: a better model has a larger number.
 
-    Only comparisons of models use these numbers. Tables, files and messages have the values themselves.
+    Comparisons of models use these numbers, and metrics that learn from accuracies. Tables, files and messages have
+    the values themselves.
     """
     return -values if is_error(measure) else values
 

@@ -24,12 +24,13 @@ def gbc(statistics: ClassStatistics, covariance: str = "spherical") -> float:
         B = sum_k (mu_i - mu_j)_k^2 / (8 v_k) + sum_k (ln v_k - (ln v_ik + ln v_jk) / 2) / 2.
 
     ``"spherical"`` uses one variance per class, the mean of v_ck over k, and counts the logarithms once, as the code of
-    Pandy et al. does. The formula would count them D times. Variances below 1e-4 are set to 1e-4, so the scale and the
-    basis of the features matter if variances are that small.
+    Pandy et al. does. The formula would count them D times. Every v_ck below 1e-4 is first set to 1e-4, so the scale
+    and the basis of the features matter if variances are that small.
 
     Args:
         statistics: Statistics of features (N, D) and labels, at least two samples per class.
-        covariance: ``"spherical"`` (one variance per class) or ``"diagonal"`` (one per dimension; the basis matters).
+        covariance: ``"spherical"`` (one variance per class) or ``"diagonal"`` (one per class and dimension;
+            the basis matters).
 
     Returns:
         Value in [-C(C - 1), 0]: the minimum for identical classes, 0 for fully separated ones.
@@ -46,7 +47,9 @@ def gbc(statistics: ClassStatistics, covariance: str = "spherical") -> float:
     counts = statistics.counts
     if counts.min() < 2:
         index = int(counts.argmin())
-        raise InputError(f"class {index} has one sample, hence no variance for gbc: leave it out or take more samples")
+        raise InputError(
+            f"class {index} (counted from 0) has one sample, so gbc has no variance of it: leave it out or take more"
+        )
     variances = np.maximum(statistics.squares / (counts - 1)[:, None], FLOOR)
     distances = _spherical_distances if covariance == "spherical" else _diagonal_distances
     # Each unordered pair counts twice; 0.0 - x is never -0.0.
@@ -67,7 +70,7 @@ def _spherical_distances(
 def _diagonal_distances(
     means: Float[np.ndarray, "classes dim"], variances: Float[np.ndarray, "classes dim"]
 ) -> Float[np.ndarray, " pairs"]:
-    """Return B of every unordered pair of classes with one variance per dimension, (C(C-1)/2,)."""
+    """Return B of every unordered pair of classes with one variance per class and dimension, (C(C-1)/2,)."""
     halves = np.log(variances).sum(axis=1) / 2
     rows = []
     for i in range(len(means) - 1):

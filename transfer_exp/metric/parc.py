@@ -16,7 +16,7 @@ from transfer_exp.statistics.memory import check_memory
 from transfer_exp.statistics.rounding import deviations
 
 DECIMALS = 12
-"""Decimals to which correlations of samples are rounded, so that ranks do not depend on rounding errors."""
+"""Decimals to which correlations of samples and distances of labels are rounded, so that ranks are exact."""
 _BLOCK = 64
 """Rows that are standardised at a time."""
 
@@ -28,9 +28,9 @@ def parc(features: Features, labels: Labels) -> float:
     constant one becomes 0). The one-hot labels of any two classes have the same correlation, so the side of the labels
     has only two values. The published score is a hundred times this one.
 
-    The release ranks the rounding errors of the labels' correlations (1 or 1 - 2e-16 for one class), which divides its
-    score by up to three (at 37 classes) and differs between machines. Here they tie. Whether they tie there too depends
-    on the number of classes: of 2 to 40, for 2, 4, 8, 13, 15, 16, 18, 23 and 32 on the machine of the measurement.
+    In the authors' code, rounding errors of the labels' correlations (1 or 1 - 2e-16 within a class) get different
+    ranks. That divides the score by up to three (at 37 classes), and differs between machines. Here they tie. Of 2 to
+    40 classes, they tie in that code only for 2, 4, 8, 13, 15, 16, 18, 23 and 32, on the machine of the measurement.
 
     Args:
         features: (N, D), D at least 2. Time and memory grow with N^2 (2 GB at N = 10,000), and the paper uses scoring
@@ -38,11 +38,11 @@ def parc(features: Features, labels: Labels) -> float:
         labels: (N,), integers, at least two classes, one with at least two samples.
 
     Returns:
-        Correlation in [-1, 1], where ties exclude the ends.
+        Correlation in [-1, 1]; the ends need features whose dissimilarities have just two values, too.
 
     Raises:
-        InputError: If a sample has equal standardised features (no correlation; D = 1 for example), all pairs are
-            equally dissimilar, or no two samples share a class.
+        InputError: If all standardised features of a sample are equal (no correlation; D = 1 for example), all
+            pairs are equally dissimilar, or no two samples share a class.
 
     References:
         Bolya, Mittapalli, Hoffman, "Scalable Diverse Model Selection for Accessible Transfer Learning", NeurIPS 2021,
@@ -55,17 +55,18 @@ def parc(features: Features, labels: Labels) -> float:
         raise InputError("no two samples share a class, so parc has nothing to compare: use larger classes")
     ordered, same_class = _pair_values(similarity, codes)
     pairs, same_class_pairs = len(ordered), len(same_class)
-    # The variance of ranks is that of 1 .. P minus a term of the ties, so only pairs of one class need their ranks.
+    # The sum of squares of the centred ranks is that of 1 .. P minus a term of the ties, so only pairs of one class
+    # need their ranks.
     equal = np.flatnonzero(ordered[1:] == ordered[:-1])
     first = np.flatnonzero(np.diff(equal, prepend=-2) > 1)
-    ties = np.diff(first, append=len(equal)) + 1.0
-    variance = (float(pairs) ** 3 - pairs - (ties**3 - ties).sum()) / 12
-    if variance == 0:
+    tie_sizes = np.diff(first, append=len(equal)) + 1.0
+    rank_squares = (float(pairs) ** 3 - pairs - (tie_sizes**3 - tie_sizes).sum()) / 12
+    if rank_squares == 0:
         raise InputError(
             "all pairs of samples are equally dissimilar, so parc is undefined: check the model's last layer"
         )
     ranks = (np.searchsorted(ordered, same_class) + np.searchsorted(ordered, same_class, side="right") - pairs) / 2
-    norm = np.sqrt(variance * same_class_pairs * (1 - same_class_pairs / pairs))
+    norm = np.sqrt(rank_squares * same_class_pairs * (1 - same_class_pairs / pairs))
     return float(np.clip(ranks.sum() / norm, -1.0, 1.0))
 
 
@@ -73,7 +74,8 @@ def parc_labels(features: Features, targets: Targets) -> float:
     """Compute Spearman's correlation, over pairs of images, of 1 - r_ij with the Jaccard distance of their labels.
 
     r_ij is Pearson's correlation of the features of i and j, each dimension standardised over the images. The Jaccard
-    distance is one minus the number of labels that both have over the number that either has: 0 or 1 for one class.
+    distance is one minus the number of labels that both have over the number that either has: 0 or 1 if
+    every image has one label.
 
     Args:
         features: (N, D), D at least 2. Time and memory grow with N^2.
@@ -83,7 +85,7 @@ def parc_labels(features: Features, targets: Targets) -> float:
         Correlation in [-1, 1].
 
     Raises:
-        InputError: If an image has equal standardised features, or all pairs are equally far apart.
+        InputError: If all standardised features of an image are equal, or all pairs are equally far apart.
     """
     x, y = check_targets(features, targets)
     check_memory("parc", 6.0 * len(x) ** 2)
@@ -128,7 +130,8 @@ def _sample_correlations(centred: Float[np.ndarray, "samples dim"]) -> Float[np.
         if not norms.all():
             flat = start + int(np.flatnonzero(norms == 0)[0])
             raise InputError(
-                f"sample {flat} has equal standardised features, so parc cannot correlate it: it needs D >= 2"
+                f"all standardised features of sample {flat} are equal, so parc cannot correlate it"
+                + (": it needs two or more features" if centred.shape[1] == 1 else ": leave the sample out")
             )
         block /= norms[:, None]
     return centred @ centred.T
@@ -136,7 +139,7 @@ def _sample_correlations(centred: Float[np.ndarray, "samples dim"]) -> Float[np.
 
 @dataclass(frozen=True)
 class PARC(FormulaMetric):
-    """`parc` as a metric, without hyperparameters."""
+    """`parc`, or `parc_labels` for several labels per image, as a metric without hyperparameters."""
 
     name = "parc"
     source = "Bolya, Mittapalli and Hoffman, NeurIPS 2021"

@@ -27,16 +27,16 @@ def tmi(features: Features, labels: Labels, k: int = 3, least_distance: float = 
 
     Args:
         features: (N, D). The norm depends on the basis and the entropy on the scale, so both matter.
-        labels: (N,), integers, at least two classes with more than ``k`` samples each.
+        labels: (N,), integers, at least two classes; every class has more than ``k`` samples.
         k: Index of the neighbour, at least 1.
         least_distance: Smallest distance in feature units, positive, as in the authors' code: nearer neighbours count
-            as this far. Features that are all nearer (small scale, few dimensions) are not ranked.
+            as this far. If all are nearer (small scale, few dimensions), only D and the class sizes decide the score.
 
     Returns:
         Value in nats, unbounded; at least D ln(2 least distance).
 
     Raises:
-        InputError: If a class has too few samples, or ``k`` or ``least_distance`` is not positive.
+        InputError: If a class has too few samples, ``k`` is below 1, or ``least_distance`` is not positive and finite.
 
     References:
         Xu and Kang, "Fast and Accurate Transferability Measurement by Evaluating Intra-class Feature Variance", ICCV
@@ -45,7 +45,9 @@ def tmi(features: Features, labels: Labels, k: int = 3, least_distance: float = 
     if k < 1:
         raise InputError(f"k={k} of tmi must be at least 1")
     if not 0 < least_distance < np.inf:
-        raise InputError(f"least_distance={least_distance} of tmi must be positive (the authors' code takes 1)")
+        raise InputError(
+            f"least_distance={least_distance} of tmi must be positive and finite (the authors' code takes 1)"
+        )
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
     if counts.min() <= k:

@@ -22,27 +22,30 @@ from transfer_exp.results.folder import STATUS
 
 
 def show_sweep(folder: Path, console: Console) -> tuple[list[str], IncompleteOutputError | None]:
-    """Write ``sweep.csv``, ``regimes.csv``, ``shots.csv``, ``sweep.png`` and ``report.html``, and print the tables.
+    """Write ``sweep.csv``, ``sweep.png`` and ``report.html``, and print the tables.
+
+    Sweeps over regimes or shots have ``regimes.csv`` or ``shots.csv``, too. A sweep that filled the store has no file,
+    only the counts of `show_precompute`. The file ``sweep.csv`` is written first, so it exists even if another one
+    cannot be written.
 
     Returns the `failures` of cells, and the error about files that cannot be written, or None.
-
-    A sweep that filled the store has only the counts of `show_precompute`. The file ``sweep.csv`` is written first.
 
     Raises `InputError` if the folder holds no cell, or a record cannot be read.
     """
     frame = collect(folder)
+    # "?" is a field that a job lacks: jobs that only fill the store have no metric.
     if not frame["metric"].ne("?").any() and any("found" in read_status(path) for path in folder.glob(f"*/{STATUS}")):
         return show_precompute(folder, console), None
     output = Output([write_table(folder / "sweep.csv", frame)])
-    pairs, draws = regime_frame(folder, frame), shots_frame(frame)
-    for table in (sweep_table(frame), change_table(frame), regime_table(pairs), shots_table(draws)):
+    regimes, shots = regime_frame(folder, frame), shots_frame(frame)
+    for table in (sweep_table(frame), change_table(frame), regime_table(regimes), shots_table(shots)):
         if table is not None:
             console.print(table)
             console.print()
-    if not pairs.empty:
-        output.add("table of regimes", lambda: write_table(folder / "regimes.csv", pairs))
-    if not draws.empty:
-        output.add("table of shots", lambda: write_table(folder / "shots.csv", draws))
+    if not regimes.empty:
+        output.add("table of regimes", lambda: write_table(folder / "regimes.csv", regimes))
+    if not shots.empty:
+        output.add("table of shots", lambda: write_table(folder / "shots.csv", shots))
     output.add("figure", lambda: sweep_figure(frame, folder / "sweep.png"))
     output.add("page", lambda: write_page(folder, frame))
     _print_paths(output.written, console)
@@ -62,10 +65,12 @@ def failures(frame: pd.DataFrame) -> list[str]:
 def show_score_matrix(folder: Path, rows: Path, published: str | None, console: Console) -> list[str]:
     """Print where the rows of a sweep of score matrices are, and write their comparison with published results.
 
+    A score matrix has the scores of several metrics after several perturbations on one dataset.
+
     Args:
         folder: Folder of the sweep.
         rows: CSV file that the jobs added their scores to.
-        published: Pool of published accuracies to compare the rows with, or None.
+        published: Name of the pool of published accuracies to compare the rows with, or None.
         console: Console to print on.
 
     Returns:
@@ -76,7 +81,7 @@ def show_score_matrix(folder: Path, rows: Path, published: str | None, console: 
     """
     if rows.is_file():
         _print_paths([rows, *(write_published_comparison(rows, published) if published else [])], console)
-    return failures(collect(folder)) if any(folder.rglob("status.json")) else []
+    return failures(collect(folder)) if any(folder.rglob(STATUS)) else []
 
 
 def show_precompute(folder: Path, console: Console) -> list[str]:

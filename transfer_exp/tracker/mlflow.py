@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LONGEST_VALUE, _LONGEST_KEY = 500, 250
 """Limits of MLflow for parameters, tags and names."""
 _ID = "transfer_exp.run_id"
-"""Tag that identifies a continued run."""
+"""Tag with this package's id of the run, by which a later start finds and continues it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class MlflowTracker:
 
     @property
     def address(self) -> str:
-        """The URI of the store."""
+        """Tracking URI of MLflow."""
         uri = self.uri or os.environ.get("MLFLOW_TRACKING_URI", "").strip() or "outputs/mlruns"
         return uri if "://" in uri or uri == "databricks" else Path(uri).expanduser().absolute().as_uri()
 
@@ -94,16 +94,19 @@ class MlflowRun:
     """A run in progress, see `ActiveRun`.
 
     Args:
-        client: Client of the store.
-        identifier: Id of the run in the store.
-        address: Store and run, for messages.
+        client: Client of MLflow.
+        identifier: Id of the run in MLflow.
+        address: Tracking URI and run, for messages.
     """
 
     def __init__(self, client: MlflowClient, identifier: str, address: str) -> None:
         self._client, self._identifier, self._address = client, identifier, address
 
     def log(self, axis: str, position: float | int, values: Mapping[str, float | int | str]) -> None:
-        """Record numbers as metrics, with the position as their step, and texts as tags; see `ActiveRun.log`."""
+        """Record numbers as metrics and texts as tags, see `ActiveRun.log`.
+
+        The step of a metric is the whole part of the position; MLflow has no named axes.
+        """
         for name, value in values.items():
             if isinstance(value, str):
                 self._client.set_tag(self._identifier, _key(name), escape_all(value)[:_LONGEST_VALUE])
@@ -111,7 +114,7 @@ class MlflowRun:
                 self._client.log_metric(self._identifier, _key(name), float(value), step=int(position))
 
     def finish(self, results: TrackedResults) -> str | None:
-        """Record the results; return the store and the id of the run. Raises `InputError` if the store refuses them."""
+        """Record the results; return tracking URI and id of the run. Raises `InputError` if MLflow refuses them."""
         client, identifier, status = self._client, self._identifier, "FAILED"
         with _explain_errors():
             try:
@@ -139,7 +142,7 @@ class MlflowRun:
 
 
 def _experiment_id(client: MlflowClient, name: str) -> str:
-    """Return the id of an experiment, which another process may create at the same time."""
+    """Return the id of an experiment; create it if there is none, even if another process does so at the same time."""
     from mlflow.exceptions import MlflowException
 
     experiment = client.get_experiment_by_name(name)
@@ -166,7 +169,7 @@ def _explain_errors() -> Iterator[None]:
 
 
 def _texts(settings: Mapping[str, object]) -> dict[str, str]:
-    """Return nested settings as texts by dotted key, as long as MLflow takes them."""
+    """Return nested settings as texts by dotted key, cut to the lengths that MLflow takes."""
     flat = flat_settings(escape_all(settings))
     return {_key(key): str(value)[:_LONGEST_VALUE] for key, value in flat.items()}
 
