@@ -1,9 +1,8 @@
-"""Measure large work, and the answers to mistakes: ``python -m benchmarks.scale --rows docs/results/scale.csv``.
+"""Measure large work: ``python -m benchmarks.scale --rows docs/results/scale.csv``.
 
 - ``plan`` counts the jobs of 1,000 networks on 100 targets with fine-tuning. Networks are not timed.
 - ``rank`` ranks 1,000 models by their arrays of 500 samples and 64 features.
-- ``sweep`` scores one model with 200 and with 1,000 seeds in one process. The difference is the cost of one more job.
-- ``answer`` times the help, and the message about each of `MISTAKES`, in the median of three turns.
+- ``sweep`` scores three models with 50 and with 200 seeds in one process. One more job costs the difference.
 
 Seconds are processor time of the process and its workers; megabytes are its largest memory.
 """
@@ -23,31 +22,11 @@ from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 COLUMNS = ("case", "size", "processor_s", "clock_s", "megabytes", "load")
+CHECKOUT = Path(__file__).parents[1]
 _PLAN = "plan-here"
-_FEW_JOBS = 200
-_TURNS = 3
-MISTAKES = (
-    "rnak photos",
-    "rank absent",
-    "rank photos metric=logm",
-    "rank photos --budget soon",
-    "rank photos --pool timm model_pool.names=[resnt18]",
-    "rank photos models=[absent]",
-    "run model_pool=timm model_pool.names=[resnt18]",
-    "run model_pool=torchvision model_pool.names=[resnt18]",
-    "run model_pool=checkpoints model_pool.root=absent",
-    "run models=[vit_shape]",
-    "run dataset=image_folder dataset.root=absent",
-    "run dataset=pets dataset.root=absent",
-    "run dataset=arrays model_pool=arrays dataset.root=absent",
-    "run dataset=image_table dataset.path=absent.csv",
-    "run metric=knn metric.k=three",
-    "plan model_pool=timm model_pool.names=[resnt18]",
-)
-"""Arguments of commands that end with a message."""
+_FEW_JOBS = 50
 
 
 def write_arrays(folder: Path, models: int, samples: int, dim: int) -> None:
@@ -60,14 +39,15 @@ def write_arrays(folder: Path, models: int, samples: int, dim: int) -> None:
         np.savez(folder / f"model{i:04}.npz", features=features.astype(np.float32), labels=labels)
 
 
-def measure_command(arguments: Sequence[str], folder: Path, code: int = 0) -> dict[str, float]:
-    """Run a Python program in a folder, and return its seconds and its largest memory.
+def measure_command(
+    arguments: Sequence[str], folder: Path, code: int = 0, checkout: Path = CHECKOUT
+) -> dict[str, float]:
+    """Run a Python program of a checkout in a folder, and return its seconds and its largest memory.
 
     Raises:
         RuntimeError: When it ends with another exit code; the message is the end of its output.
     """
-    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(checkout.resolve())}
     start = time.perf_counter()
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
@@ -142,22 +122,10 @@ def measure_sweep(jobs: int, folder: Path) -> Iterator[Mapping[str, object]]:
     yield {"case": "sweep", "size": "one more job", **slope, "load": usages[jobs]["load"]}
 
 
-def measure_answers(turns: int, folder: Path) -> Iterator[Mapping[str, object]]:
-    """Yield the row of the help and of each mistake."""
-    for name in ("cat", "dog"):
-        (folder / "photos" / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8)).save(folder / "photos" / name / "1.png")
-    for arguments, code in (("--help", 0), *((mistake, 1) for mistake in MISTAKES)):
-        command = ("transfer_exp", *arguments.split())
-        usages = pd.DataFrame([measure_command(command, folder, code) for _ in range(turns)])
-        yield {"case": "answer", "size": arguments, **usages.median()}
-
-
 CASES: Mapping[str, tuple[int, Callable[[int, Path], Iterator[Mapping[str, object]]]]] = {
     "plan": (1000, measure_plan),
     "rank": (1000, measure_rank),
-    "sweep": (1000, measure_sweep),
-    "answer": (_TURNS, measure_answers),
+    "sweep": (200, measure_sweep),
 }
 """Size and function of each case."""
 

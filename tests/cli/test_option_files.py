@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.command import run_command
 from transfer_exp.cli.option_files import _check_hydra, _check_yaml
+from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.errors import InputError
 
 CODE = {"_target_": "os.system", "command": "touch trace"}
@@ -203,3 +204,12 @@ def test_a_secret_on_the_command_line_is_refused_before_anything_is_written(tmp_
     assert process.stderr.count("\n") == 1
     assert SECRET not in process.stdout + process.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_file_of_the_user_is_read_again_for_each_config(tmp_path):
+    file, values = tmp_path / "metric" / "mine.yaml", list[int]()
+    file.parent.mkdir()
+    for k in (3, 5):
+        file.write_text(yaml.safe_dump({"_target_": "transfer_exp.metric.knn.KNN", "k": k}))
+        values.append(CommandLine(["--config-dir", str(tmp_path), "metric=mine"]).compose([]).metric.k)
+    assert values == [3, 5], "only the files of the package and of Hydra are kept"

@@ -16,12 +16,20 @@ from torch_helpers import fake_pairing
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.model_on_target import ModelArrays
+from transfer_exp.ground_truth import training
 from transfer_exp.ground_truth.full import FullFineTuning
 from transfer_exp.ground_truth.network import prepare_images
 from transfer_exp.ground_truth.protocol import Protocol, Recipe
-from transfer_exp.ground_truth.training import Training, classification_loss, shuffled_batches
+from transfer_exp.ground_truth.training import (
+    USUAL_OPTIMIZERS,
+    Training,
+    check_optimizer,
+    classification_loss,
+    shuffled_batches,
+)
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
+from transfer_exp.vision import import_from_timm
 
 QUICK = Protocol(steps=25, batch_size=12, learning_rates=(2e-3,), weight_decays=(0.01,), clip=1.0)
 
@@ -191,3 +199,17 @@ def test_the_printed_form_of_a_protocol_names_only_another_loss():
     """It is part of the keys of the store, which must not change."""
     assert repr(QUICK).endswith("head='random', batch_norm='batch')")
     assert repr(replace(QUICK, number_loss="huber")).endswith("batch_norm='batch', number_loss='huber')")
+
+
+def test_the_usual_optimisers_are_not_looked_up_in_timm(monkeypatch):
+    for name in USUAL_OPTIMIZERS:
+        assert import_from_timm("optim").create_optimizer_v2(nn.Linear(1, 1), opt=name, lr=0.1)
+
+    def refuse(name: str) -> None:
+        raise AssertionError("timm's optimisers are imported")
+
+    monkeypatch.setattr(training, "import_from_timm", refuse)
+    for name in USUAL_OPTIMIZERS:
+        check_optimizer(name)
+    with pytest.raises(AssertionError, match="are imported"):
+        check_optimizer("lion")

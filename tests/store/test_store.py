@@ -254,3 +254,13 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(store, monkeypatch):
     monkeypatch.setattr("transfer_exp.io.text.os.open", deny)
     with pytest.raises(InputError, match=r"cannot use the store .* \(Permission denied\)"):
         store.get_or_compute_record("kind", {"n": 1}, lambda: {"a": 2})
+
+
+def test_the_digests_of_a_kind_are_those_of_its_keys(store: Store):
+    assert store.digests("features") == set()
+    store.save_arrays("features", {"a": 1}, {"features": np.eye(2)})
+    store.update_record("features", {"b": 2}, {"value": 1})
+    store.update_record("accuracy", {"c": 3}, {"value": 1})
+    assert store.digests("features") == {digest({"a": 1}), digest({"b": 2})}
+    with store._lock(_file_name("features", {"d": 4}, "json")):
+        assert digest({"d": 4}) not in store.digests("features"), "a lock is not a value"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from transfer_exp.dataset.stratification import take_per_class
@@ -48,7 +49,7 @@ def digits(
     if not 0 <= rotation <= 180:
         raise InputError(f"dataset.rotation={rotation}: need an angle from 0 to 180 degrees")
     selected_digits = select_classes(tuple(range(10)), classes)
-    rows = np.loadtxt(_find_file(), delimiter=",")
+    rows = _read_rows()
     digit_of_row = rows[:, -1].astype(np.int64)
     used = np.isin(digit_of_row, selected_digits)
     published = np.rint(rows[used, :-1].reshape(-1, _SIDE, _SIDE) * (255 / _LEVELS)).astype(np.uint8)
@@ -61,10 +62,11 @@ def digits(
     return TargetDataset("digits", names, train, images.subset(rest), train.stratified_subset(scoring_set_size, seed))
 
 
-def _find_file() -> Path:
-    """Return the CSV of scikit-learn: 64 brightnesses and the digit in each row."""
+@cache
+def _read_rows() -> Float[np.ndarray, "digits 65"]:
+    """Return scikit-learn's table: 64 brightnesses and the digit in each row."""
     spec = find_spec("sklearn")  # this finds the package without importing it, which takes a second
-    return Path(str(spec and spec.origin)).parent / "datasets" / "data" / "digits.csv.gz"
+    return np.loadtxt(Path(str(spec and spec.origin)).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
 
 
 def _change(

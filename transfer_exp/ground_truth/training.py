@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 Batch = tuple[Tensor, Tensor]
 BatchAt = Callable[[Int[Tensor, " batch"]], Batch]
 """Returns inputs (B, ...) and targets by their positions (B,) in the training set, on the network's device."""
+USUAL_OPTIMIZERS = ("sgd", "adam", "adamw")
+"""Optimisers of every timm. Names of others are looked up in timm, whose optimisers take seconds to import."""
 State = dict[str, Any]
 """Tensors, numbers, strings, and lists and dictionaries of these."""
 
@@ -208,6 +210,8 @@ def _check_archive(path: Path) -> None:
 
 def check_optimizer(name: str) -> None:
     """Raise `InputError` unless timm has an optimiser of this name."""
+    if name in USUAL_OPTIMIZERS:
+        return
     try:
         import_from_timm("optim").create_optimizer_v2(torch.nn.Linear(1, 1), opt=name, lr=0.1)
     except Exception as error:  # timm raises different types for wrong names
