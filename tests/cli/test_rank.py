@@ -275,6 +275,73 @@ def test_fine_tuning_needs_a_regime_that_trains(photos, tmp_path):
     assert "rank [95 %]" not in process.stdout  # nothing is computed before
 
 
+def test_regimes_are_passed_on_with_their_settings():
+    arguments = ["photos/x", "--then", "fine-tune", "--regimes", "full, lora(rank=4,alpha=8),last_block"]
+    assert rank_overrides(arguments)[-1] == 'regimes=["full","lora(rank=4,alpha=8)","last_block"]'
+    config = CommandLine(rank_overrides(arguments)).compose([])
+    assert list(config.regimes) == ["full", "lora(rank=4,alpha=8)", "last_block"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--regimes", "full"), "regimes are ways to fine-tune the ranked models: add --then fine-tune"),
+        (("--then=fine-tune", "--regimes", "full,lorra"), "did you mean lora"),
+        (("--then=fine-tune", "--regimes", "lora(rnk=4)"), "did you mean rank"),
+        (("--then=fine-tune", "--regimes", "lora(rank"), "ground_truth 'lora(rank' is not an option"),
+        (("--then=fine-tune", "--regimes", "full", "ground_truth=bitfit"), "ground_truth=bitfit has no effect next to"),
+        (("--then=fine-tune", "--regimes", "full,none"), "regimes has none, which trains nothing"),
+        (("--then=fine-tune", "--regimes", "last_block", "--budget", "1ms"), "budget=1ms is not a time"),
+    ],
+)
+def test_wrong_regimes_get_one_line_before_anything_is_ranked(photos, tmp_path, arguments, message):
+    process = run_command(tmp_path, "rank", photos.name, "--pool", "builtin", *FEW, *arguments)
+    assert process.returncode == 1
+    assert message in process.stderr
+    assert "Traceback" not in process.stderr
+    assert "rank [95 %]" not in process.stdout
+
+
+@pytest.mark.slow
+def test_models_and_regimes_are_compared_by_one_command_that_continues_where_it_ended(photos, tmp_path):
+    regimes = ("--then", "fine-tune", "--regimes", "last_block,linear_probe", "--budget", "none")
+    command = ("rank", photos.name, "--pool", "builtin", *regimes, *FEW, "protocol.steps=2")
+    first = run_command(tmp_path, *command, "--out", "one")
+    assert first.returncode == 0, first.stderr
+    table = pd.read_csv(tmp_path / "one" / "regimes.csv")
+    assert len(table) == 6
+    assert set(table["status"]) == {"measured"}
+    assert table["validation"].is_monotonic_decreasing
+    best = table.iloc[0]
+    assert f"Best of 6 pairs on validation images: {best['model']} with {best['ground_truth']}" in first.stdout
+    record = json.loads((tmp_path / "one" / "result.json").read_text())
+    pairs = sorted((pair["model"], pair["regime"]) for pair in record["pairs"])
+    assert pairs == sorted(table[["model", "ground_truth"]].itertuples(index=False, name=None))
+    assert "last_block" in (tmp_path / "one" / "report.html").read_text()
+    accuracies = pd.read_csv(tmp_path / "outputs" / "store" / "accuracies.csv")
+    assert sorted(accuracies["regime"]) == ["last_block/quick(steps=2)"] * 3 + ["linear_probe"] * 3
+    second = run_command(tmp_path, *command, "--out", "two")
+    assert second.returncode == 0, second.stderr
+    again = pd.read_csv(tmp_path / "two" / "regimes.csv")
+    assert (again["expected_seconds"] == 0).all(), "the store has all accuracies"
+    assert again.drop(columns="expected_seconds").equals(table.drop(columns="expected_seconds"))
+    report = run_command(tmp_path, "report", "two")
+    assert "Best of 6 pairs on validation images" in report.stdout
+
+
+@pytest.mark.slow
+def test_a_budget_for_no_pair_keeps_the_ranking_and_names_the_cheapest_pair(photos, tmp_path):
+    regimes = ("--then", "fine-tune", "--regimes", "full", "--budget", "0.001s", "protocol.steps=1000")
+    process = run_command(tmp_path, "rank", photos.name, "--pool", "builtin", *regimes, *FEW, "--out", "one")
+    assert process.returncode == 1
+    assert (
+        "no pair of model and regime fits into the 0.0 s that the ranking left: the cheapest, full of" in process.stderr
+    )
+    assert "set --budget" in process.stderr
+    assert len(pd.read_csv(tmp_path / "one" / "rank.csv")) == 3
+
+
 def test_features_cannot_be_fine_tuned():
     with pytest.raises(InputError, match="then=fine-tune needs images"):
         rank({"net": np.eye(8)}, np.arange(8) % 2, settings="then=fine-tune")

@@ -284,7 +284,10 @@ def test_findings_are_logged_once_in_a_process(root, store, caplog):
     for _ in range(2):
         assert len(inspect_and_log(replace(image_folder(str(root)), name="leak"), ("train", "test"), store)) == 1
     messages = [(r.levelname, r.message) for r in caplog.records]
-    assert messages == [("WARNING", f"leak: {inspect_and_log(image_folder(str(root)), ('train', 'test'), store)[0]}")]
+    assert messages == [
+        ("INFO", "leak: 2 classes, because its folders name the classes"),
+        ("WARNING", f"leak: {inspect_and_log(image_folder(str(root)), ('train', 'test'), store)[0]}"),
+    ]
 
 
 def test_arrays_have_nothing_to_inspect(tmp_path, store):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 from transfer_exp.dataset.array_conversion import convert_features
 from transfer_exp.dataset.arrays import arrays
 from transfer_exp.dataset.huggingface import huggingface
+from transfer_exp.dataset.image_folder import image_folder, unlabelled_images
 from transfer_exp.dataset.image_table import image_table
 from transfer_exp.dataset.inspection import inspect_and_log, inspect_dataset
 from transfer_exp.dataset.stratification import multi_label_split
@@ -191,6 +194,80 @@ def test_the_hub_has_lists_of_labels_and_floats(tmp_path, monkeypatch):
     numbers = huggingface(str(tmp_path / "hub"), label_column="age")
     assert numbers.target_kind == "regression"
     assert np.allclose(numbers.train.targets[:, 0], NUMBERS)
+
+
+def test_every_reader_names_the_kind_and_the_reason(tmp_path, ages, store, caplog, monkeypatch):
+    monkeypatch.setattr("transfer_exp.dataset.inspection._logged", set())
+    for name in ("a", "b"):
+        for i in range(4):
+            (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture(i % 2, i)).save(tmp_path / "photos" / name / f"{i}.png")
+    photos = str(tmp_path / "photos")
+    sentences = {
+        image_folder(photos): "photos: 2 classes, because its folders name the classes",
+        unlabelled_images(photos): "photos: no labels, because names of folders are ignored",
+        huggingface(str(ages), label_column="person"): "faces: 2 classes, because its column person holds one class",
+        huggingface(str(ages), target_column="age"): "faces: numbers in 2 groups, because its column age holds numbers",
+        replace(
+            huggingface(str(ages), target_column="age"), measure="macro_mae"
+        ): "; macro_mae compares them as grades",
+    }
+    with caplog.at_level("INFO", "transfer_exp"):
+        for dataset, sentence in sentences.items():
+            caplog.clear()
+            inspect_and_log(dataset, ("train",), store)
+            assert sentence in caplog.messages[0], "the first message"
+
+
+@pytest.fixture
+def ages(tmp_path, monkeypatch):
+    """Return a folder as the Hub lays it out: images, and a table of their ages, ids and names in each split."""
+    datasets = pytest.importorskip("datasets", reason="needs the huggingface extra")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    for split in ("train", "test"):
+        folder = tmp_path / "faces" / split
+        folder.mkdir(parents=True)
+        lines = ["file_name,age,person"]
+        for i in range(24):
+            Image.fromarray(picture(i % 2, i)).save(folder / f"{i}.png")
+            lines.append(f"{i}.png,{20 + 2 * i},p{i % 2}")
+        (folder / "metadata.csv").write_text("\n".join(lines))
+    return tmp_path / "faces"
+
+
+def test_whole_numbers_of_the_hub_are_numbers_if_their_column_is_the_target(ages):
+    target = huggingface(str(ages), target_column="age")
+    assert target.target_kind == "regression"
+    assert target.kind_reason == "its column age holds numbers to predict"
+    assert target.test.targets[:, 0].tolist() == [20.0 + 2 * i for i in range(24)]
+    classes = huggingface(str(ages), label_column="person")
+    assert (classes.target_kind, classes.class_names) == ("single_label", ("p0", "p1"))
+    with pytest.raises(
+        InputError, match=r"class '20' has 1 training .*; for numbers to predict set dataset.target_col"
+    ):
+        huggingface(str(ages), label_column="age")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target_column": "person"}, "column 'person' of .* holds no numbers: set dataset.label_column=person"),
+        ({"target_column": "aeg"}, "has no column 'aeg': did you mean age"),
+        ({"target_column": "image"}, "column 'image' of .* holds no numbers"),
+        ({"target_column": "age", "label_column": "person"}, "label_column=person and target_column=age both name"),
+        ({"target_column": "age", "image_column": "person"}, "column 'person' of .* holds no images"),
+    ],
+)
+def test_a_target_column_without_numbers_or_next_to_labels_is_refused(ages, options, message):
+    with pytest.raises(InputError, match=message):
+        huggingface(str(ages), **options)
+
+
+def test_a_missing_number_of_the_hub_is_named_with_its_row(ages):
+    for table in ages.glob("*/metadata.csv"):
+        table.write_text(table.read_text().replace("\n3.png,26,", "\n3.png,,"))
+    with pytest.raises(InputError, match=r"train, row \d+: age=(nan|None) is not a number: leave it out"):
+        huggingface(str(ages), target_column="age")
 
 
 def test_a_split_holds_out_the_same_share_of_every_label():

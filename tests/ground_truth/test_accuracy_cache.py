@@ -9,12 +9,16 @@ import pytest
 from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError
+from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import NetworkOnImages
 from transfer_exp.ground_truth.accuracy_cache import COLUMNS, TABLE, CachedAccuracies, accuracy_row, append_row
+from transfer_exp.ground_truth.full import FullFineTuning
+from transfer_exp.ground_truth.protocol import Protocol
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.table import AccuracyTable
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.csv import read_table, write_table
+from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 from transfer_exp.store import Backend, Store, open_backend
 
@@ -175,3 +179,24 @@ def test_many_processes_at_once_lose_no_row(location):
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(lambda one: append_row(store.backend, one), rows))
     assert seeds(store.backend) == sorted(map(str, range(12)))
+
+
+def test_the_validation_of_a_grid_of_one_point_is_computed_once_and_kept(small_network, tmp_path, monkeypatch):
+    pairing, protocol = small_network, Protocol(2, 6, (1e-3,), (0.01,))
+    regime = FullFineTuning(protocol)
+    cache = CachedAccuracies(regime, Store(tmp_path / "store"), "cpu", NAMES)
+    predicted = cache.predict_seconds(pairing)
+    first = cache.with_validation(pairing, silent)
+    assert first.chosen["validation"] == regime.validate(pairing, silent)
+    assert "validation" not in cache(pairing, silent).chosen, "the accuracy itself is that of any run"
+    monkeypatch.setattr(FullFineTuning, "validate", None)  # a second call would fail
+    assert cache.with_validation(pairing, silent) == first
+    assert predicted > 0.0
+    assert cache.predict_seconds(pairing) == 0.0
+
+
+@pytest.fixture
+def small_network(dataset, tmp_path):
+    """Return a network of the built-in pool on the images of three colours."""
+    (candidate,) = builtin(("vit_shapes",)).candidates
+    return NetworkOnImages(candidate, dataset, Extractor(Store(tmp_path / "store"), "cpu", 8, 0, silent))

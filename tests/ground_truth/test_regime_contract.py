@@ -18,6 +18,7 @@ from transfer_exp.ground_truth.linear_probe_then_full import LinearProbeThenFull
 from transfer_exp.ground_truth.lora import LoraFineTuning
 from transfer_exp.ground_truth.partial import PartialFineTuning
 from transfer_exp.ground_truth.protocol import Protocol
+from transfer_exp.ground_truth.regime import PredictsSeconds, Validates
 from transfer_exp.ground_truth.training import Checkpoint, Training
 from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
@@ -121,6 +122,37 @@ def test_regimes_with_few_parameters_multiply_the_learning_rates():
 def test_a_factor_that_is_not_positive_is_refused(factor):
     with pytest.raises(InputError, match=r"ground_truth\.learning_rate_factor=.*: need a positive number"):
         BitFit(GRID, learning_rate_factor=factor)
+
+
+@all_regimes
+@pytest.mark.parametrize("rates", [(1e-3, 4e-3), (1e-3,)])
+def test_the_predicted_time_is_that_of_all_steps_and_the_prediction_changes_nothing(name, rates, pairing, monkeypatch):
+    now, train_step = [0.0], Training._train_step
+
+    def timed_step(training, *batch):
+        now[0] += 1.0
+        train_step(training, *batch)
+
+    monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(Training, "_train_step", timed_step)
+    regime, subject = replace(REGIMES[name], protocol=replace(GRID, learning_rates=rates)), pairing()
+    predicted = regime.predict_seconds(subject)
+    assert now[0] == 4.0, "few steps predict the time of all"
+    now[0] = 0.0
+    accuracy = regime(subject, silent)
+    assert isinstance(regime, PredictsSeconds)
+    if len(rates) == 1:
+        assert "validation" not in accuracy.chosen
+        regime.validate(subject, silent)
+    assert predicted == pytest.approx(now[0])
+    assert regime(pairing(), silent) == accuracy
+
+
+@all_regimes
+def test_validation_is_that_of_the_chosen_point_of_the_grid(name, pairing):
+    regime = REGIMES[name]
+    assert isinstance(regime, Validates)
+    assert regime.validate(pairing(), silent) == regime(pairing(), silent).chosen["validation"]
 
 
 def test_every_regime_has_a_cache_key_and_row_of_its_own():

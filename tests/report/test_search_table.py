@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from transfer_exp.errors import InputError
+from transfer_exp.report.html.page import page_data
 from transfer_exp.report.record import (
     last_round_as_cell,
     read_record,
@@ -20,7 +22,7 @@ from transfer_exp.report.record import (
     write_search_record,
 )
 from transfer_exp.report.search_table import next_step, search_table, verdict
-from transfer_exp.results.search import SearchedModel, SearchResult
+from transfer_exp.results.search import AdaptedModel, SearchedModel, SearchResult
 
 CELL = {"model_pool": "p", "dataset": "d", "perturbation": "pca", "metric": "logme", "seed": "0"}
 
@@ -60,9 +62,9 @@ def with_models(*models, **fields):
     return replace(SEARCH, models=models, **fields)
 
 
-def rendered(search, width=100):
+def rendered(search, width=100, top=0):
     console = Console(file=StringIO(), width=width)
-    console.print(search_table(search))
+    console.print(search_table(search, top=top))
     return console.file.getvalue()
 
 
@@ -266,3 +268,57 @@ def test_the_best_of_measured_errors_is_the_smallest():
     assert next_step(search) == "Best after fine-tuning these two: b, mae 2.250"
     one = with_models(finalist("a", 1, 0.5, accuracy=7.5), finalist("b", 2, 0.4), measure="mae")
     assert next_step(one) == "mae after fine-tuning a: 7.500"
+
+
+PAIRS = (
+    AdaptedModel("first", "lora", accuracy=0.7, validation=0.6, trainable_parameters=2_000, training_seconds=9.0),
+    AdaptedModel("first", "full", accuracy=0.6, validation=0.8, trainable_parameters=90_000, training_seconds=30.0),
+    AdaptedModel("second", "lora", "failed", reason="it has no linear layers"),
+    AdaptedModel("second", "full", "not tried", expected_seconds=150.0, reason="it needs about 150.0 s"),
+)
+COMPARED = replace(SEARCH, pairs=PAIRS, command="")
+
+
+def test_pairs_are_in_the_order_of_their_validation_and_the_last_line_names_the_best():
+    text = " ".join(rendered(COMPARED).split())
+    assert "test model regime validation accuracy trained seconds" in text
+    assert text.index("first full 0.800 0.600 90,000 30.0") < text.index("first lora 0.600 0.700 2,000 9.0")
+    assert "first with full trains 90 k parameters in 30.0 s" in text
+    assert "Not tried for lack of time, 1 of 4 pairs: second with full (about 2.5 min)" in text
+    assert "No lora of second: it has no linear layers" in text
+    assert text.endswith("Best of 2 pairs on validation images: first with full, test accuracy 0.600")
+    assert "and 1 more pairs in regimes.csv" in " ".join(rendered(COMPARED, top=1).split())
+
+
+def test_pairs_are_in_the_record_the_table_of_regimes_and_on_the_page(tmp_path):
+    paths = write_search_record(COMPARED, {}, tmp_path)
+    assert [path.name for path in paths] == ["result.json", "rank.csv", "rank.parquet", "regimes.csv"]
+    assert read_search(tmp_path / "result.json").pairs == PAIRS
+    table = pd.read_csv(tmp_path / "regimes.csv").set_index(["model", "ground_truth"])
+    assert list(table.index[:2]) == [("first", "full"), ("first", "lora")]
+    assert set(table.index[2:]) == {("second", "lora"), ("second", "full")}
+    assert list(table.index[table["least_parameters"]]) == [("first", "lora")], "full is worse on test images"
+    assert table.loc[("second", "full"), "status"] == "not tried"
+    data = page_data(tmp_path)
+    assert [(row["model"], row["ground_truth"]) for row in data["regimes"]] == [("first", "full"), ("first", "lora")]
+    assert data["cells"][0]["answer"]["headline"].startswith("Best of 2 pairs on validation images: first with full")
+    assert "regimes.csv" not in [path.name for path in write_search_record(SEARCH, {}, tmp_path / "without")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": "done"}, "status of first with lora is 'done'"),
+        ({"validation": None}, "first with lora is measured, and its accuracies do not fit that"),
+        ({"accuracy": 1.5}, "accuracy 1.5 of first with lora is out of the range"),
+        ({"training_seconds": -1.0}, "training_seconds of first with lora is -1.0"),
+        ({"model": "absent"}, "it has a pair of absent, which is not one of its models"),
+    ],
+)
+def test_an_edited_pair_is_refused_by_name(tmp_path, changes, reason):
+    write_search_record(COMPARED, {}, tmp_path)
+    record = json.loads((tmp_path / "result.json").read_text())
+    record["pairs"][0] |= changes
+    (tmp_path / "result.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match=re.escape(reason)):
+        read_search(tmp_path / "result.json")

@@ -36,6 +36,7 @@ from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.progress import phase, show_progress, silent
+from transfer_exp.results.search import format_seconds
 from transfer_exp.store import Store
 from transfer_exp.terminal import Terminal
 
@@ -265,11 +266,4 @@ def print_plan(stages: Mapping[str, StageWork], planner: Planner, console: Conso
 
 def _cells(work: StageWork, done: int) -> list[str]:
     storage = f"{work.storage / 1e6:,.1f} MB" if work.storage else ""
-    return [f"{done:,}", f"{work.passes:,}", _duration(work.seconds), _duration(work.longest), storage]
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in {"h": 3600, "min": 60}.items():
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:.1f} s"
+    return [f"{done:,}", f"{work.passes:,}", format_seconds(work.seconds), format_seconds(work.longest), storage]

@@ -27,6 +27,7 @@ from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
 from transfer_exp.cli.overrides import quote, quote_path
 from transfer_exp.cli.redact import redacted_command
+from transfer_exp.cli.regimes import build_regimes, compare_regimes, compose_regimes, regimes_setting
 from transfer_exp.cli.run import run_context
 from transfer_exp.cli.settings import check_job
 from transfer_exp.cli.tracked_job import data_digest, describe_job
@@ -37,7 +38,9 @@ from transfer_exp.progress import hide_bars, phase
 from transfer_exp.tracker.live_run import LiveRun
 
 if TYPE_CHECKING:
+    from transfer_exp.experiment.run_log import RunLog
     from transfer_exp.experiment.search import PoolSearch
+    from transfer_exp.report.write_run import RunContext
     from transfer_exp.results.search import SearchResult
     from transfer_exp.statistics.feature_set import FeaturesInMemory
 
@@ -56,7 +59,7 @@ _LIMITS = {
 """Settings of the limits by option."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w.-]+)?")
 _TABLES = (".csv", ".tsv", ".txt")
-_SEARCH_SETTINGS = ("budget", "draws", "halving", "limits", "then", "models", "ground_truth", "hydra")
+_SEARCH_SETTINGS = ("budget", "draws", "halving", "limits", "then", "regimes", "models", "ground_truth", "hydra")
 """Settings of a search that a run does not have, or that the command for fine-tuning sets itself."""
 _RUN_DEFAULTS = {"model_pool": "", "perturbation": "none", "metric": "logme", "tracker": "wandb"}
 """Groups with another default in ``transfer-exp rank``, and the option that the command need not name."""
@@ -70,6 +73,7 @@ _ARRAYS_IN_MEMORY = ["dataset=arrays", "model_pool=arrays", "dataset.root=arrays
 _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
     "transfer-exp rank photos --then fine-tune",
+    "transfer-exp rank photos --then fine-tune --regimes full,lora --budget 30m",
     "transfer-exp rank photos --unlabelled",
     "transfer-exp rank owner/name --pool timm 'model_pool.names=[resnet18.a1_in1k,deit_tiny_patch16_224.fb_in1k]'",
 )
@@ -95,6 +99,11 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         "90s, 10m, 5min or 2h; none for no limit (default 10m)",
     )
     parser.add_argument("--then", choices=[FINE_TUNE], help="measure the accuracy of the recommended models")
+    parser.add_argument(
+        "--regimes",
+        metavar="NAMES",
+        help="ways to fine-tune, such as full,lora,last_block: as many models with each as the budget allows",
+    )
     parser.add_argument("--pool", metavar="NAME", help="model_pool=NAME (default everyday)")
     parser.add_argument(
         "--unlabelled", action="store_true", help="all images below a folder, whose labels are unknown or ignored"
@@ -106,7 +115,7 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     parser.add_argument(
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
-    own_options = ("-h", "--help", "--budget", "--then", "--pool", "--unlabelled", *_LIMITS)
+    own_options = ("-h", "--help", "--budget", "--then", "--regimes", "--pool", "--unlabelled", *_LIMITS)
     arguments = list(arguments)
     if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
         position = arguments.index("--budget")
@@ -117,6 +126,7 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         [f"./{a}" if a.startswith("-") and a not in own_options and Path(a).exists() else a for a in arguments]
     )
     settings = [*options.settings, *([f"then={options.then}"] if options.then else [])]
+    settings += [regimes_setting(options.regimes)] if options.regimes is not None else []
     settings += _limit_settings(vars(options))
     return search_overrides(options.target, options.budget, options.pool, settings, options.unlabelled)
 
@@ -211,46 +221,50 @@ def _holds_arrays(folder: Path) -> bool:
 
 
 def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
-    """Inspect the images, search the pool, and write the files of the search; a `main.Job`."""
+    """Inspect the images, search the pool, fine-tune its best models if asked, and write the files; a `main.Job`."""
+    from transfer_exp.experiment.budget import Budget
+
     labels = {**cell_labels(config)[0], **varied_settings(config)}
     del labels["ground_truth"]
-    tracker = build("tracker", to_plain(config.tracker))
+    tracker, composed = build("tracker", to_plain(config.tracker)), compose_regimes(config)
+    budget = Budget(parse_budget(config.budget))
     try:
-        search = build_search(config, _log.info)
+        search, regimes = build_search(config, _log.info), build_regimes(composed)
+        budget = budget.with_at_least_half_left()  # as that of the search
         data = data_digest(tracker, search.dataset, trains=False)
         run = describe_job(config, to_plain(config), search.cell(labels), sweep, data)
         with LiveRun(tracker, run, folder) as live_run:
-            return _search(search, labels, live_run, config, folder, sweep)
+            result, run_log = search.run(labels)
+            result = replace(add_evidence(result), command=fine_tune_command(result, HydraConfig.get()))
+            if config.then == FINE_TUNE:
+                _show_ranking(result, run_log, config, folder)
+                result = (
+                    compare_regimes(regimes, search, result, budget) if regimes else fine_tune(config, search, result)
+                )
+            return _write_files(result, run_context(to_plain(config), sweep, search, run_log), folder, live_run)
     except NoModelError as error:
         raise _with_offline_advice(error, config) from error
 
 
-def _search(
-    search: PoolSearch,
-    labels: Mapping[str, str],
-    live_run: LiveRun,
-    config: DictConfig,
-    folder: Path,
-    sweep: str | None,
-) -> Outcome:
-    """Run a search, fine-tune its best models where the settings ask for it, and write its files."""
-    from transfer_exp.report.record import write_search_record
+def _write_files(result: SearchResult, context: RunContext, folder: Path, live_run: LiveRun) -> Outcome:
+    """Write the files of a search, and return what to print."""
     from transfer_exp.report.search_table import search_table
     from transfer_exp.report.write_run import write_search
 
-    result, run_log = search.run(labels)
-    result = replace(add_evidence(result), command=fine_tune_command(result, HydraConfig.get()))
-    if config.then == FINE_TUNE:
-        # Training takes longer than the search, whose result must not be lost with it.
-        write_search_record(result, to_plain(config), folder, run_log.findings)
-        from transfer_exp.terminal import Terminal
-
-        with hide_bars():
-            Terminal().print(search_table(result, Path(relative_path(folder)), OutputOptions.top))
-        result = fine_tune(config, search, result)
-    output = write_search(result, run_context(to_plain(config), sweep, search, run_log), folder, live_run.finish)
+    output = write_search(result, context, folder, live_run.finish)
     summary = partial(search_table, result, Path(relative_path(folder)))
     return Outcome(summary, "ranked", output.written, output.problem, result.command)
+
+
+def _show_ranking(result: SearchResult, run_log: RunLog, config: DictConfig, folder: Path) -> None:
+    """Write and print a ranking before its models are trained, which takes longer, so that it is not lost."""
+    from transfer_exp.report.record import write_search_record
+    from transfer_exp.report.search_table import search_table
+    from transfer_exp.terminal import Terminal
+
+    write_search_record(result, to_plain(config), folder, run_log.findings)
+    with hide_bars():
+        Terminal().print(search_table(result, Path(relative_path(folder)), OutputOptions.top))
 
 
 def _with_offline_advice(error: NoModelError, config: DictConfig) -> InputError:
@@ -277,10 +291,8 @@ def build_search(
         log: Prints one line; called with each remark about the images.
         arrays: Features and labels in memory, in place of the files of ``dataset=arrays``.
     """
-    from transfer_exp.dataset.target_dataset import TargetDataset
     from transfer_exp.experiment.budget import Budget
     from transfer_exp.ground_truth.none import NoGroundTruth
-    from transfer_exp.statistics.feature_set import describe_targets
     from transfer_exp.store import Store
 
     plain = to_plain(config)
@@ -295,13 +307,12 @@ def build_search(
     phase("reading the dataset")
     parts = build_all(("perturbation", "metric", "dataset"), plain) | {"pool": pool}
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
-    if plain["then"] and not isinstance(dataset, TargetDataset):
-        raise InputError(f"then={plain['then']} needs images: arrays come without networks, leave it out")
-    if plain["then"] and dataset.target_kind == "unlabelled":
-        raise InputError(f"then={plain['then']} needs labels: leave it out, or label the images")
+    if plain["then"]:
+        _check_trainable(dataset, plain["then"])
+    from transfer_exp.dataset.inspection import describe_kind
+
     # The first line, before the seconds that torch takes.
-    targets = describe_targets(dataset.target_kind, len(dataset.class_names), dataset.kind_reason)
-    _log.info("ranking models for %s (%s)%s", dataset.name, targets, limit)
+    _log.info("ranking models for %s (%s)%s", dataset.name, describe_kind(dataset), limit)
     phase("loading torch")
     resolved = resolve_settings(config)
     parts |= build_all(("ground_truth",), resolved)
@@ -310,8 +321,11 @@ def build_search(
 
     from transfer_exp.evaluation.halving import Halving
     from transfer_exp.experiment.limits import Limits
+    from transfer_exp.experiment.regime_comparison import RANKING_SHARE
     from transfer_exp.experiment.search import PoolSearch
 
+    if plain["regimes"] and budget.seconds is not None:
+        budget = replace(budget, seconds=RANKING_SHARE * budget.seconds)
     limits: dict[str, Any] = dict(plain["limits"])
     limits["licence"] = limits["licence"] and tuple(limits["licence"])
     return PoolSearch(
@@ -324,6 +338,16 @@ def build_search(
         limits=Limits(**limits),
         report=log,
     )
+
+
+def _check_trainable(dataset: object, then: str) -> None:
+    """Raise InputError if a dataset has no images or no labels to fine-tune on."""
+    from transfer_exp.dataset.target_dataset import TargetDataset
+
+    if not isinstance(dataset, TargetDataset):
+        raise InputError(f"then={then} needs images: arrays come without networks, leave it out")
+    if dataset.target_kind == "unlabelled":
+        raise InputError(f"then={then} needs labels: leave it out, or label the images")
 
 
 def add_evidence(result: SearchResult) -> SearchResult:

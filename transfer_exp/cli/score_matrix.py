@@ -60,16 +60,25 @@ def compose_option(group: str, text: str, seed: int) -> dict[str, Any]:
     Raises:
         InputError: When the text is not of this form, there is no such option, or it has no such hyperparameter.
     """
-    match = _OPTION.fullmatch(text.strip())
-    if match is None:
-        raise InputError(f"{group} '{text}' is not an option: write NAME or NAME(KEY=VALUE, ...)")
-    changes = [change.strip() for change in (match["changes"] or "").split(",") if change.strip()]
-    path = CONF / group / f"{match['name']}.yaml"
+    name, changes = split_option(group, text)
+    path = CONF / group / f"{name}.yaml"
     if not changes and path.is_file():  # Hydra would also compose all other settings, in a tenth of a second.
         return to_plain(OmegaConf.create({group: OmegaConf.load(path), "seed": seed}))[group]
     # In quotes, because an option is a name even where it reads like a number or a truth value.
-    overrides = [f"{group}='{match['name']}'", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
+    overrides = [f"{group}='{name}'", f"seed={seed}", *(f"{group}.{change}" for change in changes)]
     return compose_group(group, overrides)
+
+
+def split_option(group: str, text: str) -> tuple[str, list[str]]:
+    """Return the name of an option and its changes ``KEY=VALUE`` from a text such as ``pca(dim=32)``.
+
+    Raises:
+        InputError: When the text is not of this form.
+    """
+    match = _OPTION.fullmatch(text.strip())
+    if match is None:
+        raise InputError(f"{group} '{text}' is not an option: write NAME or NAME(KEY=VALUE, ...)")
+    return match["name"], [change.strip() for change in (match["changes"] or "").split(",") if change.strip()]
 
 
 def _build_options(group: str, names: Sequence[str], seed: int) -> dict[str, Any]:

@@ -80,6 +80,10 @@ SETTINGS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: value is None or type(value) in (int, float, str),
     ),
     "then": ("fine-tune, or null", lambda value: value in (None, "fine-tune")),
+    "regimes": (
+        "a list such as [full,'lora(rank=4)'], or null",
+        lambda value: _is_name(value) or _is_list(value, _is_name, or_null=True),
+    ),
     "inspect": ("true or false", lambda value: isinstance(value, bool)),
     "draws": _whole_number(2, 1_000_000),
     "limits.parameters": _limit(),

@@ -33,6 +33,7 @@ def huggingface(
     test_fraction: float = 0.3,
     image_column: str | None = None,
     label_column: str | None = None,
+    target_column: str | None = None,
     scoring_set_size: int | None = None,
     seed: int = 0,
     on_unreadable: str = "refuse",
@@ -49,6 +50,8 @@ def huggingface(
         image_column, label_column: Names of the columns; None for the only image and the only class label, or list of
             class labels, among the features. A label column of integers, strings or floats must be named. A list holds
             several labels, a float is a number to predict.
+        target_column: Name of a column of numbers to predict, which may be whole, such as ages; instead of a
+            ``label_column``.
         test_fraction, scoring_set_size, seed, on_unreadable, background, pixel_range: Arguments of `image_folder`.
 
     Raises:
@@ -60,13 +63,14 @@ def huggingface(
     for name in chosen.values():
         if name not in splits:
             raise InputError(f"{id} has no split {name!r}: {suggestion(name, splits)}")
-    image, label = _choose_columns(splits[chosen["train"]].features, image_column, label_column, id)
+    features = splits[chosen["train"]].features
+    image, label = _choose_columns(features, image_column, label_column, target_column, id)
     passed_over: dict[str, tuple[str, ...]] = {}
     for split, option in (("validation", validation), ("test", test)):
         if option is None and split in chosen and all(_is_withheld(cell) for cell in splits[chosen[split]][label]):
             n_rows, name = len(splits[chosen[split]]), chosen.pop(split)
             passed_over[unlabelled(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
-    kind = _target_kind(splits[chosen["train"]].features[label])
+    kind = "regression" if target_column is not None else _target_kind(features[label])
     class_names, answers = _read_targets({split: splits[name] for split, name in chosen.items()}, label, id, kind)
     decoder, folders = ImageDecoder(background, pixel_range), _allowed_folders(id)
     images = {
@@ -76,9 +80,27 @@ def huggingface(
     if is_skip(on_unreadable) and (damaged := _leave_out_unreadable(images, id, chosen)):
         passed_over[NOT_READABLE] = damaged
     sampling = (test_fraction, scoring_set_size, seed)
-    content = {"multi_label": "lists of labels", "regression": "floats"}.get(kind, "one class a row")
-    reason = f"its column {label} holds {content}"
-    return assemble(Path(id).name, class_names, images, *sampling, kind, passed_over, reason)
+    reason = f"its column {label} holds {_describe_column(features[label], kind, target_column)}"
+    try:
+        return assemble(Path(id).name, class_names, images, *sampling, kind, passed_over, reason)
+    except InputError as error:
+        if kind != "single_label" or not _holds_whole_numbers(features[label]):
+            raise
+        raise InputError(f"{error}; for numbers to predict set dataset.target_column={label}") from error
+
+
+def _describe_column(feature: Any, kind: TargetKind, target_column: str | None) -> str:
+    """Return what the column to predict holds, in words that explain the kind of the dataset."""
+    if target_column is not None:
+        return "numbers to predict"
+    if kind == "single_label" and _holds_whole_numbers(feature):
+        return "whole numbers, which are classes unless dataset.target_column names it"
+    return {"multi_label": "lists of labels", "regression": "floats"}.get(kind, "one class a row")
+
+
+def _holds_whole_numbers(feature: Any) -> bool:
+    """Return whether a column holds whole numbers that do not stand for names of classes."""
+    return not hasattr(feature, "names") and "int" in getattr(feature, "dtype", "")
 
 
 def _leave_out_unreadable(images: dict[Split, LabelledImages], id: str, chosen: Mapping[Split, str]) -> tuple[str, ...]:
@@ -147,20 +169,41 @@ def _choose_splits(splits: Any, train: str | None, validation: str | None, test:
     return chosen
 
 
-def _choose_columns(features: Any, image: str | None, label: str | None, id: str) -> tuple[str, str]:
+def _choose_columns(
+    features: Any, image: str | None, label: str | None, target: str | None, id: str
+) -> tuple[str, str]:
+    """Return the names of the column of images, and of that of labels or numbers."""
     import datasets
 
     image = _choose_column(features, image, datasets.Image, "image_column", id)
-    label = _choose_column(features, label, datasets.ClassLabel, "label_column", id)
     if not isinstance(features[image], datasets.Image):
         raise InputError(f"column {image!r} of {id} holds no images: set dataset.image_column to another one")
+    if target is not None:
+        return image, _check_target_column(features, target, label, id)
+    label = _choose_column(features, label, datasets.ClassLabel, "label_column", id)
     if not isinstance(getattr(features[label], "feature", features[label]), (datasets.ClassLabel, datasets.Value)):
         raise InputError(f"column {label!r} of {id} holds no labels: set dataset.label_column to another one")
     return image, label
 
 
+def _check_target_column(features: Any, target: str, label: str | None, id: str) -> str:
+    """Return the name of a column of numbers to predict; InputError if it holds others, or labels are named too."""
+    import datasets
+
+    if label is not None:
+        raise InputError(
+            f"dataset.label_column={label} and target_column={target} both name what to predict: keep one of them"
+        )
+    feature = features[_choose_column(features, target, datasets.Value, "target_column", id)]
+    if not isinstance(feature, datasets.Value) or not feature.dtype.startswith(("int", "uint", "float")):
+        raise InputError(f"column {target!r} of {id} holds no numbers: set dataset.label_column={target} for labels")
+    return target
+
+
 def _choose_column(features: Any, name: str | None, kind: type, option: str, id: str) -> str:
     """Return the column ``name`` if it exists, or for None the only column of a type."""
+    import datasets
+
     if name is not None:
         if name not in features:
             raise InputError(f"{id} has no column {name!r}: {suggestion(name, features)}")
@@ -169,7 +212,8 @@ def _choose_column(features: Any, name: str | None, kind: type, option: str, id:
     columns = columns or [c for c, feature in features.items() if isinstance(getattr(feature, "feature", None), kind)]
     if len(columns) != 1:
         names = ", ".join(columns or features)
-        advice = ", or read a folder of images with dataset=image_folder" if expand_user(id).is_dir() else ""
+        advice = ", or dataset.target_column to one of numbers" if kind is datasets.ClassLabel else ""
+        advice += ", or read a folder of images with dataset=image_folder" if expand_user(id).is_dir() else ""
         raise InputError(
             f"{id} has {len(columns)} columns of type {kind.__name__}: set dataset.{option} to one of {names}{advice}"
         )

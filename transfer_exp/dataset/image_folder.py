@@ -72,7 +72,8 @@ def image_folder(
     classes = sorted({label for part in files.values() for label in part})
     splits = {split: scan.load_images(part, classes) for split, part in files.items()}
     sampling = (test_fraction, scoring_set_size, seed)
-    return assemble(name or folder.name, classes, splits, *sampling, passed_over=scan.passed_over)
+    reason = "its folders name the classes"
+    return assemble(name or folder.name, classes, splits, *sampling, passed_over=scan.passed_over, kind_reason=reason)
 
 
 def unlabelled_images(
@@ -111,6 +112,7 @@ def unlabelled_images(
         images.stratified_subset(scoring_set_size, seed),
         target_kind="unlabelled",
         passed_over={reason: tuple(names) for reason, names in scan.passed_over.items()},
+        kind_reason="names of folders are ignored",
     )
 
 

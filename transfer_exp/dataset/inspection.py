@@ -33,6 +33,7 @@ from transfer_exp.dataset.image_decoding import ImageFacts, allowed_formats, han
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.atomic import digest
+from transfer_exp.io.measures import ORDINAL
 from transfer_exp.progress import Track, phase, silent, track
 from transfer_exp.statistics.feature_set import describe_targets
 from transfer_exp.store import Store
@@ -211,9 +212,8 @@ def inspect_and_log(
     Raises:
         InputError: If an image of the splits ``needed`` cannot be read.
     """
-    if dataset.target_kind in ("multi_label", "regression") and report is None:
-        targets = describe_targets(dataset.target_kind, len(dataset.class_names), dataset.kind_reason)
-        _log_once(dataset.name, targets)
+    if report is None and (dataset.kind_reason or dataset.target_kind != "single_label"):
+        _log_once(dataset.name, describe_kind(dataset))
     if isinstance(dataset, FeatureArrays):
         return []
     phase("checking the images")
@@ -225,6 +225,12 @@ def inspect_and_log(
     for line in findings:
         _log_once(dataset.name, line)
     return findings
+
+
+def describe_kind(dataset: TargetDataset | FeatureArrays) -> str:
+    """Return what a dataset asks a model to predict, and why, such as ``5 classes, because its folders name them``."""
+    targets = describe_targets(dataset.target_kind, len(dataset.class_names), dataset.kind_reason)
+    return targets + (f"; {dataset.measure} compares them as grades" if dataset.measure in ORDINAL else "")
 
 
 def _log_once(name: str, line: str) -> None:

@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import PurePosixPath
@@ -23,7 +23,7 @@ import pandas as pd
 from transfer_exp.errors import InputError, explain_model_failure
 from transfer_exp.features.extraction import network_threads
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
-from transfer_exp.ground_truth.regime import Accuracy, HasGrid, Regime
+from transfer_exp.ground_truth.regime import Accuracy, HasGrid, PredictsSeconds, Regime, Validates
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.code import outside_code
 from transfer_exp.io.csv import read_table, write_table
@@ -86,6 +86,29 @@ class CachedAccuracies:
         append_row(self.store.backend, {**record["row"], "key": digest(key)})
         self.store.remove_unfinished(key)
         return Accuracy(**{**record["accuracy"], "seconds": record["row"].get("seconds")})
+
+    def with_validation(self, pairing: Pairing, track: Track) -> Accuracy | None:
+        """Return the accuracy of a call with ``validation`` in `Accuracy.chosen`, where the regime `Validates`."""
+        accuracy, regime = self(pairing, track), self.regime
+        if accuracy is None or "validation" in accuracy.chosen or not isinstance(regime, Validates):
+            return accuracy
+        assert isinstance(pairing, NetworkOnImages), "regimes that validate refuse arrays"
+        key = self._key(pairing)
+
+        def compute() -> dict[str, Any]:
+            with _explain_failure(), network_threads(pairing.model.backbone):
+                return {"validation": regime.validate(pairing, track)}
+
+        record, _ = self.store.get_or_compute_record("validation", key, compute)
+        self.store.remove_unfinished(key)
+        return replace(accuracy, chosen={**accuracy.chosen, **record})
+
+    def predict_seconds(self, pairing: Pairing) -> float:
+        """Predict the seconds of `with_validation`: 0 if the store has the accuracy, or if nothing is known."""
+        if not isinstance(pairing, NetworkOnImages) or self.is_cached(pairing):
+            return 0.0
+        with _explain_failure(), network_threads(pairing.model.backbone):
+            return self.regime.predict_seconds(pairing) if isinstance(self.regime, PredictsSeconds) else 0.0
 
     def train_point(self, grid: HasGrid, pairing: NetworkOnImages, point: int, track: Track) -> None:
         """Call `HasGrid.train_point`, unless the accuracy is in the store or the grid has no such point."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,10 +52,13 @@ _PROBE_STRENGTH, _PROBE_TOLERANCE = 1e-2, 1e-3
 _EVALUATION_BATCH = 128
 FEW_PARAMETERS_FACTOR = 10.0
 """Factor on the learning rates of regimes that train few parameters, which need larger ones; docs/ground_truth.md."""
+_TIMED_STEPS = 3
+"""Number of training steps that predict the time of all steps, after a first one that warms libraries up."""
 _CURVE_POINTS = 50
 """Largest number of points in the curve of a training run; each is the mean of the steps since the one before."""
 Positions = Int[np.ndarray, " trained"]
-"""Positions of images in train and validation together."""
+HeldOut = Int[np.ndarray, " held_out"]
+"""Positions of images in train and validation together, to train on and to select on."""
 
 
 class FineTuning(ABC):
@@ -127,36 +131,93 @@ class FineTuning(ABC):
         run.train(until, data.validation)
         return was_trained
 
+    def validate(self, pairing: Pairing, track: Track) -> float:
+        """Train on the training images, and return the measure on validation, see `Validates`."""
+        data, protocol = self._prepare(pairing), self.protocol
+        advance = track(f"validating {pairing.name}", protocol.selection_steps() or protocol.steps)
+        runs = self._grid_runs(data, advance)
+        return _select(runs, data.validation, protocol.stages, data.dataset.measure)[1]["validation"]
+
+    def predict_seconds(self, pairing: Pairing) -> float:
+        """Predict the seconds of a call, see `PredictsSeconds`, from steps on one batch with a discarded network.
+
+        For a grid of one point, the time of `validate` is added, because a call then validates nothing.
+        """
+        (model, dataset), protocol = self._to_train(pairing), self.protocol
+        images, _, held_out = self._split(dataset)
+        n_timed, n_test, n_steps = min(protocol.batch_size, len(images)), len(dataset.test), protocol.steps
+        n_steps += protocol.selection_steps() or protocol.steps
+        factory, positions = self._factory(model, images), torch.arange(n_timed)
+        start = time.perf_counter()
+        plain, augmented = self._examples(model, factory, images, dataset, n_timed)
+        plain.batch_at(positions)
+        first_read = time.perf_counter() - start
+        # A second reading takes no time if the inputs stay in memory.
+        per_input = max(first_read - _seconds(lambda: plain.batch_at(positions)), 0.0) / n_timed
+        network = factory.build(lambda dim: nn.Linear(dim, dataset.n_outputs))
+        recipe = replace(self.grid()[0], learning_rate=1e-9)  # no step may diverge
+        training = Training(network, augmented.batch_at, n_timed, recipe, self.seed)
+        training.run(1)
+        per_step = _seconds(lambda: training.run(1 + _TIMED_STEPS)) / _TIMED_STEPS
+        network.eval()
+        with torch.inference_mode():
+            per_output = _seconds(lambda: network(plain.batch_at(positions)[0]).cpu()) / n_timed
+        n_trained = len(images) if factory.part.trunk else min(len(images), n_steps * protocol.batch_size)
+        is_augmented = protocol.augmentation != "none"  # Then reading is a part of each step.
+        n_inputs = (len(held_out) if is_augmented else n_trained) + n_test
+        n_outputs = self.n_points * len(held_out) + n_test + len(images) * (protocol.head == "linear_probe")
+        return n_inputs * per_input + n_steps * per_step + n_outputs * per_output
+
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
         """Return the cost of training all parameters, see `CountsPasses`."""
         return self.protocol.forward_passes(split_sizes)
 
-    def _prepare(self, pairing: Pairing) -> _Data:
-        """Return the images of a dataset as inputs of the networks that are trained."""
+    def _to_train(self, pairing: Pairing) -> tuple[LoadedModel, TargetDataset]:
+        """Return the model and its dataset with numbers standardised; InputError if they cannot be trained."""
         if not isinstance(pairing, NetworkOnImages):
             raise InputError(
                 f"ground_truth={self.option} needs networks and images: here set ground_truth=none or linear_probe"
             )
-        dataset, model = pairing.dataset.standardise_numbers(), pairing.model
+        dataset = pairing.dataset.standardise_numbers()
         if self.protocol.number_loss == "huber" and dataset.target_kind != "regression":
             raise InputError(f"protocol.number_loss=huber is for numbers, and {dataset.name} has none: leave it out")
+        return pairing.model, dataset
+
+    def _split(self, dataset: TargetDataset) -> tuple[LabelledImages, Positions, HeldOut]:
+        """Return the images of train and validation, and the positions to train on and to hold out for selection."""
         train, validation = dataset.train, dataset.validation
         if validation is None:
-            images = train
-            trained, held_out = stratified_split(train.labels, self.protocol.validation_fraction, self.seed)
-        else:
-            images = train.concatenate(validation)
-            trained, held_out = np.arange(len(train)), len(train) + np.arange(len(validation))
-        factory = self._factory(model, images)
-        plain = factory.examples(images)
-        batch_at, protocol = plain.batch_at, self.protocol
+            return train, *stratified_split(train.labels, self.protocol.validation_fraction, self.seed)
+        positions = np.arange(len(train) + len(validation))
+        return train.concatenate(validation), positions[: len(train)], positions[len(train) :]
+
+    def _examples(
+        self,
+        model: LoadedModel,
+        factory: NetworkFactory,
+        images: LabelledImages,
+        dataset: TargetDataset,
+        first: int | None = None,
+    ) -> tuple[Examples, Examples]:
+        """Return the inputs of networks for some images, or the ``first`` ones, without and with augmentation."""
+        plain, protocol = factory.examples(images, first), self.protocol
+        batch_at = plain.batch_at
         if protocol.augmentation == "crop_flip":
             if model.augmented is None:
                 raise InputError("this pool has no augmentation=crop_flip: set protocol.augmentation=none")
             batch_at = prepare_images(images, model.augmented, factory.device, use_cache=False)
         if protocol.mixup:
             batch_at = mix_images(batch_at, images, len(dataset.class_names), protocol.mixup)
-        return _Data(pairing, dataset, factory, replace(plain, batch_at=batch_at), trained, plain.subset(held_out))
+        return plain, replace(plain, batch_at=batch_at)
+
+    def _prepare(self, pairing: Pairing) -> _Data:
+        """Return the images of a dataset as inputs of the networks that are trained."""
+        model, dataset = self._to_train(pairing)
+        assert isinstance(pairing, NetworkOnImages), "arrays are refused"
+        images, trained, held_out = self._split(dataset)
+        factory = self._factory(model, images)
+        plain, augmented = self._examples(model, factory, images, dataset)
+        return _Data(pairing, dataset, factory, augmented, trained, plain.subset(held_out))
 
     def _factory(self, model: LoadedModel, images: LabelledImages) -> NetworkFactory:
         """Return the factory of networks for a model, which stays unchanged."""
@@ -324,6 +385,13 @@ class _Run:
         for _ in range(self._reported, step):
             self.advance()
         self._reported = max(self._reported, step)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Return the time that some work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -13,7 +14,7 @@ from torch import nn
 
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.errors import InputError, check_options
-from transfer_exp.features.model_on_target import Pairing, Split
+from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
 from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
 from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.regime import Accuracy
@@ -21,6 +22,9 @@ from transfer_exp.io.measures import larger_is_better
 from transfer_exp.model_pool.layers import HEAD_INPUT
 from transfer_exp.progress import Track
 from transfer_exp.statistics.feature_set import Features, FeatureSet, Targets, concatenate
+
+_TIMED_IMAGES = 64
+"""Number of images that predict the time of all."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,23 @@ class LinearProbe:
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
         """Return the number of images: each passes through the network once, for its features."""
         return sum(split_sizes.values())
+
+    def predict_seconds(self, pairing: Pairing) -> float:
+        """Predict the seconds of a call, see `PredictsSeconds`, from the features of some images and a fit to them."""
+        if not isinstance(pairing, NetworkOnImages):
+            return 0.0
+        pairing, dataset = pairing.at_layer(HEAD_INPUT), pairing.dataset
+        images = dataset.train.stratified_subset(min(_TIMED_IMAGES, len(dataset.train)), self.seed)
+        start = time.perf_counter()
+        features = pairing.extractor.compute(pairing.name, pairing.model, images)["features"]
+        per_image = (time.perf_counter() - start) / len(images)
+        start = time.perf_counter()
+        samples = FeatureSet(features, images.labels, targets=images.targets)
+        fit_probe(samples, dataset.n_outputs, self.strengths, self.tolerance, self.iterations)
+        per_sample = (time.perf_counter() - start) / len(images)
+        splits = [split for split in (dataset.train, dataset.validation, dataset.test) if split is not None]
+        n_missing = sum(len(split) for split in splits if not pairing.extractor.is_cached(pairing.model, split))
+        return n_missing * per_image + sum(map(len, splits)) * per_sample
 
     def _load_splits(self, pairing: Pairing) -> tuple[FeatureSet, FeatureSet, FeatureSet]:
         train, test = labelled_features(pairing, "train"), labelled_features(pairing, "test")

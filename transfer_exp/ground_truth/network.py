@@ -127,11 +127,14 @@ class NetworkFactory:
         network.freeze_batch_norm = self.freeze_batch_norm
         return network.to(self.device).train()
 
-    def examples(self, images: LabelledImages) -> Examples:
-        """Return the inputs and targets of the network for some images, without augmentation."""
+    def examples(self, images: LabelledImages, first: int | None = None) -> Examples:
+        """Return the inputs and targets of the network for some images, without augmentation.
+
+        With ``first``, only so many images from the start pass through the trunk, and the others cannot be used.
+        """
         batch_at = prepare_images(images, self.transform, self.device)
         if self.part.trunk is not None:
-            batch_at = _activations(self.part.trunk, batch_at, len(images))
+            batch_at = _activations(self.part.trunk, batch_at, len(images), len(images) if first is None else first)
         return Examples(batch_at, images.labels, images.targets)
 
 
@@ -221,8 +224,11 @@ def prepare_images(
     return batch_at
 
 
-def _activations(trunk: Trunk, image_batch_at: BatchAt, n_images: int) -> BatchAt:
-    """Return the outputs of the trunk by position: computed once if they fit into memory, else batch by batch."""
+def _activations(trunk: Trunk, image_batch_at: BatchAt, n_images: int, n_computed: int) -> BatchAt:
+    """Return the outputs of the trunk by position: computed once if they fit into memory, else batch by batch.
+
+    Only the first ``n_computed`` images are computed at once.
+    """
 
     def compute(positions: Int[Tensor, " batch"]) -> Batch:
         images, targets = image_batch_at(positions)
@@ -233,7 +239,7 @@ def _activations(trunk: Trunk, image_batch_at: BatchAt, n_images: int) -> BatchA
     if first.nbytes * n_images > MAX_BYTES:
         return compute
     # Always the same batches, because a resumed run must compute the same bits.
-    batches = [compute(positions) for positions in torch.arange(n_images).split(_ACTIVATION_BATCH)]
+    batches = [compute(positions) for positions in torch.arange(n_computed).split(_ACTIVATION_BATCH)]
     inputs, targets = (torch.cat(parts) for parts in zip(*batches, strict=True))
     return lambda positions: (inputs[positions], targets[positions])
 

@@ -71,6 +71,30 @@ class CountsPasses(Protocol):
 
 
 @runtime_checkable
+class PredictsSeconds(Protocol):
+    """Regime that can predict how long it takes on this machine."""
+
+    def predict_seconds(self, pairing: Pairing) -> float:
+        """Predict the seconds of a call from work on a few images, such as the steps of one batch.
+
+        Raises:
+            InputError, NotApplicableError: Under the conditions of the regime itself.
+        """
+
+
+@runtime_checkable
+class Validates(Protocol):
+    """Regime whose accuracies may lack the entry ``validation`` of `Accuracy.chosen`, and that can compute it."""
+
+    def validate(self, pairing: Pairing, track: Track) -> float:
+        """Return the measure on the validation images after training on the others.
+
+        Raises:
+            InputError, NotApplicableError: Under the conditions of the regime itself.
+        """
+
+
+@runtime_checkable
 class HasGrid(Protocol):
     """Regime that selects from a grid whose points can be trained separately, for example by several jobs."""
 

@@ -22,6 +22,7 @@ from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import check_target, to_entry, write_table
 from transfer_exp.io.measures import measure_name
 from transfer_exp.io.text import read_json
+from transfer_exp.report.pair_table import pair_frame
 from transfer_exp.report.record_checks import check_cell, check_search, check_status
 from transfer_exp.report.search_table import verdict
 from transfer_exp.results.cell import CellResult, ModelResult
@@ -63,8 +64,8 @@ def write_search_record(
 ) -> list[Path]:
     """Write ``result.json``, ``rank.csv`` and ``rank.parquet`` of a search, and return their paths.
 
-    All three have the models of `search_frame`, and ``result.json`` also `search_facts`. Parameters and errors are
-    those of `write_record`.
+    All three have the models of `search_frame`, and ``result.json`` also `search_facts`. A search with pairs of model
+    and regime also gets ``regimes.csv``, see `pair_frame`. Parameters and errors are those of `write_record`.
     """
     record = {**search_facts(search), **asdict(last_round_as_cell(search))}
     record["models"] = [asdict(model) for model in search.models]
@@ -196,6 +197,7 @@ def search_facts(search: SearchResult) -> dict[str, Any]:
         **facts,
         "cell": dict(search.cell),
         "notes": list(search.notes),
+        "pairs": [asdict(pair) for pair in search.pairs],
         "best": list(search.best),
         "recommended": list(search.recommended),
         "front": list(search.front),
@@ -207,6 +209,9 @@ def _write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
     frame, paths = search_frame(search), [folder / "rank.csv", folder / "rank.parquet"]
     write_table(paths[0], frame)
     write_atomically(paths[1], lambda path: frame.to_parquet(path, index=False))
+    if search.pairs:
+        paths.append(folder / "regimes.csv")
+        write_atomically(paths[-1], lambda path: write_table(path, pair_frame(search)))
     return paths
 
 

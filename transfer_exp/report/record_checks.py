@@ -7,10 +7,11 @@ from typing import Any
 
 from transfer_exp.io.measures import is_possible
 from transfer_exp.results.cell import CellResult
-from transfer_exp.results.search import MAX_RECOMMENDED, SearchedModel, SearchResult
+from transfer_exp.results.search import MAX_RECOMMENDED, AdaptedModel, SearchedModel, SearchResult
 
 STATUSES = ("finalist", "dropped", "not looked at", "failed")
 """Possible values of ``status`` of a model of a search."""
+_PAIR_STATUSES = ("measured", "not tried", "failed")
 _LABELS = ("dataset", "perturbation", "metric")
 _STOP_REASONS = ("all images", "budget")
 _ORDERS = ("expected accuracy", "score")
@@ -50,6 +51,11 @@ def check_search(search: SearchResult) -> None:
     _check_names(model.model for model in search.models)
     for model in search.models:
         _check_searched_model(model, search)
+    names = {model.model for model in search.models}
+    for pair in search.pairs:
+        if pair.model not in names:
+            raise ValueError(f"it has a pair of {pair.model}, which is not one of its models")
+        _check_pair(pair, search.measure)
     if not search.models:
         raise ValueError("it has no model")
     if not search.with_status("finalist"):
@@ -79,6 +85,17 @@ def _check_searched_model(model: SearchedModel, search: SearchResult) -> None:
     if (model.best_rank_95 is None) != (model.worst_rank_95 is None):
         raise ValueError(f"the interval of the rank of {name} has one end")
     _check_accuracy(name, model.accuracy, search.measure)
+
+
+def _check_pair(pair: AdaptedModel, measure: str) -> None:
+    name = f"{pair.model} with {pair.regime}"
+    _require_one_of(f"status of {name}", pair.status, _PAIR_STATUSES)
+    if (pair.status == "measured") != (pair.accuracy is not None and pair.validation is not None):
+        raise ValueError(f"{name} is {pair.status}, and its accuracies do not fit that")
+    for value in (pair.accuracy, pair.validation):
+        _check_accuracy(name, value, measure)
+    for field in ("trainable_parameters", "training_seconds", "expected_seconds"):
+        _require_range(f"{field} of {name}", getattr(pair, field), 0)
 
 
 def _check_names(names: Iterable[str]) -> None:

@@ -5,22 +5,20 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from transfer_exp.io.measures import common_measure, larger_is_better, measure_heading
+from transfer_exp.io.measures import measure_heading
+from transfer_exp.report.pareto_front import COSTS, mark_fronts, quality
 from transfer_exp.report.record import read_record
 from transfer_exp.results.folder import RECORD
-from transfer_exp.results.search import pareto_front
 
 _log = logging.getLogger(__name__)
 _KEYS = ["dataset", "model_pool", "model", "ground_truth"]
 _MAX_ROWS = 20
-COSTS = ("trainable_parameters", "training_seconds")
 
 
 def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -62,11 +60,8 @@ def regime_frame(folder: Path, frame: pd.DataFrame) -> pd.DataFrame:
         measure=("measure", "first"),
     )
     means[COSTS[0]] = means[COSTS[0]].round().astype("Int64")
-    means["quality"] = pd.concat([_quality(group) for _, group in means.groupby("dataset")])
-    for name, cost in (("least_parameters", COSTS[0]), ("least_seconds", COSTS[1])):
-        groups = means.dropna(subset=[cost]).groupby("dataset")
-        points = [zip(group[cost], group["quality"], group.index, strict=True) for _, group in groups]
-        means[name] = means.index.isin([index for of_dataset in points for index in pareto_front(of_dataset)])
+    means = mark_fronts(means)
+    means["quality"] = pd.concat([quality(group) for _, group in means.groupby("dataset")])
     means = means.sort_values(["dataset", "quality"], ascending=[True, False], kind="stable", ignore_index=True)
     return means.drop(columns="quality")
 
@@ -89,13 +84,6 @@ def _without_common_protocol(labels: pd.Series) -> pd.Series:
     """Return labels such as ``lora(rank=4)/quick(steps=10)`` without a protocol that all of them share."""
     parts = labels.str.extract(r"^(\w+(?:\(.*?\))?)(?:/(.*))?$")
     return labels if parts[0].isna().any() or parts[1].nunique() > 1 else parts[0]
-
-
-def _quality(pairs: pd.DataFrame) -> pd.Series:
-    """Return the accuracies of one dataset, or minus its errors, so that larger is better."""
-    measures = pairs.get("measure", pd.Series("accuracy", pairs.index))
-    measure = common_measure(measures, "a dataset of the sweep") if len(pairs) else "accuracy"
-    return pd.Series(larger_is_better(pairs["accuracy"].to_numpy(dtype=np.float64), measure), pairs.index)
 
 
 def regime_table(pairs: pd.DataFrame) -> Group | None:

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transfer_exp.io.measures import is_error, measure_heading
+from transfer_exp.report.pair_table import best_pair, pair_lines, pair_table
 from transfer_exp.report.ranking_table import models_by_reason, omitted_models, plural, score_format
 from transfer_exp.results.search import (
     ACCURACY_LEVEL,
@@ -68,6 +69,7 @@ def search_table(search: SearchResult, folder: Path | None = None, top: int = 0)
         parts.append(Text(f"not looked at: {_join(unseen, names_shown)}", style="dim"))
     skipped = models_by_reason(("skipped", m.model, m.reason) for m in search.with_status("failed"))
     parts.extend(Text(line, style="yellow") for line in skipped)
+    parts += [pair_table(search, top)] if search.pairs else []
     lines = _sentences(search, names_shown)
     return Group(*parts, *(Text(line) for line in lines), Text(next_step(search), style="bold"))
 
@@ -87,7 +89,9 @@ def warnings(search: SearchResult) -> list[str]:
 
 
 def next_step(search: SearchResult) -> str:
-    """Return which models to fine-tune, or which was the best after they were fine-tuned."""
+    """Return which models to fine-tune, or which model (by which regime) was the best after they were fine-tuned."""
+    if search.pairs:
+        return best_pair(search)
     measured, best = [m for m in search.models if m.accuracy is not None], search.most_accurate
     if best is not None:
         heading = measure_heading(search.measure)
@@ -173,7 +177,7 @@ def remarks(search: SearchResult) -> list[str]:
     percentage = 100 * search.share_of_passes
     share = f"{percentage:.0f} %" if percentage >= 1 else "less than 1 %"
     cost += f"; {share} of the forward passes of a full evaluation of the pool"
-    return [*lines, cost, *(f"{note[:1].upper()}{note[1:]}" for note in search.notes)]
+    return [*lines, cost, *(f"{note[:1].upper()}{note[1:]}" for note in search.notes), *pair_lines(search)]
 
 
 def _join(names: Sequence[str], limit: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transfer_exp.io.atomic import digest
+from transfer_exp.report.pair_table import pair_frame
 from transfer_exp.report.record import plain_rows, ranking_rows, search_frame
 from transfer_exp.report.sweep_cells import cell_fields, collect, read_jobs
 from transfer_exp.results.cell import CellResult
@@ -40,7 +41,9 @@ def search_results(search: SearchResult, files: Sequence[Path]) -> TrackedResult
     summary |= {"seconds": search.seconds, "may_be_best": len(search.best)}
     summary |= {} if search.expected_regret is None else {"expected_regret": search.expected_regret}
     outputs = [_ranking_artifact("rank", search.cell, files)]
-    return TrackedResults(summary, {"models": plain_rows(search_frame(search))}, output_artifacts=outputs)
+    tables = {"models": plain_rows(search_frame(search))}
+    tables |= {"pairs": plain_rows(pair_frame(search))} if search.pairs else {}
+    return TrackedResults(summary, tables, output_artifacts=outputs)
 
 
 def precompute_results(

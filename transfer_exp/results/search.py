@@ -70,6 +70,33 @@ class SearchedModel:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class AdaptedModel:
+    """A pair of a model and a regime, which is a way to adapt it.
+
+    Attributes:
+        model: Name of the model.
+        regime: Label of the regime, such as ``lora(rank=4)``.
+        status: ``measured``, ``not tried`` (for lack of time) or ``failed``.
+        accuracy: Measure on the test images; None unless measured.
+        validation: Measure on the validation images, which chooses the best pair; None unless measured.
+        trainable_parameters: Number of parameters that are trained, with the head.
+        training_seconds: Duration of the training.
+        expected_seconds: Predicted duration; None if it was not predicted, 0 if the store had the accuracy.
+        reason: Why the pair was not measured; empty for a measured one.
+    """
+
+    model: str
+    regime: str
+    status: str = "measured"
+    accuracy: float | None = None
+    validation: float | None = None
+    trainable_parameters: int | None = None
+    training_seconds: float | None = field(default=None, compare=False)
+    expected_seconds: float | None = field(default=None, compare=False)
+    reason: str = ""
+
+
 def format_count(count: int | float) -> str:
     """Return a count such as ``208 k``, ``2.5 M`` or ``1.2 G``."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -89,6 +116,14 @@ def pareto_front(points: Iterable[tuple[float, float, Name]]) -> list[Name]:
             front.append(name)
             best = quality
     return front
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time such as ``42.0 s``, ``3.5 min`` or ``2.0 h``."""
+    for unit, size in {"h": 3600, "min": 60}.items():
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.1f} s"
 
 
 @dataclass(frozen=True)
@@ -113,6 +148,7 @@ class SearchResult:
         notes: Remarks for the reader.
         target_kind: What the dataset asks a model to predict.
         measure: Measure of the accuracies after fine-tuning.
+        pairs: Pairs of model and regime in the order in which they were tried; empty unless regimes are compared.
     """
 
     cell: Mapping[str, str]
@@ -130,6 +166,7 @@ class SearchResult:
     notes: tuple[str, ...] = ()
     target_kind: str = "single_label"
     measure: str = "accuracy"
+    pairs: tuple[AdaptedModel, ...] = ()
 
     def with_status(self, status: str) -> tuple[SearchedModel, ...]:
         """Return the models with a status, in order."""
@@ -140,6 +177,16 @@ class SearchResult:
         """The first of the fine-tuned models with the best accuracy, which is the smallest error; None without one."""
         measured = [model for model in self.models if model.accuracy is not None]
         return max(measured, key=lambda m: larger_is_better(m.accuracy or 0.0, self.measure), default=None)
+
+    @property
+    def best_pair(self) -> AdaptedModel | None:
+        """The pair with the best measure on validation; of equal ones that with the fewest trained parameters."""
+
+        def order(pair: AdaptedModel) -> tuple[float, float, str]:
+            quality = larger_is_better(pair.validation or 0.0, self.measure)
+            return -quality, pair.trainable_parameters or math.inf, pair.model
+
+        return min((pair for pair in self.pairs if pair.status == "measured"), key=order, default=None)
 
     @property
     def best(self) -> tuple[str, ...]:

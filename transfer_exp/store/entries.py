@@ -36,7 +36,7 @@ Key = Mapping[str, Any]
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """Errors of reading a missing or damaged file; a file with the wrong structure can raise any of these."""
 SCORES, INSPECTION, UNFINISHED, LEFTOVER = "scores", "inspection", "unfinished", "leftover"
-KINDS = ("features", "cost", SCORES, "accuracy", INSPECTION, UNFINISHED, LEFTOVER)
+KINDS = ("features", "cost", SCORES, "accuracy", "validation", INSPECTION, UNFINISHED, LEFTOVER)
 """Kinds of entries.
 
 The kind ``unfinished`` is a folder with the work of a training in progress. A leftover is a temporary file, of a killed

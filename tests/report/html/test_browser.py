@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from itertools import pairwise
+from dataclasses import replace
+from itertools import pairwise, product
 
 import pandas as pd
 import pytest
@@ -25,8 +26,9 @@ from transfer_exp.leaderboard.page import write_page as write_leaderboard
 from transfer_exp.leaderboard.table import views
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.palette import PALETTE
-from transfer_exp.report.record import write_record
+from transfer_exp.report.record import read_search, write_record, write_search_record
 from transfer_exp.results.cell import CellResult, ModelResult
+from transfer_exp.results.search import AdaptedModel
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 CHROMIUM = shutil.which("chromium")
@@ -208,6 +210,26 @@ def test_pairs_of_model_and_regime_are_drawn_against_either_cost(show, tmp_path)
     page.get_by_text("seconds of training").click()
     assert "seconds of training" in page.locator("svg.costs").get_attribute("aria-label")
     assert page.locator("svg.costs g.best").count() == 1, "the last network is the fastest and the best"
+
+
+def test_the_page_of_a_ranking_draws_its_pairs_of_model_and_regime(show, tmp_path):
+    folder = write_ranking(tmp_path, models=3, classes=3)
+    search = read_search(folder / "result.json")
+    names = [model.model for model in search.models]
+    pairs = [
+        AdaptedModel(name, regime, "measured", 0.5 + 0.1 * i, 0.6, 10 ** (3 + i), 9.0 - i)
+        for i, (name, regime) in enumerate(product(names, ("full", "lora")))
+    ]
+    pairs.append(AdaptedModel(names[0], "bitfit", "not tried", reason="the time budget was used up before"))
+    write_search_record(replace(search, pairs=tuple(pairs)), {}, folder)
+    page = show(write_page(folder))
+    assert page.locator(".headline").inner_text().startswith("Best of 6 pairs on validation images")
+    chart = page.locator("svg.costs[aria-label*='trained parameters']")
+    assert chart.locator("g.model").count() == 6
+    assert chart.locator("g.best").count() == 6, "each pair is better than those with fewer parameters"
+    page.get_by_text("seconds of training").click()
+    assert page.locator("svg.costs[aria-label*='seconds of training'] g.best").count() == 1
+    assert set(column(page, "Models and regimes", 2)) == {"0.600"}
 
 
 def test_many_metrics_are_rows(show, tmp_path):

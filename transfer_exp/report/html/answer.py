@@ -83,7 +83,7 @@ class Answer:
 
 def search_answer(search: SearchResult) -> Answer:
     """Return which models of a search to fine-tune, how certain that is, and the command."""
-    is_fine_tuned = any(model.accuracy is not None for model in search.models)
+    is_fine_tuned = bool(search.pairs) or any(model.accuracy is not None for model in search.models)
     return Answer(
         headline=next_step(search) if is_fine_tuned else _recommendation(search),
         detail="" if is_fine_tuned else _expectation(search),

@@ -149,8 +149,9 @@ function regimes(pairs) {
     offered.length > 1 ? choice("Horizontal axis", offered.map((key) => [key, axes[key][0]]), axis, (key) => ((axis = key), show()), true) : null,
   ];
   show();
+  const chosen = pairs.some((r) => !isMissing(r.validation)) ? "The best pair is chosen on validation images; accuracies are of test images." : "Means over seeds.";
   return section("Models and regimes", el("div", { class: "controls" }, ...tools), box, note(`Coloured: no other pair of model and
-    regime is at least as accurate at no higher cost. Means over seeds.`));
+    regime is at least as accurate at no higher cost. ${chosen}`));
 }
 
 /* Curves of tau_w against images per class, for one dataset at a time; of many lines, those with the highest means. */
@@ -222,5 +223,8 @@ document.getElementById("top").append(...head());
 document.getElementById("foot").append("transfer_exp. This page is a single file and loads nothing from the network.", status);
 const main = document.getElementById("main");
 if (data.kind === "sweep") sweepPage(main);
-else main.replaceChildren(...details(data.cells[0]));
+else {
+  const [answer, ...rest] = details(data.cells[0]);
+  main.replaceChildren(answer, ...(data.regimes.length ? [regimes(data.regimes)] : []), ...rest);
+}
 document.addEventListener("pointerover", point);

@@ -23,6 +23,7 @@ from transfer_exp.io.measures import is_error, measure_heading
 from transfer_exp.report.html.answer import Answer, cell_answer, search_answer, sweep_answer
 from transfer_exp.report.html.projection import PlottedSamples, Projection
 from transfer_exp.report.html.run_details import RunDetails, read_run_details
+from transfer_exp.report.pair_table import pair_frame
 from transfer_exp.report.palette import style_variables
 from transfer_exp.report.ranking_table import against_chance, notable_models, plural
 from transfer_exp.report.record import plain_rows, ranking_rows, read_record, read_search
@@ -30,6 +31,7 @@ from transfer_exp.report.regime_table import regime_frame
 from transfer_exp.report.sweep_cells import cell_fields, collect
 from transfer_exp.report.sweep_table import SHOTS, shots_frame
 from transfer_exp.results.cell import CellResult
+from transfer_exp.results.folder import RECORD
 from transfer_exp.results.search import SearchResult
 
 NAME = "report.html"
@@ -97,9 +99,10 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
 
     Returns:
         ``kind`` (``run``, ``ranking`` or ``sweep``), ``title``, ``answer`` (of a sweep, else None), ``command``,
-        ``varying`` (fields that differ between cells, without the metric), ``regimes`` and ``shots`` (of a sweep: the
-        rows of `regime_frame` and of `shots_frame`), ``cells``, and ``samples`` and ``sides`` (projections), which
-        cells refer to by index so that each is stored once.
+        ``varying`` (fields that differ between cells, without the metric), ``regimes`` (of a sweep the rows of
+        `regime_frame`, of a search those of `pair_frame`), ``shots`` (of a sweep: the rows of `shots_frame`),
+        ``cells``, and ``samples`` and ``sides`` (projections), which cells refer to by index so that each is stored
+        once.
 
         Each cell has ``fields``, ``state`` and ``reason``; ``answer`` (an `Answer`, None without a result); ``tau`` and
         ``chance`` (None and empty without ground truth); ``measures``; ``accuracy_name`` and
@@ -124,23 +127,31 @@ def page_data(folder: Path, frame: pd.DataFrame | None = None) -> dict[str, Any]
             entry["before"] = index_of.get(baseline) if row["perturbation"] != "none" else None
             cell_folder = folder / row["folder"]
             details = read_run_details(cell_folder)
-            record = cell_folder / "result.json"
+            record = cell_folder / RECORD
             entry |= _result_data(read_record(record), read_search(record), details)
             entry |= _projection_data(details, samples, sides)
         entries.append(entry)
     shared = {"cells": entries, "samples": [asdict(s) for s in samples], "sides": [asdict(s) for s in sides]}
     if rows[0]["folder"] == "." and len(rows) == 1:
         kind, title = _kind_and_title(entries[0])
-        return {"kind": kind, "title": title, "answer": None, "varying": [], "command": entries[0]["command"], **shared}
+        search = read_search(folder / RECORD) if kind == "ranking" else None
+        pairs = _pairs_data(pair_frame(search)) if search is not None and search.pairs else []
+        facts = {"kind": kind, "title": title, "answer": None, "varying": [], "command": entries[0]["command"]}
+        return {**facts, "regimes": pairs, **shared}
     varying = [n for n in names if n != "metric" and cells[n].nunique() > 1]
     command, answer = read_run_details(folder).command, asdict(sweep_answer(cells))
     title = _sweep_title(folder.resolve().name, command, [n for n in names if cells[n].nunique() > 1])
-    regimes = [
-        {**row, "accuracy_name": measure_heading(row["measure"]), "smaller_is_better": is_error(row["measure"])}
-        for row in plain_rows(regime_frame(folder, cells))
-    ]
     facts = {"kind": "sweep", "title": title, "answer": answer, "varying": varying, "command": command}
+    regimes = _pairs_data(regime_frame(folder, cells))
     return {**facts, "regimes": regimes, "shots": _shots_data(shots_frame(cells)), **shared}
+
+
+def _pairs_data(pairs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the pairs of model and regime that have an accuracy, with the name and the direction of its measure."""
+    return [
+        {**row, "accuracy_name": measure_heading(row["measure"]), "smaller_is_better": is_error(row["measure"])}
+        for row in plain_rows(pairs[pairs["accuracy"].notna()])
+    ]
 
 
 def _shots_data(means: pd.DataFrame) -> list[dict[str, Any]]:

@@ -166,6 +166,7 @@ function regimeTable(rows, front) {
   const column = (key, label, show, options = {}) => ({ key, label, value: (r) => r[key], cell: (r) => show(r[key]), ...options });
   const columns = [
     column("pair", "model, regime", (value) => value, { text: true }),
+    column("validation", "validation", (value) => fixed(value, 3), { rising: rows[0].smaller_is_better }),
     column("accuracy", rows[0].accuracy_name, (value) => fixed(value, 3), { rising: rows[0].smaller_is_better }),
     column("trainable_parameters", "trained parameters", (value) => (isMissing(value) ? "–" : value.toLocaleString("en")), { rising: true }),
     column("training_seconds", "training", secondsText, { rising: true }),
