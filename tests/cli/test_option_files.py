@@ -213,3 +213,11 @@ def test_an_option_file_of_the_user_is_read_again_for_each_config(tmp_path):
         file.write_text(yaml.safe_dump({"_target_": "transfer_exp.metric.knn.KNN", "k": k}))
         values.append(CommandLine(["--config-dir", str(tmp_path), "metric=mine"]).compose([]).metric.k)
     assert values == [3, 5], "only the files of the package and of Hydra are kept"
+
+
+def test_a_config_does_not_change_the_files_that_later_ones_read():
+    matrix = CommandLine(["-cn", "score_matrix"])
+    before = list(matrix.compose([]).perturbations)
+    changed = CommandLine(["+sweep=paper_released"]).compose([])
+    assert list(changed.perturbations) != before
+    assert list(matrix.compose([]).perturbations) == before

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -140,11 +141,11 @@ def _load_config(repository: CachingConfigRepository, config_path: str) -> Confi
             with file.open(encoding="utf-8") as stream:
                 _check_defaults(f"{config_path}.yaml", yaml.safe_load(stream))
     key = f"config_path={config_path}", tuple(source.path for source in repository.get_sources())
-    if key in _shipped_files:  # Hydra copies what it takes from its cache, and has a new cache for each config
-        repository.cache[key[0]] = _shipped_files[key]
+    if key in _shipped_files and key[0] not in repository.cache:
+        repository.cache[key[0]] = deepcopy(_shipped_files[key])  # Hydra merges other files into what it takes
     result = _hydra_load_config(repository, config_path)
-    if result is not None and _is_shipped(result.path):
-        _shipped_files[key] = repository.cache[key[0]]
+    if key not in _shipped_files and result is not None and _is_shipped(result.path):
+        _shipped_files[key] = deepcopy(result)
     if result is not None and not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
         # Here too, because Hydra takes hydra.searchpath from this result before `_place_config` runs.
         _check_hydra(f"{config_path}.yaml", "hydra", OmegaConf.to_container(result.config).get("hydra", {}))  # type: ignore[union-attr]
