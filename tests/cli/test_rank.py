@@ -88,6 +88,12 @@ def test_a_folder_without_labels_is_ranked_by_a_metric_that_reads_none(photos, t
         rank_overrides(["labels.csv", "--unlabelled"])
 
 
+def test_the_recommended_metric_is_used_as_it_was_evaluated_unless_a_perturbation_is_named(tmp_path):
+    assert rank_overrides([str(tmp_path), "metric=recommended"])[-2:] == ["perturbation=none", "metric=recommended"]
+    named = rank_overrides([str(tmp_path), "metric=recommended", "perturbation=spread"])
+    assert [a for a in named if a.startswith("perturbation=")] == ["perturbation=spread"]
+
+
 @given(
     st.text(
         st.sampled_from("\\${}'\"ab ~=,@[](){}:;|?%#-\n\udce9é") | st.characters(exclude_characters="\0"), max_size=12

@@ -174,6 +174,8 @@ def search_overrides(
         keys = {setting.partition("=")[0] for setting in settings}
         defaults = [f"{group}={option}" for group, option in _LABEL_FREE.items() if group not in keys]
         overrides = ["dataset=unlabelled_images", *overrides[1:], *defaults]
+    if "metric=recommended" in settings and not any(s.startswith("perturbation=") for s in settings):
+        overrides.append("perturbation=none")  # the evidence recommends it on unperturbed features
     for setting in settings:
         key, _, value = setting.partition("=")
         if key in ("pool", "--pool", "target"):
