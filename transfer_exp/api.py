@@ -30,6 +30,7 @@ _WITHOUT_EFFECT = {
     "splits": _COMMAND,
     "sweep": "call rank for each value",
     "hydra": _COMMAND,
+    "regimes": _COMMAND,
     "evaluation": "nothing is compared with accuracies",
 }
 """Settings of jobs that `rank` does not run, with the advice to the user."""

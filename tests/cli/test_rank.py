@@ -230,6 +230,7 @@ def test_wrong_arguments_of_the_python_function_are_refused(untyped):
         ("metric=nope",): "metric has no option 'nope'",
         ("-cn=config",): "settings has '-cn=config': write a text KEY=VALUE",
         ("tracker=wandb",): r"settings has tracker=wandb, which has no effect on rank\(\)",
+        ("regimes=[full]",): r"settings has regimes=\[full\], which has no effect on rank\(\): it is for the command",
         ("stage=features",): "settings has stage=features, which has no effect",
         ("+sweep=demo",): r"settings has \+sweep=demo, which has no effect on rank\(\): call rank for each value",
         ("hydra.run.dir=x",): "which has no effect",
