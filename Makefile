@@ -57,6 +57,7 @@ bench: ## Our metrics against the published algorithms, and the page on speed (h
 	python -m benchmarks.shared_decoding --rows docs/results/shared_decoding.csv
 	python -m benchmarks.load --rows docs/results/load.csv
 	python -m benchmarks.scale --rows docs/results/scale.csv
+	python -m benchmarks.answers --rows docs/results/answers.csv
 	python -m benchmarks.page docs/results/performance.md
 
 pretrain: ## Train the built-in pool again (fifteen minutes)

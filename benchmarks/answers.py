@@ -18,7 +18,6 @@ from benchmarks.scale import CHECKOUT, measure_command
 MISTAKES = (
     "rnak photos",
     "rank absent",
-    "rank photos metric=logm",
     "rank photos --budget soon",
     "rank photos --pool timm model_pool.names=[resnt18]",
     "rank photos models=[absent]",
