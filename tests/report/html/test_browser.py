@@ -23,7 +23,7 @@ from tests.report.html.folders import (
 )
 from transfer_exp.errors import escape_controls
 from transfer_exp.leaderboard.page import write_page as write_leaderboard
-from transfer_exp.leaderboard.table import views
+from transfer_exp.leaderboard.table import all_standings
 from transfer_exp.report.html.page import write_page
 from transfer_exp.report.palette import PALETTE
 from transfer_exp.report.record import read_search, write_record, write_search_record
@@ -408,7 +408,7 @@ def test_long_names_are_cut_in_the_middle_and_stay_in_the_picture(show, tmp_path
 def leaderboard(tmp_path):
     """Return the page of a leaderboard with seven targets, two regimes and one variant that the user asks about."""
     pools = small_pool(asked=("none", "good"))
-    return write_leaderboard(list(views(pools)), "transfer-exp leaderboard metric=good", tmp_path)
+    return write_leaderboard(list(all_standings(pools)), "transfer-exp leaderboard metric=good", tmp_path)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
