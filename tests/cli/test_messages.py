@@ -31,9 +31,11 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
     [
         (
             ("rank", ".", "--budget", "-5m"),
-            "budget=-5m is not a time: write 90s, 10m (or 10min) or 2h, or none for no limit",
+            "budget=-5m must be more than 0: write 90s, 10m (or 10min) or 2h, or none for no limit",
         ),
         (("rank", ".", "--budget", "soon"), "budget=soon is not a time"),
+        (("rank", ".", "--budget", "0s"), "budget=0s must be more than 0"),
+        (("rank", ".", "--budget", "5"), "budget=5 has no unit: write 5s, 5m or 5h, or none for no limit"),
         (("rank", ".", "--budget"), "argument --budget: expected one argument"),
         (("rank", ".", "pool=builtin"), "there is no setting 'pool': write --pool builtin"),
         (("rank", ".", "--poool", "builtin"), "did you mean --pool? See transfer-exp rank --help"),

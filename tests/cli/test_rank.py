@@ -22,7 +22,7 @@ from PIL import Image
 from tests.command import run_command
 from transfer_exp import api, rank
 from transfer_exp.cli.overrides import CommandLine, quote_path
-from transfer_exp.cli.rank import fine_tune_command, parse_budget, rank_overrides
+from transfer_exp.cli.rank import fine_tune_command, parse_budget, rank_overrides, search_overrides
 from transfer_exp.dataset.image_folder import image_folder
 from transfer_exp.errors import InputError
 from transfer_exp.results.search import SearchedModel, SearchResult
@@ -158,7 +158,7 @@ def test_settings_and_options_may_be_mixed(photos):
     assert "budget=null" in rank_overrides([str(photos), "--budget", "none"])
     for budget, seconds in (("5M", 300), ("90 S", 90), ("1.5h", 5400), (" 2Min ", 120), (7, 7)):
         assert parse_budget(budget) == seconds
-    for budget in ("１０m", "1h30m", "inf", "-1", "0", "", "1e3", "9" * 400 + "h"):
+    for budget in ("１０m", "1h30m", "inf", "", "1e3", "9" * 400 + "h"):
         with pytest.raises(InputError, match="is not a time"):
             parse_budget(budget)
     assert rank_overrides([str(photos), "--then", "fine-tune"])[-1] == "then=fine-tune"
@@ -176,9 +176,23 @@ def test_a_missing_target_and_an_unknown_option_are_refused(arguments, tmp_path,
 def test_a_budget_is_a_time():
     budgets = ("90s", "10m", "5min", "5 min", "2h", "1.5m", 30, "30", None)
     assert [parse_budget(budget) for budget in budgets] == [90, 600, 300, 300, 7200, 90, 30, 30, None]
-    for invalid in ("0", "-3m", "soon", "3 weeks", "", "0min", "5 minn"):
-        with pytest.raises(InputError, match="is not a time"):
+    for invalid in ("soon", "3 weeks", "", "5 minn", "-"):
+        with pytest.raises(InputError, match="is not a time: write 90s"):
             parse_budget(invalid)
+    for invalid in ("0", "-3m", "0min", "-5 s", "-1", -2, "0s"):
+        with pytest.raises(InputError, match=f"budget={invalid} must be more than 0: write 90s"):
+            parse_budget(invalid)
+
+
+def test_a_budget_of_the_command_line_needs_a_unit(photos):
+    """A stored command is one of ``run -cn rank``, in which a number stays a number of seconds."""
+    advice = "budget=5 has no unit: write 5s, 5m or 5h, or none for no limit"
+    for arguments in (["--budget", "5"], ["--budget=5"], ["budget=5"]):
+        with pytest.raises(InputError, match=advice):
+            rank_overrides([str(photos), *arguments])
+    with pytest.raises(InputError, match=r"budget=1\.5 has no unit: write 1\.5s, 1\.5m or 1\.5h"):
+        rank_overrides([str(photos), "--budget", "1.5"])
+    assert "budget=5" in search_overrides(str(photos), "5", None, ())
 
 
 def test_features_are_ranked_from_python(tmp_path, monkeypatch):
@@ -240,7 +254,7 @@ def test_wrong_arguments_of_the_python_function_are_refused(untyped):
             rank(features, labels, settings=settings)
     with pytest.raises(InputError, match="settings=3: write a list of texts KEY=VALUE"):
         rank(features, labels, settings=3)
-    with pytest.raises(InputError, match="budget=0 is not a time"):
+    with pytest.raises(InputError, match="budget=0 must be more than 0"):
         rank(features, labels, budget=0)
 
 
@@ -271,6 +285,19 @@ def test_the_next_command_repeats_the_settings_that_a_run_has(photos):
     assert again.dataset.root == str(photos)
     config.hydra.runtime.choices["model_pool"] = "arrays"
     assert fine_tune_command(search, config.hydra) == ""
+
+
+def test_nothing_is_fine_tuned_if_no_model_is_recommended(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(SearchResult, "is_near_chance", True)
+    arguments = ("rank", photos.name, "--pool", "builtin", *FEW, "--then=fine-tune", "draws=2", "--out", "found")
+    process = run_command(tmp_path, *arguments)
+    assert process.returncode == 0, process.stderr
+    record = json.loads((tmp_path / "found" / "result.json").read_text())
+    assert (record["recommended"], record["command"]) == ([], "")
+    assert record["verdict"][-2] == "Then=fine-tune trained nothing, because no model is recommended"
+    assert record["verdict"][-1].startswith("No model is recommended: look at ")
+    assert process.stdout.count("rank [95 %]") == 1
+    assert "Fine-tune" not in process.stdout
 
 
 def test_fine_tuning_needs_a_regime_that_trains(photos, tmp_path):

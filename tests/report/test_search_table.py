@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from transfer_exp.errors import InputError
+from transfer_exp.report.html.answer import search_answer
 from transfer_exp.report.html.page import page_data
 from transfer_exp.report.record import (
     last_round_as_cell,
@@ -120,6 +121,20 @@ def test_a_small_loss_is_not_called_zero_and_chance_is_not_called_good():
     poor = with_models(finalist("a", 1, 0.5, 0.22), finalist("b", 2, 0.4, 0.21))
     assert "None of these is good: the best expected accuracy, 0.22, is close to chance (0.20)" in rendered(poor)
     assert "None of these" not in rendered(SEARCH)
+
+
+def test_no_model_is_recommended_if_the_best_is_close_to_chance():
+    poor = with_models(finalist("a", 1, 0.5, 0.22, (1, 2)), finalist("b", 2, 0.4, 0.21, (1, 2)))
+    assert poor.recommended == ()
+    sentence = "No model is recommended: look at other models or add images"
+    assert rendered(poor).splitlines()[-1] == verdict(poor)[-1] == sentence
+    short, long = (replace(poor, stop_reason="budget", budget_seconds=seconds) for seconds in (5.0, 600.0))
+    assert next_step(short) == "No model is recommended: look at more models (--budget 10m) or add images"
+    assert next_step(long) == "No model is recommended: look at more models (--budget none) or add images"
+    assert search_answer(poor).headline == next_step(poor)
+    assert next_step(replace(poor, models=(replace(poor.models[0], accuracy=0.9), *poor.models[1:]))) == (
+        "Accuracy after fine-tuning a: 0.900"
+    )
 
 
 def test_without_intervals_nothing_is_claimed_and_the_first_three_are_recommended():

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 # Other modules are imported when the job runs: help and typing errors must not wait for torch.
 
 _log = logging.getLogger(__name__)
+_TIME = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?) ?([a-z]*)")
 _SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 FINE_TUNE = "fine-tune"
 """Value of ``then``."""
@@ -127,6 +128,8 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     )
     settings = [*options.settings, *([f"then={options.then}"] if options.then else [])]
     settings += [regimes_setting(options.regimes)] if options.regimes is not None else []
+    for budget in (options.budget, *(s.removeprefix("budget=") for s in settings if s.startswith("budget="))):
+        _check_unit(budget)
     settings += _limit_settings(vars(options))
     return search_overrides(options.target, options.budget, options.pool, settings, options.unlabelled)
 
@@ -238,7 +241,10 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
         with LiveRun(tracker, run, folder) as live_run:
             result, run_log = search.run(labels)
             result = replace(add_evidence(result), command=fine_tune_command(result, HydraConfig.get()))
-            if config.then == FINE_TUNE:
+            if config.then == FINE_TUNE and not result.recommended:
+                note = f"then={FINE_TUNE} trained nothing, because no model is recommended"
+                result = replace(result, notes=(*result.notes, note))
+            elif config.then == FINE_TUNE:
                 _show_ranking(result, run_log, config, folder)
                 result = (
                     compare_regimes(regimes, search, result, budget) if regimes else fine_tune(config, search, result)
@@ -377,14 +383,14 @@ def fine_tune(config: DictConfig, search: PoolSearch, result: SearchResult) -> S
 
 
 def fine_tune_command(result: SearchResult, run: HydraConf | DictConfig) -> str:
-    """Return the command that fine-tunes the recommended models of a search; empty without networks or labels.
+    """Return the command that fine-tunes the recommended models of a search; empty without these, networks or labels.
 
     Args:
         result: The search.
         run: Hydra's part of the configuration of the search.
     """
     choices = run.runtime.choices
-    if choices["model_pool"] == "arrays" or result.target_kind == "unlabelled":
+    if choices["model_pool"] == "arrays" or result.target_kind == "unlabelled" or not result.recommended:
         return ""
     folders = [s.path for s in run.runtime.config_sources if s.provider == "command-line"]
     arguments = ["run", *(f"--config-dir={folder}" for folder in folders), f"dataset={choices['dataset']}"]
@@ -413,8 +419,17 @@ def parse_budget(budget: str | int | float | None) -> float | None:
     """
     if budget is None or budget == "none":
         return None
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([a-z]*)", str(budget).strip().lower())
-    seconds = float(match[1]) * _SECONDS.get(match[2], 0) if match else 0.0
-    if not 0 < seconds < math.inf:
-        raise InputError(f"budget={budget} is not a time: write 90s, 10m (or 10min) or 2h, or none for no limit")
+    match = _TIME.fullmatch(str(budget).strip().lower())
+    seconds = float(match[1]) * _SECONDS.get(match[2], math.nan) if match else math.nan
+    if not -math.inf < seconds < math.inf or seconds <= 0:
+        problem = "must be more than 0" if seconds <= 0 else "is not a time"
+        raise InputError(f"budget={budget} {problem}: write 90s, 10m (or 10min) or 2h, or none for no limit")
     return seconds
+
+
+def _check_unit(budget: str | None) -> None:
+    """Raise InputError for a time of the command line without a unit, which may be meant as minutes."""
+    match = _TIME.fullmatch((budget or "").strip())
+    if match is not None and not match[2] and float(match[1]) > 0:
+        time = match[1]
+        raise InputError(f"budget={budget} has no unit: write {time}s, {time}m or {time}h, or none for no limit")

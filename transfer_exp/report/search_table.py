@@ -36,8 +36,8 @@ _STOP_REASONS = {
 _NUMBERS = ("", "this model", "these two", "these three")
 _NAMES_SHOWN = 5
 """Number of names of a list that is shortened, because it has more than twice as many."""
-_MARGIN = 0.05
-"""Least distance from chance of an accuracy that is called good."""
+_USUAL_BUDGET = 600
+"""Seconds of the default budget."""
 
 
 def search_table(search: SearchResult, folder: Path | None = None, top: int = 0) -> RenderableType:
@@ -100,9 +100,19 @@ def next_step(search: SearchResult) -> str:
             return f"{name} after fine-tuning {best.model}: {best.accuracy:.3f}"
         return f"Best after fine-tuning {_NUMBERS[len(measured)]}: {best.model}, {heading} {best.accuracy:.3f}"
     names = search.recommended
+    if not names:
+        return no_recommendation(search)
     if search.target_kind == "unlabelled":
         return f"Label some images and rank again before you choose; the highest scores: {', '.join(names)}"
     return f"Fine-tune {_NUMBERS[len(names)]}: {', '.join(names)}"
+
+
+def no_recommendation(search: SearchResult) -> str:
+    """Return the sentence that takes the place of the models to fine-tune if none is better than chance."""
+    advice = "look at other models"
+    if search.stop_reason == "budget" and search.budget_seconds is not None:
+        advice = f"look at more models (--budget {'10m' if search.budget_seconds < _USUAL_BUDGET else 'none'})"
+    return f"No model is recommended: {advice} or add images"
 
 
 def _coverage(search: SearchResult) -> str:
@@ -141,15 +151,10 @@ def _possibly_best(search: SearchResult, names_shown: int) -> str:
 
 def _chance_level(search: SearchResult) -> str:
     """Return a sentence if the first finalist is expected to be hardly better than guesses; empty otherwise."""
-    first, chance = search.with_status("finalist")[0], 1 / search.classes
-    if first.expected_accuracy is None:
+    expected = search.with_status("finalist")[0].expected_accuracy
+    if not search.is_near_chance:
         return ""
-    # Two standard errors of the accuracy of guesses on as many images.
-    margin = max(_MARGIN, 2 * math.sqrt(chance * (1 - chance) / first.images))
-    if first.expected_accuracy >= chance + margin:
-        return ""
-    expected = f"{first.expected_accuracy:.2f}"
-    return f"None of these is good: the best expected accuracy, {expected}, is close to chance ({chance:.2f})"
+    return f"None of these is good: the best expected accuracy, {expected:.2f}, is close to chance ({search.chance:.2f})"
 
 
 def remarks(search: SearchResult) -> list[str]:

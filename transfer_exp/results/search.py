@@ -14,6 +14,8 @@ SCORE_LEVEL, RANK_LEVEL, ACCURACY_LEVEL = 0.95, 0.95, 0.80
 """Confidence levels of the intervals of scores, of ranks and of expected accuracies."""
 MAX_RECOMMENDED = 3
 """Most models that a search recommends to fine-tune."""
+_MARGIN = 0.05
+"""Least distance from chance of an accuracy that is called good."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +197,28 @@ class SearchResult:
         return tuple(possibly_best or [model.model for model in self.models[:1]])
 
     @property
+    def chance(self) -> float:
+        """Expected accuracy of guesses, if all classes are equally frequent."""
+        return 1 / self.classes
+
+    @property
+    def is_near_chance(self) -> bool:
+        """Whether the first finalist is expected to be hardly better than guesses; False without an expectation."""
+        first = self.with_status("finalist")[0]
+        if first.expected_accuracy is None:
+            return False
+        # Two standard errors of the accuracy of guesses on as many images.
+        margin = max(_MARGIN, 2 * math.sqrt(self.chance * (1 - self.chance) / first.images))
+        return first.expected_accuracy < self.chance + margin
+
+    @property
     def recommended(self) -> tuple[str, ...]:
-        """Models to fine-tune: those that may be the best, or the first finalists if the intervals are unknown."""
+        """Models to fine-tune: those that may be the best, or the first finalists if the intervals are unknown.
+
+        There is none if even the first one is expected to be close to chance.
+        """
+        if self.is_near_chance:
+            return ()
         finalists = [model.model for model in self.with_status("finalist")]
         has_intervals = any(model.best_rank_95 is not None for model in self.models)
         return tuple((self.best if has_intervals else finalists)[:MAX_RECOMMENDED])

@@ -9,7 +9,7 @@ import pandas as pd
 
 from transfer_exp.io.measures import is_error, measure_heading
 from transfer_exp.report.ranking_table import against_chance, band_text, enumerate_names, plural, verdict
-from transfer_exp.report.search_table import next_step, remarks, warnings
+from transfer_exp.report.search_table import next_step, no_recommendation, remarks, warnings
 from transfer_exp.report.sweep_cells import mean_change, mean_over_seeds, paired_change, row_fields
 from transfer_exp.results.cell import CellResult
 from transfer_exp.results.search import ACCURACY_LEVEL, RANK_LEVEL, SCORE_LEVEL, SearchResult
@@ -151,6 +151,8 @@ def sweep_answer(frame: pd.DataFrame) -> Answer:
 
 def _recommendation(search: SearchResult) -> str:
     """Return the sentence on the models to fine-tune, and how certain they are the best."""
+    if not search.recommended:
+        return no_recommendation(search)
     best, names, finalists = search.best, search.recommended, search.with_status("finalist")
     first, level, action = finalists[0], f"({100 * RANK_LEVEL:g} %)", f"Fine-tune {enumerate_names(names)}"
     if search.target_kind == "unlabelled":
