@@ -39,7 +39,7 @@ KINDS = [
     ),
     _kind("npz without labels", "has no array 'labels', only features", npz(labels=None)),
     _kind("features with NaN", "features hold NaN", npz(features=np.full((8, 5), np.nan))),
-    _kind("fewer features than labels", "features of net.npz", npz(features=np.ones((7, 5)))),
+    _kind("fewer features than labels", "net.npz has 7 rows of features but 8 labels", npz(features=np.ones((7, 5)))),
     _kind("labels that are not whole numbers", "must be (N,) integers or strings", npz(labels=np.ones(8))),
     _kind("labels of one class", "hold one class only", npz(labels=np.zeros(8, dtype=int))),
     _kind("probabilities that do not sum to 1", "sum", npz(source_probabilities=np.ones((8, 4)))),

@@ -208,6 +208,24 @@ def test_features_are_ranked_from_python(tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.npz"))
 
 
+def test_a_model_whose_features_cannot_be_used_is_left_out_and_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng, labels = np.random.default_rng(0), np.arange(2).repeat(30)
+    good = rng.normal(size=(60, 6)) + 3 * labels[:, None]
+    frame = rank({"bad": np.where(good > 3, np.nan, good), "good": good}, labels, settings=["metric=ncm", "draws=2"])
+    reason = "Left out 1 of 2 models: bad (features of model bad: features hold NaN or infinity, first in row "
+    assert frame.attrs["verdict"][0].startswith(reason)
+    assert frame.attrs["recommended"] == ["good"]
+    (tmp_path / "m").mkdir()
+    for name, features in (("map", np.ones((60, 4, 4))), ("good", good)):
+        np.savez(tmp_path / "m" / f"{name}.npz", features=features, labels=labels)
+    frame = rank("m", settings=["metric=ncm", "draws=2"])
+    reason = (
+        "Left out 1 of 2 models: map (features of m/map.npz: features have shape (60, 4, 4), need one row per image"
+    )
+    assert frame.attrs["verdict"][0] == f"{reason}: pool or flatten them to (60, D))"
+
+
 def test_whole_numbers_are_ranked_as_numbers_from_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)

@@ -78,7 +78,10 @@ def test_labels_may_be_strings_and_files_may_have_a_test_part(tmp_path):
         ({"labels": np.zeros(8, dtype=int)}, "one class only"),
         ({"test_labels": np.array([5])}, "test_labels of .* hold 5, which is not among labels"),
         ({"features": None}, r"m\.npz has no array 'features', only labels"),
-        ({"features": np.ones((7, 5))}, r"features of .*m\.npz: need features"),
+        ({"features": np.ones((7, 5))}, r"m\.npz has 7 rows of features but 8 labels: save one label for each row"),
+        ({"features": np.ones((8, 4, 4))}, r"m\.npz: features have shape \(8, 4, 4\), need one row per image: pool or"),
+        ({"features": np.ones(8)}, r"m\.npz: features have shape \(8,\), need one row .* flatten them to \(8, D\)"),
+        ({"features": np.float64(1)}, r"m\.npz: features have shape \(\), need one row per image"),
         ({"features": np.full((8, 5), np.nan)}, r"features of .*m\.npz: features hold NaN .* row 0"),
         ({"features": np.ones((8, 5)).astype(object)}, r"cannot read features of .*m\.npz"),
         ({"source_probabilities": np.ones((8, 4))}, r"m\.npz: .*sum"),
@@ -246,6 +249,15 @@ def test_all_models_must_have_the_same_samples(tmp_path):
     save(tmp_path / "b.npz", test_labels=LABELS)
     with pytest.raises(InputError, match=r"test_labels of .*b\.npz differ"):
         arrays(str(tmp_path))
+
+
+def test_a_wrong_number_of_labels_is_refused_from_the_header(tmp_path):
+    save(tmp_path / "a.npz")
+    save(tmp_path / "b.npz", features=np.ones((7, 5)))
+    with pytest.raises(InputError, match=r"b\.npz has 7 rows of features but 8 labels: save one label for each row"):
+        arrays(str(tmp_path))
+    save(tmp_path / "b.npz", features=np.ones((8, 5)).astype(object))
+    assert arrays(str(tmp_path)).models == ("a", "b"), "a file that cannot be read is left out when it is scored"
 
 
 def test_training_and_test_features_must_have_the_same_width(tmp_path):

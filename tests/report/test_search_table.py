@@ -22,7 +22,7 @@ from transfer_exp.report.record import (
     search_frame,
     write_search_record,
 )
-from transfer_exp.report.search_table import next_step, search_table, verdict
+from transfer_exp.report.search_table import next_step, search_table, verdict, warnings
 from transfer_exp.results.search import AdaptedModel, SearchedModel, SearchResult
 
 CELL = {"model_pool": "p", "dataset": "d", "perturbation": "pca", "metric": "logme", "seed": "0"}
@@ -121,6 +121,14 @@ def test_a_small_loss_is_not_called_zero_and_chance_is_not_called_good():
     poor = with_models(finalist("a", 1, 0.5, 0.22), finalist("b", 2, 0.4, 0.21))
     assert "None of these is good: the best expected accuracy, 0.22, is close to chance (0.20)" in rendered(poor)
     assert "None of these" not in rendered(SEARCH)
+
+
+def test_models_that_failed_are_left_out_with_their_reasons():
+    assert verdict(SEARCH)[0] == warnings(SEARCH)[0] == "Left out 1 of 4 models: headless (no weights)"
+    other, third = replace(HEADLESS, model="other"), replace(HEADLESS, model="third", reason="no head")
+    failed = with_models(FIRST, HEADLESS, other, third)
+    assert verdict(failed)[0] == "Left out 3 of 4 models: headless, other (no weights), third (no head)"
+    assert not any("Left out" in line for line in verdict(with_models(FIRST, SECOND)))
 
 
 def test_no_model_is_recommended_if_the_best_is_close_to_chance():

@@ -72,7 +72,8 @@ def test_scatter_is_precise_far_from_zero():
 @pytest.mark.parametrize(
     ("features", "labels", "message"),
     [
-        (FEATURES[0], LABELS, "need features"),
+        (FEATURES[0], LABELS, r"features have shape \(\d,\), need one row per image: pool or flatten them to \(6, D\)"),
+        (FEATURES[:, :, None], LABELS, r"features have shape \(6, \d, 1\), need one row per image"),
         (FEATURES, LABELS[:4], "need features"),
         (FEATURES, LABELS.astype(float), "integers"),
         (FEATURES.astype(complex), LABELS, "real numbers"),

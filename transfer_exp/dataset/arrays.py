@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from transfer_exp.dataset.stratification import few_shot_indices, stratified_ind
 from transfer_exp.dataset.target_dataset import MEASURES, Measure, check_measure, check_whole_scoring_set
 from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError, suggestion
-from transfer_exp.io.npz import list_arrays, list_files, read_array
+from transfer_exp.io.npz import list_arrays, list_files, read_array, read_shape
 from transfer_exp.io.text import clean_name, expand_user
 from transfer_exp.statistics.feature_set import (
     FeatureSet,
@@ -58,6 +59,12 @@ class ModelArrays:
         if key not in self._names:
             return None
         return read_array(self.content, key) if isinstance(self.content, Path) else self.content[key]
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Return the shape of one array without reading its data; empty if it does not exist."""
+        if key not in self._names:
+            return ()
+        return read_shape(self.content, key) if isinstance(self.content, Path) else self.content[key].shape
 
     def digest(self) -> str:
         """Return the sha256 of the file, or of the arrays."""
@@ -211,6 +218,8 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
                 raise InputError(
                     f"{part} of {source.label} differ from those of {first.label}: all models need the same samples"
                 )
+    for source in sources.values():
+        _check_length(source, len(raw))
     kind: TargetKind = "multi_label" if raw.ndim == 2 else "regression" if raw.dtype.kind == "f" else "single_label"
     test_labels = targets = test_targets = None
     if kind == "multi_label":
@@ -291,6 +300,17 @@ def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
         return flat[:n_training], flat[n_training:]
     flat_parts = {key: flatten_labels(part, f"{key} of {source.label}") for key, part in parts.items()}
     return flat_parts["labels"], flat_parts.get("test_labels")
+
+
+def _check_length(source: ModelArrays, n_labels: int) -> None:
+    """Refuse features with more or fewer rows than labels."""
+    shape: tuple[int, ...] = ()
+    with suppress(InputError):  # features that cannot be read leave only their model out, with the reason
+        shape = source.shape("features")
+    if shape and shape[0] != n_labels:
+        raise InputError(
+            f"{source.label} has {shape[0]} rows of features but {n_labels} labels: save one label for each row"
+        )
 
 
 def _check_class_sizes(

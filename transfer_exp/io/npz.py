@@ -50,6 +50,11 @@ def read_array(path: Path, name: str) -> np.ndarray:
     return _apply(lambda archive: _read(archive, f"{name}.npy"), path, name)
 
 
+def read_shape(path: Path, name: str) -> tuple[int, ...]:
+    """Return the shape of one array of an npz file from its header; errors as in `read_array`."""
+    return _apply(lambda archive: _read_header(archive, f"{name}.npy"), path, name)
+
+
 def _apply(read: Callable[[zipfile.ZipFile], Value], path: Path, content: str) -> Value:
     """Apply ``read`` to the open archive; every failure becomes an InputError about the content."""
     try:
@@ -69,7 +74,14 @@ def _apply(read: Callable[[zipfile.ZipFile], Value], path: Path, content: str) -
 
 
 def _read(archive: zipfile.ZipFile, member: str) -> np.ndarray:
-    """Read an array after checking that its header fits its size in the archive."""
+    """Read an array after checking its header."""
+    _read_header(archive, member)
+    with archive.open(member) as file:
+        return npy.read_array(file, allow_pickle=False)
+
+
+def _read_header(archive: zipfile.ZipFile, member: str) -> tuple[int, ...]:
+    """Return the shape of an array after checking that its header fits its size in the archive."""
     info = archive.getinfo(member)
     if info.file_size > max(_ALWAYS_ALLOWED, _MAX_RATIO * info.compress_size):
         raise ValueError(f"{info.compress_size} bytes that unpack to {info.file_size}, a decompression bomb")
@@ -86,5 +98,4 @@ def _read(archive: zipfile.ZipFile, member: str) -> np.ndarray:
         announced, actual = math.prod(shape) * dtype.itemsize, info.file_size - file.tell()
         if announced != actual:
             raise ValueError(f"its header announces {announced} bytes, but {actual} follow")
-    with archive.open(info) as file:
-        return npy.read_array(file, allow_pickle=False)
+    return tuple(shape)

@@ -77,15 +77,15 @@ def search_table(search: SearchResult, folder: Path | None = None, top: int = 0)
 def verdict(search: SearchResult) -> list[str]:
     """Return the lines of a search that do not belong to a single model, the next step last.
 
-    They say whether all models were looked at, which may be the best, the expected loss of choosing the first, what
-    orders the models, and the cost of the search.
+    They say whether all models were looked at, which were left out, which may be the best, the expected loss of
+    choosing the first, what orders the models, and the cost of the search.
     """
-    return [line for line in (_coverage(search), *_sentences(search), next_step(search)) if line]
+    return [line for line in (_coverage(search), _left_out(search), *_sentences(search), next_step(search)) if line]
 
 
 def warnings(search: SearchResult) -> list[str]:
-    """Return the lines of the verdict that doubt the ranking: models that were not looked at, and poor accuracies."""
-    return [line for line in (_coverage(search), _chance_level(search)) if line]
+    """Return the lines of the verdict that doubt the ranking: models without a rank, and poor accuracies."""
+    return [line for line in (_coverage(search), _left_out(search), _chance_level(search)) if line]
 
 
 def next_step(search: SearchResult) -> str:
@@ -128,6 +128,17 @@ def _coverage(search: SearchResult) -> str:
     )
 
 
+def _left_out(search: SearchResult) -> str:
+    """Return a sentence on the models that failed, with their reasons; empty if there are none."""
+    failed, reasons = search.with_status("failed"), dict[str, list[str]]()
+    for model in failed:
+        reasons.setdefault(model.reason, []).append(model.model)
+    causes = [f"{_join(names, _NAMES_SHOWN)} ({reason})" for reason, names in reasons.items()]
+    if not causes:
+        return ""
+    return f"Left out {len(failed)} of {plural(len(search.models), 'model')}: {_join(causes, _NAMES_SHOWN)}"
+
+
 def _sentences(search: SearchResult, names_shown: int = 0) -> list[str]:
     """Return the lines of the verdict between the coverage and the next step."""
     lines = (_possibly_best(search, names_shown), _chance_level(search), *remarks(search))
@@ -154,7 +165,9 @@ def _chance_level(search: SearchResult) -> str:
     expected = search.with_status("finalist")[0].expected_accuracy
     if not search.is_near_chance:
         return ""
-    return f"None of these is good: the best expected accuracy, {expected:.2f}, is close to chance ({search.chance:.2f})"
+    return (
+        f"None of these is good: the best expected accuracy, {expected:.2f}, is close to chance ({search.chance:.2f})"
+    )
 
 
 def remarks(search: SearchResult) -> list[str]:

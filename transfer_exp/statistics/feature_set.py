@@ -153,7 +153,10 @@ def check_labels(kind: str, values: np.ndarray, labels: np.ndarray) -> None:
     Raises:
         InputError: If the lengths differ, the labels are not integers, or they have only one class.
     """
-    if values.ndim != 2 or labels.ndim != 1 or len(values) != len(labels):
+    if values.ndim != 2:
+        need = f"need one row per image: pool or flatten them to ({len(labels)}, D)"
+        raise InputError(f"{kind} have shape {values.shape}, {need}")
+    if labels.ndim != 1 or len(values) != len(labels):
         raise InputError(f"need {kind} (N, D) and labels (N,): got {values.shape} and {labels.shape}")
     if labels.dtype.kind not in "iu":
         raise InputError(f"labels must be integers, not {labels.dtype}: encode class names as 0, 1, ...")
