@@ -73,7 +73,6 @@ _ARRAYS_IN_MEMORY = ["dataset=arrays", "model_pool=arrays", "dataset.root=arrays
 """Overrides for arrays that the caller passes; `build_search` replaces ``root`` by these arrays."""
 _EXAMPLES = (
     "transfer-exp rank photos --budget 10m",
-    "transfer-exp rank photos --then fine-tune",
     "transfer-exp rank photos --then fine-tune --regimes full,lora --budget 30m",
     "transfer-exp rank photos --unlabelled",
     "transfer-exp rank owner/name --pool timm 'model_pool.names=[resnet18.a1_in1k,deit_tiny_patch16_224.fb_in1k]'",
