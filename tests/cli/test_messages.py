@@ -37,6 +37,15 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
         (("rank", ".", "--budget", "0s"), "budget=0s must be more than 0"),
         (("rank", ".", "--budget", "5"), "budget=5 has no unit: write 5s, 5m or 5h, or none for no limit"),
         (("rank", ".", "--budget"), "argument --budget: expected one argument"),
+        (("rank", ".", "more"), "rank takes one PATH, and 'more' is a second one: leave it out, or write KEY=VALUE"),
+        (("rank", ".", "--metric", "logme"), "no option --metric: write metric=logme"),
+        (("rank", ".", "--top", "-3"), "transfer-exp rank --help"),
+        (("rank", ".", "--out", "/etc/passwd"), "--out /etc/passwd is a file: name a folder"),
+        (("run", "/usr"), "'/usr' is a folder: transfer-exp rank /usr, or dataset=image_folder dataset.root=/usr"),
+        (("sweep", "demo"), "a sweep is a run of several settings: transfer-exp run +sweep=demo"),
+        (("sweep", "x"), "transfer-exp run -m KEY=A,B or run +sweep=NAME"),
+        (("report", "nope"), "nope does not exist: give the folder of a run, a ranking or a sweep, or a CSV of scores"),
+        (("report", "/etc/passwd"), "/etc/passwd is a file: give the folder of a run"),
         (("rank", ".", "pool=builtin"), "there is no setting 'pool': write --pool builtin"),
         (("rank", ".", "--poool", "builtin"), "did you mean --pool? See transfer-exp rank --help"),
         (("rnak", "."), "no command 'rnak': did you mean rank?"),
@@ -67,6 +76,15 @@ def test_a_wrong_command_line_is_answered_with_the_fix(tmp_path, arguments, mess
     assert process.stderr.startswith("transfer_exp: ")
     assert process.stderr.count("\n") == 1
     assert message in process.stderr
+
+
+def test_a_result_of_another_program_is_named(tmp_path):
+    (tmp_path / "result.json").write_text('{"accuracy": 0.5}')
+    process = run_command(tmp_path, "report", ".")
+    assert (process.returncode, process.stderr) == (
+        1,
+        "transfer_exp: result.json was not written by transfer-exp: give the folder of a run, a ranking or a sweep\n",
+    )
 
 
 def test_a_sweep_without_its_plus_is_announced(tmp_path):

@@ -40,7 +40,11 @@ def test_the_seed_and_the_scoring_set_size_select_images():
 
 @pytest.mark.parametrize(
     ("amount", "message"),
-    [(175, "cannot take 175 images of class 8"), (1, "1 training"), (-1, "cannot take -1")],
+    [
+        (175, "dataset.train_per_class=175: class 8 has only 174 images: set at most 174"),
+        (1, "dataset.train_per_class=1: need at least 2 images of each class"),
+        (-1, "dataset.train_per_class=-1: need at least 2"),
+    ],
 )
 def test_an_impossible_number_of_training_images_is_refused(amount, message):
     with pytest.raises(InputError, match=message):

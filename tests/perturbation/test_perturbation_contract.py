@@ -129,6 +129,16 @@ def test_sample_order_and_class_names_are_irrelevant(perturbation):
     np.testing.assert_allclose(perturbation(features, 100 - 3 * labels, generator()), perturbed, rtol=1e-9)
 
 
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("perturbation", PERTURBATIONS)
+def test_a_number_out_of_range_is_refused_before_any_features(perturbation):
+    for field in dataclasses.fields(perturbation):
+        value = getattr(perturbation, field.name)
+        if type(value) in (int, float):
+            with pytest.raises(InputError, match=rf"^perturbation\.{field.name}=-1: need "):
+                dataclasses.replace(perturbation, **{field.name: -1})
+
+
 @pytest.mark.parametrize("scale", [1e-8, 1e8])
 @SHAPES
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)

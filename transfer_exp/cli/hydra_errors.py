@@ -16,6 +16,7 @@ UNREADABLE_OPTIONS = (HydraException, OmegaConfBaseException, YAMLError, Unicode
 # Hydra knows a launcher only once the plugin that defines it is installed.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 _TWICE = re.compile(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.*)'")
+_SEVERAL = re.compile(r"Ambiguous value for argument '(.*)'\n")
 _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 
 
@@ -34,6 +35,8 @@ def explain(error: BaseException) -> str:
     if isinstance(error, UnicodeDecodeError):
         before = error.object[max(0, error.start - 40) : error.start].decode(errors="replace")
         return one_line(f"the file of an option is not UTF-8 text after '{before}': save it as UTF-8")
+    if several := _SEVERAL.match(str(error)):
+        return one_line(f"{several[1]} has several values: add -m to run each")
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
         settings = [str(key) for key in cause.parent_node if not str(key).startswith("_")]

@@ -147,7 +147,7 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     if command in _PARSED_BY_HYDRA and set(_HELP) & set(arguments):
         _PARSED_BY_HYDRA[command]().print_help()
         return None
-    output, arguments = take_output_options(arguments, TOP if command == "leaderboard" else OutputOptions.top)
+    output, arguments = take_output_options(arguments, TOP if command == "leaderboard" else OutputOptions.top, command)
     if command in _TRANSLATED:
         arguments = _TRANSLATED[command](arguments)
     line = CommandLine(_multirun_for_sweeps(expand_trackers(current_overrides(arguments))))
@@ -194,7 +194,9 @@ def _split_command(arguments: Sequence[str]) -> tuple[str, list[str]]:
     if first in COMMANDS:
         return first, list(arguments[1:])
     if first == "sweep":
-        raise InputError("a sweep is a run of several settings: transfer-exp run -m KEY=A,B or run +sweep=NAME")
+        is_named = len(arguments) > 1 and (CONF / "sweep" / f"{Path(arguments[1]).name}.yaml").is_file()
+        example = f"+sweep={arguments[1]}" if is_named else "-m KEY=A,B or run +sweep=NAME"
+        raise InputError(f"a sweep is a run of several settings: transfer-exp run {example}")
     if first and "=" not in first and first[0] not in "-+~":
         raise InputError(f"no command '{first}': {suggestion(first, COMMANDS, limit=1)} (settings are KEY=VALUE)")
     return "run", list(arguments)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from transfer_exp.cli.console import Parser, relative_path
 from transfer_exp.errors import IncompleteOutputError, InputError
+from transfer_exp.io.text import expand_user
 from transfer_exp.results.folder import RECORD
 
 if TYPE_CHECKING:
@@ -81,13 +82,26 @@ def _row_count(text: str) -> int:
     return int(text)
 
 
-def take_output_options(arguments: Sequence[str], top: int = OutputOptions.top) -> tuple[OutputOptions, list[str]]:
-    """Return the options of the output among some arguments, and the others; ``top`` is the default number of rows."""
-    parser = Parser(prog="transfer-exp run", add_help=False, allow_abbrev=False)
+def take_output_options(
+    arguments: Sequence[str], top: int = OutputOptions.top, command: str = "run"
+) -> tuple[OutputOptions, list[str]]:
+    """Return the options of the output among the arguments of a command, and the others.
+
+    Args:
+        arguments: Arguments after the name of the command.
+        top: Default number of rows.
+        command: Name of the command, for messages.
+
+    Raises:
+        InputError: If an option has a wrong value.
+    """
+    parser = Parser(prog=f"transfer-exp {command}", add_help=False, allow_abbrev=False)
     add_output_options(parser, top)
     options, others = parser.parse_known_args(arguments)
     if options.out is not None and not options.out.strip():
         raise InputError("--out is empty: give the folder of the results, or leave it out")
+    if options.out is not None and expand_user(options.out).is_file():
+        raise InputError(f"--out {options.out} is a file: name a folder")
     return OutputOptions(**vars(options)), others
 
 

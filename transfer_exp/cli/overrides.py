@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class CommandLine:
     @cached_property
     def options(self) -> Namespace:
         """Options of Hydra, with all overrides under ``overrides``; a wrong one raises an `InputError`."""
+        refuse_setting_options(self.arguments)
         parser = get_args_parser()
         parser.prog = "transfer-exp run"
         # `take_output_options` has removed output options that are right; a misspelt one gets a suggestion here.
@@ -50,6 +52,7 @@ class CommandLine:
         # A wrong option raises an InputError instead of ending the process.
         parser.error = partial(Parser.error, parser)  # type: ignore[method-assign, arg-type]
         options = parser.parse_intermixed_args(self.arguments)
+        _check_form(options.overrides)
         if options.config_dir is not None and not Path(options.config_dir).is_dir():
             raise InputError(
                 f"--config-dir {options.config_dir} is not a folder: give the one that holds metric/, sweep/ ..."
@@ -122,6 +125,42 @@ class CommandLine:
             for o in selected
         ]
         return product(*values)
+
+
+def refuse_setting_options(arguments: Sequence[str]) -> None:
+    """Raise InputError for a setting that is written as an option, such as ``--metric logme``."""
+    groups = {folder.name for folder in CONF.iterdir() if folder.is_dir()}
+    for position, argument in enumerate(arguments):
+        key, has_value, value = argument.removeprefix("--").partition("=")
+        if argument.startswith("--") and key in {*groups, "seed", "device", "store", "models"} - {"hydra"}:
+            value = value if has_value else next(iter(arguments[position + 1 :]), "NAME")
+            raise InputError(f"no option --{key}: write {key}={value}")
+
+
+def _check_form(overrides: Sequence[str]) -> None:
+    """Raise InputError for an argument that is not ``KEY=VALUE``, with what it may stand for."""
+    padded = ["", *overrides, ""]
+    for before, override, after in zip(padded, overrides, padded[2:], strict=False):
+        key, equals, value = override.partition("=")
+        if equals and not key and before and "=" not in before:
+            raise InputError(f"write {before}={value or after or 'VALUE'}, without blanks around =")
+        if equals or override.startswith("~") or after.startswith("="):
+            continue
+        if before.endswith("="):
+            raise InputError(f"write {before}{override}, without blanks around =")
+        groups = [
+            f"{g.name}={override}" for g in CONF.iterdir() if re.fullmatch(r"\w+", override) and _has(g, override)
+        ]
+        if Path(override).is_dir():
+            command = f"transfer-exp rank {shlex.quote(override)}"
+            raise InputError(f"'{override}' is a folder: {command}, or dataset=image_folder dataset.root={override}")
+        advice = f"did you mean {', '.join(groups[:3])}?" if groups else "write the name of the setting before it"
+        raise InputError(f"'{override}' is not KEY=VALUE: {advice}")
+
+
+def _has(group: Path, option: str) -> bool:
+    """Return whether a config group has an option."""
+    return (group / f"{option}.yaml").is_file()
 
 
 def expand_trackers(arguments: Sequence[str]) -> list[str]:

@@ -25,7 +25,7 @@ from transfer_exp.cli.instantiate import build, build_all, with_trust
 from transfer_exp.cli.job_labels import cell_labels, resolve_settings, to_plain, varied_settings
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
-from transfer_exp.cli.overrides import quote, quote_path
+from transfer_exp.cli.overrides import quote, quote_path, refuse_setting_options
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.cli.regimes import build_regimes, compare_regimes, compose_regimes, regimes_setting
 from transfer_exp.cli.run import run_context
@@ -116,6 +116,7 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
     own_options = ("-h", "--help", "--budget", "--then", "--regimes", "--pool", "--unlabelled", *_LIMITS)
+    refuse_setting_options(arguments)
     arguments = list(arguments)
     if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
         position = arguments.index("--budget")
@@ -125,6 +126,8 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     options = parser.parse_intermixed_args(
         [f"./{a}" if a.startswith("-") and a not in own_options and Path(a).exists() else a for a in arguments]
     )
+    for stray in (setting for setting in options.settings if "=" not in setting and not setting.startswith("~")):
+        raise InputError(f"rank takes one PATH, and '{stray}' is a second one: leave it out, or write KEY=VALUE")
     settings = [*options.settings, *([f"then={options.then}"] if options.then else [])]
     settings += [regimes_setting(options.regimes)] if options.regimes is not None else []
     for budget in (options.budget, *(s.removeprefix("budget=") for s in settings if s.startswith("budget="))):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from transfer_exp.cli.console import Parser
 from transfer_exp.errors import InputError
-from transfer_exp.io.text import expand_user
+from transfer_exp.io.text import expand_user, read_json
 
 _EXAMPLES = (
     "transfer-exp report outputs/sweeps/2026-01-31_12-00-00",
@@ -38,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(arguments: Namespace) -> None:
     # pandas and matplotlib are slow to import, and neither the help nor a mistake needs them.
     if arguments.published is None and not arguments.path.is_dir():
-        raise InputError(f"{arguments.path} is not a folder: give the folder of a sweep")
+        problem = "is a file" if arguments.path.exists() else "does not exist"
+        advice = "give the folder of a run, a ranking or a sweep, or a CSV of scores with --published POOL"
+        raise InputError(f"{arguments.path} {problem}: {advice}")
     if arguments.published is not None:
         from transfer_exp.report.published_comparison import write_published_comparison
 
@@ -56,6 +59,7 @@ def _report(arguments: Namespace) -> None:
     if arguments.rows is not None:
         check_rows_target(arguments.rows)
     record = arguments.path / RECORD
+    _check_origin(record)
     search = read_search(record) if record.is_file() else None
     if search is None:
         failed, error = show_sweep(arguments.path, Terminal())
@@ -69,3 +73,12 @@ def _report(arguments: Namespace) -> None:
         print(f"not done: {line}", file=sys.stderr)
     if error is not None:
         raise error
+
+
+def _check_origin(record: Path) -> None:
+    """Raise InputError for a file ``result.json`` of another program, which has neither a cell nor models."""
+    if not record.is_file():
+        return
+    content = read_json(record)
+    if isinstance(content, dict) and not {"cell", "models"} & content.keys():
+        raise InputError(f"{record} was not written by transfer-exp: give the folder of a run, a ranking or a sweep")

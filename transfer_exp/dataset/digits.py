@@ -56,6 +56,15 @@ def digits(
     pixels = [_change(image, i, noise, rotation, inverted) for i, image in enumerate(published)]
     labels = np.array([selected_digits.index(digit) for digit in digit_of_row[used]], dtype=np.int64)
     images = LabelledImages(labels, lambda i: Image.fromarray(pixels[i]).convert("RGB"), lambda i: pixels[i].tobytes())
+    counts = np.bincount(labels)
+    rarest = int(counts.argmin())
+    if train_per_class > counts[rarest]:
+        raise InputError(
+            f"dataset.train_per_class={train_per_class}: class {selected_digits[rarest]} has only {counts[rarest]} "
+            f"images: set at most {counts[rarest]}"
+        )
+    if train_per_class < 2:
+        raise InputError(f"dataset.train_per_class={train_per_class}: need at least 2 images of each class")
     selected, rest = take_per_class(labels, np.full(len(selected_digits), train_per_class), seed)
     train = images.subset(selected)
     names = tuple(str(digit) for digit in selected_digits)

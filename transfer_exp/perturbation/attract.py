@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import InputError, check_options, suggestion
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import inverse_length
@@ -113,13 +113,20 @@ class Attract:
     clamp: bool = True
     normalise: bool = True
 
+    def __post_init__(self) -> None:
+        checks = {
+            "alpha": (0 <= self.alpha < np.inf, "a finite number, at least 0"),
+            "sigma": (0 <= self.sigma < np.inf, "a finite number, at least 0"),
+            "sign": (self.sign in get_args(Sign), " or ".join(get_args(Sign))),
+        }
+        check_options("perturbation", self, checks)
+
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return `attract` of features (N, D)."""
         return attract(check_features(features, labels), labels, *self._options)
 
     def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:
         """Return the statistics of the perturbed features, in which only the class means differ."""
-        _check_options(self.alpha, self.sigma, self.sign)
         return statistics.shift_classes(class_displacements(statistics.offsets, statistics.radii, *self._options))
 
     @property

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.statistics.feature_set import Features, check_features
 
 
@@ -43,6 +43,9 @@ class Dropout:
     ignores_labels: ClassVar[bool] = True
 
     rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_options("perturbation", self, {"rate": (0 <= self.rate < 1, "at least 0 and below 1")})
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return `dropout` of features (N, D). The labels are only checked."""

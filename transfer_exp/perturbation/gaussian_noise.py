@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import InputError, check_options, suggestion
 from transfer_exp.statistics.feature_set import Features, check_features
 from transfer_exp.statistics.rounding import deviations
 
@@ -50,6 +50,13 @@ class GaussianNoise:
 
     strength: float = 0.1
     scale: NoiseScale = "relative"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "strength": (0 <= self.strength < np.inf, "a finite number, at least 0"),
+            "scale": (self.scale in get_args(NoiseScale), " or ".join(get_args(NoiseScale))),
+        }
+        check_options("perturbation", self, checks)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return `gaussian_noise` of features (N, D). The labels are only checked."""

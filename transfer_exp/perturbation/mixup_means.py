@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import softmax
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.discriminant import adaptive_shrinkage, centred_features, fitted_posterior
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
@@ -53,6 +53,10 @@ class MixupMeans:
     source: ClassVar[str] = "Shao et al., ECCV 2022"
 
     strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        is_allowed = 0 <= self.strength < np.inf
+        check_options("perturbation", self, {"strength": (is_allowed, "a finite number, at least 0")})
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return `mixup_means` of features (N, D)."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.statistics.feature_set import Features, check_features
 from transfer_exp.statistics.rounding import deviations
 
@@ -55,6 +55,9 @@ class Pca:
     ignores_labels: ClassVar[bool] = True
 
     dim: int = 64
+
+    def __post_init__(self) -> None:
+        check_options("perturbation", self, {"dim": (self.dim >= 1, "at least 1 (64 is the usual choice)")})
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return `pca` of features (N, D), with the fixed seed of the solver instead of ``rng``."""

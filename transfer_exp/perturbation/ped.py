@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import deviations, inverse_length
@@ -108,6 +108,15 @@ class Ped:
     time_step: float = 0.1
     exit_ratio: float = 0.5
     max_steps: int = 6
+
+    def __post_init__(self) -> None:
+        checks = {
+            "sigma": (0 <= self.sigma < np.inf, "a finite number, at least 0"),
+            "time_step": (0 <= self.time_step < np.inf, "a finite number, at least 0"),
+            "exit_ratio": (0 <= self.exit_ratio < 1, "at least 0 and below 1"),
+            "max_steps": (self.max_steps >= 1, "at least 1 (6 in the authors' code)"),
+        }
+        check_options("perturbation", self, checks)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return `ped` of features (N, D)."""

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import eigvalsh
 
+from transfer_exp.errors import check_options
 from transfer_exp.perturbation.attract import attract
 from transfer_exp.perturbation.pca import pca
 from transfer_exp.statistics.feature_set import Features, check_features
@@ -50,6 +51,14 @@ class Released:
     alpha: float = 0.005
     sigma: float = 0.6
     dim: int = 64
+
+    def __post_init__(self) -> None:
+        checks = {
+            "alpha": (0 <= self.alpha < np.inf, "a finite number, at least 0"),
+            "sigma": (0 <= self.sigma < np.inf, "a finite number, at least 0"),
+            "dim": (self.dim >= 1, "at least 1 (64 is the usual choice)"),
+        }
+        check_options("perturbation", self, checks)
 
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator

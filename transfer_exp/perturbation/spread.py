@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import InputError, check_options, suggestion
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import inverse_length
@@ -57,6 +57,13 @@ class Spread:
 
     force: float = 1.0
     force_scale: ForceScale = "absolute"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "force": (0 <= self.force < np.inf, "a finite number, at least 0"),
+            "force_scale": (self.force_scale in get_args(ForceScale), " or ".join(get_args(ForceScale))),
+        }
+        check_options("perturbation", self, checks)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return `spread` of features (N, D)."""

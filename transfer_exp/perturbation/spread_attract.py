@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 import numpy as np
 from jaxtyping import Float
 
+from transfer_exp.errors import check_options
 from transfer_exp.perturbation.attract import Sign, attract
 from transfer_exp.perturbation.pca import pca
 from transfer_exp.perturbation.spread import ForceScale, spread
@@ -45,6 +46,17 @@ class SpreadAttract:
     sign: Sign = "together"
     clamp: bool = True
     normalise: bool = True
+
+    def __post_init__(self) -> None:
+        checks = {
+            "dim": (self.dim is None or self.dim >= 1, "at least 1 (64 is the usual choice), or null for no PCA"),
+            "force": (0 <= self.force < np.inf, "a finite number, at least 0"),
+            "force_scale": (self.force_scale in get_args(ForceScale), " or ".join(get_args(ForceScale))),
+            "alpha": (0 <= self.alpha < np.inf, "a finite number, at least 0"),
+            "sigma": (0 <= self.sigma < np.inf, "a finite number, at least 0"),
+            "sign": (self.sign in get_args(Sign), " or ".join(get_args(Sign))),
+        }
+        check_options("perturbation", self, checks)
 
     def __call__(
         self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator
