@@ -186,7 +186,7 @@ MISTAKES = {
     "rnak": "no command 'rnak': did you mean rank?",
     "metric=logmee --cfg job": "did you mean logme",
     "plan metric=logmee": "did you mean logme",
-    "report absent": "absent is not a folder",
+    "report absent": "absent does not exist: give the folder of a run",
     "evaluate absent.csv absent.csv": "no scores absent.csv",
     "rank absent": "give a path that exists",
     "rank photos": "holds only the class folder 'cat'",

@@ -85,5 +85,5 @@ def test_different_seeds_give_different_output(perturbation):
 
 
 def test_a_dropout_rate_of_one_is_rejected():
-    with pytest.raises(InputError, match=r"rate=1\.0 of dropout must lie in \[0, 1\)"):
+    with pytest.raises(InputError, match=r"perturbation\.rate=1\.0: need at least 0 and below 1"):
         Dropout(1.0)(uneven_features(), LABELS, np.random.default_rng(0))
