@@ -52,7 +52,7 @@ def _reproduction(name: str, message: str, build: Build | None, pool: str = "gro
 
 
 KINDS = [
-    Kind("missing folder of a sweep", ("absent",), "absent does not exist: give the folder of a run", None, "transfer-exp report"),
+    Kind("missing folder of a sweep", ("absent",), "absent does not exist: give", None, "transfer-exp report"),
     _sweep("sweep without cells", "sweep holds no results", None),
     _sweep("record that is not JSON", "result.json is not JSON", text("result.json", "{")),
     _sweep("record that is a list", "is not the record of a cell", text("result.json", "[]")),
