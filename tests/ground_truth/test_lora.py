@@ -15,7 +15,7 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 from transfer_exp.vision import timm
 
-PROTOCOL = Protocol(steps=30, batch_size=12, learning_rates=(1e-2,), weight_decays=(0.0,), head="random")
+PROTOCOL = Protocol(steps=30, batch_size=12, learning_rates=(1e-3,), weight_decays=(0.0,), head="random")
 IMAGE = torch.zeros(1, 3, 32, 32)
 
 
