@@ -282,11 +282,11 @@ def test_findings_are_logged_once_in_a_process(root, store, caplog):
     add_leak(root)
     caplog.set_level("INFO")
     for _ in range(2):
-        assert len(inspect_and_log(replace(image_folder(str(root)), name="leak"), ("train", "test"), store)) == 1
+        assert len(inspect_and_log(replace(image_folder(str(root)), name="logged_once"), ("train", "test"), store)) == 1
     messages = [(r.levelname, r.message) for r in caplog.records]
     assert messages == [
-        ("INFO", "leak: 2 classes, because its folders name the classes"),
-        ("WARNING", f"leak: {inspect_and_log(image_folder(str(root)), ('train', 'test'), store)[0]}"),
+        ("INFO", "logged_once: 2 classes, because its folders name the classes"),
+        ("WARNING", f"logged_once: {inspect_and_log(image_folder(str(root)), ('train', 'test'), store)[0]}"),
     ]
 
 

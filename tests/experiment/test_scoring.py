@@ -136,8 +136,8 @@ def test_each_step_of_a_path_scores_as_the_metric_scores_the_perturbed_features(
         assert scores[step] == {"score": pytest.approx(expected, rel=1e-9)}
 
 
-def test_a_path_with_a_strength_out_of_range_is_refused_naming_metric_and_model():
-    with pytest.raises(ModelFailureError, match=r"logme on model net: alpha=-1\.0 of attract"):
+def test_a_path_with_a_strength_out_of_range_is_refused_naming_the_setting():
+    with pytest.raises(InputError, match=r"perturbation\.alpha=-1\.0: need a finite number, at least 0"):
         scored(LogME(), StrengthPath(Attract(), "alpha", (-1.0, 0.0)))
 
 

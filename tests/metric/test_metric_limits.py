@@ -285,7 +285,7 @@ def test_linear_classifier_accepts_a_fold_with_one_class_to_fit():
     ("call", "message"),
     [
         (lambda: gbc(noise(), LABELS, "full"), "covariance=full of gbc"),
-        (lambda: gbc(noise()[:61], LABELS[:61]), "class 3 has one sample"),
+        (lambda: gbc(noise()[:61], LABELS[:61]), r"class 3 \(counted from 0\) has one sample"),
         (lambda: transrate(noise(), LABELS, "unknown"), "convention=unknown of transrate"),
         (lambda: transrate(noise(), LABELS, epsilon=0.0), "epsilon=0.0 of transrate"),
         (lambda: nleep(noise(), LABELS, convention="unknown"), "convention=unknown of nleep"),

@@ -23,6 +23,7 @@ def full_store(store: Store) -> Store:
     store.get_or_compute_record("cost", KEY, lambda: {"seconds": 1.0})
     store.update_record("scores", {**KEY, "names": {"metric": "logme"}}, {"logme": [0.5]})
     store.get_or_compute_record("accuracy", KEY, lambda: {"row": {"model": "mine"}})
+    store.get_or_compute_record("validation", KEY, lambda: {"validation": 0.5})
     store.get_or_compute_record("inspection", KEY, lambda: {"findings": []})
     folder = Path(store.unfinished_folder(KEY).root)
     (folder / "deep").mkdir(parents=True)
@@ -91,6 +92,7 @@ def test_only_leftovers_of_an_intact_store_are_damaged(full_store):
         "cost": False,
         "scores": False,
         "accuracy": False,
+        "validation": False,
         "inspection": False,
         "unfinished": False,
         "leftover": True,
