@@ -1,8 +1,8 @@
 """``transfer-exp leaderboard``: where a metric stands among all metrics after all perturbations.
 
-A variant is a metric after a perturbation. The variants are compared on the built-in networks and on 23 real networks,
-whose scores, accuracies and costs ship with the package; with ``--paper`` also on torchvision's CNNs and the targets of
-the paper (Khoba et al., WACV 2025), whose scores are in the file ``paper_scores``. Only what has no rows is scored.
+A variant is a metric after a perturbation. The variants are compared on the built-in networks and on 23 real networks.
+Scores, accuracies and costs of both ship with the package. ``--paper`` adds torchvision's CNNs on the targets of the
+paper (Khoba et al., WACV 2025), with scores in the file ``paper_scores``. Only what has no rows is scored.
 """
 
 from __future__ import annotations

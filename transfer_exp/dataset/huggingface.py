@@ -43,15 +43,15 @@ def huggingface(
     """Return the dataset ``id``; code in the dataset's repository never runs.
 
     Args:
-        id: ``owner/name`` on the hub, ``owner/name@revision`` for a repeatable result, or a local folder.
-        config: Name of a configuration; None for the default one.
+        id: ``owner/name`` on the hub or a local folder. ``owner/name@revision`` makes the result repeatable.
+        config: Name of a configuration. None is the default one.
         train, validation, test: Names of three different splits. None selects the split with a name that `split_of`
             knows (for ``train`` also the only one). A validation or test split without labels is then passed over.
-        image_column, label_column: Names of the columns; None for the only image and the only class label, or list of
-            class labels, among the features. A label column of integers, strings or floats must be named. A list holds
+        image_column, label_column: Names of the columns. None is the only image, and the only class label or list of
+            class labels. A label column of integers, strings or floats must be named. A list holds
             several labels, a float is a number to predict.
-        target_column: Name of a column of numbers to predict, which may be whole, such as ages; instead of a
-            ``label_column``.
+        target_column: Name of a column of numbers to predict, instead of a ``label_column``. They may be whole, such as
+            ages.
         test_fraction, scoring_set_size, seed, on_unreadable, background, pixel_range: Arguments of `image_folder`.
 
     Raises:

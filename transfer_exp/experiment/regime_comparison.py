@@ -31,7 +31,7 @@ class RegimeComparison:
     the rest of the budget is not started, and cheaper pairs of later models may still be.
 
     Attributes:
-        search: Search that has ranked the models; its pool, dataset and settings are used.
+        search: Search that has ranked the models. Its pool, dataset and settings are used.
         regimes: Accuracies under each regime, by its label.
         budget: Time budget of the search and the comparison together.
     """

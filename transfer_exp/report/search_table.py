@@ -47,7 +47,7 @@ def search_table(search: SearchResult, folder: Path | None = None, top: int = 0)
 
     Args:
         search: The search.
-        folder: Folder with the complete ranking, which is named below a shortened table; None to name none.
+        folder: Folder with the complete ranking, named below a shortened table. None names none.
         top: Number of finalists to show, 0 for all, with some more that may be the best; lists of other models are
             shortened too.
     """
@@ -77,8 +77,8 @@ def search_table(search: SearchResult, folder: Path | None = None, top: int = 0)
 def verdict(search: SearchResult) -> list[str]:
     """Return the lines of a search that do not belong to a single model, the next step last.
 
-    They say whether all models were looked at, which were left out, which may be the best, the expected loss of
-    choosing the first, what orders the models, and the cost of the search.
+    They say whether all models were looked at, which were left out, and which may be the best. The expected loss of
+    choosing the first follows, then what orders the models, and the cost of the search.
     """
     return [line for line in (_coverage(search), _left_out(search), *_sentences(search), next_step(search)) if line]
 

@@ -80,11 +80,11 @@ class AdaptedModel:
         model: Name of the model.
         regime: Label of the regime, such as ``lora(rank=4)``.
         status: ``measured``, ``not tried`` (for lack of time) or ``failed``.
-        accuracy: Measure on the test images; None unless measured.
-        validation: Measure on the validation images, which chooses the best pair; None unless measured.
+        accuracy: Measure on the test images. None unless measured.
+        validation: Measure on the validation images, which chooses the best pair. None unless measured.
         trainable_parameters: Number of parameters that are trained, with the head.
         training_seconds: Duration of the training.
-        expected_seconds: Predicted duration; None if it was not predicted, 0 if the store had the accuracy.
+        expected_seconds: Predicted duration. None if it was not predicted, 0 if the store had the accuracy.
         reason: Why the pair was not measured; empty for a measured one.
     """
 
