@@ -12,7 +12,6 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.experiment.precompute import Precomputation
-from transfer_exp.io.atomic import write_atomically
 from transfer_exp.io.csv import write_table
 from transfer_exp.store import Store
 
@@ -50,8 +48,7 @@ def _compute(options: Namespace) -> None:
         for target, regime, factor in product(TARGETS, REGIMES, FACTORS):
             tables.append(factor_rows(store, target, regime, factor))
             print(f"{target}: {regime}, factor {factor}", flush=True)
-    table = pd.concat(tables)
-    write_atomically(options.file, partial(write_table, table=table))
+    write_table(options.file, pd.concat(tables))
 
 
 def factor_rows(

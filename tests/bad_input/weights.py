@@ -104,7 +104,7 @@ KINDS = [
     ),
     _file(
         "safetensors with a header of terabytes",
-        "not a readable",
+        "not a readable safetensors file: its header is damaged: fetch it again",
         claiming("net.safetensors", b"{}", 10**12),
         "safetensors",
     ),

@@ -171,3 +171,12 @@ def test_a_budget_that_no_pair_fits_names_the_cheapest_and_a_budget_that_suffice
 def test_a_budget_that_the_ranking_used_up_still_names_the_cheapest(compare):
     with pytest.raises(InputError, match=r"fits into the 0.0 s that the ranking left: the cheapest, lora of first"):
         compare(-1.0, full=(10, 10.0, ACCURACIES), lora=(4, 4.0, ACCURACIES))
+
+
+def test_a_budget_that_ends_after_a_model_that_cannot_be_adapted_says_so(compare, monkeypatch):
+    def refuse(regime, pairing):
+        raise NotApplicableError("it has no linear layers")
+
+    monkeypatch.setattr(FakeRegime, "predict_seconds", refuse)
+    with pytest.raises(InputError, match=r"ended after first, which .* \(it has no linear layers\): set a larger"):
+        compare(-1.0, lora=(1, 1.0, ACCURACIES))

@@ -127,6 +127,11 @@ class RegimeComparison:
                     "the same command with a larger --budget continues there"
                 )
         predicted = [pair for pair in not_tried if pair.expected_seconds is not None]
+        if not predicted:
+            return InputError(
+                f"the time budget ended after {pairs[0].model}, which cannot be fine-tuned by these regimes "
+                f"({pairs[0].reason}): set a larger --budget"
+            )
         cheapest = min(predicted, key=lambda pair: pair.expected_seconds or 0.0)
         needed, seconds = _MARGIN * (cheapest.expected_seconds or 0.0), self.budget.seconds or 0.0
         total = math.ceil(max(seconds - left + needed, needed / (1 - RANKING_SHARE)))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -83,9 +84,10 @@ def read_checkpoint(path: Path) -> Any:
     try:
         return read_weight_file(path)
     except Exception as error:  # both libraries raise many types; one of them is for a refused pickle
-        if path.suffix == ".safetensors":
-            raise InputError(f"{path} is not a readable safetensors file: {error}: fetch it again") from error
         # The message of torch has many lines, and advises to run the file.
+        if path.suffix == ".safetensors":
+            reason = error if isinstance(error, SafetensorError) else "its header is damaged"
+            raise InputError(f"{path} is not a readable safetensors file: {reason}: fetch it again") from error
         code = re.search(r"(?:GLOBAL|global:?|class) ([a-zA-Z_]\w*(?:\.\w+)+)", str(error))
         reason = first_line(error) if isinstance(error, ValueError) else "damaged, or it holds code"
         reason += f": {code[1]}" if code and not isinstance(error, ValueError) else ""

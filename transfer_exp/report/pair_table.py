@@ -12,6 +12,7 @@ from rich.text import Text
 
 from transfer_exp.io.measures import is_error, larger_is_better, measure_heading
 from transfer_exp.report.pareto_front import mark_fronts
+from transfer_exp.report.ranking_table import models_by_reason
 from transfer_exp.results.search import AdaptedModel, SearchResult, format_count, format_seconds
 
 _NAMES_SHOWN = 3
@@ -87,11 +88,8 @@ def pair_lines(search: SearchResult) -> list[str]:
         rest = f" and {len(not_tried) - len(names)} more" if len(not_tried) > len(names) else ""
         counts = f"{len(not_tried)} of {len(search.pairs)} pairs"
         lines.append(f"Not tried for lack of time, {counts}: {', '.join(names)}{rest}")
-    models: dict[tuple[str, str], list[str]] = {}
-    for pair in search.pairs:
-        if pair.status == "failed":
-            models.setdefault((pair.regime, pair.reason), []).append(pair.model)
-    return lines + [f"No {regime} of {', '.join(names)}: {reason}" for (regime, reason), names in models.items()]
+    failed = [(f"No {pair.regime} of", pair.model, pair.reason) for pair in search.pairs if pair.status == "failed"]
+    return lines + models_by_reason(failed)
 
 
 def _expected(pair: AdaptedModel) -> str:

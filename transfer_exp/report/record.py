@@ -211,7 +211,7 @@ def _write_search_tables(search: SearchResult, folder: Path) -> list[Path]:
     write_atomically(paths[1], lambda path: frame.to_parquet(path, index=False))
     if search.pairs:
         paths.append(folder / "regimes.csv")
-        write_atomically(paths[-1], lambda path: write_table(path, pair_frame(search)))
+        write_table(paths[-1], pair_frame(search))
     return paths
 
 
