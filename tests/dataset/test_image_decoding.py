@@ -218,7 +218,7 @@ def encode_deep(values, kind):
         (np.array([[0, 2048, 4095]], np.uint16), [0, 8190], [0, 64, 128]),
     ],
 )
-def test_other_deep_pixels_are_scaled_from_their_range_or_a_given_one(values, pixel_range, expected):
+def test_other_deep_images_are_scaled_from_their_range_or_a_given_one(values, pixel_range, expected):
     content = tiff_of_unsigned(values) if values.dtype == np.uint32 else encode(Image.fromarray(values), "TIFF")
     assert decode(content, pixel_range=pixel_range)[0, :, 0].tolist() == expected
 
@@ -266,8 +266,8 @@ def test_the_first_of_several_frames_is_read(format):
     content = encode(frames[0], format, save_all=True, append_images=frames[1:], **options)
     image = load(content).read(0)
     assert np.unique(np.asarray(image).reshape(-1, 3), axis=0).tolist() == [[255, 0, 0]]
-    assert image_facts(image).has_frames
-    assert not image_facts(load(encode(frames[0], format)).read(0)).has_frames
+    assert image_facts(image).has_several_frames
+    assert not image_facts(load(encode(frames[0], format)).read(0)).has_several_frames
 
 
 def test_colours_of_16_bits_keep_their_upper_half():

@@ -117,7 +117,7 @@ def report_decoding(facts: Mapping[int, ImageFacts], index: ImageIndex) -> Itera
             low, high = fact.pixel_range
             scaling = f"scaled so that {low:g} becomes black and {high:g} white (dataset.pixel_range sets other values)"
             positions[f"have pixels of more than 8 bits, {scaling}"].append(i)
-        if fact.has_frames:
+        if fact.has_several_frames:
             positions["have several frames; only the first is read"].append(i)
     for text, images in positions.items():
         names = _shorten(index.names[i] for i in images)

@@ -179,9 +179,9 @@ def load_encoded(
 
     def fingerprint(i: int) -> bytes:
         encoded = read_content(i)
-        return encoded + decoder.marker(encoded)
+        return encoded + decoder.cache_key_suffix(encoded)
 
-    decoder.register(len(labels), read_content)
+    decoder.add_range_source(len(labels), read_content)
     return LabelledImages(
         labels, lambda i: decoder.decode(read_content(i), name(i), remedy), fingerprint, targets, name
     )

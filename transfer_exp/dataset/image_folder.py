@@ -57,7 +57,7 @@ def image_folder(
         name: The name in tables; the folder's name if None.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
-        background, pixel_range: Colour behind transparent pixels, and range of deep pixels, see `ImageDecoder`.
+        background, pixel_range: Colour behind transparent pixels, and pixel range of deep images, see `ImageDecoder`.
 
     Raises:
         InputError: If the folder is missing, cannot be read or has fewer than two classes, a class is empty or too

@@ -29,7 +29,7 @@ from transfer_exp.dataset.findings import (
     report_plain,
     report_unreadable,
 )
-from transfer_exp.dataset.image_decoding import ImageFacts, allowed_formats, handle_pillow_warnings, image_facts
+from transfer_exp.dataset.image_decoding import ImageFacts, allowed_formats, filter_pillow_warnings, image_facts
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.atomic import digest
@@ -268,7 +268,7 @@ def _summarise_all(
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         for start in range(0, len(images), _BATCH):
             batch = range(start, min(start + _BATCH, len(images)))
-            with handle_pillow_warnings():
+            with filter_pillow_warnings():
                 summaries = list(pool.map(lambda i: _summarise(images, i), batch))
             for summary in summaries:
                 yield summary
