@@ -189,6 +189,20 @@ def check_options(group: str, options: object, checks: Mapping[str, tuple[bool, 
             raise InputError(f"{group}.{name}={show_value(getattr(options, name))}: need {allowed}")
 
 
+_PLACEHOLDERS = {"root": "FOLDER", "path": "FILE", "id": "OWNER/NAME", "names": "[NAME,NAME]"}
+"""What stands for the value of a required option, by the last part of its key."""
+
+
+def missing_value(key: str) -> InputError:
+    """Return the error about a setting that needs a value and has none."""
+    return InputError(f"{key} has no value: set {key}={_PLACEHOLDERS.get(key.rpartition('.')[2], '...')}")
+
+
+def is_missing(key: str, value: object) -> bool:
+    """Return whether a setting has no value: that of an option file, or an empty text for a path or an id."""
+    return value == "???" or (value == "" and key.rpartition(".")[2] in _PLACEHOLDERS)
+
+
 def show_value(value: object) -> str:
     """Return a value in the form of the command line: null, true, [1, 2]; an empty text as ''."""
     if value is None or isinstance(value, bool):

@@ -54,7 +54,9 @@ def test_a_full_store_holds_only_complete_files(small_disk, tmp_path):
 def test_a_full_disk_for_results_ends_a_run_and_a_sweep_in_one_line(small_disk, tmp_path, arguments):
     (small_disk / "fill").write_bytes(bytes(40 * 1024))
     arguments = [argument.format(disk=small_disk) for argument in arguments]
-    assert_refused(run(tmp_path, *arguments), "(No space left on device): make room, or set hydra.run.dir=FOLDER")
+    assert_refused(
+        run(tmp_path, *arguments), "(No space left on device): make room, or name another folder with --out FOLDER"
+    )
 
 
 @pytest.mark.slow
@@ -71,5 +73,6 @@ def test_a_read_only_store_with_all_entries_is_enough(small_disk, tmp_path):
         "(Read-only file system): check space and access, or set store=",
     )
     assert_refused(
-        run(tmp_path, f"hydra.run.dir={small_disk}/run"), "(Read-only file system): make room, or set hydra.run"
+        run(tmp_path, f"hydra.run.dir={small_disk}/run"),
+        "(Read-only file system): name another folder with --out FOLDER",
     )

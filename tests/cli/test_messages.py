@@ -17,6 +17,7 @@ from tests.command import SMALL_DATASET, run_command
 from transfer_exp.cli import main
 from transfer_exp.cli.console import SafeStream, cannot_write
 from transfer_exp.cli.instantiate import build_all
+from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import OutputOptions
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.features.extraction import _explain_worker_errors
@@ -68,6 +69,19 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
             "nothing to plan (1 more left out): pets is missing",
         ),
         (("store=/proc/x", *QUICK), "cannot use the store /proc/x"),
+        (
+            ("rank", ".", "--out", "/proc/x"),
+            "cannot write to /proc/x (No such file or directory): name another folder with",
+        ),
+        (
+            ("hydra.run.dir=/proc/x",),
+            "cannot write to /proc/x (No such file or directory): name another folder with --out",
+        ),
+        (("-m", "seed=0,1", "hydra.sweep.dir=/proc/x/y"), "cannot write to /proc/x (No such file or directory): name"),
+        (("hydra.run.dir=/etc/passwd",), "/etc/passwd is a file: name a folder with --out FOLDER"),
+        (("hydra.run.dir=/etc/passwd/x",), "cannot write to /etc/passwd/x (Not a directory): name another folder"),
+        (("hydra.run.dir=${oc.env:MY_TOKEN}",), "hydra.run.dir=... looks like a secret"),
+        (("--sweep", "demo"), "no option --sweep: write +sweep=demo"),
     ],
 )
 def test_a_wrong_command_line_is_answered_with_the_fix(tmp_path, arguments, message):
@@ -76,6 +90,28 @@ def test_a_wrong_command_line_is_answered_with_the_fix(tmp_path, arguments, mess
     assert process.stderr.startswith("transfer_exp: ")
     assert process.stderr.count("\n") == 1
     assert message in process.stderr
+
+
+REQUIRED = {
+    f"{path.parent.name}={path.stem}": re.findall(r"^ *(\w+): \?\?\?", path.read_text("utf-8"), re.M)
+    for path in sorted(CONF.glob("*/*.yaml"))
+}
+
+
+@pytest.mark.parametrize("option", [option for option, names in REQUIRED.items() if names])
+@pytest.mark.parametrize("mode", [(), ("-m", "seed=0,1")])
+def test_an_option_without_its_required_value_ends_before_a_folder_is_made(tmp_path, option, mode):
+    key = f"{option.partition('=')[0]}.{REQUIRED[option][0]}"
+    process = run_command(tmp_path, option, *mode)
+    assert process.returncode == 1
+    assert re.fullmatch(rf"transfer_exp: {key} has no value: set {key}=\S*[A-Z]\S*\n", process.stderr)
+    assert not list(tmp_path.rglob("result*"))
+    assert mode or not list(tmp_path.iterdir())
+
+
+def test_an_empty_path_is_not_the_working_directory(tmp_path):
+    process = run_command(tmp_path, "dataset=image_folder", "dataset.root=")
+    assert process.stderr == "transfer_exp: dataset.root has no value: set dataset.root=FOLDER\n"
 
 
 def test_a_result_of_another_program_is_named(tmp_path):

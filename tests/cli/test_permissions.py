@@ -101,4 +101,4 @@ def test_what_may_not_be_written_is_called_so(tmp_path):
         (tmp_path / "t.csv").write_text("")
     with permissions_apply():
         message = cannot_write(caught.value)
-    assert message.startswith(f"cannot write to {tmp_path}/t.csv (Permission denied): make room, or set hydra.run.dir")
+    assert message.startswith(f"cannot write to {tmp_path}/t.csv (Permission denied): name another folder")

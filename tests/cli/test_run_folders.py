@@ -119,7 +119,7 @@ def test_a_folder_that_cannot_be_created_is_one_line(quick, tmp_path):
     for arguments in (["hydra.run.dir=out/run"], ["-m", "seed=0,1", "hydra.sweep.dir=out/sweep"]):
         refused = run_command(tmp_path, *arguments, *quick)
         assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
-        assert "(Not a directory): make room, or set hydra.run.dir=FOLDER" in refused.stderr
+        assert "(Not a directory): name another folder with --out FOLDER" in refused.stderr
 
 
 @pytest.mark.slow

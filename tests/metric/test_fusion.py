@@ -46,8 +46,8 @@ def test_inputs_and_invariances_are_those_of_the_members():
     [
         ((), "z_score", "at least one"),
         ((Random(),), "z_score", "one model at a time"),
-        ((LDA(), LDA(0.1)), "z_score", "two of one name"),
-        (PAIR, "mean", "rule=mean"),
+        ((LDA(), LDA(0.1)), "z_score", "metric.metrics=.lda, lda.: need metrics of different names"),
+        (PAIR, "mean", "metric.rule=mean"),
     ],
 )
 def test_an_invalid_fusion_is_rejected(metrics, rule, message):

@@ -2,6 +2,7 @@
 
 import inspect
 import pkgutil
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
@@ -120,6 +121,42 @@ def test_facts_are_declared(metric):
     inputs = tuple(name.removeprefix("class_") if hasattr(metric, "formula") else name for name in metric.inputs)
     assert parameters[: len(inputs)] == inputs or parameters == ("inputs",)
     assert parameters == ("inputs",) or not hasattr(metric, "formula") or set(vars(metric)) <= set(parameters)
+
+
+# Paths and names of the user, of which any text may be right.
+FREE_TEXT = {"embeddings", "table", "rows", "perturbation"}
+NUMBERS = ["three", -1, float("nan"), float("inf"), None]
+OPTIONS_OF_METRICS = [
+    pytest.param(kind, field.name, id=f"{kind.name}.{field.name}")
+    for kind in CLASSES
+    for field in fields(kind)
+    if field.name not in FREE_TEXT
+]
+
+
+def impossible_values(value):
+    """Return values that an option with this default must refuse."""
+    return {bool: ["maybe", 2], str: ["impossible", 1], tuple: [[], [1]]}.get(type(value), NUMBERS)
+
+
+@pytest.mark.parametrize(("kind", "option"), OPTIONS_OF_METRICS)
+def test_every_option_refuses_impossible_values_by_name(kind, option):
+    target = f"{kind.__module__}.{kind.__qualname__}"
+    for value in impossible_values(getattr(kind(), option)):
+        with pytest.raises(InputError, match=rf"^metric\.{option}\S*=.*: need "):
+            build("metric", {"_target_": target, option: value})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"_target_": "transfer_exp.metric.effective_rank.AlphaReQ", "first": 20, "last": 20},
+        {"_target_": "transfer_exp.metric.etran.ETran", "energy_weight": 0.5, "regression_weight": 0.6},
+    ],
+)
+def test_options_that_do_not_fit_each_other_are_refused_by_name(options):
+    with pytest.raises(InputError, match=rf"^metric\.{list(options)[2]}=.*: need .* metric\.{list(options)[1]}"):
+        build("metric", options)
 
 
 @pytest.mark.parametrize("shape", [(150, 12), (40, 90)], ids=["tall", "wide"])

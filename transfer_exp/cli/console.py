@@ -128,7 +128,7 @@ CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPE
 """Numbers of the errors that `cannot_write` explains: disk full, quota, read-only, no permission."""
 
 
-def cannot_write(error: OSError, advice: str = "set hydra.run.dir=FOLDER, for a sweep hydra.sweep.dir=FOLDER") -> str:
+def cannot_write(error: OSError, advice: str = "name another folder with --out FOLDER") -> str:
     """Return one line on a path that cannot be read, or otherwise on one that cannot be written, with ``advice``."""
     if isinstance(error, PermissionError) and error.filename is not None:
         path = Path(os.fsdecode(error.filename))
@@ -139,4 +139,5 @@ def cannot_write(error: OSError, advice: str = "set hydra.run.dir=FOLDER, for a 
             return one_line(
                 f"cannot read {unreadable[0]} ({error.strerror}): give yourself access, or name another file"
             )
-    return one_line(f"cannot write to {error.filename or 'the disk'} ({error.strerror}): make room, or {advice}")
+    room = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return one_line(f"cannot write to {error.filename or 'the disk'} ({error.strerror}): {room}{advice}")

@@ -21,7 +21,7 @@ from transfer_exp.cli.console import cannot_write, relative_path
 from transfer_exp.cli.job_labels import AXES, to_plain
 from transfer_exp.cli.overrides import check_number_of_jobs, quote
 from transfer_exp.cli.redact import redacted_command
-from transfer_exp.cli.settings import SETTINGS, check_setting
+from transfer_exp.cli.settings import SETTINGS, check_required, check_setting
 from transfer_exp.cli.tracked_job import SweepRun, describe_sweep
 from transfer_exp.errors import IncompleteOutputError, InputError, one_line
 from transfer_exp.io.text import expand_user
@@ -53,8 +53,14 @@ def check_choices(sweeper: Sweeper, batch: Sequence[Sequence[str]]) -> None:
         changed = [override for override, of_first in zip(job, first, strict=True) if override != of_first]
         keys = [override.partition("=")[0].lstrip("+") for override in changed]
         if not keys or (len(keys) == 1 and loader.get_group_options(keys[0])):
-            loader.load_sweep_config(master_config=sweeper.config, sweep_overrides=list(job))
+            _check_required(loader.load_sweep_config(master_config=sweeper.config, sweep_overrides=list(job)))
     _start_run(sweeper.config, len(batch))
+
+
+def _check_required(config: DictConfig) -> None:
+    """Raise InputError for an option that needs a value and has none."""
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    check_required(plain)
 
 
 def _start_run(config: DictConfig, jobs: int) -> None:
@@ -104,6 +110,10 @@ class HydraCallback(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Prepare and lock the folder of a single run."""
         HydraConfig.instance().set_config(config)  # the name of the folder depends on it
+        try:
+            _check_required(config)
+        except InputError as error:  # Hydra would only print a warning
+            _end(error)
         _prepare_folder(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -158,6 +168,8 @@ def _prepare_folder(config: DictConfig, mode: str) -> None:
             raise InputError(
                 f"{folder.absolute()} cannot hold results, as Hydra replaces ${{...}} in names: name another folder"
             )
+        if folder.is_file():
+            raise InputError(f"{folder} is a file: name a folder with --out FOLDER")
         if "${now:" in template:
             created = create_folder(folder)
             if created != folder:

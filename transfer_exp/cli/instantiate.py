@@ -18,7 +18,7 @@ from hydra.utils import get_object
 from transfer_exp import deprecated_names
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.settings import LARGEST_SEED, SETTINGS, is_whole
-from transfer_exp.errors import InputError, first_line, show_value, suggestion
+from transfer_exp.errors import InputError, first_line, is_missing, missing_value, show_value, suggestion
 
 _TRUST = "TRANSFER_EXP_TRUST"
 _RESERVED = ("_target_", "_convert_")
@@ -134,7 +134,7 @@ def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[.
             _check_type(f"{group}.{key}", checked, hints.get(key, Any))
     for key, parameter in parameters.items():
         if key not in values and parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
-            raise InputError(f"{group}.{key} has no value: set {group}.{key}=...")
+            raise missing_value(f"{group}.{key}")
     return target, values, hints
 
 
@@ -151,8 +151,8 @@ def _map_targets(name: str, option: Any, make: Callable[[str, Mapping[str, Any]]
         return {key: _map_targets(f"{name}.{key}", item, make) for key, item in option.items()}
     if isinstance(option, list):
         return tuple(_map_targets(f"{name}.{i}", item, make) for i, item in enumerate(option))
-    if isinstance(option, str) and option == "???":
-        raise InputError(f"{name} has no value: set {name}=...")
+    if is_missing(name, option):
+        raise missing_value(name)
     return option
 
 

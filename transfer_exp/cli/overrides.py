@@ -134,7 +134,7 @@ def refuse_setting_options(arguments: Sequence[str]) -> None:
         key, has_value, value = argument.removeprefix("--").partition("=")
         if argument.startswith("--") and key in {*groups, "seed", "device", "store", "models"} - {"hydra"}:
             value = value if has_value else next(iter(arguments[position + 1 :]), "NAME")
-            raise InputError(f"no option --{key}: write {key}={value}")
+            raise InputError(f"no option --{key}: write {'+' if key == 'sweep' else ''}{key}={value}")
 
 
 def _check_form(overrides: Sequence[str]) -> None:

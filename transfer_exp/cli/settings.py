@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from transfer_exp.cli.redact import is_secret_name
-from transfer_exp.errors import InputError, has_credentials, show_value, suggestion
+from transfer_exp.errors import InputError, has_credentials, is_missing, missing_value, show_value, suggestion
 
 STAGES = ("score", "plan", "features", "grid", "finetune", "report")
 SPLITS = ("scoring_set", "train", "validation", "test")
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
 POOLINGS = (None, "cls", "mean", "gem", "max", "cls+mean")
+_FOLDERS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+_INTERPOLATION = re.compile(r"\$\{[^}]*\}?")
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 LARGEST_SEED = 2**32 - 1
 """Largest seed of NumPy's older generators, which scikit-learn uses."""
@@ -129,7 +131,8 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
     for override in overrides:
         key, _, value = override.partition("=")
         name = key.lstrip("+~")
-        words = re.findall(r"\w+", value) if name.startswith("hydra") else []  # variables that Hydra would set
+        text = "".join(_INTERPOLATION.findall(value)) if name in _FOLDERS else value
+        words = re.findall(r"\w+", text) if name.startswith("hydra") else []  # variables that Hydra would set
         if any(map(is_secret_name, [name, *words])) or has_credentials(value):
             raise InputError(
                 f"{name}=... looks like a secret, and settings are written to files: set it as an environment variable"
@@ -165,7 +168,7 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
             raise InputError(f"{group} has no value: set {group}=NAME, see transfer-exp --help config")
     for key in ("stage", "models", "seed", "device", "jobs", "store", "features"):
         if key not in config or (key == "features" and config[key] is None):
-            raise InputError(f"{key} has no value: set {key}=...")
+            raise missing_value(key)
     for mode in ("run", "sweep"):
         if not _is_name(hydra_config.get(mode, {}).get("dir")):
             raise InputError(f"hydra.{mode}.dir has no value: set hydra.{mode}.dir=FOLDER")
@@ -175,7 +178,7 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
             expected = [key for key in SETTINGS if key.startswith(f"{top}.")]
             for key in [*expected, *nested]:
                 if key not in nested:
-                    raise InputError(f"{key} has no value: set {key}=...")
+                    raise missing_value(key)
                 if key not in expected:
                     names = [name.partition(".")[2] for name in expected]
                     raise InputError(f"{top} has no setting '{key.partition('.')[2]}': {suggestion(key, names)}")
@@ -195,12 +198,25 @@ def check_config(config: Mapping[str, Any], hydra_config: Mapping[str, Any]) -> 
             raise InputError(f"hydra.job may not set {name}: Hydra writes it to files, so set it in the environment")
 
 
-def check_job(config: Mapping[str, Any]) -> None:
-    """Raise InputError for a device that is missing, or arrays without their pool; torch is not imported for it.
+def check_required(config: Mapping[str, Any]) -> None:
+    """Raise InputError for the first option of a config group that needs a value and has none.
 
     Args:
         config: Configuration of a job as plain data.
     """
+    for group in GROUPS:
+        for key, value in (config.get(group) or {}).items():
+            if is_missing(f"{group}.{key}", value):
+                raise missing_value(f"{group}.{key}")
+
+
+def check_job(config: Mapping[str, Any]) -> None:
+    """Raise InputError for a missing value or device, or arrays without their pool; torch is not imported for it.
+
+    Args:
+        config: Configuration of a job as plain data.
+    """
+    check_required(config)
     for device in (config["device"], config["ground_truth"].get("device")):
         kind = str(device).partition(":")[0]
         if (kind == "cuda" and not _may_have_cuda()) or (kind == "mps" and sys.platform != "darwin"):

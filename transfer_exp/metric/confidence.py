@@ -8,9 +8,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp, xlogy
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, check_options
 from transfer_exp.metric.metric import FormulaMetric, Metric, ModelWeights
 from transfer_exp.statistics.feature_set import FeatureSet, check_probabilities, check_unlabelled
+
+CONFIDENCES = {"entropy": lambda p: xlogy(p, p).sum(axis=1), "max_softmax": lambda p: p.max(axis=1)}
+"""Confidence of each row of probabilities (N, S), by the name that `atc` takes."""
 
 
 def negative_entropy(
@@ -77,12 +80,11 @@ def atc(
     References:
         Garg et al., "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", ICLR 2022.
     """
-    confidences = {"entropy": lambda p: xlogy(p, p).sum(axis=1), "max_softmax": lambda p: p.max(axis=1)}
-    if score not in confidences:
+    if score not in CONFIDENCES:
         raise InputError(f"score={score} of atc must be entropy or max_softmax")
-    source = confidences[score](check_probabilities(source_set_probabilities))
+    source = CONFIDENCES[score](check_probabilities(source_set_probabilities))
     threshold = np.quantile(source, min(max(1 - source_accuracy, 0.0), 1.0))
-    return float((confidences[score](check_probabilities(source_probabilities)) >= threshold).mean())
+    return float((CONFIDENCES[score](check_probabilities(source_probabilities)) >= threshold).mean())
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,9 @@ class ATC(Metric):
     invariances = ("source_permutation",)
 
     score: str = "entropy"
+
+    def __post_init__(self) -> None:
+        check_options("metric", self, {"score": (self.score in CONFIDENCES, "entropy or max_softmax")})
 
     def __call__(self, source_probabilities: np.ndarray, source_set: FeatureSet) -> float:
         """Return `atc` of source probabilities (N, S), with the accuracy of the head on the source images.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.sfda_released import log_posterior_after_mixing
 from transfer_exp.statistics.feature_set import Features, Labels
@@ -48,6 +48,11 @@ class DebiasedSFDA(FormulaMetric):
     upper = 1.0
 
     shrinkage: str = "adaptive"
+
+    def __post_init__(self) -> None:
+        check_options(
+            "metric", self, {"shrinkage": (self.shrinkage in ("adaptive", "ledoit_wolf"), "adaptive or ledoit_wolf")}
+        )
 
     @property
     def invariances(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import xlogy
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import squared_singular_values
 from transfer_exp.statistics.feature_set import Features, check_unlabelled
@@ -144,3 +144,10 @@ class AlphaReQ(FormulaMetric):
 
     first: int = 11
     last: int = 100
+
+    def __post_init__(self) -> None:
+        checks = {
+            "first": (self.first >= 1, "at least 1"),
+            "last": (self.last > self.first, "a rank above metric.first"),
+        }
+        check_options("metric", self, checks)

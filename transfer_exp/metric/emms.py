@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.io.npz import list_arrays, read_array
 from transfer_exp.io.text import expand_user
 from transfer_exp.metric.metric import Metric
@@ -156,6 +156,9 @@ class EMMS(Metric):
 
     embeddings: str = ONE_HOT
     rounds: int = 1
+
+    def __post_init__(self) -> None:
+        check_options("metric", self, {"rounds": (self.rounds >= 1, "at least 1")})
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
         """Return `emms` of features (N, D) and labels (N,)."""

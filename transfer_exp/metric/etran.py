@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.metric import PoolMetric
 from transfer_exp.metric.ncm import ncm
@@ -104,13 +104,20 @@ class ETran(PoolMetric):
     energy_share: float = 0.005
     regression_weight: float = 0.0
 
-    def parts(self, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-        """Return "energy", "classification" and, if it has a weight, "regression" of one model.
+    def __post_init__(self) -> None:
+        checks = {
+            "classifier": (self.classifier in ("lda", "ncm"), "lda or ncm"),
+            "energy_weight": (0 <= self.energy_weight <= 1, "a number from 0 to 1"),
+            "energy_share": (0 < self.energy_share <= 1, "a share above 0, up to 1"),
+            "regression_weight": (
+                self.regression_weight >= 0 and self.energy_weight + self.regression_weight <= 1,
+                "a number from 0 to 1 - metric.energy_weight",
+            ),
+        }
+        check_options("metric", self, checks)
 
-        Raises:
-            InputError: If an option is out of range.
-        """
-        self._check_options()
+    def parts(self, features: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        """Return "energy", "classification" and, if it has a weight, "regression" of one model."""
         classifier = lda if self.classifier == "lda" else ncm
         parts = {"energy": energy(features, labels, self.energy_share), "classification": classifier(features, labels)}
         if self.regression_weight == 0:
@@ -119,17 +126,15 @@ class ETran(PoolMetric):
         return parts | {"regression": linear_fit(features, np.eye(len(counts))[codes])}
 
     def target_parts(self, features: np.ndarray, targets: np.ndarray, kind: TargetKind) -> dict[str, float]:
-        """Return "energy" and "regression" of one model for numbers (N, 1); InputError if an option is out of range.
+        """Return "energy" and "regression" of one model for numbers (N, 1).
 
         The numbers are divided by the largest one, which changes no score of a pool.
         """
-        self._check_options()
         regression = linear_fit(features, scale_to_one(np.asarray(targets, dtype=np.float64)))
         return {"energy": energy(features, np.arange(len(features)), self.energy_share), "regression": regression}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return the score of every model of the pool, (M,), in [0, 1]."""
-        self._check_options()
         score = self.energy_weight * min_max_scaled(parts, "energy")
         if "classification" not in parts[0]:
             return np.clip(score + (1.0 - self.energy_weight) * min_max_scaled(parts, "regression"), 0.0, 1.0)
@@ -138,13 +143,3 @@ class ETran(PoolMetric):
         if self.regression_weight > 0:
             score += self.regression_weight * min_max_scaled(parts, "regression")
         return np.clip(score, 0.0, 1.0)
-
-    def _check_options(self) -> None:
-        """Reject an unknown classifier and weights that do not form a weighted mean."""
-        if self.classifier not in ("lda", "ncm"):
-            raise InputError(f"classifier={self.classifier} of etran must be lda or ncm")
-        weights = (self.energy_weight, self.regression_weight)
-        if not (min(weights) >= 0 and sum(weights) <= 1):
-            raise InputError(
-                f"energy_weight and regression_weight of etran must be at least 0 and sum to 1 at most: {weights}"
-            )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options, show_value
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.metric import Metric, PoolMetric
@@ -35,13 +35,13 @@ class MetricList(PoolMetric):
 
     def __post_init__(self) -> None:
         metrics = tuple(self.metrics) if isinstance(self.metrics, Iterable) else ()
+        names = [getattr(metric, "name", metric) for metric in metrics]
         if not metrics or not all(isinstance(m, Metric) and hasattr(m, "inputs") for m in metrics):
             raise InputError(
-                f"metrics of {self.name} must be a list of metrics that score one model at a time, at least one"
+                f"metric.metrics={show_value(names)}: need metrics that score one model at a time, at least one"
             )
-        names = [m.name for m in metrics]
         if len(set(names)) < len(names):
-            raise InputError(f"metrics of {self.name} hold two of one name: {', '.join(sorted(names))}")
+            raise InputError(f"metric.metrics={show_value(names)}: need metrics of different names")
         object.__setattr__(self, "metrics", metrics)
 
     @property
@@ -81,8 +81,7 @@ class Fusion(MetricList):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rule not in ("z_score", "rank"):
-            raise InputError(f"rule={self.rule} of fusion must be z_score or rank")
+        check_options("metric", self, {"rule": (self.rule in ("z_score", "rank"), "z_score or rank")})
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
         """Return the mean over metrics, (M,): z-scores have mean 0 over the pool, ranks lie in [0, 1]."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
@@ -91,6 +91,11 @@ class GBC(FormulaMetric):
     inputs = ("class_statistics",)
 
     covariance: str = "spherical"
+
+    def __post_init__(self) -> None:
+        check_options(
+            "metric", self, {"covariance": (self.covariance in ("spherical", "diagonal"), "spherical or diagonal")}
+        )
 
     @property
     def invariances(self) -> tuple[str, ...]:

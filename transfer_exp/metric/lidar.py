@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import xlogy
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import principal_axes
 from transfer_exp.statistics.class_statistics import ClassStatistics
@@ -72,3 +72,8 @@ class LiDAR(FormulaMetric):
     invariances = ("rotation", "translation")
 
     delta: float = 1e-4
+
+    def __post_init__(self) -> None:
+        check_options(
+            "metric", self, {"delta": (0 < self.delta < np.inf, "a positive number (1e-4 is the published choice)")}
+        )

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
@@ -176,3 +176,10 @@ class LinearClassifier(FormulaMetric):
     folds: int = 5
     penalty: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "folds": (self.folds >= 2, "at least 2"),
+            "penalty": (0 < self.penalty < np.inf, "a positive number"),
+        }
+        check_options("metric", self, checks)

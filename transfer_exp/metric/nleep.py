@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 from transfer_exp.metric.leep import expected_prediction
 from transfer_exp.metric.metric import FormulaMetric
@@ -94,6 +94,13 @@ class NLEEP(FormulaMetric):
     components_per_class: int = 5
     convention: str = "paper"
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "components_per_class": (self.components_per_class >= 1, "at least 1"),
+            "convention": (self.convention in ("paper", "released"), "paper or released"),
+        }
+        check_options("metric", self, checks)
 
     @property
     def invariances(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from scipy.sparse import eye_array, kron, vstack
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, check_options
 from transfer_exp.metric.metric import Metric
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.feature_set import (
@@ -121,6 +121,10 @@ class OTCE(Metric):
     inputs = ("features", "labels", "source_set")
 
     regularisation: float = 0.05
+
+    def __post_init__(self) -> None:
+        is_allowed = 0 <= self.regularisation < np.inf
+        check_options("metric", self, {"regularisation": (is_allowed, "a finite number, at least 0 (the exact plan)")})
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, source_set: FeatureSet) -> float:
         """Return `otce` of features (N, D), labels (N,) and source images.

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from scipy.special import digamma, gammaln, rel_entr
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
@@ -90,3 +90,10 @@ class PACTranDirichlet(FormulaMetric):
 
     alpha: float = 1.0
     rounds: int = 10
+
+    def __post_init__(self) -> None:
+        checks = {
+            "alpha": (0 < self.alpha < np.inf, "a positive number"),
+            "rounds": (self.rounds >= 1, "at least 1"),
+        }
+        check_options("metric", self, checks)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, check_options
 from transfer_exp.metric.effective_rank import stable_rank
 from transfer_exp.metric.metric import ModelWeights, PoolMetric
 from transfer_exp.metric.pool_scaling import z_scores
@@ -77,6 +77,9 @@ class ReST(PoolMetric):
     inputs = ("weights", "features", "source_set")
 
     gamma: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_options("metric", self, {"gamma": (0 <= self.gamma <= 1, "a number from 0 to 1")})
 
     def parts(self, weights: ModelWeights, features: np.ndarray, source_set: FeatureSet) -> dict[str, float]:
         """Return `rest_parts` of one model from its weights, features (N, D) and source images.

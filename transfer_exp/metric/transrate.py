@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import squared_singular_values
 from transfer_exp.statistics.discriminant import centred_features
@@ -69,6 +69,13 @@ class TransRate(FormulaMetric):
 
     convention: str = "paper"
     epsilon: float = 1e-4
+
+    def __post_init__(self) -> None:
+        checks = {
+            "convention": (self.convention in ("paper", "tllib"), "paper or tllib"),
+            "epsilon": (0 < self.epsilon < np.inf, "a positive number (1e-4 is the published choice)"),
+        }
+        check_options("metric", self, checks)
 
     @property
     def invariances(self) -> tuple[str, ...]:

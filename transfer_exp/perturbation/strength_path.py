@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import InputError, show_value, suggestion
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.perturbation import Perturbation
 
@@ -29,7 +29,7 @@ class StrengthPath:
         strengths: At least two increasing values of the field; 0 usually stands for no perturbation.
 
     Raises:
-        InputError: If the perturbation has no such field, or the strengths do not increase.
+        InputError: If the perturbation has no such field, or refuses a strength, or the strengths do not increase.
     """
 
     name: ClassVar[str] = "path"
@@ -42,9 +42,14 @@ class StrengthPath:
     def __post_init__(self) -> None:
         field_names = [f.name for f in fields(cast("Any", self.perturbation))]
         if self.field not in field_names:
-            raise InputError(f"field={self.field} of path: {suggestion(self.field, field_names)}")
+            raise InputError(f"perturbation.field={self.field} is not an option: {suggestion(self.field, field_names)}")
+        strengths = f"perturbation.strengths={show_value(self.strengths)}"
         if len(self.strengths) < 2 or not (np.diff(self.strengths) > 0).all():
-            raise InputError(f"strengths={list(self.strengths)} of path must be two or more increasing numbers")
+            raise InputError(f"{strengths}: need two or more increasing numbers")
+        try:
+            self.steps()
+        except InputError as error:
+            raise InputError(f"{strengths}: {str(error).removeprefix('perturbation.')}") from error
 
     def steps(self) -> dict[str, Perturbation]:
         """Return the perturbation at each strength, by a label such as ``alpha=0.1``."""
