@@ -8,8 +8,10 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
 
 from tests.command import run_command
+from transfer_exp.cli import option_files
 from transfer_exp.cli.option_files import _check_hydra, _check_yaml
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.errors import InputError
@@ -221,3 +223,39 @@ def test_a_config_does_not_change_the_files_that_later_ones_read():
     changed = CommandLine(["+sweep=paper_released"]).compose([])
     assert list(changed.perturbations) != before
     assert list(matrix.compose([]).perturbations) == before
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["dataset.noise=0.5", "seed=3"],
+        ["metric=knn", "metric.k=7", "+rows=out.csv"],
+        ["+sweep=demo", "~protocol", "perturbation=pca", "perturbation.dim=4"],
+        ["tracker=several", "+tracker@tracker.trackers.none=none", "++protocol={steps: 3}"],
+    ],
+)
+def test_a_config_of_remembered_options_is_the_same(overrides, monkeypatch):
+    def compose() -> DictConfig:
+        return CommandLine(overrides).compose([], return_hydra_config=True)
+
+    merges = list[object]()
+    merge = option_files._hydra_merge_files
+    monkeypatch.setattr(option_files, "_hydra_merge_files", lambda *a: merges.append(a) or merge(*a))
+    option_files._shipped_lists.clear()
+    option_files._shipped_configs.clear()
+    first = compose()
+    CommandLine([*overrides, "dataset.seed=5"]).compose([]).dataset.seed = 8
+    second = compose()
+    assert len(merges) == 1, "the files are merged once for the same options"
+    assert OmegaConf.to_yaml(first) == OmegaConf.to_yaml(second)
+    assert OmegaConf.is_struct(second), "a setting that does not exist is still refused"
+
+
+def test_few_configs_are_remembered(monkeypatch):
+    monkeypatch.setattr(option_files, "_MOST_CONFIGS", 2)
+    option_files._shipped_lists.clear()
+    option_files._shipped_configs.clear()
+    for metric in ("logme", "knn", "lda", "sfda", "logme"):
+        name = CommandLine([f"metric={metric}"]).compose([]).metric._target_
+        assert metric in name.lower()
+    assert len(option_files._shipped_lists) == len(option_files._shipped_configs) == 2

@@ -153,11 +153,12 @@ class Planner:
     def _features(self) -> StageWork:
         work = StageWork()
         for target in self._targets("features"):
-            splits: list[Split] = target.config.get("splits", ["scoring_set"])
+            splits = [getattr(target.dataset, split) for split in target.config.get("splits", ["scoring_set"])]
+            images_of_splits = [images for images in splits if images]
             cached = self._digests(target.extractor.store, "features")
             for pairing in self._pairings(target):
                 width, pace = self._width[pairing.name], self.pace[pairing.name]
-                for images in filter(None, map(pairing.images, splits)):
+                for images in images_of_splits:
                     done = bool(cached) and digest(target.extractor.cache_key(pairing.model, images)) in cached
                     work.add(done, len(images), pace, len(images) * width)
         return work

@@ -207,6 +207,13 @@ class TargetDataset:
         check_whole_scoring_set(len(self.scoring_set), len(self.train))
         return replace(self, scoring_set=self.train.subset(few_shot_indices(self.train.labels, shots, seed)))
 
+    @cached_property
+    def identity(self) -> Mapping[str, str | None]:
+        """Measure and digests of all splits but the scoring set: what the dataset adds to an accuracy's cache key."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        digests = {name: None if images is None else images.digest for name, images in splits.items()}
+        return {"measure": self.measure, **digests}
+
     def content_digest(self, trains: bool) -> str:
         """Return the sha256 of the scoring set, and of all splits if a regime trains and tests on them."""
         splits = (self.scoring_set, *((self.train, self.validation, self.test) if trains else ()))

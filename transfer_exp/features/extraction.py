@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from math import ceil
 from typing import Any, TypeAlias
 
@@ -216,9 +216,13 @@ class Extractor:
             **({} if layer == HEAD_INPUT else {"pooling": self.pooling or "of the network"}),
             "transform": repr(model.transform),
             "images": images.digest,
-            "precision": _precision(best_device(self.device)),
+            "precision": self._precision,
             **({"logits": model.backbone.logits_key} if model.backbone.logits_key and layer == HEAD_INPUT else {}),
         }
+
+    @cached_property
+    def _precision(self) -> str:
+        return _precision(best_device(self.device))
 
     def _single_layer(self, model: LoadedModel) -> str:
         (layer,) = self.layers(model)

@@ -160,13 +160,8 @@ class NetworkOnImages:
 
     def identity(self) -> Mapping[str, Any]:
         """Return plain data that decides the accuracy of every regime."""
-        splits = {split: self.images(split) for split in ("train", "validation", "test")}
-        return {
-            "model": dict(self.model.identity),
-            "transform": repr(self.model.transform),
-            "measure": self.dataset.measure,
-            **{name: images and images.digest for name, images in splits.items()},
-        }
+        model = {"model": dict(self.model.identity), "transform": repr(self.model.transform)}
+        return {**model, **self.dataset.identity}
 
 
 @dataclass(eq=False)

@@ -13,6 +13,8 @@ from uuid import uuid4
 
 from transfer_exp.errors import InputError
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 def digest(key: Mapping[str, Any]) -> str:
     """Return the sha256 of plain data, written as canonical JSON (sorted keys, no spaces, no NaN).
@@ -21,8 +23,7 @@ def digest(key: Mapping[str, Any]) -> str:
         TypeError: If a value cannot be written as JSON.
         ValueError: If a number is NaN or infinite.
     """
-    canonical = json.dumps(key, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_CANONICAL.encode(key).encode()).hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:
