@@ -1,12 +1,15 @@
-"""Mistakes in the choices of a sweep show before its first job, at a cost that does not grow with the jobs."""
+"""Mistakes in the choices of a sweep show before its first job; neither their cost nor memory grows with the jobs."""
 
 from __future__ import annotations
 
+import gc
 from itertools import product
 from types import SimpleNamespace
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from tests.command import run_command
+from transfer_exp.cli import main
 from transfer_exp.cli.hydra_callback import check_choices
 
 
@@ -37,3 +40,16 @@ def test_each_choice_is_composed_once_and_values_only_with_the_first_job():
 
 def test_a_single_job_is_composed():
     assert composed_jobs([("metric=a", "seed=1")]) == [("metric=a", "seed=1")]
+
+
+def test_the_configs_of_finished_jobs_of_a_sweep_are_not_kept(tmp_path, monkeypatch):
+    counts = []
+
+    def count_configs(*_):
+        gc.collect()
+        counts.append(sum(type(item) is DictConfig for item in gc.get_objects()))
+
+    monkeypatch.setattr(main, "_run_job", count_configs)
+    run_command(tmp_path, "-m", "seed=range(6)", "tracker=none")
+    assert len(counts) == 6
+    assert counts[-1] == counts[2], "memory does not grow with the number of jobs"

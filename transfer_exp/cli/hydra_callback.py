@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -127,6 +128,10 @@ class HydraCallback(Callback):
         axes = ",".join(map(quote, sorted(_swept_axes(config.hydra))))
         with read_write(config.hydra):  # The jobs compose their configs from these overrides.
             config.hydra.overrides.hydra.append(f"+hydra.{AXES}=[{axes}]")
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Discard the config of a finished job, because the launcher keeps what each job of a sweep returns."""
+        job_return.cfg = job_return.hydra_cfg = None
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the tables of a sweep and write its files.
