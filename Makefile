@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help install check test rehearse kills studies trackers families browser engines format site demo bench pretrain
+.PHONY: help install check test long rehearse kills studies trackers families browser engines format site demo bench pretrain
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -12,10 +12,13 @@ check: ## Lint, types, layers and fast tests: four minutes on two cores, offline
 	ruff format --check .
 	mypy
 	lint-imports
-	pytest -q -n auto -m "not (slow or rehearsal or kills or engine or browser or study or families or trackers)"
+	pytest -q -n auto -m "not (slow or long or rehearsal or kills or engine or browser or study or families or trackers)"
 
 test: ## All tests: thirteen minutes on two cores
 	pytest -n auto
+
+long: ## Whole commands, the how-to pages and the site, whose parts `make test` checks (five minutes)
+	pytest -n auto -m long
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)
 	pytest -m rehearsal

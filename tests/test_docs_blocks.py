@@ -192,10 +192,18 @@ def test_every_block_can_be_read(path):
 
 
 RUN = [path for path in PAGES if any(block.runs for block in blocks(path.read_text()))]
+FIRST_PAGES = [ROOT / "README.md", ROOT / "docs/tutorial.md"]  # The first that a new user follows.
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", RUN, ids=[str(path.relative_to(ROOT)) for path in RUN])
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path, id=str(path.relative_to(ROOT)), marks=pytest.mark.slow if path in FIRST_PAGES else pytest.mark.long
+        )
+        for path in RUN
+    ],
+)
 def test_every_block_runs(path, page):
     for block in blocks(path.read_text()):
         page.meet(block)

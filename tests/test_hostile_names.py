@@ -136,7 +136,7 @@ def test_a_terminal_of_ascii_shows_every_name(monkeypatch):
     assert b"\\u65e5" in buffer.getvalue()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_wandb_records_every_name(tmp_path):
     from tests.tracker.offline_run import read_offline
     from transfer_exp.tracker.tracker import TRAINING_STEP, TrackedRun

@@ -28,7 +28,7 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_site_is_complete_and_loads_nothing_from_the_network(site):
     sections = ("index", "how_to/index", "explanation/index", "results/index", "reference/index")
     navigation = "".join((site / f"{name}.html").read_text() for name in sections)

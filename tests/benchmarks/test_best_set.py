@@ -38,7 +38,7 @@ def test_the_set_of_possibly_best_models_is_evaluated_with_the_accuracies():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_both_halves_of_each_split_are_searched(candidates, monkeypatch):
     monkeypatch.setattr(best_set, "SPLITS", 2)
     monkeypatch.setattr(best_set, "read_full_accuracies", lambda: TRUTH.to_frame())

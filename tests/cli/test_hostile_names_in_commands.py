@@ -80,7 +80,7 @@ def check_files(folder: Path) -> str:
     return pages
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_names_are_escaped_text_in_every_command(group, tmp_path):
     names = NAMES[group::GROUPS]

@@ -64,7 +64,7 @@ def board(folder, *arguments, **environment):
     return run_command(folder, "leaderboard", *arguments, program="transfer-exp", COLUMNS="80", **environment)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_metric_of_a_foreign_package_is_scored_and_an_interrupted_command_continues(foreign):
     command = ("--config-dir", "options", "metric=mine", "jobs=1", "--targets", "digits", "--out", "out")
     stopped = board(foreign, *command, TRANSFER_EXP_TRUST="foreign_metrics", CALLS="3")
@@ -85,7 +85,7 @@ def test_a_metric_of_a_foreign_package_is_scored_and_an_interrupted_command_cont
     assert "set TRANSFER_EXP_TRUST=foreign_metrics in the environment" in refused.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_metric_that_fails_on_wide_features_has_no_cost(foreign):
     (foreign / "foreign_metrics" / "ratio.py").write_text(
         METRIC.replace("CALLS.append(1)", "assert features.shape[1] < 1000, 'too wide'")
@@ -97,7 +97,7 @@ def test_a_metric_that_fails_on_wide_features_has_no_cost(foreign):
     assert (foreign / "out" / "leaderboard.csv").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_stored_variants_are_not_computed(tmp_path, monkeypatch):
     monkeypatch.setattr(Experiment, "run", lambda *_: pytest.fail("a stored row is computed again"))
     done = board(

@@ -46,7 +46,7 @@ def board(folder, *arguments):
     return run_command(folder, "leaderboard", *arguments, *COMMAND, program="transfer-exp", COLUMNS="80")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_metric_is_scored_on_the_targets_that_have_images_and_stands_next_to_earlier_ones(data):
     for name in QUICK:
         cache_random_weights(data / "torch", name)
@@ -70,7 +70,7 @@ def test_a_metric_is_scored_on_the_targets_that_have_images_and_stands_next_to_e
     assert len(json.loads(alone.stdout)["pools"][2]["rows"]) == len(table), "without a metric nothing is read"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

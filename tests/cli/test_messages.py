@@ -239,7 +239,7 @@ def test_the_work_goes_on_when_nobody_reads_its_output():
         assert safe.encoding == stream.encoding
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_is_complete_when_only_its_first_line_is_read(tmp_path):
     arguments = " ".join((*QUICK, "metric=logme,h_score", "hydra.sweep.dir=sweep"))
     line = f"set -o pipefail; {sys.executable} -m transfer_exp -m {arguments} | head -1"
@@ -250,7 +250,7 @@ def test_a_sweep_is_complete_when_only_its_first_line_is_read(tmp_path):
     assert len(list((tmp_path / "sweep").rglob("result.json"))) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_terminal_with_ascii_only_is_enough(tmp_path):
     """One process for all commands, because most of the time of each is the import of torch."""
     commands = [["--help"], list(QUICK), ["-m", *QUICK, "metric=logme,h_score"], ["doctor"]]

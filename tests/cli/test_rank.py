@@ -355,7 +355,7 @@ def test_wrong_regimes_get_one_line_before_anything_is_ranked(photos, tmp_path, 
     assert "rank [95 %]" not in process.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_models_and_regimes_are_compared_by_one_command_that_continues_where_it_ended(photos, tmp_path):
     regimes = ("--then", "fine-tune", "--regimes", "last_block,linear_probe", "--budget", "none")
     command = ("rank", photos.name, "--pool", "builtin", *regimes, *FEW, "protocol.steps=2")
@@ -461,7 +461,7 @@ def test_without_weights_and_network_the_built_in_pool_is_named_with_the_command
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_result_as_json_is_all_of_stdout_and_options_of_the_output_change_no_file(photos, tmp_path, monkeypatch):
     opened = []
     monkeypatch.setattr(webbrowser, "open", lambda url: opened.append(url) or True)

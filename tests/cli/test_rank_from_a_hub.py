@@ -38,7 +38,7 @@ def _rank(folder: Path, url: str, target: str) -> subprocess.CompletedProcess[st
     return subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=300)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_id_is_ranked_and_downloaded_once(hub, tmp_path):
     url, requests = hub
     process = _rank(tmp_path, url, "cats/dogs")

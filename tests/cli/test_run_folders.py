@@ -83,7 +83,7 @@ def test_a_failing_command_does_not_pass_for_the_one_before(quick, tmp_path):
     assert_of_one_command(tmp_path / "out/earlier", "logme")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_table_of_a_sweep_has_no_cells_of_another_sweep_in_the_same_folder(quick, tmp_path):
     first = ["-m", *quick, "metric=logme,h_score", "hydra.sweep.dir=out"]
     assert run_command(tmp_path, *first).returncode == 0

@@ -87,7 +87,7 @@ def test_several_pools_at_once_are_refused():
         split("stage=features", "model_pool=builtin,timm")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_after_the_stages_scoring_computes_only_scores_and_only_once(tmp_path):
     sweep = ["-m", MODELS, *SMALL_DATASET, "perturbation=none,pca", "metric=logme,h_score", "tracker=none"]
     sweep += ["ground_truth=linear_probe"]
@@ -106,7 +106,7 @@ def test_after_the_stages_scoring_computes_only_scores_and_only_once(tmp_path):
     assert len(tables) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_grid_points_trained_in_separate_jobs_on_an_object_store_give_the_accuracy_of_one_job(tmp_path, s3):
     arguments = ["model_pool.names=[resnet_glyphs]", "protocol.steps=3", *SMALL_DATASET, "tracker=none", "seed=0,1"]
     (tmp_path / "plain").mkdir()
