@@ -20,7 +20,9 @@ def composed_jobs(batch):
     composed = []
     loader = SimpleNamespace(
         get_group_options=lambda group: ["some"] if group in ("metric", "perturbation") else [],
-        load_sweep_config=lambda master_config, sweep_overrides: composed.append(tuple(sweep_overrides)),
+        load_sweep_config=lambda master_config, sweep_overrides: (
+            composed.append(tuple(sweep_overrides)) or OmegaConf.create()
+        ),
     )
     sweeper = BasicSweeper(max_batch_size=None)
     sweeper.hydra_context = SimpleNamespace(config_loader=loader)

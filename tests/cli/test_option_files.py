@@ -259,3 +259,12 @@ def test_few_configs_are_remembered(monkeypatch):
         name = CommandLine([f"metric={metric}"]).compose([]).metric._target_
         assert metric in name.lower()
     assert len(option_files._shipped_lists) == len(option_files._shipped_configs) == 2
+
+
+def test_option_folders_of_one_command_are_not_those_of_the_next(tmp_path):
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "mine.yaml").write_text("_target_: transfer_exp.metric.knn.KNN\nk: 4\n")
+    plain, folder = CommandLine(["metric=knn"]), CommandLine(["--config-dir", str(tmp_path), "metric=mine"])
+    assert [line.compose([]).metric.k for line in (plain, folder, plain)] == [1, 4, 1]
+    with pytest.raises(InputError, match="mine"):
+        CommandLine(["metric=mine"]).compose([])

@@ -139,9 +139,10 @@ def test_scores_that_need_the_model_or_have_opaque_settings_are_not_cached(store
     assert not (store.root / "scores").exists()
 
 
-def test_scores_of_the_users_arrays_are_not_cached(store, tmp_path):
+def test_scores_of_the_users_arrays_are_not_cached_and_have_no_key(store, tmp_path, monkeypatch):
     from transfer_exp.dataset.arrays import arrays
 
+    monkeypatch.setattr(score_cache_module, "code_digest", lambda _: pytest.fail("read the code of the package"))
     labels = np.arange(20) % 2
     for scale in (1.0, 2.0):
         np.savez(tmp_path / "net.npz", features=scale * np.eye(2)[labels], labels=labels)

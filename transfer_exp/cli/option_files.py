@@ -9,8 +9,9 @@ Every file that Hydra reads passes through this module, in the command line, in 
 - `_compose_config` composes all files: it checks overrides, values, credentials, secrets and the number of ``${...}``.
 - `_find_mode` tells a sweep from a single run without composing everything.
 
-Two more replacements save time. A job of a sweep mostly has the options of an earlier job and other values, and Hydra
+More replacements save time. A job of a sweep mostly has the options of an earlier job and other values, and Hydra
 applies the values last. `_list_files` and `_merge_files` therefore do the work before that once for the same options.
+`_share_sources` saves a copy of all configs that Hydra defines in code.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -86,6 +87,7 @@ def install() -> None:
     ConfigLoaderImpl.load_configuration = _compose_config  # type: ignore[method-assign, assignment]
     CachingConfigRepository.load_config = _load_config  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl._load_single_config = _place_config  # type: ignore[method-assign, assignment]
+    CachingConfigRepository.__init__ = _share_sources  # type: ignore[method-assign, assignment]
     config_loader_impl.create_defaults_list = _list_files  # type: ignore[attr-defined]
     ConfigLoaderImpl._compose_config_from_defaults_list = _merge_files  # type: ignore[method-assign, assignment]
 
@@ -193,6 +195,11 @@ def _place_config(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfi
             if isinstance(value, str) and value.count("${") != len(_INTERPOLATION.findall(value)):
                 raise InputError(f"{file} may not set {key} to {value}: write ${{KEY}} or ${{oc.env:NAME}}")
     return result
+
+
+def _share_sources(repository: CachingConfigRepository, delegate: IConfigRepository) -> None:
+    """Let a repository read the sources of another one; this replaces a method of Hydra, which copies them."""
+    repository.delegate, repository.cache = copy(delegate), {}  # new sources do not change those of the other one
 
 
 def _list_files(

@@ -73,7 +73,8 @@ class ScoreCache:
             InputError, NotApplicableError: Under the conditions of `Scoring.compute_parts`; InputError also if the
                 store cannot be used.
         """
-        if self._key is None or not isinstance(pairing, NetworkOnImages):
+        # The key is last here and in `save`: it takes longer than the scores of a few arrays, which are not cached.
+        if not isinstance(pairing, NetworkOnImages) or self._key is None:
             return self.scoring.compute_parts(pairing, ground_truth)
         scored = pairing.model, pairing.dataset.scoring_set
         features_key = digest(pairing.extractor.cache_key(*scored))
@@ -101,7 +102,7 @@ class ScoreCache:
 
     def save(self) -> None:
         """Add new scores to the store; log a warning and keep them for the next attempt if it cannot be written."""
-        if self._key is not None and self._unsaved:
+        if self._unsaved and self._key is not None:
             # Lists of pairs, because the keys of a JSON object have no order.
             pairs = {
                 key: [[step, [[part, float(value)] for part, value in parts.items()]] for step, parts in steps.items()]

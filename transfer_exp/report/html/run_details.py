@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -71,8 +72,9 @@ class RunDetails:
     findings: tuple[str, ...] = ()
 
 
+@cache
 def library_versions() -> dict[str, str]:
-    """Return the versions of this package, Python and the numerical libraries, by name."""
+    """Return the versions of this package, Python and the numerical libraries, by name; they are read once."""
     versions = {"transfer_exp": __version__, "python": platform.python_version()}
     return versions | {name: version(name) for name in _LIBRARIES}
 
