@@ -1,8 +1,8 @@
 """Compare the linear probe with a loop over scikit-learn, and with training the same head through the network.
 
 ``python -m benchmarks.linear_probe`` prints one line of JSON for each shape of synthetic features, and one for a
-network of the built-in pool on the digits. ``passes`` counts evaluations of the loss on all training samples, for all
-strengths together. Through the network, each costs a forward pass of every image.
+network of the built-in pool on the digits. ``gradients`` counts gradients of the loss on all training samples, for all
+inverse penalties together. Through the network, each costs a forward pass of every image.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def decaying_features(samples: int, dim: int, classes: int) -> tuple[np.ndarray,
 def compare_with_loop(samples: int, dim: int, classes: int) -> dict[str, Any]:
     """Return the seconds of both, and the distance of their weights from the solution at the weakest penalty."""
     features, labels = decaying_features(samples, dim, classes)
-    exact, targets, strengths = features.astype(np.float64), np.eye(classes)[labels], LinearProbe().strengths
-    ours, fits = measure_seconds(lambda: logistic_regression(exact, targets, strengths, "softmax"))
-    solution = logistic_regression(exact, targets, strengths[-1:], "softmax", tolerance=1e-8).weights[0]
+    exact, targets, c_values = features.astype(np.float64), np.eye(classes)[labels], LinearProbe().strengths
+    ours, fits = measure_seconds(lambda: logistic_regression(exact, targets, c_values, "softmax"))
+    solution = logistic_regression(exact, targets, c_values[-1:], "softmax", tolerance=1e-8).weights[0]
 
     def loop(features: np.ndarray, tolerance: float) -> Any:
-        return [LogisticRegression(C=c, max_iter=3000, tol=tolerance).fit(features, labels) for c in strengths][-1]
+        return [LogisticRegression(C=c, max_iter=3000, tol=tolerance).fit(features, labels) for c in c_values][-1]
 
     def relative_error(weights: np.ndarray) -> float:
         return float(np.linalg.norm(weights - solution) / np.linalg.norm(solution))
@@ -68,7 +68,7 @@ def compare_with_loop(samples: int, dim: int, classes: int) -> dict[str, Any]:
         "seconds": ours,
         "off": relative_error(fits.weights[-1]),
     }
-    duration, rough = measure_seconds(lambda: logistic_regression(exact, targets, strengths, "softmax", tolerance=1e-4))
+    duration, rough = measure_seconds(lambda: logistic_regression(exact, targets, c_values, "softmax", tolerance=1e-4))
     result["tolerance_1e-4"] = {"seconds": duration, "off": relative_error(rough.weights[-1])}
     for name, x, tolerance in (
         ("float32", features, 1e-4),
@@ -98,23 +98,23 @@ def compare_with_network() -> dict[str, Any]:
     dataset, model = digits(), builtin((NETWORK,)).candidates[0].load()
     train, test = (_images(model, split) for split in (dataset.train, dataset.test))
     labels, truth = (torch.as_tensor(np.asarray(split.labels)) for split in (dataset.train, dataset.test))
-    classes, strengths = len(dataset.class_names), LinearProbe().strengths
+    classes, c_values = len(dataset.class_names), LinearProbe().strengths
     forward, features = measure_seconds(lambda: _features(model, train))
     centre, scale = features.mean(dim=0), features.std(dim=0).clamp_min(1e-6)
     standard, targets = ((features - centre) / scale).double().numpy(), np.eye(classes)[labels]
-    grid, fits = measure_seconds(lambda: logistic_regression(standard, targets, strengths, "softmax"))
-    single = logistic_regression(standard, targets, strengths[-1:], "softmax")
+    grid, fits = measure_seconds(lambda: logistic_regression(standard, targets, c_values, "softmax"))
+    single = logistic_regression(standard, targets, c_values[-1:], "softmax")
 
     head = nn.Linear(features.shape[1], classes)
     nn.init.zeros_(head.weight)
     optimizer = torch.optim.LBFGS(
-        head.parameters(), max_iter=10_000, max_eval=single.passes, line_search_fn="strong_wolfe"
+        head.parameters(), max_iter=10_000, max_eval=single.n_gradients, line_search_fn="strong_wolfe"
     )
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
         logits = head((_features(model, train) - centre) / scale)
-        losses = strengths[-1] * nn.functional.cross_entropy(logits, labels, reduction="sum")
+        losses = c_values[-1] * nn.functional.cross_entropy(logits, labels, reduction="sum")
         (total := losses + 0.5 * head.weight.square().sum()).backward()
         return total
 
@@ -128,11 +128,11 @@ def compare_with_network() -> dict[str, Any]:
             torch.as_tensor((test_features.double().numpy() @ single.weights[0] + single.intercepts[0]).argmax(1))
             == truth,
         ]
-    grid_through_network = duration * fits.passes / single.passes
+    grid_through_network = duration * fits.n_gradients / single.n_gradients
     return {
         "network": NETWORK,
         "images": len(labels),
-        "passes": fits.passes,
+        "gradients": fits.n_gradients,
         "probe_s": grid,
         "one_forward_pass_s": forward,
         "through_the_network_s": grid_through_network,

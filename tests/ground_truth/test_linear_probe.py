@@ -30,7 +30,7 @@ def _pairing(splits, classes=3, images=None, measure="accuracy"):
     return fake_pairing(dataset=dataset, features=splits.get, images=(images or {}).get)
 
 
-def test_a_probe_of_one_strength_equals_logistic_regression_of_scikit_learn():
+def test_a_probe_of_one_penalty_equals_logistic_regression_of_scikit_learn():
     splits = {"train": _features(90, 0), "validation": _features(60, 1), "test": _features(200, 2)}
     value = LinearProbe(strengths=(0.1,))(_pairing(splits), silent).value
     both = np.concatenate([splits["train"].features, splits["validation"].features])
@@ -41,7 +41,7 @@ def test_a_probe_of_one_strength_equals_logistic_regression_of_scikit_learn():
     assert value == reference.score(scaler.transform(splits["test"].features), splits["test"].labels)
 
 
-def test_the_test_labels_do_not_affect_the_chosen_strength():
+def test_the_test_labels_do_not_affect_the_chosen_penalty():
     splits = {"train": _features(30, 0), "validation": _features(300, 1), "test": _features(50, 2)}
     honest = LinearProbe()(_pairing(splits), silent)
     shuffled = FeatureSet(splits["test"].features, np.roll(splits["test"].labels, 1))
@@ -141,7 +141,7 @@ def test_the_layer_of_a_fit_predicts_the_same_classes_as_its_scores(classes):
 
 
 @pytest.mark.parametrize("measure", ["rmse", "mae"])
-def test_the_strength_with_the_smallest_error_is_chosen_and_the_error_is_in_the_unit_of_the_numbers(measure):
+def test_the_penalty_with_the_smallest_error_is_chosen_and_the_error_is_in_the_unit_of_the_numbers(measure):
     def numbers(samples, seed):
         x = np.random.default_rng(seed).normal(size=(samples, 5))
         targets = 50 + 10 * x[:, :1] + np.random.default_rng(seed + 9).normal(size=(samples, 1))

@@ -11,8 +11,8 @@ import numpy as np
 from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import find_readable, is_skip, load_encoded, read_bytes
 from transfer_exp.dataset.image_folder import refuse_similar
-from transfer_exp.dataset.split_names import Split, split_of, unlabelled
-from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset, assemble
+from transfer_exp.dataset.split_names import Split, split_of
+from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset, assemble, no_label_reason
 from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.io.hub import go_offline_if_unreachable, is_offline
@@ -69,7 +69,7 @@ def huggingface(
     for split, option in (("validation", validation), ("test", test)):
         if option is None and split in chosen and all(_is_withheld(cell) for cell in splits[chosen[split]][label]):
             n_rows, name = len(splits[chosen[split]]), chosen.pop(split)
-            passed_over[unlabelled(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
+            passed_over[no_label_reason(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
     kind = "regression" if target_column is not None else _target_kind(features[label])
     class_names, answers = _read_targets({split: splits[name] for split, name in chosen.items()}, label, id, kind)
     decoder, folders = ImageDecoder(background, pixel_range), _allowed_folders(id)

@@ -20,8 +20,8 @@ from transfer_exp.dataset.image_file import (
     load_files,
     passed_over_reason,
 )
-from transfer_exp.dataset.split_names import Split, fold_of, is_only_split, similar_split, split_of, unlabelled
-from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset, assemble
+from transfer_exp.dataset.split_names import Split, guess_split, is_numbered_part, is_split_like, split_of
+from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset, assemble, no_label_reason
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import clean_name, expand_user
 
@@ -127,7 +127,7 @@ def _resolve_root(root: str) -> Path:
 def _refuse_splits_inside_classes(folder: Path) -> None:
     """Refuse classes that each consist of the same two or more splits."""
     names = [tuple(path.name for path in _list_folders(path)) for path in _list_folders(folder)]
-    if len(names) > 1 and len(set(names)) == 1 and len(names[0]) > 1 and all(map(is_only_split, names[0])):
+    if len(names) > 1 and len(set(names)) == 1 and len(names[0]) > 1 and all(map(is_split_like, names[0])):
         raise InputError(
             f"every folder in {folder} has the splits {', '.join(names[0])}: put the folders of the splits first, and "
             "one folder per class inside each"
@@ -194,15 +194,15 @@ def refuse_similar(root: Path) -> None:
             have the same folders inside, such as ``fold0`` and ``fold1``.
     """
     folders = _list_folders(root)
-    similar = {path: split for path in folders if (split := similar_split(path.name))}
-    are_splits = all(is_only_split(path.name) for path in similar) or not any(map(_has_images, similar))
+    similar = {path: split for path in folders if (split := guess_split(path.name))}
+    are_splits = all(is_split_like(path.name) for path in similar) or not any(map(_has_images, similar))
     if are_splits and len(set(similar.values())) > 1:
         names = " and ".join(path.name for path in similar)
         raise InputError(
             f"the folders {names} of {root} look like splits: call them train, validation and test, with one folder "
             "per class inside each, or rename them if they are classes"
         )
-    parts = [path for path in folders if fold_of(path.name)]
+    parts = [path for path in folders if is_numbered_part(path.name)]
     inner = [{path.name for path in _list_folders(part)} for part in parts]
     if shared := sorted(set.intersection(*inner) if len(inner) > 1 else ()):
         names = ", ".join(path.name for path in parts[:5])
@@ -254,7 +254,7 @@ class FolderScan:
             part = {label: images for label, images in self._read_folders(folder).items() if images}
             if not part and not unlabelled_images:
                 raise InputError(f"{folder} holds no image: fill or remove it")
-            self._pass_over(unlabelled(split), unlabelled_images)
+            self._pass_over(no_label_reason(split), unlabelled_images)
             files |= {split: part} if part else {}
         return files
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from transfer_exp.dataset.image_decoding import BACKGROUND, ImageDecoder
 from transfer_exp.dataset.image_file import REMEDY, check_inside, find_readable, is_skip, load_files
-from transfer_exp.dataset.split_names import split_of, unlabelled
-from transfer_exp.dataset.target_dataset import NOT_READABLE, TargetDataset, assemble
+from transfer_exp.dataset.split_names import split_of
+from transfer_exp.dataset.target_dataset import NOT_READABLE, TargetDataset, assemble, no_label_reason
 from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_labels
 from transfer_exp.errors import InputError
 from transfer_exp.io.csv import parse_numbers, read_table, require_columns
@@ -106,7 +106,7 @@ def _read_rows(table: Path, separator: str) -> tuple[pd.DataFrame, dict[str, tup
     passed_over, is_empty = {}, (rows[columns] == "").all(axis=1)
     for split, part in rows.groupby("split"):
         if split != "train" and is_empty[part.index].all():
-            passed_over[unlabelled(str(split))] = tuple(part["file"])
+            passed_over[no_label_reason(str(split))] = tuple(part["file"])
             rows = rows.drop(part.index)
     _check(is_empty[rows.index], rows[columns[0]], table, "is empty: fill it in, or remove the line")
     answers = _read_answers(rows[columns], kind, table, separator)

@@ -1,4 +1,18 @@
-"""Names of splits: those that every reader knows, and names like them, which are refused instead of read as classes."""
+"""Names of train, validation and test: of folders, of splits of the Hugging Face Hub, and in tables of images.
+
+`split_of` decides which names are read as splits. The other functions recognise names that only look like splits, so
+that a folder of such names is refused instead of read as classes:
+
+| name             | `split_of` | `guess_split` | `is_split_like` | `is_numbered_part` |
+| ---------------- | ---------- | ------------- | --------------- | ------------------ |
+| ``Training``     | train      | train         | True            | False              |
+| ``train_images`` | None       | train         | True            | False              |
+| ``tst``          | None       | test          | True            | False              |
+| ``my-test``      | None       | test          | False           | False              |
+| ``train1``       | None       | train         | True            | True               |
+| ``Fold_1``       | None       | None          | False           | True               |
+| ``contest``      | None       | None          | False           | False              |
+"""
 
 from __future__ import annotations
 
@@ -7,47 +21,42 @@ from collections.abc import Mapping
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
-_SPLITS: Mapping[str, Split] = {
+_ACCEPTED: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 """Split by each of its accepted names, which are those of the library ``datasets``."""
-_SHORT: Mapping[str, Split] = {
+_SIMILAR: Mapping[str, Split] = {
     **dict.fromkeys(("trn", "trainval"), "train"),
     **dict.fromkeys(("vld", "vali", "devel"), "validation"),
     **dict.fromkeys(("tst", "holdout", "heldout"), "test"),
 }
-"""Further words for splits, which are understood but not read."""
-_NOUN = r"(?:sets?|data|datasets?|splits?|parts?|images?|imgs?|photos?|pictures?|pics|samples?|files)"
-_NUMBERED = re.compile(
-    r"((?:k[\W_]*)?folds?|cv|xval|crossval|splits?|parts?|partitions?|subsets?|sets?|train|val|test)[\W_]*\d+", re.I
+"""Split by further words for it, which are not accepted."""
+_DATA_WORD = r"(?:sets?|data|datasets?|splits?|parts?|images?|imgs?|photos?|pictures?|pics|samples?|files)"
+"""Words that say nothing about the split, alone or at the end of a word, such as ``testset``."""
+_NUMBERED_PART = re.compile(
+    r"(?:(?:k[\W_]*)?folds?|cv|xval|crossval|splits?|parts?|partitions?|subsets?|sets?|train|val|test)[\W_]*\d+", re.I
 )
 
 
 def split_of(name: str) -> Split | None:
-    """Return the split that a name stands for, ignoring capitals; None if it is not the name of a split."""
-    return _SPLITS.get(name.strip().casefold())
+    """Return the split with this accepted name, ignoring capitals; None for any other name."""
+    return _ACCEPTED.get(name.strip().casefold())
 
 
-def unlabelled(split: str) -> str:
-    """Return the reason for passing over the images of a split without labels, see `TargetDataset.passed_over`."""
-    return f"{split} images without a label"
+def guess_split(name: str) -> Split | None:
+    """Return the split that any word of a name stands for, accepted or not; None without such a word."""
+    words = (re.sub(f"(?<=.){_DATA_WORD}$", "", word.casefold()) for word in re.split(r"[\W\d_]+", name))
+    return next((split for word in words if (split := _ACCEPTED.get(word) or _SIMILAR.get(word))), None)
 
 
-def similar_split(name: str) -> Split | None:
-    """Return the split that a word in a name stands for, such as ``test`` for ``my-test`` or ``tst``; None without."""
-    words = (re.sub(f"(?<=.){_NOUN}$", "", word.casefold()) for word in re.split(r"[\W\d_]+", name))
-    return next((split for word in words if (split := _SPLITS.get(word) or _SHORT.get(word))), None)
+def is_split_like(name: str) -> bool:
+    """Return whether a name consists of one word for a split and, perhaps, words for data and numbers."""
+    rest = [word for word in re.split(r"[\W\d_]+", name.casefold()) if word and not re.fullmatch(_DATA_WORD, word)]
+    return len(rest) == 1 and guess_split(rest[0]) is not None
 
 
-def is_only_split(name: str) -> bool:
-    """Return whether a name has no other words than one for a split, and those for data, such as ``train_images``."""
-    rest = [word for word in re.split(r"[\W\d_]+", name.casefold()) if word and not re.fullmatch(_NOUN, word)]
-    return len(rest) == 1 and similar_split(rest[0]) is not None
-
-
-def fold_of(name: str) -> str | None:
-    """Return the word of a numbered part of a dataset, such as ``fold`` for ``Fold_1``; None for other names."""
-    match = _NUMBERED.fullmatch(name.strip())
-    return match[1].casefold() if match else None
+def is_numbered_part(name: str) -> bool:
+    """Return whether a name is that of a numbered part of a dataset."""
+    return _NUMBERED_PART.fullmatch(name.strip()) is not None

@@ -44,6 +44,11 @@ NOT_READABLE = "not readable"
 """Reason why damaged and missing images are passed over with ``on_unreadable=skip``."""
 
 
+def no_label_reason(split: str) -> str:
+    """Return the reason why the images of a split without labels are passed over."""
+    return f"{split} images without a label"
+
+
 def check_measure(measure: str, kind: TargetKind, class_names: Sequence[str]) -> None:
     """Check that a measure suits a dataset.
 

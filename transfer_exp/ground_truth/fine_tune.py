@@ -47,7 +47,7 @@ from transfer_exp.statistics.feature_set import concatenate
 from transfer_exp.vision import timm
 
 _log = logging.getLogger(__name__)
-_PROBE_STRENGTH, _PROBE_TOLERANCE = 1e-2, 1e-3
+_PROBE_INVERSE_PENALTY, _PROBE_TOLERANCE = 1e-2, 1e-3
 """Settings of the probe that initialises a head: the middle of the usual grid, and a rough solution."""
 _EVALUATION_BATCH = 128
 FEW_PARAMETERS_FACTOR = 10.0
@@ -276,7 +276,7 @@ class FineTuning(ABC):
             features = concatenate([split for split in splits if split is not None])
             if pairing.dataset.target_kind == "regression" and features.targets is not None:
                 features = replace(features, targets=(features.targets - mean) / scale)
-            fit = fit_probe(features.subset(trained), classes, (_PROBE_STRENGTH,), _PROBE_TOLERANCE)
+            fit = fit_probe(features.subset(trained), classes, (_PROBE_INVERSE_PENALTY,), _PROBE_TOLERANCE)
             return fit.as_layer(len(trained))
 
         return lambda dim: copy.deepcopy(fit_layer())

@@ -34,8 +34,8 @@ class LinearProbe:
     As in scikit-learn, two classes share one logit, and each class of a multi-label dataset has an independent one.
 
     Attributes:
-        strengths: Inverse regularisation strengths to choose from (scikit-learn's C); the first one wins a tie.
-        tolerance, iterations: Convergence criterion and maximum number of steps of `logistic_regression`.
+        strengths: Inverse penalties to choose from (scikit-learn's C); the first one wins a tie.
+        tolerance, iterations: ``tolerance`` and ``max_steps`` of `logistic_regression`.
         validation_fraction: Fraction of the training split to choose on, where the dataset has no validation split.
         seed: Seed of that validation split.
     """
@@ -61,9 +61,9 @@ class LinearProbe:
         check_options("ground_truth", self, checks)
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
-        """Return test accuracy after refitting on train and validation with the best strength.
+        """Return test accuracy after refitting on train and validation with the best inverse penalty.
 
-        ``chosen`` also reports the convergence of the fits: the largest relative ``gradient`` and most ``iterations``.
+        ``chosen`` also has the largest relative ``gradient`` and the most steps (``iterations``) of the fits.
 
         Raises:
             InputError: When the dataset has no test split, or fewer than two classes to train on.
@@ -77,8 +77,8 @@ class LinearProbe:
         reached = [compute_measure(measure, s, validation.labels, validation.targets) for s in grid_scores]
         best = int(np.argmax(larger_is_better(np.array(reached), measure)))
         advance()
-        best_strength = self.strengths[best : best + 1]
-        final = fit_probe(concatenate([train, validation]), classes, best_strength, self.tolerance, self.iterations)
+        chosen_penalty = self.strengths[best : best + 1]
+        final = fit_probe(concatenate([train, validation]), classes, chosen_penalty, self.tolerance, self.iterations)
         value = compute_measure(measure, final.scores(test.features)[0], test.labels, test.targets)
         advance()
         fits = grid.fits, final.fits
@@ -86,7 +86,7 @@ class LinearProbe:
             "C": self.strengths[best],
             "validation": reached[best],
             "gradient": float(max(fit.relative_gradient.max() for fit in fits)),
-            "iterations": float(max(fit.iterations.max() for fit in fits)),
+            "iterations": float(max(fit.steps.max() for fit in fits)),
         }
         n_trained = final.fits.weights[0].size + final.fits.intercepts[0].size
         return Accuracy(value, measure, chosen, trainable_parameters=n_trained)
@@ -131,7 +131,7 @@ def labelled_features(pairing: Pairing, split: Split) -> FeatureSet | None:
 
 @dataclass(frozen=True, eq=False)
 class ProbeFit:
-    """Linear probes of all strengths.
+    """Linear probes at every inverse penalty of a grid.
 
     Attributes:
         fits: Logistic regressions on standardised features.
@@ -157,7 +157,7 @@ class ProbeFit:
         return scores
 
     def as_layer(self, samples: int) -> nn.Linear:
-        """Return the probe of the first strength as a layer from features (B, D) to logits (B, C).
+        """Return the probe of the first inverse penalty as a layer from features (B, D) to logits (B, C).
 
         A class that none (all) of the N training ``samples`` show gets the logit -log(N + 1) (+log(N + 1)).
         """
@@ -175,16 +175,16 @@ class ProbeFit:
 
 
 def fit_probe(
-    train: FeatureSet, classes: int, strengths: Sequence[float], tolerance: float = 1e-5, iterations: int = 1000
+    train: FeatureSet, classes: int, inverse_penalties: Sequence[float], tolerance: float = 1e-5, max_steps: int = 1000
 ) -> ProbeFit:
-    """Standardise the features and fit a probe at every strength: to classes, several labels or numbers.
+    """Standardise the features and fit a probe at every inverse penalty: to classes, several labels or numbers.
 
     Raises:
         InputError: When the samples show fewer than two classes.
         NotApplicableError: When a fit does not converge, see `logistic_regression`.
     """
     if train.targets is not None and train.targets.dtype.kind == "f":
-        return _fit_ridge(train.features, train.targets, strengths)
+        return _fit_ridge(train.features, train.targets, inverse_penalties)
     is_multi_label = train.targets is not None
     targets = np.eye(classes, dtype=np.int64)[train.labels] if train.targets is None else train.targets
     is_always_present = targets.all(axis=0)
@@ -196,24 +196,24 @@ def fit_probe(
     fits = logistic_regression(
         (train.features - mean) / scale,
         targets[:, outputs].astype(np.float64),
-        strengths,
+        inverse_penalties,
         "softmax" if not is_multi_label and len(fitted) > 2 else "sigmoid",
         tolerance,
-        iterations,
+        max_steps,
     )
     return ProbeFit(fits, mean, scale, np.where(is_always_present, np.inf, -np.inf), fitted)
 
 
-def _fit_ridge(features: Features, numbers: Targets, strengths: Sequence[float]) -> ProbeFit:
-    """Minimise ``strength * |numbers - prediction|^2 + |weights|^2``, in the unit of the numbers, at every strength."""
+def _fit_ridge(features: Features, numbers: Targets, inverse_penalties: Sequence[float]) -> ProbeFit:
+    """Minimise ``inverse_penalty * |numbers - prediction|^2 + |weights|^2``, in the unit of the numbers."""
     mean, scale = _mean_and_scale(features)
     centre = numbers.mean(axis=0)
     left, singular, right = np.linalg.svd((features - mean) / scale, full_matrices=False)
     coordinates = left.T @ (numbers - centre)
-    shrinkage = singular / (singular**2 + 1 / np.array(strengths)[:, None])  # (G, k)
+    shrinkage = singular / (singular**2 + 1 / np.array(inverse_penalties)[:, None])  # (G, k)
     weights = np.einsum("kd,gk,kt->gdt", right, shrinkage, coordinates)
-    zeros = np.zeros(len(strengths))
-    fits = Fits(weights, np.tile(centre, (len(strengths), 1)), zeros, zeros.astype(np.int64), 0)
+    zeros = np.zeros(len(inverse_penalties))
+    fits = Fits(weights, np.tile(centre, (len(inverse_penalties), 1)), zeros, zeros.astype(np.int64), 0)
     return ProbeFit(fits, mean, scale, np.full(numbers.shape[1], -np.inf), np.arange(numbers.shape[1]))
 
 
