@@ -132,7 +132,7 @@ def paired_table(results: Path, what: str) -> str:
         assert paired.interval is not None
         low, high = paired.interval
         counts = f"{paired.wins} / {paired.ties} / {paired.losses}"
-        lines.append([name, f"{paired.mean:+.2f} [{low:+.2f}, {high:+.2f}]", counts, f"{paired.permutation_p:.2f}"])
+        lines.append([name, f"{paired.mean:+.2f} [{low:+.2f}, {high:+.2f}]", counts, f"{paired.sign_flip_p:.2f}"])
     return markdown(["layer", "change of tau_w [95 %]", "better / equal / worse", "p"], lines)
 
 

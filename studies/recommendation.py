@@ -179,7 +179,7 @@ def prior(results: Path) -> str:
                 low, high = result.interval
                 counts = f"{result.wins}-{result.ties}-{result.losses}"
                 tau = f"{means[weight].mean():.3f}"
-                cells = [f"{result.mean:+.3f}", f"{low:+.2f}, {high:+.2f}", counts, f"{result.permutation_p:.3f}"]
+                cells = [f"{result.mean:+.3f}", f"{low:+.2f}, {high:+.2f}", counts, f"{result.sign_flip_p:.3f}"]
                 rows.append([images, _label((metric, perturbation)), f"{weight:g}", tau, *cells])
     head = ["images a class", "score", "weight of the prior", "tau_w", "change", "95 % interval", "won-tied-lost"]
     return markdown([*head, "sign-flip p"], rows)
@@ -268,14 +268,14 @@ def against(results: Path) -> str:
     rows = []
     for images in POOLS:
         paired = compare_with_all(read_evidence(results, images))
-        corrected = dict(zip(paired, holm(np.array([p.permutation_p for p in paired.values()])), strict=True))
+        corrected = dict(zip(paired, holm(np.array([p.sign_flip_p for p in paired.values()])), strict=True))
         for name in list(paired)[:8]:
             result = paired[name]
             assert result.mean is not None
             assert result.interval is not None, "there are several groups"
             low, high = result.interval
             counts = f"{result.wins}-{result.ties}-{result.losses}"
-            p_values = [f"{result.permutation_p:.3f}", f"{corrected[name]:.3f}"]
+            p_values = [f"{result.sign_flip_p:.3f}", f"{corrected[name]:.3f}"]
             rows.append([images, name, f"{result.mean:+.3f}", f"{low:+.2f}, {high:+.2f}", counts, *p_values])
     head = ["images a class", "compared with", "difference of tau_w", "95 % interval", "won-tied-lost", "sign-flip p"]
     return markdown([*head, f"Holm, all {len(paired)}"], rows)

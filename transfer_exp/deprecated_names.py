@@ -22,7 +22,9 @@ from transfer_exp.errors import InputError
 OBJECTS = {
     "transfer_exp.dataset.unlabelled_images.unlabelled_images": "transfer_exp.dataset.image_folder.unlabelled_images",
     "transfer_exp.dataset.voc2007.voc2007": "transfer_exp.dataset.torchvision_sets.voc2007",
-    "transfer_exp.evaluation.expectations.expectations": "transfer_exp.evaluation.expected_accuracy.expectations",
+    "transfer_exp.evaluation.expectations.expectations": (
+        "transfer_exp.evaluation.expected_accuracy.expected_accuracies"
+    ),
     "transfer_exp.experiment.cell.Experiment": "transfer_exp.experiment.experiment.Experiment",
     "transfer_exp.experiment.plugin.build": "transfer_exp.cli.instantiate.build",
     "transfer_exp.experiment.pool_search.PoolSearch": "transfer_exp.experiment.search.PoolSearch",

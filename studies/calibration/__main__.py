@@ -19,7 +19,7 @@ from studies.calibration.predictions import fit_on_pool
 from studies.calibration.tables import ANCHORS, TABLES, Pools
 from studies.document_tables import fill_tables
 from transfer_exp.cli.console import Parser
-from transfer_exp.evaluation.expected_accuracy import COLUMNS, NO_ANCHOR, SHIPPED
+from transfer_exp.evaluation.expected_accuracy import COLUMNS, NO_ANCHOR, SHIPPED_CALIBRATIONS, CalibrationKey
 from transfer_exp.io.atomic import write_text
 
 
@@ -34,7 +34,7 @@ def calibrations_json(data: PoolData, digest: str) -> str:
     The calibrations are fitted to all targets of the pool but the control.
     """
     rows = [
-        json.dumps(as_row((regime, anchor or NO_ANCHOR, cell.perturbation, cell.metric), calibration))
+        json.dumps(as_row(CalibrationKey(regime, anchor or NO_ANCHOR, cell.perturbation, cell.metric), calibration))
         for regime in data.accuracies
         for anchor in ANCHORS
         for cell in sorted(data.cells(), key=lambda c: (c.perturbation, c.metric))
@@ -56,7 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = Parser(prog="python -m studies.calibration", description=__doc__)
     parser.add_argument("page", type=Path, metavar="PAGE.md")
-    parser.add_argument("--out", type=Path, default=SHIPPED, metavar="FILE.json", help="file of the calibrations")
+    parser.add_argument(
+        "--out", type=Path, default=SHIPPED_CALIBRATIONS, metavar="FILE.json", help="file of the calibrations"
+    )
     return parser.run(_build, arguments)
 
 

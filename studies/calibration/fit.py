@@ -13,10 +13,10 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import PerModel
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
-    Key,
+    CalibrationKey,
     ScoredPool,
-    anchor_level,
     angle,
+    mean_anchor_angle,
     regression_columns,
 )
 
@@ -40,25 +40,25 @@ def fit_calibration(pools: Sequence[ScoredPool], accuracies: Sequence[Float[np.n
         raise InputError("some datasets have anchors and some have none: give anchors of all, or of none")
     angles = [_accuracy_angles(pool, values) for pool, values in zip(pools, accuracies, strict=True)]
     designs = [regression_columns(pool) for pool in pools]
-    # The columns are centred within datasets, so the level of a dataset does not influence the slopes.
+    # The columns are centred within datasets, so the mean of a dataset does not influence the slopes.
     slopes, _ = nnls(np.concatenate(designs), np.concatenate(angles))
-    residuals = [y - anchor_level(pool) - x @ slopes for y, pool, x in zip(angles, pools, designs, strict=True)]
+    residuals = [y - mean_anchor_angle(pool) - x @ slopes for y, pool, x in zip(angles, pools, designs, strict=True)]
     means = np.array([values.mean() for values in residuals])
-    within_df = sum(len(values) - 1 for values in residuals) - len(slopes)
-    if within_df < 1:
+    model_df = sum(len(values) - 1 for values in residuals) - len(slopes)
+    if model_df < 1:
         raise InputError("too few models to estimate their spread: calibrate on more models or datasets")
     return Calibration(
         shift=float(means.mean()),
         anchor_slope=None if pools[0].anchors is None else float(slopes[0]),
         score_slope=float(slopes[-1]),
-        between=float(means.std(ddof=1) * np.sqrt(1 + 1 / len(means))),
-        between_df=len(means) - 1,
-        within=float(np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in residuals) / within_df)),
-        within_df=within_df,
+        dataset_std=float(means.std(ddof=1) * np.sqrt(1 + 1 / len(means))),
+        dataset_df=len(means) - 1,
+        model_std=float(np.sqrt(sum(((values - values.mean()) ** 2).sum() for values in residuals) / model_df)),
+        model_df=model_df,
     )
 
 
-def as_row(key: Key, calibration: Calibration) -> list[str | int | float | None]:
+def as_row(key: CalibrationKey, calibration: Calibration) -> list[str | int | float | None]:
     """Return a calibration as a row of the file, with five digits: the parameters are far less accurate."""
     numbers = asdict(calibration)
     return [*key, *(v if v is None or isinstance(v, int) else float(f"{v:.5g}") for v in numbers.values())]

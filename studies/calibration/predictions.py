@@ -17,8 +17,8 @@ from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
     ExpectedAccuracies,
     ScoredPool,
-    expected_accuracies,
-    expected_regrets,
+    predict_accuracies,
+    predict_regrets,
 )
 from transfer_exp.evaluation.ranking import rel_at_k
 
@@ -49,7 +49,7 @@ class TargetPrediction:
     @cached_property
     def expected(self) -> ExpectedAccuracies:
         """Expected accuracies with intervals of `LEVEL`."""
-        return expected_accuracies(self.calibration, self.pool, LEVEL)
+        return predict_accuracies(self.calibration, self.pool, LEVEL)
 
     @property
     def error(self) -> float:
@@ -79,7 +79,7 @@ class TargetPrediction:
     @cached_property
     def expected_regrets(self) -> np.ndarray:
         """Expected regret of training the best 1, 2, ... scores."""
-        return expected_regrets(self.calibration, self.pool)
+        return predict_regrets(self.calibration, self.pool)
 
     def realised_regret(self, k: int) -> float:
         """Return the regret of training the best k scores."""

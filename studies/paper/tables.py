@@ -74,14 +74,14 @@ def ped() -> str:
     pairs = [(f"{m} ped - none", published[m, "ped"].by_dataset, published[m, "none"].by_dataset) for m in metrics]
     pairs += [(f"{m} ped - static ranking", published[m, "ped"].by_dataset, static) for m in metrics]
     comparisons = [(name, compare_paired(first, second)) for name, first, second in pairs]
-    corrected = holm(np.array([paired.permutation_p for _, paired in comparisons]))
+    corrected = holm(np.array([paired.sign_flip_p for _, paired in comparisons]))
     rows = []
     for (name, paired), holm_p in zip(comparisons, corrected, strict=True):
         assert paired.mean is not None
         assert paired.interval is not None, "there are ten targets"
         low, high = paired.interval
         count = f"{paired.wins}-{paired.ties}-{paired.losses}"
-        p_values = [f"{p:.3f}" for p in (wilcoxon_p(paired), paired.permutation_p, float(holm_p))]
+        p_values = [f"{p:.3f}" for p in (wilcoxon_p(paired), paired.sign_flip_p, float(holm_p))]
         rows.append([name, f"{paired.mean:+.3f}", f"{low:+.2f}, {high:+.2f}", count, *p_values])
     return markdown(["difference of tau_w", "mean", "95 %", "won-tied-lost", "Wilcoxon p", "sign-flip p", "Holm"], rows)
 

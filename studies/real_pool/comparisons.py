@@ -69,7 +69,7 @@ def comparisons(study: Study, regime: str, metrics: tuple[str, ...], images: str
         for p in study.perturbations
     }
     paired = {pair: _compare_over_targets(study, regime, metrics, images, *pair) for pair in pairs}
-    corrected = holm(np.array([max(wilcoxon_p(p), p.permutation_p) for p in paired.values()]))
+    corrected = holm(np.array([max(wilcoxon_p(p), p.sign_flip_p) for p in paired.values()]))
 
     def differences(name: str, perturbation: str, reference: str) -> Float[np.ndarray, " pools"]:
         return np.asarray(means[name, perturbation] - means[name, reference])

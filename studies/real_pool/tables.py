@@ -39,7 +39,7 @@ def _comparison_cells(comparison: Comparison) -> list[str]:
     mean = f"**{comparison.mean:+.3f}**" if comparison.is_clear else f"{comparison.mean:+.3f}"
     paired = comparison.paired
     counts = f"{paired.wins}, {paired.ties}, {paired.losses}"
-    p_values = [f"{value:.3f}" for value in (wilcoxon_p(paired), paired.permutation_p, comparison.holm_p)]
+    p_values = [f"{value:.3f}" for value in (wilcoxon_p(paired), paired.sign_flip_p, comparison.holm_p)]
     names = [comparison.perturbation, comparison.reference]
     return [*names, mean, f"[{low:+.2f}, {high:+.2f}]", counts, *p_values, f"{comparison.flips:.0%}"]
 

@@ -33,7 +33,7 @@ def root(tmp_path):
         write_features(store, architecture, "1234567890")
     write_features(store, "vit", "abcdefghijk")
     write_record(store, "my_vit", "pets", "1234567890")
-    store.unfinished_folder({"n": 1}).write("state", lambda path: path.write_bytes(b"x" * 5000))
+    store.unfinished_backend({"n": 1}).write("state", lambda path: path.write_bytes(b"x" * 5000))
     return store.root
 
 

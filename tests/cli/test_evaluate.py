@@ -116,9 +116,9 @@ def test_a_perturbation_is_compared_with_none_over_datasets_and_corrected_over_r
     taus = rows.pivot(index="perturbation", columns="dataset", values="weighted_tau")
     by = {str(name): dict(row) for name, row in taus.iterrows()}
     comparisons = [compare_paired(by[name], by["none"]) for name in ("pca", "spread")]
-    corrected = holm(np.array([comparison.permutation_p for comparison in comparisons]))
+    corrected = holm(np.array([comparison.sign_flip_p for comparison in comparisons]))
     for name, comparison, p in zip(("pca", "spread"), comparisons, corrected, strict=True):
-        values = [f"{value:.3f}".removeprefix("0").replace("1.000", "1") for value in (comparison.permutation_p, p)]
+        values = [f"{value:.3f}".removeprefix("0").replace("1.000", "1") for value in (comparison.sign_flip_p, p)]
         assert entries(output, name)[-4:] == [
             f"{comparison.mean:+.2f}",
             f"{comparison.wins}/{comparison.ties}/{comparison.losses}",

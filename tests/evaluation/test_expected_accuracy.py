@@ -16,7 +16,7 @@ from transfer_exp.evaluation.expected_accuracy import (
     ScoredPool,
     accuracy_at,
     angle,
-    expected_accuracies,
+    predict_accuracies,
     predicted_angles,
 )
 
@@ -44,10 +44,10 @@ def calibrations(draw, anchored):
         shift=draw(st.floats(-2, 2)),
         anchor_slope=draw(slopes) if anchored else None,
         score_slope=draw(slopes),
-        between=draw(slopes),
-        between_df=draw(st.integers(1, 30)),
-        within=draw(slopes),
-        within_df=draw(st.integers(1, 300)),
+        dataset_std=draw(slopes),
+        dataset_df=draw(st.integers(1, 30)),
+        model_std=draw(slopes),
+        model_df=draw(st.integers(1, 300)),
     )
 
 
@@ -58,7 +58,7 @@ def draw_pools(rng, datasets=400, models=30, calibration=ANCHORED):
         level = rng.uniform(0.5, 0.9)
         anchors = None if calibration.anchor_slope is None else accuracy_at(rng.normal(level, 0.05, models), 10)
         pool = ScoredPool(rng.standard_normal(models), 10, anchors)
-        noise = rng.normal(0, calibration.between) + rng.normal(0, calibration.within, models)
+        noise = rng.normal(0, calibration.dataset_std) + rng.normal(0, calibration.model_std, models)
         result.append(pool)
         truth.append(accuracy_at(predicted_angles(calibration, pool) + noise, 10))
     return result, truth
@@ -84,13 +84,13 @@ def test_the_variance_of_an_angle_does_not_depend_on_the_accuracy():
 @pytest.mark.parametrize("true_calibration", [ANCHORED, UNANCHORED])
 def test_a_fit_recovers_the_calibration_of_simulated_accuracies(true_calibration):
     result = fit_calibration(
-        *draw_pools(np.random.default_rng(0), calibration=replace(true_calibration, between=0.04, within=0.05))
+        *draw_pools(np.random.default_rng(0), calibration=replace(true_calibration, dataset_std=0.04, model_std=0.05))
     )
     assert result.shift == pytest.approx(true_calibration.shift, abs=0.01)
     assert result.score_slope == pytest.approx(0.1, abs=0.005)
     assert result.anchor_slope is None or result.anchor_slope == pytest.approx(0.8, abs=0.03)
-    assert (result.between, result.within) == pytest.approx((0.04, 0.05), rel=0.12)
-    assert (result.between_df, result.within_df) == (399, 400 * 29 - (1 if true_calibration is UNANCHORED else 2))
+    assert (result.dataset_std, result.model_std) == pytest.approx((0.04, 0.05), rel=0.12)
+    assert (result.dataset_df, result.model_df) == (399, 400 * 29 - (1 if true_calibration is UNANCHORED else 2))
 
 
 def test_a_fit_equals_the_formula_written_out():
@@ -104,9 +104,9 @@ def test_a_fit_equals_the_formula_written_out():
     result = fit_calibration(pools, truth)
     assert (result.anchor_slope, result.score_slope) == pytest.approx(tuple(slopes))
     assert result.shift == pytest.approx(residuals.mean())
-    assert result.between == pytest.approx(residuals.mean(axis=1).std(ddof=1) * np.sqrt(5 / 4))
+    assert result.dataset_std == pytest.approx(residuals.mean(axis=1).std(ddof=1) * np.sqrt(5 / 4))
     within = residuals - residuals.mean(axis=1, keepdims=True)
-    assert result.within == pytest.approx(np.sqrt((within**2).sum() / (4 * 5 - 2)))
+    assert result.model_std == pytest.approx(np.sqrt((within**2).sum() / (4 * 5 - 2)))
 
 
 def test_a_score_with_reversed_order_gets_slope_zero():
@@ -121,7 +121,7 @@ def test_intervals_cover_new_datasets_at_their_level():
     for seed in range(100):
         pools, truth = draw_pools(np.random.default_rng(seed), datasets=6, models=12)
         calibration = fit_calibration(pools[:5], truth[:5])
-        result = [expected_accuracies(calibration, pools[5], level) for level in levels]
+        result = [predict_accuracies(calibration, pools[5], level) for level in levels]
         inside.append([((interval.low <= truth[5]) & (truth[5] <= interval.high)).mean() for interval in result])
     assert np.mean(inside, axis=0) == pytest.approx(levels, abs=0.06)
 
@@ -129,7 +129,7 @@ def test_intervals_cover_new_datasets_at_their_level():
 @given(st.data())
 def test_every_expected_accuracy_is_valid_and_inside_its_interval(data):
     pool = data.draw(pools())
-    result = expected_accuracies(
+    result = predict_accuracies(
         data.draw(calibrations(pool.anchors is not None)), pool, data.draw(st.floats(0.01, 0.99))
     )
     assert (1 / pool.classes - 1e-12 <= result.low).all()
@@ -142,10 +142,10 @@ def test_every_expected_accuracy_is_valid_and_inside_its_interval(data):
 @given(st.data())
 def test_a_better_score_never_lowers_the_expected_accuracy(data):
     pool = data.draw(pools(anchored=st.just(False)))
-    result = expected_accuracies(data.draw(calibrations(False)), pool).accuracies
+    result = predict_accuracies(data.draw(calibrations(False)), pool).accuracies
     assert (np.diff(result[np.argsort(pool.scores, kind="stable")]) >= 0).all()
     equal = replace(pool, anchors=np.full(len(pool.scores), data.draw(shares)))
-    anchored_accuracies = expected_accuracies(data.draw(calibrations(True)), equal).accuracies
+    anchored_accuracies = predict_accuracies(data.draw(calibrations(True)), equal).accuracies
     assert (np.diff(anchored_accuracies[np.argsort(pool.scores, kind="stable")]) >= 0).all()
 
 
@@ -153,31 +153,31 @@ def test_a_better_score_never_lowers_the_expected_accuracy(data):
 def test_the_unit_of_the_scores_and_the_order_of_the_models_do_not_matter(data, factor, offset):
     values = data.draw(st.lists(st.integers(-50, 50), min_size=2, max_size=8))
     pool = ScoredPool(np.array(values, dtype=float), 10)
-    result = expected_accuracies(UNANCHORED, pool).accuracies
-    moved = expected_accuracies(UNANCHORED, replace(pool, scores=factor * pool.scores + offset)).accuracies
+    result = predict_accuracies(UNANCHORED, pool).accuracies
+    moved = predict_accuracies(UNANCHORED, replace(pool, scores=factor * pool.scores + offset)).accuracies
     assert moved == pytest.approx(result, abs=1e-6)
     order = np.array(data.draw(st.permutations(range(len(values)))))
-    assert expected_accuracies(UNANCHORED, replace(pool, scores=pool.scores[order])).accuracies == pytest.approx(
+    assert predict_accuracies(UNANCHORED, replace(pool, scores=pool.scores[order])).accuracies == pytest.approx(
         result[order]
     )
 
 
 def test_constant_scores_do_not_change_the_expected_accuracy():
     for scores in (np.full(3, 0.1), np.zeros(3), 7 + np.array([0, 1e-15, 2e-15])):
-        alike = expected_accuracies(UNANCHORED, ScoredPool(scores, 10)).accuracies
+        alike = predict_accuracies(UNANCHORED, ScoredPool(scores, 10)).accuracies
         assert alike == pytest.approx(accuracy_at(np.full(3, 0.9), 10))
-    single = expected_accuracies(ANCHORED, ScoredPool(np.array([7.0]), 10, np.array([0.7])))
+    single = predict_accuracies(ANCHORED, ScoredPool(np.array([7.0]), 10, np.array([0.7])))
     assert single.accuracies == pytest.approx(accuracy_at(angle(np.array([0.7]), 10) + 0.05, 10))
 
 
 def test_an_interval_grows_with_the_level_and_vanishes_without_a_spread():
     pool = ScoredPool(np.array([1.0, 2.0]), 10)
-    narrow, wide = (expected_accuracies(UNANCHORED, pool, level) for level in (0.5, 0.9))
+    narrow, wide = (predict_accuracies(UNANCHORED, pool, level) for level in (0.5, 0.9))
     assert (wide.low < narrow.low).all()
     assert (narrow.high < wide.high).all()
-    sure = expected_accuracies(replace(UNANCHORED, between=0.0, within=0.0), pool)
+    sure = predict_accuracies(replace(UNANCHORED, dataset_std=0.0, model_std=0.0), pool)
     assert (sure.low == sure.high).all()
-    only = expected_accuracies(replace(UNANCHORED, within=0.0), pool)
+    only = predict_accuracies(replace(UNANCHORED, model_std=0.0), pool)
     half = stats.t.ppf(0.9, 4) * 0.2
     assert only.high == pytest.approx(accuracy_at(predicted_angles(UNANCHORED, pool) + half, 10))
 
@@ -215,9 +215,9 @@ def test_data_that_cannot_be_fitted_are_refused():
 
 def test_calibration_and_pool_must_agree_on_anchors():
     with pytest.raises(InputError, match="anchors need a calibration with anchors"):
-        expected_accuracies(ANCHORED, ScoredPool(np.ones(2), 10))
+        predict_accuracies(ANCHORED, ScoredPool(np.ones(2), 10))
     with pytest.raises(InputError, match="give both, or none"):
-        expected_accuracies(UNANCHORED, ScoredPool(np.ones(2), 10, np.ones(2)))
+        predict_accuracies(UNANCHORED, ScoredPool(np.ones(2), 10, np.ones(2)))
     for level in (0.0, 1.0, 80.0, np.nan):
         with pytest.raises(InputError, match="is not a coverage"):
-            expected_accuracies(UNANCHORED, ScoredPool(np.ones(2), 10), level)
+            predict_accuracies(UNANCHORED, ScoredPool(np.ones(2), 10), level)

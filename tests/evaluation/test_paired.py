@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.paired import compare_paired, holm, sign_flip_p_many
+from transfer_exp.evaluation.paired import compare_paired, holm, sign_flip_p_values
 
 tied_differences = st.lists(st.integers(-3, 3), max_size=8).map(lambda drawn: np.array(drawn, dtype=float))
 
 
 def sign_flip_p(differences, seed=0):
     """p-value of one comparison."""
-    return sign_flip_p_many(differences[:, None], seed)[0]
+    return sign_flip_p_values(differences[:, None], seed)[0]
 
 
 def over_all_signs(magnitudes, actual):
@@ -81,20 +81,20 @@ def test_a_comparison_matches_datasets_by_name():
     assert comparison.mean == pytest.approx(np.mean([0.4, 0.2, 0.0, -0.3]))
     differences = np.array([0.4, 0.2, 0.0, -0.3])
     assert comparison.differences == pytest.approx(differences)
-    assert comparison.permutation_p == sign_flip_p(differences)
+    assert comparison.sign_flip_p == sign_flip_p(differences)
     assert comparison.interval[0] < comparison.mean < comparison.interval[1]
     reverse = compare_paired(second, first)
     assert (reverse.mean, reverse.wins, reverse.losses) == (pytest.approx(-comparison.mean), 1, 2)
-    assert reverse.permutation_p == comparison.permutation_p
+    assert reverse.sign_flip_p == comparison.sign_flip_p
 
 
 def test_no_pair_and_a_single_pair_have_no_interval():
     none = compare_paired({"pets": 0.5}, {"cars": 0.5})
-    assert (none.mean, none.pairs, none.permutation_p, none.interval) == (None, 0, 1, None)
+    assert (none.mean, none.pairs, none.sign_flip_p, none.interval) == (None, 0, 1, None)
     single = compare_paired({"pets": 0.5}, {"pets": 0.25})
-    assert (single.mean, single.wins, single.permutation_p, single.interval) == (0.25, 1, 1, None)
+    assert (single.mean, single.wins, single.sign_flip_p, single.interval) == (0.25, 1, 1, None)
     same = compare_paired({"pets": 0.5, "cars": 0.1}, {"pets": 0.5, "cars": 0.1})
-    assert (same.mean, same.ties, same.permutation_p, same.interval) == (0, 2, 1, (0, 0))
+    assert (same.mean, same.ties, same.sign_flip_p, same.interval) == (0, 2, 1, (0, 0))
 
 
 def test_the_error_names_the_dataset_of_a_value_that_is_not_finite():

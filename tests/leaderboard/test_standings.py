@@ -13,7 +13,7 @@ from scipy import stats
 from tests.leaderboard.pools import MODELS, TARGETS, small_pool
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.intervals import mean_interval
-from transfer_exp.evaluation.paired import holm, sign_flip_p_many
+from transfer_exp.evaluation.paired import holm, sign_flip_p_values
 from transfer_exp.leaderboard.rows import read_builtin_rows, read_real_rows
 from transfer_exp.leaderboard.standings import (
     STATIC,
@@ -67,7 +67,7 @@ def test_the_order_the_interval_and_the_tests_agree_with_direct_computation():
         for d in differences
     ]
     assert ranked.loc[others, "p_to_best"].to_numpy() == pytest.approx(holm(np.array(exact)))
-    assert [sign_flip_p_many(np.array(d)[:, None])[0] for d in differences] == pytest.approx(exact)
+    assert [sign_flip_p_values(np.array(d)[:, None])[0] for d in differences] == pytest.approx(exact)
     wins = (view.values.round(12) == view.values.round(12).max()).sum(axis=1)
     assert ranked["wins"].tolist() == wins[ranked.index].tolist()
 
@@ -76,7 +76,7 @@ def test_the_comparisons_of_one_variant_are_corrected_for_each_other():
     view = main_view(small_pool())
     compared = view.compare(("none", "fair"))
     assert set(compared) == {"best", "random", "parameter_count", STATIC, STATIC_FAMILY}
-    raw = np.array([paired.permutation_p for _, paired, _ in compared.values()])
+    raw = np.array([paired.sign_flip_p for _, paired, _ in compared.values()])
     assert [p for *_, p in compared.values()] == pytest.approx(holm(raw))
     best = view.table.index[0]
     assert view.compare(best)["best"][0] != best, "the best is compared with the next"

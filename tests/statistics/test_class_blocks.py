@@ -10,7 +10,12 @@ from transfer_exp.statistics.class_statistics import (
     sort_by_class,
     statistics_and_deviations,
 )
-from transfer_exp.statistics.discriminant import block_scores, centred_features, fitted_posterior, true_log_posterior
+from transfer_exp.statistics.discriminant import (
+    centred_features,
+    discriminant_scores,
+    fitted_posterior,
+    true_log_posterior,
+)
 from transfer_exp.statistics.feature_set import encode_labels
 
 
@@ -55,10 +60,10 @@ def test_constant_classes_have_deviations_of_exactly_zero():
     assert not blocks.scatter().any()
 
 
-def test_block_scores_give_the_fitted_posterior(labelled_features):
+def test_discriminant_scores_give_the_fitted_posterior(labelled_features):
     features, labels = labelled_features
     statistics, codes, deviations = statistics_and_deviations(features, labels)
-    probabilities = softmax(block_scores(deviations, codes, statistics.offsets, statistics.within, 0.3), axis=1)
+    probabilities = softmax(discriminant_scores(deviations, codes, statistics.offsets, statistics.within, 0.3), axis=1)
     centred = centred_features(features, labels)
     expected = fitted_posterior(centred, class_statistics(centred, labels), 0.3)
     np.testing.assert_allclose(probabilities, expected[np.argsort(labels, kind="stable")], rtol=1e-9)

@@ -129,7 +129,7 @@ def test_a_damaged_file_is_computed_again(url, caplog):
     name = f"accuracy/{digest(key)[:2]}/{digest(key)}.json"
     write(store.backend, name, read(store.backend, name).replace('"value": 1', '"value": 2'))
     assert store.get_or_compute_record("accuracy", key, lambda: {"value": 1}) == ({"value": 1}, False)
-    assert caplog.text.count("damaged and will be replaced") == 1
+    assert caplog.text.count("damaged and counts as missing") == 1
     assert store.get_or_compute_record("accuracy", key, fail_to_compute) == ({"value": 1}, True)
 
 
@@ -149,7 +149,7 @@ def test_a_damaged_record_is_empty_and_can_be_updated(url, caplog):
     name = f"scores/{digest(key)[:2]}/{digest(key)}.json"
     write(store.backend, name, read(store.backend, name).replace('"old": 1', '"old": 2'))
     assert store.read_record("scores", key) == {}
-    assert "damaged and will be replaced" in caplog.text
+    assert "damaged and counts as missing" in caplog.text
     store.update_record("scores", key, {"new": 2})
     assert store.read_record("scores", key) == {"new": 2}
 
@@ -168,7 +168,7 @@ def test_one_thread_computes_and_the_others_wait(url):
 
 def test_unfinished_work_on_a_key_is_removed_without_that_on_other_keys(url):
     store = Store(url)
-    first, second = store.unfinished_folder({"k": 1}), store.unfinished_folder({"k": 2})
+    first, second = store.unfinished_backend({"k": 1}), store.unfinished_backend({"k": 2})
     write(first, "point0.pt", "half")
     write(second, "point0.pt", "half")
     store.remove_unfinished({"k": 1})

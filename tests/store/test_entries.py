@@ -25,7 +25,7 @@ def full_store(store: Store) -> Store:
     store.get_or_compute_record("accuracy", KEY, lambda: {"row": {"model": "mine"}})
     store.get_or_compute_record("validation", KEY, lambda: {"validation": 0.5})
     store.get_or_compute_record("inspection", KEY, lambda: {"findings": []})
-    folder = Path(store.unfinished_folder(KEY).root)
+    folder = Path(store.unfinished_backend(KEY).root)
     (folder / "deep").mkdir(parents=True)
     (folder / "deep" / "state.pt").write_bytes(b"x" * 1000)
     (path,) = store.root.glob("features/*/*")
@@ -146,7 +146,7 @@ def test_an_entry_in_use_is_not_removed(full_store, kind):
 
 def test_unfinished_work_is_in_use_while_a_point_of_its_grid_is_trained(full_store):
     entry = entry_of(full_store, "unfinished")
-    with Lock(full_store.unfinished_folder(KEY), "point1.lock"):
+    with Lock(full_store.unfinished_backend(KEY), "point1.lock"):
         assert not entry.remove()
     assert entry.remove()
 

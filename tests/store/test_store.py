@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest, write_atomically
 from transfer_exp.store import Store
-from transfer_exp.store.store import _file_name
+from transfer_exp.store.store import _KeyFile
 
 PLAIN_DATA = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -223,7 +223,7 @@ def test_an_invalid_record_is_computed_again(store: Store, content):
 
 @pytest.mark.parametrize("kind", ["fifo", "link to a device", "dangling link"])
 def test_a_file_that_is_not_regular_is_replaced_and_never_opened(store, kind):
-    path = Path(store.root) / _file_name("kind", {"n": 1}, "json")
+    path = Path(store.root) / _KeyFile("kind", {"n": 1}, ".json").name
     path.parent.mkdir(parents=True)
     if kind == "fifo":
         os.mkfifo(path)
@@ -234,7 +234,7 @@ def test_a_file_that_is_not_regular_is_replaced_and_never_opened(store, kind):
 
 
 def test_a_folder_in_the_place_of_a_file_is_named_before_any_work(store):
-    path = Path(store.root) / _file_name("kind", {"n": 1}, "json")
+    path = Path(store.root) / _KeyFile("kind", {"n": 1}, ".json").name
     path.mkdir(parents=True)
     message = f"{re.escape(str(path))} is a folder where the store needs a file: remove it"
     with pytest.raises(InputError, match=message):
@@ -262,5 +262,5 @@ def test_the_digests_of_a_kind_are_those_of_its_keys(store: Store):
     store.update_record("features", {"b": 2}, {"value": 1})
     store.update_record("accuracy", {"c": 3}, {"value": 1})
     assert store.digests("features") == {digest({"a": 1}), digest({"b": 2})}
-    with store._lock(_file_name("features", {"d": 4}, "json")):
+    with store._lock(_KeyFile("features", {"d": 4}, ".json")):
         assert digest({"d": 4}) not in store.digests("features"), "a lock is not a value"

@@ -26,7 +26,7 @@ from studies.calibration.predictions import (
 from studies.calibration.tables import ANCHORS, BEST_ANCHOR, HEADLINE, TABLES, regret_pairs, sizes, summarize
 from studies.real_pool.data import Cell
 from transfer_exp.errors import InputError
-from transfer_exp.evaluation.expected_accuracy import SHIPPED, accuracy_at, angle, read_calibrations
+from transfer_exp.evaluation.expected_accuracy import SHIPPED_CALIBRATIONS, accuracy_at, angle, read_calibrations
 from transfer_exp.evaluation.ranking import regret
 from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.io.text import read_json
@@ -131,7 +131,7 @@ def test_errors_are_differences_of_expected_and_reached_accuracies(data):
 
 def test_a_family_of_models_can_be_left_out_of_a_calibration(data):
     without_family = fit_on_pool(data, "full", Cell("logme"), BEST_ANCHOR, models=np.arange(5))
-    assert without_family.within_df < fit_on_pool(data, "full", Cell("logme"), BEST_ANCHOR).within_df
+    assert without_family.model_df < fit_on_pool(data, "full", Cell("logme"), BEST_ANCHOR).model_df
     changed = with_accuracies(data, {r: np.where(np.arange(8) < 5, v, 0.3) for r, v in data.accuracies.items()})
     assert fit_on_pool(changed, "full", Cell("logme"), BEST_ANCHOR, models=np.arange(5)) == without_family
 
@@ -212,7 +212,7 @@ def test_a_page_without_rows_is_reported_in_one_line(tmp_path, capsys):
 
 def test_calibrations_and_figure_have_the_digest_of_the_stored_rows():
     digest = pool_files(RESULTS)["real_pool"].digest
-    assert read_json(SHIPPED)["digest"] == digest, f"run python -m studies.calibration {PAGE}"
+    assert read_json(SHIPPED_CALIBRATIONS)["digest"] == digest, f"run python -m studies.calibration {PAGE}"
     with Image.open(PAGE.with_suffix(".png")) as image:
         assert image.text["Source"] == digest, f"run python -m studies.calibration {PAGE}"
 
@@ -231,7 +231,7 @@ def assert_close(key, shipped, fitted):
 @pytest.mark.slow
 @pytest.mark.parametrize("anchor", ANCHORS)
 def test_shipped_calibrations_of_logme_agree_with_the_stored_rows(anchor, real_pool):
-    calibrations = read_calibrations(SHIPPED)
+    calibrations = read_calibrations(SHIPPED_CALIBRATIONS)
     for regime in real_pool.accuracies:
         key = (regime, anchor or "none", HEADLINE.perturbation, HEADLINE.metric)
         assert_close(key, calibrations[key], fit_on_pool(real_pool, regime, HEADLINE, anchor))
@@ -248,7 +248,7 @@ def test_all_calibrations_and_the_page_agree_with_the_stored_rows(tmp_path):
     pools = {name: read_pool(pool) for name, pool in files.items()}
     path = tmp_path / "calibrations.json"
     path.write_text(calibrations_json(pools["real_pool"], files["real_pool"].digest))
-    fitted, shipped = read_calibrations(path), read_calibrations(SHIPPED)
+    fitted, shipped = read_calibrations(path), read_calibrations(SHIPPED_CALIBRATIONS)
     assert list(fitted) == list(shipped)
     for key, calibration in fitted.items():
         assert_close(key, shipped[key], calibration)

@@ -1,28 +1,31 @@
-"""Expected accuracies and regrets: a regression, fitted on other datasets, of accuracies on scores.
+"""Expected accuracies: how accurate each model of a pool would be after fine-tuning, predicted from its score.
 
-The fitted parameters of one metric are a calibration. Those that ship with the package are chosen by regime (how the
-chosen model will be adapted), anchor, perturbation and metric.
+`expected_accuracies` is the entry point. It uses these terms:
 
-A score says little about the level of the accuracies, which differs more between datasets than between models. The
-level therefore comes from anchors where there are any: accuracies that need no fine-tuning, such as the cross-validated
-accuracy of a linear classifier on the features. The regret of fine-tuning only some models is the best accuracy of the
-pool minus the best of these models. With theta = `angle`, a = theta(anchor) and z the score standardised within the
-dataset, model m on dataset d has
+* A *regime* is the way in which a chosen model is adapted, such as full fine-tuning.
+* An *anchor* is an accuracy on the dataset that needs no fine-tuning, such as the cross-validated accuracy of a linear
+  classifier on the features. A score says little about the mean accuracy of a dataset, which differs more between
+  datasets than accuracies do between its models. So this mean comes from anchors where there are any.
+* A *regret* is the best accuracy of the pool minus the best one of the models that are fine-tuned.
+* A *calibration* has the parameters of a regression of accuracies on scores, fitted on other datasets. The calibrations
+  that ship with the package are chosen by regime, anchor, perturbation and metric.
+
+With theta = `angle`, a = theta(anchor) and z the score standardised within the dataset, model m on dataset d has
 
     theta(accuracy_dm) = mean_m a_dm + shift + anchor_slope (a_dm - mean_m a_dm) + score_slope z_dm + u_d + e_dm
 
-and without anchors ``shift + score_slope z_dm + u_d + e_dm``; u_d has the standard deviation ``between`` and e_dm
-``within``. The slopes are fitted within datasets and are not negative, so a better score never lowers the expected
+and without anchors ``shift + score_slope z_dm + u_d + e_dm``; u_d has the standard deviation ``dataset_std`` and e_dm
+``model_std``. The slopes are fitted within datasets and are not negative, so a better score never lowers the expected
 accuracy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy
@@ -33,6 +36,72 @@ from transfer_exp.evaluation.correlation import PerModel
 from transfer_exp.io.text import read_json
 from transfer_exp.metric.recommended import Recommended
 from transfer_exp.statistics.rounding import RESOLUTION
+
+SHIPPED_CALIBRATIONS = Path(__file__).with_name("calibrations.json")
+"""Written by ``python -m studies.calibration docs/results/calibration.md``; that page reports the errors."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedAccuracies:
+    """Expected accuracies of the models of a pool, in [1/C, 1]; NaN for a model without a score or anchor.
+
+    Attributes:
+        accuracies: (M,), *medians* of the predictive distributions, not means.
+        low, high: (M,), ends of their central intervals.
+        regrets: (K,), over the K models with all values: the expected regret of fine-tuning only the k models with the
+            best scores, in accuracy, for k = 1 to K. None from `predict_accuracies`.
+    """
+
+    accuracies: PerModel
+    low: PerModel
+    high: PerModel
+    regrets: Float[np.ndarray, " complete"] | None = None
+
+
+def expected_accuracies(
+    metric: str,
+    scores: PerModel,
+    classes: int,
+    anchors: Float[np.ndarray, " anchored"] | None = None,
+    *,
+    anchor: str = "linear_classifier",
+    regime: str = "full",
+    perturbation: str = "none",
+    level: float = 0.8,
+    path: Path = SHIPPED_CALIBRATIONS,
+) -> ExpectedAccuracies:
+    """Compute the expected accuracy of every model, and the expected regret of choosing models by these scores.
+
+    Args:
+        metric: Name of the metric that computed the scores.
+        scores: (M,), scores on all training images of the dataset; NaN where the metric does not apply.
+        classes: Number of classes of the dataset, C.
+        anchors: (M,), scores of the metric ``anchor`` for the same models without a perturbation; NaN where missing.
+            Without anchors the mean of the expected accuracies is little more than a guess.
+        anchor: Name of the metric that computed ``anchors``: ``linear_classifier`` or ``knn``; ignored without them.
+        regime: Adaptation of the chosen model: ``full``, ``last_block`` or ``linear_probe``.
+        perturbation: Perturbation of the features before scoring.
+        level: Coverage of the intervals, in (0, 1).
+        path: File of calibrations, see `read_calibrations`.
+
+    Raises:
+        InputError: When the file is invalid or has no such calibration, no model has all values, or `ScoredPool` or
+            `predict_accuracies` refuses a value.
+    """
+    key = CalibrationKey(regime, NO_ANCHOR if anchors is None else anchor, perturbation, metric)
+    calibration = find_calibration(key, path)
+    if anchors is not None and anchors.shape != scores.shape:
+        raise InputError(f"{len(anchors)} anchors for {len(scores)} scores: give one of each model, NaN for none")
+    is_complete = ~np.isnan(scores) if anchors is None else ~(np.isnan(scores) | np.isnan(anchors))
+    if not is_complete.any():
+        raise InputError(f"no model has a score of {metric}" + ("" if anchors is None else f" and one of {anchor}"))
+    pool = ScoredPool(scores[is_complete], classes, None if anchors is None else anchors[is_complete])
+    predicted = predict_accuracies(calibration, pool, level)
+    accuracies, low, high = np.full((3, len(scores)), np.nan)
+    accuracies[is_complete] = predicted.accuracies
+    low[is_complete] = predicted.low
+    high[is_complete] = predicted.high
+    return ExpectedAccuracies(accuracies, low, high, predict_regrets(calibration, pool))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,80 +140,25 @@ class Calibration:
     """Fitted parameters of the model in this module's docstring, in radians.
 
     Attributes:
-        shift: Constant added to the level.
+        shift: Constant term.
         anchor_slope: Slope of the anchors, not negative; None for a calibration without anchors.
         score_slope: Slope of the standardised scores, not negative.
-        between, between_df: Standard deviation of the effect of a new dataset on all its models, including the error of
-            ``shift``, and its degrees of freedom.
-        within, within_df: Standard deviation of the effect of a single model, and its degrees of freedom.
+        dataset_std, dataset_df: Standard deviation of the effect of a new dataset on all its models, including the
+            error of ``shift``, and its degrees of freedom.
+        model_std, model_df: Standard deviation of the effect of a single model, and its degrees of freedom.
     """
 
     shift: float
     anchor_slope: float | None
     score_slope: float
-    between: float
-    between_df: int
-    within: float
-    within_df: int
+    dataset_std: float
+    dataset_df: int
+    model_std: float
+    model_df: int
 
 
-SHIPPED = Path(__file__).with_name("calibrations.json")
-"""Written by ``python -m studies.calibration docs/results/calibration.md``; that page reports the errors."""
-
-NO_ANCHOR = "none"
-"""Value of the column ``anchor`` for a calibration without anchors."""
-
-KEY = ("regime", "anchor", "perturbation", "metric")
-"""First columns of a row of the file; together they identify a calibration."""
-_PARAMETERS = tuple(field.name for field in fields(Calibration))
-_COUNTS = ("between_df", "within_df")
-COLUMNS = (*KEY, *_PARAMETERS)
-Key: TypeAlias = tuple[str, str, str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class ExpectedAccuracies:
-    """Expected accuracies of the models of a pool, in [1/C, 1].
-
-    Attributes:
-        accuracies: (M,), medians of the predictive distributions.
-        low, high: (M,), ends of their central intervals.
-    """
-
-    accuracies: PerModel
-    low: PerModel
-    high: PerModel
-
-
-@dataclass(frozen=True, eq=False)
-class Expectations(ExpectedAccuracies):
-    """Expected accuracies, NaN for a model without a score or anchor, and regrets of a pool on a dataset.
-
-    Attributes:
-        regrets: (K,), over the K models with both: the expected regret of fine-tuning only the k models with the best
-            scores, in accuracy, for k = 1 to K.
-    """
-
-    regrets: Float[np.ndarray, " complete"]
-
-
-def angle(accuracies: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarray, "*any"]:
-    """Compute arcsin sqrt((p - 1/C) / (1 - 1/C)), in [0, pi/2]; 0 at chance level and below.
-
-    The angular transformation gives a share of n trials the same variance 1 / (4n) at every level, so errors at 0.95
-    and at 0.6 are comparable. Source: Anscombe, "The transformation of Poisson, binomial and negative-binomial data",
-    1948.
-    """
-    return np.asarray(np.arcsin(np.sqrt(np.clip((accuracies - 1 / classes) / (1 - 1 / classes), 0, 1))))
-
-
-def accuracy_at(angles: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarray, "*any"]:
-    """Compute the inverse of `angle`, in [1/C, 1]; angles are clipped to [0, pi/2] first."""
-    return np.asarray(1 / classes + (1 - 1 / classes) * np.sin(np.clip(angles, 0, np.pi / 2)) ** 2)
-
-
-def expected_accuracies(calibration: Calibration, pool: ScoredPool, level: float = 0.8) -> ExpectedAccuracies:
-    """Compute the expected accuracy of each model of a pool on its dataset, with an interval.
+def predict_accuracies(calibration: Calibration, pool: ScoredPool, level: float = 0.8) -> ExpectedAccuracies:
+    """Compute the median accuracy of each model under a calibration, with an interval.
 
     The interval is Student's t with the degrees of freedom of Satterthwaite ("An approximate distribution of estimates
     of variance components", 1946, eq. 17) for the sum of both variances. It covers the accuracy of a single model on a
@@ -162,27 +176,28 @@ def expected_accuracies(calibration: Calibration, pool: ScoredPool, level: float
     if not 0 < level < 1:
         raise InputError(f"level={level} is not a coverage: give one between 0 and 1, such as 0.8")
     centres = predicted_angles(calibration, pool)
-    deviation = float(np.hypot(calibration.between, calibration.within))
+    deviation = float(np.hypot(calibration.dataset_std, calibration.model_std))
     half_width = 0.0
     if deviation > 0:
-        shares = [(value / deviation) ** 2 for value in (calibration.between, calibration.within)]
-        df = 1 / (shares[0] ** 2 / calibration.between_df + shares[1] ** 2 / calibration.within_df)
+        shares = [(value / deviation) ** 2 for value in (calibration.dataset_std, calibration.model_std)]
+        df = 1 / (shares[0] ** 2 / calibration.dataset_df + shares[1] ** 2 / calibration.model_df)
         half_width = float(scipy.stats.t.ppf((1 + level) / 2, df)) * deviation
-    return ExpectedAccuracies(*(accuracy_at(centres + shift, pool.classes) for shift in (0.0, -half_width, half_width)))
+    angles = centres, centres - half_width, centres + half_width
+    return ExpectedAccuracies(*(accuracy_at(values, pool.classes) for values in angles))
 
 
-def expected_regrets(
-    calibration: Calibration, pool: ScoredPool, draws: int = 2000, seed: int = 0, order: PerModel | None = None
+def predict_regrets(
+    calibration: Calibration, pool: ScoredPool, draws: int = 2000, seed: int = 0, rank_by: PerModel | None = None
 ) -> PerModel:
-    """Compute the expected regret of fine-tuning only the top k models, for k = 1 to M.
+    """Compute the expected regret of fine-tuning only the top k models under a calibration, for k = 1 to M.
 
     Accuracies are drawn from the calibrated distribution: one dataset effect for all models (Student's t) and one
     effect per model (normal, independent). Equal models are ordered at random in every draw.
 
     Args:
-        calibration, pool: Arguments of `expected_accuracies`.
+        calibration, pool: Arguments of `predict_accuracies`.
         draws, seed: Number of draws, and their seed.
-        order: (M,), quantity that orders the models, larger first; by default their scores.
+        rank_by: (M,), quantity that ranks the models, larger first; by default their scores.
 
     Returns:
         (M,), in [0, 1], means over the draws. They never rise with k, and the last is 0.
@@ -192,13 +207,14 @@ def expected_regrets(
     """
     if draws < 1:
         raise InputError(f"draws={draws}: draw at least once")
-    rng, order_by = np.random.default_rng(seed), pool.scores if order is None else order
+    rng = np.random.default_rng(seed)
+    rank_by = pool.scores if rank_by is None else rank_by
     shape = draws, len(pool.scores)
-    dataset_effects = calibration.between * rng.standard_t(calibration.between_df, (draws, 1))
-    angles = predicted_angles(calibration, pool) + dataset_effects + calibration.within * rng.standard_normal(shape)
-    # Without ties one order serves all draws, and sorting takes most of the time.
-    tie_breaks = rng.random(shape if len(np.unique(order_by)) < len(order_by) else (1, len(order_by)))
-    ranking = np.lexsort((tie_breaks, np.broadcast_to(-order_by, tie_breaks.shape)), axis=1)
+    dataset_effects = calibration.dataset_std * rng.standard_t(calibration.dataset_df, (draws, 1))
+    angles = predicted_angles(calibration, pool) + dataset_effects + calibration.model_std * rng.standard_normal(shape)
+    # Without ties one ranking serves all draws, and sorting takes most of the time.
+    tie_breaks = rng.random(shape if len(np.unique(rank_by)) < len(rank_by) else (1, len(rank_by)))
+    ranking = np.lexsort((tie_breaks, np.broadcast_to(-rank_by, tie_breaks.shape)), axis=1)
     accuracies = np.take_along_axis(accuracy_at(angles, pool.classes), ranking, axis=1)
     best_of_top = np.maximum.accumulate(accuracies, axis=1)
     return np.asarray((best_of_top[:, -1:] - best_of_top).mean(axis=0))
@@ -209,10 +225,10 @@ def predicted_angles(calibration: Calibration, pool: ScoredPool) -> PerModel:
     if (calibration.anchor_slope is None) != (pool.anchors is None):
         raise InputError("anchors need a calibration with anchors: give both, or none")
     slopes = [slope for slope in (calibration.anchor_slope, calibration.score_slope) if slope is not None]
-    return np.asarray(anchor_level(pool) + calibration.shift + regression_columns(pool) @ np.array(slopes))
+    return np.asarray(mean_anchor_angle(pool) + calibration.shift + regression_columns(pool) @ np.array(slopes))
 
 
-def anchor_level(pool: ScoredPool) -> float:
+def mean_anchor_angle(pool: ScoredPool) -> float:
     """Return the mean angle of the anchors; 0 without anchors."""
     return 0.0 if pool.anchors is None else float(angle(pool.anchors, pool.classes).mean())
 
@@ -221,7 +237,7 @@ def regression_columns(pool: ScoredPool) -> Float[np.ndarray, "models slopes"]:
     """Return what the slopes multiply: angles of the anchors, if any, and scores; all columns are centred."""
     columns = [_standardised(pool.scores)]
     if pool.anchors is not None:
-        columns.insert(0, angle(pool.anchors, pool.classes) - anchor_level(pool))
+        columns.insert(0, angle(pool.anchors, pool.classes) - mean_anchor_angle(pool))
     return np.stack(columns, axis=1)
 
 
@@ -233,53 +249,46 @@ def _standardised(scores: np.ndarray) -> PerModel:
     return np.asarray(centred / deviation if deviation > RESOLUTION else np.zeros_like(centred))
 
 
-def expectations(
-    metric: str,
-    scores: PerModel,
-    classes: int,
-    anchors: Float[np.ndarray, " anchored"] | None = None,
-    *,
-    anchor: str = "linear_classifier",
-    regime: str = "full",
-    perturbation: str = "none",
-    level: float = 0.8,
-    path: Path = SHIPPED,
-) -> Expectations:
-    """Compute the expected accuracy of every model, and the expected regret of choosing models by these scores.
+def angle(accuracies: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarray, "*any"]:
+    """Compute arcsin sqrt((p - 1/C) / (1 - 1/C)), in [0, pi/2]; 0 at chance level and below.
 
-    Args:
-        metric: Name of the metric that computed the scores.
-        scores: (M,), scores on all training images of the dataset; NaN where the metric does not apply.
-        classes: Number of classes of the dataset, C.
-        anchors: (M,), scores of the metric ``anchor`` for the same models without a perturbation; NaN where missing.
-            Without anchors the level of the expected accuracies is little more than a guess.
-        anchor: Metric of the anchors, ``linear_classifier`` or ``knn``; ignored without anchors.
-        regime: Adaptation of the chosen model: ``full``, ``last_block`` or ``linear_probe``.
-        perturbation: Perturbation of the features before scoring.
-        level: Coverage of the intervals, in (0, 1).
-        path: File of calibrations.
-
-    Raises:
-        InputError: When the file is invalid or has no such calibration, no model has all values, or `ScoredPool` or
-            `expected_accuracies` refuses a value.
+    A share p of n trials has an angle of variance about p / (p - 1/C) / (4n), which is close to 1 / (4n) well above
+    chance. So errors at 0.95 and at 0.6 are comparable. Source of the angular transformation, which has no 1/C:
+    Anscombe, "The transformation of Poisson, binomial and negative-binomial data", 1948.
     """
-    key = (regime, NO_ANCHOR if anchors is None else anchor, perturbation, metric)
-    calibration = find_calibration(key, path)
-    if anchors is not None and anchors.shape != scores.shape:
-        raise InputError(f"{len(anchors)} anchors for {len(scores)} scores: give one of each model, NaN for none")
-    is_complete = ~np.isnan(scores) if anchors is None else ~(np.isnan(scores) | np.isnan(anchors))
-    if not is_complete.any():
-        raise InputError(f"no model has a score of {metric}" + ("" if anchors is None else f" and one of {anchor}"))
-    pool = ScoredPool(scores[is_complete], classes, None if anchors is None else anchors[is_complete])
-    expected = expected_accuracies(calibration, pool, level)
-    accuracies, low, high = np.full((3, len(scores)), np.nan)
-    accuracies[is_complete], low[is_complete], high[is_complete] = expected.accuracies, expected.low, expected.high
-    return Expectations(accuracies, low, high, expected_regrets(calibration, pool))
+    return np.asarray(np.arcsin(np.sqrt(np.clip((accuracies - 1 / classes) / (1 - 1 / classes), 0, 1))))
+
+
+def accuracy_at(angles: Float[np.ndarray, "*any"], classes: int) -> Float[np.ndarray, "*any"]:
+    """Compute the inverse of `angle`, in [1/C, 1]; angles are clipped to [0, pi/2] first."""
+    return np.asarray(1 / classes + (1 - 1 / classes) * np.sin(np.clip(angles, 0, np.pi / 2)) ** 2)
+
+
+NO_ANCHOR = "none"
+"""Value of the column ``anchor`` for a calibration without anchors."""
+
+
+class CalibrationKey(NamedTuple):
+    """First columns of a row of a file of calibrations; together they identify a calibration."""
+
+    regime: str
+    anchor: str
+    perturbation: str
+    metric: str
+
+
+_PARAMETERS = ("shift", "anchor_slope", "score_slope", "between", "between_df", "within", "within_df")
+"""Columns with the fields of `Calibration`, in their order."""
+COLUMNS = (*CalibrationKey._fields, *_PARAMETERS)
 
 
 @lru_cache(maxsize=4)
-def read_calibrations(path: Path) -> Mapping[Key, Calibration]:
-    """Read a file of calibrations, by `KEY`. Raises `InputError` when it is not a table of calibrations."""
+def read_calibrations(path: Path) -> Mapping[CalibrationKey, Calibration]:
+    """Read a file of calibrations, a JSON object with `COLUMNS` and rows. A process reads each file only once.
+
+    Raises:
+        InputError: When it is not a table of calibrations.
+    """
     content = read_json(path)
     try:
         if content["columns"] != list(COLUMNS):
@@ -291,24 +300,24 @@ def read_calibrations(path: Path) -> Mapping[Key, Calibration]:
         ) from error
 
 
-def _parse(row: list[Any]) -> tuple[Key, Calibration]:
+def _parse(row: list[Any]) -> tuple[CalibrationKey, Calibration]:
     """Return the key and calibration of a row of the file."""
-    names, numbers = row[: len(KEY)], dict(zip(_PARAMETERS, row[len(KEY) :], strict=True))
-    for name, value in numbers.items():
+    names, numbers = row[: len(CalibrationKey._fields)], row[len(CalibrationKey._fields) :]
+    for name, value in zip(_PARAMETERS, numbers, strict=True):
         if value is None and name == "anchor_slope":
             continue
-        minimum = -np.pi if name == "shift" else 1 if name in _COUNTS else 0
+        is_count = name.endswith("_df")
+        minimum = -np.pi if name == "shift" else int(is_count)
         # type() instead of isinstance(), which takes True for an int.
-        if type(value) not in ((int,) if name in _COUNTS else (int, float)) or not minimum <= value < np.inf:
+        if type(value) not in ((int,) if is_count else (int, float)) or not minimum <= value < np.inf:
             raise ValueError(f"{name} {value}")
     if not all(isinstance(name, str) for name in names):
         raise ValueError(f"names {names}")
-    regime, anchor, perturbation, metric = names
-    return (regime, anchor, perturbation, metric), Calibration(**numbers)
+    return CalibrationKey(*names), Calibration(*numbers)
 
 
-def find_calibration(key: Key, path: Path = SHIPPED) -> Calibration:
-    """Return the calibration of a `KEY` in a file; ``recommended`` has that of the metric behind this name.
+def find_calibration(key: CalibrationKey, path: Path = SHIPPED_CALIBRATIONS) -> Calibration:
+    """Return the calibration of a key in a file; ``recommended`` has that of the metric behind this name.
 
     Raises:
         InputError: When the file is invalid or has no such calibration; the message names the first part of the key
@@ -316,11 +325,11 @@ def find_calibration(key: Key, path: Path = SHIPPED) -> Calibration:
     """
     calibrations = read_calibrations(path)
     keys = list(calibrations)
-    if key[-1] == Recommended.name:
-        key = (*key[:-1], Recommended.chosen)
-    for position, (name, value) in enumerate(zip(KEY, key, strict=True)):
-        available = {key_[position] for key_ in keys}
-        keys = [key_ for key_ in keys if key_[position] == value]
+    if key.metric == Recommended.name:
+        key = key._replace(metric=Recommended.chosen)
+    for name, value in key._asdict().items():
+        available = {getattr(key_, name) for key_ in keys}
+        keys = [key_ for key_ in keys if getattr(key_, name) == value]
         if not keys:
             raise InputError(f"{path.name} has no calibration for {name} '{value}': {suggestion(value, available)}")
     return calibrations[key]

@@ -1,4 +1,4 @@
-"""Paired comparison of two conditions over datasets: exact tests, an interval, and Holm's correction for many.
+"""Paired comparison of two conditions over datasets: sign-flip test, interval of the mean, and Holm's correction.
 
 A condition is a way of scoring, such as a metric after one perturbation. Its value on a dataset is, for example, its
 weighted tau there.
@@ -14,14 +14,15 @@ from jaxtyping import Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.intervals import mean_interval
+from transfer_exp.statistics.rounding import RESOLUTION
 
 DECIMALS = 12
-"""Differences are rounded to this number of decimals, so that rounding errors do not turn ties into wins."""
+"""Decimals of differences between values of about 1; rounding errors beyond them would turn ties into wins."""
 
-MAX_FLIPS = 2**16
-"""Maximum number of sign patterns to enumerate; with more patterns, this number is drawn."""
-_COLUMNS = 50
-"""Comparisons that are computed at a time, which bounds the memory."""
+MAX_SIGN_PATTERNS = 2**16
+"""Maximum number of sign patterns of a sign-flip test: all of them if they are fewer, otherwise random ones."""
+_BLOCK = 50
+"""Number of comparisons that are tested at a time, which bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class PairedComparison:
         mean: Mean difference; None without a pair.
         pairs: Number of datasets that have both values.
         wins, ties, losses: Number of datasets with a difference above, equal to and below zero.
-        permutation_p: Two-sided p-value of this comparison alone, see `sign_flip_p_many`; 1 when nothing differs. With
-            n <= 16 datasets the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot support many comparisons.
+        sign_flip_p: Two-sided p-value of this comparison alone, see `sign_flip_p_values`; 1 when nothing differs. If n
+            <= 16 datasets differ, the minimum is 2^(1-n), 0.016 for 7. So few datasets cannot support many comparisons.
         interval: Interval of the mean by `mean_interval` at level 0.95; None with fewer than two pairs.
     """
 
@@ -44,7 +45,7 @@ class PairedComparison:
     wins: int
     ties: int
     losses: int
-    permutation_p: float
+    sign_flip_p: float
     interval: tuple[float, float] | None
 
 
@@ -69,20 +70,21 @@ def compare_paired(first: Mapping[str, float | None], second: Mapping[str, float
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),
-        permutation_p=float(sign_flip_p_many(differences[differences != 0][:, None])[0]),
+        sign_flip_p=float(sign_flip_p_values(differences[differences != 0][:, None])[0]),
         interval=mean_interval(differences) if pairs > 1 else None,
     )
 
 
-def sign_flip_p_many(
+def sign_flip_p_values(
     differences: Float[np.ndarray, "pairs comparisons"], seed: int = 0
 ) -> Float[np.ndarray, " comparisons"]:
-    """Compute the two-sided p-value of each mean difference under random signs (Fisher's permutation test, 1935).
+    """Compute the two-sided p-value of each mean difference by the sign-flip test (Fisher, 1935).
 
     It is the share of sign patterns whose mean is at least as far from zero as the actual mean. All 2^n patterns are
     enumerated for up to 16 pairs. With more, m = 65,536 patterns are drawn; b extreme ones give (b + 1)/(m + 1), which
     is never zero (Phipson and Smyth, "Permutation P-values Should Never Be Zero", 2010). The p-value is 1 when all
-    differences are zero. ``scipy.stats.permutation_test`` gives the same values, but takes 30 times as long.
+    differences are zero. ``scipy.stats.permutation_test`` enumerates the same patterns (and draws others) in Python,
+    one comparison at a time; it took 30 times as long.
 
     Args:
         differences: Differences of comparisons over the same pairs, a column each; all get the same sign patterns.
@@ -95,18 +97,18 @@ def sign_flip_p_many(
         raise InputError("a difference is not finite: leave its comparison out")
     differences = np.round(differences, DECIMALS)
     pairs = len(differences)
-    is_exact = 2**pairs <= MAX_FLIPS
+    is_exact = 2**pairs <= MAX_SIGN_PATTERNS
     if is_exact:
         flips = np.arange(2**pairs)[:, None] >> np.arange(pairs) & 1
     else:
-        flips = np.random.default_rng(seed).integers(0, 2, (MAX_FLIPS, pairs))
+        flips = np.random.default_rng(seed).integers(0, 2, (MAX_SIGN_PATTERNS, pairs))
     signs = 2.0 * flips - 1
     p_values = np.empty(differences.shape[1])
-    for start in range(0, differences.shape[1], _COLUMNS):
-        part = differences[:, start : start + _COLUMNS]
-        tolerance = 1e-12 * np.abs(part).sum(axis=0)  # sums that differ only by the order of summation are equal
+    for start in range(0, differences.shape[1], _BLOCK):
+        part = differences[:, start : start + _BLOCK]
+        tolerance = RESOLUTION * np.abs(part).sum(axis=0)  # sums that differ only by the order of summation are equal
         n_extreme = (np.abs(signs @ part) >= np.abs(part.sum(axis=0)) - tolerance).sum(axis=0)
-        p_values[start : start + _COLUMNS] = n_extreme / len(signs) if is_exact else (n_extreme + 1) / (MAX_FLIPS + 1)
+        p_values[start : start + _BLOCK] = (n_extreme + (not is_exact)) / (len(signs) + (not is_exact))
     return p_values
 
 

@@ -27,7 +27,7 @@ class Summary:
         by_dataset: Every measure and the null band by dataset, means over seeds; ``tied`` is the share of tied seeds.
         models: Minimum and maximum number of models compared in a cell.
         paired: Comparison with the control over datasets; None without a control, or without a common dataset.
-        holm_p: ``paired.permutation_p`` after Holm's correction for all such comparisons of the regime.
+        holm_p: ``paired.sign_flip_p`` after Holm's correction for all such comparisons of the regime.
     """
 
     fields: dict[str, str]
@@ -90,7 +90,7 @@ def _compare(summaries: Sequence[Summary], table: ScoreTable, control: str) -> l
             paired = _compare_pair(summary, baseline, table)
             summary = replace(summary, paired=paired if paired.pairs else None)
         compared.append(summary)
-    p_values = [summary.paired.permutation_p for summary in compared if summary.paired is not None]
+    p_values = [summary.paired.sign_flip_p for summary in compared if summary.paired is not None]
     corrected = iter(holm(np.array(p_values)).tolist())
     return [summary if summary.paired is None else replace(summary, holm_p=next(corrected)) for summary in compared]
 

@@ -19,10 +19,11 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import PerModel
 from transfer_exp.evaluation.expected_accuracy import (
     Calibration,
+    CalibrationKey,
     ScoredPool,
-    expected_accuracies,
-    expected_regrets,
     find_calibration,
+    predict_accuracies,
+    predict_regrets,
     predicted_angles,
 )
 from transfer_exp.evaluation.half_samples import half_samples, rank_intervals, score_intervals
@@ -111,7 +112,8 @@ def measure_uncertainty(finalists: Finalists) -> Uncertainty:
         if finalists.scorer.subsets.extractor.layer != HEAD_INPUT:
             raise InputError(f"its calibration is of features.layer={HEAD_INPUT}")
         # Accuracy after full fine-tuning, with that of a linear classifier as second predictor.
-        key = ("full", "linear_classifier", finalists.options["perturbation"], finalists.options["metric"])
+        options = finalists.options
+        key = CalibrationKey("full", "linear_classifier", options["perturbation"], options["metric"])
         calibration = find_calibration(key)
         hits = _classifier_hits(finalists)
         _add_expected_accuracies(result, calibration, ScoredPool(scores, finalists.n_classes, hits.mean(axis=1)))
@@ -165,11 +167,12 @@ def _add_expected_accuracies(result: Uncertainty, calibration: Calibration, pool
     """Add the expected accuracies of the finalists, and order them by these."""
     # In angles (arcsines of square roots of accuracies), models with accuracies near 1 still differ.
     result.values, result.ordered_by = merge_ties(predicted_angles(calibration, pool)), "expected accuracy"
-    expected = expected_accuracies(calibration, pool, ACCURACY_LEVEL)
+    expected = predict_accuracies(calibration, pool, ACCURACY_LEVEL)
     result.columns["expected_accuracy"] = expected.accuracies.tolist()
     result.columns["expected_accuracy_low_80"] = expected.low.tolist()
     result.columns["expected_accuracy_high_80"] = expected.high.tolist()
-    result.expected_regret = float(expected_regrets(calibration, pool, order=result.values)[0])  # of choosing the first
+    # The regret of choosing the first one.
+    result.expected_regret = float(predict_regrets(calibration, pool, rank_by=result.values)[0])
 
 
 def _add_intervals(

@@ -30,7 +30,7 @@ from transfer_exp.io.csv import read_table, write_table
 from transfer_exp.io.text import read_text
 from transfer_exp.progress import Track
 from transfer_exp.store import Backend, Lock, Store
-from transfer_exp.store.entries import UNREADABLE, load_record
+from transfer_exp.store.entries import READ_ERRORS, load_record
 from transfer_exp.version import __version__
 
 TABLE = "accuracies.csv"
@@ -71,7 +71,7 @@ class CachedAccuracies:
             return self.regime(pairing, track)
         self.store.backend.refuse_folder(TABLE)  # before the training
         identity, key = pairing.identity(), self._key(pairing)
-        pairing.unfinished = self.store.unfinished_folder(key)
+        pairing.unfinished = self.store.unfinished_backend(key)
 
         def compute() -> dict[str, Any]:
             start = time.perf_counter()
@@ -116,7 +116,7 @@ class CachedAccuracies:
         pairing.cache_hits[label] = True
         if point >= grid.n_points or self.is_cached(pairing):
             return
-        pairing.unfinished = self.store.unfinished_folder(key)
+        pairing.unfinished = self.store.unfinished_backend(key)
         lock = Lock(pairing.unfinished, f"point{point}.lock", self.store.lock_timeout)
         with lock, _explain_failure(), network_threads(pairing.model.backbone):
             pairing.cache_hits[label] = grid.train_point(pairing, point, track)
@@ -224,7 +224,7 @@ def _read_rows(backend: Backend) -> pd.DataFrame:
 
 def _recorded_row(backend: Backend, name: str) -> dict[str, Any] | None:
     """Return the row in the record of an accuracy; None if the file is not such a record, or is damaged."""
-    with suppress(*UNREADABLE), backend.local_file(name) as path:
+    with suppress(*READ_ERRORS), backend.local_file(name) as path:
         content = json.loads(read_text(path))
         row = {**load_record(path, content["key"])["row"], "key": PurePosixPath(name).stem}
         return row if set(row) in (set(COLUMNS), set(_EARLIER_COLUMNS)) else None

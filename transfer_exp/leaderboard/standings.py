@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.correlation import weighted_tau_many
 from transfer_exp.evaluation.intervals import mean_interval, resamples
-from transfer_exp.evaluation.paired import DECIMALS, PairedComparison, compare_paired, holm, sign_flip_p_many
+from transfer_exp.evaluation.paired import DECIMALS, PairedComparison, compare_paired, holm, sign_flip_p_values
 from transfer_exp.io.accuracies import PUBLISHED
 from transfer_exp.leaderboard.rows import ALL_IMAGES, PoolRows, Variant, published_accuracies, read_builtin_rows
 
@@ -286,7 +286,7 @@ class Standings:
             rows = compared.drop(index=[reference_variant], errors="ignore")
             differences = (rows - reference.reindex(rows.columns)).round(DECIMALS)
             low, high = _mean_intervals(differences)
-            p_values = holm(sign_flip_p_many(differences.to_numpy(dtype=np.float64).T))
+            p_values = holm(sign_flip_p_values(differences.to_numpy(dtype=np.float64).T))
             columns |= {
                 f"difference_to_{name}": differences.mean(axis=1),
                 f"difference_to_{name}_low_95": low,
@@ -312,7 +312,7 @@ class Standings:
         references = {BEST: (variant_name(best), _row(self.values, best))} if best else {}
         references |= {name: (name, row) for name, row in self.all_baselines.items() if ("none", name) != variant}
         paired = {name: compare_paired(values, _by_target(row)) for name, (_, row) in references.items()}
-        corrected = holm(np.array([result.permutation_p for result in paired.values()]))
+        corrected = holm(np.array([result.sign_flip_p for result in paired.values()]))
         return {
             name: (references[name][0], result, float(p))
             for (name, result), p in zip(paired.items(), corrected, strict=True)

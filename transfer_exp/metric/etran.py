@@ -25,7 +25,7 @@ from transfer_exp.statistics.feature_set import (
     check_targets,
     encode_labels,
 )
-from transfer_exp.statistics.rounding import RESOLUTION, scale_to_one
+from transfer_exp.statistics.rounding import RESOLUTION, scale_by_power_of_two
 
 
 def energy(features: Features, labels: Labels, share: float = 0.005) -> float:
@@ -130,7 +130,7 @@ class ETran(PoolMetric):
 
         The numbers are divided by the largest one, which changes no score of a pool.
         """
-        regression = linear_fit(features, scale_to_one(np.asarray(targets, dtype=np.float64)))
+        regression = linear_fit(features, scale_by_power_of_two(np.asarray(targets, dtype=np.float64)))
         return {"energy": energy(features, np.arange(len(features)), self.energy_share), "regression": regression}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:

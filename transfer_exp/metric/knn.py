@@ -15,7 +15,7 @@ from transfer_exp.metric.targets import leave_one_out_r2
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, Targets, check_targets, encode_labels
-from transfer_exp.statistics.rounding import RESOLUTION, deviations, scale_to_one
+from transfer_exp.statistics.rounding import RESOLUTION, deviations, scale_by_power_of_two
 
 BLOCK = 1024
 """Rows of distances in memory at a time, so that memory grows with N instead of N^2."""
@@ -88,7 +88,7 @@ def knn_numbers(features: Features, targets: Targets, k: int = 1) -> float:
     Returns:
         Value of at most 1; 0 for predictions as good as the mean of the other images.
     """
-    scaled = scale_to_one(np.asarray(targets, dtype=np.float64))
+    scaled = scale_by_power_of_two(np.asarray(targets, dtype=np.float64))
     return leave_one_out_r2(scaled, _neighbour_means(features, scaled, k))
 
 

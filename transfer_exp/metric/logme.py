@@ -12,7 +12,7 @@ from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import label_spectrum, spectrum
 from transfer_exp.statistics.class_statistics import ClassStatistics
 from transfer_exp.statistics.feature_set import Features, Targets, check_targets
-from transfer_exp.statistics.rounding import deviations, scale_to_one
+from transfer_exp.statistics.rounding import deviations, scale_by_power_of_two
 
 EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
 """Addend of denominators, change of alpha / beta to stop at, and most rounds in the authors' code."""
@@ -138,7 +138,7 @@ def logme_numbers(features: Features, targets: Targets) -> float:
         As `logme_regression`. The published formula does not standardise the targets.
     """
     features, targets = check_targets(features, targets)
-    scaled = np.column_stack([scale_to_one(column) for column in targets.T])
+    scaled = np.column_stack([scale_by_power_of_two(column) for column in targets.T])
     centred = deviations(scaled, scaled.mean(axis=0))
     spread = np.sqrt((centred**2).mean(axis=0))
     if not spread.all():

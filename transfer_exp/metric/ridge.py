@@ -9,18 +9,21 @@ import numpy as np
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.targets import leave_one_out_r2
 from transfer_exp.statistics.feature_set import Features, Targets, check_features, check_targets, encode_labels
-from transfer_exp.statistics.rounding import deviations, scale_to_one
+from transfer_exp.statistics.rounding import deviations, scale_by_power_of_two
 
 PENALTIES = tuple(10.0**power for power in range(-4, 5))
-"""Penalties to choose from, relative to the mean squared singular value of the standardised features."""
+"""Penalties to choose from, as multiples of the mean squared singular value of the standardised features."""
+_MAX_LEVERAGE = 1 - 1e-10
+"""Largest leverage h_ii of a sample; at 1, its residual and 1 - h_ii would both be rounding errors."""
 
 
 def ridge(features: Features, targets: Targets) -> float:
     """Compute the leave-one-out R2 of a ridge regression, averaged over the columns of the targets.
 
     The features are standardised (a constant one becomes 0) and the intercept is not penalised. With the hat matrix H,
-    the prediction for a sample that was left out is y_i - (y_i - Hy_i) / (1 - h_ii), so nothing is fitted N times. Each
-    column takes the penalty of `PENALTIES` with the highest R2, which raises the score slightly.
+    the prediction for a sample that was left out is y_i - (y_i - Hy_i) / (1 - h_ii), so nothing is fitted N times. Two
+    steps do use all samples: the standardisation, and the choice of the penalty of `PENALTIES` with the highest R2 for
+    each column, which raises the score slightly.
 
     Args:
         features: (N, D), N at least 2.
@@ -37,23 +40,22 @@ def ridge(features: Features, targets: Targets) -> float:
         for Prediction", Technometrics 1974 (PRESS).
     """
     x, y = check_targets(features, targets)
-    y = scale_to_one(y)
-    x, samples = deviations(x, x.mean(axis=0)), len(x)
+    y = scale_by_power_of_two(y)
+    x = deviations(x, x.mean(axis=0))
     scale = np.sqrt((x**2).mean(axis=0))
     x = np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)
-    mean = y.mean(axis=0)
-    centred = deviations(y, mean)
+    centred = deviations(y, y.mean(axis=0))
     if not x.any():
         return 0.0
-    left, singular, _ = np.linalg.svd(x, full_matrices=False)
-    eigenvalues = singular**2
-    unit = eigenvalues.mean()
+    basis, singular_values, _ = np.linalg.svd(x, full_matrices=False)
+    eigenvalues = singular_values**2
+    coordinates = basis.T @ centred
+    squared_basis = basis**2
     best = np.full(y.shape[1], -np.inf)
-    coordinates, squares = left.T @ centred, left**2
     for penalty in PENALTIES:
-        shrinkage = eigenvalues / (eigenvalues + penalty * unit)
-        fitted = left @ (shrinkage[:, None] * coordinates)
-        leverage = np.minimum(1 / samples + squares @ shrinkage, 1 - 1e-10)[:, None]
+        kept_share = eigenvalues / (eigenvalues + penalty * eigenvalues.mean())
+        fitted = basis @ (kept_share[:, None] * coordinates)
+        leverage = np.minimum(1 / len(x) + squared_basis @ kept_share, _MAX_LEVERAGE)[:, None]
         predicted = y - (centred - fitted) / (1 - leverage)
         best = np.maximum(best, [leave_one_out_r2(y[:, [t]], predicted[:, [t]]) for t in range(y.shape[1])])
     return float(best.mean())

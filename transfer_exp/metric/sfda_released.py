@@ -13,7 +13,7 @@ from transfer_exp.statistics.class_statistics import block_rows, centre_block, s
 from transfer_exp.statistics.discriminant import (
     LEAST,
     adaptive_shrinkage,
-    block_scores,
+    discriminant_scores,
     ledoit_wolf_shrinkage,
     true_log_posterior,
 )
@@ -69,7 +69,7 @@ def log_posterior_after_mixing(
         weight = max(ledoit_wolf_shrinkage(deviations, float((statistics.within**2).sum())), LEAST)
     else:
         weight = adaptive_shrinkage(statistics)
-    posterior = softmax(block_scores(deviations, codes, means, statistics.within, weight, leave_one_out), axis=1)
+    posterior = softmax(discriminant_scores(deviations, codes, means, statistics.within, weight, leave_one_out), axis=1)
     confidence = softmax(posterior, axis=1)[np.arange(len(codes)), codes]
     # ConfMix in place, class by class: deviations become those of x' from its class mean, and mixed_means these means.
     mixed_means = (means.sum(axis=0) - means) / (len(counts) - 1)
@@ -80,7 +80,7 @@ def log_posterior_after_mixing(
         mixed_means[c] += centre_block(block)
     mixed_means -= counts @ mixed_means / counts.sum()
     within = deviations.T @ deviations
-    return true_log_posterior(block_scores(deviations, codes, mixed_means, within, weight, leave_one_out), codes)
+    return true_log_posterior(discriminant_scores(deviations, codes, mixed_means, within, weight, leave_one_out), codes)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError
 from transfer_exp.metric.spectrum import smaller_gram, spectrum
 from transfer_exp.statistics.feature_set import Features, Targets, check_targets
-from transfer_exp.statistics.rounding import deviations, scale_to_one
+from transfer_exp.statistics.rounding import deviations, scale_by_power_of_two
 
 _STEPS = 200
 """Largest number of solver steps of a logistic regression, as in the metric for one class."""
@@ -151,7 +151,7 @@ def linear_classifier(
 def _centred(features: Features, targets: Targets, metric: str) -> tuple[np.ndarray, np.ndarray]:
     """Return features and targets minus their means; InputError if either are all constant."""
     x, y = check_targets(features, targets)
-    x, y = (deviations(values, values.mean(axis=0)) for values in (x, scale_to_one(y)))
+    x, y = (deviations(values, values.mean(axis=0)) for values in (x, scale_by_power_of_two(y)))
     if not x.any():
         raise InputError(f"every feature is constant, so {metric} is undefined: check the model's last layer")
     if not y.any():

@@ -1,9 +1,9 @@
-"""Candidates for ``dataset=arrays``, which holds features instead of images: one candidate per npz file."""
+"""Model pool of features that were computed elsewhere, for ``dataset=arrays``; its candidates have no networks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 from transfer_exp.errors import InputError
 from transfer_exp.io.npz import list_files
@@ -11,17 +11,17 @@ from transfer_exp.io.text import clean_name, expand_user
 from transfer_exp.model_pool.pool import Candidate, ModelPool, select_names
 from transfer_exp.statistics.feature_set import FeaturesInMemory
 
-if TYPE_CHECKING:
-    from transfer_exp.model_pool.loaded_model import LoadedModel
-
 
 def arrays(root: str | FeaturesInMemory | None, names: Sequence[str] | None = None) -> ModelPool:
-    """Return one candidate per npz file of a folder (or for one file), named after the file without its suffix.
+    """Return a pool with one candidate for each model that has features.
 
-    Arrays in memory have one candidate per model.
+    Args:
+        root: Folder of npz files, one per model and named after it, or one such file; or features in memory. None,
+            which stands for a dataset of images, is refused.
+        names: Names of the candidates to select; None for all.
 
     Raises:
-        InputError: If the file or folder or a name does not exist; always on loading.
+        InputError: If ``root`` is None or does not exist, or a name is unknown; also when a candidate is loaded.
     """
     if root is None:
         raise InputError("dataset=arrays and model_pool=arrays go together: set both or neither")
@@ -34,5 +34,5 @@ def arrays(root: str | FeaturesInMemory | None, names: Sequence[str] | None = No
     return ModelPool("arrays", tuple(Candidate(name, _refuse_loading) for name in selected))
 
 
-def _refuse_loading() -> LoadedModel:
+def _refuse_loading() -> NoReturn:
     raise InputError("model_pool=arrays has features but no networks: use it with dataset=arrays only")

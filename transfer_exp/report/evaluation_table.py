@@ -104,7 +104,7 @@ def _comparison_columns(control: str) -> dict[str, Column]:
     return {
         f"vs {control}": lambda row: "" if (p := row.paired) is None else f"{p.mean:+.2f}",
         "w/t/l": lambda row: "" if (p := row.paired) is None else f"{p.wins}/{p.ties}/{p.losses}",
-        "p": lambda row: _p_value(row.paired.permutation_p if row.paired else None),
+        "p": lambda row: _p_value(row.paired.sign_flip_p if row.paired else None),
         "Holm": lambda row: _p_value(row.holm_p),
     }
 

@@ -109,7 +109,7 @@ def fitted_posterior(
     return posterior(features, statistics.means, statistics.counts, coefficients)
 
 
-def block_scores(
+def discriminant_scores(
     deviations: Float[np.ndarray, "samples dim"],
     codes: Labels,
     means: Float[np.ndarray, "classes dim"],

@@ -33,7 +33,7 @@ from transfer_exp.store.lock import is_dead
 
 Arrays = dict[str, np.ndarray]
 Key = Mapping[str, Any]
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+READ_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """Errors of reading a missing or damaged file; a file with the wrong structure can raise any of these."""
 SCORES, INSPECTION, UNFINISHED, LEFTOVER = "scores", "inspection", "unfinished", "leftover"
 KINDS = ("features", "cost", SCORES, "accuracy", "validation", INSPECTION, UNFINISHED, LEFTOVER)
@@ -63,7 +63,7 @@ def save_arrays(path: Path, key: Key, arrays: Arrays) -> None:
 
 
 def load_arrays(path: Path, key: Key) -> Arrays:
-    """Return the arrays of a safetensors file; one of `UNREADABLE` if it is missing, damaged or of another key."""
+    """Return the arrays of a safetensors file; one of `READ_ERRORS` if it is missing, damaged or of another key."""
     with _open_safetensors(path) as file:
         digests = _stored_digests(file, key)
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is not a mapping)
@@ -75,7 +75,7 @@ def load_arrays(path: Path, key: Key) -> Arrays:
 def iter_array_batches(path: Path, key: Key, name: str, rows: int) -> Iterator[np.ndarray]:
     """Yield an array of a safetensors file in batches of up to ``rows`` rows; memory does not grow with the file.
 
-    The digest is checked after the last batch: discard all batches if the iteration ends in one of `UNREADABLE`.
+    The digest is checked after the last batch: discard all batches if the iteration ends in one of `READ_ERRORS`.
     """
     with _open_safetensors(path) as opened:  # This also checks the header and the length of the file.
         digests = _stored_digests(opened, key)
@@ -100,15 +100,15 @@ def save_record(path: Path, key: Key, value: Mapping[str, Any]) -> None:
 
 
 def load_record(path: Path, key: Key) -> dict[str, Any]:
-    """Return the JSON object of a record; one of `UNREADABLE` if it is missing, damaged or of another key."""
+    """Return the JSON object of a record; one of `READ_ERRORS` if it is missing, damaged or of another key."""
     content = json.loads(path.read_text())
     if digest(content["key"]) != digest(key) or digest(content["value"]) != content["sha256"]:
         raise ValueError("the record does not match its key and digest")
     return dict(content["value"])
 
 
-LOAD = {"safetensors": load_arrays, "json": load_record}
-SAVE = {"safetensors": save_arrays, "json": save_record}
+LOADERS = {".safetensors": load_arrays, ".json": load_record}
+SAVERS = {".safetensors": save_arrays, ".json": save_record}
 """Functions that read and write a file, by its suffix."""
 
 
@@ -131,7 +131,7 @@ class Entry:
     @cached_property
     def content(self) -> Mapping[str, Any]:
         """The ``key`` of a file and, for records, all its fields, unchecked; empty if it cannot be parsed."""
-        with suppress(*UNREADABLE):
+        with suppress(*READ_ERRORS):
             if self.path.suffix in (".safetensors", ".json"):
                 open_regular(self.path).close()
             if self.path.suffix == ".safetensors":
@@ -150,10 +150,10 @@ class Entry:
             return False
         try:
             open_regular(self.path).close()
-            LOAD[self.path.suffix[1:]](self.path, self.content["key"])
+            LOADERS[self.path.suffix](self.path, self.content["key"])
         except PermissionError as error:
             raise InputError(f"cannot read {self.path} ({error.strerror}): check its permissions") from error
-        except UNREADABLE:
+        except READ_ERRORS:
             return True
         return digest(self.content["key"]) != self.path.stem
 
