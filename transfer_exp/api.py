@@ -10,7 +10,7 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, show_value, suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +31,15 @@ _WITHOUT_EFFECT = {
     "sweep": "call rank for each value",
     "hydra": _COMMAND,
     "regimes": _COMMAND,
+    "then": "no model is trained, run the command transfer-exp rank PATH --then fine-tune",
+    "protocol": "no model is trained",
     "evaluation": "nothing is compared with accuracies",
 }
 """Settings of jobs that `rank` does not run, with the advice to the user."""
+_NOT_TRAINING = ("none", "table", "published")
+"""Options of ``ground_truth`` with accuracies that a metric may read."""
+_AS_ARGUMENTS = {"pool": "pool='{}'", "target": "the dataset as the first argument"}
+"""Arguments of `rank` that are no settings, and how to write them."""
 _OF_IMAGES = ("dataset", "model_pool", "dataset.root", "model_pool.root")
 """Settings that choose images or models, besides all of ``features`` and ``limits``."""
 
@@ -49,6 +55,7 @@ def rank(
     budget: str | int | float | None = "10m",
     settings: str | Sequence[str] = (),
     unlabelled: bool = False,
+    **others: object,
 ) -> pd.DataFrame:
     """Rank pretrained models for a target dataset, best first.
 
@@ -66,6 +73,7 @@ def rank(
             Those of trackers, sweeps, stages and Hydra are refused, because they have no effect here.
         unlabelled: Whether the images of the folder have no labels, or have labels that are to be ignored. A metric
             that reads no labels then ranks the models, which is far less certain.
+        **others: Refused by name: other options are ``settings``.
 
     Returns:
         One row for each model, best first, with the fields of `SearchedModel` as columns. Among them are ``model``,
@@ -97,6 +105,12 @@ def rank(
 
         >>> frame = rank("photos", pool="builtin", budget="5m")  # doctest: +SKIP
     """
+    if others:
+        raise InputError(_explain_argument(*next(iter(others.items()))))
+    if not isinstance(pool, str | None):
+        raise InputError(f"pool={pool!r}: need the name of an option of model_pool, such as 'builtin'")
+    if not isinstance(unlabelled, bool):
+        raise InputError(f"unlabelled={unlabelled!r}: need True or False")
     if isinstance(target, str | os.PathLike):
         if labels is not None or numbers is not None:
             raise InputError("labels are for features: a path already has labels, leave them out")
@@ -113,13 +127,36 @@ def rank(
     return _search(None, convert_features(target, labels, numbers), None, budget, settings)
 
 
+def _explain_argument(name: str, value: object) -> str:
+    """Return one line on an argument that `rank` does not have, with the setting or the argument to write."""
+    from transfer_exp.cli.settings import GROUPS, SETTINGS
+
+    if name == "model_pool":
+        return f"rank() has no argument 'model_pool': write pool={value!r}"
+    if name in (*GROUPS, *SETTINGS):
+        return f"rank() has no argument '{name}': write settings=['{name}={show_value(value)}']"
+    arguments = ("target", "labels", "numbers", "pool", "budget", "settings", "unlabelled")
+    return f"rank() has no argument '{name}': {suggestion(name, arguments)}"
+
+
 def _check_setting(setting: object, has_features: bool) -> None:
     """Raise InputError for anything but ``KEY=VALUE`` or an option folder, and for a key without effect on `rank`."""
     if not isinstance(setting, str) or "=" not in setting or re.match("-(?!-config-dir=|cd=)", setting):
         raise InputError(f"settings has {setting!r}: write a text KEY=VALUE")
-    key = setting.partition("=")[0].lstrip("+~")
+    if more := re.search(r"\s[\w./+]+=", setting):
+        first, second = setting[: more.start()], setting[more.start() :].strip()
+        raise InputError(f"settings has {setting!r}: write one text for each, [{first!r}, {second!r}]")
+    key, _, value = setting.lstrip("+~").partition("=")
+    if key in _AS_ARGUMENTS:
+        raise InputError(f"settings has {setting}, which is an argument: write {_AS_ARGUMENTS[key].format(value)}")
+    if key == "ground_truth" and value not in _NOT_TRAINING:
+        raise InputError(f"settings has {setting}, which has no effect on rank(): {_WITHOUT_EFFECT['protocol']}")
     top = key.partition(".")[0].partition("/")[0].partition("@")[0]
-    if top in _WITHOUT_EFFECT and setting not in ("tracker=none", "stage=score"):  # the values that rank() uses anyway
+    if top in _WITHOUT_EFFECT and setting not in (
+        "tracker=none",
+        "stage=score",
+        "then=null",
+    ):  # the values that rank() uses anyway
         raise InputError(f"settings has {setting}, which has no effect on rank(): {_WITHOUT_EFFECT[top]}")
     if has_features and (key in _OF_IMAGES or top in ("features", "limits")):
         raise InputError(f"settings has {setting}, and features are given: leave it out, or pass a path")

@@ -340,6 +340,10 @@ MISTAKES = {
         "0 models and 3 datasets have both scores and accuracies: need two models and a dataset",
     ),
     "one model": ((scores(), SAME.query("model == 'a'")), "1 models and 3 datasets have both"),
+    "other names": (
+        (scores(), SAME.assign(model="z" + SAME["model"])),
+        "(models begin with [a, b, c] and [za, zb, zc])",
+    ),
     "dataset unsaid": ((ONE_DATASET[["model", "score"]], SAME), "the scores do not name their dataset"),
     "twice": (
         (pd.concat([ONE_DATASET, ONE_DATASET[:1]]), SAME),

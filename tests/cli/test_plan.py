@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -25,6 +26,23 @@ def no_hydra():
     GlobalHydra.instance().clear()
     yield
     GlobalHydra.instance().clear()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("dataset=pets", "dataset.root=."), "there is nothing to plan: pets is missing or incomplete"),
+        (("dataset=image_folder",), "dataset.root has no value: set dataset.root=FOLDER"),
+        (("ground_truth=lora", "ground_truth.rank=x"), "ground_truth.rank=x: need a whole number"),
+    ],
+)
+def test_a_mistake_is_answered_before_torch_is_loaded(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transfer_exp.cli.plan", None)
+    monkeypatch.setitem(sys.modules, "transfer_exp.vision", None)
+    process = run_command(tmp_path, "plan", *arguments)
+    assert process.returncode == 1
+    assert process.stderr.startswith(f"transfer_exp: {message}")
+    assert process.stderr.count("\n") == 1
 
 
 def line(*arguments):

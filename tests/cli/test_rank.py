@@ -394,8 +394,65 @@ def test_a_budget_for_no_pair_keeps_the_ranking_and_names_the_cheapest_pair(phot
     assert len(pd.read_csv(tmp_path / "one" / "rank.csv")) == 3
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metric": "sfda"}, r"rank\(\) has no argument 'metric': write settings=\['metric=sfda'\]"),
+        ({"seed": 3}, r"rank\(\) has no argument 'seed': write settings=\['seed=3'\]"),
+        ({"model_pool": "builtin"}, r"rank\(\) has no argument 'model_pool': write pool='builtin'"),
+        ({"setings": "metric=sfda"}, r"rank\(\) has no argument 'setings': did you mean settings"),
+        ({"pool": 3}, "pool=3: need the name of an option of model_pool"),
+        ({"pool": ["vit"]}, r"pool=\['vit'\]: need the name of an option of model_pool"),
+        ({"unlabelled": "yes"}, "unlabelled='yes': need True or False"),
+        ({"settings": "metric=lda draws=10"}, r"write one text for each, \['metric=lda', 'draws=10'\]"),
+        ({"settings": "pool=builtin"}, "settings has pool=builtin, which is an argument: write pool='builtin'"),
+        ({"settings": "then=fine-tune"}, r"settings has then=fine-tune, which has no effect on rank\(\): no model"),
+        ({"settings": "ground_truth=full"}, "settings has ground_truth=full, which has no effect"),
+        ({"settings": "protocol.steps=3"}, "settings has protocol.steps=3, which has no effect"),
+        ({"settings": "metric.k=3"}, "metric has no setting 'k', which is of metric=knn or metric=tmi: choose that"),
+        ({"settings": ["metric=knn", "metric.k=0"]}, "metric.k=0: need at least 1"),
+        ({"settings": "metric=leep"}, "metric=leep needs source_probabilities, an array that no model of features has"),
+        (
+            {"settings": "metric=weight_alpha"},
+            "metric=weight_alpha reads the weights of networks, and arrays have none",
+        ),
+    ],
+)
+@pytest.mark.usefixtures("untyped")
+def test_a_wrong_argument_in_python_is_refused_by_name(arguments, message):
+    with pytest.raises(InputError, match=message):
+        rank({"net": np.eye(8)}, np.arange(8) % 2, **arguments)
+
+
+def test_a_list_of_matrices_is_asked_for_their_names():
+    with pytest.raises(InputError, match=r"features are a list of 2 matrices: pass a mapping \{name: features\}"):
+        rank([np.eye(8), np.eye(8)], np.arange(8) % 2)
+
+
+NEEDED = {
+    "leep": "source_probabilities",
+    "entropy": "source_probabilities",
+    "atc": "source_probabilities",
+    "otce": "source_features",
+    "free_energy": "weights",
+    "rest": "weights",
+    "weight_alpha": "weights",
+}
+
+
+@pytest.mark.parametrize("metric", NEEDED)
+def test_a_metric_of_arrays_that_the_files_lack_is_refused_with_the_fix(metric, tmp_path):
+    np.savez(tmp_path / "a.npz", features=np.eye(8), labels=np.arange(8) % 2)
+    process = run_command(tmp_path, "rank", "a.npz", f"metric={metric}", "perturbation=none")
+    assert process.returncode == 1
+    assert process.stderr.startswith(f"transfer_exp: metric={metric} ")
+    assert NEEDED[metric] in process.stderr
+    assert process.stderr.endswith("choose a metric of features, such as metric=logme\n")
+    assert process.stderr.count("\n") == 1
+
+
 def test_features_cannot_be_fine_tuned():
-    with pytest.raises(InputError, match="then=fine-tune needs images"):
+    with pytest.raises(InputError, match=r"then=fine-tune, which has no effect on rank\(\): no model is trained"):
         rank({"net": np.eye(8)}, np.arange(8) % 2, settings="then=fine-tune")
 
 

@@ -48,6 +48,8 @@ class Parser(argparse.ArgumentParser):
             text = one_line(str(error))
             if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
                 text = cannot_write(error, "name another place")
+            elif isinstance(error, OSError) and error.filename is not None:
+                text = one_line(f"cannot use {error.filename} ({error.strerror}): name another place")
             print(f"transfer_exp: {text}", file=sys.stderr)
             return 1
         return 0

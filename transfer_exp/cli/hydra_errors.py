@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
+from transfer_exp.cli.option_files import CONF
 from transfer_exp.errors import one_line, suggestion
 
 UNREADABLE_OPTIONS = (HydraException, OmegaConfBaseException, YAMLError, UnicodeDecodeError)
@@ -41,6 +42,8 @@ def explain(error: BaseException) -> str:
     if isinstance(cause, ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
         settings = [str(key) for key in cause.parent_node if not str(key).startswith("_")]
         group = str(cause.full_key).rpartition(".")[0] or "the config"
+        if advice := _options_with(group, str(cause.key)):
+            return f"{group} has no setting '{cause.key}', which is of {advice}: choose that, or leave it out"
         return f"{group} has no setting '{cause.key}': {suggestion(str(cause.key), settings)}"
     if twice := _TWICE.match(str(error)):
         return f"{twice[1]} has two values: write {twice[1]}={twice[2]}, without +"
@@ -49,3 +52,10 @@ def explain(error: BaseException) -> str:
     lines = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
     text = one_line(" ".join(lines))
     return text or (explain(cause) if cause is not None else type(error).__name__)
+
+
+def _options_with(group: str, setting: str) -> str:
+    """Return the options of a config group that have a setting, such as ``metric=knn or metric=tmi``; empty if none."""
+    line = re.compile(rf"^ *{re.escape(setting)}:", re.M)
+    files = sorted((CONF / group).glob("*.yaml")) if group.isidentifier() else []
+    return " or ".join([f"{group}={file.stem}" for file in files if line.search(file.read_text("utf-8"))][:3])

@@ -13,6 +13,7 @@ from importlib import import_module
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import yaml  # type: ignore[import-untyped]
 from hydra.utils import get_object
 
 from transfer_exp import deprecated_names
@@ -109,6 +110,20 @@ def build(group: str, options: Mapping[str, Any]) -> Any:
         kind = f"{type(result).__name__}{without}"
         raise InputError(f"{group} needs a {expected}, and {options['_target_']} makes {kind}")
     return result
+
+
+def check_scalars(group: str, options: Mapping[str, Any]) -> None:
+    """Check truth values and numbers against the types of the package's option file, without importing the target.
+
+    Raises:
+        InputError: When a value has another type than in the option file with the same ``_target_``.
+    """
+    for file in (CONF / group).glob("*.yaml"):
+        defaults = yaml.safe_load(file.read_text("utf-8"))
+        if defaults.get("_target_") == options.get("_target_"):
+            for key, default in defaults.items():
+                if key in options and type(default) in (bool, int, float):
+                    _check_type(f"{group}.{key}", options[key], type(default))
 
 
 def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any], Any]:

@@ -24,7 +24,7 @@ from transfer_exp.cli.console import CANNOT_WRITE, Parser, cannot_write, make_ou
 from transfer_exp.cli.help import plan_parser, print_help, run_parser
 from transfer_exp.cli.hydra_callback import RESOURCES, check_choices
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
-from transfer_exp.cli.instantiate import build, read_trust
+from transfer_exp.cli.instantiate import build, check_scalars, read_trust
 from transfer_exp.cli.job_labels import job_columns, to_plain, write_status
 from transfer_exp.cli.leaderboard import TOP, leaderboard_overrides, show_leaderboard
 from transfer_exp.cli.option_files import CONF
@@ -34,8 +34,8 @@ from transfer_exp.cli.rank import rank_overrides, search_pool
 from transfer_exp.cli.redact import forbid_secrets_in_configs
 from transfer_exp.cli.run import fill_store, score_cell
 from transfer_exp.cli.score_matrix import score_matrix
-from transfer_exp.cli.settings import STAGES
-from transfer_exp.cli.stages import MULTIRUN, split_by_model
+from transfer_exp.cli.settings import STAGES, check_job
+from transfer_exp.cli.stages import MULTIRUN, read_datasets, split_by_model
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import IncompleteOutputError, InputError, TerminatedError, raising_frame, suggestion
 from transfer_exp.io.text import expand_user
@@ -153,13 +153,17 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     line = CommandLine(_multirun_for_sweeps(expand_trackers(current_overrides(arguments))))
     if command == "plan" or line.stage == "plan":
         # Mistakes are reported before torch is imported.
-        config = line.compose(next(line.points(lambda axis: True), ()))
+        config = to_plain(line.compose(next(line.points(lambda axis: True), ())))
+        check_job(config)
+        check_scalars("ground_truth", config["ground_truth"])
         with show_progress():
             phase("reading the model pool")
-            build("model_pool", to_plain(config.model_pool)).select(config.models)
+            build("model_pool", config["model_pool"]).select(config["models"])
+            phase("reading the dataset")
+            datasets = read_datasets(line)
             phase("loading torch")
             plan = import_module("transfer_exp.cli.plan").plan
-        return plan(line.arguments)
+        return plan(line.arguments, datasets)
     if line.stage == "report":
         return import_module("transfer_exp.cli.report").main([_sweep_folder(line.arguments)])
     arguments = split_by_model([*line.flags, *line.overrides])  # Hydra wants its options first

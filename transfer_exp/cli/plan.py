@@ -22,7 +22,7 @@ from torch import Tensor
 from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.overrides import CommandLine
-from transfer_exp.cli.stages import is_irrelevant
+from transfer_exp.cli.stages import is_irrelevant, options_key
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor, best_device
@@ -107,12 +107,16 @@ class _MissingDataError(InputError):
     """Raised for a dataset that cannot be read."""
 
 
-def plan(arguments: Sequence[str]) -> None:
+def plan(arguments: Sequence[str], datasets: Mapping[str, Any]) -> None:
     """Print the work that the arguments of ``transfer-exp run`` would take on this device, one job after another.
+
+    Args:
+        arguments: Arguments of ``transfer-exp run``.
+        datasets: Datasets of `read_datasets`, which are not read again.
 
     Raises `InputError` for bad input. Missing data or weights are listed as left out, unless nothing else remains.
     """
-    planner = Planner(CommandLine(arguments))
+    planner = Planner(CommandLine(arguments), datasets)
     with show_progress():
         work = planner.work()
     if planner.left_out and not planner.pace:
@@ -128,11 +132,13 @@ class Planner:
 
     Attributes:
         line: Command line to plan.
+        datasets: Datasets that were read before, see `read_datasets`.
         pace: Measured seconds per image, by model.
         left_out: Reason why a model or a target is not counted, by name.
     """
 
     line: CommandLine
+    datasets: Mapping[str, Any] = field(default_factory=dict)
     pace: dict[str, float] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     _width: dict[str, int] = field(default_factory=dict)
@@ -208,7 +214,8 @@ class Planner:
         settings |= {"track": silent, "pixel_cache": PixelCache(0)}
         extractor = Extractor(Store(config["store"]), config["device"], **settings)
         try:
-            dataset = build("dataset", config["dataset"])
+            key = options_key(config["dataset"])
+            dataset = self.datasets[key] if key in self.datasets else build("dataset", config["dataset"])
         except InputError as error:
             raise _MissingDataError(str(error)) from error
         if not isinstance(dataset, TargetDataset):

@@ -21,7 +21,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.console import Parser, relative_path
-from transfer_exp.cli.instantiate import build, build_all, with_trust
+from transfer_exp.cli.instantiate import build, build_all, check_scalars, with_trust
 from transfer_exp.cli.job_labels import cell_labels, resolve_settings, to_plain, varied_settings
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
@@ -301,12 +301,14 @@ def build_search(
         log: Prints one line; called with each remark about the images.
         arrays: Features and labels in memory, in place of the files of ``dataset=arrays``.
     """
+    from transfer_exp.dataset.arrays import FeatureArrays
     from transfer_exp.experiment.budget import Budget
     from transfer_exp.ground_truth.none import NoGroundTruth
     from transfer_exp.store import Store
 
     plain = to_plain(config)
     check_job(plain)
+    check_scalars("ground_truth", plain["ground_truth"])
     if arrays is not None:
         plain["dataset"]["root"] = plain["model_pool"]["root"] = arrays
     budget = Budget(parse_budget(plain["budget"]))
@@ -317,6 +319,8 @@ def build_search(
     phase("reading the dataset")
     parts = build_all(("perturbation", "metric", "dataset"), plain) | {"pool": pool}
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
+    if isinstance(dataset, FeatureArrays):
+        dataset.check_metric(parts["metric"].name, parts["metric"].inputs)
     if plain["then"]:
         _check_trainable(dataset, plain["then"])
     from transfer_exp.dataset.inspection import describe_kind

@@ -95,11 +95,12 @@ def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, An
     The object of ``model_pool`` is ``pool``, with the chosen models. What needs no torch is checked first, because
     torch takes seconds to import.
     """
-    from transfer_exp.cli.instantiate import build, build_all
+    from transfer_exp.cli.instantiate import build, build_all, check_scalars
     from transfer_exp.store import Store
 
     plain = to_plain(config)
     check_job(plain)
+    check_scalars("ground_truth", plain["ground_truth"])
     store = Store(plain["store"])
     store.check()
     protocol = plain["ground_truth"].get("protocol")

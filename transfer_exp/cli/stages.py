@@ -6,7 +6,9 @@ hyperparameter grid, ``finetune`` computes accuracies, and ``score`` scores. An 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.job_labels import to_plain
@@ -47,6 +49,30 @@ def split_by_model(arguments: Sequence[str]) -> list[str]:
         added.append(f"+point=range({_grid_size(line)})")
     mode = [] if any(argument in MULTIRUN for argument in arguments) else ["hydra.mode=MULTIRUN"]
     return [*line.flags, *overrides, *mode, *removed, *added]
+
+
+def read_datasets(line: CommandLine) -> dict[str, Any]:
+    """Return the datasets of a command line that can be read, by `options_key` of their options.
+
+    Raises:
+        InputError: When none can be read.
+    """
+    datasets, reasons = dict[str, Any](), list[InputError]()
+    for point in line.points(lambda axis: axis.partition(".")[0] == "dataset"):
+        options = to_plain(line.compose(point))["dataset"]
+        try:
+            datasets[options_key(options)] = build("dataset", options)
+        except InputError as error:
+            reasons.append(error)
+    if not datasets:
+        more = f" ({len(reasons) - 1} more left out)" if len(reasons) > 1 else ""
+        raise InputError(f"there is nothing to plan{more}: {reasons[0]}")
+    return datasets
+
+
+def options_key(options: Mapping[str, Any]) -> str:
+    """Return a text that is equal for equal options of a config group."""
+    return json.dumps(options, sort_keys=True, default=str)
 
 
 def is_irrelevant(axis: str, stage: str) -> bool:

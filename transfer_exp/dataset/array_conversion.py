@@ -31,6 +31,9 @@ def convert_features(features: Any, labels: Any = None, numbers: Any = None) -> 
         InputError: If the values cannot be converted without a loss. The message names the model.
     """
     models = features if isinstance(features, Mapping) else {"features": features}
+    is_list = isinstance(features, list | tuple) and len(features) > 0
+    if is_list and all(hasattr(item, "shape") and len(item.shape) == 2 for item in features):
+        raise InputError(f"features are a list of {len(features)} matrices: pass a mapping {{name: features}}")
     if not models:
         raise InputError("there are features of no model: pass {name: features}")
     for name in models:

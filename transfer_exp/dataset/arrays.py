@@ -30,6 +30,8 @@ from transfer_exp.statistics.feature_set import (
 )
 
 Split = Literal["scoring_set", "train", "test"]
+_ARRAY_OF_INPUT = {"source_probabilities": "source_probabilities", "source_set": "source_features"}
+"""Optional array that an input of a metric is read from."""
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 """A number as a text, with a point or a comma before its decimals."""
 
@@ -65,6 +67,13 @@ class ModelArrays:
         if key not in self._names:
             return ()
         return read_shape(self.content, key) if isinstance(self.content, Path) else self.content[key].shape
+
+    def may_have(self, key: str) -> bool:
+        """Return whether an array exists, or the names cannot be read, which leaves out only this model later."""
+        try:
+            return key in self._names
+        except InputError:
+            return True
 
     def digest(self) -> str:
         """Return the sha256 of the file, or of the arrays."""
@@ -127,6 +136,22 @@ class FeatureArrays:
     def models(self) -> tuple[str, ...]:
         """Names of the M models, sorted."""
         return tuple(self.sources)
+
+    def check_metric(self, metric: str, inputs: Sequence[str]) -> None:
+        """Raise InputError if a metric has an input that no model has; no data is read.
+
+        Args:
+            metric: Name of the metric.
+            inputs: Names of its inputs, see `Facts`.
+        """
+        advice = "choose a metric of features, such as metric=logme"
+        if "weights" in inputs:
+            raise InputError(f"metric={metric} reads the weights of networks, and arrays have none: {advice}")
+        for key in (_ARRAY_OF_INPUT[name] for name in inputs if name in _ARRAY_OF_INPUT):
+            if not any(source.may_have(key) for source in self.sources.values()):
+                is_file = any(isinstance(source.content, Path) for source in self.sources.values())
+                fix = f"add it to the npz files, or {advice}" if is_file else advice
+                raise InputError(f"metric={metric} needs {key}, an array that no model of {self.name} has: {fix}")
 
     def content_digest(self, trains: bool) -> str:
         """Return the sha256 of all files and of the scoring set; ``trains`` makes no difference to arrays."""

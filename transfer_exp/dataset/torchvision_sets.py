@@ -88,8 +88,9 @@ class PublishedSet:
             try:
                 if download:
                     folder.mkdir(parents=True, exist_ok=True)
-                if folder.is_dir():
-                    from transfer_exp.vision import torchvision  # a missing folder must not wait for torch
+                # Each dataset is a folder in the root. A root without any must not wait for torch.
+                if download or (folder.is_dir() and any(entry.is_dir() for entry in folder.iterdir())):
+                    from transfer_exp.vision import torchvision
 
                     dataset_class = getattr(torchvision.datasets, self.torchvision_class)
                     return dataset_class(str(folder), **arguments, **({"download": True} if download else {}))

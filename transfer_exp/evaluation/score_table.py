@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, show_value
 from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.ranking import Agreement, Ranking
 from transfer_exp.io.accuracies import (
@@ -244,9 +244,11 @@ def join_scores(scores: pd.DataFrame, accuracies: RegimeAccuracies, ranking: Ran
     models = sorted(set(map(str, scores)) & set(map(str, table)))
     datasets = sorted(set(cell_datasets) & set(table.index))
     if len(models) < 2 or not datasets:
+        kind, sides = ("models", (scores, table)) if len(models) < 2 else ("datasets", (cell_datasets, table.index))
+        names = [show_value(sorted(set(map(str, side)))[:3]) for side in sides]
         raise InputError(
             f"{len(models)} models and {len(datasets)} datasets have both scores and {source}: need two models and a "
-            "dataset, with the same names in both tables"
+            f"dataset, with the same names in both tables ({kind} begin with {names[0]} and {names[1]})"
         )
     notes = [
         *accuracies.notes,

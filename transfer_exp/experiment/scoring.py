@@ -141,7 +141,9 @@ class MetricInputs:
     def source_probabilities(self) -> np.ndarray:
         """Softmax over source classes, (N, S); perturbations do not change it."""
         if self._scoring_set.source_probabilities is None:
-            raise NotApplicableError("no source probabilities: the model has no head, or features.layer is inside it")
+            is_network = self.pairing.model is not None
+            cause = "the model has no head, or features.layer is inside it" if is_network else "its file has none"
+            raise NotApplicableError(f"no source probabilities: {cause}")
         return self._scoring_set.source_probabilities
 
     @cached_property

@@ -74,5 +74,9 @@ def replace_file(path: Path, save: Callable[[Path], object]) -> None:
     try:
         save(temporary)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename == str(temporary):  # the user knows the file by its own name
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
