@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.instantiate import build
-from transfer_exp.cli.score_matrix import compose_option
+from transfer_exp.cli.score_matrix import _refuse_single_options, compose_option, split_label
 from transfer_exp.errors import InputError
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -58,6 +58,26 @@ def test_an_option_lists_all_arguments_of_its_target_and_no_others(group, option
 def test_an_option_of_a_score_matrix_has_the_settings_that_hydra_composes(group, option):
     composed = OmegaConf.to_container(_compose(f"{group}={option}"), resolve=True)
     assert compose_option(group, option, composed["seed"]) == composed[group]
+
+
+def test_a_value_in_a_label_may_be_a_list():
+    assert split_label("metric", "a(x=[1, 2], y.z={b: [3], c: 4},w=5)") == (
+        "a",
+        ["x=[1, 2]", "y.z={b: [3], c: 4}", "w=5"],
+    )
+
+
+@pytest.mark.parametrize("label", ["a(x)", "a(x=1, 2)", "a(x=[1, 2)", "a(x='1, 2')", "a(x=(1))"])
+def test_a_label_with_another_form_is_refused(label):
+    with pytest.raises(InputError, match=r"is not an option: write NAME or NAME\(KEY=VALUE, ...\)$"):
+        split_label("metric", label)
+
+
+@pytest.mark.parametrize("prefix", ["", "+", "++"])
+@pytest.mark.parametrize("setting", ["metric=knn", "metric.k=3", "perturbation.dim=2", "shots=5"])
+def test_a_single_option_of_a_score_matrix_is_refused_with_any_prefix(prefix, setting):
+    with pytest.raises(InputError, match=f"^{re.escape(prefix + setting)} has no effect on a score matrix"):
+        _refuse_single_options(["metrics=[knn]", "dataset=shapes", prefix + setting])
 
 
 @pytest.mark.parametrize(("group", "option"), OPTIONS, ids=["/".join(o) for o in OPTIONS])

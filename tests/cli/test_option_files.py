@@ -252,7 +252,7 @@ def test_a_config_of_remembered_options_is_the_same(overrides, monkeypatch):
 
 
 def test_few_configs_are_remembered(monkeypatch):
-    monkeypatch.setattr(option_files, "_MOST_CONFIGS", 2)
+    monkeypatch.setattr(option_files, "_MAX_CONFIGS", 2)
     option_files._shipped_lists.clear()
     option_files._shipped_configs.clear()
     for metric in ("logme", "knn", "lda", "sfda", "logme"):

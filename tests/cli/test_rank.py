@@ -343,6 +343,7 @@ def test_regimes_are_passed_on_with_their_settings():
         (("--then=fine-tune", "--regimes", "lora(rnk=4)"), "did you mean rank"),
         (("--then=fine-tune", "--regimes", "lora(rank"), "ground_truth 'lora(rank' is not an option"),
         (("--then=fine-tune", "--regimes", "full", "ground_truth=bitfit"), "ground_truth=bitfit has no effect next to"),
+        (("--then=fine-tune", "--regimes", "full", "++ground_truth.rank=2"), "++ground_truth.rank=2 has no effect"),
         (("--then=fine-tune", "--regimes", "full,none"), "regimes has none, which trains nothing"),
         (("--then=fine-tune", "--regimes", "last_block", "--budget", "1ms"), "budget=1ms is not a time"),
     ],

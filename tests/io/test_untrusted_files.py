@@ -43,7 +43,7 @@ def test_a_text_is_read_without_its_byte_order_mark(tmp_path):
         (sparse("t", 1 << 40), "t has 1099511627776 bytes"),
         (text("t", b"caf\xe9"), r"t is not UTF-8 text \(byte 3\)"),
         (text("t", b"a\0b"), "t contains a NUL"),
-        (lambda folder: (folder / "t").mkdir(), "cannot read .*t "),
+        (lambda folder: (folder / "t").mkdir(), "t is a folder: give a regular file"),
         (lambda folder: None, r"cannot read .*t \(No such file"),
         (lambda folder: os.mkfifo(folder / "t"), "t is a pipe or device: give a regular file"),
     ],
@@ -54,7 +54,9 @@ def test_an_invalid_text_is_refused(tmp_path, build, message):
         read_text(tmp_path / "t", max_bytes=9)
 
 
-@pytest.mark.parametrize("content", ["{", '{"a": NaN}', "[-Infinity]", '{"a": 1, "a": 2}', "[" * 100_000, "1" * 5000])
+@pytest.mark.parametrize(
+    "content", ["{", '{"a": NaN}', "[-Infinity]", "[-1e999]", '{"a": 1, "a": 2}', "[" * 100_000, "1" * 5000]
+)
 def test_invalid_json_is_refused(tmp_path, content):
     text("t.json", content)(tmp_path)
     with pytest.raises(InputError, match=r"t\.json is n.*: correct it"):

@@ -14,7 +14,7 @@ from transfer_exp.metric.cka import CKA
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.knn import KNN, knn_labels, knn_numbers
 from transfer_exp.metric.lfc import LFC
-from transfer_exp.metric.logme import LogME, logme_numbers, logme_regression
+from transfer_exp.metric.logme import LogME, logme_regression, standardised_logme_regression
 from transfer_exp.metric.parc import PARC, parc_labels
 from transfer_exp.metric.ridge import PENALTIES, ridge
 from transfer_exp.metric.ridge import Ridge as RidgeMetric
@@ -139,9 +139,11 @@ def test_offset_and_unit_of_numbers_change_no_score(metric, offset, unit):
 
 def test_logme_of_numbers_is_the_published_formula_of_standardised_numbers():
     standardised = (NUMBERS - NUMBERS.mean()) / NUMBERS.std()
-    assert logme_numbers(FEATURES, NUMBERS) == pytest.approx(logme_regression(FEATURES, standardised), rel=1e-12)
+    assert standardised_logme_regression(FEATURES, NUMBERS) == pytest.approx(
+        logme_regression(FEATURES, standardised), rel=1e-12
+    )
     with pytest.raises(InputError, match="all samples have the same target, so LogME is undefined"):
-        logme_numbers(FEATURES, np.full((60, 1), 0.1))
+        standardised_logme_regression(FEATURES, np.full((60, 1), 0.1))
 
 
 def test_a_constant_number_counts_as_zero():

@@ -218,7 +218,6 @@ ONE, TWO = FIRST.model, SECOND.model
         (("models", 0, "expected_accuracy"), 7.0, f"expected_accuracy of {ONE} is 7.0, and not from 0 to 1"),
         (("models", 0, "expected_accuracy_low_80"), None, f"expected_accuracy of {ONE} has no interval"),
         (("models", 0, "worst_rank_95"), None, f"the interval of the rank of {ONE} has one end"),
-        (("models", 0, "score_low_95"), float("1e999"), "Out of range float values"),
         (("images",), 0, "images is 0, and not from 1"),
         (("classes",), 0, "classes is 0, and not from 1"),
         (("forward_passes",), -1, "forward_passes is -1, and not from 0"),
@@ -237,7 +236,7 @@ def test_an_edited_record_of_a_search_is_refused_by_name(tmp_path, path, value, 
     for name in parents:
         part = part[name]
     part[last] = value
-    (tmp_path / "result.json").write_text(json.dumps(record).replace("Infinity", "1e999"))
+    (tmp_path / "result.json").write_text(json.dumps(record))
     with pytest.raises(InputError) as error:
         read_search(tmp_path / "result.json")
     assert f"result.json is not the record of a search ({reason}" in str(error.value)

@@ -1,4 +1,4 @@
-"""Parts of all commands: argument parser, output that survives a closed pipe, printed sizes, and messages on files."""
+"""Arguments and output that all commands share: parser, streams, printed sizes and paths, answers to file errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _INVALID_CHOICE = re.compile(
 
 
 class Parser(argparse.ArgumentParser):
-    """Argument parser of a command. A wrong argument is an `InputError`, so that it ends in one line.
+    """Argument parser of a command that raises `InputError` for a wrong argument instead of ending the process.
 
     Args:
         examples: Command lines that the help shows last.
@@ -40,13 +40,13 @@ class Parser(argparse.ArgumentParser):
     def run(self, command: Callable[[argparse.Namespace], object], arguments: Sequence[str] | None = None) -> int:
         """Call a command with its parsed arguments (by default those of the process), and return the exit code.
 
-        The code is 0, or 1 after one line on stderr for wrong arguments, other bad input, or a file without access.
+        The exit code is 0, or 1 after one line on stderr about bad input or a file that cannot be used.
         """
         try:
             command(self.parse_args(arguments))
         except (InputError, OSError) as error:
             text = one_line(str(error))
-            if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+            if isinstance(error, OSError) and error.errno in ACCESS_ERRORS:
                 text = cannot_write(error, "name another place")
             elif isinstance(error, OSError) and error.filename is not None:
                 text = one_line(f"cannot use {error.filename} ({error.strerror}): name another place")
@@ -55,19 +55,19 @@ class Parser(argparse.ArgumentParser):
         return 0
 
     def error(self, message: str) -> NoReturn:
-        """Raise `InputError` with the message of argparse, the nearest option or choice, and where the help is."""
+        """Raise `InputError` with the message of argparse, the nearest option or choice, and the command for help."""
         invalid = _INVALID_CHOICE.fullmatch(message)
         if invalid is not None:
             choices = [choice.strip("' ") for choice in invalid["choices"].split(",")]
             advice = f"{suggestion(invalid['value'], choices)} (see {self.prog} --help)"
             raise InputError(f"{invalid['argument']}: there is no '{invalid['value']}': {advice}")
-        unknown = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
-        close = get_close_matches(unknown, self._option_string_actions, n=1, cutoff=0.7)
+        first_word = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
+        close = get_close_matches(first_word, self._option_string_actions, n=1, cutoff=0.7)
         raise InputError(f"{message}: {f'did you mean {close[0]}? See' if close else 'see'} {self.prog} --help")
 
 
 class SafeStream:
-    """Output stream whose reader may stop reading, as ``head`` does: the rest is discarded, and the work goes on."""
+    """Text stream that discards output when nobody reads it any more, as after ``| head``, instead of raising."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -76,7 +76,7 @@ class SafeStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text, or discard it."""
+        """Write a text, or discard it if the pipe is closed; return its length."""
         try:
             return self._stream.write(text)
         except BrokenPipeError:
@@ -84,20 +84,21 @@ class SafeStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush the stream, or discard what it holds."""
+        """Flush the stream, or discard its buffer if the pipe is closed."""
         try:
             self._stream.flush()
         except BrokenPipeError:
             self._discard()
 
     def _discard(self) -> None:
+        """Send the buffer and all later output to the null device."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._stream.fileno())
         os.close(nowhere)
 
 
 def make_output_safe() -> None:
-    """Let stdout and stderr of this process accept every character, and survive a pipe that is closed."""
+    """Let stdout and stderr escape characters outside of their encoding, and discard output after a closed pipe."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
@@ -106,7 +107,7 @@ def make_output_safe() -> None:
 
 
 def format_bytes(count: int) -> str:
-    """Return a size in bytes with three digits and a unit, for example ``3.14 MB``."""
+    """Return a number of bytes with three significant digits and the unit that fits, for example ``3.14 MB``."""
     size, units = float(count), ["B", "kB", "MB", "GB", "TB"]
     while size >= 999.5 and len(units) > 1:
         size /= 1000
@@ -115,23 +116,27 @@ def format_bytes(count: int) -> str:
 
 
 def relative_path(path: Path | str) -> str:
-    """Return an absolute path below the working directory relative to it, and any other path unchanged."""
+    """Return a path relative to the working directory if it is absolute and inside, and unchanged otherwise."""
     absolute = Path(path)
-    below = absolute.is_absolute() and absolute.is_relative_to(Path.cwd())
-    return str(absolute.relative_to(Path.cwd())) if below else str(path)
+    is_inside = absolute.is_absolute() and absolute.is_relative_to(Path.cwd())
+    return str(absolute.relative_to(Path.cwd())) if is_inside else str(path)
 
 
 def is_allowed(path: str | os.PathLike[str], mode: int) -> bool:
-    """Return whether this process has access to a file or folder, with a mode of `os.access`."""
+    """Return whether this process may access a file or folder; ``mode`` is that of `os.access`, such as ``os.R_OK``."""
     return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
-CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-"""Numbers of the errors that `cannot_write` explains: disk full, quota, read-only, no permission."""
+ACCESS_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Numbers of the errors that `cannot_write` explains: full disk, quota, read-only disk, no permission."""
 
 
 def cannot_write(error: OSError, advice: str = "name another folder with --out FOLDER") -> str:
-    """Return one line on a path that cannot be read, or otherwise on one that cannot be written, with ``advice``."""
+    """Return a one-line message for an error of `ACCESS_ERRORS`.
+
+    The message names the path that cannot be written, and gives ``advice``. If the path or a folder above it cannot be
+    read, the message names that one instead.
+    """
     if isinstance(error, PermissionError) and error.filename is not None:
         path = Path(os.fsdecode(error.filename))
         # The outermost folder that cannot be entered, or the file itself.

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from transfer_exp.cli.console import CANNOT_WRITE, Parser, cannot_write, make_output_safe
+from transfer_exp.cli.console import ACCESS_ERRORS, Parser, cannot_write, make_output_safe
 from transfer_exp.cli.help import plan_parser, print_help, run_parser
 from transfer_exp.cli.hydra_callback import RESOURCES, check_choices
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
@@ -93,7 +93,7 @@ def main(without_arguments: str = "help") -> int | None:
         word, code = ("terminated", 143) if isinstance(error, TerminatedError) else ("interrupted", 130)
         _fail(f"{word}: {_interruption_advice()}; the same command continues from there", code)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+        if isinstance(error, OSError) and error.errno in ACCESS_ERRORS:
             _fail(cannot_write(error))
         if not HydraConfig.initialized() or HydraConfig.get().mode is not RunMode.MULTIRUN:
             raise
@@ -246,7 +246,7 @@ def _run_job(config: DictConfig, output: OutputOptions, finished: list[Path]) ->
             _fail(explain(error))
         _record_problem(config, folder, error)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+        if isinstance(error, OSError) and error.errno in ACCESS_ERRORS:
             if sweep is None:
                 _fail(cannot_write(error))
             raise  # A full disk would be the same for all jobs, and could not be recorded.

@@ -1,17 +1,18 @@
 """Limits on option files: a file that somebody else wrote may choose settings, but not run code or use up memory.
 
-Permission to run code comes from the command line, or from the environment that the user set, and never from a file.
-Every file that Hydra reads passes through this module, in the command line, in the Python interface and in workers.
-`install` replaces these methods of Hydra:
+An option file is a YAML file that Hydra reads. A file is shipped if it belongs to this package, Hydra or a plugin of
+Hydra; only other files are checked. Permission to run code comes from the command line or the environment, never from a
+file. `install` replaces functions of Hydra in every process. Three of the new ones call the old one, and check:
 
-- `_load_config` reads a file: it checks its path, name, size, ``defaults`` and settings of Hydra.
-- `_place_config` puts a file where its package says: it refuses code, calls in ``${...}``, and settings of Hydra again.
-- `_compose_config` composes all files: it checks overrides, values, credentials, secrets and the number of ``${...}``.
-- `_find_mode` tells a sweep from a single run without composing everything.
+- `_load_config`, which reads one option file: its path, name, size, ``defaults`` and settings of Hydra;
+- `_load_in_package`, which reads one option file and nests its settings under a package such as ``metric``: code, calls
+  in ``${...}``, and the settings of Hydra again, because the package may be ``hydra``;
+- `_compose_config`, which merges files and overrides: values, credentials, secrets and the number of ``${...}``.
 
-More replacements save time. A job of a sweep mostly has the options of an earlier job and other values, and Hydra
-applies the values last. `_list_files` and `_merge_files` therefore do the work before that once for the same options.
-`_share_sources` saves a copy of all configs that Hydra defines in code.
+The others save time. `_find_mode` composes a config only if the config could say that the command is a sweep. A
+job of a sweep mostly has the options of an earlier job and other values, and Hydra applies the values last. Therefore
+`_list_files` and `_merge_files` do the work before that once for the same options. `_share_sources` saves a copy of all
+configs that Hydra defines in code.
 """
 
 from __future__ import annotations
@@ -43,27 +44,28 @@ from transfer_exp.errors import InputError, has_credentials, one_line
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "config.yaml").is_file())
-"""Folder of the configs: next to the package in a checkout, inside it once installed."""
+"""Folder of the shipped option files: next to the package in a checkout, inside it once installed."""
 
+# Settings of Hydra that an option file may have.
 _HYDRA_KEYS = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.mode")
-_PARAMS = "hydra.sweeper.params"
+_SWEEP_AXES = "hydra.sweeper.params"
 _LAUNCHER_KEYS = re.compile(
     r"hydra\.launcher\.(n_jobs|timeout_min|max_num_timeout|nodes|tasks_per_node|cpus_per_task|gpus_per_node|"
     r"gpus_per_task|mem_gb|partition|account|qos|constraint|array_parallelism)"
 )
-_WORD = re.compile(r"[\w.:+,-]*")
-_AXIS = re.compile(r"(?!hydra\b)[\w/]+(\.\w+)*")
-_CODE = "architectures"
-"""Name of the option whose value is a Python file, which is executed."""
-_INTERPOLATION = re.compile(r"\$\{((oc\.env|oc\.select|now|hydra):|[^${}:]*\})")
-"""Allowed: a plain ``${key}``, and four resolvers that call no code of a user."""
-_VARIABLE = re.compile(r"oc\.env:\s*['\"]?(\w+)")
-_LARGEST_FILE = 1_000_000
-_MOST_NODES, _MOST_LEVELS = 100_000, 50
-_MOST_READS = 1000
+_LAUNCHER_VALUE = re.compile(r"[\w.:+,-]*")
+_AXIS_NAME = re.compile(r"(?!hydra\b)[\w/]+(\.\w+)*")
+_CODE_KEY = "architectures"
+"""Key of the setting that names a Python file to execute, which an option file may not have."""
+_ALLOWED_INTERPOLATION = re.compile(r"\$\{((oc\.env|oc\.select|now|hydra):|[^${}:]*\})")
+"""A plain ``${key}``, or the start of a call of one of four resolvers, which run no code of a user."""
+_ENVIRONMENT_VARIABLE = re.compile(r"oc\.env:\s*['\"]?(\w+)")
+_MAX_BYTES = 1_000_000
+_MAX_NODES, _MAX_LEVELS = 100_000, 50
+_MAX_READS = 1000
 """Most files that are read to compose one config; usually there are about fifty."""
-_MOST_INTERPOLATIONS = 50
-"""Interpolations of one config; each can double the size of another one, and the package itself has about ten."""
+_MAX_INTERPOLATIONS = 50
+"""Most interpolations of one config. Each can double the size of another one; the shipped files have about ten."""
 
 _hydra_load_configuration = ConfigLoaderImpl.load_configuration
 _hydra_load_config = CachingConfigRepository.load_config
@@ -72,31 +74,31 @@ _hydra_list_files = create_defaults_list
 _hydra_merge_files = ConfigLoaderImpl._compose_config_from_defaults_list
 
 _shipped_files: dict[tuple[str, tuple[str, ...]], ConfigResult | None] = {}
-"""Files of the package and of Hydra that were read, by name and search path: they do not change."""
+"""Shipped files that were read, by key in Hydra's cache and search path; they do not change while a process runs."""
 _shipped_lists: dict[tuple[object, ...], DefaultsList] = {}
-"""Files of a config that has files of the package and of Hydra only, by its options; see `_list_files`."""
+"""Files of a config that has shipped files only, by its options; see `_list_files`."""
 _shipped_configs: dict[tuple[object, ...], bytes] = {}
 """Pickle of the merged files of such a config, which takes a quarter of the time of a copy; see `_merge_files`."""
-_MOST_CONFIGS = 256
+_MAX_CONFIGS = 256
 """Most entries of each of these two dictionaries; a pickle has about 17 kB."""
 
 
 def install() -> None:
-    """Let Hydra's loader apply the limits, and `check_config` to every config that it composes."""
+    """Replace the functions of Hydra that the top of this module lists."""
     Hydra.get_mode = _find_mode  # type: ignore[method-assign, assignment]
     ConfigLoaderImpl.load_configuration = _compose_config  # type: ignore[method-assign, assignment]
     CachingConfigRepository.load_config = _load_config  # type: ignore[method-assign, assignment]
-    ConfigLoaderImpl._load_single_config = _place_config  # type: ignore[method-assign, assignment]
+    ConfigLoaderImpl._load_single_config = _load_in_package  # type: ignore[method-assign, assignment]
     CachingConfigRepository.__init__ = _share_sources  # type: ignore[method-assign, assignment]
     config_loader_impl.create_defaults_list = _list_files  # type: ignore[attr-defined]
     ConfigLoaderImpl._compose_config_from_defaults_list = _merge_files  # type: ignore[method-assign, assignment]
 
 
 def _find_mode(application: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
-    """Return the mode that an option sets, or None; this replaces a method of Hydra. Errors: see `_load_config`.
+    """Return the mode (single run or sweep) that ``hydra.mode`` sets, or None; in place of `Hydra.get_mode`.
 
-    Hydra composes the whole config for it. No option file of the package sets a mode, so this is only needed where the
-    arguments name the mode or further folders of option files.
+    Hydra composes the whole config to find the mode. No shipped file sets one, so the config is only composed if the
+    arguments name ``hydra.mode`` or further folders of option files. Raises `InputError` like `_load_config`.
     """
     paths = [item.path or "" for item in application.config_loader.get_search_path().get_path()]
     if all(map(_is_shipped, paths)) and not any("hydra.mode" in o or "hydra.searchpath" in o for o in overrides):
@@ -111,12 +113,12 @@ def _find_mode(application: Hydra, config_name: str | None, overrides: list[str]
 
 
 def _compose_config(
-    loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *options: Any, **keywords: Any
+    loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *arguments: Any, **keywords: Any
 ) -> DictConfig:
-    """Compose and check a config; this replaces a method of Hydra. Raises `InputError` when it cannot be used."""
+    """Compose and check a config, in place of `ConfigLoaderImpl.load_configuration`; InputError if a check fails."""
     check_overrides(overrides, loader.repository.group_exists)
     try:
-        config = _hydra_load_configuration(loader, config_name, overrides, *options, **keywords)
+        config = _hydra_load_configuration(loader, config_name, overrides, *arguments, **keywords)
         plain = OmegaConf.to_container(config)
     except RecursionError as error:
         raise InputError("the option files list each other, or nest, without an end: correct their defaults") from error
@@ -127,14 +129,14 @@ def _compose_config(
     except KeyError as error:
         raise InputError(f"hydra.job.env_copy names {error}, which is not set: set it in the environment") from error
     assert isinstance(plain, dict)
-    hydra_config = plain.pop("hydra")
+    hydra_config = plain.pop("hydra")  # its own interpolations and values are not a user's
     interpolations = sum(value.count("${") for _, value in _iter_values(plain) if isinstance(value, str))
-    if interpolations > _MOST_INTERPOLATIONS:
-        raise InputError(f"the option files have over {_MOST_INTERPOLATIONS} interpolations ${{..}}: write values")
+    if interpolations > _MAX_INTERPOLATIONS:
+        raise InputError(f"the option files have over {_MAX_INTERPOLATIONS} interpolations ${{..}}: write values")
     for key, value in _iter_values(plain):
         if isinstance(value, str) and has_credentials(value):
             raise InputError(f"{key} contains credentials, and settings are written to files: leave them out")
-        for name in _VARIABLE.findall(value) if isinstance(value, str) else ():
+        for name in _ENVIRONMENT_VARIABLE.findall(value) if isinstance(value, str) else ():
             if is_secret(name):
                 raise InputError(f"{name} looks like a secret, and settings are written to files: leave {key} out")
     check_config({str(key): value for key, value in plain.items()}, hydra_config)
@@ -142,16 +144,21 @@ def _compose_config(
 
 
 def _load_config(repository: CachingConfigRepository, config_path: str) -> ConfigResult | None:
-    """Read a config; this replaces a method of Hydra. Raises `InputError` when the file breaks a rule named above."""
+    """Read one option file and check it, in place of `CachingConfigRepository.load_config`.
+
+    Raises `InputError` if a check that the top of this module lists fails.
+    """
+    # Counted in an attribute added to the repository, which Hydra creates anew for each config.
     reads = vars(repository)["reads"] = vars(repository).get("reads", 0) + 1
-    if reads > _MOST_READS:
+    if reads > _MAX_READS:
         raise InputError(f"the defaults of {config_path}.yaml list each other without an end: correct its defaults")
     path = PurePosixPath(config_path)
     if path.is_absolute() or ".." in path.parts:
         raise InputError(
             f"config {config_path} is outside of the folders of options: name its folder with --config-dir"
         )
-    if f"config_path={config_path}" not in repository.cache:
+    cache_key = f"config_path={config_path}"  # that of Hydra
+    if cache_key not in repository.cache:
         _check_name(repository, path)
         source = repository.delegate._find_object_source(config_path, ObjectType.CONFIG)  # type: ignore[attr-defined]
         if source is not None and source.scheme() == "file" and not _is_shipped(f"file://{source.path}"):
@@ -159,14 +166,14 @@ def _load_config(repository: CachingConfigRepository, config_path: str) -> Confi
             _check_yaml(file)
             with file.open(encoding="utf-8") as stream:
                 _check_defaults(f"{config_path}.yaml", yaml.safe_load(stream))
-    key = f"config_path={config_path}", tuple(source.path for source in repository.get_sources())
-    if key in _shipped_files and key[0] not in repository.cache:
-        repository.cache[key[0]] = deepcopy(_shipped_files[key])  # Hydra merges other files into what it takes
+    shipped_key = cache_key, tuple(source.path for source in repository.get_sources())
+    if shipped_key in _shipped_files and cache_key not in repository.cache:
+        repository.cache[cache_key] = deepcopy(_shipped_files[shipped_key])  # Hydra merges other files into the result
     result = _hydra_load_config(repository, config_path)
-    if key not in _shipped_files and result is not None and _is_shipped(result.path):
-        _shipped_files[key] = deepcopy(result)
+    if shipped_key not in _shipped_files and result is not None and _is_shipped(result.path):
+        _shipped_files[shipped_key] = deepcopy(result)
     if result is not None and not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
-        # Here too, because Hydra takes hydra.searchpath from this result before `_place_config` runs.
+        # `_load_in_package` would be too late, because Hydra reads hydra.searchpath before.
         _check_hydra(f"{config_path}.yaml", "hydra", OmegaConf.to_container(result.config).get("hydra", {}))  # type: ignore[union-attr]
     return result
 
@@ -176,24 +183,28 @@ def _check_name(repository: CachingConfigRepository, path: PurePosixPath) -> Non
     if len(path.parts) == 1:
         return
     folders = [source.path for source in repository.get_sources() if source.scheme() == "file"]
-    with_option = [folder for folder in folders if Path(folder, f"{path}.yaml").is_file()]
-    of_user = [folder for folder in with_option if not _is_shipped(f"file://{folder}")]
-    if of_user and len(of_user) < len(with_option):
+    with_file = [folder for folder in folders if Path(folder, f"{path}.yaml").is_file()]
+    of_user = [folder for folder in with_file if not _is_shipped(f"file://{folder}")]
+    if of_user and len(of_user) < len(with_file):
         raise InputError(f"{of_user[0]}/{path}.yaml has the name of an option of transfer_exp: rename it")
 
 
-def _place_config(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
-    """Read a config, and put it where its package says; this replaces a method of Hydra. Errors: see `_load_config`."""
+def _load_in_package(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
+    """Read one option file nested under its package, and check it, in place of `ConfigLoaderImpl._load_single_config`.
+
+    Raises `InputError` like `_load_config`.
+    """
     result = _hydra_load_single_config(loader, default, repo)
     if not _is_shipped(result.path) and OmegaConf.is_dict(result.config):
         file, content = f"{default.config_path}.yaml", OmegaConf.to_container(result.config)
         assert isinstance(content, dict)
         _check_hydra(file, "hydra", content.get("hydra", {}))
         for key, value in _iter_values(content):
-            if key.rpartition(".")[2] == _CODE and value is not None:
+            if key.rpartition(".")[2] == _CODE_KEY and value is not None:
                 raise InputError(f"{file} may not set {key}, which is code that runs: set it on the command line")
-            if isinstance(value, str) and value.count("${") != len(_INTERPOLATION.findall(value)):
-                raise InputError(f"{file} may not set {key} to {value}: write ${{KEY}} or ${{oc.env:NAME}}")
+            if isinstance(value, str) and value.count("${") != len(_ALLOWED_INTERPOLATION.findall(value)):
+                fix = "write ${KEY}, or ${...} with oc.env, oc.select, now or hydra"
+                raise InputError(f"{file} may not set {key} to {value}: {fix}")
     return result
 
 
@@ -227,7 +238,7 @@ def _list_files(
 
 
 def _merge_files(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: IConfigRepository) -> DictConfig:
-    """Merge the files of a config; this replaces a method of Hydra. Errors: see `_load_config` and `_place_config`."""
+    """Merge the files of a config; this replaces a method of Hydra. Raises `InputError` like `_load_in_package`."""
     sources = _shipped_sources(repo)
     key = (sources, *map(repr, defaults))
     if sources is None or key not in _shipped_configs:
@@ -248,38 +259,39 @@ def _shipped_sources(repo: IConfigRepository) -> tuple[str, ...] | None:
 
 def _add(cache: dict[tuple[object, ...], Any], key: tuple[object, ...], value: object) -> None:
     """Add a value to a cache, without its oldest one if it is full."""
-    if len(cache) >= _MOST_CONFIGS:
+    if len(cache) >= _MAX_CONFIGS:
         del cache[next(iter(cache))]
     cache[key] = value
 
 
 def _is_shipped(path: str) -> bool:
-    """Return whether the folder of a config belongs to this package, to Hydra or to one of its plugins."""
+    """Return whether a folder of option files, written as SCHEME://FOLDER, is of this package, Hydra or a plugin."""
     scheme, _, folder = path.partition("://")
     if scheme == "file":
         return Path(folder).resolve() == CONF
-    # Other schemes are of configs that are defined in code, not in files.
+    # pkg:// is a folder of a Python package. Other schemes stand for options that are defined in code, not in files.
     return scheme != "pkg" or folder.split(".")[0] in ("hydra", "hydra_plugins")
 
 
 def _check_hydra(file: str, key: str, value: Any) -> None:
     """Refuse settings of Hydra in a file, except folders, axes of a sweep, and plain settings of a launcher."""
-    allowed = isinstance(value, str | int | float | None)
-    if isinstance(value, Mapping) and key == _PARAMS:
+    if isinstance(value, Mapping) and key == _SWEEP_AXES:
         for axis, values in value.items():
-            if not _AXIS.fullmatch(str(axis)) or any(word in f"{axis}={values}" for word in ("${", _CODE)):
+            if not _AXIS_NAME.fullmatch(str(axis)) or any(word in f"{axis}={values}" for word in ("${", _CODE_KEY)):
                 raise InputError(f"{file} may not sweep over {axis}={values}: write it on the command line")
     elif isinstance(value, Mapping):
         for name, item in value.items():
             _check_hydra(file, f"{key}.{name}", item)
-    elif not (allowed and (key in _HYDRA_KEYS or (_LAUNCHER_KEYS.fullmatch(key) and _WORD.fullmatch(str(value))))):
-        raise InputError(f"{file} may not set {key}: set it on the command line, if you trust it")
+    else:
+        is_launcher_setting = _LAUNCHER_KEYS.fullmatch(key) and _LAUNCHER_VALUE.fullmatch(str(value))
+        if not isinstance(value, str | int | float | None) or not (key in _HYDRA_KEYS or is_launcher_setting):
+            raise InputError(f"{file} may not set {key}: set it on the command line, if you trust it")
 
 
 def _check_yaml(path: Path) -> None:
-    """Refuse a file that is large, or becomes large when its aliases are replaced by what they stand for."""
-    if path.stat().st_size > _LARGEST_FILE:
-        raise InputError(f"{path.name} has over {_LARGEST_FILE // 1_000_000} MB: an option is a small file")
+    """Refuse a file that is large, or that is large once each alias (``*NAME``) is replaced by its anchor's content."""
+    if path.stat().st_size > _MAX_BYTES:
+        raise InputError(f"{path.name} has over {_MAX_BYTES // 1_000_000} MB: an option is a small file")
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []
     total = 0
@@ -300,38 +312,43 @@ def _check_yaml(path: Path) -> None:
             elif isinstance(event, yaml.ScalarEvent):
                 sizes |= {event.anchor: 1} if event.anchor else {}
                 total += 1
-            if total > _MOST_NODES or len(open_nodes) > _MOST_LEVELS:
+            if total > _MAX_NODES or len(open_nodes) > _MAX_LEVELS:
                 raise InputError(
-                    f"{path.name} stands for over {_MOST_NODES} values, or over {_MOST_LEVELS} levels: write it shorter"
+                    f"{path.name} stands for over {_MAX_NODES} values, or over {_MAX_LEVELS} levels: write it shorter"
                 )
 
 
 def _check_defaults(file: str, content: Any) -> None:
-    """Refuse content that is not a mapping, and ``defaults`` that Hydra could not read as a list of options."""
+    """Refuse content that is not a mapping, and ``defaults`` that are not a list of NAME or GROUP: NAME (or null)."""
     if content is None:
         return
     if not isinstance(content, Mapping):
         raise InputError(f"{file} is not a mapping: write KEY: VALUE in each line")
     defaults = content.get("defaults", [])
-    for item in defaults if isinstance(defaults, list) else [None]:
-        names = list(item.items()) if isinstance(item, Mapping) else [("", item)]
-        value = names[0][1] if len(names) == 1 else 0
-        chosen = value if isinstance(value, list) and names[0][0] else [value]
-        is_null = value is None and isinstance(item, Mapping)
-        if not (is_null or all(map(_is_option, chosen))) or not isinstance(names[0][0], str):
-            raise InputError(
-                one_line(
-                    f"{file} has defaults: {defaults}, which Hydra cannot read: write a list of NAME or GROUP: NAME"
-                )
-            )
+    if not isinstance(defaults, list) or not all(map(_is_default, defaults)):
+        raise InputError(
+            one_line(f"{file} has defaults: {defaults}, which Hydra cannot read: write a list of NAME or GROUP: NAME")
+        )
 
 
-def _is_option(name: Any) -> bool:
+def _is_default(item: Any) -> bool:
+    """Return whether Hydra can read an entry of ``defaults``: NAME, GROUP: NAME, GROUP: [NAME, ...] or GROUP: null."""
+    if not isinstance(item, Mapping):
+        return _is_option_name(item)
+    if len(item) != 1:
+        return False
+    ((group, names),) = item.items()
+    are_names = names is None or all(map(_is_option_name, names if isinstance(names, list) else [names]))
+    return isinstance(group, str) and bool(group) and are_names
+
+
+def _is_option_name(name: Any) -> bool:
+    """Return whether a value is a name; a missing one (``???``) or an interpolation is not."""
     return isinstance(name, str) and name != "???" and "${" not in name
 
 
 def _iter_values(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every value inside plain data with its dotted key, and mappings and lists themselves too."""
+    """Yield ``content`` and every value inside its mappings and lists, each with its dotted key."""
     yield key, content
     items = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else ()
     for name, item in items:

@@ -15,7 +15,7 @@ from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
 from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.job_labels import cell_labels, resolve_settings
 from transfer_exp.cli.overrides import quote
-from transfer_exp.cli.score_matrix import split_option
+from transfer_exp.cli.score_matrix import split_label
 from transfer_exp.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def compose_regimes(config: DictConfig) -> list[ComposedRegime]:
         raise InputError("regimes are ways to fine-tune the ranked models: add --then fine-tune, or leave them out")
     overrides = list(HydraConfig.get().overrides.task)
     for override in overrides:
-        if override.startswith(("ground_truth=", "ground_truth.")):
+        if override.lstrip("+~").partition("=")[0].partition(".")[0] == "ground_truth":
             raise InputError(f"{override} has no effect next to regimes: list it there, such as 'lora(rank=4)'")
     composed = [_compose(name, overrides) for name in names]
     return list({regime.label: regime for regime in composed}.values())
@@ -68,7 +68,7 @@ def compose_regimes(config: DictConfig) -> list[ComposedRegime]:
 
 def _compose(text: str, overrides: Sequence[str]) -> ComposedRegime:
     """Return the regime of a text such as ``lora(rank=4)``; InputError if there is no such option or setting."""
-    name, changes = split_option("ground_truth", text)
+    name, changes = split_label("ground_truth", text)
     # In quotes, because an option is a name even where it reads like a number or a truth value.
     own = [f"ground_truth='{name}'", *(f"ground_truth.{change}" for change in changes)]
     try:

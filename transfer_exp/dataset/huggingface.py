@@ -21,7 +21,7 @@ from transfer_exp.statistics.feature_set import Labels, TargetKind, Targets
 
 _REMEDY = "fetch the dataset again or set dataset.on_unreadable=skip"
 _WITHHELD = (-1, None, "")
-"""Values of a label column that stand for an unknown label."""
+"""Values of a label column that stand for an unknown label; competitions withhold the labels of test images."""
 
 
 def huggingface(
@@ -43,54 +43,62 @@ def huggingface(
     """Return the dataset ``id``; code in the dataset's repository never runs.
 
     Args:
-        id: ``owner/name`` on the hub or a local folder. ``owner/name@revision`` makes the result repeatable.
-        config: Name of a configuration. None is the default one.
-        train, validation, test: Names of three different splits. None selects the split with a name that `split_of`
-            knows (for ``train`` also the only one). A validation or test split without labels is then passed over.
-        image_column, label_column: Names of the columns. None is the only image, and the only class label or list of
-            class labels. A label column of integers, strings or floats must be named. A list holds
-            several labels, a float is a number to predict.
-        target_column: Name of a column of numbers to predict, instead of a ``label_column``. They may be whole, such as
-            ages.
-        test_fraction, scoring_set_size, seed, on_unreadable, background, pixel_range: Arguments of `image_folder`.
+        id: ``owner/name`` on the hub, or a local folder. ``owner/name@revision`` makes the result repeatable.
+        config: Name of a configuration of the dataset; None for the default one.
+        train, validation, test: Names of three different splits of the dataset. None selects a split whose name
+            `split_of` knows, and passes over a validation or test split without labels. If the dataset has one split
+            only, it is ``train`` by default, whatever its name.
+        test_fraction: Fraction of every class to hold out of ``train`` if there is no test split.
+        image_column: Name of the column of images; None for the only one.
+        label_column: Name of the column of labels. None selects the only column of class labels, or of lists of them.
+            A column of integers or strings (classes), of lists of them (several labels), or of floats (numbers to
+            predict) must be named.
+        target_column: Name of a column of floats or integers, such as ages, that are numbers to predict; it replaces
+            ``label_column``.
+        scoring_set_size, seed, on_unreadable, background, pixel_range: Arguments of `image_folder`.
 
     Raises:
         InputError: If `datasets` is not installed, a download fails, a split or column is missing or ambiguous,
             or labels are withheld.
     """
-    splits = _load_splits(id, config)
-    chosen = _choose_splits(splits, train, validation, test)
-    for name in chosen.values():
-        if name not in splits:
-            raise InputError(f"{id} has no split {name!r}: {suggestion(name, splits)}")
-    features = splits[chosen["train"]].features
-    image, label = _choose_columns(features, image_column, label_column, target_column, id)
-    passed_over: dict[str, tuple[str, ...]] = {}
-    for split, option in (("validation", validation), ("test", test)):
-        if option is None and split in chosen and all(_is_withheld(cell) for cell in splits[chosen[split]][label]):
-            n_rows, name = len(splits[chosen[split]]), chosen.pop(split)
-            passed_over[no_label_reason(split)] = tuple(f"{name}, row {i}" for i in range(n_rows))
-    kind = "regression" if target_column is not None else _target_kind(features[label])
-    class_names, answers = _read_targets({split: splits[name] for split, name in chosen.items()}, label, id, kind)
+    hub_splits = _load_splits(id, config)
+    split_names = _choose_splits(hub_splits, train, validation, test, id)
+    features = hub_splits[split_names["train"]].features
+    image_column, column = _choose_columns(features, image_column, label_column, target_column, id)
+    optional = [split for split, name in (("validation", validation), ("test", test)) if name is None]
+    passed_over = _leave_out_unlabelled(split_names, optional, hub_splits, column)
+    kind = "regression" if target_column is not None else _target_kind(features[column])
+    splits = {split: hub_splits[name] for split, name in split_names.items()}
+    class_names, labels_and_targets = _read_targets(splits, column, id, kind)
     decoder, folders = ImageDecoder(background, pixel_range), _allowed_folders(id)
-    images = {
-        split: _load_images(splits[name], image, *answers[split], f"{id}, {name}", folders, decoder)
-        for split, name in chosen.items()
-    }
-    if is_skip(on_unreadable) and (damaged := _leave_out_unreadable(images, id, chosen)):
+    images_by_split = {}
+    for split, rows in splits.items():
+        labels, targets = labels_and_targets[split]
+        source = f"{id}, {split_names[split]}"
+        images_by_split[split] = _load_images(rows, image_column, labels, targets, source, folders, decoder)
+    if is_skip(on_unreadable) and (damaged := _leave_out_unreadable(images_by_split, id, split_names)):
         passed_over[NOT_READABLE] = damaged
-    sampling = (test_fraction, scoring_set_size, seed)
-    reason = f"its column {label} holds {_describe_column(features[label], kind, target_column)}"
+    reason = f"its column {column} holds {_describe_column(features[column], kind, target_column)}"
     try:
-        return assemble(Path(id).name, class_names, images, *sampling, kind, passed_over, reason)
+        return assemble(
+            Path(id).name,
+            class_names,
+            images_by_split,
+            test_fraction,
+            scoring_set_size,
+            seed,
+            kind,
+            passed_over,
+            reason,
+        )
     except InputError as error:
-        if kind != "single_label" or not _holds_whole_numbers(features[label]):
+        if kind != "single_label" or not _holds_whole_numbers(features[column]):
             raise
-        raise InputError(f"{error}; for numbers to predict set dataset.target_column={label}") from error
+        raise InputError(f"{error}; for numbers to predict set dataset.target_column={column}") from error
 
 
 def _describe_column(feature: Any, kind: TargetKind, target_column: str | None) -> str:
-    """Return what the column to predict holds, in words that explain the kind of the dataset."""
+    """Return a phrase for the content of the column to predict, which decides the kind of the dataset."""
     if target_column is not None:
         return "numbers to predict"
     if kind == "single_label" and _holds_whole_numbers(feature):
@@ -99,21 +107,36 @@ def _describe_column(feature: Any, kind: TargetKind, target_column: str | None) 
 
 
 def _holds_whole_numbers(feature: Any) -> bool:
-    """Return whether a column holds whole numbers that do not stand for names of classes."""
+    """Return whether a column holds whole numbers, other than the codes of named classes."""
     return not hasattr(feature, "names") and "int" in getattr(feature, "dtype", "")
 
 
-def _leave_out_unreadable(images: dict[Split, LabelledImages], id: str, chosen: Mapping[Split, str]) -> tuple[str, ...]:
+def _leave_out_unlabelled(
+    split_names: dict[Split, str], optional: Sequence[str], hub_splits: Any, column: str
+) -> dict[str, tuple[str, ...]]:
+    """Remove optional splits without labels, in place, and return the names of their images by the reason."""
+    passed_over = {}
+    for split, name in list(split_names.items()):
+        if split in optional and all(map(_is_withheld, hub_splits[name][column])):
+            del split_names[split]
+            passed_over[no_label_reason(split)] = tuple(f"{name}, row {i}" for i in range(len(hub_splits[name])))
+    return passed_over
+
+
+def _leave_out_unreadable(
+    images_by_split: dict[Split, LabelledImages], id: str, split_names: Mapping[Split, str]
+) -> tuple[str, ...]:
     """Leave unreadable images out of every split, in place, and return their names."""
     damaged = list[str]()
-    for split, part in images.items():
-        is_readable = find_readable(part, f"{id}, {chosen[split]}")
-        images[split] = part.subset(np.flatnonzero(is_readable))
-        damaged += [f"{chosen[split]}, row {i}" for i in np.flatnonzero(~is_readable)]
+    for split, images in images_by_split.items():
+        is_readable = find_readable(images, f"{id}, {split_names[split]}")
+        images_by_split[split] = images.subset(np.flatnonzero(is_readable))
+        damaged += [f"{split_names[split]}, row {i}" for i in np.flatnonzero(~is_readable)]
     return tuple(damaged)
 
 
 def _load_splits(id: str, config: str | None) -> Any:
+    """Return the splits of a dataset by their names in the dataset, as tables of the library `datasets`."""
     try:
         import datasets
     except ImportError as error:
@@ -123,7 +146,8 @@ def _load_splits(id: str, config: str | None) -> Any:
     if not (folder.is_dir() or datasets.config.HF_HUB_OFFLINE):
         go_offline_if_unreachable()
         datasets.config.HF_HUB_OFFLINE = is_offline()  # the library copied it when it was imported
-    options = {"data_files": files} if (files := _split_files(folder)) else {}
+    data_files = _split_patterns(folder)
+    options = {"data_files": data_files} if data_files else {}
     try:
         # Releases before 4.0 would ask whether to run a dataset's script; later releases never run one.
         splits = datasets.load_dataset(path, name=config, revision=revision or None, trust_remote_code=False, **options)
@@ -134,45 +158,54 @@ def _load_splits(id: str, config: str | None) -> Any:
             f"cannot load dataset.id={id} ({cause}): check the id and the connection, or give a local folder"
         ) from error
     if len(splits) == 1 and folder.is_dir():
-        refuse_similar(folder)  # `datasets` has made one split of them
+        refuse_similar(folder)  # `datasets` reads folders such as fold1 and fold2 as one split
     return splits
 
 
-def _split_files(folder: Path) -> dict[str, str]:
-    """Return the files of each split of a local folder if their names have capitals, which `datasets` ignores."""
+def _split_patterns(folder: Path) -> dict[str, str]:
+    """Return the file pattern of each split of a local folder, if the names of split folders have capitals, else {}.
+
+    `datasets` finds split folders itself, but only those with names in lower case.
+    """
     names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-    splits = {str(split): f"{name}/**" for name in sorted(names) if (split := split_of(name))}
-    return splits if "train" in splits and any(split_of(name) and name != name.lower() for name in names) else {}
+    patterns = {str(split): f"{name}/**" for name in sorted(names) if (split := split_of(name))}
+    return patterns if "train" in patterns and any(split_of(name) and name != name.lower() for name in names) else {}
 
 
-def _choose_splits(splits: Any, train: str | None, validation: str | None, test: str | None) -> dict[Split, str]:
-    """Return the name of each split, with None replaced by a usual name that exists; refuse to use one split twice."""
-    names_by_split: dict[Split, str | None] = {"train": train, "validation": validation, "test": test}
-    if train is None and len(splits) == 1:
-        names_by_split["train"] = next(iter(splits))
-    chosen: dict[Split, str] = {}
-    for split, option in names_by_split.items():
-        usual = [
-            name
-            for name in splits
-            if split_of(name) == split and name not in (*names_by_split.values(), *chosen.values())
-        ]
-        name = option or (split if split in usual else next(iter(usual), None))
+def _choose_splits(
+    hub_splits: Any, train: str | None, validation: str | None, test: str | None, id: str
+) -> dict[Split, str]:
+    """Return the name in the dataset of each split: the requested one, or one that `split_of` knows if it is None.
+
+    A validation or test split that is neither requested nor found is missing. Using one split twice is refused.
+    """
+    requested: dict[Split, str | None] = {"train": train, "validation": validation, "test": test}
+    if train is None and len(hub_splits) == 1:
+        requested["train"] = next(iter(hub_splits))
+    split_names: dict[Split, str] = {}
+    for split, requested_name in requested.items():
+        used = (*requested.values(), *split_names.values())
+        candidates = [name for name in hub_splits if split_of(name) == split and name not in used]
+        name = requested_name or (split if split in candidates else next(iter(candidates), None))
         if name is not None:
-            chosen[split] = name
-    if not {"train"} & {*chosen, *splits}:
-        raise InputError(f"none of the splits {', '.join(splits)} is called train: set dataset.train and dataset.test")
-    chosen.setdefault("train", "train")
-    if len(set(chosen.values())) < len(chosen):
-        names = ", ".join(chosen.values())
+            split_names[split] = name
+    if not {"train"} & {*split_names, *hub_splits}:
+        names = ", ".join(hub_splits)
+        raise InputError(f"none of the splits {names} is called train: set dataset.train and dataset.test")
+    split_names.setdefault("train", "train")
+    if len(set(split_names.values())) < len(split_names):
+        names = ", ".join(split_names.values())
         raise InputError(f"dataset.train, validation and test must be different splits, not {names}")
-    return chosen
+    for name in split_names.values():
+        if name not in hub_splits:
+            raise InputError(f"{id} has no split {name!r}: {suggestion(name, hub_splits)}")
+    return split_names
 
 
 def _choose_columns(
     features: Any, image: str | None, label: str | None, target: str | None, id: str
 ) -> tuple[str, str]:
-    """Return the names of the column of images, and of that of labels or numbers."""
+    """Return the names of the column of images and of the column to predict, given the requested names."""
     import datasets
 
     image = _choose_column(features, image, datasets.Image, "image_column", id)
@@ -187,7 +220,7 @@ def _choose_columns(
 
 
 def _check_target_column(features: Any, target: str, label: str | None, id: str) -> str:
-    """Return the name of a column of numbers to predict; InputError if it holds others, or labels are named too."""
+    """Return ``target``; InputError if it is not a column of numbers, or a column of labels is requested, too."""
     import datasets
 
     if label is not None:
@@ -200,28 +233,31 @@ def _check_target_column(features: Any, target: str, label: str | None, id: str)
     return target
 
 
-def _choose_column(features: Any, name: str | None, kind: type, option: str, id: str) -> str:
-    """Return the column ``name`` if it exists, or for None the only column of a type."""
+def _choose_column(features: Any, name: str | None, feature_type: type, setting: str, id: str) -> str:
+    """Return ``name`` if there is such a column; for None, the name of the only column of a type, or of lists of it."""
     import datasets
 
     if name is not None:
         if name not in features:
             raise InputError(f"{id} has no column {name!r}: {suggestion(name, features)}")
         return name
-    columns = [column for column, feature in features.items() if isinstance(feature, kind)]
-    columns = columns or [c for c, feature in features.items() if isinstance(getattr(feature, "feature", None), kind)]
+    columns = [column for column, feature in features.items() if isinstance(feature, feature_type)]
+    columns = columns or [
+        column for column, feature in features.items() if isinstance(getattr(feature, "feature", None), feature_type)
+    ]
     if len(columns) != 1:
         names = ", ".join(columns or features)
-        advice = ", or dataset.target_column to one of numbers" if kind is datasets.ClassLabel else ""
+        advice = ", or dataset.target_column to one of numbers" if feature_type is datasets.ClassLabel else ""
         advice += ", or read a folder of images with dataset=image_folder" if expand_user(id).is_dir() else ""
         raise InputError(
-            f"{id} has {len(columns)} columns of type {kind.__name__}: set dataset.{option} to one of {names}{advice}"
+            f"{id} has {len(columns)} columns of type {feature_type.__name__}: "
+            f"set dataset.{setting} to one of {names}{advice}"
         )
     return str(columns[0])
 
 
 def _target_kind(feature: Any) -> TargetKind:
-    """Return what a column with this feature asks a model to predict."""
+    """Return the kind of a dataset whose column to predict has this type of the library `datasets`."""
     if hasattr(feature, "feature"):
         return "multi_label"
     return "regression" if getattr(feature, "dtype", "").startswith("float") else "single_label"
@@ -232,18 +268,22 @@ def _read_targets(
 ) -> tuple[tuple[str, ...], dict[Split, tuple[Labels, Targets | None]]]:
     """Return the class names, and the labels and targets of every split (see `LabelledImages`)."""
     class_names, codes = _read_classes(list(splits.values()), column, kind)
-    answers = {split: _read_answers(rows, column, codes, f"{id}, {split}", kind) for split, rows in splits.items()}
+    values = {split: _read_column(rows, column, codes, f"{id}, {split}", kind) for split, rows in splits.items()}
     if kind == "regression":
-        bounds, class_names = number_groups(answers["train"][:, 0])
-        return class_names, {split: (group_numbers(part[:, 0], bounds), part) for split, part in answers.items()}
+        bounds, class_names = number_groups(values["train"][:, 0])
+        groups = {split: group_numbers(numbers[:, 0], bounds) for split, numbers in values.items()}
+        return class_names, {split: (groups[split], numbers) for split, numbers in values.items()}
     if kind == "multi_label":
-        train = answers["train"]
-        return class_names, {split: (rarest_labels(part, train), part) for split, part in answers.items()}
-    return class_names, {split: (part, None) for split, part in answers.items()}
+        train = values["train"]
+        return class_names, {split: (rarest_labels(targets, train), targets) for split, targets in values.items()}
+    return class_names, {split: (labels, None) for split, labels in values.items()}
 
 
 def _read_classes(splits: Sequence[Any], column: str, kind: TargetKind) -> tuple[tuple[str, ...], dict[Any, int]]:
-    """Return the class names, and the label of each value of the column; values of a plain column are sorted."""
+    """Return the class names, and the label in [0, C) of each value of the column.
+
+    A column of class labels has names, in an order of its own. The values of another column are sorted.
+    """
     if kind == "regression":
         return (), {}
     feature = splits[0].features[column]
@@ -253,13 +293,13 @@ def _read_classes(splits: Sequence[Any], column: str, kind: TargetKind) -> tuple
         cells = (value for split in splits for value in split[column] if value is not None)
         values = sorted({value for cell in cells for value in (cell if kind == "multi_label" else (cell,))})
     cleaned = [clean_name(str(value if names is None else names[value])) for value in values]
-    # Names that differ in the Unicode form of an accent only are one class.
+    # Names that differ only in the Unicode form of an accent are one class.
     positions = {name: i for i, name in enumerate(dict.fromkeys(cleaned))}
     return tuple(positions), {value: positions[name] for value, name in zip(values, cleaned, strict=True)}
 
 
 def _allowed_folders(id: str) -> list[Path]:
-    """Return the folders that may hold files of the dataset: a local dataset's folder and the libraries' caches."""
+    """Return the folders that may hold image files: that of a local dataset, and the caches of the libraries."""
     import datasets
     from huggingface_hub import constants
 
@@ -268,21 +308,21 @@ def _allowed_folders(id: str) -> list[Path]:
 
 
 def _load_images(
-    split: Any,
+    rows: Any,
     column: str,
     labels: Labels,
     targets: Targets | None,
-    label: str,
+    source: str,
     folders: Sequence[Path],
     decoder: ImageDecoder,
 ) -> LabelledImages:
-    """Return the images of one split, decoded on reading."""
+    """Return the images of one split, decoded on reading; ``source`` names the split in error messages."""
     import datasets
 
-    encoded = split.cast_column(column, datasets.Image(decode=False)).select_columns([column])
+    encoded = rows.cast_column(column, datasets.Image(decode=False)).select_columns([column])
 
     def name_row(i: int) -> str:
-        return f"{label}, row {i}"
+        return f"{source}, row {i}"
 
     def read_content(i: int) -> bytes:
         cell = encoded[i][column]
@@ -298,13 +338,16 @@ def _load_images(
     return load_encoded(read_content, labels, name_row, _REMEDY, targets, decoder)
 
 
-def _read_answers(split: Any, column: str, codes: dict[Any, int], label: str, kind: TargetKind) -> np.ndarray:
-    """Return what to predict for the rows of a split, checked: labels (N,), zeros and ones (N, C) or numbers (N, 1)."""
-    values = list(split[column])
+def _read_column(rows: Any, column: str, codes: dict[Any, int], source: str, kind: TargetKind) -> np.ndarray:
+    """Return the checked values to predict in a split: labels (N,), zeros and ones (N, C), or numbers (N, 1).
+
+    ``codes`` has the label of each value (`_read_classes`), and ``source`` names the split in error messages.
+    """
+    values = list(rows[column])
     if kind == "regression":
         for row, value in enumerate(values):
             if value is None or not np.isfinite(value):
-                raise InputError(f"{label}, row {row}: {column}={value} is not a number: leave it out")
+                raise InputError(f"{source}, row {row}: {column}={value} is not a number: leave it out")
         return np.array(values, dtype=np.float64)[:, None]
     if kind == "multi_label":
         targets = np.zeros((len(values), len(set(codes.values()))), dtype=np.int64)
@@ -312,14 +355,14 @@ def _read_answers(split: Any, column: str, codes: dict[Any, int], label: str, ki
             unknown = [value for value in cell or () if value not in codes]
             if unknown or not cell:
                 problem = f"{column}={unknown[0]} is not among its classes" if unknown else "has no label"
-                raise InputError(f"{label}, row {row}: {problem}: leave it out")
+                raise InputError(f"{source}, row {row}: {problem}: leave it out")
             targets[row, [codes[value] for value in cell]] = 1
         return targets
     for value in values:
         if value in _WITHHELD:
-            raise InputError(f"{label}: labels are withheld ({column}={value}): set another split")
+            raise InputError(f"{source}: labels are withheld ({column}={value}): set another split")
         if value not in codes:
-            raise InputError(f"{label}: {column}={value} is not among the classes of the dataset")
+            raise InputError(f"{source}: {column}={value} is not among the classes of the dataset")
     return np.array([codes[value] for value in values], dtype=np.int64)
 
 

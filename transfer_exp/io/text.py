@@ -1,8 +1,9 @@
-"""Readers of untrusted text and JSON files: bounded size, UTF-8 only, and errors that name the file."""
+"""Readers of text and JSON files of unknown origin, and the clean form of paths and names that a user gives."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import unicodedata
@@ -13,21 +14,22 @@ from typing import Any, BinaryIO
 from transfer_exp.errors import InputError, escape_controls
 
 _MAX_BYTES = 1 << 26
-"""Default limit of a file: far above the files that this project writes, far below any memory."""
+"""Largest file by default: far above the files that this project writes, far below the memory of any machine."""
 
 
 def expand_user(path: str | os.PathLike[str]) -> Path:
-    """Return a path with a leading ``~`` replaced by the home folder; a name such as ``~old`` of no user is kept.
+    """Return a path with a leading ``~`` or ``~USER`` replaced by the home folder; ``~old`` is kept if no user has it.
 
-    ``Path.expanduser`` raises for such a name, and also expands ``./~``.
+    ``Path.expanduser`` would raise an error for ``~old``, and also expand ``./~``.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 def clean_name(name: str) -> str:
-    """Return the name of a class, model or dataset in composed Unicode, with control characters escaped.
+    """Return the name of a class, model or dataset in composed Unicode (NFC), with control characters escaped.
 
-    Systems write an accent as one or two characters, which look the same. A name of invisible characters is escaped.
+    An accented letter may be stored as one character or as two, which look the same; NFC always has one. If a name has
+    no visible character, all of its characters are escaped.
     """
     if not any(character.isprintable() and not character.isspace() for character in name):
         escapes = (f"\\x{ord(c):02x}" if ord(c) < 256 else c.encode("unicode_escape").decode() for c in name)
@@ -39,19 +41,19 @@ def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading bytes.
 
     Raises:
-        InputError: For a pipe or a device, on which opening could wait for ever.
+        InputError: If the path is a folder, or a pipe or device, which could block for ever.
         OSError: If the file cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     mode = os.fstat(descriptor).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
-        raise InputError(f"{path} is a pipe or device: give a regular file")
+        raise InputError(f"{path} is a {'folder' if stat.S_ISDIR(mode) else 'pipe or device'}: give a regular file")
     return os.fdopen(descriptor, "rb")
 
 
 def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
-    """Return the text of a file without a byte order mark; line ends are unchanged.
+    """Return the text of a regular file in UTF-8, without its byte order mark; line ends are unchanged.
 
     Raises:
         InputError: If the file cannot be read, is larger than ``max_bytes``, is not UTF-8, or contains a NUL character.
@@ -78,14 +80,17 @@ def read_text(path: Path, max_bytes: int = _MAX_BYTES) -> str:
 
 
 def read_json(path: Path, max_bytes: int = _MAX_BYTES) -> Any:
-    """Return the content of a JSON file with finite numbers and without duplicate names in an object.
+    """Return the content of a JSON file.
 
     Raises:
-        InputError: If `read_text` refuses the file, or it is not such JSON.
+        InputError: If `read_text` refuses the file, or the text is not JSON, has a number that is NaN, infinite or
+            too large for a float (``1e999``), or has a name twice in one object.
     """
     text = read_text(path, max_bytes)
     try:
-        return json.loads(text, object_pairs_hook=_unique_names, parse_constant=_refuse_constant)
+        return json.loads(
+            text, object_pairs_hook=_unique_names, parse_float=_parse_finite, parse_constant=_refuse_constant
+        )
     except RecursionError as error:
         raise InputError(f"{path} is nested too deeply to be the right file: correct it") from error
     except ValueError as error:
@@ -93,7 +98,7 @@ def read_json(path: Path, max_bytes: int = _MAX_BYTES) -> Any:
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; json.loads would keep the last of two values with one name."""
+    """Return an object of JSON; of two values with one name, json.loads would silently keep the last."""
     unique = dict(pairs)
     if len(unique) < len(pairs):
         duplicate = Counter(name for name, _ in pairs).most_common(1)[0][0]
@@ -103,3 +108,10 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(constant: str) -> float:
     raise ValueError(f"{constant} is not a number")
+
+
+def _parse_finite(digits: str) -> float:
+    number = float(digits)  # infinity if it is too large
+    if not math.isfinite(number):
+        raise ValueError(f"{digits} is not a finite number")
+    return number

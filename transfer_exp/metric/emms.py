@@ -11,7 +11,7 @@ from transfer_exp.errors import InputError, check_options
 from transfer_exp.io.npz import list_arrays, read_array
 from transfer_exp.io.text import expand_user
 from transfer_exp.metric.metric import Metric
-from transfer_exp.metric.spectrum import spectrum
+from transfer_exp.metric.spectrum import spectrum_and_coordinates
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import LARGEST, Features, Labels, encode_labels
 from transfer_exp.statistics.rounding import RESOLUTION
@@ -62,7 +62,7 @@ def emms(
     # The fit needs only M'PM / N, with the class indicators M and the projection P onto the columns of X.
     projected = np.zeros((len(counts), len(counts)))
     if spread.any():
-        _, coordinates = spectrum(columns, np.eye(len(counts))[codes])
+        _, coordinates = spectrum_and_coordinates(columns, np.eye(len(counts))[codes])
         projected = coordinates.T @ coordinates / len(codes)
     return _score(targets, projected, share, rounds)
 

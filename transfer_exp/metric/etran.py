@@ -15,7 +15,7 @@ from transfer_exp.metric.lda import lda
 from transfer_exp.metric.metric import PoolMetric
 from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.pool_scaling import min_max_scaled
-from transfer_exp.metric.spectrum import spectrum
+from transfer_exp.metric.spectrum import spectrum_and_coordinates
 from transfer_exp.statistics.feature_set import (
     Features,
     Labels,
@@ -73,7 +73,7 @@ def linear_fit(features: Features, targets: Targets) -> float:
         Gholami et al., "ETran", ICCV 2023, SVD-based regression score, as in the authors' code.
     """
     x, y = check_targets(features, targets)
-    _, coordinates = spectrum(x, y)
+    _, coordinates = spectrum_and_coordinates(x, y)
     squares = (y**2).sum(axis=0)
     residuals = squares - (coordinates**2).sum(axis=0)
     return float(0.0 - residuals[residuals > RESOLUTION * squares].sum() / y.size)

@@ -9,7 +9,7 @@ from scipy.linalg import lapack, solve_triangular
 
 from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.metric.metric import FormulaMetric
-from transfer_exp.metric.spectrum import label_spectrum
+from transfer_exp.metric.spectrum import label_spectrum_and_coordinates
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
 WELL_CONDITIONED = 1e-8
@@ -20,7 +20,7 @@ def h_score(statistics: ClassStatistics) -> float:
     """Compute tr(cov(f)^+ cov(E[f | y])), the expected squared norm of the whitened class means.
 
     With X = U diag(s) V' the centred features and Y the one-hot labels, each column divided by sqrt(n_c), this equals
-    |U'Y|^2 (Frobenius), which needs no inverse. The pseudo-inverse ignores rounding errors (`spectrum`).
+    |U'Y|^2 (Frobenius), which needs no inverse. The pseudo-inverse ignores rounding errors (see `metric.spectrum`).
 
     Args:
         statistics: Statistics of features (N, D) and labels. With D >= N - 1 independent directions the score is C - 1
@@ -37,7 +37,7 @@ def h_score(statistics: ClassStatistics) -> float:
         score = _by_cholesky(statistics)
         if score is not None:
             return score
-    _, coordinates = label_spectrum(statistics, centred=True)
+    _, coordinates = label_spectrum_and_coordinates(statistics, centred=True)
     return float((coordinates**2 / statistics.counts).sum())
 
 

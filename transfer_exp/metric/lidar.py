@@ -10,7 +10,7 @@ from scipy.special import xlogy
 
 from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.metric import FormulaMetric
-from transfer_exp.metric.spectrum import principal_axes
+from transfer_exp.metric.spectrum import within_class_axes
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
 ADDEND = 1e-8
@@ -43,7 +43,7 @@ def lidar(statistics: ClassStatistics, delta: float = 1e-4) -> float:
     if statistics.samples == len(counts):
         raise InputError("every class has one sample, hence no spread of views for lidar: take more samples")
     means = statistics.offsets - statistics.offsets.mean(axis=0)
-    squares, axes = principal_axes(statistics)
+    squares, axes = within_class_axes(statistics)
     # The inverse is 1/delta outside the axes of W. Only C eigenvalues can differ from zero, those of M (W + dI)^-1 M'.
     along = means @ axes
     outside = means - along @ axes.T

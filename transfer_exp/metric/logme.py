@@ -9,13 +9,17 @@ from jaxtyping import Bool, Float
 
 from transfer_exp.errors import InputError
 from transfer_exp.metric.metric import FormulaMetric
-from transfer_exp.metric.spectrum import label_spectrum, spectrum
+from transfer_exp.metric.spectrum import label_spectrum_and_coordinates, spectrum_and_coordinates
 from transfer_exp.statistics.class_statistics import ClassStatistics
 from transfer_exp.statistics.feature_set import Features, Targets, check_targets
 from transfer_exp.statistics.rounding import deviations, scale_by_power_of_two
 
-EPSILON, TOLERANCE, ITERATIONS = 1e-5, 1e-3, 11
-"""Addend of denominators, change of alpha / beta to stop at, and most rounds in the authors' code."""
+# The values of the authors' code.
+EPSILON = 1e-5
+"""Number added to |w|^2 and |y - Xw|^2 where they are denominators."""
+TOLERANCE = 1e-3
+"""Relative change of alpha / beta at which the fixed-point iteration stops."""
+MAX_ITERATIONS = 11
 
 
 def logme(statistics: ClassStatistics, effective_dimension: bool = False) -> float:
@@ -26,13 +30,14 @@ def logme(statistics: ClassStatistics, effective_dimension: bool = False) -> flo
         L = D/2 ln alpha + N/2 ln beta - 1/2 sum_k ln(alpha + beta s_k^2) - beta/2 |y - Xw|^2 - alpha/2 |w|^2
             - N/2 ln(2 pi),
 
-    with the posterior mean w. For each class, alpha and beta follow MacKay's fixed point and start at 1. The sum runs
-    over the min(N, D) singular values s_k of X, as in the released code. With N < D it therefore leaves out
-    -(D - N)/2 ln alpha of the exact evidence, which adds (D - N)/(2N) ln alpha to the score.
+    where w stands for its posterior mean. For each class, alpha and beta start at 1 and follow MacKay's fixed-point
+    iteration. The sum has min(N, D) terms, one for each singular value s_k of X, as in the released code. The exact
+    evidence has D terms. If N < D, the D - N missing terms are -1/2 ln alpha each, which adds (D - N)/(2N) ln alpha
+    to the score.
 
     Args:
         statistics: Statistics of features X (N, D), not centred, and labels. A shift of X changes the score.
-        effective_dimension: True for `debiased_logme`: the effective number of parameters replaces D.
+        effective_dimension: Whether the effective number of parameters replaces D, as in `debiased_logme`.
 
     Returns:
         Unbounded; in practice between -1 and 20.
@@ -44,42 +49,47 @@ def logme(statistics: ClassStatistics, effective_dimension: bool = False) -> flo
         You, Liu, Wang, Long, "LogME", ICML 2021, eq. 2 and algorithm 1; fixed point and epsilon of You et al.,
         "Ranking and Tuning Pre-trained Models", JMLR 2022, their optimised fixed-point iteration.
     """
-    eigenvalues, coordinates = label_spectrum(statistics, centred=False)
+    eigenvalues, coordinates = label_spectrum_and_coordinates(statistics, centred=False)
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
-    norms = statistics.counts.astype(np.float64)  # The squared norm of a one-hot column is the size of its class.
-    shape = (statistics.samples, len(statistics.mean))
-    return float(log_evidence(eigenvalues, coordinates**2, norms, *shape, effective_dimension).mean())
+    squared_norms = statistics.counts.astype(np.float64)  # |y|^2 of a one-hot column is the size of its class.
+    samples, dim = statistics.samples, len(statistics.mean)
+    evidence = log_evidence_per_sample(eigenvalues, coordinates**2, squared_norms, samples, dim, effective_dimension)
+    return float(evidence.mean())
 
 
-def log_evidence(
+def log_evidence_per_sample(
     eigenvalues: Float[np.ndarray, " rank"],
-    squares: Float[np.ndarray, "rank targets"],
-    norms: Float[np.ndarray, " targets"],
+    squared_coordinates: Float[np.ndarray, "rank targets"],
+    squared_norms: Float[np.ndarray, " targets"],
     samples: int,
     dim: int,
     effective_dimension: bool = False,
 ) -> Float[np.ndarray, " targets"]:
-    """Return L / N of `logme` at the fixed point of each target y, (T,), from s^2, (U'y)^2 and |y|^2.
+    """Return L / N of `logme` for each target y, (T,), from the s^2 of X, the (U'y)^2 and |y|^2.
 
-    The fixed point iterates alpha = g / |w|^2 and beta = (N - g) / |y - Xw|^2, each target until it settles, with the
-    effective number of parameters g.
+    With g = sum_k s_k^2 / (s_k^2 + alpha / beta), the effective number of parameters, the fixed-point iteration sets
+    alpha = g / |w|^2 and beta = (N - g) / |y - Xw|^2. It stops for each target on its own.
     """
-    eigenvalues, rank, targets = eigenvalues[:, None], len(eigenvalues), len(norms)
-    outside = np.maximum(norms - squares.sum(axis=0), 0.0)
+    rank, targets = len(eigenvalues), len(squared_norms)
+    eigenvalues = eigenvalues[:, None]
+    # The part of |y|^2 that no weights can fit.
+    unexplained = np.maximum(squared_norms - squared_coordinates.sum(axis=0), 0.0)
     alpha, beta = np.ones(targets), np.ones(targets)
-    weight_norm, residual, dimension = np.zeros(targets), np.zeros(targets), np.full(targets, float(dim))
+    squared_weights, squared_residuals = np.zeros(targets), np.zeros(targets)  # |w|^2 and |y - Xw|^2
+    dimension = np.full(targets, float(dim))
     is_active: Bool[np.ndarray, " targets"] = np.full(targets, True)
-    for _ in range(ITERATIONS):
+    for _ in range(MAX_ITERATIONS):
         ratio = alpha[is_active] / beta[is_active]
         shrinkage = ratio / (eigenvalues + ratio)
         parameters = (eigenvalues / (eigenvalues + ratio)).sum(axis=0)
         # N - parameters, summed without the cancellation that would make it zero if the features fit all labels.
         remaining = samples - rank + shrinkage.sum(axis=0)
-        weight_norm[is_active] = (eigenvalues * squares[:, is_active] / (eigenvalues + ratio) ** 2).sum(axis=0)
-        residual[is_active] = (squares[:, is_active] * shrinkage**2).sum(axis=0) + outside[is_active]
-        alpha[is_active] = parameters / (weight_norm[is_active] + EPSILON)
-        beta[is_active] = remaining / (residual[is_active] + EPSILON)
+        squares = squared_coordinates[:, is_active]
+        squared_weights[is_active] = (eigenvalues * squares / (eigenvalues + ratio) ** 2).sum(axis=0)
+        squared_residuals[is_active] = (squares * shrinkage**2).sum(axis=0) + unexplained[is_active]
+        alpha[is_active] = parameters / (squared_weights[is_active] + EPSILON)
+        beta[is_active] = remaining / (squared_residuals[is_active] + EPSILON)
         if effective_dimension:
             dimension[is_active] = parameters
         has_changed = np.abs(alpha[is_active] / beta[is_active] - ratio) > TOLERANCE * ratio
@@ -87,18 +97,21 @@ def log_evidence(
         if not has_changed.any():
             break
     # Each zero among the min(N, D) singular values cancels one of the D terms ln(alpha).
-    gain = (dimension - min(samples, dim) + rank) * np.log(alpha)
-    gain -= np.log(alpha + beta * eigenvalues).sum(axis=0)
-    gain = gain + samples * np.log(beta)
-    cost = beta * residual + alpha * weight_norm
-    return np.asarray((gain - cost - samples * np.log(2 * np.pi)) / (2 * samples))
+    twice_evidence = (
+        (dimension - min(samples, dim) + rank) * np.log(alpha)
+        - np.log(alpha + beta * eigenvalues).sum(axis=0)
+        + samples * np.log(beta)
+        - (beta * squared_residuals + alpha * squared_weights)
+        - samples * np.log(2 * np.pi)
+    )
+    return np.asarray(twice_evidence / (2 * samples))
 
 
 def logme_regression(features: Features, targets: Targets) -> float:
-    """Compute the maximum log evidence per sample of each column of ``targets``, averaged over the columns.
+    """Compute the maximum log evidence per sample of each column of ``targets`` as it is, averaged over the columns.
 
-    The evidence and its fixed point are those of `logme`, with a real-valued column y instead of one-hot labels.
-    Neither features nor targets are centred or scaled, as in the released code, so the unit of a target matters.
+    The evidence is that of `logme`, with a column of real numbers y instead of one-hot labels. As in the released code,
+    neither features nor targets are centred or scaled, so the offset and the unit of a target change the score.
 
     Args:
         features: (N, D), N at least 2. A rotation leaves the score unchanged.
@@ -117,15 +130,15 @@ def logme_regression(features: Features, targets: Targets) -> float:
     return _mean_evidence(features, targets)
 
 
-def logme_numbers(features: Features, targets: Targets) -> float:
-    """Compute `logme_regression` of numbers with mean 0 and standard deviation 1.
+def standardised_logme_regression(features: Features, targets: Targets) -> float:
+    """Compute `logme_regression` after giving each column of ``targets`` mean 0 and standard deviation 1.
 
-    The linear model has no intercept, so the mean of ages or years would hide what the features predict, and its first
-    alpha and beta suppose a unit. Here neither the offset nor the unit of the numbers changes the score.
+    The offset and the unit of the numbers then do not change the score. Otherwise the mean of ages or years would hide
+    what the features predict, because the linear model has no intercept, and alpha and beta would start far off.
 
     Args:
         features: (N, D), N at least 2, not centred.
-        targets: (N, T), T at least 1 column of numbers. Each is centred and divided by its standard deviation.
+        targets: (N, T), T at least 1: ages, counts, coordinates.
 
     Returns:
         Unbounded.
@@ -147,19 +160,21 @@ def logme_numbers(features: Features, targets: Targets) -> float:
 
 
 def _mean_evidence(features: Features, targets: Targets) -> float:
-    """Return the mean of `log_evidence` over the columns of targets (N, T)."""
-    eigenvalues, coordinates = spectrum(features, targets)
+    """Return the mean of `log_evidence_per_sample` over the columns of targets (N, T)."""
+    eigenvalues, coordinates = spectrum_and_coordinates(features, targets)
     if len(eigenvalues) == 0:
         raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
-    norms = np.einsum("nt,nt->t", targets, targets)
-    return float(log_evidence(eigenvalues, coordinates**2, norms, *features.shape).mean())
+    squared_norms = np.einsum("nt,nt->t", targets, targets)
+    samples, dim = features.shape
+    return float(log_evidence_per_sample(eigenvalues, coordinates**2, squared_norms, samples, dim).mean())
 
 
 @dataclass(frozen=True)
 class LogME(FormulaMetric):
     """`logme` as a metric, with the constants of the authors' code and without hyperparameters.
 
-    Numbers to predict are standardised (`logme_numbers`); the metric `logme_regression` takes them as they are.
+    With several labels per image, it is `logme_regression` of their zeros and ones. Numbers to predict are standardised
+    (`standardised_logme_regression`); the metric `logme_regression` takes them as they are.
     """
 
     name = "logme"
@@ -168,4 +183,4 @@ class LogME(FormulaMetric):
     inputs = ("class_statistics",)
     invariances = ("rotation",)
     multi_label_formula = staticmethod(logme_regression)
-    regression_formula = staticmethod(logme_numbers)
+    regression_formula = staticmethod(standardised_logme_regression)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transfer_exp.metric.metric import FormulaMetric
-from transfer_exp.metric.spectrum import spectrum
+from transfer_exp.metric.spectrum import spectrum_and_coordinates
 from transfer_exp.statistics.discriminant import centred_features, ledoit_wolf_shrinkage
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
 
@@ -32,7 +32,7 @@ def regularised_h_score(features: Features, labels: Labels) -> float:
     centred = centred_features(features, labels)
     codes, counts = encode_labels(labels)
     samples, dim = centred.shape
-    eigenvalues, coordinates = spectrum(centred, np.diag(1 / np.sqrt(counts))[codes])
+    eigenvalues, coordinates = spectrum_and_coordinates(centred, np.diag(1 / np.sqrt(counts))[codes])
     shrinkage = ledoit_wolf_shrinkage(centred, float((eigenvalues**2).sum()))
     variances = eigenvalues / samples
     between = eigenvalues * (coordinates**2).sum(axis=1) / (samples - 1)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.spectrum import smaller_gram, spectrum
+from transfer_exp.metric.spectrum import smaller_gram, spectrum_and_coordinates
 from transfer_exp.statistics.feature_set import Features, Targets, check_targets
 from transfer_exp.statistics.rounding import deviations, scale_by_power_of_two
 
@@ -84,7 +84,7 @@ def h_score(features: Features, targets: Targets) -> float:
     x, y = _centred(features, targets, "h_score")
     left, values, _ = np.linalg.svd(y, full_matrices=False)
     directions = left[:, values > max(y.shape) * np.finfo(np.float64).eps * values[0]]
-    return float((spectrum(x, directions)[1] ** 2).sum())
+    return float((spectrum_and_coordinates(x, directions)[1] ** 2).sum())
 
 
 def leave_one_out_r2(

@@ -1,4 +1,4 @@
-"""Gaussian noise: independent noise on every feature, a control that ignores the labels."""
+"""Gaussian noise on every feature of every sample: a control, because it ignores the labels."""
 
 from __future__ import annotations
 
@@ -18,14 +18,16 @@ NoiseScale = Literal["absolute", "relative"]
 def gaussian_noise(
     features: Features, rng: np.random.Generator, strength: float = 0.1, scale: NoiseScale = "relative"
 ) -> Float[np.ndarray, "samples dim"]:
-    """Return x + strength u z, (N, D), with independent standard normal z for every feature and sample.
+    """Return the features plus independent noise of one standard deviation, (N, D).
+
+    With the unit u chosen by ``scale`` and standard normal z, every entry x becomes x + strength u z.
 
     Args:
         features: (N, D), finite.
-        rng: Generator of z, drawn in the order of the samples.
-        strength: Standard deviation of the noise in units of u, not negative. 0 is the identity.
-        scale: ``"absolute"``: u = 1, in feature units, so models with small features change more. ``"relative"``: u =
-            sqrt(tr(covariance) / D), the overall standard deviation of the features, so models are comparable.
+        rng: Generator of z, which is drawn sample by sample.
+        strength: Standard deviation of the noise in units of u, not negative. 0 leaves the features unchanged.
+        scale: ``"relative"``: u is the overall standard deviation of the features, sqrt(tr(covariance) / D), so models
+            are comparable. ``"absolute"``: u is 1, so models with small features change more.
 
     Raises:
         InputError: If ``strength`` is negative or not finite, or ``scale`` is unknown.

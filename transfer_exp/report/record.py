@@ -124,7 +124,7 @@ def read_search(path: Path) -> SearchResult | None:
     try:
         content = escape_all({name: value for name, value in record.items() if name in names})
         content["cell"] = {name: value for name, value in content["cell"].items() if name != "ground_truth"}
-        search = TypeAdapter(SearchResult).validate_json(json.dumps(content, allow_nan=False), strict=True)
+        search = TypeAdapter(SearchResult).validate_json(json.dumps(content), strict=True)
         search = replace(search, measure=measure_name(search.measure, str(path)))
         check_search(search)
     except InputError:
