@@ -87,7 +87,7 @@ def plan_here(networks: int, targets: int) -> None:
             write_text(Path(folder) / kind, "")
         line = CommandLine([f"dataset.seed=range({targets})", "ground_truth=full", f"store={folder}"])
         paces = dict.fromkeys(names, 0.01)
-        planner = plan.Planner(line, paces, _width=dict.fromkeys(names, 64), _models=models)
+        planner = plan.Planner(line, pace=paces, _width=dict.fromkeys(names, 64), _models=models)
         with patch.object(
             plan, "build", lambda group, options: {"model_pool": pool}.get(group) or build(group, options)
         ):
