@@ -81,6 +81,20 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
         (("hydra.run.dir=/etc/passwd",), "/etc/passwd is a file: name a folder with --out FOLDER"),
         (("hydra.run.dir=/etc/passwd/x",), "cannot write to /etc/passwd/x (Not a directory): name another folder"),
         (("hydra.run.dir=${oc.env:MY_TOKEN}",), "hydra.run.dir=... looks like a secret"),
+        (("--jobs", "2"), "no option --jobs: write jobs=2"),
+        (("dataset.root=photos",), "dataset has no setting 'root', which is of dataset=arrays or dataset=image_folder"),
+        (
+            ("rank", ".", "dataset=digits"),
+            "dataset=digits reads no PATH, which rank takes the images from: leave it out",
+        ),
+        (("rank", ".", "--max-memory", "-2GB"), "--max-memory=-2GB is not a size"),
+        (("plan", "--json"), "--json has no effect on a plan, which writes no files: leave it out"),
+        (("plan", "--out", "x"), "--out has no effect on a plan"),
+        (("plan", "metric=knn", "metric.k=0"), "metric.k=0: need at least 1"),
+        (
+            ("-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=x"),
+            "cannot set hydra.launcher.n_jobs=x (Value 'x' of type 'str' could not be converted to Integer)",
+        ),
         (("--sweep", "demo"), "no option --sweep: write +sweep=demo"),
     ],
 )

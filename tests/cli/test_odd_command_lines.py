@@ -183,6 +183,7 @@ MORE = {
     ("dataset=image_folder", "dataset.root=."): "holds only the class folder",
     ("dataset=image_folder", "dataset.root=.", "dataset.on_unreadable=x"): "on_unreadable",
     ("dataset=image_table", "dataset.path=absent.csv"): "absent.csv",
+    ("metric.k=3",): "metric has no setting 'k', which is of metric=knn or metric=tmi: choose that, or leave it out",
     ("model_pool=checkpoints",): "model_pool.root has no value",
     ("model_pool=timm",): "model_pool.names has no value",
     ("model_pool=timm", "model_pool.names=null"): "model_pool.names",

@@ -35,6 +35,13 @@ def test_existing_splits_are_used(split_root):
     assert target.train.read(5).size == (32, 32)
 
 
+@pytest.mark.parametrize("fraction", [0.0, 2.0, float("nan")])
+def test_a_fraction_out_of_range_is_named(tmp_path, fraction):
+    image_folders(tmp_path / "birds", ["wren", "heron"], 4)
+    with pytest.raises(InputError, match=r"dataset\.test_fraction=\S+: need a number between 0 and 1"):
+        image_folder(str(tmp_path / "birds"), test_fraction=fraction)
+
+
 @pytest.mark.parametrize(
     ("train", "validation", "test"),
     [("Train", "val", "TEST"), ("training", "valid", "Testing"), ("TRAIN", "dev", "eval")],

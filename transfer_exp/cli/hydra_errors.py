@@ -18,6 +18,7 @@ UNREADABLE_OPTIONS = (HydraException, OmegaConfBaseException, YAMLError, Unicode
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 _TWICE = re.compile(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.*)'")
 _SEVERAL = re.compile(r"Ambiguous value for argument '(.*)'\n")
+_MERGING = re.compile(r"Error merging override (\S+)")
 _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 
 
@@ -47,6 +48,8 @@ def explain(error: BaseException) -> str:
         return f"{group} has no setting '{cause.key}': {suggestion(str(cause.key), settings)}"
     if twice := _TWICE.match(str(error)):
         return f"{twice[1]} has two values: write {twice[1]}={twice[2]}, without +"
+    if (merging := _MERGING.match(str(error))) and cause is not None:
+        return one_line(f"cannot set {merging[1]} ({explain(cause)}): correct the value")
     lines = [_RESOLVING.sub("", line.strip()) for line in str(error).splitlines()]
     # Hydra adds pointers into its own config tree, which mean nothing to a user.
     lines = [line for line in lines if line and not line.startswith(("full_key:", "object_type="))]
@@ -55,7 +58,9 @@ def explain(error: BaseException) -> str:
 
 
 def _options_with(group: str, setting: str) -> str:
-    """Return the options of a config group that have a setting, such as ``metric=knn or metric=tmi``; empty if none."""
-    line = re.compile(rf"^ *{re.escape(setting)}:", re.M)
-    files = sorted((CONF / group).glob("*.yaml")) if group.isidentifier() else []
-    return " or ".join([f"{group}={file.stem}" for file in files if line.search(file.read_text("utf-8"))][:3])
+    """Return up to three options of a config group that have a setting, those that require it first; empty if none."""
+    line = re.compile(rf"^ *{re.escape(setting)}:( \?\?\?)?", re.M)
+    files = (CONF / group).glob("*.yaml") if group.isidentifier() else ()
+    matches = {file.stem: line.search(file.read_text("utf-8")) for file in files}
+    names = sorted((not match[1], name) for name, match in matches.items() if match)
+    return " or ".join([f"{group}={name}" for _, name in names[:3]])

@@ -31,6 +31,8 @@ from transfer_exp.cli.output import add_output_options
 from transfer_exp.errors import InputError
 
 option_files.install()
+_ALSO_SETTINGS = ("seed", "device", "store", "models", "jobs", "shots", "measure", "stage", "draws", "inspect")
+"""Settings outside the groups that are not options of a command, either."""
 MOST_JOBS = 100_000
 """Largest number of jobs of a sweep."""
 
@@ -132,7 +134,7 @@ def refuse_setting_options(arguments: Sequence[str]) -> None:
     groups = {folder.name for folder in CONF.iterdir() if folder.is_dir()}
     for position, argument in enumerate(arguments):
         key, has_value, value = argument.removeprefix("--").partition("=")
-        if argument.startswith("--") and key in {*groups, "seed", "device", "store", "models"} - {"hydra"}:
+        if argument.startswith("--") and key in {*groups, *_ALSO_SETTINGS} - {"hydra"}:
             value = value if has_value else next(iter(arguments[position + 1 :]), "NAME")
             raise InputError(f"no option --{key}: write {'+' if key == 'sweep' else ''}{key}={value}")
 

@@ -118,9 +118,10 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     own_options = ("-h", "--help", "--budget", "--then", "--regimes", "--pool", "--unlabelled", *_LIMITS)
     refuse_setting_options(arguments)
     arguments = list(arguments)
-    if "--budget" in arguments[:-1]:  # in one argument, because a negative time would be taken for an option
-        position = arguments.index("--budget")
-        arguments[position : position + 2] = [f"--budget={arguments[position + 1]}"]
+    for option in ("--budget", *_LIMITS):
+        if option in arguments[:-1]:  # in one argument, because a negative number would be taken for an option
+            position = arguments.index(option)
+            arguments[position : position + 2] = [f"{option}={arguments[position + 1]}"]
     add_output_options(parser)  # for the help: the options themselves were taken off the command line before
     # The name of a folder may begin with a dash.
     options = parser.parse_intermixed_args(
@@ -183,6 +184,8 @@ def search_overrides(
         overrides.append("perturbation=none")  # the evidence recommends it on unperturbed features
     for setting in settings:
         key, _, value = setting.partition("=")
+        if key == "dataset" and target is not None:
+            _check_takes_path(value, next(o for o in overrides if o.startswith("dataset.")))
         if key in ("pool", "--pool", "target"):
             raise InputError(
                 f"there is no setting '{key}': write {'PATH first' if key == 'target' else f'--pool {value}'}"
@@ -193,6 +196,14 @@ def search_overrides(
     if pool is not None:
         overrides.append(f"model_pool={pool}")
     return current_overrides(["-cn", "rank", *overrides, *settings])
+
+
+def _check_takes_path(option: str, override: str) -> None:
+    """Raise InputError if an option of ``dataset`` does not have the setting that an override gives the path."""
+    file, key = CONF / "dataset" / f"{option}.yaml", override.partition("=")[0].removeprefix("dataset.")
+    if file.is_file() and not re.search(rf"^ *{key}:", file.read_text("utf-8"), re.M):
+        advice = f"leave it out, or write transfer-exp run dataset={option}"
+        raise InputError(f"dataset={option} reads no PATH, which rank takes the images from: {advice}")
 
 
 def _target_overrides(target: str) -> list[str]:

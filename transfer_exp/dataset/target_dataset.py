@@ -276,6 +276,8 @@ def assemble(
     """
     train, test = splits["train"], splits.get("test")
     if test is None:
+        if not 0 < test_fraction < 1:
+            raise InputError(f"dataset.test_fraction={test_fraction}: need a number between 0 and 1")
         train, test = train.split(test_fraction, seed)
     scoring_set, validation = train.stratified_subset(scoring_set_size, seed), splits.get("validation")
     reasons = {reason: tuple(names) for reason, names in (passed_over or {}).items()}
