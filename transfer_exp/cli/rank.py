@@ -86,6 +86,29 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         InputError: When the target does not exist or is not a dataset, or an option does not exist.
         SystemExit: After printing the help.
     """
+    own_options = ("-h", "--help", "--budget", "--then", "--regimes", "--pool", "--unlabelled", *_LIMITS)
+    refuse_setting_options(arguments)
+    arguments = list(arguments)
+    for option in ("--budget", *_LIMITS):
+        if option in arguments[:-1]:  # in one argument, because a negative number would be taken for an option
+            position = arguments.index(option)
+            arguments[position : position + 2] = [f"{option}={arguments[position + 1]}"]
+    # The name of a folder may begin with a dash.
+    options = _rank_parser().parse_intermixed_args(
+        [f"./{a}" if a.startswith("-") and a not in own_options and Path(a).exists() else a for a in arguments]
+    )
+    for stray in (setting for setting in options.settings if "=" not in setting and not setting.startswith("~")):
+        raise InputError(f"rank takes one PATH, and '{stray}' is a second one: leave it out, or write KEY=VALUE")
+    settings = [*options.settings, *([f"then={options.then}"] if options.then else [])]
+    settings += [regimes_setting(options.regimes)] if options.regimes is not None else []
+    for budget in (options.budget, *(s.removeprefix("budget=") for s in settings if s.startswith("budget="))):
+        _check_unit(budget)
+    settings += _limit_settings(vars(options))
+    return search_overrides(options.target, options.budget, options.pool, settings, options.unlabelled)
+
+
+def _rank_parser() -> Parser:
+    """Return the parser of the arguments of ``transfer-exp rank``."""
     parser = Parser(
         prog="transfer-exp rank",
         description="Rank pretrained models for your images within a time budget, and show how certain the order is.",
@@ -115,26 +138,8 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
     parser.add_argument(
         "settings", metavar="KEY=VALUE", nargs="*", default=[], help="any setting of transfer-exp run -cn rank"
     )
-    own_options = ("-h", "--help", "--budget", "--then", "--regimes", "--pool", "--unlabelled", *_LIMITS)
-    refuse_setting_options(arguments)
-    arguments = list(arguments)
-    for option in ("--budget", *_LIMITS):
-        if option in arguments[:-1]:  # in one argument, because a negative number would be taken for an option
-            position = arguments.index(option)
-            arguments[position : position + 2] = [f"{option}={arguments[position + 1]}"]
     add_output_options(parser)  # for the help: the options themselves were taken off the command line before
-    # The name of a folder may begin with a dash.
-    options = parser.parse_intermixed_args(
-        [f"./{a}" if a.startswith("-") and a not in own_options and Path(a).exists() else a for a in arguments]
-    )
-    for stray in (setting for setting in options.settings if "=" not in setting and not setting.startswith("~")):
-        raise InputError(f"rank takes one PATH, and '{stray}' is a second one: leave it out, or write KEY=VALUE")
-    settings = [*options.settings, *([f"then={options.then}"] if options.then else [])]
-    settings += [regimes_setting(options.regimes)] if options.regimes is not None else []
-    for budget in (options.budget, *(s.removeprefix("budget=") for s in settings if s.startswith("budget="))):
-        _check_unit(budget)
-    settings += _limit_settings(vars(options))
-    return search_overrides(options.target, options.budget, options.pool, settings, options.unlabelled)
+    return parser
 
 
 def _limit_settings(options: Mapping[str, str | None]) -> list[str]:
@@ -312,7 +317,6 @@ def build_search(
         log: Prints one line; called with each remark about the images.
         arrays: Features and labels in memory, in place of the files of ``dataset=arrays``.
     """
-    from transfer_exp.dataset.arrays import FeatureArrays
     from transfer_exp.experiment.budget import Budget
     from transfer_exp.ground_truth.none import NoGroundTruth
     from transfer_exp.store import Store
@@ -325,15 +329,8 @@ def build_search(
     budget = Budget(parse_budget(plain["budget"]))
     store = Store(plain["store"])
     store.check()
-    phase("reading the model pool")
-    pool = build("model_pool", plain["model_pool"]).select(plain["models"])  # first, because it imports the least
-    phase("reading the dataset")
-    parts = build_all(("perturbation", "metric", "dataset"), plain) | {"pool": pool}
+    parts = _build_what_needs_no_torch(plain)
     dataset, limit = parts["dataset"], "" if budget.seconds is None else f" within {plain['budget']}"
-    if isinstance(dataset, FeatureArrays):
-        dataset.check_metric(parts["metric"].name, parts["metric"].inputs)
-    if plain["then"]:
-        _check_trainable(dataset, plain["then"])
     from transfer_exp.dataset.inspection import describe_kind
 
     # The first line, before the seconds that torch takes.
@@ -363,6 +360,21 @@ def build_search(
         limits=Limits(**limits),
         report=log,
     )
+
+
+def _build_what_needs_no_torch(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Build pool, perturbation, metric and dataset of a search; raise InputError if they do not fit together."""
+    from transfer_exp.dataset.arrays import FeatureArrays
+
+    phase("reading the model pool")
+    pool = build("model_pool", plain["model_pool"]).select(plain["models"])  # first, because it imports the least
+    phase("reading the dataset")
+    parts = build_all(("perturbation", "metric", "dataset"), plain) | {"pool": pool}
+    if isinstance(parts["dataset"], FeatureArrays):
+        parts["dataset"].check_metric(parts["metric"].name, parts["metric"].inputs)
+    if plain["then"]:
+        _check_trainable(parts["dataset"], plain["then"])
+    return parts
 
 
 def _check_trainable(dataset: object, then: str) -> None:
