@@ -565,7 +565,6 @@ def test_images_without_labels_are_ranked_with_the_evidence_for_the_metric(photo
     [
         ("metric=logme", "logme on model .*: not applicable to images without labels: use a metric such as rankme"),
         ("perturbation=attract", "perturbation attract moves classes, and is not applicable to images without labels"),
-        ("then=fine-tune", "then=fine-tune needs labels: leave it out, or label the images"),
     ],
 )
 def test_what_needs_labels_is_refused_by_name(photos, tmp_path, monkeypatch, settings, message):
@@ -577,3 +576,9 @@ def test_what_needs_labels_is_refused_by_name(photos, tmp_path, monkeypatch, set
 def test_features_are_not_images_without_labels():
     with pytest.raises(InputError, match="unlabelled=True is for a folder of images"):
         rank(np.ones((4, 2)), unlabelled=True)
+
+
+def test_images_without_labels_are_not_fine_tuned(photos, tmp_path):
+    process = run_command(tmp_path, "rank", str(photos), "--unlabelled", "--pool", "builtin", "--then", "fine-tune")
+    assert process.returncode == 1
+    assert "then=fine-tune needs labels: leave it out, or label the images" in process.stderr
