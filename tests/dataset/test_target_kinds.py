@@ -124,7 +124,7 @@ def test_the_kind_of_a_dataset_is_explained_before_anything_is_computed(folder, 
     tables = {"a column target": {"target": NUMBERS}, "columns of 0 and 1": dict(zip(LABELS, FLAGS.T, strict=True))}
     for reason, columns in tables.items():
         assert image_table(table(folder, **columns)).kind_reason == f"images.csv has {reason}"
-    arguments = {"they are stated as numbers": {"numbers": NUMBERS}}
+    arguments = {"the array target holds numbers": {"numbers": NUMBERS}}
     arguments |= {"the labels are floats that are not all whole": {"labels": NUMBERS}}
     arguments |= {"the labels are a matrix of zeros and ones": {"labels": FLAGS}}
     with caplog.at_level("INFO"):
@@ -133,7 +133,7 @@ def test_the_kind_of_a_dataset_is_explained_before_anything_is_computed(folder, 
             assert dataset.kind_reason == reason
             inspect_and_log(dataset, ("train",), Store(folder / "store"))
     assert "features: 3 labels, several for an image, because the labels are a matrix of zeros and ones" in caplog.text
-    assert "features: numbers in 2 groups, because they are stated as numbers" in caplog.text
+    assert "features: numbers in 2 groups, because the array target holds numbers" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class ModelArrays:
         return read_shape(self.content, key) if isinstance(self.content, Path) else self.content[key].shape
 
     def may_have(self, key: str) -> bool:
-        """Return whether an array exists, or the names cannot be read, which leaves out only this model later."""
+        """Return False only if an array is surely missing; an unreadable file is True, and fails when it is read."""
         try:
             return key in self._names
         except InputError:
@@ -95,10 +95,10 @@ class FeatureArrays:
 
     Attributes:
         name: The name in tables.
-        class_names: C names, in the order of the labels: of classes, of the columns of the targets, or of ranges of
-            numbers.
+        class_names: C names, indexed by `labels`: classes, columns of several labels, or ranges of numbers.
         sources: The arrays of each model, by model name.
-        labels: Training labels in [0, C), (N,), equal for all models; with targets, the groups of `TargetDataset`.
+        labels: Training labels in [0, C), (N,), equal for all models. With `targets`, they serve only to draw samples
+            evenly: the rarest label of each sample, or the range that its number falls in.
         scoring_set: Positions of the samples to score on, among the N.
         test_labels: Test labels, (T,), or None if the files have no test part.
         target_kind: What a model has to predict: one class, several labels or a number.
@@ -134,7 +134,7 @@ class FeatureArrays:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Names of the M models, sorted."""
+        """Names of the M models, in the order of `sources`."""
         return tuple(self.sources)
 
     def check_metric(self, metric: str, inputs: Sequence[str]) -> None:
@@ -154,7 +154,7 @@ class FeatureArrays:
                 raise InputError(f"metric={metric} needs {key}, an array that no model of {self.name} has: {fix}")
 
     def content_digest(self, trains: bool) -> str:
-        """Return the sha256 of all files and of the scoring set; ``trains`` makes no difference to arrays."""
+        """Return the sha256 of all files or arrays and of the scoring set; ``trains`` makes no difference to arrays."""
         total = hashlib.sha256(np.ascontiguousarray(self.scoring_set, dtype=np.int64).tobytes())
         for name, source in self.sources.items():
             total.update(f"{name}\0{source.digest()}".encode())
@@ -166,16 +166,16 @@ class FeatureArrays:
         Source probabilities are available for training samples only.
 
         Raises:
-            InputError: If the model or the test part does not exist, or the arrays cannot be scored (see `arrays`).
+            InputError: If the model or the test part does not exist, or the arrays are refused by `check_features` or
+                `check_source_probabilities`.
         """
         if model not in self.sources:
             raise InputError(f"dataset {self.name} has no model {model!r}: {suggestion(model, self.sources)}")
         source = self.sources[model]
         if split == "test":
             if self.test_labels is None:
-                raise InputError(
-                    f"{source.label} has no test_features and test_labels: add them or set ground_truth=none"
-                )
+                labels = "test_target" if source.may_have("target") else "test_labels"
+                raise InputError(f"{source.label} has no test_features and {labels}: add them or set ground_truth=none")
             test = _read_features(source, "test_features", self.test_labels)
             if test.shape[1:] != _read_features(source, "features", self.labels).shape[1:]:
                 raise InputError(
@@ -230,7 +230,7 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
 
     Raises:
         InputError: If a file or key is missing, shapes or labels do not fit, there is only one class, or a class or a
-            label has only one training sample.
+            label has fewer than two training samples.
     """
     name, sources = _list_sources(root)
     first, *following = sources.values()
@@ -283,7 +283,7 @@ def _kind_reason(kind: TargetKind, source: ModelArrays) -> str:
     """Return what in the arrays decides the kind of dataset."""
     if kind == "regression":
         has_target = source.read_optional("target") is not None
-        return "they are stated as numbers" if has_target else "the labels are floats that are not all whole"
+        return "the array target holds numbers" if has_target else "the labels are floats that are not all whole"
     content = "a matrix of zeros and ones" if kind == "multi_label" else "one class a sample"
     return f"the labels are {content}"
 
@@ -320,7 +320,7 @@ def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
         raise InputError(f"labels and test_labels of {source.label} differ in columns: save the same labels in both")
     is_alike = test is not None and (labels.ndim == 2 or labels.dtype.kind == test.dtype.kind == "f")
     if test is not None and is_alike and labels.shape[1:] == test.shape[1:]:
-        # Together, because test images alone may look like another kind of labels.
+        # Together, because test labels alone may look like another kind: whole floats, or rows with a single one.
         flat = flatten_labels(np.concatenate([labels, test]), f"labels of {source.label}")
         return flat[:n_training], flat[n_training:]
     flat_parts = {key: flatten_labels(part, f"{key} of {source.label}") for key, part in parts.items()}
@@ -345,7 +345,7 @@ def _check_class_sizes(
     kind: str = "class",
     may_be_numbers: bool = False,
 ) -> None:
-    """Refuse a class or label of one sample, like the readers of images.
+    """Refuse a class or label with fewer than two samples, like the readers of images.
 
     Args:
         counts: Training samples of each class, (C,).
@@ -357,9 +357,10 @@ def _check_class_sizes(
     if not (counts < 2).any():
         return
     c = int(np.argmax(counts < 2))
+    n_samples = "1 training sample" if counts[c] == 1 else f"{counts[c]} training samples"
     advice = f"; {NUMBERS_ADVICE}" if may_be_numbers and all(map(_NUMBER.fullmatch, class_names)) else ""
     raise InputError(
-        f"labels of {source.label}: {kind} {class_names[c]!r} has {counts[c]} training sample, and needs at least two: "
+        f"labels of {source.label}: {kind} {class_names[c]!r} has {n_samples}, and needs at least two: "
         f"add samples or leave the {kind} out{advice}"
     )
 

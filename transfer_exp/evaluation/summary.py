@@ -1,6 +1,6 @@
 """Summary of every scoring variant over datasets, and its paired comparison with a control perturbation.
 
-A variant is a metric after a perturbation, with further fields except dataset and seed.
+A variant is one combination of all fields of the table but dataset, seed and regime: a metric after a perturbation.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Summary:
         rows: Row numbers of its cells in the `ScoreTable`, by dataset; several of one dataset are seeds.
         by_dataset: Every measure and the null band by dataset, means over seeds; ``tied`` is the share of tied seeds.
         models: Minimum and maximum number of models compared in a cell.
-        paired: Comparison with the control over datasets; None without a control, or without a common dataset.
+        paired: Comparison with the control over datasets. None without a control, for the control itself, and if no
+            dataset has two models that both variants score.
         holm_p: ``paired.sign_flip_p`` after Holm's correction for all such comparisons of the regime.
     """
 
@@ -52,7 +53,7 @@ class Summary:
         return float(self.by_dataset[measure].mean())
 
     def tau_interval(self, table: ScoreTable) -> tuple[float, float]:
-        """Compute the 95 % bootstrap interval of the mean weighted tau over models, see `mean_tau_interval`."""
+        """Compute the 95 % interval of the weighted tau, averaged over datasets, by resampling models."""
         rows = np.concatenate(list(self.rows.values()))
         weights = np.concatenate([np.full(len(numbers), 1 / len(numbers)) for numbers in self.rows.values()])
         return mean_tau_interval(table.scores[rows], table.cell_accuracies[rows], weights)
@@ -61,9 +62,12 @@ class Summary:
 def summarize(table: ScoreTable, control: str | None = None) -> list[Summary]:
     """Summarize every variant, highest mean weighted tau first.
 
-    With a control (a perturbation), each variant is compared with the one that differs only in the perturbation.
+    Args:
+        table: Scores and accuracies of one regime.
+        control: Perturbation; each variant is compared with the one that differs only in having this perturbation.
+            P-values are corrected over all variants of the table.
     """
-    results = [name for name in table.measures if name not in table.cells and name != "regime"]
+    measures = [name for name in table.measures if name not in table.cells and name != "regime"]
     summaries = []
     for variant, rows in table.variants.items():
         cells = table.measures.iloc[np.sort(np.concatenate(list(rows.values())))]
@@ -71,7 +75,7 @@ def summarize(table: ScoreTable, control: str | None = None) -> list[Summary]:
             Summary(
                 dict(zip(table.variant_fields, variant, strict=True)),
                 rows,
-                cells.groupby("dataset")[results].mean(),
+                cells.groupby("dataset")[measures].mean(),
                 (int(cells["models"].min()), int(cells["models"].max())),
             )
         )
@@ -104,7 +108,7 @@ def _compare_pair(first: Summary, second: Summary, table: ScoreTable) -> PairedC
         shared = np.flatnonzero(is_complete.all(axis=0))
         for side, summary in zip(taus, (first, second), strict=True):
             variant_rows = summary.rows[dataset]
-            if is_complete.sum() == len(shared) * len(rows):  # no model is left out, so the summary has the tau
+            if is_complete.sum() == len(shared) * len(rows):  # all rows score the same models: the summary has the tau
                 side[dataset] = float(summary.by_dataset["weighted_tau"][dataset])
             elif len(shared) > 1:
                 values = (table.scores[variant_rows][:, shared], table.cell_accuracies[variant_rows][:, shared])

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True)
 class Budget:
-    """Time limit that runs from the moment of creation.
+    """Time limit that runs from `start`, by default the moment of creation.
 
     Attributes:
         seconds: Time limit; None for no limit.
-        start: Reading of `time.perf_counter` at which the time began to run.
+        start: Reading of `time.perf_counter` when the time began to run.
     """
 
     seconds: float | None
     start: float = field(default_factory=lambda: time.perf_counter())
 
     def with_at_least_half_left(self) -> Budget:
-        """Return the budget with at least half of its time, because what comes before a search must not use it up."""
+        """Return the budget, started later if more than half is spent, so that work before a search leaves it half."""
         return (
             self
             if self.seconds is None
@@ -29,9 +29,9 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Seconds since the start."""
+        """Seconds since `start`."""
         return time.perf_counter() - self.start
 
     def left(self, share: float = 1.0) -> float:
-        """Return the seconds left of a share of the budget, negative after its end; infinity without a limit."""
+        """Return the seconds until ``share`` (0 to 1) of the limit is spent, negative afterwards; infinite if none."""
         return math.inf if self.seconds is None else share * self.seconds - self.spent

@@ -16,7 +16,8 @@ def cka(statistics: ClassStatistics) -> float:
     """Compute the linear centred kernel alignment of features and one-hot labels.
 
     It is |X'Y|^2 / (|X'X| |Y'Y|), with centred features X, centred one-hot labels Y and Frobenius norms: the cosine of
-    the centred kernels XX' and YY'. X'Y holds the class sums of X, and Y'Y = diag(n) - nn'/N.
+    the centred kernels XX' and YY'. X'Y holds the class sums of X, and Y'Y = diag(n) - nn'/N
+    with the class sizes n.
 
     Args:
         statistics: Statistics of features (N, D) and their labels.
@@ -29,15 +30,16 @@ def cka(statistics: ClassStatistics) -> float:
 
     References:
         Kornblith et al., "Similarity of Neural Network Representations Revisited", ICML 2019: CKA with a linear kernel.
-        With one-hot labels it is the target alignment of Guo, "KITE", 2024, without its ratio to a random network.
+        With one-hot labels it is the target alignment of Guo, "KITE", 2024, which is also
+        divided by that of a random network there.
     """
     counts = statistics.counts
-    feature_norm = np.linalg.norm(statistics.smaller_gram())
-    if feature_norm == 0:
-        raise InputError("every feature is constant, so cka is undefined: check the model's last layer")
-    label_norm = np.linalg.norm(np.diag(counts) - np.outer(counts, counts) / counts.sum())
-    cross_norm = ((counts[:, None] * statistics.offsets) ** 2).sum()
-    return float(min(cross_norm / feature_norm / label_norm, 1.0))
+    feature_gram_norm = np.linalg.norm(statistics.smaller_gram())
+    if feature_gram_norm == 0:
+        raise InputError("every feature is constant, so cka is undefined: check the layer that the features come from")
+    label_gram_norm = np.linalg.norm(np.diag(counts) - np.outer(counts, counts) / counts.sum())
+    squared_cross_norm = ((counts[:, None] * statistics.offsets) ** 2).sum()
+    return float(min(squared_cross_norm / feature_gram_norm / label_gram_norm, 1.0))
 
 
 @dataclass(frozen=True)

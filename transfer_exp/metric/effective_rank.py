@@ -101,7 +101,7 @@ def _nonzero_spectrum(features: Float[np.ndarray, "samples dim"], name: str) -> 
     """Return the nonzero squared singular values, ascending; raise InputError if there are none."""
     squares = squared_singular_values(features)
     if len(squares) == 0:
-        raise InputError(f"every feature is zero, so {name} is undefined: check the model's last layer")
+        raise InputError(f"every feature is zero, so {name} is undefined: check the layer that the features come from")
     return squares
 
 

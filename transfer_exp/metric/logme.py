@@ -51,7 +51,7 @@ def logme(statistics: ClassStatistics, effective_dimension: bool = False) -> flo
     """
     eigenvalues, coordinates = label_spectrum_and_coordinates(statistics, centred=False)
     if len(eigenvalues) == 0:
-        raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
+        raise InputError("every feature is zero, so LogME is undefined: check the layer that the features come from")
     squared_norms = statistics.counts.astype(np.float64)  # |y|^2 of a one-hot column is the size of its class.
     samples, dim = statistics.samples, len(statistics.mean)
     evidence = log_evidence_per_sample(eigenvalues, coordinates**2, squared_norms, samples, dim, effective_dimension)
@@ -163,7 +163,7 @@ def _mean_evidence(features: Features, targets: Targets) -> float:
     """Return the mean of `log_evidence_per_sample` over the columns of targets (N, T)."""
     eigenvalues, coordinates = spectrum_and_coordinates(features, targets)
     if len(eigenvalues) == 0:
-        raise InputError("every feature is zero, so LogME is undefined: check the model's last layer")
+        raise InputError("every feature is zero, so LogME is undefined: check the layer that the features come from")
     squared_norms = np.einsum("nt,nt->t", targets, targets)
     samples, dim = features.shape
     return float(log_evidence_per_sample(eigenvalues, coordinates**2, squared_norms, samples, dim).mean())

@@ -1,4 +1,7 @@
-"""Neural collapse: spread of the samples around their class means, relative to the spread of the class means."""
+"""Neural collapse: minus the spread of samples around their class means, relative to the spread of these means.
+
+The measures are negated, so that 0 is complete collapse and higher is better.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +33,18 @@ def nc1(statistics: ClassStatistics) -> float:
 
     References:
         Papyan, Han, Donoho, "Prevalence of Neural Collapse", PNAS 2020; code of rhubarbwu/neural-collapse, whose global
-        mean is m. The paper averages over images, which differs if the classes have different sizes.
+        mean is m. The paper has the mean over all images instead of m, which differs if class sizes differ.
     """
     centred = _centred_means(statistics)
-    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
-    is_nonzero = lengths > max(centred.shape) * np.finfo(np.float64).eps * lengths[0]
-    directions, lengths = directions[is_nonzero], lengths[is_nonzero]
-    # tr(W B^+) needs W along the at most C - 1 directions of B only.
+    _, singular_values, axes = np.linalg.svd(centred, full_matrices=False)  # B has the eigenvalues s^2 / C
+    is_nonzero = singular_values > max(centred.shape) * np.finfo(np.float64).eps * singular_values[0]
+    axes, singular_values = axes[is_nonzero], singular_values[is_nonzero]
+    # tr(W B^+) needs W along the at most C - 1 axes of B only.
     if statistics.few_samples is not None:
-        variation = ((statistics.few_samples.deviations() @ directions.T) ** 2).sum(axis=0)
+        variation = ((statistics.few_samples.deviations() @ axes.T) ** 2).sum(axis=0)
     else:
-        variation = np.einsum("kd,kd->k", directions @ statistics.within, directions)
-    return float(0.0 - np.maximum(variation, 0.0) @ lengths**-2.0 / statistics.samples)
+        variation = np.einsum("kd,kd->k", axes @ statistics.within, axes)
+    return float(0.0 - np.maximum(variation, 0.0) @ singular_values**-2.0 / statistics.samples)
 
 
 def trace_ratio(statistics: ClassStatistics, weighted: bool = False) -> float:
@@ -88,20 +91,21 @@ def cdnv(statistics: ClassStatistics) -> float:
         normalised variance.
     """
     first, second = np.triu_indices(len(statistics.counts), 1)
-    inverse = inverse_length(pdist(statistics.offsets), statistics.means)
+    inverse = inverse_length(pdist(statistics.offsets), statistics.means)  # 0 for means that are equal up to rounding
     if not inverse.all():
         pair = int(inverse.argmin())
-        raise InputError(f"classes {first[pair]} and {second[pair]} have equal means, so cdnv is infinite: merge them")
+        raise InputError(f"classes {first[pair]} and {second[pair]} have equal means, so cdnv is undefined: merge them")
     variances = statistics.squares.sum(axis=1) / statistics.counts
     return float(0.0 - ((variances[first] + variances[second]) / 2 * inverse**2).mean())
 
 
 def _centred_means(statistics: ClassStatistics) -> Float[np.ndarray, "classes dim"]:
-    """Return class means minus their unweighted mean, (C, D); raise InputError if all are zero."""
+    """Return class means minus their unweighted mean, (C, D); raise InputError if all are zero up to rounding."""
     centred = statistics.offsets - statistics.offsets.mean(axis=0)
     if not np.abs(centred).max() > RESOLUTION * np.abs(statistics.mean).max():
         raise InputError(
-            "features are constant or all class means equal, so the score is undefined: check the model's last layer"
+            "features are constant or all class means equal, so the score is undefined: check the layer that the "
+            "features come from"
         )
     return centred
 

@@ -63,7 +63,8 @@ def parc(features: Features, labels: Labels) -> float:
     rank_squares = (float(pairs) ** 3 - pairs - (tie_sizes**3 - tie_sizes).sum()) / 12
     if rank_squares == 0:
         raise InputError(
-            "all pairs of samples are equally dissimilar, so parc is undefined: check the model's last layer"
+            "all pairs of samples are equally dissimilar, so parc is undefined: check the layer that the features "
+            "come from"
         )
     ranks = (np.searchsorted(ordered, same_class) + np.searchsorted(ordered, same_class, side="right") - pairs) / 2
     norm = np.sqrt(rank_squares * same_class_pairs * (1 - same_class_pairs / pairs))

@@ -153,7 +153,9 @@ def _centred(features: Features, targets: Targets, metric: str) -> tuple[np.ndar
     x, y = check_targets(features, targets)
     x, y = (deviations(values, values.mean(axis=0)) for values in (x, scale_by_power_of_two(y)))
     if not x.any():
-        raise InputError(f"every feature is constant, so {metric} is undefined: check the model's last layer")
+        raise InputError(
+            f"every feature is constant, so {metric} is undefined: check the layer that the features come from"
+        )
     if not y.any():
         raise InputError(f"all samples have the same target, so {metric} is undefined: a ranking needs two values")
     return x, y

@@ -47,7 +47,9 @@ def transrate(features: Features, labels: Labels, convention: str = "paper", eps
     if convention == "paper":
         spread = np.sqrt((centred**2).sum() / len(centred))
         if spread == 0:
-            raise InputError("every feature is constant, so transrate cannot scale them: check the model's last layer")
+            raise InputError(
+                "every feature is constant, so transrate cannot scale them: check the layer that the features come from"
+            )
         centred, weights = centred / spread, counts / counts.sum()
     groups = np.split(centred[np.argsort(codes, kind="stable")], np.cumsum(counts)[:-1])
     within = [_coding_rate(group, epsilon) for group in groups]

@@ -32,13 +32,15 @@ _HEAD = ("metric", "perturbation", "tau_w", "95 % over models", "above band")
 _EXPLANATION = """\
 tau_w is the mean over targets. The interval resamples the models. *Above band*: number of targets whose tau_w is above
 the 97.5 % quantile for random scores of the same number of models. *vs none*, *vs pca*: the difference of tau_w, then
-wins-ties-losses over targets and the p-value of the sign-flip test after Holm's correction for all differences of that
-column. Metrics that no perturbation changes appear once."""
+wins-ties-losses over targets and the p-value of the sign-flip test after Holm's correction for all comparisons
+with that control, rows that are not shown included. A perturbation that changes no score of a metric has no row."""
 _STABILITY_HEAD = ("metric", "perturbation", "wins", "without one model", "within families")
 _STABILITY_EXPLANATION = """\
-*Wins*: share of the sub-pools without two models, over all targets, in which the row has the highest tau_w among rows
+Only rows that score every model on every target, with the first seed of each target. *Wins*: share of the pools that
+result from leaving out any two models, over all targets, in which the row has the highest tau_w among rows
 with its perturbation; tied rows share. *Without one model*: lowest and highest mean tau_w with any model left out.
-*Within families*: tau_w among models of the same family (the letters at the start of a name), mean over targets."""
+*Within families*: tau_w among models of the same family (the lower-case letters at the start of a name, otherwise the
+whole name), mean over targets."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,9 @@ class PublishedTaus:
 def read_published_taus(pool: str, regime: str) -> dict[tuple[str, str], PublishedTaus]:
     """Read the published taus of a pool and regime by metric and perturbation; may be empty.
 
-    Names are those of our options. ``SFDA`` is ``sfda_released`` and ``NLEEP`` is ``nleep(convention=released)``: both
-    tables come with code that averages probabilities, not their logarithms. ``+Ours`` of PED's table is ``ped``.
+    The file has our names in place of the published ones. ``sfda_released`` is their SFDA and
+    ``nleep(convention=released)`` their NLEEP: both tables come with code that averages probabilities, not their
+    logarithms. The perturbation ``ped`` is ``+Ours`` in the table of PED.
     """
     rows = pd.read_csv(PUBLISHED_TAUS, dtype={"weighted_tau": float})
     rows = rows[(rows["pool"] == pool) & (rows["regime"] == regime)]
@@ -75,7 +78,7 @@ def write_published_comparison(scores: Path, pool: str) -> list[Path]:
 
     Args:
         scores: File of scores in matrix form; the perturbations ``none`` and ``pca``, if present, serve as controls.
-        pool: Name of the pool in the published accuracies; unsound accuracies are not used.
+        pool: Name of the pool in the published accuracies; rows that are marked as unsound are not used.
 
     Raises:
         InputError: When the scores cannot be read, or share no target or fewer than two models with the accuracies.
@@ -183,7 +186,10 @@ def _stability(rows: Sequence[Summary], table: ScoreTable) -> Iterator[str]:
 
 
 def _accuracy_text(table: ScoreTable) -> str:
-    """Return a sentence on the range of the accuracies, and on the agreement of the targets on their order."""
+    """Return one or two sentences on the range of the accuracies and on how alike the targets order the models.
+
+    Only models with an accuracy on every target count.
+    """
     accuracies = table.accuracies.loc[list(table.datasets)].dropna(axis=1).to_numpy()
     spreads = [accuracy_spread(row) for row in accuracies]
     width, lead = np.median([s.range for s in spreads]), np.median([s.lead for s in spreads])
@@ -199,7 +205,7 @@ def _first_rows(row: Summary) -> np.ndarray:
 
 
 def _is_complete(row: Summary, table: ScoreTable) -> bool:
-    """Return whether a row has a score of every model on every target."""
+    """Return whether the first seed of every target has a score and an accuracy of every model."""
     rows = _first_rows(row)
     is_finite = np.isfinite(table.scores[rows] + table.cell_accuracies[rows])
     return len(rows) == len(table.datasets) and bool(is_finite.all())

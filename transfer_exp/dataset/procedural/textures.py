@@ -1,4 +1,4 @@
-"""Textures without objects: gratings and filtered noise as source, tilings and dots as target."""
+"""Textures without objects: stripes, plaids and filtered noise as source; checkers, bricks, dots as target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Y, _X = np.mgrid[0:SIZE, 0:SIZE] / SIZE
 
 
 def _plane(rng: np.random.Generator, cycles: float) -> tuple[Float[np.ndarray, "32 32"], Float[np.ndarray, "32 32"]]:
-    """Return two orthogonal phases in a random direction, with about ``cycles`` periods over the canvas."""
+    """Return each pixel's phases, in periods, along two random orthogonal axes; about ``cycles`` cross the canvas."""
     angle, cycles = rng.uniform(0, np.pi), cycles * rng.uniform(0.85, 1.15)
     cos, sin = np.cos(angle), np.sin(angle)
     u, v = cos * _X + sin * _Y, cos * _Y - sin * _X
@@ -25,7 +25,7 @@ def _plane(rng: np.random.Generator, cycles: float) -> tuple[Float[np.ndarray, "
 
 
 def _grating(rng: np.random.Generator, cycles: float, sharp: float) -> Mask:
-    """Parallel stripes; ``sharp`` 1 is a sine, larger approaches bars."""
+    """Parallel stripes; ``sharp`` 1 is nearly a sine, larger values approach bars."""
     u, _ = _plane(rng, cycles)
     return 0.5 + 0.5 * np.tanh(sharp * np.sin(2 * np.pi * u)) / np.tanh(sharp)
 
@@ -37,7 +37,7 @@ def _plaid(rng: np.random.Generator, cycles: float) -> Mask:
 
 
 def _noise(rng: np.random.Generator, exponent: float, threshold: bool = False) -> Mask:
-    """Noise whose amplitude falls with frequency to the power ``exponent``; optionally cut into blobs."""
+    """Noise with an amplitude of frequency to the power -``exponent``; ``threshold`` turns it into blobs of 0 and 1."""
     frequency = np.hypot(np.fft.fftfreq(SIZE)[:, None], np.fft.fftfreq(SIZE)[None, :])
     frequency[0, 0] = np.inf
     spectrum = np.fft.fft2(rng.normal(size=(SIZE, SIZE))) / frequency**exponent
@@ -59,28 +59,28 @@ def _checker(rng: np.random.Generator, cycles: float) -> Mask:
 
 
 def _bricks(rng: np.random.Generator, cycles: float) -> Mask:
-    """Courses of bricks, every other one shifted by half a brick, with dark joints."""
+    """Courses of bricks, every other one shifted by half a brick, with joints of value 0."""
     u, v = _plane(rng, cycles)
     along = (u / 2 + 0.5 * (np.floor(v) % 2)) % 1
     return ((along > 0.12) & (v % 1 > 0.22)).astype(np.float64)
 
 
 def _dots(rng: np.random.Generator, cycles: float, radius: float) -> Mask:
-    """Discs on a square grid."""
+    """Discs on a square grid; ``radius`` is in periods."""
     u, v = _plane(rng, cycles)
     return (np.hypot(u % 1 - 0.5, v % 1 - 0.5) < radius).astype(np.float64)
 
 
-def _cells(rng: np.random.Generator, seeds: int, walls: bool) -> Mask:
-    """A Voronoi diagram: its walls, or the distance to the nearest seed."""
-    points = rng.uniform(-0.1, 1.1, (seeds, 2))
+def _cells(rng: np.random.Generator, n_points: int, walls: bool) -> Mask:
+    """A Voronoi diagram of random points: its walls, or the distance to the nearest point."""
+    points = rng.uniform(-0.1, 1.1, (n_points, 2))
     distance = np.sort(np.hypot(_Y[..., None] - points[:, 0], _X[..., None] - points[:, 1]), axis=-1)
     gap = distance[..., 1] - distance[..., 0]
-    return (gap < 0.05).astype(np.float64) if walls else np.clip(distance[..., 0] * np.sqrt(seeds), 0, 1)
+    return (gap < 0.05).astype(np.float64) if walls else np.clip(distance[..., 0] * np.sqrt(n_points), 0, 1)
 
 
 def _rings(rng: np.random.Generator, cycles: float) -> Mask:
-    """Circles around a common centre near the canvas."""
+    """Concentric circles around a random point of the canvas."""
     y, x = rng.uniform(0, 1, 2)
     return 0.5 + 0.5 * np.sin(2 * np.pi * (cycles * np.hypot(_Y - y, _X - x) + rng.uniform()))
 
@@ -112,8 +112,8 @@ TARGET = _create_task(
         **{f"checker_{c:g}": partial(_checker, cycles=c) for c in (2.0, 5.0)},
         "bricks": partial(_bricks, cycles=4.0),
         **{f"dots_{c:g}": partial(_dots, cycles=c, radius=0.3) for c in (3.0, 6.0)},
-        **{f"cells_{n}": partial(_cells, seeds=n, walls=False) for n in (8, 30)},
-        "cell_walls": partial(_cells, seeds=12, walls=True),
+        **{f"cells_{n}": partial(_cells, n_points=n, walls=False) for n in (8, 30)},
+        "cell_walls": partial(_cells, n_points=12, walls=True),
         **{f"rings_{c:g}": partial(_rings, cycles=c) for c in (3.0, 6.0)},
     },
 )
