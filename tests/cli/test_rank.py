@@ -573,6 +573,12 @@ def test_what_needs_labels_is_refused_by_name(photos, tmp_path, monkeypatch, set
         rank(str(photos), pool="builtin", unlabelled=True, settings=[settings, "models=[resnet_glyphs,vit_shapes]"])
 
 
+def test_images_without_labels_cannot_be_fine_tuned(photos, tmp_path):
+    process = run_command(tmp_path, "rank", photos.name, "--unlabelled", "--then", "fine-tune", "--pool", "builtin")
+    assert process.returncode == 1
+    assert process.stderr == "transfer_exp: then=fine-tune needs labels: leave it out, or label the images\n"
+
+
 def test_features_are_not_images_without_labels():
     with pytest.raises(InputError, match="unlabelled=True is for a folder of images"):
         rank(np.ones((4, 2)), unlabelled=True)

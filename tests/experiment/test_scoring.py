@@ -137,7 +137,7 @@ def test_each_step_of_a_path_scores_as_the_metric_scores_the_perturbed_features(
 
 
 def test_a_path_with_a_strength_out_of_range_is_refused_naming_the_setting():
-    with pytest.raises(InputError, match=r"perturbation\.alpha=-1\.0: need a finite number, at least 0"):
+    with pytest.raises(InputError, match=r"perturbation\.strengths=\[-1\.0, 0\.0\]: alpha=-1\.0: need a finite number"):
         scored(LogME(), StrengthPath(Attract(), "alpha", (-1.0, 0.0)))
 
 
