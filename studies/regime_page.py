@@ -23,7 +23,7 @@ from studies.wilcoxon import wilcoxon_p
 from transfer_exp.cli.console import Parser
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.null_band import null_band
-from transfer_exp.evaluation.paired import compare_paired
+from transfer_exp.evaluation.paired import compare_paired, holm
 from transfer_exp.io.atomic import write_text
 from transfer_exp.io.csv import read_table
 from transfer_exp.report.markdown import markdown
@@ -52,9 +52,9 @@ def by_target(rows: pd.DataFrame, column: str) -> dict[str, ByNetwork]:
 
 
 def compared_table(folder: Path, baseline: str) -> str:
-    """Return the mean difference of each regime from a baseline over the targets, with its test."""
+    """Return the mean difference of each regime from a baseline over the targets, with tests."""
     accuracies = by_target(read_rows(folder), "accuracy")
-    rows = []
+    rows, p_values = list[list[str]](), list[float]()
     for regime in _others(accuracies, baseline):
         first, second = dict[str, float | None](), dict[str, float | None]()
         for target, regimes in accuracies.items():
@@ -65,9 +65,11 @@ def compared_table(folder: Path, baseline: str) -> str:
         mean = "" if result.mean is None else f"{result.mean:+.3f}"
         interval = "" if result.interval is None else f"{result.interval[0]:+.3f} to {result.interval[1]:+.3f}"
         counts = f"{result.wins}/{result.ties}/{result.losses}"
-        rows.append([regime, str(result.pairs), mean, interval, counts, f"{wilcoxon_p(result):.3f}"])
-    head = ["regime", "targets", f"minus {baseline}", "95 % interval", "wins/ties/losses", "p (Wilcoxon)"]
-    return markdown(head, rows)
+        rows.append([regime, str(result.pairs), mean, interval, counts])
+        p_values.append(wilcoxon_p(result))
+    tests = [[f"{p:.3f}", f"{corrected:.3f}"] for p, corrected in zip(p_values, holm(np.array(p_values)), strict=True)]
+    head = ["regime", "targets", f"minus {baseline}", "95 % interval", "wins/ties/losses", "p (Wilcoxon)", "Holm p"]
+    return markdown(head, [[*row, *test] for row, test in zip(rows, tests, strict=True)])
 
 
 def targets_table(folder: Path) -> str:
@@ -111,7 +113,7 @@ def agreement_table(folder: Path, baseline: str) -> str:
             sizes |= {len(left)} - {0, 1}
         lines.append([target, *entries])
     bands = [f"[{null_band(size)[0]:.2f}, {null_band(size)[1]:.2f}] for {size}" for size in sorted(sizes)]
-    note = f"tau_w with the accuracies of {baseline}. The 95 % null band is {' and '.join(bands)} networks."
+    note = f"tau_w (weighted rank correlation, 1 is the same order) with the accuracies of {baseline}. The 95 % null band is {' and '.join(bands)} networks."
     return f"{markdown(['target', *others], lines)}\n\n{note}"
 
 

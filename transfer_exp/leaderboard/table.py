@@ -158,7 +158,7 @@ def _pool_parts(standings: Standings, folder: Path | None, top: int) -> list[Ren
     if len(top_rows) < len(table):
         parts.append(omitted_models(len(table) - len(top_rows), folder and folder / f"{NAME}.csv"))
     parts += _comparison_table(standings)
-    return [*parts, Text(f"95 % of random scores have a mean tau_w in [{low:.2f}, {high:.2f}] (null band)")]
+    return [*parts, Text(f"95 % of random scores, drawn for each target, have a mean tau_w in [{low:.2f}, {high:.2f}] (null band)")]
 
 
 def _is_shown(table: pd.DataFrame, top: int) -> pd.Series:
@@ -226,7 +226,7 @@ def markdown_table(standings: Standings, top: int) -> str:
     table = standings.table
     rows = list(_text_rows(table[_is_shown(table, top)]))
     low, high = standings.null_band
-    band = f"95 % of random scores have a mean tau_w from {low:.2f} to {high:.2f}"
+    band = f"95 % of random scores, drawn for each target, have a mean tau_w from {low:.2f} to {high:.2f}"
     note = f"Accuracies: {regimes_text(standings)}. {verdict(standings)}. {band}."
     return f"{markdown(_HEADINGS, rows)}\n\n{note}"
 
