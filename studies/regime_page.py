@@ -113,8 +113,8 @@ def agreement_table(folder: Path, baseline: str) -> str:
             sizes |= {len(left)} - {0, 1}
         lines.append([target, *entries])
     bands = [f"[{null_band(size)[0]:.2f}, {null_band(size)[1]:.2f}] for {size}" for size in sorted(sizes)]
-    note = f"tau_w (weighted rank correlation, 1 is the same order) with the accuracies of {baseline}. The 95 % null band is {' and '.join(bands)} networks."
-    return f"{markdown(['target', *others], lines)}\n\n{note}"
+    note = f"tau_w (1: the same order) with the accuracies of {baseline}."
+    return f"{markdown(['target', *others], lines)}\n\n{note} The 95 % null band is {' and '.join(bands)} networks."
 
 
 def learning_rates_table(folder: Path) -> str:

@@ -126,7 +126,7 @@ def suggestion(name: str, available: Iterable[str], limit: int = 3) -> str:
         limit: Largest number of close names.
     """
     names = sorted(available)
-    close = get_close_matches(name, names, n=limit, cutoff=0.5)
+    close = get_close_matches(name, names, n=limit)
     if close:
         return f"did you mean {', '.join(close)}?"
     if not names:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TextIO
 from transfer_exp.errors import InputError, one_line, suggestion
 
 _HELP_WIDTH = 79
+_REQUIRED = "the following arguments are required: "
 _INVALID_CHOICE = re.compile(
     r"argument (?P<argument>.+): invalid choice: '(?P<value>.*)' \(choose from (?P<choices>.*)\)"
 )
@@ -31,6 +32,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, examples: Sequence[str] = (), **options: Any) -> None:
+        self._examples = examples
         epilog = "\n".join(["examples:", *(f"  {example}" for example in examples)]) if examples else None
         lines = str(options.pop("description", "")).splitlines()
         description = "\n".join(textwrap.fill(line, _HELP_WIDTH) for line in lines)
@@ -61,9 +63,17 @@ class Parser(argparse.ArgumentParser):
             choices = [choice.strip("' ") for choice in invalid["choices"].split(",")]
             advice = f"{suggestion(invalid['value'], choices)} (see {self.prog} --help)"
             raise InputError(f"{invalid['argument']}: there is no '{invalid['value']}': {advice}")
+        if message.startswith(_REQUIRED) and self._examples:
+            missing = message.removeprefix(_REQUIRED)
+            raise InputError(
+                f"the argument {missing} is missing: write, for example, {self._examples[0]} (see {self.prog} --help)"
+            )
         first_word = message.removeprefix("unrecognized arguments: ").split(" ")[0].partition("=")[0]
         close = get_close_matches(first_word, self._option_string_actions, n=1, cutoff=0.7)
-        raise InputError(f"{message}: {f'did you mean {close[0]}? See' if close else 'see'} {self.prog} --help")
+        commands = [action.metavar for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+        advice = f"did you mean {close[0]}? See" if close else "see"
+        helps = [f"{self.prog} --help", *(f"{self.prog} {command} --help" for command in commands)]
+        raise InputError(f"{message}: {advice} {' or '.join(helps)}")
 
 
 class SafeStream:

@@ -16,6 +16,7 @@ UNREADABLE_OPTIONS = (HydraException, OmegaConfBaseException, YAMLError, Unicode
 """Errors that Hydra raises for arguments and option files, which `explain` puts into one line."""
 # Hydra knows a launcher only once the plugin that defines it is installed.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+GROUPS_OF_USERS = ("metric", "perturbation", "dataset", "model_pool", "ground_truth", "protocol", "sweep")
 _TWICE = re.compile(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.*)'")
 _SEVERAL = re.compile(r"Ambiguous value for argument '(.*)'\n")
 _MERGING = re.compile(r"Error merging override (\S+)")
@@ -28,7 +29,10 @@ def explain(error: BaseException) -> str:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         if group == "hydra/launcher" and option in _EXTRAS:
             return f"launcher '{option}' is not installed: pip install 'transfer-exp[{_EXTRAS[option]}]'"
-        return f"{group or 'config'} has no option '{option}': {suggestion(option, error.options or ())}"
+        advice = suggestion(option, error.options or ())
+        if advice.startswith("available:") and group in GROUPS_OF_USERS:
+            advice += f"; one of yours needs --config-dir FOLDER with {group}/{option}.yaml"
+        return f"{group or 'config'} has no option '{option}': {advice}"
     if isinstance(error, OverrideParseException):
         reason = str(error).partition("\n")[0]
         return one_line(f"cannot read '{error.override}' ({reason}): write KEY=VALUE, in quotes for the shell")

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -229,7 +230,11 @@ def _target_overrides(target: str) -> list[str]:
         raise InputError(f"cannot read {target} ({error.strerror}): correct it or check its permissions") from error
     if not exists and _HUB_ID.fullmatch(target):
         return ["dataset=huggingface", f"dataset.id={value}"]
-    advice = f"use a file with suffix npz or {', '.join(_TABLES)}" if exists else "give a path that exists"
+    close = get_close_matches(path.name, sorted(entry.name for entry in path.parent.glob("*")), n=1)
+    if exists:
+        advice = f"use a file with suffix npz or {', '.join(_TABLES)}"
+    else:
+        advice = f"did you mean {path.parent / close[0]}?" if close else "give a path that exists"
     raise InputError(f"{target} is not a folder of images, CSV, npz or id of a hub: {advice}")
 
 

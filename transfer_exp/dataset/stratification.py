@@ -24,7 +24,9 @@ def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, se
         return np.arange(len(labels))
     classes, counts = np.unique(labels, return_counts=True)
     if size < len(classes):
-        raise InputError(f"scoring_set_size={size} cannot hold one image of each of {len(classes)} classes: raise it")
+        raise InputError(
+            f"scoring_set_size={size} cannot hold one image of each of {len(classes)} classes: raise it, or write null"
+        )
     return take_per_class(labels, _quotas(counts, size), seed)[0]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -132,11 +133,12 @@ def parse_table(text: str, path: Path) -> pd.DataFrame:
 
 
 def require_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
-    """Raise `InputError` for the first of some columns that a table lacks; the message lists similar names."""
+    """Raise `InputError` for the first of some columns that a table lacks; the message names a similar one."""
     for column in columns:
         if column not in table:
             names = [str(name) for name in table]
-            advice = suggestion(column, names)
+            close = get_close_matches(column, names, n=1, cutoff=0.5)
+            advice = f"rename '{close[0]}' to '{column}'" if close else suggestion(column, names)
             if len(names) == 1:
                 advice += " (separate columns by a comma, semicolon, tab or |)"
             raise InputError(f"{path} lacks the column '{column}': {advice}")

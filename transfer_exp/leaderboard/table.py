@@ -158,7 +158,10 @@ def _pool_parts(standings: Standings, folder: Path | None, top: int) -> list[Ren
     if len(top_rows) < len(table):
         parts.append(omitted_models(len(table) - len(top_rows), folder and folder / f"{NAME}.csv"))
     parts += _comparison_table(standings)
-    return [*parts, Text(f"95 % of random scores, drawn for each target, have a mean tau_w in [{low:.2f}, {high:.2f}] (null band)")]
+    return [
+        *parts,
+        Text(f"95 % of random scores, drawn for each target, have a mean tau_w in [{low:.2f}, {high:.2f}] (null band)"),
+    ]
 
 
 def _is_shown(table: pd.DataFrame, top: int) -> pd.Series:
