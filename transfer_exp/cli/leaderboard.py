@@ -96,6 +96,7 @@ def leaderboard_overrides(arguments: Sequence[str]) -> list[str]:
     for setting in settings:
         if "=" not in setting and not setting.startswith("~"):
             raise InputError(f"'{setting}' is not a setting: write KEY=VALUE, such as metric={setting}")
+    _refuse_fixed(settings)  # before the config is composed, in which such a setting may lack a value
     settings += [f"only=[{','.join(targets)}]"] if targets else []
     settings += [f"assets={quote_path(options.assets)}"] if options.assets else []
     settings += [f"paper={quote_path(options.paper)}"] if options.paper else []
@@ -140,15 +141,20 @@ def show_leaderboard(config: DictConfig, folder: Path, sweep: str | None) -> Out
     return Outcome(summary, "leaderboard", output.written, output.problem)
 
 
-def _check_settings(config: DictConfig) -> None:
-    """Refuse settings that decide the stored rows, and ``assets`` in a file, whose folder holds code that runs."""
-    overrides = HydraConfig.get().overrides.task
+def _refuse_fixed(overrides: Sequence[str]) -> None:
+    """Raise InputError for a setting that decides the stored rows."""
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if key.partition(".")[0] in _FIXED or key in _FIXED:
             raise InputError(
                 f"{override} has no effect on the leaderboard, whose targets and accuracies are fixed: leave it out"
             )
+
+
+def _check_settings(config: DictConfig) -> None:
+    """Refuse settings that decide the stored rows, and ``assets`` in a file, whose folder holds code that runs."""
+    overrides = HydraConfig.get().overrides.task
+    _refuse_fixed(overrides)
     if config.assets is not None and not any(override.startswith("assets=") for override in overrides):
         raise InputError("assets is a folder with code that runs: set it on the command line")
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -244,7 +245,9 @@ def _merge_files(loader: ConfigLoaderImpl, defaults: list[ResultDefault], repo: 
     if sources is None or key not in _shipped_configs:
         merged = _hydra_merge_files(loader, defaults, repo)
         if sources is not None:
-            _add(_shipped_configs, key, pickle.dumps(merged))
+            # Hydra imports the plugin of a launcher twice: a config with the first of its two classes has no pickle.
+            with suppress(pickle.PicklingError):
+                _add(_shipped_configs, key, pickle.dumps(merged))
         return merged
     merged = pickle.loads(_shipped_configs[key])
     assert isinstance(merged, DictConfig)

@@ -369,12 +369,13 @@ def build_search(
 
 def _build_what_needs_no_torch(plain: Mapping[str, Any]) -> dict[str, Any]:
     """Build pool, perturbation, metric and dataset of a search; raise InputError if they do not fit together."""
-    from transfer_exp.dataset.arrays import FeatureArrays
-
     phase("reading the model pool")
     pool = build("model_pool", plain["model_pool"]).select(plain["models"])  # first, because it imports the least
     phase("reading the dataset")
     parts = build_all(("perturbation", "metric", "dataset"), plain) | {"pool": pool}
+
+    from transfer_exp.dataset.arrays import FeatureArrays  # after the images are read: it imports pandas
+
     if isinstance(parts["dataset"], FeatureArrays):
         parts["dataset"].check_metric(parts["metric"].name, parts["metric"].inputs)
     if plain["then"]:

@@ -96,7 +96,6 @@ def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, An
     torch takes seconds to import.
     """
     from transfer_exp.cli.instantiate import build, build_all, check_scalars
-    from transfer_exp.dataset.arrays import FeatureArrays
     from transfer_exp.store import Store
 
     plain = to_plain(config)
@@ -112,6 +111,9 @@ def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, An
     phase("reading the dataset")
     late = ["ground_truth"] if "ground_truth" in groups and "device" in plain["ground_truth"] else []
     parts = build_all([group for group in groups if group not in ("model_pool", *late)], plain) | {"pool": pool}
+
+    from transfer_exp.dataset.arrays import FeatureArrays  # after the images are read: it imports pandas
+
     if isinstance(parts.get("dataset"), FeatureArrays) and "metric" in parts:
         parts["dataset"].check_metric(parts["metric"].name, parts["metric"].inputs)
     phase("loading torch")
