@@ -1,12 +1,11 @@
 """Compare rules that choose the default metric of ``rank``: ``python -m studies.recommendation PAGE.md``.
 
-Candidates are every metric after every perturbation, without baselines. Every two candidates on raw features or after
-PCA also give a fusion, the mean of their z-scores over the pool. Targets drawn from one dataset are a *group*, whose
-measures are averaged. For each group in turn, a rule chooses a candidate by its weighted tau on all *other* groups, and
-the choice is judged on the group that was left out.
+Candidates are every metric after every perturbation that has a stored cost, without baselines. Every two candidates on
+raw features or after PCA also give a fusion, the mean of their z-scores over the pool. Targets drawn from one dataset
+are a *group*, whose measures are averaged. For each group in turn, a rule chooses a candidate by its weighted tau on
+all *other* groups, and the choice is judged on the group that was left out.
 
-Scores and accuracies are the stored rows of the real networks and of the leaderboard (`PoolRows`). Costs are in
-``recommendation_costs.csv`` next to the page, which ``--measure`` writes.
+Scores, accuracies and costs are the stored rows of the real networks and of the leaderboard (`PoolRows`).
 """
 
 from __future__ import annotations
@@ -14,31 +13,27 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 from scipy import stats
 
 from studies.document_tables import fill_tables
 from studies.leaderboard_rows import read_targets
 from transfer_exp.cli.console import Parser
-from transfer_exp.cli.instantiate import build
 from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.correlation import weighted_tau_many
 from transfer_exp.evaluation.intervals import percentile_interval
 from transfer_exp.evaluation.null_band import null_deviation
 from transfer_exp.evaluation.paired import PairedComparison, compare_paired, holm
-from transfer_exp.io.atomic import write_atomically, write_text
-from transfer_exp.io.csv import parse_numbers, read_table
-from transfer_exp.leaderboard.costs import measure_seconds
-from transfer_exp.leaderboard.rows import PoolRows, read_builtin_rows, read_real_rows
+from transfer_exp.io.atomic import write_text
+from transfer_exp.leaderboard.rows import PoolRows, read_builtin_rows, read_costs, read_real_rows
 from transfer_exp.metric.pool_scaling import z_scores
 from transfer_exp.report.markdown import markdown
 
@@ -115,7 +110,7 @@ def read_pools() -> dict[str, PoolRows]:
 
 
 @cache
-def read_evidence(results: Path, images: str) -> Evidence:
+def read_evidence(images: str) -> Evidence:
     """Evaluate all candidates on the targets of every pool that was scored with so many images a class.
 
     Raises:
@@ -123,7 +118,8 @@ def read_evidence(results: Path, images: str) -> Evidence:
     """
     pools = {name: (read_pools()[name], size) for name, size in POOLS[images].items()}
     tables = {name: _scores(pool, size) for name, (pool, size) in pools.items()}
-    cells = sorted(set.intersection(*(_cells(tables[name], pool) for name, (pool, _) in pools.items())))
+    by_cell = {(metric, perturbation): seconds for (perturbation, metric), seconds in read_costs().items()}
+    cells = sorted(set.intersection(set(by_cell), *(_cells(tables[name], pool) for name, (pool, _) in pools.items())))
     raw_or_pca = [cell for cell in cells if cell[1] in ("none", "pca")]
     candidates = {_PLUS.join(map(_label, c)): c for c in [*((cell,) for cell in cells), *combinations(raw_or_pca, 2)]}
     taus, regrets, static = {}, {}, {}
@@ -133,7 +129,6 @@ def read_evidence(results: Path, images: str) -> Evidence:
         taus[key] = np.mean([weighted_tau_many(scores, np.tile(a, (len(scores), 1))) for a in accuracies], axis=0)
         regrets[key] = np.mean([_regrets(scores, a) for a in accuracies], axis=0)
         static[key] = float(np.mean([static_rank_tau(a, b) for a, b in zip(accuracies, elsewhere, strict=True)]))
-    by_cell = _read_costs(results / "recommendation_costs.csv")
     costs = pd.Series({name: sum(by_cell[cell] for cell in parts) for name, parts in candidates.items()})
     means = pd.Series(static).groupby(level=[0, 1], sort=False).mean()
     by_group = cast("dict[Group, float]", means.to_dict())
@@ -154,7 +149,7 @@ def _targets(
             yield (name, group, target), accuracies, elsewhere
 
 
-def prior(results: Path) -> str:
+def prior() -> str:
     """Return what adding the mean accuracy rank on other groups, as a prior, changes in the tau_w of two scores.
 
     Both are z-scores over the pool, and the prior is multiplied by a weight. Differences are paired over groups.
@@ -204,12 +199,6 @@ def _by_group(values: Mapping[tuple[str, str, str], Any], candidates: pd.Index) 
     return pd.DataFrame(values, candidates).T.groupby(level=[0, 1], sort=False).mean().T
 
 
-def _read_costs(path: Path) -> Mapping[tuple[str, str], float]:
-    rows = read_table(path)
-    seconds = rows.assign(seconds=parse_numbers(rows["seconds"], path)).set_index(["metric", "perturbation"])["seconds"]
-    return cast("Mapping[tuple[str, str], float]", seconds.to_dict())
-
-
 def _scores(pool: PoolRows, images: str) -> dict[tuple[str, ...], np.ndarray]:
     """Return the scores on so many images a class, mean over seeds, by target, metric and perturbation."""
     rows = pool.scores[pool.scores.index.get_level_values("images_per_class") == images]
@@ -228,11 +217,11 @@ def _cells(scores: Mapping[tuple[str, ...], np.ndarray], pool: PoolRows) -> set[
     return {cell for cell, count in counts.items() if count == len(targets)}
 
 
-def selection(results: Path) -> str:
+def selection() -> str:
     """Return what each rule chooses without a group and what the choice reaches on it, next to fixed candidates."""
     rows = []
     for images in POOLS:
-        evidence = read_evidence(results, images)
+        evidence = read_evidence(images)
         for rule, tolerance in RULES.items():
             for fusions in (False, True):
                 chosen = evidence.choose_without_each_group(tolerance, fusions)
@@ -248,11 +237,11 @@ def selection(results: Path) -> str:
     return markdown([*head, "seconds a model"], rows)
 
 
-def by_pool(results: Path) -> str:
+def by_pool() -> str:
     """Return the mean weighted tau of the best metrics in each pool, every one after its best perturbation."""
     rows = []
     for images, sizes in POOLS.items():
-        evidence = read_evidence(results, images)
+        evidence = read_evidence(images)
         for name in dict.fromkeys([*_best_variants(evidence)[:8], DEFAULT]):
             taus = evidence.taus.loc[name]
             values = [f"{taus[pool].mean():.3f}" if pool in sizes else "" for pool in ("real_pool", "builtin")]
@@ -260,14 +249,14 @@ def by_pool(results: Path) -> str:
     return markdown(["images a class", "metric", "tau_w", "real networks", "built-in pool", "seconds a model"], rows)
 
 
-def against(results: Path) -> str:
+def against() -> str:
     """Return the paired differences over groups between `HIGHEST_MEAN` and the eight best other rankings.
 
     The others are every metric after its best perturbation, and the static ranking. Holm's correction is for all.
     """
     rows = []
     for images in POOLS:
-        paired = compare_with_all(read_evidence(results, images))
+        paired = compare_with_all(read_evidence(images))
         corrected = dict(zip(paired, holm(np.array([p.sign_flip_p for p in paired.values()])), strict=True))
         for name in list(paired)[:8]:
             result = paired[name]
@@ -298,13 +287,13 @@ def _best_variants(evidence: Evidence) -> list[str]:
     return list(means.index[~means.index.str.split(" / ").str[-1].duplicated()])
 
 
-def agreement(results: Path) -> str:
+def agreement() -> str:
     """Return Kendall's tau between the two pools' orders of the metrics, with a 95 % interval over the groups."""
     rows = []
     for images, sizes in POOLS.items():
         if len(sizes) < 2:
             continue
-        evidence = read_evidence(results, images)
+        evidence = read_evidence(images)
         raw = [name for name in evidence.singles if " / " not in name]
         for what, names in (("metrics on raw features", raw), ("metrics after every perturbation", evidence.singles)):
             pools: list[Any] = [evidence.taus.loc[names, pool].to_numpy(dtype=float) for pool in sizes]
@@ -321,7 +310,7 @@ def agreement(results: Path) -> str:
     return markdown(["images a class", "order of", "number", "Kendall's tau", "95 % interval"], rows)
 
 
-def chance(results: Path) -> str:
+def chance() -> str:
     """Return the 95 % band of the mean weighted tau of random scores over the groups, by number of images."""
     rows = []
     for images, names in POOLS.items():
@@ -367,38 +356,15 @@ def _join_names(values: Mapping[Group, float]) -> dict[str, float | None]:
     return {"/".join(group): value for group, value in values.items()}
 
 
-def measure_costs(path: Path, cells: Iterable[Cell], repeats: int = 3) -> None:
-    """Write the seconds of processor time of each cell, see `measure_seconds`."""
-    rows = []
-    for metric, perturbation in cells:
-        seconds = measure_seconds(_build("metric", metric), _build("perturbation", perturbation), repeats)
-        assert seconds is not None, "candidates need features and labels only"
-        rows.append({"metric": metric, "perturbation": perturbation, "seconds": f"{seconds:.3g}"})
-    table = pd.DataFrame(rows)
-    write_atomically(path, lambda temporary: table.to_csv(temporary, index=False, lineterminator="\n"))
-
-
-def _build(group: str, option: str) -> Any:
-    options = OmegaConf.to_container(OmegaConf.load(Path(__file__).parents[1] / "conf" / group / f"{option}.yaml"))
-    return build(group, cast("dict[str, Any]", options))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Rewrite the tables of the page, after measuring costs if asked to, and return the exit code."""
+    """Rewrite the tables of the page, and return the exit code."""
     parser = Parser(prog="python -m studies.recommendation", description=__doc__)
     parser.add_argument("page", type=Path, metavar="PAGE.md")
-    parser.add_argument("--measure", action="store_true", help="measure the costs on this machine first (minutes)")
     return parser.run(_fill, arguments)
 
 
 def _fill(options: Namespace) -> None:
-    results = options.page.parent
-    if options.measure:
-        pool = read_pools()["real_pool"]
-        measure_costs(results / "recommendation_costs.csv", sorted(_cells(_scores(pool, "all"), pool)))
-    write_text(
-        options.page, fill_tables(options.page, {name: partial(maker, results) for name, maker in TABLES.items()})
-    )
+    write_text(options.page, fill_tables(options.page, TABLES))
 
 
 if __name__ == "__main__":

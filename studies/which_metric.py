@@ -16,6 +16,7 @@ import pandas as pd
 from studies.document_tables import fill_tables
 from transfer_exp.cli.console import Parser
 from transfer_exp.io.atomic import write_text
+from transfer_exp.leaderboard.rows import read_costs
 from transfer_exp.report.markdown import markdown
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
@@ -43,13 +44,13 @@ def read_taus() -> pd.DataFrame:
 def best_metrics() -> str:
     """Return a table of the metrics with the highest tau_w, and of the baselines."""
     taus = read_taus()
-    costs = pd.read_csv(RESULTS / "recommendation_costs.csv").set_index(_KEY)["seconds"]
+    costs = read_costs()
     is_baseline = taus.index.get_level_values("metric").isin(_BASELINES)
     baselines = taus[is_baseline & (taus.index.get_level_values("perturbation") == "none")]
     lines = []
     for key, row in pd.concat([taus[~is_baseline][:_BEST], baselines]).iterrows():
         metric, perturbation = key if isinstance(key, tuple) else (key, "none")
-        seconds = costs.get((metric, perturbation))
+        seconds = costs.get((perturbation, metric))
         numbers = [f"{row[name]:.2f}" for name in (*IMAGES, "worst")]
         lines.append([f"`{metric}`", str(perturbation), *numbers, "" if seconds is None else f"{seconds:.2f}"])
     head = ["metric", "perturbation", *(f"{n} images a class" for n in IMAGES), "worst target", "seconds a model"]

@@ -118,6 +118,17 @@ class Study(StudyTables):
         return tuple(metric for metric in self.metrics if self._is_complete(metric) and self._is_perturbable(metric))
 
     @cached_property
+    def further(self) -> tuple[str, ...]:
+        """Metrics that PCA changes, with the scores of every model on raw features and after PCA, but not all cells."""
+        return tuple(
+            metric
+            for metric in self.metrics
+            if metric not in self.perturbable
+            and all(c in self.scores and np.isfinite(self.scores[c]).all() for c in (Cell(metric), Cell(metric, "pca")))
+            and self._is_perturbable(metric)
+        )
+
+    @cached_property
     def blind(self) -> tuple[str, ...]:
         """Metrics that no perturbation changes, because they use no features."""
         return tuple(
