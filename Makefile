@@ -14,10 +14,10 @@ check: ## Lint, types, layers and fast tests: four minutes on two cores, offline
 	lint-imports
 	pytest -q -n auto -m "not (slow or long or rehearsal or kills or engine or browser or study or families or trackers)"
 
-test: ## All tests: thirteen minutes on two cores
+test: ## All tests without a marker of their own: nine minutes on two cores
 	pytest -n auto
 
-long: ## Whole commands, the how-to pages and the site, whose parts `make test` checks (five minutes)
+long: ## Whole commands, the how-to pages and the site, whose parts `make test` checks (four minutes)
 	pytest -n auto -m long
 
 rehearse: ## The reproductions with every network, on stand-ins of the eleven targets (half an hour)
