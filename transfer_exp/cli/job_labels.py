@@ -111,7 +111,7 @@ def resolve_settings(config: DictConfig) -> dict[str, Any]:
     config = deepcopy(config)
     config.device = str(best_device(config.device))
     if "device" in config.ground_truth:
-        best_device(config.ground_truth.device)  # raises an error if there is no such device
+        best_device(config.ground_truth.device)  # raises an error if the device does not exist
     return to_plain(config)
 
 

@@ -96,7 +96,7 @@ def install() -> None:
 
 
 def _find_mode(application: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
-    """Return the mode (single run or sweep) that ``hydra.mode`` sets, or None; in place of `Hydra.get_mode`.
+    """Return the mode (single run or sweep) that ``hydra.mode`` sets, or None; this replaces `Hydra.get_mode`.
 
     Hydra composes the whole config to find the mode. No shipped file sets one, so the config is only composed if the
     arguments name ``hydra.mode`` or further folders of option files. Raises `InputError` like `_load_config`.
@@ -116,7 +116,7 @@ def _find_mode(application: Hydra, config_name: str | None, overrides: list[str]
 def _compose_config(
     loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], *arguments: Any, **keywords: Any
 ) -> DictConfig:
-    """Compose and check a config, in place of `ConfigLoaderImpl.load_configuration`; InputError if a check fails."""
+    """Compose and check a config like `ConfigLoaderImpl.load_configuration`; InputError if a check fails."""
     check_overrides(overrides, loader.repository.group_exists)
     try:
         config = _hydra_load_configuration(loader, config_name, overrides, *arguments, **keywords)
@@ -145,7 +145,7 @@ def _compose_config(
 
 
 def _load_config(repository: CachingConfigRepository, config_path: str) -> ConfigResult | None:
-    """Read one option file and check it, in place of `CachingConfigRepository.load_config`.
+    """Read one option file and check it instead of `CachingConfigRepository.load_config`.
 
     Raises `InputError` if a check that the top of this module lists fails.
     """
@@ -191,7 +191,7 @@ def _check_name(repository: CachingConfigRepository, path: PurePosixPath) -> Non
 
 
 def _load_in_package(loader: ConfigLoaderImpl, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
-    """Read one option file nested under its package, and check it, in place of `ConfigLoaderImpl._load_single_config`.
+    """Read one option file nested under its package, and check it instead of `ConfigLoaderImpl._load_single_config`.
 
     Raises `InputError` like `_load_config`.
     """

@@ -320,7 +320,7 @@ def build_search(
     Args:
         config: Composed from ``conf/rank.yaml``.
         log: Prints one line; called with each remark about the images.
-        arrays: Features and labels in memory, in place of the files of ``dataset=arrays``.
+        arrays: Features and labels in memory, instead of the files of ``dataset=arrays``.
     """
     from transfer_exp.experiment.budget import Budget
     from transfer_exp.ground_truth.none import NoGroundTruth

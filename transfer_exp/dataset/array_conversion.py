@@ -25,7 +25,7 @@ def convert_features(features: Any, labels: Any = None, numbers: Any = None) -> 
         features: (N, D) of one model, or of each model by its name.
         labels: (N,) or (N, 1) integers, strings or truth values, or (N, C) with a single one in each row; (N, C) zeros
             and ones for several labels; or (N,) floats that are not all whole, for numbers to predict.
-        numbers: (N,) or (N, 1) numbers to predict, in place of labels.
+        numbers: (N,) or (N, 1) numbers to predict, instead of labels.
 
     Raises:
         InputError: If the values cannot be converted without a loss. The message names the model.

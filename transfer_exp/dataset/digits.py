@@ -82,7 +82,7 @@ def _change(
     pixels: UInt8[np.ndarray, "8 8"], position: int, noise: float, rotation: float, inverted: bool
 ) -> UInt8[np.ndarray, "side side"]:
     """Return a digit after rotation, inversion and noise; all of them depend on its position in the dataset only."""
-    if not (rotation or noise):  # a random generator takes longer to make than all else here
+    if not (rotation or noise):  # a random generator takes longer to make than the rest
         return 255 - pixels if inverted else pixels
     rng = np.random.default_rng(position)
     if rotation:

@@ -47,7 +47,7 @@ def huggingface(
         config: Name of a configuration of the dataset; None for the default one.
         train, validation, test: Names of three different splits of the dataset. None selects a split whose name
             `split_of` knows, and passes over a validation or test split without labels. If the dataset has one split
-            only, it is ``train`` by default, whatever its name.
+            only, it is ``train`` by default under any name.
         test_fraction: Fraction of every class to hold out of ``train`` if there is no test split.
         image_column: Name of the column of images; None for the only one.
         label_column: Name of the column of labels. None selects the only column of class labels, or of lists of them.

@@ -2,10 +2,10 @@
 
 `expected_accuracies` is the entry point. It uses these terms:
 
-- A *regime* is the way in which a chosen model is adapted, such as full fine-tuning.
+- A *regime* is how a chosen model is adapted, such as full fine-tuning.
 - An *anchor* is an accuracy on the dataset that needs no fine-tuning, such as the cross-validated accuracy of a linear
-  classifier on the features. A score says little about the mean accuracy of a dataset, which differs more between
-  datasets than accuracies do between its models. So this mean comes from anchors where there are any.
+  classifier on the features. The mean accuracy of a dataset comes from anchors where there are any, because a score
+  says little about it.
 - A *regret* is the best accuracy of the pool minus the best one of the models that are fine-tuned.
 - A *calibration* has the parameters of a regression of accuracies on scores, fitted on other datasets. The calibrations
   that ship with the package are chosen by regime, anchor, perturbation and metric.

@@ -69,7 +69,7 @@ def micro_f1(is_predicted: Flags, is_true: Flags) -> float:
 def macro_auroc(scores: Scores, is_true: Flags) -> float:
     """Return the area under the ROC curve, averaged over the classes that some samples have and some lack, in [0, 1].
 
-    Raises `InputError` if there is no such class.
+    Raises `InputError` if the class does not exist.
     """
     return _mean_over_classes(_auroc, scores, is_true)
 

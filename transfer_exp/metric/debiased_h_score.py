@@ -40,7 +40,7 @@ def debiased_h_score(features: Features, labels: Labels) -> float:
         whitened = components / np.sqrt(eigenvalues)
         leverages = class_sums((whitened**2).sum(axis=1)[:, None], codes, classes)[:, 0]
         between = (class_sums(whitened, codes, classes) ** 2).sum(axis=1) / counts
-    else:  # With rank N - 1, the whitened features U have UU' = I - 11'/N whatever the features: no rounding errors.
+    else:  # With rank N - 1, the whitened features U have UU' = I - 11'/N for any features: no rounding errors.
         leverages = counts * (1 - 1 / samples)
         between = 1 - counts / samples
     has_variance = counts >= 2

@@ -37,7 +37,7 @@ def weight_alpha(layers: Iterable[Float[np.ndarray, "_ _"]], weighted: bool = Fa
     References:
         Martin, Peng, Mahoney, "Predicting Trends in the Quality of State-of-the-Art Neural Networks without Access to
         Training or Testing Data", Nature Communications 2021, as in alizkzm/te-guide. Their WeightWatcher takes every
-        eigenvalue as a candidate and each slice of a convolution by itself.
+        eigenvalue as a candidate and each slice of a convolution separately.
     """
     values = []
     for layer in layers:

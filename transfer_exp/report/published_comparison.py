@@ -59,7 +59,7 @@ class PublishedTaus:
 def read_published_taus(pool: str, regime: str) -> dict[tuple[str, str], PublishedTaus]:
     """Read the published taus of a pool and regime by metric and perturbation; may be empty.
 
-    The file has our names in place of the published ones. ``sfda_released`` is their SFDA and
+    The file has our names, not the published ones. ``sfda_released`` is their SFDA and
     ``nleep(convention=released)`` their NLEEP: both tables come with code that averages probabilities, not their
     logarithms. The perturbation ``ped`` is ``+Ours`` in the table of PED.
     """

@@ -23,7 +23,7 @@ from transfer_exp.report.sweep_cells import mean_over_seeds, none_first, row_fie
 
 _COLOURS = LinearSegmentedColormap.from_list("tau", [figure_colour(name) for name in ("bad", "paper", "accent")])
 _DARK_FROM = 0.75
-"""Share of the limit from which a colour is too dark for dark text."""
+"""Share of the limit where a colour is too dark for dark text."""
 
 
 @literal_text()

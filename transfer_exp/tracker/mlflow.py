@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LONGEST_VALUE, _LONGEST_KEY = 500, 250
 """Limits of MLflow for parameters, tags and names."""
 _ID = "transfer_exp.run_id"
-"""Tag with this package's id of the run, by which a later start finds and continues it."""
+"""Tag with this package's id of the run; a later start finds and continues it by this tag."""
 
 
 @dataclass(frozen=True)

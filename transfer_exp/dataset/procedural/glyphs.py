@@ -84,7 +84,7 @@ def glyphs(
     The alphabet is cyrillic, greek, georgian or armenian; the other arguments are those of `create_dataset`.
 
     Raises:
-        InputError: If there is no such alphabet, or under the conditions of `create_dataset`.
+        InputError: If the alphabet does not exist, or under the conditions of `create_dataset`.
     """
     if alphabet not in TARGETS:
         raise InputError(f"dataset.alphabet={alphabet}: {suggestion(alphabet, TARGETS)}")
