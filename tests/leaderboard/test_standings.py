@@ -14,6 +14,7 @@ from tests.leaderboard.pools import MODELS, TARGETS, small_pool
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.intervals import mean_interval
 from transfer_exp.evaluation.paired import holm, sign_flip_p_values
+from transfer_exp.leaderboard.page import _target_taus
 from transfer_exp.leaderboard.rows import read_builtin_rows, read_real_rows
 from transfer_exp.leaderboard.standings import (
     STATIC,
@@ -21,6 +22,7 @@ from transfer_exp.leaderboard.standings import (
     ComputedBaselines,
     Standings,
     published_static_taus,
+    variant_name,
 )
 from transfer_exp.leaderboard.table import all_standings, leaderboard_table, ordinal, rank_text, verdict
 from transfer_exp.terminal import Terminal
@@ -207,3 +209,15 @@ def test_static_rankings_of_published_tables_reach_the_published_values():
     expected = {"itm_hub20": 0.62, "lovm_openclip35": 0.50, "peft9_vitb16_vtab19": 0.39, "mieb_linear_probe": 0.70}
     for pool, value in expected.items():
         assert table.loc[pool].iloc[0] == pytest.approx(value, abs=0.005)
+
+
+def test_the_page_has_the_means_of_the_table():
+    standings = main_view(read_builtin_rows())
+    taus = _target_taus(standings)
+    compared = 0
+    for variant, tau in standings.table["tau"].dropna().items():
+        entries = taus.get(variant_name(variant), [None])
+        if None not in entries:
+            assert np.mean([entry[0] for entry in entries]) == pytest.approx(tau, abs=1e-6)
+            compared += 1
+    assert compared > 200

@@ -28,7 +28,7 @@ from transfer_exp.leaderboard.table import NAME, pool_title, regimes_text, verdi
 from transfer_exp.report.html.page import render_page
 from transfer_exp.version import __version__
 
-_DIGITS = 4
+_DIGITS = 6
 
 
 def write_page(every_standings: Sequence[Standings], command: str, folder: Path) -> Path:
