@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ _WITHOUT_EFFECT = {
     "evaluation": "nothing is compared with accuracies",
 }
 """Settings of jobs that `rank` does not run, with the advice to the user."""
+_SAME_AS_RANK = ("tracker=none", "stage=score", "then=null")
+"""Settings among these with the values that `rank` uses anyway."""
 _NOT_TRAINING = ("none", "table", "published")
 """Options of ``ground_truth`` with accuracies that a metric may read."""
 _AS_ARGUMENTS = {"pool": "pool='{}'", "target": "the dataset as the first argument"}
@@ -135,7 +138,7 @@ def _explain_argument(name: str, value: object) -> str:
         return f"rank() has no argument 'model_pool': write pool={value!r}"
     if name in (*GROUPS, *SETTINGS):
         return f"rank() has no argument '{name}': write settings=['{name}={show_value(value)}']"
-    arguments = ("target", "labels", "numbers", "pool", "budget", "settings", "unlabelled")
+    arguments = [argument for argument in signature(rank).parameters if argument != "others"]
     return f"rank() has no argument '{name}': {suggestion(name, arguments)}"
 
 
@@ -152,11 +155,7 @@ def _check_setting(setting: object, has_features: bool) -> None:
     if key == "ground_truth" and value not in _NOT_TRAINING:
         raise InputError(f"settings has {setting}, which has no effect on rank(): {_WITHOUT_EFFECT['protocol']}")
     top = key.partition(".")[0].partition("/")[0].partition("@")[0]
-    if top in _WITHOUT_EFFECT and setting not in (
-        "tracker=none",
-        "stage=score",
-        "then=null",
-    ):  # the values that rank() uses anyway
+    if top in _WITHOUT_EFFECT and setting not in _SAME_AS_RANK:
         raise InputError(f"settings has {setting}, which has no effect on rank(): {_WITHOUT_EFFECT[top]}")
     if has_features and (key in _OF_IMAGES or top in ("features", "limits")):
         raise InputError(f"settings has {setting}, and features are given: leave it out, or pass a path")

@@ -16,7 +16,8 @@ UNREADABLE_OPTIONS = (HydraException, OmegaConfBaseException, YAMLError, Unicode
 """Errors that Hydra raises for arguments and option files, which `explain` puts into one line."""
 # Hydra knows a launcher only once the plugin that defines it is installed.
 _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
-GROUPS_OF_USERS = ("metric", "perturbation", "dataset", "model_pool", "ground_truth", "protocol", "sweep")
+_USER_GROUPS = ("metric", "perturbation", "dataset", "model_pool", "ground_truth", "protocol", "sweep")
+"""Config groups to which users add options."""
 _TWICE = re.compile(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.*)'")
 _SEVERAL = re.compile(r"Ambiguous value for argument '(.*)'\n")
 _MERGING = re.compile(r"Error merging override (\S+)")
@@ -30,7 +31,7 @@ def explain(error: BaseException) -> str:
         if group == "hydra/launcher" and option in _EXTRAS:
             return f"launcher '{option}' is not installed: pip install 'transfer-exp[{_EXTRAS[option]}]'"
         advice = suggestion(option, error.options or ())
-        if advice.startswith("available:") and group in GROUPS_OF_USERS:
+        if advice.startswith("available:") and group in _USER_GROUPS:
             advice += f"; one of yours needs --config-dir FOLDER with {group}/{option}.yaml"
         return f"{group or 'config'} has no option '{option}': {advice}"
     if isinstance(error, OverrideParseException):

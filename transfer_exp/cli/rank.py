@@ -230,10 +230,10 @@ def _target_overrides(target: str) -> list[str]:
         raise InputError(f"cannot read {target} ({error.strerror}): correct it or check its permissions") from error
     if not exists and _HUB_ID.fullmatch(target):
         return ["dataset=huggingface", f"dataset.id={value}"]
-    close = get_close_matches(path.name, sorted(entry.name for entry in path.parent.glob("*")), n=1)
     if exists:
         advice = f"use a file with suffix npz or {', '.join(_TABLES)}"
     else:
+        close = get_close_matches(path.name, sorted(entry.name for entry in path.parent.glob("*")), n=1)
         advice = f"did you mean {path.parent / close[0]}?" if close else "give a path that exists"
     raise InputError(f"{target} is not a folder of images, CSV, npz or id of a hub: {advice}")
 
