@@ -68,7 +68,13 @@ def test_a_single_run_leaves_record_figure_details_and_page(tmp_path):
     assert [path.name for path in results.output_artifacts[0].files] == ["result.json", "ranking.csv"]
 
 
-def test_a_cell_of_a_sweep_has_no_page_of_its_own(tmp_path):
+def test_a_cell_of_a_sweep_has_neither_figure_nor_page(tmp_path):
+    written = write_run(cell_result(), context("sweep-7"), tmp_path, None).written
+    assert [path.name for path in written] == ["result.json", "ranking.csv"]
+    assert files(tmp_path) == ["page.json", "ranking.csv", "result.json"]
+
+
+def test_a_tracked_cell_of_a_sweep_has_a_figure_for_the_tracker(tmp_path):
     written = write_run(cell_result(), context("sweep-7"), tmp_path, ListFinish()).written
     assert [path.name for path in written] == ["result.json", "ranking.csv", "scatter.png"]
     assert "report.html" not in files(tmp_path)

@@ -118,12 +118,17 @@ def check_scalars(group: str, options: Mapping[str, Any]) -> None:
     Raises:
         InputError: When a value has another type than in the option file with the same ``_target_``.
     """
-    for file in (CONF / group).glob("*.yaml"):
-        defaults = yaml.safe_load(file.read_text("utf-8"))
+    for defaults in _shipped_options(group):
         if defaults.get("_target_") == options.get("_target_"):
             for key, default in defaults.items():
                 if key in options and type(default) in (bool, int, float):
                     _check_type(f"{group}.{key}", options[key], type(default))
+
+
+@cache
+def _shipped_options(group: str) -> list[dict[str, Any]]:
+    """Return the content of each of the package's own option files of a config group."""
+    return [yaml.safe_load(file.read_text("utf-8")) for file in (CONF / group).glob("*.yaml")]
 
 
 def _check_arguments(group: str, options: Mapping[str, Any]) -> tuple[Callable[..., Any], dict[str, Any], Any]:

@@ -31,7 +31,7 @@ from transfer_exp.cli.redact import redacted_command
 from transfer_exp.cli.regimes import build_regimes, compare_regimes, compose_regimes, regimes_setting
 from transfer_exp.cli.run import run_context
 from transfer_exp.cli.settings import check_job
-from transfer_exp.cli.tracked_job import data_digest, describe_job
+from transfer_exp.cli.tracked_job import describe_job
 from transfer_exp.deprecated_names import current_overrides
 from transfer_exp.errors import InputError, NoModelError
 from transfer_exp.io.text import expand_user
@@ -259,8 +259,8 @@ def search_pool(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     try:
         search, regimes = build_search(config, _log.info), build_regimes(composed)
         budget = budget.with_at_least_half_left()  # as that of the search
-        data = data_digest(tracker, search.dataset, trains=False)
-        run = describe_job(config, to_plain(config), search.cell(labels), sweep, data)
+        cell = search.cell(labels)
+        run = describe_job(config, to_plain(config), cell, sweep, tracker, search.dataset, trains=False)
         with LiveRun(tracker, run, folder) as live_run:
             result, run_log = search.run(labels)
             result = replace(add_evidence(result), command=fine_tune_command(result, HydraConfig.get()))

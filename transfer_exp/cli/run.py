@@ -24,7 +24,7 @@ from transfer_exp.cli.job_labels import (
 )
 from transfer_exp.cli.output import Outcome
 from transfer_exp.cli.settings import check_job
-from transfer_exp.cli.tracked_job import data_digest, describe_job
+from transfer_exp.cli.tracked_job import describe_job
 from transfer_exp.progress import phase
 from transfer_exp.tracker.live_run import LiveRun
 
@@ -51,11 +51,12 @@ def score_cell(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     run_log = RunLog()
     experiment = Experiment(**parts, **settings, protocol=protocol)
     labels |= varied_settings(config)
-    data = data_digest(tracker, experiment.dataset, experiment.ground_truth.trains)
-    tracked_run = describe_job(config, plain, experiment.cell(labels), sweep, data)
+    trains = experiment.ground_truth.trains
+    tracked_run = describe_job(config, plain, experiment.cell(labels), sweep, tracker, experiment.dataset, trains)
     with LiveRun(tracker, tracked_run, folder) as live_run:
         result = experiment.run(labels, run_log)
-        output = write_run(result, run_context(plain, sweep, experiment, run_log), folder, live_run.finish)
+        finish = live_run.finish if live_run.is_recorded else None
+        output = write_run(result, run_context(plain, sweep, experiment, run_log), folder, finish)
 
     from transfer_exp.report.ranking_table import headline, ranking_table
 
@@ -136,8 +137,7 @@ def fill_store(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     from transfer_exp.report.tracked_results import precompute_results
 
     precomputation, name = Precomputation(parts["pool"], parts["dataset"], **settings), job_columns(config)
-    data = data_digest(parts["tracker"], parts["dataset"], trains)
-    tracked_run = describe_job(config, plain, name, sweep, data)
+    tracked_run = describe_job(config, plain, name, sweep, parts["tracker"], parts["dataset"], trains)
     with LiveRun(parts["tracker"], tracked_run, folder) as live_run:
         if plain["stage"] == "features":
             cached = precomputation.extract_features(plain.get("splits", ["scoring_set"]))

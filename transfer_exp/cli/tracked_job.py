@@ -36,20 +36,33 @@ _NOT_IN_NAME = ("stage", "device", "store", "tracker", "jobs", "inspect", "rows"
 
 
 def describe_job(
-    config: DictConfig, settings: Mapping[str, Any], labels: Mapping[str, str], sweep: str | None, data_digest: str
+    config: DictConfig,
+    settings: Mapping[str, Any],
+    labels: Mapping[str, str],
+    sweep: str | None,
+    tracker: Tracker,
+    dataset: TargetDataset | FeatureArrays,
+    trains: bool,
 ) -> TrackedRun:
     """Return the description of a job for its tracker.
+
+    Without a tracker it has neither the digest of the data, which needs every file, nor the environment.
 
     Args:
         config: Configuration of the job.
         settings: The same as dictionaries and lists.
         labels: Labels of the job in tables, by column.
         sweep: Name of the sweep that the job belongs to, or None.
-        data_digest: Digest of its images or arrays.
+        tracker: Its tracker.
+        dataset: Its images or arrays.
+        trains: Whether it trains, and so reads the training images.
     """
     stage = "rank" if "halving" in config else str(config.stage)
     name = _display_name(stage, labels, single_run=sweep is None)
-    return TrackedRun(stage, labels, settings, sweep, data_digest, name, _options(), describe_environment())
+    is_tracked = not isinstance(tracker, NoTracker)
+    digest = dataset.content_digest(trains) if is_tracked else ""
+    environment = describe_environment() if is_tracked else {}
+    return TrackedRun(stage, labels, settings, sweep, digest, name, _options(), environment)
 
 
 def describe_sweep(config: DictConfig, axes: set[str], folder: Path) -> TrackedRun:
@@ -120,15 +133,6 @@ class SweepRun:
         self._done = done
         values = {"progress/jobs_done": done, "progress/jobs": self._jobs}
         self._active.log(SECONDS, round(time.monotonic() - self._start, 1), values)
-
-
-def data_digest(tracker: Tracker, dataset: TargetDataset | FeatureArrays, trains: bool) -> str:
-    """Return the digest of the images or arrays of a run for its tracker.
-
-    It is empty without a tracker, because a digest needs every file. ``trains`` says whether the run trains, and so
-    reads the training images.
-    """
-    return "" if isinstance(tracker, NoTracker) else dataset.content_digest(trains)
 
 
 def _options() -> dict[str, str]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -84,7 +85,7 @@ class ModelArrays:
             total.update(f"{key}\0{array.dtype}\0{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
         return total.hexdigest()
 
-    @property
+    @cached_property
     def _names(self) -> list[str]:
         return list_arrays(self.content) if isinstance(self.content, Path) else list(self.content)
 

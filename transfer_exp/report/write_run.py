@@ -89,17 +89,17 @@ class Output:
         return IncompleteOutputError(self.records, self.problems) if self.problems else None
 
 
-def write_run(result: CellResult, context: RunContext, folder: Path, finish: Finish) -> Output:
+def write_run(result: CellResult, context: RunContext, folder: Path, finish: Finish | None) -> Output:
     """Write record, figure, details, page and tracker entry of a scored cell, in this order.
 
-    The results are written first. A failure at a later step keeps all other steps. The cells of a sweep share the page
-    of the sweep and do not get separate ones.
+    The results are written first. A failure at a later step keeps all other steps. A cell of a sweep gets no page,
+    because the page of the sweep shows all cells, and a figure only for a tracker.
 
     Args:
         result: The scored cell, which is a pool on one dataset with one perturbation, metric, regime and seed.
         context: Other facts about the run.
         folder: Folder of the run, created if missing.
-        finish: Ends the run of the tracker.
+        finish: Ends the run of the tracker; None without a tracker.
 
     Returns:
         What was written, and the problem if a step after the record failed.
@@ -109,12 +109,15 @@ def write_run(result: CellResult, context: RunContext, folder: Path, finish: Fin
     """
     records = write_record(result, context.config, folder, context.findings)
     output = Output(records)
-    figure = output.add("figure", lambda: scatter(result, folder / "scatter.png"))
+    figure = None
+    if context.sweep is None or finish is not None:
+        figure = output.add("figure", lambda: scatter(result, folder / "scatter.png"))
     output.add("details of the page", lambda: write_run_details(collect_run_details(result, context), folder))
     if context.sweep is None:
         output.add("page", lambda: write_page(folder))
-    references = context.cache_references
-    output.add("entry of the tracker", lambda: finish(cell_results(result, references, figure, records)))
+    if finish is not None:
+        results = cell_results(result, context.cache_references, figure, records)
+        output.add("entry of the tracker", lambda: finish(results))
     return output
 
 

@@ -58,6 +58,11 @@ class LiveRun:
             reason = one_line(first_line(error)) if isinstance(error, Exception) else "ended without results"
         active.fail(reason)
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the tracker records the run, which has started and not ended."""
+        return self._active is not None
+
     def finish(self, results: TrackedResults) -> str | None:
         """Record the results and end the run; return its path or address, or None if there is none.
 
