@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from inspect import signature
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from transfer_exp.errors import InputError, show_value, suggestion
 
@@ -58,7 +58,7 @@ def rank(
     budget: str | int | float | None = "10m",
     settings: str | Sequence[str] = (),
     unlabelled: bool = False,
-    **others: object,
+    **others: NoReturn,
 ) -> pd.DataFrame:
     """Rank pretrained models for a target dataset, best first.
 

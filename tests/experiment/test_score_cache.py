@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -282,6 +284,7 @@ def test_a_module_outside_a_package_has_a_code_digest(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("module", ["__main__", "nowhere_at_all", "sys"])
-def test_code_without_source_files_is_uncacheable(module):
+def test_code_without_source_files_is_uncacheable(module, monkeypatch):
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # that of a notebook
     with pytest.raises(UncacheableError, match=module):
         code_digest(module)

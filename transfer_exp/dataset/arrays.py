@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, eq=False)
-class ModelArrays:
+class ArraySource:
     """Arrays of one model by key: an npz file, or arrays in memory.
 
     Attributes:
@@ -110,7 +110,7 @@ class FeatureArrays:
 
     name: str
     class_names: tuple[str, ...]
-    sources: Mapping[str, ModelArrays]
+    sources: Mapping[str, ArraySource]
     labels: Int[np.ndarray, " samples"]
     scoring_set: Int[np.ndarray, " selected"]
     test_labels: Int[np.ndarray, " test_samples"] | None = None
@@ -280,7 +280,7 @@ def arrays(root: str | FeaturesInMemory, scoring_set_size: int | None = None, se
     )
 
 
-def _kind_reason(kind: TargetKind, source: ModelArrays) -> str:
+def _kind_reason(kind: TargetKind, source: ArraySource) -> str:
     """Return what in the arrays decides the kind of dataset."""
     if kind == "regression":
         has_target = source.read_optional("target") is not None
@@ -289,20 +289,20 @@ def _kind_reason(kind: TargetKind, source: ModelArrays) -> str:
     return f"the labels are {content}"
 
 
-def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ModelArrays]]:
+def _list_sources(root: str | FeaturesInMemory) -> tuple[str, dict[str, ArraySource]]:
     """Return the name of the dataset, and the arrays by model name."""
     if isinstance(root, FeaturesInMemory):
         sources = {
-            name: ModelArrays(f"model {name}", {"features": features, root.key: root.labels})
+            name: ArraySource(f"model {name}", {"features": features, root.key: root.labels})
             for name, features in root.features.items()
         }
         return "features", sources
     path = expand_user(root)
     files = list_files(root)
-    return clean_name(path.resolve().stem), {clean_name(file.stem): ModelArrays(str(file), file) for file in files}
+    return clean_name(path.resolve().stem), {clean_name(file.stem): ArraySource(str(file), file) for file in files}
 
 
-def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_labels(source: ArraySource) -> tuple[np.ndarray, np.ndarray | None]:
     """Return training labels, and test labels or None, each as in `flatten_labels` or `flatten_numbers`."""
     numbers, test_numbers = source.read_optional("target"), source.read_optional("test_target")
     if numbers is not None:
@@ -328,7 +328,7 @@ def _read_labels(source: ModelArrays) -> tuple[np.ndarray, np.ndarray | None]:
     return flat_parts["labels"], flat_parts.get("test_labels")
 
 
-def _check_length(source: ModelArrays, n_labels: int) -> None:
+def _check_length(source: ArraySource, n_labels: int) -> None:
     """Refuse features with more or fewer rows than labels."""
     shape: tuple[int, ...] = ()
     with suppress(InputError):  # features that cannot be read leave only their model out, with the reason
@@ -342,7 +342,7 @@ def _check_length(source: ModelArrays, n_labels: int) -> None:
 def _check_class_sizes(
     counts: Int[np.ndarray, " classes"],
     class_names: Sequence[str],
-    source: ModelArrays,
+    source: ArraySource,
     kind: str = "class",
     may_be_numbers: bool = False,
 ) -> None:
@@ -367,7 +367,7 @@ def _check_class_sizes(
 
 
 def _encode_test_labels(
-    labels: np.ndarray, classes: np.ndarray, source: ModelArrays
+    labels: np.ndarray, classes: np.ndarray, source: ArraySource
 ) -> Int[np.ndarray, " test_samples"]:
     """Return the positions of test labels among the training classes."""
     unknown = np.setdiff1d(labels, classes)
@@ -376,7 +376,7 @@ def _encode_test_labels(
     return np.searchsorted(classes, labels)
 
 
-def _read_features(source: ModelArrays, key: str, labels: np.ndarray) -> np.ndarray:
+def _read_features(source: ArraySource, key: str, labels: np.ndarray) -> np.ndarray:
     """Read features and check them, with their origin in error messages."""
     features = source.read(key)
     try:
@@ -388,7 +388,7 @@ def _read_features(source: ModelArrays, key: str, labels: np.ndarray) -> np.ndar
 
 
 def _read_probabilities(
-    source: ModelArrays, labels: np.ndarray, key: str = "source_probabilities"
+    source: ArraySource, labels: np.ndarray, key: str = "source_probabilities"
 ) -> np.ndarray | None:
     """Read source probabilities and check that each row is a distribution."""
     probabilities = source.read_optional(key)
