@@ -407,7 +407,7 @@ def test_long_names_are_cut_in_the_middle_and_stay_in_the_picture(show, tmp_path
 @pytest.fixture
 def leaderboard(tmp_path):
     """Return the page of a leaderboard with seven targets, two regimes and one variant that the user asks about."""
-    pools = small_pool(asked=("none", "good"))
+    pools = small_pool(own_variant=("none", "good"))
     return write_leaderboard(list(all_standings(pools)), "transfer-exp leaderboard metric=good", tmp_path)
 
 
@@ -434,8 +434,9 @@ def test_the_leaderboard_is_sorted_filtered_extended_and_explained(show, leaderb
     page.get_by_role("button", name="tau_w", exact=True).click()
     assert order(page, "Standing") == [["tau_w", "descending"]]
     assert column(page, "Standing", 2)[0] == "1"
-    cell = page.locator('[aria-label^="Standing"] tbody tr.best td span[title]').first
-    assert re.match(r"n = 7 targets, 8 models; 95 % .* to .*; source: this command", cell.get_attribute("title"))
+    rank, tau_w = page.locator('[aria-label^="Standing"] tbody tr.best td span[title]').all()[:2]
+    assert re.match(r"of 7 rows; n = 7 targets; tau_w 95 % .* to .*; source: this command", rank.get_attribute("title"))
+    assert re.match(r"n = 7 targets, 8 models; 95 % .* to .*; source: this command", tau_w.get_attribute("title"))
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
     table = pd.read_csv(download.value.path())
