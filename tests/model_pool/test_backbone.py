@@ -82,7 +82,7 @@ def test_features_and_logits_of_every_timm_family(family):
             torch.testing.assert_close(logits, network(images), rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(features, backbone(images))
         head = network.get_classifier()
-        if isinstance(head, nn.Linear):
+        if isinstance(head, nn.Linear) and family != "volo":  # VOLO adds the output of a second classifier
             torch.testing.assert_close(head(features), logits, rtol=1e-4, atol=1e-5)
     assert features.shape == (
         2,
