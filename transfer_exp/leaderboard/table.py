@@ -24,7 +24,6 @@ from transfer_exp.io.atomic import write_atomically, write_text
 from transfer_exp.io.csv import write_table
 from transfer_exp.leaderboard.rows import PoolRows
 from transfer_exp.leaderboard.standings import ALL_REGIMES, BEST, LEVEL, ComputedBaselines, Standings, variant_name
-from transfer_exp.report.markdown import markdown
 from transfer_exp.report.ranking_table import enumerate_names, omitted_models, plural
 
 NAME = "leaderboard"
@@ -48,7 +47,7 @@ def verdict(standings: Standings) -> str:
     rank_text = f"{'tied ' if row['is_shared'] else ''}{ordinal(int(row['rank']))} of {count}"
     parts = [f"{variant_name(variant)} is {rank_text} on {plural(targets, 'target')}"]
     compared = standings.compare(variant)
-    too_few = _is_too_few(targets, len(compared))
+    too_few = is_too_few(targets, len(compared))
     if BEST in compared:
         name, paired, p = compared.pop(BEST)
         rival = f"the best, {name}" if row["rank"] > 1 else f"the next, {name}"
@@ -68,7 +67,7 @@ def _verdict_on_best(standings: Standings) -> str:
     equal = int((p_values > LEVEL).sum())
     verb = "is" if len(first) == 1 else "are"
     text = f"{enumerate_names(first)} {verb} first of {len(ranked)} on {plural(targets, 'target')}"
-    if _is_too_few(targets, len(p_values)):
+    if is_too_few(targets, len(p_values)):
         return f"{text} ({_too_few(targets)})"
     pronoun = "it" if len(first) == 1 else "them"
     return f"{text}; {equal} of the others cannot be distinguished from {pronoun} (Holm p above {LEVEL})"
@@ -98,7 +97,7 @@ def _relation(paired: PairedComparison, p: float) -> str:
     return "better than" if paired.mean > 0 else "worse than"
 
 
-def _is_too_few(targets: int, comparisons: int) -> bool:
+def is_too_few(targets: int, comparisons: int) -> bool:
     """Return whether even the smallest p of a sign-flip test exceeds `LEVEL` after Holm's correction."""
     return comparisons * 2.0 ** (1 - targets) > LEVEL
 
@@ -193,14 +192,15 @@ def _text_rows(table: pd.DataFrame) -> Iterator[list[str]]:
             rank_text(row["rank"], row["is_shared"]),
             variant_name(variant),  # type: ignore[arg-type]
             f"{row['tau']:.3f}{interval}",
-            _number(row["wins"], "{:.0f}"),
-            _number(row["difference_to_best"], "{:+.3f}"),
-            _number(row["p_to_best"], "{:.2g}"),
-            _number(row["milliseconds"], "{:.3g}" if row["milliseconds"] < 1000 else "{:.0f}"),
+            number_text(row["wins"], "{:.0f}"),
+            number_text(row["difference_to_best"], "{:+.3f}"),
+            number_text(row["p_to_best"], "{:.2g}"),
+            number_text(row["milliseconds"], "{:.3g}" if row["milliseconds"] < 1000 else "{:.0f}"),
         ]
 
 
-def _number(value: Any, form: str) -> str:
+def number_text(value: Any, form: str) -> str:
+    """Return a number in a form of `str.format`; ``-`` if it is missing."""
     return "-" if pd.isna(value) else form.format(value)
 
 
@@ -222,16 +222,6 @@ def _comparison_table(standings: Standings) -> list[RenderableType]:
         ]
         table.add_row(*map(Text, [*texts, f"{paired.wins}-{paired.ties}-{paired.losses}"]))
     return [Text(""), table]
-
-
-def markdown_table(standings: Standings, top: int) -> str:
-    """Return the table as Markdown, with the null band below."""
-    table = standings.table
-    rows = list(_text_rows(table[_is_shown(table, top)]))
-    low, high = standings.null_band
-    band = f"95 % of random scores, drawn for each target, have a mean tau_w from {low:.2f} to {high:.2f}"
-    note = f"Accuracies: {regimes_text(standings)}. {verdict(standings)}. {band}."
-    return f"{markdown(_HEADINGS, rows)}\n\n{note}"
 
 
 def all_standings(rows: PoolRows) -> Iterator[Standings]:
