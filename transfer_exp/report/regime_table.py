@@ -104,7 +104,7 @@ def regime_table(pairs: pd.DataFrame) -> Group | None:
         numbers = [f"{row['accuracy']:.3f}", f"{row['trainable_parameters']:,.0f}", seconds]
         table.add_row(*map(Text, names), *numbers)
         previous = row["dataset"]
-    title = "models and regimes that none with fewer trained parameters equals"
+    title = "pairs of model and regime that no pair with fewer trained parameters matches"
     rest = len(pairs) - min(len(front), _MAX_ROWS)
     note = f"{rest} of {len(pairs)} pairs of model and regime are in regimes.csv only" if rest else ""
     return Group(Text(title, style="bold"), table, *([Text(note, style="dim")] if note else []))
