@@ -185,6 +185,28 @@ def test_an_unreadable_image_is_reported_or_skipped(split_root, caplog):
     assert skipped.passed_over == {"not readable": ("train/wren/002.jpg",)}
 
 
+@pytest.mark.parametrize("inner", ["wren", "wren/2023"])
+def test_a_class_without_a_readable_image_is_named_by_its_folder(tmp_path, inner):
+    image_folders(tmp_path, ["heron"], 4)
+    write_lines(tmp_path / inner / "0.jpg", ["no image"])
+    with pytest.raises(InputError, match=rf"class folder {tmp_path}/wren holds no readable image: fill or remove it"):
+        image_folder(str(tmp_path), on_unreadable="skip")
+
+
+def test_images_next_to_split_folders_are_outside_the_splits(split_root):
+    write_picture(split_root / "loose.jpg", 0, 0)
+    assert image_folder(str(split_root)).passed_over == {"images outside the splits": ("loose.jpg",)}
+
+
+def test_a_hidden_folder_in_a_flat_split_is_passed_over_once(split_root):
+    image_folders(split_root / "valid", [".thumbnails"], 1)
+    write_picture(split_root / "valid" / "0.jpg", 0, 0)
+    assert image_folder(str(split_root)).passed_over == {
+        "not images": ("valid/.thumbnails",),
+        "validation images without a label": ("valid/0.jpg",),
+    }
+
+
 def empty_class(root):
     (root / "train" / "wren").rename(root / "removed")
     (root / "train" / "wren").mkdir()

@@ -36,7 +36,15 @@ def test_the_inspection_has_no_table_of_classes_and_no_finding_about_them(folder
 
 
 def test_fewer_than_two_images_are_refused(tmp_path):
-    with pytest.raises(InputError, match="holds no image in it or in its folders: a ranking needs at least two"):
+    with pytest.raises(InputError, match="holds no readable image in it or in its folders: a ranking needs at least"):
         unlabelled_images(str(tmp_path))
-    with pytest.raises(InputError, match="is not a folder: set it to one of images"):
+    with pytest.raises(InputError, match="is not a folder: set it to a folder of images"):
         unlabelled_images(str(tmp_path / "absent"))
+
+
+def test_damaged_images_do_not_count(folder):
+    (folder / "train/cat/b.png").write_bytes(b"damaged")
+    assert len(unlabelled_images(str(folder), on_unreadable="skip").train) == 2
+    (folder / "test/dog/c.png").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="holds one readable image in it or in its folders"):
+        unlabelled_images(str(folder), on_unreadable="skip")

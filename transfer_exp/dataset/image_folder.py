@@ -24,10 +24,10 @@ from transfer_exp.dataset.split_names import Split, guess_split, is_numbered_par
 from transfer_exp.dataset.target_dataset import NOT_READABLE, LabelledImages, TargetDataset, assemble, no_label_reason
 from transfer_exp.errors import InputError
 from transfer_exp.io.text import clean_name, expand_user
+from transfer_exp.statistics.feature_set import Labels
 
 _SYSTEM_FOLDERS = frozenset({"__macosx", "__pycache__", "@eadir", "$recycle.bin", "system volume information"})
 _OUTSIDE_CLASSES, _OUTSIDE_SPLITS = "images outside the class folders", "images outside the splits"
-_ONLY_CLASS = "no label"
 _ClassFiles = Mapping[str, list[Path]]
 """Images of each class by its name."""
 
@@ -42,35 +42,42 @@ def image_folder(
     background: str = BACKGROUND,
     pixel_range: Sequence[Any] | None = None,
 ) -> TargetDataset:
-    """Return the images below ``root``, with its folders in sorted order as classes.
+    """Return the images of a folder with one folder per class, or with such class folders inside each split.
 
-    The layout is ``root/CLASS/**``, or ``root/SPLIT/CLASS/**`` with a training split and optionally a validation and a
-    test split under any of the names that `split_of` knows. Without a test split, ``test_fraction`` of every class of
-    the training images is held out. Images in folders inside a class belong to the class. Folder names that differ only
-    in the Unicode form of their accents are one class. A validation or test split without class folders is passed over.
-    Files that `is_image` rejects, hidden files and links to folders inside a class are passed over, too.
+    The layout is ``root/CLASS/**`` or ``root/SPLIT/CLASS/**``, where ``SPLIT`` is any name that `split_of` accepts:
+
+    - Classes are in sorted order. Images in folders inside a class belong to the class. Folder names that differ only
+      in the Unicode form of their accents are one class.
+    - A training split is required, except that a single split is read as the training split, whatever its name.
+      Without a test split, ``test_fraction`` of every class of the training images is held out.
+    - A folder called ``train`` or ``test`` is a class if it holds images directly and so do folders of other names next
+      to it. Where it could be a class or a split, it is refused.
+    - Passed over are a validation or test split without class folders, images outside the classes or splits, files that
+      `is_image` rejects, hidden files and folders, and links to folders inside a class.
 
     Args:
         root: The folder; ``~`` is expanded.
         test_fraction: Fraction of every class to hold out, in (0, 1); unused if a test split exists.
-        on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` leaves damaged images out.
+        on_unreadable: ``refuse`` raises an error on reading a damaged image; ``skip`` passes over damaged images.
         name: The name in tables; the folder's name if None.
         scoring_set_size: Number of training images to score on, stratified; None for all.
         seed: Seed of the test split and the scoring set.
-        background, pixel_range: Colour behind transparent pixels, and pixel range of deep images, see `ImageDecoder`.
+        background, pixel_range: Colour behind transparent pixels, and pixel range of images above 8 bits, see
+            `ImageDecoder`.
 
     Raises:
-        InputError: If the folder is missing, cannot be read or has fewer than two classes, a class is empty or too
-            small, there is no training split, ``train`` may be a class or a split, or a link leads out of the folder.
+        InputError: If the folder is missing or cannot be read, if it is unclear whether its folders are classes or
+            splits, if a split or class is missing, empty, too small or there twice, if a link leads out of the folder,
+            or if an option is out of range.
     """
     folder = _resolve_root(root)
     scan = FolderScan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
     folders = _find_splits(folder)
     if not folders:
         _refuse_splits_inside_classes(folder)
-    files: dict[Split, _ClassFiles] = scan.read_splits(folders) if folders else {"train": scan.read_classes(folder)}
+    files: dict[Split, _ClassFiles] = scan.list_splits(folders) if folders else {"train": scan.list_classes(folder)}
     classes = sorted({label for part in files.values() for label in part})
-    splits = {split: scan.load_images(part, classes) for split, part in files.items()}
+    splits = {split: scan.load_classes(folders.get(split, folder), part, classes) for split, part in files.items()}
     sampling = (test_fraction, scoring_set_size, seed)
     reason = "its folders name the classes"
     return assemble(name or folder.name, classes, splits, *sampling, passed_over=scan.passed_over, kind_reason=reason)
@@ -95,18 +102,19 @@ def unlabelled_images(
         on_unreadable, name, scoring_set_size, seed, background, pixel_range: Arguments of `image_folder`.
 
     Raises:
-        InputError: If the folder is missing, cannot be read or has fewer than two images, or a link leads out of it.
+        InputError: If the folder is missing, cannot be read or has fewer than two readable images, or a link
+            leads out of it.
     """
     folder = _resolve_root(root)
     scan = FolderScan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
     paths = scan.list_images(folder)
-    if len(paths) < 2:
-        count = "one image" if paths else "no image"
+    images = scan.load_images(paths, np.zeros(len(paths), dtype=np.int64))
+    if len(images) < 2:
+        count = "one readable image" if len(images) else "no readable image"
         raise InputError(f"{folder} holds {count} in it or in its folders: a ranking needs at least two")
-    images = scan.load_images({_ONLY_CLASS: paths}, [_ONLY_CLASS])
     return TargetDataset(
         clean_name(name or folder.name),
-        (_ONLY_CLASS,),
+        ("no label",),
         images,
         images.subset(np.arange(0)),
         images.stratified_subset(scoring_set_size, seed),
@@ -120,7 +128,7 @@ def _resolve_root(root: str) -> Path:
     """Return the absolute path of the folder ``root``; raises `InputError` if it is not a folder."""
     folder = expand_user(root).resolve()
     if not folder.is_dir():
-        raise InputError(f"dataset.root={root} is not a folder: set it to one of images")
+        raise InputError(f"dataset.root={root} is not a folder: set it to a folder of images")
     return folder
 
 
@@ -156,41 +164,48 @@ def _has_images(folder: Path) -> bool:
     return any(is_image(path) for path in _entries(folder) if not _is_hidden(path))
 
 
-def _find_splits(folder: Path) -> dict[Split, Path]:
-    """Return the folder of each split; nothing if the folders are classes, even if one is called train or test."""
-    folders = _list_folders(folder)
+def _find_splits(root: Path) -> dict[Split, Path]:
+    """Return the folder of each split, or an empty dictionary if the folders of ``root`` are classes.
+
+    Raises:
+        InputError: If the folders may be classes or splits, no training split has class folders, or two folders are
+            the same split.
+    """
+    folders = _list_folders(root)
     split_folders = {path: split for path in folders if (split := split_of(path.name)) is not None}
     other_folders = [path for path in folders if path not in split_folders]
-    with_classes = [path for path in split_folders if _list_folders(path)]
-    if len(folders) == len(with_classes) == 1:
-        return {"train": folders[0]}  # the only split, under any name
-    train = next((path for path in with_classes if split_folders[path] == "train"), None)
+    with_inner_folders = [path for path in split_folders if _list_folders(path)]
+    if len(folders) == len(with_inner_folders) == 1:
+        return {"train": folders[0]}
+    one_split_name = len(set(split_folders.values())) == 1
+    train = next((path for path in with_inner_folders if split_folders[path] == "train"), None)
     if train is None:
-        if other_folders or not (with_classes or len(set(split_folders.values())) > 1):
-            refuse_similar(folder)
-            return {}
-        names = ", ".join(path.name for path in split_folders)
-        raise InputError(
-            f"{folder} has the splits {names}, but no train folder with one folder per class: add one, or set "
-            "dataset.root to a folder of classes, and a part is held out"
-        )
-    is_alone = all(split_folders[path] == "train" for path in with_classes)
-    if other_folders and is_alone and _is_class(train, other_folders, only_split=len(set(split_folders.values())) == 1):
+        # Two names of splits, or one with class folders inside, can only be splits if nothing lies next to them.
+        if split_folders and not other_folders and (with_inner_folders or not one_split_name):
+            names = ", ".join(path.name for path in split_folders)
+            raise InputError(
+                f"{root} has the splits {names}, but no train folder with one folder per class: add one, or set "
+                "dataset.root to a folder of classes, and a part is held out"
+            )
+        refuse_similar(root)
+        return {}
+    only_train_has_folders = all(split_folders[path] == "train" for path in with_inner_folders)
+    if other_folders and only_train_has_folders and _is_class(train, other_folders, one_split_name):
         return {}
     splits: dict[Split, Path] = {}
     for path, split in split_folders.items():
         if splits.setdefault(split, path) != path:
-            raise InputError(f"{folder} has two {split} splits, {splits[split].name} and {path.name}: keep one")
+            raise InputError(f"{root} has two {split} splits, {splits[split].name} and {path.name}: keep one")
     return splits
 
 
 def refuse_similar(root: Path) -> None:
-    """Refuse a folder whose folders would be classes, but are called like splits or parts of one dataset.
+    """Refuse a folder whose folders would be read as classes, but are named like splits or parts of one dataset.
 
-    Classes hold images directly, so that folders such as ``test tube`` and ``train station`` are classes.
+    Folders such as ``test tube`` and ``train station`` are accepted as classes if one of them holds images directly.
 
     Raises:
-        InputError: If folders are called like several splits, such as ``training_set`` and ``tst``, or numbered parts
+        InputError: If folders are named like several splits, such as ``training_set`` and ``tst``, or numbered parts
             have the same folders inside, such as ``fold0`` and ``fold1``.
     """
     folders = _list_folders(root)
@@ -212,15 +227,19 @@ def refuse_similar(root: Path) -> None:
         )
 
 
-def _is_class(train: Path, other_folders: list[Path], only_split: bool) -> bool:
-    """Return whether a folder called train is a class next to other folders; refuse it if it could be a split as well.
+def _is_class(train: Path, other_folders: list[Path], one_split_name: bool) -> bool:
+    """Return whether ``train``, which has inner folders, is a class next to other classes instead of a split.
 
-    A class holds images directly, and a split holds folders.
+    Classes usually hold images directly, and splits hold folders only. If ``one_split_name``, no folder next to
+    ``train`` is named like another split.
+
+    Raises:
+        InputError: If ``train`` may be a class or a split.
     """
-    direct = [path for path in other_folders if _has_images(path)]
-    if direct == other_folders and (_has_images(train) or (only_split and len(other_folders) > 1)):
+    others_with_images = [path for path in other_folders if _has_images(path)]
+    if others_with_images == other_folders and (_has_images(train) or (one_split_name and len(other_folders) > 1)):
         return True
-    if direct or only_split:
+    if others_with_images or one_split_name:
         raise InputError(
             f"{train.parent} holds {train.name} next to {other_folders[0].name}: rename {train.name} if it is a class, "
             f"or set dataset.root={train} if it is the training split"
@@ -229,38 +248,41 @@ def _is_class(train: Path, other_folders: list[Path], only_split: bool) -> bool:
 
 
 class FolderScan:
-    """Reads the images below a root, and lists what it passes over.
+    """Lists and loads the images below a root, and records what it passes over.
 
     Attributes:
         passed_over: Names relative to the root by reason.
     """
 
-    def __init__(self, root: Path, skip: bool, decoder: ImageDecoder) -> None:
-        self._root, self._skip, self._decoder = root, skip, decoder
+    def __init__(self, root: Path, skip_unreadable: bool, decoder: ImageDecoder) -> None:
+        self._root, self._skip_unreadable, self._decoder = root, skip_unreadable, decoder
         self.passed_over: dict[str, list[str]] = defaultdict(list)
 
-    def read_splits(self, folders: Mapping[Split, Path]) -> dict[Split, _ClassFiles]:
-        """Return the images of each split that has class folders."""
-        for path in self._visible_folders(self._root):
+    def list_splits(self, folders: Mapping[Split, Path]) -> dict[Split, _ClassFiles]:
+        """Return the images of each split that has class folders; refuse a split without images."""
+        for path in self._visible_folders(self._root, _OUTSIDE_SPLITS):
             if path not in folders.values():
                 self._pass_over(_OUTSIDE_SPLITS, self.list_images(path))
         files: dict[Split, _ClassFiles] = {}
         for split, folder in folders.items():
             if split == "train":
-                files[split] = self.read_classes(folder)
+                files[split] = self.list_classes(folder)
                 continue
-            unlabelled_images = [] if _list_folders(folder) else self.list_images(folder)
+            has_classes = bool(_list_folders(folder))
+            unlabelled = [] if has_classes else self.list_images(folder)
+            labelled = self._images_by_class(folder) if has_classes else {}
             # An empty class folder is a class without an image in this split.
-            part = {label: images for label, images in self._read_folders(folder).items() if images}
-            if not part and not unlabelled_images:
+            part = {label: images for label, images in labelled.items() if images}
+            if not part and not unlabelled:
                 raise InputError(f"{folder} holds no image: fill or remove it")
-            self._pass_over(no_label_reason(split), unlabelled_images)
-            files |= {split: part} if part else {}
+            self._pass_over(no_label_reason(split), unlabelled)
+            if part:
+                files[split] = part
         return files
 
-    def read_classes(self, folder: Path) -> _ClassFiles:
+    def list_classes(self, folder: Path) -> _ClassFiles:
         """Return the images of each class folder; refuse fewer than two, and empty ones."""
-        files = self._read_folders(folder)
+        files = self._images_by_class(folder)
         if len(files) < 2:
             content = f"only the class folder {next(iter(files))!r}" if files else "no class folders"
             inner = next((path for path in _list_folders(folder) if len(_list_folders(path)) > 1), None)
@@ -273,49 +295,57 @@ class FolderScan:
                 raise InputError(f"class folder {folder / label} holds no image: fill or remove it")
         return files
 
-    def load_images(self, files: _ClassFiles, classes: list[str]) -> LabelledImages:
-        """Return the images of a split, sorted by class and file name; all must be inside the root."""
+    def load_classes(self, folder: Path, files: _ClassFiles, classes: list[str]) -> LabelledImages:
+        """Return the images of the class folders in ``folder``, sorted by class and file name."""
         paths = [path for label in classes for path in files.get(label, [])]
         labels = np.repeat(np.arange(len(classes)), [len(files.get(label, [])) for label in classes])
-        check_inside(self._root, paths)
-        loaded = load_files(paths, labels, REMEDY, decoder=self._decoder)
-        mask = find_readable(loaded, str(self._root)) if self._skip else np.ones(len(paths), dtype=bool)
-        self._pass_over(NOT_READABLE, [paths[i] for i in np.flatnonzero(~mask)])
-        counts = dict(zip(classes, np.bincount(labels[mask], minlength=len(classes)), strict=True))
-        for label, images in files.items():
-            if counts[label] == 0:
-                raise InputError(f"class folder {images[0].parent} holds no readable image: fill or remove it")
-        return loaded.subset(np.flatnonzero(mask))
+        images = self.load_images(paths, labels)
+        counts = np.bincount(images.labels, minlength=len(classes))
+        for label, count in zip(classes, counts, strict=True):
+            if label in files and count == 0:
+                raise InputError(f"class folder {folder / label} holds no readable image: fill or remove it")
+        return images
 
-    def _read_folders(self, folder: Path) -> dict[str, list[Path]]:
-        """Return the images below each folder by the name of the class; two folders may have one name."""
+    def load_images(self, paths: Sequence[Path], labels: Labels) -> LabelledImages:
+        """Return images in the given order, without damaged ones if they are skipped; all must be inside the root."""
+        check_inside(self._root, paths)
+        images = load_files(paths, labels, REMEDY, decoder=self._decoder)
+        is_kept = find_readable(images, str(self._root)) if self._skip_unreadable else np.ones(len(paths), dtype=bool)
+        self._pass_over(NOT_READABLE, [paths[i] for i in np.flatnonzero(~is_kept).tolist()])
+        return images.subset(np.flatnonzero(is_kept))
+
+    def _images_by_class(self, folder: Path) -> dict[str, list[Path]]:
+        """Return the images below each class folder by the name of the class, which two folders may share."""
         files: dict[str, list[Path]] = {}
-        for path in self._visible_folders(folder):
+        for path in self._visible_folders(folder, _OUTSIDE_CLASSES):
             files.setdefault(clean_name(path.name), []).extend(self.list_images(path))
         return files
 
-    def _visible_folders(self, folder: Path) -> list[Path]:
-        """Return the folders to read in a folder of splits or classes; list what else could be meant as data."""
+    def _visible_folders(self, folder: Path, loose_images_reason: str) -> list[Path]:
+        """Return the visible folders in a folder; pass over the images next to them, and hidden folders."""
         entries, folders = _entries(folder), _list_folders(folder)
         if folders:
             images = [path for path in entries if is_image(path) and not _is_hidden(path)]
-            self._pass_over(_OUTSIDE_CLASSES, images)
+            self._pass_over(loose_images_reason, images)
         self._pass_over(NOT_IMAGES, [path for path in entries if path.is_dir() and _is_hidden(path)])
         return folders
 
     def list_images(self, folder: Path) -> list[Path]:
-        """Return the visible images at any depth below a folder, sorted; list all other files as passed over."""
+        """Return the visible images at any depth below a folder, sorted; pass over everything else."""
         images, folders = [], [folder]
         while folders:
             for path in _entries(folders.pop()):
-                if path.is_dir() and not _is_hidden(path):
-                    if path.is_symlink():
+                if path.is_dir():
+                    if _is_hidden(path):
+                        self._pass_over(NOT_IMAGES, [path])
+                    elif path.is_symlink():
                         self._pass_over("links to folders", [path])
                     else:
                         folders.append(path)
-                elif not is_image(path) or path.name.startswith("._"):  # macOS puts remarks on x.png into ._x.png
-                    is_file = path.is_dir() or path.name.startswith("._")
-                    self._pass_over(NOT_IMAGES if is_file else passed_over_reason(path), [path])
+                elif path.name.startswith("._"):  # macOS puts remarks on x.png into ._x.png
+                    self._pass_over(NOT_IMAGES, [path])
+                elif not is_image(path):
+                    self._pass_over(passed_over_reason(path), [path])
                 elif _is_hidden(path):
                     self._pass_over("hidden files", [path])
                 else:
