@@ -61,7 +61,7 @@ def kill_after(steps, monkeypatch):
 @pytest.fixture
 def first_logit(monkeypatch):
     """Replace the accuracy by the first logit of the test set, which shows even the smallest difference."""
-    name = "transfer_exp.ground_truth.fine_tune.compute_measure"
+    name = "transfer_exp.ground_truth.training_run.compute_measure"
     monkeypatch.setattr(name, lambda measure, scores, *labels: float(scores[0, 0]))
 
 

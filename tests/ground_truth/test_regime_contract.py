@@ -83,7 +83,7 @@ def test_a_killed_run_resumes_to_the_same_bits(name, pairing, tmp_path, monkeypa
         train_step(training, *batch)
 
     # The first logit of the test set shows even the smallest difference.
-    measure = "transfer_exp.ground_truth.fine_tune.compute_measure"
+    measure = "transfer_exp.ground_truth.training_run.compute_measure"
     monkeypatch.setattr(measure, lambda measure, scores, *labels: float(scores[0, 0]))
     monkeypatch.setattr(Checkpoint, "is_due", property(lambda self: self.folder is not None))
     monkeypatch.setattr(Training, "_train_step", counted_step)

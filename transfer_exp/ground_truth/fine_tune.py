@@ -1,18 +1,17 @@
-"""Fine-tuning by a protocol (see `Protocol`).
+"""Base of the regimes that fine-tune a network (see `Regime`) with the settings of a `Protocol`.
 
-The points of its grid (learning rates and weight decays) are compared on validation. The best one is trained again on
-train and validation, and that network is tested once.
+For each point of the protocol's grid (a learning rate and a weight decay), a network is trained on the training images
+and evaluated on the validation images. With the best point, a new network is trained on both, and tested once.
 """
 
 from __future__ import annotations
 
 import copy
-import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, partial
 from typing import ClassVar, NamedTuple, cast
 
@@ -26,7 +25,6 @@ from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError, check_options
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
-from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.network import (
     Examples,
     Images,
@@ -38,27 +36,24 @@ from transfer_exp.ground_truth.network import (
 )
 from transfer_exp.ground_truth.protocol import Protocol, Recipe
 from transfer_exp.ground_truth.regime import Accuracy
-from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, State, Training, check_optimizer
-from transfer_exp.io.measures import INVARIANT, ORDINAL, larger_is_better
+from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Training, check_optimizer
+from transfer_exp.ground_truth.training_run import TrainingRun, select_best
 from transfer_exp.model_pool.backbone import Backbone
 from transfer_exp.model_pool.loaded_model import LoadedModel
-from transfer_exp.progress import Track, curve
+from transfer_exp.progress import Track
 from transfer_exp.statistics.feature_set import concatenate
 from transfer_exp.vision import timm
 
-_log = logging.getLogger(__name__)
 _PROBE_INVERSE_PENALTY, _PROBE_TOLERANCE = 1e-2, 1e-3
 """Settings of the probe that initialises a head: the middle of the usual grid, and a rough solution."""
-_EVALUATION_BATCH = 128
 FEW_PARAMETERS_FACTOR = 10.0
 """Factor on the learning rates of regimes that train few parameters, which need larger ones; docs/ground_truth.md."""
 _TIMED_STEPS = 3
 """Number of training steps that predict the time of all steps, after a first one that warms libraries up."""
-_CURVE_POINTS = 50
-"""Largest number of points in the curve of a training run; each is the mean of the steps since the one before."""
-Positions = Int[np.ndarray, " trained"]
-HeldOut = Int[np.ndarray, " held_out"]
-"""Positions of images in train and validation together, to train on and to select on."""
+TrainPositions = Int[np.ndarray, " trained"]
+"""Positions of the images to train on, among the images of train and validation."""
+HeldOutPositions = Int[np.ndarray, " held_out"]
+"""Positions of the images to select a grid point on, among the images of train and validation."""
 
 
 class FineTuning(ABC):
@@ -66,6 +61,7 @@ class FineTuning(ABC):
 
     Attributes:
         option: Name of the regime in the config.
+        trains: Attribute of `Regime`.
         protocol: Settings that decide the accuracy.
         seed: Seed of the head's weights, the batches, the augmentation and the validation split.
         device: ``cpu``, ``cuda`` or ``mps``.
@@ -98,25 +94,35 @@ class FineTuning(ABC):
         return replace(self.protocol, learning_rates=rates).grid()
 
     def __call__(self, pairing: Pairing, track: Track) -> Accuracy:
-        """Return test accuracy after training on train and validation with the best point of the grid.
+        """Return the test accuracy of a network trained on train and validation with the best point of the grid.
+
+        `Accuracy.chosen` holds the ``learning_rate`` and the ``weight_decay`` of the point. If the grid has several
+        points, it also holds the entries of `select_best`.
 
         Raises:
-            InputError: When the pairing has only features, without network and images.
-            NotApplicableError: When training diverges at every point of the grid.
+            InputError: When the pairing has only features, without network and images, or the protocol asks for
+                ``huber``, ``crop_flip`` or mixup, and the dataset or the model does not allow it.
+            NotApplicableError: When training diverges at every point of the grid or in the final training, or the
+                network has no such part to train.
         """
         data, protocol, grid = self._prepare(pairing), self.protocol, self.grid()
         advance = track(f"fine-tuning {pairing.name}", protocol.steps + protocol.selection_steps())
-        best, selection = 0, dict[str, float]()
+        best, selection, measure = 0, dict[str, float](), data.dataset.measure
         if len(grid) > 1:
-            runs, measure = self._grid_runs(data, advance), data.dataset.measure
-            best, selection = _select(runs, data.validation, protocol.stages, measure)
-        (final,) = self._runs(data, np.arange(len(data.images)), {"final": grid[best]}, advance)
+            best, selection = select_best(self._grid_runs(data, advance), data.validation, protocol.stages, measure)
+        recipe = grid[best]
+        (final,) = self._runs(data, np.arange(len(data.augmented)), {"final": recipe}, advance)
         value = final.train(protocol.steps, data.factory.examples(data.dataset.test))
         if value is None:
-            raise NotApplicableError(f"training diverged at learning rate {grid[best].learning_rate:g}")
-        point = {"learning_rate": grid[best].learning_rate, "weight_decay": grid[best].weight_decay}
-        trained = data.factory.parameters + (data.factory.dim + 1) * data.dataset.n_outputs
-        return Accuracy(value, data.dataset.measure, {**point, **selection}, "this project", protocol.steps, trained)
+            raise NotApplicableError(f"training diverged at learning rate {recipe.learning_rate:g}")
+        n_head_parameters = (data.factory.dim + 1) * data.dataset.n_outputs
+        return Accuracy(
+            value,
+            measure,
+            chosen={"learning_rate": recipe.learning_rate, "weight_decay": recipe.weight_decay, **selection},
+            steps=protocol.steps,
+            trainable_parameters=data.factory.parameters + n_head_parameters,
+        )
 
     @property
     def n_points(self) -> int:
@@ -132,21 +138,21 @@ class FineTuning(ABC):
         return was_trained
 
     def validate(self, pairing: Pairing, track: Track) -> float:
-        """Train on the training images, and return the measure on validation, see `Validates`."""
+        """Train on the training images, and return the value of the measure on validation, see `Validates`."""
         data, protocol = self._prepare(pairing), self.protocol
         advance = track(f"validating {pairing.name}", protocol.selection_steps() or protocol.steps)
         runs = self._grid_runs(data, advance)
-        return _select(runs, data.validation, protocol.stages, data.dataset.measure)[1]["validation"]
+        return select_best(runs, data.validation, protocol.stages, data.dataset.measure)[1]["validation"]
 
     def predict_seconds(self, pairing: Pairing) -> float:
-        """Predict the seconds of a call, see `PredictsSeconds`, from steps on one batch with a discarded network.
+        """Predict the seconds of a call, and of `validate` if the grid has one point, see `PredictsSeconds`.
 
-        For a grid of one point, the time of `validate` is added, because a call then validates nothing.
+        A few steps are timed on one batch, with a network that is discarded.
         """
-        (model, dataset), protocol = self._to_train(pairing), self.protocol
+        pairing, dataset = self._check_pairing(pairing)
+        model, protocol = pairing.model, self.protocol
         images, _, held_out = self._split(dataset)
-        n_timed, n_test, n_steps = min(protocol.batch_size, len(images)), len(dataset.test), protocol.steps
-        n_steps += protocol.selection_steps() or protocol.steps
+        n_timed, n_test = min(protocol.batch_size, len(images)), len(dataset.test)
         factory, positions = self._factory(model, images), torch.arange(n_timed)
         start = time.perf_counter()
         plain, augmented = self._examples(model, factory, images, dataset, n_timed)
@@ -162,18 +168,28 @@ class FineTuning(ABC):
         network.eval()
         with torch.inference_mode():
             per_output = _seconds(lambda: network(plain.batch_at(positions)[0]).cpu()) / n_timed
-        n_trained = len(images) if factory.part.trunk else min(len(images), n_steps * protocol.batch_size)
-        is_augmented = protocol.augmentation != "none"  # Then reading is a part of each step.
-        n_inputs = (len(held_out) if is_augmented else n_trained) + n_test
-        n_outputs = self.n_points * len(held_out) + n_test + len(images) * (protocol.head == "linear_probe")
-        return n_inputs * per_input + n_steps * per_step + n_outputs * per_output
+        # With one grid point, a call selects nothing, and `validate` trains for as many steps as the call.
+        n_steps = protocol.steps + (protocol.selection_steps() or protocol.steps)
+        if protocol.augmentation != "none":
+            n_inputs = len(held_out)  # the time of a step includes that of its augmented inputs
+        elif factory.part.trunk is not None:
+            n_inputs = len(images)  # the frozen trunk computes them all before the first step
+        else:
+            n_inputs = min(len(images), n_steps * protocol.batch_size)
+        n_outputs = self.n_points * len(held_out) + n_test
+        if protocol.head == "linear_probe":
+            n_outputs += len(images)  # the features that the probe is fitted to
+        return (n_inputs + n_test) * per_input + n_steps * per_step + n_outputs * per_output
 
     def forward_passes(self, split_sizes: Mapping[Split, int]) -> int:
-        """Return the cost of training all parameters, see `CountsPasses`."""
+        """Return the forward passes of single images that full fine-tuning takes, see `CountsPasses`.
+
+        A regime that trains only a part of the network counts the same, although it takes less time.
+        """
         return self.protocol.forward_passes(split_sizes)
 
-    def _to_train(self, pairing: Pairing) -> tuple[LoadedModel, TargetDataset]:
-        """Return the model and its dataset with numbers standardised; InputError if they cannot be trained."""
+    def _check_pairing(self, pairing: Pairing) -> tuple[NetworkOnImages, TargetDataset]:
+        """Return the pairing, and its dataset with numbers standardised; InputError if it cannot be trained."""
         if not isinstance(pairing, NetworkOnImages):
             raise InputError(
                 f"ground_truth={self.option} needs networks and images: here set ground_truth=none or linear_probe"
@@ -181,10 +197,10 @@ class FineTuning(ABC):
         dataset = pairing.dataset.standardise_numbers()
         if self.protocol.number_loss == "huber" and dataset.target_kind != "regression":
             raise InputError(f"protocol.number_loss=huber is for numbers, and {dataset.name} has none: leave it out")
-        return pairing.model, dataset
+        return pairing, dataset
 
-    def _split(self, dataset: TargetDataset) -> tuple[LabelledImages, Positions, HeldOut]:
-        """Return the images of train and validation, and the positions to train on and to hold out for selection."""
+    def _split(self, dataset: TargetDataset) -> tuple[LabelledImages, TrainPositions, HeldOutPositions]:
+        """Return the images of train and validation, the positions to train on, and those to select on."""
         train, validation = dataset.train, dataset.validation
         if validation is None:
             return train, *stratified_split(train.labels, self.protocol.validation_fraction, self.seed)
@@ -199,7 +215,10 @@ class FineTuning(ABC):
         dataset: TargetDataset,
         first: int | None = None,
     ) -> tuple[Examples, Examples]:
-        """Return the inputs of networks for some images, or the ``first`` ones, without and with augmentation."""
+        """Return the inputs of networks without and with augmentation and mixup.
+
+        With ``first``, only so many images from the start can be used, see `NetworkFactory.examples`.
+        """
         plain, protocol = factory.examples(images, first), self.protocol
         batch_at = plain.batch_at
         if protocol.augmentation == "crop_flip":
@@ -211,13 +230,12 @@ class FineTuning(ABC):
         return plain, replace(plain, batch_at=batch_at)
 
     def _prepare(self, pairing: Pairing) -> _Data:
-        """Return the images of a dataset as inputs of the networks that are trained."""
-        model, dataset = self._to_train(pairing)
-        assert isinstance(pairing, NetworkOnImages), "arrays are refused"
-        images, trained, held_out = self._split(dataset)
-        factory = self._factory(model, images)
-        plain, augmented = self._examples(model, factory, images, dataset)
-        return _Data(pairing, dataset, factory, augmented, trained, plain.subset(held_out))
+        """Return the images of a dataset as inputs of the networks to train."""
+        pairing, dataset = self._check_pairing(pairing)
+        images, train_positions, held_out = self._split(dataset)
+        factory = self._factory(pairing.model, images)
+        plain, augmented = self._examples(pairing.model, factory, images, dataset)
+        return _Data(pairing, dataset, factory, augmented, train_positions, plain.subset(held_out))
 
     def _factory(self, model: LoadedModel, images: LabelledImages) -> NetworkFactory:
         """Return the factory of networks for a model, which stays unchanged."""
@@ -228,22 +246,22 @@ class FineTuning(ABC):
             dim = backbone(image).shape[1]
         part = self.select_part(model, backbone, image)
         freeze_batch_norm = model.freeze_batch_norm or self.protocol.batch_norm == "frozen"
-        parameters, device = part.count_parameters(image), torch.device(self.device)
-        return NetworkFactory(part, dim, parameters, model.transform, freeze_batch_norm, self.seed, device)
+        n_parameters, device = part.count_parameters(image), torch.device(self.device)
+        return NetworkFactory(part, dim, n_parameters, model.transform, freeze_batch_norm, self.seed, device)
 
-    def _grid_runs(self, data: _Data, advance: Callable[[], object]) -> list[_Run]:
+    def _grid_runs(self, data: _Data, advance: Callable[[], object]) -> list[TrainingRun]:
         """Return one run per grid point, which does not see the validation images."""
         recipes = {f"point{i}": recipe for i, recipe in enumerate(self.grid())}
-        return self._runs(data, data.trained, recipes, advance)
+        return self._runs(data, data.train_positions, recipes, advance)
 
     def _runs(
-        self, data: _Data, trained: Positions, recipes: Mapping[str, Recipe], advance: Callable[[], object]
-    ) -> list[_Run]:
-        """Return one run per recipe; all train on the images at positions ``trained`` of train and validation."""
-        examples, folder = data.images.subset(trained), data.pairing.unfinished
-        build = partial(data.factory.build, self._new_head(data.pairing, trained))
+        self, data: _Data, positions: TrainPositions, recipes: Mapping[str, Recipe], advance: Callable[[], object]
+    ) -> list[TrainingRun]:
+        """Return one run per recipe; all train on the images at ``positions`` of train and validation."""
+        examples, folder = data.augmented.subset(positions), data.pairing.unfinished
+        build = partial(data.factory.build, self._new_head(data.pairing, positions))
         return [
-            _Run(
+            TrainingRun(
                 build,
                 examples,
                 recipe,
@@ -262,11 +280,11 @@ class FineTuning(ABC):
         decay = f" wd={recipe.weight_decay:g}" if len(self.protocol.weight_decays) > 1 else ""
         return f"{model}{' final' if name == 'final' else ''} lr={recipe.learning_rate:g}{decay}"
 
-    def _new_head(self, pairing: NetworkOnImages, trained: Positions) -> NewHead:
-        """Return the factory of heads for training on some of the images of train and validation."""
-        classes = pairing.dataset.n_outputs
+    def _new_head(self, pairing: NetworkOnImages, positions: TrainPositions) -> NewHead:
+        """Return the factory of heads for training on the images at ``positions`` of train and validation."""
+        n_outputs = pairing.dataset.n_outputs
         if self.protocol.head == "random":
-            return lambda dim: nn.Linear(dim, classes)
+            return lambda dim: nn.Linear(dim, n_outputs)
 
         mean, scale = pairing.dataset.mean_and_scale
 
@@ -276,115 +294,30 @@ class FineTuning(ABC):
             features = concatenate([split for split in splits if split is not None])
             if pairing.dataset.target_kind == "regression" and features.targets is not None:
                 features = replace(features, targets=(features.targets - mean) / scale)
-            fit = fit_probe(features.subset(trained), classes, (_PROBE_INVERSE_PENALTY,), _PROBE_TOLERANCE)
-            return fit.as_layer(len(trained))
+            fit = fit_probe(features.subset(positions), n_outputs, (_PROBE_INVERSE_PENALTY,), _PROBE_TOLERANCE)
+            return fit.as_layer(len(positions))
 
         return lambda dim: copy.deepcopy(fit_layer())
 
 
 class _Data(NamedTuple):
-    """The images of a dataset as inputs of the networks that are trained."""
+    """The images of a dataset as inputs of the networks to train.
+
+    Attributes:
+        pairing: The model and the dataset, whose numbers have their original unit.
+        dataset: The same dataset with numbers standardised.
+        factory: Creates the networks.
+        augmented: Images of train and validation, with augmentation and mixup.
+        train_positions: Positions in ``augmented`` on which the grid points are trained.
+        validation: Images on which the grid points are compared, without augmentation.
+    """
 
     pairing: NetworkOnImages
     dataset: TargetDataset
     factory: NetworkFactory
-    images: Examples  # train and validation, augmented
-    trained: Positions  # of the images on which the grid is trained
-    validation: Examples  # the images on which the grid is compared, without augmentation
-
-
-def _select(
-    runs: Sequence[_Run], validation: Examples, stages: Sequence[int], measure: str
-) -> tuple[int, dict[str, float]]:
-    """Train the runs with successive halving; return the position of the best one, and facts about the selection."""
-    remaining, values = list(range(len(runs))), dict[int, float | None]()
-
-    def quality(run: int) -> float:
-        value = values[run]
-        return -math.inf if value is None else larger_is_better(value, measure)
-
-    for until in stages:
-        values = {i: runs[i].train(until, validation) for i in remaining}
-        if set(values.values()) == {None}:
-            raise NotApplicableError(f"training diverged at each of the {len(remaining)} points of the grid")
-        # Ties are resolved by the order of the grid.
-        remaining = sorted(sorted(remaining, key=lambda i: -quality(i))[: math.ceil(len(remaining) / 2)])
-    best = max(values, key=quality)
-    n_stopped = len(runs) - len(values)
-    value = values[best]
-    assert value is not None, "some run has not diverged"
-    return best, {"validation": value} | ({"stopped_early": n_stopped} if n_stopped else {})
-
-
-@dataclass(eq=False)
-class _Run:
-    """Training of one network with one recipe, in stages; it resumes from its checkpoint.
-
-    ``mean_and_scale`` are those of the numbers before they were standardised, see `TargetDataset.mean_and_scale`.
-    ``advance`` is called once per step, including the steps that the checkpoint spares this process. ``curve_name``
-    is the name of the run in trackers.
-    """
-
-    build_network: Callable[[], nn.Module]
-    examples: Examples
-    recipe: Recipe
-    seed: int
-    measure: str
-    mean_and_scale: tuple[float, float]
-    checkpoint: Checkpoint
-    advance: Callable[[], object]
-    curve_name: str
-    _reported: int = 0
-    _batches: list[dict[str, float]] = field(default_factory=list)
-    """Loss and accuracy of the batches since the last point of the curves."""
-
-    def is_trained(self, until: int) -> bool:
-        """Return whether the checkpoint has the result after ``until`` steps."""
-        results: dict[str, float] = self.checkpoint.read().get("reached", {})
-        return "-1" in results or str(until) in results
-
-    def train(self, until: int, held_out: Examples) -> float | None:
-        """Return the measure on ``held_out`` after ``until`` steps, or None if training has diverged."""
-        state = self.checkpoint.read()
-        results: dict[str, float] = state.get("reached", {})  # by step; step -1 marks a diverged run
-        if "-1" in results:
-            return None
-        if str(until) not in results:
-            training = self._resume(state)
-            try:
-                training.run(until, lambda: self._report_step(training), self.checkpoint)
-                results |= {str(until): evaluate(training.network, held_out, self.measure, self.mean_and_scale)}
-                curve(self.curve_name, until, {f"held_out_{self.measure}": results[str(until)]})
-            except NotApplicableError:  # too large a learning rate diverges, and must lose the selection
-                results |= {"-1": -math.inf}
-            is_finished = until == self.recipe.steps or "-1" in results
-            self.checkpoint.write({"reached": results} if is_finished else {**training.state(), "reached": results})
-        self._report_up_to(until)
-        return results.get(str(until))
-
-    def _resume(self, state: State) -> Training:
-        training = Training(self.build_network(), self.examples.batch_at, len(self.examples), self.recipe, self.seed)
-        if "network" in state:
-            training.restore(state)
-            if training.step > self._reported:
-                name = self.checkpoint.name.removesuffix(".pt")
-                _log.info("%s: training resumes at step %d of %d", name, training.step, self.recipe.steps)
-            self._report_up_to(training.step)
-        return training
-
-    def _report_step(self, training: Training) -> None:
-        """Report a finished step, and at intervals a point of the curves."""
-        self._batches.append(training.batch)
-        if training.step % math.ceil(self.recipe.steps / _CURVE_POINTS) == 0 or training.step == self.recipe.steps:
-            values = {name: [b[name] for b in self._batches if name in b] for name in ("loss", "accuracy")}
-            curve(self.curve_name, training.step, {f"train_{n}": sum(v) / len(v) for n, v in values.items() if v})
-            self._batches.clear()
-        self._report_up_to(training.step)
-
-    def _report_up_to(self, step: int) -> None:
-        for _ in range(self._reported, step):
-            self.advance()
-        self._reported = max(self._reported, step)
+    augmented: Examples
+    train_positions: TrainPositions
+    validation: Examples
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -394,40 +327,21 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def evaluate(
-    network: nn.Module, examples: Examples, measure: str, mean_and_scale: tuple[float, float] = (0.0, 1.0)
-) -> float:
-    """Return a measure of the network on all examples, and restore its train or eval mode.
+def mix_images(batch_at: BatchAt, images: LabelledImages, n_classes: int, alpha: float) -> BatchAt:
+    """Return batches with mixup: images are mixed in pairs, and targets are weights of classes (B, C).
 
-    Standardised numbers and their predictions are converted to the original unit, which `INVARIANT` measures ignore.
-    """
-    was_training = network.training
-    network.eval()
-    with torch.inference_mode():
-        batches = torch.arange(len(examples)).split(_EVALUATION_BATCH)
-        logits = [network(examples.batch_at(positions)[0]).cpu() for positions in batches]
-    network.train(was_training)
-    outputs, targets = torch.cat(logits).float().numpy(), examples.targets
-    if targets is not None and measure not in INVARIANT and mean_and_scale != (0.0, 1.0):
-        mean, scale = mean_and_scale
-        outputs, targets = mean + scale * outputs.astype(np.float64), mean + scale * targets
-        targets = np.round(targets, 9) if measure in ORDINAL else targets  # whole numbers again
-    return compute_measure(measure, outputs, examples.labels, targets)
-
-
-def mix_images(batch_at: BatchAt, images: LabelledImages, classes: int, alpha: float) -> BatchAt:
-    """Return batches with mixup: images and targets (B, C) are mixed in pairs.
+    A batch with an odd number of images is not mixed, and its targets are labels (B,).
 
     Raises:
         InputError: When the images have several labels or numbers.
     """
     if images.targets is not None:
         raise InputError("mixup needs one class per image, not several labels or numbers: set protocol.mixup=0")
-    mixup = timm.data.Mixup(mixup_alpha=alpha, label_smoothing=0.0, num_classes=classes)
+    mixup = timm.data.Mixup(mixup_alpha=alpha, label_smoothing=0.0, num_classes=n_classes)
 
     def mixed_batch_at(positions: Int[Tensor, " batch"]) -> Batch:
         inputs, targets = batch_at(positions)
-        # timm mixes images in pairs and refuses an odd batch.
+        # timm refuses an odd batch.
         return cast("Batch", mixup(inputs, targets)) if len(inputs) % 2 == 0 else (inputs, targets)
 
     return mixed_batch_at

@@ -77,6 +77,8 @@ class PredictsSeconds(Protocol):
     def predict_seconds(self, pairing: Pairing) -> float:
         """Predict the seconds of a call from work on a few images, such as the steps of one batch.
 
+        The time of `Validates.validate` is included if a call does not compute the accuracy on validation images.
+
         Raises:
             InputError, NotApplicableError: Under the conditions of the regime itself.
         """
