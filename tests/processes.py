@@ -20,7 +20,8 @@ from tests.command import run_command
 ROOT = Path(__file__).parents[1]
 _CONTEXT = get_context("forkserver")
 _LOADED = ["features.extraction", "vision", "experiment.experiment", "report.write_run", "cli.run"]
-_CONTEXT.set_forkserver_preload([*(f"transfer_exp.{name}" for name in _LOADED), "tests.command"])
+_LOADED += ["ground_truth.full", "ground_truth.linear_probe", "report.sweep"]
+_CONTEXT.set_forkserver_preload([*(f"transfer_exp.{name}" for name in _LOADED), "timm.optim", "tests.command"])
 
 
 class Command:

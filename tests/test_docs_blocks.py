@@ -192,14 +192,14 @@ def test_every_block_can_be_read(path):
 
 
 RUN = [path for path in PAGES if any(block.runs for block in blocks(path.read_text()))]
-FIRST_PAGES = [ROOT / "README.md", ROOT / "docs/tutorial.md"]  # The first that a new user follows.
+FIRST_PAGE = ROOT / "README.md"
 
 
 @pytest.mark.parametrize(
     "path",
     [
         pytest.param(
-            path, id=str(path.relative_to(ROOT)), marks=pytest.mark.slow if path in FIRST_PAGES else pytest.mark.long
+            path, id=str(path.relative_to(ROOT)), marks=pytest.mark.slow if path == FIRST_PAGE else pytest.mark.long
         )
         for path in RUN
     ],

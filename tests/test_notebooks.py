@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from nbclient import NotebookClient
+from IPython.core.formatters import DisplayFormatter
 
 from tests.command import SMALL_DATASET, run_command
 from transfer_exp.evaluation.score_files import update_scores
@@ -21,16 +24,22 @@ SUPERVISED = "group1_supervised_cnn11"
 
 
 def ran(name, folder, monkeypatch):
-    """Run a notebook as it would in ``folder``/notebooks, and return what its cells show, as text."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    here = folder / "notebooks"
+    """Run the cells of a notebook in ``folder``/notebooks; return the text and the display data that they show."""
+    here, namespace, shown = folder / "notebooks", {}, []
     here.mkdir()
-    notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
-    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(here)}}).execute()
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert not [output for output in outputs if output.get("name") == "stderr"]
-    shown = [output.get("data", {}) for output in outputs]
-    return "\n".join("".join(data.get(kind, "")) for data in shown for kind in ("text/markdown", "text/plain")), shown
+    monkeypatch.chdir(here)
+    with redirect_stdout(StringIO()) as printed:
+        for cell in nbformat.read(ROOT / "notebooks" / name, as_version=4).cells:
+            if cell.cell_type == "code":
+                *statements, last = ast.parse(cell.source).body
+                exec(compile(ast.Module(statements, []), name, "exec"), namespace)
+                if isinstance(last, ast.Expr):
+                    result = eval(compile(ast.Expression(last.value), name, "eval"), namespace)
+                    shown.append(DisplayFormatter().format(result)[0])
+                else:
+                    exec(compile(ast.Module([last], []), name, "exec"), namespace)
+    texts = [data.get(kind, "") for data in shown for kind in ("text/markdown", "text/plain")]
+    return "\n".join([printed.getvalue(), *texts]), shown
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import SMALL_DATASET
 from transfer_exp.cli.redact import is_secret_name, redacted_command
 
 ROOT = Path(__file__).parents[2]
@@ -21,8 +22,8 @@ SECRETS = {
 }
 SMALL = ("model_pool.names=[resnet_glyphs,vit_shapes]", "ground_truth=none", "tracker=wandb")
 COMMANDS = {
-    "a run": (0, ()),
-    "a sweep with a cell that fails": (1, ("-m", "dataset.scoring_set_size=20,3")),
+    "a run": (0, SMALL_DATASET),
+    "a sweep with a cell that fails": (1, ("-m", *SMALL_DATASET, "dataset.scoring_set_size=20,3")),
 }
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.command import SMALL_DATASET
 from tests.processes import Command
 
 SWEEP = [
     *("-m", "model_pool.names=[resnet_glyphs,vit_shapes]", "tracker=none", "hydra.sweep.dir=outputs/sweeps/killed"),
+    *SMALL_DATASET,
     *("perturbation=none,pca", "ground_truth=full,linear_probe"),
     *("protocol.steps=6", "protocol.learning_rates=[0.001,0.01]"),
 ]

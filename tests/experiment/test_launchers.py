@@ -1,4 +1,4 @@
-"""Launchers: the demo sweep gives the same table through every launcher as job after job."""
+"""Launchers: a sweep gives the same table through every launcher as job after job."""
 
 from __future__ import annotations
 
@@ -18,13 +18,10 @@ import pandas as pd
 import pytest
 from hydra.errors import MissingConfigException
 
-from tests.command import SMALL_DATASET
 from tests.processes import Command
 from transfer_exp.cli.hydra_errors import explain
 
 ROOT = Path(__file__).parents[2]
-SWEEP = ["+sweep=demo", *SMALL_DATASET, "perturbation=none,pca", "metric=logme", "tracker=none"]
-SWEEP += ["model_pool.names=[resnet_glyphs,vit_shapes]", "dataset.scoring_set_size=null,1"]
 SMALL = ["hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=2"]
 PRIVATE_RAY = ["hydra/launcher=ray", "hydra.launcher.ray.init.address=local", "+hydra.launcher.ray.init.num_cpus=2"]
 LAUNCHERS = {
@@ -82,12 +79,12 @@ def _table(folder: Path) -> str:
     return path.read_text()
 
 
-def _end(folder: Path, launcher: list[str]) -> tuple[str, str, list[str]]:
+def _end(folder: Path, launcher: list[str], sweep: list[str]) -> tuple[str, str, list[str]]:
     """Run the sweep, two cells of which fail; return its rows, its printed tables and the last lines of its errors.
 
     Ray prints the output of jobs late, so only the final tables are compared.
     """
-    done = _run(folder, launcher, *SWEEP)
+    done = _run(folder, launcher, *sweep, "perturbation=none,spread", "dataset.scoring_set_size=null,1")
     assert done.returncode == 1, done.stderr[-3000:]
     lines = done.stderr.strip().splitlines()
     (last,) = (i for i, line in enumerate(lines) if line.startswith("2 job(s) did not finish: "))
@@ -96,28 +93,32 @@ def _end(folder: Path, launcher: list[str]) -> tuple[str, str, list[str]]:
 
 
 @pytest.fixture(scope="module")
-def serial(tmp_path_factory) -> tuple[str, str, list[str]]:
+def arrays(tmp_path_factory) -> list[str]:
+    """Return a multirun on stored features and accuracies, which takes a moment."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("arrays")
+    labels, names = np.arange(40) % 2, ["one", "two", "three"]
+    for name in names:
+        features = rng.normal(size=(40, 4)) + labels[:, None]
+        np.savez(folder / f"{name}.npz", features=features, labels=labels)
+    table = folder / "accuracies.csv"
+    pd.DataFrame({"model": names, "dataset": folder.name, "accuracy": [0.5, 0.6, 0.7]}).to_csv(table, index=False)
+    options = ["dataset=arrays", "model_pool=arrays", f"dataset.root={folder}", "tracker=none"]
+    return ["-m", *options, "ground_truth=table", f"ground_truth.path={table}"]
+
+
+@pytest.fixture(scope="module")
+def serial(tmp_path_factory, arrays) -> tuple[str, str, list[str]]:
     """Return how the sweep ends when it runs job after job."""
-    return _end(tmp_path_factory.mktemp("serial"), [])
+    return _end(tmp_path_factory.mktemp("serial"), [], arrays)
 
 
 @pytest.mark.parametrize("launcher", EVERY, indirect=True)
-def test_a_sweep_with_failing_cells_ends_like_the_serial_run(launcher, serial, tmp_path):
-    assert _end(tmp_path, launcher) == serial, "the rows and the numbers of their folders are equal"
+def test_a_sweep_with_failing_cells_ends_like_the_serial_run(launcher, arrays, serial, tmp_path):
+    assert _end(tmp_path, launcher, arrays) == serial, "the rows and the numbers of their folders are equal"
     assert len(serial[0].splitlines()) == 5, "failed cells have rows"
     assert all("scoring_set_size=1" in line for line in serial[2][:2])
     assert len(list(tmp_path.rglob("status.json"))) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"], "the sweep writes nothing else"
-
-
-@pytest.fixture
-def arrays(tmp_path_factory) -> list[str]:
-    """Return a multirun on stored features, which takes a moment."""
-    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("arrays")
-    labels = np.arange(40) % 2
-    np.savez(folder / "net.npz", features=rng.normal(size=(40, 4)) + labels[:, None], labels=labels)
-    options = ["dataset=arrays", f"dataset.root={folder}", "ground_truth=none", "tracker=none"]
-    return ["-m", *options]
 
 
 LONG = ["-m", "model_pool.names=[resnet_glyphs]", "dataset.scoring_set_size=100", "tracker=none", "ground_truth=full"]
@@ -196,7 +197,7 @@ sys.modules["hydra_plugins"] = None
 from pathlib import Path
 from tests.command import run_command
 for name in {list(LAUNCHERS)!r}:
-    done = run_command(Path.cwd(), *{SWEEP!r}, "hydra/launcher=" + name)
+    done = run_command(Path.cwd(), "-m", "metric=logme,sfda", "hydra/launcher=" + name)
     print(name, done.returncode, done.stderr, end="")
 """
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}

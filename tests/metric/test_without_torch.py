@@ -18,7 +18,8 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 import pytest
 
-sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-k", "golden", *sys.argv[1:]]))
+plugins = [f"-pno:{name}" for name in ("cacheprovider", "jaxtyping", "xdist")]
+sys.exit(pytest.main(["-q", *plugins, "-oaddopts=", "--assert=plain", "-k", "golden and separable", *sys.argv[1:]]))
 """
 
 

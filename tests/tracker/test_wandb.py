@@ -217,12 +217,14 @@ def proxy():
         yield dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY"), url), lines
 
 
-@pytest.mark.parametrize("environment", [{}, {"WANDB_ERROR_REPORTING": "true"}, {"WANDB_MODE": "offline"}])
-def test_an_offline_run_sends_nothing(tmp_path, environment):
+@pytest.mark.parametrize("environment", [{}, {"WANDB_ERROR_REPORTING": "true", "WANDB_MODE": "offline"}])
+def test_an_offline_run_sends_nothing_needs_no_input_and_prints_nothing(tmp_path, environment):
     with proxy() as (variables, lines):
-        record_in_process("" if "WANDB_MODE" in environment else "offline", tmp_path, **variables, **environment)
+        mode = "" if environment else "offline"
+        process = record_in_process(mode, tmp_path, **variables, **environment)
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
     assert lines == []
+    assert (process.stdout, process.stderr) == ("", "")
 
 
 def test_an_online_run_is_seen_by_the_proxy_of_the_test_above(tmp_path):
@@ -365,12 +367,6 @@ def test_an_unknown_mode_is_refused_before_a_run_begins(monkeypatch):
         WandbTracker()
     with pytest.raises(InputError, match="set tracker=none"):
         WandbTracker(mode="disabled")
-
-
-def test_an_offline_run_needs_no_input_and_prints_nothing(tmp_path):
-    process = record_in_process("offline", tmp_path)
-    assert (process.stdout, process.stderr) == ("", "")
-    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/*.wandb"))
 
 
 def test_an_online_run_without_login_is_one_line_with_the_fix(tmp_path):
