@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import hypothesis
 import jaxtyping
 import numpy as np
 import pytest
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]
 SHARED = Path(__file__).parents[2] / "shared"
+# Examples differ from run to run, so few of them see as much in the course of time.
+hypothesis.settings.register_profile("few", max_examples=40)
+hypothesis.settings.load_profile("few")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -91,7 +91,7 @@ def test_the_terminal_shows_names_without_markup_or_control_characters():
         assert text == f"{name}\n" or escape_controls(name) != name
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(names=st.lists(st.text(max_size=12) | st.sampled_from(NASTY), min_size=1, max_size=4, unique=True))
 def test_a_table_returns_the_names_that_were_written(names, tmp_path_factory):
     import pandas as pd

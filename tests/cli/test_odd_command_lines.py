@@ -291,7 +291,7 @@ KEYS = [*SETTINGS, "metric", "dataset", "dataset.seed", "model_pool.names", "eva
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(key=st.sampled_from(KEYS), value=JUNK, sign=st.sampled_from(["", "", "+", "++", "~"]))
 def test_any_text_as_a_value_is_read_or_refused_in_one_line(tmp_path_factory, key, value, sign):
     start = RANK if key.startswith(("budget", "inspect", "draws", "halving")) else SMALL

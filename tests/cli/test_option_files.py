@@ -154,7 +154,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(JSON)
 def test_an_ordinary_file_with_aliases_is_accepted(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("x") / "mine.yaml"
@@ -162,7 +162,7 @@ def test_an_ordinary_file_with_aliases_is_accepted(tmp_path_factory, content):
     _check_yaml(path)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1), min_size=1, max_size=4), JSON)
 def test_no_other_key_of_hydra_is_accepted(keys, value):
     nested = value

@@ -71,7 +71,7 @@ sides = st.integers(1, 9)
 seeds = st.integers(0, 2**32 - 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(sides, sides, seeds, st.integers(0, 10), st.sampled_from(["PNG", "TIFF", "WEBP", "JPEG"]))
 def test_every_orientation_is_applied_in_every_format(height, width, seed, orientation, format):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -140,7 +140,7 @@ def test_damaged_exif_data_count_as_no_orientation():
     np.testing.assert_array_equal(decode(content), decode(encode(Image.fromarray(RAMP), "JPEG")))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     sides,
     sides,
@@ -181,7 +181,7 @@ def test_transparent_pixels_show_the_background(height, width, seed, mode, backg
     assert load(content).digest != load(content, background="black").digest
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(seeds, st.sampled_from([8, 10, 12, 14, 16]), st.sampled_from(["PNG", "TIFF", "big-endian TIFF", "I"]))
 def test_integers_are_scaled_from_the_bits_that_hold_the_dataset(seed, bits, kind):
     rng = np.random.default_rng(seed)

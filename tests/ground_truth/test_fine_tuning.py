@@ -101,7 +101,7 @@ def test_a_protocol_value_out_of_range_is_refused_by_name(change):
 )
 def test_a_killed_run_resumes_to_the_same_bits(dataset, model, tmp_path, monkeypatch, first_logit, rungs, always):
     monkeypatch.setattr(Checkpoint, "is_due", property(lambda self: always and self.folder is not None))
-    regime = FullFineTuning(replace(GRID, rungs=rungs))
+    regime = FullFineTuning(replace(GRID, weight_decays=(0.01,), rungs=rungs))
     uninterrupted = regime(pairing(dataset, model), silent)
     for steps in (0, 1, 5, 2, 3):
         with monkeypatch.context() as patch:
@@ -109,7 +109,7 @@ def test_a_killed_run_resumes_to_the_same_bits(dataset, model, tmp_path, monkeyp
             with pytest.raises(Killed):
                 regime(pairing(dataset, model, tmp_path), silent)
     assert regime(pairing(dataset, model, tmp_path), silent) == uninterrupted
-    assert len(list(tmp_path.glob("*.pt"))) == 5
+    assert len(list(tmp_path.glob("*.pt"))) == 3
 
 
 @pytest.mark.slow
@@ -187,7 +187,7 @@ def test_alternating_runs_do_not_affect_each_other():
 def test_the_memory_layout_of_the_model_does_not_change_the_accuracy(dataset, model, first_logit):
     fresh = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.contiguous_format))
     used = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.channels_last))
-    regime = FullFineTuning(GRID)
+    regime = FullFineTuning(replace(GRID, learning_rates=(1e-3,), weight_decays=(0.01,)))
     assert regime(pairing(dataset, fresh), silent) == regime(pairing(dataset, used), silent)
 
 
@@ -229,7 +229,7 @@ def test_loss_and_accuracy_are_reported_by_step_for_each_point_and_the_final_tra
 
 
 def test_a_diverging_point_loses_and_diverging_everywhere_is_an_error(dataset, model):
-    diverging = replace(GRID, learning_rates=(1e-3, 1e30), weight_decays=(0.0,), optimizer="sgd", clip=None)
+    diverging = replace(GRID, steps=3, learning_rates=(1e-3, 1e30), weight_decays=(0.0,), optimizer="sgd", clip=None)
     accuracy = FullFineTuning(diverging)(pairing(dataset, model), silent)
     assert accuracy.chosen["learning_rate"] == 1e-3
     for rates in ((1e30,), (1e30, 1e31)):

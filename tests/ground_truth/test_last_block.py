@@ -25,7 +25,8 @@ from transfer_exp.vision import timm, torchvision
 BUILTIN = json.loads((Path(builtin_pool.__file__).parent / "weights" / "manifest.json").read_text())
 PAPER = [*(f"resnet{depth}" for depth in (34, 50, 101, 152)), *(f"densenet{depth}" for depth in (121, 169, 201))]
 PAPER += ["mnasnet1_0", "mobilenet_v2", "googlenet", "inception_v3"]
-# One of each block structure is enough for every check; that names exist is checked on all.
+# One of each block structure is enough for every check, and `make families` checks the others; that names exist is
+# checked on all.
 FEW = ["resnet34", "densenet121", "mnasnet1_0", "mobilenet_v2", "googlenet", "inception_v3", "squeezenet1_1"]
 # With arguments that make a network small where it does not take images of any size.
 TIMM = {
@@ -40,12 +41,13 @@ ASSETS = ["mobilenet_v1_025_people", "mobilenet_v1_100_224", "mobilenet_v2_035_k
 ASSETS += ["squeezenet1_0_caffe", "mobilenet_v2_100_gluon", "resnet50v2_trunk", "cifar10_resnet20", "tiny_darknet"]
 ASSETS += ["cifar100_densenet_bc100_12", "doodlenet_quickdraw"]
 # One of each kind is part of every run, and `make families` checks the others.
-ALWAYS = ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "efficientnet_b0", "convnext_atto")
-ALWAYS += ("mobilenet_v1_025_people", "squeezenet1_0_tf", "cifar10_resnet20", "tiny_darknet")
+ALWAYS_OF_THE_PAPER = ("resnet34", "densenet121", "mobilenet_v2", "googlenet", "squeezenet1_1")
+ALWAYS_OF_TIMM = ("vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "efficientnet_b0", "convnext_atto")
+ALWAYS_OF_ASSETS = ("mobilenet_v1_025_people", "cifar10_resnet20", "tiny_darknet")
 
 
-def _parameters(names):
-    return [pytest.param(name, marks=[] if name in ALWAYS else pytest.mark.families) for name in names]
+def _parameters(names, always):
+    return [pytest.param(name, marks=[] if name in always else pytest.mark.families) for name in names]
 
 
 class Bare(Backbone):
@@ -144,13 +146,13 @@ def test_the_last_block_of_each_embedded_network(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", FEW)
+@pytest.mark.parametrize("architecture", _parameters(FEW, ALWAYS_OF_THE_PAPER))
 def test_the_last_block_of_each_family_of_the_paper(architecture):
     _check(_model("torchvision", architecture), 96 if architecture == "inception_v3" else 64)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", _parameters(TIMM))
+@pytest.mark.parametrize("architecture", _parameters(TIMM, ALWAYS_OF_TIMM))
 def test_the_last_block_of_families_of_timm(architecture):
     _check(_model("timm", architecture, **TIMM[architecture]), 64)
 
@@ -167,7 +169,7 @@ def test_the_last_block_of_the_first_pvt():
 
 @pytest.mark.assets
 @pytest.mark.slow
-@pytest.mark.parametrize("name", _parameters(ASSETS))
+@pytest.mark.parametrize("name", _parameters(ASSETS, ALWAYS_OF_ASSETS))
 def test_the_last_block_of_each_family_of_real_networks(shared, name):
     folder = shared / "assets" / "weights"
     pool = checkpoints(str(folder), (name,), str(shared / "assets" / "nets.py"))

@@ -39,7 +39,7 @@ shapes = st.tuples(st.integers(12, 60), st.integers(1, 40), st.integers(3, 6), s
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(shapes)
 def test_weights_equal_those_of_scikit_learn(shape):
     features, labels = _draw(*shape)
@@ -52,7 +52,7 @@ def test_weights_equal_those_of_scikit_learn(shape):
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(shapes, st.sampled_from(["softmax", "sigmoid"]))
 def test_the_reported_relative_gradient_is_correct(shape, activation):
     features, labels = _draw(*shape)

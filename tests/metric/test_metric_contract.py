@@ -45,7 +45,7 @@ COUNTS_DIRECTIONS = {"lidar"}
 # A scale of the features at which these metrics depend on it.
 SENSITIVE_SCALE = {"ncti": 0.3, "logme_regression": 1e3}
 # It is trained in each test, and the contract also holds after fewer steps.
-FEWER_STEPS = {"itm": ITM(steps=100)}
+FEWER_STEPS = {"itm": ITM(steps=50)}
 # These need a file of the user. Separate tests provide one.
 NEED_A_FILE = {"learned_fusion"}
 ALL = [pytest.param(kind(), id=kind.name) for kind in CLASSES]
@@ -245,7 +245,7 @@ def test_lower_precision_is_accepted(metric, dtype):
     assert parts_of(metric, values.astype(dtype), labels.astype(np.int32)) == expected
 
 
-@pytest.mark.parametrize("scale", [1e-8, *(pytest.param(scale, marks=pytest.mark.slow) for scale in (1e-3, 1e3)), 1e8])
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
 @pytest.mark.parametrize("shape", [(150, 12), (40, 90)], ids=["tall", "wide"])
 @pytest.mark.parametrize("metric", FEATURE_METRICS)
 def test_score_is_in_range_at_any_scale(metric, shape, scale):
@@ -272,7 +272,7 @@ def test_small_classes_duplicates_and_zero_dimensions_are_accepted_or_rejected_b
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("samples", "dim", "classes"), [(300, 1024, 10), (640, 32, 128)], ids=["1024 dimensions", "128 classes"]
+    ("samples", "dim", "classes"), [(300, 1024, 10), (320, 32, 64)], ids=["1024 dimensions", "64 classes"]
 )
 @pytest.mark.parametrize("metric", METRICS)
 def test_wide_networks_and_many_classes_are_accepted(metric, samples, dim, classes):

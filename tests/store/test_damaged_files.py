@@ -19,7 +19,7 @@ def test_what_was_stored_is_found(kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_a_file_that_is_cut_off_gives_no_wrong_number(kind, data):
     is_read(kind, data.draw(truncated(valid_file(kind))))
@@ -27,7 +27,7 @@ def test_a_file_that_is_cut_off_gives_no_wrong_number(kind, data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=100, deadline=None, database=None, phases=[Phase.generate])
+@settings(max_examples=50, deadline=None, database=None, phases=[Phase.generate])
 @given(data=st.data())
 def test_a_file_with_other_bytes_gives_no_wrong_number(kind, data):
     is_read(kind, data.draw(with_flipped_bit(valid_file(kind)) | damaged(valid_file(kind))))
