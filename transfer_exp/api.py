@@ -172,8 +172,8 @@ def _compose(arguments: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         line = CommandLine(arguments)
-        if line.key_of_axis:
-            axis = next(iter(line.key_of_axis))
+        if line.axis_keys:
+            axis = next(iter(line.axis_keys))
             raise InputError(f"settings has several values in {axis}: choose one, and call rank for each")
         return line.compose([], return_hydra_config=True)
     except UNREADABLE_OPTIONS as error:

@@ -178,7 +178,7 @@ def test_shots_and_seed_choose_the_scoring_set_of_any_dataset(tmp_path):
         first, second = (build_all(["dataset"], {**config, "seed": seed})["dataset"] for seed in (1, 2))
         whole = build_all(["dataset"], {**config, "shots": None})["dataset"]
         assert len(first.scoring_set) == 4 * len(first.class_names) < len(whole.scoring_set)
-        assert first.content_digest(trains=False) != second.content_digest(trains=False)
+        assert first.content_digest(with_splits=False) != second.content_digest(with_splits=False)
 
 
 @pytest.mark.parametrize(

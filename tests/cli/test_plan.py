@@ -52,7 +52,7 @@ def line(*arguments):
 def test_a_command_line_has_flags_axes_and_fixed_overrides():
     parsed = line("-cn", "config", "-m", "seed=0,1", MODELS, "hydra.sweep.dir=x", "~tracker", "stage=plan")
     assert parsed.flags == ["-cn", "config", "-m"]
-    assert parsed.key_of_axis == {"seed=0,1": "seed"}
+    assert parsed.axis_keys == {"seed=0,1": "seed"}
     assert parsed.fixed == [MODELS, "~tracker", "stage=plan"]
     assert parsed.stage == "plan"
 

@@ -1,7 +1,8 @@
-"""The command line of the application: fixed overrides, and axes, which are settings with several values.
+"""The command line of the application: flags of Hydra, and overrides with one or with several values.
 
-An override is ``key=value`` or ``group=option`` in Hydra's grammar. A point has one value for each axis; a sweep runs a
-job at every point. A sweep file (the group ``sweep``) may name axes too, under ``hydra.sweeper.params``.
+A flag begins with a dash. An override is ``key=value`` or ``group=choice`` in Hydra's grammar. Overrides with several
+values are the axes of a sweep, which runs a job at every point; a point has one value for each axis. A sweep file (the
+group ``sweep``) may name axes too, under ``hydra.sweeper.params``.
 """
 
 from __future__ import annotations
@@ -30,28 +31,28 @@ from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import add_output_options
 from transfer_exp.errors import InputError
 
-option_files.install()
-_ALSO_SETTINGS = ("seed", "device", "store", "models", "jobs", "shots", "measure", "stage", "draws", "inspect")
-"""Settings outside the groups that are not options of a command, either."""
+option_files.install()  # checks the option files that Hydra reads from now on
+_UNGROUPED_SETTINGS = ("seed", "device", "store", "models", "jobs", "shots", "measure", "stage", "draws", "inspect")
+"""Settings outside the groups that users may mistake for flags."""
 MOST_JOBS = 100_000
 """Largest number of jobs of a sweep."""
 
 
 @dataclass(frozen=True)
 class CommandLine:
-    """Arguments of the application: overrides and options of Hydra, as typed."""
+    """Arguments of ``transfer-exp run``: flags of Hydra and overrides."""
 
     arguments: Sequence[str]
 
     @cached_property
     def options(self) -> Namespace:
-        """Options of Hydra, with all overrides under ``overrides``; a wrong one raises an `InputError`."""
-        refuse_setting_options(self.arguments)
+        """Values of Hydra's flags, with all overrides under ``overrides``; a wrong one raises an `InputError`."""
+        refuse_settings_as_flags(self.arguments)
         parser = get_args_parser()
         parser.prog = "transfer-exp run"
-        # `take_output_options` has removed output options that are right; a misspelt one gets a suggestion here.
+        # `take_output_options` has removed the flags for output; a misspelt one gets a suggestion here.
         add_output_options(parser)
-        # A wrong option raises an InputError instead of ending the process.
+        # A wrong flag raises an InputError instead of ending the process.
         parser.error = partial(Parser.error, parser)  # type: ignore[method-assign, arg-type]
         options = parser.parse_intermixed_args(self.arguments)
         _check_form(options.overrides)
@@ -72,7 +73,7 @@ class CommandLine:
 
     @property
     def flags(self) -> list[str]:
-        """Options that begin with a dash, with their values; Hydra wants them before the overrides."""
+        """Flags with their values; Hydra wants them before the overrides."""
         return [argument for argument in self.arguments if argument not in self.overrides]
 
     @property
@@ -82,12 +83,12 @@ class CommandLine:
 
     @property
     def stage(self) -> str:
-        """Value of ``stage=``, empty where it is not set."""
+        """Value of ``stage=`` (see `transfer_exp.cli.stages`), empty where it is not set."""
         return next((o.removeprefix("stage=") for o in reversed(self.overrides) if o.startswith("stage=")), "")
 
     @cached_property
-    def key_of_axis(self) -> dict[str, str]:
-        """Key or group that each override with several values sets, by the text of the override."""
+    def axis_keys(self) -> dict[str, str]:
+        """Key or group of each override with several values, by its text; `InputError` for too many jobs."""
         varied = [o for o in _parse(self.overrides) if o.is_sweep_override()]
         check_number_of_jobs(varied)
         return {o.input_line or "": o.key_or_group for o in varied}
@@ -95,17 +96,20 @@ class CommandLine:
     @cached_property
     def fixed(self) -> list[str]:
         """Overrides with one value, without those of Hydra itself."""
-        return [o for o in self.overrides if o not in self.key_of_axis and not o.lstrip("~+").startswith("hydra")]
+        return [o for o in self.overrides if o not in self.axis_keys and not o.lstrip("~+").startswith("hydra")]
 
     @cached_property
     def file_axes(self) -> dict[str, str]:
-        """Values along each axis of the sweep file, by key or group, without those that the command line sets."""
-        by_hand = {o.key_or_group for o in _parse(self.overrides)}
+        """Values along each axis of the sweep file, by key or group, without those that the command line sets.
+
+        Raises `InputError` if the config cannot be composed.
+        """
+        on_command_line = {o.key_or_group for o in _parse(self.overrides)}
         params = self.compose([], return_hydra_config=True).hydra.sweeper.get("params") or {}
-        return {str(key): str(values) for key, values in params.items() if str(key) not in by_hand}
+        return {str(key): str(values) for key, values in params.items() if str(key) not in on_command_line}
 
     def compose(self, point: Sequence[str], return_hydra_config: bool = False) -> DictConfig:
-        """Return the config at a point, which is one override for each axis; `InputError` if it cannot be used."""
+        """Return the config at a point, or at some of its overrides; `InputError` if it cannot be composed."""
         directory = self.options.config_dir
         search = [f"hydra.searchpath=[file://{Path(directory).absolute()}]"] if directory else []
         try:
@@ -116,8 +120,11 @@ class CommandLine:
             raise InputError(explain(error)) from error
 
     def points(self, is_selected: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
-        """Yield the points of the axes that a predicate selects by key or group; a single empty point without axes."""
-        lines = [*self.key_of_axis, *(f"{key}={values}" for key, values in self.file_axes.items())]
+        """Yield the points of the axes that a predicate selects by key or group; if there are none, one empty point.
+
+        Raises `InputError` if they have too many points.
+        """
+        lines = [*self.axis_keys, *(f"{key}={values}" for key, values in self.file_axes.items())]
         selected = [o for o in _parse(lines) if is_selected(o.key_or_group)]
         check_number_of_jobs(selected)
         values = [
@@ -129,24 +136,26 @@ class CommandLine:
         return product(*values)
 
 
-def refuse_setting_options(arguments: Sequence[str]) -> None:
-    """Raise InputError for a setting that is written as an option, such as ``--metric logme``."""
+def refuse_settings_as_flags(arguments: Sequence[str]) -> None:
+    """Raise InputError for a setting that is written as a flag, such as ``--metric logme``."""
     groups = {folder.name for folder in CONF.iterdir() if folder.is_dir()}
     for position, argument in enumerate(arguments):
         key, has_value, value = argument.removeprefix("--").partition("=")
-        if argument.startswith("--") and key in {*groups, *_ALSO_SETTINGS} - {"hydra"}:
+        if argument.startswith("--") and key in {*groups, *_UNGROUPED_SETTINGS} - {"hydra"}:
             value = value if has_value else next(iter(arguments[position + 1 :]), "NAME")
             raise InputError(f"no option --{key}: write {'+' if key == 'sweep' else ''}{key}={value}")
 
 
 def _check_form(overrides: Sequence[str]) -> None:
     """Raise InputError for an argument that is not ``KEY=VALUE``, with what it may stand for."""
-    padded = ["", *overrides, ""]
-    for before, override, after in zip(padded, overrides, padded[2:], strict=False):
+    previous, following = ["", *overrides], [*overrides[1:], ""]
+    for before, override, after in zip(previous, overrides, following, strict=False):
         key, equals, value = override.partition("=")
         if equals and not key and before and "=" not in before:
             raise InputError(f"write {before}={value or after or 'VALUE'}, without blanks around =")
-        if equals or override.startswith("~") or after.startswith("="):
+        if equals or override.startswith("~"):
+            continue
+        if after.startswith("="):  # the next turn refuses ``KEY = VALUE``
             continue
         if before.endswith("="):
             raise InputError(f"write {before}{override}, without blanks around =")
@@ -160,9 +169,9 @@ def _check_form(overrides: Sequence[str]) -> None:
         raise InputError(f"'{override}' is not KEY=VALUE: {advice}")
 
 
-def _has(group: Path, option: str) -> bool:
-    """Return whether a config group has an option."""
-    return (group / f"{option}.yaml").is_file()
+def _has(group: Path, choice: str) -> bool:
+    """Return whether a config group has a choice of this name."""
+    return (group / f"{choice}.yaml").is_file()
 
 
 def expand_trackers(arguments: Sequence[str]) -> list[str]:
@@ -200,7 +209,10 @@ def check_number_of_jobs(overrides: Sequence[Override]) -> None:
 
 
 def _count_values(override: Override) -> float:
-    """Return the number of values of an override without listing them; a range may have infinitely many."""
+    """Return the number of values of an override without listing them; a range may have infinitely many.
+
+    Sweeps other than ranges and lists, such as ``glob(...)``, count as one value.
+    """
     value = override.value() if override.is_sweep_override() else None
     if isinstance(value, RangeSweep):
         assert value.start is not None
@@ -211,7 +223,7 @@ def _count_values(override: Override) -> float:
 
 
 def quote(text: str) -> str:
-    """Return a text as a quoted value in Hydra's grammar; its interpolations are replaced when it is read."""
+    """Return a text as a quoted value in Hydra's grammar; a ``${...}`` in it is resolved when it is read."""
     return QuotedString(text, Quote.double).with_quotes()
 
 

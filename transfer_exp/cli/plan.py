@@ -192,7 +192,7 @@ class Planner:
 
     def _targets(self, stage: str) -> Iterator[_Target]:
         """Yield the target at every point of the axes of a stage; one that cannot be read is left out."""
-        if "model_pool" in self.line.key_of_axis.values():
+        if "model_pool" in self.line.axis_keys.values():
             raise InputError("stage=plan takes one model_pool at a time: run the command once for each")
         for point in self.line.points(lambda axis: not is_irrelevant(axis, stage)):
             if point not in self._target_at:  # stages have most points in common

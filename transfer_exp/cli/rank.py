@@ -26,7 +26,7 @@ from transfer_exp.cli.instantiate import build, build_all, check_scalars, with_t
 from transfer_exp.cli.job_labels import cell_labels, resolve_settings, to_plain, varied_settings
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
-from transfer_exp.cli.overrides import quote, quote_path, refuse_setting_options
+from transfer_exp.cli.overrides import quote, quote_path, refuse_settings_as_flags
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.cli.regimes import build_regimes, compare_regimes, compose_regimes, regimes_setting
 from transfer_exp.cli.run import run_context
@@ -88,7 +88,7 @@ def rank_overrides(arguments: Sequence[str]) -> list[str]:
         SystemExit: After printing the help.
     """
     own_options = ("-h", "--help", "--budget", "--then", "--regimes", "--pool", "--unlabelled", *_LIMITS)
-    refuse_setting_options(arguments)
+    refuse_settings_as_flags(arguments)
     arguments = list(arguments)
     for option in ("--budget", *_LIMITS):
         if option in arguments[:-1]:  # in one argument, because a negative number would be taken for an option

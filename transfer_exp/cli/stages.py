@@ -34,12 +34,12 @@ def split_by_model(arguments: Sequence[str]) -> list[str]:
     line = CommandLine(arguments)
     if line.stage not in _IRRELEVANT or any(argument in _NOT_A_RUN for argument in arguments):
         return list(arguments)
-    if "model_pool" in line.key_of_axis.values():
+    if "model_pool" in line.axis_keys.values():
         raise InputError(f"stage={line.stage} takes one model_pool at a time: run the command once for each")
-    overrides = [o for o in line.overrides if not is_irrelevant(line.key_of_axis.get(o, ""), line.stage)]
+    overrides = [o for o in line.overrides if not is_irrelevant(line.axis_keys.get(o, ""), line.stage)]
     removed = [f"~hydra.sweeper.params.{axis}" for axis in line.file_axes if is_irrelevant(axis, line.stage)]
     added: list[str] = []
-    if "models" not in line.key_of_axis.values():
+    if "models" not in line.axis_keys.values():
         overrides = [o for o in overrides if not o.startswith("models=")]
         config = line.compose([])
         pool = build("model_pool", to_plain(config.model_pool)).select(config.models)

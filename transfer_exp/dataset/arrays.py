@@ -154,8 +154,8 @@ class FeatureArrays:
                 fix = f"add it to the npz files, or {advice}" if is_file else advice
                 raise InputError(f"metric={metric} needs {key}, an array that no model of {self.name} has: {fix}")
 
-    def content_digest(self, trains: bool) -> str:
-        """Return the sha256 of all files or arrays and of the scoring set; ``trains`` makes no difference to arrays."""
+    def content_digest(self, with_splits: bool) -> str:
+        """Return the sha256 of all files or arrays and of the scoring set; ``with_splits`` makes no difference here."""
         total = hashlib.sha256(np.ascontiguousarray(self.scoring_set, dtype=np.int64).tobytes())
         for name, source in self.sources.items():
             total.update(f"{name}\0{source.digest()}".encode())

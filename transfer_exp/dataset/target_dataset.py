@@ -37,7 +37,7 @@ MEASURES: Mapping[TargetKind, tuple[Measure, ...]] = {
     "regression": (*get_args(RegressionMeasure), *get_args(OrdinalMeasure)),
     "unlabelled": ("accuracy",),
 }
-"""Measures of accuracy for each kind of dataset; the first is the default. Without labels, nothing is measured."""
+"""Measures of accuracy for each kind of dataset; the first is the default. That of unlabelled images is never used."""
 _NUMBER = re.compile(r"\D*?((?:(?<!\w)[-\u2212])?\d+)\D*")
 """A text with one whole number; a minus right before it counts unless a letter, a digit or ``_`` precedes it."""
 NOT_READABLE = "not readable"
@@ -64,12 +64,12 @@ def check_measure(measure: str, kind: TargetKind, class_names: Sequence[str]) ->
             names = ", ".join(class_names[:5]) + (", ..." if len(class_names) > 5 else "")
             raise InputError(
                 f"measure={measure} needs classes whose names hold ascending numbers, not {names}: name them 0, 1, 2 "
-                "(01, 02 from ten on), or give the grades as numbers"
+                "(01, 02 with ten classes or more, because names are sorted as text), or give the grades as numbers"
             )
 
 
 def check_whole_scoring_set(size: int, n_training: int) -> None:
-    """Raise `InputError` if a scoring set is a part of the training images, which a number of shots would replace."""
+    """Raise `InputError` if a scoring set is smaller than the training split: a number of shots would replace it."""
     if size < n_training:
         raise InputError(f"shots and dataset.scoring_set_size={size} both choose the scoring set: leave one out")
 
@@ -79,8 +79,8 @@ class LabelledImages:
     """N images, read one at a time, and their labels.
 
     Attributes:
-        labels: Class of each image, in [0, C) for C classes, (N,). With targets, the group that stands for it when
-            images are drawn: the rarest of its labels, or a range of numbers.
+        labels: Class of each image, in [0, C) for C classes, (N,). With targets, the group of each image in stratified
+            samples: the rarest of its labels, or the range of its number.
         read: Function of an index that returns the RGB image; raises `InputError` with the file if it is unreadable.
         fingerprint: Function of an index that returns bytes that identify the image, without decoding it.
         targets: (N, C) zeros and ones if an image may have several labels, (N, 1) if it has a number, else None.
@@ -116,7 +116,7 @@ class LabelledImages:
 
         See `stratified_split` and `multi_label_split`.
         """
-        if self.targets is not None and self.targets.dtype.kind == "i":
+        if self.targets is not None and self.targets.dtype.kind == "i":  # several labels; numbers are floats
             remaining, held_out = multi_label_split(self.targets, fraction, seed)
         else:
             remaining, held_out = stratified_split(self.labels, fraction, seed)
@@ -161,16 +161,17 @@ class TargetDataset:
         train, validation, test: Disjoint splits. ``validation`` may be None; fine-tuning then holds out a part of
             ``train``. Only the final accuracy uses ``test``.
         scoring_set: The part of ``train`` on which models are scored.
-        measure: Measure of accuracy, by default that of papers, or the first of `MEASURES`.
+        measure: Measure of accuracy, one of `MEASURES`.
         target_kind: What a model has to predict: one class, several labels or a number. A dataset that is
-            ``unlabelled`` has one class and no test image.
+            ``unlabelled`` has one class and no test image, and only its measure is checked.
         passed_over: Names of the files that were not read, relative to the root of the dataset, by reason (a phrase in
             the plural such as "not images").
-        kind_reason: What in the data decides the kind, such as "it has a column labels"; empty if nothing else exists.
+        kind_reason: What in the data decides the kind, such as "it has a column labels"; empty if the source has only
+            one kind.
 
     Raises:
         InputError: If fewer than two classes have training images; if a class with images in any split has fewer than
-            two training images (one has no variance, and none cannot be recognised); if the test split is
+            two training images (one has no variance, and a class without any cannot be learnt); if the test split is
             empty; if a label has no class name; or if the measure is not one for this kind of dataset.
     """
 
@@ -187,7 +188,10 @@ class TargetDataset:
 
     @property
     def mean_and_scale(self) -> tuple[float, float]:
-        """Mean and standard deviation of the numbers of the training split; 0 and 1 without numbers."""
+        """Mean and standard deviation of the numbers of the training split; 0 and 1 without numbers.
+
+        The deviation is not 0, because the training images have numbers in at least two ranges.
+        """
         if self.target_kind != "regression" or self.train.targets is None:
             return 0.0, 1.0
         return float(self.train.targets.mean()), float(self.train.targets.std())
@@ -199,7 +203,9 @@ class TargetDataset:
         mean, scale = self.mean_and_scale
         splits = {name: getattr(self, name) for name in ("train", "test", "scoring_set", "validation")}
         scaled = {
-            name: replace(images, targets=(images.targets - mean) / scale) for name, images in splits.items() if images
+            name: replace(images, targets=(images.targets - mean) / scale)
+            for name, images in splits.items()
+            if images is not None
         }
         return replace(self, **scaled)
 
@@ -207,7 +213,7 @@ class TargetDataset:
         """Return the dataset with a scoring set of ``shots`` training images of each class, see `few_shot_indices`.
 
         Raises:
-            InputError: If ``shots`` is below 1, or the scoring set is a part of the training images already.
+            InputError: If ``shots`` is below 1, or the scoring set is already smaller than the training split.
         """
         check_whole_scoring_set(len(self.scoring_set), len(self.train))
         return replace(self, scoring_set=self.train.subset(few_shot_indices(self.train.labels, shots, seed)))
@@ -219,9 +225,10 @@ class TargetDataset:
         digests = {name: None if images is None else images.digest for name, images in splits.items()}
         return {"measure": self.measure, **digests}
 
-    def content_digest(self, trains: bool) -> str:
-        """Return the sha256 of the scoring set, and of all splits if a regime trains and tests on them."""
-        splits = (self.scoring_set, *((self.train, self.validation, self.test) if trains else ()))
+    def content_digest(self, with_splits: bool) -> str:
+        """Return the sha256 of the scoring set and, if ``with_splits``, of train, validation and test."""
+        splits = (self.scoring_set, *((self.train, self.validation, self.test) if with_splits else ()))
+        # A split without images counts as missing.
         return hashlib.sha256(" ".join(split.digest if split else "none" for split in splits).encode()).hexdigest()
 
     @property
@@ -248,7 +255,11 @@ class TargetDataset:
             raise InputError(f"{self.name} has no test image: add some")
 
     def count_classes(self, split: LabelledImages) -> Int[np.ndarray, " classes"]:
-        """Return the images per class of ``split``, or that have each label, (C,)."""
+        """Return the number of images of each class in ``split``, or that have each label, (C,).
+
+        Raises:
+            InputError: If a label has no class name.
+        """
         if self.target_kind == "multi_label":
             assert split.targets is not None, "images with several labels have targets"
             return np.asarray(split.targets.sum(axis=0))
@@ -265,14 +276,22 @@ def assemble(
     test_fraction: float,
     scoring_set_size: int | None,
     seed: int,
-    kind: TargetKind = "single_label",
+    target_kind: TargetKind = "single_label",
     passed_over: Mapping[str, Sequence[str]] | None = None,
     kind_reason: str = "",
 ) -> TargetDataset:
-    """Return a dataset of splits by name; without a test split, ``test_fraction`` of every class of train is held out.
+    """Return a dataset of splits by name, with the first of `MEASURES` for its kind.
 
-    The measure is the first of `MEASURES`. The size of the scoring set, or None for all images, and the seed are those
-    of `LabelledImages.stratified_subset`.
+    Args:
+        name, class_names, target_kind, passed_over, kind_reason: Attributes of `TargetDataset`.
+        splits: Images by split; ``train`` is required.
+        test_fraction: Fraction of every class of train to hold out if there is no test split, in (0, 1).
+        scoring_set_size, seed: Arguments of `LabelledImages.stratified_subset` for the scoring set; the seed also
+            selects the images to hold out.
+
+    Raises:
+        InputError: If ``test_fraction`` is needed and out of range, the scoring set is too small, or `TargetDataset`
+            rejects the splits.
     """
     train, test = splits["train"], splits.get("test")
     if test is None:
@@ -282,4 +301,12 @@ def assemble(
     scoring_set, validation = train.stratified_subset(scoring_set_size, seed), splits.get("validation")
     reasons = {reason: tuple(names) for reason, names in (passed_over or {}).items()}
     images = (train, test, scoring_set, validation)
-    return TargetDataset(clean_name(name), tuple(class_names), *images, MEASURES[kind][0], kind, reasons, kind_reason)
+    return TargetDataset(
+        clean_name(name),
+        tuple(class_names),
+        *images,
+        measure=MEASURES[target_kind][0],
+        target_kind=target_kind,
+        passed_over=reasons,
+        kind_reason=kind_reason,
+    )
