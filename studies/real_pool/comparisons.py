@@ -15,7 +15,7 @@ from transfer_exp.evaluation.accuracy_spread import static_rank_tau
 from transfer_exp.evaluation.correlation import weighted_tau, weighted_tau_many
 from transfer_exp.evaluation.intervals import percentile_interval, resamples
 from transfer_exp.evaluation.paired import PairedComparison, compare_paired, holm
-from transfer_exp.evaluation.sub_pools import ROUNDING, sub_pools
+from transfer_exp.evaluation.sub_pools import TAU_TOLERANCE, sub_pools
 
 _RESAMPLES, _LEVEL = 1000, 0.95
 _RANDOM_RANKINGS = 10_000
@@ -50,7 +50,7 @@ class Comparison:
     @property
     def is_clear(self) -> bool:
         """Whether the bootstrap interval over models excludes 0 by more than the rounding error of sums."""
-        return self.interval[0] > ROUNDING or self.interval[1] < -ROUNDING
+        return self.interval[0] > TAU_TOLERANCE or self.interval[1] < -TAU_TOLERANCE
 
 
 @cache  # several tables show the same comparisons, which take seconds
@@ -133,7 +133,7 @@ def random_ranking_band(study: Study, regime: str) -> tuple[float, float]:
 def flip_rate(difference: float, pool_differences: Float[np.ndarray, " pools"]) -> float:
     """Compute the share of sub-pools in which a difference has another sign than in the full pool, in [0, 1].
 
-    A difference is that of the weighted taus of two metrics (or other conditions) in one pool. Below `ROUNDING` it
+    A difference is that of the weighted taus of two metrics (or other conditions) in one pool. Below `TAU_TOLERANCE` it
     counts as zero, which differs from both other signs.
     """
     return float((_sign(pool_differences) != _sign(np.array([difference]))).mean())
@@ -141,4 +141,4 @@ def flip_rate(difference: float, pool_differences: Float[np.ndarray, " pools"]) 
 
 def _sign(differences: np.ndarray) -> np.ndarray:
     """Return 1, 0 or -1, with 0 for values that are zero to rounding."""
-    return np.sign(np.where(np.abs(differences) <= ROUNDING, 0.0, differences))
+    return np.sign(np.where(np.abs(differences) <= TAU_TOLERANCE, 0.0, differences))

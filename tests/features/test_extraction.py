@@ -186,7 +186,7 @@ def test_several_layers_are_extracted_in_one_pass_and_equal_each_alone(
     candidate = ModelPool("one", (Candidate("resnet_glyphs", lambda: model),)).candidates[0]
     pairing = pair(candidate, dataset, replace(extractor, layer="all"))
     sizes = count_passes(model, monkeypatch)
-    layers = pairing.layers()
+    layers = pairing.one_per_layer()
     assert [layer.layer for layer in layers] == ["act1", "layer1", "layer2", "layer3", "layer4", "head_input"]
     together = {layer.layer: layer.features("scoring_set") for layer in layers}
     assert sum(sizes) == len(dataset.scoring_set)

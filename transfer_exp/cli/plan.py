@@ -23,10 +23,11 @@ from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.stages import is_irrelevant, options_key
+from transfer_exp.dataset.split_names import Split
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.features.extraction import Extractor, best_device
-from transfer_exp.features.model_on_target import NetworkOnImages, Split
+from transfer_exp.features.model_on_target import NetworkOnImages
 from transfer_exp.features.pixels import PixelCache
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
 from transfer_exp.ground_truth.regime import CountsPasses, Regime

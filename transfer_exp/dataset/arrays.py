@@ -30,7 +30,7 @@ from transfer_exp.statistics.feature_set import (
     check_source_probabilities,
 )
 
-Split = Literal["scoring_set", "train", "test"]
+ArraysPart = Literal["scoring_set", "train", "test"]
 _ARRAY_OF_INPUT = {"source_probabilities": "source_probabilities", "source_set": "source_features"}
 """Optional array that an input of a metric is read from."""
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -161,7 +161,7 @@ class FeatureArrays:
             total.update(f"{name}\0{source.digest()}".encode())
         return total.hexdigest()
 
-    def feature_set(self, model: str, split: Split) -> FeatureSet:
+    def feature_set(self, model: str, split: ArraysPart) -> FeatureSet:
         """Read the features of one model: all training samples, its scoring set, or the test part.
 
         Source probabilities are available for training samples only.

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
 import numpy as np
 import PIL
@@ -30,6 +30,7 @@ from transfer_exp.dataset.findings import (
     report_unreadable,
 )
 from transfer_exp.dataset.image_decoding import ImageFacts, allowed_formats, filter_pillow_warnings, image_facts
+from transfer_exp.dataset.split_names import Part
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.io.atomic import digest
@@ -43,7 +44,6 @@ _BATCH = 256
 """Images that are queued at once, which bounds memory."""
 _MAX_CLASSES, _SHOWN_AT_EACH_END, _MAX_NAMES = 20, 5, 4
 """Longest table of classes, classes shown at each end of a longer one, and names in a message."""
-Part: TypeAlias = Literal["scoring_set", "train", "validation", "test"]
 ALL_SPLITS: tuple[Part, ...] = ("train", "validation", "test")
 SCORING_SET: tuple[Part, ...] = ("scoring_set",)
 _VERSION = 1

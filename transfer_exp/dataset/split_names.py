@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
+Part = Literal["scoring_set", "train", "validation", "test"]
+"""A split, or the scoring set: the subset of the training images on which models are scored."""
 _ACCEPTED: Mapping[str, Split] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),

@@ -101,7 +101,7 @@ class Experiment(PoolOnDataset):
             # The metric requests features; they are then extracted (timed as a nested stage) and perturbed.
             with run_log.stage(pairing.name, "scoring"):
                 phase(f"scoring {pairing.name}")
-                layers: Sequence[Pairing] = pairing.layers()
+                layers: Sequence[Pairing] = pairing.one_per_layer()
                 pairing, parts, layer_scores = self.scoring.best_layer(
                     layers, lambda layer: score_cache.compute_parts(layer, self.ground_truth)
                 )

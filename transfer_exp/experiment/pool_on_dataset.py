@@ -7,7 +7,8 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, TypeVar
 
 from transfer_exp.dataset.arrays import FeatureArrays
-from transfer_exp.dataset.inspection import Part, inspect_and_log
+from transfer_exp.dataset.inspection import inspect_and_log
+from transfer_exp.dataset.split_names import Part
 from transfer_exp.dataset.target_dataset import TargetDataset
 from transfer_exp.errors import InputError
 from transfer_exp.experiment.parallel import SERIAL_SECONDS, Jobs, count_jobs, map_models

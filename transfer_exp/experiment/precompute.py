@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from transfer_exp.dataset.inspection import ALL_SPLITS, Part
+from transfer_exp.dataset.inspection import ALL_SPLITS
+from transfer_exp.dataset.split_names import Part
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError
 from transfer_exp.experiment.pool_on_dataset import PoolOnDataset
 from transfer_exp.experiment.run_log import CacheHits, RunLog
-from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
+from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Regime, require_grid
 from transfer_exp.progress import Track
 
@@ -28,7 +29,7 @@ class Precomputation(PoolOnDataset):
 
     run_log: RunLog = field(default_factory=RunLog)
 
-    def extract_features(self, splits: Sequence[Split]) -> CacheHits:
+    def extract_features(self, splits: Sequence[Part]) -> CacheHits:
         """Compute the features of the splits that the dataset has.
 
         Raises:
@@ -36,7 +37,7 @@ class Precomputation(PoolOnDataset):
         """
 
         def extract(pairing: Pairing, track: Track) -> None:
-            for layer in pairing.layers():
+            for layer in pairing.one_per_layer():
                 for split in splits:
                     layer.features(split)
 

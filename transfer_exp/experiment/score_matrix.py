@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from transfer_exp.dataset.split_names import Split
 from transfer_exp.dataset.stratification import stratified_indices
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
 from transfer_exp.experiment.pool_on_dataset import PoolOnDataset
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.scoring import MetricInputs, Parts, metric_parts, metric_scores
-from transfer_exp.features.model_on_target import Pairing, Split
+from transfer_exp.features.model_on_target import Pairing
 from transfer_exp.ground_truth.regime import Regime
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.perturbation.perturbation import Perturbation
@@ -115,7 +116,7 @@ class ScoreMatrix(PoolOnDataset):
         """Return the parts of one model in every cell."""
         scores = _ModelScores()
         try:
-            if len(pairing.layers()) > 1:
+            if len(pairing.one_per_layer()) > 1:
                 fix = "name one with features.layer=NAME, or take mean"
                 raise SharedInputError(f"a score matrix is of one layer: {fix}")
             features_of_splits = [pairing.features(split) for split in self.splits]

@@ -140,7 +140,7 @@ class NestedSubsets:
 
     def _choose_layer(self, pairing: Pairing, n_images: int) -> None:
         """Restrict a model to one layer, which its first images decide."""
-        layers = pairing.layers()
+        layers = pairing.one_per_layer()
         layer = layers[0].layer
         if len(layers) > 1:
             first = self.order[:n_images]

@@ -20,10 +20,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from transfer_exp.dataset.split_names import Split
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError, NotApplicableError, check_options
-from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
+from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
 from transfer_exp.ground_truth.network import (
     Examples,

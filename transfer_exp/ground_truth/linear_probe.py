@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import nn
 
+from transfer_exp.dataset.split_names import Split
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.errors import InputError, check_options
-from transfer_exp.features.model_on_target import NetworkOnImages, Pairing, Split
+from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
 from transfer_exp.ground_truth.measure import compute_measure
 from transfer_exp.ground_truth.regime import Accuracy

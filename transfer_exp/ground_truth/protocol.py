@@ -6,12 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
+from transfer_exp.dataset.split_names import Split
 from transfer_exp.errors import check_options
-
-if TYPE_CHECKING:
-    from transfer_exp.features.model_on_target import Split  # imports torch
 
 Augmentation = Literal["none", "crop_flip"]
 Head = Literal["random", "linear_probe"]

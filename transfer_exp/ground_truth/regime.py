@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from transfer_exp.dataset.split_names import Split
 from transfer_exp.errors import InputError
 from transfer_exp.progress import Track
 
 if TYPE_CHECKING:
-    from transfer_exp.features.model_on_target import Pairing, Split  # imports torch
+    from transfer_exp.features.model_on_target import Pairing  # imports torch
 
 
 @dataclass(frozen=True)

@@ -23,21 +23,22 @@ ONE_HOT = "one_hot"
 def emms(
     features: Features,
     labels: Labels,
-    embeddings: Real[np.ndarray, "foundations classes dims"] | None = None,
+    embeddings: Real[np.ndarray, "foundation_models classes dims"] | None = None,
     rounds: int = 1,
 ) -> float:
     """Compute minus the mean squared error of a linear fit of features to a mixture of label embeddings.
 
-    Every column of the features X and of the K embeddings Y_k of the samples' labels is standardised. The weights start
-    at t = 1/K. Each round fits Y(t) = sum_k t_k Y_k by least squares. It then finds the least-squares weights that turn
-    the Y_k into that fit, and t becomes their projection onto the simplex. The score is minus the mean over entries of
-    the squared difference between the last fit and Y(t).
+    X are the features, and Y_k is the embedding of each sample's label by foundation model k, (N, d). Their columns are
+    standardised. The weights start at t_k = 1/K. Each round fits the mixture Y(t) = sum_k t_k Y_k on X by least
+    squares. It then finds the least-squares weights that turn the Y_k into that fit, and t becomes their projection
+    onto the simplex. The score is minus the mean over entries of the squared difference between the last fit and Y(t).
+    A mean up to `RESOLUTION` is a rounding error and gives 0.
 
     Args:
         features: (N, D). An invertible affine map leaves the score unchanged.
         labels: (N,), integers, at least two classes. With ``embeddings`` they index its rows, so they lie in [0, C).
-        embeddings: (K, C, d), one embedding per foundation model and class. A column that is constant over the samples
-            counts as zero. None stands for the one-hot labels, without any foundation model.
+        embeddings: (K, C, d), one embedding per foundation model and class. A column that is constant over the samples,
+            up to rounding, counts as zero. None stands for the one-hot labels, without any foundation model.
         rounds: Number of alternating minimisations, at least 1; the authors' code takes one.
 
     Returns:
@@ -45,36 +46,38 @@ def emms(
         1. With N <= D the fit is exact and the score ranks nothing.
 
     Raises:
-        InputError: If ``embeddings`` are not finite or lack a label, or ``rounds`` is below 1.
+        InputError: If ``embeddings`` are not finite numbers (K, C, d) or lack the class of a label, if ``rounds`` is
+            below 1, or if `centred_features` rejects the features or labels.
 
     References:
         Meng, Shao, Peng, Jiang, Zhang, Qiao, Luo, "Foundation Model is Efficient Multimodal Multitask Model Selector",
-        NeurIPS 2023, weighted linear square loss, as in the authors' code, but for a factor d^2 that all models share.
+        NeurIPS 2023, weighted linear square loss. The score of the authors' code is d^2 times as large.
     """
     if rounds < 1:
         raise InputError(f"rounds={rounds} of emms must be at least 1")
     deviations = centred_features(features, labels)
     codes, counts = encode_labels(labels)
-    targets = _standardised_targets(embeddings, np.unique(labels), counts)
+    class_embeddings = _standardise(embeddings, np.unique(labels), counts)
     spread = np.sqrt((deviations**2).mean(axis=0))
-    columns = deviations / np.where(spread > 0, spread, 1.0)
+    columns = deviations / np.where(spread > 0, spread, np.inf)
     share = counts / len(codes)
-    # The fit needs only M'PM / N, with the class indicators M and the projection P onto the columns of X.
-    projected = np.zeros((len(counts), len(counts)))
+    # The samples of a class share one embedding, so Y_k = M E_k with the class indicators M (N, C). With the projection
+    # P onto the columns of X, all sums over samples of the fit P Y then need only M'PM / N, (C, C).
+    class_projection = np.zeros((len(counts), len(counts)))
     if spread.any():
         _, coordinates = spectrum_and_coordinates(columns, np.eye(len(counts))[codes])
-        projected = coordinates.T @ coordinates / len(codes)
-    return _score(targets, projected, share, rounds)
+        class_projection = coordinates.T @ coordinates / len(codes)
+    return _score(class_embeddings, class_projection, share, rounds)
 
 
-def _standardised_targets(
-    embeddings: Real[np.ndarray, "foundations classes dims"] | None,
+def _standardise(
+    embeddings: Real[np.ndarray, "foundation_models classes dims"] | None,
     present: Int[np.ndarray, " present"],
     counts: Int[np.ndarray, " present"],
-) -> Float[np.ndarray, "foundations present dims"]:
+) -> Float[np.ndarray, "foundation_models present dims"]:
     """Return the embeddings of the classes that occur, with mean 0 and variance 1 (or 0) over samples per column."""
     if embeddings is None:
-        rows = np.eye(len(counts))[None]
+        values = np.eye(len(counts))[None]
     else:
         embeddings = np.asarray(embeddings)
         if embeddings.ndim != 3 or embeddings.size == 0 or embeddings.dtype.kind not in "fiu":
@@ -87,32 +90,33 @@ def _standardised_targets(
                 f"label embeddings cover {embeddings.shape[1]} classes, but labels reach {present[-1]}: "
                 "embed all class names"
             )
-        rows = embeddings[:, present].astype(np.float64)
+        values = embeddings[:, present].astype(np.float64)
     share = (counts / counts.sum())[:, None]
-    means = (share * rows).sum(axis=1, keepdims=True)
-    rows = np.where(np.abs(rows - means) > RESOLUTION * np.abs(means), rows - means, 0.0)
-    deviation = np.sqrt((share * rows**2).sum(axis=1, keepdims=True))
-    return rows / np.where(deviation > 0, deviation, np.inf)
+    means = (share * values).sum(axis=1, keepdims=True)
+    # Rounding errors of a constant column would be scaled up to variance 1.
+    centred = np.where(np.abs(values - means) > RESOLUTION * np.abs(means), values - means, 0.0)
+    deviation = np.sqrt((share * centred**2).sum(axis=1, keepdims=True))
+    return centred / np.where(deviation > 0, deviation, np.inf)
 
 
 def _score(
-    targets: Float[np.ndarray, "foundations classes dims"],
-    projected: Float[np.ndarray, "classes classes"],
+    class_embeddings: Float[np.ndarray, "foundation_models classes dims"],
+    class_projection: Float[np.ndarray, "classes classes"],
     share: Float[np.ndarray, " classes"],
     rounds: int,
 ) -> float:
-    """Return the score of `emms` from standardised class targets, M'PM / N and the class shares."""
-    weights = np.full(len(targets), 1 / len(targets))
-    gram = np.einsum("kcd,c,lcd->kl", targets, share, targets)
+    """Return the score of `emms` from standardised embeddings of the classes, M'PM / N and the class shares."""
+    weights = np.full(len(class_embeddings), 1 / len(class_embeddings))
+    gram = np.einsum("kcd,c,lcd->kl", class_embeddings, share, class_embeddings)
     for _ in range(rounds):
-        mixture = np.einsum("k,kcd->cd", weights, targets)
-        products = np.einsum("kcd,cd->k", targets, projected @ mixture)
+        mixture = np.einsum("k,kcd->cd", weights, class_embeddings)
+        products = np.einsum("kcd,cd->k", class_embeddings, class_projection @ mixture)
         weights = project_onto_simplex(np.linalg.lstsq(gram, products, rcond=None)[0])
-    final = np.einsum("k,kcd->cd", weights, targets)
+    final = np.einsum("k,kcd->cd", weights, class_embeddings)
     # Error within the span of the features, and the part of Y(t) outside it: two squares, neither negative.
-    inside = np.einsum("cd,cd->", mixture - final, projected @ (mixture - final))
-    outside = np.einsum("cd,cd->", final, share[:, None] * final - projected @ final)
-    loss = float(max(inside, 0.0) + max(outside, 0.0)) / targets.shape[2]
+    inside = np.einsum("cd,cd->", mixture - final, class_projection @ (mixture - final))
+    outside = np.einsum("cd,cd->", final, share[:, None] * final - class_projection @ final)
+    loss = float(max(inside, 0.0) + max(outside, 0.0)) / class_embeddings.shape[2]
     return -loss if loss > RESOLUTION else 0.0
 
 
@@ -123,7 +127,7 @@ def project_onto_simplex(weights: Float[np.ndarray, " k"]) -> Float[np.ndarray, 
     return np.maximum(weights - excess[np.flatnonzero(ordered > excess)[-1]], 0.0)
 
 
-def read_embeddings(path: str) -> Float[np.ndarray, "foundations classes dims"]:
+def read_embeddings(path: str) -> Float[np.ndarray, "foundation_models classes dims"]:
     """Return the arrays (C, d) of an .npz, one per foundation model, sorted by name, (K, C, d).
 
     Raises:

@@ -26,11 +26,11 @@ def attract(
     clamp: bool = True,
     normalise: bool = True,
 ) -> Float[np.ndarray, "samples dim"]:
-    """Return x + Delta_c for every x of class c, (N, D).
+    """Return the features plus the displacement of their class, x + Delta_c for every x of class c, (N, D).
 
     Args:
         features, labels: (N, D) and (N,) integers.
-        alpha, sigma, sign, clamp, normalise: Options of `class_displacements`, which computes Delta.
+        alpha, sigma, sign, clamp, normalise: Options of `class_displacements`, which computes Delta_c.
 
     Raises:
         InputError: If `check_features` rejects the input, or an option is negative, not finite or unknown.
@@ -43,7 +43,7 @@ def attract(
 
 
 def _check_options(alpha: float, sigma: float, sign: str) -> None:
-    """Reject a hyperparameter that is out of range."""
+    """Reject a hyperparameter that is out of range; `Attract` checks its fields earlier, by their names as settings."""
     for name, value in (("alpha", alpha), ("sigma", sigma)):
         if not 0 <= value < np.inf:
             raise InputError(f"{name}={value} of attract must be a finite number, at least 0")
@@ -62,21 +62,19 @@ def class_displacements(
 ) -> Float[np.ndarray, "classes dim"]:
     """Return Delta_i = sum_{j != i} w_ij u_ij for every class i, (C, D), with w_ij = alpha (d_ij - sigma (s_i + s_j)).
 
-    By default a negative w_ij is zero (``clamp``) and the sum is divided by C - 1 (``normalise``).
-
     Here d_ij is the distance between the means of classes i and j, u_ij the unit vector from i to j, and s_i the radius
-    of class i. Classes with equal means have no u_ij and do not act on each other.
+    of class i: the square root of the sum of its variances. Classes with equal means have no u_ij and do not act on
+    each other. Classes overlap if their means are less than sigma (s_i + s_j) apart.
 
     Args:
-        means, radii: Class means mu (C, D) and radii s (C,), in feature units.
+        means, radii: Class means (C, D), relative to any origin, and radii s (C,), in feature units; C is at least 2.
         alpha: Strength of the attraction, not negative.
-        sigma: Two classes count as touching if their means are at most sigma (s_i + s_j) apart; not negative.
-        sign: ``"together"``: separated classes move together, as the paper claims. ``"released"``: the opposite sign,
-            as in the paper's code, where only overlapping classes move together.
-        clamp: True to raise a negative d_ij - sigma (s_i + s_j) to zero: overlapping classes stay instead of moving
-            the other way.
-        normalise: True to divide by C - 1. Otherwise equidistant classes pass through each other if
-            alpha C exceeds 1 (at sigma 0).
+        sigma: Share of the radii within which classes overlap, not negative.
+        sign: ``"together"``: separated classes move together, and overlapping ones apart, as the paper claims.
+            ``"released"``: the opposite, as in the code that the paper released, which does not clamp.
+        clamp: True to set a negative w_ij to zero: overlapping classes do not move.
+        normalise: True to divide the sum by C - 1. Otherwise, at sigma 0 and alpha C > 1, equidistant classes overshoot
+            their common centre.
 
     References:
         Khoba et al., "Feature Space Perturbation", WACV 2025, and its code; clamp of Li et al., "PED", ICCV 2023.
@@ -84,14 +82,14 @@ def class_displacements(
     distances = cdist(means, means)
     gaps = distances - sigma * (radii[:, None] + radii)
     weights = alpha * (np.maximum(gaps, 0.0) if clamp else gaps)
-    weights *= inverse_length(distances, means)
+    pulls = weights * inverse_length(distances, means)  # w_ij / d_ij; 0 for i = j and for means that are equal
     if normalise:
-        weights /= len(means) - 1
+        pulls /= len(means) - 1
     if sign == "released":
-        weights = -weights
-    # The two terms would be large and nearly cancel if the means were not taken relative to their centre.
+        pulls = -pulls
+    # sum_j pulls_ij (mu_j - mu_i). Its two terms would be large and nearly cancel without a common centre at 0.
     centred = means - means.mean(axis=0)
-    return weights @ centred - weights.sum(axis=1, keepdims=True) * centred
+    return pulls @ centred - pulls.sum(axis=1, keepdims=True) * centred
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ class Attract:
         check_options("perturbation", self, checks)
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return `attract` of features (N, D)."""
+        """Return `attract` of features (N, D); ``rng`` is not used, because nothing is random."""
         return attract(check_features(features, labels), labels, *self._options)
 
     def on_statistics(self, statistics: ClassStatistics) -> ClassStatistics:

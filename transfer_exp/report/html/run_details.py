@@ -1,6 +1,7 @@
 """Details of a run that only its page needs, saved as ``page.json``: command, versions, seconds and projections.
 
-A projection shows the features of one model on the scoring set (the images that scores are computed on) as points.
+A projection shows the features of one model on the scoring set (the images that scores are computed on) as points. A
+run scores one cell: a pool of models on one dataset. A search (the command ``rank``) scores it in rounds.
 """
 
 from __future__ import annotations
@@ -33,10 +34,10 @@ from transfer_exp.version import __version__
 if TYPE_CHECKING:
     from transfer_exp.report.write_run import RunContext
 
-NAME = "page.json"
+FILE_NAME = "page.json"
 _MAX_BYTES = 1 << 24
-_MAX_MODELS, _MAX_MODELS_IN_SWEEP = 5, 3
-"""Most models with a projection on a page; the page of a sweep shows all its cells."""
+_MAX_PROJECTED_MODELS, _MAX_PROJECTED_MODELS_IN_SWEEP = 5, 3
+"""Most models with projections in a run; those of a sweep have fewer, because its page shows all of its runs."""
 _SURROGATE = re.compile(r"\\ud[89a-f]", re.I)
 _LIBRARIES = ("numpy", "scipy", "scikit-learn", "torch", "torchvision", "timm", "hydra-core")
 
@@ -50,8 +51,8 @@ class RunDetails:
         versions: Versions of this package, Python and the numerical libraries, by name.
         seconds: Seconds by model, then by stage (``features``, ``scoring``, ``ground_truth``). Cached stages are
             missing.
-        samples: Classes of the scoring set; None without projections.
-        views: Projections of a few models, by name.
+        samples: Classes and labels of the projected samples of the scoring set; None without projections.
+        views: Projections of a few models before and after the perturbation, by model.
         left_out: Reason for having no projections; empty if there are some.
         remarks: Remark on a model next to its score, by model; only in files of searches of version 0.1.0.
         verdict: Remarks on the ranking, line by line; only in files of searches of version 0.1.0.
@@ -80,20 +81,26 @@ def library_versions() -> dict[str, str]:
 
 
 def collect_run_details(result: CellResult, context: RunContext, recommended: Sequence[str] = ()) -> RunDetails:
-    """Return the details of a run, with projections of the recommended models and of the first `_models_to_draw`."""
+    """Return the details of a run, with projections of the recommended models and of the first `_models_to_draw`.
+
+    There are at most `_MAX_PROJECTED_MODELS`, and none if the features of any of these models cannot be projected.
+    """
     seconds = {
         model: {stage: round(time, 3) for stage, time in stages.items()} for model, stages in context.seconds.items()
     }
-    samples, views, left_out = None, {}, "the scores of this run need no features"
+    max_models = _MAX_PROJECTED_MODELS if context.sweep is None else _MAX_PROJECTED_MODELS_IN_SWEEP
+    models = list(dict.fromkeys([*recommended, *_models_to_draw(result)]))[:max_models]
+    samples, views = None, {}
+    left_out = "the scores of this run need no features" if models else "no model has a score"
     try:
-        max_models = _MAX_MODELS if context.sweep is None else _MAX_MODELS_IN_SWEEP
-        for model in list(dict.fromkeys([*recommended, *_models_to_draw(result)]))[:max_models]:
+        for model in models:
             scoring_set = context.scoring_sets[model](MAX_VALUES)
             if scoring_set is not None:
                 features, labels = scoring_set.features, scoring_set.labels
                 check_size(features, labels)
                 samples = samples or plotted_samples(labels, context.class_names)
-                views[model], left_out = project_features(features, labels, context.perturb(scoring_set)), ""
+                views[model] = project_features(features, labels, context.perturb(scoring_set))
+                left_out = ""
     except InputError as reason:
         samples, views, left_out = None, {}, f"left out because {reason}"
     findings = tuple(context.findings)
@@ -103,21 +110,21 @@ def collect_run_details(result: CellResult, context: RunContext, recommended: Se
 def write_run_details(details: RunDetails, folder: Path) -> None:
     """Write ``page.json`` into the folder of a run or a sweep."""
     text = json.dumps(escape_all(asdict(details)), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    write_text(folder / NAME, text + "\n")
+    write_text(folder / FILE_NAME, text + "\n")
 
 
 def read_run_details(folder: Path) -> RunDetails:
-    """Read ``page.json`` from a folder; without the file the details are empty.
+    """Read ``page.json`` from a folder; without the file, only ``left_out`` is set.
 
     Raises `InputError` if the file cannot be read, or its parts do not fit each other.
     """
-    path = folder / NAME
+    path = folder / FILE_NAME
     if not path.is_file():
         return RunDetails(left_out="this run kept no features to draw")
     from pydantic import TypeAdapter, ValidationError  # slow to import, and runs only write the file
 
     text = read_text(path, _MAX_BYTES)
-    if _SURROGATE.search(text):  # 0.1.0 wrote the bytes of a path that are not characters in this form
+    if _SURROGATE.search(text):  # 0.1.0 wrote undecodable bytes of paths as ``\udcXX``
         with suppress(ValueError, RecursionError):
             text = json.dumps(escape_all(json.loads(text)))
     try:
@@ -131,17 +138,21 @@ def read_run_details(folder: Path) -> RunDetails:
 
 
 def _check_projections(details: RunDetails, path: Path) -> None:
-    """Refuse projections that do not fit the classes and points, because a page would draw them wrongly."""
+    """Refuse projections that do not fit the classes and points, because a page would draw them wrongly.
+
+    A `ClassSeparation` has lists with one value for each class, and other classes as indices.
+    """
     projections = [p for pair in details.views.values() for p in (pair.before, pair.after) if p is not None]
     if not projections:
         return
     samples = details.samples or PlottedSamples((), (), ())
-    classes = len(samples.names)
-    separations = [projection.separation for projection in projections]
-    columns = [column for s in separations for column in (s.recall, s.within, s.closest, s.gap)]
-    indices = [*samples.labels, *(c for s in separations for c in s.closest)]
-    indices += [c for s in separations for pair in s.confused for c in pair[:2]]
-    fits = {len(samples.counts), *map(len, columns)} == {classes} and all(0 <= i < classes for i in indices)
+    n_classes, indices, lengths = len(samples.names), list(samples.labels), {len(samples.counts)}
+    for separation in (projection.separation for projection in projections):
+        lengths |= set(map(len, (separation.recall, separation.within, separation.closest, separation.gap)))
+        indices += separation.closest
+        indices += [label for confusion in separation.confused for label in confusion[:2]]
+    fits = lengths == {n_classes} and all(0 <= index < n_classes for index in indices)
+    # The points are a flat list of x and y.
     if not fits or any(len(projection.points) != 2 * len(samples.labels) for projection in projections):
         raise InputError(f"{path} has projections that do not fit its classes and points: delete it")
 
@@ -149,5 +160,5 @@ def _check_projections(details: RunDetails, path: Path) -> None:
 def _models_to_draw(result: CellResult) -> list[str]:
     """Return the scored models, interesting ones first: best score, best accuracy, worst score, the rest by score."""
     scored = [line.result for line in result.ranking() if line.result.score is not None]
-    best = [model for model in [result.most_accurate] if model is not None]
-    return list(dict.fromkeys(model.model for model in [*scored[:1], *best, *scored[-1:], *scored]))
+    most_accurate = [] if result.most_accurate is None else [result.most_accurate]
+    return list(dict.fromkeys(entry.model for entry in [*scored[:1], *most_accurate, *scored[-1:], *scored]))
