@@ -113,7 +113,7 @@ def test_empty_pools_and_metrics_are_refused():
     truth, nothing = np.ones((1, 4)), np.zeros((0, 3), dtype=int)
     with pytest.raises(InputError, match="no sub-pool to count"):
         win_rates(truth[None], truth, nothing)
-    with pytest.raises(InputError, match="one metric or more"):
+    with pytest.raises(InputError, match="at least one metric"):
         win_rates(np.ones((0, 1, 4)), truth, sub_pools(4))
 
 
