@@ -65,6 +65,19 @@ def test_points_are_the_product_of_axes_by_hand_and_of_the_file():
     assert list(parsed.points(lambda axis: False)) == [()]
 
 
+def test_globs_are_expanded_and_values_without_end_are_refused(tmp_path):
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "zleep.yaml").touch()
+    every = lambda axis: True  # noqa: E731
+    assert list(line("metric=glob(*leep)").points(every)) == [("metric=leep",), ("metric=nleep",)]
+    own = line("--config-dir", str(tmp_path), "metric=glob(*leep)")
+    assert list(own.points(every)) == [("metric=leep",), ("metric=nleep",), ("metric=zleep",)]
+    with pytest.raises(InputError, match=r"metric=glob\(x-\*\) matches no choice: see transfer-exp"):
+        list(line("metric=glob(x-*)").points(every))
+    with pytest.raises(InputError, match=r"seed=interval\(0,1\) has values without end: list some, such as seed=0,1"):
+        list(line("seed=interval(0,1)").points(every))
+
+
 def test_fine_tuning_takes_three_passes_per_training_image_and_one_per_evaluation():
     protocol = Protocol(steps=4, batch_size=8, learning_rates=(0.1, 0.01), weight_decays=(0.0,))
     sizes = {"train": 20, "validation": 0, "test": 10}

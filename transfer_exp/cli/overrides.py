@@ -21,7 +21,7 @@ from pathlib import Path
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from omegaconf import DictConfig
 
 from transfer_exp.cli import option_files
@@ -122,18 +122,29 @@ class CommandLine:
     def points(self, is_selected: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
         """Yield the points of the axes that a predicate selects by key or group; if there are none, one empty point.
 
-        Raises `InputError` if they have too many points.
+        Raises `InputError` if there are too many points, or their values cannot be listed.
         """
         lines = [*self.axis_keys, *(f"{key}={values}" for key, values in self.file_axes.items())]
         selected = [o for o in _parse(lines) if is_selected(o.key_or_group)]
         check_number_of_jobs(selected)
-        values = [
-            [f"{o.get_key_element()}={value}" for value in o.sweep_string_iterator()]
-            if o.is_sweep_override()
-            else [o.input_line or ""]
-            for o in selected
-        ]
-        return product(*values)
+        return product(*map(self._single_values, selected))
+
+    def _single_values(self, override: Override) -> list[str]:
+        """Return an override with one value for each value of ``override``."""
+        value, text = override.value(), override.input_line or ""
+        if not override.is_sweep_override():
+            return [text]
+        if isinstance(value, IntervalSweep):
+            raise InputError(f"{text} has values without end: list some, such as {override.key_or_group}=0,1")
+        if isinstance(value, Glob):
+            directories = [str(CONF), *filter(None, [self.options.config_dir])]
+            files = (file for path in directories for file in Path(path, override.key_or_group).glob("*.yaml"))
+            choices = value.filter(sorted({file.stem for file in files}))
+            if not choices:
+                raise InputError(f"{text} matches no choice: see transfer-exp --help config")
+        else:
+            choices = list(override.sweep_string_iterator())
+        return [f"{override.get_key_element()}={choice}" for choice in choices]
 
 
 def refuse_settings_as_flags(arguments: Sequence[str]) -> None:
