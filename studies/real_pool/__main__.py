@@ -2,7 +2,7 @@
 
 The page names its rows: ``<!-- study: accuracies=FILE.csv scores=FILE.csv control=TARGET -->``, relative to the page. A
 generated block begins with ``<!-- table: NAME -->`` or ``<!-- table: NAME REGIME -->`` and ends with ``<!-- end -->``.
-Two figures and a CSV with every tau_w are written next to the page.
+Two figures, and CSV files with every tau_w, every comparison and every mean accuracy, are written next to the page.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from studies.document_tables import fill_tables
 from studies.real_pool.data import Study, read_study
-from studies.real_pool.tables import TABLES, all_taus
+from studies.real_pool.tables import CSV_FILES, TABLES
 from transfer_exp.cli.console import Parser
 from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest, write_atomically, write_text
@@ -73,9 +73,9 @@ def _build(options: Namespace) -> None:
     for page in options.pages:
         study = read_study(*sources(page))
         write_text(page, fill_page(page, study))
-        taus = all_taus(study)
-        table = page.with_name(f"{page.stem}_taus.csv")
-        write_atomically(table, partial(taus.to_csv, index=False, lineterminator="\n"))
+        for name, make_rows in CSV_FILES.items():
+            table = page.with_name(f"{page.stem}_{name}.csv")
+            write_atomically(table, partial(make_rows(study).to_csv, index=False, lineterminator="\n"))
         source = source_digest(page)
         heat_map(study, page.with_name(f"{page.stem}_heat_map.png"), source)
         before_after(study, page.with_name(f"{page.stem}_before_after.png"), source)

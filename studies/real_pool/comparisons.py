@@ -118,13 +118,16 @@ def seed_ceiling(study: Study, regime: str, target: str) -> float | None:
     return float(np.mean([weighted_tau(run, np.delete(runs, i, axis=0).mean(axis=0)) for i, run in enumerate(runs)]))
 
 
-def random_ranking_band(study: Study, regime: str) -> tuple[float, float]:
+@cache
+def random_ranking_band(study: Study, regime: str, models: tuple[int, ...] | None = None) -> tuple[float, float]:
     """Return the central 95 % of the mean tau_w of random rankings, where a ranking is the same for all targets.
 
     It is wider than for independent rankings: targets resemble each other, so a lucky ranking is lucky on all of them.
+    The rankings are of all models, or of those with the positions ``models``.
     """
-    orders = np.random.default_rng(0).permuted(np.tile(np.arange(len(study.models)), (_RANDOM_RANKINGS, 1)), axis=1)
-    truth = study.truth(regime)
+    positions = list(range(len(study.models)) if models is None else models)
+    orders = np.random.default_rng(0).permuted(np.tile(np.arange(len(positions)), (_RANDOM_RANKINGS, 1)), axis=1)
+    truth = study.truth(regime)[:, positions]
     averaged = [truth[study.targets.index(t)] for t in study.averaged]
     taus = [weighted_tau_many(orders.astype(float), np.tile(row, (_RANDOM_RANKINGS, 1))) for row in averaged]
     return percentile_interval(np.mean(taus, axis=0), _LEVEL)

@@ -11,12 +11,14 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from scipy.stats import rankdata
 
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.correlation import mean_taus
 from transfer_exp.evaluation.score_files import read_scores
 from transfer_exp.evaluation.score_table import ScoreTable, join_scores, read_accuracies
 from transfer_exp.io.csv import parse_numbers, read_table
+from transfer_exp.statistics.rounding import merge_ties
 
 Pools = Int[np.ndarray, "pools members"]
 
@@ -116,6 +118,17 @@ class Study(StudyTables):
     def perturbable(self) -> tuple[str, ...]:
         """Metrics that perturbations change, and that score every model in every cell."""
         return tuple(metric for metric in self.metrics if self._is_complete(metric) and self._is_perturbable(metric))
+
+    @cached_property
+    def distinct(self) -> tuple[str, ...]:
+        """Perturbable metrics without those that rank the models like a later one in every cell."""
+        ranks: dict[str, list[list[float]]] = {}
+        for metric in reversed(self.perturbable):
+            cells = [Cell(metric, perturbation, size) for perturbation in self.perturbations for size in self.sizes]
+            own = [rankdata(merge_ties(self.scores[cell]), axis=1).ravel().tolist() for cell in cells]
+            if own not in ranks.values():
+                ranks[metric] = own
+        return tuple(sorted(ranks))
 
     @cached_property
     def further(self) -> tuple[str, ...]:

@@ -13,11 +13,14 @@ from matplotlib.figure import Figure
 
 from studies.real_pool.comparisons import random_ranking_band
 from studies.real_pool.data import Cell, Study
+from studies.real_pool.tables import perturbation_label, tau_text
+from transfer_exp.evaluation.sub_pools import TAU_TOLERANCE
 from transfer_exp.io.atomic import write_atomically
 from transfer_exp.report.palette import figure_colour
 from transfer_exp.report.sweep_figure import add_colour_scale, draw_heat_map
 
-_TAU_LIMIT = 1.0
+_TAU_LIMITS = (-0.6, 1.0)
+_TAU_TICKS = (-0.5, 0.0, 0.5, 1.0)
 
 
 def heat_map(study: Study, path: Path, rows_digest: str) -> None:
@@ -25,16 +28,23 @@ def heat_map(study: Study, path: Path, rows_digest: str) -> None:
 
     A field is hatched if random rankings reach its tau_w.
     """
-    metrics, perturbations = study.perturbable, study.perturbations
+    metrics, perturbations = study.distinct, study.perturbations
     figure = Figure(figsize=(4.4 * len(study.accuracies) + 1, 0.3 * len(metrics) + 1.8), layout="constrained")
     axes = figure.subplots(1, len(study.accuracies), sharey=True, squeeze=False)[0]
     taus = np.array([[[_mean_tau(study, m, p, r) for p in perturbations] for m in metrics] for r in study.accuracies])
-    texts = np.vectorize("{:.2f}".format, otypes=[object])(taus)
+    texts = np.vectorize(tau_text, otypes=[object])(taus)
     for axis, regime, values, labels in zip(axes, study.accuracies, taus, texts, strict=True):
         low, high = random_ranking_band(study, regime)
         in_band = (low <= values) & (values <= high)
         image = draw_heat_map(axis, values, in_band, labels, float(np.abs(taus).max()), fontsize=7.0)
-        axis.set_xticks(range(len(perturbations)), perturbations, rotation=40, ha="right", fontsize=8)
+        axis.set_xticks(
+            range(len(perturbations)),
+            map(perturbation_label, perturbations),
+            rotation=60,
+            ha="right",
+            rotation_mode="anchor",
+            fontsize=8,
+        )
         axis.set_yticks(range(len(metrics)), metrics, fontsize=8)
         axis.set_title(regime.replace("_", " "), fontsize=10)
     scale = add_colour_scale(figure, image, list(axes), taus.ravel())
@@ -54,7 +64,7 @@ def before_after(study: Study, path: Path, rows_digest: str) -> None:
     references = ("none", "pca")
     compared = {r: [p for p in study.perturbations if p not in ("none", r)] for r in references}
     columns = max(map(len, compared.values()))
-    figure = Figure(figsize=(2.3 * columns, 5.6), layout="constrained")
+    figure = Figure(figsize=(2.4 * columns, 6.2), layout="constrained")
     axes = figure.subplots(len(references), columns, sharex=True, sharey=True)
     for axis in axes.flat:
         axis.set_visible(False)
@@ -64,27 +74,26 @@ def before_after(study: Study, path: Path, rows_digest: str) -> None:
             axis.set_visible(True)
             _scatter(axis, study, regime, perturbation, reference)
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
-    figure.supxlabel("tau_w with the reference", fontsize=9)
-    figure.supylabel(f"tau_w with the perturbation, {regime.replace('_', ' ')}", fontsize=9)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9, markerscale=1.5)
+    figure.supxlabel("tau_w without the perturbation: on raw features (upper row), after PCA (lower row)", fontsize=10)
+    figure.supylabel("tau_w with the perturbation", fontsize=10)
     _save(figure, path, rows_digest)
 
 
 def _scatter(axis: Axes, study: Study, regime: str, perturbation: str, reference: str) -> None:
     """Draw one point per metric and target: tau_w with the reference (x) and with the perturbation (y)."""
     axis.axline((0, 0), slope=1, color=figure_colour("control"), linewidth=0.8)
-    wins = 0
+    wins, losses = 0, 0
     for i, target in enumerate(study.averaged):
         x, y = (
-            np.array([study.tau(Cell(m, p), regime, target) for m in study.perturbable])
-            for p in (reference, perturbation)
+            np.array([study.tau(Cell(m, p), regime, target) for m in study.distinct]) for p in (reference, perturbation)
         )
-        wins += int((y > x).sum())
-        axis.scatter(x, y, s=9, alpha=0.75, color=figure_colour(f"class{i}"), label=target, linewidths=0)
-    count = len(study.averaged) * len(study.perturbable)
-    axis.set_title(f"{perturbation} against {reference}\nhigher in {wins} of {count}", fontsize=8)
-    axis.set(xlim=(-_TAU_LIMIT, _TAU_LIMIT), ylim=(-_TAU_LIMIT, _TAU_LIMIT), aspect="equal")
-    axis.tick_params(labelsize=7)
+        wins += int((y > x + TAU_TOLERANCE).sum())
+        losses += int((y < x - TAU_TOLERANCE).sum())
+        axis.scatter(x, y, s=14, alpha=0.75, color=figure_colour(f"class{i}"), label=target, linewidths=0)
+    axis.set_title(f"{perturbation}\n{wins} higher, {losses} lower", fontsize=9)
+    axis.set(xlim=_TAU_LIMITS, ylim=_TAU_LIMITS, xticks=_TAU_TICKS, yticks=_TAU_TICKS, aspect="equal")
+    axis.tick_params(labelsize=8, labelbottom=True)
 
 
 def _save(figure: Figure, path: Path, rows_digest: str) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from studies.real_pool.__main__ import fill_page, main, source_digest, sources
 from studies.real_pool.comparisons import comparisons, random_ranking_band, seed_ceiling, static_tau
 from studies.real_pool.data import Cell, read_study
-from studies.real_pool.tables import TABLES, all_taus
+from studies.real_pool.tables import CSV_FILES, TABLES, tau_text
 from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.score_files import update_scores
@@ -102,7 +102,7 @@ def test_baselines_do_not_use_the_target(study):
 @pytest.mark.slow
 def test_every_table_shows_numbers_of_the_study(study):
     for name in TABLES:
-        takes_regime = name in ("means", "paired", "scoring_set_sizes", "scoring_set_size_effects")
+        takes_regime = name in ("changes", "further", "means", "scoring_set_sizes")
         text = TABLES[name](study, "full") if takes_regime else TABLES[name](study)
         assert text
         assert "nan" not in text
@@ -117,12 +117,12 @@ def test_the_verdict_follows_from_the_numbers(study):
         if line.startswith("| `")
     }
     assert cells == {
-        "pca": ["not clear (2)", ""],
-        "bad": ["worse (2)", "worse (2)"],
-        "good": ["better (2)", "better (2)"],
+        "pca": ["not clear (0, 0)", ""],
+        "bad": ["worse (0, 0)", "worse (0, 0)"],
+        "good": ["better (3, 3)", "better (3, 3)"],
     }
     by_pair = {(c.perturbation, c.reference): c for c in comparisons(study, "full", ("logme",))}
-    assert f"| full | good | **{by_pair['good', 'none'].mean:+.3f}** [" in TABLES["changes"](study)
+    assert f"| good | **{by_pair['good', 'none'].mean:+.3f}** [" in TABLES["changes"](study, "full")
 
 
 def _page(rows, text="<!-- table: means full -->\nold\n<!-- end -->"):
@@ -141,6 +141,13 @@ def test_the_command_fills_the_page_and_draws_its_figures(rows, study, monkeypat
     taus = pd.read_csv(rows / "page_taus.csv").set_index(["regime", "metric", "perturbation", "images_per_class"])
     assert len(taus) == 2 * 2 * 4 * 2
     assert taus.loc["full", "logme", "good", "all"].tolist() == [1.0] * 5
+    comparisons_rows = pd.read_csv(rows / "page_comparisons.csv")
+    is_good = (comparisons_rows["perturbation"] == "good") & (comparisons_rows["against"] == "none")
+    good = comparisons_rows[is_good & (comparisons_rows["metric"] == "LogME")]
+    assert good["regime"].tolist() == ["full", "linear_probe"]
+    assert good["targets_better"].tolist() == [3, 3]
+    accuracies = pd.read_csv(rows / "page_mean_accuracies.csv")
+    assert accuracies[["full", "linear_probe"]].shape == (4 * 8, 2)
     for figure in ("page_heat_map.png", "page_before_after.png"):
         with Image.open(rows / figure) as image:
             assert image.text["Source"] == source_digest(page)
@@ -177,6 +184,33 @@ def test_means_are_computed_before_rounding(study):
     assert row.split(" | ")[1] == f"{study.taus(Cell('logme', 'none', '20'), 'full', study.averaged)[0]:.2f}"
 
 
+def test_a_table_of_an_unknown_metric_is_rejected(study):
+    with pytest.raises(InputError, match=r"no metric 'logm'.*logme"):
+        TABLES["scoring_set_sizes"](study, "full", "logm")
+
+
+def test_a_metric_that_ranks_like_another_one_counts_once(rows):
+    scores = pd.read_csv(rows / "scores.csv", dtype=str, keep_default_na=False)
+    doubled = scores[scores["metric"] == "logme"].assign(metric="emms")
+    doubled[MODELS] = (2 * doubled[MODELS].astype(float) - 1).astype(str)
+    pd.concat([scores, doubled]).to_csv(rows / "scores.csv", index=False)
+    study = read_study(rows / "accuracies.csv", rows / "scores.csv", "control")
+    assert study.perturbable == ("emms", "logme")
+    assert study.distinct == ("logme",)
+    assert study.further == ()
+
+
+def test_random_rankings_of_two_models_follow_one_of_two_orders(study):
+    truth = study.truth("full")[: len(study.averaged), :2]
+    agreement = abs(float(np.sign(truth[:, 0] - truth[:, 1]).mean()))
+    assert agreement > 0
+    assert random_ranking_band(study, "full", (0, 1)) == pytest.approx((-agreement, agreement))
+
+
+def test_zero_has_no_sign():
+    assert [tau_text(tau) for tau in (-0.004, 0.004, -0.006)] == ["0.00", "0.00", "-0.01"]
+
+
 def test_accuracies_without_a_column_are_rejected(rows):
     pd.read_csv(rows / "accuracies.csv").drop(columns="seconds").to_csv(rows / "accuracies.csv", index=False)
     with pytest.raises(InputError, match="lacks the column seconds"):
@@ -205,4 +239,6 @@ def test_the_figures_of_a_page_are_drawn_from_its_rows(page):
 def test_a_page_agrees_with_its_rows(page):
     study = read_study(*sources(page))
     assert fill_page(page, study) == page.read_text(), f"run python -m studies.real_pool {page}"
-    pd.testing.assert_frame_equal(pd.read_csv(page.with_name(f"{page.stem}_taus.csv")), all_taus(study))
+    for name, make_rows in CSV_FILES.items():
+        stored = pd.read_csv(page.with_name(f"{page.stem}_{name}.csv"), dtype={"images_per_class": str})
+        pd.testing.assert_frame_equal(stored, make_rows(study), check_dtype=False)
