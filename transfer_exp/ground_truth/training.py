@@ -68,11 +68,16 @@ class Training:
         self._random = seeded_random_state(seed)
 
     def run(
-        self, until: int, on_step: Callable[[], object] = lambda: None, checkpoint: Checkpoint | None = None
+        self,
+        until: int,
+        on_step: Callable[[], object] = lambda: None,
+        checkpoint: Checkpoint | None = None,
+        entries: State | None = None,
     ) -> None:
         """Train up to step ``until``, and call ``on_step`` after every step.
 
-        The checkpoint is written when its interval has passed. The caller writes the state after the last step.
+        The checkpoint is written when its interval has passed, with the state and further ``entries``. The caller
+        writes the state after the last step.
 
         Raises:
             NotApplicableError: When the loss is not finite.
@@ -83,7 +88,7 @@ class Training:
                 on_step()
                 if checkpoint is not None and checkpoint.is_due:
                     self._random = get_random_state()
-                    checkpoint.write(self.state())
+                    checkpoint.write({**self.state(), **(entries or {})})
             self._random = get_random_state()
 
     def _train_step(self, inputs: Tensor, targets: Tensor) -> None:

@@ -66,12 +66,10 @@ class TrainingRun:
         """
         state = self.checkpoint.read()
         results: dict[str, float] = state.get(_RESULTS, {})
-        if _DIVERGED in results:
-            return None
-        if str(until) not in results:
-            training = self._resume(state)
+        if str(until) not in results and _DIVERGED not in results:
+            training = self._resume(state, until)
             try:
-                training.run(until, lambda: self._report_step(training), self.checkpoint)
+                training.run(until, lambda: self._report_step(training), self.checkpoint, {_RESULTS: results})
                 results |= {str(until): evaluate(training.network, held_out, self.measure, self.mean_and_scale)}
                 curve(self.curve_name, until, {f"held_out_{self.measure}": results[str(until)]})
             except NotApplicableError:  # too large a learning rate
@@ -81,9 +79,10 @@ class TrainingRun:
         self._report_up_to(until)
         return results.get(str(until))
 
-    def _resume(self, state: State) -> Training:
+    def _resume(self, state: State, until: int) -> Training:
+        """Return the training at the step of a state, or at its start if there is none or it is beyond ``until``."""
         training = Training(self.build_network(), self.examples.batch_at, len(self.examples), self.recipe, self.seed)
-        if "network" in state:
+        if "network" in state and state["step"] <= until:
             training.restore(state)
             if training.step > self._reported:
                 name = self.checkpoint.name.removesuffix(".pt")
