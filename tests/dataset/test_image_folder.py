@@ -234,6 +234,10 @@ WRONG = {
         lambda root: (root / "test").rename(root / "tset"),
         "holds train next to tset: rename train if it is a class, or set dataset.root=.*/train if it is the training",
     ),
+    "test next to a folder of another name": (
+        lambda root: (root / "train").rename(root / "birds"),
+        "holds test, with folders inside, next to birds: rename test if it is a class, or call",
+    ),
     "names like splits": (
         lambda root: [(root / name).rename(root / new) for name, new in (("train", "train_2017"), ("test", "my-test"))],
         "the folders my-test and train_2017 of .* look like splits: call them train, validation and test",
@@ -283,6 +287,12 @@ def test_numbered_classes_hold_images_or_different_folders(tmp_path, name):
     image_folders(tmp_path / name.format(1), ["thick"], 3)
     image_folders(tmp_path / name.format(2), ["thin"], 3)
     assert image_folder(str(tmp_path)).class_names == (name.format(1), name.format(2))
+
+
+def test_a_class_may_be_called_test_and_have_folders_inside(tmp_path):
+    image_folders(tmp_path, ["other", "test"], 3)
+    image_folders(tmp_path / "test", ["inner"], 3)
+    assert image_folder(str(tmp_path)).class_names == ("other", "test")
 
 
 @pytest.mark.parametrize("case", WRONG)

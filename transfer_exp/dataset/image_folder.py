@@ -50,8 +50,8 @@ def image_folder(
       in the Unicode form of their accents are one class.
     - A training split is required, except that a single split is read as the training split, whatever its name.
       Without a test split, ``test_fraction`` of every class of the training images is held out.
-    - A folder called ``train`` or ``test`` is a class if it holds images directly and so do folders of other names next
-      to it. Where it could be a class or a split, it is refused.
+    - A folder called ``train`` or ``test`` next to a folder of another name is a class if both hold images directly. If
+      it has folders inside only, it is refused, because it could be a class or a split.
     - Passed over are a validation or test split without class folders, images outside the classes or splits, files that
       `is_image` rejects, hidden files and folders, and links to folders inside a class.
 
@@ -188,6 +188,13 @@ def _find_splits(root: Path) -> dict[Split, Path]:
                 "dataset.root to a folder of classes, and a part is held out"
             )
         refuse_similar(root)
+        unclear = next((path for path in with_inner_folders if other_folders and not _has_images(path)), None)
+        if unclear is not None:
+            raise InputError(
+                f"{root} holds {unclear.name}, with folders inside, next to {other_folders[0].name}: rename "
+                f"{unclear.name} if it is a class, or call the training images train if it is the "
+                f"{split_folders[unclear]} split"
+            )
         return {}
     only_train_has_folders = all(split_folders[path] == "train" for path in with_inner_folders)
     if other_folders and only_train_has_folders and _is_class(train, other_folders, one_split_name):

@@ -139,7 +139,7 @@ class FineTuning(ABC):
         return was_trained
 
     def validate(self, pairing: Pairing, track: Track) -> float:
-        """Train on the training images, and return the value of the measure on validation, see `Validates`."""
+        """Return the validation value of the best grid point, trained on the training images; see `Validates`."""
         data, protocol = self._prepare(pairing), self.protocol
         advance = track(f"validating {pairing.name}", protocol.selection_steps() or protocol.steps)
         runs = self._grid_runs(data, advance)
@@ -251,7 +251,7 @@ class FineTuning(ABC):
         return NetworkFactory(part, dim, n_parameters, model.transform, freeze_batch_norm, self.seed, device)
 
     def _grid_runs(self, data: _Data, advance: Callable[[], object]) -> list[TrainingRun]:
-        """Return one run per grid point, which does not see the validation images."""
+        """Return one run per grid point, which is not trained on the validation images."""
         recipes = {f"point{i}": recipe for i, recipe in enumerate(self.grid())}
         return self._runs(data, data.train_positions, recipes, advance)
 

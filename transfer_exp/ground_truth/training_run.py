@@ -112,7 +112,7 @@ def select_best(
 
     Returns:
         The position of the best run; and its value of the measure as ``validation``, with the number of runs that
-        were not trained to the end as ``stopped_early``, unless it is 0.
+        were eliminated before the last stage as ``stopped_early``, unless it is 0.
 
     Raises:
         NotApplicableError: When all remaining runs have diverged.
