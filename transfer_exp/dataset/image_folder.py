@@ -51,7 +51,7 @@ def image_folder(
     - A training split is required, except that a single split is read as the training split, whatever its name.
       Without a test split, ``test_fraction`` of every class of the training images is held out.
     - A folder called ``train`` or ``test`` next to a folder of another name is a class if both hold images directly. If
-      it has folders inside only, it is refused, because it could be a class or a split.
+      it has folders inside only, it could also be a split, and is refused unless another split has folders, too.
     - Passed over are a validation or test split without class folders, images outside the classes or splits, files that
       `is_image` rejects, hidden files and folders, and links to folders inside a class.
 
