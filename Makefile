@@ -7,7 +7,7 @@ help: ## Show this list
 install: ## Install the package with all that its checks need
 	pip install -c constraints.txt -e '.[test]'
 
-check: ## Lint, types, layers and fast tests: four minutes on two cores, offline
+check: ## Lint, types, layers and the tests that run no command and train nothing: a minute on two cores, offline
 	ruff check .
 	ruff format --check .
 	mypy

@@ -16,8 +16,11 @@ from omegaconf import OmegaConf
 
 from transfer_exp.cli.hydra_errors import explain
 from transfer_exp.cli.instantiate import build
+from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.score_matrix import _refuse_single_options, compose_option, split_label
 from transfer_exp.errors import InputError
+
+pytestmark = pytest.mark.slow
 
 CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model_pool", "dataset", "perturbation", "metric", "protocol", "ground_truth", "evaluation", "tracker")
@@ -32,8 +35,7 @@ PACKAGES = ("mlflow", "tensorboard")
 
 @cache
 def _compose(*overrides: str):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
+    return CommandLine(overrides).compose([])
 
 
 def _options(group: str, option: str) -> dict:

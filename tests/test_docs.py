@@ -11,6 +11,8 @@ import pytest
 from studies.stored_rows_pages import fill_page
 from transfer_exp.results.search import SearchedModel, SearchResult
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 PAGES = [p for p in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if "<!-- rows:" in p.read_text()]
 TEXTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]

@@ -11,6 +11,8 @@ from benchmarks.halving import SETTINGS, replay, update_rows
 from benchmarks.halving_page import TUNING_TARGETS, best_set, by_metric, fill_page
 from benchmarks.subset_scores import SYNTHETIC_POOLS, Candidates, SubsetScores, create_synthetic_pool
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "halving.md"
 LABELS = np.arange(160) % 4
 

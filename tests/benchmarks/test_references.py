@@ -11,6 +11,8 @@ from benchmarks.reference.source import mixture, reduced
 from transfer_exp.leaderboard.costs import synthetic_features, synthetic_source_probabilities
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 
+pytestmark = pytest.mark.slow
+
 COMPARABLE = [case for case in CASES if np.isfinite(case.tolerance)]
 
 

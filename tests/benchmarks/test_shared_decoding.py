@@ -12,6 +12,8 @@ from PIL import Image, ImageFile
 from benchmarks.shared_decoding import POOLS, ExtractionMethods, draw, measure
 from transfer_exp.vision import timm
 
+pytestmark = pytest.mark.slow
+
 ROWS = Path(__file__).parents[2] / "docs" / "results" / "shared_decoding.csv"
 
 

@@ -60,7 +60,7 @@ def test_a_run_ends_in_a_ranked_table_and_its_files(folder):
 @pytest.mark.slow
 def test_a_multirun_ends_in_one_table_and_one_figure(folder):
     axes = ["perturbation=none,spread_attract", "metric=logme,sfda"]
-    process = run_command(folder, "-m", *QUICK, *SMALL_DATASET, *axes, "protocol.steps=2")
+    process = run_command(folder, "-m", *QUICK, *SMALL_DATASET, *axes, "ground_truth=linear_probe")
     assert process.returncode == 0, process.stderr
     assert "spread_attract" in process.stdout
     (sweep,) = (folder / "outputs" / "sweeps").iterdir()

@@ -18,6 +18,8 @@ from transfer_exp.evaluation.null_band import null_deviation
 from transfer_exp.evaluation.paired import compare_paired, holm
 from transfer_exp.io.accuracies import PUBLISHED
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 MODELS = list("abcdefgh")
 DATASETS = ("birds", "cars", "pets")
@@ -254,7 +256,6 @@ def test_each_regime_has_its_table_and_regimes_can_be_selected(run):
     assert set(rows["regime"]) == {"full"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("unsound", [True, False])
 @pytest.mark.parametrize(
     ("pool", "with_unsound", "sound"),
@@ -395,7 +396,6 @@ def test_the_error_lists_every_pool_to_choose_from(run):
     assert all(pool in output for pool in set(pd.read_csv(PUBLISHED)["pool"]))
 
 
-@pytest.mark.slow
 def test_no_deep_learning_library_is_imported(tmp_path):
     scores().to_csv(tmp_path / "scores.csv", index=False)
     accuracies().to_csv(tmp_path / "accuracies.csv", index=False)

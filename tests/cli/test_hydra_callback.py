@@ -6,11 +6,14 @@ import gc
 from itertools import product
 from types import SimpleNamespace
 
+import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from tests.command import run_command
 from transfer_exp.cli import main
 from transfer_exp.cli.hydra_callback import check_choices
+
+pytestmark = pytest.mark.slow
 
 
 def composed_jobs(batch):

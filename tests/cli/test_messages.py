@@ -23,6 +23,8 @@ from transfer_exp.errors import InputError, one_line
 from transfer_exp.features.extraction import _explain_worker_errors
 from transfer_exp.store import Store
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "tracker=none")
 

@@ -16,6 +16,8 @@ from transfer_exp.cli.option_files import _check_hydra, _check_yaml
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 CODE = {"_target_": "os.system", "command": "touch trace"}
 SECRET = "planted-secret"
 GLOBAL = "# @package _global_\n"

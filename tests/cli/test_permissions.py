@@ -15,6 +15,8 @@ from PIL import Image
 from tests.command import run_command
 from transfer_exp.cli.console import cannot_write
 
+pytestmark = pytest.mark.slow
+
 _DAC_OVERRIDE, _DAC_READ_SEARCH = 1 << 1, 1 << 2
 """Capabilities with which root reads files that their permissions deny."""
 

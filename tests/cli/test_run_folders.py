@@ -15,6 +15,8 @@ from tests.command import run_command
 from tests.processes import Command
 from transfer_exp.results.folder import lock_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def quick(tmp_path) -> list[str]:
@@ -44,7 +46,6 @@ def test_two_runs_at_the_same_time_have_a_folder_each(quick, tmp_path):
         assert_of_one_command(folder, metric)
 
 
-@pytest.mark.slow
 def test_two_sweeps_at_the_same_time_have_a_folder_each(quick, tmp_path):
     for metric in ("logme", "h_score"):
         named_by_time = 'hydra.sweep.dir="a b\'/${now:%Y}"'
@@ -58,7 +59,6 @@ def test_two_sweeps_at_the_same_time_have_a_folder_each(quick, tmp_path):
         assert list(table["folder"]) == [f"{seed}_arrays_none_{metric}" for seed in (0, 1)]
 
 
-@pytest.mark.slow
 def test_another_command_moves_the_results_of_a_named_run_and_nothing_else(quick, tmp_path):
     (tmp_path / "out/notes").mkdir(parents=True)
     (tmp_path / "out/notes/mine.txt").write_text("mine")
@@ -74,7 +74,6 @@ def test_another_command_moves_the_results_of_a_named_run_and_nothing_else(quick
     assert (tmp_path / "out/notes/mine.txt").read_text() == "mine"
 
 
-@pytest.mark.slow
 def test_a_failing_command_does_not_pass_for_the_one_before(quick, tmp_path):
     assert run_command(tmp_path, *quick, "metric=logme", "hydra.run.dir=out").returncode == 0
     failed = run_command(tmp_path, *quick, "dataset.root=absent", "hydra.run.dir=out")
@@ -99,7 +98,6 @@ def test_the_table_of_a_sweep_has_no_cells_of_another_sweep_in_the_same_folder(q
         assert len(pd.read_csv(tmp_path / "rows.csv")) == 4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["hydra.run.dir=out"], ["-m", "seed=0,1", "hydra.sweep.dir=out"]])
 def test_a_folder_in_use_is_refused_in_one_line_and_free_again_afterwards(quick, tmp_path, arguments):
     (tmp_path / "out").mkdir()
@@ -122,7 +120,6 @@ def test_a_folder_that_cannot_be_created_is_one_line(quick, tmp_path):
         assert "(Not a directory): name another folder with --out FOLDER" in refused.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["run", "joblib"])
 def test_processes_that_start_together_keep_all_results(quick, tmp_path, mode):
     sweep = ["-m", "seed=0,1", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]

@@ -56,8 +56,10 @@ def test_values_that_are_not_secret_or_too_short_are_not_hidden(monkeypatch):
     assert command.endswith("perturbation=pca store=/home/somebody/x")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(name, marks=pytest.mark.slow if "sweep" in name else pytest.mark.long) for name in COMMANDS],
+)
 def test_no_secret_is_written_or_printed(tmp_path, command):
     exit_code, arguments = COMMANDS[command]
     home, temporary = tmp_path / "home", tmp_path / "tmp"

@@ -15,6 +15,8 @@ from transfer_exp.cli.stages import split_by_model
 from transfer_exp.errors import InputError
 from transfer_exp.report.sweep import show_precompute
 
+pytestmark = pytest.mark.slow
+
 MODELS = "model_pool.names=[resnet_glyphs,vit_shapes]"
 MODEL_AXIS = 'models=["resnet_glyphs"],["vit_shapes"]'
 
@@ -128,7 +130,6 @@ def test_grid_points_trained_in_separate_jobs_on_an_object_store_give_the_accura
     assert "points of the grid: 4 read from the store, 0 computed" in again.stdout
 
 
-@pytest.mark.slow
 def test_stage_report_needs_an_existing_folder(tmp_path):
     process = run_command(tmp_path, "stage=report")
     assert (process.returncode, process.stderr) == (
@@ -139,7 +140,6 @@ def test_stage_report_needs_an_existing_folder(tmp_path):
     assert (process.returncode, len(process.stderr.splitlines())) == (1, 1)
 
 
-@pytest.mark.slow
 def test_failed_jobs_are_listed_and_do_not_end_the_sweep(tmp_path):
     process = run_command(
         tmp_path, "stage=finetune", "ground_truth=full,none", "models=[vit_shapes]", "protocol.steps=2", *SMALL_DATASET
@@ -151,7 +151,6 @@ def test_failed_jobs_are_listed_and_do_not_end_the_sweep(tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_an_unknown_stage_and_an_unknown_model_get_one_line(tmp_path):
     for arguments, message in {
         ("stage=feature",): "no stage 'feature': did you mean features",

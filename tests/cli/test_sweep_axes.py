@@ -10,6 +10,8 @@ import pytest
 
 from tests.command import run_command
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def quick(tmp_path) -> list[str]:
@@ -38,7 +40,6 @@ LABELLED = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("column", AXES)
 def test_an_axis_is_a_column_and_no_mean(column, quick, tmp_path):
     (tmp_path / "conf/evaluation").mkdir(parents=True)
@@ -81,7 +82,6 @@ def test_a_sweep_with_too_many_jobs_or_one_folder_for_several_is_refused_before_
     assert not list((tmp_path).glob("sweep/*/result.json"))
 
 
-@pytest.mark.slow
 def test_folders_of_jobs_may_be_named_after_the_axes(quick, tmp_path):
     done = run_command(tmp_path, *quick, "hydra.sweep.subdir=s${seed}")
     assert done.returncode == 0, done.stderr

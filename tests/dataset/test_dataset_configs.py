@@ -9,6 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+pytestmark = pytest.mark.slow
+
 CONF = Path(__file__).parents[2] / "conf"
 OPTIONS = sorted(path.stem for path in (CONF / "dataset").glob("*.yaml"))
 

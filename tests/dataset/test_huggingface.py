@@ -12,6 +12,8 @@ from transfer_exp.dataset.huggingface import huggingface
 from transfer_exp.errors import InputError
 from transfer_exp.io import hub
 
+pytestmark = pytest.mark.slow
+
 datasets = pytest.importorskip("datasets", reason="needs the huggingface extra")
 
 

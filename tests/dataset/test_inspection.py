@@ -21,6 +21,8 @@ from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
 from transfer_exp.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 def photo(path: Path, seed: int, side: int = 40) -> None:
     """Save a smooth random picture."""

@@ -22,6 +22,8 @@ from transfer_exp.dataset.targets import group_numbers, number_groups, rarest_la
 from transfer_exp.errors import InputError
 from transfer_exp.store import Store
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 LABELS = np.array(["bird", "cat", "dog"])
 FLAGS = np.maximum(np.eye(3, dtype=np.int64)[np.arange(24) % 3], RNG.integers(0, 2, (24, 3)))

@@ -7,6 +7,8 @@ from example_datasets import EXAMPLES, picture, trust_examples, voc_object, writ
 from transfer_exp.dataset import torchvision_sets
 from transfer_exp.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 PER_CLASS = "mean_per_class_accuracy"
 # For examples with three images per class and split: classes; training, validation and test images; measure.
 EXPECTED = {

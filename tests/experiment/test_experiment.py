@@ -37,6 +37,8 @@ from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.store import Store
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("resnet_glyphs", "vit_shapes")
 LABELS = {"perturbation": "none", "metric": "logme", "ground_truth": "linear_probe"}
 
@@ -117,7 +119,6 @@ def test_the_score_is_the_metric_of_the_scoring_set(experiment):
     assert {m.score for m in result.models} == expected
 
 
-@pytest.mark.slow
 def test_the_result_the_store_and_the_log_do_not_depend_on_the_jobs(experiment, tmp_path):
     def refuse():
         raise NotApplicableError("no such weights")
@@ -147,7 +148,6 @@ def test_a_second_run_reads_everything_from_the_store_and_logs_it(experiment, mo
     assert "accuracy: 2 read from the store, 0 computed" in caplog.text
 
 
-@pytest.mark.slow
 def test_other_settings_of_a_regime_are_another_accuracy(experiment):
     experiment.run(LABELS)
     files = lambda: len(list(experiment.store.root.glob("accuracy/*/*.json")))  # noqa: E731

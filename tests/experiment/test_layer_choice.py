@@ -29,6 +29,8 @@ from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.progress import silent
 from transfer_exp.statistics.class_statistics import class_statistics
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("resnet_glyphs", "vit_shapes")
 BLOCKS = {
     "resnet_glyphs": ["act1", *(f"layer{i}" for i in range(1, 5))],
@@ -53,7 +55,6 @@ def logme_of(experiment, name, layer):
     return LogME()(class_statistics(features.features, features.labels))
 
 
-@pytest.mark.slow
 def test_the_best_layer_of_each_model_is_the_one_with_the_highest_score(experiment):
     run_log = RunLog()
     result = replace(experiment, layer="best").run(LABELS, run_log)
@@ -68,7 +69,6 @@ def test_the_best_layer_of_each_model_is_the_one_with_the_highest_score(experime
     assert cached == result
 
 
-@pytest.mark.slow
 def test_accuracies_are_those_of_the_head_whatever_layer_is_scored(experiment):
     experiment = replace(experiment, ground_truth=LinearProbe(strengths=(0.1,)))
     default, inner = experiment.run(LABELS), replace(experiment, layer=-2).run(LABELS)
@@ -126,7 +126,6 @@ def test_equal_layers_give_the_last_one_and_an_error_only_if_all_fail():
         scoring.best_layer([View(layer="a", value=None), View(layer="b", value=None)], parts_of)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["best", "mean", -1])
 def test_a_search_chooses_the_layer_on_the_first_images(experiment, layer):
     settings = {name: getattr(experiment, name) for name in ("pool", "dataset", "metric", "perturbation", "store")}

@@ -24,6 +24,8 @@ from transfer_exp.progress import curve, listen, silent
 from transfer_exp.statistics import memory
 from transfer_exp.store import Store
 
+pytestmark = pytest.mark.slow
+
 JOBS = pytest.mark.parametrize("jobs", [1, 2, 3])
 
 
@@ -183,7 +185,6 @@ list(map_models(work, range(2), 2, silent))
 """
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_the_processes_end_with_their_parent(number):
     parent = subprocess.Popen(

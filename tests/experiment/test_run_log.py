@@ -22,6 +22,8 @@ from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.pca import Pca
 from transfer_exp.perturbation.strength_path import StrengthPath
 
+pytestmark = pytest.mark.slow
+
 LABELS = {"perturbation": "none", "metric": "logme", "ground_truth": "linear_probe"}
 NAMES = ("resnet_glyphs", "vit_shapes")
 
@@ -54,7 +56,6 @@ def test_the_time_of_a_nested_stage_is_not_part_of_the_outer_stage(clock):
     assert run_log.seconds == {"a": {"features": 10, "scoring": 7}}
 
 
-@pytest.mark.slow
 def test_every_stage_is_timed_and_cached_features_have_no_extraction_stage(parts):
     first, second = RunLog(), RunLog()
     result = Experiment(**parts).run(LABELS, first)
@@ -64,7 +65,6 @@ def test_every_stage_is_timed_and_cached_features_have_no_extraction_stage(parts
     assert all(time > 0 for stages in first.seconds.values() for time in stages.values())
 
 
-@pytest.mark.slow
 def test_the_scoring_set_is_read_again_up_to_a_size(parts, monkeypatch, dataset):
     run_log = RunLog()
     Experiment(**parts).run(LABELS, run_log)

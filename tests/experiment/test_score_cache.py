@@ -36,6 +36,8 @@ from transfer_exp.perturbation.sequence import Sequence
 from transfer_exp.perturbation.strength_path import StrengthPath
 from transfer_exp.progress import progress_bars
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("resnet_glyphs", "vit_shapes")
 SCORING = Scoring(KNN(), NoPerturbation(), 0)
 

@@ -36,6 +36,8 @@ from transfer_exp.progress import silent
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 class Pooled(Backbone):
     """Network whose features and logits depend on its scale."""

@@ -29,6 +29,8 @@ from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.statistics.class_statistics import class_statistics
 
+pytestmark = pytest.mark.slow
+
 LABELS = {"perturbation": "none", "metric": "logme"}
 NOISES = {"best": 0.5, "good": 1.0, "fair": 2.0, "poor": 4.0, "worst": 9.0, "none": 90.0}
 
@@ -73,7 +75,6 @@ def test_the_ranking_is_right_and_only_finalists_are_scored_on_all_images(search
     assert best.score == pytest.approx(LogME()(class_statistics(features.features, features.labels)), rel=1e-6)
 
 
-@pytest.mark.slow
 def test_the_result_does_not_depend_on_the_jobs(search, monkeypatch):
     monkeypatch.setattr("transfer_exp.experiment.uncertainty.SERIAL_SECONDS", 0.0)
     alone, together = (replace(search, jobs=jobs).run(LABELS)[0] for jobs in (1, 2))
@@ -189,7 +190,6 @@ def test_many_classes_are_looked_at_with_four_images_of_some(search, tmp_path):
     assert "scores are of images of 4 of the 60 classes" in result.notes
 
 
-@pytest.mark.slow
 def test_cheap_models_come_first_whatever_the_order_of_the_pool(search, clock):
     clock.image = 0.1
     sizes = dict(zip(("worst", "fair", "best", "none", "good", "poor"), range(1, 7), strict=True))
@@ -245,7 +245,6 @@ def _too_small():
     raise NotApplicableError("takes no images of this size")
 
 
-@pytest.mark.slow
 def test_unusable_models_are_listed_with_their_reasons(search, dataset):
     usable = builtin(("resnet_glyphs", "vit_shapes", "convnext_textures"))
     broken = (Candidate("gone", _without_weights), Candidate("small", _too_small))
@@ -266,7 +265,6 @@ def test_a_pool_without_a_score_is_refused_with_the_reason_with_any_budget(searc
         replace(search, metric=LEEP(), budget=Budget(seconds), pool=search.pool.select(["best"])).run(LABELS)
 
 
-@pytest.mark.slow
 def test_no_image_is_extracted_twice_and_a_second_search_extracts_none(search, dataset, monkeypatch):
     pool = builtin(("resnet_glyphs", "vit_shapes", "convnext_textures"))
     search = replace(search, pool=pool, dataset=dataset, halving=Halving(first=9, top=1, stable=2))
@@ -291,7 +289,6 @@ def _scores(models):
     return {model.model: model.score for model in models}
 
 
-@pytest.mark.slow
 def test_a_run_after_a_search_extracts_nothing_and_scores_the_same(small_pool, monkeypatch):
     search, experiment = small_pool
     result, _ = search.run(LABELS)
@@ -300,7 +297,6 @@ def test_a_run_after_a_search_extracts_nothing_and_scores_the_same(small_pool, m
     assert _scores(cell.models) == pytest.approx(_scores(result.models), rel=1e-9)
 
 
-@pytest.mark.slow
 def test_a_search_after_a_run_extracts_nothing_and_scores_the_same(small_pool, monkeypatch):
     search, experiment = small_pool
     cell = experiment.run({**LABELS, "ground_truth": "none"})
@@ -320,7 +316,6 @@ class HalfRight:
         return Accuracy(0.5, "accuracy")
 
 
-@pytest.mark.slow
 def test_recommended_models_are_fine_tuned_and_a_failure_is_a_note(small_pool):
     search, _ = small_pool
     result, _ = search.run(LABELS)

@@ -21,6 +21,8 @@ from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.pca import Pca
 from transfer_exp.progress import silent
 
+pytestmark = pytest.mark.slow
+
 CONF = Path(__file__).parents[2] / "conf" / "metric"
 RNG = np.random.default_rng(0)
 FLAGS = np.maximum(np.eye(3, dtype=np.int64)[np.arange(60) % 3], RNG.random((60, 3)) < 0.3).astype(np.int64)

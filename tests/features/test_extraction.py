@@ -19,6 +19,8 @@ from transfer_exp.progress import silent
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -108,7 +110,6 @@ def test_an_unreadable_image_is_an_input_error_with_and_without_workers(model, d
             replace(extractor, workers=workers)("resnet_glyphs", model, images)
 
 
-@pytest.mark.slow
 def test_a_pairing_loads_its_network_once_and_records_its_cache_hits(dataset, extractor):
     pairing = pair(builtin(("vit_shapes",)).candidates[0], dataset, extractor)
     assert pairing.model is pairing.model
@@ -147,7 +148,6 @@ def test_statistics_of_missing_or_damaged_features_are_computed_again(model, dat
     np.testing.assert_array_equal(again.offsets, first.offsets)
 
 
-@pytest.mark.slow  # starts processes
 def test_the_message_of_an_unreadable_image_has_no_traceback_of_the_worker_process(model, dataset, extractor):
     def unreadable(i):
         raise InputError(f"image {i} is not readable: remove it")
@@ -158,7 +158,6 @@ def test_the_message_of_an_unreadable_image_has_no_traceback_of_the_worker_proce
     assert str(refusal.value) == "image 0 is not readable: remove it"
 
 
-@pytest.mark.slow
 def test_a_later_reader_returns_nothing_for_a_damaged_file(model, dataset, extractor):
     extractor("resnet_glyphs", model, dataset.train)
     read = extractor.reader(model, dataset.train)

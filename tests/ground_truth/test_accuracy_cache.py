@@ -22,6 +22,8 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 from transfer_exp.store import Backend, Store, open_backend
 
+pytestmark = pytest.mark.slow
+
 IDENTITY = {"model": {"weights": "w"}, "train": "a", "validation": None, "test": "b", "measure": "accuracy"}
 NAMES = {"pool": "p", "model": "m", "dataset": "d", "regime": "full", "protocol": "quick", "seed": "0"}
 
@@ -143,7 +145,6 @@ def seeds(backend):
         return sorted(read_table(path)["seed"])
 
 
-@pytest.mark.slow
 def test_rows_of_others_survive_a_process_that_is_suspended_before_it_writes(location, monkeypatch):
     """The suspended process wakes up long after its lock was broken, and writes the table that it read before."""
     store = Store(location)
@@ -161,7 +162,6 @@ def test_rows_of_others_survive_a_process_that_is_suspended_before_it_writes(loc
     assert seeds(store.backend) == ["0", "1", "2"]
 
 
-@pytest.mark.slow
 def test_a_table_that_lost_rows_is_completed_from_the_records(location):
     store = Store(location)
     for seed in "01":
@@ -172,7 +172,6 @@ def test_a_table_that_lost_rows_is_completed_from_the_records(location):
     assert seeds(store.backend) == ["0", "1", "2"]
 
 
-@pytest.mark.slow
 def test_many_processes_at_once_lose_no_row(location):
     store = Store(location)
     rows = [record(store, str(seed)) for seed in range(6)]

@@ -24,6 +24,8 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import listen, silent
 from transfer_exp.store import Store, open_backend
 
+pytestmark = pytest.mark.slow
+
 GRID = Protocol(
     steps=6, batch_size=12, learning_rates=(1e-3, 4e-3), weight_decays=(0.0, 0.01), augmentation="crop_flip", mixup=0.2
 )
@@ -93,7 +95,6 @@ def test_a_protocol_value_out_of_range_is_refused_by_name(change):
         replace(GRID, **change)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rungs", "always"),
     [((), False), ((2, 4), True)],
@@ -112,7 +113,6 @@ def test_a_killed_run_resumes_to_the_same_bits(dataset, model, tmp_path, monkeyp
     assert len(list(tmp_path.glob("*.pt"))) == 3
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("rungs", [(), (2, 4)], ids=["whole grid", "halving"])
 def test_the_regime_continues_from_grid_points_trained_separately(dataset, model, tmp_path, monkeypatch, rungs):
     regime = FullFineTuning(replace(GRID, rungs=rungs))
@@ -183,7 +183,6 @@ def test_alternating_runs_do_not_affect_each_other():
         torch.testing.assert_close(actual, expected, rtol=0, atol=0)
 
 
-@pytest.mark.slow
 def test_the_memory_layout_of_the_model_does_not_change_the_accuracy(dataset, model, first_logit):
     fresh = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.contiguous_format))
     used = replace(model, backbone=copy.deepcopy(model.backbone).to(memory_format=torch.channels_last))
@@ -191,7 +190,6 @@ def test_the_memory_layout_of_the_model_does_not_change_the_accuracy(dataset, mo
     assert regime(pairing(dataset, fresh), silent) == regime(pairing(dataset, used), silent)
 
 
-@pytest.mark.slow
 def test_halving_trains_fewer_steps_and_reports_the_stopped_points(dataset, model):
     steps = []
     protocol = replace(GRID, rungs=(2, 4), augmentation="none", mixup=0.0)

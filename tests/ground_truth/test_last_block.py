@@ -22,6 +22,8 @@ from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.model_pool.pvt import DEPTHS, PVT
 from transfer_exp.vision import timm, torchvision
 
+pytestmark = pytest.mark.slow
+
 BUILTIN = json.loads((Path(builtin_pool.__file__).parent / "weights" / "manifest.json").read_text())
 PAPER = [*(f"resnet{depth}" for depth in (34, 50, 101, 152)), *(f"densenet{depth}" for depth in (121, 169, 201))]
 PAPER += ["mnasnet1_0", "mobilenet_v2", "googlenet", "inception_v3"]
@@ -145,19 +147,16 @@ def test_the_last_block_of_each_embedded_network(name):
     _check(*_embedded(name))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("architecture", _parameters(FEW, ALWAYS_OF_THE_PAPER))
 def test_the_last_block_of_each_family_of_the_paper(architecture):
     _check(_model("torchvision", architecture), 96 if architecture == "inception_v3" else 64)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("architecture", _parameters(TIMM, ALWAYS_OF_TIMM))
 def test_the_last_block_of_families_of_timm(architecture):
     _check(_model("timm", architecture, **TIMM[architecture]), 64)
 
 
-@pytest.mark.slow
 def test_the_last_block_of_the_first_pvt():
     network = PVT(DEPTHS["pvt_tiny"]).eval()
     model = LoadedModel(wrap_network(network), str, {"library": "pvt", "architecture": "pvt_tiny"})
@@ -168,7 +167,6 @@ def test_the_last_block_of_the_first_pvt():
 
 
 @pytest.mark.assets
-@pytest.mark.slow
 @pytest.mark.parametrize("name", _parameters(ASSETS, ALWAYS_OF_ASSETS))
 def test_the_last_block_of_each_family_of_real_networks(shared, name):
     folder = shared / "assets" / "weights"
@@ -176,7 +174,6 @@ def test_the_last_block_of_each_family_of_real_networks(shared, name):
     _check(pool.candidates[0].load(), json.loads((folder / "manifest.json").read_text())[name]["input_size"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("architecture", PAPER)
 def test_the_eleven_networks_of_the_paper_have_a_last_block(architecture):
     with torch.device("meta"):

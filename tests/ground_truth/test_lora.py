@@ -15,6 +15,8 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 from transfer_exp.vision import timm
 
+pytestmark = pytest.mark.slow
+
 PROTOCOL = Protocol(steps=30, batch_size=12, learning_rates=(1e-3,), weight_decays=(0.0,), head="random")
 IMAGE = torch.zeros(1, 3, 32, 32)
 
@@ -100,7 +102,6 @@ def test_training_starts_from_the_pretrained_features(name):
         torch.testing.assert_close(part.network(images), model.backbone.eval()(images))
 
 
-@pytest.mark.slow
 def test_a_small_change_learns(dataset):
     model = builtin(("vit_shapes",)).candidates[0].load()
     pairing = fake_pairing("net", dataset, model, images=lambda split: getattr(dataset, split))

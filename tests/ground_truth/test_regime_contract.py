@@ -24,6 +24,8 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 from transfer_exp.store import Store, open_backend
 
+pytestmark = pytest.mark.slow
+
 GRID = Protocol(steps=4, batch_size=6, learning_rates=(1e-3, 4e-3), weight_decays=(0.01,), augmentation="crop_flip")
 REGIMES = {
     "full": FullFineTuning(GRID),
@@ -74,7 +76,6 @@ class Killed(BaseException):
     """Stands for a killed process; no code catches it."""
 
 
-@pytest.mark.slow
 @all_regimes
 def test_a_killed_run_resumes_to_the_same_bits(name, pairing, tmp_path, monkeypatch):
     regime, train_step, remaining = REGIMES[name], Training._train_step, [float("inf")]

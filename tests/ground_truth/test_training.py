@@ -31,6 +31,8 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.progress import silent
 from transfer_exp.vision import import_from_timm
 
+pytestmark = pytest.mark.slow
+
 QUICK = Protocol(steps=25, batch_size=12, learning_rates=(2e-3,), weight_decays=(0.01,), clip=1.0)
 
 
@@ -97,7 +99,6 @@ def test_fine_tuning_repeats_exactly_and_does_not_change_the_model(dataset):
         torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
 
 
-@pytest.mark.slow
 def test_the_test_labels_do_not_affect_the_chosen_learning_rate(dataset):
     wrong = replace(dataset, test=replace(dataset.test, labels=(dataset.test.labels + 1) % 3))
     rates = {"learning_rates": (1e-7, 2e-3), "steps": 20}
@@ -165,7 +166,6 @@ def grades():
     return TargetDataset("grey", names, split(0, 30), split(30, 40), split(0, 30), None, "r2", "regression")
 
 
-@pytest.mark.slow
 def test_errors_are_in_the_unit_of_the_numbers_and_the_smallest_is_selected(grades):
     rates = (2e-3, 1e-7)
     values = {

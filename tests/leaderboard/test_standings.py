@@ -27,6 +27,8 @@ from transfer_exp.leaderboard.standings import (
 from transfer_exp.leaderboard.table import all_standings, leaderboard_table, ordinal, rank_text, verdict
 from transfer_exp.terminal import Terminal
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -96,7 +98,6 @@ def test_static_rankings_leave_out_the_target_and_the_second_one_its_whole_famil
     assert list(ComputedBaselines(alone).static["full"].index) == [STATIC]
 
 
-@pytest.mark.slow
 def test_random_scores_have_a_mean_of_zero_and_a_band_that_holds_95_percent_of_them():
     rows = small_pool()
     view = main_view(rows)
@@ -191,7 +192,6 @@ def test_the_stored_rows_of_the_real_networks_agree_with_the_study():
                 assert found[key] == pytest.approx(row[target], abs=6e-5)
 
 
-@pytest.mark.slow
 def test_the_stored_rows_of_the_built_in_pool_score_every_model_of_the_pool():
     from omegaconf import OmegaConf
 
@@ -203,7 +203,6 @@ def test_the_stored_rows_of_the_built_in_pool_score_every_model_of_the_pool():
     assert set(rows.targets) <= set(targets)
 
 
-@pytest.mark.slow
 def test_static_rankings_of_published_tables_reach_the_published_values():
     table = published_static_taus().set_index(["pool", "regime"])["tau"]
     expected = {"itm_hub20": 0.62, "lovm_openclip35": 0.50, "peft9_vitb16_vtab19": 0.39, "mieb_linear_probe": 0.70}

@@ -13,6 +13,8 @@ from transfer_exp.metric.concept_variance import ConceptVariance, concept_varian
 from transfer_exp.metric.interclass_distance import BLOCK, InterclassDistance, distance_blocks, interclass_distance
 from transfer_exp.metric.tmi import TMI, tmi
 
+pytestmark = pytest.mark.slow
+
 oracle = settings(max_examples=25, deadline=None, derandomize=True)
 METRICS = [TMI(), InterclassDistance(), ConceptVariance()]
 each = pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)

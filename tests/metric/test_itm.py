@@ -7,6 +7,8 @@ from conftest import golden_case
 from transfer_exp.errors import InputError
 from transfer_exp.metric.itm import TwoLayers, itm
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("rounds", [1, 3])
 def test_forward_pass_and_gradients_equal_the_reference(rounds):
@@ -55,7 +57,6 @@ def test_a_step_is_that_of_torch():
             np.testing.assert_allclose(parameter, tensor.detach().numpy(), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", ["digits", "wide", "singleton"])
 def test_accuracy_is_that_of_the_reference_in_distribution(case):
     arrays, expected = golden_case(case)

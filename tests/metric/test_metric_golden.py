@@ -18,7 +18,7 @@ from transfer_exp.metric.sfda_released import SFDAReleased
 from transfer_exp.metric.transrate import TransRate
 from transfer_exp.perturbation.pca import pca
 
-pytestmark = pytest.mark.parametrize("case", GOLDEN_CASES)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("case", GOLDEN_CASES)]
 
 
 def score_on(metric, arrays):

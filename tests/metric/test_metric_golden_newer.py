@@ -20,6 +20,8 @@ from transfer_exp.metric.weight_alpha import weight_alpha
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet
 
+pytestmark = pytest.mark.slow
+
 on_all_cases = pytest.mark.parametrize("case", [*GOLDEN_CASES, "singleton"])
 
 

@@ -25,6 +25,8 @@ from transfer_exp.metric.sfda import sfda
 from transfer_exp.metric.sfda_released import sfda_released
 from transfer_exp.metric.transrate import transrate
 
+pytestmark = pytest.mark.slow
+
 LABELS = np.repeat(np.arange(4), [30, 20, 10, 5])
 SHARES = np.array([30, 20, 10, 5]) / 65
 ENTROPY = float(-(SHARES * np.log(SHARES)).sum())

@@ -35,6 +35,8 @@ from transfer_exp.metric.sfda import sfda
 from transfer_exp.metric.sfda_released import sfda_released
 from transfer_exp.metric.transrate import transrate
 
+pytestmark = pytest.mark.slow
+
 oracle = settings(max_examples=30, deadline=None, derandomize=True)
 cka, gbc, h_score, lfc, logme = map(on_samples, (cka, gbc, h_score, lfc, logme))
 

@@ -12,6 +12,8 @@ from scipy.special import digamma, gammaln
 from transfer_exp.errors import InputError
 from transfer_exp.metric.pactran_dirichlet import PACTranDirichlet, pactran_dirichlet
 
+pytestmark = pytest.mark.slow
+
 
 def labelled_probabilities(seed=0, samples=150, sources=12, classes=3, signal=1.2):
     rng = np.random.default_rng(seed)

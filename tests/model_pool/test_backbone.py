@@ -15,6 +15,8 @@ from transfer_exp.model_pool.builtin import builtin
 from transfer_exp.model_pool.loaded_model import LoadedModel
 from transfer_exp.vision import timm, torchvision
 
+pytestmark = pytest.mark.slow
+
 TIMM_MODELS = [
     "test_resnet",
     "test_vit",
@@ -62,7 +64,6 @@ def test_the_logits_of_a_timm_network_are_its_own_output(name):
     assert features.ndim == 2
 
 
-@pytest.mark.slow
 @pytest.mark.families
 @pytest.mark.parametrize("family", FAMILIES)
 def test_features_and_logits_of_every_timm_family(family):
@@ -144,7 +145,6 @@ def test_a_timm_network_without_a_head_gives_no_logits():
     assert logits is None
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dim"), TORCHVISION_DIMENSIONS.items())
 def test_the_head_of_a_torchvision_network_turns_its_features_into_its_logits(name, dim):
     network = torchvision.models.get_model(name, weights=None, **_ARGUMENTS.get(name, {})).eval()

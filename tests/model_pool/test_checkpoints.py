@@ -19,6 +19,8 @@ from transfer_exp.model_pool.loaded_model import hash_weights
 from transfer_exp.model_pool.preprocessing import create_transforms
 from transfer_exp.vision import timm, torchvision
 
+pytestmark = pytest.mark.slow
+
 ENTRY = {
     "library": "timm",
     "architecture": "test_resnet",
@@ -116,7 +118,6 @@ def test_files_as_trainers_write_them_give_the_same_weights(folder, network, for
     assert _load(folder).identity == plain
 
 
-@pytest.mark.slow
 def test_the_manifest_decides_between_averaged_and_other_weights(folder, network):
     averaged = timm.create_model("test_resnet", num_classes=5)
     torch.save({"state_dict": network.state_dict(), "model_ema": averaged.state_dict()}, folder / "net.pth")
@@ -291,7 +292,6 @@ def test_an_edit_of_the_file_of_architectures_is_another_network(folder):
 
 
 @pytest.mark.assets
-@pytest.mark.slow
 def test_every_network_of_the_assets_gives_features_of_its_size(shared):
     folder = shared / "assets" / "weights"
     manifest = json.loads((folder / "manifest.json").read_text())

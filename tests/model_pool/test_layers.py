@@ -12,6 +12,8 @@ from transfer_exp.model_pool.backbone import wrap_network
 from transfer_exp.model_pool.layers import HEAD_INPUT, MEAN, block_names, read_layers, select_layers
 from transfer_exp.vision import timm, torchvision
 
+pytestmark = pytest.mark.slow
+
 IMAGES = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 TIMM = {
     "test_vit": {"img_size": 32, "patch_size": 8},
@@ -75,7 +77,6 @@ def test_a_network_that_averages_its_tokens_is_pooled_so_by_default(timm_network
     torch.testing.assert_close(read(network, ["blocks.7"])["blocks.7"], read(network, ["blocks.7"], "mean")["blocks.7"])
 
 
-@pytest.mark.slow
 def test_late_class_tokens_are_not_taken_for_patches():
     torch.manual_seed(0)
     network = timm.create_model("cait_xxs24_224", img_size=32, depth=2, embed_dim=48).eval()

@@ -20,6 +20,8 @@ from transfer_exp.model_pool.torchvision import _DENSELAYER
 from transfer_exp.model_pool.torchvision import torchvision as torchvision_pool
 from transfer_exp.vision import timm, torchvision
 
+pytestmark = pytest.mark.slow
+
 REVISION = "0" * 40
 
 

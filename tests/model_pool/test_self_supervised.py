@@ -25,6 +25,8 @@ from transfer_exp.ground_truth.network import split_at
 from transfer_exp.model_pool.self_supervised import extract_trunk_state, read_sources, self_supervised
 from transfer_exp.vision import torchvision
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 IMAGES = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 HEAD = {"fc.weight": torch.zeros(3, 2), "fc.bias": torch.zeros(3)}
@@ -174,7 +176,6 @@ def _features(backbone):
         return backbone(IMAGES)
 
 
-@pytest.mark.slow
 def test_a_network_converted_from_simclr_v2_gives_the_same_features(tmp_path):
     converted = _randomise_batch_norms(_Converted())
     head = {"layers.0.weight": torch.zeros(2)}
@@ -193,7 +194,6 @@ def test_a_missing_file_is_reported_with_its_download_page(tmp_path):
         _load(tmp_path, "sela-v2")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "layout"),
     [("infomin.pth", "pycontrast"), ("deepcluster-v2.pth.tar", "deepcluster"), ("pcl-v2.pt", "moco_v2")],
@@ -209,7 +209,6 @@ def test_a_published_file_is_loaded_exactly_and_without_a_head(tmp_path, network
     assert not loaded.backbone.training
 
 
-@pytest.mark.slow
 def test_the_last_block_is_found_and_split_off(tmp_path, network):
     save_file(network.state_dict(), tmp_path / "byol.safetensors")
     loaded = _load(tmp_path, "byol")
@@ -220,14 +219,12 @@ def test_the_last_block_is_found_and_split_off(tmp_path, network):
         torch.testing.assert_close(rest(trunk(IMAGES)), _features(network))
 
 
-@pytest.mark.slow
 def test_the_identity_depends_on_the_weights_and_not_on_the_layout(tmp_path, network):
     torch.save(_swav(network.state_dict()), tmp_path / "swav.pth")
     torch.save(dict(network.state_dict()), tmp_path / "moco-v1.pth")
     assert _load(tmp_path, "swav").identity == _load(tmp_path, "moco-v1").identity
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -318,7 +315,6 @@ def test_the_pool_has_the_models_of_the_published_accuracies():
     assert sorted(names) == [candidate.name for candidate in self_supervised("somewhere").candidates]
 
 
-@pytest.mark.slow
 def test_only_simclr_gets_images_without_normalisation(tmp_path, network):
     for name in read_sources():
         unit = name.startswith("simclr")

@@ -19,6 +19,8 @@ from transfer_exp.perturbation.spread import Spread
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.discriminant import adaptive_shrinkage, fitted_posterior
 
+pytestmark = pytest.mark.slow
+
 logme_of = on_samples(LogME())
 RELEASED_ATTRACT = Attract(alpha=0.1, sigma=0.6, sign="released", clamp=False, normalise=False)
 

@@ -16,6 +16,8 @@ from transfer_exp.report.sweep_cells import collect
 from transfer_exp.results.cell import CellResult, ModelResult
 from transfer_exp.results.search import pareto_front
 
+pytestmark = pytest.mark.slow
+
 # Accuracy, trained parameters and seconds of two models by regime.
 REGIMES = {
     "full": {"a": (0.9, 1000, 4.0), "b": (0.8, 2000, 9.0)},

@@ -11,6 +11,8 @@ from transfer_exp.report.ranking_table import notable_models
 from transfer_exp.report.scatter import place_labels, scatter
 from transfer_exp.results.cell import CellResult, ModelResult
 
+pytestmark = pytest.mark.slow
+
 CELL = {"dataset": "digits", "perturbation": "none", "metric": "logme"}
 
 

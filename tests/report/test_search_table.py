@@ -25,6 +25,8 @@ from transfer_exp.report.record import (
 from transfer_exp.report.search_table import next_step, search_table, verdict, warnings
 from transfer_exp.results.search import AdaptedModel, SearchedModel, SearchResult
 
+pytestmark = pytest.mark.slow
+
 CELL = {"model_pool": "p", "dataset": "d", "perturbation": "pca", "metric": "logme", "seed": "0"}
 
 

@@ -17,6 +17,8 @@ from transfer_exp.report.sweep_cells import collect
 from transfer_exp.report.sweep_table import shots_frame, shots_table
 from transfer_exp.results.cell import CellResult, ModelResult
 
+pytestmark = pytest.mark.slow
+
 TAUS = {"1": [0.1, 0.3, -0.1], "5": [0.4, 0.5, 0.6], "10": [0.6, 0.7, 0.65], "None": [0.8, 0.8, 0.8]}
 
 

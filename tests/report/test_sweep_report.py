@@ -22,6 +22,8 @@ from transfer_exp.report.sweep_figure import sweep_figure
 from transfer_exp.report.sweep_table import change_table, sweep_table
 from transfer_exp.results.cell import CellResult, ModelResult
 
+pytestmark = pytest.mark.slow
+
 
 def cell(dataset, perturbation, metric, seed="0", **fields_added):
     fields = {"model_pool": "builtin", "dataset": dataset, "perturbation": perturbation, "metric": metric}

@@ -14,6 +14,8 @@ from transfer_exp.report.record import read_record
 from transfer_exp.report.write_run import write_run, write_search
 from transfer_exp.results.search import SearchedModel, SearchResult
 
+pytestmark = pytest.mark.slow
+
 CELL = {"model_pool": "builtin", "dataset": "digits", "perturbation": "none", "metric": "logme", "seed": "0"}
 SEARCH = SearchResult(
     CELL,

@@ -18,6 +18,8 @@ from transfer_exp.errors import InputError
 from transfer_exp.io.atomic import digest
 from transfer_exp.store import Lock, Store, open_backend
 
+pytestmark = pytest.mark.slow
+
 KINDS = ["folder", "file", "memory", "s3"]
 ROOT = Path(__file__).parents[2]
 COMPUTE_SLOWLY = """
@@ -190,7 +192,6 @@ def test_a_lock_has_one_holder(url):
     assert not backend.exists("a.lock")
 
 
-@pytest.mark.slow
 def test_a_lock_without_renewal_is_broken(url):
     backend = open_backend(url)
     write(backend, "a.lock", "other-machine/1 1 abc 000000000\n")
@@ -200,7 +201,6 @@ def test_a_lock_without_renewal_is_broken(url):
         assert "other-machine" not in read(backend, "a.lock")
 
 
-@pytest.mark.slow
 def test_a_living_holder_keeps_the_lock_beyond_the_timeout(url):
     backend, acquired = open_backend(url), threading.Event()
 
@@ -227,7 +227,6 @@ def test_a_former_holder_does_not_release_the_lock_of_the_next_one(url):
         assert read(backend, "a.lock") == text
 
 
-@pytest.mark.slow
 def test_one_of_several_processes_computes_and_the_others_read(s3):
     workers = [
         subprocess.Popen(
@@ -265,7 +264,6 @@ def test_a_chain_of_file_systems_is_refused_before_its_files_are_read(tmp_path):
             open_backend(url)
 
 
-@pytest.mark.slow
 def test_a_missing_bucket_is_one_line_without_the_secret_key(s3):
     store = Store("s3://absent-bucket/store")
     with pytest.raises(InputError, match="absent-bucket") as caught:
@@ -273,7 +271,6 @@ def test_a_missing_bucket_is_one_line_without_the_secret_key(s3):
     assert "planted-secret" not in str(caught.value)
 
 
-@pytest.mark.slow
 def test_an_unreachable_server_is_one_line(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")

@@ -31,6 +31,8 @@ from transfer_exp.evaluation.ranking import regret
 from transfer_exp.evaluation.score_files import update_scores
 from transfer_exp.io.text import read_json
 
+pytestmark = pytest.mark.slow
+
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 PAGE = RESULTS / "calibration.md"
 MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
@@ -228,7 +230,6 @@ def assert_close(key, shipped, fitted):
     assert shipped_numbers == pytest.approx(numbers, rel=1e-3, abs=1e-4), key
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("anchor", ANCHORS)
 def test_shipped_calibrations_of_logme_agree_with_the_stored_rows(anchor, real_pool):
     calibrations = read_calibrations(SHIPPED_CALIBRATIONS)
@@ -241,7 +242,6 @@ def test_a_small_table_of_the_page_agrees_with_the_stored_rows(real_pool):
     assert TABLES["sizes"]({"real_pool": real_pool}) in PAGE.read_text(), f"run python -m studies.calibration {PAGE}"
 
 
-@pytest.mark.slow
 @pytest.mark.study
 def test_all_calibrations_and_the_page_agree_with_the_stored_rows(tmp_path):
     files = pool_files(RESULTS)

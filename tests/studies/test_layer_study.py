@@ -11,6 +11,8 @@ from transfer_exp.io.csv import read_table
 from transfer_exp.report.record import write_record
 from transfer_exp.results.cell import CellResult, ModelResult
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "layers.md"
 
 

@@ -19,6 +19,8 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import weighted_tau
 from transfer_exp.evaluation.score_files import update_scores
 
+pytestmark = pytest.mark.slow
+
 MODELS, TARGETS = [f"net{i}" for i in range(8)], ["a", "b", "c", "control"]
 PAGES = [p for p in (Path(__file__).parents[2] / "docs").rglob("*.md") if "\n<!-- study:" in p.read_text()]
 # Scores rank like the accuracies after "good", in reverse order after "bad", and partly with the other perturbations.
@@ -99,7 +101,6 @@ def test_baselines_do_not_use_the_target(study):
     assert seed_ceiling(study, "full", "a") == pytest.approx(1.0)
 
 
-@pytest.mark.slow
 def test_every_table_shows_numbers_of_the_study(study):
     for name in TABLES:
         takes_regime = name in ("changes", "further", "means", "scoring_set_sizes")
@@ -109,7 +110,6 @@ def test_every_table_shows_numbers_of_the_study(study):
     assert f"{study.taus(Cell('logme', 'good'), 'full', study.averaged)[0]:.2f}" in TABLES["means"](study, "full")
 
 
-@pytest.mark.slow
 def test_the_verdict_follows_from_the_numbers(study):
     cells = {
         line.split("`")[1]: [cell.strip() for cell in line.split("|")[2:4]]
@@ -131,7 +131,6 @@ def _page(rows, text="<!-- table: means full -->\nold\n<!-- end -->"):
     return page
 
 
-@pytest.mark.slow
 def test_the_command_fills_the_page_and_draws_its_figures(rows, study, monkeypatch):
     page = _page(rows)
     monkeypatch.setattr(sys, "argv", ["study", str(page)])
@@ -233,7 +232,6 @@ def test_the_figures_of_a_page_are_drawn_from_its_rows(page):
             assert image.text["Source"] == source_digest(page), f"run python -m studies.real_pool {page}"
 
 
-@pytest.mark.slow
 @pytest.mark.study
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_agrees_with_its_rows(page):

@@ -11,6 +11,8 @@ from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.report.record import write_record, write_result_rows
 from transfer_exp.results.cell import CellResult, ModelResult
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("a", "b", "c", "d")
 ACCURACIES = {"pets": (0.9, 0.8, 0.7, 0.6), "cars": (0.1, 0.2, 0.3, 0.4)}
 

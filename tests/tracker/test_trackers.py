@@ -15,6 +15,8 @@ from transfer_exp.tracker.several import SeveralTrackers
 from transfer_exp.tracker.tracker import ActiveRun, TrackedResults, TrackedRun, Tracker
 from transfer_exp.tracker.wandb import WandbTracker
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = sorted((Path(__file__).parents[2] / "conf" / "tracker").glob("*.yaml"))
 EXTRAS = ("mlflow", "tensorboard")
 RUN = TrackedRun("score", {"metric": "logme", "dataset": "digits"}, {"seed": 0}, "group")

@@ -31,6 +31,8 @@ from transfer_exp.report.html.page import page_data, write_page
 from transfer_exp.report.html.run_details import read_run_details, write_run_details
 from transfer_exp.report.palette import PALETTE
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "link"}
 
 
@@ -187,7 +189,6 @@ def test_writing_a_page_again_changes_nothing(tmp_path):
     assert {p.name for p in tmp_path.iterdir() if p.is_file()} == {"page.json", "report.html"}
 
 
-@pytest.mark.slow  # also draws the figure of the sweep
 def test_the_report_command_writes_the_page_again(tmp_path, capsys):
     folder = write_sweep_folder(tmp_path / "sweep")
     assert main([str(folder)]) == 0
@@ -256,7 +257,6 @@ def test_the_style_uses_only_colours_of_the_palette():
     assert set(re.findall(r"var\(--(\w+)", style)) - own <= PALETTE.keys()
 
 
-@pytest.mark.slow
 def test_a_run_writes_a_page_and_a_sweep_writes_one_page_for_all_its_cells(tmp_path):
     rng, labels = np.random.default_rng(0), np.arange(60) % 3
     for name, noise in (("clear", 0.5), ("dim", 5.0), ("dark", 9.0)):
