@@ -10,7 +10,11 @@ from transfer_exp.errors import InputError
 from transfer_exp.evaluation.correlation import pool_taus, weighted_tau
 from transfer_exp.evaluation.sub_pools import grouped_tau, leave_one_out, sub_pools, win_rates
 
-RNG = np.random.default_rng(0)
+
+@pytest.fixture
+def rng():
+    """Return a generator that is new for each test, so that a test does not depend on the tests before it."""
+    return np.random.default_rng(2)
 
 
 def tau_differences(first, second, accuracies, pools):
@@ -48,8 +52,8 @@ def test_impossible_sub_pools_are_refused(wrong):
         sub_pools(*wrong)
 
 
-def test_leaving_one_out_shows_the_model_that_determines_the_result():
-    scores, accuracies = RNG.normal(size=(2, 6))
+def test_leaving_one_out_shows_the_model_that_determines_the_result(rng):
+    scores, accuracies = rng.normal(size=(2, 6))
     literal = [weighted_tau(np.delete(scores, i), np.delete(accuracies, i)) for i in range(6)]
     np.testing.assert_allclose(leave_one_out(scores, accuracies), literal, atol=1e-12)
     accuracies, scores = np.arange(6.0), np.array([9.0, 1, 2, 3, 4, 5])
@@ -59,8 +63,8 @@ def test_leaving_one_out_shows_the_model_that_determines_the_result():
         leave_one_out(scores[:2], accuracies[:2])
 
 
-def test_the_flip_rate_equals_a_literal_count():
-    first, second, truth = RNG.normal(size=(3, 3, 7))
+def test_the_flip_rate_equals_a_literal_count(rng):
+    first, second, truth = rng.normal(size=(3, 3, 7))
     pools = sub_pools(7, 2)
 
     def sign(members):
@@ -82,8 +86,8 @@ def test_a_clear_difference_never_flips_and_equality_counts_as_a_sign():
     assert flips(truth, swapped, truth, pools) == pytest.approx(9 / 15)
 
 
-def test_rounding_errors_do_not_flip():
-    scores, truth = RNG.normal(size=(3, 8)), np.tile(RNG.normal(size=8), (3, 1))
+def test_rounding_errors_do_not_flip(rng):
+    scores, truth = rng.normal(size=(3, 8)), np.tile(rng.normal(size=8), (3, 1))
     again = np.roll(scores, 1, axis=0)  # the same scores on other rows of the same dataset: equal but for rounding
     pools = sub_pools(8)
     differences = tau_differences(scores, again, truth, pools)
@@ -91,8 +95,8 @@ def test_rounding_errors_do_not_flip():
     assert flips(scores, again, truth, pools) == 0
 
 
-def test_win_rates_equal_a_literal_count_and_ties_share():
-    scores, truth = RNG.normal(size=(3, 2, 6)), RNG.normal(size=(2, 6))
+def test_win_rates_equal_a_literal_count_and_ties_share(rng):
+    scores, truth = rng.normal(size=(3, 2, 6)), rng.normal(size=(2, 6))
     scores = np.concatenate([scores, 2 * scores[:1]])  # the first metric again
     pools = sub_pools(6)
     literal = np.zeros((4, 2))
@@ -115,6 +119,19 @@ def test_empty_pools_and_metrics_are_refused():
         win_rates(truth[None], truth, nothing)
     with pytest.raises(InputError, match="at least one metric"):
         win_rates(np.ones((0, 1, 4)), truth, sub_pools(4))
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 5), (1, 1, 4), (1, 4), (2, 4), (4,)])
+def test_win_rates_refuse_scores_of_another_shape(untyped, shape):
+    with pytest.raises(InputError, match=r"at least one metric with \(2, 4\) as in the accuracies: got"):
+        win_rates(np.ones(shape), np.tile(np.arange(4.0), (2, 1)), sub_pools(4))
+
+
+@pytest.mark.parametrize(("gap", "rates"), [(1e-13, [0.5, 0.5]), (1e-11, [1, 0]), (-1e-11, [0, 1])])
+def test_taus_that_differ_by_rounding_share_the_win(monkeypatch, gap, rates):
+    taus = iter([np.array([0.3 + gap]), np.array([0.3])])
+    monkeypatch.setattr("transfer_exp.evaluation.sub_pools.pool_taus", lambda *args: next(taus))
+    assert win_rates(np.ones((2, 1, 4)), np.arange(4.0)[None], np.arange(4)[None]).ravel().tolist() == rates
 
 
 def test_differences_that_are_zero_to_rounding_have_the_sign_zero():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from transfer_exp.dataset.arrays import arrays
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, explain_model_failure
 from transfer_exp.evaluation.halving import Halving
 from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.regime_comparison import RANKING_SHARE, RegimeComparison
@@ -50,10 +50,11 @@ class FakeRegime(CachedAccuracies):
     def with_validation(self, pairing, track):
         if pairing.name not in self.results:
             raise NotApplicableError("it has no linear layers")
-        advance = track("training", self.seconds)
-        for _ in range(self.seconds):
-            self.clock.now += 1.0
-            advance()
+        with explain_model_failure("it cannot be trained", "protocol.batch_size"):  # as in `CachedAccuracies`
+            advance = track("training", self.seconds)
+            for _ in range(self.seconds):
+                self.clock.now += 1.0
+                advance()
         validation, test = self.results[pairing.name]
         return Accuracy(
             test, "accuracy", {"validation": validation}, trainable_parameters=10, seconds=float(self.seconds)
@@ -134,9 +135,23 @@ def test_the_budget_holds_although_the_training_takes_longer_than_predicted(comp
 
 
 def test_a_budget_that_ends_during_the_first_training_says_so(compare, clock):
-    with pytest.raises(InputError, match="ended during the training of first with full, the first pair: the same comm"):
+    with pytest.raises(InputError, match="of first with full, before any pair was finished: the same command with a l"):
         compare(5.0, full=(7, 2.0, ACCURACIES), lora=(4, 4.0, ACCURACIES))
     assert clock.now == 5.0
+
+
+def test_a_budget_that_ends_after_a_regime_that_cannot_adapt_the_model_does_not_call_it_the_first_pair(compare):
+    with pytest.raises(InputError, match="of first with full, before any pair was finished: the same command with a l"):
+        compare(5.0, full=(7, 2.0, ACCURACIES), lora=(1, 1.0, {}))
+
+
+def test_a_timeout_of_the_network_is_not_the_end_of_the_budget(compare, monkeypatch):
+    def time_out(regime, pairing, track):
+        raise TimeoutError("read of s3 timed out")
+
+    monkeypatch.setattr(FakeRegime, "with_validation", time_out)
+    with pytest.raises(TimeoutError, match="read of s3 timed out"):
+        compare(None, full=(1, 1.0, ACCURACIES))
 
 
 def test_the_best_pair_is_chosen_on_validation_and_not_on_test_images(compare):
@@ -148,8 +163,11 @@ def test_the_best_pair_is_chosen_on_validation_and_not_on_test_images(compare):
 
 def test_of_equal_pairs_the_one_with_fewer_trained_parameters_is_best(compare):
     result = compare(None, full=(1, 1.0, ACCURACIES))
-    few = replace(result.pairs[1], validation=0.7, trainable_parameters=5)
-    assert replace(result, pairs=(result.pairs[0], few)).best_pair == few
+    for trained in (5, 0):
+        few = replace(result.pairs[1], validation=0.7, trainable_parameters=trained)
+        assert replace(result, pairs=(result.pairs[0], few)).best_pair == few
+    unknown = replace(result.pairs[1], validation=0.7, trainable_parameters=None, model="a")
+    assert replace(result, pairs=(unknown, result.pairs[0])).best_pair == result.pairs[0], "unknown: last"
 
 
 def test_a_model_that_a_regime_cannot_adapt_is_named_and_the_others_go_on(compare):
@@ -171,6 +189,18 @@ def test_a_budget_that_no_pair_fits_names_the_cheapest_and_a_budget_that_suffice
 def test_a_budget_that_the_ranking_used_up_still_names_the_cheapest(compare):
     with pytest.raises(InputError, match=r"fits into the 0.0 s that the ranking left: the cheapest, lora of first"):
         compare(-1.0, full=(10, 10.0, ACCURACIES), lora=(4, 4.0, ACCURACIES))
+
+
+def test_a_used_up_budget_before_a_stored_accuracy_asks_for_more_than_what_was_used(compare, clock, monkeypatch):
+    def predict(regime, pairing):
+        clock.now += 3.0
+        return 0.0
+
+    monkeypatch.setattr(FakeRegime, "predict_seconds", predict)
+    with pytest.raises(InputError, match=r"used up before first with lora: set --budget (\d+)s$") as error:
+        compare(2.0, lora=(0, 0.0, ACCURACIES))
+    sufficient = float(re.search(r"set --budget (\d+)s", str(error.value))[1])
+    assert compare(sufficient, lora=(0, 0.0, ACCURACIES)).best_pair.model == "first"
 
 
 def test_a_budget_that_ends_after_a_model_that_cannot_be_adapted_says_so(compare, monkeypatch):

@@ -23,6 +23,13 @@ _MARGIN = 1.2
 _NOT_REACHED, _STOPPED = "the time budget was used up before", "the time budget ended during the training"
 
 
+class _BudgetSpentError(TimeoutError):
+    """Raised at the first step of a training after the end of the budget.
+
+    An `OSError`, which `explain_model_failure` does not take for a failure of the network.
+    """
+
+
 @dataclass(frozen=True, eq=False)
 class RegimeComparison:
     """Fine-tunes the models of a search in the order of their ranks, each by its cheapest regime first.
@@ -84,7 +91,7 @@ class RegimeComparison:
             return replace(pair, reason=needed)
         try:
             accuracy = self.regimes[pair.regime].with_validation(pairing, self._within_budget(track))
-        except TimeoutError:
+        except _BudgetSpentError:
             return replace(pair, reason=_STOPPED)
         except NotApplicableError as error:
             return replace(pair, status="failed", reason=str(error))
@@ -100,14 +107,14 @@ class RegimeComparison:
         )
 
     def _within_budget(self, track: Track) -> Track:
-        """Return a progress display that raises `TimeoutError` at the first step after the end of the budget."""
+        """Return a progress display that raises `_BudgetSpentError` at the first step after the end of the budget."""
 
         def start(description: str, total: int) -> Callable[[], object]:
             advance = track(description, total)
 
             def advance_within_budget() -> None:
                 if self.budget.left() <= 0:
-                    raise TimeoutError
+                    raise _BudgetSpentError
                 advance()
 
             return advance_within_budget
@@ -123,8 +130,8 @@ class RegimeComparison:
         for pair in not_tried:
             if pair.reason == _STOPPED:
                 return InputError(
-                    f"the time budget ended during the training of {pair.model} with {pair.regime}, the first pair: "
-                    "the same command with a larger --budget continues there"
+                    f"the time budget ended during the training of {pair.model} with {pair.regime}, before any pair "
+                    "was finished: the same command with a larger --budget continues there"
                 )
         predicted = [pair for pair in not_tried if pair.expected_seconds is not None]
         if not predicted:
@@ -133,8 +140,12 @@ class RegimeComparison:
                 f"({pairs[0].reason}): set a larger --budget"
             )
         cheapest = min(predicted, key=lambda pair: pair.expected_seconds or 0.0)
-        needed, seconds = _MARGIN * (cheapest.expected_seconds or 0.0), self.budget.seconds or 0.0
-        total = math.ceil(max(seconds - left + needed, needed / (1 - RANKING_SHARE)))
+        needed = _MARGIN * (cheapest.expected_seconds or 0.0)
+        total = math.floor(max(self.budget.spent + needed, needed / (1 - RANKING_SHARE))) + 1
+        if needed == 0:  # a stored accuracy, or a time that is unknown
+            return InputError(
+                f"the time budget was used up before {cheapest.model} with {cheapest.regime}: set --budget {total}s"
+            )
         return InputError(
             f"no pair of model and regime fits into the {format_seconds(left)} that the ranking left: the cheapest, "
             f"{cheapest.regime} of {cheapest.model}, needs about {format_seconds(needed)}: set --budget {total}s"

@@ -186,7 +186,8 @@ class SearchResult:
 
         def order(pair: AdaptedModel) -> tuple[float, float, str]:
             quality = larger_is_better(pair.validation or 0.0, self.measure)
-            return -quality, pair.trainable_parameters or math.inf, pair.model
+            trained = math.inf if pair.trainable_parameters is None else pair.trainable_parameters
+            return -quality, trained, pair.model
 
         return min((pair for pair in self.pairs if pair.status == "measured"), key=order, default=None)
 
