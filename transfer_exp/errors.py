@@ -7,7 +7,9 @@ import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from difflib import get_close_matches
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -176,14 +178,18 @@ def raising_frame(error: BaseException) -> traceback.FrameSummary:
     return next((frame for frame in reversed(frames) if not frame.filename.endswith(_EXIT_HOOKS)), frames[-1])
 
 
-def check_options(group: str, options: object, checks: Mapping[str, tuple[bool, str]]) -> None:
+def check_options(group: str, options: Any, checks: Mapping[str, tuple[bool, str]]) -> None:
     """Raise `InputError` for the first option of a config group whose value is not allowed.
 
     Args:
         group: Name of the config group.
-        options: Object that has the values as attributes.
+        options: Dataclass instance with the values. Its fields of the type ``int`` must be whole numbers.
         checks: By option, whether its value is allowed, and in words which are.
     """
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.type == "int" and not isinstance(value, Integral):
+            raise InputError(f"{group}.{field.name}={show_value(value)}: need a whole number")
     for name, (is_allowed, allowed) in checks.items():
         if not is_allowed:
             raise InputError(f"{group}.{name}={show_value(getattr(options, name))}: need {allowed}")

@@ -35,10 +35,10 @@ def test_existing_splits_are_used(split_root):
     assert target.train.read(5).size == (32, 32)
 
 
-@pytest.mark.parametrize("fraction", [0.0, 2.0, float("nan")])
-def test_a_fraction_out_of_range_is_named(tmp_path, fraction):
+@pytest.mark.parametrize("fraction", [0.0, 2.0, float("nan"), "0.3", None, [0.3]])
+def test_a_fraction_out_of_range_is_named(untyped, tmp_path, fraction):
     image_folders(tmp_path / "birds", ["wren", "heron"], 4)
-    with pytest.raises(InputError, match=r"dataset\.test_fraction=\S+: need a number between 0 and 1"):
+    with pytest.raises(InputError, match=r"^dataset\.test_fraction=\S+: need a number between 0 and 1"):
         image_folder(str(tmp_path / "birds"), test_fraction=fraction)
 
 
@@ -89,6 +89,22 @@ def test_folders_inside_a_class_belong_to_it_in_the_order_of_their_names(tmp_pat
         *("b/0/0.jpg", "b/0/1.jpg", "b/1.jpg"),
     ]
     assert target.passed_over == {"links to folders": ("a/1/loop",)}
+
+
+@pytest.mark.parametrize(("target", "other"), [("gull", "gull"), ("gull/young", "gull"), (".", "gull")])
+@pytest.mark.parametrize("split", ["", "train"])
+def test_a_class_folder_that_is_a_link_to_another_class_is_refused(tmp_path, split, target, other):
+    image_folders(tmp_path / split, ["gull", "owl"], 3)
+    image_folders(tmp_path / split / "gull", ["young"], 2)
+    (tmp_path / split / "wren").symlink_to(tmp_path / split / target)
+    with pytest.raises(InputError, match=rf"class folder \S*wren is a link to .* of the class {other}: remove one"):
+        image_folder(str(tmp_path))
+
+
+def test_a_class_folder_may_be_a_link_to_a_folder_that_is_no_class(tmp_path):
+    image_folders(tmp_path, ["gull", ".more/owl"], 3)
+    (tmp_path / "owl").symlink_to(tmp_path / ".more" / "owl")
+    assert image_folder(str(tmp_path)).class_names == ("gull", "owl")
 
 
 @pytest.mark.parametrize("direct", [True, False])

@@ -148,6 +148,15 @@ def test_every_option_refuses_impossible_values_by_name(kind, option):
 
 
 @pytest.mark.parametrize(
+    ("kind", "option"),
+    [pytest.param(k, f.name, id=f"{k.name}.{f.name}") for k in CLASSES for f in fields(k) if f.type == "int"],
+)
+def test_every_option_that_counts_refuses_fractions_in_python_too(untyped, kind, option):
+    with pytest.raises(InputError, match=rf"^metric\.{option}=\d+\.5: need a whole number$"):
+        kind(**{option: getattr(kind(), option) + 0.5})
+
+
+@pytest.mark.parametrize(
     "options",
     [
         {"_target_": "transfer_exp.metric.effective_rank.AlphaReQ", "first": 20, "last": 20},

@@ -70,6 +70,11 @@ def test_atc_estimates_the_accuracy_of_the_source_on_the_source_itself():
     assert atc(uncertain, probabilities, accuracy) < 0.1
     with pytest.raises(InputError, match="score=energy of atc"):
         atc(uncertain, probabilities, accuracy, "energy")
+    for wrong in (float("nan"), -0.1, 1.1):
+        with pytest.raises(InputError, match=r"source_accuracy=\S+ of atc must be in \[0, 1\]"):
+            atc(uncertain, probabilities, wrong)
+    assert atc(uncertain, probabilities, 0.0) == 0.0
+    assert atc(probabilities, probabilities, 1.0) == 1.0
     with pytest.raises(NotApplicableError, match="no head"):
         ATC()(uncertain, WITHOUT_HEAD)
 

@@ -39,9 +39,27 @@ def test_each_step_changes_radius_and_distance_as_the_page_says():
 def test_a_network_has_one_row_of_distances_and_its_gate():
     first, second = class_distances({"large": separate_classes(), "small": separate_classes(0.01)}).splitlines()[2:]
     assert re.fullmatch(r"\| `large` (\| \d+\.\d\d ){6}\| open \|", first)
-    cells = second.split(" | ")
-    assert cells[-1] == "shut |"
-    assert cells[3] == cells[6], "a shut gate leaves the features as they are"
+    assert re.fullmatch(r"\| `small` (\| \d+\.\d\d ){6}\| shut \|", second)
+
+
+@pytest.mark.parametrize(("scale", "is_open"), [(1.0, True), (0.01, False)])
+def test_a_shut_gate_leaves_the_features_as_they_are(scale, is_open):
+    network = separate_classes(scale)
+    released = perturbation_steps(network.features.astype(np.float64), network.labels)["released code"]
+    assert np.array_equal(released, network.features) != is_open
+
+
+def test_the_cells_of_a_row_are_radii_and_distances_in_the_order_of_the_heads():
+    network = separate_classes()
+    head, _, row = class_distances({"large": network}).splitlines()
+    steps = perturbation_steps(network.features.astype(np.float64), network.labels)
+    classes = {step: class_statistics(values, network.labels) for step, values in steps.items()}
+    values = {f"radius, {step}": statistics.radii.mean() for step, statistics in classes.items()}
+    values |= {f"distance, {step}": pdist(statistics.means).mean() for step, statistics in classes.items()}
+    cells = dict(zip(head.strip("| ").split(" | "), row.strip("| ").split(" | "), strict=True))
+    numbers = {name: text for name, text in cells.items() if name in values}
+    assert numbers == {name: f"{values[name]:.2f}" for name in numbers}
+    assert len(numbers) == 6
 
 
 @pytest.mark.slow

@@ -67,8 +67,8 @@ def image_folder(
 
     Raises:
         InputError: If the folder is missing or cannot be read, if it is unclear whether its folders are classes or
-            splits, if a split or class is missing, empty, too small or there twice, if a link leads out of the folder,
-            or if an option is out of range.
+            splits, if a split or class is missing, empty, too small or there twice, if a link leads out of the folder
+            or from one class folder to another, or if an option is out of range.
     """
     folder = _resolve_root(root)
     scan = FolderScan(folder, is_skip(on_unreadable), ImageDecoder(background, pixel_range))
@@ -254,6 +254,18 @@ def _is_class(train: Path, other_folders: list[Path], one_split_name: bool) -> b
     return False
 
 
+def _refuse_linked_classes(folders: Sequence[Path]) -> None:
+    """Refuse a class folder that is a link to another one, or to a folder inside or around it."""
+    for link in (path for path in folders if path.is_symlink()):
+        target = link.resolve()
+        for other in (path for path in folders if path != link):
+            if target.is_relative_to(other.resolve()) or other.resolve().is_relative_to(target):
+                raise InputError(
+                    f"class folder {link} is a link to {target}, so its images would also be of the class "
+                    f"{other.name}: remove one of the two"
+                )
+
+
 class FolderScan:
     """Lists and loads the images below a root, and records what it passes over.
 
@@ -324,7 +336,9 @@ class FolderScan:
     def _images_by_class(self, folder: Path) -> dict[str, list[Path]]:
         """Return the images below each class folder by the name of the class, which two folders may share."""
         files: dict[str, list[Path]] = {}
-        for path in self._visible_folders(folder, _OUTSIDE_CLASSES):
+        folders = self._visible_folders(folder, _OUTSIDE_CLASSES)
+        _refuse_linked_classes(folders)
+        for path in folders:
             files.setdefault(clean_name(path.name), []).extend(self.list_images(path))
         return files
 

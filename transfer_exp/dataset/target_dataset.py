@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
+from numbers import Real
 from typing import get_args
 
 import numpy as np
@@ -24,7 +25,7 @@ from transfer_exp.dataset.stratification import (
     stratified_indices,
     stratified_split,
 )
-from transfer_exp.errors import InputError, suggestion
+from transfer_exp.errors import InputError, show_value, suggestion
 from transfer_exp.io.measures import ORDINAL, MultiLabelMeasure, OrdinalMeasure, RegressionMeasure, SingleLabelMeasure
 from transfer_exp.io.text import clean_name
 from transfer_exp.progress import track
@@ -295,8 +296,8 @@ def assemble(
     """
     train, test = splits["train"], splits.get("test")
     if test is None:
-        if not 0 < test_fraction < 1:
-            raise InputError(f"dataset.test_fraction={test_fraction}: need a number between 0 and 1")
+        if not isinstance(test_fraction, Real) or not 0 < test_fraction < 1:
+            raise InputError(f"dataset.test_fraction={show_value(test_fraction)}: need a number between 0 and 1")
         train, test = train.split(test_fraction, seed)
     scoring_set, validation = train.stratified_subset(scoring_set_size, seed), splits.get("validation")
     reasons = {reason: tuple(names) for reason, names in (passed_over or {}).items()}

@@ -75,15 +75,17 @@ def atc(
         Estimate in [0, 1] of the head's accuracy on the target, as if target and source had the same classes.
 
     Raises:
-        InputError: If ``score`` is unknown.
+        InputError: If ``score`` is unknown, or ``source_accuracy`` is not in [0, 1].
 
     References:
         Garg et al., "Leveraging Unlabeled Data to Predict Out-of-Distribution Performance", ICLR 2022.
     """
     if score not in CONFIDENCES:
         raise InputError(f"score={score} of atc must be entropy or max_softmax")
+    if not 0 <= source_accuracy <= 1:
+        raise InputError(f"source_accuracy={source_accuracy} of atc must be in [0, 1]")
     source = CONFIDENCES[score](check_probabilities(source_set_probabilities))
-    threshold = np.quantile(source, min(max(1 - source_accuracy, 0.0), 1.0))
+    threshold = np.quantile(source, 1 - source_accuracy)
     return float((CONFIDENCES[score](check_probabilities(source_probabilities)) >= threshold).mean())
 
 

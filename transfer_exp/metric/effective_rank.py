@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 from jaxtyping import Float
@@ -25,7 +26,7 @@ def rankme(features: Features) -> float:
         features: (N, D), not centred: a shift of the features changes the score.
 
     Returns:
-        Value between 1 and about min(N, D).
+        Value between 1 and min(N, D), up to the addend: the entries p_k do not sum to 1.
 
     Raises:
         InputError: If every feature is zero.
@@ -85,8 +86,8 @@ def alpha_req(features: Features, first: int = 11, last: int = 100) -> float:
 
 def spectral_decay(features: Features, first: int = 11, last: int = 100) -> float:
     """Return the exponent a of `alpha_req`."""
-    if not 1 <= first < last:
-        raise InputError(f"first={first}, last={last} of alpha_req must be ranks in ascending order, at least 1")
+    if not (isinstance(first, Integral) and isinstance(last, Integral) and 1 <= first < last):
+        raise InputError(f"first={first}, last={last} of alpha_req must be whole ranks in ascending order, at least 1")
     features = check_unlabelled(features)
     squares = squared_singular_values(deviations(features, features.mean(axis=0)))[::-1]
     if len(squares) <= first:

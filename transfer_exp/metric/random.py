@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import check_options
 from transfer_exp.metric.metric import PoolMetric
 
 
@@ -28,12 +28,13 @@ class Random(PoolMetric):
 
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        check_options("metric", self, {"seed": (self.seed >= 0, "at least 0")})
+
     def parts(self) -> dict[str, float]:
         """Return no parts, because the score does not depend on the model."""
         return {}
 
     def combine(self, parts: Sequence[Mapping[str, float]]) -> Float[np.ndarray, " models"]:
-        """Return a draw in [0, 1) for each model, (M,); raises `InputError` if the seed is negative."""
-        if self.seed < 0:
-            raise InputError(f"seed={self.seed} of random must be at least 0")
+        """Return a draw in [0, 1) for each model, (M,)."""
         return np.random.default_rng(self.seed).random(len(parts))
