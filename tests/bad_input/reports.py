@@ -69,8 +69,8 @@ KINDS = [
     _study("page in Latin-1", "page.md is not UTF-8 text", "é".encode("latin-1")),
     _study("page that names no rows", "does not name its rows", "# A study\n"),
     _study("page with a scrambled comment", "does not name its rows", "<!-- study: accuracies scores -->\n"),
-    _block("page with an unknown table", "asks for a table 'acuracies': did you mean accuracies", "acuracies"),
-    _block("page with wrong arguments of a table", "has wrong arguments", "accuracies full twice"),
+    _block("page with an unknown table", "asks for a table 'agrement': did you mean agreement", "agrement"),
+    _block("page with wrong arguments of a table", "has wrong arguments", "means full twice"),
     _block("page with an unknown regime", "no regime 'half'", "means half"),
     _study(
         "study with a score in words",
