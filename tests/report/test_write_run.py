@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,14 @@ def context(sweep=None):
     return run_context(sweep, command="python -m it", perturb=halved)
 
 
+def fail(*args):
+    raise ValueError("unknown symbol\nof 40 lines")
+
+
+def interrupt(*args):
+    raise KeyboardInterrupt
+
+
 def files(folder):
     return sorted(path.name for path in folder.iterdir())
 
@@ -84,33 +93,39 @@ def test_a_tracked_cell_of_a_sweep_has_a_figure_for_the_tracker(tmp_path):
 
 
 def test_a_failing_tracker_keeps_record_and_figure(tmp_path):
-    with pytest.raises(IncompleteOutputError, match="no network"):
-        raise write_run(cell_result(), context(), tmp_path, unreachable).problem
+    problem = write_run(cell_result(), context(), tmp_path, unreachable).problem
+    assert isinstance(problem, IncompleteOutputError)
+    assert str(problem).startswith("cannot write the entry of the tracker (no network): the results are in ")
     assert files(tmp_path) == ["page.json", "ranking.csv", "report.html", "result.json", "scatter.png"]
 
 
 def test_a_failing_figure_keeps_everything_else(tmp_path):
     (tmp_path / "scatter.png").mkdir()
     finish = ListFinish("runs/7")
-    with pytest.raises(
-        IncompleteOutputError, match=r"the figure \(.*scatter\.png is a folder, not .*\): the results are in .*json"
-    ):
-        raise write_run(cell_result(), context(), tmp_path, finish).problem
+    problem = write_run(cell_result(), context(), tmp_path, finish).problem
+    assert isinstance(problem, IncompleteOutputError)
+    assert re.search(r"the figure \(.*scatter\.png is a folder, not .*\): the results are in .*json", str(problem))
     assert read_record(tmp_path / "result.json") == cell_result()
     assert "report.html" in files(tmp_path)
     assert dict(finish.results[0].images) == {}
 
 
 def test_any_failure_of_a_library_that_draws_is_one_line_after_the_results(tmp_path, monkeypatch):
-    def fail(*args):
-        raise ValueError("unknown symbol\nof 40 lines")
-
     for name in ("scatter", "write_page", "collect_run_details"):
         monkeypatch.setattr(f"transfer_exp.report.write_run.{name}", fail)
     output = write_run(cell_result(), context(), tmp_path, ListFinish("runs/7"))
     assert str(output.problem).count("(unknown symbol)") == 3
     assert [getattr(entry, "name", entry) for entry in output.written] == ["result.json", "ranking.csv", "runs/7"]
     assert read_record(tmp_path / "result.json") == cell_result()
+
+
+@pytest.mark.parametrize("name", ["scatter", "collect_run_details", "write_page"])
+def test_an_interrupt_after_the_results_keeps_them(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(f"transfer_exp.report.write_run.{name}", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_run(cell_result(), context(), tmp_path, ListFinish())
+    assert read_record(tmp_path / "result.json") == cell_result()
+    assert "ranking.csv" in files(tmp_path)
 
 
 def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
@@ -126,10 +141,31 @@ def test_a_search_leaves_its_ranking_record_details_and_page(tmp_path):
 
 
 def test_a_failing_tracker_keeps_the_ranking_of_a_search(tmp_path):
-    with pytest.raises(IncompleteOutputError, match="no network"):
-        raise write_search(SEARCH, context(), tmp_path, unreachable).problem
+    problem = write_search(SEARCH, context(), tmp_path, unreachable).problem
+    assert isinstance(problem, IncompleteOutputError)
+    assert str(problem).startswith("cannot write the entry of the tracker (no network): the results are in ")
     names = ["page.json", "rank.csv", "rank.parquet", "report.html", "result.json"]
     assert files(tmp_path) == names
+
+
+def test_failing_details_and_page_keep_the_record_of_a_search_and_the_tracker(tmp_path, monkeypatch):
+    for name in ("collect_run_details", "write_page"):
+        monkeypatch.setattr(f"transfer_exp.report.write_run.{name}", fail)
+    finish = ListFinish("runs/7")
+    output = write_search(SEARCH, context(), tmp_path, finish)
+    assert str(output.problem).count("(unknown symbol)") == 2
+    assert [getattr(e, "name", e) for e in output.written] == ["result.json", "rank.csv", "rank.parquet", "runs/7"]
+    assert files(tmp_path) == ["rank.csv", "rank.parquet", "result.json"]
+    assert json.loads((tmp_path / "result.json").read_text())["models"][0]["model"] == "clear"
+    assert len(finish.results) == 1
+
+
+@pytest.mark.parametrize("name", ["collect_run_details", "write_page"])
+def test_an_interrupt_after_the_record_of_a_search_keeps_it(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(f"transfer_exp.report.write_run.{name}", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_search(SEARCH, context(), tmp_path, ListFinish())
+    assert {"rank.csv", "rank.parquet", "result.json"} <= set(files(tmp_path))
 
 
 def test_findings_about_the_images_are_in_the_record_and_on_the_page(tmp_path):
