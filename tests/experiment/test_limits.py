@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from transfer_exp.errors import InputError
 from transfer_exp.experiment.limits import Limits
+from transfer_exp.features.cost import ModelCost
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.model_pool.builtin import builtin
+from transfer_exp.model_pool.pool import Candidate, ModelPool
 from transfer_exp.progress import silent
 from transfer_exp.results.search import SearchedModel, SearchResult, format_count
 
@@ -50,6 +52,73 @@ def test_speeds_are_those_of_earlier_searches(pool, extractor):
     assert remarks == (
         "left out by the limits: nfnet_fractals (20 images per second)",
         "not left out, because their speed was not measured before: efficientnet_glyphs",
+    )
+
+
+@dataclass
+class FakeExtractor:
+    """Extractor of the costs in ``costs`` by name, with a batch of 4 images; None is an unknown cost."""
+
+    costs: dict[str, ModelCost | None]
+    batch_size: int = 4
+
+    def cost(self, name, model):
+        return self.costs[name]
+
+
+def apply_to(limits, **models):
+    """Return the names within the limits of models given as (parameters, licence, bytes of memory, images/s)."""
+    candidates, costs = [], {}
+    for name, (parameters, licence, memory, speed) in models.items():
+        facts = {"count_parameters": lambda n=parameters: n, "licence": lambda text=licence: text}
+        candidates.append(Candidate(name, load=lambda: None, **facts))
+        costs[name] = memory and ModelCost(0, 0, memory - 4 * 10, 10, 0, images_per_second=speed)
+    within, remarks = limits.apply(ModelPool("fake", tuple(candidates)), FakeExtractor(costs))
+    return [candidate.name for candidate in within.candidates], remarks
+
+
+EQUAL, WITHIN, BEYOND = (100, "mit", 1000, 50.0), (99, "mit", 999, 51.0), (101, "gpl", 1001, 49.0)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(parameters=100), "101 parameters"),
+        (Limits(memory=1000), "1.0 kB of memory"),
+        (Limits(images_per_second=50), "49 images per second"),
+        (Limits(licence=("MIT",)), "licence gpl"),
+    ],
+)
+def test_a_model_that_equals_a_limit_stays(limits, reason):
+    names, remarks = apply_to(limits, equal=EQUAL, within=WITHIN, beyond=BEYOND)
+    assert names == ["equal", "within"]
+    assert remarks == (f"left out by the limits: beyond ({reason})",)
+
+
+def test_an_unknown_licence_is_left_out_and_an_unknown_number_stays():
+    limits = Limits(parameters=100, memory=1000, images_per_second=50, licence=("mit",))
+    unknown = {"licence": (1, None, 1, 99.0), "empty": (1, "", 1, 99.0)}
+    names, remarks = apply_to(limits, size=(None, "mit", 1, 99.0), cost=(1, "mit", None, None), **unknown)
+    assert names == ["size", "cost"]
+    assert remarks == ("left out by the limits: licence (licence unknown), empty (licence unknown)",)
+
+
+def test_a_model_must_be_within_all_limits():
+    models = {
+        "good": (100, "mit", 1000, 50.0),
+        "gpl": (100, "gpl", 1000, 50.0),
+        "large": (101, "mit", 1000, 50.0),
+        "hungry": (100, "mit", 1001, None),
+        "slow": (100, "mit", 1000, 49.0),
+        "unmeasured": (100, "mit", 1000, None),
+    }
+    limits = Limits(parameters=100, memory=1000, images_per_second=50, licence=("mit", "apache-2.0"))
+    names, remarks = apply_to(limits, **models)
+    assert names == ["good", "unmeasured"]
+    assert remarks == (
+        "left out by the limits: gpl (licence gpl), large (101 parameters), hungry (1.0 kB of memory), slow (49 images "
+        "per second)",
+        "not left out, because their speed was not measured before: unmeasured",
     )
 
 

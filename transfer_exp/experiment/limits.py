@@ -59,7 +59,7 @@ class Limits:
                 return f"licence {licence or 'unknown'}"
         count = None if self.parameters is None else candidate.count_parameters()
         if count is not None and self.parameters is not None and count > self.parameters:
-            return f"{format_count(count)} parameters"
+            return f"{format_count(count).rstrip()} parameters"
         return ""
 
     def _check_cost(self, candidate: Candidate, extractor: Extractor, unmeasured: list[str]) -> str:
