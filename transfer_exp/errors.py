@@ -188,7 +188,7 @@ def check_options(group: str, options: Any, checks: Mapping[str, tuple[bool, str
     """
     for field in fields(options):
         value = getattr(options, field.name)
-        if field.type == "int" and not isinstance(value, Integral):
+        if field.type in (int, "int") and not isinstance(value, Integral):
             raise InputError(f"{group}.{field.name}={show_value(value)}: need a whole number")
     for name, (is_allowed, allowed) in checks.items():
         if not is_allowed:

@@ -2,7 +2,7 @@
 
 import inspect
 import pkgutil
-from dataclasses import fields
+from dataclasses import fields, make_dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 import transfer_exp.metric
 from transfer_exp.cli.instantiate import build
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_options
 from transfer_exp.metric.debiased_sfda import DebiasedSFDA
 from transfer_exp.metric.etran import ETran
 from transfer_exp.metric.gbc import GBC
@@ -154,6 +154,14 @@ def test_every_option_refuses_impossible_values_by_name(kind, option):
 def test_every_option_that_counts_refuses_fractions_in_python_too(untyped, kind, option):
     with pytest.raises(InputError, match=rf"^metric\.{option}=\d+\.5: need a whole number$"):
         kind(**{option: getattr(kind(), option) + 0.5})
+
+
+@pytest.mark.parametrize("annotation", [int, "int"])
+def test_counts_are_checked_with_and_without_postponed_annotations(annotation):
+    kind = make_dataclass("Example", [("k", annotation, 1)])
+    check_options("metric", kind(np.int64(2)), {})
+    with pytest.raises(InputError, match=r"^metric\.k=1\.5: need a whole number$"):
+        check_options("metric", kind(1.5), {})
 
 
 @pytest.mark.parametrize(
