@@ -14,7 +14,7 @@ check: ## Lint, types, layers and the tests that run no command and train nothin
 	lint-imports
 	pytest -q -n auto -m "not (slow or long or rehearsal or kills or engine or browser or study or families or trackers)"
 
-test: ## All tests without a marker of their own: nine minutes on two cores
+test: ## All tests without a marker of their own: seven minutes on two cores
 	pytest -n auto
 
 long: ## Whole commands, the how-to pages and the site, whose parts `make test` checks (four minutes)

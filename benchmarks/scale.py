@@ -3,6 +3,7 @@
 - ``plan`` counts the jobs of 1,000 networks on 100 targets with fine-tuning. Networks are not timed.
 - ``rank`` ranks 1,000 models by their arrays of 500 samples and 64 features.
 - ``sweep`` scores three models with 50 and with 200 seeds in one process. One more job costs the difference.
+- ``long sweep`` does so with 50 and with 10,000 seeds, and takes 20 minutes. It runs only if ``--only`` names it.
 
 Seconds are processor time of the process and its workers; megabytes are its largest memory.
 """
@@ -109,7 +110,7 @@ def measure_rank(models: int, folder: Path) -> Iterator[Mapping[str, object]]:
     yield {"case": "rank", "size": f"{models} models", **usage}
 
 
-def measure_sweep(jobs: int, folder: Path) -> Iterator[Mapping[str, object]]:
+def measure_sweep(jobs: int, folder: Path, case: str = "sweep") -> Iterator[Mapping[str, object]]:
     """Yield the rows of a short and of a long sweep over arrays, and of one more job."""
     (folder / "arrays").mkdir()
     write_arrays(folder / "arrays", 3, samples=200, dim=16)
@@ -117,15 +118,16 @@ def measure_sweep(jobs: int, folder: Path) -> Iterator[Mapping[str, object]]:
     usages = {}
     for count in (_FEW_JOBS, jobs):
         usages[count] = measure_command(["transfer_exp", "-m", *options, f"seed=range({count})"], folder)
-        yield {"case": "sweep", "size": f"{count} jobs", **usages[count]}
+        yield {"case": case, "size": f"{count} jobs", **usages[count]}
     slope = {key: (usages[jobs][key] - usages[_FEW_JOBS][key]) / (jobs - _FEW_JOBS) for key in usages[jobs]}
-    yield {"case": "sweep", "size": "one more job", **slope, "load": usages[jobs]["load"]}
+    yield {"case": case, "size": "one more job", **slope, "load": usages[jobs]["load"]}
 
 
 CASES: Mapping[str, tuple[int, Callable[[int, Path], Iterator[Mapping[str, object]]]]] = {
     "plan": (1000, measure_plan),
     "rank": (1000, measure_rank),
     "sweep": (200, measure_sweep),
+    "long sweep": (10_000, partial(measure_sweep, case="long sweep")),
 }
 """Size and function of each case."""
 
@@ -137,7 +139,7 @@ def main() -> None:
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=Path, required=True, metavar="FILE.csv")
-    parser.add_argument("--only", nargs="+", choices=tuple(CASES), default=tuple(CASES), metavar="CASE")
+    parser.add_argument("--only", nargs="+", choices=tuple(CASES), default=("plan", "rank", "sweep"), metavar="CASE")
     options, rows = parser.parse_args(), list[Mapping[str, object]]()
     for case in options.only:
         size, measure = CASES[case]
