@@ -256,10 +256,11 @@ def _is_class(train: Path, other_folders: list[Path], one_split_name: bool) -> b
 
 def _refuse_linked_classes(folders: Sequence[Path]) -> None:
     """Refuse a class folder that is a link to another one, or to a folder inside or around it."""
+    resolved = {path: path.resolve() for path in folders}
     for link in (path for path in folders if path.is_symlink()):
-        target = link.resolve()
+        target = resolved[link]
         for other in (path for path in folders if path != link):
-            if target.is_relative_to(other.resolve()) or other.resolve().is_relative_to(target):
+            if target.is_relative_to(resolved[other]) or resolved[other].is_relative_to(target):
                 raise InputError(
                     f"class folder {link} is a link to {target}, so its images would also be of the class "
                     f"{other.name}: remove one of the two"
