@@ -11,7 +11,7 @@ from benchmarks import bounds, ranker
 from benchmarks.reference import fisher, linear, pairs, source
 from transfer_exp.metric.cka import cka
 from transfer_exp.metric.gbc import gbc
-from transfer_exp.metric.h_score import h_score
+from transfer_exp.metric.h_score import h_score, regularised_h_score
 from transfer_exp.metric.knn import knn
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.leep import leep
@@ -23,8 +23,7 @@ from transfer_exp.metric.ncm import ncm
 from transfer_exp.metric.ncti import ncti_parts
 from transfer_exp.metric.nleep import nleep
 from transfer_exp.metric.parc import parc
-from transfer_exp.metric.regularised_h_score import regularised_h_score
-from transfer_exp.metric.sfda_released import sfda_released
+from transfer_exp.metric.sfda import sfda_released
 from transfer_exp.metric.transrate import transrate
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 

@@ -28,13 +28,26 @@ OBJECTS = {
     "transfer_exp.experiment.cell.Experiment": "transfer_exp.experiment.experiment.Experiment",
     "transfer_exp.experiment.plugin.build": "transfer_exp.cli.instantiate.build",
     "transfer_exp.experiment.pool_search.PoolSearch": "transfer_exp.experiment.search.PoolSearch",
+    "transfer_exp.ground_truth.linear_probe_then_full.LinearProbeThenFull": (
+        "transfer_exp.ground_truth.full.LinearProbeThenFull"
+    ),
+    "transfer_exp.ground_truth.none.NoGroundTruth": "transfer_exp.ground_truth.regime.NoGroundTruth",
     "transfer_exp.ground_truth.published.published": "transfer_exp.ground_truth.table.published",
+    "transfer_exp.metric.debiased_h_score.DebiasedHScore": "transfer_exp.metric.h_score.DebiasedHScore",
+    "transfer_exp.metric.debiased_logme.DebiasedLogME": "transfer_exp.metric.logme.DebiasedLogME",
+    "transfer_exp.metric.debiased_sfda.DebiasedSFDA": "transfer_exp.metric.sfda.DebiasedSFDA",
+    "transfer_exp.metric.logme_regression.LogMERegression": "transfer_exp.metric.logme.LogMERegression",
+    "transfer_exp.metric.recommended.Recommended": "transfer_exp.metric.linear_classifier.Recommended",
+    "transfer_exp.metric.regularised_h_score.RegularisedHScore": "transfer_exp.metric.h_score.RegularisedHScore",
+    "transfer_exp.metric.sfda_released.SFDAReleased": "transfer_exp.metric.sfda.SFDAReleased",
     "transfer_exp.model_pool.embedded.embedded": "transfer_exp.model_pool.builtin.builtin",
     "transfer_exp.model_pool.joined.joined": "transfer_exp.model_pool.pool.combine_pools",
     "transfer_exp.perturbation.path.Path": "transfer_exp.perturbation.strength_path.StrengthPath",
     "transfer_exp.report.reproduction.writing.write_reproduction": (
         "transfer_exp.report.published_comparison.write_published_comparison"
     ),
+    "transfer_exp.tracker.none.NoTracker": "transfer_exp.tracker.tracker.NoTracker",
+    "transfer_exp.tracker.several.SeveralTrackers": "transfer_exp.tracker.tracker.SeveralTrackers",
     "transfer_exp.types.CellResult": "transfer_exp.results.cell.CellResult",
     "transfer_exp.types.ClassStatistics": "transfer_exp.statistics.class_statistics.ClassStatistics",
     "transfer_exp.types.FeatureSet": "transfer_exp.statistics.feature_set.FeatureSet",

@@ -9,7 +9,7 @@ import pytest
 
 from transfer_exp.dataset.digits import digits
 from transfer_exp.dataset.procedural import fractals, glyphs, shapes, textures
-from transfer_exp.dataset.variants import add_noise, select_classes
+from transfer_exp.dataset.target_dataset import add_noise, select_classes
 from transfer_exp.errors import InputError
 
 SMALL = {"train_per_class": 2, "test_per_class": 1, "scoring_set_size": None, "seed": 0}

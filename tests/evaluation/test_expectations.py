@@ -21,7 +21,7 @@ from transfer_exp.evaluation.expected_accuracy import (
     predict_regrets,
     read_calibrations,
 )
-from transfer_exp.metric.recommended import Recommended
+from transfer_exp.metric.linear_classifier import Recommended
 
 SCORES, ANCHORS = np.array([0.3, -0.1, 0.7]), np.array([0.6, 0.5, 0.8])
 

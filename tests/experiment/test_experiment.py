@@ -25,8 +25,7 @@ from transfer_exp.experiment.score_matrix import ScoreMatrix
 from transfer_exp.experiment.search import PoolSearch
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.ground_truth.linear_probe import LinearProbe
-from transfer_exp.ground_truth.none import NoGroundTruth
-from transfer_exp.ground_truth.regime import Accuracy
+from transfer_exp.ground_truth.regime import Accuracy, NoGroundTruth
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
 from transfer_exp.model_pool.arrays import arrays as arrays_pool

@@ -19,7 +19,7 @@ from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.experiment.search import PoolSearch
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.ground_truth.linear_probe import LinearProbe
-from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import NoGroundTruth
 from transfer_exp.metric.fusion import Fusion
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME

@@ -15,8 +15,7 @@ from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.regime_comparison import RANKING_SHARE, RegimeComparison
 from transfer_exp.experiment.search import PoolSearch
 from transfer_exp.ground_truth.accuracy_cache import CachedAccuracies
-from transfer_exp.ground_truth.none import NoGroundTruth
-from transfer_exp.ground_truth.regime import Accuracy
+from transfer_exp.ground_truth.regime import Accuracy, NoGroundTruth
 from transfer_exp.metric.logme import LogME
 from transfer_exp.model_pool.arrays import arrays as arrays_pool
 from transfer_exp.perturbation.none import NoPerturbation

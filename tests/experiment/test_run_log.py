@@ -14,7 +14,7 @@ from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.experiment.experiment import Experiment
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.ground_truth.linear_probe import LinearProbe
-from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import NoGroundTruth
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.random import Random
 from transfer_exp.model_pool.builtin import builtin

@@ -19,7 +19,7 @@ from transfer_exp.experiment.score_cache import ScoreCache, fingerprint
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import ModelArrays, pair
-from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import NoGroundTruth
 from transfer_exp.io.atomic import digest
 from transfer_exp.io.code import UncacheableError, code_digest
 from transfer_exp.metric.emms import EMMS

@@ -18,7 +18,7 @@ from transfer_exp.experiment.score_matrix import ScoreMatrix
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import pair
-from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import NoGroundTruth
 from transfer_exp.metric.etran import ETran
 from transfer_exp.metric.h_score import HScore
 from transfer_exp.metric.knn import KNN

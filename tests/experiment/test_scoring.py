@@ -15,7 +15,7 @@ from scipy.special import softmax
 from transfer_exp.errors import InputError, ModelFailureError, NotApplicableError, SharedInputError
 from transfer_exp.experiment.scoring import Scoring, flatten_parts
 from transfer_exp.features.model_on_target import ModelArrays
-from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import NoGroundTruth
 from transfer_exp.metric.confidence import ATC, FreeEnergy
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.h_score import HScore

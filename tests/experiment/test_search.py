@@ -17,8 +17,7 @@ from transfer_exp.experiment.experiment import Experiment
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.experiment.search import PoolSearch
 from transfer_exp.features.nested_subsets import NestedSubsets
-from transfer_exp.ground_truth.none import NoGroundTruth
-from transfer_exp.ground_truth.regime import Accuracy
+from transfer_exp.ground_truth.regime import Accuracy, NoGroundTruth
 from transfer_exp.metric.knn import KNN
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME

@@ -15,7 +15,7 @@ from transfer_exp.errors import SharedInputError
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.linear_probe import LinearProbe
-from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import NoGroundTruth
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.pca import Pca

@@ -12,9 +12,8 @@ from transfer_exp.errors import InputError
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.bitfit import BitFit
-from transfer_exp.ground_truth.full import FullFineTuning
+from transfer_exp.ground_truth.full import FullFineTuning, LinearProbeThenFull
 from transfer_exp.ground_truth.last_block import LastBlockFineTuning
-from transfer_exp.ground_truth.linear_probe_then_full import LinearProbeThenFull
 from transfer_exp.ground_truth.lora import LoraFineTuning
 from transfer_exp.ground_truth.partial import PartialFineTuning
 from transfer_exp.ground_truth.protocol import Protocol

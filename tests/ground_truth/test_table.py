@@ -9,7 +9,7 @@ import pytest
 from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError
-from transfer_exp.ground_truth.none import NoGroundTruth
+from transfer_exp.ground_truth.regime import NoGroundTruth
 from transfer_exp.ground_truth.table import AccuracyTable
 from transfer_exp.progress import silent
 

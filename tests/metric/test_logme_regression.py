@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.logme_regression import LogMERegression, logme_regression
+from transfer_exp.metric.logme import LogMERegression, logme_regression
 
 
 def literal_evidence(x, y):

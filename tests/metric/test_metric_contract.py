@@ -14,15 +14,13 @@ from omegaconf import OmegaConf
 import transfer_exp.metric
 from transfer_exp.cli.instantiate import build
 from transfer_exp.errors import InputError, check_options
-from transfer_exp.metric.debiased_sfda import DebiasedSFDA
 from transfer_exp.metric.etran import ETran
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.itm import ITM
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.metric.nleep import NLEEP
 from transfer_exp.metric.parc import PARC
-from transfer_exp.metric.sfda import SFDA
-from transfer_exp.metric.sfda_released import SFDAReleased
+from transfer_exp.metric.sfda import SFDA, DebiasedSFDA, SFDAReleased
 from transfer_exp.metric.transrate import TransRate
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"

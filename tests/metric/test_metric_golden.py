@@ -5,7 +5,7 @@ import pytest
 from conftest import GOLDEN_CASES, golden_case, inputs_for
 
 from transfer_exp.metric.gbc import GBC
-from transfer_exp.metric.h_score import HScore
+from transfer_exp.metric.h_score import HScore, RegularisedHScore
 from transfer_exp.metric.knn import KNN
 from transfer_exp.metric.leep import LEEP
 from transfer_exp.metric.logme import LogME
@@ -13,8 +13,7 @@ from transfer_exp.metric.nce import NCE
 from transfer_exp.metric.ncm import NCM
 from transfer_exp.metric.nleep import NLEEP
 from transfer_exp.metric.parc import PARC
-from transfer_exp.metric.regularised_h_score import RegularisedHScore
-from transfer_exp.metric.sfda_released import SFDAReleased
+from transfer_exp.metric.sfda import SFDAReleased
 from transfer_exp.metric.transrate import TransRate
 from transfer_exp.perturbation.pca import pca
 

@@ -6,16 +6,15 @@ from conftest import GOLDEN_CASES, golden_case, inputs_for
 from scipy.special import softmax
 
 from transfer_exp.metric.confidence import ATC, Entropy, MaxSoftmax, atc, free_energy
-from transfer_exp.metric.debiased_h_score import DebiasedHScore
-from transfer_exp.metric.debiased_logme import DebiasedLogME
-from transfer_exp.metric.debiased_sfda import DebiasedSFDA
 from transfer_exp.metric.disco import DISCO
 from transfer_exp.metric.effective_rank import RankMe, StableRank, spectral_decay
+from transfer_exp.metric.h_score import DebiasedHScore
 from transfer_exp.metric.lidar import LiDAR
-from transfer_exp.metric.logme import LogME
+from transfer_exp.metric.logme import DebiasedLogME, LogME
 from transfer_exp.metric.neural_collapse import CDNV, NC1, TraceRatio
 from transfer_exp.metric.otce import OTCE
 from transfer_exp.metric.rest import rest, rest_parts
+from transfer_exp.metric.sfda import DebiasedSFDA
 from transfer_exp.metric.weight_alpha import weight_alpha
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import FeatureSet

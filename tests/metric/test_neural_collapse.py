@@ -5,13 +5,11 @@ import pytest
 from conftest import on_samples
 
 from transfer_exp.errors import InputError
-from transfer_exp.metric.debiased_h_score import debiased_h_score
-from transfer_exp.metric.debiased_logme import debiased_logme
-from transfer_exp.metric.debiased_sfda import debiased_sfda
 from transfer_exp.metric.disco import disco
-from transfer_exp.metric.logme import logme
+from transfer_exp.metric.h_score import debiased_h_score
+from transfer_exp.metric.logme import debiased_logme, logme
 from transfer_exp.metric.neural_collapse import cdnv, nc1, trace_ratio
-from transfer_exp.metric.sfda_released import sfda_released
+from transfer_exp.metric.sfda import debiased_sfda, sfda_released
 
 LABELS = np.repeat(np.arange(4), [30, 20, 10, 5])
 CONSTANT = np.full((65, 6), 0.1)

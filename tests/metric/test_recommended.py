@@ -4,8 +4,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from transfer_exp.metric.linear_classifier import LinearClassifier
-from transfer_exp.metric.recommended import Recommended
+from transfer_exp.metric.linear_classifier import LinearClassifier, Recommended
 
 
 def test_it_computes_the_chosen_metric_with_its_options():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 # Tests may import both layers: SFDA, the source of this perturbation, must agree with it.
-from transfer_exp.metric.sfda_released import sfda_released
+from transfer_exp.metric.sfda import sfda_released
 from transfer_exp.perturbation.mixup_means import MixupMeans, mixup_means
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.discriminant import adaptive_shrinkage, fitted_posterior

@@ -9,7 +9,7 @@ from conftest import GOLDEN_CASES, golden_case, on_samples
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.ncm import NCM
-from transfer_exp.metric.sfda_released import SFDAReleased
+from transfer_exp.metric.sfda import SFDAReleased
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.mixup_means import MixupMeans
 from transfer_exp.perturbation.pca import Pca

@@ -10,7 +10,7 @@ import pytest
 
 from studies.document_tables import fill_tables
 from studies.recommendation import HIGHEST_MEAN, TABLES, Evidence, _by_group, _regrets
-from transfer_exp.metric.recommended import Recommended
+from transfer_exp.metric.linear_classifier import Recommended
 
 PAGE = Path(__file__).parents[2] / "docs" / "results" / "recommendation.md"
 GROUPS = [("p", "a"), ("p", "b"), ("p", "c")]

@@ -8,8 +8,7 @@ from transfer_exp import progress
 from transfer_exp.errors import InputError
 from transfer_exp.tracker import live_run
 from transfer_exp.tracker.live_run import LiveRun
-from transfer_exp.tracker.none import NoTracker
-from transfer_exp.tracker.tracker import TrackedResults, TrackedRun
+from transfer_exp.tracker.tracker import NoTracker, TrackedResults, TrackedRun
 
 RUN = TrackedRun("score", {"metric": "logme"}, {})
 

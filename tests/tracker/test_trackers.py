@@ -10,9 +10,7 @@ from transfer_exp.cli.instantiate import build
 from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.overrides import CommandLine, expand_trackers
 from transfer_exp.errors import InputError
-from transfer_exp.tracker.none import NoTracker
-from transfer_exp.tracker.several import SeveralTrackers
-from transfer_exp.tracker.tracker import ActiveRun, TrackedResults, TrackedRun, Tracker
+from transfer_exp.tracker.tracker import ActiveRun, NoTracker, SeveralTrackers, TrackedResults, TrackedRun, Tracker
 from transfer_exp.tracker.wandb import WandbTracker
 
 pytestmark = pytest.mark.slow

@@ -323,7 +323,7 @@ def build_search(
         arrays: Features and labels in memory, instead of the files of ``dataset=arrays``.
     """
     from transfer_exp.experiment.budget import Budget
-    from transfer_exp.ground_truth.none import NoGroundTruth
+    from transfer_exp.ground_truth.regime import NoGroundTruth
     from transfer_exp.store import Store
 
     plain = to_plain(config)

@@ -17,9 +17,17 @@ from transfer_exp.cli.settings import GROUPS
 from transfer_exp.errors import redact_urls
 from transfer_exp.results.folder import cell_folders
 from transfer_exp.tracker.environment import describe_environment
-from transfer_exp.tracker.none import NoTracker
-from transfer_exp.tracker.several import SeveralRuns
-from transfer_exp.tracker.tracker import REPORT, SECONDS, ActiveRun, TrackedResults, TrackedRun, Tracker, further_labels
+from transfer_exp.tracker.tracker import (
+    REPORT,
+    SECONDS,
+    ActiveRun,
+    NoTracker,
+    SeveralRuns,
+    TrackedResults,
+    TrackedRun,
+    Tracker,
+    further_labels,
+)
 
 if TYPE_CHECKING:
     from transfer_exp.dataset.arrays import FeatureArrays

@@ -12,8 +12,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from transfer_exp.dataset.stratification import take_per_class
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.dataset.variants import add_noise, check_noise, select_classes
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset, add_noise, check_noise, select_classes
 from transfer_exp.errors import InputError
 
 _LEVELS, _SIDE = 16, 8

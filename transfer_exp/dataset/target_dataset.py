@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from numbers import Real
-from typing import get_args
+from typing import TypeVar, get_args
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 from PIL.Image import Image
 
 from transfer_exp.dataset.split_names import Split
@@ -311,3 +311,32 @@ def assemble(
         passed_over=reasons,
         kind_reason=kind_reason,
     )
+
+
+Name = TypeVar("Name", str, int)
+
+
+def select_classes(names: Sequence[Name], classes: Sequence[Name] | None) -> tuple[int, ...]:
+    """Return the positions in ``names`` of the chosen classes in their order; of all classes for None.
+
+    Raises:
+        InputError: If a class does not exist or is given twice.
+    """
+    chosen = tuple(names) if classes is None else tuple(classes)
+    for i, name in enumerate(chosen):
+        if name not in names:
+            raise InputError(f"dataset.classes has no class '{name}': {suggestion(str(name), map(str, names))}")
+        if name in chosen[:i]:
+            raise InputError(f"dataset.classes names '{name}' twice: leave one out")
+    return tuple(names.index(name) for name in chosen)
+
+
+def check_noise(noise: float) -> None:
+    """Raise `InputError` unless the standard deviation of the noise is in [0, 1]."""
+    if not 0 <= noise <= 1:
+        raise InputError(f"dataset.noise={noise}: need a number from 0 to 1, a fraction of the brightest value")
+
+
+def add_noise(pixels: UInt8[np.ndarray, ...], noise: float, rng: np.random.Generator) -> UInt8[np.ndarray, ...]:
+    """Return pixels with Gaussian noise, whose standard deviation is a fraction of the brightest value."""
+    return np.clip(pixels + 255 * noise * rng.normal(size=pixels.shape), 0, 255).astype(np.uint8)

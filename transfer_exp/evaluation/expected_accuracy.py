@@ -34,7 +34,7 @@ from jaxtyping import Float
 from transfer_exp.errors import InputError, suggestion
 from transfer_exp.evaluation.correlation import PerModel
 from transfer_exp.io.text import read_json
-from transfer_exp.metric.recommended import Recommended
+from transfer_exp.metric.linear_classifier import Recommended
 from transfer_exp.statistics.rounding import RESOLUTION
 
 SHIPPED_CALIBRATIONS = Path(__file__).with_name("calibrations.json")

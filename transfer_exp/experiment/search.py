@@ -18,12 +18,11 @@ from transfer_exp.dataset.inspection import ALL_SPLITS, SCORING_SET
 from transfer_exp.errors import InputError, NoModelError, NotApplicableError
 from transfer_exp.evaluation.halving import Halving, HalvingResult
 from transfer_exp.experiment.budget import Budget
-from transfer_exp.experiment.first_look import FirstLook, relative_costs
 from transfer_exp.experiment.limits import Limits
 from transfer_exp.experiment.parallel import ModelThreads, count_jobs, one_blas_thread
 from transfer_exp.experiment.pool_on_dataset import PoolOnDataset
 from transfer_exp.experiment.run_log import RunLog
-from transfer_exp.experiment.scored_subsets import ScoredSubsets
+from transfer_exp.experiment.scored_subsets import FirstLook, ScoredSubsets, relative_costs
 from transfer_exp.experiment.scoring import Scoring
 from transfer_exp.experiment.uncertainty import Finalists, Uncertainty, measure_uncertainty
 from transfer_exp.features.extraction import FeatureReader

@@ -1,8 +1,8 @@
-"""Full fine-tuning: all parameters are trained."""
+"""Full fine-tuning: all parameters are trained, from the start or after a linear probe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from transfer_exp.ground_truth.fine_tune import FineTuning
@@ -25,3 +25,26 @@ class FullFineTuning(FineTuning):
     def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:
         """Return the whole backbone as the part to train; `FineTuning` adds the head."""
         return TrainedPart(backbone)
+
+
+@dataclass(frozen=True)
+class LinearProbeThenFull(FullFineTuning):
+    """Test accuracy after training all parameters from a head that a linear probe initialises.
+
+    The attributes are those of `FullFineTuning`. The result is that of ``full`` with ``protocol.head=linear_probe``;
+    the name keeps its rows apart from those of ``full`` with the protocol's own head.
+
+    References:
+        Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can Distort Pretrained Features and Underperform
+        Out-of-Distribution", ICLR 2022.
+    """
+
+    option: ClassVar[str] = "linear_probe_then_full"
+
+    protocol: Protocol
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "protocol", replace(self.protocol, head="linear_probe"))

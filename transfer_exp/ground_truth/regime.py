@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from transfer_exp.dataset.split_names import Split
 from transfer_exp.errors import InputError
@@ -138,3 +138,13 @@ def require_grid(regime: Regime) -> HasGrid:
     if not isinstance(regime, HasGrid) or regime.n_points < 2:
         raise InputError("stage=grid needs a ground_truth with a grid to choose from, such as full or last_block")
     return regime
+
+
+@dataclass(frozen=True)
+class NoGroundTruth:
+    """Regime without accuracies."""
+
+    trains: ClassVar[bool] = False
+
+    def __call__(self, pairing: Pairing, track: Track) -> None:
+        """Return None."""

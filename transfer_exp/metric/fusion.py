@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from transfer_exp.errors import InputError, check_options, show_value
+from transfer_exp.metric.h_score import RegularisedHScore
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
 from transfer_exp.metric.metric import Metric, PoolMetric
 from transfer_exp.metric.pool_scaling import unit_ranks, z_scores
-from transfer_exp.metric.regularised_h_score import RegularisedHScore
 
 EXAMPLE: tuple[Metric, ...] = (LogME(), LDA(), RegularisedHScore())
 """Default of ``conf/metric/fusion.yaml``."""

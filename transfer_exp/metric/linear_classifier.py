@@ -163,7 +163,7 @@ def fit_weights(
 
 @dataclass(frozen=True)
 class LinearClassifier(FormulaMetric):
-    """`linear_classifier` as a metric. The fields are its options."""
+    """Linear classifier: cross-validated accuracy of a logistic regression on the features."""
 
     name = "linear_classifier"
     source = "logistic regression, cross-validated; after a baseline of Bolya et al., NeurIPS 2021"
@@ -183,3 +183,18 @@ class LinearClassifier(FormulaMetric):
             "penalty": (0 < self.penalty < np.inf, "a positive number"),
         }
         check_options("metric", self, checks)
+
+
+@dataclass(frozen=True)
+class Recommended(LinearClassifier):
+    """Recommended metric: the one that stored evidence chooses for the default, at present `linear_classifier`.
+
+    It scores raw features: use it with ``perturbation=none``. ``python -m studies.recommendation`` chooses it by
+    leave-one-group-out selection: of all metrics after all perturbations, on 23 real networks and on the built-in pool,
+    it takes the fastest one whose mean weighted tau is within 0.02 of the best, and judges it on targets that did not
+    choose it. ``docs/results/recommendation.md`` has the rows, costs and paired tests.
+    """
+
+    name = "recommended"
+    source = "chosen by this project's study of the default; see `linear_classifier`"
+    chosen = LinearClassifier.name

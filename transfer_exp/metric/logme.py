@@ -1,4 +1,4 @@
-"""LogME: evidence of the labels under a Bayesian linear model of the features, fitted to each class."""
+"""LogME: evidence of labels or numbers under a Bayesian linear model of the features; also de-biased."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transfer_exp.errors import InputError
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import label_spectrum_and_coordinates, spectrum_and_coordinates
 from transfer_exp.statistics.class_statistics import ClassStatistics
-from transfer_exp.statistics.feature_set import Features, Targets, check_targets
+from transfer_exp.statistics.feature_set import Features, Targets, check_features, check_targets
 from transfer_exp.statistics.rounding import deviations, scale_by_power_of_two
 
 # The values of the authors' code.
@@ -171,7 +171,7 @@ def _mean_evidence(features: Features, targets: Targets) -> float:
 
 @dataclass(frozen=True)
 class LogME(FormulaMetric):
-    """`logme` as a metric, with the constants of the authors' code and without hyperparameters.
+    """LogME: evidence of the labels under a Bayesian linear model of the features, fitted to each class.
 
     With several labels per image, it is `logme_regression` of their zeros and ones. Numbers to predict are standardised
     (`standardised_logme_regression`); the metric `logme_regression` takes them as they are.
@@ -184,3 +184,58 @@ class LogME(FormulaMetric):
     invariances = ("rotation",)
     multi_label_formula = staticmethod(logme_regression)
     regression_formula = staticmethod(standardised_logme_regression)
+
+
+@dataclass(frozen=True)
+class LogMERegression(FormulaMetric):
+    """LogME for regression: evidence of real-valued targets under a Bayesian linear model of the features.
+
+    On a dataset with one class per image, the numbers of the classes are the target. This is meaningful only if they
+    are ordered (a count, a severity grade). Unlike for every other metric, the names of the classes then matter.
+
+    This is the published formula without intercept, so the offset and the unit of the numbers change the score. The
+    metric `logme` standardises them.
+    """
+
+    name = "logme_regression"
+    source = "You, Liu, Wang and Long, ICML 2021; fixed point of You et al., JMLR 2022"
+    invariances = ("rotation",)
+    multi_label_formula = staticmethod(logme_regression)
+    regression_formula = staticmethod(logme_regression)
+
+    def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:
+        """Return `logme_regression` of features (N, D) and labels (N,) as numbers."""
+        return logme_regression(check_features(features, labels), np.asarray(labels)[:, None])
+
+
+def debiased_logme(statistics: ClassStatistics) -> float:
+    """Compute `logme` with the effective number of parameters g = sum_k s_k^2 / (s_k^2 + alpha / beta) for D.
+
+    In the evidence, a direction with s_k near zero adds 1/2 ln alpha through D and takes it away through
+    1/2 ln(alpha + beta s_k^2). Here only the second remains, so such a direction lowers the score wherever alpha > 1.
+    This holds for all min(N, D) singular values, those that are zero included, as in the reference.
+
+    Args:
+        statistics: Statistics of features X (N, D), not centred, and labels.
+
+    Returns:
+        Unbounded; in practice between -2 and 2.
+
+    Raises:
+        InputError: If every feature is zero.
+
+    References:
+        alizkzm/te-guide (TE-Bench), its refined LogME, which it calls a hypothesis; no publication is known.
+    """
+    return logme(statistics, effective_dimension=True)
+
+
+@dataclass(frozen=True)
+class DebiasedLogME(FormulaMetric):
+    """De-biased LogME: LogME with the effective number of parameters instead of the dimension."""
+
+    name = "debiased_logme"
+    source = "TE-Bench (alizkzm/te-guide), after You et al., ICML 2021"
+    formula = staticmethod(debiased_logme)
+    inputs = ("class_statistics",)
+    invariances = ("rotation",)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from transfer_exp.io.measures import is_error, larger_is_better, measure_heading
-from transfer_exp.report.pareto_front import mark_fronts
+from transfer_exp.io.measures import common_measure, is_error, larger_is_better, measure_heading
 from transfer_exp.report.ranking_table import models_by_reason
-from transfer_exp.results.search import AdaptedModel, SearchResult, format_count, format_seconds
+from transfer_exp.results.search import AdaptedModel, SearchResult, format_count, format_seconds, pareto_front
 
 _NAMES_SHOWN = 3
 
@@ -95,3 +95,27 @@ def pair_lines(search: SearchResult) -> list[str]:
 def _expected(pair: AdaptedModel) -> str:
     """Return the predicted time of a pair in parentheses; empty if it is unknown."""
     return f" (about {format_seconds(pair.expected_seconds)})" if pair.expected_seconds else ""
+
+
+COSTS = ("trainable_parameters", "training_seconds")
+"""Columns with the costs of a pair."""
+
+
+def mark_fronts(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return pairs with the columns ``least_parameters`` and ``least_seconds``: whether they are on the front.
+
+    A pair is compared with those on the same ``dataset``. It needs an ``accuracy`` and the cost.
+    """
+    for name, cost in zip(("least_parameters", "least_seconds"), COSTS, strict=True):
+        groups = [group for _, group in pairs.dropna(subset=[cost, "accuracy"]).groupby("dataset")]
+        points = [zip(group[cost], quality(group), group.index, strict=True) for group in groups]
+        on_front = [index for of_dataset in points for index in pareto_front(of_dataset)]
+        pairs = pairs.assign(**{name: pairs.index.isin(on_front)})
+    return pairs
+
+
+def quality(pairs: pd.DataFrame) -> pd.Series:
+    """Return the accuracies of one dataset, or minus its errors, so that larger is better."""
+    measures = pairs.get("measure", pd.Series("accuracy", pairs.index))
+    measure = common_measure(measures, "a dataset of the sweep") if len(pairs) else "accuracy"
+    return pd.Series(larger_is_better(pairs["accuracy"].to_numpy(dtype=np.float64), measure), pairs.index)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from transfer_exp.io.measures import measure_heading
-from transfer_exp.report.pareto_front import COSTS, mark_fronts, quality
+from transfer_exp.report.pair_table import COSTS, mark_fronts, quality
 from transfer_exp.report.record import read_record
 from transfer_exp.results.folder import RECORD
 

@@ -11,8 +11,7 @@ from types import TracebackType
 
 from transfer_exp.errors import first_line, one_line
 from transfer_exp.progress import listen, phase
-from transfer_exp.tracker.several import SeveralRuns
-from transfer_exp.tracker.tracker import SECONDS, TRAINING_STEP, TrackedResults, TrackedRun, Tracker
+from transfer_exp.tracker.tracker import SECONDS, TRAINING_STEP, SeveralRuns, TrackedResults, TrackedRun, Tracker
 
 _INTERVAL = 1.0
 """Seconds between two records of the progress."""

@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.dataset.variants import add_noise, check_noise, select_classes
+from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset, add_noise, check_noise, select_classes
 from transfer_exp.errors import InputError
 
 SIZE = 32
