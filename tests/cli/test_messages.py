@@ -19,6 +19,7 @@ from transfer_exp.cli.console import SafeStream, cannot_write
 from transfer_exp.cli.instantiate import build_all
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import OutputOptions
+from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.errors import InputError, one_line
 from transfer_exp.features.extraction import _explain_worker_errors
 from transfer_exp.store import Store
@@ -98,6 +99,20 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
             "cannot set hydra.launcher.n_jobs=x (Value 'x' of type 'str' could not be converted to Integer)",
         ),
         (("--sweep", "demo"), "no option --sweep: write +sweep=demo"),
+        (
+            ("metric=logme", "metric=h_score"),
+            "metric is given twice: leave one out, or compare both in a sweep, -m met",
+        ),
+        (("metric=logme", "++seed=1", "seed=1"), "seed is given twice: leave one out, or compare both in a sweep"),
+        (("-m", "seed=1,2", "metric=logme", "seed=3"), "seed is given twice: leave one out, or compare both in a swee"),
+        (("+sweep=demo", "metric=logme", "metric=lda"), "metric is given twice: leave one out"),
+        (("+sweep=demo", "+sweep=digits"), "sweep is given twice: leave one out\n"),
+        (("plan", "seed=1", "seed=1"), "seed is given twice"),
+        (("rank", ".", "seed=1", "seed=2"), "seed is given twice: leave one out\n"),
+        (("rank", ".", "--budget", "5m", "budget=3m"), "budget is given twice: leave one out\n"),
+        (("rank", ".", "dataset.root=photos"), "dataset.root=photos and PATH both name the images: leave one out"),
+        (("leaderboard", "metric=logme", "metric=lda"), "metric is given twice: leave one out\n"),
+        (("--out", "a", "hydra.run.dir=b"), "hydra.run.dir and --out both name the folder of the results: leave one"),
     ],
 )
 def test_a_wrong_command_line_is_answered_with_the_fix(tmp_path, arguments, message):
@@ -106,6 +121,19 @@ def test_a_wrong_command_line_is_answered_with_the_fix(tmp_path, arguments, mess
     assert process.stderr.startswith("transfer_exp: ")
     assert process.stderr.count("\n") == 1
     assert message in process.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("+sweep=demo", "metric=logme,lda", "perturbation=none", "seed=1"),
+        ("metric@a=logme", "metric@b=lda", "tracker.tags=extend_list(a)", "tracker.tags=extend_list(b)"),
+        ("~tracker", "tracker=none"),
+        ("-cn", "rank", "metric=knn", "metric.k=3"),
+    ],
+)
+def test_a_key_with_one_value_is_not_refused_as_repeated(arguments):
+    assert CommandLine(arguments).overrides
 
 
 REQUIRED = {

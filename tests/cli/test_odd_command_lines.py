@@ -254,12 +254,19 @@ def _start(line: tuple[str, ...]) -> tuple[str, ...]:
     """Return the arguments that come before an odd one: those for a small run, without the groups that it names."""
     if line[:1] == ("-cn",) and len(line) > 2:
         return ()
-    replaced = tuple(f"{group}." for group in ("dataset", "model_pool") if any(a.startswith(f"{group}=") for a in line))
-    return tuple(argument for argument in SMALL if not argument.startswith(replaced))
+    keys = [argument.partition("=")[0].lstrip("+") for argument in line]
+    replaced = tuple(f"{group}." for group in ("dataset", "model_pool") if group in keys)
+    return tuple(a for a in SMALL if a.partition("=")[0] not in keys and not a.startswith(replaced))
 
 
-LINES = {(*SMALL, key): value for key, value in ODD.items()} | {
-    (*_start(key), *key): value for key, value in MORE.items()
+def _replaced(line: tuple[str, ...]) -> tuple[str, ...]:
+    """Return arguments without those whose key comes again later."""
+    keys = [argument.partition("=")[0] for argument in line]
+    return tuple(a for i, a in enumerate(line) if "=" not in a or keys[i] not in keys[i + 1 :])
+
+
+LINES = {(*_start((key,)), key): value for key, value in ODD.items()} | {
+    (*_start(key), *_replaced(key)): value for key, value in MORE.items()
 }
 
 

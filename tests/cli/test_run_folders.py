@@ -76,7 +76,8 @@ def test_another_command_moves_the_results_of_a_named_run_and_nothing_else(quick
 
 def test_a_failing_command_does_not_pass_for_the_one_before(quick, tmp_path):
     assert run_command(tmp_path, *quick, "metric=logme", "hydra.run.dir=out").returncode == 0
-    failed = run_command(tmp_path, *quick, "dataset.root=absent", "hydra.run.dir=out")
+    others = [argument for argument in quick if not argument.startswith("dataset.root=")]
+    failed = run_command(tmp_path, *others, "dataset.root=absent", "hydra.run.dir=out")
     assert failed.returncode == 1
     assert not (tmp_path / "out/result.json").exists()
     assert_of_one_command(tmp_path / "out/earlier", "logme")

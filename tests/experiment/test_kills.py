@@ -23,7 +23,8 @@ RESULT_FILES = ("*.safetensors", "*.json")
 
 def _start(folder, *overrides):
     folder.mkdir(exist_ok=True)
-    return Command(folder, *SWEEP, *overrides)
+    keys = [override.partition("=")[0] for override in overrides]
+    return Command(folder, *(argument for argument in SWEEP if argument.partition("=")[0] not in keys), *overrides)
 
 
 def _finish(folder):

@@ -175,7 +175,10 @@ def _run_command(arguments: Sequence[str]) -> int | None:
     if output.json and in_sweep:
         raise InputError("--json is for a single run: a sweep writes its results to sweep.csv")
     if output.out is not None:
-        arguments.append(f"hydra.{'sweep' if in_sweep else 'run'}.dir={quote_path(str(expand_user(output.out)))}")
+        key = f"hydra.{'sweep' if in_sweep else 'run'}.dir"
+        if any(argument.startswith(f"{key}=") for argument in arguments):
+            raise InputError(f"{key} and --out both name the folder of the results: leave one out")
+        arguments.append(f"{key}={quote_path(str(expand_user(output.out)))}")
     sys.argv[1:] = arguments
     _run_application(output)
     return None

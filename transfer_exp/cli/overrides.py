@@ -56,6 +56,7 @@ class CommandLine:
         parser.error = partial(Parser.error, parser)  # type: ignore[method-assign, arg-type]
         options = parser.parse_intermixed_args(self.arguments)
         _check_form(options.overrides)
+        _check_repeated_keys(options.overrides, can_sweep=options.config_name in (None, "config"))
         if options.config_dir is not None and not Path(options.config_dir).is_dir():
             raise InputError(
                 f"--config-dir {options.config_dir} is not a folder: give the one that holds metric/, sweep/ ..."
@@ -178,6 +179,24 @@ def _check_form(overrides: Sequence[str]) -> None:
             raise InputError(f"'{override}' is a folder: {command}, or dataset=image_folder dataset.root={override}")
         advice = f"did you mean {', '.join(groups[:3])}?" if groups else "write the name of the setting before it"
         raise InputError(f"'{override}' is not KEY=VALUE: {advice}")
+
+
+def _check_repeated_keys(overrides: Sequence[str], can_sweep: bool) -> None:
+    """Raise InputError if a key has a value in two overrides, of which Hydra would use the last one.
+
+    Keys of two packages differ, such as ``metric@a`` and ``metric@b``. Hydra's ``extend_list`` is for repeated keys.
+    """
+    keys = set[str]()
+    for override in overrides:
+        key, _, value = override.partition("=")
+        key = key.strip().lstrip("+")
+        if key.startswith("~") or value.lstrip().startswith("extend_list("):
+            continue
+        if key in keys:
+            is_axis = can_sweep and key != "sweep" and not key.startswith("hydra")
+            advice = f", or compare both in a sweep, -m {key}=A,B" if is_axis else ""
+            raise InputError(f"{key} is given twice: leave one out{advice}")
+        keys.add(key)
 
 
 def _has(group: Path, choice: str) -> bool:

@@ -192,10 +192,14 @@ def search_overrides(
         key, _, value = setting.partition("=")
         if key == "dataset" and target is not None:
             _check_takes_path(value, next(o for o in overrides if o.startswith("dataset.")))
+        if target is not None and key.lstrip("+") in ("dataset.root", "dataset.path", "dataset.id"):
+            raise InputError(f"{setting} and PATH both name the images: leave one out")
         if key in ("pool", "--pool", "target"):
             raise InputError(
                 f"there is no setting '{key}': write {'PATH first' if key == 'target' else f'--pool {value}'}"
             )
+    given = {setting.partition("=")[0] for setting in settings} | ({"model_pool"} if pool is not None else set())
+    overrides = [override for override in overrides if override.partition("=")[0] not in given]
     if budget is not None:
         parse_budget(None if budget == "none" else budget)
         overrides.append(f"budget={'null' if budget == 'none' else budget}")
