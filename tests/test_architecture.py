@@ -61,3 +61,26 @@ def test_vision_works_with_a_torch_of_another_build():
     code += "; print([m for m in ('torch._dynamo', 'wandb') if m in sys.modules], torchvision.ops.roi_align.__name__)"
     process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert process.stdout.split() == ["64", "[]", "roi_align"], "neither torch's compiler nor wandb is imported"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"recursive": False}])
+def test_functions_that_timm_keeps_from_the_compiler_stay_so_for_other_programs(options):
+    import torch
+
+    from transfer_exp.vision import _disable_later, timm
+
+    assert timm.models.naflexvit.NaFlexVit._generate_rope_naflex._torchdynamo_disable
+    is_compiled = []
+
+    def double(x):
+        """Double a number."""
+        is_compiled.append(torch.compiler.is_compiling())
+        return 2 * x
+
+    kept = _disable_later(**options)(double) if options else _disable_later(double)
+    assert (kept(3), kept.__doc__) == (6, double.__doc__)
+    assert torch.compile(lambda x: kept(x + 1) + 1, backend="eager")(torch.ones(1)) == 5
+    assert is_compiled == [False, False]
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=r"torch\.compiler\.disable"):
+        torch.compile(lambda x: kept(x + 1), backend="eager", fullgraph=True)(torch.ones(1))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch.compiler
 
 _MAX_MISSING = 10
 _COMPILER = "torch._dynamo.utils"
+_disable = torch.compiler.disable
 # A declaration lasts as long as its Library object.
 _declarations: list[torch.library.Library] = []
 
@@ -51,31 +53,40 @@ def _find_in_compiler(name: str) -> Any:
     return getattr(importlib.import_module(_COMPILER), name)
 
 
-def _leave_uncompiled(function: Any = None, **options: Any) -> Any:
-    """Return the function, or a decorator that does; this project compiles none."""
-    return (lambda decorated: decorated) if function is None else function
+def _disable_later(function: Any = None, *args: Any, **options: Any) -> Any:
+    """Decorate a function like ``torch.compiler.disable``, which imports the compiler; here only a call may use it."""
+    if function is None:
+        return partial(_disable_later, **options)
+
+    @wraps(function)
+    def call(*values: Any, **named: Any) -> Any:
+        # Nothing is compiled before the compiler is imported.
+        chosen = _disable(function, *args, **options) if "torch._dynamo" in sys.modules else function
+        return chosen(*values, **named)
+
+    call._torchdynamo_disable = True  # type: ignore[attr-defined] # read by the compiler where it meets a call
+    return call
 
 
 def _import_all() -> tuple[ModuleType, ModuleType]:
     """Import torchvision and timm without torch's compiler and without wandb.
 
     Both take half of the time of these imports. torchvision imports one function of the compiler for its detection
-    operators, and uses ``torch.compiler.disable`` as a decorator of `torchvision.tv_tensors.wrap`, which then has none.
-    timm imports wandb for its training scripts. Training imports the compiler when it starts.
+    operators, and timm decorates methods of `timm.models.naflexvit` with ``torch.compiler.disable``. timm imports wandb
+    for its training scripts. Training imports the compiler when it starts.
     """
     compiler = ModuleType(_COMPILER)
     compiler.__getattr__ = _find_in_compiler  # type: ignore[method-assign]
     stand_ins = {_COMPILER: compiler, "wandb": None}
     stand_ins = {name: module for name, module in stand_ins.items() if name not in sys.modules}
     sys.modules.update(stand_ins)  # type: ignore[arg-type] # None lets an import fail
-    disable = torch.compiler.disable
-    torch.compiler.disable = _leave_uncompiled  # type: ignore[assignment]
+    torch.compiler.disable = _disable_later  # type: ignore[assignment]
     try:
         torchvision, timm = _import_torchvision(), importlib.import_module("timm")
         for name in ("timm.data", "torchvision.datasets", "torchvision.models", "torchvision.transforms"):
             importlib.import_module(name)
     finally:
-        torch.compiler.disable = disable
+        torch.compiler.disable = _disable
         for name, module in stand_ins.items():
             if sys.modules.get(name) is module:
                 sys.modules.pop(name, None)
