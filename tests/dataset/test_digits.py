@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from transfer_exp.dataset.digits import digits
+from transfer_exp.dataset.digits import _read_rows, digits
 from transfer_exp.errors import InputError
 
 
@@ -29,6 +29,16 @@ def test_images_are_the_published_pixels_in_rgb():
     assert pixels.max() > 200
     assert (pixels == pixels[..., :1]).all()
     assert by_pixels[pixels[..., 0].tobytes()] == target.test.labels[5]
+
+
+def test_digits_are_the_same_if_scikit_learn_has_their_file_elsewhere(monkeypatch):
+    digest = digits().train.digest
+    monkeypatch.setattr("transfer_exp.dataset.digits.find_spec", lambda name: None)
+    _read_rows.cache_clear()
+    try:
+        assert digits().train.digest == digest
+    finally:
+        _read_rows.cache_clear()
 
 
 def test_the_seed_and_the_scoring_set_size_select_images():

@@ -74,7 +74,12 @@ def digits(
 def _read_rows() -> Float[np.ndarray, "digits 65"]:
     """Return scikit-learn's table: 64 brightnesses and the digit in each row."""
     spec = find_spec("sklearn")  # this finds the package without importing it, which takes a second
-    return np.loadtxt(Path(str(spec and spec.origin)).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    file = Path(str(spec and spec.origin)).parent / "datasets" / "data" / "digits.csv.gz"
+    if file.is_file():
+        return np.loadtxt(file, delimiter=",")
+    from sklearn.datasets import load_digits  # a version that has the file elsewhere
+
+    return np.column_stack(load_digits(return_X_y=True))
 
 
 def _change(
