@@ -179,6 +179,8 @@ def test_shots_and_seed_choose_the_scoring_set_of_any_dataset(tmp_path):
         whole = build_all(["dataset"], {**config, "shots": None})["dataset"]
         assert len(first.scoring_set) == 4 * len(first.class_names) < len(whole.scoring_set)
         assert first.content_digest(with_splits=False) != second.content_digest(with_splits=False)
+        with pytest.raises(InputError, match=r"shots=11: class '0' has only (8|10) training images: set at most"):
+            build_all(["dataset"], {**config, "shots": 11})
 
 
 @pytest.mark.parametrize(

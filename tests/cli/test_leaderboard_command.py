@@ -144,6 +144,8 @@ def test_stored_variants_are_not_computed(tmp_path, monkeypatch):
         (["--targets", "digit"], "no target 'digit' in the pool builtin: did you mean digits"),
         (["seed=1"], "seed=1 has no effect on the leaderboard"),
         (["ground_truth=linear_probe"], "ground_truth=linear_probe has no effect on the leaderboard"),
+        (["metric=lda", "shots=5"], "shots=5 has no effect on the leaderboard"),
+        (["metric=lda", "measure=accuracy"], "measure=accuracy has no effect on the leaderboard"),
         (["dataset=glyphs"], "dataset=glyphs has no effect on the leaderboard"),
         (["model_pool=timm"], "model_pool=timm has no effect on the leaderboard"),
         (["metric=lda", "--assets", "nowhere"], "assets=nowhere has no real networks"),

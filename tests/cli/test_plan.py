@@ -33,6 +33,10 @@ def no_hydra():
     [
         (("dataset=pets", "dataset.root=."), "there is nothing to plan: pets is missing or incomplete"),
         (("dataset=image_folder",), "dataset.root has no value: set dataset.root=FOLDER"),
+        (
+            (*SMALL_DATASET, "shots=5"),
+            "there is nothing to plan: shots=5: class 'arrow' has only 4 training images: set at most 4",
+        ),
         (("ground_truth=lora", "ground_truth.rank=x"), "ground_truth.rank=x: need a whole number"),
     ],
 )
@@ -133,6 +137,12 @@ def test_finished_jobs_are_counted_as_done(tmp_path):
         "score": (4, None),
     }
     assert after["features"].seconds == 0
+
+
+@pytest.mark.slow
+def test_the_images_of_shots_are_counted(tmp_path):
+    work = plan(tmp_path, *SMALL_DATASET, "shots=1,2", "ground_truth=none").work()
+    assert work["features"].passes == 2 * (10 + 20), "two networks, ten classes"
 
 
 @pytest.mark.slow

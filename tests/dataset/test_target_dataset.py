@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from transfer_exp.dataset.stratification import stratified_indices, stratified_split, take_per_class
+from transfer_exp.dataset.stratification import few_shot_indices, stratified_indices, stratified_split, take_per_class
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
 from transfer_exp.errors import InputError
 
@@ -191,12 +191,25 @@ def test_other_classes_are_not_grades(names):
 
 def test_shots_are_images_of_each_class_and_more_shots_contain_fewer():
     dataset = example_dataset([0] * 9 + [1] * 3, [0, 1])
-    sets = {shots: dataset.with_shots(shots, seed=1).scoring_set for shots in (1, 2, 5)}
-    assert [np.bincount(images.labels).tolist() for images in sets.values()] == [[1, 1], [2, 2], [5, 3]]
+    sets = {shots: dataset.with_shots(shots, seed=1).scoring_set for shots in (1, 2, 3)}
+    assert [np.bincount(images.labels).tolist() for images in sets.values()] == [[1, 1], [2, 2], [3, 3]]
     images = {shots: {part.fingerprint(i) for i in range(len(part))} for shots, part in sets.items()}
-    assert images[1] < images[2] < images[5]
+    assert images[1] < images[2] < images[3]
     draws = {tuple(dataset.with_shots(1, seed).scoring_set.fingerprint(0)) for seed in range(20)}
     assert len(draws) > 1, "seeds draw different images"
+
+
+def test_more_shots_than_images_of_a_class_are_refused_unless_the_classes_are_ours():
+    dataset = example_dataset([0] * 9 + [1] * 3, [0, 1])
+    with pytest.raises(InputError, match="shots=4: class 'b' has only 3 training images: set at most 3"):
+        dataset.with_shots(4, 0)
+    numbers = np.arange(12.0)[:, None]
+    labels = dataset.train.labels
+    assert np.bincount(labels[few_shot_indices(labels, 5, 0, None)]).tolist() == [5, 3]
+    train = replace(dataset.train, targets=numbers)
+    kind = {"target_kind": "regression", "measure": "r2"}
+    ranges = replace(dataset, train=train, scoring_set=train, test=train, **kind)
+    assert len(ranges.with_shots(5, 0).scoring_set) == 5 + 3
 
 
 def test_shots_and_a_size_are_not_combined():

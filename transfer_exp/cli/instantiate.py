@@ -74,11 +74,18 @@ def build_all(groups: Sequence[str], config: Mapping[str, Any]) -> dict[str, Any
     for group in groups:
         _check_arguments(group, config[group])
     built = {group: build(group, config[group]) for group in groups}
-    if "dataset" in built and config.get("measure") is not None:
-        built["dataset"] = replace(built["dataset"], measure=config["measure"])
-    if "dataset" in built and config.get("shots") is not None:
-        built["dataset"] = built["dataset"].with_shots(config["shots"], config["seed"])
+    if "dataset" in built:
+        built["dataset"] = with_settings(built["dataset"], config)
     return built
+
+
+def with_settings(dataset: Any, config: Mapping[str, Any]) -> Any:
+    """Return a dataset with the measure and the scoring set of ``measure``, ``shots`` and ``seed``, see `build_all`."""
+    if config.get("measure") is not None:
+        dataset = replace(dataset, measure=config["measure"])
+    if config.get("shots") is not None:
+        dataset = dataset.with_shots(config["shots"], config["seed"])
+    return dataset
 
 
 def build(group: str, options: Mapping[str, Any]) -> Any:

@@ -44,7 +44,7 @@ _SECONDS_OF_COST = 2.0
 """Seconds after which the cost of a variant is not measured again."""
 _FIXED = (
     *("model_pool", "models", "dataset", "seed", "evaluation", "features.layer", "features.pooling"),
-    *("ground_truth", "protocol"),
+    *("ground_truth", "protocol", "shots", "measure"),
 )
 """Settings that decide the stored rows."""
 _EXAMPLES = (

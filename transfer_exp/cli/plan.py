@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from transfer_exp.cli.instantiate import build
+from transfer_exp.cli.instantiate import build, with_settings
 from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.cli.stages import is_irrelevant, options_key
@@ -217,6 +217,7 @@ class Planner:
         try:
             key = options_key(config["dataset"])
             dataset = self.datasets[key] if key in self.datasets else build("dataset", config["dataset"])
+            dataset = with_settings(dataset, config)
         except InputError as error:
             raise _MissingDataError(str(error)) from error
         if not isinstance(dataset, TargetDataset):

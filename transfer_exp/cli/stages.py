@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transfer_exp.cli.instantiate import build
+from transfer_exp.cli.instantiate import build, with_settings
 from transfer_exp.cli.job_labels import to_plain
 from transfer_exp.cli.overrides import CommandLine
 from transfer_exp.errors import InputError
@@ -59,9 +59,12 @@ def read_datasets(line: CommandLine) -> dict[str, Any]:
     """
     datasets, reasons = dict[str, Any](), list[InputError]()
     for point in line.points(lambda axis: axis.partition(".")[0] == "dataset"):
-        options = to_plain(line.compose(point))["dataset"]
+        config = to_plain(line.compose(point))
+        options = config["dataset"]
         try:
-            datasets[options_key(options)] = build("dataset", options)
+            dataset = build("dataset", options)
+            with_settings(dataset, config)  # refuses them before torch is imported
+            datasets[options_key(options)] = dataset
         except InputError as error:
             reasons.append(error)
     if not datasets:

@@ -126,7 +126,8 @@ class FeatureArrays:
     def with_shots(self, shots: int, seed: int) -> FeatureArrays:
         """Return the dataset with a scoring set of ``shots`` samples of each class, see `TargetDataset.with_shots`."""
         check_whole_scoring_set(len(self.scoring_set), len(self.labels))
-        return replace(self, scoring_set=few_shot_indices(self.labels, shots, seed))
+        class_names = self.class_names if self.target_kind == "single_label" else None
+        return replace(self, scoring_set=few_shot_indices(self.labels, shots, seed, class_names))
 
     @property
     def n_outputs(self) -> int:

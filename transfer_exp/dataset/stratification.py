@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Int
 
@@ -30,14 +32,30 @@ def stratified_indices(labels: Int[np.ndarray, " samples"], size: int | None, se
     return take_per_class(labels, _quotas(counts, size), seed)[0]
 
 
-def few_shot_indices(labels: Int[np.ndarray, " samples"], shots: int, seed: int) -> Int[np.ndarray, " chosen"]:
-    """Draw ``shots`` indices of each class, or all of a smaller class, in ascending order.
+def few_shot_indices(
+    labels: Int[np.ndarray, " samples"], shots: int, seed: int, class_names: Sequence[str] | None
+) -> Int[np.ndarray, " chosen"]:
+    """Draw ``shots`` indices of each class, in ascending order.
 
-    With one seed, a draw of more shots contains that of fewer. Raises `InputError` if ``shots`` is below 1.
+    With one seed, a draw of more shots contains that of fewer.
+
+    Args:
+        labels: Class of each sample, (N,).
+        shots: Number of samples of each class.
+        seed: Seed of the draw.
+        class_names: Name of each class; None if labels are no classes that a user knows, and smaller ones give all.
+
+    Raises:
+        InputError: If ``shots`` is below 1, or above the size of a class with a name.
     """
     if shots < 1:
         raise InputError(f"shots={shots} is no image of a class: take at least 1")
-    return take_per_class(labels, np.minimum(np.unique(labels, return_counts=True)[1], shots), seed)[0]
+    classes, counts = np.unique(labels, return_counts=True)
+    smallest = counts.argmin()
+    if class_names is not None and shots > counts[smallest]:
+        name, count = class_names[classes[smallest]], counts[smallest]
+        raise InputError(f"shots={shots}: class '{name}' has only {count} training images: set at most {count}")
+    return take_per_class(labels, np.minimum(counts, shots), seed)[0]
 
 
 def stratified_split(

@@ -214,10 +214,13 @@ class TargetDataset:
         """Return the dataset with a scoring set of ``shots`` training images of each class, see `few_shot_indices`.
 
         Raises:
-            InputError: If ``shots`` is below 1, or the scoring set is already smaller than the training split.
+            InputError: If ``shots`` is below 1 or above the size of a class, or the scoring set is already smaller than
+                the training split.
         """
         check_whole_scoring_set(len(self.scoring_set), len(self.train))
-        return replace(self, scoring_set=self.train.subset(few_shot_indices(self.train.labels, shots, seed)))
+        class_names = self.class_names if self.target_kind == "single_label" else None
+        chosen = few_shot_indices(self.train.labels, shots, seed, class_names)
+        return replace(self, scoring_set=self.train.subset(chosen))
 
     @cached_property
     def identity(self) -> Mapping[str, str | None]:
