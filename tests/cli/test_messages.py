@@ -99,6 +99,11 @@ QUICK = (*SMALL_DATASET, "model_pool.names=[vit_shapes]", "ground_truth=none", "
             "cannot set hydra.launcher.n_jobs=x (Value 'x' of type 'str' could not be converted to Integer)",
         ),
         (("--sweep", "demo"), "no option --sweep: write +sweep=demo"),
+        (("-m", "seed=interval(0,1)"), "seed=interval(0,1) has values without end: list some, such as seed=0,1"),
+        (("-m", "metric=lda", "perturbation.dim=int(interval(1,2))"), "has values without end: list some, such"),
+        (("seed=choice(0,1)",), "seed=choice(0,1) has several values: add -m to run each"),
+        (("-m", "seed=range(0,2,0)"), "seed=range(0,2,0) is not a range: write seed=range(START,STOP,STEP), STEP not"),
+        (("plan", "seed=range(0,nan)"), "seed=range(0,nan) is not a range: write seed=range(START,STOP,STEP)"),
         (
             ("metric=logme", "metric=h_score"),
             "metric is given twice: leave one out, or compare both in a sweep, -m met",

@@ -20,7 +20,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from transfer_exp.cli.console import cannot_write, relative_path
 from transfer_exp.cli.job_labels import AXES, to_plain
-from transfer_exp.cli.overrides import check_number_of_jobs, quote
+from transfer_exp.cli.overrides import check_listable, check_number_of_jobs, quote
 from transfer_exp.cli.redact import redacted_command
 from transfer_exp.cli.settings import SETTINGS, check_required, check_setting
 from transfer_exp.cli.tracked_job import SweepRun, describe_sweep
@@ -121,7 +121,7 @@ class HydraCallback(Callback):
         """Prepare and lock the folder of a sweep, and set Hydra's config here; Hydra only sets it in the jobs."""
         HydraConfig.instance().set_config(config)
         try:
-            _check_size(config.hydra)
+            _check_axes(config.hydra)
         except InputError as error:  # Hydra would only print a warning
             _end(error)
         _prepare_folder(config, "sweep")
@@ -257,12 +257,19 @@ def _finish_run(folder: Path, scores: bool) -> None:
             print(f"wrote {entry}")
 
 
-def _check_size(hydra: DictConfig) -> None:
-    """Raise InputError if the axes of the command line and of the sweep's config file give too many jobs."""
+def _check_axes(hydra: DictConfig) -> None:
+    """Raise InputError if the axes of the command line and the sweep's config file cannot be listed, or are too long.
+
+    Only Hydra's own sweeper lists the values of an axis.
+    """
     typed = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
     keys = {override.key_or_group for override in typed}
     of_file = [f"{key}={values}" for key, values in (hydra.sweeper.get("params") or {}).items() if key not in keys]
-    check_number_of_jobs([*typed, *OverridesParser.create().parse_overrides(of_file)])
+    axes = [*typed, *OverridesParser.create().parse_overrides(of_file)]
+    check_number_of_jobs(axes)
+    if str(hydra.sweeper._target_).endswith(".BasicSweeper"):
+        for axis in axes:
+            check_listable(axis)
 
 
 def _swept_axes(hydra: DictConfig) -> set[str]:

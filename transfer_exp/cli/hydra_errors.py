@@ -19,7 +19,7 @@ _EXTRAS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slu
 _USER_GROUPS = ("metric", "perturbation", "dataset", "model_pool", "ground_truth", "protocol", "sweep")
 """Config groups to which users add options."""
 _TWICE = re.compile(r"Multiple values for (\S+)\. To override a value use 'override \S+: (.*)'")
-_SEVERAL = re.compile(r"Ambiguous value for argument '(.*)'\n")
+_SEVERAL = re.compile(r"Ambiguous value for argument '(.*)'\n|Sweep parameters '(.*)' requires --multirun")
 _MERGING = re.compile(r"Error merging override (\S+)")
 _RESOLVING = re.compile(r"^\w+ raised while resolving interpolation: ")
 
@@ -43,7 +43,7 @@ def explain(error: BaseException) -> str:
         before = error.object[max(0, error.start - 40) : error.start].decode(errors="replace")
         return one_line(f"the file of an option is not UTF-8 text after '{before}': save it as UTF-8")
     if several := _SEVERAL.match(str(error)):
-        return one_line(f"{several[1]} has several values: add -m to run each")
+        return one_line(f"{several[1] or several[2]} has several values: add -m to run each")
     cause = error.__cause__
     if isinstance(cause, ConfigAttributeError) and isinstance(cause.parent_node, DictConfig):
         settings = [str(key) for key in cause.parent_node if not str(key).startswith("_")]

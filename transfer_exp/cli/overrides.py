@@ -135,8 +135,7 @@ class CommandLine:
         value, text = override.value(), override.input_line or ""
         if not override.is_sweep_override():
             return [text]
-        if isinstance(value, IntervalSweep):
-            raise InputError(f"{text} has values without end: list some, such as {override.key_or_group}=0,1")
+        check_listable(override)
         if isinstance(value, Glob):
             directories = [str(CONF), *filter(None, [self.options.config_dir])]
             files = (file for path in directories for file in Path(path, override.key_or_group).glob("*.yaml"))
@@ -238,16 +237,27 @@ def check_number_of_jobs(overrides: Sequence[Override]) -> None:
         raise InputError(f"the sweep has {jobs:,.0f} jobs, and may have at most {MOST_JOBS:,}: give fewer values")
 
 
+def check_listable(override: Override) -> None:
+    """Raise InputError for an ``interval(...)``, whose values cannot be listed."""
+    if isinstance(override.value(), IntervalSweep):
+        key = override.key_or_group
+        raise InputError(f"{override.input_line} has values without end: list some, such as {key}=0,1")
+
+
 def _count_values(override: Override) -> float:
     """Return the number of values of an override without listing them; a range may have infinitely many.
 
-    Sweeps other than ranges and lists, such as ``glob(...)``, count as one value.
+    Sweeps other than ranges and lists, such as ``glob(...)``, count as one value. Raises InputError for a range with a
+    step of 0 or without a number.
     """
     value = override.value() if override.is_sweep_override() else None
     if isinstance(value, RangeSweep):
         assert value.start is not None
         assert value.stop is not None
-        steps = (value.stop - value.start) / value.step
+        steps = (value.stop - value.start) / value.step if value.step else math.nan
+        if math.isnan(steps):
+            key = override.key_or_group
+            raise InputError(f"{override.input_line} is not a range: write {key}=range(START,STOP,STEP), STEP not 0")
         return float(max(math.ceil(steps) if math.isfinite(steps) else steps, 0))
     return float(len(value.list)) if isinstance(value, ChoiceSweep) else 1.0
 
