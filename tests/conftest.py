@@ -13,6 +13,7 @@ import os
 # Set before torch is imported: tests run in parallel processes, and each would otherwise use all cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from dataclasses import fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,6 +113,16 @@ def golden_case(name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         scores |= json.loads((GOLDEN / file).read_text()).get(name, {}).get("scores", {})
     with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as arrays:
         return dict(arrays), scores
+
+
+def wrong_types(options, name):
+    """Return values of other types than an option of a dataclass with defaults: numbers, texts, lists, truth values."""
+    (annotation,) = (str(field.type) for field in fields(options) if field.name == name)
+    kind = type(getattr(options, name))
+    kind = {"str | None": str, "int | None": int}.get(annotation, kind)
+    values = {float: ["3", [1.0], True], int: ["3", [1], True], bool: ["true", [True], 1], str: [3, ["a"], True]}
+    wrong = values.get(kind, [3, "x", True, [None]])
+    return wrong if "None" in annotation else [*wrong, None]
 
 
 def on_samples(metric):

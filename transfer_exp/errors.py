@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -178,18 +178,51 @@ def raising_frame(error: BaseException) -> traceback.FrameSummary:
     return next((frame for frame in reversed(frames) if not frame.filename.endswith(_EXIT_HOOKS)), frames[-1])
 
 
+_TYPES: Mapping[str, tuple[type, str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "bool": (bool, "true or false"),
+    "str": (str, "text"),
+}
+"""Type and words for it, by the annotation of an option."""
+
+
+def check_types(group: str, options: Any) -> None:
+    """Raise `InputError` for the first option of a config group that has another type than its annotation says.
+
+    Args:
+        group: Name of the config group.
+        options: Dataclass instance with the values. Fields of `_TYPES`, also in tuples or with None, are checked.
+    """
+    for field in fields(options):
+        value = getattr(options, field.name)
+        annotation = field.type.__name__ if type(field.type) is type else str(field.type)
+        kind = annotation.removesuffix(" | None")
+        is_list, is_optional = kind.startswith("tuple["), kind != annotation
+        kind = kind.removeprefix("tuple[").removesuffix(", ...]")
+        if kind not in _TYPES or (is_optional and value is None):
+            continue
+        expected, words = _TYPES[kind]
+        items = value if isinstance(value, Collection) and not isinstance(value, str | Mapping) else (None,)
+        if not all(_is_instance(item, expected) for item in (items if is_list else [value])):
+            given = repr(value) if isinstance(value, str) else show_value(value)
+            words = f"a list, each {words}" if is_list else words
+            raise InputError(f"{group}.{field.name}={given}: need {words}{', or null' if is_optional else ''}")
+
+
+def _is_instance(value: object, expected: type) -> bool:
+    """Return whether a value is an instance of a type; a truth value is not a number."""
+    return isinstance(value, expected) and (expected is bool or not isinstance(value, bool))
+
+
 def check_options(group: str, options: Any, checks: Mapping[str, tuple[bool, str]]) -> None:
     """Raise `InputError` for the first option of a config group whose value is not allowed.
 
     Args:
         group: Name of the config group.
-        options: Dataclass instance with the values. Its fields of the type ``int`` must be whole numbers.
+        options: Dataclass instance with the values.
         checks: By option, whether its value is allowed, and in words which are.
     """
-    for field in fields(options):
-        value = getattr(options, field.name)
-        if field.type in (int, "int") and not isinstance(value, Integral):
-            raise InputError(f"{group}.{field.name}={show_value(value)}: need a whole number")
     for name, (is_allowed, allowed) in checks.items():
         if not is_allowed:
             raise InputError(f"{group}.{name}={show_value(getattr(options, name))}: need {allowed}")

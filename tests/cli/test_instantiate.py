@@ -81,7 +81,7 @@ def test_targets_within_options_are_built_at_any_depth():
 
 
 def test_a_list_of_perturbations_is_not_empty():
-    with pytest.raises(InputError, match=r"steps=\(\) of sequence must be a list of perturbations"):
+    with pytest.raises(InputError, match=r"perturbation\.steps=\(\): need a list of perturbations"):
         build("perturbation", {**SEQUENCE, "steps": []})
 
 

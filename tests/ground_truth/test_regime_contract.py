@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
+from conftest import wrong_types
 from torch_helpers import fake_pairing
 
 from transfer_exp.errors import InputError
+from transfer_exp.evaluation.ranking import Ranking
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.features.model_on_target import ModelArrays
 from transfer_exp.ground_truth.bitfit import BitFit
 from transfer_exp.ground_truth.full import FullFineTuning, LinearProbeThenFull
 from transfer_exp.ground_truth.last_block import LastBlockFineTuning
+from transfer_exp.ground_truth.linear_probe import LinearProbe
 from transfer_exp.ground_truth.lora import LoraFineTuning
 from transfer_exp.ground_truth.partial import PartialFineTuning
 from transfer_exp.ground_truth.protocol import Protocol
@@ -174,3 +177,22 @@ def test_a_regime_refuses_features_without_a_network(name):
 def test_a_linear_probe_before_full_fine_tuning_is_the_head_of_the_protocol(pairing):
     with_head = replace(GRID, head="linear_probe")
     assert LinearProbeThenFull(GRID)(pairing(), silent) == FullFineTuning(with_head)(pairing(), silent)
+
+
+@pytest.mark.parametrize(
+    ("group", "options", "name"),
+    [
+        pytest.param(group, options, field.name, id=f"{type(options).__name__}.{field.name}")
+        for group, options in [
+            *(("ground_truth", regime) for regime in (*REGIMES.values(), LinearProbe())),
+            ("protocol", GRID),
+            ("evaluation", Ranking()),
+        ]
+        for field in fields(options)
+        if isinstance(getattr(options, field.name), int | float | tuple)
+    ],
+)
+def test_numbers_and_lists_of_wrong_types_are_refused_by_name(untyped, group, options, name):
+    for value in wrong_types(options, name):
+        with pytest.raises(InputError, match=rf"^{group}\.{name}=.*: need "):
+            replace(options, **{name: value})

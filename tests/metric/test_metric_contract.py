@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import inputs_for
+from conftest import inputs_for, wrong_types
 from omegaconf import OmegaConf
 
 import transfer_exp.metric
 from transfer_exp.cli.instantiate import build
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_types
 from transfer_exp.metric.etran import ETran
 from transfer_exp.metric.gbc import GBC
 from transfer_exp.metric.itm import ITM
@@ -147,6 +147,16 @@ def test_every_option_refuses_impossible_values_by_name(kind, option):
 
 @pytest.mark.parametrize(
     ("kind", "option"),
+    [pytest.param(kind, field.name, id=f"{kind.name}.{field.name}") for kind in CLASSES for field in fields(kind)],
+)
+def test_every_option_refuses_values_of_wrong_types_in_python_too(untyped, kind, option):
+    for value in wrong_types(kind(), option):
+        with pytest.raises(InputError, match=rf"^metric\.{option}=.*: need "):
+            kind(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"),
     [pytest.param(k, f.name, id=f"{k.name}.{f.name}") for k in CLASSES for f in fields(k) if f.type == "int"],
 )
 def test_every_option_that_counts_refuses_fractions_in_python_too(untyped, kind, option):
@@ -157,9 +167,18 @@ def test_every_option_that_counts_refuses_fractions_in_python_too(untyped, kind,
 @pytest.mark.parametrize("annotation", [int, "int"])
 def test_counts_are_checked_with_and_without_postponed_annotations(annotation):
     kind = make_dataclass("Example", [("k", annotation, 1)])
-    check_options("metric", kind(np.int64(2)), {})
-    with pytest.raises(InputError, match=r"^metric\.k=1\.5: need a whole number$"):
-        check_options("metric", kind(1.5), {})
+    check_types("metric", kind(np.int64(2)))
+    for value, given in ((1.5, "1\\.5"), ("1", "'1'"), (None, "null"), (True, "true")):
+        with pytest.raises(InputError, match=rf"^metric\.k={given}: need a whole number$"):
+            check_types("metric", kind(value))
+
+
+@pytest.mark.parametrize("annotation", [int | None, "int | None"])
+def test_options_that_may_be_null_are_checked_too(annotation):
+    kind = make_dataclass("Example", [("k", annotation, 1)])
+    check_types("metric", kind(None))
+    with pytest.raises(InputError, match=r"^metric\.k='all': need a whole number, or null$"):
+        check_types("metric", kind("all"))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import wrong_types
 from omegaconf import OmegaConf
 
 import transfer_exp.perturbation
@@ -71,6 +72,16 @@ def at_zero_strength(perturbation):
     if "steps" in names:
         options["steps"] = tuple(map(at_zero_strength, perturbation.steps))
     return dataclasses.replace(perturbation, **options)
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [pytest.param(k, f.name, id=f"{k.name}.{f.name}") for k in CLASSES for f in dataclasses.fields(k)],
+)
+def test_every_option_refuses_values_of_wrong_types_by_name(untyped, kind, option):
+    for value in wrong_types(kind(), option):
+        with pytest.raises(InputError, match=rf"^perturbation\.{option}=.*: need "):
+            kind(**{option: value})
 
 
 def test_every_perturbation_has_an_option_of_its_name():

@@ -58,7 +58,7 @@ def test_sequences_can_be_nested_and_hashed():
 def test_steps_that_are_not_perturbations_are_rejected(steps, monkeypatch):
     # Outside the tests, types are not enforced by jaxtyping.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    with pytest.raises(InputError, match=r"steps=.* of sequence must be a list of perturbations"):
+    with pytest.raises(InputError, match=r"perturbation\.steps=.*: need a list of perturbations"):
         Sequence(steps)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import wrong_types
 from omegaconf import OmegaConf
 
 from transfer_exp.cli.instantiate import build
@@ -44,3 +45,10 @@ def test_the_mean_is_the_area_under_the_curve_over_its_width():
 def test_an_invalid_path_is_rejected(options, message):
     with pytest.raises(InputError, match=message):
         StrengthPath(**options)
+
+
+@pytest.mark.parametrize("option", ["perturbation", "field", "strengths"])
+def test_values_of_wrong_types_are_refused_by_name(untyped, option):
+    for value in (*wrong_types(StrengthPath(), option), ["a", "b"]):
+        with pytest.raises(InputError, match=rf"^perturbation\.{option}=.*: need "):
+            StrengthPath(**{option: value})

@@ -8,7 +8,7 @@ from math import comb
 
 import numpy as np
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.evaluation.correlation import (
     PerModel,
     check_pair,
@@ -65,6 +65,7 @@ class Ranking:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types("evaluation", self)
         checks = {
             "k": (self.k >= 1, "at least 1"),
             "level": (0 < self.level < 1, "above 0 and below 1"),

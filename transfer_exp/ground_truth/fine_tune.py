@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from transfer_exp.dataset.split_names import Split
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.errors import InputError, NotApplicableError, check_options
+from transfer_exp.errors import InputError, NotApplicableError, check_options, check_types
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
 from transfer_exp.ground_truth.network import (
@@ -81,6 +81,7 @@ class FineTuning(ABC):
     learning_rate_factor: float = 1.0
 
     def __post_init__(self) -> None:
+        check_types("ground_truth", self)
         check_optimizer(self.protocol.optimizer)
         is_positive = 0 < self.learning_rate_factor < math.inf
         check_options("ground_truth", self, {"learning_rate_factor": (is_positive, "a positive number")})

@@ -14,7 +14,7 @@ from torch import nn
 
 from transfer_exp.dataset.split_names import Split
 from transfer_exp.dataset.stratification import stratified_split
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.logistic_regression import Fits, logistic_regression
 from transfer_exp.ground_truth.measure import compute_measure
@@ -50,6 +50,7 @@ class LinearProbe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types("ground_truth", self)
         checks = {
             "strengths": (
                 bool(self.strengths) and all(0 < value < np.inf for value in self.strengths),

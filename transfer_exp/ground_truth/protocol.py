@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from transfer_exp.dataset.split_names import Split
-from transfer_exp.errors import check_options
+from transfer_exp.errors import check_options, check_types
 
 Augmentation = Literal["none", "crop_flip"]
 Head = Literal["random", "linear_probe"]
@@ -93,6 +93,7 @@ class Protocol:
         return f"Protocol({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def __post_init__(self) -> None:
+        check_types("protocol", self)
         rates, decays, rungs = self.learning_rates, self.weight_decays, self.rungs
         checks = {
             "steps": (self.steps >= 1, "at least 1"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.interclass_distance import distance_blocks
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
@@ -71,4 +71,5 @@ class ConceptVariance(FormulaMetric):
     alpha: float = 2.0
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options("metric", self, {"alpha": (0 < self.alpha < np.inf, "a positive number")})

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp, xlogy
 
-from transfer_exp.errors import InputError, NotApplicableError, check_options
+from transfer_exp.errors import InputError, NotApplicableError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric, Metric, ModelWeights
 from transfer_exp.statistics.feature_set import FeatureSet, check_probabilities, check_unlabelled
 
@@ -102,6 +102,9 @@ class Entropy(FormulaMetric):
 
     normalised: bool = False
 
+    def __post_init__(self) -> None:
+        check_types("metric", self)
+
 
 @dataclass(frozen=True)
 class MaxSoftmax(FormulaMetric):
@@ -143,6 +146,7 @@ class ATC(Metric):
     score: str = "entropy"
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options("metric", self, {"score": (self.score in CONFIDENCES, "entropy or max_softmax")})
 
     def __call__(self, source_probabilities: np.ndarray, source_set: FeatureSet) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import principal_components
 from transfer_exp.statistics.class_statistics import class_sums
@@ -63,4 +63,5 @@ class DISCO(FormulaMetric):
     components: int = 64
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options("metric", self, {"components": (self.components >= 1, "at least 1 (64 is the published choice)")})

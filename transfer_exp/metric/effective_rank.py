@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import xlogy
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import squared_singular_values
 from transfer_exp.statistics.feature_set import Features, check_unlabelled
@@ -131,6 +131,9 @@ class StableRank(FormulaMetric):
 
     normalised: bool = True
 
+    def __post_init__(self) -> None:
+        check_types("metric", self)
+
 
 @dataclass(frozen=True)
 class AlphaReQ(FormulaMetric):
@@ -147,6 +150,7 @@ class AlphaReQ(FormulaMetric):
     last: int = 100
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         checks = {
             "first": (self.first >= 1, "at least 1"),
             "last": (self.last > self.first, "a rank above metric.first"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.io.npz import list_arrays, read_array
 from transfer_exp.io.text import expand_user
 from transfer_exp.metric.metric import Metric
@@ -162,6 +162,7 @@ class EMMS(Metric):
     rounds: int = 1
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options("metric", self, {"rounds": (self.rounds >= 1, "at least 1")})
 
     def __call__(self, features: np.ndarray, labels: np.ndarray) -> float:

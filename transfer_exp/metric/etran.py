@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.lda import lda
 from transfer_exp.metric.metric import PoolMetric
 from transfer_exp.metric.ncm import ncm
@@ -105,6 +105,7 @@ class ETran(PoolMetric):
     regression_weight: float = 0.0
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         checks = {
             "classifier": (self.classifier in ("lda", "ncm"), "lda or ncm"),
             "energy_weight": (0 <= self.energy_weight <= 1, "a number from 0 to 1"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, check_options, show_value
+from transfer_exp.errors import InputError, check_options, check_types, show_value
 from transfer_exp.metric.h_score import RegularisedHScore
 from transfer_exp.metric.lda import LDA
 from transfer_exp.metric.logme import LogME
@@ -34,6 +34,7 @@ class MetricList(PoolMetric):
     metrics: Iterable[Metric] = EXAMPLE
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         metrics = tuple(self.metrics) if isinstance(self.metrics, Iterable) else ()
         names = [getattr(metric, "name", metric) for metric in metrics]
         if not metrics or not all(isinstance(m, Metric) and hasattr(m, "inputs") for m in metrics):

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
 
@@ -93,6 +93,7 @@ class GBC(FormulaMetric):
     covariance: str = "spherical"
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options(
             "metric", self, {"covariance": (self.covariance in ("spherical", "diagonal"), "spherical or diagonal")}
         )

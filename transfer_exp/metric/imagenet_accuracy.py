@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, check_types
 from transfer_exp.io.csv import MAX_BYTES, parse_numbers, parse_table
 from transfer_exp.io.text import expand_user, read_text
 from transfer_exp.metric.metric import Metric, ModelFacts
@@ -30,6 +30,9 @@ class ImagenetAccuracy(Metric):
     inputs = ("model",)
 
     table: str | None = None
+
+    def __post_init__(self) -> None:
+        check_types("metric", self)
 
     def __call__(self, model: ModelFacts) -> float:
         """Return the accuracy of a model, in [0, 1].

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import softmax
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.linear_classifier import sorted_samples
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
@@ -199,6 +199,7 @@ class ITM(FormulaMetric):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         checks = {
             "steps": (self.steps >= 1, "at least 1"),
             "coefficient": (0 <= self.coefficient < np.inf, "a finite number, at least 0"),

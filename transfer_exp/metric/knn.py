@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.targets import leave_one_out_r2
 from transfer_exp.statistics.class_statistics import class_sums
@@ -193,4 +193,5 @@ class KNN(FormulaMetric):
     k: int = 1
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options("metric", self, {"k": (self.k >= 1, "at least 1")})

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scipy.special import softmax
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import statistics_and_deviations
 from transfer_exp.statistics.discriminant import discriminant_scores, mean_true_posterior
@@ -55,4 +55,5 @@ class LDA(FormulaMetric):
     shrinkage: float = 0.5
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options("metric", self, {"shrinkage": (0 <= self.shrinkage <= 1, "a number from 0 to 1")})

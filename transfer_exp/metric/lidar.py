@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import xlogy
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import within_class_axes
 from transfer_exp.statistics.class_statistics import ClassStatistics
@@ -74,6 +74,7 @@ class LiDAR(FormulaMetric):
     delta: float = 1e-4
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options(
             "metric", self, {"delta": (0 < self.delta < np.inf, "a positive number (1e-4 is the published choice)")}
         )

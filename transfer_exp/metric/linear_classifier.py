@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric import targets as targets_metrics
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
@@ -178,6 +178,7 @@ class LinearClassifier(FormulaMetric):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         checks = {
             "folds": (self.folds >= 2, "at least 2"),
             "penalty": (0 < self.penalty < np.inf, "a positive number"),

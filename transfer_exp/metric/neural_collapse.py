@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import pdist
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import ClassStatistics
 from transfer_exp.statistics.rounding import RESOLUTION, inverse_length
@@ -134,6 +134,9 @@ class TraceRatio(FormulaMetric):
     invariances = ("rotation", "translation", "scaling")
 
     weighted: bool = False
+
+    def __post_init__(self) -> None:
+        check_types("metric", self)
 
 
 @dataclass(frozen=True)

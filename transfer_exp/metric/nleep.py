@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.gaussian_mixture import fitted_mixture
 from transfer_exp.metric.leep import expected_prediction
 from transfer_exp.metric.metric import FormulaMetric
@@ -96,6 +96,7 @@ class NLEEP(FormulaMetric):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         checks = {
             "components_per_class": (self.components_per_class >= 1, "at least 1"),
             "convention": (self.convention in ("paper", "released"), "paper or released"),

@@ -12,7 +12,7 @@ from scipy.sparse import eye_array, kron, vstack
 from scipy.spatial.distance import cdist
 from scipy.special import rel_entr
 
-from transfer_exp.errors import InputError, NotApplicableError, check_options
+from transfer_exp.errors import InputError, NotApplicableError, check_options, check_types
 from transfer_exp.metric.metric import Metric
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.feature_set import (
@@ -123,6 +123,7 @@ class OTCE(Metric):
     regularisation: float = 0.05
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         is_allowed = 0 <= self.regularisation < np.inf
         check_options("metric", self, {"regularisation": (is_allowed, "a finite number, at least 0 (the exact plan)")})
 

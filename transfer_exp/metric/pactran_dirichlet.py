@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Real
 from scipy.special import digamma, gammaln, rel_entr
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import class_sums
 from transfer_exp.statistics.feature_set import Labels, check_source_probabilities, encode_labels
@@ -92,6 +92,7 @@ class PACTranDirichlet(FormulaMetric):
     rounds: int = 10
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         checks = {
             "alpha": (0 < self.alpha < np.inf, "a positive number"),
             "rounds": (self.rounds >= 1, "at least 1"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import check_options
+from transfer_exp.errors import check_options, check_types
 from transfer_exp.metric.metric import PoolMetric
 
 
@@ -29,6 +29,7 @@ class Random(PoolMetric):
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options("metric", self, {"seed": (self.seed >= 0, "at least 0")})
 
     def parts(self) -> dict[str, float]:

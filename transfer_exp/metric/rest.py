@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, NotApplicableError, check_options
+from transfer_exp.errors import InputError, NotApplicableError, check_options, check_types
 from transfer_exp.metric.effective_rank import stable_rank
 from transfer_exp.metric.metric import ModelWeights, PoolMetric
 from transfer_exp.metric.pool_scaling import z_scores
@@ -79,6 +79,7 @@ class ReST(PoolMetric):
     gamma: float = 0.2
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options("metric", self, {"gamma": (0 <= self.gamma <= 1, "a number from 0 to 1")})
 
     def parts(self, weights: ModelWeights, features: np.ndarray, source_set: FeatureSet) -> dict[str, float]:

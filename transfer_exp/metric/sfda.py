@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import softmax
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.class_statistics import block_rows, centre_block, statistics_and_deviations
 from transfer_exp.statistics.discriminant import (
@@ -95,6 +95,7 @@ class DebiasedSFDA(FormulaMetric):
     shrinkage: str = "adaptive"
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         check_options(
             "metric", self, {"shrinkage": (self.shrinkage in ("adaptive", "ledoit_wolf"), "adaptive or ledoit_wolf")}
         )

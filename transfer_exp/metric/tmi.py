@@ -9,7 +9,7 @@ from jaxtyping import Float
 from scipy.spatial.distance import cdist
 from scipy.special import digamma
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.statistics.discriminant import centred_features
 from transfer_exp.statistics.feature_set import Features, Labels, encode_labels
@@ -86,6 +86,7 @@ class TMI(FormulaMetric):
     least_distance: float = 1.0
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         checks = {
             "k": (self.k >= 1, "at least 1"),
             "least_distance": (0 < self.least_distance < np.inf, "a positive number (the authors' code takes 1)"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.metric.metric import FormulaMetric
 from transfer_exp.metric.spectrum import squared_singular_values
 from transfer_exp.statistics.discriminant import centred_features
@@ -73,6 +73,7 @@ class TransRate(FormulaMetric):
     epsilon: float = 1e-4
 
     def __post_init__(self) -> None:
+        check_types("metric", self)
         checks = {
             "convention": (self.convention in ("paper", "tllib"), "paper or tllib"),
             "epsilon": (0 < self.epsilon < np.inf, "a positive number (1e-4 is the published choice)"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import NotApplicableError
+from transfer_exp.errors import NotApplicableError, check_types
 from transfer_exp.metric.metric import Metric, ModelWeights
 from transfer_exp.metric.spectrum import squared_singular_values
 
@@ -89,6 +89,9 @@ class WeightAlpha(Metric):
     inputs = ("weights",)
 
     weighted: bool = False
+
+    def __post_init__(self) -> None:
+        check_types("metric", self)
 
     def __call__(self, weights: ModelWeights) -> float:
         """Return `weight_alpha` of the weights of a network."""

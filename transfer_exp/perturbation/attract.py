@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.errors import InputError, check_options, suggestion
+from transfer_exp.errors import InputError, check_options, check_types, suggestion
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import inverse_length
@@ -112,6 +112,7 @@ class Attract:
     normalise: bool = True
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         checks = {
             "alpha": (0 <= self.alpha < np.inf, "a finite number, at least 0"),
             "sigma": (0 <= self.sigma < np.inf, "a finite number, at least 0"),

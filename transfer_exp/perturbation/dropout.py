@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.statistics.feature_set import Features, check_features
 
 
@@ -45,6 +45,7 @@ class Dropout:
     rate: float = 0.1
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         check_options("perturbation", self, {"rate": (0 <= self.rate < 1, "at least 0 and below 1")})
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, check_options, suggestion
+from transfer_exp.errors import InputError, check_options, check_types, suggestion
 from transfer_exp.statistics.feature_set import Features, check_features
 from transfer_exp.statistics.rounding import deviations
 
@@ -54,6 +54,7 @@ class GaussianNoise:
     scale: NoiseScale = "relative"
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         checks = {
             "strength": (0 <= self.strength < np.inf, "a finite number, at least 0"),
             "scale": (self.scale in get_args(NoiseScale), " or ".join(get_args(NoiseScale))),

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import softmax
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.discriminant import adaptive_shrinkage, centred_features, fitted_posterior
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
@@ -55,6 +55,7 @@ class MixupMeans:
     strength: float = 1.0
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         is_allowed = 0 <= self.strength < np.inf
         check_options("perturbation", self, {"strength": (is_allowed, "a finite number, at least 0")})
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, check_options
+from transfer_exp.errors import InputError, check_options, check_types
 from transfer_exp.statistics.feature_set import Features, check_features
 from transfer_exp.statistics.rounding import deviations
 
@@ -57,6 +57,7 @@ class Pca:
     dim: int = 64
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         check_options("perturbation", self, {"dim": (self.dim >= 1, "at least 1 (64 is the usual choice)")})
 
     def __call__(self, features: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:

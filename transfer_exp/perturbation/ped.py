@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.distance import cdist
 
-from transfer_exp.errors import check_options
+from transfer_exp.errors import check_options, check_types
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import deviations, inverse_length
@@ -100,6 +100,7 @@ class Ped:
     max_steps: int = 6
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         checks = {
             "sigma": (0 <= self.sigma < np.inf, "a finite number, at least 0"),
             "time_step": (0 <= self.time_step < np.inf, "a finite number, at least 0"),

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import eigvalsh
 
-from transfer_exp.errors import check_options
+from transfer_exp.errors import check_options, check_types
 from transfer_exp.perturbation.attract import attract
 from transfer_exp.perturbation.pca import pca
 from transfer_exp.statistics.feature_set import Features, check_features
@@ -53,6 +53,7 @@ class Released:
     dim: int = 64
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         checks = {
             "alpha": (0 <= self.alpha < np.inf, "a finite number, at least 0"),
             "sigma": (0 <= self.sigma < np.inf, "a finite number, at least 0"),

@@ -38,7 +38,7 @@ class Sequence:
         # Hydra passes a list, which has no hash and equals no tuple.
         steps = tuple(self.steps) if isinstance(self.steps, Iterable) else ()
         if not steps or not all(isinstance(step, Perturbation) for step in steps):
-            raise InputError(f"steps={self.steps} of sequence must be a list of perturbations, at least one")
+            raise InputError(f"perturbation.steps={self.steps}: need a list of perturbations, at least one")
         object.__setattr__(self, "steps", steps)
 
     @property

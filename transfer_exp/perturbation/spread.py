@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, check_options, suggestion
+from transfer_exp.errors import InputError, check_options, check_types, suggestion
 from transfer_exp.statistics.class_statistics import class_statistics
 from transfer_exp.statistics.feature_set import Features, Labels, check_features, encode_labels
 from transfer_exp.statistics.rounding import inverse_length
@@ -59,6 +59,7 @@ class Spread:
     force_scale: ForceScale = "absolute"
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         checks = {
             "force": (0 <= self.force < np.inf, "a finite number, at least 0"),
             "force_scale": (self.force_scale in get_args(ForceScale), " or ".join(get_args(ForceScale))),

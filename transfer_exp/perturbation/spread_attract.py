@@ -8,7 +8,7 @@ from typing import ClassVar, get_args
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import check_options
+from transfer_exp.errors import check_options, check_types
 from transfer_exp.perturbation.attract import Sign, attract
 from transfer_exp.perturbation.pca import pca
 from transfer_exp.perturbation.spread import ForceScale, spread
@@ -48,6 +48,7 @@ class SpreadAttract:
     normalise: bool = True
 
     def __post_init__(self) -> None:
+        check_types("perturbation", self)
         checks = {
             "dim": (self.dim is None or self.dim >= 1, "at least 1 (64 is the usual choice), or null for no PCA"),
             "force": (0 <= self.force < np.inf, "a finite number, at least 0"),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, cast
 
 import numpy as np
 from jaxtyping import Float
 
-from transfer_exp.errors import InputError, show_value, suggestion
+from transfer_exp.errors import InputError, check_types, show_value, suggestion
 from transfer_exp.perturbation.attract import Attract
 from transfer_exp.perturbation.perturbation import Perturbation
 
@@ -40,6 +40,10 @@ class StrengthPath:
     strengths: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.4)
 
     def __post_init__(self) -> None:
+        if not is_dataclass(self.perturbation):
+            given = show_value(self.perturbation)
+            raise InputError(f"perturbation.perturbation={given}: need one with an option to vary")
+        check_types("perturbation", self)
         field_names = [f.name for f in fields(cast("Any", self.perturbation))]
         if self.field not in field_names:
             raise InputError(f"perturbation.field={self.field} is not an option: {suggestion(self.field, field_names)}")
