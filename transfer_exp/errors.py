@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
@@ -249,3 +249,18 @@ def show_value(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(show_value, value))}]"
     return str(value) or "''"
+
+
+_MOST_DIGITS = 6
+
+
+def format_apart(value: float, limit: float, form: Callable[[float, int], str]) -> tuple[str, str]:
+    """Return a number and its limit as texts that differ, unless they are equal to many digits.
+
+    Args:
+        value: Number beyond the limit.
+        limit: The limit.
+        form: Returns the text of a number with so many further digits; it starts at 0.
+    """
+    pairs = ((form(value, digits), form(limit, digits)) for digits in range(_MOST_DIGITS))
+    return next((pair for pair in pairs if pair[0] != pair[1]), (form(value, _MOST_DIGITS), form(limit, _MOST_DIGITS)))

@@ -84,7 +84,7 @@ EQUAL, WITHIN, BEYOND = (100, "mit", 1000, 50.0), (99, "mit", 999, 51.0), (101, 
     ("limits", "reason"),
     [
         (Limits(parameters=100), "101 parameters"),
-        (Limits(memory=1000), "1.0 kB of memory"),
+        (Limits(memory=1000), "1.001 kB of memory"),
         (Limits(images_per_second=50), "49 images per second"),
         (Limits(licence=("MIT",)), "licence gpl"),
     ],
@@ -92,6 +92,19 @@ EQUAL, WITHIN, BEYOND = (100, "mit", 1000, 50.0), (99, "mit", 999, 51.0), (101, 
 def test_a_model_that_equals_a_limit_stays(limits, reason):
     names, remarks = apply_to(limits, equal=EQUAL, within=WITHIN, beyond=BEYOND)
     assert names == ["equal", "within"]
+    assert remarks == (f"left out by the limits: beyond ({reason})",)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (Limits(parameters=2_500_000), "2.5004 M parameters"),
+        (Limits(memory=2e9), "2.05 GB of memory"),
+        (Limits(images_per_second=50), "49.6 images per second"),
+    ],
+)
+def test_the_number_of_a_model_just_beyond_a_limit_differs_from_it(limits, reason):
+    remarks = apply_to(limits, within=(1, "mit", 1, 99.0), beyond=(2_500_400, "mit", 2_050_000_000, 49.6))[1]
     assert remarks == (f"left out by the limits: beyond ({reason})",)
 
 
@@ -116,7 +129,7 @@ def test_a_model_must_be_within_all_limits():
     names, remarks = apply_to(limits, **models)
     assert names == ["good", "unmeasured"]
     assert remarks == (
-        "left out by the limits: gpl (licence gpl), large (101 parameters), hungry (1.0 kB of memory), slow (49 images "
+        "left out by the limits: gpl (licence gpl), large (101 parameters), hungry (1.001 kB of memory), slow (49 "
         "per second)",
         "not left out, because their speed was not measured before: unmeasured",
     )

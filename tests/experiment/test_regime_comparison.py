@@ -119,7 +119,7 @@ def test_a_pair_that_does_not_fit_is_not_started_and_a_cheaper_one_of_a_later_mo
     assert {status for key, status in statuses.items() if key not in tried} == {"not tried"}
     assert clock.now == 18.0
     reasons = {(pair.model, pair.regime): pair.reason for pair in result.pairs}
-    assert reasons["second", "full"] == "it needs about 10.0 s, and 2.0 s were left"
+    assert reasons["second", "full"] == "it needs up to 12.0 s, and 2.0 s were left"
     assert result.budget_seconds == 20.0
 
 
@@ -177,9 +177,15 @@ def test_a_model_that_a_regime_cannot_adapt_is_named_and_the_others_go_on(compar
         compare(None, lora=(1, 0.5, {}))
 
 
+def test_the_time_that_a_pair_needs_differs_from_the_time_that_is_left(compare):
+    result = compare(15.97, full=(10, 10.0, ACCURACIES), lora=(4, 4.0, ACCURACIES))
+    (reason,) = (pair.reason for pair in result.pairs if (pair.model, pair.regime) == ("first", "full"))
+    assert reason == "it needs up to 12.00 s, and 11.97 s were left"
+
+
 def test_a_budget_that_no_pair_fits_names_the_cheapest_and_a_budget_that_suffices(compare, clock):
     clock.now, regimes = 3.0, {"full": (10, 10.0, ACCURACIES), "lora": (4, 4.0, ACCURACIES)}
-    with pytest.raises(InputError, match=r"the cheapest, lora of first, needs about 4\.8 s") as error:
+    with pytest.raises(InputError, match=r"the cheapest, lora of first, needs up to 4\.8 s") as error:
         compare(4.0, **regimes)
     sufficient = float(re.search(r"set --budget (\d+)s", str(error.value))[1])
     assert compare((1 - RANKING_SHARE) * sufficient + 0.1, **regimes).best_pair.regime == "lora"

@@ -22,6 +22,7 @@ from transfer_exp.metric.nleep import NLEEP
 from transfer_exp.metric.parc import PARC
 from transfer_exp.metric.sfda import SFDA, DebiasedSFDA, SFDAReleased
 from transfer_exp.metric.transrate import TransRate
+from transfer_exp.statistics.memory import check_memory
 
 CONF = Path(__file__).parents[2] / "conf" / "metric"
 MODULES = [import_module(f"transfer_exp.metric.{m.name}") for m in pkgutil.iter_modules(transfer_exp.metric.__path__)]
@@ -364,3 +365,9 @@ def test_more_memory_than_there_is_is_refused_before_it_is_taken(metric, monkeyp
     labels = np.arange(40_000) % 10_000
     with pytest.raises(InputError, match=r"needs \d+\.\d GB of memory .*, and 1\.0 GB are free: score fewer images"):
         metric(np.zeros((40_000, 2)), labels)
+
+
+def test_the_memory_that_is_needed_differs_from_the_memory_that_is_free(monkeypatch):
+    monkeypatch.setattr("transfer_exp.statistics.memory.available_memory", lambda: 990_000_000)
+    with pytest.raises(InputError, match=r"needs 1\.00 GB of memory .*, and 0\.99 GB are free"):
+        check_memory("sfda", 1.25e8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, format_apart
 from transfer_exp.features.cost import ModelCost
 from transfer_exp.features.extraction import Extractor
 from transfer_exp.model_pool.pool import Candidate, ModelPool
@@ -59,7 +59,7 @@ class Limits:
                 return f"licence {licence or 'unknown'}"
         count = None if self.parameters is None else candidate.count_parameters()
         if count is not None and self.parameters is not None and count > self.parameters:
-            return f"{format_count(count).rstrip()} parameters"
+            return f"{format_apart(count, self.parameters, format_count)[0].rstrip()} parameters"
         return ""
 
     def _check_cost(self, candidate: Candidate, extractor: Extractor, unmeasured: list[str]) -> str:
@@ -74,11 +74,12 @@ class Limits:
             return ""
         memory = cost.peak_memory(extractor.batch_size)
         if self.memory is not None and memory > self.memory:
-            return f"{format_count(memory)}B of memory"
+            return f"{format_apart(memory, self.memory, format_count)[0]}B of memory"
         if self.images_per_second is not None and cost.images_per_second is None:
             unmeasured.append(candidate.name)
         elif self.images_per_second is not None and (cost.images_per_second or 0.0) < self.images_per_second:
-            return f"{cost.images_per_second:.0f} images per second"
+            speeds = cost.images_per_second or 0.0, self.images_per_second
+            return f"{format_apart(*speeds, lambda speed, digits: f'{speed:.{digits}f}')[0]} images per second"
         return ""
 
 

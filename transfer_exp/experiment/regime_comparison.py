@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from transfer_exp.errors import InputError, NotApplicableError
+from transfer_exp.errors import InputError, NotApplicableError, format_apart
 from transfer_exp.experiment.budget import Budget
 from transfer_exp.experiment.run_log import RunLog
 from transfer_exp.experiment.search import PoolSearch
@@ -87,8 +87,8 @@ class RegimeComparison:
         if left <= 0:
             return replace(pair, reason=_NOT_REACHED)
         if expected * _MARGIN > left:
-            needed = f"it needs about {format_seconds(expected)}, and {format_seconds(left)} were left"
-            return replace(pair, reason=needed)
+            needed, rest = format_apart(expected * _MARGIN, left, format_seconds)
+            return replace(pair, reason=f"it needs up to {needed}, and {rest} were left")
         try:
             accuracy = self.regimes[pair.regime].with_validation(pairing, self._within_budget(track))
         except _BudgetSpentError:
@@ -146,7 +146,8 @@ class RegimeComparison:
             return InputError(
                 f"the time budget was used up before {cheapest.model} with {cheapest.regime}: set --budget {total}s"
             )
+        needed_text, left_text = format_apart(needed, left, format_seconds)
         return InputError(
-            f"no pair of model and regime fits into the {format_seconds(left)} that the ranking left: the cheapest, "
-            f"{cheapest.regime} of {cheapest.model}, needs about {format_seconds(needed)}: set --budget {total}s"
+            f"no pair of model and regime fits into the {left_text} that the ranking left: the cheapest, "
+            f"{cheapest.regime} of {cheapest.model}, needs up to {needed_text}: set --budget {total}s"
         )

@@ -99,12 +99,12 @@ class AdaptedModel:
     reason: str = ""
 
 
-def format_count(count: int | float) -> str:
-    """Return a count such as ``208 k``, ``2.5 M`` or ``1.2 G``."""
+def format_count(count: int | float, more_digits: int = 0) -> str:
+    """Return a count such as ``208 k``, ``2.5 M`` or ``1.2 G``, or with more digits."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= 0.9995 * size:
-            return f"{count / size:.{1 if count < 9.95 * size else 0}f} {unit}"
-    return f"{count:.0f} "
+            return f"{count / size:.{more_digits + (1 if count < 9.95 * size else 0)}f} {unit}"
+    return f"{count:.{more_digits}f} "
 
 
 def pareto_front(points: Iterable[tuple[float, float, Name]]) -> list[Name]:
@@ -120,12 +120,12 @@ def pareto_front(points: Iterable[tuple[float, float, Name]]) -> list[Name]:
     return front
 
 
-def format_seconds(seconds: float) -> str:
-    """Return a time such as ``42.0 s``, ``3.5 min`` or ``2.0 h``."""
+def format_seconds(seconds: float, more_digits: int = 0) -> str:
+    """Return a time such as ``42.0 s``, ``3.5 min`` or ``2.0 h``, or with more digits."""
     for unit, size in {"h": 3600, "min": 60}.items():
         if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:.1f} s"
+            return f"{seconds / size:,.{1 + more_digits}f} {unit}"
+    return f"{seconds:.{1 + more_digits}f} s"
 
 
 @dataclass(frozen=True)

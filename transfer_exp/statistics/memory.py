@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from transfer_exp.errors import InputError
+from transfer_exp.errors import InputError, format_apart
 
 _GROUP = Path("/sys/fs/cgroup")
 _n_processes = 1
@@ -38,9 +38,10 @@ def check_memory(metric: str, numbers: float) -> None:
     if available is not None and _n_processes > 1 and needed > available / _n_processes:
         raise SharedMemoryError
     if available is not None and needed > available:
+        need, free = format_apart(needed, available, lambda size, digits: f"{size / 1e9:.{digits + 1}f} GB")
         raise InputError(
-            f"{metric} needs {needed / 1e9:.1f} GB of memory for this many images and classes, and "
-            f"{available / 1e9:.1f} GB are free: score fewer images or classes, or use another metric"
+            f"{metric} needs {need} of memory for this many images and classes, and {free} are free: score fewer "
+            "images or classes, or use another metric"
         )
 
 
