@@ -130,7 +130,7 @@ def test_a_model_must_be_within_all_limits():
     assert names == ["good", "unmeasured"]
     assert remarks == (
         "left out by the limits: gpl (licence gpl), large (101 parameters), hungry (1.001 kB of memory), slow (49 "
-        "per second)",
+        "images per second)",
         "not left out, because their speed was not measured before: unmeasured",
     )
 
