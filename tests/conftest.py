@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 
 # Set before torch is imported: tests run in parallel processes, and each would otherwise use all cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,6 +31,11 @@ from transfer_exp.store import Store
 if TYPE_CHECKING:
     from transfer_exp.dataset.target_dataset import TargetDataset
 
+# The shell of the caller must not decide a test: neither its variables, nor that it ignores Ctrl-C in the background.
+for _name in [name for name in os.environ if name.startswith(("TRANSFER_EXP_", "HYDRA_", "WANDB_", "MLFLOW_"))]:
+    del os.environ[_name]
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 GOLDEN = Path(__file__).parent / "golden"
 GOLDEN_CASES = ["separable", "imbalanced", "wide", "signed", "digits", "real_textures", "real_oracle"]
 SHARED = Path(__file__).parents[2] / "shared"

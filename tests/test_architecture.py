@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,12 @@ def test_functions_that_timm_keeps_from_the_compiler_stay_so_for_other_programs(
     assert is_compiled == [False, False]
     with pytest.raises(torch._dynamo.exc.Unsupported, match=r"torch\.compiler\.disable"):
         torch.compile(lambda x: kept(x + 1), backend="eager", fullgraph=True)(torch.ones(1))
+
+
+def test_the_shell_of_the_caller_decides_no_test():
+    code = "import signal, os; signal.signal(signal.SIGINT, signal.SIG_IGN); import conftest"
+    code += "; print([n for n in os.environ if n.startswith('TRANSFER')], signal.getsignal(signal.SIGINT).__name__)"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "TRANSFER_EXP_TRUST": "mine"}
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == ["[]", "default_int_handler"]
