@@ -1,9 +1,13 @@
-"""A device that is missing and arrays without their pool are refused before torch is imported."""
+"""A missing device, arrays without their pool and wrong options of a regime are refused before torch is imported."""
 
+import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from tests.command import SMALL_DATASET, run_command
 from transfer_exp.cli import settings
 from transfer_exp.cli.settings import check_job
 from transfer_exp.errors import InputError
@@ -56,3 +60,36 @@ def test_arrays_and_their_pool_go_together():
             check_job(job(**{group: ARRAYS[group]}))
     check_job(job(**ARRAYS))
     check_job(job(dataset="mine.arrays.arrays"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ground_truth=lora", "ground_truth.rank=0"), "ground_truth.rank=0: need at least 1"),
+        (("ground_truth=lora", "ground_truth.target_modules=5"), "ground_truth.target_modules=5: need a list of names"),
+        (("ground_truth=partial", "ground_truth.fraction=2"), "ground_truth.fraction=2: need a share above 0, up to 1"),
+        (("ground_truth=full", "protocol.steps=0"), "protocol.steps=0: need at least 1"),
+        (("metric=static_rank",), "static_rank needs accuracies on other targets: set ground_truth=table"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "rank"])
+def test_wrong_options_of_a_regime_are_refused_before_torch_is_imported(
+    command, arguments, message, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "transfer_exp.features.extraction", None)
+    for name in (f"photos/{label}/{i}.png" for label in "ab" for i in range(6)):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / name)
+    start = ("photos", "--pool", "builtin", "inspect=false") if command == "rank" else (*SMALL_DATASET, "tracker=none")
+    process = run_command(tmp_path, command, *start, *arguments)
+    assert (process.returncode, process.stderr.count("\n")) == (1, 1), process.stderr
+    assert process.stderr.startswith(f"transfer_exp: {message}")
+
+
+@pytest.mark.slow
+def test_wrong_options_in_a_list_of_regimes_are_refused_before_torch_is_imported(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transfer_exp.features.extraction", None)
+    (tmp_path / "a").mkdir()
+    process = run_command(tmp_path, "rank", ".", "--then", "fine-tune", "--regimes", "full,lora(rank=0)")
+    assert process.stderr == "transfer_exp: ground_truth.rank=0: need at least 1\n"

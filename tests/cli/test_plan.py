@@ -37,6 +37,9 @@ def no_hydra():
             (*SMALL_DATASET, "shots=5"),
             "there is nothing to plan: shots=5: class 'arrow' has only 4 training images: set at most 4",
         ),
+        (("ground_truth=lora", "ground_truth.rank=0"), "ground_truth.rank=0: need at least 1"),
+        (("ground_truth=full", "protocol.steps=0"), "protocol.steps=0: need at least 1"),
+        (("metric=static_rank",), "static_rank needs accuracies on other targets: set ground_truth=table with a table"),
         (("ground_truth=lora", "ground_truth.rank=x"), "ground_truth.rank=x: need a whole number"),
     ],
 )

@@ -132,6 +132,31 @@ def check_scalars(group: str, options: Mapping[str, Any]) -> None:
                     _check_type(f"{group}.{key}", options[key], type(default))
 
 
+def check_regime(options: Mapping[str, Any]) -> None:
+    """Check what can be checked of the options of ``ground_truth`` without its module, which imports torch.
+
+    Raises:
+        InputError: As `check_scalars`, for an option out of range, and for a wrong protocol.
+    """
+    from transfer_exp.ground_truth.protocol import check_regime_options
+
+    check_scalars("ground_truth", options)
+    if options.get("_target_") in shipped_targets("ground_truth"):
+        check_regime_options(options)
+    if isinstance(options.get("protocol"), Mapping):
+        build("protocol", options["protocol"])
+
+
+def check_needs(metric: Any, ground_truth: Mapping[str, Any]) -> None:
+    """Raise InputError if a metric needs a table of accuracies, and the options of ``ground_truth`` are of another."""
+    target = str(ground_truth.get("_target_"))
+    has_none = target.startswith("transfer_exp.") and not target.startswith("transfer_exp.ground_truth.table.")
+    if has_none and "accuracies_elsewhere" in metric.inputs:
+        from transfer_exp.metric.metric import NEEDS_TABLE
+
+        raise InputError(f"{metric.name} {NEEDS_TABLE}")
+
+
 @cache
 def _shipped_options(group: str) -> list[dict[str, Any]]:
     """Return the content of each of the package's own option files of a config group."""

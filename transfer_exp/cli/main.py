@@ -24,7 +24,7 @@ from transfer_exp.cli.console import ACCESS_ERRORS, Parser, cannot_write, make_o
 from transfer_exp.cli.help import plan_parser, print_help, run_parser
 from transfer_exp.cli.hydra_callback import RESOURCES, check_choices
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
-from transfer_exp.cli.instantiate import build, build_all, check_scalars, read_trust
+from transfer_exp.cli.instantiate import build, build_all, check_needs, check_regime, read_trust
 from transfer_exp.cli.job_labels import job_columns, to_plain, write_status
 from transfer_exp.cli.leaderboard import TOP, leaderboard_overrides, show_leaderboard
 from transfer_exp.cli.option_files import CONF
@@ -158,10 +158,10 @@ def _run_command(arguments: Sequence[str]) -> int | None:
         # Mistakes are reported before torch is imported.
         config = to_plain(line.compose(next(line.points(lambda axis: True), ())))
         check_job(config)
-        check_scalars("ground_truth", config["ground_truth"])
+        check_regime(config["ground_truth"])
         with show_progress():
             phase("reading the model pool")
-            build_all(("perturbation", "metric", "evaluation"), config)
+            check_needs(build_all(("perturbation", "metric", "evaluation"), config)["metric"], config["ground_truth"])
             build("model_pool", config["model_pool"]).select(config["models"])
             phase("reading the dataset")
             datasets = read_datasets(line)

@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from transfer_exp.cli.console import Parser, relative_path
-from transfer_exp.cli.instantiate import build, build_all, check_scalars, with_trust
+from transfer_exp.cli.instantiate import build, build_all, check_needs, check_regime, with_trust
 from transfer_exp.cli.job_labels import cell_labels, resolve_settings, to_plain, varied_settings
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.cli.output import Outcome, OutputOptions, add_output_options
@@ -332,7 +332,7 @@ def build_search(
 
     plain = to_plain(config)
     check_job(plain)
-    check_scalars("ground_truth", plain["ground_truth"])
+    check_regime(plain["ground_truth"])
     if arrays is not None:
         plain["dataset"]["root"] = plain["model_pool"]["root"] = arrays
     budget = Budget(parse_budget(plain["budget"]))
@@ -380,6 +380,7 @@ def _build_what_needs_no_torch(plain: Mapping[str, Any]) -> dict[str, Any]:
 
     from transfer_exp.dataset.arrays import FeatureArrays  # after the images are read: it imports pandas
 
+    check_needs(parts["metric"], plain["ground_truth"])
     if isinstance(parts["dataset"], FeatureArrays):
         parts["dataset"].check_metric(parts["metric"].name, parts["metric"].inputs)
     if plain["then"]:

@@ -12,8 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from transfer_exp.cli.hydra_errors import UNREADABLE_OPTIONS, explain
-from transfer_exp.cli.instantiate import build
-from transfer_exp.cli.job_labels import cell_labels, resolve_settings
+from transfer_exp.cli.instantiate import build, check_regime
+from transfer_exp.cli.job_labels import cell_labels, resolve_settings, to_plain
 from transfer_exp.cli.overrides import quote
 from transfer_exp.cli.score_matrix import split_label
 from transfer_exp.errors import InputError
@@ -75,6 +75,7 @@ def _compose(text: str, overrides: Sequence[str]) -> ComposedRegime:
         config = hydra.compose(str(HydraConfig.get().job.config_name), [*overrides, *own], return_hydra_config=True)
     except UNREADABLE_OPTIONS as error:
         raise InputError(explain(error)) from error
+    check_regime(to_plain(config.ground_truth))
     labels, protocol = cell_labels(config, config.hydra)
     with open_dict(config):
         del config["hydra"]

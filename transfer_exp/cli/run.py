@@ -96,17 +96,14 @@ def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, An
     The object of ``model_pool`` is ``pool``, with the chosen models. What needs no torch is checked first, because
     torch takes seconds to import.
     """
-    from transfer_exp.cli.instantiate import build, build_all, check_scalars
+    from transfer_exp.cli.instantiate import build, build_all, check_needs, check_regime
     from transfer_exp.store import Store
 
     plain = to_plain(config)
     check_job(plain)
-    check_scalars("ground_truth", plain["ground_truth"])
+    check_regime(plain["ground_truth"])
     store = Store(plain["store"])
     store.check()
-    protocol = plain["ground_truth"].get("protocol")
-    if "ground_truth" in groups and isinstance(protocol, Mapping):
-        build("protocol", protocol)
     phase("reading the model pool")
     pool = build("model_pool", plain["model_pool"]).select(plain["models"])  # first, because it imports the least
     phase("reading the dataset")
@@ -115,6 +112,8 @@ def build_parts(config: DictConfig, groups: Sequence[str]) -> tuple[dict[str, An
 
     from transfer_exp.dataset.arrays import FeatureArrays  # after the images are read: it imports pandas
 
+    if "metric" in parts:
+        check_needs(parts["metric"], plain["ground_truth"])
     if isinstance(parts.get("dataset"), FeatureArrays) and "metric" in parts:
         parts["dataset"].check_metric(parts["metric"].name, parts["metric"].inputs)
     phase("loading torch")

@@ -29,7 +29,7 @@ from transfer_exp.errors import (
 )
 from transfer_exp.features.model_on_target import Pairing, SampleSubset
 from transfer_exp.ground_truth.regime import KnowsOtherDatasets, Regime
-from transfer_exp.metric.metric import Metric, ModelFacts, ModelWeights, PoolMetric
+from transfer_exp.metric.metric import NEEDS_TABLE, Metric, ModelFacts, ModelWeights, PoolMetric
 from transfer_exp.perturbation.none import NoPerturbation
 from transfer_exp.perturbation.perturbation import Perturbation, StatisticsPerturbation
 from transfer_exp.perturbation.strength_path import StrengthPath
@@ -173,8 +173,7 @@ class MetricInputs:
     def accuracies_elsewhere(self) -> Mapping[str, float]:
         """Accuracy of the model on other datasets, by their names."""
         if not isinstance(self.ground_truth, KnowsOtherDatasets):
-            message = "needs accuracies on other targets: set ground_truth=table with a table that has them"
-            raise SharedInputError(message)
+            raise SharedInputError(NEEDS_TABLE)
         return self.ground_truth.other_accuracies(self.pairing.name, self.dataset)
 
 

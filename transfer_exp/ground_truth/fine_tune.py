@@ -7,7 +7,6 @@ and evaluated on the validation images. With the best point, a new network is tr
 from __future__ import annotations
 
 import copy
-import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 from transfer_exp.dataset.split_names import Split
 from transfer_exp.dataset.stratification import stratified_split
 from transfer_exp.dataset.target_dataset import LabelledImages, TargetDataset
-from transfer_exp.errors import InputError, NotApplicableError, check_options, check_types
+from transfer_exp.errors import InputError, NotApplicableError, check_types
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.linear_probe import fit_probe, labelled_features
 from transfer_exp.ground_truth.network import (
@@ -35,7 +34,7 @@ from transfer_exp.ground_truth.network import (
     prepare_images,
     use_channels_last,
 )
-from transfer_exp.ground_truth.protocol import Protocol, Recipe
+from transfer_exp.ground_truth.protocol import Protocol, Recipe, check_regime_options
 from transfer_exp.ground_truth.regime import Accuracy
 from transfer_exp.ground_truth.training import Batch, BatchAt, Checkpoint, Training, check_optimizer
 from transfer_exp.ground_truth.training_run import TrainingRun, select_best
@@ -83,8 +82,7 @@ class FineTuning(ABC):
     def __post_init__(self) -> None:
         check_types("ground_truth", self)
         check_optimizer(self.protocol.optimizer)
-        is_positive = 0 < self.learning_rate_factor < math.inf
-        check_options("ground_truth", self, {"learning_rate_factor": (is_positive, "a positive number")})
+        check_regime_options(vars(self))
 
     @abstractmethod
     def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:

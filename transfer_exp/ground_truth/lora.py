@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
 
-from transfer_exp.errors import InputError, NotApplicableError, check_options, first_line, suggestion
+from transfer_exp.errors import InputError, NotApplicableError, first_line, suggestion
 from transfer_exp.ground_truth.fine_tune import FEW_PARAMETERS_FACTOR, FineTuning
 from transfer_exp.ground_truth.network import Images, TrainedPart, running_modules
 from transfer_exp.ground_truth.protocol import Protocol
@@ -53,14 +52,6 @@ class LoraFineTuning(FineTuning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        modules = self.target_modules
-        checks = {
-            "rank": (self.rank >= 1, "at least 1"),
-            "alpha": (0 < self.alpha < math.inf, "a positive number"),
-            "dropout": (0 <= self.dropout < 1, "from 0 to below 1"),
-            "target_modules": (modules is None or (bool(modules) and all(modules)), "a list of names, or null"),
-        }
-        check_options("ground_truth", self, checks)
         if importlib.util.find_spec("peft") is None:
             raise InputError("ground_truth=lora needs: pip install 'transfer-exp[lora]'")
 

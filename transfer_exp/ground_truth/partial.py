@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from transfer_exp.errors import NotApplicableError, check_options
+from transfer_exp.errors import NotApplicableError
 from transfer_exp.ground_truth.fine_tune import FineTuning
 from transfer_exp.ground_truth.last_block import find_blocks, train_from
 from transfer_exp.ground_truth.network import Images, TrainedPart, running_modules, used_parameters
@@ -41,7 +41,6 @@ class PartialFineTuning(FineTuning):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_options("ground_truth", self, {"fraction": (0 < self.fraction <= 1, "a share above 0, up to 1")})
 
     def select_part(self, model: LoadedModel, backbone: Backbone, image: Images) -> TrainedPart:
         """Return the network from the first trained block on; errors as `last_blocks`."""

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from transfer_exp.dataset.split_names import Split
-from transfer_exp.errors import check_options, check_types
+from transfer_exp.errors import InputError, check_options, check_types, show_value
 
 Augmentation = Literal["none", "crop_flip"]
 Head = Literal["random", "linear_probe"]
 BatchNorm = Literal["batch", "frozen"]
 NumberLoss = Literal["squared_error", "huber"]
+
+
+_REGIME_OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "learning_rate_factor": (lambda value: 0 < value < math.inf, "a positive number"),
+    "rank": (lambda value: value >= 1, "at least 1"),
+    "alpha": (lambda value: 0 < value < math.inf, "a positive number"),
+    "dropout": (lambda value: 0 <= value < 1, "from 0 to below 1"),
+    "fraction": (lambda value: 0 < value <= 1, "a share above 0, up to 1"),
+    "target_modules": (
+        lambda value: value is None or (isinstance(value, list | tuple) and bool(value) and all(value)),
+        "a list of names, or null",
+    ),
+}
+"""By option of a regime that fine-tunes, whether its value is allowed, and in words which are."""
+
+
+def check_regime_options(options: Mapping[str, Any]) -> None:
+    """Raise `InputError` for an option of a fine-tuning regime that is out of range; this imports no torch."""
+    for name, (is_allowed, allowed) in _REGIME_OPTIONS.items():
+        if name in options and not is_allowed(options[name]):
+            raise InputError(f"ground_truth.{name}={show_value(options[name])}: need {allowed}")
 
 
 @dataclass(frozen=True)

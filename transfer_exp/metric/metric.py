@@ -18,6 +18,9 @@ from scipy.special import softmax
 from transfer_exp.errors import NotApplicableError
 from transfer_exp.statistics.feature_set import TargetKind
 
+NEEDS_TABLE = "needs accuracies on other targets: set ground_truth=table with a table that has them"
+"""What is missing for a metric with the input ``accuracies_elsewhere``, after its name."""
+
 
 class Facts(Protocol):
     """A frozen dataclass with hyperparameters as fields and facts as class variables; a subclass leaves out defaults.
