@@ -14,6 +14,7 @@ from torch_helpers import cache_random_weights
 from tests.command import run_command
 from tests.dataset.example_datasets import EXAMPLES
 from transfer_exp.cli import leaderboard
+from transfer_exp.cli.leaderboard import has_foreign_code
 from transfer_exp.cli.option_files import CONF
 from transfer_exp.leaderboard.rows import PAPER_TARGETS
 
@@ -40,6 +41,17 @@ def data(tmp_path, monkeypatch):
 def test_the_targets_are_the_options_of_the_sweep_of_the_paper():
     sweep = yaml.safe_load((CONF / "sweep/parts/paper.yaml").read_text())
     assert list(PAPER_TARGETS.values()) == sweep["hydra"]["sweeper"]["params"]["dataset"].split(",")
+
+
+@pytest.mark.parametrize("own", [{"_target_": "mine.Metric"}, {"metrics": [{"_target_": "mine.Metric", "k": 3}]}])
+def test_code_of_another_package_is_found_at_any_depth(own):
+    shipped = {
+        "_target_": "transfer_exp.metric.fusion.Fusion",
+        "metrics": [{"_target_": "transfer_exp.metric.lda.LDA"}],
+    }
+    assert not has_foreign_code([shipped, {"_target_": "transfer_exp.perturbation.none.NoPerturbation"}])
+    assert has_foreign_code([shipped, own])
+    assert has_foreign_code([shipped, {**shipped, **own}])
 
 
 def board(folder, *arguments):

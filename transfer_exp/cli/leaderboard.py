@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from transfer_exp.cli.console import Parser, relative_path
-from transfer_exp.cli.instantiate import build, build_all, shipped_targets
+from transfer_exp.cli.instantiate import build, build_all
 from transfer_exp.cli.job_labels import cell_labels, command_line, compose_group, resolve_settings, to_plain
 from transfer_exp.cli.output import Outcome, add_output_options
 from transfer_exp.cli.overrides import quote_path
@@ -284,7 +284,7 @@ def _score_paper_targets(
 ) -> Iterator[list[dict[str, str]]]:
     """Yield the missing rows of the user's variant and of the baselines, target by target.
 
-    A metric of another package is always scored, because its code may have changed.
+    A metric or perturbation of another package is always scored, because its code may have changed.
     """
     from transfer_exp.leaderboard.rows import PAPER_SPLITS, PAPER_TARGETS
     from transfer_exp.leaderboard.standings import TARGET_FREE_METRICS
@@ -296,7 +296,7 @@ def _score_paper_targets(
     metrics = {name: build("metric", compose_group("metric", [f"metric={name}"])) for name in TARGET_FREE_METRICS}
     metrics[metric] = parts["metric"]
     perturbations = {**dict.fromkeys(metrics, "none"), metric: perturbation}
-    is_foreign = plain["metric"]["_target_"] not in shipped_targets("metric")
+    is_foreign = has_foreign_code([plain["metric"], plain["perturbation"]])
     missing: dict[str, list[str]] = {}
     for target in PAPER_TARGETS:
         cells = () if stored is None else stored.variants_on(target)
@@ -313,6 +313,14 @@ def _score_paper_targets(
         rows = ScoreMatrix(pool, dataset, metrics={name: metrics[name] for name in missing[target]}, **options).run()
         # Baselines do not look at features, so no perturbation changes them: their rows are labelled none.
         yield [{**row, "perturbation": perturbations[row["metric"]]} for row in rows]
+
+
+def has_foreign_code(options: object) -> bool:
+    """Return whether options name, at any depth, a ``_target_`` of another package."""
+    if isinstance(options, Mapping):
+        is_foreign = str(options.get("_target_", "transfer_exp.")).partition(".")[0] != "transfer_exp"
+        return is_foreign or any(map(has_foreign_code, options.values()))
+    return isinstance(options, list) and any(map(has_foreign_code, options))
 
 
 def _paper_pool(download: bool) -> ModelPool:
