@@ -154,6 +154,19 @@ def test_tables_have_any_suffix_in_any_capitals(tmp_path):
         rank_overrides([""])
 
 
+def test_a_path_of_a_table_leaves_room_for_the_folder_of_its_images(tmp_path):
+    (tmp_path / "labels.csv").write_text("file,label\n")
+    overrides = rank_overrides([str(tmp_path / "labels.csv"), "dataset.root=photos"])
+    assert overrides[2:] == ["dataset=image_table", f'dataset.path="{tmp_path}/labels.csv"', "dataset.root=photos"]
+    with pytest.raises(InputError, match=r"dataset\.path=x\.csv and PATH both name the images: leave one out"):
+        rank_overrides([str(tmp_path / "labels.csv"), "dataset.path=x.csv"])
+
+
+def test_an_option_of_the_user_replaces_that_of_the_path(photos):
+    overrides = rank_overrides([str(photos), "dataset=image_folder", "metric=recommended", "perturbation=pca"])
+    assert sorted(o.partition("=")[0] for o in overrides[2:]) == ["dataset", "dataset.root", "metric", "perturbation"]
+
+
 def test_settings_and_options_may_be_mixed(photos):
     arguments = [str(photos), "--budget", "90s", "metric=sfda", "--pool", "builtin", "seed=1"]
     assert rank_overrides(arguments)[4:] == ["budget=90s", "model_pool=builtin", "metric=sfda", "seed=1"]

@@ -188,11 +188,12 @@ def search_overrides(
         overrides = ["dataset=unlabelled_images", *overrides[1:], *defaults]
     if "metric=recommended" in settings and not any(s.startswith("perturbation=") for s in settings):
         overrides.append("perturbation=none")  # the evidence recommends it on unperturbed features
+    key_of_path = next(o.partition("=")[0] for o in overrides if o.startswith("dataset."))
     for setting in settings:
         key, _, value = setting.partition("=")
         if key == "dataset" and target is not None:
-            _check_takes_path(value, next(o for o in overrides if o.startswith("dataset.")))
-        if target is not None and key.lstrip("+") in ("dataset.root", "dataset.path", "dataset.id"):
+            _check_takes_path(value, key_of_path)
+        if key.lstrip("+") == key_of_path and target is not None:
             raise InputError(f"{setting} and PATH both name the images: leave one out")
         if key in ("pool", "--pool", "target"):
             raise InputError(
@@ -208,9 +209,9 @@ def search_overrides(
     return current_overrides(["-cn", "rank", *overrides, *settings])
 
 
-def _check_takes_path(option: str, override: str) -> None:
-    """Raise InputError if an option of ``dataset`` does not have the setting that an override gives the path."""
-    file, key = CONF / "dataset" / f"{option}.yaml", override.partition("=")[0].removeprefix("dataset.")
+def _check_takes_path(option: str, key_of_path: str) -> None:
+    """Raise InputError if an option of ``dataset`` does not have the setting that is for the path."""
+    file, key = CONF / "dataset" / f"{option}.yaml", key_of_path.removeprefix("dataset.")
     if file.is_file() and not re.search(rf"^ *{key}:", file.read_text("utf-8"), re.M):
         advice = f"leave it out, or write transfer-exp run dataset={option}"
         raise InputError(f"dataset={option} reads no PATH, which rank takes the images from: {advice}")
