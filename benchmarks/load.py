@@ -107,7 +107,7 @@ def run_with_all_threads() -> None:
     from transfer_exp.features import extraction
     from transfer_exp.ground_truth import accuracy_cache
 
-    limits = ((parallel, "threadpool_limits"), (extraction, "network_threads"), (accuracy_cache, "network_threads"))
+    limits = ((parallel, "threadpool_limits"), (extraction, "tuned_for"), (accuracy_cache, "tuned_for"))
     for module, name in limits:
         setattr(module, name, lambda *_, **__: nullcontext())
     run()

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_info
 from transfer_exp.errors import InputError, NotApplicableError
 from transfer_exp.experiment import parallel
 from transfer_exp.experiment.parallel import ModelThreads, count_jobs, map_models
-from transfer_exp.features.extraction import LARGE, network_threads
+from transfer_exp.features.extraction import LARGE, tuned_for
 from transfer_exp.progress import curve, listen, silent
 from transfer_exp.statistics import memory
 from transfer_exp.store import Store
@@ -166,7 +166,7 @@ def test_one_job_with_a_gpu_an_object_store_or_another_system(monkeypatch, tmp_p
 def test_only_a_large_network_gets_several_threads(width, threads):
     torch.set_num_threads(4)
     try:
-        with network_threads(torch.nn.Linear(width, 1, device="meta")):
+        with tuned_for(torch.nn.Linear(width, 1, device="meta")):
             assert torch.get_num_threads() == threads
         assert torch.get_num_threads() == 4
     finally:

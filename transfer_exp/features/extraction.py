@@ -33,6 +33,7 @@ from transfer_exp.model_pool.preprocessing import split_transform
 from transfer_exp.progress import Track
 from transfer_exp.statistics.class_statistics import ClassStatistics, class_statistics, streamed_statistics
 from transfer_exp.statistics.feature_set import FeatureSet, Labels
+from transfer_exp.statistics.memory import keep_freed_memory
 from transfer_exp.store import Arrays, Store
 
 FeatureReader: TypeAlias = Callable[[int], FeatureSet | None]
@@ -153,7 +154,7 @@ class Extractor:
         try:
             backbone.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
             reading = read_layers(backbone.library_network, inner, self.pooling)
-            with torch.inference_mode(), mixed, network_threads(backbone), reading as read:
+            with torch.inference_mode(), mixed, tuned_for(backbone), reading as read:
                 for batch in _explain_worker_errors(self._batches(model.transform, images)):
                     start = time.perf_counter()
                     batch = batch.to(device, memory_format=torch.channels_last, non_blocking=True)
@@ -343,13 +344,14 @@ def _arrays_of_layer(rows: Mapping[str, _Rows], layer: str) -> Arrays:
 
 
 @contextmanager
-def network_threads(network: nn.Module) -> Iterator[None]:
-    """Let torch use one thread inside the context, unless the network is large.
+def tuned_for(network: nn.Module) -> Iterator[None]:
+    """Tune torch for a network inside the context: one thread unless the network is large, and reuse of freed memory.
 
     The threads of a small layer wait for each other: on a machine with other work, two of them take five to ten times
     as long as one. Inside a process of `map_models` there is one thread for any network. The number of threads never
     depends on the load of the machine, because it can change the last digits of a result.
     """
+    keep_freed_memory()
     limit = torch.get_num_threads()
     is_large = sum(parameter.numel() for parameter in network.parameters()) >= LARGE
     torch.set_num_threads(limit if is_large else 1)

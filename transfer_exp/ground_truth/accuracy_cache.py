@@ -21,7 +21,7 @@ from typing import Any
 import pandas as pd
 
 from transfer_exp.errors import InputError, explain_model_failure
-from transfer_exp.features.extraction import network_threads
+from transfer_exp.features.extraction import tuned_for
 from transfer_exp.features.model_on_target import NetworkOnImages, Pairing
 from transfer_exp.ground_truth.regime import Accuracy, HasGrid, PredictsSeconds, Regime, Validates
 from transfer_exp.io.atomic import digest
@@ -75,7 +75,7 @@ class CachedAccuracies:
 
         def compute() -> dict[str, Any]:
             start = time.perf_counter()
-            with _explain_failure(), network_threads(pairing.model.backbone):
+            with _explain_failure(), tuned_for(pairing.model.backbone):
                 accuracy = self.regime(pairing, track)
             assert accuracy is not None, "a regime that trains returns an accuracy"
             names = {**self.names, "model": pairing.name}
@@ -96,7 +96,7 @@ class CachedAccuracies:
         key = self._key(pairing)
 
         def compute() -> dict[str, Any]:
-            with _explain_failure(), network_threads(pairing.model.backbone):
+            with _explain_failure(), tuned_for(pairing.model.backbone):
                 return {"validation": regime.validate(pairing, track)}
 
         record, _ = self.store.get_or_compute_record("validation", key, compute)
@@ -107,7 +107,7 @@ class CachedAccuracies:
         """Predict the seconds of `with_validation`: 0 if the store has the accuracy, or if nothing is known."""
         if not isinstance(pairing, NetworkOnImages) or self.is_cached(pairing):
             return 0.0
-        with _explain_failure(), network_threads(pairing.model.backbone):
+        with _explain_failure(), tuned_for(pairing.model.backbone):
             return self.regime.predict_seconds(pairing) if isinstance(self.regime, PredictsSeconds) else 0.0
 
     def train_point(self, grid: HasGrid, pairing: NetworkOnImages, point: int, track: Track) -> None:
@@ -118,7 +118,7 @@ class CachedAccuracies:
             return
         pairing.unfinished = self.store.unfinished_backend(key)
         lock = Lock(pairing.unfinished, f"point{point}.lock", self.store.lock_timeout)
-        with lock, _explain_failure(), network_threads(pairing.model.backbone):
+        with lock, _explain_failure(), tuned_for(pairing.model.backbone):
             pairing.cache_hits[label] = grid.train_point(pairing, point, track)
         if self.is_cached(pairing):  # another process finished the accuracy meanwhile
             self.store.remove_unfinished(key)
