@@ -44,6 +44,13 @@ hypothesis.settings.register_profile("few", max_examples=40)
 hypothesis.settings.load_profile("few")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files with slow tests only where `make check` would discard all tests after seconds of imports."""
+    if collection_path.suffix != ".py" or not config.option.markexpr.startswith("not (slow or "):
+        return None
+    return "\npytestmark = pytest.mark.slow\n" in collection_path.read_text(encoding="utf-8") or None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the files with slow tests first, so that parallel processes end at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -84,11 +91,9 @@ def s3(s3_server, monkeypatch):
     for name, value in (("ENDPOINT_URL", s3_server), ("ACCESS_KEY_ID", "me"), ("DEFAULT_REGION", "us-east-1")):
         monkeypatch.setenv(f"AWS_{name}", value)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
-    S3FileSystem.clear_instance_cache()
     bucket = f"bucket-{uuid4().hex}"
-    S3FileSystem().mkdir(bucket)
+    S3FileSystem().mkdir(bucket)  # clients of one process are shared: the address and the key are the same in all tests
     yield f"s3://{bucket}"
-    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture

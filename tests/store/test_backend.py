@@ -227,16 +227,16 @@ def test_a_former_holder_does_not_release_the_lock_of_the_next_one(url):
         assert read(backend, "a.lock") == text
 
 
-def test_one_of_several_processes_computes_and_the_others_read(s3):
+def test_one_of_two_processes_computes_and_the_other_reads(s3):
     workers = [
         subprocess.Popen(
             [sys.executable, "-c", COMPUTE_SLOWLY, f"{s3}/store"], cwd=ROOT, stdout=subprocess.PIPE, text=True
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
     outputs = [worker.communicate(timeout=60)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0, 0]
-    assert sorted(outputs) == ["", "", "computed\n"]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert sorted(outputs) == ["", "computed\n"]
 
 
 def test_without_conditional_puts_the_last_writer_has_created_the_file(monkeypatch):
@@ -274,7 +274,7 @@ def test_a_missing_bucket_is_one_line_without_the_secret_key(s3):
 def test_an_unreachable_server_is_one_line(s3, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    S3FileSystem.clear_instance_cache()
+    monkeypatch.setattr(S3FileSystem, "_cache", {})  # a client keeps the address that it was created with
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     with pytest.raises(InputError, match=f"cannot use the store {s3}/a"):
         Store(f"{s3}/a").get_or_compute_record("a", {}, fail_to_compute)
