@@ -93,7 +93,7 @@ def s3(s3_server, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-secret")
     bucket = f"bucket-{uuid4().hex}"
     S3FileSystem().mkdir(bucket)  # clients of one process are shared: the address and the key are the same in all tests
-    yield f"s3://{bucket}"
+    return f"s3://{bucket}"
 
 
 @pytest.fixture

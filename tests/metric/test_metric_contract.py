@@ -43,8 +43,8 @@ PREFERS_SPREAD = {"tmi"}
 COUNTS_DIRECTIONS = {"lidar"}
 # A scale of the features at which these metrics depend on it.
 SENSITIVE_SCALE = {"ncti": 0.3, "logme_regression": 1e3}
-# It is trained in each test, and the contract also holds after fewer steps.
-FEWER_STEPS = {"itm": ITM(steps=50)}
+# These are fitted in each test, and the contract also holds after fewer steps and with fewer components.
+FEWER_STEPS = {"itm": ITM(steps=50), "nleep": NLEEP(components_per_class=2)}
 # These need a file of the user. Separate tests provide one.
 NEED_A_FILE = {"learned_fusion"}
 ALL = [pytest.param(kind(), id=kind.name) for kind in CLASSES]
@@ -232,7 +232,7 @@ def test_exactly_the_declared_invariances_hold(metric, invariance):
 OPTIONS = [
     GBC("diagonal"),
     TransRate("tllib"),
-    NLEEP(convention="released"),
+    NLEEP(components_per_class=2, convention="released"),
     DebiasedSFDA(shrinkage="ledoit_wolf"),
     ETran(classifier="ncm"),
 ]
