@@ -2,9 +2,9 @@
 
 A process extracts features of 256 noise images, 64 at a time, or trains all parameters for 8 steps of 16 of them. It
 runs with `keep_freed_memory` and as glibc is by default, in turns. The networks have random weights, which cost the
-same as trained ones, and one thread. Seconds are processor time of the work, without the start and a first pass: that
-of the program itself (``user``), and that of the system, which clears memory. Megabytes are the largest memory of the
-process.
+same as trained ones, and one thread. Seconds are processor time of the work, without the start and two first passes:
+that of the program itself (``user``), and that of the system, which clears memory. Megabytes are the largest memory of
+the process.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def work_here(network: str, work: str) -> dict[str, float]:
     torch.set_num_threads(1)
     with tuned_for(model), torch.inference_mode(work == "features"):
         model.train(work == "training")
-        for i in range(passes + 1):
-            if i == 1:  # The first pass takes new memory from the system in either way.
+        for i in range(2 + passes):
+            if i == 2:  # The first passes take new memory from the system in either way.
                 before = resource.getrusage(resource.RUSAGE_SELF)
             outputs = model(images)
             if work == "training":

