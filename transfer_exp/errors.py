@@ -202,12 +202,12 @@ def check_types(group: str, options: Any) -> None:
         kind = kind.removeprefix("tuple[").removesuffix(", ...]")
         if kind not in _TYPES or (is_optional and value is None):
             continue
-        expected, words = _TYPES[kind]
+        expected, requirement = _TYPES[kind]
         items = value if isinstance(value, Collection) and not isinstance(value, str | Mapping) else (None,)
         if not all(_is_instance(item, expected) for item in (items if is_list else [value])):
-            given = repr(value) if isinstance(value, str) else show_value(value)
-            words = f"a list, each {words}" if is_list else words
-            raise InputError(f"{group}.{field.name}={given}: need {words}{', or null' if is_optional else ''}")
+            text = repr(value) if isinstance(value, str) else show_value(value)
+            requirement = f"a list, each {requirement}" if is_list else requirement
+            raise InputError(f"{group}.{field.name}={text}: need {requirement}{', or null' if is_optional else ''}")
 
 
 def _is_instance(value: object, expected: type) -> bool:

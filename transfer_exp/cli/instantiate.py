@@ -243,7 +243,7 @@ def _import(group: str, path: str) -> Callable[..., Any]:
         reason = f"{type(error).__name__}: {first_line(error)}"
         raise InputError(f"{group}: cannot import '{module_path}' of _target_={path} ({reason}): correct it") from error
     if not hasattr(module, name):
-        names = [other for other in vars(module) if not other.startswith("_")]
+        names = [attribute for attribute in vars(module) if not attribute.startswith("_")]
         raise InputError(f"{group}: '{module_path}' has no '{name}': {suggestion(name, names)}")
     target: Callable[..., Any] = getattr(module, name)
     return target

@@ -161,8 +161,8 @@ def _check_settings(config: DictConfig) -> None:
 
 def _own_variant(config: DictConfig) -> Variant | None:
     """Return the labels of perturbation and metric, or None if the command line names neither."""
-    named = {override.lstrip("+").split("=")[0].split(".")[0] for override in HydraConfig.get().overrides.task}
-    if not named & {"metric", "perturbation"}:
+    keys = {override.lstrip("+").split("=")[0].split(".")[0] for override in HydraConfig.get().overrides.task}
+    if not keys & {"metric", "perturbation"}:
         return None
     labels = cell_labels(config)[0]
     return labels["perturbation"], labels["metric"]
@@ -267,12 +267,12 @@ def _paper_rows(config: DictConfig, variant: Variant | None) -> PoolRows:
     from transfer_exp.leaderboard.rows import read_paper_rows
 
     path = expand_user(config.paper_scores)
-    stored = read_paper_rows(path) if path.is_file() else None
+    previous_rows = read_paper_rows(path) if path.is_file() else None
     if variant is None:
-        if stored is None:
+        if previous_rows is None:
             raise InputError(f"--paper has no metric to score, and no rows in {path}: add metric=NAME")
-        return stored
-    for rows in _score_paper_targets(config, variant, stored):
+        return previous_rows
+    for rows in _score_paper_targets(config, variant, previous_rows):
         update_scores(path, rows)
     table = read_paper_rows(path)
     missing = table.missing_targets(variant)
@@ -280,7 +280,7 @@ def _paper_rows(config: DictConfig, variant: Variant | None) -> PoolRows:
 
 
 def _score_paper_targets(
-    config: DictConfig, variant: Variant, stored: PoolRows | None
+    config: DictConfig, variant: Variant, previous_rows: PoolRows | None
 ) -> Iterator[list[dict[str, str]]]:
     """Yield the missing rows of the user's variant and of the baselines, target by target.
 
@@ -299,10 +299,10 @@ def _score_paper_targets(
     is_foreign = has_foreign_code([plain["metric"], plain["perturbation"]])
     missing: dict[str, list[str]] = {}
     for target in PAPER_TARGETS:
-        cells = () if stored is None else stored.variants_on(target)
+        cells = () if previous_rows is None else previous_rows.variants_on(target)
         names = [n for n, after in perturbations.items() if (after, n) not in cells or (n == metric and is_foreign)]
         missing |= {target: names} if names else {}
-    datasets = _paper_datasets(list(missing), plain, is_needed=stored is None)
+    datasets = _paper_datasets(list(missing), plain, is_needed=previous_rows is None)
     options: dict[str, Any] = {"perturbations": {perturbation: parts["perturbation"]}, "images_per_class": (None,)}
     options |= {"splits": PAPER_SPLITS, **_experiment_settings(config)}
     pool = _paper_pool(plain["download"])

@@ -267,9 +267,9 @@ def _do_job(config: DictConfig, folder: Path, sweep: str | None) -> Outcome:
     try:
         return _job(config)(config, folder, sweep)
     except SystemExit as error:
-        place = raising_frame(error)
+        frame = raising_frame(error)
         raise InputError(
-            f"{place.filename} line {place.lineno} ends the process (SystemExit {error}): let it raise another error"
+            f"{frame.filename} line {frame.lineno} ends the process (SystemExit {error}): let it raise another error"
         ) from error
 
 

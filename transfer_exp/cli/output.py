@@ -97,12 +97,12 @@ def take_output_options(
     """
     parser = Parser(prog=f"transfer-exp {command}", add_help=False, allow_abbrev=False)
     add_output_options(parser, top)
-    options, others = parser.parse_known_args(arguments)
+    options, remaining = parser.parse_known_args(arguments)
     if options.out is not None and not options.out.strip():
         raise InputError("--out is empty: give the folder of the results, or leave it out")
     if options.out is not None and expand_user(options.out).is_file():
         raise InputError(f"--out {options.out} is a file: name a folder")
-    return OutputOptions(**vars(options)), others
+    return OutputOptions(**vars(options)), remaining
 
 
 def show_outcome(outcome: Outcome, output: OutputOptions, in_sweep: bool) -> None:

@@ -121,8 +121,8 @@ def plan(arguments: Sequence[str], datasets: Mapping[str, Any]) -> None:
     with show_progress():
         work = planner.work()
     if planner.left_out and not planner.pace:
-        reason, *others = planner.left_out.values()
-        more = f" ({len(others)} more left out)" if others else ""
+        reason, *further_reasons = planner.left_out.values()
+        more = f" ({len(further_reasons)} more left out)" if further_reasons else ""
         raise InputError(f"there is nothing to plan{more}: {reason}")
     print_plan(work, planner, Terminal())
 

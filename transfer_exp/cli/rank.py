@@ -199,8 +199,8 @@ def search_overrides(
             raise InputError(
                 f"there is no setting '{key}': write {'PATH first' if key == 'target' else f'--pool {value}'}"
             )
-    given = {setting.partition("=")[0] for setting in settings} | ({"model_pool"} if pool is not None else set())
-    overrides = [override for override in overrides if override.partition("=")[0] not in given]
+    keys = {setting.partition("=")[0] for setting in settings} | ({"model_pool"} if pool is not None else set())
+    overrides = [override for override in overrides if override.partition("=")[0] not in keys]
     if budget is not None:
         parse_budget(None if budget == "none" else budget)
         overrides.append(f"budget={'null' if budget == 'none' else budget}")

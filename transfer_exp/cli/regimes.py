@@ -70,9 +70,9 @@ def _compose(text: str, overrides: Sequence[str]) -> ComposedRegime:
     """Return the regime of a text such as ``lora(rank=4)``; InputError if there is no such option or setting."""
     name, changes = split_label("ground_truth", text)
     # In quotes, because an option is a name even where it reads like a number or a truth value.
-    own = [f"ground_truth='{name}'", *(f"ground_truth.{change}" for change in changes)]
+    regime = [f"ground_truth='{name}'", *(f"ground_truth.{change}" for change in changes)]
     try:
-        config = hydra.compose(str(HydraConfig.get().job.config_name), [*overrides, *own], return_hydra_config=True)
+        config = hydra.compose(str(HydraConfig.get().job.config_name), [*overrides, *regime], return_hydra_config=True)
     except UNREADABLE_OPTIONS as error:
         raise InputError(explain(error)) from error
     check_regime(to_plain(config.ground_truth))

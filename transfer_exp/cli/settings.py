@@ -132,8 +132,8 @@ def check_overrides(overrides: Sequence[str], is_group: Callable[[str], bool]) -
         key, _, value = override.partition("=")
         name = key.lstrip("+~")
         text = "".join(_INTERPOLATION.findall(value)) if name in _FOLDERS else value
-        words = re.findall(r"\w+", text) if name.startswith("hydra") else []  # variables that Hydra would set
-        if any(map(is_secret_name, [name, *words])) or has_credentials(value):
+        variables = re.findall(r"\w+", text) if name.startswith("hydra") else []  # variables that Hydra would set
+        if any(map(is_secret_name, [name, *variables])) or has_credentials(value):
             raise InputError(
                 f"{name}=... looks like a secret, and settings are written to files: set it as an environment variable"
             )

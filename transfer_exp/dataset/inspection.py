@@ -189,8 +189,8 @@ def inspect_once(
         refused = {name: text for name, text in record["unreadable"].items() if name in names}
         if refused:
             message, further = next(iter(refused.values())), list(refused)[1:]
-            shown = ", ".join(further[:_MAX_NAMES]) + (", ..." if len(further) > _MAX_NAMES else "")
-            raise InputError(f"{message}; {len(further)} more cannot be read: {shown}" if further else message)
+            examples = ", ".join(further[:_MAX_NAMES]) + (", ..." if len(further) > _MAX_NAMES else "")
+            raise InputError(f"{message}; {len(further)} more cannot be read: {examples}" if further else message)
     return record["lines"], record["findings"]
 
 

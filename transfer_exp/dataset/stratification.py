@@ -98,16 +98,16 @@ def multi_label_split(
         raise InputError(f"the fraction to hold out is {fraction}, and must lie between 0 and 1")
     order = np.random.default_rng(seed).permutation(len(targets))
     shares = np.array([1 - fraction, fraction])
-    wanted = np.outer(shares, targets.sum(axis=0))  # samples of each label that each part still needs
+    missing = np.outer(shares, targets.sum(axis=0))  # samples of each label that each part still needs
     wanted_in_all = shares * len(targets)
     part = np.full(len(targets), -1)
     while (part < 0).any():
         left = targets[part < 0].sum(axis=0)
         rarest = np.where(left > 0, left, len(targets) + 1).argmin()
         for sample in order[(part[order] < 0) & (targets[order, rarest] > 0)]:
-            best = max((0, 1), key=lambda p: (wanted[p, rarest], wanted_in_all[p]))
+            best = max((0, 1), key=lambda p: (missing[p, rarest], wanted_in_all[p]))
             part[sample] = best
-            wanted[best] -= targets[sample]
+            missing[best] -= targets[sample]
             wanted_in_all[best] -= 1
     return np.flatnonzero(part == 0), np.flatnonzero(part == 1)
 

@@ -113,8 +113,8 @@ class ScoredSubsets:
 
     def predict_scoring_seconds(self, name: str, n_images: int) -> float:
         """Return the time of the score of a model; the longest of the others if it has not been scored."""
-        measured = self._scoring_seconds.get(name) or max(self._scoring_seconds.values(), default=(1, 0.0))
-        return measured[1] * (n_images / measured[0]) ** 2
+        last_scoring = self._scoring_seconds.get(name) or max(self._scoring_seconds.values(), default=(1, 0.0))
+        return last_scoring[1] * (n_images / last_scoring[0]) ** 2
 
 
 _COUNTING_SHARE, _MORE_IMAGES_SHARE, _LAST_LOOK_SHARE = 0.05, 0.4, 0.9
@@ -173,8 +173,8 @@ class FirstLook:
     def expected_seconds(self, names: Sequence[str], looked_at: Sequence[str], n_images: int) -> float:
         """Return the expected time of looks at further models and of their scores, from the models looked at."""
         # The first model also bears what is done once.
-        measured = looked_at[1:] or looked_at
-        rate = float(np.median([self.scored.subsets.look_seconds(n, n_images) / self.costs[n] for n in measured]))
+        timed_models = looked_at[1:] or looked_at
+        rate = float(np.median([self.scored.subsets.look_seconds(n, n_images) / self.costs[n] for n in timed_models]))
         seconds = [self.costs[name] * rate for name in names]
         scores = sum(self.scored.predict_scoring_seconds(name, n_images) for name in names)
         return max(sum(seconds) / self.scored.threads.jobs, *seconds, 0.0) + scores
@@ -202,7 +202,7 @@ def relative_costs(pool: ModelPool, budget: Budget) -> dict[str, float]:
     for candidate in sorted(pool.candidates, key=lambda c: c.name):
         is_needed = budget.seconds is not None and budget.left(_COUNTING_SHARE) > 0
         counts[candidate.name] = candidate.count_parameters() if is_needed else None
-    known = [count for count in counts.values() if count]
-    middle = float(np.median(known)) if known else 1.0
+    positive = [count for count in counts.values() if count]
+    middle = float(np.median(positive)) if positive else 1.0
     costs = {name: float(count or middle) for name, count in counts.items()}
     return dict(sorted(costs.items(), key=lambda item: (item[1], item[0])))

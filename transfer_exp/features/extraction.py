@@ -124,23 +124,25 @@ class Extractor:
         with the number of layers.
         """
         layer = self._single_layer(model)
-        others = [
-            other for other in self.same_pass if other != layer and not self.at_layer(other).is_cached(model, images)
+        further_layers = [
+            further
+            for further in self.same_pass
+            if further != layer and not self.at_layer(further).is_cached(model, images)
         ]
         advance = self.track(f"features of {name}", ceil(len(images) / self.batch_size))
         rows: dict[str, _Rows] = {}
         passes: list[tuple[int, float]] = []
         with explain_model_failure("its network cannot take the images", "features.batch_size"):
-            for outputs, seconds in self._forward_passes(model, images, (layer, *others)):
+            for outputs, seconds in self._forward_passes(model, images, (layer, *further_layers)):
                 passes.append((len(next(iter(outputs.values()))), seconds))
                 for key, values in outputs.items():
-                    rows.setdefault(key, _Rows(len(images), on_disk=bool(others))).add(values.numpy())
+                    rows.setdefault(key, _Rows(len(images), on_disk=bool(further_layers))).add(values.numpy())
                 advance()
         passes = passes[1:] or passes  # Libraries warm up in the first one.
         self.speeds[name] = sum(size for size, _ in passes) / max(sum(seconds for _, seconds in passes), 1e-9)
-        for other in others:
+        for further in further_layers:
             with suppress(ModelFailureError):  # It is raised where that layer is used.
-                self.at_layer(other)._save(model, images, _arrays_of_layer(rows, other))
+                self.at_layer(further)._save(model, images, _arrays_of_layer(rows, further))
         return _arrays_of_layer(rows, layer)
 
     def _forward_passes(
@@ -179,9 +181,9 @@ class Extractor:
             record, _ = self.store.get_or_compute_record("cost", key, lambda: count_cost(model))
             speed = self.speeds.get(name, 0.0)
             if speed > (record.get("images_per_second") or 0.0):
-                measured = {"images_per_second": speed, "batch_size": self.batch_size}
-                self.store.update_record("cost", key, measured)
-                record |= measured
+                speed_facts = {"images_per_second": speed, "batch_size": self.batch_size}
+                self.store.update_record("cost", key, speed_facts)
+                record |= speed_facts
             return ModelCost(**record)
         except Exception as error:  # networks of any library run here, and a store may be read-only
             _log.info("the cost of %s is unknown: %s", name, first_line(error))

@@ -82,9 +82,9 @@ class PixelCache:
     def _make_room(self, key: _Key, nbytes: int) -> bool:
         """Remove the least recently used other splits until ``nbytes`` fit; return False if they exceed `max_bytes`."""
         with self._lock:
-            others = [other for other in self._splits if other != key]
-            while others and nbytes + sum(_nbytes(self._splits[other]) for other in others) > self.max_bytes:
-                del self._splits[others.pop(0)]
+            removable = [split for split in self._splits if split != key]
+            while removable and nbytes + sum(_nbytes(self._splits[split]) for split in removable) > self.max_bytes:
+                del self._splits[removable.pop(0)]
         return nbytes <= self.max_bytes
 
 

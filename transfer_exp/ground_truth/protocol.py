@@ -110,8 +110,8 @@ class Protocol:
 
     def __repr__(self) -> str:
         """Return the fields, which are part of cache keys; the loss only if it is not that of earlier versions."""
-        shown = [item.name for item in fields(self) if item.name != "number_loss" or self.number_loss == "huber"]
-        return f"Protocol({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+        names = [item.name for item in fields(self) if item.name != "number_loss" or self.number_loss == "huber"]
+        return f"Protocol({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
     def __post_init__(self) -> None:
         check_types("protocol", self)

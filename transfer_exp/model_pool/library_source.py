@@ -55,9 +55,9 @@ def needs_import(models: Iterable[str], names: Collection[str], package: str) ->
     Raises:
         InputError: If the library cannot have a model, because its source files do not contain the word.
     """
-    others = [model for model in models if model not in names]
-    for model in others:
+    unknown = [model for model in models if model not in names]
+    for model in unknown:
         word = re.escape(model.partition(".")[0])
         if names and package not in sys.modules and not re.search(rf"(?<!\w){word}(?!\w)", _source(package)):
             select_names([model], names, package)
-    return bool(others)
+    return bool(unknown)

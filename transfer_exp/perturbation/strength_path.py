@@ -41,8 +41,8 @@ class StrengthPath:
 
     def __post_init__(self) -> None:
         if not is_dataclass(self.perturbation):
-            given = show_value(self.perturbation)
-            raise InputError(f"perturbation.perturbation={given}: need one with an option to vary")
+            text = show_value(self.perturbation)
+            raise InputError(f"perturbation.perturbation={text}: need one with an option to vary")
         check_types("perturbation", self)
         field_names = [f.name for f in fields(cast("Any", self.perturbation))]
         if self.field not in field_names:

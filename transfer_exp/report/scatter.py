@@ -74,7 +74,7 @@ def scatter(result: CellResult, path: Path) -> Path:
 
 def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult], result: CellResult) -> None:
     """Draw score against accuracy of the models with both, with labels of the notable ones."""
-    named, heading = notable_models(result), measure_heading(result.measure)
+    notable, heading = notable_models(result), measure_heading(result.measure)
     points = np.array([(m.score, m.accuracy) for m in models], dtype=np.float64)
     axes.scatter(points[:, 0], points[:, 1], s=28, color=figure_colour("accent"), zorder=3)
     quality = larger_is_better(points[:, 1], result.measure)
@@ -91,7 +91,7 @@ def _draw_points(figure: Figure, axes: Axes, models: list[ModelResult], result: 
     axes.grid(color=figure_colour("line"), zorder=0)
     figure.legend(loc="outside lower right", ncols=2, fontsize=8, frameon=False)
     figure.draw_without_rendering()  # computes the layout, which determines the pixels of the labels
-    place_labels(figure, axes, points, [figure_label(m.model) if m.model in named else "" for m in models])
+    place_labels(figure, axes, points, [figure_label(m.model) if m.model in notable else "" for m in models])
 
 
 def _draw_scores(axes: Axes, models: list[ModelResult]) -> None:

@@ -191,9 +191,9 @@ def _search_chart(search: SearchResult) -> Chart | None:
         if has_expected:
             value, low, high = model.expected_accuracy, model.expected_accuracy_low_80, model.expected_accuracy_high_80
         # An error has no place on an axis of accuracies, and neither of them on one of scores.
-        measured = model.accuracy if has_expected and not is_error(search.measure) else None
+        accuracy = model.accuracy if has_expected and not is_error(search.measure) else None
         if value is not None:
-            rows.append(ChartRow(model.model, value, low, high, model.model in search.best, measured))
+            rows.append(ChartRow(model.model, value, low, high, model.model in search.best, accuracy))
     expected = f"expected accuracy ({100 * ACCURACY_LEVEL:g} % intervals)"
     return _chart(expected if has_expected else f"score ({100 * SCORE_LEVEL:g} % intervals)", rows, "may be the best")
 
